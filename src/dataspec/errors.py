@@ -1,0 +1,304 @@
+"""Every error that a user can meet, with its code, exit status and HTTP status.
+
+The tree::
+
+    DliError
+    ├── InvalidUsage            wrong options or arguments
+    │   ├── InvalidSettings     a missing or wrong setting
+    │   ├── InvalidName         not a dataset's name
+    │   ├── InvalidSpec         a Dataset Spec that can't be used
+    │   ├── InvalidTemplate     SQL that can't be rendered
+    │   └── InvalidParameters   a run's parameters
+    │       ├── MissingParameter
+    │       └── UnknownParameter
+    ├── NotFound
+    │   ├── DatasetNotFound
+    │   └── RunNotFound
+    ├── Refused                 understood, and not allowed as things stand
+    │   ├── ManagedByCode
+    │   ├── Overridden
+    │   ├── ExistsInCode        a manual spec under a name that code has
+    │   ├── Paused
+    │   ├── NotPaused
+    │   ├── Conflict            someone else changed it first
+    │   └── Unauthorized
+    ├── Unavailable
+    │   ├── ServerUnreachable
+    │   ├── AirflowUnreachable
+    │   ├── StoreUnreachable
+    │   └── NotLoaded           Airflow has not loaded the dataset's DAG
+    └── InternalError           a mistake in this program
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from dataspec.problems import Problem
+
+
+class DliError(Exception):
+    """The base of all errors; raised only as one of its kinds.
+
+    Attributes:
+        code: Stable name of the error, for programs.
+        exit_status: What a command ends with (decisions 8).
+        http_status: What the API answers with (decisions 10).
+        title: One line, the ``title`` of the API's problem details.
+        text: What the command line prints after ``Error: ``; the title unless the
+            specification shows another wording.
+        detail: Further lines: where it happened and what to do next.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_status: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, title: str, *, detail: str | None = None, text: str | None = None) -> None:
+        super().__init__(title)
+        self.title = title
+        self.text = text or title
+        self.detail = detail
+
+    def extras(self) -> dict[str, Any]:
+        """Return what the API's problem details carry beside title and detail."""
+        return {}
+
+
+class InvalidUsage(DliError):
+    """A request or a command is wrong in itself."""
+
+    code = "invalid_usage"
+    exit_status = 2
+    http_status = 400
+
+
+class InvalidSettings(InvalidUsage):
+    """A setting is missing or wrong."""
+
+    code = "invalid_settings"
+
+
+class InvalidName(InvalidUsage):
+    """A dataset's name breaks the rules of decisions 2."""
+
+    code = "invalid_name"
+    http_status = 422
+
+
+class InvalidSpec(InvalidUsage):
+    """A Dataset Spec can't be used; carries every problem found."""
+
+    code = "invalid_spec"
+    http_status = 422
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        title = "Invalid Dataset Spec." if count == 1 else f"Invalid Dataset Spec ({count} problems)."
+        super().__init__(title, detail="\n".join(str(problem) for problem in self.problems))
+
+    def extras(self) -> dict[str, Any]:
+        """Return the problems, each with file, line and column."""
+        return {"problems": [problem.to_json() for problem in self.problems]}
+
+
+class InvalidTemplate(InvalidUsage):
+    """SQL can't be rendered with these parameters; carries the place in the user's file."""
+
+    code = "invalid_template"
+    http_status = 422
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__("The SQL can't be rendered.", detail=str(problem))
+
+    def extras(self) -> dict[str, Any]:
+        """Return the problem with file, line and column."""
+        return {"problems": [self.problem.to_json()]}
+
+
+class InvalidParameters(InvalidUsage):
+    """A run's parameters don't fit the spec (spec 3.4)."""
+
+    code = "invalid_parameter"
+    http_status = 422
+
+
+class MissingParameter(InvalidParameters):
+    """A required parameter was not given (spec 7.1)."""
+
+    code = "missing_parameter"
+
+    def __init__(self, name: str) -> None:
+        self.parameter = name
+        super().__init__(f"Missing required parameter: {name}", detail=f"Add: -p {name}=VALUE")
+
+
+class UnknownParameter(InvalidParameters):
+    """A parameter was given that the spec does not define (spec 3.4 and 7.1)."""
+
+    code = "unknown_parameter"
+
+    def __init__(self, name: str, allowed: Mapping[str, bool], *, hint: str | None = None) -> None:
+        """Make the error; ``allowed`` says of each defined parameter whether it is required."""
+        self.parameter = name
+        named = ", ".join(allowed) or "none"
+        described = _described(allowed.items()) or "none"
+        super().__init__(
+            f"Unknown parameter '{name}'. Allowed: {named}",
+            text=f"Unknown parameter '{name}'.\nAllowed parameters: {described}",
+            detail=hint,
+        )
+
+
+def _described(allowed: Iterable[tuple[str, bool]]) -> str:
+    return ", ".join(f"{name} ({'required' if required else 'optional'})" for name, required in allowed)
+
+
+class NotFound(DliError):
+    """The thing that was named does not exist."""
+
+    code = "not_found"
+    exit_status = 3
+    http_status = 404
+
+
+class DatasetNotFound(NotFound):
+    """No spec of that name is registered (spec 7.1)."""
+
+    code = "dataset_not_found"
+
+    def __init__(self, name: str, *, hint: str | None = None) -> None:
+        self.dataset = name
+        detail = f"'{name}' is not registered." + (f" {hint}" if hint else "")
+        super().__init__("Dataset not found. Register first: dli dataset register", detail=detail)
+
+
+class RunNotFound(NotFound):
+    """No run has that id."""
+
+    code = "run_not_found"
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"Run not found: {run_id}", detail="List runs with: dli workflow history")
+
+
+class Refused(DliError):
+    """Understood, and not allowed as things stand."""
+
+    code = "refused"
+    exit_status = 4
+    http_status = 409
+
+
+class ManagedByCode(Refused):
+    """A dataset that code manages can't be changed here (spec 2.7 and 7.1)."""
+
+    code = "managed_by_code"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This dataset is managed by Code. Modify via Git.",
+            text="This dataset is managed by Code (GitOps).\n"
+            "Modify the YAML in Git and deploy via CI/CD.\n"
+            "Only pause/unpause operations are allowed via CLI.",
+        )
+
+
+class Overridden(Refused):
+    """A manual spec that code overrides is not run (spec 7.1)."""
+
+    code = "overridden"
+
+    def __init__(self) -> None:
+        super().__init__("This dataset is overridden by Code. Use the Code version.")
+
+
+class ExistsInCode(Refused):
+    """A manual spec was sent under a name that code has, without consent (spec 2.7)."""
+
+    code = "exists_in_code"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This dataset already exists in Code path.",
+            detail="Your Manual registration will be overridden by Code.\n"
+            "The Manual file will be kept but inactive.\n"
+            "Register it all the same with --yes.",
+        )
+
+
+class Paused(Refused):
+    """A run was asked of a paused dataset; Airflow would leave it queued for ever (decisions 3)."""
+
+    code = "paused"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"This dataset is paused. Resume it first: dli workflow unpause {name}")
+
+
+class NotPaused(Refused):
+    """There was no pause to clear (decisions 3)."""
+
+    code = "not_paused"
+
+
+class Conflict(Refused):
+    """The thing changed under the caller's hands (decisions 4)."""
+
+    code = "conflict"
+    http_status = 412
+
+
+class Unauthorized(Refused):
+    """The caller is not known, or not allowed (decisions 9)."""
+
+    code = "unauthorized"
+    http_status = 401
+
+
+class Unavailable(DliError):
+    """Something that is needed does not answer."""
+
+    code = "unavailable"
+    exit_status = 5
+    http_status = 503
+
+
+class ServerUnreachable(Unavailable):
+    """Basecamp does not answer (spec 7.1)."""
+
+    code = "server_unreachable"
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__("Cannot connect to server. Check your connection settings.", detail=detail)
+
+
+class AirflowUnreachable(Unavailable):
+    """Airflow does not answer Basecamp, or answers with an error of its own."""
+
+    code = "airflow_unreachable"
+
+
+class StoreUnreachable(Unavailable):
+    """The store does not answer, or refuses the credentials."""
+
+    code = "store_unreachable"
+
+
+class NotLoaded(Unavailable):
+    """Airflow has not loaded the dataset's DAG (decisions 7)."""
+
+    code = "not_loaded"
+    http_status = 504
+
+
+class InternalError(DliError):
+    """A mistake in this program; please report it."""
+
+    code = "internal_error"

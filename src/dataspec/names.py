@@ -1,0 +1,42 @@
+"""Dataset names: what one may look like (decisions 2)."""
+
+from __future__ import annotations
+
+import re
+
+from dataspec.errors import InvalidName
+
+MAX_LENGTH = 200
+RESERVED_PREFIXES = ("manual__", "scheduled__", "backfill__", "asset_triggered__", "dataset_triggered__")
+
+_ALLOWED = re.compile(r"[A-Za-z0-9_.-]+")
+_LIKE_A_RUN_ID = re.compile(r"_\d{8}_\d{6}(_\d+)?(_\d{8})?$")
+
+
+def check_name(name: str) -> str:
+    """Return the name if it may name a dataset.
+
+    Raises:
+        InvalidName: With the rule that it breaks.
+    """
+    if reason := why_invalid(name):
+        raise InvalidName(f"Invalid dataset name '{name[:MAX_LENGTH]}': {reason}")
+    return name
+
+
+def why_invalid(name: str) -> str | None:
+    """Say which rule a name breaks, or None if it may name a dataset."""
+    if not name:
+        return "it is empty."
+    if len(name) > MAX_LENGTH:
+        return f"it has {len(name)} characters, at most {MAX_LENGTH} are allowed."
+    if not _ALLOWED.fullmatch(name):
+        wrong = next(letter for letter in name if not _ALLOWED.fullmatch(letter))
+        return f"{wrong!r} is not allowed. Use letters A-Z a-z, digits, '_', '-' and '.'."
+    if ".." in name or name.startswith(".") or name.endswith("."):
+        return "a dot must stand between two other characters."
+    if prefix := next((p for p in RESERVED_PREFIXES if name.startswith(p)), None):
+        return f"it must not begin with '{prefix}', which Airflow keeps for runs."
+    if _LIKE_A_RUN_ID.search(name):
+        return "it must not end like a run id (_YYYYMMDD_HHMMSS)."
+    return None

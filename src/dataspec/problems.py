@@ -1,0 +1,37 @@
+"""A problem in a user's file: what is wrong, where, and what to write instead."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem, at a place in a file; lines and columns count from 1."""
+
+    message: str
+    file: str
+    line: int | None = None
+    column: int | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        return f"{place}: {self.message}" + (f" {self.hint}" if self.hint else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the problem as the API shows it."""
+        return asdict(self)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return a hint that names the known word nearest to a wrong one, if one is near."""
+    known = list(known)
+    exact = [candidate for candidate in known if candidate.lower() == word.lower()]
+    found = exact or get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"Did you mean '{found[0]}'?" if found else None

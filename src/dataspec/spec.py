@@ -1,0 +1,213 @@
+"""The Dataset Spec: one YAML file that says what a dataset is and when it is built.
+
+The model is that of decisions 1 and the spec's section 4. It holds what one file says;
+rules that span the file, such as parameters a schedule could not fill, are in
+:mod:`dataspec.parsing`, which also tells where in the file a problem is.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from dataspec.names import why_invalid
+from dataspec.parameters import ParameterType, ParameterValueError, coerce
+from dataspec.schedules import check_cron, check_timezone
+
+RESERVED_PARAMETERS = frozenset({"data_interval_start", "data_interval_end"})
+"""Names that every run's SQL has beside its parameters."""
+
+DEFAULT_CONNECTION = "dli_default"
+MAX_RETRIES = 100
+MAX_DELAY_SECONDS = 24 * 3600
+MAX_TIMEOUT_SECONDS = 7 * 24 * 3600
+
+
+def _check_dataset_name(name: str) -> str:
+    if reason := why_invalid(name):
+        raise ValueError(reason)
+    return name
+
+
+def _check_parameter_name(name: str) -> str:
+    if name in RESERVED_PARAMETERS:
+        raise ValueError("every run has this value already; choose another name.")
+    return name
+
+
+def _check_relative(path: str) -> str:
+    if path.startswith(("/", "\\")) or ":" in path or "\\" in path or ".." in path.split("/"):
+        raise ValueError("the path must be relative to the YAML and stay inside its folder.")
+    return path
+
+
+DatasetName = Annotated[str, AfterValidator(_check_dataset_name)]
+SqlPath = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_check_relative)]
+SqlText = Annotated[str, StringConstraints(min_length=1, strip_whitespace=False)]
+Cron = Annotated[str, AfterValidator(check_cron)]
+TimeZone = Annotated[str, AfterValidator(check_timezone)]
+Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Statement(_Part):
+    """A statement before or after the query, in one session with it."""
+
+    name: str
+    sql: SqlText | None = None
+    file: SqlPath | None = None
+    continue_on_error: bool = False
+
+    @model_validator(mode="after")
+    def _one_text(self) -> Statement:
+        if (self.sql is None) == (self.file is None):
+            raise ValueError("give exactly one of 'sql' and 'file'.")
+        return self
+
+
+class Parameter(_Part):
+    """A value that a run takes (decisions 6)."""
+
+    name: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$"), AfterValidator(_check_parameter_name)
+    ]
+    type: ParameterType
+    required: bool = True
+    """Whether a run must give it; a parameter with a default never is."""
+    default: Any = None
+    description: str | None = None
+    choices: list[Any] | None = None
+
+    @model_validator(mode="after")
+    def _values_fit(self) -> Parameter:
+        if self.choices is not None and not self.choices:
+            raise ValueError("'choices' must not be empty.")
+        try:
+            allowed = [coerce(choice, self.type) for choice in self.choices or ()]
+            default = None if self.default is None else coerce(self.default, self.type)
+        except ParameterValueError as error:
+            raise ValueError(str(error)) from error
+        if default is not None and allowed and default not in allowed:
+            raise ValueError(f"the default {self.default!r} is not one of 'choices'.")
+        return self
+
+    @property
+    def must_be_given(self) -> bool:
+        """Whether a run without this parameter is refused."""
+        return self.required and self.default is None
+
+
+class Column(_Part):
+    """A column that the query yields."""
+
+    name: str
+    type: str
+    description: str | None = None
+
+
+class Execution(_Part):
+    """Where and how long the SQL runs."""
+
+    connection: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$")] = DEFAULT_CONNECTION
+    dialect: str | None = None
+    """The SQL's dialect; that of the connection if not given."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_SECONDS)] = 3600
+
+
+class Retry(_Part):
+    """Retries of a failed attempt."""
+
+    max_attempts: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = 1
+    """The number of retries (decisions 6), so one fewer than the attempts."""
+    delay_seconds: Annotated[int, Field(ge=0, le=MAX_DELAY_SECONDS)] = 300
+
+
+class SlackTarget(_Part):
+    """A Slack channel."""
+
+    type: Literal["slack"]
+    channel: str
+
+
+class EmailTarget(_Part):
+    """One or more mail addresses."""
+
+    type: Literal["email"]
+    to: Email | list[Email]
+
+
+class WebhookTarget(_Part):
+    """A URL that takes a POST."""
+
+    type: Literal["webhook"]
+    url: Annotated[str, StringConstraints(pattern=r"^https?://")]
+
+
+class NamedTarget(_Part):
+    """A target that the server's settings define."""
+
+    type: Literal["target"]
+    name: str
+
+
+Target = Annotated[
+    SlackTarget | EmailTarget | WebhookTarget | NamedTarget,
+    Field(discriminator="type"),
+]
+
+
+class Notifications(_Part):
+    """Who is told, and of what (decisions 5)."""
+
+    on_failure: list[Target] = []
+    on_success: list[Target] = []
+    on_source_change: list[Target] = []
+
+
+class Schedule(_Part):
+    """When the dataset is built (spec 4)."""
+
+    cron: Cron
+    enabled: bool = True
+    timezone: TimeZone = "UTC"
+    retry: Retry = Retry()
+    notifications: Notifications = Notifications()
+
+
+class DatasetSpec(_Part):
+    """A Dataset Spec, whole (decisions 1)."""
+
+    name: DatasetName
+    type: Literal["Dataset"]
+    owner: Email
+    team: Annotated[str, StringConstraints(pattern=r"^@[A-Za-z0-9_.\-]+$")] | None = None
+    description: str | None = None
+    tags: list[str] = []
+    domains: list[str] = []
+    query_file: SqlPath | None = None
+    query_statement: SqlText | None = None
+    pre_statements: list[Statement] = []
+    post_statements: list[Statement] = []
+    parameters: list[Parameter] = []
+    depends_on: list[DatasetName] = []
+    columns: Annotated[list[Column], Field(alias="schema")] = []
+    execution: Execution = Execution()
+    schedule: Schedule | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of the SQL files that the spec names, each once, relative to its YAML."""
+        statements = (*self.pre_statements, *self.post_statements)
+        named = [self.query_file, *(statement.file for statement in statements)]
+        return tuple(dict.fromkeys(path for path in named if path is not None))
+
+    @property
+    def retry(self) -> Retry:
+        """The retries of a run; the defaults for a spec without a schedule."""
+        return self.schedule.retry if self.schedule else Retry()
+
+

@@ -1,0 +1,133 @@
+"""What the server says of workflows and runs: the data model of the spec's section 8.
+
+The same names in the API, in ``--format json`` and in the client. Plain dataclasses,
+so that a quick command reads them without loading a validation library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+RunType = Literal["adhoc", "scheduled", "backfill"]
+
+
+class SourceType(StrEnum):
+    """Where a registered spec comes from (spec 2.1)."""
+
+    MANUAL = "manual"
+    CODE = "code"
+
+
+class WorkflowStatus(StrEnum):
+    """What the schedule of a registered spec does (spec 2.6)."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    OVERRIDDEN = "overridden"
+    INVALID = "invalid"
+
+
+class RunStatus(StrEnum):
+    """How far a run is (spec 5.5)."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    KILLED = "KILLED"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended, well or not."""
+        return self not in {RunStatus.PENDING, RunStatus.RUNNING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowInfo:
+    """One row of ``dli workflow list``: a dataset in one source."""
+
+    dataset_name: str
+    source_type: SourceType
+    status: WorkflowStatus
+    cron: str | None = None
+    """None for a spec without a schedule (decisions 3)."""
+    timezone: str | None = None
+    next_run: datetime | None = None
+    """When Airflow starts the next scheduled run; None if it won't."""
+    overridden_by: SourceType | None = None
+    enabled: bool = True
+    """``schedule.enabled`` of the spec."""
+    paused: bool = False
+    """Whether a person paused the dataset."""
+    owner: str | None = None
+    team: str | None = None
+    description: str | None = None
+    tags: list[str] = field(default_factory=list)
+    spec_hash: str | None = None
+    file: str
+    """The spec's key in the store."""
+    error: str | None = None
+    """Why the spec is ``invalid``, with line and column."""
+    note: str | None = None
+    running_run_id: str | None = None
+    running_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRun:
+    """One run of a dataset."""
+
+    run_id: str
+    dataset_name: str
+    source_type: SourceType | None = None
+    """The source of the spec that the last attempt ran; None before the first started (decisions 2)."""
+    spec_hash: str | None = None
+    """The content hash of that spec."""
+    status: RunStatus
+    run_type: RunType
+    parameters: dict[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempts: int = 0
+    """How many attempts have started."""
+    max_attempts: int | None = None
+    """How many attempts there can be: one more than the spec's retries."""
+    error: str | None = None
+    """The last line of the error, when the run failed."""
+    note: str | None = None
+    url: str | None = None
+    """The run's page in Airflow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredDataset:
+    """A registered spec, as ``register`` and ``show --registered`` answer it."""
+
+    name: str
+    source_type: SourceType
+    file: str
+    etag: str
+    spec_hash: str
+    effective: bool
+    loaded: bool
+    """Whether Airflow has the DAG of this very spec."""
+    yaml: str
+    files: dict[str, str] = field(default_factory=dict)
+    """The SQL files that the spec names, by the path it names them with."""
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPreview:
+    """What a run would do (``--dry-run``, decisions 6)."""
+
+    dataset_name: str
+    source_type: SourceType
+    spec_hash: str
+    parameters: dict[str, Any]
+    statements: list[str]
+    """The SQL as rendered, statement by statement, in the order in which it would run."""
