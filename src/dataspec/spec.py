@@ -209,5 +209,3 @@ class DatasetSpec(_Part):
     def retry(self) -> Retry:
         """The retries of a run; the defaults for a spec without a schedule."""
         return self.schedule.retry if self.schedule else Retry()
-
-

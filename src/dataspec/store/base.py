@@ -13,7 +13,7 @@ MISSING: Final = "*missing*"
 """The ``expected`` ETag of a write that may only create."""
 
 
-class PreconditionFailed(Exception):  # noqa: N818 - the field's own term
+class PreconditionFailed(Exception):
     """The object is not the one that the writer expected: someone else was first."""
 
     def __init__(self, key: str) -> None:

@@ -1,0 +1,301 @@
+"""Every spec in the store, and which one is effective: code wins (spec 2.4, decisions 2).
+
+The rule itself is :func:`resolve`; :class:`CatalogReader` brings it the specs, reading
+only what changed since it last looked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from dataspec.errors import InvalidSpec
+from dataspec.names import why_invalid
+from dataspec.parsing import check_spec, is_dataset_document
+from dataspec.problems import Problem
+from dataspec.releases import (
+    CODE_PREFIX,
+    MANUAL_PREFIX,
+    Release,
+    file_map_key,
+    is_spec_key,
+    mapped_files,
+    sibling_key,
+    sql_key,
+)
+from dataspec.workflows import SourceType
+from dataspec.yaml_document import MAX_YAML_BYTES, read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from dataspec.spec import DatasetSpec
+    from dataspec.spec_cache import SpecCache
+    from dataspec.store.base import ObjectInfo, Store, StoredObject
+
+_ABSENT = ""
+"""The ETag that a key without an object counts as."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecFile:
+    """One spec in the store: usable, with ``spec``, or not, with ``error``."""
+
+    source: SourceType
+    key: str
+    etag: str
+    last_modified: datetime
+    name: str | None
+    """The name inside the YAML; None where it can't be read."""
+    yaml: bytes = field(repr=False)
+    spec: DatasetSpec | None = None
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    spec_hash: str | None = None
+    error: InvalidSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CachedSpec:
+    """What is known of one YAML file, and the ETags of all objects that it was read from."""
+
+    etags: Mapping[str, str]
+    current: SpecFile | None
+    """None for a YAML file that is no Dataset Spec."""
+    last_good: SpecFile | None
+    """The last version that could be used, where the current one can't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The specs of a store at one time."""
+
+    files: tuple[SpecFile, ...]
+    """Every spec, usable or not, by source and key."""
+    effective: Mapping[str, SpecFile]
+    """The one that Airflow runs, by dataset name."""
+    overridden: Mapping[str, SpecFile]
+    """Manual specs whose name code has as well."""
+    invalid: tuple[SpecFile, ...]
+    """Specs that can't be used, each with its error."""
+
+    def get(self, name: str, source: SourceType | None = None) -> SpecFile | None:
+        """Return the effective spec of a dataset, or the usable one of a source."""
+        effective, overridden = self.effective.get(name), self.overridden.get(name)
+        if source is None:
+            return effective
+        return next((spec for spec in (effective, overridden) if spec and spec.source is source), None)
+
+
+def resolve(files: Iterable[SpecFile], last_good: Mapping[str, SpecFile]) -> Catalog:
+    """Decide which spec is effective for each name.
+
+    Args:
+        files: Every spec in the store.
+        last_good: By key, the last usable version of files that can't be used now.
+
+    Two files of one source with one name: the older stays, the newer is an error.
+    """
+    checked = _without_doubles(sorted(files, key=lambda file: (file.source, file.key)), last_good)
+    usable: dict[SourceType, dict[str, SpecFile]] = {source: {} for source in SourceType}
+    for file in checked:
+        candidate = file if file.error is None else last_good.get(file.key)
+        if candidate is not None and candidate.name is not None:
+            usable[file.source].setdefault(candidate.name, candidate)
+    code, manual = usable[SourceType.CODE], usable[SourceType.MANUAL]
+    return Catalog(
+        files=tuple(checked),
+        effective=manual | code,
+        overridden={name: file for name, file in manual.items() if name in code},
+        invalid=tuple(file for file in checked if file.error is not None),
+    )
+
+
+def _without_doubles(files: list[SpecFile], last_good: Mapping[str, SpecFile]) -> list[SpecFile]:
+    by_name: dict[tuple[SourceType, str], list[SpecFile]] = defaultdict(list)
+    for file in files:
+        good = file if file.error is None else last_good.get(file.key)
+        if good is not None and good.name is not None:
+            by_name[file.source, good.name].append(file)
+    first = {file.key: min(same, key=_age) for same in by_name.values() for file in same}
+    return [
+        _doubled(file, first[file.key]) if first.get(file.key, file) is not file else file for file in files
+    ]
+
+
+def _age(file: SpecFile) -> tuple[datetime, str]:
+    return file.last_modified, file.key
+
+
+def _doubled(file: SpecFile, first: SpecFile) -> SpecFile:
+    if file.error is not None:
+        return file
+    problem = Problem(f"the dataset '{file.name}' is defined in {first.key} already.", file.key, 1, 1)
+    return replace(file, spec=None, error=InvalidSpec([problem]))
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The objects under ``code/`` and ``manual/`` at one time."""
+
+    objects: Mapping[str, ObjectInfo]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash that differs when any object does."""
+        digest = hashlib.sha256()
+        for key, info in self.objects.items():
+            digest.update(f"{key}\x00{info.etag}\x00".encode())
+        return digest.hexdigest()
+
+    def etag(self, key: str) -> str:
+        """Return the ETag of a key, also of one without an object."""
+        info = self.objects.get(key)
+        return info.etag if info else _ABSENT
+
+
+class CatalogReader:
+    """Reads the catalog of a store, and of that only what changed since the last time."""
+
+    def __init__(self, store: Store, cache: SpecCache) -> None:
+        self._store = store
+        self._cache = cache
+
+    def listing(self) -> Listing:
+        """List the store.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        prefixes = (CODE_PREFIX, MANUAL_PREFIX)
+        return Listing({info.key: info for prefix in prefixes for info in self._store.list(prefix)})
+
+    def read(self, listing: Listing | None = None) -> Catalog:
+        """Read the catalog.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        listing = listing or self.listing()
+        keys = [key for key in listing.objects if is_spec_key(key)]
+        known = self._cache.load()
+        changed = [key for key in keys if not _is_current(known.get(key), key, listing)]
+        fresh = self._read_specs(changed, known, listing)
+        removed = [key for key in known if key not in listing.objects]
+        self._cache.save(fresh, removed)
+        entries = [fresh.get(key) or known[key] for key in keys if key in fresh or key in known]
+        return resolve(
+            [entry.current for entry in entries if entry.current],
+            {entry.last_good.key: entry.last_good for entry in entries if entry.last_good},
+        )
+
+    def _read_specs(
+        self, keys: list[str], known: Mapping[str, CachedSpec], listing: Listing
+    ) -> dict[str, CachedSpec]:
+        small = [key for key in keys if listing.objects[key].size <= MAX_YAML_BYTES]
+        bodies = self._store.get_many(small)
+        maps = self._store.get_many(
+            [file_map_key(key) for key in bodies if file_map_key(key) in listing.objects]
+        )
+        wanted = {key: _sql_keys(key, stored.body, maps) for key, stored in bodies.items()}
+        sql = self._store.get_many({key for paths in wanted.values() for key in paths.values()})
+        fresh = {}
+        for key in keys:
+            if key in small and key not in bodies:
+                continue  # removed since the store was listed
+            info, stored = listing.objects[key], bodies.get(key)
+            current = _read_spec(info, stored, wanted.get(key, {}), sql)
+            consulted = {file_map_key(key): maps} | dict.fromkeys(wanted.get(key, {}).values(), sql)
+            etags = {k: found[k].etag if k in found else _ABSENT for k, found in consulted.items()}
+            etags[key] = stored.etag if stored else info.etag
+            fresh[key] = CachedSpec(etags, current, _last_good(current, known.get(key)))
+        return fresh
+
+
+def _is_current(entry: CachedSpec | None, key: str, listing: Listing) -> bool:
+    return (
+        entry is not None
+        and key in entry.etags
+        and all(listing.etag(consulted) == etag for consulted, etag in entry.etags.items())
+    )
+
+
+def _last_good(current: SpecFile | None, before: CachedSpec | None) -> SpecFile | None:
+    """Return what keeps running while a file can't be used; nothing once it names another dataset."""
+    if current is None or current.error is None or before is None:
+        return None
+    good = before.last_good or before.current
+    if good is None or good.error is not None or current.name not in {None, good.name}:
+        return None
+    return good
+
+
+def _sql_keys(key: str, yaml: bytes, maps: Mapping[str, StoredObject]) -> dict[str, str]:
+    """Return where the SQL files of a YAML are, by the path that it names them with."""
+    file_map = maps.get(file_map_key(key))
+    mapped = mapped_files(file_map.body if file_map else None, yaml)
+    if mapped is not None:
+        return {path: sql_key(key, digest) for path, digest in mapped.items()}
+    return {path: sibling_key(key, path) for path in _named_files(yaml)}
+
+
+def _named_files(yaml: bytes) -> list[str]:
+    """Return the relative paths that a YAML names as SQL files, so far as it can be read."""
+    from dataspec.parsing import parse_spec
+
+    try:
+        return list(parse_spec(yaml, file="").files)
+    except InvalidSpec:
+        return []
+
+
+def _read_spec(
+    info: ObjectInfo,
+    stored: StoredObject | None,
+    sql_keys: Mapping[str, str],
+    sql: Mapping[str, StoredObject],
+) -> SpecFile | None:
+    source = SourceType.CODE if info.key.startswith(CODE_PREFIX) else SourceType.MANUAL
+    body = stored.body if stored else b""
+    if stored and not is_dataset_document(body):
+        return None
+    file = SpecFile(
+        source=source,
+        key=info.key,
+        etag=stored.etag if stored else info.etag,
+        last_modified=info.last_modified,
+        name=_readable_name(body),
+        yaml=body,
+    )
+    if stored is None:
+        return replace(file, error=InvalidSpec([_too_large(info)]))
+    try:
+        files = {path: _text(sql[key], path) for path, key in sql_keys.items() if key in sql}
+        spec = check_spec(body, files, file=info.key)
+    except InvalidSpec as error:
+        return replace(file, error=error)
+    return replace(file, spec=spec, name=spec.name, files=files, spec_hash=Release(body, files).spec_hash)
+
+
+def _too_large(info: ObjectInfo) -> Problem:
+    size, limit = info.size // 1024, MAX_YAML_BYTES // 1024
+    return Problem(f"the file has {size:,} KiB; a spec may have {limit} KiB at most.", info.key, 1, 1)
+
+
+def _text(stored: StoredObject, path: str) -> str:
+    try:
+        return stored.body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"the SQL file '{path}' is not UTF-8 (byte {error.start})."
+        raise InvalidSpec([Problem(message, stored.key)]) from None
+
+
+def _readable_name(body: bytes) -> str | None:
+    try:
+        data = read_document(body, "").data
+    except InvalidSpec:
+        return None
+    name = data.get("name") if isinstance(data, dict) else None
+    return name if isinstance(name, str) and why_invalid(name) is None else None

@@ -1,0 +1,270 @@
+"""From a file's bytes to a Dataset Spec, or to every problem in it with its place.
+
+The same checks run on a person's machine, on the server, and where DAGs are built.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from dataspec.errors import InvalidSpec
+from dataspec.parameters import EXECUTION_DATE
+from dataspec.problems import Problem, nearest
+from dataspec.spec import RESERVED_PARAMETERS, DatasetSpec
+from dataspec.yaml_document import MAX_YAML_BYTES, Document, Path, read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic_core import ErrorDetails
+
+__all__ = ["MAX_SQL_BYTES", "MAX_YAML_BYTES", "check_spec", "is_dataset_document", "parse_spec"]
+
+MAX_SQL_BYTES = 1024 * 1024
+
+_TYPE_LINE = re.compile(rb"""^\s*["']?type["']?\s*:\s*["']?Dataset\b""", re.MULTILINE)
+_EXPECTED = {
+    "string_type": "expected text",
+    "int_type": "expected a whole number",
+    "bool_type": "expected true or false",
+    "list_type": "expected a list",
+    "dict_type": "expected keys and values",
+    "model_type": "expected keys and values",
+    "model_attributes_type": "expected keys and values",
+}
+
+
+def is_dataset_document(body: bytes) -> bool:
+    """Tell whether a YAML file means to be a Dataset Spec: one whose ``type`` is ``Dataset``.
+
+    A file with that line that can't be read counts as well: a broken spec is reported, not passed over.
+    """
+    try:
+        data = read_document(body, "").data
+    except InvalidSpec:
+        return _TYPE_LINE.search(body) is not None
+    return isinstance(data, dict) and (data.get("type") == "Dataset" or {"name", "owner"} <= data.keys())
+
+
+def parse_spec(body: bytes, *, file: str) -> DatasetSpec:
+    """Read and check one Dataset Spec.
+
+    Args:
+        body: The YAML file's bytes.
+        file: The file's name, for problems.
+
+    Raises:
+        InvalidSpec: With every problem found, each at its line and column.
+    """
+    return parse_document(read_document(body, file))
+
+
+def parse_document(document: Document) -> DatasetSpec:
+    """Check a document that was read, as :func:`parse_spec` does."""
+    if not isinstance(document.data, dict):
+        raise InvalidSpec([document.problem((), "a Dataset Spec is a mapping of keys to values.")])
+    try:
+        spec = DatasetSpec.model_validate(document.data)
+    except ValidationError as error:
+        problems = [_placed(details, document) for details in error.errors(include_url=False)]
+        raise InvalidSpec(sorted(problems, key=lambda p: (p.line or 0, p.column or 0))) from None
+    if problems := list(_spanning_problems(spec, document)):
+        raise InvalidSpec(problems)
+    return spec
+
+
+def _placed(details: ErrorDetails, document: Document) -> Problem:
+    path = _path_in(document.data, details["loc"])
+    if details["type"] == "extra_forbidden":
+        key = str(details["loc"][-1])
+        known = _known_keys(path[:-1], document.data)
+        hint = nearest(key, known) or f"Known keys here: {', '.join(known)}."
+        return document.problem(path, f"unknown key '{key}'.", hint=hint, at_key=True)
+    if details["type"] == "missing":
+        where = f" in '{_dotted(path)}'" if path else ""
+        return document.problem(path, f"the key '{details['loc'][-1]}' is missing{where}.", at_key=True)
+    return document.problem(path, f"'{_dotted(path)}': {_message(details)}", hint=_hint(details))
+
+
+def _path_in(data: Any, loc: tuple[int | str, ...]) -> Path:
+    """Return the part of an error's location that exists in the data; unions add names that don't."""
+    path: list[int | str] = []
+    for step in loc:
+        if isinstance(data, dict) and step in data:
+            data = data[str(step)]
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _dotted(path: Path) -> str:
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.lstrip(".") or "the document"
+
+
+def _message(details: ErrorDetails) -> str:
+    kind, given = details["type"], details["input"]
+    if expected := _EXPECTED.get(kind):
+        return f"{expected}, got {given!r}."
+    if kind in {"value_error", "assertion_error"}:
+        return str(details["ctx"]["error"])
+    if kind in {"literal_error", "enum"}:
+        return f"{given!r} is not one of {details['ctx']['expected'].replace(' or ', ', ')}."
+    if kind == "union_tag_invalid":
+        return f"the type '{details['ctx']['tag']}' is not one of {details['ctx']['expected_tags']}."
+    if kind == "union_tag_not_found":
+        return "the key 'type' is missing."
+    if kind == "string_pattern_mismatch":
+        return _pattern_message(str(given), details["ctx"]["pattern"])
+    text = details["msg"]
+    return f"{text[0].lower()}{text[1:]}, got {given!r}."
+
+
+def _pattern_message(given: str, pattern: str) -> str:
+    if "@[^@" in pattern:
+        return f"'{given}' is not an e-mail address."
+    if pattern.startswith("^@"):
+        return f"'{given}' is not a team; write \"@name\", in quotes."
+    if pattern.startswith("^https"):
+        return f"'{given}' is not an http or https URL."
+    return f"'{given}' is not a name; use letters, digits and '_', and begin with a letter."
+
+
+def _hint(details: ErrorDetails) -> str | None:
+    given = details["input"]
+    if details["type"] == "bool_type" and str(given).lower() in {"yes", "on", "no", "off", "y", "n"}:
+        return f"Write {'true' if str(given).lower() in {'yes', 'on', 'y'} else 'false'}."
+    if details["type"] == "string_type" and isinstance(given, int | float):
+        return f'Put it in quotes: "{given}".'
+    if details["type"] in {"literal_error", "enum"} and isinstance(given, str):
+        known = [word.strip("' ") for word in details["ctx"]["expected"].replace(" or ", ",").split(",")]
+        return nearest(given, known)
+    if details["type"] == "union_tag_invalid":
+        known = [word.strip("' ") for word in details["ctx"]["expected_tags"].split(",")]
+        return nearest(str(details["ctx"]["tag"]), known)
+    return None
+
+
+def _known_keys(path: Path, data: Any) -> list[str]:
+    """Return the keys that the model has at a path, in its order."""
+    models: list[type[BaseModel]] = [DatasetSpec]
+    for step in path:
+        data = data[step]
+        if isinstance(step, str):
+            fields = [info for model in models for key, info in _fields(model) if key == step]
+            models = [model for info in fields for model in _models_in(info.annotation)]
+    if isinstance(data, dict) and len(models) > 1:
+        fitting = [m for m in models if data.get("type") in get_args(m.model_fields["type"].annotation)]
+        models = fitting or models
+    return list(dict.fromkeys(key for model in models for key, _ in _fields(model)))
+
+
+def _fields(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+    for name, info in model.model_fields.items():
+        yield info.alias or name, info
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def _spanning_problems(spec: DatasetSpec, document: Document) -> Iterator[Problem]:
+    """Yield the problems that more than one key makes."""
+    if (spec.query_file is None) == (spec.query_statement is None):
+        path: Path = ("query_statement",) if spec.query_file else ()
+        yield document.problem(path, "give exactly one of 'query_file' and 'query_statement'.", at_key=True)
+    seen: dict[str, int] = {}
+    for index, parameter in enumerate(spec.parameters):
+        at: Path = ("parameters", index, "name")
+        if parameter.name in seen:
+            yield document.problem(at, f"the parameter '{parameter.name}' is defined twice.")
+        seen[parameter.name] = index
+        if parameter.name == EXECUTION_DATE and parameter.type not in {"string", "date"}:
+            message = f"'execution_date' is a date; its type is 'date' or 'string', not '{parameter.type}'."
+            yield document.problem(("parameters", index, "type"), message)
+        elif spec.schedule and parameter.must_be_given and parameter.name != EXECUTION_DATE:
+            message = f"a scheduled run can't give '{parameter.name}': it is required and has no default."
+            yield document.problem(at, message, hint="Give it a default, or remove the schedule.")
+    for index, upstream in enumerate(spec.depends_on):
+        if upstream == spec.name:
+            yield document.problem(("depends_on", index), "a dataset can't depend on itself.")
+    yield from _dialect_problems(spec, document)
+
+
+def _dialect_problems(spec: DatasetSpec, document: Document) -> Iterator[Problem]:
+    if spec.execution.dialect is None:
+        return
+    from sqlglot.dialects.dialect import Dialects
+
+    known = [dialect.value for dialect in Dialects if dialect.value]
+    if spec.execution.dialect not in known:
+        message = f"'{spec.execution.dialect}' is not a SQL dialect that is known here."
+        hint = nearest(spec.execution.dialect, known) or f"Known: {', '.join(known)}."
+        yield document.problem(("execution", "dialect"), message, hint=hint)
+
+
+def check_spec(body: bytes, files: Mapping[str, str], *, file: str) -> DatasetSpec:
+    """Read and check a Dataset Spec with its SQL: every file is there and a sound template.
+
+    Args:
+        body: The YAML file's bytes.
+        files: The text of each SQL file, by the path that the spec names it with.
+        file: The YAML file's name, for problems.
+
+    Raises:
+        InvalidSpec: With every problem found, each at its line and column.
+    """
+    document = read_document(body, file)
+    spec = parse_document(document)
+    problems = [*_missing_files(spec, files, document), *_template_problems(spec, files, document)]
+    if problems:
+        raise InvalidSpec(problems)
+    return spec
+
+
+def _missing_files(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:
+    for path, named in _file_places(spec):
+        if named not in files:
+            message = f"the SQL file '{named}' does not exist beside the YAML."
+            yield document.problem(path, message, hint=nearest(named, files))
+        elif len(files[named].encode()) > MAX_SQL_BYTES:
+            size = len(files[named].encode()) // 1024
+            yield document.problem(
+                path, f"the SQL file '{named}' has {size:,} KiB; at most 1,024 are allowed."
+            )
+        elif not files[named].strip():
+            yield document.problem(path, f"the SQL file '{named}' is empty.")
+
+
+def _file_places(spec: DatasetSpec) -> Iterator[tuple[Path, str]]:
+    if spec.query_file is not None:
+        yield ("query_file",), spec.query_file
+    for key in ("pre_statements", "post_statements"):
+        for index, statement in enumerate(getattr(spec, key)):
+            if statement.file is not None:
+                yield (key, index, "file"), statement.file
+
+
+def _template_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:
+    from dataspec.templates import check_template, sql_texts
+
+    known = [*(parameter.name for parameter in spec.parameters), *sorted(RESERVED_PARAMETERS)]
+    folder = document.file.rpartition("/")[0]
+    for text in sql_texts(spec, files):
+        file = f"{folder}/{text.file}" if folder and text.file else text.file
+        problem = check_template(text.sql, known, file=file or document.file)
+        if problem is not None and text.file is None:
+            problem = document.problem(text.path, problem.message, hint=problem.hint)
+        if problem is not None:
+            yield problem

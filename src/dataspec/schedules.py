@@ -1,0 +1,145 @@
+"""Cron with time zones: when a dataset's scheduled runs are due, and what each builds.
+
+Ticks are those of Debian's cron, clock changes included: a job at a fixed time that a
+change skips runs right after it, one that a change repeats runs once. Everything here
+is a function of its arguments; Airflow's timetable only asks (decisions 6).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, available_timezones
+
+from cronsim import CronSim, CronSimError
+
+from dataspec.problems import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Interval = tuple[datetime, datetime]
+"""Start and end of the data that a run is about, in UTC; the run is due at the end."""
+
+_FIELDS = 5
+_LOOK_BACK = tuple(timedelta(hours=hours) for hours in (1, 25, 24 * 8, 24 * 32, 24 * 367, 24 * 366 * 9))
+
+
+def check_cron(expression: str) -> str:
+    """Return a cron expression of five fields that fires at some time.
+
+    Raises:
+        ValueError: With what is wrong.
+    """
+    fields = expression.split()
+    if len(fields) != _FIELDS:
+        raise ValueError(
+            f"'{expression}' has {len(fields)} fields; a cron expression has five: "
+            "minute, hour, day of month, month, day of week."
+        )
+    try:
+        next(CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC)))
+    except CronSimError as error:
+        raise ValueError(f"'{expression}' is not a cron expression: {str(error).lower()}.") from None
+    except StopIteration:
+        raise ValueError(f"'{expression}' never fires.") from None
+    return " ".join(fields)
+
+
+def check_timezone(name: str) -> str:
+    """Return the name of a time zone of the IANA database.
+
+    Raises:
+        ValueError: With the nearest name, if one is near.
+    """
+    if name not in _zone_names():
+        hint = nearest(name, _zone_names())
+        raise ValueError(f"'{name}' is not an IANA time zone." + (f" {hint}" if hint else ""))
+    return name
+
+
+@lru_cache(maxsize=1)
+def _zone_names() -> frozenset[str]:
+    return frozenset(available_timezones()) - {"localtime", "posixrules"}
+
+
+def next_tick(cron: str, zone: str, after: datetime) -> datetime:
+    """Return the first tick after a moment, in UTC."""
+    return next(tick for tick in _ticks(cron, zone, after) if tick > after)
+
+
+def previous_tick(cron: str, zone: str, before: datetime) -> datetime:
+    """Return the last tick before a moment, in UTC.
+
+    Raises:
+        ValueError: When there was none in nine years.
+    """
+    for span in _LOOK_BACK:
+        last = None
+        for tick in _ticks(cron, zone, before - span):
+            if tick >= before:
+                break
+            last = tick
+        if last is not None:
+            return last
+    raise ValueError(f"'{cron}' did not fire in nine years before {before}.")
+
+
+def _ticks(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
+    # In an hour that a clock repeats, the first of these may lie before `after`: callers compare.
+    for tick in CronSim(cron, after.astimezone(ZoneInfo(zone))):
+        yield tick.astimezone(UTC)
+
+
+def execution_date(interval_start: datetime, zone: str) -> str:
+    """Return the partition that a scheduled run builds: the local date its interval starts on."""
+    return interval_start.astimezone(ZoneInfo(zone)).date().isoformat()
+
+
+def interval_of_date(cron: str | None, zone: str, date: str) -> Interval:
+    """Return the data interval of a run that was asked for one date.
+
+    It is the one that a scheduled run for that date has; where no interval starts on the
+    date, or there is no cron, the local day itself.
+    """
+    midnight = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone))
+    day = midnight.astimezone(UTC), (midnight + timedelta(days=1)).astimezone(UTC)
+    if cron is None:
+        return day
+    start = next_tick(cron, zone, day[0] - timedelta(microseconds=1))
+    return (start, next_tick(cron, zone, start)) if start < day[1] else day
+
+
+def next_interval(
+    cron: str, zone: str, *, last: Interval | None, registered_at: datetime, now: datetime
+) -> Interval:
+    """Return the interval of the next scheduled run (decisions 6, "When runs start").
+
+    Args:
+        cron: The cron expression.
+        zone: The IANA time zone of its clock.
+        last: The interval of the last scheduled run, or None before the first.
+        registered_at: When the dataset was registered; counts before the first run only.
+        now: The present moment. Of several missed intervals only the latest is returned.
+    """
+    due = previous_tick(cron, zone, now + timedelta(microseconds=1))
+    latest = previous_tick(cron, zone, due), due
+    if last is None:
+        first_end = next_tick(cron, zone, registered_at)
+        return max((previous_tick(cron, zone, first_end), first_end), latest)
+    return max(_following(cron, zone, last), latest)
+
+
+def _following(cron: str, zone: str, last: Interval) -> Interval:
+    """Return the first interval after the last one: no date twice, none left out.
+
+    Where the schedule has changed, it begins at the tick at or before the end of the
+    last interval, so that no data falls between the two; a date that was built whole
+    is passed over.
+    """
+    start = previous_tick(cron, zone, last[1] + timedelta(microseconds=1))
+    whole = execution_date(last[1], zone) != (built := execution_date(last[0], zone))
+    while start <= last[0] or (whole and execution_date(start, zone) <= built):
+        start = next_tick(cron, zone, start)
+    return start, next_tick(cron, zone, start)

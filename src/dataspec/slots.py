@@ -1,0 +1,157 @@
+"""Where values stand in a SQL text, and how each is written there (decisions 6).
+
+A slot is one ``{{ … }}`` of one rendering. While the template renders, a word stands in
+for its value; :meth:`Slots.fill` then writes each value as the place demands, and proves
+that the statements are those that the text had with the words.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dataspec.errors import InvalidTemplate
+from dataspec.problems import Problem
+from dataspec.statements import Quoting, Token, tokenize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WORD = re.compile(r"[A-Za-z0-9_]*")
+_HARMLESS = re.compile(r"[A-Za-z0-9_ .:/+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One value and where in the template it was asked for."""
+
+    value: Any
+    line: int
+    column: int
+    source: str
+    """The name that the template uses for it; empty for a constant."""
+
+
+class Slots:
+    """The slots of one rendering."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._nonce = secrets.token_hex(8)
+        self._slots: list[Slot] = []
+        self._pattern = re.compile(rf"q{self._nonce}x(\d+)z")
+
+    def take(self, value: Any, line: int, column: int, source: str) -> str:
+        """Return the word that stands for a value."""
+        if isinstance(value, str) and self._nonce in value:
+            return value  # text of the template's own, with words in it: a {% set %} block or a macro
+        self._slots.append(Slot(value, line, column, source))
+        return f"q{self._nonce}x{len(self._slots) - 1}z"
+
+    def fill(self, text: str, dialect: str | None) -> str:
+        """Write every value into its place.
+
+        Raises:
+            InvalidTemplate: When a value does not fit its place, or the SQL has an open quote.
+        """
+        if not self._slots:
+            return text
+        try:
+            tokens = tokenize(text, dialect)
+        except ValueError as error:
+            raise InvalidTemplate(Problem(self._without_words(str(error)), self._file)) from None
+        quoting = Quoting.of(dialect)
+        pieces, expected, end = [], [], 0
+        for token in tokens:
+            pieces.append(self._in_comment(text[end : token.start]))
+            piece = self._in_token(token, quoting)
+            pieces.append(piece)
+            expected.extend(self._expected(token, piece, dialect))
+            end = token.end
+        pieces.append(self._in_comment(text[end:]))
+        return self._proved("".join(pieces), expected, dialect)
+
+    def _in_token(self, token: Token, quoting: Quoting) -> str:
+        if not self._pattern.search(token.source):
+            return token.source
+        if self._pattern.fullmatch(token.source):
+            return self._bare(next(self._slots_in(token.source)), quoting)
+        quote = quoting.quote_of(token)
+        return self._pattern.sub(lambda match: self._inside(self._slot(match), quote, quoting), token.source)
+
+    def _bare(self, slot: Slot, quoting: Quoting) -> str:
+        from dataspec.templates import SqlName
+
+        if isinstance(slot.value, SqlName):
+            return str(slot.value)
+        if isinstance(slot.value, str):
+            name = slot.source or "value"
+            message = f"the text {slot.value!r} stands without quotes, where it would be SQL."
+            raise self._refused(
+                slot, message, f"Write '{{{{ {name} }}}}', or {{{{ {name} | identifier }}}} for a name."
+            )
+        try:
+            return quoting.literal(slot.value)
+        except ValueError as error:
+            raise self._refused(slot, f"{error}.") from None
+
+    def _inside(self, slot: Slot, quote: str | None, quoting: Quoting) -> str:
+        if slot.value is None or isinstance(slot.value, list | tuple | dict):
+            what = "no value" if slot.value is None else "a list"
+            raise self._refused(slot, f"there is {what} to put inside the quotes.", "Use {% if %} around it.")
+        value = quoting.plain(slot.value)
+        if quote is not None:
+            return quoting.escape(value, quote)
+        if _WORD.fullmatch(value):
+            return value
+        raise self._refused(
+            slot, f"{value!r} would change the SQL around it; only A-Z, a-z, 0-9 and '_' may stand here."
+        )
+
+    def _in_comment(self, gap: str) -> str:
+        def written(match: re.Match[str]) -> str:
+            slot = self._slot(match)
+            text = str(slot.value)
+            if not _HARMLESS.fullmatch(text):
+                raise self._refused(slot, f"{text!r} can't stand in a comment.")
+            return text
+
+        return self._pattern.sub(written, gap)
+
+    def _expected(self, token: Token, piece: str, dialect: str | None) -> list[tuple[str, str | None]]:
+        """Return the kinds of the tokens that a piece must be, and the text of a quoted one."""
+        if not self._pattern.search(token.source):
+            return [(token.kind, None)]
+        if self._pattern.fullmatch(token.source):
+            return [(part.kind, None) for part in tokenize(piece, dialect)]
+        plain = Quoting.plain
+        return [(token.kind, self._pattern.sub(lambda match: plain(self._slot(match).value), token.text))]
+
+    def _proved(self, text: str, expected: list[tuple[str, str | None]], dialect: str | None) -> str:
+        try:
+            tokens = tokenize(text, dialect)
+        except ValueError:
+            tokens = []
+        same = len(tokens) == len(expected) and all(
+            token.kind == kind and (plain is None or token.text == plain)
+            for token, (kind, plain) in zip(tokens, expected, strict=False)
+        )
+        if not same:
+            slot = next((s for s in self._slots if isinstance(s.value, str | list)), self._slots[0])
+            raise self._refused(slot, "a value would change what statements the SQL holds.")
+        return text
+
+    def _slots_in(self, text: str) -> Iterator[Slot]:
+        return (self._slot(match) for match in self._pattern.finditer(text))
+
+    def _slot(self, match: re.Match[str]) -> Slot:
+        return self._slots[int(match[1])]
+
+    def _without_words(self, message: str) -> str:
+        return self._pattern.sub(lambda match: f"{{{{ {self._slot(match).source} }}}}", message)
+
+    def _refused(self, slot: Slot, message: str, hint: str | None = None) -> InvalidTemplate:
+        named = f"'{slot.source}': " if slot.source else ""
+        return InvalidTemplate(Problem(f"{named}{message}", self._file, slot.line, slot.column, hint))

@@ -1,0 +1,122 @@
+"""SQL text as its dialect reads it: tokens, quotes, literals and single statements.
+
+Nothing is written anew from a syntax tree: the engine gets the user's own text.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import TokenType
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a SQL text: its kind, its value, and the part of the text that it is."""
+
+    kind: str
+    text: str
+    source: str
+    start: int
+    end: int
+
+
+def tokenize(sql: str, dialect: str | None) -> list[Token]:
+    """Take a SQL text apart as its dialect does; comments are no tokens.
+
+    Raises:
+        ValueError: When a quote or a comment is left open.
+    """
+    try:
+        found = Dialect.get_or_raise(dialect).tokenize(sql)
+    except SqlglotError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ValueError(f"the SQL can't be read: {reason}. Is a quote or a comment left open?") from None
+    tokens = []
+    for token in found:
+        start, end = token.start, token.end + 1
+        if token.token_type == TokenType.STRING and sql[end - len(token.text) : end] == token.text:
+            start = end - len(token.text)  # the rest of a command that the dialect passes on unread
+        tokens.append(Token(token.token_type.name, token.text, sql[start:end], start, end))
+    return tokens
+
+
+def split_statements(sql: str, dialect: str | None) -> list[str]:
+    """Return the statements of a SQL text, each as written, comments before it included."""
+    statements, start, seen = [], 0, False
+    for token in tokenize(sql, dialect):
+        if token.kind == TokenType.SEMICOLON.name:
+            if seen:
+                statements.append(sql[start : token.start].strip())
+            start, seen = token.end, False
+        else:
+            seen = True
+    return [*statements, sql[start:].strip()] if seen else statements
+
+
+@dataclass(frozen=True, slots=True)
+class Quoting:
+    """How a dialect writes strings and names in quotes."""
+
+    strings: tuple[str, ...]
+    string_escapes: tuple[str, ...]
+    names: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, dialect: str | None) -> Quoting:
+        """Return the quoting of a dialect, by sqlglot's name; None for generic SQL."""
+        return _quoting(dialect)
+
+    def quote_of(self, token: Token) -> str | None:
+        """Return the mark that ends a quoted token, or None for one that takes no escapes."""
+        if token.kind == TokenType.STRING.name:
+            return next((q for q in self.strings if token.source.startswith(q)), None)
+        if token.kind == TokenType.IDENTIFIER.name:
+            return next((end for start, end in self.names if token.source.startswith(start)), None)
+        return None
+
+    def escape(self, value: str, quote: str) -> str:
+        """Return a value as it stands inside quotes."""
+        if quote in self.strings and "\\" in self.string_escapes:
+            value = value.replace("\\", "\\\\")
+        mark = quote[0]
+        doubles = mark in self.string_escapes or quote not in self.strings
+        return value.replace(mark, mark * 2 if doubles else f"\\{mark}")
+
+    def literal(self, value: Any) -> str:
+        """Return a value as a literal that stands by itself; lists as their items with commas between.
+
+        Raises:
+            ValueError: For an empty list, or a value that SQL has no literal for.
+        """
+        if value is None:
+            return "NULL"
+        if isinstance(value, list | tuple):
+            if not value:
+                raise ValueError("the list is empty, and SQL has no empty list")
+            return ", ".join(self.literal(item) for item in value)
+        if isinstance(value, str):
+            return f"'{self.escape(value, chr(39))}'"
+        if isinstance(value, bool):
+            return "TRUE" if value else "FALSE"
+        if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+            return repr(value)
+        raise ValueError(f"a {type(value).__name__} can't be written in SQL")
+
+    @staticmethod
+    def plain(value: Any) -> str:
+        """Return a value as text inside quotes, before it is escaped."""
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@lru_cache(maxsize=64)
+def _quoting(dialect: str | None) -> Quoting:
+    tokenizer = Dialect.get_or_raise(dialect).tokenizer_class
+    strings = sorted((q if isinstance(q, str) else q[0] for q in tokenizer.QUOTES), key=len, reverse=True)
+    names = tuple((q, q) if isinstance(q, str) else (q[0], q[1]) for q in tokenizer.IDENTIFIERS)
+    return Quoting(tuple(strings), tuple(tokenizer.STRING_ESCAPES), names)

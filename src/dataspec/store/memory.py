@@ -1,0 +1,56 @@
+"""A store in memory: for tests, and for trying things out."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from dataspec.store.base import MISSING, ObjectInfo, PreconditionFailed, StoredObject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+
+class MemoryStore:
+    """A store that lives as long as the process."""
+
+    def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._lock = Lock()
+        self._objects: dict[str, tuple[StoredObject, datetime]] = {}
+
+    @property
+    def url(self) -> str:
+        return "memory:"
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        with self._lock:
+            found = sorted((key, *kept) for key, kept in self._objects.items() if key.startswith(prefix))
+        for key, stored, written in found:
+            yield ObjectInfo(key, stored.etag, len(stored.body), written)
+
+    def get(self, key: str) -> StoredObject | None:
+        kept = self._objects.get(key)
+        return kept[0] if kept else None
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
+        return {key: stored for key in keys if (stored := self.get(key)) is not None}
+
+    def put(self, key: str, body: bytes, *, expected: str) -> str:
+        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        with self._lock:
+            self._check(key, expected)
+            self._objects[key] = StoredObject(key, etag, bytes(body)), self._now()
+        return etag
+
+    def delete(self, key: str, *, expected: str) -> None:
+        with self._lock:
+            self._check(key, expected)
+            del self._objects[key]
+
+    def _check(self, key: str, expected: str) -> None:
+        kept = self._objects.get(key)
+        if expected != (kept[0].etag if kept else MISSING):
+            raise PreconditionFailed(key)

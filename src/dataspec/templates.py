@@ -1,0 +1,259 @@
+"""SQL templates: Jinja, sandboxed, where values go in as data (decisions 6).
+
+A value never becomes SQL. Each ``{{ … }}`` is first rendered as a word that stands for
+it; the dialect's own tokenizer then tells where the word is: inside quotes, where the
+value is escaped for them; alone, where a number, a boolean or a list is written as a
+literal and text is refused; or in a comment. At the end the text is tokenized again
+and must hold the same statements as it did with the words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from jinja2 import (
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateSyntaxError,
+    Undefined,
+    nodes,
+    pass_context,
+)
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from dataspec.errors import InvalidTemplate
+from dataspec.problems import Problem, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jinja2.runtime import Context
+
+    from dataspec.slots import Slots
+    from dataspec.spec import DatasetSpec
+    from dataspec.yaml_document import Path
+
+Kind = Literal["pre", "query", "post"]
+
+MAX_RENDERED = 4 * 1024 * 1024
+_SLOTS = "_dli_slots"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*){0,3}")
+
+
+class SqlName(str):
+    """Text that was checked to be a name, such as ``schema.table``, and may stand without quotes."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SqlText:
+    """One of a spec's SQL texts, unrendered."""
+
+    name: str
+    sql: str
+    kind: Kind
+    continue_on_error: bool
+    file: str | None
+    """The file that it stands in; None for SQL within the YAML."""
+    path: Path
+    """Where the YAML names it or holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedStatement:
+    """One SQL statement as it goes to the engine."""
+
+    name: str
+    sql: str
+    kind: Kind
+    continue_on_error: bool
+    file: str | None
+
+
+def sql_texts(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[SqlText]:
+    """Yield a spec's SQL texts in the order in which they run; a file that is missing is passed over."""
+    for index, statement in enumerate(spec.pre_statements):
+        yield from _text(statement, files, "pre", ("pre_statements", index))
+    if spec.query_statement is not None:
+        yield SqlText("query", spec.query_statement, "query", False, None, ("query_statement",))
+    elif spec.query_file is not None and spec.query_file in files:
+        yield SqlText("query", files[spec.query_file], "query", False, spec.query_file, ("query_file",))
+    for index, statement in enumerate(spec.post_statements):
+        yield from _text(statement, files, "post", ("post_statements", index))
+
+
+def _text(statement: Any, files: Mapping[str, str], kind: Kind, path: Path) -> Iterator[SqlText]:
+    name, on_error = statement.name, statement.continue_on_error
+    if statement.sql is not None:
+        yield SqlText(name, statement.sql, kind, on_error, None, (*path, "sql"))
+    elif statement.file in files:
+        yield SqlText(name, files[statement.file], kind, on_error, statement.file, (*path, "file"))
+
+
+def render_statements(
+    spec: DatasetSpec,
+    files: Mapping[str, str],
+    values: Mapping[str, Any],
+    *,
+    dialect: str | None,
+    file: str,
+) -> list[RenderedStatement]:
+    """Render a spec's SQL for one run, statement by statement.
+
+    Args:
+        spec: The spec.
+        files: The text of each SQL file, by the path that the spec names it with.
+        values: What the templates see: :func:`dataspec.runs.run_values`.
+        dialect: The SQL dialect of the connection, by sqlglot's name; None for generic SQL.
+        file: The YAML's name, for problems in SQL that stands within it.
+
+    Raises:
+        InvalidTemplate: With the place in the user's file.
+    """
+    from dataspec.statements import split_statements
+
+    rendered = []
+    for text in sql_texts(spec, files):
+        sql = render(text.sql, values, dialect=dialect, file=text.file or file)
+        parts = split_statements(sql, dialect)
+        for number, part in enumerate(parts, start=1):
+            name = text.name if len(parts) == 1 else f"{text.name} ({number} of {len(parts)})"
+            rendered.append(RenderedStatement(name, part, text.kind, text.continue_on_error, text.file))
+    return rendered
+
+
+def render(sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str) -> str:
+    """Render one SQL template with values as data.
+
+    Raises:
+        InvalidTemplate: When the template is wrong, names something unknown, or a value does
+            not fit where it stands.
+    """
+    from dataspec.slots import Slots
+
+    slots = Slots(file)
+    try:
+        text = _compiled(sql).render({**values, _SLOTS: slots})
+    except TemplateSyntaxError as error:
+        raise InvalidTemplate(_syntax_problem(error, file)) from None
+    except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        raise InvalidTemplate(Problem(f"{_plain(error)}.", file, _line_of(error), None)) from None
+    if len(text) > MAX_RENDERED:
+        raise InvalidTemplate(Problem(f"the rendered SQL has {len(text):,} characters.", file))
+    return slots.fill(text, dialect)
+
+
+def check_template(sql: str, known: Sequence[str], *, file: str) -> Problem | None:
+    """Return what is wrong with a template before it is rendered: its syntax, or a name that is not known."""
+    try:
+        tree = _ENVIRONMENT.parse(sql)
+        _ENVIRONMENT.compile(_ENVIRONMENT.parse(sql))
+    except TemplateSyntaxError as error:
+        return _syntax_problem(error, file)
+    for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+        return Problem("a SQL template can't include or import another.", file, node.lineno)
+    return _unknown_name(sql, tree, known, file)
+
+
+def _syntax_problem(error: TemplateSyntaxError, file: str) -> Problem:
+    return Problem(f"{_plain(error)}.", file, error.lineno)
+
+
+def _unknown_name(sql: str, tree: nodes.Template, known: Sequence[str], file: str) -> Problem | None:
+    from jinja2.meta import find_undeclared_variables
+
+    unknown = find_undeclared_variables(tree) - set(known) - _ENVIRONMENT.globals.keys()
+    for node in tree.find_all(nodes.Name):
+        if node.name in unknown:
+            line = sql.splitlines()[node.lineno - 1]
+            found = re.search(rf"\b{re.escape(node.name)}\b", line)
+            hint = nearest(node.name, known) or "Declare it under 'parameters'."
+            message = f"'{node.name}' is not a parameter of this dataset."
+            return Problem(message, file, node.lineno, found.start() + 1 if found else None, hint)
+    return None
+
+
+class _SqlEnvironment(ImmutableSandboxedEnvironment):
+    """Jinja without what a template of SQL has no use for: writing to objects, huge repetitions."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" and (abs(left) > 1_000_000 or abs(right) > 64):  # noqa: PLR2004 - far above any use
+            raise SecurityError("the power is too large")
+        if operator == "*":
+            for one, other in ((left, right), (right, left)):
+                if isinstance(one, str | list | tuple) and len(one) * abs(int(other)) > MAX_RENDERED:
+                    raise SecurityError("the repetition is too long")
+        return super().call_binop(context, operator, left, right)
+
+
+@pass_context
+def _slot(context: Context, value: Any, line: int, column: int, source: str) -> str:
+    if isinstance(value, Undefined):
+        str(value)  # raises, naming what is not defined
+    slots: Slots = context[_SLOTS]
+    return slots.take(value, line, column, source)
+
+
+def _identifier(value: Any) -> SqlName:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is not a name such as table or schema.table")
+    return SqlName(value)
+
+
+def _environment() -> _SqlEnvironment:
+    environment = _SqlEnvironment(
+        undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"_slot": _slot, "identifier": _identifier}
+    for name in ("lipsum", "cycler", "joiner"):
+        environment.globals.pop(name, None)
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+@lru_cache(maxsize=256)
+def _compiled(sql: str) -> Template:
+    tree = _ENVIRONMENT.parse(sql)
+    lines = sql.splitlines() or [""]
+    for output in tree.find_all(nodes.Output):
+        output.nodes = [_wrapped(node, lines) for node in output.nodes]
+    return Template.from_code(_ENVIRONMENT, _ENVIRONMENT.compile(tree), _ENVIRONMENT.make_globals(None))
+
+
+def _wrapped(node: nodes.Expr, lines: list[str]) -> nodes.Expr:
+    if isinstance(node, nodes.TemplateData):
+        return node
+    names = [name.name for name in node.find_all(nodes.Name)]
+    if isinstance(node, nodes.Name):
+        names = [node.name]
+    source = names[0] if names else ""
+    found = re.search(rf"\{{\{{.*?\b{re.escape(source)}\b", lines[node.lineno - 1])
+    place = [nodes.Const(node.lineno), nodes.Const(found.start() + 1 if found else 1), nodes.Const(source)]
+    wrapped = nodes.Filter(node, "_slot", place, [], None, None, lineno=node.lineno)
+    wrapped.set_environment(_ENVIRONMENT)
+    return wrapped
+
+
+def _plain(error: Exception) -> str:
+    message = error.message if isinstance(error, TemplateError) else str(error)
+    return (message or type(error).__name__).rstrip(".")
+
+
+def _line_of(error: Exception) -> int | None:
+    """Return the line of the template in which an error was raised."""
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,189 @@
+"""YAML from outside, read with the place of every key and value.
+
+Built straight from the C parser's events: duplicate keys, tags, several documents and
+deep or bloated nesting are refused, only ``true`` and ``false`` are booleans, and dates
+stay text (decisions 9).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from dataspec.errors import InvalidSpec
+from dataspec.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from yaml.events import Event
+
+MAX_YAML_BYTES = 256 * 1024
+MAX_DEPTH = 20
+MAX_NODES = 20_000
+
+Path = tuple[str | int, ...]
+Place = tuple[int, int]
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NULLS = {"", "~", "null", "Null", "NULL"}
+_TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
+_FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]{1,3})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A YAML document's data, and where in the file each part of it stands."""
+
+    file: str
+    data: Any
+    values: dict[Path, Place] = field(repr=False)
+    keys: dict[Path, Place] = field(repr=False)
+
+    def position(self, path: Path) -> Place:
+        """Return line and column (from 1) of the value at a path, or of the nearest part around it."""
+        while path and path not in self.values:
+            path = path[:-1]
+        return self.values.get(path, (1, 1))
+
+    def key_position(self, path: Path) -> Place:
+        """Return line and column (from 1) of the key at a path."""
+        return self.keys.get(path) or self.position(path)
+
+    def problem(self, path: Path, message: str, *, hint: str | None = None, at_key: bool = False) -> Problem:
+        """Return a problem placed at a path."""
+        line, column = self.key_position(path) if at_key else self.position(path)
+        return Problem(message, self.file, line, column, hint)
+
+
+def read_document(body: bytes, file: str) -> Document:
+    """Read one YAML document.
+
+    Args:
+        body: The file's bytes, in UTF-8.
+        file: The file's name, for problems.
+
+    Raises:
+        InvalidSpec: With the one problem that stopped the reading, and its place.
+    """
+    if len(body) > MAX_YAML_BYTES:
+        size, limit = len(body) // 1024, MAX_YAML_BYTES // 1024
+        raise _stop(file, f"the file has {size:,} KiB; a spec may have {limit} KiB at most.")
+    reader, text = _Reader(file), _decoded(body, file)
+    try:
+        data = reader.read(text)
+    except yaml.MarkedYAMLError as error:
+        raise _unreadable(error, text, file) from None
+    except yaml.reader.ReaderError as error:
+        place = text.count("\n", 0, error.position) + 1, error.position - text.rfind("\n", 0, error.position)
+        raise _stop(file, f"the character U+{error.character:04X} is not allowed in YAML.", place) from None
+    return Document(file, data, reader.values, reader.keys)
+
+
+def _decoded(body: bytes, file: str) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = body[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before) - (before.rfind(b"\n") + 1) + 1
+        message = f"the byte 0x{body[error.start]:02x} is not UTF-8; save the file as UTF-8."
+        raise InvalidSpec([Problem(message, file, line, column)]) from None
+
+
+def _unreadable(error: yaml.MarkedYAMLError, text: str, file: str) -> InvalidSpec:
+    mark = error.problem_mark or error.context_mark
+    place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    message = f"not valid YAML: {error.problem or error.context}."
+    line = dict(enumerate(text.splitlines(), start=1)).get(place[0], "")
+    hint = "Indent with spaces, not tabs." if line[place[1] - 1 :].startswith("\t") else None
+    return InvalidSpec([Problem(message, file, *place, hint)])
+
+
+def _stop(file: str, message: str, place: Place = (1, 1)) -> InvalidSpec:
+    return InvalidSpec([Problem(message, file, *place)])
+
+
+class _Reader:
+    """Builds plain data from the parser's events, noting every place."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.values: dict[Path, Place] = {}
+        self.keys: dict[Path, Place] = {}
+        self.nodes = 0
+
+    def read(self, text: str) -> Any:
+        events = yaml.parse(text, Loader=_Loader)
+        next(events)  # the stream's start
+        if isinstance(first := next(events), yaml.StreamEndEvent):
+            raise _stop(self.file, "the file is empty.", self._place(first))
+        data = self._node(next(events), events, (), 0)
+        next(events)  # the document's end
+        if not isinstance(after := next(events), yaml.StreamEndEvent):
+            raise _stop(self.file, "only one document may stand in a file.", self._place(after))
+        return data
+
+    def _node(self, event: Event, events: Iterator[Event], path: Path, depth: int) -> Any:
+        place = self._place(event)
+        self.values[path] = place
+        self._count(depth, place)
+        if isinstance(event, yaml.AliasEvent):
+            raise _stop(self.file, f"aliases are not allowed (*{event.anchor}); write the value out.", place)
+        tag = getattr(event, "tag", None)
+        if tag not in {None, "!"}:
+            raise _stop(self.file, f"tags are not allowed ({tag}).", place)
+        if isinstance(event, yaml.ScalarEvent):
+            return _scalar(event)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(events, path, depth)
+        return self._mapping(events, path, depth)
+
+    def _sequence(self, events: Iterator[Event], path: Path, depth: int) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            items.append(self._node(event, events, (*path, len(items)), depth + 1))
+        return items
+
+    def _mapping(self, events: Iterator[Event], path: Path, depth: int) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            place = self._place(event)
+            if not isinstance(event, yaml.ScalarEvent):
+                raise _stop(self.file, "a key must be plain text.", place)
+            key = event.value
+            if key in mapping:
+                first = self.keys[(*path, key)][0]
+                raise _stop(self.file, f"the key '{key}' stands twice; first in line {first}.", place)
+            self.keys[(*path, key)] = place
+            mapping[key] = self._node(next(events), events, (*path, key), depth + 1)
+        return mapping
+
+    def _count(self, depth: int, place: Place) -> None:
+        self.nodes += 1
+        if depth > MAX_DEPTH:
+            raise _stop(self.file, f"nested deeper than {MAX_DEPTH} levels.", place)
+        if self.nodes > MAX_NODES:
+            raise _stop(self.file, f"more than {MAX_NODES:,} values.", place)
+
+    @staticmethod
+    def _place(event: Event) -> Place:
+        mark = event.start_mark
+        return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+
+def _scalar(event: yaml.ScalarEvent) -> Any:
+    text: str = event.value
+    if event.style is not None and event.style != "":
+        return text
+    if text in _NULLS:
+        return None
+    if text in _TRUTH:
+        return _TRUTH[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text
