@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from dataspec.catalog import Catalog, CatalogReader
+from dataspec.spec_cache import DiskSpecCache, MemorySpecCache, SpecCache
+from dataspec.store import MemoryStore, StoredObject
+from dataspec.store.base import MISSING
+from dataspec.workflows import SourceType
+from unit.dataspec.specs import spec_text
+
+
+class CountingStore(MemoryStore):
+    """A store that counts what is read from it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[str] = []
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
+        wanted = list(keys)
+        self.read.extend(wanted)
+        return super().get_many(wanted)
+
+
+@pytest.fixture
+def store() -> CountingStore:
+    return CountingStore()
+
+
+@pytest.fixture(params=["memory", "disk"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> SpecCache:
+    return MemorySpecCache() if request.param == "memory" else DiskSpecCache(tmp_path)
+
+
+@pytest.fixture
+def reader(store: CountingStore, cache: SpecCache) -> CatalogReader:
+    return CatalogReader(store, cache)
+
+
+def put(store: MemoryStore, key: str, text: str) -> None:
+    stored = store.get(key)
+    store.put(key, text.encode(), expected=stored.etag if stored else MISSING)
+
+
+def remove(store: MemoryStore, key: str) -> None:
+    stored = store.get(key)
+    assert stored is not None
+    store.delete(key, expected=stored.etag)
+
+
+def sources(catalog: Catalog) -> dict[str, str]:
+    return {name: file.source.value for name, file in catalog.effective.items()}
+
+
+def test_code_wins_the_manual_file_is_kept_and_takes_over_again(
+    store: CountingStore, reader: CatalogReader
+) -> None:
+    put(store, "manual/a.yaml", spec_text("a", sql="select 'manual'"))
+    assert sources(reader.read()) == {"a": "manual"}
+    put(store, "code/team/a.yaml", spec_text("a", sql="select 'code'"))
+    both = reader.read()
+    assert sources(both) == {"a": "code"}
+    assert both.overridden["a"].key == "manual/a.yaml"
+    assert both.get("a", SourceType.MANUAL) is both.overridden["a"]
+    remove(store, "code/team/a.yaml")
+    after = reader.read()
+    assert sources(after) == {"a": "manual"}
+    assert after.overridden == {}
+
+
+def test_the_name_inside_the_yaml_counts_not_the_files(store: CountingStore, reader: CatalogReader) -> None:
+    put(store, "code/some/folder/x.yml", spec_text("sales.daily"))
+    assert sources(reader.read()) == {"sales.daily": "code"}
+
+
+def test_yaml_of_another_kind_and_other_files_are_passed_over(
+    store: CountingStore, reader: CatalogReader
+) -> None:
+    put(store, "code/dbt_project.yaml", "version: 2")
+    put(store, "code/readme.md", "type: Dataset")
+    put(store, "elsewhere/a.yaml", spec_text("a"))
+    assert reader.read().files == ()
+
+
+def test_a_spec_that_breaks_goes_on_running_as_it_last_was_and_shows_why(
+    store: CountingStore, reader: CatalogReader
+) -> None:
+    put(store, "code/a.yaml", spec_text("a", sql="select 'good'"))
+    put(store, "code/b.yaml", spec_text("b"))
+    good = reader.read().effective["a"]
+    put(store, "code/a.yaml", spec_text("a", extra="corn: 1"))
+    broken = reader.read()
+    assert broken.effective["a"] == good
+    assert [file.key for file in broken.invalid] == ["code/a.yaml"]
+    assert "unknown key 'corn'" in str(broken.invalid[0].error and broken.invalid[0].error.detail)
+    assert set(broken.effective) == {"a", "b"}
+    put(store, "code/a.yaml", spec_text("a", sql="select 'mended'"))
+    assert reader.read().invalid == ()
+
+
+def test_a_broken_spec_that_was_never_good_leaves_the_other_source_in_place(
+    store: CountingStore, reader: CatalogReader
+) -> None:
+    put(store, "manual/a.yaml", spec_text("a"))
+    put(store, "code/a.yaml", spec_text("a", extra="corn: 1"))
+    catalog = reader.read()
+    assert sources(catalog) == {"a": "manual"}
+    assert [(file.key, file.name) for file in catalog.invalid] == [("code/a.yaml", "a")]
+
+
+def test_of_two_files_with_one_name_the_older_stays_and_the_newer_is_an_error(
+    store: CountingStore, reader: CatalogReader
+) -> None:
+    put(store, "code/z.yaml", spec_text("a", sql="select 1"))
+    put(store, "code/a.yaml", spec_text("a", sql="select 2"))
+    catalog = reader.read()
+    assert catalog.effective["a"].key == "code/z.yaml"
+    assert [file.key for file in catalog.invalid] == ["code/a.yaml"]
+    assert "the dataset 'a' is defined in code/z.yaml already." in str(catalog.invalid[0].error.detail)  # type: ignore[union-attr]
+
+
+def test_a_plain_copy_has_its_sql_beside_it(store: CountingStore, reader: CatalogReader) -> None:
+    yaml = "name: a\ntype: Dataset\nowner: a@b.c\nquery_file: sql/a.sql\n"
+    put(store, "code/team/a.yaml", yaml)
+    assert "the SQL file 'sql/a.sql' does not exist" in str(reader.read().invalid[0].error.detail)  # type: ignore[union-attr]
+    put(store, "code/team/sql/a.sql", "select 1")
+    assert dict(reader.read().effective["a"].files) == {"sql/a.sql": "select 1"}
+    put(store, "code/team/sql/a.sql", "select 2")
+    assert dict(reader.read().effective["a"].files) == {"sql/a.sql": "select 2"}
+
+
+def test_what_did_not_change_is_not_read_again(store: CountingStore, reader: CatalogReader) -> None:
+    for name in "abc":
+        put(store, f"code/{name}.yaml", spec_text(name))
+    reader.read()
+    store.read.clear()
+    before = reader.listing().fingerprint
+    assert set(reader.read().effective) == {"a", "b", "c"}
+    assert store.read == []
+    put(store, "code/b.yaml", spec_text("b", sql="select 2"))
+    assert reader.listing().fingerprint != before
+    reader.read()
+    assert store.read == ["code/b.yaml"]
+
+
+def test_a_new_process_on_the_same_folder_reads_nothing_again(store: CountingStore, tmp_path: Path) -> None:
+    put(store, "code/a.yaml", spec_text("a"))
+    put(store, "code/b.yaml", spec_text("b", extra="corn: 1"))
+    first = CatalogReader(store, DiskSpecCache(tmp_path)).read()
+    store.read.clear()
+    second = CatalogReader(store, DiskSpecCache(tmp_path)).read()
+    assert store.read == []
+    assert second.effective == first.effective
+    assert [file.key for file in second.invalid] == ["code/b.yaml"]
+
+
+def test_two_processes_on_one_folder_each_see_what_the_other_kept(
+    store: CountingStore, tmp_path: Path
+) -> None:
+    one, other = (CatalogReader(store, DiskSpecCache(tmp_path)) for _ in range(2))
+    put(store, "code/a.yaml", spec_text("a"))
+    one.read()
+    put(store, "code/b.yaml", spec_text("b"))
+    other.read()
+    store.read.clear()
+    assert set(one.read().effective) == {"a", "b"}
+    assert store.read == []
+
+
+def test_a_cache_that_cannot_be_read_is_made_anew(store: CountingStore, tmp_path: Path) -> None:
+    put(store, "code/a.yaml", spec_text("a"))
+    CatalogReader(store, DiskSpecCache(tmp_path)).read()
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"not a database" * 100)
+    assert set(CatalogReader(store, DiskSpecCache(tmp_path)).read().effective) == {"a"}
+
+
+def test_a_file_that_vanishes_between_listing_and_reading_is_left_out(store: CountingStore) -> None:
+    reader = CatalogReader(store, MemorySpecCache())
+    put(store, "code/a.yaml", spec_text("a"))
+    put(store, "code/b.yaml", spec_text("b"))
+    listing = reader.listing()
+    remove(store, "code/a.yaml")
+    assert set(reader.read(listing).effective) == {"b"}
+
+
+def test_a_file_that_is_too_large_is_not_even_fetched(store: CountingStore, reader: CatalogReader) -> None:
+    put(store, "code/a.yaml", spec_text("a") + "#" * 10_000_000)
+    catalog = reader.read()
+    assert store.read == []
+    assert "a spec may have 256 KiB at most" in str(catalog.invalid[0].error.detail)  # type: ignore[union-attr]
+
+
+def test_a_file_that_is_no_utf8_is_listed_with_its_place(store: CountingStore, reader: CatalogReader) -> None:
+    store.put("code/a.yaml", b"type: Dataset\nname: \xff", expected=MISSING)
+    assert "code/a.yaml:2:7: the byte 0xff is not UTF-8" in str(reader.read().invalid[0].error.detail)  # type: ignore[union-attr]

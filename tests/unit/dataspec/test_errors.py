@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dataspec import errors
+from dataspec.errors import DliError
+
+EXIT_STATUSES = {1, 2, 3, 4, 5}
+
+
+def kinds(base: type[DliError] = DliError) -> Iterator[type[DliError]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def test_every_error_has_a_code_of_its_own_and_statuses_of_the_table() -> None:
+    codes = [kind.code for kind in kinds()]
+    assert len(codes) == len(set(codes))
+    assert {kind.exit_status for kind in kinds()} <= EXIT_STATUSES
+    assert all(400 <= kind.http_status < 600 for kind in kinds())
+
+
+def test_the_tree_in_the_modules_first_lines_names_every_error() -> None:
+    assert errors.__doc__ is not None
+    named = {word for line in errors.__doc__.splitlines() for word in line.split()}
+    assert {kind.__name__ for kind in kinds()} <= named
+
+
+def test_the_words_of_the_specification_are_kept() -> None:
+    assert errors.ServerUnreachable().title == "Cannot connect to server. Check your connection settings."
+    assert errors.MissingParameter("execution_date").title == "Missing required parameter: execution_date"
+    assert errors.DatasetNotFound("x").title == "Dataset not found. Register first: dli dataset register"
+    assert errors.ManagedByCode().title == "This dataset is managed by Code. Modify via Git."
+    assert errors.Overridden().title == "This dataset is overridden by Code. Use the Code version."
+    assert errors.ManagedByCode().text == (
+        "This dataset is managed by Code (GitOps).\n"
+        "Modify the YAML in Git and deploy via CI/CD.\n"
+        "Only pause/unpause operations are allowed via CLI."
+    )

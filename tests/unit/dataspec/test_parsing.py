@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import pytest
+
+from dataspec.errors import InvalidSpec
+from dataspec.parsing import check_spec, is_dataset_document, parse_spec
+from dataspec.spec import DatasetSpec, SlackTarget
+from unit.dataspec.specs import SPEC, SQL, spec_text
+
+FILE = "datasets/clicks.yaml"
+
+
+def problems(text: str | bytes, files: dict[str, str] | None = None) -> list[str]:
+    body = text if isinstance(text, bytes) else text.encode()
+    with pytest.raises(InvalidSpec) as caught:
+        check_spec(body, {"daily_clicks.sql": SQL} if files is None else files, file=FILE)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_example_of_the_specification_is_read_whole() -> None:
+    spec = check_spec(SPEC.encode(), {"daily_clicks.sql": SQL}, file=FILE)
+    assert spec.name == "iceberg.analytics.daily_clicks"
+    assert spec.team == "@data-engineering"
+    assert spec.files == ("daily_clicks.sql",)
+    assert spec.schedule is not None
+    assert (spec.schedule.cron, spec.schedule.timezone, spec.schedule.enabled) == (
+        "0 9 * * *",
+        "Asia/Seoul",
+        True,
+    )
+    assert (spec.retry.max_attempts, spec.retry.delay_seconds) == (3, 300)
+    assert spec.schedule.notifications.on_source_change == [SlackTarget(type="slack", channel="#data-alerts")]
+
+
+def test_what_a_spec_does_not_say_has_the_defaults_of_the_specification() -> None:
+    spec = parse_spec(spec_text("a", extra="schedule: {cron: '0 9 * * *'}").encode(), file=FILE)
+    assert spec.schedule is not None
+    assert (spec.schedule.enabled, spec.schedule.timezone) == (True, "UTC")
+    assert (spec.retry.max_attempts, spec.retry.delay_seconds) == (1, 300)
+    assert (spec.execution.connection, spec.execution.timeout_seconds) == ("dli_default", 3600)
+
+
+def test_a_spec_without_a_schedule_is_legal() -> None:
+    assert parse_spec(spec_text("a").encode(), file=FILE).schedule is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("cron:", "corn:", f"{FILE}:15:3: unknown key 'corn'. Did you mean 'cron'?"),
+        ('cron: "0 9', 'corn: "0 9', f"{FILE}:13:1: the key 'cron' is missing in 'schedule'."),
+        (
+            "0 9 * * *",
+            "0 25 * * *",
+            f"{FILE}:15:9: 'schedule.cron': '0 25 * * *' is not a cron expression: bad hour.",
+        ),
+        ("0 9 * * *", "0 9 * *", "has 4 fields; a cron expression has five"),
+        (
+            "Asia/Seoul",
+            "Asia/Seol",
+            (
+                f"{FILE}:16:13: 'schedule.timezone': 'Asia/Seol' is not an IANA time zone. "
+                "Did you mean 'Asia/Seoul'?"
+            ),
+        ),
+        (
+            "enabled: true",
+            "enabled: yes",
+            f"{FILE}:14:12: 'schedule.enabled': expected true or false, got 'yes'. Write true.",
+        ),
+        (
+            "max_attempts: 3",
+            "max_attempts: '3'",
+            f"{FILE}:18:19: 'schedule.retry.max_attempts': expected a whole number",
+        ),
+        ("max_attempts: 3", "max_attempts: -1", "greater than or equal to 0, got -1."),
+        ("type: string", "type: strng", "Did you mean 'string'?"),
+        (
+            'type: slack\n        channel: "#data-alerts"\n    on_source',
+            "type: slak\n        channel: x\n    on_source",
+            "the type 'slak' is not one of",
+        ),
+        (
+            "type: Dataset",
+            "type: Datset",
+            "'type': 'Datset' is not one of 'Dataset'. Did you mean 'Dataset'?",
+        ),
+        ("engineer@example.com", "engineer", "'engineer' is not an e-mail address."),
+        ("daily_clicks\ntype", "daily/clicks\ntype", f"{FILE}:2:7: 'name': '/' is not allowed."),
+        ("daily_clicks\ntype", "..daily_clicks\ntype", "a dot must stand between two other characters."),
+        (
+            "query_file: daily",
+            "query_file: ../daily",
+            "must be relative to the YAML and stay inside its folder",
+        ),
+        (
+            "query_file: daily",
+            "query_file: /daily",
+            "must be relative to the YAML and stay inside its folder",
+        ),
+        (
+            "daily_clicks.sql",
+            "dayly_clicks.sql",
+            (
+                f"{FILE}:6:13: the SQL file 'dayly_clicks.sql' does not exist beside "
+                "the YAML. Did you mean 'daily_clicks.sql'?"
+            ),
+        ),
+        ("owner:", "name:", f"{FILE}:4:1: the key 'name' stands twice; first in line 2."),
+        (
+            "name: execution_date",
+            "name: limit",
+            "a scheduled run can't give 'limit': it is required and has no default.",
+        ),
+        (
+            "type: string",
+            "type: datetime",
+            "'execution_date' is a date; its type is 'date' or 'string', not 'datetime'.",
+        ),
+        ("name: execution_date", "name: data_interval_start", "every run has this value already"),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_column_and_what_to_write(old: str, new: str, problem: str) -> None:
+    assert old in SPEC
+    assert any(problem in found for found in problems(SPEC.replace(old, new, 1)))
+
+
+def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:
+    text = SPEC.replace("cron:", "corn:").replace("Asia/Seoul", "Mars").replace("owner:", "ower:")
+    assert [problem.split(":")[1] for problem in problems(text)] == ["2", "4", "13", "15", "16"]
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"a: \xff", "1:4: the byte 0xff is not UTF-8; save the file as UTF-8."),
+        (
+            b"a:\n\t- b",
+            "2:1: not valid YAML: found character that cannot start any token. Indent with spaces",
+        ),
+        (b"a: 'x", "not valid YAML"),
+        (b"a: 1\nb: \x00", "2:4: the character U+0000 is not allowed in YAML."),
+        (b"", "the file is empty"),
+        (b"# nothing\n", "the file is empty"),
+        (b"- a", "a Dataset Spec is a mapping of keys to values."),
+        (b"a: 1\n---\nb: 2", "2:1: only one document may stand in a file."),
+        (b"a: !!python/object:os.system x", "tags are not allowed"),
+        (b"a: &a [x]\nb: [*a, *a]", "2:5: aliases are not allowed (*a); write the value out."),
+        (b"[" * 1000, "nested deeper than 20 levels."),
+        (b"a: [" + b"1," * 30_000 + b"]", "more than 20,000 values."),
+        (b"x" * 10_000_000, "the file has 9,765 KiB; a spec may have 256 KiB at most."),
+        (b"{[a]: b}", "a key must be plain text."),
+    ],
+)
+def test_hostile_or_broken_yaml_is_refused_with_one_clear_message(body: bytes, problem: str) -> None:
+    found = problems(body)
+    assert len(found) == 1
+    assert problem in found[0]
+
+
+def test_an_alias_bomb_is_refused_before_it_grows() -> None:
+    levels = [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]" for i in range(1, 30)]
+    assert "aliases are not allowed" in problems("\n".join(["l0: &l0 [x]", *levels]))[0]
+
+
+def test_dates_and_words_like_no_stay_text() -> None:
+    text = spec_text(
+        "a",
+        extra="parameters: [{name: d, type: date, default: 2024-01-15}, {name: s, type: string, default: no}]",
+    )
+    spec = parse_spec(text.encode(), file=FILE)
+    assert [parameter.default for parameter in spec.parameters] == ["2024-01-15", "no"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "problem"),
+    [
+        (
+            "select '{{ executon_date }}'",
+            (
+                "datasets/daily_clicks.sql:1:12: 'executon_date' is not a parameter of this "
+                "dataset. Did you mean 'execution_date'?"
+            ),
+        ),
+        ("select 1\n{{ execution_date ", "datasets/daily_clicks.sql:2: unexpected end of template"),
+        ("{% include 'x' %}", "a SQL template can't include or import another."),
+        ("  \n", "the SQL file 'daily_clicks.sql' is empty."),
+        ("x" * (1024 * 1024 + 1), "at most 1,024 are allowed"),
+    ],
+)
+def test_a_mistake_in_the_sql_template_is_found_before_anything_runs(sql: str, problem: str) -> None:
+    assert problem in problems(SPEC, {"daily_clicks.sql": sql})[0]
+
+
+def test_exactly_one_query_must_be_given() -> None:
+    both = spec_text("a", extra="query_file: x.sql")
+    assert (
+        "give exactly one of 'query_file' and 'query_statement'." in problems(both, {"x.sql": "select 1"})[0]
+    )
+    neither = "name: a\ntype: Dataset\nowner: a@example.com\n"
+    assert "give exactly one of 'query_file' and 'query_statement'." in problems(neither)[0]
+
+
+def test_a_parameter_that_the_schedule_cannot_give_may_have_a_default() -> None:
+    extra = "schedule: {cron: '0 9 * * *'}\nparameters: [{name: limit, type: integer, default: 10}]"
+    assert isinstance(check_spec(spec_text("a", extra=extra).encode(), {}, file=FILE), DatasetSpec)
+
+
+def test_a_default_must_be_one_of_the_choices_and_of_the_type() -> None:
+    wrong = "parameters: [{name: n, type: integer, default: 3, choices: [1, 2]}]"
+    assert "the default 3 is not one of 'choices'." in problems(spec_text("a", extra=wrong))[0]
+    wrong = "parameters: [{name: n, type: integer, default: many}]"
+    assert "expected a whole number, got 'many'." in problems(spec_text("a", extra=wrong))[0]
+
+
+def test_an_unknown_dialect_is_refused_with_the_nearest() -> None:
+    wrong = spec_text("a", extra="execution: {dialect: duckbd}")
+    assert "Did you mean 'duckdb'?" in problems(wrong)[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (SPEC.encode(), True),
+        (b"type: Dataset\n\tbroken", True),
+        (b"version: 2\nmodels: []", False),
+        (b"version: !ref x", False),
+        (b"type: Metric\nname: x", False),
+        (b"name: x\nowner: a@b.c\ntype: dataset", True),
+    ],
+)
+def test_a_yaml_file_of_another_kind_is_passed_over_and_a_broken_spec_is_not(
+    body: bytes, expected: bool
+) -> None:
+    assert is_dataset_document(body) is expected

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataspec.errors import InvalidTemplate
+from dataspec.parsing import parse_spec
+from dataspec.runs import run_values
+from dataspec.statements import split_statements
+from dataspec.templates import render, render_statements
+from unit.dataspec.specs import SPEC, SQL
+
+DIALECTS = ["duckdb", "postgres", "trino", "snowflake", "bigquery", "databricks", "spark", "mysql", "redshift",
+            "clickhouse", "tsql", "oracle", None]  # fmt: skip
+HOSTILE = ["'; drop table t; --", "' or 1=1 --", "\\'; drop table t; --", "'''", "\\", "*/ drop table t /*", "\n; drop",
+           "{{ 7 * 7 }}", "$$; drop table t; $$", '"; drop', "`; drop", "\u2019; drop"]  # fmt: skip
+
+
+def rendered(sql: str, dialect: str | None = "duckdb", /, **values: Any) -> str:
+    return render(sql, values, dialect=dialect, file="q.sql")
+
+
+def refusal(sql: str, dialect: str | None = "duckdb", /, **values: Any) -> str:
+    with pytest.raises(InvalidTemplate) as caught:
+        rendered(sql, dialect, **values)
+    assert caught.value.detail is not None
+    return caught.value.detail
+
+
+def test_a_value_inside_quotes_is_escaped_for_them() -> None:
+    assert rendered("select '{{ x }}'", x="O'Hare") == "select 'O''Hare'"
+    assert rendered('select "{{ x }}"', x='a"b') == 'select "a""b"'
+    assert rendered("select '{{ x }}'", "bigquery", x="O'Hare \\") == "select 'O\\'Hare \\\\'"
+    assert rendered("select '{{ x }}'", "snowflake", x="O'Hare \\") == "select 'O''Hare \\\\'"
+
+
+def test_numbers_booleans_and_nothing_stand_as_literals() -> None:
+    assert rendered("select {{ a }}, {{ b }}, {{ c }}, {{ d }}", a=-1, b=2.5, c=True, d=None) == (
+        "select -1, 2.5, TRUE, NULL"
+    )
+
+
+def test_a_list_stands_as_literals_with_commas_between() -> None:
+    assert rendered("where c in ({{ x }})", x=["A'A", "UA", 3]) == "where c in ('A''A', 'UA', 3)"
+
+
+def test_a_name_passes_through_the_identifier_filter_alone() -> None:
+    assert rendered("from {{ x | identifier }}", x="sales.daily") == "from sales.daily"
+    assert "is not a name such as table or schema.table" in refusal(
+        "from {{ x | identifier }}", x="a; drop table b"
+    )
+
+
+def test_a_value_may_be_part_of_a_name_if_it_is_only_letters_and_digits() -> None:
+    assert rendered("from events_{{ x }}", x="20240115") == "from events_20240115"
+    assert "would change the SQL around it" in refusal("from events_{{ x }}", x="x y")
+
+
+def test_text_without_quotes_is_refused_with_its_place_and_what_to_write() -> None:
+    assert refusal("select 1,\n  {{ x }}", x="1; drop table t") == (
+        "q.sql:2:3: 'x': the text '1; drop table t' stands without quotes, where it would be SQL. "
+        "Write '{{ x }}', or {{ x | identifier }} for a name."
+    )
+
+
+@pytest.mark.parametrize("value", [None, ["a"]])
+def test_nothing_and_a_list_inside_quotes_are_refused(value: Any) -> None:
+    assert "inside the quotes" in refusal("select '{{ x }}'", x=value)
+
+
+def test_a_value_in_a_comment_may_not_end_the_comment() -> None:
+    assert rendered("-- for {{ x }}\nselect 1", x="2024-01-15") == "-- for 2024-01-15\nselect 1"
+    assert "can't stand in a comment" in refusal("-- {{ x }}\nselect 1", x="x\ndrop table t")
+    assert "can't stand in a comment" in refusal("/* {{ x }} */ select 1", x="*/ drop table t; /*")
+
+
+def test_conditions_loops_and_blocks_work_and_their_values_are_data_too() -> None:
+    assert rendered("{% if x %}where c = '{{ x }}'{% endif %}", x="q'q") == "where c = 'q''q'"
+    assert rendered("{% for c in x %}'{{ c }}'{{ ', ' if not loop.last else '' }}{% endfor %}", x=[]) == ""
+    assert (
+        rendered("{% set w %}d = '{{ x }}'{% endset %}select * where {{ w }}", x="'")
+        == "select * where d = ''''"
+    )
+    assert rendered("select '{{ a ~ b }}'", a="'", b=";") == "select ''';'"
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("select '{{ y }}'", "'y' is undefined"),
+        ("select\n\n{{ x / 0 }}", "q.sql:3: division by zero."),
+        ("select {{ x.__class__ }}", "q.sql:1"),
+        ("{{ 'a' * 100000000 }}", "the repetition is too long"),
+        ("{{ 10 ** 1000 }}", "the power is too large"),
+        ("{% for i in range(1000000) %}{% endfor %}", "Range too big"),
+        ("select '{{ x }}", "Is a quote or a comment left open?"),
+        ("select {{ x", "q.sql:1: unexpected end of template"),
+    ],
+)
+def test_a_template_that_goes_wrong_or_too_far_is_refused_with_its_line(sql: str, message: str) -> None:
+    assert message in refusal(sql, x=1)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_hostile_value_stays_one_string_or_is_refused_in_every_dialect(
+    dialect: str | None, value: str
+) -> None:
+    for template in (
+        "select '{{ x }}' as a",
+        "select {{ x }} as a",
+        "select 1 -- {{ x }}",
+        "select t_{{ x }} as a",
+    ):
+        try:
+            text = rendered(template, dialect, x=value)
+        except InvalidTemplate:
+            continue
+        assert len(split_statements(text, dialect)) == 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet=st.characters(exclude_characters="\x00", exclude_categories=["Cs"])))
+def test_duckdb_reads_back_the_very_text_that_was_put_in(value: str) -> None:
+    sql = rendered("select '{{ x }}', {{ y }}", x=value, y=[value])
+    assert duckdb.connect().execute(sql).fetchall() == [(value, value)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(DIALECTS),
+    st.text(alphabet="ab'\"`\\;-/*$#\n {}[]%q", max_size=12),
+    st.sampled_from(["select '{{ x }}' , 1", 'select "{{ x }}" , 1', "select `{{ x }}` , 1", "select $${{ x }}$$ , 1",
+                     "select {{ x }} , 1", "select 1 /* {{ x }} */ , 1", "select 1 -- {{ x }}\n , 1",
+                     "call p('{{ x }}')", "select e'{{ x }}' , 1", "select [{{ x }}] , 1", "select :{{ x }} , 1"]),
+)  # fmt: skip
+def test_no_value_changes_how_many_statements_there_are(
+    dialect: str | None, value: str, template: str
+) -> None:
+    try:
+        text = rendered(template, dialect, x=value)
+        harmless = rendered(template, dialect, x="a")
+    except InvalidTemplate:
+        return
+    assert len(split_statements(text, dialect)) == len(split_statements(harmless, dialect))
+
+
+def test_statements_keep_their_order_names_and_own_text() -> None:
+    text = SPEC.replace(
+        "parameters:",
+        "pre_statements: [{name: begin, sql: begin}]\n"
+        "post_statements: [{name: tidy, sql: analyze, continue_on_error: true}]\nparameters:",
+    )
+    spec = parse_spec(text.encode(), file="a.yaml")
+    files = {"daily_clicks.sql": f"delete from t where d = '{{{{ execution_date }}}}';\n{SQL}"}
+    values = run_values(spec, {"execution_date": "2024-01-15"})
+    found = render_statements(spec, files, values, dialect="duckdb", file="a.yaml")
+    assert [(one.name, one.kind, one.continue_on_error) for one in found] == [
+        ("begin", "pre", False),
+        ("query (1 of 2)", "query", False),
+        ("query (2 of 2)", "query", False),
+        ("tidy", "post", True),
+    ]
+    assert found[1].sql == "delete from t where d = '2024-01-15'"
+
+
+def test_semicolons_in_strings_and_comments_end_no_statement() -> None:
+    sql = "select ';' -- ;\n; /* ; */ select $$;$$;\n-- the end ;"
+    assert split_statements(sql, "duckdb") == ["select ';' -- ;", "/* ; */ select $$;$$"]
+
+
+def test_a_run_sees_its_interval_beside_its_parameters() -> None:
+    spec = parse_spec(SPEC.encode(), file="a.yaml")
+    assert run_values(spec, {"execution_date": "2024-01-15"}) == {
+        "execution_date": "2024-01-15",
+        "data_interval_start": "2024-01-15T00:00:00+00:00",
+        "data_interval_end": "2024-01-16T00:00:00+00:00",
+    }
