@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidSpec
 from dataspec.names import why_invalid
-from dataspec.parsing import check_spec, is_dataset_document
+from dataspec.parsing import check_document, is_dataset, looks_like_dataset, parse_document
 from dataspec.problems import Problem
 from dataspec.releases import (
     CODE_PREFIX,
@@ -26,7 +26,7 @@ from dataspec.releases import (
     sql_key,
 )
 from dataspec.workflows import SourceType
-from dataspec.yaml_document import MAX_YAML_BYTES, read_document
+from dataspec.yaml_document import MAX_YAML_BYTES, Document, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -194,24 +194,73 @@ class CatalogReader:
     def _read_specs(
         self, keys: list[str], known: Mapping[str, CachedSpec], listing: Listing
     ) -> dict[str, CachedSpec]:
-        small = [key for key in keys if listing.objects[key].size <= MAX_YAML_BYTES]
+        small = {key for key in keys if listing.objects[key].size <= MAX_YAML_BYTES}
         bodies = self._store.get_many(small)
         maps = self._store.get_many(
             [file_map_key(key) for key in bodies if file_map_key(key) in listing.objects]
         )
-        wanted = {key: _sql_keys(key, stored.body, maps) for key, stored in bodies.items()}
-        sql = self._store.get_many({key for paths in wanted.values() for key in paths.values()})
-        fresh = {}
-        for key in keys:
-            if key in small and key not in bodies:
-                continue  # removed since the store was listed
-            info, stored = listing.objects[key], bodies.get(key)
-            current = _read_spec(info, stored, wanted.get(key, {}), sql)
-            consulted = {file_map_key(key): maps} | dict.fromkeys(wanted.get(key, {}).values(), sql)
-            etags = {k: found[k].etag if k in found else _ABSENT for k, found in consulted.items()}
-            etags[key] = stored.etag if stored else info.etag
-            fresh[key] = CachedSpec(etags, current, _last_good(current, known.get(key)))
-        return fresh
+        drafts = {
+            key: _draft(listing.objects[key], bodies.get(key), maps)
+            for key in keys
+            if key in bodies or key not in small  # the others were removed since the store was listed
+        }
+        sql = self._store.get_many({key for draft in drafts.values() for key in draft.sql_keys.values()})
+        return {key: self._finished(draft, maps | sql, known.get(key)) for key, draft in drafts.items()}
+
+    @staticmethod
+    def _finished(
+        draft: _Draft, consulted: Mapping[str, StoredObject], before: CachedSpec | None
+    ) -> CachedSpec:
+        current = draft.finish(consulted)
+        keys = [file_map_key(draft.file.key), *draft.sql_keys.values()]
+        etags = {key: consulted[key].etag if key in consulted else _ABSENT for key in keys}
+        return CachedSpec(etags | {draft.file.key: draft.file.etag}, current, _last_good(current, before))
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A YAML file that was read, before its SQL is."""
+
+    file: SpecFile
+    document: Document | None
+    """None for a file that can't be read, whose error says why, and for one of another kind."""
+    sql_keys: Mapping[str, str]
+    """Where its SQL files are, by the path that it names them with."""
+
+    def finish(self, sql: Mapping[str, StoredObject]) -> SpecFile | None:
+        """Return the spec with its SQL, or None for a YAML file of another kind."""
+        if self.document is None:
+            return self.file if self.file.error else None
+        try:
+            files = {path: _text(sql[key], path) for path, key in self.sql_keys.items() if key in sql}
+            spec = check_document(self.document, files)
+        except InvalidSpec as error:
+            return replace(self.file, error=error)
+        spec_hash = Release(self.file.yaml, files).spec_hash
+        return replace(self.file, spec=spec, name=spec.name, files=files, spec_hash=spec_hash)
+
+
+def _draft(info: ObjectInfo, stored: StoredObject | None, maps: Mapping[str, StoredObject]) -> _Draft:
+    body = stored.body if stored else b""
+    file = SpecFile(
+        source=SourceType.CODE if info.key.startswith(CODE_PREFIX) else SourceType.MANUAL,
+        key=info.key,
+        etag=stored.etag if stored else info.etag,
+        last_modified=info.last_modified,
+        name=None,
+        yaml=body,
+    )
+    if stored is None:
+        return _Draft(replace(file, error=InvalidSpec([_too_large(info)])), None, {})
+    try:
+        document = read_document(body, info.key)
+    except InvalidSpec as error:
+        return _Draft(replace(file, error=error) if looks_like_dataset(body) else file, None, {})
+    if not is_dataset(document):
+        return _Draft(file, None, {})
+    return _Draft(
+        replace(file, name=_readable_name(document)), document, _sql_keys(info.key, document, body, maps)
+    )
 
 
 def _is_current(entry: CachedSpec | None, key: str, listing: Listing) -> bool:
@@ -232,51 +281,16 @@ def _last_good(current: SpecFile | None, before: CachedSpec | None) -> SpecFile 
     return good
 
 
-def _sql_keys(key: str, yaml: bytes, maps: Mapping[str, StoredObject]) -> dict[str, str]:
+def _sql_keys(key: str, document: Document, yaml: bytes, maps: Mapping[str, StoredObject]) -> dict[str, str]:
     """Return where the SQL files of a YAML are, by the path that it names them with."""
     file_map = maps.get(file_map_key(key))
     mapped = mapped_files(file_map.body if file_map else None, yaml)
     if mapped is not None:
         return {path: sql_key(key, digest) for path, digest in mapped.items()}
-    return {path: sibling_key(key, path) for path in _named_files(yaml)}
-
-
-def _named_files(yaml: bytes) -> list[str]:
-    """Return the relative paths that a YAML names as SQL files, so far as it can be read."""
-    from dataspec.parsing import parse_spec
-
     try:
-        return list(parse_spec(yaml, file="").files)
+        return {path: sibling_key(key, path) for path in parse_document(document).files}
     except InvalidSpec:
-        return []
-
-
-def _read_spec(
-    info: ObjectInfo,
-    stored: StoredObject | None,
-    sql_keys: Mapping[str, str],
-    sql: Mapping[str, StoredObject],
-) -> SpecFile | None:
-    source = SourceType.CODE if info.key.startswith(CODE_PREFIX) else SourceType.MANUAL
-    body = stored.body if stored else b""
-    if stored and not is_dataset_document(body):
-        return None
-    file = SpecFile(
-        source=source,
-        key=info.key,
-        etag=stored.etag if stored else info.etag,
-        last_modified=info.last_modified,
-        name=_readable_name(body),
-        yaml=body,
-    )
-    if stored is None:
-        return replace(file, error=InvalidSpec([_too_large(info)]))
-    try:
-        files = {path: _text(sql[key], path) for path, key in sql_keys.items() if key in sql}
-        spec = check_spec(body, files, file=info.key)
-    except InvalidSpec as error:
-        return replace(file, error=error)
-    return replace(file, spec=spec, name=spec.name, files=files, spec_hash=Release(body, files).spec_hash)
+        return {}
 
 
 def _too_large(info: ObjectInfo) -> Problem:
@@ -292,10 +306,6 @@ def _text(stored: StoredObject, path: str) -> str:
         raise InvalidSpec([Problem(message, stored.key)]) from None
 
 
-def _readable_name(body: bytes) -> str | None:
-    try:
-        data = read_document(body, "").data
-    except InvalidSpec:
-        return None
-    name = data.get("name") if isinstance(data, dict) else None
+def _readable_name(document: Document) -> str | None:
+    name = document.data.get("name")
     return name if isinstance(name, str) and why_invalid(name) is None else None

@@ -43,10 +43,20 @@ def is_dataset_document(body: bytes) -> bool:
     A file with that line that can't be read counts as well: a broken spec is reported, not passed over.
     """
     try:
-        data = read_document(body, "").data
+        return is_dataset(read_document(body, ""))
     except InvalidSpec:
-        return _TYPE_LINE.search(body) is not None
+        return looks_like_dataset(body)
+
+
+def is_dataset(document: Document) -> bool:
+    """Tell whether a document means to be a Dataset Spec, perhaps with its type misspelt."""
+    data = document.data
     return isinstance(data, dict) and (data.get("type") == "Dataset" or {"name", "owner"} <= data.keys())
+
+
+def looks_like_dataset(body: bytes) -> bool:
+    """Tell whether a file that can't be read as YAML has a line that says it is a Dataset Spec."""
+    return _TYPE_LINE.search(body) is not None
 
 
 def parse_spec(body: bytes, *, file: str) -> DatasetSpec:
@@ -225,7 +235,11 @@ def check_spec(body: bytes, files: Mapping[str, str], *, file: str) -> DatasetSp
     Raises:
         InvalidSpec: With every problem found, each at its line and column.
     """
-    document = read_document(body, file)
+    return check_document(read_document(body, file), files)
+
+
+def check_document(document: Document, files: Mapping[str, str]) -> DatasetSpec:
+    """Check a document that was read, with its SQL, as :func:`check_spec` does."""
     spec = parse_document(document)
     problems = [*_missing_files(spec, files, document), *_template_problems(spec, files, document)]
     if problems:

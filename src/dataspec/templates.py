@@ -151,24 +151,26 @@ def render(sql: str, values: Mapping[str, Any], *, dialect: str | None, file: st
 
 def check_template(sql: str, known: Sequence[str], *, file: str) -> Problem | None:
     """Return what is wrong with a template before it is rendered: its syntax, or a name that is not known."""
+    from jinja2.meta import find_undeclared_variables
+
     try:
         tree = _ENVIRONMENT.parse(sql)
-        _ENVIRONMENT.compile(_ENVIRONMENT.parse(sql))
+        used = find_undeclared_variables(tree)  # generates the code as well, so unknown filters show
     except TemplateSyntaxError as error:
         return _syntax_problem(error, file)
     for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
         return Problem("a SQL template can't include or import another.", file, node.lineno)
-    return _unknown_name(sql, tree, known, file)
+    unknown = used - set(known) - _ENVIRONMENT.globals.keys()
+    return _unknown_name(sql, tree, unknown, known, file) if unknown else None
 
 
 def _syntax_problem(error: TemplateSyntaxError, file: str) -> Problem:
     return Problem(f"{_plain(error)}.", file, error.lineno)
 
 
-def _unknown_name(sql: str, tree: nodes.Template, known: Sequence[str], file: str) -> Problem | None:
-    from jinja2.meta import find_undeclared_variables
-
-    unknown = find_undeclared_variables(tree) - set(known) - _ENVIRONMENT.globals.keys()
+def _unknown_name(
+    sql: str, tree: nodes.Template, unknown: set[str], known: Sequence[str], file: str
+) -> Problem | None:
     for node in tree.find_all(nodes.Name):
         if node.name in unknown:
             line = sql.splitlines()[node.lineno - 1]
