@@ -1,0 +1,141 @@
+"""Airflow's own environment: made once, made anew when what it should hold has changed."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import sys
+import time
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from basecamp.dev.origin import PACKAGE
+from dataspec.errors import InvalidSettings, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from basecamp.dev.interrupts import Interrupts
+    from basecamp.dev.origin import Origin
+
+LOCK_FILE = "airflow-3.3.lock"
+
+_STAMP = "basecamp-installed"
+
+
+class AirflowEnvironment:
+    """A folder with a Python of ours, Airflow as locked, and `dli` from where it came from.
+
+    Homes may share one: who uses it holds a shared lock, who makes it anew the only one.
+    """
+
+    def __init__(self, folder: Path, origin: Origin, *, patience: float = 5.0) -> None:
+        """Name the environment; ``patience`` is how long, in seconds, its users may stand in the way."""
+        self.folder = folder
+        self._origin = origin
+        self._patience = patience
+        self._lock_file = files("basecamp.dev") / LOCK_FILE
+
+    @property
+    def airflow_version(self) -> str:
+        """The version of Airflow that the lock file names."""
+        found = re.search(r"^apache-airflow==([\w.]+)", self._lock_file.read_text(), re.MULTILINE)
+        return found[1] if found else "3"
+
+    @property
+    def python(self) -> Path:
+        """The environment's Python."""
+        return self.folder / "bin" / "python"
+
+    @property
+    def identity(self) -> str:
+        """What the environment should hold, as one hash: Python, Airflow and `dli`."""
+        parts = (sys.version, sys.base_prefix, self._lock_file.read_text(), self._origin.identity)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    @property
+    def complete(self) -> bool:
+        """Whether it holds that, to the end: the stamp is written last."""
+        stamp = self.folder / _STAMP
+        return stamp.exists() and stamp.read_text() == self.identity and self.python.exists()
+
+    def commands(self) -> Sequence[tuple[str, Sequence[str]]]:
+        """Return the commands that make the environment, in their order, with a name for each."""
+        uv, into = _uv(), ("--python", str(self.python))
+        python = ("venv", "--clear", "--no-python-downloads", "--python", sys.executable, str(self.folder))
+        airflow = ("pip", "sync", *into, "--require-hashes", str(self._lock_file))
+        dli = (
+            "pip",
+            "install",
+            *into,
+            "--no-deps",
+            "--reinstall-package",
+            PACKAGE,
+            *self._origin.requirement,
+        )
+        return (("python", (uv, *python)), ("airflow", (uv, *airflow)), ("dli", (uv, *dli)))
+
+    @contextmanager
+    def ready(self, install: Callable[[], None], interrupts: Interrupts) -> Iterator[None]:
+        """Hold the environment as it should be; have it installed first where it is not.
+
+        Args:
+            install: Runs :meth:`commands`; called with nobody else using the folder.
+            interrupts: Asked while others install.
+
+        Raises:
+            Refused: When it has to be made anew and others go on using it.
+            Interrupted: While waiting for them.
+        """
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        path = self.folder.with_name(f"{self.folder.name}.lock")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            used_since: float | None = None
+            while not self._shared(descriptor, install):
+                # It is someone's at work if even a shared lock can't be had: that ends by itself.
+                used = _locked(descriptor, fcntl.LOCK_SH)
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                used_since = (used_since or time.monotonic()) if used else None
+                self._refuse_after(used_since)
+                interrupts.sleep(0.2)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _shared(self, descriptor: int, install: Callable[[], None]) -> bool:
+        """Get the shared lock of a complete environment, installing it if nobody uses it."""
+        if _locked(descriptor, fcntl.LOCK_EX) and not self.complete:
+            install()
+            (self.folder / _STAMP).write_text(self.identity)
+        return _locked(descriptor, fcntl.LOCK_SH) and self.complete
+
+    def _refuse_after(self, used_since: float | None) -> None:
+        if used_since is not None and time.monotonic() - used_since > self._patience:
+            raise Refused(
+                f"{self.folder} has to be installed anew, and another basecamp dev uses it.",
+                detail="Stop that one, or give this one an environment of its own: --airflow-env DIR",
+            )
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _uv() -> str:
+    try:
+        from uv import find_uv_bin
+
+        return find_uv_bin()
+    except (ImportError, FileNotFoundError):
+        raise InvalidSettings(
+            "basecamp dev needs uv to install Airflow.", detail="Install it: pip install 'dli[dev]'"
+        ) from None

@@ -1,0 +1,99 @@
+"""Ports on loopback: a free one, or who holds a taken one."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+from dataspec.errors import Refused
+
+LOOPBACK = "127.0.0.1"
+
+_LISTENING = "0A"  # the state's code in /proc/net/tcp
+
+
+def claim(port: int, *, option: str, other: int | None = None) -> int:
+    """Return a port that can be listened on: the given one, or a free one for 0.
+
+    Args:
+        port: The port, or 0.
+        option: The option that sets it, to be named when it is taken.
+        other: A port that is already spoken for.
+
+    Raises:
+        Refused: When the port is taken; says who holds it, where that can be known.
+    """
+    if port and port == other:
+        raise Refused(f"Port {port} is asked for twice.", detail=f"Choose another: {option} N")
+    claimed = _probed(port, option)
+    return claimed if claimed != other else claim(port, option=option, other=other)
+
+
+def _probed(port: int, option: str) -> int:
+    with socket.socket() as probe:
+        # As servers do: a port that a server has just left is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except PermissionError:
+            raise Refused(f"Port {port} needs privileges.", detail=_choose(option)) from None
+        except OSError:
+            raise _taken(port, option) from None
+        bound: int = probe.getsockname()[1]
+        return bound
+
+
+def _taken(port: int, option: str) -> Refused:
+    holder = holder_of(port)
+    by = f" by {holder}" if holder else ""
+    return Refused(f"Port {port} is in use{by}.", detail=f"Stop what uses it. {_choose(option)}")
+
+
+def _choose(option: str) -> str:
+    return f"Choose another port: {option} N (0 takes a free one)"
+
+
+def holder_of(port: int) -> str | None:
+    """Return name and pid of the process that listens on a port; None if it can't be known."""
+    pid = _holder_in_proc(port) if Path("/proc/net/tcp").exists() else _holder_from_lsof(port)
+    if pid is None:
+        return None
+    return f"{_name_of(pid)} (pid {pid})"
+
+
+def _holder_in_proc(port: int) -> int | None:
+    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        try:
+            if any(str(descriptor.readlink()) in sockets for descriptor in folder.iterdir()):
+                return int(folder.parent.name)
+        except OSError:
+            continue  # ended meanwhile, or another user's
+    return None
+
+
+def _listening_inodes(port: int) -> set[str]:
+    tables = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+    rows = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[3] == _LISTENING and int(row[1].rpartition(":")[2], 16) == port}
+
+
+def _holder_from_lsof(port: int) -> int | None:
+    found = _output_of("lsof", "-nP", "-t", f"-iTCP:{port}", "-sTCP:LISTEN").split()
+    return int(found[0]) if found else None
+
+
+def _name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return _output_of("ps", "-o", "comm=", "-p", str(pid)).strip() or "a process"
+
+
+def _output_of(program: str, *arguments: str) -> str:
+    if not (found := shutil.which(program)):
+        return ""
+    command = [found, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 - fixed words

@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from basecamp.dev.configuration import Configuration
+from basecamp.dev.home import Home
+from basecamp.dev.keys import Keys
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Configuration:
+    return Configuration(
+        home=Home(tmp_path),
+        server_port=8801,
+        airflow_port=8081,
+        store_url="s3://bucket/prefix",
+        connections={"dli_default": '{"conn_type": "duckdb"}'},
+        keys=Keys(fernet="F", jwt="J", session="S"),
+    )
+
+
+def test_airflow_listens_on_loopback_alone(configuration: Configuration, tmp_path: Path) -> None:
+    environ = configuration.airflow_environ({}, tmp_path)
+
+    assert environ["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert environ["AIRFLOW__API__PORT"] == "8081"
+
+
+def test_airflow_builds_its_dags_from_the_store_and_links_to_basecamp(
+    configuration: Configuration, tmp_path: Path
+) -> None:
+    (bundle,) = json.loads(
+        configuration.airflow_environ({}, tmp_path)["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"]
+    )
+
+    assert bundle["classpath"] == "dli_airflow.bundle.DatasetBundle"
+    assert bundle["kwargs"]["store_url"] == "s3://bucket/prefix"
+    assert bundle["kwargs"]["base_url"] == "http://127.0.0.1:8801"
+
+
+def test_settings_of_another_airflow_in_the_shell_are_left_out_and_connections_kept(
+    configuration: Configuration, tmp_path: Path
+) -> None:
+    shell = {
+        "AIRFLOW_HOME": "/opt/airflow",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD": "cat /secret",
+        "AIRFLOW_CONN_LAKE": "trino://lake",
+        "PYTHONPATH": "/elsewhere",
+    }
+
+    environ = configuration.airflow_environ(shell, tmp_path)
+
+    assert environ["AIRFLOW_HOME"] == str(tmp_path / "airflow")
+    assert environ["AIRFLOW_CONN_LAKE"] == "trino://lake"
+    assert environ["AIRFLOW_CONN_DLI_DEFAULT"] == '{"conn_type": "duckdb"}'
+    assert not {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD", "PYTHONPATH"} & environ.keys()
+
+
+def test_another_basecamp_s_settings_in_the_shell_are_left_out(configuration: Configuration) -> None:
+    shell = {
+        "BASECAMP_AIRFLOW_TOKEN": "x",
+        "BASECAMP_STORE_URL": "s3://production",
+        "SYNC_INTERVAL_SECONDS": "5",
+    }
+
+    environ = configuration.basecamp_environ(shell)
+
+    assert "BASECAMP_AIRFLOW_TOKEN" not in environ
+    assert environ["BASECAMP_STORE_URL"] == "s3://bucket/prefix"
+    assert environ["SYNC_INTERVAL_SECONDS"] == "5"
+
+
+def test_a_proxy_is_not_asked_for_what_is_on_loopback(configuration: Configuration, tmp_path: Path) -> None:
+    shell = {"HTTP_PROXY": "http://proxy:3128", "no_proxy": "internal"}
+
+    for environ in (configuration.airflow_environ(shell, tmp_path), configuration.basecamp_environ(shell)):
+        assert environ["NO_PROXY"] == environ["no_proxy"] == "internal,127.0.0.1,localhost"

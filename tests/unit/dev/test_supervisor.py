@@ -1,0 +1,212 @@
+"""The supervisor on small programs that behave, die, and refuse to end."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from basecamp.dev import sessions
+from basecamp.dev.guard import Guard
+from basecamp.dev.interrupts import Interrupted, Interrupts
+from basecamp.dev.parts import Part
+from basecamp.dev.process import Program
+from basecamp.dev.progress import Progress
+from basecamp.dev.supervisor import Supervisor
+from dataspec.errors import Unavailable
+
+BEHAVED = "import pathlib, os, time; pathlib.Path('up').write_text(str(os.getpid())); time.sleep(600)"
+
+STUBBORN = """
+import os, pathlib, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setpgid(0, 0)  # as Airflow does with a task
+    if os.fork() == 0:
+        pathlib.Path('up').write_text(str(os.getsid(0)))
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def interrupts() -> Iterator[Interrupts]:
+    with Interrupts() as entered:
+        yield entered
+
+
+@pytest.fixture
+def guard() -> Iterator[Guard]:
+    with Path(os.devnull).open() as held, Guard(held.fileno()) as entered:
+        yield entered
+
+
+@pytest.fixture
+def shown() -> StringIO:
+    return StringIO()
+
+
+@pytest.fixture
+def supervise(guard: Guard, interrupts: Interrupts, shown: StringIO) -> Callable[..., Supervisor]:
+    def make(grace: float = 10.0) -> Supervisor:
+        return Supervisor(guard, interrupts, Progress(shown), grace=grace)
+
+    return make
+
+
+def part(folder: Path, source: str, name: str = "part") -> Part:
+    command = [sys.executable, "-c", source]
+    program = Program(
+        name=name, command=command, environ=os.environ, folder=folder, log=folder / f"{name}.log"
+    )
+    up = folder / "up"
+    return Part(program, lambda: up.exists() and bool(up.read_text()))
+
+
+def session_in(folder: Path) -> int:
+    return int((folder / "up").read_text())
+
+
+def test_parts_are_up_when_started_and_gone_when_left(
+    supervise: Callable[..., Supervisor], tmp_path: Path, shown: StringIO
+) -> None:
+    with supervise() as supervisor:
+        supervisor.start(part(tmp_path, BEHAVED, "web"))
+        assert sessions.members(session_in(tmp_path))
+
+    assert not sessions.members(session_in(tmp_path))
+    assert "web is up" in shown.getvalue()
+
+
+def test_a_part_that_dies_while_starting_is_named_with_the_end_of_its_log(
+    supervise: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    dying = part(tmp_path, "print('the port is taken'); raise SystemExit(3)", "web")
+
+    with pytest.raises(Unavailable) as died, supervise() as supervisor:
+        supervisor.start(dying)
+
+    assert died.value.title == "web ended with exit status 3."
+    assert str(tmp_path / "web.log") in (died.value.detail or "")
+    assert "the port is taken" in (died.value.detail or "")
+
+
+def test_a_part_that_is_killed_later_ends_the_watch_and_takes_the_others_down(
+    supervise: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+
+    with supervise() as supervisor:
+        supervisor.start(part(tmp_path, BEHAVED, "web"), part(tmp_path / "other", BEHAVED, "other"))
+        os.kill(session_in(tmp_path), signal.SIGKILL)
+        with pytest.raises(Unavailable, match=r"web was killed by SIGKILL"):
+            supervisor.watch()
+
+    assert not sessions.members(session_in(tmp_path / "other"))
+
+
+def test_a_program_that_is_not_there_is_named(supervise: Callable[..., Supervisor], tmp_path: Path) -> None:
+    missing = Program(
+        name="airflow", command=["/no/airflow"], environ={}, folder=tmp_path, log=tmp_path / "log"
+    )
+
+    with pytest.raises(Unavailable, match=r"airflow can't be started"), supervise() as supervisor:
+        supervisor.run(missing, "starting it")
+
+
+def test_what_does_not_end_by_itself_is_killed_with_all_that_it_started(
+    supervise: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    with supervise(grace=0.5) as supervisor:
+        supervisor.start(part(tmp_path, STUBBORN))
+        assert len(sessions.members(session_in(tmp_path))) == 3
+
+    assert not sessions.members(session_in(tmp_path))
+
+
+def test_a_second_signal_kills_at_once(supervise: Callable[..., Supervisor], tmp_path: Path) -> None:
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    since = time.monotonic()
+    with supervise(grace=300) as supervisor:
+        supervisor.start(part(tmp_path, STUBBORN))
+        interrupt()
+        with pytest.raises(Interrupted):
+            supervisor.watch()
+        threading.Timer(0.5, interrupt).start()
+
+    assert time.monotonic() - since < 60
+    assert not sessions.members(session_in(tmp_path))
+
+
+def test_a_signal_while_starting_takes_down_what_was_started(
+    supervise: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    never = Part(part(tmp_path, BEHAVED).program, lambda: False)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    with pytest.raises(Interrupted), supervise() as supervisor:
+        supervisor.start(never)
+
+    assert not sessions.members(session_in(tmp_path))
+
+
+def test_a_program_that_is_run_to_its_end_is_not_watched_afterwards(
+    supervise: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    with supervise() as supervisor:
+        supervisor.run(part(tmp_path, "pass").program, "doing it")
+        supervisor.start(part(tmp_path, BEHAVED, "web"))
+
+
+def test_each_start_begins_a_new_log_and_keeps_the_last(
+    supervise: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    for word in ("first", "second"):
+        with supervise() as supervisor:
+            supervisor.run(part(tmp_path, f"print('{word}')").program, "talking")
+
+    assert (tmp_path / "part.log").read_text() == "second\n"
+    assert (tmp_path / "part.1.log").read_text() == "first\n"
+
+
+SUPERVISED = """
+import sys
+from pathlib import Path
+from basecamp.dev.guard import Guard
+from basecamp.dev.home import Home
+from basecamp.dev.interrupts import Interrupts
+from basecamp.dev.parts import Part
+from basecamp.dev.process import Program
+from basecamp.dev.progress import Progress
+from basecamp.dev.supervisor import Supervisor
+
+folder = Path(sys.argv[1])
+command = [sys.executable, "-c", sys.argv[2]]
+program = Program(name="part", command=command, environ={}, folder=folder, log=folder / "part.log")
+with Interrupts() as interrupts, Home(folder / "home").held(interrupts) as held, Guard(held) as guard:
+    with Supervisor(guard, interrupts, Progress(sys.stderr)) as supervisor:
+        supervisor.start(Part(program, lambda: (folder / "up").exists()))
+        print("up", flush=True)
+        supervisor.watch()
+"""
+
+
+def test_a_killed_supervisor_leaves_nothing_and_holds_the_home_until_then(tmp_path: Path) -> None:
+    from basecamp.dev.home import Home
+
+    command = [sys.executable, "-c", SUPERVISED, str(tmp_path), BEHAVED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as supervisor:
+        assert supervisor.stdout
+        assert supervisor.stdout.readline() == b"up\n"
+        session = session_in(tmp_path)
+        supervisor.kill()
+
+    with Interrupts() as interrupts, Home(tmp_path / "home").held(interrupts):
+        assert not sessions.members(session)
