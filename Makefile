@@ -1,0 +1,52 @@
+# Everything starts here; `make` alone lists what there is.
+
+PYTHONS := python3 python3.13 python3.12 python3.11
+BIN := .venv/bin
+UV := $(BIN)/uv
+AIRFLOW_LOCK := src/basecamp/dev/airflow-3.3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint format bench lock clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+setup: .venv/installed ## Make .venv with dli, basecamp and the tools, as locked
+
+demo: setup ## Show the main job on an Airflow of its own; ONCE=1 ends by itself
+	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
+
+test: setup ## Run every test, those on a real Airflow included
+	@$(BIN)/pytest
+
+test-fast: setup ## Run the tests that need no server
+	@$(BIN)/pytest tests/unit
+
+lint: setup ## Check style, types and which package imports which
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup ## Format the code, mend what can be mended
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+bench: setup ## Measure the commands
+	@$(BIN)/python bench/commands.py
+
+lock: setup ## Write the lock files anew; UPGRADE=1 takes newer versions
+	$(UV) pip compile pyproject.toml --extra local --extra server --extra dev --group dev $(LOCKING) \
+		--output-file requirements.lock
+	$(UV) pip compile $(AIRFLOW_LOCK).in pyproject.toml --extra airflow $(LOCKING) \
+		--output-file $(AIRFLOW_LOCK).lock
+
+LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove what was installed and all that the demo and the tests kept
+	rm -rf .venv .basecamp .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# Written last, so that a setup that was cut off is done again.
+.venv/installed: requirements.lock pyproject.toml Makefile
+	@PYTHONS="$(PYTHONS)" sh .ci/environment
+	@touch $@
