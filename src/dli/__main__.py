@@ -1,0 +1,7 @@
+"""``python -m dli`` is ``dli``."""
+
+import sys
+
+from dli.main import main
+
+sys.exit(main())

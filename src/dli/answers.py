@@ -1,0 +1,26 @@
+"""What the server answers beside the models of :mod:`dataspec.workflows`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLog:
+    """The log of one attempt of a run."""
+
+    run_id: str
+    attempt: int
+    attempts: int
+    """How many attempts have started."""
+    lines: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What the server found in a spec; ``problems`` is empty for a valid one."""
+
+    valid: bool
+    name: str | None = None
+    problems: list[dict[str, Any]] = field(default_factory=list)

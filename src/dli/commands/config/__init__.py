@@ -1,0 +1,14 @@
+"""``dli config``."""
+
+from __future__ import annotations
+
+import click
+
+from dli.groups import LazyGroup
+
+COMMANDS = {"show": ("dli.commands.config.show", "Show each setting, its value, and where it came from.")}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
+def command() -> None:
+    """Show the settings, and where each came from."""

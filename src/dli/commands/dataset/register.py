@@ -1,0 +1,80 @@
+"""``dli dataset register`` (spec 2.1 and 2.7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dataspec.errors import ExistsInCode, Refused
+from dli.options import pass_session, server_options
+from dli.session import Session, is_interactive, say, warn
+
+if TYPE_CHECKING:
+    from dataspec.workflows import RegisteredDataset
+    from dli.project import LocalDataset
+
+MAX_WAIT_SECONDS = 120
+OVERRIDE_WARNING = (
+    "This dataset already exists in Code path.\n"
+    "Your Manual registration will be overridden by Code.\n"
+    "The Manual file will be kept but inactive."
+)
+"""As the specification's session shows it (2.7)."""
+
+
+@click.command("register")
+@click.argument("dataset")
+@click.option("--yes", "-y", is_flag=True, help="Register without asking, although code has the dataset.")
+@click.option("--no-wait", is_flag=True, help="Don't wait until Airflow has loaded the dataset.")
+@click.option(
+    "--wait-seconds",
+    type=click.IntRange(1, MAX_WAIT_SECONDS),
+    default=60,
+    show_default=True,
+    metavar="N",
+    help="How long to wait for Airflow to load it.",
+)
+@server_options
+@pass_session
+def command(session: Session, dataset: str, yes: bool, no_wait: bool, wait_seconds: int) -> None:
+    """Send a dataset's YAML and SQL to the server.
+
+    DATASET is the dataset's name, or the path of its file. It is checked here and by
+    the server; then it is stored as manual, in place of an earlier manual version, and
+    the command returns when Airflow has loaded it, ready to run.
+    """
+    local = session.project.find(dataset)
+    local.checked()
+    wait = 0 if no_wait else wait_seconds
+    try:
+        registered = _register(session, local, wait, accept_override=yes)
+    except ExistsInCode:
+        if not is_interactive():
+            raise
+        warn([OVERRIDE_WARNING])
+        if not click.confirm("Proceed?", err=True):
+            raise Refused("Not registered.") from None
+        registered = _register(session, local, wait, accept_override=True)
+    _tell(session, registered)
+
+
+def _register(
+    session: Session, local: LocalDataset, wait: int, *, accept_override: bool
+) -> RegisteredDataset:
+    spec = local.checked()
+    return session.client.register(
+        spec.name,
+        local.yaml.decode(),
+        local.sql,
+        file=local.file,
+        accept_override=accept_override,
+        wait_seconds=wait,
+    )
+
+
+def _tell(session: Session, registered: RegisteredDataset) -> None:
+    session.print_item(registered, f"Registered: {registered.name}")
+    warn(registered.warnings)
+    if not registered.effective:
+        say("It is overridden by Code: kept, but inactive.")

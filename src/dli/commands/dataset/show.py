@@ -1,0 +1,111 @@
+"""``dli dataset show``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dataspec.parsing import parse_spec
+from dataspec.templates import sql_texts
+from dli.options import pass_session, server_options, source_option
+from dli.session import Session
+from dli.tables import pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dataspec.spec import DatasetSpec, Parameter
+
+
+@click.command("show")
+@click.argument("dataset")
+@click.option("--registered", is_flag=True, help="Ask the server for the registered spec.")
+@source_option(everything=False)
+@click.option("--sql", is_flag=True, help="Show the SQL alone, as it is written.")
+@server_options
+@pass_session
+def command(session: Session, dataset: str, registered: bool, source: str | None, sql: bool) -> None:
+    """Show a dataset's spec, or its SQL.
+
+    DATASET is the dataset's name, or the path of its file.
+    """
+    if source and not registered:
+        raise click.UsageError("--source is for --registered.")
+    if registered:
+        _show_registered(session, dataset, source, sql)
+        return
+    local = session.project.find(dataset)
+    spec = local.checked()
+    if session.format == "json":
+        fields = spec.model_dump(mode="json", by_alias=True)
+        session.print_json(
+            {
+                "name": local.name,
+                "file": local.file,
+                "spec": fields,
+                "yaml": local.yaml.decode(),
+                "files": local.sql,
+            }
+        )
+    else:
+        click.echo(_sql(spec, local.sql) if sql else _described(spec, [("File", local.file)]))
+
+
+def _show_registered(session: Session, dataset: str, source: str | None, sql: bool) -> None:
+    found = session.client.get_dataset(session.dataset_name(dataset), source=source)
+    if session.format == "json":
+        session.print_json(found)
+        return
+    spec = parse_spec(found.yaml.encode(), file=found.file)
+    state = "effective" if found.effective else "overridden"
+    about = [
+        ("File", found.file),
+        ("Source", f"{found.source_type}, {state}"),
+        ("Spec", found.spec_hash),
+        ("Airflow", "has this version" if found.loaded else "has not loaded this version"),
+    ]
+    click.echo(_sql(spec, found.files) if sql else _described(spec, about))
+
+
+def _described(spec: DatasetSpec, about: list[tuple[str, str]]) -> str:
+    schedule = spec.schedule
+    off = "" if schedule is None or schedule.enabled else " (off: enabled is false)"
+    return pairs(
+        [
+            ("Name", spec.name),
+            *about,
+            ("Owner", spec.owner),
+            ("Team", spec.team),
+            ("Description", spec.description and spec.description.strip()),
+            ("Tags", ", ".join(spec.tags)),
+            ("Domains", ", ".join(spec.domains)),
+            ("Schedule", f"{schedule.cron} {schedule.timezone}{off}" if schedule else "none"),
+            ("Retries", f"{spec.retry.max_attempts}, {spec.retry.delay_seconds} s apart"),
+            ("Connection", spec.execution.connection),
+            ("Dialect", spec.execution.dialect),
+            ("Timeout", f"{spec.execution.timeout_seconds} s"),
+            ("Depends on", "\n".join(spec.depends_on)),
+            ("Parameters", "\n".join(map(_parameter, spec.parameters))),
+            ("Columns", "\n".join(f"{column.name} {column.type}" for column in spec.columns)),
+            ("SQL files", "\n".join(spec.files)),
+        ]
+    )
+
+
+def _parameter(parameter: Parameter) -> str:
+    need = "required" if parameter.must_be_given else "optional"
+    default = f", default {parameter.default}" if parameter.default is not None else ""
+    choices = f", one of {', '.join(map(str, parameter.choices))}" if parameter.choices else ""
+    about = f": {parameter.description}" if parameter.description else ""
+    return f"{parameter.name} ({parameter.type}, {need}{default}{choices}){about}"
+
+
+def _sql(spec: DatasetSpec, files: Mapping[str, str]) -> str:
+    """Return the SQL in the order in which it runs, each text under its name if there are several."""
+    texts = list(sql_texts(spec, files))
+    if len(texts) == 1:
+        return texts[0].sql.rstrip("\n")
+    return "\n\n".join(
+        f"-- {text.name}{f' ({text.file})' if text.file else ''}\n{text.sql.rstrip()}" for text in texts
+    )

@@ -1,0 +1,96 @@
+"""``dli workflow history`` (spec 5.7)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from dataspec.workflows import RunStatus
+from dli.options import pass_session, server_options, source_option
+from dli.session import Session, warn
+from dli.times import duration, local, parse_moment
+
+if TYPE_CHECKING:
+    from dataspec.workflows import WorkflowRun
+
+MAX_LIMIT = 10_000
+TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "STATUS", "STARTED", "TOOK")
+
+
+@click.command("history")
+@click.option(
+    "--dataset",
+    "-d",
+    metavar="NAME",
+    help="Only runs of this dataset, or of those that match a pattern with *.",
+)
+@source_option(everything=True)
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(1, MAX_LIMIT),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="At most this many runs.",
+)
+@click.option(
+    "--status",
+    "-s",
+    type=click.Choice([status.value for status in RunStatus], case_sensitive=False),
+    help="Only runs with this status.",
+)
+@click.option(
+    "--run-type", type=click.Choice(["adhoc", "scheduled", "backfill"]), help="Only runs of this type."
+)
+@click.option(
+    "--since", metavar="TIME", help="Only runs from this time on, such as 2024-01-15 or 2024-01-15T09:00."
+)
+@click.option("--until", metavar="TIME", help="Only runs before this time; a date means its end.")
+@server_options
+@pass_session
+def command(
+    session: Session,
+    *,
+    dataset: str | None,
+    source: str | None,
+    limit: int,
+    status: str | None,
+    run_type: str | None,
+    since: str | None,
+    until: str | None,
+) -> None:
+    """List past and present runs, the newest first.
+
+    SOURCE and SPEC are those of the spec that the run's last attempt ran. Times are in
+    your time zone.
+    """
+    runs = session.client.list_runs(
+        dataset=dataset,
+        source=source,
+        status=status,
+        run_type=run_type,
+        since=parse_moment(since) if since else None,
+        until=parse_moment(until, end_of_day=True) if until else None,
+        limit=limit,
+    )
+    # A run that others made in Airflow's page has an id that does not tell its dataset.
+    if all(run.run_id.startswith(f"{run.dataset_name}_") for run in runs):
+        session.print_items(runs, TITLES, _row)
+    else:
+        session.print_items(runs, ("DATASET", *TITLES), lambda run: (run.dataset_name, *_row(run)))
+    warn(runs.warnings)
+
+
+def _row(run: WorkflowRun) -> tuple[str, ...]:
+    return (
+        run.run_id,
+        run.source_type or "-",
+        (run.spec_hash or "-")[:8],
+        run.run_type,
+        run.status,
+        local(run.started_at),
+        duration((run.finished_at or datetime.now(UTC)) - run.started_at) if run.started_at else "-",
+    )

@@ -1,0 +1,68 @@
+"""``dli workflow list`` (spec 5.6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dataspec.workflows import WorkflowStatus
+from dli.options import pass_session, server_options, source_option
+from dli.session import Session, say, warn
+from dli.times import in_zone, local
+
+if TYPE_CHECKING:
+    from dataspec.workflows import WorkflowInfo
+
+TITLES = ("DATASET", "SOURCE", "STATUS", "CRON", "NEXT RUN")
+RUNNING_TITLES = ("RUN ID", "STARTED")
+
+
+@click.command("list")
+@source_option(everything=True)
+@click.option("--running", is_flag=True, help="Only datasets that a run is executing of, with that run.")
+@click.option("--enabled-only", is_flag=True, help="Only datasets whose schedule is active.")
+@click.option(
+    "--dataset", "-d", metavar="NAME", help="Only this dataset, or those that match a pattern with *."
+)
+@server_options
+@pass_session
+def command(
+    session: Session, source: str | None, running: bool, enabled_only: bool, dataset: str | None
+) -> None:
+    """List the registered datasets with their schedules.
+
+    A dataset that both code and a person registered has two rows; the manual one is
+    overridden and never runs. NEXT RUN is in the schedule's time zone, STARTED in yours.
+    """
+    workflows = session.client.list_workflows(
+        source=source, running=running, enabled_only=enabled_only, dataset=dataset
+    )
+    if running:
+        session.print_items(workflows, TITLES + RUNNING_TITLES, _running_row)
+    else:
+        session.print_items(workflows, TITLES, _row)
+    warn(workflows.warnings)
+    warn(f"{w.dataset_name}: {w.error}" for w in workflows if w.error and session.format == "table")
+    if not workflows and session.format == "table" and not (source or running or enabled_only or dataset):
+        say("No dataset is registered. Register one with: dli dataset register NAME")
+
+
+def _row(workflow: WorkflowInfo) -> tuple[str, ...]:
+    return (
+        workflow.dataset_name,
+        workflow.source_type,
+        workflow.status,
+        workflow.cron or "-",
+        _next_run(workflow),
+    )
+
+
+def _running_row(workflow: WorkflowInfo) -> tuple[str, ...]:
+    return (*_row(workflow), workflow.running_run_id or "-", local(workflow.running_since))
+
+
+def _next_run(workflow: WorkflowInfo) -> str:
+    if workflow.status is WorkflowStatus.OVERRIDDEN:
+        return f"- (overridden by {workflow.overridden_by or 'code'})"
+    return in_zone(workflow.next_run, workflow.timezone) if workflow.next_run else "-"

@@ -1,0 +1,85 @@
+"""``dli workflow run`` (spec 5.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dli.options import dry_run_option, param_option, pass_session, server_options, source_option
+from dli.run_kinds import DIFFERENCE
+
+if TYPE_CHECKING:
+    from dataspec.workflows import RunPreview
+    from dli.session import Session
+
+HELP = f"""Start a run of a dataset now.
+
+DATASET is the dataset's name, or the path of its file. The run goes to the server and
+is executed by Airflow; the command prints its run id and returns.
+
+{DIFFERENCE}
+"""
+
+
+@click.command("run", help=HELP)
+@click.argument("dataset")
+@param_option
+@source_option(everything=False)
+@dry_run_option
+@click.option("--wait", is_flag=True, help="Follow the run to its end; exit status 1 unless it completed.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="With --wait: wait no longer than this; the run goes on.",
+)
+@server_options
+@pass_session
+def command(
+    session: Session,
+    *,
+    dataset: str,
+    parameters: dict[str, str],
+    source: str | None,
+    dry_run: bool,
+    wait: bool,
+    timeout: float | None,
+) -> None:
+    """Start a run, or preview it; the help is HELP."""
+    name = session.dataset_name(dataset)
+    if timeout and not wait:
+        raise click.UsageError("--timeout is for --wait.")
+    if dry_run:
+        preview = session.client.preview_run(name, parameters, source=source)
+        session.print_item(preview, _described(preview))
+        return
+    run = session.client.start_run(name, parameters, source=source)
+    if not (wait and session.format == "json"):
+        session.print_item(run, f"Run started: {run.run_id}")
+    if wait:
+        _wait(session, run.run_id, timeout)
+
+
+def _wait(session: Session, run_id: str, timeout: float | None) -> None:
+    from dli.waiting import tell_end, wait_for
+
+    run = wait_for(session.client, run_id, timeout=timeout)
+    if session.format == "json":
+        session.print_json(run)
+    tell_end(run)
+
+
+def _described(preview: RunPreview) -> str:
+    from dli.tables import pairs
+
+    head = pairs(
+        [
+            ("Dataset", preview.dataset_name),
+            ("Source", f"{preview.source_type} (spec {preview.spec_hash})"),
+            ("Parameters", "\n".join(f"{key}={value}" for key, value in preview.parameters.items())),
+        ]
+    )
+    count = len(preview.statements)
+    statements = (f"-- {number} of {count}\n{sql}" for number, sql in enumerate(preview.statements, 1))
+    return "\n\n".join((head, *statements))

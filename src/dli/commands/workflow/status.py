@@ -1,0 +1,78 @@
+"""``dli workflow status`` (spec 5.5)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from dli.options import pass_session, server_options
+from dli.session import Session
+from dli.tables import pairs
+from dli.times import duration, local
+
+if TYPE_CHECKING:
+    from dataspec.workflows import WorkflowRun
+
+
+@click.command("status")
+@click.argument("run_id")
+@click.option("--wait", is_flag=True, help="Follow the run to its end; exit status 1 unless it completed.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="With --wait: wait no longer than this; the run goes on.",
+)
+@server_options
+@pass_session
+def command(session: Session, run_id: str, wait: bool, timeout: float | None) -> None:
+    """Show how a run is doing.
+
+    A run is PENDING until its first attempt has started, then RUNNING, and in the end
+    COMPLETED, FAILED or KILLED. Times are in your time zone.
+    """
+    if timeout and not wait:
+        raise click.UsageError("--timeout is for --wait.")
+    if not wait:
+        run = session.client.get_run(run_id)
+        session.print_item(run, described(run))
+        return
+    from dli.waiting import tell_end, wait_for
+
+    run = wait_for(session.client, run_id, timeout=timeout)
+    session.print_item(run, described(run))
+    tell_end(run)
+
+
+def described(run: WorkflowRun) -> str:
+    """Return what is known of a run, a line each."""
+    spec = f" (spec {run.spec_hash})" if run.spec_hash else ""
+    attempts = f"{run.attempts} of {run.max_attempts}" if run.max_attempts else str(run.attempts)
+    return pairs(
+        [
+            ("Run", run.run_id),
+            ("Dataset", run.dataset_name),
+            ("Status", str(run.status)),
+            ("Type", run.run_type),
+            ("Source", f"{run.source_type}{spec}" if run.source_type else "-"),
+            ("Parameters", "\n".join(f"{key}={_shown(value)}" for key, value in run.parameters.items())),
+            ("Created", local(run.created_at)),
+            ("Started", local(run.started_at)),
+            ("Finished", local(run.finished_at)),
+            ("Took", _took(run)),
+            ("Attempts", attempts),
+            ("Error", run.error),
+            ("Note", run.note),
+            ("Page", run.url),
+        ]
+    )
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _took(run: WorkflowRun) -> str | None:
+    return duration(run.finished_at - run.started_at) if run.finished_at and run.started_at else None

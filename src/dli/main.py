@@ -1,0 +1,174 @@
+"""The command line's entry: the commands, and how every error ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dataspec.errors import DliError, UnknownParameter
+from dli.groups import MAX_WIDTH, LazyGroup
+from dli.options import env_option, path_option, server_url_option, verbose_option
+from dli.session import Session, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C (decisions 8)."""
+
+COMMANDS = {
+    "workflow": ("dli.commands.workflow", "Run datasets on the server, and watch and stop the runs."),
+    "dataset": ("dli.commands.dataset", "Check, show and register Dataset Specs."),
+    "config": ("dli.commands.config", "Show the settings, and where each came from."),
+    "version": ("dli.commands.version", "Show dli's version."),
+}
+
+
+HELP = """Run SQL datasets on Airflow from one YAML file each.
+
+\b
+Start here:
+  dli dataset validate                check the specs of this project
+  dli dataset register NAME           send one to the server
+  dli workflow run NAME -p KEY=VALUE  start a run of it
+  dli workflow list                   see what is scheduled
+"""
+
+
+def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    if value and not context.resilient_parsing:
+        from dli.commands.version import version
+
+        click.echo(f"dli {version()}")
+        context.exit()
+
+
+def _install_completion(context: click.Context, parameter: click.Parameter, value: str | None) -> None:  # noqa: ARG001
+    if value and not context.resilient_parsing:
+        from dli.completion import install
+
+        click.echo("\n".join(install(None if value == "detect" else value, cli)))
+        context.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    name="dli",
+    help=HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MAX_WIDTH},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show dli's version and exit.",
+)
+@click.option(
+    "--install-completion",
+    type=click.Choice(["bash", "zsh", "fish", "detect"]),
+    is_flag=False,
+    flag_value="detect",
+    is_eager=True,
+    expose_value=False,
+    callback=_install_completion,
+    metavar="[bash|zsh|fish]",
+    help="Install completion for the shell, by default the one that is running, and exit.",
+)
+@server_url_option
+@path_option
+@env_option
+@verbose_option
+def cli() -> None:
+    """Hold the options that may stand before a command; the help is HELP."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: What follows ``dli``; the process's own arguments if not given.
+
+    Returns:
+        The exit status (decisions 8).
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _keep_output_going()
+    session = Session()
+    try:
+        status = _run(list(arguments), session)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output had enough of it, as `head` does.
+        _discard_output()
+        return 0
+    except OSError as error:
+        say(f"Error: The output can't be written: {error.strerror}.")
+        _discard_output()
+        return 1
+    return status
+
+
+def _run(arguments: list[str], session: Session) -> int:
+    try:
+        status = cli.main(arguments, prog_name="dli", standalone_mode=False, obj=session)
+    except DliError as error:
+        _show_traceback(session)
+        say(error_text(error))
+        return error.exit_status
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("Interrupted.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last resort: a person gets one line, not a traceback
+        return _unexpected(error, session)
+    return status if isinstance(status, int) else 0
+
+
+def error_text(error: DliError) -> str:
+    """Return an error as the command line prints it: ``Error: ``, the text, then the detail, aligned.
+
+    The one exception is an unknown parameter, whose second line the specification's
+    session shows at the margin (3.4; compare 2.7).
+    """
+    margin = "" if isinstance(error, UnknownParameter) else " " * len("Error: ")
+    lines = [*error.text.splitlines(), *(error.detail or "").splitlines()]
+    return "Error: " + f"\n{margin}".join(lines)
+
+
+def _unexpected(error: Exception, session: Session) -> int:
+    if _show_traceback(session):
+        return 1
+    say(f"Error: Unexpected {type(error).__name__}: {error}")
+    say("       This is a mistake in dli. The same command with --verbose shows where.")
+    return 1
+
+
+def _show_traceback(session: Session) -> bool:
+    if session.verbose:
+        import traceback
+
+        traceback.print_exc()
+    return session.verbose
+
+
+def _keep_output_going() -> None:
+    """Print what the terminal's encoding lacks as an escape, not as a failure."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure: Any = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Let the interpreter's own last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

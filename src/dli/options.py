@@ -1,0 +1,103 @@
+"""The options that commands share (spec 3.2), one decorator each.
+
+They are remembered in the command's :class:`~dli.session.Session`, and may stand before
+the command as well as after it; the last one counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from dli.session import Session
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    session = context.ensure_object(Session)
+    if value not in (None, False) and parameter.name is not None:
+        setattr(session, parameter.name, value)
+
+
+def _remembered(*names: str, **attributes: Any) -> Callable[[F], F]:
+    return click.option(*names, callback=_remember, expose_value=False, **attributes)
+
+
+path_option = _remembered(
+    "--path",
+    metavar="DIR",
+    help="The project's folder. [default: the nearest at or above this one with a dli.yaml, else this one]",
+)
+verbose_option = _remembered(
+    "--verbose", "-v", is_flag=True, help="Show every call to the server, and the traceback of an error."
+)
+format_option = _remembered(
+    "--format",
+    "-f",
+    type=click.Choice(["table", "json"]),
+    help="How to print data. [default: table]",
+)
+env_option = _remembered("--env", metavar="NAME", help="The environment in dli.yaml. [env var: DLI_ENV]")
+server_url_option = _remembered(
+    "--server-url",
+    metavar="URL",
+    help="Basecamp's address. [env var: DLI_SERVER_URL; default: http://127.0.0.1:8800]",
+)
+dry_run_option = click.option("--dry-run", is_flag=True, help="Check only; start nothing.")
+
+
+def common_options(function: F) -> F:
+    """Add what every command takes: ``--format``, ``--path``, ``--env`` and ``--verbose``."""
+    return format_option(path_option(env_option(verbose_option(function))))
+
+
+def server_options(function: F) -> F:
+    """Add what every command takes that asks the server."""
+    return format_option(server_url_option(path_option(env_option(verbose_option(function)))))
+
+
+def source_option(*, everything: bool) -> Callable[[F], F]:
+    """Add ``--source`` (spec 3.3): a filter with ``all``, or which of a dataset's two specs is meant."""
+    if everything:
+        choices, text = (
+            ["code", "manual", "all"],
+            "Only those that code or a person registered. [default: all]",
+        )
+    else:
+        choices, text = ["code", "manual"], "The spec of this source. [default: the effective one]"
+    return click.option("--source", type=click.Choice(choices), callback=_without_all, help=text)
+
+
+def param_option(function: F) -> F:
+    """Add ``--param``, whose values arrive as a dictionary of texts."""
+    option = click.option(
+        "--param",
+        "-p",
+        "parameters",
+        metavar="KEY=VALUE",
+        multiple=True,
+        callback=_pairs,
+        help="A parameter of the run; may be repeated. A list is A,B or a JSON array.",
+    )
+    return option(function)
+
+
+def _without_all(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    return None if value == "all" else value
+
+
+def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise click.BadParameter(f"'{text}' is not KEY=VALUE.", context, parameter)
+        if key.strip() in pairs:
+            raise click.BadParameter(f"'{key.strip()}' is given twice.", context, parameter)
+        pairs[key.strip()] = value
+    return pairs

@@ -1,0 +1,223 @@
+"""The project on this machine: its specs with their SQL, found by name or by file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataspec.errors import InvalidSpec, NotFound
+from dataspec.names import check_name
+from dataspec.parsing import MAX_SQL_BYTES, MAX_YAML_BYTES, check_spec, is_dataset_document, parse_spec
+from dataspec.problems import Problem, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dataspec.spec import DatasetSpec
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalDataset:
+    """A spec on this machine, sound or not."""
+
+    file: str
+    """Its path as the reader would write it."""
+    name: str | None
+    """The name inside; None if it can't be read."""
+    yaml: bytes = field(repr=False)
+    sql: dict[str, str] = field(default_factory=dict, repr=False)
+    """The text of each SQL file that is there, by the path that the spec names it with."""
+    spec: DatasetSpec | None = None
+    """None for a spec that can't be used."""
+    problems: tuple[Problem, ...] = ()
+
+    def checked(self) -> DatasetSpec:
+        """Return the spec.
+
+        Raises:
+            InvalidSpec: With every problem found in it.
+        """
+        if self.spec is None or self.problems:
+            raise InvalidSpec(self.problems)
+        return self.spec
+
+
+class Project:
+    """The specs below a project's folder.
+
+    Args:
+        root: The project's folder; no SQL file outside it is read.
+        folder: The folder in it that holds the specs.
+    """
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.root = root
+        self.folder = folder
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The YAML files in the project that are Dataset Specs, in the order of their paths."""
+        return tuple(path for path in self._yaml_files() if is_dataset_document(_head(path)))
+
+    def datasets(self) -> Iterator[LocalDataset]:
+        """Yield every spec of the project, sound or not."""
+        return map(self.read, self.files)
+
+    def find(self, name: str) -> LocalDataset:
+        """Return the spec that a name or the path of a file means.
+
+        Raises:
+            InvalidName: When it can be neither.
+            InvalidSpec: When two files have that name.
+            NotFound: When there is none; names the nearest.
+        """
+        if is_path(name):
+            return self.read(self._existing(name))
+        check_name(name)
+        found = [dataset for dataset in self._holding(name) if dataset.name == name]
+        if not found:
+            raise self._unknown(name)
+        if problem := duplicate(found):
+            raise InvalidSpec([problem])
+        return found[0]
+
+    def read(self, path: Path) -> LocalDataset:
+        """Read a spec with its SQL files; what is wrong with it stands in its ``problems``."""
+        file = shown(path)
+        try:
+            body = _read_bytes(path, file, MAX_YAML_BYTES)
+        except InvalidSpec as error:
+            return LocalDataset(file=file, name=None, yaml=b"", problems=error.problems)
+        try:
+            spec = parse_spec(body, file=file)
+        except InvalidSpec as error:
+            return LocalDataset(file=file, name=name_in(body), yaml=body, problems=error.problems)
+        sql, problems = self._sql_of(spec, path)
+        try:
+            # Files beside the spec serve as hints where a name has no file.
+            check_spec(body, {**dict.fromkeys(_neighbours(path), " "), **sql}, file=file)
+        except InvalidSpec as error:
+            problems += [p for p in error.problems if p not in problems]
+        return LocalDataset(
+            file=file, name=spec.name, yaml=body, sql=sql, spec=spec, problems=tuple(problems)
+        )
+
+    def _sql_of(self, spec: DatasetSpec, path: Path) -> tuple[dict[str, str], list[Problem]]:
+        texts: dict[str, str] = {}
+        problems: list[Problem] = []
+        for named in spec.files:
+            file = path.parent / named
+            try:
+                if file.is_file():
+                    texts[named] = self._sql_in(file)
+            except InvalidSpec as error:
+                problems += error.problems
+                texts[named] = " "
+        return texts, problems
+
+    def _sql_in(self, path: Path) -> str:
+        file = shown(path)
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise InvalidSpec([Problem(f"the file lies outside the project, {self.root.resolve()}.", file)])
+        body = _read_bytes(path, file, MAX_SQL_BYTES)
+        try:
+            return body.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = body.count(b"\n", 0, error.start) + 1
+            column = error.start - body.rfind(b"\n", 0, error.start)
+            message = f"the byte 0x{body[error.start]:02x} is not UTF-8; save the file as UTF-8."
+            raise InvalidSpec([Problem(message, file, line, column)]) from None
+
+    def _yaml_files(self) -> Iterator[Path]:
+        for folder, subfolders, names in os.walk(self.folder):
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            yield from (Path(folder, name) for name in sorted(names) if name.endswith(_SUFFIXES))
+
+    def _holding(self, name: str) -> Iterator[LocalDataset]:
+        """Yield the specs in whose text a name occurs, so that the others need not be parsed."""
+        for path in self.files:
+            if name.encode() in _head(path):
+                yield self.read(path)
+
+    def _existing(self, name: str) -> Path:
+        for path in (Path(name), self.root / name):
+            if path.is_file():
+                return path
+        hint = nearest(Path(name).name, [path.name for path in self.files])
+        raise NotFound(f"No such file: {name}", detail=hint)
+
+    def _unknown(self, name: str) -> NotFound:
+        known = [found for path in self.files if (found := name_in(_head(path)))]
+        where = shown(self.folder)
+        if not self.folder.is_dir():
+            looked = f"There is no folder {where}; name the project's folder with --path."
+        else:
+            looked = f"Looked in {where} ({len(known)} datasets)."
+        hint = nearest(name, known)
+        return NotFound(
+            f"Dataset not found in this project: {name}", detail=f"{hint}\n{looked}" if hint else looked
+        )
+
+
+def duplicate(datasets: list[LocalDataset]) -> Problem | None:
+    """Return the problem that datasets of one name are, or None for a single one."""
+    if len(datasets) == 1:
+        return None
+    files = " and ".join(dataset.file for dataset in datasets)
+    return Problem(
+        f"the name '{datasets[0].name}' stands in {files}; a name may stand once.", datasets[0].file
+    )
+
+
+def name_in(body: bytes) -> str | None:
+    """Return the ``name`` in a spec that may be broken elsewhere."""
+    from dataspec.yaml_document import read_document
+
+    try:
+        data = read_document(body, "").data
+    except InvalidSpec:
+        return None
+    name = data.get("name") if isinstance(data, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def is_path(name: str) -> bool:
+    """Tell whether a dataset is named by its file, not by its name."""
+    file_like = "/" in name or os.sep in name or name.endswith(_SUFFIXES)
+    return file_like and ((name.endswith(_SUFFIXES) and os.sep in name) or Path(name).is_file())
+
+
+def shown(path: Path) -> str:
+    """Return a path as the reader would write it: from here if it is below, else whole."""
+    absolute, here = path.absolute(), Path.cwd()
+    return (absolute.relative_to(here) if absolute.is_relative_to(here) else absolute).as_posix()
+
+
+def _neighbours(path: Path) -> list[str]:
+    return [sibling.name for sibling in path.parent.glob("*.sql")]
+
+
+def _head(path: Path) -> bytes:
+    """Return a file's bytes as far as a spec may have them; nothing for one that can't be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_YAML_BYTES)
+    except OSError:
+        return b""
+
+
+def _read_bytes(path: Path, file: str, limit: int) -> bytes:
+    try:
+        size = path.stat().st_size
+        body = path.read_bytes() if size <= limit else b""
+    except OSError as error:
+        raise InvalidSpec([Problem(f"the file can't be read: {error.strerror}.", file)]) from None
+    if size > limit:
+        message = f"the file has {size // 1024:,} KiB; at most {limit // 1024:,} are allowed."
+        raise InvalidSpec([Problem(message, file)])
+    return body

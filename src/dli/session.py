@@ -1,0 +1,137 @@
+"""What one command line asked for, and what follows from it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+    from typing import TypeVar
+
+    from dli.client import Client
+    from dli.project import Project
+    from dli.settings import Settings
+
+    T = TypeVar("T")
+
+
+class Session:
+    """The common options of a command, and the settings, project and client that they lead to.
+
+    Each is made when it is first asked for, so that a command pays only for what it uses.
+    """
+
+    def __init__(self) -> None:
+        self.path: str | None = None
+        self.env: str | None = None
+        self.server_url: str | None = None
+        self.verbose = False
+        self.format = "table"
+
+    @cached_property
+    def root(self) -> Path:
+        """The project's folder."""
+        from dli.settings import find_root
+
+        return find_root(self.path)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, the options of this command among them."""
+        from dli.settings import Settings
+
+        return Settings(self.root, {"env": self.env, "server.url": self.server_url}, os.environ)
+
+    @cached_property
+    def project(self) -> Project:
+        """The project on this machine."""
+        from dli.project import Project
+
+        return Project(self.root, self.settings.datasets_dir)
+
+    @cached_property
+    def client(self) -> Client:
+        """A client of the server that the settings name."""
+        from dli.client import Client
+
+        if stronger := self.settings.overridden_by_variable():
+            say(
+                f"Warning: {stronger.origin} stands before the server of the environment '{self.settings.env}'."
+            )
+        return Client(
+            self.settings.server_url,
+            user=self.settings.user,
+            timeout_seconds=self.settings.timeout_seconds,
+            log=say if self.verbose else None,
+        )
+
+    def dataset_name(self, named: str) -> str:
+        """Return a dataset's name, which may have been given by the path of its file.
+
+        Raises:
+            InvalidSpec: When that file holds no name.
+        """
+        if "/" not in named and not named.endswith((".yaml", ".yml")):
+            return named
+        from dli.project import is_path
+
+        if not is_path(named):
+            return named
+        dataset = self.project.find(named)
+        return dataset.name or dataset.checked().name
+
+    def print_items(
+        self, items: Iterable[T], titles: Sequence[str], row: Callable[[T], Sequence[str]]
+    ) -> None:
+        """Print a list as a table, or as a JSON array with the API's field names."""
+        if self.format == "json":
+            self.print_json(list(items))
+            return
+        from dli.tables import print_table
+
+        print_table(titles, map(row, items))
+
+    def print_item(self, item: Any, text: str) -> None:
+        """Print one thing as text, or as a JSON object with the API's field names."""
+        if self.format == "json":
+            self.print_json(item)
+        else:
+            click.echo(text)
+
+    def print_json(self, data: Any) -> None:
+        """Print data as JSON, and nothing else; a list with an item in each line."""
+        import json
+
+        from dli.decoding import encode
+
+        def dumped(item: Any, indent: int | None) -> str:
+            return json.dumps(item, indent=indent, ensure_ascii=False, default=encode)
+
+        if isinstance(data, list):
+            # Without an indent json's C code writes the item, ten times faster.
+            items = ",\n".join(dumped(item, None) for item in data)
+            click.echo(f"[\n{items}\n]" if data else "[]")
+        else:
+            click.echo(dumped(data, 2))
+
+
+def say(message: str) -> None:
+    """Print what is not data: to standard error."""
+    click.echo(message, err=True)
+
+
+def warn(messages: Iterable[str]) -> None:
+    """Print warnings to standard error, further lines of each aligned."""
+    for message in messages:
+        say("Warning: " + message.replace("\n", "\n" + " " * len("Warning: ")))
+
+
+def is_interactive() -> bool:
+    """Whether a person sits at both ends: can be asked, and sees the question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

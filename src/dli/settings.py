@@ -1,0 +1,256 @@
+"""Settings: each from the strongest place that gives it.
+
+Strongest first: an option, a ``DLI_*`` variable, ``.dli.local.yaml``, ``dli.yaml``, the
+user's own file (decisions 8). The values of a chosen environment stand before the plain
+values of all three files. Files are read only when nothing stronger decides.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dataspec.errors import InvalidSettings, InvalidUsage
+from dli.addresses import DEFAULT_SERVER_URL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dli.settings_files import Keys, SettingsFile
+
+PROJECT_FILES = (".dli.local.yaml", "dli.yaml")
+DEFAULT_TIMEOUT_SECONDS = 30
+
+VARIABLES = {
+    "env": "DLI_ENV",
+    "server.url": "DLI_SERVER_URL",
+    "server.timeout_seconds": "DLI_SERVER_TIMEOUT_SECONDS",
+    "datasets_dir": "DLI_DATASETS_DIR",
+    "user": "DLI_USER",
+}
+"""The settings that a variable may give, and its name."""
+
+_SECRET_NAME = re.compile(r"pass|secret|token|credential|(^|[_-])key$|api_?key|access_?key", re.IGNORECASE)
+_SECRET_IN_URL = re.compile(
+    r"(?P<before>://[^/@\s:]*:)[^@\s]+(?=@)|(?P<query>[?&;][^=&;]*(?:pass|secret|token|key)[^=&;]*=)[^&;\s]+",
+    re.IGNORECASE,
+)
+_HIDDEN = "***"
+
+
+class Setting(NamedTuple):
+    """A setting's value, and where it came from."""
+
+    key: str
+    value: Any
+    origin: str
+
+    @property
+    def masked(self) -> Any:
+        """The value as it may be shown."""
+        if _SECRET_NAME.search(self.key.rpartition(".")[2]):
+            return _HIDDEN
+        if isinstance(self.value, str):
+            return _SECRET_IN_URL.sub(lambda match: (match["before"] or match["query"]) + _HIDDEN, self.value)
+        return self.value
+
+
+class Settings:
+    """The settings of one command.
+
+    Args:
+        root: The project's folder.
+        options: What options gave, by setting; None for those that were not given.
+        environ: The environment's variables.
+    """
+
+    def __init__(self, root: Path, options: Mapping[str, str | None], environ: Mapping[str, str]) -> None:
+        self.root = root
+        self._options = options
+        self._environ = environ
+
+    @property
+    def env(self) -> str | None:
+        """The chosen environment."""
+        given = self._given("env")
+        return given.value if given else None
+
+    @property
+    def server_url(self) -> str:
+        """The server's address."""
+        return str(self.get("server.url", DEFAULT_SERVER_URL).value)
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a call to the server may take."""
+        setting = self.get("server.timeout_seconds", DEFAULT_TIMEOUT_SECONDS)
+        try:
+            seconds = float(setting.value)
+        except ValueError:
+            seconds = 0
+        if not 0 < seconds <= 24 * 3600:
+            raise InvalidSettings(
+                f"{setting.origin}: 'server.timeout_seconds' must be a number of seconds above 0, "
+                f"got '{setting.value}'."
+            )
+        return seconds
+
+    @property
+    def datasets_dir(self) -> Path:
+        """The folder in which the project's specs are."""
+        return self.root / str(self.get("datasets_dir", "datasets").value)
+
+    @property
+    def user(self) -> str:
+        """Who acts: the name of the login, unless it is set."""
+        return str(self.get("user", _login(self._environ)).value)
+
+    def get(self, key: str, default: Any = None) -> Setting:
+        """Return a setting, such as ``server.url``, from the strongest place that gives it.
+
+        Raises:
+            InvalidSettings: When a file that had to be read holds a mistake.
+            InvalidUsage: When the chosen environment is not defined.
+        """
+        given = self._given(key)
+        if given is not None and self.env is None:
+            return given
+        found = self._in_files(tuple(key.split(".")))
+        return given or found or Setting(key, default, "default")
+
+    def all(self) -> list[Setting]:
+        """Return every setting, connections included, in the order of the documentation."""
+        settings = [
+            self._given("env") or Setting("env", None, "default"),
+            self.get("server.url", DEFAULT_SERVER_URL),
+            self.get("server.timeout_seconds", DEFAULT_TIMEOUT_SECONDS),
+            self.get("user", _login(self._environ)),
+            self.get("name", self.root.resolve().name),
+            self.get("datasets_dir", "datasets"),
+        ]
+        return [*settings, *self._connections()]
+
+    def unread_variables(self) -> list[str]:
+        """Return the ``DLI_*`` variables that are set and that nothing reads."""
+        known = set(VARIABLES.values())
+        return sorted(name for name in self._environ if name.startswith("DLI_") and name not in known)
+
+    def overridden_by_variable(self) -> Setting | None:
+        """Return the server's address in a variable, where it stands before that of the chosen environment."""
+        given = self._given("server.url")
+        if given is None or given.origin != VARIABLES["server.url"] or self.env is None:
+            return None
+        keys = ("environments", self.env, "server", "url")
+        return given if any(file.get(keys) for file in self._files) else None
+
+    def _given(self, key: str) -> Setting | None:
+        """Return a setting that an option or a variable gives."""
+        if option := self._options.get(key):
+            return Setting(key, option, f"--{key.replace('.', '-').replace('_', '-')}")
+        variable = VARIABLES.get(key)
+        if variable is not None and self._environ.get(variable):
+            return Setting(key, self._environ[variable], variable)
+        return None
+
+    def _in_files(self, keys: Keys) -> Setting | None:
+        key = ".".join(keys)
+        for file, prefix in self._places():
+            if found := file.get((*prefix, *keys)):
+                value, origin = found
+                return Setting(key, self._expanded(value, origin), origin)
+        return None
+
+    def _expanded(self, value: Any, origin: str) -> Any:
+        if not isinstance(value, str) or "$" not in value:
+            return value
+        from dli.settings_files import expand
+
+        return expand(value, self._environ, where=origin)
+
+    def _places(self) -> Iterator[tuple[SettingsFile, Keys]]:
+        """Yield where a setting may stand, strongest first."""
+        if self.env is not None:
+            self._check_env(self.env)
+            yield from ((file, ("environments", self.env)) for file in self._files)
+        yield from ((file, ()) for file in self._files)
+
+    def _check_env(self, env: str) -> None:
+        known = sorted({name for file in self._files for name in file.environments})
+        if env in known:
+            return
+        from dataspec.problems import nearest
+
+        hint = nearest(env, known) or (f"Defined: {', '.join(known)}." if known else "None is defined.")
+        raise InvalidUsage(f"No environment '{env}' in the settings files.", detail=hint)
+
+    @cached_property
+    def _files(self) -> tuple[SettingsFile, ...]:
+        paths = [
+            path
+            for path in (*(self.root / name for name in PROJECT_FILES), self._user_file())
+            if path.is_file()
+        ]
+        if not paths:
+            return ()
+        from dli.settings_files import SettingsFile
+
+        return tuple(SettingsFile(path, _shown(path)) for path in paths)
+
+    def _user_file(self) -> Path:
+        folder = self._environ.get("XDG_CONFIG_HOME")
+        base = Path(folder) if folder else Path(self._environ.get("HOME") or Path.home()) / ".config"
+        return base / "dli" / "config.yaml"
+
+    def _connections(self) -> Iterator[Setting]:
+        places = list(self._places())
+        names = {name: None for file, prefix in places for name in file.names((*prefix, "connections"))}
+        for name in names:
+            at: Keys = ("connections", name)
+            options = {key: None for file, prefix in places for key in file.names((*prefix, *at, "options"))}
+            for keys in ((*at, "url"), *((*at, "options", option) for option in options)):
+                try:
+                    setting = self._in_files(keys)
+                except InvalidSettings as error:
+                    setting = Setting(".".join(keys), None, error.title)
+                if setting is not None:
+                    yield setting
+
+
+def find_root(path: str | None) -> Path:
+    """Return the project's folder: the one given, else the nearest at or above this one with a settings file.
+
+    Raises:
+        InvalidUsage: When the folder that was given does not exist.
+    """
+    if path is not None:
+        if not Path(path).is_dir():
+            raise InvalidUsage(f"No such folder: {path}", detail="--path names the project's folder.")
+        return Path(path)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if any((folder / name).is_file() for name in PROJECT_FILES):
+            return folder
+    return here
+
+
+def _shown(path: Path) -> str:
+    """Return a path as the reader would write it: from here if it is below, else whole."""
+    absolute = path.resolve()
+    here = Path.cwd()
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
+
+
+def _login(environ: Mapping[str, str]) -> str:
+    """Return the name of the person at this machine."""
+    named = next((environ[name] for name in ("LOGNAME", "USER", "USERNAME") if environ.get(name)), None)
+    if named is not None:
+        return named
+    try:
+        from pwd import getpwuid
+
+        return getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        return "unknown"

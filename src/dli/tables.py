@@ -1,0 +1,113 @@
+"""Tables: aligned columns, never cut in a pipe, folded only on a terminal that is too narrow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+_GAP = "   "
+_COLOURS = {
+    "active": "green",
+    "COMPLETED": "green",
+    "RUNNING": "cyan",
+    "PENDING": "cyan",
+    "paused": "yellow",
+    "overridden": "bright_black",
+    "KILLED": "yellow",
+    "FAILED": "red",
+    "invalid": "red",
+}
+
+
+def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of text under titles, columns aligned, to standard output."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    lines = aligned(titles, cells)
+    terminal = terminal_width()
+    if terminal is not None and any(display_width(line) > terminal for line in lines):
+        _print_folded(titles, cells, terminal)
+    elif in_colour():
+        header, *body = aligned(titles, cells, paint=_painted)
+        click.echo("\n".join((click.style(header, bold=True), *body)))
+    else:
+        click.echo("\n".join(lines))
+
+
+def aligned(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], *, paint: Callable[[str], str] = str
+) -> list[str]:
+    """Return the table's lines, each column as wide as its widest cell on a screen.
+
+    ``paint`` may give a cell a colour; it is not counted.
+    """
+    table = [list(titles), *map(list, rows)]
+    widths = [max(map(display_width, column)) for column in zip(*table, strict=True)]
+    return [
+        _GAP.join(
+            paint(cell) + " " * (width - display_width(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in table
+    ]
+
+
+def display_width(text: str) -> int:
+    """Return how many columns of a screen a text takes: two for a Korean letter."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(letter) else 1 + (east_asian_width(letter) in "WF") for letter in text)
+
+
+def printable(text: str) -> str:
+    """Return a text in one line, without the control characters that could drive a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def in_colour() -> bool:
+    """Whether standard output takes colours: a terminal, unless ``NO_COLOR`` says otherwise."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def terminal_width() -> int | None:
+    """Return the terminal's width in columns; None where the output is no terminal."""
+    if not sys.stdout.isatty():
+        return None
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except OSError:
+        return None
+
+
+def _painted(cell: str) -> str:
+    colour = _COLOURS.get(cell)
+    return click.style(cell, fg=colour) if colour else cell
+
+
+def _print_folded(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> None:
+    """Print a table whose cells go on below themselves, by rich, which is slow to load."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*titles, box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
+    Console(width=width, highlight=False, no_color=not in_colour()).print(table)
+
+
+def pairs(lines: Iterable[tuple[str, str | None]]) -> str:
+    """Return labels with their values, aligned; a value that is None or empty is left out."""
+    given = [(f"{label}:", value) for label, value in lines if value]
+    width = max((len(label) for label, _ in given), default=0) + 2
+    return "\n".join(f"{label:<{width}}" + value.replace("\n", "\n" + " " * width) for label, value in given)

@@ -1,0 +1,63 @@
+"""Times as people read them: runs in the reader's zone, the next run in its schedule's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
+
+from dataspec.errors import InvalidUsage
+
+
+def in_zone(moment: datetime, zone: str | None) -> str:
+    """Return ``YYYY-MM-DD HH:MM`` in a named time zone (spec 5.6)."""
+    return moment.astimezone(_zone(zone) or moment.tzinfo).strftime("%Y-%m-%d %H:%M")
+
+
+def local(moment: datetime | None) -> str:
+    """Return ``YYYY-MM-DD HH:MM:SS`` in the reader's time zone; ``-`` for no time."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
+
+
+def duration(span: timedelta) -> str:
+    """Return a span in its two largest units, such as ``1h 02m`` or ``4s``."""
+    seconds = max(0, round(span.total_seconds()))
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes:02}m"
+    return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
+
+
+def parse_moment(text: str, *, end_of_day: bool = False) -> datetime:
+    """Read a date or a time; without an offset it is in the reader's time zone.
+
+    Args:
+        text: Such as ``2024-01-15``, ``2024-01-15T09:00`` or ``2024-01-15T09:00:00+09:00``.
+        end_of_day: Take a date alone as the end of that day, not its start.
+
+    Raises:
+        InvalidUsage: When it is neither.
+    """
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise InvalidUsage(
+            f"Invalid time '{text}'.", detail="Write it as 2024-01-15 or 2024-01-15T09:00."
+        ) from None
+    date_alone = len(text.strip()) <= len("2024-01-15")
+    if end_of_day and date_alone:
+        moment += timedelta(days=1)
+    return moment if moment.tzinfo else moment.astimezone()
+
+
+@cache
+def _zone(name: str | None) -> tzinfo | None:
+    """Return a time zone; None where this machine does not know it, so that the server's offset stands."""
+    if name in (None, "UTC"):
+        return UTC
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(name or "")
+    except (ZoneInfoNotFoundError, ValueError):
+        return None
