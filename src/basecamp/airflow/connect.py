@@ -1,0 +1,56 @@
+"""Finds out which line of Airflow answers, and makes the gateway to it (decisions 7)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from basecamp.airflow.v2 import Airflow3
+from dataspec.errors import AirflowUnreachable
+
+if TYPE_CHECKING:
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.transport import AirflowTransport
+
+_VERSION = re.compile(r"(\d+)\.(\d+)[\w.+-]*")
+
+
+class NotAirflow(AirflowUnreachable):
+    """The address is no Airflow's, or one of a line that Basecamp does not speak to."""
+
+
+def connect(transport: AirflowTransport) -> AirflowGateway:
+    """Ask the server which Airflow it is, and return the gateway to it.
+
+    Raises:
+        NotAirflow: When it is another server, or an Airflow of another line.
+        AirflowUnreachable: When there is no answer.
+    """
+    version = _version(transport, "/api/v2/version")
+    if version is not None:
+        return Airflow3(transport)
+    version = _version(transport, "/api/v1/version")
+    if version is not None:
+        raise NotAirflow(
+            f"Airflow {version} is not supported.",
+            detail=f"{transport.url} is an Airflow {version}. This version of Basecamp works with Airflow 3.",
+        )
+    raise NotAirflow(
+        "This is not an Airflow.",
+        detail=f"{transport.url} knows neither /api/v2/version nor /api/v1/version.\n"
+        "Check BASECAMP_AIRFLOW_URL: it is the address of Airflow's API server, without /api.",
+    )
+
+
+def _version(transport: AirflowTransport, path: str) -> str | None:
+    response = transport.request_open(path)
+    if response.is_server_error:
+        raise AirflowUnreachable(
+            "Airflow answered with an error.",
+            detail=f"GET {transport.url}{path}: {response.status_code} {response.reason_phrase}",
+        )
+    try:
+        found = response.json()["version"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if response.is_success and isinstance(found, str) and _VERSION.fullmatch(found) else None

@@ -1,0 +1,319 @@
+"""An Airflow in memory: for tests, and for trying Basecamp out without one.
+
+It keeps what it is told and executes nothing. The methods that the gateway does not have
+play the part of the scheduler and the workers: :meth:`~MemoryAirflow.start`,
+:meth:`~MemoryAirflow.end`, and so on.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from basecamp.airflow.gateway import DagMissing, RunExists
+from basecamp.airflow.models import (
+    PAGE_LIMIT,
+    AirflowDag,
+    AirflowHealth,
+    DagDetails,
+    DagImportError,
+    DagRun,
+    LoadedSpec,
+    LogEvent,
+    RunPage,
+    RunVersion,
+    TaskAttempt,
+)
+from dataspec.errors import AirflowUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from basecamp.airflow.models import RunFilter
+
+RunKey = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Dag:
+    dag: AirflowDag
+    loaded: LoadedSpec | None
+    tags: frozenset[str]
+    retries: int
+
+
+@dataclass(slots=True)
+class _Run:
+    run: DagRun
+    attempt: TaskAttempt
+    version: RunVersion | None = None
+    logs: dict[int, list[LogEvent]] = field(default_factory=dict)
+
+
+class MemoryAirflow:
+    """An Airflow that lives as long as the process.
+
+    Attributes:
+        down: Why every call fails as if Airflow did not answer; None while it is up.
+        on_parse: Called when somebody asks Airflow to parse, with what the call names.
+        requests: How often the gateway was called.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_parse: Callable[[AirflowDag], None] | None = None,
+    ) -> None:
+        self.down: str | None = None
+        self.on_parse = on_parse
+        self.requests = 0
+        self._now = now
+        self._lock = threading.RLock()
+        self._dags: dict[str, _Dag] = {}
+        self._runs: dict[RunKey, _Run] = {}
+        self._import_errors: dict[str, DagImportError] = {}
+
+    # What the scheduler, the dag processor and the workers do.
+
+    def load(
+        self,
+        dag_id: str,
+        *,
+        loaded: LoadedSpec | None = None,
+        tags: Sequence[str] = (),
+        next_run: datetime | None = None,
+        retries: int = 1,
+    ) -> None:
+        """Make a DAG, or make it anew; a pause stays as it was."""
+        with self._lock:
+            before = self._dags.get(dag_id)
+            dag = AirflowDag(
+                dag_id=dag_id,
+                is_paused=before.dag.is_paused if before else False,
+                next_run=next_run,
+                bundle_name="memory",
+                relative_fileloc=f"{dag_id}.py",
+                file_token=f"token-of-{dag_id}",
+            )
+            self._dags[dag_id] = _Dag(dag, loaded, frozenset(tags), retries)
+
+    def unload(self, dag_id: str) -> None:
+        """Let a DAG be gone from its bundle; its runs stay."""
+        with self._lock:
+            kept = self._dags[dag_id]
+            kept.dag = replace(kept.dag, is_stale=True)
+
+    def schedule(self, dag_id: str, run_id: str, interval: tuple[datetime, datetime]) -> DagRun:
+        """Make a scheduled run, due at the end of its data interval."""
+        start, end = interval
+        run = DagRun(
+            dag_id=dag_id,
+            run_id=run_id,
+            state="queued",
+            run_type="scheduled",
+            run_after=end,
+            logical_date=start,
+            data_interval_start=start,
+            data_interval_end=end,
+            queued_at=self._now(),
+        )
+        with self._lock:
+            return self._add(run)
+
+    def start(self, dag_id: str, run_id: str, *, source: str, spec_hash: str) -> None:
+        """Start the next attempt of a run."""
+        with self._lock:
+            kept = self._runs[dag_id, run_id]
+            number = kept.attempt.try_number + 1
+            kept.run = replace(kept.run, state="running", start_date=kept.run.start_date or self._now())
+            kept.attempt = replace(
+                kept.attempt, state="running", try_number=number, start_date=self._now(), end_date=None
+            )
+            kept.version = RunVersion(
+                dag_id=dag_id, run_id=run_id, source=source, spec_hash=spec_hash, try_number=number
+            )
+            kept.logs[number] = []
+
+    def log_event(self, dag_id: str, run_id: str, event: LogEvent) -> None:
+        """Write to the log of the present attempt."""
+        with self._lock:
+            kept = self._runs[dag_id, run_id]
+            kept.logs[kept.attempt.try_number].append(event)
+
+    def end(self, dag_id: str, run_id: str, state: Literal["success", "failed"]) -> None:
+        """End the present attempt; a failed one is tried again while the DAG has retries."""
+        with self._lock:
+            kept = self._runs[dag_id, run_id]
+            again = state == "failed" and kept.attempt.try_number <= kept.attempt.max_tries
+            kept.attempt = replace(
+                kept.attempt, state="up_for_retry" if again else state, end_date=self._now()
+            )
+            if not again:
+                kept.run = replace(kept.run, state=state, end_date=self._now())
+
+    def break_import(self, filename: str, stack_trace: str) -> None:
+        """Let a file of DAGs fail to load."""
+        with self._lock:
+            self._import_errors[filename] = DagImportError(
+                bundle_name="memory", filename=filename, stack_trace=stack_trace, timestamp=self._now()
+            )
+
+    # The gateway.
+
+    @property
+    def url(self) -> str:
+        """An address, for messages."""
+        return "http://airflow.memory"
+
+    def health(self) -> AirflowHealth:
+        """Ask how Airflow is."""
+        self._asked()
+        parts = dict.fromkeys(("metadatabase", "scheduler", "dag_processor"), "healthy")
+        return AirflowHealth(version="3.memory", parts=parts)
+
+    def list_dags(self, *, tags: Sequence[str] = ()) -> list[AirflowDag]:
+        """Return the DAGs that have any of the tags, stale ones too."""
+        self._asked()
+        with self._lock:
+            found = sorted(self._dags.items())
+            return [kept.dag for _, kept in found if not tags or kept.tags.intersection(tags)]
+
+    def get_dag(self, dag_id: str) -> DagDetails | None:
+        """Return a DAG with the version of the spec that it was made of."""
+        self._asked()
+        kept = self._dags.get(dag_id)
+        return DagDetails(dag=kept.dag, loaded=kept.loaded) if kept else None
+
+    def set_paused(self, dag_id: str, *, paused: bool) -> AirflowDag:
+        """Pause or resume a DAG; harmless if it is so already."""
+        self._asked()
+        with self._lock:
+            if dag_id not in self._dags:
+                raise DagMissing(dag_id)
+            kept = self._dags[dag_id]
+            kept.dag = replace(kept.dag, is_paused=paused)
+            return kept.dag
+
+    def request_parse(self, dag: AirflowDag) -> None:
+        """Ask Airflow to look at the DAG's bundle and to parse its file before others."""
+        self._asked()
+        if self.on_parse is not None:
+            self.on_parse(dag)
+
+    def trigger(self, dag_id: str, run_id: str, *, logical_date: datetime, conf: Mapping[str, Any]) -> DagRun:
+        """Start a run."""
+        self._asked()
+        with self._lock:
+            kept = self._dags.get(dag_id)
+            if kept is None or kept.dag.is_stale:
+                raise DagMissing(dag_id)
+            dates = (
+                other.run.logical_date for (other_dag, _), other in self._runs.items() if other_dag == dag_id
+            )
+            if (dag_id, run_id) in self._runs or logical_date in dates:
+                raise RunExists(run_id)
+            run = DagRun(
+                dag_id=dag_id,
+                run_id=run_id,
+                state="queued",
+                run_type="manual",
+                run_after=self._now(),
+                logical_date=logical_date,
+                data_interval_start=logical_date,
+                data_interval_end=logical_date,
+                queued_at=self._now(),
+                conf=dict(conf),
+            )
+            return self._add(run)
+
+    def get_run(self, dag_id: str, run_id: str) -> DagRun | None:
+        """Return a run."""
+        self._asked()
+        kept = self._runs.get((dag_id, run_id))
+        return kept.run if kept else None
+
+    def list_runs(self, wanted: RunFilter, *, limit: int, cursor: str | None = None) -> RunPage:
+        """Return a page of at most ``limit`` runs (and 100), the last created first."""
+        self._asked()
+        with self._lock:
+            numbered = list(enumerate(self._runs.values()))[::-1]
+        before = int(cursor) if cursor else len(numbered)
+        found = [(n, kept.run) for n, kept in numbered if n < before and _is_wanted(kept.run, wanted)]
+        page = found[: min(limit, PAGE_LIMIT)]
+        more = len(found) > len(page)
+        return RunPage(runs=tuple(run for _, run in page), next_cursor=str(page[-1][0]) if more else None)
+
+    def set_run_state(
+        self, dag_id: str, run_id: str, state: Literal["success", "failed"], *, note: str
+    ) -> DagRun | None:
+        """Write a run's note, then end it and its tasks with a state."""
+        self._asked()
+        with self._lock:
+            kept = self._runs.get((dag_id, run_id))
+            if kept is None:
+                return None
+            if not kept.attempt.ended:
+                kept.attempt = self._ended_early(kept.attempt, state)
+            kept.run = replace(kept.run, state=state, note=note, end_date=kept.run.end_date or self._now())
+            return kept.run
+
+    def attempts(self, runs: Sequence[DagRun]) -> list[TaskAttempt]:
+        """Return the latest attempt of each run that has one."""
+        self._asked()
+        return [self._runs[run.key].attempt for run in runs if run.key in self._runs]
+
+    def running_attempts(self) -> list[TaskAttempt]:
+        """Return every attempt that executes at this moment, in all DAGs."""
+        self._asked()
+        with self._lock:
+            return [kept.attempt for kept in self._runs.values() if kept.attempt.state == "running"]
+
+    def versions(self, runs: Sequence[DagRun]) -> list[RunVersion]:
+        """Return which spec each run's latest attempt ran, where one started."""
+        self._asked()
+        kept = (self._runs[run.key].version for run in runs if run.key in self._runs)
+        return [version for version in kept if version is not None]
+
+    def log(self, dag_id: str, run_id: str, try_number: int) -> list[LogEvent] | None:
+        """Return the log of one attempt; None if there was no such attempt."""
+        self._asked()
+        kept = self._runs.get((dag_id, run_id))
+        return list(kept.logs[try_number]) if kept and try_number in kept.logs else None
+
+    def import_errors(self) -> list[DagImportError]:
+        """Return why files of DAGs did not load."""
+        self._asked()
+        with self._lock:
+            return list(self._import_errors.values())
+
+    def _ended_early(self, attempt: TaskAttempt, state: str) -> TaskAttempt:
+        now = self._now()
+        if attempt.state == "running":
+            return replace(attempt, state=state, end_date=now)
+        return replace(attempt, state="skipped", start_date=attempt.start_date or now, end_date=now)
+
+    def _add(self, run: DagRun) -> DagRun:
+        retries = self._dags[run.dag_id].retries
+        attempt = TaskAttempt(
+            dag_id=run.dag_id, run_id=run.run_id, state=None, try_number=0, max_tries=retries
+        )
+        self._runs[run.key] = _Run(run, attempt)
+        return run
+
+    def _asked(self) -> None:
+        self.requests += 1
+        if self.down is not None:
+            raise AirflowUnreachable("Airflow does not answer.", detail=f"{self.url}: {self.down}")
+
+
+def _is_wanted(run: DagRun, wanted: RunFilter) -> bool:
+    return (
+        wanted.dag_id in {None, run.dag_id}
+        and wanted.run_id in {None, run.run_id}
+        and (not wanted.states or run.state in wanted.states)
+        and (wanted.due_from is None or run.run_after >= wanted.due_from)
+        and (wanted.due_before is None or run.run_after < wanted.due_before)
+    )

@@ -1,0 +1,209 @@
+"""What Airflow tells Basecamp, in plain values; the names are Airflow's own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+TASK_ID = "run"
+"""The one task of a dataset's DAG."""
+
+PAGE_LIMIT = 100
+"""The most rows that Airflow puts on one page, whatever is asked for."""
+
+DagRunState = Literal["queued", "running", "success", "failed"]
+
+_SPEC_LINE = re.compile(r"spec (?P<hash>[0-9a-f]+) · (?P<source>[a-z]+) · (?P<key>.+)")
+_VERSION_KEY = re.compile(r"dli\.(?P<source>[a-z]+)\.(?P<hash>[0-9a-f]+)\.(?P<try>\d+)")
+VERSION_KEY_PREFIX = "dli."
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSpec:
+    """The version of a spec that Airflow has made a DAG of."""
+
+    spec_hash: str
+    source: str
+    key: str
+    """The spec's key in the store."""
+
+    @classmethod
+    def from_doc(cls, doc_md: str | None) -> LoadedSpec | None:
+        """Read the last line of a DAG's documentation; None if it is no dataset's DAG."""
+        last = (doc_md or "").strip().rsplit("\n", 1)[-1].strip()
+        match = _SPEC_LINE.fullmatch(last)
+        return cls(match["hash"], match["source"], match["key"]) if match else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AirflowDag:
+    """A DAG."""
+
+    dag_id: str
+    is_paused: bool
+    is_stale: bool = False
+    """Whether it is gone from its bundle; its runs stay readable."""
+    next_run: datetime | None = None
+    """When the next scheduled run is due."""
+    has_import_errors: bool = False
+    bundle_name: str | None = None
+    relative_fileloc: str | None = None
+    file_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DagDetails:
+    """A DAG with the version of the spec that it was made of."""
+
+    dag: AirflowDag
+    loaded: LoadedSpec | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DagRun:
+    """A run, as Airflow keeps it."""
+
+    dag_id: str
+    run_id: str
+    state: DagRunState
+    run_type: str
+    """``manual``, ``scheduled``, ``backfill``, ``asset_triggered``, …"""
+    run_after: datetime
+    """When it was due, or asked for."""
+    logical_date: datetime | None = None
+    data_interval_start: datetime | None = None
+    data_interval_end: datetime | None = None
+    queued_at: datetime | None = None
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    conf: Mapping[str, Any] = field(default_factory=dict)
+    note: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The DAG and the run's id, which only together are unique."""
+        return (self.dag_id, self.run_id)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.state in {"success", "failed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage:
+    """Some runs, newest first, and where the next page begins."""
+
+    runs: tuple[DagRun, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs to list."""
+
+    dag_id: str | None = None
+    """None for all DAGs."""
+    run_id: str | None = None
+    states: tuple[DagRunState, ...] = ()
+    due_from: datetime | None = None
+    """The earliest ``run_after``."""
+    due_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAttempt:
+    """The latest attempt of a run's task."""
+
+    dag_id: str
+    run_id: str
+    state: str | None
+    try_number: int
+    max_tries: int
+    """The number of retries that it may have."""
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+
+    @property
+    def started(self) -> int:
+        """How many attempts have started.
+
+        Airflow counts an attempt when it schedules it, not when it starts. One that is
+        ended before it starts becomes ``skipped``, and starts and ends at one moment.
+        """
+        never = self.state == "skipped" and self.start_date == self.end_date
+        waiting = self.state in {"scheduled", "queued"} or never
+        return max(self.try_number - 1, 0) if waiting else self.try_number
+
+    @property
+    def ended(self) -> bool:
+        """Whether no process works on it any more, nor will without a retry."""
+        return self.state in {"success", "failed", "skipped", "upstream_failed", "removed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunVersion:
+    """The spec that a run's latest attempt ran: its first act is to say so (decisions 2)."""
+
+    dag_id: str
+    run_id: str
+    source: str
+    spec_hash: str
+    try_number: int
+
+    @classmethod
+    def from_xcom_key(cls, dag_id: str, run_id: str, key: str) -> RunVersion | None:
+        """Read the key ``dli.<source>.<hash>.<try>``; None if it is another."""
+        match = _VERSION_KEY.fullmatch(key)
+        if match is None:
+            return None
+        return cls(
+            dag_id=dag_id,
+            run_id=run_id,
+            source=match["source"],
+            spec_hash=match["hash"],
+            try_number=int(match["try"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEvent:
+    """One event of a task's log."""
+
+    message: str
+    timestamp: datetime | None = None
+    level: str | None = None
+    error: str | None = None
+    """The exception that the event reports, in one line."""
+    details: tuple[str, ...] = ()
+    """Further lines, such as a traceback."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DagImportError:
+    """Why a file of DAGs did not load."""
+
+    bundle_name: str | None
+    filename: str
+    stack_trace: str
+    timestamp: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AirflowHealth:
+    """How Airflow's parts say that they are."""
+
+    version: str
+    parts: Mapping[str, str]
+    """``healthy`` or another word, by part: ``metadatabase``, ``scheduler``, ``dag_processor``."""
+
+    @property
+    def unhealthy(self) -> tuple[str, ...]:
+        """The parts that runs need and that are not well."""
+        needed = ("metadatabase", "scheduler", "dag_processor")
+        return tuple(part for part in needed if self.parts.get(part) != "healthy")

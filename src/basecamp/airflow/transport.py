@@ -1,0 +1,257 @@
+"""HTTP to Airflow: timeouts, retries, the token, and errors that say what to check."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from basecamp.airflow.credentials import AirflowToken, Password
+from dataspec.errors import AirflowUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Self
+
+    from basecamp.airflow.credentials import Credentials
+
+CONNECT_TIMEOUT_SECONDS = 3.0
+RETRY_PAUSES_SECONDS = (0.2, 0.6)
+FAIL_FAST_SECONDS = 1.0
+"""How long after a failure no other request is sent, so that what needs several fails only once."""
+
+_SAFE_METHODS = frozenset({"GET", "PUT", "PATCH"})
+_PASSING_TROUBLE = frozenset({502, 503, 504})
+_SHOWN_BODY = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Airflow answered to a request."""
+
+    status: int
+    body: Any
+    """The JSON, as Python has it."""
+
+
+class AirflowRefused(AirflowUnreachable):
+    """Airflow does not accept Basecamp's credentials, or gives its user too few rights."""
+
+
+class AirflowTransport:
+    """Sends requests to one Airflow. Safe to share between threads.
+
+    A request that can be repeated without harm is sent up to three times when Airflow
+    can't be reached or answers 502 to 504; any other only when it never left this
+    machine.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        *,
+        timeout_seconds: float = 10.0,
+        observe: Callable[[str, str, float], None] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Make the transport.
+
+        Args:
+            url: Airflow's address, without ``/api``.
+            credentials: Who Basecamp is to Airflow.
+            timeout_seconds: How long one answer may take.
+            observe: Told of each request: method, outcome (a status, or ``unreachable``), seconds.
+            sleep: Waits between two tries.
+        """
+        self.url = url
+        self._credentials = credentials
+        self._observe = observe
+        self._sleep = sleep
+        self._failure: tuple[float, AirflowUnreachable] | None = None
+        self._token_lock = threading.Lock()
+        self._token = credentials.token if isinstance(credentials, AirflowToken) else None
+        self._client = httpx.Client(
+            base_url=url,
+            timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS),
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+            headers={"Accept": "application/json"},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        expect: frozenset[int] = frozenset(),
+    ) -> Answer:
+        """Send a request and return its answer: a success, or one of the statuses in ``expect``.
+
+        Raises:
+            AirflowRefused: When the credentials are not accepted, or don't suffice.
+            AirflowUnreachable: When there is no answer, or any other than was expected.
+        """
+        response = self._authorised(method, path, params, json)
+        if response.status_code in expect:
+            return Answer(response.status_code, None)
+        if not response.is_success:
+            raise self._unexpected(response)
+        try:
+            return Answer(response.status_code, response.json())
+        except ValueError:
+            raise AirflowUnreachable(
+                "Airflow answered with something else than JSON.",
+                detail=f"{_shown(response.request)} answered {response.headers.get('content-type')}. "
+                "Is there a login page or another server at BASECAMP_AIRFLOW_URL?",
+            ) from None
+
+    def request_open(self, path: str) -> httpx.Response:
+        """GET a page that asks for no credentials; return its answer, whatever it is."""
+        return self._send_retrying("GET", path, None, None, {})
+
+    def _authorised(
+        self, method: str, path: str, params: Mapping[str, Any] | None, json: Any
+    ) -> httpx.Response:
+        token = self._current_token()
+        response = self._send_retrying(method, path, params, json, _bearer(token))
+        if _token_rejected(response) and isinstance(self._credentials, Password):
+            response = self._send_retrying(method, path, params, json, _bearer(self._new_token(token)))
+        return response
+
+    def _current_token(self) -> str | None:
+        if self._token is None and isinstance(self._credentials, Password):
+            return self._new_token(None)
+        return self._token
+
+    def _new_token(self, rejected: str | None) -> str | None:
+        """Log in, unless another thread has done so since ``rejected`` was sent."""
+        with self._token_lock:
+            if self._token == rejected and isinstance(self._credentials, Password):
+                self._token = self._log_in(self._credentials)
+            return self._token
+
+    def _log_in(self, credentials: Password) -> str:
+        body = {"username": credentials.username, "password": credentials.password}
+        response = self._send_retrying("POST", "/auth/token", None, body, {})
+        if not response.is_success:
+            raise self._unexpected(response)
+        token = _json(response).get("access_token")
+        if not isinstance(token, str):
+            raise AirflowUnreachable(
+                "Airflow gave no token.",
+                detail=f"{_shown(response.request)} answered without 'access_token'.",
+            )
+        return token
+
+    def _send_retrying(
+        self, method: str, path: str, params: Mapping[str, Any] | None, json: Any, headers: Mapping[str, str]
+    ) -> httpx.Response:
+        request = self._client.build_request(method, path, params=params, json=json, headers=headers or None)
+        self._fail_fast()
+        for pause in RETRY_PAUSES_SECONDS:
+            try:
+                response = self._send(request)
+            except httpx.ConnectError:
+                self._sleep(pause)
+                continue
+            except httpx.TransportError as error:
+                raise self._unreachable(request, error) from error
+            if response.status_code not in _PASSING_TROUBLE or method not in _SAFE_METHODS:
+                return response
+            self._sleep(pause)
+        try:
+            return self._send(request)
+        except httpx.TransportError as error:
+            raise self._unreachable(request, error) from error
+
+    def _fail_fast(self) -> None:
+        if self._failure is not None and time.monotonic() - self._failure[0] < FAIL_FAST_SECONDS:
+            title, detail = self._failure[1].title, self._failure[1].detail
+            raise AirflowUnreachable(title, detail=detail)
+
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        started, outcome = time.monotonic(), "unreachable"
+        try:
+            response = self._client.send(request)
+            outcome = str(response.status_code)
+        finally:
+            if self._observe is not None:
+                self._observe(request.method, outcome, time.monotonic() - started)
+        return response
+
+    def _unreachable(self, request: httpx.Request, error: httpx.TransportError) -> AirflowUnreachable:
+        failure = AirflowUnreachable(
+            "Airflow does not answer.",
+            detail=f"{_shown(request)}: {_reason(error)}.\n"
+            "Check that Airflow's API server is up, and BASECAMP_AIRFLOW_URL.",
+        )
+        self._failure = time.monotonic(), failure
+        return failure
+
+    def _unexpected(self, response: httpx.Response) -> AirflowUnreachable:
+        answer = f"{_shown(response.request)}: {response.status_code} {_explained(response)}"
+        if _token_rejected(response):
+            check = (
+                "Check BASECAMP_AIRFLOW_USERNAME and BASECAMP_AIRFLOW_PASSWORD, or BASECAMP_AIRFLOW_TOKEN."
+            )
+            return AirflowRefused(
+                "Airflow does not accept Basecamp's credentials.", detail=f"{answer}\n{check}"
+            )
+        if response.status_code == httpx.codes.FORBIDDEN:
+            check = "Basecamp's user needs to read, trigger, edit and pause DAGs: Airflow's role Op."
+            return AirflowRefused(
+                "Airflow does not allow Basecamp's user to do this.", detail=f"{answer}\n{check}"
+            )
+        return AirflowUnreachable("Airflow answered with an error.", detail=answer)
+
+
+def _token_rejected(response: httpx.Response) -> bool:
+    """Say whether a new token may help: this one is too old, or was signed with another secret."""
+    if response.status_code == httpx.codes.FORBIDDEN:
+        return "Invalid JWT" in str(_json(response).get("detail"))
+    return response.status_code == httpx.codes.UNAUTHORIZED
+
+
+def _bearer(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _shown(request: httpx.Request) -> str:
+    return f"{request.method} {request.url.copy_with(username=None, password=None, query=None)}"
+
+
+def _reason(error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def _explained(response: httpx.Response) -> str:
+    """Return the reason that Airflow gives, or the beginning of whatever it sent."""
+    detail = _json(response).get("detail")
+    if isinstance(detail, dict):
+        detail = detail.get("message") or detail.get("reason")
+    return str(detail or response.text).strip()[:_SHOWN_BODY] or response.reason_phrase
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,228 @@
+"""Airflow 3, by its API ``/api/v2``.
+
+Where several runs are asked about, one request answers for all of them: lists of task
+instances and of XComs may span runs. Prefix filters are used for it because they can
+use the database's indexes; they match a little too much, so what comes back is
+compared again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from basecamp.airflow.gateway import DagMissing, RunExists
+from basecamp.airflow.models import PAGE_LIMIT, TASK_ID, VERSION_KEY_PREFIX, RunPage, RunVersion
+from basecamp.airflow.v2_answers import (
+    read_dag,
+    read_dag_details,
+    read_health,
+    read_import_error,
+    read_log,
+    read_run,
+    read_task_instance,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from basecamp.airflow.models import (
+        AirflowDag,
+        AirflowHealth,
+        DagDetails,
+        DagImportError,
+        DagRun,
+        LogEvent,
+        RunFilter,
+        TaskAttempt,
+    )
+    from basecamp.airflow.transport import AirflowTransport
+
+MAX_PATTERN_LENGTH = 3000
+"""Of the run ids in one request's address; some proxies take no more than 8,000 letters in all."""
+
+_MISSING = frozenset({404})
+_TAKEN = 409
+_TAKEN_OR_MISSING = _MISSING | {_TAKEN}
+
+
+class Airflow3:
+    """The gateway to Airflow 3."""
+
+    def __init__(self, transport: AirflowTransport) -> None:
+        self._transport = transport
+
+    @property
+    def url(self) -> str:
+        """Airflow's address, free of credentials."""
+        return self._transport.url
+
+    def health(self) -> AirflowHealth:
+        """Ask how Airflow is, with credentials, so that wrong ones show here."""
+        version = self._transport.request("GET", _path("version")).body
+        self._transport.request("GET", _path("dags"), params={"limit": 1})
+        return read_health(version, self._transport.request("GET", _path("monitor", "health")).body)
+
+    def list_dags(self, *, tags: Sequence[str] = ()) -> list[AirflowDag]:
+        """Return the DAGs that have any of the tags, stale ones too, over all pages."""
+        params = {
+            "tags": list(tags),
+            "tags_match_mode": "any",
+            "exclude_stale": False,
+            "order_by": "dag_id",
+        }
+        return [read_dag(row) for row in self._pages(_path("dags"), "dags", params)]
+
+    def get_dag(self, dag_id: str) -> DagDetails | None:
+        """Return a DAG with the version of the spec that it was made of."""
+        answer = self._transport.request("GET", _path("dags", dag_id, "details"), expect=_MISSING)
+        return None if answer.status in _MISSING else read_dag_details(answer.body)
+
+    def set_paused(self, dag_id: str, *, paused: bool) -> AirflowDag:
+        """Pause or resume a DAG; harmless if it is so already."""
+        path = _path("dags", dag_id)
+        answer = self._transport.request("PATCH", path, json={"is_paused": paused}, expect=_MISSING)
+        if answer.status in _MISSING:
+            raise DagMissing(dag_id)
+        return read_dag(answer.body)
+
+    def request_parse(self, dag: AirflowDag) -> None:
+        """Ask Airflow to look at the DAG's bundle and to parse its file before others."""
+        if dag.file_token is not None:
+            path = _path("parseDagFile", dag.file_token)
+            self._transport.request("PUT", path, expect=_TAKEN_OR_MISSING)
+
+    def trigger(self, dag_id: str, run_id: str, *, logical_date: datetime, conf: Mapping[str, Any]) -> DagRun:
+        """Start a run."""
+        body = {"dag_run_id": run_id, "logical_date": logical_date.isoformat(), "conf": dict(conf)}
+        path = _path("dags", dag_id, "dagRuns")
+        answer = self._transport.request("POST", path, json=body, expect=_TAKEN_OR_MISSING)
+        if answer.status == _TAKEN:
+            raise RunExists(run_id)
+        if answer.status in _MISSING:
+            raise DagMissing(dag_id)
+        return read_run(answer.body)
+
+    def get_run(self, dag_id: str, run_id: str) -> DagRun | None:
+        """Return a run."""
+        answer = self._transport.request("GET", _path("dags", dag_id, "dagRuns", run_id), expect=_MISSING)
+        return None if answer.status in _MISSING else read_run(answer.body)
+
+    def list_runs(self, wanted: RunFilter, *, limit: int, cursor: str | None = None) -> RunPage:
+        """Return a page of at most ``limit`` runs (and 100), the last created first."""
+        answer = self._transport.request(
+            "GET",
+            _path("dags", wanted.dag_id or "~", "dagRuns"),
+            params=_run_params(wanted) | {"limit": min(limit, PAGE_LIMIT), "cursor": cursor or ""},
+            expect=_MISSING,
+        )
+        if answer.status in _MISSING:
+            return RunPage(runs=(), next_cursor=None)
+        body = answer.body
+        runs = tuple(read_run(row) for row in body["dag_runs"])
+        if wanted.run_id is not None:
+            runs = tuple(run for run in runs if run.run_id == wanted.run_id)
+        return RunPage(runs=runs, next_cursor=body["next_cursor"])
+
+    def set_run_state(
+        self, dag_id: str, run_id: str, state: Literal["success", "failed"], *, note: str
+    ) -> DagRun | None:
+        """Write a run's note, then end it and its tasks with a state: one transaction of Airflow's."""
+        answer = self._transport.request(
+            "PATCH",
+            _path("dags", dag_id, "dagRuns", run_id),
+            json={"state": state, "note": note},
+            expect=_MISSING,
+        )
+        return None if answer.status in _MISSING else read_run(answer.body)
+
+    def attempts(self, runs: Sequence[DagRun]) -> list[TaskAttempt]:
+        """Return the latest attempt of each run that has one, in few requests."""
+        rows = self._rows_of(runs, ("taskInstances",), "task_instances", {"task_id": TASK_ID})
+        return [read_task_instance(row) for row in rows]
+
+    def running_attempts(self) -> list[TaskAttempt]:
+        """Return every attempt that executes at this moment, in all DAGs."""
+        params = {"task_id": TASK_ID, "state": ["running"], "order_by": "start_date"}
+        rows = self._pages(_path("dags", "~", "dagRuns", "~", "taskInstances"), "task_instances", params)
+        return [read_task_instance(row) for row in rows]
+
+    def versions(self, runs: Sequence[DagRun]) -> list[RunVersion]:
+        """Return which spec each run's latest attempt ran, where one started, in few requests."""
+        place = ("taskInstances", TASK_ID, "xcomEntries")
+        params = {"xcom_key_prefix_pattern": VERSION_KEY_PREFIX}
+        rows = self._rows_of(runs, place, "xcom_entries", params)
+        read = (RunVersion.from_xcom_key(row["dag_id"], row["run_id"], row["key"]) for row in rows)
+        return [version for version in read if version is not None]
+
+    def log(self, dag_id: str, run_id: str, try_number: int) -> list[LogEvent] | None:
+        """Return the log of one attempt; None if there was no such attempt."""
+        path = _path("dags", dag_id, "dagRuns", run_id, "taskInstances", TASK_ID, "logs", str(try_number))
+        answer = self._transport.request("GET", path, params={"full_content": True}, expect=_MISSING)
+        return None if answer.status in _MISSING else read_log(answer.body)
+
+    def import_errors(self) -> list[DagImportError]:
+        """Return why files of DAGs did not load, over all pages."""
+        return [read_import_error(row) for row in self._pages(_path("importErrors"), "import_errors", {})]
+
+    def _pages(self, path: str, items: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        offset = 0
+        while True:
+            page = {**params, "limit": PAGE_LIMIT, "offset": offset}
+            answer = self._transport.request("GET", path, params=page, expect=_MISSING)
+            if answer.status in _MISSING:
+                return
+            body = answer.body
+            rows = body[items]
+            yield from rows
+            offset += len(rows)
+            if not rows or offset >= body["total_entries"]:
+                return
+
+    def _rows_of(
+        self, runs: Sequence[DagRun], place: tuple[str, ...], items: str, params: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows that a list below the runs has for some of them, asking for many runs at once."""
+        keys = {run.key for run in runs}
+        for batch in _batches(runs):
+            dag_ids = {run.dag_id for run in batch}
+            path = _path("dags", dag_ids.pop() if len(dag_ids) == 1 else "~", "dagRuns", "~", *place)
+            bounds = {
+                "run_id_prefix_pattern": "|".join(run.run_id for run in batch),
+                "run_after_gte": min(run.run_after for run in batch).isoformat(),
+                "run_after_lte": max(run.run_after for run in batch).isoformat(),
+            }
+            for row in self._pages(path, items, {**params, **bounds}):
+                if (row["dag_id"], row.get("dag_run_id", row.get("run_id"))) in keys:
+                    yield row
+
+
+def _run_params(wanted: RunFilter) -> dict[str, Any]:
+    params: dict[str, Any] = {"order_by": "-id"}
+    if wanted.states:
+        params["state"] = list(wanted.states)
+    if wanted.run_id is not None:
+        params["run_id_prefix_pattern"] = wanted.run_id
+    if wanted.due_from is not None:
+        params["run_after_gte"] = wanted.due_from.isoformat()
+    if wanted.due_before is not None:
+        params["run_after_lt"] = wanted.due_before.isoformat()
+    return params
+
+
+def _batches(runs: Sequence[DagRun]) -> Iterator[list[DagRun]]:
+    batch: list[DagRun] = []
+    length = 0
+    for run in runs:
+        if batch and length + len(run.run_id) > MAX_PATTERN_LENGTH:
+            yield batch
+            batch, length = [], 0
+        batch.append(run)
+        length += len(run.run_id) + 1
+    if batch:
+        yield batch
+
+
+def _path(*parts: str) -> str:
+    return "/api/v2/" + "/".join(quote(part, safe="~") for part in parts)

@@ -1,0 +1,136 @@
+"""The answers of Airflow 3, read into plain values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from basecamp.airflow.models import (
+    AirflowDag,
+    AirflowHealth,
+    DagDetails,
+    DagImportError,
+    DagRun,
+    LoadedSpec,
+    LogEvent,
+    TaskAttempt,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Answer = Mapping[str, Any]
+
+_OWN_FIELDS = frozenset(
+    {"timestamp", "event", "level", "logger", "filename", "lineno", "error_detail", "chan"}
+    | {"try_number", "dag_id", "map_index", "run_id", "ti_id", "task_id", "task_instance_id"}
+)
+"""Fields that say where an event comes from, or that a line shows in another way."""
+
+
+def read_time(text: str | None) -> datetime | None:
+    """Read a time; None stays None."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def read_dag(row: Answer) -> AirflowDag:
+    """Read a DAG from a list, or from the answer to a change."""
+    return AirflowDag(
+        dag_id=row["dag_id"],
+        is_paused=row["is_paused"],
+        is_stale=row["is_stale"],
+        next_run=read_time(row["next_dagrun_run_after"]),
+        has_import_errors=row["has_import_errors"],
+        bundle_name=row["bundle_name"],
+        relative_fileloc=row["relative_fileloc"],
+        file_token=row["file_token"],
+    )
+
+
+def read_dag_details(row: Answer) -> DagDetails:
+    """Read a DAG with its documentation's last line."""
+    return DagDetails(dag=read_dag(row), loaded=LoadedSpec.from_doc(row["doc_md"]))
+
+
+def read_run(row: Answer) -> DagRun:
+    """Read a run."""
+    return DagRun(
+        dag_id=row["dag_id"],
+        run_id=row["dag_run_id"],
+        state=row["state"],
+        run_type=row["run_type"],
+        run_after=datetime.fromisoformat(row["run_after"]),
+        logical_date=read_time(row["logical_date"]),
+        data_interval_start=read_time(row["data_interval_start"]),
+        data_interval_end=read_time(row["data_interval_end"]),
+        queued_at=read_time(row["queued_at"]),
+        start_date=read_time(row["start_date"]),
+        end_date=read_time(row["end_date"]),
+        conf=row["conf"] or {},
+        note=row["note"],
+    )
+
+
+def read_task_instance(row: Answer) -> TaskAttempt:
+    """Read a task instance, which is a run's latest attempt."""
+    return TaskAttempt(
+        dag_id=row["dag_id"],
+        run_id=row["dag_run_id"],
+        state=row["state"],
+        try_number=row["try_number"],
+        max_tries=row["max_tries"],
+        start_date=read_time(row["start_date"]),
+        end_date=read_time(row["end_date"]),
+    )
+
+
+def read_health(version: Answer, health: Answer) -> AirflowHealth:
+    """Read how Airflow's parts are; one that is not there has no status."""
+    parts = {part: str(state.get("status") or "absent") for part, state in health.items() if state}
+    return AirflowHealth(version=version["version"], parts=parts)
+
+
+def read_import_error(row: Answer) -> DagImportError:
+    """Read why a file did not load."""
+    return DagImportError(
+        bundle_name=row["bundle_name"],
+        filename=row["filename"],
+        stack_trace=row["stack_trace"],
+        timestamp=datetime.fromisoformat(row["timestamp"]),
+    )
+
+
+def read_log(body: Answer) -> list[LogEvent]:
+    """Read a log: events, or bare lines where Airflow could not take them apart."""
+    return [_log_event(entry) for entry in body["content"]]
+
+
+def _log_event(entry: str | Answer) -> LogEvent:
+    if isinstance(entry, str):
+        return LogEvent(message=entry.rstrip("\n"))
+    errors = entry.get("error_detail") or []
+    extra = [f"{key}={value}" for key, value in entry.items() if key not in _OWN_FIELDS and value is not None]
+    return LogEvent(
+        message=" ".join([str(entry["event"]), *extra]),
+        timestamp=read_time(entry.get("timestamp")),
+        level=entry.get("level"),
+        error=_one_line(errors[-1]) if errors else None,
+        details=tuple(line for error in errors for line in _traceback(error)),
+    )
+
+
+def _one_line(error: Answer) -> str:
+    value = str(error.get("exc_value") or "").strip()
+    return f"{error['exc_type']}: {value}" if value else str(error["exc_type"])
+
+
+def _traceback(error: Answer) -> list[str]:
+    frames = [
+        f'  File "{frame["filename"]}", line {frame["lineno"]}, in {frame["name"]}'
+        for frame in error.get("frames") or []
+    ]
+    return [
+        *(["Traceback (most recent call last):"] if frames else []),
+        *frames,
+        *_one_line(error).splitlines(),
+    ]

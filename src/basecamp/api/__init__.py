@@ -1,0 +1,1 @@
+"""The HTTP API: routes, problem details, health and metrics. No logic in it."""

@@ -1,0 +1,89 @@
+"""The ASGI application."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+from fastapi import APIRouter
+from fastapi_offline import FastAPIOffline
+from starlette.middleware import Middleware
+
+from basecamp.api import datasets, health, runs, workflows
+from basecamp.api.guards import BodyLimit, HostGuard, OriginGuard
+from basecamp.api.metrics import Metrics
+from basecamp.api.observing import Observing
+from basecamp.api.problems import DOCUMENT_SCHEMA, MEDIA_TYPE, install_problem_handlers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Collection
+
+    from fastapi import FastAPI
+
+    from basecamp.services import Services
+
+PREFIX = "/api/v1"
+THREADS = 100
+"""How many requests are worked on at once; a registration that waits for Airflow takes one."""
+
+DESCRIPTION = """Registers datasets, starts and watches their runs on Airflow.
+
+Errors are problem documents (RFC 9457) with a stable `code`. Times are RFC 3339 with offset.
+"""
+
+
+def create_app(
+    services: Services,
+    *,
+    metrics: Metrics | None = None,
+    hosts: Collection[str] | None = None,
+    pages: APIRouter | None = None,
+    on_start: Callable[[], None] | None = None,
+) -> FastAPI:
+    """Make the application.
+
+    Args:
+        services: What answers the requests.
+        metrics: The figures; new ones if not given.
+        hosts: The host names that it answers to; any if not given.
+        pages: The web page's routes.
+        on_start: Called before the first request.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        if on_start is not None:
+            on_start()
+        yield
+
+    metrics = metrics or Metrics()
+    app: FastAPI = FastAPIOffline(
+        title="Basecamp",
+        version=version("dli"),
+        description=DESCRIPTION,
+        redoc_url=None,
+        responses={"default": _problem()},
+        lifespan=lifespan,
+        middleware=[
+            Middleware(Observing, metrics=metrics),
+            *([Middleware(HostGuard, hosts=hosts)] if hosts else []),
+            Middleware(OriginGuard),
+            Middleware(BodyLimit),
+        ],
+    )
+    app.state.services = services
+    app.state.metrics = metrics
+    install_problem_handlers(app)
+    for module in (workflows, runs, datasets):
+        app.include_router(module.router, prefix=PREFIX)
+    app.include_router(health.router)
+    if pages is not None:
+        app.include_router(pages, include_in_schema=False)
+    return app
+
+
+def _problem() -> dict[str, Any]:
+    return {"description": "A problem", "content": {MEDIA_TYPE: {"schema": DOCUMENT_SCHEMA}}}

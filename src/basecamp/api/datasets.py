@@ -1,0 +1,82 @@
+"""Routes of registered specs: list, show, register, check."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+
+from basecamp.api.callers import ServicesOf, SourceChoice, source_of
+from basecamp.api.documents import DatasetPage, RegistrationBody, SpecBody
+from basecamp.services.registration import Candidate, Validation
+from dataspec.workflows import RegisteredDataset
+
+router = APIRouter(prefix="/datasets", tags=["datasets"])
+
+PAGE = 50
+MAX_PAGE = 200
+MAX_WAIT_SECONDS = 120
+
+
+@router.get("")
+def list_datasets(
+    services: ServicesOf,
+    source: SourceChoice = "all",
+    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} come on one page.")] = PAGE,
+    cursor: str | None = None,
+) -> DatasetPage:
+    """List the registered specs that can be used, with their YAML and SQL."""
+    page = services.registration.page(source_of(source), limit=min(limit, MAX_PAGE), cursor=cursor)
+    return DatasetPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))
+
+
+@router.get("/{name}")
+def get_dataset(
+    services: ServicesOf, response: Response, name: str, source: SourceChoice | None = None
+) -> RegisteredDataset:
+    """Show a dataset's effective spec, or that of one source."""
+    dataset = services.registration.get(name, source_of(source))
+    response.headers["ETag"] = quoted(dataset.etag)
+    return dataset
+
+
+@router.put("/{name}", responses={201: {"model": RegisteredDataset, "description": "It is new"}})
+def register(
+    *,
+    services: ServicesOf,
+    response: Response,
+    name: str,
+    body: RegistrationBody,
+    wait: Annotated[
+        float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds for Airflow to load it.")
+    ] = 60,
+    if_match: Annotated[str | None, Header(description="The ETag of the manual spec; `*` for any.")] = None,
+    if_none_match: Annotated[str | None, Header(description="`*`: there must be no manual spec.")] = None,
+) -> RegisteredDataset:
+    """Register a spec as manual, and answer when Airflow has loaded it."""
+    registered = services.registration.register(
+        name,
+        _candidate(body),
+        accept_override=body.accept_override,
+        if_match=if_match,
+        only_create=if_none_match == "*",
+        wait_seconds=wait,
+    )
+    response.status_code = 201 if registered.created else 200
+    response.headers["ETag"] = quoted(registered.dataset.etag)
+    return registered.dataset
+
+
+@router.post("/validate")
+def validate(services: ServicesOf, body: SpecBody) -> Validation:
+    """Check a spec as a registration does; nothing is stored."""
+    return services.registration.validate(_candidate(body))
+
+
+def quoted(etag: str) -> str:
+    """Return an ETag as a header has it."""
+    return '"' + etag.strip('"') + '"'
+
+
+def _candidate(body: SpecBody) -> Candidate:
+    return Candidate(yaml=body.yaml, files=body.files, file=body.file or "dataset.yaml")

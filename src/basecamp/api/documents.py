@@ -1,0 +1,86 @@
+"""What goes over the wire beside the dataclasses of :mod:`dataspec.workflows`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from basecamp.api.callers import SourceChoice
+from dataspec.workflows import RegisteredDataset, RunStatus, WorkflowInfo, WorkflowRun
+
+MAX_FILES = 200
+MAX_PATH = 500
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SourceBody(_Body):
+    """Which source is meant; the effective one if none is named."""
+
+    source: SourceChoice | None = None
+
+
+class RunBody(SourceBody):
+    """What to run."""
+
+    parameters: dict[str, Any] = {}
+    dry_run: bool = False
+    """Start nothing; answer the parameters and the SQL as they would be."""
+
+
+class StopBody(_Body):
+    """Why a run is stopped."""
+
+    reason: Annotated[str, Field(max_length=500)] | None = None
+
+
+class SpecBody(_Body):
+    """A Dataset Spec with its SQL."""
+
+    yaml: str
+    files: Annotated[dict[str, str], Field(max_length=MAX_FILES)] = {}
+    """The text of each SQL file, by the path that the spec names it with."""
+    file: Annotated[str, Field(max_length=MAX_PATH)] | None = None
+    """The YAML's name on the sender's machine, for problems."""
+
+
+class RegistrationBody(SpecBody):
+    """A Dataset Spec to register."""
+
+    accept_override: bool = False
+    """Store it although code has a spec of that name."""
+
+
+class WorkflowPage(BaseModel):
+    """Some workflows."""
+
+    items: list[WorkflowInfo]
+    next_cursor: str | None
+    warnings: list[str]
+
+
+class RunPage(BaseModel):
+    """Some runs, newest first."""
+
+    items: list[WorkflowRun]
+    next_cursor: str | None
+    warnings: list[str]
+
+
+class DatasetPage(BaseModel):
+    """Some registered specs."""
+
+    items: list[RegisteredDataset]
+    next_cursor: str | None
+    warnings: list[str]
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+Status = Annotated[RunStatus, BeforeValidator(_upper)]
+"""A run's status, in capital letters or not."""

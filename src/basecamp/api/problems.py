@@ -1,0 +1,142 @@
+"""Errors as HTTP answers: problem details (RFC 9457), made from the one table of errors."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from dataspec.errors import DliError, InternalError, InvalidUsage, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+
+DOCUMENT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "A problem document (RFC 9457).",
+    "required": ["type", "title", "status", "code"],
+    "properties": {
+        "type": {"type": "string", "const": "about:blank"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "Where it happened and what to do next."},
+        "code": {"type": "string", "description": "The error's stable name, for programs."},
+        "text": {
+            "type": "string",
+            "description": "What the command line prints, where that differs from the title.",
+        },
+        "problems": {
+            "type": "array",
+            "description": "What is wrong in a Dataset Spec, each with its place.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "message": {"type": "string"},
+                    "file": {"type": "string"},
+                    "line": {"type": ["integer", "null"]},
+                    "column": {"type": ["integer", "null"]},
+                    "hint": {"type": ["string", "null"]},
+                },
+            },
+        },
+    },
+}
+
+
+class ProblemResponse(JSONResponse):
+    """A problem document."""
+
+    media_type = MEDIA_TYPE
+
+
+def problem_response(
+    error: DliError, *, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> ProblemResponse:
+    """Return an error as an answer, with its own status unless another is given."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": status or error.http_status,
+        "code": error.code,
+    }
+    if error.detail:
+        document["detail"] = error.detail
+    if error.text != error.title:
+        document["text"] = error.text
+    sent = dict(headers or {})
+    if isinstance(error, Unavailable):
+        sent["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return ProblemResponse(document | error.extras(), status_code=document["status"], headers=sent)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Let every error of the app be answered with a problem document."""
+    app.add_exception_handler(DliError, _on_own_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_mistake)
+
+
+def _on_own_error(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, DliError)  # noqa: S101 - it was registered for this class
+    if isinstance(error, InternalError):
+        return _on_mistake(request, error)
+    if isinstance(error, Unavailable):
+        log.warning("%s %s: %s %s", request.method, request.url.path, error.title, error.detail or "")
+    return problem_response(error)
+
+
+def _on_invalid_request(_request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - it was registered for this class
+    lines = [_described(details) for details in error.errors()]
+    return problem_response(InvalidUsage("Invalid request.", detail="\n".join(lines)))
+
+
+def _described(details: Mapping[str, Any]) -> str:
+    where, *path = details["loc"]
+    if details["type"] == "json_invalid":
+        return f"body: not JSON: {details['ctx']['error']} (at character {path[0]})"
+    if details["type"] == "extra_forbidden":
+        return f"{_place(where, path)}: unknown key"
+    message = details["msg"].removeprefix("Value error, ")
+    return f"{_place(where, path)}: {message[:1].lower()}{message[1:]}"
+
+
+def _place(where: str, path: Sequence[Any]) -> str:
+    return ".".join(str(part) for part in (where, *path))
+
+
+def _on_http_error(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - it was registered for this class
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        own: DliError = NotFound("There is no such page.", detail=f"{request.method} {request.url.path}")
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "none")
+        own = InvalidUsage(f"{request.method} is not allowed here.", detail=f"Allowed: {allowed}")
+    else:
+        own = InvalidUsage(str(error.detail))
+    return problem_response(own, status=error.status_code, headers=error.headers)
+
+
+def _on_mistake(request: Request, error: Exception) -> ProblemResponse:
+    number = uuid.uuid4().hex[:8]
+    log.error("%s %s failed; error %s", request.method, request.url.path, number, exc_info=error)
+    return problem_response(
+        InternalError(
+            "Something went wrong in the server.",
+            detail=f"Its log has the details under error {number}. Please report them.",
+        )
+    )

@@ -1,0 +1,77 @@
+"""Routes of runs: list, show, stop, log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AwareDatetime
+
+from basecamp.api.callers import Caller, ServicesOf, SourceChoice, source_of
+from basecamp.api.documents import RunPage, Status, StopBody
+from basecamp.api.warnings import put_warnings
+from basecamp.services.history import HistoryFilter
+from basecamp.services.run_log import RunLog
+from dataspec.workflows import RunType, WorkflowRun
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+PAGE = 20
+MAX_PAGE = 500
+
+Dataset = Annotated[str | None, Query(description="The run's dataset, where its id is not unique.")]
+
+
+@router.get("")
+def list_runs(
+    *,
+    services: ServicesOf,
+    dataset: Annotated[str | None, Query(description="A name, or a pattern with `*`.")] = None,
+    source: SourceChoice = "all",
+    status: Status | None = None,
+    run_type: RunType | None = None,
+    since: Annotated[AwareDatetime | None, Query(description="Due, or asked for, then or later.")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Due, or asked for, before.")] = None,
+    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} come on one page.")] = PAGE,
+    cursor: str | None = None,
+) -> RunPage:
+    """List runs, newest first."""
+    wanted = HistoryFilter(
+        dataset=dataset,
+        source=source_of(source),
+        status=status,
+        run_type=run_type,
+        since=since,
+        until=until,
+    )
+    page = services.runs.page(wanted, limit=min(limit, MAX_PAGE), cursor=cursor)
+    return RunPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))
+
+
+@router.get("/{run_id}")
+def get_run(services: ServicesOf, response: Response, run_id: str, dataset: Dataset = None) -> WorkflowRun:
+    """Show a run."""
+    known = services.runs.get(run_id, dataset)
+    put_warnings(response, known.warnings)
+    return known.value
+
+
+@router.post("/{run_id}/stop")
+def stop_run(
+    services: ServicesOf, caller: Caller, run_id: str, body: StopBody | None = None, dataset: Dataset = None
+) -> WorkflowRun:
+    """Stop a run, and answer when it has ended; one that has ended already is answered as it ended."""
+    return services.runs.stop(
+        run_id, stopped_by=caller, reason=body.reason if body else None, dataset=dataset
+    )
+
+
+@router.get("/{run_id}/logs")
+def get_log(
+    services: ServicesOf,
+    run_id: str,
+    attempt: Annotated[int | None, Query(ge=1, description="The last one, if not given.")] = None,
+    dataset: Dataset = None,
+) -> RunLog:
+    """Show the log of one attempt of a run."""
+    return services.runs.log(run_id, attempt=attempt, dataset=dataset)

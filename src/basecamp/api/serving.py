@@ -1,0 +1,170 @@
+"""Starting and ending the server: settings, proofs, the socket, signals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from basecamp.airflow.connect import NotAirflow, connect
+from basecamp.airflow.transport import AirflowRefused, AirflowTransport
+from basecamp.airflow.v2 import Airflow3
+from basecamp.api.app import create_app
+from basecamp.api.guards import LOOPBACK_HOSTS
+from basecamp.api.metrics import Metrics
+from basecamp.services.assembly import assemble
+from basecamp.services.clock import SystemClock
+from basecamp.services.store_proof import prove_conditional_writes
+from basecamp.settings import Settings, is_loopback
+from dataspec.errors import AirflowUnreachable, InvalidSettings
+from dataspec.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import FrameType
+    from typing import NoReturn
+
+    from fastapi import FastAPI
+
+    from basecamp.airflow.gateway import AirflowGateway
+
+log = logging.getLogger(__name__)
+
+LAST_REQUESTS_SECONDS = 5
+"""How long requests may take to end once the server is to go down."""
+
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server that is ready to be run."""
+
+    app: FastAPI
+    clock: SystemClock
+    listener: socket.socket
+
+    @classmethod
+    def prepare(cls, environment: Mapping[str, str], host: str, port: int) -> Serving:
+        """Read the settings and prove that the server can work with them.
+
+        Raises:
+            InvalidSettings: When one is missing or wrong, in one line.
+            StoreUnreachable: When the store does not answer.
+        """
+        if not is_loopback(host):
+            raise InvalidSettings(
+                f"--host {host} is reached from other machines, and this version can't tell who asks: "
+                "it listens on loopback only. Use --host 127.0.0.1, behind a proxy that authenticates."
+            )
+        settings = Settings.from_environment(environment)
+        _configure_logging(settings.log_level)
+        store = open_store(settings.store_url)
+        prove_conditional_writes(store)
+        metrics = Metrics()
+        gateway = _gateway(settings, metrics)
+        clock = SystemClock()
+        services = assemble(
+            store,
+            gateway,
+            clock,
+            airflow_public_url=settings.airflow_public_url,
+            sync_interval_seconds=settings.sync_interval_seconds,
+        )
+        app = create_app(
+            services,
+            metrics=metrics,
+            hosts=LOOPBACK_HOSTS | {host},
+            on_start=threading.Thread(target=services.checks.run, name="checks", daemon=True).start,
+        )
+        return cls(app, clock, _listen(host, port))
+
+    def run(self) -> NoReturn:
+        """Answer requests until a signal comes; then end the process, within seconds."""
+        host, port = self.listener.getsockname()[:2]
+        config = uvicorn.Config(
+            self.app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
+        )
+        log.info("Basecamp listens on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        ended_by = _Server(config, self.clock).run_until_signal(self.listener)
+        log.info("Basecamp has ended.")
+        logging.shutdown()
+        # A thread that still waits for Airflow must not keep the process.
+        os._exit(0 if ended_by == signal.SIGTERM else 128 + ended_by)
+
+
+class _Server(uvicorn.Server):
+    """A server that wakes whoever waits when it is to end."""
+
+    def __init__(self, config: uvicorn.Config, clock: SystemClock) -> None:
+        super().__init__(config)
+        self._clock = clock
+        self._ended_by = signal.SIGTERM
+
+    def run_until_signal(self, listener: socket.socket) -> int:
+        """Serve, and return the signal that ended it."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # uvicorn sets its own, and raises the signal again at the end
+        self.run(sockets=[listener])
+        return self._ended_by
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end."""
+        self._ended_by = signal.Signals(sig)
+        self._clock.end()
+        super().handle_exit(sig, frame)
+
+
+def _gateway(settings: Settings, metrics: Metrics) -> AirflowGateway:
+    """Connect to Airflow; one that is down now may come up later, one that refuses us won't help itself."""
+    transport = AirflowTransport(
+        settings.airflow_url,
+        settings.airflow_credentials,
+        timeout_seconds=settings.airflow_timeout_seconds,
+        observe=metrics.airflow_request,
+    )
+    try:
+        gateway = connect(transport)
+        version = gateway.health().version
+    except (NotAirflow, AirflowRefused) as error:
+        raise InvalidSettings(error.title, detail=error.detail) from error
+    except AirflowUnreachable as error:
+        log.warning(
+            "%s %s Basecamp starts all the same.", error.title, (error.detail or "").replace("\n", " ")
+        )
+        return Airflow3(transport)
+    log.info("Airflow %s answers at %s", version, settings.airflow_url)
+    return gateway
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise InvalidSettings(
+            f"Can't listen on {host}, port {port}: {error.strerror}. Choose another with --port."
+        ) from error
+    return listener
+
+
+def _configure_logging(level: str) -> None:
+    logging.basicConfig(stream=sys.stderr, format=LOG_FORMAT, level=level.upper(), force=True)
+    for noisy in ("httpx", "httpcore", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

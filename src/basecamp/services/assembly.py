@@ -1,0 +1,72 @@
+"""Puts the services together around a store and an Airflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from basecamp.services import Services
+from basecamp.services.checks import SourceChecks
+from basecamp.services.dags import DatasetDags
+from basecamp.services.finding import RunFinder
+from basecamp.services.history import History
+from basecamp.services.loading import Loading
+from basecamp.services.pauses import Pauses
+from basecamp.services.readiness import ReadinessChecks
+from basecamp.services.registration import Registration
+from basecamp.services.reservations import Reservations
+from basecamp.services.run_log import RunLogs
+from basecamp.services.run_records import RunRecords
+from basecamp.services.runs import Runs
+from basecamp.services.specs import Specs
+from basecamp.services.starting import Starting
+from basecamp.services.stopping import Stopping
+from basecamp.services.workflows import Workflows
+from dataspec.catalog import CatalogReader
+from dataspec.spec_cache import MemorySpecCache
+
+if TYPE_CHECKING:
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.services.clock import Clock
+    from dataspec.store import Store
+
+
+def assemble(
+    store: Store,
+    gateway: AirflowGateway,
+    clock: Clock,
+    *,
+    airflow_public_url: str | None = None,
+    sync_interval_seconds: float = 300,
+) -> Services:
+    """Return the services.
+
+    Args:
+        store: Where the specs are.
+        gateway: The Airflow that runs them.
+        clock: The time.
+        airflow_public_url: Where people see Airflow's page; the gateway's address if not given.
+        sync_interval_seconds: How often the store is looked at when nobody asks.
+    """
+    specs = Specs(CatalogReader(store, MemorySpecCache()), clock)
+    dags = DatasetDags(gateway, clock)
+    reservations = Reservations(store, clock)
+    records = RunRecords(gateway, airflow_public_url or gateway.url)
+    workflows = Workflows(specs, dags, gateway, clock)
+    runs = Runs(
+        specs=specs,
+        finder=RunFinder(specs, dags, gateway),
+        records=records,
+        history=History(specs, dags, gateway, records, clock),
+        starting=Starting(specs, gateway, reservations, clock),
+        stopping=Stopping(gateway, clock),
+        logs=RunLogs(gateway),
+        clock=clock,
+    )
+    return Services(
+        workflows=workflows,
+        runs=runs,
+        registration=Registration(store, specs, Loading(gateway, dags, clock), clock),
+        pauses=Pauses(specs, dags, gateway, workflows, reservations),
+        readiness=ReadinessChecks(specs, gateway),
+        checks=SourceChecks(specs, clock, interval_seconds=sync_interval_seconds),
+    )

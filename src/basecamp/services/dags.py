@@ -1,0 +1,103 @@
+"""The datasets' DAGs as Airflow has them, kept for a stated time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from basecamp.services.known import Known, warning
+from dataspec.errors import AirflowUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import AirflowDag
+    from basecamp.services.clock import Clock
+
+log = logging.getLogger(__name__)
+
+DATASET_TAGS = ("source:code", "source:manual")
+"""Every dataset's DAG has one of these tags; other DAGs of the same Airflow have not."""
+
+MAX_AGE_SECONDS = 30.0
+MIN_AGE_SECONDS = 1.0
+COST_FACTOR = 10
+"""A list that took long to get is kept for longer: ten times as long, within the bounds above."""
+
+
+class DatasetDags:
+    """The DAGs of all datasets. Safe to share between threads.
+
+    A list that is past half of its age is fetched anew in the background, one that is past
+    all of it before it is shown. What Basecamp changes itself shows at once.
+    """
+
+    def __init__(self, gateway: AirflowGateway, clock: Clock) -> None:
+        self._gateway = gateway
+        self._clock = clock
+        self._state_lock = threading.Lock()
+        self._fetch_lock = threading.Lock()
+        self._dags: dict[str, AirflowDag] = {}
+        self._fetched_at: float | None = None
+        self._max_age = MIN_AGE_SECONDS
+        self._changed: dict[str, float] = {}
+
+    def known(self) -> Known[Mapping[str, AirflowDag]]:
+        """Return the DAGs by id; if Airflow does not answer, as they were, with a warning.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer, and never did.
+        """
+        age = self._age()
+        if age is not None and age <= self._max_age:
+            if age > self._max_age / 2:
+                self._fetch_in_background()
+            return Known(self._dags)
+        try:
+            self._fetch()
+        except AirflowUnreachable as error:
+            if age is None:
+                raise
+            return Known(self._dags, (warning(error, age),))
+        return Known(self._dags)
+
+    def put(self, dag: AirflowDag) -> None:
+        """Take over the state of one DAG that Basecamp has just changed or read."""
+        with self._state_lock:
+            self._changed[dag.dag_id] = self._clock.monotonic()
+            self._dags = {**self._dags, dag.dag_id: dag}
+
+    def _age(self) -> float | None:
+        return None if self._fetched_at is None else self._clock.monotonic() - self._fetched_at
+
+    def _fetch_in_background(self) -> None:
+        if self._fetch_lock.locked():
+            return
+        threading.Thread(target=self._fetch_quietly, name="refresh-dags", daemon=True).start()
+
+    def _fetch_quietly(self) -> None:
+        try:
+            self._fetch()
+        except AirflowUnreachable as error:
+            log.warning("The list of DAGs could not be refreshed: %s %s", error.title, error.detail)
+
+    def _fetch(self) -> None:
+        asked_at = self._clock.monotonic()
+        with self._fetch_lock:
+            if self._fetched_at is not None and self._fetched_at >= asked_at:
+                return
+            started_at = self._clock.monotonic()
+            fetched = {dag.dag_id: dag for dag in self._gateway.list_dags(tags=DATASET_TAGS)}
+            self._replace(fetched, started_at)
+            took = self._clock.monotonic() - started_at
+            self._max_age = min(max(took * COST_FACTOR, MIN_AGE_SECONDS), MAX_AGE_SECONDS)
+
+    def _replace(self, fetched: dict[str, AirflowDag], started_at: float) -> None:
+        """Take over a list, except for DAGs that were changed while it was on its way."""
+        with self._state_lock:
+            self._changed = {dag_id: at for dag_id, at in self._changed.items() if at >= started_at}
+            newer = {dag_id: self._dags[dag_id] for dag_id in self._changed}
+            self._dags = fetched | newer
+            self._fetched_at = started_at

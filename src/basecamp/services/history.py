@@ -1,0 +1,154 @@
+"""The history of runs, newest first, a page at a time (spec 5.7).
+
+Airflow filters by state, dataset and time; it knows nothing of sources, of ``KILLED`` or
+of backfills of ours, so those are told from the rows that it lists. A cursor is Airflow's
+own, and where a page of its rows was left halfway, the run after which to go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from basecamp.airflow.models import PAGE_LIMIT, RunFilter
+from basecamp.services.cursors import decode_cursor, encode_cursor
+from basecamp.services.known import Known, LastKnown, Page
+from basecamp.services.run_records import known_names
+from basecamp.services.workflows import matches_name
+from dataspec.errors import DatasetNotFound
+from dataspec.problems import nearest
+from dataspec.workflows import RunStatus, RunType, SourceType, WorkflowRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import DagRun, DagRunState
+    from basecamp.services.clock import Clock
+    from basecamp.services.dags import DatasetDags
+    from basecamp.services.run_records import RunRecords
+    from basecamp.services.specs import Specs
+    from dataspec.catalog import Catalog
+
+MAX_SCANNED_PAGES = 10
+"""How many of Airflow's pages one request looks through; then it answers what it has, and a cursor."""
+
+_STATES: dict[RunStatus, tuple[DagRunState, ...]] = {
+    RunStatus.PENDING: ("queued", "running"),
+    RunStatus.RUNNING: ("running",),
+    RunStatus.COMPLETED: ("success",),
+    RunStatus.FAILED: ("failed",),
+    RunStatus.KILLED: ("failed",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryFilter:
+    """Which runs to list."""
+
+    dataset: str | None = None
+    """A dataset's name, or a pattern with ``*``."""
+    source: SourceType | None = None
+    status: RunStatus | None = None
+    run_type: RunType | None = None
+    since: datetime | None = None
+    """Only runs that were due, or asked for, at this moment or later."""
+    until: datetime | None = None
+    """Only runs that were due, or asked for, before this moment."""
+
+    def matches(self, run: WorkflowRun) -> bool:
+        """Say whether a run is wanted; one that has not started has no source."""
+        return (
+            (self.dataset is None or matches_name(run.dataset_name, self.dataset))
+            and self.source in {None, run.source_type}
+            and self.status in {None, run.status}
+            and self.run_type in {None, run.run_type}
+        )
+
+    @property
+    def for_airflow(self) -> RunFilter:
+        """The part that Airflow itself can filter by."""
+        exact = self.dataset if self.dataset and "*" not in self.dataset else None
+        return RunFilter(
+            dag_id=exact,
+            states=_STATES[self.status] if self.status else (),
+            due_from=self.since,
+            due_before=self.until,
+        )
+
+
+@dataclass(slots=True)
+class _Scan:
+    """Where a walk through Airflow's pages is."""
+
+    cursor: str | None
+    after: tuple[str, str]
+    """The run on this page after which to go on."""
+
+
+class History:
+    """Lists runs."""
+
+    def __init__(
+        self, specs: Specs, dags: DatasetDags, gateway: AirflowGateway, records: RunRecords, clock: Clock
+    ) -> None:
+        self._specs = specs
+        self._dags = dags
+        self._gateway = gateway
+        self._records = records
+        self._last: LastKnown[Page[WorkflowRun]] = LastKnown(clock)
+
+    def page(self, wanted: HistoryFilter, *, limit: int, cursor: str | None = None) -> Page[WorkflowRun]:
+        """Return runs, newest first.
+
+        Raises:
+            DatasetNotFound: When no dataset of that name is known, nor was.
+            InvalidUsage: For a cursor of another list.
+            AirflowUnreachable: When Airflow does not answer, and did not answer this before.
+        """
+        place = decode_cursor(cursor, parts=3) if cursor else ["", "", ""]
+        catalog, dags = self._specs.known(), self._dags.known()
+        ours = known_names(catalog.value, dags.value)
+        exact = wanted.for_airflow.dag_id
+        if exact is not None and exact not in ours:
+            raise DatasetNotFound(exact, hint=nearest(exact, ours))
+
+        def ask() -> Known[Page[WorkflowRun]]:
+            scan = _Scan(place[0] or None, (place[1], place[2]))
+            return Known(self._scan(wanted, catalog.value, ours, limit, scan))
+
+        known = self._last.read((wanted, limit, cursor), ask)
+        warnings = tuple(dict.fromkeys((*catalog.warnings, *dags.warnings, *known.warnings)))
+        return Page(items=known.value.items, next_cursor=known.value.next_cursor, warnings=warnings)
+
+    def _scan(
+        self, wanted: HistoryFilter, catalog: Catalog, ours: frozenset[str], limit: int, scan: _Scan
+    ) -> Page[WorkflowRun]:
+        found: list[WorkflowRun] = []
+        size = limit if wanted == HistoryFilter(dataset=wanted.for_airflow.dag_id) else PAGE_LIMIT
+        for _ in range(MAX_SCANNED_PAGES):
+            page = self._gateway.list_runs(wanted.for_airflow, limit=size, cursor=scan.cursor)
+            rows = [run for run in _after(page.runs, scan.after) if run.dag_id in ours]
+            kept = [run for run in self._records.of(rows, catalog) if wanted.matches(run)]
+            room = limit - len(found)
+            found += kept[:room]
+            if len(kept) > room:
+                last = found[-1]
+                return Page(
+                    items=found,
+                    next_cursor=encode_cursor([scan.cursor or "", last.dataset_name, last.run_id]),
+                )
+            scan = _Scan(page.next_cursor, ("", ""))
+            if scan.cursor is None:
+                return Page(items=found)
+            if len(found) == limit:
+                break
+        return Page(items=found, next_cursor=encode_cursor([scan.cursor or "", "", ""]))
+
+
+def _after(runs: Iterable[DagRun], key: tuple[str, str]) -> list[DagRun]:
+    """Return the runs after one; all of them where that one is gone from the page."""
+    runs = list(runs)
+    keys = [run.key for run in runs]
+    return runs[keys.index(key) + 1 :] if key in keys else runs

@@ -1,0 +1,125 @@
+"""Getting Airflow to load a spec, and telling whether it has (decisions 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dataspec.errors import AirflowUnreachable, NotLoaded
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import DagImportError
+    from basecamp.services.clock import Clock
+    from basecamp.services.dags import DatasetDags
+
+POLL_SECONDS = 0.2
+ASK_AGAIN_SECONDS = 5.0
+"""A parse that was asked for while another was under way may have seen the store as it was before."""
+LOOK_FOR_ERRORS_SECONDS = 1.0
+PATIENCE_SECONDS = 5.0
+"""How long an Airflow that does not answer is waited for."""
+
+
+class Loading:
+    """Waits until Airflow has made a DAG of one version of a spec."""
+
+    def __init__(self, gateway: AirflowGateway, dags: DatasetDags, clock: Clock) -> None:
+        self._gateway = gateway
+        self._dags = dags
+        self._clock = clock
+
+    def request(self, name: str) -> None:
+        """Ask Airflow to load what changed; quietly, since it looks by itself before long.
+
+        A dataset that is new has no file yet that could be named: any of its bundle will do.
+        """
+        try:
+            known = self._dags.known().value
+            dag = known.get(name) or next((dag for dag in known.values() if not dag.is_stale), None)
+            if dag is not None:
+                self._gateway.request_parse(dag)
+        except AirflowUnreachable:
+            return
+
+    def is_loaded(self, name: str, spec_hash: str) -> bool:
+        """Say whether Airflow's DAG is made of this version of the spec.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+        """
+        found = self._gateway.get_dag(name)
+        if found is None or found.dag.is_stale or found.loaded is None:
+            return False
+        if found.loaded.spec_hash != spec_hash:
+            return False
+        self._dags.put(found.dag)
+        return True
+
+    def wait(self, name: str, key: str, spec_hash: str, *, since: datetime, seconds: float) -> None:
+        """Return when Airflow has loaded this version.
+
+        Args:
+            name: The dataset.
+            key: The spec's key in the store, by which import errors are told.
+            spec_hash: The version.
+            since: When the version was written; import errors from before are of others.
+            seconds: How long to wait at most.
+
+        Raises:
+            NotLoaded: When it has not by then, or reports an import error.
+        """
+        begun = self._clock.monotonic()
+        asked = looked = answered = begun
+        problem: AirflowUnreachable | None = None
+        self.request(name)
+        while (now := self._clock.monotonic()) - begun < seconds and now - answered < PATIENCE_SECONDS:
+            try:
+                if self.is_loaded(name, spec_hash):
+                    return
+                if now - looked >= LOOK_FOR_ERRORS_SECONDS:
+                    looked = now
+                    self._raise_import_error(name, key, since)
+                if now - asked >= ASK_AGAIN_SECONDS:
+                    asked = now
+                    self.request(name)
+                answered, problem = self._clock.monotonic(), None
+            except AirflowUnreachable as error:
+                problem = error
+            self._clock.wait(POLL_SECONDS)
+        raise _stored_but_not_loaded(key, self._clock.monotonic() - begun, problem)
+
+    def _raise_import_error(self, name: str, key: str, since: datetime) -> None:
+        for error in self._gateway.import_errors():
+            if error.timestamp >= since and _is_about(error, name, key):
+                raise NotLoaded(
+                    "Airflow could not load this dataset.",
+                    detail=f"The spec is stored as {key}. Airflow says:\n{_last_line(error.stack_trace)}",
+                )
+
+
+def not_loaded(name: str) -> NotLoaded:
+    """Make the error for a dataset that Airflow has no DAG of."""
+    return NotLoaded(
+        "Airflow has not loaded this dataset yet.",
+        detail=f"'{name}' is registered, but Airflow has no DAG of it. Try again in a few seconds; if it "
+        "stays so, look at the import errors on Airflow's page.",
+    )
+
+
+def _is_about(error: DagImportError, name: str, key: str) -> bool:
+    return key in error.stack_trace or key in error.filename or f"'{name}'" in error.stack_trace
+
+
+def _last_line(trace: str) -> str:
+    return next((line.strip() for line in reversed(trace.splitlines()) if line.strip()), "no reason")
+
+
+def _stored_but_not_loaded(key: str, waited: float, problem: AirflowUnreachable | None) -> NotLoaded:
+    reason = f"{problem.title} {problem.detail}\n" if problem else ""
+    return NotLoaded(
+        f"The dataset is registered, but Airflow has not loaded it within {waited:.0f} s.",
+        detail=f"{reason}The spec is stored as {key}; Airflow will pick it up by itself. "
+        "See whether it has with: dli workflow list",
+    )

@@ -1,0 +1,249 @@
+"""Registering specs, and reading those that are registered (spec 2.1, decisions 4 and 7)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from basecamp.services.cursors import decode_cursor, encode_cursor
+from basecamp.services.known import Page
+from basecamp.services.specs import find_spec
+from dataspec.errors import AirflowUnreachable, ExistsInCode, InvalidSpec
+from dataspec.names import check_name
+from dataspec.parsing import check_spec
+from dataspec.problems import Problem
+from dataspec.releases import Release, manual_key, write_release
+from dataspec.store.base import MISSING
+from dataspec.workflows import RegisteredDataset, SourceType
+from dataspec.yaml_document import read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from basecamp.services.clock import Clock
+    from basecamp.services.loading import Loading
+    from basecamp.services.specs import Specs
+    from dataspec.catalog import Catalog, SpecFile
+    from dataspec.spec import DatasetSpec
+    from dataspec.store import Store, StoredObject
+
+OVERRIDDEN_WARNING = "This dataset exists in Code: the Manual file is kept but inactive."
+CHECKERS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A spec that somebody sent: its YAML, its SQL, and the YAML's name on their machine."""
+
+    yaml: str = field(repr=False)
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    file: str = "dataset.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """What a registration did."""
+
+    dataset: RegisteredDataset
+    created: bool
+    """Whether there was no manual spec of that name before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What is wrong with a spec."""
+
+    valid: bool
+    name: str | None = None
+    problems: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Registration:
+    """Checks, stores and shows specs."""
+
+    def __init__(self, store: Store, specs: Specs, loading: Loading, clock: Clock) -> None:
+        self._store = store
+        self._specs = specs
+        self._loading = loading
+        self._clock = clock
+        self._seen_loaded: dict[str, str] = {}
+
+    def validate(self, candidate: Candidate) -> Validation:
+        """Check a spec as a registration does; nothing is stored."""
+        try:
+            spec = _checked(candidate)
+        except InvalidSpec as error:
+            return Validation(valid=False, problems=[problem.to_json() for problem in error.problems])
+        return Validation(valid=True, name=spec.name)
+
+    def register(
+        self,
+        name: str,
+        candidate: Candidate,
+        *,
+        accept_override: bool = False,
+        if_match: str | None = None,
+        only_create: bool = False,
+        wait_seconds: float = 60.0,
+    ) -> Registered:
+        """Store a spec as manual, and wait until Airflow has loaded it.
+
+        Args:
+            name: The dataset.
+            candidate: The spec.
+            accept_override: Store it although code has a spec of that name.
+            if_match: The ETag that the manual spec must have, in quotes or not; ``*`` for any.
+            only_create: There must be no manual spec.
+            wait_seconds: How long Airflow may take to load it; 0 not to wait.
+
+        Raises:
+            InvalidName: When the name can't be a dataset's.
+            InvalidSpec: With every problem; nothing is stored.
+            ExistsInCode: When code has a spec of that name, and that was not accepted.
+            Conflict: When someone else changed the manual spec meanwhile.
+            NotLoaded: When Airflow has not loaded it in time. It is stored.
+            StoreUnreachable: When the store does not answer.
+        """
+        spec = _checked(candidate, name=check_name(name))
+        catalog = self._specs.catalog(fresh=True)
+        in_code = _is_in_code(catalog, name)
+        if in_code and not accept_override:
+            raise ExistsInCode
+        release = Release(candidate.yaml.encode(), {path: candidate.files[path] for path in spec.files})
+        started_at = self._clock.now()
+        current = self._store.get(manual_key(name))
+        etag = write_release(
+            self._store,
+            manual_key(name),
+            release,
+            if_match=MISSING if only_create else _expected(current, if_match),
+            now=self._clock.now,
+        )
+        self._specs.catalog(fresh=True)
+        loaded = False
+        if not in_code and wait_seconds > 0:
+            self._loading.wait(
+                name, manual_key(name), release.spec_hash, since=started_at, seconds=wait_seconds
+            )
+            loaded = True
+        elif not in_code:
+            self._loading.request(name)
+        dataset = RegisteredDataset(
+            name=name,
+            source_type=SourceType.MANUAL,
+            file=manual_key(name),
+            etag=etag,
+            spec_hash=release.spec_hash,
+            effective=not in_code,
+            loaded=loaded,
+            yaml=candidate.yaml,
+            files=dict(release.files),
+            warnings=[OVERRIDDEN_WARNING] if in_code else [],
+        )
+        return Registered(dataset=dataset, created=current is None)
+
+    def get(self, name: str, source: SourceType | None = None) -> RegisteredDataset:
+        """Return a dataset's effective spec, or that of one source.
+
+        Raises:
+            DatasetNotFound: When there is none.
+            InvalidSpec: When the dataset's only spec can't be used.
+            StoreUnreachable: When the store does not answer, and never did.
+        """
+        catalog = self._specs.known()
+        file = find_spec(catalog.value, name, source)
+        return next(self._described([file], catalog.value, catalog.warnings))
+
+    def page(
+        self, source: SourceType | None = None, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[RegisteredDataset]:
+        """Return the registered specs that can be used, by name, code before manual.
+
+        Raises:
+            StoreUnreachable: When the store does not answer, and never did.
+            InvalidUsage: For a cursor of another list.
+        """
+        after = decode_cursor(cursor, parts=2) if cursor else None
+        catalog = self._specs.known()
+        usable = (*catalog.value.effective.values(), *catalog.value.overridden.values())
+        files = sorted((file for file in usable if source in {None, file.source}), key=_place)
+        files = [file for file in files if after is None or _place(file) > after]
+        more = encode_cursor(_place(files[limit - 1])) if len(files) > limit else None
+        items = list(self._described(files[:limit], catalog.value, ()))
+        warnings = dict.fromkeys((*catalog.warnings, *(text for item in items for text in item.warnings)))
+        return Page(items=items, next_cursor=more, warnings=tuple(warnings))
+
+    def _described(
+        self, files: Sequence[SpecFile], catalog: Catalog, warnings: Sequence[str]
+    ) -> Iterator[RegisteredDataset]:
+        with ThreadPoolExecutor(CHECKERS) as checkers:
+            states = checkers.map(lambda file: self._is_loaded(file, catalog), files)
+            for file, (loaded, problem) in zip(files, states, strict=True):
+                yield RegisteredDataset(
+                    name=file.name or "",
+                    source_type=file.source,
+                    file=file.key,
+                    etag=file.etag,
+                    spec_hash=file.spec_hash or "",
+                    effective=catalog.effective.get(file.name or "") is file,
+                    loaded=loaded,
+                    yaml=file.yaml.decode("utf-8", "replace"),
+                    files=dict(file.files),
+                    warnings=[*warnings, *([problem] if problem else [])],
+                )
+
+    def _is_loaded(self, file: SpecFile, catalog: Catalog) -> tuple[bool, str | None]:
+        """Say whether Airflow has this version. Once it has, it has until there is another."""
+        name, spec_hash = file.name or "", file.spec_hash or ""
+        if catalog.effective.get(name) is not file:
+            return False, None
+        if self._seen_loaded.get(name) != spec_hash:
+            try:
+                if not self._loading.is_loaded(name, spec_hash):
+                    return False, None
+            except AirflowUnreachable as error:
+                return False, f"{error.title} Whether it has loaded the spec is not known."
+            self._seen_loaded[name] = spec_hash
+        return True, None
+
+
+def _place(file: SpecFile) -> list[str]:
+    return [file.name or "", file.source]
+
+
+def _checked(candidate: Candidate, *, name: str | None = None) -> DatasetSpec:
+    """Check a spec, whole.
+
+    Raises:
+        InvalidSpec: With every problem, each at its place in the user's files.
+    """
+    body = candidate.yaml.encode()
+    spec = check_spec(body, candidate.files, file=candidate.file)
+    problems = []
+    if name is not None and spec.name != name:
+        message = f"the name is '{spec.name}', but '{name}' was to be registered."
+        problems.append(read_document(body, candidate.file).problem(("name",), message))
+    problems += [
+        Problem(f"the SQL file '{path}' was sent, but the spec does not name it.", candidate.file)
+        for path in sorted(set(candidate.files) - set(spec.files))
+    ]
+    if problems:
+        raise InvalidSpec(problems)
+    return spec
+
+
+def _expected(current: StoredObject | None, if_match: str | None) -> str | None:
+    """Return the ETag to write upon, as the store has it; a header may put it in other quotes."""
+    if if_match is None:
+        return None
+    if current is not None and if_match.removeprefix("W/").strip('"') in {"*", current.etag.strip('"')}:
+        return current.etag
+    return f"not {if_match}"
+
+
+def _is_in_code(catalog: Catalog, name: str) -> bool:
+    """Say whether code claims a name, be it with a spec that can't be used."""
+    if catalog.get(name, SourceType.CODE) is not None:
+        return True
+    return any(file.source is SourceType.CODE and file.name == name for file in catalog.invalid)

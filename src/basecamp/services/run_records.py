@@ -1,0 +1,131 @@
+"""From Airflow's runs to the runs that the API shows (docs/architecture.md, "A dataset in Airflow")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+from urllib.parse import quote
+
+from dataspec.errors import DliError
+from dataspec.parameters import EXECUTION_DATE, resolve_parameters
+from dataspec.schedules import execution_date
+from dataspec.workflows import RunStatus, RunType, SourceType, WorkflowRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import DagRun, RunVersion, TaskAttempt
+    from dataspec.catalog import Catalog
+    from dataspec.spec import DatasetSpec
+
+STOPPED_BY = "Stopped by"
+"""What the note of a stopped run begins with; Airflow itself only knows ``failed``."""
+
+OWN_KEY = "_dli"
+"""What Basecamp writes into a run's conf beside the parameters."""
+
+
+class RunRecords:
+    """Reads what belongs to runs, for many at once, and puts it together."""
+
+    def __init__(self, gateway: AirflowGateway, airflow_public_url: str) -> None:
+        self._gateway = gateway
+        self._public_url = airflow_public_url
+
+    def of(self, runs: Sequence[DagRun], catalog: Catalog) -> list[WorkflowRun]:
+        """Return runs as the API shows them, in the same order.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+        """
+        if not runs:
+            return []
+        attempts = {(found.dag_id, found.run_id): found for found in self._gateway.attempts(runs)}
+        versions: dict[tuple[str, str], RunVersion] = {}
+        for version in self._gateway.versions(runs):
+            kept = versions.get((version.dag_id, version.run_id))
+            if kept is None or kept.try_number < version.try_number:
+                versions[version.dag_id, version.run_id] = version
+        return [
+            self._record(run, attempts.get(run.key), versions.get(run.key), _spec(catalog, run))
+            for run in runs
+        ]
+
+    def _record(
+        self, run: DagRun, attempt: TaskAttempt | None, version: RunVersion | None, spec: DatasetSpec | None
+    ) -> WorkflowRun:
+        started = attempt.started if attempt else 0
+        return WorkflowRun(
+            run_id=run.run_id,
+            dataset_name=run.dag_id,
+            source_type=SourceType(version.source) if version else None,
+            spec_hash=version.spec_hash if version else None,
+            status=run_status(run, attempts=started),
+            run_type=run_type(run),
+            parameters=_parameters(run, spec),
+            created_at=run.queued_at or run.run_after,
+            started_at=_started_at(run, attempt) if started else None,
+            finished_at=run.end_date if run.finished else None,
+            attempts=started,
+            max_attempts=attempt.max_tries + 1 if attempt else None,
+            note=run.note,
+            url=self._url(run),
+        )
+
+    def _url(self, run: DagRun) -> str:
+        return f"{self._public_url}/dags/{quote(run.dag_id, safe='')}/runs/{quote(run.run_id, safe='')}"
+
+
+def run_status(run: DagRun, *, attempts: int) -> RunStatus:
+    """Return the status of a run of which that many attempts have started."""
+    if run.state == "success":
+        return RunStatus.COMPLETED
+    if run.state == "failed":
+        return RunStatus.KILLED if (run.note or "").startswith(STOPPED_BY) else RunStatus.FAILED
+    return RunStatus.RUNNING if run.state == "running" and attempts else RunStatus.PENDING
+
+
+def run_type(run: DagRun) -> RunType:
+    """Return why a run exists; one that somebody made on Airflow's page counts as adhoc."""
+    own = run.conf.get(OWN_KEY)
+    said = own.get("run_type") if isinstance(own, dict) else None
+    known: tuple[RunType, ...] = get_args(RunType)
+    return next((word for word in known if word in {said, run.run_type}), "adhoc")
+
+
+def key_of_request(run: DagRun) -> str | None:
+    """Return the key of the request that started a run, if it had one."""
+    own = run.conf.get(OWN_KEY)
+    key = own.get("idempotency_key") if isinstance(own, dict) else None
+    return key if isinstance(key, str) else None
+
+
+def _spec(catalog: Catalog, run: DagRun) -> DatasetSpec | None:
+    file = catalog.get(run.dag_id)
+    return file.spec if file else None
+
+
+def _parameters(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
+    """Return a run's parameters with what the spec fills in, or as given where they don't fit it."""
+    given = {name: value for name, value in run.conf.items() if name != OWN_KEY}
+    if spec is None:
+        return given
+    declared = {parameter.name for parameter in spec.parameters}
+    if run.run_type == "scheduled" and run.data_interval_start and EXECUTION_DATE in declared - given.keys():
+        zone = spec.schedule.timezone if spec.schedule else "UTC"
+        given[EXECUTION_DATE] = execution_date(run.data_interval_start, zone)
+    try:
+        return resolve_parameters(spec.parameters, given)
+    except DliError:
+        return given
+
+
+def _started_at(run: DagRun, attempt: TaskAttempt | None) -> datetime | None:
+    """Return when the first attempt started; Airflow keeps the time of the latest one alone."""
+    return attempt.start_date if attempt and attempt.started == 1 else run.start_date
+
+
+def known_names(catalog: Catalog, dags: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of all datasets: registered ones, and removed ones that Airflow remembers."""
+    return frozenset(catalog.effective) | frozenset(dags)

@@ -1,0 +1,95 @@
+"""The runs of datasets: starting, finding, listing and stopping them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from basecamp.services.known import Known, LastKnown
+from dataspec.errors import AirflowUnreachable
+from dataspec.workflows import RunStatus
+
+if TYPE_CHECKING:
+    from basecamp.airflow.models import DagRun
+    from basecamp.services.clock import Clock
+    from basecamp.services.finding import RunFinder
+    from basecamp.services.history import History, HistoryFilter
+    from basecamp.services.known import Page
+    from basecamp.services.run_log import RunLog, RunLogs
+    from basecamp.services.run_records import RunRecords
+    from basecamp.services.specs import Specs
+    from basecamp.services.starting import RunRequest, Starting
+    from basecamp.services.stopping import Stopping
+    from dataspec.workflows import RunPreview, WorkflowRun
+
+
+class Runs:
+    """All that can be asked of runs. Each method raises what the part behind it does."""
+
+    def __init__(
+        self,
+        *,
+        specs: Specs,
+        finder: RunFinder,
+        records: RunRecords,
+        history: History,
+        starting: Starting,
+        stopping: Stopping,
+        logs: RunLogs,
+        clock: Clock,
+    ) -> None:
+        self._specs = specs
+        self._finder = finder
+        self._records = records
+        self._history = history
+        self._starting = starting
+        self._stopping = stopping
+        self._logs = logs
+        self._last: LastKnown[WorkflowRun] = LastKnown(clock)
+
+    def start(
+        self, request: RunRequest, *, requested_by: str, idempotency_key: str | None = None
+    ) -> WorkflowRun:
+        """Start an adhoc run; see :meth:`~basecamp.services.starting.Starting.start`."""
+        run = self._starting.start(request, requested_by=requested_by, idempotency_key=idempotency_key)
+        return self._record(run)
+
+    def preview(self, request: RunRequest) -> RunPreview:
+        """Return what a run would do; see :meth:`~basecamp.services.starting.Starting.preview`."""
+        return self._starting.preview(request)
+
+    def get(self, run_id: str, dataset: str | None = None) -> Known[WorkflowRun]:
+        """Return a run with its last error; see :meth:`~basecamp.services.finding.RunFinder.find`."""
+
+        def ask() -> Known[WorkflowRun]:
+            run = self._finder.find(run_id, dataset)
+            return Known(self._with_error(run, self._record(run)))
+
+        return self._last.read((run_id, dataset), ask)
+
+    def page(self, wanted: HistoryFilter, *, limit: int = 20, cursor: str | None = None) -> Page[WorkflowRun]:
+        """Return runs, newest first; see :meth:`~basecamp.services.history.History.page`."""
+        return self._history.page(wanted, limit=limit, cursor=cursor)
+
+    def stop(
+        self, run_id: str, *, stopped_by: str, reason: str | None = None, dataset: str | None = None
+    ) -> WorkflowRun:
+        """Stop a run; see :meth:`~basecamp.services.stopping.Stopping.stop`."""
+        run = self._finder.find(run_id, dataset)
+        stopped = self._stopping.stop(run, stopped_by=stopped_by, reason=reason)
+        return self._with_error(stopped, self._record(stopped))
+
+    def log(self, run_id: str, *, attempt: int | None = None, dataset: str | None = None) -> RunLog:
+        """Return the log of one attempt; see :meth:`~basecamp.services.run_log.RunLogs.read`."""
+        return self._logs.read(self._finder.find(run_id, dataset), attempt)
+
+    def _record(self, run: DagRun) -> WorkflowRun:
+        return self._records.of([run], self._specs.known().value)[0]
+
+    def _with_error(self, run: DagRun, record: WorkflowRun) -> WorkflowRun:
+        if record.status is not RunStatus.FAILED:
+            return record
+        try:
+            return replace(record, error=self._logs.error(run))
+        except AirflowUnreachable:
+            return record  # its log may lie elsewhere; the run itself is known

@@ -1,0 +1,80 @@
+"""Stopping runs (decisions 6, "KILLED")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from basecamp.services.run_records import STOPPED_BY, run_status
+from dataspec.errors import AirflowUnreachable, RunNotFound
+from dataspec.workflows import RunStatus
+
+if TYPE_CHECKING:
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import DagRun, TaskAttempt
+    from basecamp.services.clock import Clock
+
+VERIFY_SECONDS = 20.0
+POLL_SECONDS = 0.3
+MAX_NOTE_LENGTH = 1000
+"""Airflow's own limit."""
+
+
+class Stopping:
+    """Stops runs."""
+
+    def __init__(self, gateway: AirflowGateway, clock: Clock) -> None:
+        self._gateway = gateway
+        self._clock = clock
+
+    def stop(self, run: DagRun, *, stopped_by: str, reason: str | None) -> DagRun:
+        """Stop a run, and return when it and its task have ended; one that has ended stays as it is.
+
+        Airflow writes the note and the state together, so that no run is seen that failed
+        without saying that somebody stopped it.
+
+        Raises:
+            RunNotFound: When it is gone meanwhile.
+            AirflowUnreachable: When Airflow does not answer, or the run goes on.
+        """
+        if run.finished:
+            return run
+        attempt = self._attempt(run)
+        note = self._note(attempt, stopped_by, reason)
+        stopped = self._gateway.set_run_state(run.dag_id, run.run_id, "failed", note=note)
+        if stopped is None:
+            raise RunNotFound(run.run_id)
+        return self._verified(run)
+
+    def _attempt(self, run: DagRun) -> TaskAttempt | None:
+        return next(iter(self._gateway.attempts([run])), None)
+
+    def _note(self, attempt: TaskAttempt | None, stopped_by: str, reason: str | None) -> str:
+        at = self._clock.now().isoformat(timespec="seconds")
+        during = (
+            f" in attempt {attempt.started}" if attempt and attempt.started else " before its first attempt"
+        )
+        note = f"{STOPPED_BY} {stopped_by} at {at}{during}"
+        return (f"{note}: {reason}" if reason else note)[:MAX_NOTE_LENGTH]
+
+    def _verified(self, run: DagRun) -> DagRun:
+        deadline = self._clock.monotonic() + VERIFY_SECONDS
+        while self._clock.monotonic() < deadline:
+            now, attempt = self._gateway.get_run(run.dag_id, run.run_id), self._attempt(run)
+            if now is None:
+                raise RunNotFound(run.run_id)
+            if now.finished and (attempt is None or attempt.ended):
+                return self._corrected(now, attempt)
+            self._clock.wait(POLL_SECONDS)
+        raise AirflowUnreachable(
+            "The run has not ended.",
+            detail=f"Airflow was told to end '{run.run_id}', and {VERIFY_SECONDS:.0f} s later it goes on. "
+            "Look at its page in Airflow.",
+        )
+
+    def _corrected(self, run: DagRun, attempt: TaskAttempt | None) -> DagRun:
+        """Give a run its success back, if it had it a moment before it was stopped."""
+        succeeded = attempt is not None and attempt.state == "success"
+        if not succeeded or run_status(run, attempts=1) is not RunStatus.KILLED:
+            return run
+        note = f"Completed before the stop took effect. {run.note}"[:MAX_NOTE_LENGTH]
+        return self._gateway.set_run_state(run.dag_id, run.run_id, "success", note=note) or run

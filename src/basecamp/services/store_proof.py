@@ -1,0 +1,58 @@
+"""Proof that the store honours conditional writes; some look-alikes of S3 ignore them (decisions 4)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from dataspec.errors import InvalidSettings
+from dataspec.store.base import MISSING, PreconditionFailed
+
+if TYPE_CHECKING:
+    from dataspec.store import Store
+
+PREFIX = "basecamp/probe-"
+
+
+def prove_conditional_writes(store: Store) -> None:
+    """Write an object of our own in ways that must be refused; remove it.
+
+    Raises:
+        InvalidSettings: When the store lets through what it must refuse: with such a store
+            two people who change one dataset at once would overwrite each other.
+        StoreUnreachable: When the store does not answer, or lets nothing be written.
+    """
+    key = f"{PREFIX}{uuid.uuid4().hex}"
+    first = store.put(key, b"first", expected=MISSING)
+    try:
+        if _is_let_through(store, key, b"created twice", MISSING):
+            raise _refused(store, "it overwrites an object that was to be created only")
+        second = store.put(key, b"second", expected=first)
+        if _is_let_through(store, key, b"stale", first):
+            raise _refused(store, "it overwrites an object that has changed")
+        if second == first:
+            raise _refused(store, "its ETags don't tell one content from another")
+    except PreconditionFailed:
+        raise _refused(store, "it refuses a write with the right ETag") from None
+    finally:
+        _remove(store, key)
+
+
+def _is_let_through(store: Store, key: str, body: bytes, expected: str) -> bool:
+    try:
+        store.put(key, body, expected=expected)
+    except PreconditionFailed:
+        return False
+    return True
+
+
+def _remove(store: Store, key: str) -> None:
+    stored = store.get(key)
+    if stored is not None:
+        store.delete(key, expected=stored.etag)
+
+
+def _refused(store: Store, why: str) -> InvalidSettings:
+    return InvalidSettings(
+        f"The store {store.url} does not honour conditional writes: {why}. Use a store that does, such as S3."
+    )

@@ -1,0 +1,186 @@
+"""The workflows: one row for each dataset and source, with what its schedule does (spec 5.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from basecamp.services.cursors import decode_cursor, encode_cursor
+from basecamp.services.known import Known, LastKnown, Page
+from basecamp.services.specs import find_spec
+from dataspec.workflows import SourceType, WorkflowInfo, WorkflowStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import AirflowDag, TaskAttempt
+    from basecamp.services.clock import Clock
+    from basecamp.services.dags import DatasetDags
+    from basecamp.services.specs import Specs
+    from dataspec.catalog import Catalog, SpecFile
+
+NOT_LOADED_NOTE = "Airflow has not loaded it yet."
+IMPORT_ERROR_NOTE = "Airflow reports an import error for it; an earlier version may still run."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowFilter:
+    """Which rows to list."""
+
+    source: SourceType | None = None
+    dataset: str | None = None
+    """A dataset's name, or a pattern with ``*``."""
+    running: bool = False
+    enabled_only: bool = False
+
+    def matches(self, row: WorkflowInfo) -> bool:
+        """Say whether a row is wanted."""
+        return (
+            self.source in {None, row.source_type}
+            and (self.dataset is None or matches_name(row.dataset_name, self.dataset))
+            and (not self.running or row.running_run_id is not None)
+            and (not self.enabled_only or (row.status is WorkflowStatus.ACTIVE and row.cron is not None))
+        )
+
+
+class Workflows:
+    """Reads workflows from the store and from Airflow."""
+
+    def __init__(self, specs: Specs, dags: DatasetDags, gateway: AirflowGateway, clock: Clock) -> None:
+        self._specs = specs
+        self._dags = dags
+        self._gateway = gateway
+        self._running: LastKnown[Mapping[str, TaskAttempt]] = LastKnown(clock)
+
+    def page(
+        self, wanted: WorkflowFilter | None = None, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[WorkflowInfo]:
+        """Return the rows that are wanted, by dataset name, code before manual.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer, and never did.
+            StoreUnreachable: When the store does not answer, and never did.
+            InvalidUsage: For a cursor of another list.
+        """
+        after = decode_cursor(cursor, parts=3) if cursor else None
+        everything = self._rows()
+        rows = [row for row in everything.value if (wanted or WorkflowFilter()).matches(row)]
+        rows = sorted((row for row in rows if after is None or _place(row) > after), key=_place)
+        page = rows[:limit]
+        more = encode_cursor(_place(page[-1])) if len(rows) > limit else None
+        return Page(items=page, next_cursor=more, warnings=everything.warnings)
+
+    def get(self, name: str, source: SourceType | None = None) -> Known[WorkflowInfo]:
+        """Return a dataset's effective row, or that of one source.
+
+        Raises:
+            DatasetNotFound: When there is none.
+            InvalidSpec: When the dataset's only spec can't be used.
+            AirflowUnreachable: When Airflow does not answer, and never did.
+            StoreUnreachable: When the store does not answer, and never did.
+        """
+        catalog = self._specs.known()
+        file = find_spec(catalog.value, name, source)
+        dags, running = self._dags.known(), self._running_attempts()
+        row = _row(file, catalog.value, dags.value.get(name), running.value.get(name))
+        return Known(row, _merged(catalog, dags, running))
+
+    def _rows(self) -> Known[list[WorkflowInfo]]:
+        catalog, dags, running = self._specs.known(), self._dags.known(), self._running_attempts()
+        rows = [
+            _row(file, catalog.value, dags.value.get(file.name or ""), running.value.get(file.name or ""))
+            for file in _listed(catalog.value)
+        ]
+        return Known(rows, _merged(catalog, dags, running))
+
+    def _running_attempts(self) -> Known[Mapping[str, TaskAttempt]]:
+        def ask() -> Known[Mapping[str, TaskAttempt]]:
+            return Known({attempt.dag_id: attempt for attempt in self._gateway.running_attempts()})
+
+        return self._running.read("running", ask)
+
+
+def matches_name(name: str, wanted: str) -> bool:
+    """Say whether a dataset's name is the one that is wanted, or fits the pattern with ``*``."""
+    return (
+        name == wanted
+        if "*" not in wanted
+        else fnmatchcase(name, wanted.replace("[", "[[]").replace("?", "[?]"))
+    )
+
+
+def _listed(catalog: Catalog) -> Iterator[SpecFile]:
+    yield from catalog.effective.values()
+    yield from catalog.overridden.values()
+    yield from catalog.invalid
+
+
+def _place(row: WorkflowInfo) -> list[str]:
+    return [row.dataset_name, row.source_type, row.file]
+
+
+def _merged(*parts: Known[object]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for part in parts for text in part.warnings))
+
+
+def _row(
+    file: SpecFile, catalog: Catalog, dag: AirflowDag | None, attempt: TaskAttempt | None
+) -> WorkflowInfo:
+    if file.spec is None or file.name is None:
+        return _invalid_row(file)
+    overridden = catalog.effective.get(file.name) is not file
+    status = _status(file, dag, overridden=overridden)
+    schedule = file.spec.schedule
+    return WorkflowInfo(
+        dataset_name=file.name,
+        source_type=file.source,
+        status=status,
+        cron=schedule.cron if schedule else None,
+        timezone=schedule.timezone if schedule else None,
+        next_run=_next_run(dag, schedule.timezone) if schedule and status is WorkflowStatus.ACTIVE else None,
+        overridden_by=SourceType.CODE if overridden else None,
+        enabled=schedule.enabled if schedule else True,
+        paused=dag.is_paused if dag else False,
+        owner=file.spec.owner,
+        team=file.spec.team,
+        description=file.spec.description,
+        tags=list(file.spec.tags),
+        spec_hash=file.spec_hash,
+        file=file.key,
+        note=None if overridden else _note(dag),
+        running_run_id=attempt.run_id if attempt and not overridden else None,
+        running_since=attempt.start_date if attempt and not overridden else None,
+    )
+
+
+def _invalid_row(file: SpecFile) -> WorkflowInfo:
+    return WorkflowInfo(
+        dataset_name=file.name or file.key,
+        source_type=file.source,
+        status=WorkflowStatus.INVALID,
+        file=file.key,
+        error=file.error.detail if file.error else None,
+    )
+
+
+def _status(file: SpecFile, dag: AirflowDag | None, *, overridden: bool) -> WorkflowStatus:
+    if overridden:
+        return WorkflowStatus.OVERRIDDEN
+    switched_off = file.spec is not None and file.spec.schedule is not None and not file.spec.schedule.enabled
+    return WorkflowStatus.PAUSED if switched_off or (dag and dag.is_paused) else WorkflowStatus.ACTIVE
+
+
+def _next_run(dag: AirflowDag | None, zone: str) -> datetime | None:
+    if dag is None or dag.is_stale or dag.next_run is None:
+        return None
+    return dag.next_run.astimezone(ZoneInfo(zone))
+
+
+def _note(dag: AirflowDag | None) -> str | None:
+    if dag is None or dag.is_stale:
+        return NOT_LOADED_NOTE
+    return IMPORT_ERROR_NOTE if dag.has_import_errors else None
