@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -44,7 +45,8 @@ class BucketStore:
     def __init__(self, bucket: str, prefix: str, options: Mapping[str, str]) -> None:
         config: dict[str, Any] = dict(options)
         self._unquoted = str(config.pop("unquoted_etags", "")).lower() == "true"
-        insecure = str(config.get("endpoint", "")).startswith("http://")
+        endpoint = config.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL", "")
+        insecure = str(endpoint).startswith("http://")
         self.url = "/".join(part for part in (f"s3://{bucket}", prefix) if part)
         self._store = S3Store(
             bucket,
@@ -84,7 +86,11 @@ class BucketStore:
         with self._answering(key):
             try:
                 answer = obstore.put(self._store, key, body, mode=mode, use_multipart=False)
-            except (AlreadyExistsError, PreconditionError, FileExistsError, FileNotFoundError):
+            except (AlreadyExistsError, PreconditionError, FileExistsError):
+                raise PreconditionFailed(key) from None
+            except FileNotFoundError:
+                if expected == MISSING:
+                    raise  # it is the bucket that does not exist
                 raise PreconditionFailed(key) from None
         return answer["e_tag"] or ""
 
