@@ -11,6 +11,7 @@ from basecamp.dev.home import Home
 from basecamp.dev.interrupts import Interrupted, Interrupts
 from basecamp.dev.progress import Progress
 from basecamp.dev.startup import Request, Startup
+from dataspec.errors import DliError
 
 DEFAULT_HOME = Path(".basecamp")
 DEFAULT_PORT = 8800
@@ -70,6 +71,10 @@ def dev(home: Path, port: int, airflow_port: int, store: str | None, airflow_env
     except Interrupted as interrupted:
         progress.say("Stopped.")
         sys.exit(128 + interrupted.signum)
+    except DliError as error:
+        lines = [*error.text.splitlines(), *(error.detail or "").splitlines()]
+        progress.say("Error: " + "\n       ".join(lines))
+        sys.exit(error.exit_status)
 
 
 if __name__ == "__main__":
