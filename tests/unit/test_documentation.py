@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from dataspec.parsing import check_spec
+from dataspec.spec import DatasetSpec
+
+REPOSITORY = Path(__file__).parents[2]
+PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *REPOSITORY.glob("examples/**/*.md")]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (REPOSITORY / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def test_both_readmes_show_the_same_commands_and_the_same_dataset() -> None:
+    def bare(language: str, page: str) -> list[str]:
+        return [re.sub(r" +#.*", "", block) for block in blocks(page, language)]
+
+    for language in ("yaml", "bash"):
+        assert bare(language, "README.md") == bare(language, "README.ko.md")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/dataset-spec.md"])
+def test_every_dataset_in_the_documentation_is_a_sound_spec(page: str) -> None:
+    for text in blocks(page, "yaml"):
+        sql = {"daily_clicks.sql": "select 1"}
+        assert check_spec(text.encode(), sql, file=page).schedule is not None
+
+
+def test_every_key_of_a_spec_is_documented() -> None:
+    page = (REPOSITORY / "docs/dataset-spec.md").read_text()
+    table = "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    for key in keys(DatasetSpec):
+        assert f"`{key}`" in table or f"`{key.rpartition('.')[2]}`" in table, key
+
+
+def keys(model: type[BaseModel], before: str = "") -> Iterator[str]:
+    """Yield every key that holds a value, with the keys around it."""
+    for name, info in model.model_fields.items():
+        key = f"{before}{info.alias or name}"
+        within = list(parts(info.annotation))
+        for inner in within:
+            yield from keys(inner, f"{key}.")
+        if not within:
+            yield key
+
+
+def parts(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models that a key holds one of; those in lists are documented as a whole."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and "list" not in str(annotation):
+            yield inner
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
