@@ -91,6 +91,8 @@ class Configuration:
             ("core", "load_examples"): "False",
             ("core", "dags_are_paused_at_creation"): "False",
             ("core", "max_consecutive_failed_dag_runs_per_dag"): "0",
+            # By default a spec that changes twice within half a minute waits for the rest of it.
+            ("core", "min_serialized_dag_update_interval"): "0",
             ("core", "fernet_key"): self.keys.fernet,
             ("core", "simple_auth_manager_all_admins"): "True",
             ("core", "execution_api_server_url"): f"{self.airflow_url}/execution/",
