@@ -101,6 +101,14 @@ class AirflowGateway(Protocol):
         """Write a run's note, then end it and its tasks with a state; None if there is no such run."""
         ...
 
+    def process_is_gone(self, dag_id: str, run_id: str, try_number: int) -> bool:
+        """Say whether the process of an attempt that was ended from outside is known to be gone.
+
+        Airflow marks the attempt at once and tells its process at the next heartbeat; until
+        that has cancelled its query and left, the query may go on.
+        """
+        ...
+
     def attempts(self, runs: Sequence[DagRun]) -> list[TaskAttempt]:
         """Return the latest attempt of each run that has one, in few requests."""
         ...

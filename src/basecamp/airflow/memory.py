@@ -58,6 +58,7 @@ class MemoryAirflow:
     Attributes:
         down: Why every call fails as if Airflow did not answer; None while it is up.
         on_parse: Called when somebody asks Airflow to parse, with what the call names.
+        processes_linger: Whether the process of a stopped attempt lives on.
         requests: How often the gateway was called.
     """
 
@@ -69,6 +70,7 @@ class MemoryAirflow:
     ) -> None:
         self.down: str | None = None
         self.on_parse = on_parse
+        self.processes_linger = False
         self.requests = 0
         self._now = now
         self._lock = threading.RLock()
@@ -259,6 +261,12 @@ class MemoryAirflow:
                 kept.attempt = self._ended_early(kept.attempt, state)
             kept.run = replace(kept.run, state=state, note=note, end_date=kept.run.end_date or self._now())
             return kept.run
+
+    def process_is_gone(self, dag_id: str, run_id: str, try_number: int) -> bool:
+        """Say whether the process of an attempt that was ended from outside is known to be gone."""
+        self._asked()
+        kept = self._runs.get((dag_id, run_id))
+        return kept is not None and try_number in kept.logs and not self.processes_linger
 
     def attempts(self, runs: Sequence[DagRun]) -> list[TaskAttempt]:
         """Return the latest attempt of each run that has one."""

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 MAX_PATTERN_LENGTH = 3000
 """Of the run ids in one request's address; some proxies take no more than 8,000 letters in all."""
 
+_PROCESS_KILLED = "Task killed!"
+"""What the task's supervisor logs once the process that it had to end is gone."""
+
 _MISSING = frozenset({404})
 _TAKEN = 409
 _TAKEN_OR_MISSING = _MISSING | {_TAKEN}
@@ -136,6 +139,11 @@ class Airflow3:
             expect=_MISSING,
         )
         return None if answer.status in _MISSING else read_run(answer.body)
+
+    def process_is_gone(self, dag_id: str, run_id: str, try_number: int) -> bool:
+        """Say whether the supervisor of an attempt has written that its process was killed."""
+        events = self.log(dag_id, run_id, try_number)
+        return any(event.message.startswith(_PROCESS_KILLED) for event in events or ())
 
     def attempts(self, runs: Sequence[DagRun]) -> list[TaskAttempt]:
         """Return the latest attempt of each run that has one, in few requests."""

@@ -132,11 +132,14 @@ def _on_http_error(request: Request, error: Exception) -> ProblemResponse:
 
 
 def _on_mistake(request: Request, error: Exception) -> ProblemResponse:
+    return problem_response(report_mistake(request, error))
+
+
+def report_mistake(request: Request, error: Exception) -> InternalError:
+    """Log a mistake of this program under a number; return the error that tells the number."""
     number = uuid.uuid4().hex[:8]
     log.error("%s %s failed; error %s", request.method, request.url.path, number, exc_info=error)
-    return problem_response(
-        InternalError(
-            "Something went wrong in the server.",
-            detail=f"Its log has the details under error {number}. Please report them.",
-        )
+    return InternalError(
+        "Something went wrong in the server.",
+        detail=f"Its log has the details under error {number}. Please report them.",
     )

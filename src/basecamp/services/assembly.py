@@ -21,7 +21,7 @@ from basecamp.services.specs import Specs
 from basecamp.services.starting import Starting
 from basecamp.services.stopping import Stopping
 from basecamp.services.workflows import Workflows
-from dataspec.catalog import CatalogReader
+from dataspec.catalog_reader import CatalogReader
 from dataspec.spec_cache import MemorySpecCache
 
 if TYPE_CHECKING:

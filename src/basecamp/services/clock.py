@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, datetime
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
 
 from dataspec.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Clock(Protocol):
@@ -52,3 +55,33 @@ class SystemClock:
     def end(self) -> None:
         """Wake all who wait."""
         self._ending.set()
+
+
+class ManualClock:
+    """A clock that only goes on when it is told to: for tests. Waiting takes no time.
+
+    Attributes:
+        on_wait: Called while somebody waits, so that the world may go on meanwhile.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self.on_wait: list[Callable[[], None]] = []
+        self._start = self._now = now
+
+    def now(self) -> datetime:
+        """Return the present moment, in UTC."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return the seconds since the clock was made."""
+        return (self._now - self._start).total_seconds()
+
+    def wait(self, seconds: float) -> None:
+        """Go on by these seconds."""
+        self.advance(seconds)
+        for happens in self.on_wait:
+            happens()
+
+    def advance(self, seconds: float) -> None:
+        """Go on by these seconds."""
+        self._now += timedelta(seconds=seconds)

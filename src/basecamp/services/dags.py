@@ -86,7 +86,7 @@ class DatasetDags:
     def _fetch(self) -> None:
         asked_at = self._clock.monotonic()
         with self._fetch_lock:
-            if self._fetched_at is not None and self._fetched_at >= asked_at:
+            if self._fetched_at is not None and self._fetched_at > asked_at:
                 return
             started_at = self._clock.monotonic()
             fetched = {dag.dag_id: dag for dag in self._gateway.list_dags(tags=DATASET_TAGS)}

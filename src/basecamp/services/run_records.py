@@ -73,8 +73,12 @@ class RunRecords:
             url=self._url(run),
         )
 
+    def dag_url(self, dataset: str) -> str:
+        """Return a dataset's page in Airflow."""
+        return f"{self._public_url}/dags/{quote(dataset, safe='')}"
+
     def _url(self, run: DagRun) -> str:
-        return f"{self._public_url}/dags/{quote(run.dag_id, safe='')}/runs/{quote(run.run_id, safe='')}"
+        return f"{self.dag_url(run.dag_id)}/runs/{quote(run.run_id, safe='')}"
 
 
 def run_status(run: DagRun, *, attempts: int) -> RunStatus:

@@ -83,6 +83,10 @@ class Runs:
         """Return the log of one attempt; see :meth:`~basecamp.services.run_log.RunLogs.read`."""
         return self._logs.read(self._finder.find(run_id, dataset), attempt)
 
+    def dag_url(self, dataset: str) -> str:
+        """Return a dataset's page in Airflow."""
+        return self._records.dag_url(dataset)
+
     def _record(self, run: DagRun) -> WorkflowRun:
         return self._records.of([run], self._specs.known().value)[0]
 

@@ -12,7 +12,8 @@ from dataspec.workflows import SourceType
 
 if TYPE_CHECKING:
     from basecamp.services.clock import Clock
-    from dataspec.catalog import Catalog, CatalogReader, SpecFile
+    from dataspec.catalog import Catalog, SpecFile
+    from dataspec.catalog_reader import CatalogReader
 
 MAX_AGE_SECONDS = 2.0
 """How old the catalog may be before the store is listed again."""
@@ -37,8 +38,8 @@ class Specs:
         asked_at = self._clock.monotonic()
         with self._lock:
             # Whoever waited for the lock may find a catalog that was read after it asked.
-            oldest = asked_at if fresh else asked_at - MAX_AGE_SECONDS
-            if self._catalog is None or self._at < oldest:
+            too_old = self._at <= asked_at if fresh else self._at < asked_at - MAX_AGE_SECONDS
+            if self._catalog is None or too_old:
                 started_at = self._clock.monotonic()
                 self._catalog = self._reader.read()
                 self._at = started_at

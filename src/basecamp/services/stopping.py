@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from basecamp.services.run_records import STOPPED_BY, run_status
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from basecamp.services.clock import Clock
 
 VERIFY_SECONDS = 20.0
-POLL_SECONDS = 0.3
+"""How long a run may take to end, and then the process of its attempt."""
+POLL_SECONDS = 0.5
+STILL_THERE = "The process of the attempt was not seen to end; its query may still run."
 MAX_NOTE_LENGTH = 1000
 """Airflow's own limit."""
 
@@ -27,10 +30,11 @@ class Stopping:
         self._clock = clock
 
     def stop(self, run: DagRun, *, stopped_by: str, reason: str | None) -> DagRun:
-        """Stop a run, and return when it and its task have ended; one that has ended stays as it is.
+        """Stop a run; return when it has ended and its process is gone. One that has ended stays as it is.
 
         Airflow writes the note and the state together, so that no run is seen that failed
-        without saying that somebody stopped it.
+        without saying that somebody stopped it. The process leaves once it has cancelled its
+        query; where it is not seen to leave, the note of the run that is returned says so.
 
         Raises:
             RunNotFound: When it is gone meanwhile.
@@ -43,7 +47,18 @@ class Stopping:
         stopped = self._gateway.set_run_state(run.dag_id, run.run_id, "failed", note=note)
         if stopped is None:
             raise RunNotFound(run.run_id)
-        return self._verified(run)
+        ended = self._ended(run)
+        if attempt is None or attempt.state != "running" or self._is_gone(attempt):
+            return ended
+        return replace(ended, note=f"{ended.note} {STILL_THERE}")
+
+    def _is_gone(self, attempt: TaskAttempt) -> bool:
+        deadline = self._clock.monotonic() + VERIFY_SECONDS
+        while self._clock.monotonic() < deadline:
+            if self._gateway.process_is_gone(attempt.dag_id, attempt.run_id, attempt.try_number):
+                return True
+            self._clock.wait(POLL_SECONDS)
+        return False
 
     def _attempt(self, run: DagRun) -> TaskAttempt | None:
         return next(iter(self._gateway.attempts([run])), None)
@@ -56,7 +71,7 @@ class Stopping:
         note = f"{STOPPED_BY} {stopped_by} at {at}{during}"
         return (f"{note}: {reason}" if reason else note)[:MAX_NOTE_LENGTH]
 
-    def _verified(self, run: DagRun) -> DagRun:
+    def _ended(self, run: DagRun) -> DagRun:
         deadline = self._clock.monotonic() + VERIFY_SECONDS
         while self._clock.monotonic() < deadline:
             now, attempt = self._gateway.get_run(run.dag_id, run.run_id), self._attempt(run)

@@ -1,0 +1,50 @@
+"""The DAG processor of the Airflow in memory: makes a DAG of every effective spec in a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from basecamp.airflow.models import LoadedSpec
+from dataspec.catalog_reader import CatalogReader
+from dataspec.schedules import next_tick
+from dataspec.spec_cache import MemorySpecCache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from basecamp.airflow.memory import MemoryAirflow
+    from dataspec.catalog import SpecFile
+    from dataspec.store import Store
+
+
+class MemoryDags:
+    """Loads what a store holds into an Airflow in memory, whenever it is asked to."""
+
+    def __init__(self, airflow: MemoryAirflow, store: Store, now: Callable[[], datetime]) -> None:
+        self._airflow = airflow
+        self._reader = CatalogReader(store, MemorySpecCache())
+        self._now = now
+        self._loaded: dict[str, str] = {}
+
+    def refresh(self) -> None:
+        """Look at the store and load what changed."""
+        effective = self._reader.read().effective
+        for name in self._loaded.keys() - effective.keys():
+            self._airflow.unload(name)
+            del self._loaded[name]
+        for name, file in effective.items():
+            if file.spec_hash is not None and self._loaded.get(name) != file.spec_hash:
+                self._load(name, file, file.spec_hash)
+                self._loaded[name] = file.spec_hash
+
+    def _load(self, name: str, file: SpecFile, spec_hash: str) -> None:
+        schedule = file.spec.schedule if file.spec else None
+        due = schedule is not None and schedule.enabled
+        self._airflow.load(
+            name,
+            loaded=LoadedSpec(spec_hash, file.source, file.key),
+            tags=[f"source:{file.source}"],
+            next_run=next_tick(schedule.cron, schedule.timezone, self._now()) if schedule and due else None,
+            retries=file.spec.retry.max_attempts if file.spec else 0,
+        )

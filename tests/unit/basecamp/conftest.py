@@ -1,0 +1,173 @@
+"""The server on a store and an Airflow in memory, with a clock that the test sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from httpx import ASGITransport, BaseTransport, Client, Request, Response
+
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.memory_dags import MemoryDags
+from basecamp.api.app import create_app
+from basecamp.services import Services
+from basecamp.services.assembly import assemble
+from basecamp.services.clock import ManualClock
+from dataspec.store import MemoryStore
+from dataspec.store.base import MISSING
+
+YAML = """\
+name: {name}
+type: Dataset
+owner: engineer@example.com
+team: "@data-engineering"
+query_file: query.sql
+parameters:
+  - name: execution_date
+    type: date
+  - name: limit
+    type: integer
+    default: 100
+schedule:
+  cron: "0 9 * * *"
+  timezone: Asia/Seoul
+"""
+SQL = "SELECT * FROM clicks WHERE day = '{{ execution_date }}' LIMIT {{ limit }}"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(datetime(2024, 1, 15, 9, 30, 45, 123456, tzinfo=UTC))
+
+
+@pytest.fixture
+def store(clock: ManualClock) -> MemoryStore:
+    return MemoryStore(now=clock.now)
+
+
+@pytest.fixture
+def airflow(clock: ManualClock) -> MemoryAirflow:
+    return MemoryAirflow(now=clock.now)
+
+
+@pytest.fixture
+def dags(airflow: MemoryAirflow, store: MemoryStore, clock: ManualClock) -> MemoryDags:
+    """Airflow's DAG processor, which looks at the store whenever somebody waits for it."""
+    dags = MemoryDags(airflow, store, clock.now)
+    airflow.on_parse = lambda _dag: dags.refresh()
+    clock.on_wait.append(dags.refresh)
+    return dags
+
+
+@pytest.fixture
+def services(store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, dags: MemoryDags) -> Services:
+    return assemble(store, airflow, clock, airflow_public_url="https://airflow.example.com")
+
+
+class AppTransport(BaseTransport):
+    """Sends requests straight to an application, on the event loop of another thread."""
+
+    def __init__(self, app: Any, portal: BlockingPortal) -> None:
+        self._transport = ASGITransport(app, raise_app_exceptions=False)
+        self._portal = portal
+
+    def handle_request(self, request: Request) -> Response:
+        return self._portal.call(self._answer, request)
+
+    async def _answer(self, request: Request) -> Response:
+        answer = await self._transport.handle_async_request(request)
+        body = await answer.aread()
+        return Response(answer.status_code, headers=answer.headers, content=body, request=request)
+
+
+@pytest.fixture(scope="session")
+def portal() -> Iterator[BlockingPortal]:
+    with start_blocking_portal() as portal:
+        yield portal
+
+
+@pytest.fixture
+def client_of(portal: BlockingPortal) -> Callable[[Any], Client]:
+    """Return a client of an application."""
+    return lambda app: Client(transport=AppTransport(app, portal), base_url="http://test/api/v1")
+
+
+@pytest.fixture
+def client(services: Services, client_of: Callable[[Any], Client]) -> Client:
+    return client_of(create_app(services))
+
+
+@pytest.fixture
+def make_yaml() -> Callable[..., str]:
+    """Return a spec's YAML; keyword arguments replace one text by another."""
+
+    def make(name: str = "sales.daily", replace: Mapping[str, str] | None = None) -> str:
+        text = YAML.format(name=name)
+        for old, new in (replace or {}).items():
+            assert old in text
+            text = text.replace(old, new)
+        return text
+
+    return make
+
+
+@pytest.fixture
+def register(client: Client, make_yaml: Callable[..., str]) -> Callable[..., Response]:
+    """Register a manual spec over the API; it must be accepted."""
+
+    def register(
+        name: str = "sales.daily", replace: Mapping[str, str] | None = None, **more: Any
+    ) -> Response:
+        body = {"yaml": make_yaml(name, replace), "files": {"query.sql": SQL}} | more
+        answer: Response = client.put(f"/datasets/{name}", json=body)
+        assert answer.is_success, answer.text
+        return answer
+
+    return register
+
+
+@pytest.fixture
+def publish(
+    store: MemoryStore, clock: ManualClock, dags: MemoryDags, make_yaml: Callable[..., str]
+) -> Callable[..., None]:
+    """Let CI/CD copy a spec into code/; Airflow loads it."""
+
+    def publish(name: str = "sales.daily", replace: Mapping[str, str] | None = None) -> None:
+        for key, text in ((f"code/{name}.yaml", make_yaml(name, replace)), ("code/query.sql", SQL)):
+            stored = store.get(key)
+            store.put(key, text.encode(), expected=stored.etag if stored else MISSING)
+        dags.refresh()
+        clock.advance(60)
+
+    return publish
+
+
+@pytest.fixture
+def start(client: Client, clock: ManualClock) -> Callable[..., str]:
+    """Start a run over the API a second after whatever was before; return its id."""
+
+    def start(name: str = "sales.daily", **parameters: Any) -> str:
+        clock.advance(1)
+        given = {"execution_date": "2024-01-14"} | parameters
+        answer = client.post(f"/workflows/{name}/runs", json={"parameters": given})
+        assert answer.status_code == 201, answer.text
+        run_id: str = answer.json()["run_id"]
+        return run_id
+
+    return start
+
+
+@pytest.fixture
+def execute(airflow: MemoryAirflow, client: Client) -> Callable[..., None]:
+    """Let Airflow start the next attempt of a run, and end it where a state is given."""
+
+    def execute(run_id: str, state: Any = None, name: str = "sales.daily") -> None:
+        row = client.get(f"/workflows/{name}").json()
+        airflow.start(name, run_id, source=row["source_type"], spec_hash=row["spec_hash"])
+        if state is not None:
+            airflow.end(name, run_id, state)
+
+    return execute
