@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dataspec.catalog import CachedSpec, SpecFile
+from dataspec.catalog import SpecFile
 from dataspec.errors import InvalidSpec
 from dataspec.problems import Problem
 from dataspec.spec import DatasetSpec
@@ -23,6 +23,17 @@ FORMAT = 1
 """Raised whenever what is kept on disk changes its form; a cache of another form is dropped."""
 
 _LOCK_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class CachedSpec:
+    """What is known of one YAML file, and the ETags of all objects that it was read from."""
+
+    etags: Mapping[str, str]
+    current: SpecFile | None
+    """None for a YAML file that is no Dataset Spec."""
+    last_good: SpecFile | None
+    """The last version that could be used, where the current one can't."""
 
 
 class SpecCache(Protocol):

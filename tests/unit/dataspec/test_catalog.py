@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.catalog import Catalog, CatalogReader
+from dataspec.catalog import Catalog
+from dataspec.catalog_reader import CatalogReader
 from dataspec.spec_cache import DiskSpecCache, MemorySpecCache, SpecCache
 from dataspec.store import MemoryStore, StoredObject
 from dataspec.store.base import MISSING

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dataspec.catalog import CatalogReader
+from dataspec.catalog_reader import CatalogReader
 from dataspec.errors import Conflict
 from dataspec.releases import Release, manual_key, write_release
 from dataspec.spec_cache import MemorySpecCache
