@@ -57,12 +57,12 @@ def dev(home: Path, port: int, airflow_port: int, store: str | None, airflow_env
     A dli.yaml in this folder is read for its connections.
     """
     asked = Request(
-        home=Home(home.absolute()),
+        home=Home(home.resolve()),
         project=Path.cwd(),
         port=port,
         airflow_port=airflow_port,
         store=store,
-        airflow_env=airflow_env and airflow_env.absolute(),
+        airflow_env=airflow_env and airflow_env.resolve(),
     )
     progress = Progress(sys.stderr)
     try:

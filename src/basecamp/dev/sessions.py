@@ -17,7 +17,7 @@ _PROC = Path("/proc")
 
 def members(session: int) -> set[int]:
     """Return the live processes of a session; one that has ended and waits to be reaped is none."""
-    return {pid for pid in _running() if _session_of(pid) == session}
+    return {pid for pid in running() if _session_of(pid) == session}
 
 
 def signal_group(session: int, signum: signal.Signals) -> None:
@@ -40,7 +40,8 @@ def _session_of(pid: int) -> int | None:
         return None
 
 
-def _running() -> set[int]:
+def running() -> set[int]:
+    """Return every live process."""
     if (_PROC / "self" / "stat").exists():
         return {int(entry.name) for entry in _PROC.glob("[0-9]*") if not _ended(entry)}
     listed = subprocess.run(["/bin/ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True)

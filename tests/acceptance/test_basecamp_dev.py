@@ -1,0 +1,153 @@
+"""`basecamp dev` as a process: what it refuses, what it keeps, and that it leaves nothing behind."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from stacks import BIN, Dev, Stack, alive, command_of, copy_of_flights, family_of
+
+
+def basecamp_dev(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "basecamp", "dev", *options],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_second_start_on_a_home_in_use_is_refused_naming_the_process(stack: Stack) -> None:
+    done = basecamp_dev("--home", str(stack.home), folder=stack.project)
+
+    assert done.returncode == 4
+    assert done.stderr.startswith(
+        f"Error: {stack.home} is in use by another basecamp dev (pid {stack.pid}).\n"
+    )
+
+
+def test_a_taken_port_is_refused_naming_who_holds_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = basecamp_dev("--home", str(tmp_path / "home"), "--port", str(port), folder=tmp_path)
+
+    assert done.returncode == 4
+    assert f"Port {port} is in use" in done.stderr
+    assert f"(pid {os.getpid()})" in done.stderr
+
+
+def test_airflow_lets_its_page_be_seen_on_loopback(stack: Stack) -> None:
+    connection = HTTPConnection(stack.airflow_url.removeprefix("http://"), timeout=30)
+    connection.request("GET", "/api/v2/dags")
+    response = connection.getresponse()
+
+    assert response.status == 200
+    assert json.loads(response.read())["total_entries"] >= 0
+    connection.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux who listens")
+def test_nothing_listens_beyond_loopback(stack: Stack) -> None:
+    family = family_of(stack.pid)
+
+    assert not [address for address in listening(family) if address != "0100007F"]
+
+
+def listening(pids: set[int]) -> list[str]:
+    """Return the addresses, as the kernel writes them, on which processes listen."""
+    sockets = {
+        link.readlink().name
+        for pid in pids
+        for link in Path(f"/proc/{pid}/fd").iterdir()
+        if str(link.readlink()).startswith("socket:")
+    }
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    return [row[1].rpartition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+
+
+@pytest.mark.timeout(900)
+def test_a_second_start_finds_all_that_was_there_and_each_end_leaves_no_process(
+    airflow_env: Path, tmp_path: Path
+) -> None:
+    project, home = copy_of_flights(tmp_path), tmp_path / "home"
+    with Dev(home, airflow_env, project) as dev:
+        stack = Stack(home=home, project=project, **dev.ready())
+        name = stack.register(
+            "create or replace table built as select 1 as answer", schedule={"cron": "0 9 * * *"}
+        )
+        run_id = stack.run(name)
+        assert stack.wait(run_id)["status"] == "COMPLETED"
+        assert stack.cli("workflow", "pause", name).returncode == 0
+        running = stack.run(
+            stack.register(
+                "select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = -1"
+            )
+        )
+        stack.wait(running, "RUNNING")
+        family = dev.family()
+        assert dev.stop() == 128 + signal.SIGTERM
+    assert not alive(family)
+    assert not (home / "dev.json").exists()
+
+    with Dev(home, airflow_env, project) as dev:
+        stack = Stack(home=home, project=project, **dev.ready())
+        (row,) = stack.ask("workflow", "list", "-d", name)
+        assert row["status"] == "paused"
+        assert stack.status(run_id)["status"] == "COMPLETED"
+        assert stack.rows("select answer from built") == [(1,)]
+
+        family = dev.family()
+        scheduler = next(pid for pid in family if "scheduler" in command_of(pid))
+        os.kill(scheduler, signal.SIGKILL)
+        assert dev.process.wait(120) == 5
+        assert "Error: scheduler was killed by SIGKILL." in dev.output.read_text()
+    assert not alive(family)
+
+
+@pytest.mark.parametrize("moment", ["migrate", "api-server"])
+def test_an_end_in_the_middle_of_starting_leaves_no_process(
+    airflow_env: Path, tmp_path: Path, moment: str
+) -> None:
+    with Dev(tmp_path / "home", airflow_env, copy_of_flights(tmp_path)) as dev:
+        dev.wait_for((tmp_path / "home" / "logs" / f"{moment}.log").exists, 120)
+        family = dev.family()
+        assert dev.stop() == 128 + signal.SIGTERM
+
+    assert not alive(family)
+
+
+def test_ctrl_c_twice_ends_it_at_once(airflow_env: Path, tmp_path: Path) -> None:
+    with Dev(tmp_path / "home", airflow_env, copy_of_flights(tmp_path)) as dev:
+        dev.wait_for((tmp_path / "home" / "logs" / "api-server.log").exists, 120)
+        family = dev.family()
+        dev.process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert dev.stop(signal.SIGINT) == 128 + signal.SIGINT
+
+    assert not alive(family)
+
+
+def test_a_kill_leaves_no_process_either(airflow_env: Path, tmp_path: Path) -> None:
+    with Dev(tmp_path / "home", airflow_env, copy_of_flights(tmp_path)) as dev:
+        dev.wait_for((tmp_path / "home" / "logs" / "api-server.log").exists, 120)
+        family = dev.family()
+        dev.process.kill()
+        dev.process.wait()
+
+        deadline = time.monotonic() + 60
+        while alive(family):
+            assert time.monotonic() < deadline, alive(family)
+            time.sleep(0.2)

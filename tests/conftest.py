@@ -1,0 +1,65 @@
+"""What tests share: the Airflow environment, a running `basecamp dev`, and no skips in CI."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from basecamp.dev.environment import AirflowEnvironment
+from basecamp.dev.interrupts import Interrupts
+from basecamp.dev.origin import running_origin
+from stacks import REPOSITORY, Dev, Stack, copy_of_flights
+
+AIRFLOW_ENV = REPOSITORY / ".basecamp" / "airflow-env"
+
+
+@pytest.fixture(scope="session")
+def airflow_env() -> Iterator[Path]:
+    """An environment with Airflow and this `dli`, kept between sessions."""
+    environment = AirflowEnvironment(AIRFLOW_ENV, running_origin(), patience=300)
+
+    def install() -> None:
+        for _, command in environment.commands():
+            subprocess.run(command, check=True, capture_output=True)
+
+    with ExitStack() as stack:
+        with Interrupts() as interrupts:
+            stack.enter_context(environment.ready(install, interrupts))
+        yield AIRFLOW_ENV
+
+
+@pytest.fixture(scope="session")
+def stack(airflow_env: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A `basecamp dev` with a fresh home, in a copy of the flights example."""
+    folder = tmp_path_factory.mktemp("stack")
+    project = copy_of_flights(folder)
+    with Dev(folder / "home", airflow_env, project) as dev:
+        addresses = dev.ready()
+        yield Stack(home=dev.home, project=project, **addresses)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return without_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return without_skip((yield))
+
+
+R = TypeVar("R", pytest.TestReport, pytest.CollectReport)
+
+
+def without_skip(report: R) -> R:
+    """Make a skip a failure in CI, where all that tests need is there; one that fails as expected is none."""
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
+    return report

@@ -1,0 +1,209 @@
+"""A running `basecamp dev`, and what tests do with one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+import yaml
+
+from basecamp.dev import sessions
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+FLIGHTS = REPOSITORY / "examples" / "flights"
+BIN = Path(sys.executable).parent
+READY_SECONDS = 300
+
+_numbers = count(1)
+
+
+class Dev:
+    """A `basecamp dev` process: on free ports, in a project's folder."""
+
+    def __init__(self, home: Path, airflow_env: Path, project: Path) -> None:
+        """Start it; it is not ready yet."""
+        self.home = home
+        self.output = home.with_name(f"{home.name}.out")
+        options = [
+            "--home",
+            str(home),
+            "--airflow-env",
+            str(airflow_env),
+            "--port",
+            "0",
+            "--airflow-port",
+            "0",
+        ]
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                [BIN / "basecamp", "dev", *options],
+                cwd=project,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def ready(self) -> dict[str, Any]:
+        """Wait until it announces where it is reached; return that."""
+        state = self.home / "dev.json"
+        self.wait_for(state.exists, READY_SECONDS)
+        addresses: dict[str, Any] = json.loads(state.read_text())
+        return addresses
+
+    def wait_for(self, condition: Any, seconds: float) -> None:
+        """Wait until something is so while it runs."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, self.output.read_text()
+            assert time.monotonic() < deadline, self.output.read_text()
+            time.sleep(0.1)
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """Ask it to end; return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+        return self.process.wait(60)
+
+    def family(self) -> set[int]:
+        """Return the process and all that descend from it."""
+        return family_of(self.process.pid)
+
+
+def family_of(process: int) -> set[int]:
+    """Return a process and all that descend from it."""
+    parents = {pid: parent_of(pid) for pid in sessions.running()}
+    found = {process}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def parent_of(pid: int) -> int | None:
+    """Return a process's parent, while it runs."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except FileNotFoundError:
+        asked = ["ps", "-o", "ppid=", "-p", str(pid)]
+        answer = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+        return int(answer) if answer else None
+
+
+def command_of(pid: int) -> str:
+    """Return a process's command line, while it runs."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except FileNotFoundError:
+        asked = ["ps", "-o", "args=", "-p", str(pid)]
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Return those of the processes that run."""
+    return {pid for pid in pids if pid in sessions.running()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A `basecamp dev` that is up, with a project beside it."""
+
+    home: Path
+    project: Path
+    server_url: str
+    airflow_url: str
+    store_url: str
+    pid: int
+
+    def cli(
+        self, *arguments: str, seconds: float = 180, answer: str | None = None, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `dli` in the project."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("DLI_")}
+        return subprocess.run(
+            [BIN / "dli", *arguments],
+            cwd=self.project,
+            env={**kept, "DLI_SERVER_URL": self.server_url, **environ},
+            input=answer,
+            stdin=subprocess.DEVNULL if answer is None else None,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+    def ask(self, *arguments: str, seconds: float = 180) -> Any:
+        """Run a `dli` command that must succeed; return what its JSON says."""
+        done = self.cli(*arguments, "--format", "json", seconds=seconds)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def write(self, query: str, **keys: Any) -> str:
+        """Write a dataset's file into the project, under a name of its own; return the name."""
+        name = f"test.made_{next(_numbers)}_{time.time_ns()}"
+        spec = {"name": name, "type": "Dataset", "owner": "ann@example.com", "query_statement": query, **keys}
+        (self.project / "datasets" / f"dataset.{name}.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+        return name
+
+    def register(self, query: str, **keys: Any) -> str:
+        """Write a dataset's file and register it; return its name."""
+        name = self.write(query, **keys)
+        done = self.cli("dataset", "register", name)
+        assert done.returncode == 0, done.stderr
+        return name
+
+    def run(self, name: str, **parameters: str) -> str:
+        """Start a run; return its id."""
+        given = [word for key, value in parameters.items() for word in ("-p", f"{key}={value}")]
+        run_id: str = self.ask("workflow", "run", name, *given)["run_id"]
+        return run_id
+
+    def status(self, run_id: str) -> dict[str, Any]:
+        """Return a run as `dli workflow status` shows it."""
+        run: dict[str, Any] = self.ask("workflow", "status", run_id)
+        return run
+
+    def wait(self, run_id: str, *statuses: str, seconds: float = 180) -> dict[str, Any]:
+        """Wait until a run has one of the statuses, by default until it has finished."""
+        wanted = statuses or ("COMPLETED", "FAILED", "KILLED")
+        deadline = time.monotonic() + seconds
+        while (run := self.status(run_id))["status"] not in wanted:
+            assert time.monotonic() < deadline, run
+            time.sleep(0.3)
+        return run
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Return what a query finds in the project's warehouse, once no run holds the file."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with duckdb.connect(str(self.project / "warehouse.duckdb"), read_only=True) as warehouse:
+                    return warehouse.execute(query).fetchall()
+            except duckdb.IOException:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+
+
+def copy_of_flights(folder: Path) -> Path:
+    """Copy the flights example into a folder, its data linked; return where it is."""
+    project = folder / "flights"
+    project.mkdir()
+    shutil.copy(FLIGHTS / "dli.yaml", project)
+    shutil.copytree(FLIGHTS / "datasets", project / "datasets")
+    (project / "data").symlink_to(FLIGHTS / "data")
+    return project
