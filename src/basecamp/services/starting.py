@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from basecamp.airflow.gateway import DagMissing, RunExists
@@ -157,7 +157,9 @@ class Starting:
         for _ in range(MAX_RUNS_A_SECOND):
             if run := self._try(request.dataset, plan, conf):
                 return run
-            plan = _Plan(plan.at, plan.counter + 1, self._clock.now())
+            # A clock may stand still from one try to the next; logical dates may not.
+            later = self._clock.now() + timedelta(microseconds=plan.counter)
+            plan = _Plan(plan.at, plan.counter + 1, later)
             if reservation is not None:
                 reservation = self._reservations.change(reservation, request.identity(), plan.to_json())
                 plan = _Plan.from_json(reservation.plan)

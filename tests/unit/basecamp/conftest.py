@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from fastapi import FastAPI
 from httpx import ASGITransport, BaseTransport, Client, Request, Response
 
 from basecamp.airflow.memory import MemoryAirflow
@@ -15,7 +16,7 @@ from basecamp.airflow.memory_dags import MemoryDags
 from basecamp.api.app import create_app
 from basecamp.services import Services
 from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock
+from basecamp.services.clock import ManualClock, SystemClock
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 
@@ -55,8 +56,12 @@ def airflow(clock: ManualClock) -> MemoryAirflow:
 
 @pytest.fixture
 def dags(airflow: MemoryAirflow, store: MemoryStore, clock: ManualClock) -> MemoryDags:
-    """Airflow's DAG processor, which looks at the store whenever somebody waits for it."""
+    """Airflow's DAG processor, which looks at the store when it is asked to, or waited for.
+
+    It has a DAG already, so there is one that it can be asked to parse.
+    """
     dags = MemoryDags(airflow, store, clock.now)
+    airflow.load("earlier.dataset", tags=["source:manual"])
     airflow.on_parse = lambda _dag: dags.refresh()
     clock.on_wait.append(dags.refresh)
     return dags
@@ -95,9 +100,16 @@ def client_of(portal: BlockingPortal) -> Callable[[Any], Client]:
     return lambda app: Client(transport=AppTransport(app, portal), base_url="http://test/api/v1")
 
 
+@pytest.fixture(scope="session")
+def app() -> FastAPI:
+    """Return the application, made once since that takes a while; it holds nothing but its services."""
+    return create_app(assemble(MemoryStore(), MemoryAirflow(), SystemClock()))
+
+
 @pytest.fixture
-def client(services: Services, client_of: Callable[[Any], Client]) -> Client:
-    return client_of(create_app(services))
+def client(app: FastAPI, services: Services, client_of: Callable[[Any], Client]) -> Client:
+    app.state.services = services
+    return client_of(app)
 
 
 @pytest.fixture

@@ -176,7 +176,10 @@ def test_a_change_of_nothing_is_refused_where_something_was_expected(
         assert answer.status_code == 412
 
 
-def test_without_waiting_it_is_stored_and_not_loaded_yet(client: Client, make_yaml: MakeYaml) -> None:
+def test_without_waiting_it_is_stored_and_not_loaded_yet(
+    client: Client, make_yaml: MakeYaml, airflow: MemoryAirflow
+) -> None:
+    airflow.on_parse = None
     answer = client.put("/datasets/sales.daily?wait=0", json=body(make_yaml()))
     assert answer.status_code == 201
     assert answer.json()["loaded"] is False
@@ -184,9 +187,10 @@ def test_without_waiting_it_is_stored_and_not_loaded_yet(client: Client, make_ya
 
 
 def test_where_airflow_does_not_load_it_in_time_the_error_says_that_it_is_stored(
-    client: Client, make_yaml: MakeYaml, clock: ManualClock, store: MemoryStore
+    client: Client, make_yaml: MakeYaml, clock: ManualClock, store: MemoryStore, airflow: MemoryAirflow
 ) -> None:
     clock.on_wait.clear()
+    airflow.on_parse = None
     answer = client.put("/datasets/sales.daily?wait=7", json=body(make_yaml()))
     assert answer.status_code == 504
     assert answer.json()["code"] == "not_loaded"
@@ -203,6 +207,7 @@ def test_an_import_error_of_it_is_shown(
         airflow.break_import("problem_1.py", trace)
 
     clock.on_wait[:] = [fail]
+    airflow.on_parse = None
     answer = client.put("/datasets/sales.daily", json=body(make_yaml()))
     assert answer.status_code == 504
     assert answer.json()["title"] == "Airflow could not load this dataset."
@@ -224,6 +229,7 @@ def test_import_errors_from_before_and_of_others_are_passed_over(
             dags.refresh()
 
     clock.on_wait[:] = [load_late]
+    airflow.on_parse = None
     assert register().json()["loaded"] is True
 
 

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from httpx import Client, Response
+
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.models import LogEvent
+from basecamp.services.clock import ManualClock
+
+Register = Callable[..., Response]
+Start = Callable[..., str]
+Execute = Callable[..., None]
+INTERVAL = (datetime(2024, 1, 14, 0, 0, tzinfo=UTC), datetime(2024, 1, 15, 0, 0, tzinfo=UTC))
+
+
+def get(client: Client, run_id: str) -> dict[str, Any]:
+    answer = client.get(f"/runs/{run_id}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_run_goes_from_pending_over_running_to_completed(
+    register: Register,
+    start: Start,
+    execute: Execute,
+    client: Client,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+) -> None:
+    spec_hash = register().json()["spec_hash"]
+    run_id = start()
+    pending = get(client, run_id)
+    execute(run_id)
+    running = get(client, run_id)
+    clock.advance(30)
+    airflow.end("sales.daily", run_id, "success")
+    done = get(client, run_id)
+    assert (pending["status"], pending["attempts"], pending["started_at"]) == ("PENDING", 0, None)
+    assert (pending["source_type"], pending["spec_hash"]) == (None, None)
+    assert (running["status"], running["attempts"], running["finished_at"]) == ("RUNNING", 1, None)
+    assert (running["source_type"], running["spec_hash"]) == ("manual", spec_hash)
+    assert (done["status"], done["max_attempts"]) == ("COMPLETED", 2)
+    assert done["started_at"] == "2024-01-15T09:30:46.123456Z"
+    assert done["finished_at"] == "2024-01-15T09:31:16.123456Z"
+
+
+def test_a_run_shows_the_source_and_version_that_its_last_attempt_ran(
+    register: Register, start: Start, execute: Execute, client: Client, publish: Callable[..., None]
+) -> None:
+    manual = register().json()["spec_hash"]
+    run_id = start()
+    execute(run_id, "failed")
+    assert (get(client, run_id)["source_type"], get(client, run_id)["spec_hash"]) == ("manual", manual)
+    publish()
+    assert get(client, run_id)["source_type"] == "manual"
+    execute(run_id, "success")
+    after = get(client, run_id)
+    assert (after["source_type"], after["attempts"], after["status"]) == ("code", 2, "COMPLETED")
+    assert after["spec_hash"] == client.get("/workflows/sales.daily").json()["spec_hash"]
+
+
+def test_between_two_attempts_a_run_is_running(
+    register: Register, start: Start, execute: Execute, client: Client
+) -> None:
+    register()
+    run_id = start()
+    execute(run_id, "failed")
+    assert get(client, run_id)["status"] == "RUNNING"
+
+
+def test_a_failed_run_shows_its_last_error(
+    register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
+) -> None:
+    register()
+    run_id = start()
+    execute(run_id, "failed")
+    execute(run_id)
+    for error in ("ParserError: first", "CatalogError: no such table: clicks"):
+        airflow.log_event("sales.daily", run_id, LogEvent(message="Task failed", error=error))
+    airflow.end("sales.daily", run_id, "failed")
+    failed = get(client, run_id)
+    assert (failed["status"], failed["error"]) == ("FAILED", "CatalogError: no such table: clicks")
+
+
+def test_a_scheduled_run_shows_the_date_that_it_builds_in_the_schedules_zone(
+    register: Register, client: Client, airflow: MemoryAirflow
+) -> None:
+    register()
+    airflow.schedule("sales.daily", "sales.daily_20240115_000000", INTERVAL)
+    run = get(client, "sales.daily_20240115_000000")
+    assert run["run_type"] == "scheduled"
+    assert run["parameters"] == {"execution_date": "2024-01-14", "limit": 100}
+
+
+def test_a_scheduled_run_in_the_night_builds_the_local_date(
+    register: Register, client: Client, airflow: MemoryAirflow
+) -> None:
+    register(replace={"Asia/Seoul": "America/New_York"})
+    airflow.schedule("sales.daily", "sales.daily_20240115_000000", INTERVAL)
+    assert get(client, "sales.daily_20240115_000000")["parameters"]["execution_date"] == "2024-01-13"
+
+
+@pytest.mark.parametrize("run_id", ["manual__2024-01-15T09:30:45.1+00:00_x8f3", "by hand"[:2]])
+def test_a_run_that_somebody_made_in_airflow_is_found_by_its_id(
+    register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock, run_id: str
+) -> None:
+    register()
+    airflow.trigger("sales.daily", run_id, logical_date=clock.now(), conf={"limit": "many"})
+    run = client.get("/runs/" + run_id.replace("+", "%2B")).json()
+    assert run["dataset_name"] == "sales.daily"
+    assert run["run_type"] == "adhoc"
+    assert run["parameters"] == {"limit": "many"}
+
+
+def test_an_id_that_two_datasets_share_asks_which_is_meant(
+    register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    for name in ("sales.daily", "sales.hourly"):
+        register(name)
+        airflow.trigger(name, "by_hand", logical_date=clock.now(), conf={})
+    answer = client.get("/runs/by_hand")
+    assert answer.status_code == 400
+    assert "sales.daily, sales.hourly" in answer.json()["detail"]
+    assert client.get("/runs/by_hand?dataset=sales.hourly").json()["dataset_name"] == "sales.hourly"
+
+
+def test_runs_of_dags_that_are_no_datasets_are_not_shown(
+    register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    register()
+    airflow.load("etl")
+    airflow.trigger("etl", "by_hand", logical_date=clock.now(), conf={})
+    airflow.trigger("etl", "etl_20240115_093045", logical_date=clock.now() + timedelta(seconds=1), conf={})
+    assert client.get("/runs").json()["items"] == []
+    assert client.get("/runs/by_hand").status_code == 404
+    assert client.get("/runs/etl_20240115_093045").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    ["sales.daily_20240115_093045", "nope", "..", "%2e%2e", "a%20b", "x" * 300, "a%0Ab", "%ED%95%9C"],
+)
+def test_an_unknown_run_is_not_found(register: Register, client: Client, run_id: str) -> None:
+    register()
+    answer = client.get(f"/runs/{run_id}/logs")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_stopping_a_running_run_kills_it_and_says_who_when_and_why(
+    register: Register, start: Start, execute: Execute, client: Client
+) -> None:
+    register()
+    run_id = start()
+    execute(run_id)
+    answer = client.post(f"/runs/{run_id}/stop", json={"reason": "wrong date"}, headers={"Dli-User": "kim"})
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "KILLED"
+    assert answer.json()["note"] == "Stopped by kim at 2024-01-15T09:30:46+00:00 in attempt 1: wrong date"
+    assert get(client, run_id)["status"] == "KILLED"
+
+
+def test_stopping_a_pending_run_kills_it_before_its_first_attempt(
+    register: Register, start: Start, client: Client
+) -> None:
+    register()
+    run_id = start()
+    answer = client.post(f"/runs/{run_id}/stop")
+    assert (answer.json()["status"], answer.json()["attempts"]) == ("KILLED", 0)
+    assert "before its first attempt" in answer.json()["note"]
+
+
+def test_a_second_stop_is_harmless(register: Register, start: Start, client: Client) -> None:
+    register()
+    run_id = start()
+    first = client.post(f"/runs/{run_id}/stop", headers={"Dli-User": "kim"})
+    second = client.post(f"/runs/{run_id}/stop", headers={"Dli-User": "lee"})
+    assert second.status_code == 200
+    assert second.json() == first.json()
+
+
+@pytest.mark.parametrize(("state", "status"), [("success", "COMPLETED"), ("failed", "FAILED")])
+def test_stopping_a_finished_run_says_how_it_ended(
+    register: Register, start: Start, execute: Execute, client: Client, state: str, status: str
+) -> None:
+    register()
+    run_id = start()
+    for _ in range(1 if state == "success" else 2):
+        execute(run_id, state)
+    answer = client.post(f"/runs/{run_id}/stop")
+    assert (answer.status_code, answer.json()["status"], answer.json()["note"]) == (200, status, None)
+
+
+def test_a_stop_says_where_the_process_was_not_seen_to_end(
+    register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
+) -> None:
+    register()
+    run_id = start()
+    execute(run_id)
+    airflow.processes_linger = True
+    note = client.post(f"/runs/{run_id}/stop").json()["note"]
+    assert note.endswith("The process of the attempt was not seen to end; its query may still run.")
+
+
+def test_a_line_break_in_a_name_does_not_reach_the_note(
+    register: Register, start: Start, client: Client
+) -> None:
+    register()
+    run_id = start()
+    note = client.post(f"/runs/{run_id}/stop", headers={"Dli-User": "kim%0Alee"}).json()["note"]
+    assert note.startswith("Stopped by kimlee at")
+
+
+def test_the_log_of_each_attempt_is_shown(
+    register: Register,
+    start: Start,
+    execute: Execute,
+    client: Client,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+) -> None:
+    register()
+    run_id = start()
+    assert client.get(f"/runs/{run_id}/logs").json() == {
+        "run_id": run_id,
+        "attempt": 0,
+        "attempts": 0,
+        "lines": [],
+    }
+    execute(run_id)
+    event = LogEvent(
+        message="Task failed\nbadly",
+        timestamp=clock.now(),
+        level="error",
+        error="E: x",
+        details=("Traceback", "E: x"),
+    )
+    airflow.log_event("sales.daily", run_id, event)
+    airflow.end("sales.daily", run_id, "failed")
+    execute(run_id, "success")
+    first = client.get(f"/runs/{run_id}/logs", params={"attempt": 1}).json()
+    last = client.get(f"/runs/{run_id}/logs").json()
+    assert first["lines"] == [
+        "2024-01-15T09:30:46.123+00:00 ERROR   Task failed",
+        "badly",
+        "Traceback",
+        "E: x",
+    ]
+    assert (last["attempt"], last["attempts"], last["lines"]) == (2, 2, [])
+    assert client.get(f"/runs/{run_id}/logs", params={"attempt": 3}).status_code == 404
+
+
+def test_of_a_huge_log_the_end_is_shown(
+    register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
+) -> None:
+    register()
+    run_id = start()
+    execute(run_id)
+    for number in range(20_010):
+        airflow.log_event("sales.daily", run_id, LogEvent(message=str(number)))
+    lines = client.get(f"/runs/{run_id}/logs").json()["lines"]
+    assert lines[0] == "… 10 lines left out …"
+    assert (len(lines), lines[-1]) == (20_001, "20009")
