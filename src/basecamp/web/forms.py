@@ -1,0 +1,125 @@
+"""What a browser sends with a form, and the form that a run is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import parse_qsl
+
+from fastapi import Depends, Request
+
+from dataspec.errors import InvalidUsage, Refused
+from dataspec.parameters import EXECUTION_DATE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dataspec.errors import DliError
+    from dataspec.spec import Parameter
+    from dataspec.workflows import RunPreview
+
+MEDIA_TYPE = "application/x-www-form-urlencoded"
+MAX_FIELDS = 1000
+PREFIX = "p."
+"""What the name of a parameter's field begins with, so that no parameter meets another field."""
+
+_SAME_ORIGIN = "same-origin"
+
+
+def require_same_origin(request: Request) -> None:
+    """Refuse an order that is not known to come from a page of this server.
+
+    There are no cookies, but whoever reaches the server is let in, and so would be a page
+    of another site in that person's browser. Every browser sends one of the two headers.
+
+    Raises:
+        Refused: With status 403.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    own = {f"{scheme}://{request.headers.get('host', '').lower()}" for scheme in ("http", "https")}
+    known = site is not None or origin is not None
+    if known and site in {None, _SAME_ORIGIN} and (origin is None or origin.lower() in own):
+        return
+    raise CrossOrigin
+
+
+class CrossOrigin(Refused):
+    """An order that did not come from a page of this server."""
+
+    http_status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This order did not come from a page of this server.",
+            detail="Open the page here and press the button again; programs use the HTTP API.",
+        )
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    require_same_origin(request)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
+        raise InvalidUsage("This is not a form of this page.")
+    try:
+        text = (await request.body()).decode("utf-8")
+        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+    except ValueError:
+        raise InvalidUsage("The form can't be read.") from None
+    return dict(fields)
+
+
+Form = Annotated[dict[str, str], Depends(_read_form)]
+"""The fields of a form that came from a page of this server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunForm:
+    """The form that a run is started with, as it was filled in."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What was typed, by parameter."""
+    error: DliError | None = None
+    """Why the last order was not carried out."""
+    preview: RunPreview | None = None
+
+    @classmethod
+    def of(cls, form: Mapping[str, str]) -> RunForm:
+        """Read the parameters that were typed."""
+        values = {name.removeprefix(PREFIX): text for name, text in form.items() if name.startswith(PREFIX)}
+        return cls(values=values)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters that were given; an empty field is none, and so the default."""
+        return {name: text for name, text in self.values.items() if text.strip()}
+
+
+_INPUTS: dict[str, dict[str, str]] = {
+    "integer": {"type": "number", "step": "1"},
+    "float": {"type": "number", "step": "any"},
+    "date": {"type": "date"},
+    "datetime": {"type": "text", "placeholder": "2024-01-15T09:00:00+09:00"},
+    "list": {"type": "text", "placeholder": 'A,B or ["A", 1]'},
+}
+
+
+def input_attributes(parameter: Parameter) -> dict[str, str]:
+    """Return the attributes of the input that takes a parameter, by its type."""
+    kind = "date" if parameter.name == EXECUTION_DATE else parameter.type
+    return _INPUTS.get(kind, {"type": "text"})
+
+
+def choices(parameter: Parameter) -> list[str]:
+    """Return what there is to choose from; nothing for a parameter that takes any value of its type."""
+    if parameter.choices is not None:
+        return [as_text(choice) for choice in parameter.choices]
+    return ["true", "false"] if parameter.type == "boolean" else []
+
+
+def as_text(value: Any) -> str:
+    """Return a parameter's value as one would type it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        import json
+
+        return json.dumps(value, ensure_ascii=False)
+    return "null" if value is None else str(value)

@@ -1,0 +1,73 @@
+"""The addresses of the pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from basecamp.web.static_files import static_file
+from dataspec.run_ids import parse_run_id
+
+if TYPE_CHECKING:
+    from dataspec.workflows import WorkflowRun
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Makes addresses; a query without a value is left out.
+
+    Attributes:
+        root: The path that a proxy serves Basecamp under; empty for none.
+    """
+
+    root: str = ""
+
+    def datasets(self, **query: object) -> str:
+        """Return the list of datasets, filtered."""
+        return self._address("/", query)
+
+    def dataset(self, name: str, **query: object) -> str:
+        """Return a dataset's page."""
+        return self._address(f"/workflows/{_part(name)}", query)
+
+    def runs(self, **query: object) -> str:
+        """Return the history, filtered."""
+        return self._address("/runs", query)
+
+    def run(self, run: WorkflowRun, **query: object) -> str:
+        """Return a run's page."""
+        return self.run_id(run.run_id, run.dataset_name, **query)
+
+    def run_id(self, run_id: str, dataset: str, **query: object) -> str:
+        """Return the page of a run; the dataset is named where the id does not tell it."""
+        return self._address(f"/runs/{_part(run_id)}", {**_dataset(run_id, dataset), **query})
+
+    def stop(self, run: WorkflowRun) -> str:
+        """Return where to send the order to stop a run."""
+        return self._address(f"/runs/{_part(run.run_id)}/stop", _dataset(run.run_id, run.dataset_name))
+
+    def action(self, name: str, action: str) -> str:
+        """Return where to send an order about a dataset: ``runs``, ``pause`` or ``unpause``."""
+        return self._address(f"/workflows/{_part(name)}/{action}", {})
+
+    def api(self) -> str:
+        """Return the description of the HTTP API."""
+        return self._address("/docs", {})
+
+    def static(self, name: str) -> str:
+        """Return one of the page's own files."""
+        return self._address(f"/static/{static_file(name).digest}/{name}", {})
+
+    def _address(self, path: str, query: dict[str, object]) -> str:
+        given = {name: str(value) for name, value in query.items() if value not in (None, "")}
+        return self.root + path + (f"?{urlencode(given)}" if given else "")
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _dataset(run_id: str, dataset: str) -> dict[str, object]:
+    parsed = parse_run_id(run_id)
+    return {} if parsed and parsed.dataset == dataset else {"dataset": dataset}

@@ -1,0 +1,168 @@
+"""What a reader asks a list for: the query of its address, so that a filtered list can be linked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar, get_args
+
+from basecamp.services.history import HistoryFilter
+from dataspec.errors import InvalidUsage
+from dataspec.problems import nearest
+from dataspec.workflows import RunStatus, RunType, SourceType, WorkflowInfo, WorkflowStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+T = TypeVar("T", bound=str)
+
+RUNNING = "running"
+"""Beside the statuses: datasets of which a run executes."""
+
+STATES: tuple[str, ...] = (*WorkflowStatus, RUNNING)
+LIMITS = (20, 50, 100, 500)
+RUN_TYPES: tuple[RunType, ...] = get_args(RunType)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetQuery:
+    """Which datasets to list."""
+
+    text: str = ""
+    """Words that each must stand in the name, owner, team, description or tags."""
+    source: SourceType | None = None
+    state: str | None = None
+    page: int = 1
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> DatasetQuery:
+        """Read the query of an address.
+
+        Raises:
+            InvalidUsage: When it asks for what there is not.
+        """
+        return cls(
+            text=query.get("q", "").strip(),
+            source=_choice(query, "source", tuple(SourceType)),
+            state=_choice(query, "status", STATES),
+            page=_number(query, "page", default=1),
+        )
+
+    def fields(self) -> dict[str, object]:
+        """Return the query as it stands in the address."""
+        return {"q": self.text, "source": self.source, "status": self.state}
+
+    def fits(self, row: WorkflowInfo) -> bool:
+        """Say whether a row has the text and the source, whatever its status."""
+        parts = (row.dataset_name, row.owner, row.team, row.description, *row.tags)
+        shown = " ".join(part for part in parts if part).lower()
+        return self.source in {None, row.source_type} and all(
+            word in shown for word in self.text.lower().split()
+        )
+
+    def is_in_state(self, row: WorkflowInfo) -> bool:
+        """Say whether a row is in the state that is asked for."""
+        return self.state is None or self.state in states_of(row)
+
+
+def states_of(row: WorkflowInfo) -> tuple[str, ...]:
+    """Return a row's status, and whether a run of it executes."""
+    return (row.status, RUNNING) if row.running_run_id else (row.status,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """Which runs to list: the filters of ``dli workflow history``."""
+
+    wanted: HistoryFilter = field(default_factory=HistoryFilter)
+    limit: int = LIMITS[0]
+    cursor: str | None = None
+    since: str = ""
+    until: str = ""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> RunQuery:
+        """Read the query of an address.
+
+        Raises:
+            InvalidUsage: When it asks for what there is not.
+        """
+        since, until = query.get("since", "").strip(), query.get("until", "").strip()
+        wanted = HistoryFilter(
+            dataset=query.get("dataset", "").strip() or None,
+            source=_choice(query, "source", tuple(SourceType)),
+            status=_choice(query, "status", tuple(RunStatus)),
+            run_type=_choice(query, "run_type", RUN_TYPES),
+            since=_moment("since", since),
+            until=_moment("until", until, end_of_day=True),
+        )
+        limit = min(_number(query, "limit", default=LIMITS[0]), LIMITS[-1])
+        return cls(wanted=wanted, limit=limit, cursor=query.get("cursor") or None, since=since, until=until)
+
+    def fields(self) -> dict[str, object]:
+        """Return the query as it stands in the address, without the place in the list."""
+        return {
+            "dataset": self.wanted.dataset,
+            "source": self.wanted.source,
+            "status": self.wanted.status,
+            "run_type": self.wanted.run_type,
+            "since": self.since,
+            "until": self.until,
+            "limit": None if self.limit == LIMITS[0] else self.limit,
+        }
+
+
+def source_of(query: Mapping[str, str]) -> SourceType | None:
+    """Return the source that an address names, if one.
+
+    Raises:
+        InvalidUsage: When there is no such source.
+    """
+    return _choice(query, "source", tuple(SourceType))
+
+
+def attempt_of(query: Mapping[str, str]) -> int | None:
+    """Return the attempt that an address names, if one.
+
+    Raises:
+        InvalidUsage: When it is no number.
+    """
+    return _number(query, "attempt", default=1) if query.get("attempt") else None
+
+
+def _choice(query: Mapping[str, str], name: str, known: Iterable[T]) -> T | None:
+    text = query.get(name, "").strip()
+    by_word = {word.lower(): word for word in known}
+    if text.lower() in {"", "all"}:
+        return None
+    if text.lower() not in by_word:
+        hint = nearest(text.lower(), by_word)
+        raise InvalidUsage(
+            f"There is no {name} '{text}'.",
+            detail=" ".join(filter(None, (f"Choose one of: {', '.join(by_word)}.", hint))),
+        )
+    return by_word[text.lower()]
+
+
+def _number(query: Mapping[str, str], name: str, *, default: int) -> int:
+    text = query.get(name, "").strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and 0 < len(text) <= 6) or int(text) < 1:  # noqa: PLR2004 - a page or a limit
+        raise InvalidUsage(f"'{text}' is no {name}.", detail="Write a whole number from 1 on.")
+    return int(text)
+
+
+def _moment(name: str, text: str, *, end_of_day: bool = False) -> datetime | None:
+    """Read a date, which is one of UTC, or a time."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidUsage(
+            f"'{text}' is no time for '{name}'.", detail="Write it as 2024-01-15 or 2024-01-15T09:00:00Z."
+        ) from None
+    if end_of_day and len(text) <= len("2024-01-15"):
+        moment += timedelta(days=1)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
