@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from httpx import Client, Response
+
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.services.clock import ManualClock
+
+Register = Callable[..., Response]
+Start = Callable[..., str]
+Execute = Callable[..., None]
+
+
+def page(client: Client, **query: Any) -> dict[str, Any]:
+    answer = client.get("/runs", params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def ids(client: Client, **query: Any) -> list[str]:
+    """Return the ids of all runs that a query finds, over all its pages."""
+    found: list[str] = []
+    while True:
+        answer = page(client, **query)
+        assert len(answer["items"]) <= query.get("limit", 20)
+        found += [item["run_id"] for item in answer["items"]]
+        if answer["next_cursor"] is None:
+            return found
+        query["cursor"] = answer["next_cursor"]
+
+
+@pytest.fixture
+def one_of_each(
+    register: Register, start: Start, execute: Execute, client: Client, publish: Callable[..., None]
+) -> dict[str, str]:
+    """Make a run of each status; the completed one ran the spec of code, the others the manual one."""
+    register()
+    runs = {name: start() for name in ("FAILED", "KILLED", "RUNNING", "PENDING")}
+    for _ in range(2):
+        execute(runs["FAILED"], "failed")
+    execute(runs["KILLED"])
+    client.post(f"/runs/{runs['KILLED']}/stop")
+    execute(runs["RUNNING"])
+    publish()
+    runs["COMPLETED"] = start()
+    execute(runs["COMPLETED"], "success")
+    return runs
+
+
+def test_runs_come_newest_first_and_twenty_at_a_time(
+    register: Register, start: Start, client: Client
+) -> None:
+    register()
+    started = [start() for _ in range(25)]
+    first = page(client)
+    assert [item["run_id"] for item in first["items"]] == started[:4:-1]
+    assert ids(client) == started[::-1]
+
+
+def test_each_status_is_filtered(one_of_each: dict[str, str], client: Client) -> None:
+    for status, run_id in one_of_each.items():
+        assert ids(client, status=status) == [run_id]
+        assert ids(client, status=status.lower()) == [run_id]
+
+
+def test_sources_are_filtered_by_what_each_run_ran(one_of_each: dict[str, str], client: Client) -> None:
+    assert ids(client, source="code") == [one_of_each["COMPLETED"]]
+    assert ids(client, source="manual") == [one_of_each[status] for status in ("RUNNING", "KILLED", "FAILED")]
+    assert len(ids(client, source="all")) == 5
+
+
+def test_types_are_filtered(register: Register, start: Start, client: Client, airflow: MemoryAirflow) -> None:
+    register()
+    adhoc = start()
+    due = datetime(2024, 1, 15, 0, 0, tzinfo=UTC)
+    airflow.schedule("sales.daily", "sales.daily_20240115_000000", (due - timedelta(days=1), due))
+    assert ids(client, run_type="adhoc") == [adhoc]
+    assert ids(client, run_type="scheduled") == ["sales.daily_20240115_000000"]
+
+
+def test_datasets_are_filtered_by_name_and_by_pattern(
+    register: Register, start: Start, client: Client
+) -> None:
+    for name in ("sales.daily", "sales.hourly", "clicks"):
+        register(name)
+    daily, hourly, _ = start("sales.daily"), start("sales.hourly"), start("clicks")
+    assert ids(client, dataset="sales.daily") == [daily]
+    assert ids(client, dataset="sales.*") == [hourly, daily]
+
+
+def test_times_bound_when_runs_were_due(register: Register, start: Start, client: Client) -> None:
+    register()
+    first, second, third = start(), start(), start()
+    assert ids(client, since="2024-01-15T09:30:47Z") == [third, second]
+    assert ids(client, until="2024-01-15T18:30:47+09:00") == [first]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7])
+def test_filtered_pages_leave_nothing_out_and_show_nothing_twice(
+    register: Register, start: Start, execute: Execute, client: Client, limit: int
+) -> None:
+    register(replace={"schedule:": "schedule:\n  retry: {max_attempts: 0}"})
+    killed = []
+    for number in range(30):
+        run_id = start()
+        if number % 3:
+            client.post(f"/runs/{run_id}/stop")
+            killed.append(run_id)
+        else:
+            execute(run_id, "failed")
+    assert ids(client, status="KILLED", limit=limit) == killed[::-1]
+
+
+def test_a_run_that_starts_between_two_pages_shifts_nothing(
+    register: Register, start: Start, client: Client
+) -> None:
+    register()
+    started = [start() for _ in range(6)]
+    first = page(client, source="all", status="PENDING", limit=2)
+    start()
+    rest = ids(client, status="PENDING", limit=2, cursor=first["next_cursor"])
+    assert [item["run_id"] for item in first["items"]] + rest == started[::-1]
+
+
+def test_more_runs_than_airflow_puts_on_a_page(register: Register, start: Start, client: Client) -> None:
+    register()
+    started = [start() for _ in range(120)]
+    assert ids(client, limit=110) == started[::-1]
+
+
+def test_the_history_of_a_removed_dataset_stays_readable(
+    register: Register, start: Start, client: Client, airflow: MemoryAirflow, store: Any, clock: ManualClock
+) -> None:
+    register()
+    run_id = start()
+    stored = store.get("manual/sales.daily.yaml")
+    store.delete("manual/sales.daily.yaml", expected=stored.etag)
+    airflow.unload("sales.daily")
+    clock.advance(60)
+    assert client.get("/workflows/sales.daily").status_code == 404
+    assert ids(client, dataset="sales.daily") == [run_id]
+    assert client.get(f"/runs/{run_id}").json()["dataset_name"] == "sales.daily"
+
+
+def test_an_unknown_dataset_is_not_found(register: Register, client: Client) -> None:
+    register()
+    answer = client.get("/runs", params={"dataset": "sales.dayly"})
+    assert answer.status_code == 404
+    assert "Did you mean 'sales.daily'?" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"limit": 0}, "query.limit"),
+        ({"status": "done"}, "query.status"),
+        ({"since": "yesterday"}, "query.since"),
+        ({"since": "2024-01-15T00:00:00"}, "query.since"),
+        ({"source": "git"}, "query.source"),
+        ({"cursor": "x"}, "next_cursor"),
+        ({"cursor": "W10"}, "next_cursor"),
+    ],
+)
+def test_a_wrong_query_is_told_by_its_parameter(client: Client, query: dict[str, Any], told: str) -> None:
+    answer = client.get("/runs", params=query)
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "invalid_usage"
+    assert told in answer.json()["detail"]
+
+
+def test_a_page_of_runs_costs_airflow_few_requests(
+    register: Register, start: Start, client: Client, airflow: MemoryAirflow
+) -> None:
+    register()
+    for _ in range(50):
+        start()
+    page(client)
+    before = airflow.requests
+    page(client, limit=50)
+    assert airflow.requests - before <= 4

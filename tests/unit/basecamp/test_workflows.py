@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from httpx import Client, Response
+
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.memory_dags import MemoryDags
+from basecamp.services.clock import ManualClock
+from dataspec.store import MemoryStore
+
+Register = Callable[..., Response]
+Publish = Callable[..., None]
+
+
+def rows(client: Client, **query: Any) -> list[dict[str, Any]]:
+    answer = client.get("/workflows", params=query)
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["items"]
+    return found
+
+
+def row(client: Client, name: str = "sales.daily", **query: Any) -> dict[str, Any]:
+    answer = client.get(f"/workflows/{name}", params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_row_says_what_the_spec_and_airflow_say(register: Register, client: Client) -> None:
+    registered = register(replace={"owner:": "description: Clicks by day\ntags: [core]\nowner:"}).json()
+    assert row(client) == {
+        "dataset_name": "sales.daily",
+        "source_type": "manual",
+        "status": "active",
+        "cron": "0 9 * * *",
+        "timezone": "Asia/Seoul",
+        "next_run": "2024-01-16T09:00:00+09:00",
+        "overridden_by": None,
+        "enabled": True,
+        "paused": False,
+        "owner": "engineer@example.com",
+        "team": "@data-engineering",
+        "description": "Clicks by day",
+        "tags": ["core"],
+        "spec_hash": registered["spec_hash"],
+        "file": "manual/sales.daily.yaml",
+        "error": None,
+        "note": None,
+        "running_run_id": None,
+        "running_since": None,
+    }
+
+
+def test_without_a_schedule_there_is_no_cron_and_no_next_run(register: Register, client: Client) -> None:
+    register(replace={'schedule:\n  cron: "0 9 * * *"\n  timezone: Asia/Seoul\n': ""})
+    assert [row(client)[key] for key in ("status", "cron", "timezone", "next_run")] == [
+        "active",
+        None,
+        None,
+        None,
+    ]
+
+
+def test_a_schedule_that_is_switched_off_counts_as_paused(register: Register, client: Client) -> None:
+    register(replace={"schedule:": "schedule:\n  enabled: false"})
+    found = row(client)
+    assert (found["status"], found["paused"], found["enabled"]) == ("paused", False, False)
+    assert found["next_run"] is None
+
+
+def test_code_wins_and_the_manual_row_shows_that_it_is_overridden(
+    register: Register, publish: Publish, client: Client
+) -> None:
+    register(replace={"0 9": "0 8"})
+    publish()
+    code, manual = rows(client)
+    assert (code["source_type"], code["status"], code["overridden_by"]) == ("code", "active", None)
+    assert (manual["source_type"], manual["status"], manual["overridden_by"]) == (
+        "manual",
+        "overridden",
+        "code",
+    )
+    assert manual["next_run"] is None
+    assert row(client)["source_type"] == "code"
+    assert row(client, source="manual")["status"] == "overridden"
+
+
+def test_the_manual_spec_is_effective_again_when_code_goes(
+    register: Register,
+    publish: Publish,
+    client: Client,
+    store: MemoryStore,
+    dags: MemoryDags,
+    clock: ManualClock,
+) -> None:
+    register()
+    publish()
+    stored = store.get("code/sales.daily.yaml")
+    assert stored is not None
+    store.delete("code/sales.daily.yaml", expected=stored.etag)
+    dags.refresh()
+    clock.advance(3)
+    assert [(found["source_type"], found["status"]) for found in rows(client)] == [("manual", "active")]
+
+
+def test_a_pause_survives_the_change_of_the_source(
+    register: Register, publish: Publish, client: Client
+) -> None:
+    register()
+    client.post("/workflows/sales.daily/pause")
+    publish()
+    assert (row(client)["source_type"], row(client)["status"]) == ("code", "paused")
+
+
+def test_a_broken_file_gets_a_row_and_the_last_good_version_keeps_its_own(
+    publish: Publish, client: Client
+) -> None:
+    publish()
+    good = row(client)
+    publish(replace={"Asia/Seoul": "Asia/Seol"})
+    running, invalid = rows(client)
+    assert (running["status"], running["spec_hash"]) == ("active", good["spec_hash"])
+    assert (invalid["dataset_name"], invalid["status"], invalid["file"]) == (
+        "sales.daily",
+        "invalid",
+        "code/sales.daily.yaml",
+    )
+    assert "code/sales.daily.yaml:14:13" in invalid["error"]
+
+
+def test_a_file_whose_name_cannot_be_read_is_listed_by_its_key(
+    store: MemoryStore, client: Client, dags: MemoryDags
+) -> None:
+    store.put("code/broken.yaml", b"type: Dataset\nname: [", expected="*missing*")
+    (found,) = rows(client)
+    assert (found["dataset_name"], found["status"]) == ("code/broken.yaml", "invalid")
+
+
+def test_rows_are_filtered_by_source_name_and_state(
+    register: Register, publish: Publish, client: Client
+) -> None:
+    register("a.manual")
+    register("b.adhoc", replace={'schedule:\n  cron: "0 9 * * *"\n  timezone: Asia/Seoul\n': ""})
+    register("c.paused")
+    client.post("/workflows/c.paused/pause")
+    publish("d.code")
+
+    def names(**query: Any) -> list[str]:
+        return [found["dataset_name"] for found in rows(client, **query)]
+
+    assert names(source="code") == ["d.code"]
+    assert names(source="manual") == ["a.manual", "b.adhoc", "c.paused"]
+    assert names(source="all") == ["a.manual", "b.adhoc", "c.paused", "d.code"]
+    assert names(enabled_only=True) == ["a.manual", "d.code"]
+    assert names(dataset="b.adhoc") == ["b.adhoc"]
+    assert names(dataset="*.[a-z]*") == []
+    assert names(dataset="*d*") == ["b.adhoc", "c.paused", "d.code"]
+
+
+def test_running_ones_show_their_run_and_since_when(
+    register: Register,
+    start: Callable[..., str],
+    execute: Callable[..., None],
+    client: Client,
+    airflow: MemoryAirflow,
+) -> None:
+    register("sales.daily")
+    register("sales.hourly")
+    waiting, executing = start("sales.hourly"), start("sales.daily")
+    execute(executing)
+    assert [(found["running_run_id"], found["running_since"]) for found in rows(client, running=True)] == [
+        (executing, "2024-01-15T09:30:47.123456Z")
+    ]
+    airflow.end("sales.daily", executing, "success")
+    assert rows(client, running=True) == []
+    assert waiting
+
+
+def test_rows_come_in_pages(register: Register, publish: Publish, client: Client) -> None:
+    for name in ("a", "b", "c"):
+        register(name)
+    publish("b")
+    found, cursor = [], None
+    while True:
+        query = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = client.get("/workflows", params=query).json()
+        found += [(item["dataset_name"], item["source_type"]) for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert found == [("a", "manual"), ("b", "code"), ("b", "manual"), ("c", "manual")]
+
+
+def test_a_pause_made_on_airflows_page_shows_soon(
+    register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    register()
+    assert row(client)["paused"] is False
+    airflow.set_paused("sales.daily", paused=True)
+    clock.advance(31)
+    assert row(client)["status"] == "paused"
+
+
+def test_pausing_and_resuming(register: Register, client: Client, airflow: MemoryAirflow) -> None:
+    register()
+    paused = client.post("/workflows/sales.daily/pause").json()
+    again = client.post("/workflows/sales.daily/pause", json={})
+    assert (paused["status"], paused["paused"], paused["next_run"]) == ("paused", True, None)
+    assert (again.status_code, again.json()["note"]) == (200, "It was paused already.")
+    resumed = client.post("/workflows/sales.daily/unpause").json()
+    assert (resumed["status"], resumed["next_run"]) == ("active", "2024-01-16T09:00:00+09:00")
+    details = airflow.get_dag("sales.daily")
+    assert details is not None
+    assert details.dag.is_paused is False
+
+
+def test_resuming_what_is_not_paused_is_refused(register: Register, client: Client) -> None:
+    register()
+    answer = client.post("/workflows/sales.daily/unpause")
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_paused")
+
+
+def test_a_resume_that_comes_twice_succeeds_twice(register: Register, client: Client) -> None:
+    register()
+    client.post("/workflows/sales.daily/pause")
+    headers = {"Idempotency-Key": "abc"}
+    first = client.post("/workflows/sales.daily/unpause", headers=headers)
+    second = client.post("/workflows/sales.daily/unpause", headers=headers)
+    assert (first.status_code, second.status_code) == (200, 200)
+
+
+def test_resuming_where_the_spec_has_the_schedule_off_says_how_to_turn_it_on(
+    register: Register, client: Client
+) -> None:
+    register(replace={"schedule:": "schedule:\n  enabled: false"})
+    client.post("/workflows/sales.daily/pause")
+    cleared = client.post("/workflows/sales.daily/unpause").json()
+    refused = client.post("/workflows/sales.daily/unpause").json()
+    assert (cleared["paused"], cleared["status"]) == (False, "paused")
+    assert "set 'schedule.enabled: true' in the YAML (manual/sales.daily.yaml)" in cleared["note"]
+    assert refused["code"] == "not_paused"
+    assert "schedule.enabled: true" in refused["detail"]
+
+
+@pytest.mark.parametrize("verb", ["pause", "unpause"])
+def test_the_overridden_spec_is_neither_paused_nor_resumed(
+    register: Register, publish: Publish, client: Client, verb: str
+) -> None:
+    register()
+    publish()
+    client.post("/workflows/sales.daily/pause")
+    answer = client.post(f"/workflows/sales.daily/{verb}", json={"source": "manual"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "overridden")
+
+
+@pytest.mark.parametrize("verb", ["pause", "unpause"])
+def test_an_unknown_dataset_is_neither_paused_nor_resumed(client: Client, verb: str) -> None:
+    assert client.post(f"/workflows/nope/{verb}").json()["code"] == "dataset_not_found"
