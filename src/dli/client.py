@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 120.0
 """How long ``stop`` may take: the server waits until the run's process is gone."""
+PAGE = 1000
+"""How many items are asked for at once; the server may send fewer."""
 PATIENCE_SECONDS = 60.0
 """How long following a run bears a server that does not answer, as while it restarts."""
 
@@ -63,6 +65,8 @@ class Client:
         user: Who acts, for notes and logs.
         timeout_seconds: How long a call may take.
         log: Told of each call, in one line.
+        warn: Told of each warning beside a single answer, such as that Airflow did not answer
+            and how old the figures are; those of a list stand in its ``warnings``.
     """
 
     def __init__(
@@ -72,11 +76,12 @@ class Client:
         user: str | None = None,
         timeout_seconds: float = 30.0,
         log: Callable[[str], None] | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         url = server_url or os.environ.get("DLI_SERVER_URL") or DEFAULT_SERVER_URL
         headers = {"Dli-User": _header(user)} if user else {}
         self._timeout = timeout_seconds
-        self._transport = Transport(url, timeout_seconds=timeout_seconds, headers=headers, log=log)
+        self._transport = Transport(url, timeout_seconds=timeout_seconds, headers=headers, log=log, warn=warn)
 
     def __enter__(self) -> Self:
         return self
@@ -180,27 +185,38 @@ class Client:
         }
         return self._list(WorkflowRun, "runs", query, limit=limit)
 
-    def get_run(self, run_id: str) -> WorkflowRun:
-        """Return one run."""
-        return decode(WorkflowRun, self._get("runs", _checked_run_id(run_id)))
+    def get_run(self, run_id: str, *, dataset: str | None = None) -> WorkflowRun:
+        """Return one run.
 
-    def stop_run(self, run_id: str, *, reason: str | None = None) -> WorkflowRun:
+        Args:
+            run_id: Its id.
+            dataset: Its dataset, for ids that Airflow made: those are unique in a dataset only.
+        """
+        return decode(WorkflowRun, self._get("runs", _checked_run_id(run_id), dataset=dataset))
+
+    def stop_run(self, run_id: str, *, reason: str | None = None, dataset: str | None = None) -> WorkflowRun:
         """Stop a run; returns when its query is cancelled and its process gone.
 
         A run that has ended is returned as it ended.
         """
         path = ("runs", _checked_run_id(run_id), "stop")
-        answer = self._post(*path, body={"reason": reason}, timeout=STOP_SECONDS)
+        answer = self._post(*path, query={"dataset": dataset}, body={"reason": reason}, timeout=STOP_SECONDS)
         return decode(WorkflowRun, answer)
 
-    def get_log(self, run_id: str, *, attempt: int | None = None) -> RunLog:
+    def get_log(self, run_id: str, *, attempt: int | None = None, dataset: str | None = None) -> RunLog:
         """Return the log of one attempt of a run; of the last one if not given."""
         from dli.answers import RunLog
 
-        return decode(RunLog, self._get("runs", _checked_run_id(run_id), "logs", attempt=attempt))
+        path = ("runs", _checked_run_id(run_id), "logs")
+        return decode(RunLog, self._get(*path, attempt=attempt, dataset=dataset))
 
     def follow_run(
-        self, run_id: str, *, interval_seconds: float = 1.0, timeout_seconds: float | None = None
+        self,
+        run_id: str,
+        *,
+        dataset: str | None = None,
+        interval_seconds: float = 1.0,
+        timeout_seconds: float | None = None,
     ) -> Iterator[WorkflowRun]:
         """Yield a run again and again until it has finished, or until the timeout.
 
@@ -211,7 +227,7 @@ class Client:
         last_heard = monotonic()
         while True:
             try:
-                run = self.get_run(run_id)
+                run = self.get_run(run_id, dataset=dataset)
             except Unavailable:
                 if monotonic() - last_heard > PATIENCE_SECONDS:
                     raise
@@ -281,10 +297,17 @@ class Client:
         return self._transport.call("GET", *path, query=query)
 
     def _post(
-        self, *path: str, body: Mapping[str, Any], key: str | None = None, timeout: float | None = None
+        self,
+        *path: str,
+        body: Mapping[str, Any],
+        query: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        timeout: float | None = None,
     ) -> Any:
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
-        return self._transport.call("POST", *path, body=body, headers=headers, timeout_seconds=timeout)
+        return self._transport.call(
+            "POST", *path, query=query, body=body, headers=headers, timeout_seconds=timeout
+        )
 
     def _run(
         self,
@@ -305,7 +328,7 @@ class Client:
         listing: Listing[T] = Listing()
         cursor = None
         while True:
-            left = None if limit is None else limit - len(listing)
+            left = PAGE if limit is None else min(PAGE, limit - len(listing))
             page = self._get(route, **query, limit=left, cursor=cursor)
             listing.extend(decode(kind, item) for item in page["items"][:left])
             listing.warnings += [text for text in page.get("warnings", ()) if text not in listing.warnings]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataspec.errors import DliError, UnknownParameter
+from dataspec.errors import DliError, InternalError, UnknownParameter
 from dli.groups import MAX_WIDTH, LazyGroup
 from dli.options import env_option, path_option, server_url_option, verbose_option
 from dli.session import Session, say
@@ -118,19 +118,23 @@ def _run(arguments: list[str], session: Session) -> int:
     try:
         status = cli.main(arguments, prog_name="dli", standalone_mode=False, obj=session)
     except DliError as error:
-        _show_traceback(session)
+        if isinstance(error, InternalError):
+            _show_traceback(session)
         say(error_text(error))
         return error.exit_status
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        say("Interrupted.")
+    except (click.Abort, KeyboardInterrupt) as error:
+        # After Ctrl-C at a prompt the line is still open; elsewhere click has ended it.
+        say("Interrupted." if error.__cause__ else "\nInterrupted.")
         return INTERRUPTED
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the last resort: a person gets one line, not a traceback
         return _unexpected(error, session)
+    finally:
+        session.close()
     return status if isinstance(status, int) else 0
 
 

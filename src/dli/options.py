@@ -73,6 +73,14 @@ def source_option(*, everything: bool) -> Callable[[F], F]:
     return click.option("--source", type=click.Choice(choices), callback=_without_all, help=text)
 
 
+run_dataset_option = click.option(
+    "--dataset",
+    "-d",
+    metavar="NAME",
+    help="The run's dataset, where Airflow made the run id and other datasets have it too.",
+)
+
+
 def param_option(function: F) -> F:
     """Add ``--param``, whose values arrive as a dictionary of texts."""
     option = click.option(

@@ -12,13 +12,15 @@ from dataspec.errors import InvalidSpec, NotFound
 from dataspec.names import check_name
 from dataspec.parsing import MAX_SQL_BYTES, MAX_YAML_BYTES, check_spec, is_dataset_document, parse_spec
 from dataspec.problems import Problem, nearest
+from dataspec.yaml_document import read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from dataspec.spec import DatasetSpec
 
 _SUFFIXES = (".yaml", ".yml")
+_UNREADABLE = "-- not read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +84,8 @@ class Project:
         found = [dataset for dataset in self._holding(name) if dataset.name == name]
         if not found:
             raise self._unknown(name)
-        if problem := duplicate(found):
-            raise InvalidSpec([problem])
+        if problems := duplicates(found):
+            raise InvalidSpec(problems)
         return found[0]
 
     def read(self, path: Path) -> LocalDataset:
@@ -100,7 +102,7 @@ class Project:
         sql, problems = self._sql_of(spec, path)
         try:
             # Files beside the spec serve as hints where a name has no file.
-            check_spec(body, {**dict.fromkeys(_neighbours(path), " "), **sql}, file=file)
+            check_spec(body, {**dict.fromkeys(_neighbours(path), _UNREADABLE), **sql}, file=file)
         except InvalidSpec as error:
             problems += [p for p in error.problems if p not in problems]
         return LocalDataset(
@@ -117,7 +119,7 @@ class Project:
                     texts[named] = self._sql_in(file)
             except InvalidSpec as error:
                 problems += error.problems
-                texts[named] = " "
+                texts[named] = _UNREADABLE
         return texts, problems
 
     def _sql_in(self, path: Path) -> str:
@@ -148,7 +150,7 @@ class Project:
         for path in (Path(name), self.root / name):
             if path.is_file():
                 return path
-        hint = nearest(Path(name).name, [path.name for path in self.files])
+        hint = nearest(name, map(shown, self.files))
         raise NotFound(f"No such file: {name}", detail=hint)
 
     def _unknown(self, name: str) -> NotFound:
@@ -164,20 +166,21 @@ class Project:
         )
 
 
-def duplicate(datasets: list[LocalDataset]) -> Problem | None:
-    """Return the problem that datasets of one name are, or None for a single one."""
-    if len(datasets) == 1:
-        return None
-    files = " and ".join(dataset.file for dataset in datasets)
-    return Problem(
-        f"the name '{datasets[0].name}' stands in {files}; a name may stand once.", datasets[0].file
-    )
+def duplicates(datasets: Iterable[LocalDataset]) -> list[Problem]:
+    """Return a problem for each dataset whose name another file before it has."""
+    first: dict[str, str] = {}
+    problems = []
+    for dataset in datasets:
+        if dataset.name is None or first.setdefault(dataset.name, dataset.file) == dataset.file:
+            continue
+        place = read_document(dataset.yaml, dataset.file).position(("name",))
+        message = f"the name '{dataset.name}' stands in {first[dataset.name]} already; a name may stand once."
+        problems.append(Problem(message, dataset.file, *place))
+    return problems
 
 
 def name_in(body: bytes) -> str | None:
     """Return the ``name`` in a spec that may be broken elsewhere."""
-    from dataspec.yaml_document import read_document
-
     try:
         data = read_document(body, "").data
     except InvalidSpec:
@@ -219,5 +222,5 @@ def _read_bytes(path: Path, file: str, limit: int) -> bytes:
         raise InvalidSpec([Problem(f"the file can't be read: {error.strerror}.", file)]) from None
     if size > limit:
         message = f"the file has {size // 1024:,} KiB; at most {limit // 1024:,} are allowed."
-        raise InvalidSpec([Problem(message, file)])
+        raise InvalidSpec([Problem(message, file, 1, 1)])
     return body

@@ -69,7 +69,13 @@ class Session:
             user=self.settings.user,
             timeout_seconds=self.settings.timeout_seconds,
             log=say if self.verbose else None,
+            warn=lambda text: warn([text]),
         )
+
+    def close(self) -> None:
+        """Close the connection to the server, if there is one."""
+        if "client" in vars(self):
+            self.client.close()
 
     def dataset_name(self, named: str) -> str:
         """Return a dataset's name, which may have been given by the path of its file.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PROJECT_FILES = (".dli.local.yaml", "dli.yaml")
 DEFAULT_TIMEOUT_SECONDS = 30
+DEFAULT_FOLDER = "datasets"
 
 VARIABLES = {
     "env": "DLI_ENV",
@@ -81,12 +82,12 @@ class Settings:
     @property
     def server_url(self) -> str:
         """The server's address."""
-        return str(self.get("server.url", DEFAULT_SERVER_URL).value)
+        return str(self.get("server.url").value)
 
     @property
     def timeout_seconds(self) -> float:
         """How long a call to the server may take."""
-        setting = self.get("server.timeout_seconds", DEFAULT_TIMEOUT_SECONDS)
+        setting = self.get("server.timeout_seconds")
         try:
             seconds = float(setting.value)
         except ValueError:
@@ -101,37 +102,34 @@ class Settings:
     @property
     def datasets_dir(self) -> Path:
         """The folder in which the project's specs are."""
-        return self.root / str(self.get("datasets_dir", "datasets").value)
+        return self.root / str(self.get("datasets_dir").value)
 
     @property
     def user(self) -> str:
         """Who acts: the name of the login, unless it is set."""
-        return str(self.get("user", _login(self._environ)).value)
+        return str(self.get("user").value)
 
-    def get(self, key: str, default: Any = None) -> Setting:
+    def get(self, key: str) -> Setting:
         """Return a setting, such as ``server.url``, from the strongest place that gives it.
 
         Raises:
-            InvalidSettings: When a file that had to be read holds a mistake.
+            InvalidSettings: When a file that had to be read holds a mistake, or the value
+                names a variable that is not set.
             InvalidUsage: When the chosen environment is not defined.
         """
         given = self._given(key)
-        if given is not None and self.env is None:
-            return given
-        found = self._in_files(tuple(key.split(".")))
-        return given or found or Setting(key, default, "default")
+        if self.env is not None:
+            self._check_files()
+        found = given or self._in_files(tuple(key.split(".")))
+        return found or Setting(key, self._defaults[key], "default")
 
     def all(self) -> list[Setting]:
-        """Return every setting, connections included, in the order of the documentation."""
-        settings = [
-            self._given("env") or Setting("env", None, "default"),
-            self.get("server.url", DEFAULT_SERVER_URL),
-            self.get("server.timeout_seconds", DEFAULT_TIMEOUT_SECONDS),
-            self.get("user", _login(self._environ)),
-            self.get("name", self.root.resolve().name),
-            self.get("datasets_dir", "datasets"),
+        """Return every setting, connections included; one that can't be filled in says why in its origin."""
+        self._check_files()
+        plain = [
+            self._found(key) or Setting(key, default, "default") for key, default in self._defaults.items()
         ]
-        return [*settings, *self._connections()]
+        return [*plain, *self._connections()]
 
     def unread_variables(self) -> list[str]:
         """Return the ``DLI_*`` variables that are set and that nothing reads."""
@@ -155,6 +153,15 @@ class Settings:
             return Setting(key, self._environ[variable], variable)
         return None
 
+    def _found(self, key: str) -> Setting | None:
+        return self._given(key) or self._in_files_or_why(tuple(key.split(".")))
+
+    def _in_files_or_why(self, keys: Keys) -> Setting | None:
+        try:
+            return self._in_files(keys)
+        except InvalidSettings as error:
+            return Setting(".".join(keys), None, error.title)
+
     def _in_files(self, keys: Keys) -> Setting | None:
         key = ".".join(keys)
         for file, prefix in self._places():
@@ -173,18 +180,29 @@ class Settings:
     def _places(self) -> Iterator[tuple[SettingsFile, Keys]]:
         """Yield where a setting may stand, strongest first."""
         if self.env is not None:
-            self._check_env(self.env)
             yield from ((file, ("environments", self.env)) for file in self._files)
         yield from ((file, ()) for file in self._files)
 
-    def _check_env(self, env: str) -> None:
+    def _check_files(self) -> None:
+        """Read the files; raise for a mistake in one, or where none defines the chosen environment."""
         known = sorted({name for file in self._files for name in file.environments})
-        if env in known:
+        if self.env is None or self.env in known:
             return
         from dataspec.problems import nearest
 
-        hint = nearest(env, known) or (f"Defined: {', '.join(known)}." if known else "None is defined.")
-        raise InvalidUsage(f"No environment '{env}' in the settings files.", detail=hint)
+        hint = nearest(self.env, known) or (f"Defined: {', '.join(known)}." if known else "None is defined.")
+        raise InvalidUsage(f"No environment '{self.env}' in the settings files.", detail=hint)
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return {
+            "env": None,
+            "server.url": DEFAULT_SERVER_URL,
+            "server.timeout_seconds": DEFAULT_TIMEOUT_SECONDS,
+            "user": _login(self._environ),
+            "name": self.root.resolve().name,
+            "datasets_dir": DEFAULT_FOLDER,
+        }
 
     @cached_property
     def _files(self) -> tuple[SettingsFile, ...]:
@@ -211,11 +229,7 @@ class Settings:
             at: Keys = ("connections", name)
             options = {key: None for file, prefix in places for key in file.names((*prefix, *at, "options"))}
             for keys in ((*at, "url"), *((*at, "options", option) for option in options)):
-                try:
-                    setting = self._in_files(keys)
-                except InvalidSettings as error:
-                    setting = Setting(".".join(keys), None, error.title)
-                if setting is not None:
+                if setting := self._in_files_or_why(keys):
                     yield setting
 
 

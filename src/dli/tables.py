@@ -28,15 +28,15 @@ _COLOURS = {
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows of text under titles, columns aligned, to standard output."""
     cells = [[printable(cell) for cell in row] for row in rows]
-    lines = aligned(titles, cells)
     terminal = terminal_width()
-    if terminal is not None and any(display_width(line) > terminal for line in lines):
-        _print_folded(titles, cells, terminal)
-    elif in_colour():
-        header, *body = aligned(titles, cells, paint=_painted)
-        click.echo("\n".join((click.style(header, bold=True), *body)))
-    else:
-        click.echo("\n".join(lines))
+    if terminal is not None and any(display_width(line) > terminal for line in aligned(titles, cells)):
+        widths = _folded_widths(titles, cells)
+        # Where not even that fits, the terminal's own wrapping keeps each row in one piece.
+        if sum(widths) + len(_GAP) * len(widths) <= terminal:
+            _print_folded(titles, cells, widths, terminal)
+            return
+    header, *body = aligned(titles, cells, paint=_painted if in_colour() else str)
+    click.echo("\n".join((click.style(header, bold=True) if in_colour() else header, *body)))
 
 
 def aligned(
@@ -92,15 +92,24 @@ def _painted(cell: str) -> str:
     return click.style(cell, fg=colour) if colour else cell
 
 
-def _print_folded(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> None:
+def _folded_widths(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the least width of each column: the first, which is there to be copied, stays in one line."""
+    names, *others = zip(titles, *rows, strict=True)
+    words = [[word for cell in column for word in cell.split()] for column in others]
+    return [max(map(display_width, column)) for column in (names, *words)]
+
+
+def _print_folded(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], widths: list[int], width: int
+) -> None:
     """Print a table whose cells go on below themselves, by rich, which is slow to load."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*titles, box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
-    for column in table.columns:
-        column.overflow = "fold"
+    for column, least in zip(table.columns, widths, strict=True):
+        column.min_width, column.no_wrap = least, column is table.columns[0]
     for row in rows:
         table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
     Console(width=width, highlight=False, no_color=not in_colour()).print(table)

@@ -28,6 +28,11 @@ def duration(span: timedelta) -> str:
     return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
 
 
+def between(start: datetime | None, end: datetime | None) -> str | None:
+    """Return how long it was from one moment to another; None where either is not known."""
+    return duration(end - start) if start and end else None
+
+
 def parse_moment(text: str, *, end_of_day: bool = False) -> datetime:
     """Read a date or a time; without an offset it is in the reader's time zone.
 

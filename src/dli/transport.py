@@ -37,6 +37,7 @@ class Transport:
         environ: Where proxies and certificates are named.
         sleep: Waits between retries.
         log: Told of each call, in one line.
+        warn: Told of each warning that comes beside an answer, such as how old it is.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Transport:
         environ: Mapping[str, str] = os.environ,
         sleep: Callable[[float], None] = time.sleep,
         log: Callable[[str], None] | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         self.server = parse_address(server_url)
         self._proxy = proxy_for(self.server, environ)
@@ -55,7 +57,8 @@ class Transport:
         self._headers = {"User-Agent": "dli", "Accept": "application/json", **(headers or {})}
         self._environ = environ
         self._sleep = sleep
-        self._log = log or (lambda _line: None)
+        self._log = log or _ignore
+        self._warn = warn or _ignore
         self._connection: Connection | None = None
 
     def close(self) -> None:
@@ -159,6 +162,8 @@ class Transport:
             raise error_from(answer.status, answer.body) or self._foreign(answer.status, status)
         if answer.status >= 300:  # noqa: PLR2004 - redirections
             raise self._unreachable(f"it redirects to {answer.headers.get('location', 'nowhere')}")
+        if warning := answer.headers.get("dli-warning"):
+            self._warn(warning)
         try:
             return json.loads(answer.body)
         except ValueError as error:
@@ -177,6 +182,10 @@ class Transport:
         return ServerUnreachable(
             f"{self.server}{through}: {reason}\nStart one with: basecamp dev, or set DLI_SERVER_URL"
         )
+
+
+def _ignore(_line: str) -> None:
+    """Tell nobody."""
 
 
 def _text(value: Any) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import timedelta
 from itertools import cycle
+from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from dataspec.workflows import RunStatus
 from dli.session import say
-from dli.times import duration
+from dli.times import between, duration
 
 if TYPE_CHECKING:
     from dataspec.workflows import WorkflowRun
@@ -27,14 +28,16 @@ class Progress:
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._frames = cycle("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+        self._began = monotonic()
         self._last = ""
 
     def show(self, run: WorkflowRun) -> None:
-        """Show a run's state."""
+        """Show a run's state, and for how long it has been followed."""
         text = f"{run.status}{_attempt(run)}"
         if self._terminal:
-            click.echo(f"\r\x1b[2K{next(self._frames)} {text}  {_elapsed(run)}", err=True, nl=False)
-        elif text != self._last:
+            waited = duration(timedelta(seconds=monotonic() - self._began))
+            click.echo(f"\r\x1b[2K{next(self._frames)} {text}  {waited}", err=True, nl=False)
+        elif text != self._last and not run.status.finished:
             say(text)
         self._last = text
 
@@ -44,21 +47,25 @@ class Progress:
             click.echo("\r\x1b[2K", err=True, nl=False)
 
 
-def wait_for(client: Client, run_id: str, *, timeout: float | None) -> WorkflowRun:
+def wait_for(
+    client: Client, run_id: str, *, timeout: float | None, dataset: str | None = None
+) -> WorkflowRun:
     """Follow a run until it has finished, and return it as it ended.
 
     Ctrl-C and the timeout end the command with the run left as it is, and say so.
     """
     progress = Progress()
     run = None
+    interrupted = False
     try:
-        for run in client.follow_run(run_id, timeout_seconds=timeout):
+        for run in client.follow_run(run_id, dataset=dataset, timeout_seconds=timeout):
             progress.show(run)
     except KeyboardInterrupt:
-        progress.close()
-        _leave(run_id, "Interrupted; the run goes on.", INTERRUPTED)
+        interrupted = True
     finally:
         progress.close()
+    if interrupted:
+        _leave(run_id, "Interrupted; the run goes on.", INTERRUPTED)
     if run is None or not run.status.finished:
         _leave(run_id, f"Error: The run has not ended within {timeout:g} s; it goes on.", 1)
     return run
@@ -66,8 +73,8 @@ def wait_for(client: Client, run_id: str, *, timeout: float | None) -> WorkflowR
 
 def tell_end(run: WorkflowRun) -> None:
     """Say how a run ended, and end with exit status 1 unless it completed (decisions 8)."""
-    took = f" after {_elapsed(run)}" if run.started_at else ""
-    say(f"Run {run.status.lower()}{took}.")
+    took = between(run.started_at, run.finished_at)
+    say(f"Run {run.status.lower()} after {took}." if took else f"Run {run.status.lower()}.")
     if run.status is RunStatus.COMPLETED:
         return
     for line in filter(None, (run.error, run.note)):
@@ -91,8 +98,3 @@ def _attempt(run: WorkflowRun) -> str:
         if run.max_attempts
         else f" (attempt {run.attempts})"
     )
-
-
-def _elapsed(run: WorkflowRun) -> str:
-    started = run.started_at or run.created_at
-    return duration((run.finished_at or datetime.now(UTC)) - started) if started else ""

@@ -8,7 +8,7 @@ import click
 
 from dataspec.errors import ExistsInCode, Refused
 from dli.options import pass_session, server_options
-from dli.session import Session, is_interactive, say, warn
+from dli.session import Session, is_interactive, warn
 
 if TYPE_CHECKING:
     from dataspec.workflows import RegisteredDataset
@@ -76,5 +76,3 @@ def _register(
 def _tell(session: Session, registered: RegisteredDataset) -> None:
     session.print_item(registered, f"Registered: {registered.name}")
     warn(registered.warnings)
-    if not registered.effective:
-        say("It is overridden by Code: kept, but inactive.")

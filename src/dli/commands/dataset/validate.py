@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from dataspec.errors import InvalidSpec, InvalidUsage, NotFound
 from dli.options import common_options, pass_session
-from dli.project import LocalDataset, duplicate, shown
+from dli.project import LocalDataset, duplicates, shown
 from dli.session import Session
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from dataspec.problems import Problem
 
 
 @click.command("validate")
@@ -37,22 +30,14 @@ def command(session: Session, datasets: tuple[str, ...], everything: bool) -> No
     if not checked:
         folder = shown(session.project.folder)
         raise NotFound(f"No Dataset Spec in {folder}.", detail="--path names the project's folder.")
-    problems = [problem for dataset in checked for problem in dataset.problems]
-    problems += _duplicates(checked)
+    problems = list(dict.fromkeys(problem for dataset in checked for problem in dataset.problems))
+    problems += duplicates(checked)
     if session.format == "json":
         session.print_json([_report(dataset) for dataset in checked])
     elif not problems:
         click.echo("\n".join(f"Valid: {dataset.name} ({dataset.file})" for dataset in checked))
     if problems:
         raise InvalidSpec(problems)
-
-
-def _duplicates(datasets: Sequence[LocalDataset]) -> Iterator[Problem]:
-    by_name: dict[str, list[LocalDataset]] = {}
-    for dataset in {dataset.file: dataset for dataset in datasets}.values():
-        if dataset.name is not None:
-            by_name.setdefault(dataset.name, []).append(dataset)
-    yield from filter(None, map(duplicate, by_name.values()))
 
 
 def _report(dataset: LocalDataset) -> dict[str, object]:

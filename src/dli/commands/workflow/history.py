@@ -10,7 +10,7 @@ import click
 from dataspec.workflows import RunStatus
 from dli.options import pass_session, server_options, source_option
 from dli.session import Session, warn
-from dli.times import duration, local, parse_moment
+from dli.times import between, local, parse_moment
 
 if TYPE_CHECKING:
     from dataspec.workflows import WorkflowRun
@@ -92,5 +92,5 @@ def _row(run: WorkflowRun) -> tuple[str, ...]:
         run.run_type,
         run.status,
         local(run.started_at),
-        duration((run.finished_at or datetime.now(UTC)) - run.started_at) if run.started_at else "-",
+        between(run.started_at, run.finished_at or datetime.now(UTC)) or "-",
     )

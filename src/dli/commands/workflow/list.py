@@ -43,9 +43,14 @@ def command(
     else:
         session.print_items(workflows, TITLES, _row)
     warn(workflows.warnings)
-    warn(f"{w.dataset_name}: {w.error}" for w in workflows if w.error and session.format == "table")
-    if not workflows and session.format == "table" and not (source or running or enabled_only or dataset):
-        say("No dataset is registered. Register one with: dli dataset register NAME")
+    if session.format == "table":
+        warn(f"{workflow.dataset_name}: {text}" for workflow in workflows if (text := _remark(workflow)))
+        if not (workflows or source or running or enabled_only or dataset):
+            say("No dataset is registered. Register one with: dli dataset register NAME")
+
+
+def _remark(workflow: WorkflowInfo) -> str | None:
+    return workflow.error or workflow.note
 
 
 def _row(workflow: WorkflowInfo) -> tuple[str, ...]:

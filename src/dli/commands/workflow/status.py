@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dli.options import pass_session, server_options
+from dli.options import pass_session, run_dataset_option, server_options
 from dli.session import Session
 from dli.tables import pairs
-from dli.times import duration, local
+from dli.times import between, local
 
 if TYPE_CHECKING:
     from dataspec.workflows import WorkflowRun
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="With --wait: wait no longer than this; the run goes on.",
 )
+@run_dataset_option
 @server_options
 @pass_session
-def command(session: Session, run_id: str, wait: bool, timeout: float | None) -> None:
+def command(session: Session, run_id: str, dataset: str | None, wait: bool, timeout: float | None) -> None:
     """Show how a run is doing.
 
     A run is PENDING until its first attempt has started, then RUNNING, and in the end
@@ -36,12 +37,12 @@ def command(session: Session, run_id: str, wait: bool, timeout: float | None) ->
     if timeout and not wait:
         raise click.UsageError("--timeout is for --wait.")
     if not wait:
-        run = session.client.get_run(run_id)
+        run = session.client.get_run(run_id, dataset=dataset)
         session.print_item(run, described(run))
         return
     from dli.waiting import tell_end, wait_for
 
-    run = wait_for(session.client, run_id, timeout=timeout)
+    run = wait_for(session.client, run_id, timeout=timeout, dataset=dataset)
     session.print_item(run, described(run))
     tell_end(run)
 
@@ -61,7 +62,7 @@ def described(run: WorkflowRun) -> str:
             ("Created", local(run.created_at)),
             ("Started", local(run.started_at)),
             ("Finished", local(run.finished_at)),
-            ("Took", _took(run)),
+            ("Took", between(run.started_at, run.finished_at)),
             ("Attempts", attempts),
             ("Error", run.error),
             ("Note", run.note),
@@ -72,7 +73,3 @@ def described(run: WorkflowRun) -> str:
 
 def _shown(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _took(run: WorkflowRun) -> str | None:
-    return duration(run.finished_at - run.started_at) if run.finished_at and run.started_at else None

@@ -1,0 +1,177 @@
+"""A real Basecamp on loopback, with a store and an Airflow in memory."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import count
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.models import LoadedSpec, LogEvent
+from basecamp.api.app import create_app
+from basecamp.services.assembly import assemble
+from dataspec.catalog_reader import CatalogReader
+from dataspec.releases import Release, manual_key, write_release
+from dataspec.run_ids import parse_run_id
+from dataspec.schedules import next_tick
+from dataspec.spec_cache import MemorySpecCache
+from dataspec.store import MemoryStore
+from dataspec.store.base import MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fastapi import FastAPI
+
+    from dataspec.catalog import SpecFile
+
+NOW = datetime(2024, 1, 15, 9, 30, 45, tzinfo=UTC)
+
+
+class SlowClock:
+    """Each look at it is a microsecond later; waiting takes as long as it says."""
+
+    def __init__(self) -> None:
+        self._looks = count()
+
+    def now(self) -> datetime:
+        return NOW + timedelta(microseconds=next(self._looks))
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class Basecamp:
+    """What a test may do behind the server's back."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.store = MemoryStore()
+        clock = SlowClock()
+        self.airflow = MemoryAirflow(now=clock.now)
+        self.services = assemble(self.store, self.airflow, clock)
+        self._reader = CatalogReader(self.store, MemorySpecCache())
+
+    def put_code(self, name: str, yaml: str, files: Mapping[str, str] | None = None) -> None:
+        """Deploy a spec as CI/CD does: a plain copy into ``code/``."""
+        for path, text in {f"{name}.yaml": yaml, **(files or {})}.items():
+            self.store.put(f"code/{path}", text.encode(), expected=MISSING)
+        self.load()
+
+    def put_manual(self, name: str, yaml: str, files: Mapping[str, str] | None = None) -> None:
+        """Register a spec without the command line."""
+        write_release(self.store, manual_key(name), Release(yaml.encode(), dict(files or {})))
+        self.load()
+
+    def remove_code(self, name: str) -> None:
+        """Let Git have the spec no longer."""
+        key = f"code/{name}.yaml"
+        found = self.store.get(key)
+        assert found is not None
+        self.store.delete(key, expected=found.etag)
+        self.load()
+
+    def load(self) -> None:
+        """Let Airflow load what changed, as its dag processor does by itself."""
+        for name, file in self._reader.read().effective.items():
+            found = self.airflow.get_dag(name)
+            if found is None or found.loaded is None or found.loaded.spec_hash != file.spec_hash:
+                self._load(name, file)
+
+    def start_attempt(self, run_id: str) -> None:
+        """Let a worker start the next attempt of a run."""
+        dataset = self._dataset_of(run_id)
+        found = self.airflow.get_dag(dataset)
+        assert found is not None
+        assert found.loaded is not None
+        self.airflow.start(dataset, run_id, source=found.loaded.source, spec_hash=found.loaded.spec_hash)
+
+    def log(self, run_id: str, message: str, *, error: str | None = None) -> None:
+        """Let the attempt write to its log."""
+        event = LogEvent(timestamp=NOW, level="info", message=message, error=error)
+        self.airflow.log_event(self._dataset_of(run_id), run_id, event)
+
+    def complete(self, run_id: str) -> None:
+        """Let a run start and end well."""
+        self.start_attempt(run_id)
+        self.airflow.end(self._dataset_of(run_id), run_id, "success")
+
+    def fail(self, run_id: str) -> None:
+        """Let every attempt of a run fail."""
+        dataset = self._dataset_of(run_id)
+        run = self.airflow.get_run(dataset, run_id)
+        while run is not None and not run.finished:
+            self.start_attempt(run_id)
+            self.log(run_id, "the query failed", error="Binder Error: no table 'clicks'")
+            self.airflow.end(dataset, run_id, "failed")
+            run = self.airflow.get_run(dataset, run_id)
+
+    def _load(self, name: str, file: SpecFile) -> None:
+        assert file.spec is not None
+        assert file.spec_hash is not None
+        schedule = file.spec.schedule
+        upcoming = next_tick(schedule.cron, schedule.timezone, NOW) if schedule and schedule.enabled else None
+        self.airflow.load(
+            name,
+            loaded=LoadedSpec(file.spec_hash, file.source, file.key),
+            tags=[f"source:{file.source}"],
+            next_run=upcoming,
+            retries=file.spec.retry.max_attempts,
+        )
+
+    @staticmethod
+    def _dataset_of(run_id: str) -> str:
+        parsed = parse_run_id(run_id)
+        assert parsed is not None
+        return parsed.dataset
+
+
+class DagProcessor(threading.Thread):
+    """Loads what changed in the store, again and again."""
+
+    def __init__(self, basecamp: Basecamp) -> None:
+        super().__init__(daemon=True)
+        self._basecamp = basecamp
+        self._ending = threading.Event()
+
+    def run(self) -> None:
+        while not self._ending.wait(0.02):
+            self._basecamp.load()
+
+    def end(self) -> None:
+        self._ending.set()
+        self.join(10)
+
+
+@cache
+def _app() -> FastAPI:
+    return create_app(Basecamp().services)
+
+
+@contextmanager
+def serving(basecamp: Basecamp) -> Iterator[str]:
+    """Serve until the end of the block; yields the address."""
+    app = _app()
+    app.state.services = basecamp.services
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.005)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join(30)
