@@ -67,3 +67,13 @@ def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
     missing = [link for link in links if not (page.parent / link).exists()]
     assert missing == []
+
+
+def test_every_test_that_the_traceability_page_names_exists() -> None:
+    page = (REPOSITORY / "docs/traceability.md").read_text()
+    tests = {
+        f"{path.name}::{name}"
+        for path in (REPOSITORY / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert set(re.findall(r"`(test_\w+\.py::\w+)`", page)) - tests == set()
