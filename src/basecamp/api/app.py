@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from basecamp.services import Services
 
-PREFIX = "/api/v1"
 THREADS = 100
 """How many requests are worked on at once; a registration that waits for Airflow takes one."""
 
@@ -78,7 +77,7 @@ def create_app(
     app.state.metrics = metrics
     install_problem_handlers(app)
     for module in (workflows, runs, datasets):
-        app.include_router(module.router, prefix=PREFIX)
+        app.include_router(module.router)
     app.include_router(health.router)
     if pages is not None:
         app.include_router(pages, include_in_schema=False)

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
+from basecamp.api import PREFIX
 from basecamp.api.callers import ServicesOf, SourceChoice, source_of
 from basecamp.api.documents import DatasetPage, RegistrationBody, SpecBody
 from basecamp.services.registration import Candidate, Validation
 from dataspec.workflows import RegisteredDataset
 
-router = APIRouter(prefix="/datasets", tags=["datasets"])
+router = APIRouter(prefix=f"{PREFIX}/datasets", tags=["datasets"])
 
 PAGE = 50
 MAX_PAGE = 200

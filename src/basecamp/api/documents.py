@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import json
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from basecamp.api.callers import SourceChoice
 from dataspec.workflows import RegisteredDataset, RunStatus, WorkflowInfo, WorkflowRun
@@ -15,6 +16,15 @@ MAX_PATH = 500
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="after")
+    def _is_text(self) -> Self:
+        # JSON can name halves of characters, such as \ud800, which no file and no database takes.
+        try:
+            json.dumps(self.model_dump(), ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"the text holds {error.object[error.start]!r}, which is no character") from None
+        return self
 
 
 class SourceBody(_Body):

@@ -112,7 +112,14 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
 
 def _is_own(headers: Headers) -> bool:
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    return origin is None or _authority(origin) == headers.get("host", "").lower()
+
+
+def _authority(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _hostname(host: str) -> str:

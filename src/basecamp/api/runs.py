@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime
 
+from basecamp.api import PREFIX
 from basecamp.api.callers import Caller, ServicesOf, SourceChoice, source_of
 from basecamp.api.documents import RunPage, Status, StopBody
 from basecamp.api.warnings import put_warnings
@@ -14,7 +15,7 @@ from basecamp.services.history import HistoryFilter
 from basecamp.services.run_log import RunLog
 from dataspec.workflows import RunType, WorkflowRun
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix=f"{PREFIX}/runs", tags=["runs"])
 
 PAGE = 20
 MAX_PAGE = 500

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from basecamp.api import PREFIX
 from basecamp.api.callers import Caller, IdempotencyKey, ServicesOf, SourceChoice, source_of
 from basecamp.api.documents import RunBody, SourceBody, WorkflowPage
 from basecamp.api.warnings import put_warnings
@@ -13,7 +14,7 @@ from basecamp.services.starting import RunRequest
 from basecamp.services.workflows import WorkflowFilter
 from dataspec.workflows import RunPreview, WorkflowInfo, WorkflowRun
 
-router = APIRouter(prefix="/workflows", tags=["workflows"])
+router = APIRouter(prefix=f"{PREFIX}/workflows", tags=["workflows"])
 
 PAGE = 100
 MAX_PAGE = 1000

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
-from httpx import ASGITransport, BaseTransport, Client, Request, Response
+from httpx import ASGITransport, BaseTransport, ByteStream, Client, Request, Response
 
 from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.memory_dags import MemoryDags
@@ -83,7 +83,10 @@ class AppTransport(BaseTransport):
         return self._portal.call(self._answer, request)
 
     async def _answer(self, request: Request) -> Response:
-        answer = await self._transport.handle_async_request(request)
+        sent = Request(
+            request.method, request.url, headers=request.headers, stream=ByteStream(request.read())
+        )
+        answer = await self._transport.handle_async_request(sent)
         body = await answer.aread()
         return Response(answer.status_code, headers=answer.headers, content=body, request=request)
 

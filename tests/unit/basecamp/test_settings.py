@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pytest
+
+from basecamp.airflow.credentials import AirflowToken, Everyone, Password
+from basecamp.settings import Settings, is_loopback
+from dataspec.errors import InvalidSettings
+
+ENVIRONMENT = {
+    "BASECAMP_STORE_URL": "s3://bucket/specs",
+    "BASECAMP_AIRFLOW_URL": "https://airflow.example.com/",
+    "BASECAMP_AIRFLOW_USERNAME": "basecamp",
+    "BASECAMP_AIRFLOW_PASSWORD": "hunter2",
+}
+
+
+def without(*names: str, **more: str) -> dict[str, str]:
+    return {name: value for name, value in ENVIRONMENT.items() if name not in names} | more
+
+
+def refused(environment: dict[str, str]) -> str:
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.from_environment(environment)
+    assert caught.value.detail is None
+    assert "\n" not in caught.value.title
+    return caught.value.title
+
+
+def test_the_least_that_is_needed_leaves_the_rest_to_defaults() -> None:
+    settings = Settings.from_environment(ENVIRONMENT)
+    assert settings.airflow_url == "https://airflow.example.com"
+    assert settings.airflow_public_url == settings.airflow_url
+    assert settings.airflow_credentials == Password("basecamp", "hunter2")
+    assert (settings.sync_interval_seconds, settings.log_level) == (300, "info")
+
+
+def test_everything_can_be_set() -> None:
+    settings = Settings.from_environment(
+        ENVIRONMENT
+        | {
+            "BASECAMP_AIRFLOW_PUBLIC_URL": "https://af.example.com",
+            "BASECAMP_AIRFLOW_TIMEOUT_SECONDS": "5",
+            "SYNC_INTERVAL_SECONDS": "60",
+            "BASECAMP_LOG_LEVEL": "DEBUG",
+        }
+    )
+    assert settings.airflow_public_url == "https://af.example.com"
+    assert (settings.airflow_timeout_seconds, settings.sync_interval_seconds) == (5, 60)
+    assert settings.log_level == "debug"
+
+
+def test_a_token_or_an_open_airflow_stand_in_for_a_password() -> None:
+    names = ("BASECAMP_AIRFLOW_USERNAME", "BASECAMP_AIRFLOW_PASSWORD")
+    token = Settings.from_environment(without(*names, BASECAMP_AIRFLOW_TOKEN="t"))
+    everyone = Settings.from_environment(without(*names, BASECAMP_AIRFLOW_AUTH="none"))
+    assert token.airflow_credentials == AirflowToken("t")
+    assert everyone.airflow_credentials == Everyone()
+
+
+@pytest.mark.parametrize("name", ["BASECAMP_STORE_URL", "BASECAMP_AIRFLOW_URL"])
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_a_missing_setting_is_named_with_an_example(name: str, value: str | None) -> None:
+    title = refused(without(name) if value is None else ENVIRONMENT | {name: value})
+    assert title.startswith(f"{name} is not set")
+    assert f"Example: {name}=" in title
+
+
+def test_a_typing_error_in_a_name_is_pointed_at() -> None:
+    title = refused(without("BASECAMP_STORE_URL", BASECAMP_STOREURL="s3://bucket"))
+    assert "BASECAMP_STOREURL is set: a typing error?" in title
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("BASECAMP_AIRFLOW_URL", "airflow:8080", "is not an address"),
+        ("BASECAMP_AIRFLOW_URL", "http://", "is not an address"),
+        ("BASECAMP_AIRFLOW_URL", "http://a:b:c", "is not an address"),
+        ("BASECAMP_AIRFLOW_URL", "ftp://airflow", "is not an address"),
+        ("BASECAMP_AIRFLOW_PUBLIC_URL", "javascript:alert(1)", "is not an address"),
+        ("BASECAMP_STORE_URL", "bucket", "write an address such as s3://bucket/prefix"),
+        ("SYNC_INTERVAL_SECONDS", "5m", "whole number of seconds, 5 to 86400"),
+        ("SYNC_INTERVAL_SECONDS", "0", "whole number of seconds, 5 to 86400"),
+        ("SYNC_INTERVAL_SECONDS", "-5", "whole number of seconds"),
+        ("BASECAMP_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
+        ("BASECAMP_AIRFLOW_AUTH", "basic", "the only value is 'none'"),
+        ("BASECAMP_AIRFLOW_AUTH", "none", "Set only one of"),
+        ("BASECAMP_AIRFLOW_TOKEN", "t", "Set only one of"),
+        ("BASECAMP_AIRFLOW_USERNAME", "", "BASECAMP_AIRFLOW_USERNAME is not set"),
+        ("BASECAMP_AIRFLOW_PASSWORD", "", "BASECAMP_AIRFLOW_PASSWORD is not set"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_to_write(name: str, value: str, told: str) -> None:
+    title = refused(ENVIRONMENT | {name: value})
+    assert name in title
+    assert told in title
+
+
+def test_credentials_have_no_place_in_an_address_and_are_not_repeated() -> None:
+    title = refused(ENVIRONMENT | {"BASECAMP_AIRFLOW_URL": "http://me:hunter3@airflow"})
+    assert "must not hold credentials" in title
+    assert "hunter3" not in title
+
+
+def test_without_any_credentials_all_ways_are_named() -> None:
+    title = refused(without("BASECAMP_AIRFLOW_USERNAME", "BASECAMP_AIRFLOW_PASSWORD"))
+    for name in ("USERNAME", "PASSWORD", "TOKEN", "AUTH=none"):
+        assert f"BASECAMP_AIRFLOW_{name}" in title
+
+
+def test_secrets_do_not_show_where_settings_are_printed() -> None:
+    assert "hunter2" not in repr(Settings.from_environment(ENVIRONMENT))
+    assert "hunter2" not in repr(Password("a", "hunter2"))
+    assert "hunter2" not in repr(AirflowToken("hunter2"))
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("example.com", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
