@@ -23,7 +23,6 @@ from basecamp.services.assembly import assemble
 from basecamp.services.clock import SystemClock
 from basecamp.services.store_proof import prove_conditional_writes
 from basecamp.settings import Settings, is_loopback
-from basecamp.web.routes import router as pages
 from basecamp.web.routes import router
 from dataspec.errors import AirflowUnreachable, InvalidSettings
 from dataspec.store import open_store
@@ -84,7 +83,6 @@ class Serving:
             services,
             metrics=metrics,
             hosts=LOOPBACK_HOSTS | {host},
-            pages=pages,
             pages=router,
             on_start=threading.Thread(target=services.checks.run, name="checks", daemon=True).start,
         )
