@@ -39,8 +39,8 @@ class Links:
         """Return a run's page."""
         return self.run_id(run.run_id, run.dataset_name, **query)
 
-    def run_id(self, run_id: str, dataset: str, **query: object) -> str:
-        """Return the page of a run; the dataset is named where the id does not tell it."""
+    def run_id(self, run_id: str, dataset: str | None, **query: object) -> str:
+        """Return the page of a run; the dataset is named where it is known and the id does not tell it."""
         return self._address(f"/runs/{_part(run_id)}", {**_dataset(run_id, dataset), **query})
 
     def stop(self, run: WorkflowRun) -> str:
@@ -68,6 +68,6 @@ def _part(text: str) -> str:
     return quote(text, safe="")
 
 
-def _dataset(run_id: str, dataset: str) -> dict[str, object]:
+def _dataset(run_id: str, dataset: str | None) -> dict[str, object]:
     parsed = parse_run_id(run_id)
     return {} if parsed and parsed.dataset == dataset else {"dataset": dataset}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse
 from starlette.routing import Match
@@ -39,6 +41,9 @@ HEADERS = {
 }
 
 
+_JOINTS = re.compile(r"([._/@])(?=.)")
+
+
 @cache
 def _templates() -> Environment:
     environment = Environment(
@@ -52,6 +57,7 @@ def _templates() -> Environment:
         "moment": times.moment,
         "in_own_zone": times.in_own_zone,
         "as_text": forms.as_text,
+        "breakable": breakable,
     }
     environment.globals |= {
         "duration": times.duration,
@@ -64,6 +70,11 @@ def _templates() -> Environment:
         "run_statuses": tuple(RunStatus),
     }
     return environment
+
+
+def breakable(text: str) -> Markup:
+    """Return a name that a line may break after its ``.``, ``_``, ``/`` and ``@``."""
+    return Markup(_JOINTS.sub(r"\1<wbr>", str(escape(text))))  # noqa: S704 - it was escaped
 
 
 def links_of(request: Request) -> Links:

@@ -72,6 +72,14 @@ def unpause(request: Request, services: ServicesOf, name: str, form: Form) -> Re
     return _change(request, services, name, lambda: services.pauses.unpause(name, idempotency_key=key))
 
 
+@router.get("/workflows/{name}/{order}")
+async def show_dataset_again(request: Request, name: str, order: str) -> Response:
+    """Lead back from the address of an order, where a page may have been shown in answer to it."""
+    if order not in {"runs", "pause", "unpause"}:
+        return await show_no_page(request)
+    return _go_to(links_of(request).dataset(name))
+
+
 @router.get("/runs")
 def show_runs(request: Request, services: ServicesOf) -> Response:
     """Show the history."""
@@ -97,6 +105,12 @@ def stop_run(request: Request, services: ServicesOf, caller: Caller, run_id: str
     return _go_to(links_of(request).run(run))
 
 
+@router.get("/runs/{run_id}/stop")
+async def show_run_again(request: Request, run_id: str) -> Response:
+    """Lead back from the address of the order to stop a run."""
+    return _go_to(links_of(request).run_id(run_id, request.query_params.get("dataset")))
+
+
 @router.get("/static/{digest}/{name}")
 async def get_static_file(digest: str, name: str) -> Response:
     """Give one of the page's own files; for ever, if it is the very one that was asked for."""
@@ -106,7 +120,7 @@ async def get_static_file(digest: str, name: str) -> Response:
     return Response(file.body, media_type=file.media_type, headers=headers)
 
 
-def show_no_page(request: Request) -> Response:
+async def show_no_page(request: Request) -> Response:
     """Say that there is no such page."""
     raise NotFound("There is no such page.", detail=f"GET {request.url.path}")
 
