@@ -1,0 +1,70 @@
+"""Airflow's names, wherever the installed line keeps them: the only module that tells the lines apart.
+
+Airflow 3 has its authoring interface in ``airflow.sdk``; on 2.11 the same names lie elsewhere.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+try:
+    from airflow.sdk import DAG, BaseHook, BaseOperator, Param, get_parsing_context
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowTaskTimeout,
+    )
+except ImportError:
+    from airflow.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowTaskTimeout,
+    )
+    from airflow.hooks.base import BaseHook
+    from airflow.models.baseoperator import BaseOperator
+    from airflow.models.dag import DAG
+    from airflow.models.param import Param
+    from airflow.utils.dag_parsing_context import get_parsing_context
+
+from airflow.plugins_manager import AirflowPlugin
+from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
+
+__all__ = [
+    "DAG",
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "AirflowPlugin",
+    "AirflowTaskTimeout",
+    "BaseHook",
+    "BaseOperator",
+    "DagRunInfo",
+    "DataInterval",
+    "Param",
+    "TimeRestriction",
+    "Timetable",
+    "check_serializable",
+    "get_parsing_context",
+    "known_dag_arguments",
+]
+
+
+def known_dag_arguments(**arguments: Any) -> dict[str, Any]:
+    """Return those of the arguments that this Airflow's DAG takes."""
+    return {name: value for name, value in arguments.items() if name in _DAG_ARGUMENTS}
+
+
+_DAG_ARGUMENTS = frozenset(inspect.signature(DAG.__init__).parameters)
+
+
+def check_serializable(dag: Any) -> None:
+    """Raise if Airflow could not store a DAG: it would then schedule no DAG of the whole file."""
+    try:
+        from airflow.serialization.serialized_objects import DagSerialization
+    except ImportError:
+        from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+
+    DagSerialization.serialize_dag(dag)

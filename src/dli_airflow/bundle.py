@@ -1,0 +1,183 @@
+"""The DAG bundle: the store's specs as DAG files on this machine (Airflow 3).
+
+In the DAG processor it is refreshed again and again; a worker refreshes it when an attempt
+starts, so that the attempt runs the version that is effective then.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.dag_processing.bundles.base import BaseDagBundle
+
+from dataspec.catalog_reader import CatalogReader
+from dataspec.errors import DliError, InvalidSettings
+from dataspec.spec_cache import DiskSpecCache
+from dataspec.store import open_store
+from dli_airflow import factory  # noqa: F401 - loaded here, once, for all the parses that this process forks
+from dli_airflow.broken_dags import BrokenDags
+from dli_airflow.dag_folder import DagFolder
+from dli_airflow.datasets import Dataset
+from dli_airflow.snapshot import Snapshot, SnapshotFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from dataspec.catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+SHARDS = 128
+_SHOWN_FILES = 10
+
+
+class DatasetBundle(BaseDagBundle):
+    """Every effective dataset of a store, as DAGs.
+
+    It is not versioned: a version would pin retries to an old spec.
+
+    Args:
+        store_url: The store's address; by default the variable ``DLI_STORE_URL``.
+        store_options: Settings of the store, as :func:`dataspec.store.open_store` takes them.
+        shards: The number of files that the datasets are spread over.
+        base_url: Basecamp's address, for links; by default the variable ``DLI_BASECAMP_URL``.
+        clock: The present time in seconds.
+        arguments: Those of every bundle: ``name``, ``refresh_interval`` and so on.
+    """
+
+    supports_versioning = False
+
+    def __init__(
+        self,
+        *,
+        store_url: str | None = None,
+        store_options: Mapping[str, str] | None = None,
+        shards: int = SHARDS,
+        base_url: str | None = None,
+        clock: Callable[[], float] = time.time,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        self._store_url = store_url or os.environ.get("DLI_STORE_URL")
+        self._store_options = store_options
+        self._clock = clock
+        base_url = base_url or os.environ.get("DLI_BASECAMP_URL") or None
+        self._folder = DagFolder(self.path, shards=shards, base_url=base_url)
+        self._broken = BrokenDags.beside(self.path)
+        self._snapshot = SnapshotFile(self.base_dir / "snapshot.json")
+        self._reader: CatalogReader | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder of DAG files."""
+        folder: Path = self.base_dir / "dags"
+        return folder
+
+    def get_current_version(self) -> None:
+        """Return None: the bundle has no versions."""
+
+    def initialize(self) -> None:
+        """Bring the files up to date with the store as it is now, or goes on with those of before.
+
+        Raises:
+            DliError: When the store does not answer, and there are no files of before.
+        """
+        self.refresh()
+        super().initialize()
+
+    def refresh(self) -> None:
+        """Bring the files up to date with the store.
+
+        A refresh by another process serves as well, if it began after this call did. If the
+        store does not answer, the files stay as they are: an empty folder would make Airflow
+        drop every DAG.
+
+        Raises:
+            DliError: When the store does not answer, and there are no files of before.
+        """
+        asked = self._clock()
+        with self.lock():
+            snapshot = self._snapshot.read()
+            if snapshot is None or not asked <= snapshot.attempted_at <= self._clock():
+                snapshot = self._attempt(snapshot)
+        if snapshot.error is not None:
+            since = snapshot.taken_words
+            log.warning("%s Going on with the specs as they were at %s.", snapshot.error, since)
+
+    def _attempt(self, before: Snapshot | None) -> Snapshot:
+        started = self._clock()
+        usable = before if before is not None and self.path.is_dir() else None
+        try:
+            state = self._update(usable)
+        except Exception as error:
+            if usable is None or isinstance(error, InvalidSettings):
+                raise
+            reason = _reason(error)
+            if not isinstance(error, DliError):
+                log.exception("The refresh of the bundle %s failed", self.name)
+            snapshot = usable.failed(started, reason)
+        else:
+            snapshot = Snapshot(state=state, taken_at=started, attempted_at=started)
+        self._snapshot.write(snapshot)
+        return snapshot
+
+    def _update(self, before: Snapshot | None) -> str:
+        """Write the files that changed, and return what the files now stand for."""
+        reader = self._catalog_reader()
+        listing = reader.listing()
+        notes = "".join(f"{note.name} {note.spec_hash}\n" for note in self._broken)
+        state = f"{listing.fingerprint} {self._folder.form} {notes}"
+        if before is None or before.state != state:
+            catalog = reader.read(listing)
+            changed = self._folder.write(map(Dataset.of, lasting(catalog)), self._problems(catalog))
+            log.info(
+                "%d datasets; files that changed: %s", len(catalog.effective), ", ".join(changed) or "none"
+            )
+        return state
+
+    def _catalog_reader(self) -> CatalogReader:
+        if self._reader is None:
+            if not self._store_url:
+                raise InvalidSettings(
+                    "The dataset bundle has no store.",
+                    detail="Set store_url in [dag_processor] dag_bundle_config_list, or DLI_STORE_URL.",
+                )
+            store = open_store(self._store_url, options=self._store_options)
+            self._reader = CatalogReader(store, DiskSpecCache(self.base_dir / "cache"))
+        return self._reader
+
+    def _problems(self, catalog: Catalog) -> Iterator[tuple[str, str]]:
+        """Yield what Airflow's page is to show as import errors."""
+        running = {file.key for file in catalog.effective.values()}
+        for file in catalog.invalid:
+            kept = " The last version that could be used keeps running." if file.key in running else ""
+            yield file.key, f"{file.key} can't be used.{kept}\n{file.error.detail if file.error else ''}"
+        for note in self._broken:
+            noted = catalog.effective.get(note.name)
+            if noted is not None and noted.spec_hash == note.spec_hash:
+                yield f"{noted.key} DAG", f"The DAG of {noted.key} can't be built.\n{note.reason}"
+            else:
+                self._broken.remove(note.name)
+
+
+def lasting(catalog: Catalog) -> Iterator[Any]:
+    """Yield the specs that have a DAG: the effective ones.
+
+    This is the place that decides how long the DAG of a removed spec stays.
+    """
+    yield from catalog.effective.values()
+
+
+def _named(files: list[str]) -> str:
+    shown = ", ".join(files[:_SHOWN_FILES]) or "none"
+    return f"{shown} and {len(files) - _SHOWN_FILES} more" if len(files) > _SHOWN_FILES else shown
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, DliError):
+        return " ".join(filter(None, (error.title, error.detail)))
+    return f"{type(error).__name__}: {error}"

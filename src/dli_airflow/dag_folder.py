@@ -1,0 +1,172 @@
+"""The folder of small files from which Airflow loads the datasets' DAGs.
+
+A dataset's file is chosen by a hash of its name, so it never moves, and Airflow parses
+again only the files whose datasets changed. A shard is two files: ``shard_017.jsonl`` with a
+dataset on each line, and ``shard_017.py``, a few lines that build their DAGs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections import defaultdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dli_airflow.datasets import Dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_AHEAD_SECONDS = 3.0
+_WRITING = ".writing-"
+
+_SHARD = '''\
+"""DAGs of datasets, for airflow; written by dli_airflow.bundle, not to be edited.
+
+datasets {digest}
+"""
+
+from dli_airflow.factory import load
+
+globals().update(load(__file__, base_url={base_url!r}))
+'''
+
+_PROBLEM = '''\
+"""A dataset without a dag of its own version, for airflow's list of import errors; written by dli_airflow.bundle."""
+
+raise ImportError({text!r})
+'''
+
+
+def shard_of(name: str, shards: int) -> int:
+    """Return the number of the shard that a dataset is in, among a fixed number of them."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % shards
+
+
+class DagFolder:
+    """Writes the folder; one writer at a time, under the bundle's lock.
+
+    Args:
+        path: The folder.
+        shards: The number of shards. Changing it moves datasets between files.
+        base_url: Basecamp's address, for the links in the DAGs.
+    """
+
+    def __init__(self, path: Path, *, shards: int, base_url: str | None) -> None:
+        self._path = path
+        self._shards = shards
+        self._base_url = base_url
+
+    @property
+    def form(self) -> str:
+        """What the files are made of beside the datasets: when it differs, all are written again."""
+        return f"{version('dli')} {self._shards} {self._base_url}"
+
+    def write(self, datasets: Iterable[Dataset], problems: Iterable[tuple[str, str]]) -> list[str]:
+        """Make the folder hold these datasets and problems, writing only what changed.
+
+        Args:
+            datasets: Every dataset that has a DAG.
+            problems: A title, such as a key in the store, and a text for each import error.
+
+        Returns:
+            The names of the files that were written or removed.
+        """
+        self._path.mkdir(parents=True, exist_ok=True)
+        by_shard: dict[int, list[Dataset]] = defaultdict(list)
+        for dataset in sorted(datasets, key=lambda dataset: dataset.name):
+            by_shard[shard_of(dataset.name, self._shards)].append(dataset)
+        changed, kept = [], set()
+        for number, members in by_shard.items():
+            code = self._path / f"shard_{number:03}.py"
+            kept |= {code, lines_of(code)}
+            if self._write_shard(code, members):
+                changed.append(code.name)
+        for title, text in problems:
+            code = self._path / f"{_file_name(title)}.py"
+            kept.add(code)
+            if _write_code(code, _PROBLEM.format(text=text)):
+                changed.append(code.name)
+        return changed + [path.name for path in self._removed(kept)]
+
+    def _write_shard(self, code: Path, members: list[Dataset]) -> bool:
+        digest = hashlib.sha256("\n".join([self.form, *(m.version for m in members)]).encode()).hexdigest()
+        text = _SHARD.format(digest=digest, base_url=self._base_url)
+        head = json.dumps({"digest": digest})
+        if _first_line(lines_of(code)) != head:
+            _write(lines_of(code), "\n".join([head, *(json.dumps(member.to_json()) for member in members)]))
+        return _write_code(code, text)
+
+    def _removed(self, kept: set[Path]) -> Iterator[Path]:
+        for pattern in ("*.py", "*.jsonl", f"{_WRITING}*"):
+            for path in sorted(set(self._path.glob(pattern)) - kept):
+                path.unlink(missing_ok=True)
+                yield path
+
+
+def lines_of(code: Path) -> Path:
+    """Return the file that holds the datasets of a shard's ``.py``."""
+    return code.with_suffix(".jsonl")
+
+
+def read_shard(code: Path, name: str | None = None) -> Iterator[dict[str, object]]:
+    """Yield the datasets of a shard as JSON, or the one of a name alone.
+
+    Each is to be read by :meth:`~dli_airflow.datasets.Dataset.from_json`, which may fail for
+    one of them: the others are not touched.
+    """
+    start = None if name is None else f'{{"name": {json.dumps(name)},'
+    with lines_of(code).open(encoding="utf-8") as lines:
+        next(lines)  # the digest
+        for line in lines:
+            if start is None or line.startswith(start):
+                yield json.loads(line)
+
+
+def _write_code(path: Path, text: str) -> bool:
+    """Write a file that Airflow parses, if it changed.
+
+    Its time is set ahead: Airflow parses a file again when it is newer than the end of its
+    last parse. One that was written while a parse of the old text was under way would
+    look older than that, and would be passed over until the next turn of all files.
+    """
+    if _read(path) == text:
+        return False
+    _write(path, text)
+    ahead = path.stat().st_mtime + _AHEAD_SECONDS
+    os.utime(path, (ahead, ahead))
+    return True
+
+
+def _write(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=_WRITING, delete=False, encoding="utf-8"
+    ) as file:
+        file.write(text)
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(path)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _first_line(path: Path) -> str | None:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return next(lines, "").rstrip("\n")
+    except FileNotFoundError:
+        return None
+
+
+def _file_name(title: str) -> str:
+    digest = hashlib.sha256(title.encode()).hexdigest()[:8]
+    return f"problem_{re.sub(r'[^A-Za-z0-9.-]+', '_', title).removesuffix('.yaml')[:100]}_{digest}"

@@ -1,0 +1,81 @@
+"""A dataset as Airflow's machines keep it: a usable spec with its SQL, and where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from dataspec.spec import DatasetSpec
+from dataspec.spec_cache import spec_to_json
+from dataspec.workflows import SourceType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dataspec.catalog import SpecFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """One effective spec."""
+
+    name: str
+    source: SourceType
+    key: str
+    """The YAML's key in the store."""
+    spec_hash: str
+    registered_at: datetime
+    """When the YAML was written to the store; no scheduled run is due for a tick before it."""
+    spec: DatasetSpec
+    files: Mapping[str, str] = field(repr=False)
+    """The text of each SQL file, by the path that the spec names it with."""
+
+    @classmethod
+    def of(cls, file: SpecFile) -> Dataset:
+        """Return the dataset of a usable spec file.
+
+        Raises:
+            ValueError: When the file can't be used.
+        """
+        if file.spec is None or file.spec_hash is None:
+            raise ValueError(f"{file.key} can't be used")
+        return cls(
+            name=file.spec.name,
+            source=file.source,
+            key=file.key,
+            spec_hash=file.spec_hash,
+            registered_at=file.last_modified,
+            spec=file.spec,
+            files=dict(file.files),
+        )
+
+    @property
+    def version(self) -> str:
+        """A line that differs whenever anything in the dataset does."""
+        return f"{self.name} {self.source} {self.key} {self.spec_hash} {self.registered_at.isoformat()}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what :meth:`from_json` takes."""
+        return {
+            "name": self.name,
+            "source": self.source.value,
+            "key": self.key,
+            "spec_hash": self.spec_hash,
+            "registered_at": self.registered_at.isoformat(),
+            "spec": spec_to_json(self.spec),
+            "files": dict(self.files),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Dataset:
+        """Return the dataset that :meth:`to_json` wrote; it was checked when it was read from the store."""
+        return cls(
+            name=data["name"],
+            source=SourceType(data["source"]),
+            key=data["key"],
+            spec_hash=data["spec_hash"],
+            registered_at=datetime.fromisoformat(data["registered_at"]),
+            spec=DatasetSpec.model_validate(data["spec"]),
+            files=data["files"],
+        )

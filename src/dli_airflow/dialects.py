@@ -1,0 +1,36 @@
+"""The SQL dialect of an Airflow connection, by the name that sqlglot has for it."""
+
+from __future__ import annotations
+
+_BY_CONNECTION_TYPE = {
+    "athena": "athena",
+    "aws": "athena",
+    "clickhouse": "clickhouse",
+    "databricks": "databricks",
+    "databricks_sql": "databricks",
+    "doris": "doris",
+    "drill": "drill",
+    "duckdb": "duckdb",
+    "exasol": "exasol",
+    "gcpbigquery": "bigquery",
+    "hive_cli": "hive",
+    "hiveserver2": "hive",
+    "impala": "hive",
+    "mssql": "tsql",
+    "mysql": "mysql",
+    "oracle": "oracle",
+    "postgres": "postgres",
+    "presto": "presto",
+    "redshift": "redshift",
+    "snowflake": "snowflake",
+    "spark": "spark",
+    "sqlite": "sqlite",
+    "starrocks": "starrocks",
+    "teradata": "teradata",
+    "trino": "trino",
+}
+
+
+def dialect_of(connection_type: str | None) -> str | None:
+    """Return the dialect of a connection type; None, generic SQL, for one that is not known."""
+    return _BY_CONNECTION_TYPE.get(connection_type or "")

@@ -1,0 +1,169 @@
+"""From a shard of datasets to DAGs: what Airflow runs when it parses a file of the bundle.
+
+Parsing reads one file of JSON. It parses no YAML, no SQL and no template, and asks no network.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from dli_airflow.airflow_api import DAG, Param, check_serializable, get_parsing_context, known_dag_arguments
+from dli_airflow.broken_dags import BrokenDags
+from dli_airflow.dag_folder import read_shard
+from dli_airflow.datasets import Dataset
+from dli_airflow.operator import DatasetOperator
+from dli_airflow.timetable import DatasetTimetable
+
+if TYPE_CHECKING:
+    from dataspec.spec import Parameter
+
+log = logging.getLogger(__name__)
+
+TASK_ID = "run"
+MAX_ACTIVE_RUNS = 1000
+MAX_TAG_LENGTH = 100
+"""Airflow refuses a DAG with a longer tag."""
+
+_START_DATE = datetime(2000, 1, 1, tzinfo=UTC)
+"""Long before any run: the timetable knows when the dataset was registered."""
+
+_JSON_TYPES = {
+    "integer": "integer",
+    "float": "number",
+    "boolean": "boolean",
+    "list": "array",
+}
+_ANY_TYPE = ("string", "integer", "number", "boolean", "array", "object", "null")
+
+
+def load(file: str, *, base_url: str | None = None) -> dict[str, DAG]:
+    """Return the DAGs of a shard by their ids, for the shard's module to hold.
+
+    In a worker, which wants one DAG, that one alone is built. A dataset whose DAG can't be
+    built is logged, and left for the bundle to show as an import error; it never raises.
+
+    Args:
+        file: The path of the shard's ``.py``.
+        base_url: Basecamp's address, for links.
+    """
+    code = Path(file)
+    wanted = get_parsing_context().dag_id
+    broken = BrokenDags.beside(code.parent)
+    dags = {}
+    for data in read_shard(code, wanted):
+        name = str(data["name"])
+        try:
+            dags[name] = build_dag(
+                Dataset.from_json(data), base_url=base_url, turns=code.parent.parent / "turns"
+            )
+            if wanted is None:
+                check_serializable(dags[name])
+        except Exception as error:
+            log.exception("The DAG of %s can't be built", name)
+            dags.pop(name, None)
+            broken.add(name, str(data.get("spec_hash")), f"{type(error).__name__}: {error}")
+        else:
+            broken.remove(name)
+    return dags
+
+
+def build_dag(dataset: Dataset, *, base_url: str | None, turns: Path) -> DAG:
+    """Return the DAG of one dataset (``docs/architecture.md``, "A dataset in Airflow")."""
+    spec = dataset.spec
+    dag = DAG(
+        dag_id=dataset.name,
+        description=spec.description,
+        schedule=_timetable(dataset),
+        start_date=_START_DATE,
+        catchup=False,
+        is_paused_upon_creation=False,
+        max_active_runs=MAX_ACTIVE_RUNS,
+        max_consecutive_failed_dag_runs=0,
+        params={parameter.name: _param(parameter) for parameter in spec.parameters},
+        tags=_tags(dataset),
+        doc_md=_document(dataset, base_url),
+        **known_dag_arguments(disable_bundle_versioning=True, rerun_with_latest_version=True),
+    )
+    DatasetOperator(
+        task_id=TASK_ID,
+        dag=dag,
+        dataset=dataset,
+        turns=turns,
+        owner=spec.owner,
+        retries=spec.retry.max_attempts,
+        retry_delay=timedelta(seconds=spec.retry.delay_seconds),
+        execution_timeout=timedelta(seconds=spec.execution.timeout_seconds),
+        max_active_tis_per_dag=1,
+    )
+    return dag
+
+
+def _timetable(dataset: Dataset) -> DatasetTimetable | None:
+    schedule = dataset.spec.schedule
+    if schedule is None or not schedule.enabled:
+        return None
+    return DatasetTimetable(dataset.name, schedule.cron, schedule.timezone, dataset.registered_at)
+
+
+def _param(parameter: Parameter) -> Any:
+    """Return a parameter for Airflow's form; the operator checks values, with the same words everywhere.
+
+    So its schema takes any value: a required parameter without a default, or a value of
+    another type, would keep Airflow from scheduling the DAG, or an attempt from starting.
+    The first type is the one that the form shows.
+    """
+    first = _JSON_TYPES.get(parameter.type, "string")
+    examples = {"examples": parameter.choices} if parameter.choices else {}
+    return Param(
+        parameter.default,
+        description=_described(parameter),
+        type=[first, *(name for name in _ANY_TYPE if name != first)],
+        **examples,
+    )
+
+
+def _described(parameter: Parameter) -> str:
+    facts = [parameter.type, "required" if parameter.must_be_given else "optional"]
+    if parameter.choices:
+        facts.append(f"one of {', '.join(map(str, parameter.choices))}")
+    return " ".join(filter(None, (parameter.description, f"({'; '.join(facts)})")))
+
+
+def _tags(dataset: Dataset) -> list[str]:
+    spec = dataset.spec
+    team = [f"team:{spec.team}"] if spec.team else []
+    tags = [f"source:{dataset.source}", *team, f"owner:{spec.owner}", *spec.tags]
+    return sorted({tag[:MAX_TAG_LENGTH] for tag in tags if tag})
+
+
+def _document(dataset: Dataset, base_url: str | None) -> str:
+    """Return the DAG's text for people; by its last line Basecamp knows which version Airflow has loaded."""
+    spec = dataset.spec
+    rows = {
+        "Owner": spec.owner,
+        "Team": spec.team,
+        "Schedule": _schedule_words(dataset),
+        "Connection": spec.execution.connection,
+        "Depends on": ", ".join(spec.depends_on),
+        "Spec": f"`{dataset.key}`",
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value)
+    parts = [
+        spec.description,
+        f"| | |\n| --- | --- |\n{table}",
+        base_url and f"[{dataset.name} in Basecamp]({base_url.rstrip('/')}/workflows/{quote(dataset.name)})",
+        f"spec {dataset.spec_hash} · {dataset.source} · {dataset.key}",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _schedule_words(dataset: Dataset) -> str:
+    schedule = dataset.spec.schedule
+    if schedule is None:
+        return "none"
+    off = "" if schedule.enabled else " (off: schedule.enabled is false)"
+    return f"`{schedule.cron}` {schedule.timezone}{off}"

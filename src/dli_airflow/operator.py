@@ -1,0 +1,162 @@
+"""The operator that runs a dataset: its parameters, its SQL, its engine."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dataspec.errors import InvalidParameters
+from dataspec.parameters import EXECUTION_DATE, resolve_parameters
+from dataspec.runs import run_values
+from dataspec.schedules import Interval, execution_date
+from dli_airflow.airflow_api import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowTaskTimeout,
+    BaseHook,
+    BaseOperator,
+)
+from dli_airflow.dialects import dialect_of
+from dli_airflow.file_lock import FileLock
+from dli_airflow.session import SessionCancelled, SqlSession
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from dataspec.templates import RenderedStatement
+    from dli_airflow.datasets import Dataset
+
+SERVER_KEY = "_dli"
+"""Where Basecamp puts its own words in a run's conf; the rest of the conf is parameters."""
+
+_TIMED = frozenset({"scheduled", "backfill"})
+"""Types of runs that Airflow's timetable made, so that they have a data interval of their own."""
+
+
+class DatasetOperator(BaseOperator):
+    """Runs one attempt of one dataset.
+
+    Wrong parameters fail the run without retries. Everything else is retried, templates
+    included: an attempt runs the version of the spec that is effective when it starts, so
+    that a mended query mends the run.
+
+    Args:
+        dataset: The spec to run, with its SQL.
+        turns: A folder for the locks that keep a dataset's attempts on this machine apart: a
+            killed one lives on for some seconds.
+        arguments: Those of every Airflow operator.
+    """
+
+    template_fields = ()
+    ui_color = "#e8f7e4"
+
+    def __init__(self, *, dataset: Dataset, turns: Path, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.dataset = dataset
+        self.turns = turns
+        self._session: SqlSession | None = None
+
+    def execute(self, context: Mapping[str, Any]) -> None:
+        """Run the dataset's statements on the engine."""
+        ti, run = context["ti"], context["dag_run"]
+        ti.xcom_push(key=attempt_key(self.dataset, ti.try_number), value=self.dataset.key)
+        self._tell_version()
+        interval = _interval(run)
+        parameters = self._parameters(run, interval)
+        hook = self._hook()
+        values = run_values(self.dataset.spec, parameters, data_interval=interval)
+        statements = self._rendered(values, hook)
+        self._session = SqlSession(hook, self.log, turn=lambda stop: self._turn(run.run_id, stop))
+        self._run(self._session, statements)
+
+    def on_kill(self) -> None:
+        """Cancel the running query on the engine; Airflow calls this on SIGTERM and after a timeout."""
+        if self._session is not None:
+            self._session.cancel()
+
+    def _run(self, session: SqlSession, statements: list[RenderedStatement]) -> None:
+        seconds = self.dataset.spec.execution.timeout_seconds
+        try:
+            session.run(statements)
+        except AirflowTaskTimeout:
+            message = f"The attempt took longer than execution.timeout_seconds, {seconds} s"
+            raise AirflowTaskTimeout(f"{message}: {session.how_it_ended()}.") from None
+        except SessionCancelled as cancelled:
+            raise AirflowException(f"The attempt was ended from outside: {cancelled}.") from cancelled
+        self.log.info("Done.")
+
+    def _tell_version(self) -> None:
+        dataset = self.dataset
+        self.log.info(
+            "%s, spec %s, from %s (%s)", dataset.name, dataset.spec_hash, dataset.key, dataset.source
+        )
+
+    def _parameters(self, run: Any, interval: Interval | None) -> dict[str, Any]:
+        given = {name: value for name, value in (run.conf or {}).items() if name != SERVER_KEY}
+        declared = self.dataset.spec.parameters
+        if interval and any(p.name == EXECUTION_DATE for p in declared) and EXECUTION_DATE not in given:
+            schedule = self.dataset.spec.schedule
+            given[EXECUTION_DATE] = execution_date(interval[0], schedule.timezone if schedule else "UTC")
+        try:
+            parameters = resolve_parameters(declared, given)
+        except InvalidParameters as error:
+            self.log.error("%s", "\n".join(filter(None, (error.text, error.detail))))  # noqa: TRY400 - no trace
+            raise AirflowFailException(error.title) from None
+        self.log.info("Parameters: %s", parameters)
+        return parameters
+
+    def _hook(self) -> Any:
+        from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+        conn_id = self.dataset.spec.execution.connection
+        try:
+            connection = BaseHook.get_connection(conn_id)
+        except AirflowNotFoundException:
+            raise AirflowException(
+                f"Airflow has no connection '{conn_id}', which execution.connection of {self.dataset.key} "
+                f"names. Add it in Airflow: airflow connections add {conn_id} …"
+            ) from None
+        hook = connection.get_hook()
+        if not isinstance(hook, DbApiHook):
+            raise AirflowException(
+                f"The connection '{conn_id}' of the type '{connection.conn_type}' runs no SQL. "
+                "Name a connection to a database in execution.connection."
+            )
+        if connection.conn_type == "gcpbigquery":
+            hook.use_legacy_sql = False  # Airflow's default, which no other dialect of BigQuery's is near
+        return hook
+
+    def _rendered(self, values: Mapping[str, Any], hook: Any) -> list[RenderedStatement]:
+        from dataspec.templates import render_statements
+
+        dataset = self.dataset
+        dialect = dataset.spec.execution.dialect or dialect_of(hook.conn_type)
+        return render_statements(dataset.spec, dataset.files, values, dialect=dialect, file=dataset.key)
+
+    @contextmanager
+    def _turn(self, run_id: str, stop: threading.Event) -> Iterator[None]:
+        lock = FileLock(self.turns / f"{self.dataset.name}.lock")
+        lock.acquire(
+            f"the run {run_id} (process {os.getpid()})",
+            waiting=lambda holder: self.log.info("waiting for %s to end", holder),
+            stop=stop,
+        )
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def attempt_key(dataset: Dataset, try_number: int) -> str:
+    """Return the key of the XCom that tells which version an attempt runs (``docs/architecture.md``)."""
+    return f"dli.{dataset.source}.{dataset.spec_hash}.{try_number}"
+
+
+def _interval(run: Any) -> Interval | None:
+    if str(getattr(run.run_type, "value", run.run_type)) not in _TIMED or run.data_interval_start is None:
+        return None
+    return run.data_interval_start, run.data_interval_end

@@ -1,0 +1,21 @@
+"""What Airflow asks a provider for (the entry point ``apache_airflow_provider``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the connection type that this package brings, in the form of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "dli",
+        "name": "dli",
+        "description": "Datasets as DAGs, and connections to DuckDB.",
+        "connection-types": [
+            {
+                "connection-type": "duckdb",
+                "hook-class-name": "dli_airflow.duckdb_hook.DuckDBHook",
+                "hook-name": "DuckDB",
+            }
+        ],
+    }

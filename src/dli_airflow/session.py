@@ -1,0 +1,191 @@
+"""The statements of one attempt, run one after the other in one session on the engine.
+
+They run in a thread of their own, so that the main thread is free for signals: Airflow
+tells a task to end by SIGTERM and an expired timeout by SIGALRM, and a main thread that
+sat in a driver's C code would hear of neither.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from dli_airflow.cancellation import Cancellation, cancellation_of
+from dli_airflow.results import read_result
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from dataspec.templates import RenderedStatement
+
+_TICK_SECONDS = 0.5
+_GRACE_SECONDS = 10.0
+"""How long a cancelled query may take to end before the attempt is given up all the same."""
+
+
+@runtime_checkable
+class Waiting(Protocol):
+    """A hook that may wait before it connects."""
+
+    def stop_waiting(self) -> None:
+        """End the wait."""
+        ...
+
+
+class StatementFailed(Exception):
+    """The engine refused or failed a statement; the message is one line, its cause the driver's error."""
+
+    def __init__(self, statement: RenderedStatement, cause: Exception) -> None:
+        super().__init__(f"{place_of(statement)} failed: {one_line(cause)}")
+        self.statement = statement
+
+
+class SessionCancelled(Exception):
+    """The session was cancelled before its last statement ended."""
+
+
+class SqlSession:
+    """Runs statements on one connection; another thread or a signal handler may cancel them.
+
+    Args:
+        hook: The Airflow hook that makes the connection.
+        log: Where statements, their times and first rows are told.
+        turn: Held from before the connection is made until it is closed; takes the event
+            that ends its wait.
+    """
+
+    def __init__(
+        self,
+        hook: Any,
+        log: logging.Logger,
+        *,
+        turn: Callable[[threading.Event], AbstractContextManager[None]],
+    ) -> None:
+        self._hook = hook
+        self._log = log
+        self._turn = turn
+        self._stop = threading.Event()
+        self._done = threading.Event()
+        self._cancellation: Cancellation | None = None
+        self._cancelled_at: float | None = None
+        self._error: BaseException | None = None
+        self.current: RenderedStatement | None = None
+        """The statement that runs now, or ran last."""
+
+    def run(self, statements: Sequence[RenderedStatement]) -> None:
+        """Run the statements, each by itself where the connection can commit by itself.
+
+        A statement with ``continue_on_error`` that fails is told and passed over.
+
+        Raises:
+            StatementFailed: For the first other statement that failed.
+            SessionCancelled: When :meth:`cancel` was called meanwhile.
+        """
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(self._work, statements), name="dli-sql", daemon=True
+        )
+        thread.start()
+        try:
+            self._wait()
+        except BaseException:  # raised by a signal's handler, such as that of a timeout
+            self.cancel()
+            self._wait()
+            raise
+        if self._stop.is_set():
+            raise SessionCancelled(self.how_it_ended()) from self._error
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self) -> None:
+        """Cancel the running statement on the engine, and start no other; harmless to call again."""
+        self._stop.set()
+        if self._cancelled_at is None:
+            self._cancelled_at = time.monotonic()
+        if isinstance(self._hook, Waiting):
+            self._hook.stop_waiting()
+        self._cancel_query()
+
+    def _wait(self) -> None:
+        """Wait for the thread; a query that was cancelled in vain is cancelled again."""
+        while not self._done.wait(_TICK_SECONDS):
+            if self._cancelled_at is None:
+                continue
+            if self._cancellation is None or time.monotonic() - self._cancelled_at > _GRACE_SECONDS:
+                return
+            self._cancel_query()
+
+    def _cancel_query(self) -> None:
+        cancellation = self._cancellation
+        if cancellation is None or self._done.is_set():
+            return
+        self._log.info("Cancelling the query on the engine: %s", cancellation.how)
+        try:
+            cancellation.cancel()
+        except Exception:  # noqa: BLE001 - a driver may raise anything, and the attempt has to end
+            self._log.exception("The query could not be cancelled")
+
+    def how_it_ended(self) -> str:
+        """Say what became of the statement that was running when the session was cancelled."""
+        what = f"{place_of(self.current)} was cancelled" if self.current else "no statement had started"
+        if self._cancellation is None:
+            return what
+        seconds = time.monotonic() - (self._cancelled_at or time.monotonic())
+        if self._done.is_set():
+            return f"{what} on the engine within {seconds:.1f} s"
+        return f"{what}, but the engine had not ended it after {seconds:.1f} s"
+
+    def _work(self, statements: Sequence[RenderedStatement]) -> None:
+        try:
+            with self._turn(self._stop), closing(self._hook.get_conn()) as connection:
+                self._on(connection, statements)
+        except BaseException as error:  # noqa: BLE001 - told to the main thread, which raises it
+            self._error = error
+        finally:
+            self._done.set()
+
+    def _on(self, connection: Any, statements: Sequence[RenderedStatement]) -> None:
+        if self._hook.supports_autocommit:
+            self._hook.set_autocommit(connection, True)
+        with closing(connection.cursor()) as cursor:
+            self._cancellation = cancellation_of(self._hook, connection, cursor)
+            for statement in statements:
+                if self._stop.is_set():
+                    return
+                self._execute(cursor, statement)
+        if not self._hook.get_autocommit(connection):
+            connection.commit()
+
+    def _execute(self, cursor: Any, statement: RenderedStatement) -> None:
+        self.current = statement
+        self._log.info("%s:\n%s", place_of(statement), statement.sql)
+        started = time.monotonic()
+        try:
+            cursor.execute(statement.sql)
+            result = read_result(cursor)
+        except Exception as error:
+            failed = StatementFailed(statement, error)
+            if not statement.continue_on_error or self._stop.is_set():
+                self._log.error("The engine says:\n%s", error)
+                raise failed from error
+            self._log.warning("%s. Going on: continue_on_error is true.", failed)
+            return
+        self._log.info("'%s' took %.2f s: %s", statement.name, time.monotonic() - started, result)
+
+
+def place_of(statement: RenderedStatement) -> str:
+    """Return what a person calls a statement: its kind, its name, and its file if it has one."""
+    kind = "" if statement.name.startswith("query") and statement.kind == "query" else f"{statement.kind} "
+    return f"{kind}statement '{statement.name}'" + (f" of {statement.file}" if statement.file else "")
+
+
+def one_line(error: BaseException) -> str:
+    """Return a driver's message as one line, without the carets that point into the line above."""
+    lines = (line.strip() for line in str(error).splitlines())
+    text = " ".join(line for line in lines if line.strip("^ "))
+    return text or type(error).__name__
