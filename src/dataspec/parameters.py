@@ -5,35 +5,19 @@ Checked wherever a run can start: the command line, the API and the run itself.
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidParameters, MissingParameter, UnknownParameter
+from dataspec.parameter_values import ParameterValueError, coerce
 from dataspec.problems import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from dataspec.spec import Parameter
 
-ParameterType = Literal["string", "integer", "float", "boolean", "date", "datetime", "list"]
-PARAMETER_TYPES: tuple[str, ...] = get_args(ParameterType)
-
 EXECUTION_DATE = "execution_date"
 """The parameter that names a dataset's partition: a date, filled in by scheduled runs."""
-
-MAX_TEXT = 64 * 1024
-MAX_ITEMS = 10_000
-
-_INTEGER = re.compile(r"[-+]?[0-9]{1,30}")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-class ParameterValueError(ValueError):
-    """A value does not fit its parameter's type; the message says what is expected."""
 
 
 def resolve_parameters(declared: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,112 +66,3 @@ def _check_choice(parameter: Parameter, value: Any) -> None:
             + ", ".join(map(str, choices)),
             detail=hint,
         )
-
-
-def coerce(value: Any, kind: str) -> Any:
-    """Return a value as its parameter's type has it, safe for JSON.
-
-    Text is read as the type, since that is how a command line gives it.
-
-    Raises:
-        ParameterValueError: When the value is not of that type.
-    """
-    return _COERCIONS[kind](value)
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ParameterValueError(f"expected text, got {_shown(value)}; put it in quotes.")
-    if len(value) > MAX_TEXT:
-        raise ParameterValueError(
-            f"the text has {len(value):,} characters, at most {MAX_TEXT:,} are allowed."
-        )
-    if "\x00" in value:
-        raise ParameterValueError("the text holds a NUL character.")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
-        return int(value)
-    raise ParameterValueError(f"expected a whole number, got {_shown(value)}.")
-
-
-def _float(value: Any) -> float:
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if math.isfinite(number):
-            return number
-    raise ParameterValueError(f"expected a number, got {_shown(value)}.")
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip().lower() in {"true", "false"}:
-        return value.strip().lower() == "true"
-    raise ParameterValueError(f"expected true or false, got {_shown(value)}.")
-
-
-def _date(value: Any) -> str:
-    if isinstance(value, str) and _DATE.fullmatch(value.strip()):
-        try:
-            return date.fromisoformat(value.strip()).isoformat()
-        except ValueError:
-            raise ParameterValueError(f"there is no date {value.strip()}.") from None
-    raise ParameterValueError(f"expected a date as YYYY-MM-DD, got {_shown(value)}.")
-
-
-def _datetime(value: Any) -> str:
-    if isinstance(value, str):
-        try:
-            return datetime.fromisoformat(value.strip()).isoformat()
-        except ValueError:
-            pass
-    raise ParameterValueError(f"expected a time as YYYY-MM-DDTHH:MM:SS, got {_shown(value)}.")
-
-
-def _list(value: Any) -> list[Any]:
-    items = _items(value) if isinstance(value, str) else value
-    if not isinstance(items, list):
-        raise ParameterValueError(f"expected a list such as A,B or [1, 2], got {_shown(value)}.")
-    if len(items) > MAX_ITEMS:
-        raise ParameterValueError(f"the list has {len(items):,} items, at most {MAX_ITEMS:,} are allowed.")
-    for item in items:
-        if isinstance(item, str):
-            _string(item)
-        elif not isinstance(item, int | float) or (isinstance(item, float) and not math.isfinite(item)):
-            raise ParameterValueError(f"a list holds text, numbers and true or false, not {_shown(item)}.")
-    return items
-
-
-def _items(text: str) -> Any:
-    if text.lstrip().startswith("["):
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise ParameterValueError(f"not a JSON list: {error}.") from None
-    return [item.strip() for item in text.split(",")] if text.strip() else []
-
-
-def _shown(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"  # noqa: PLR2004 - a line of an error
-
-
-_COERCIONS: dict[str, Callable[[Any], Any]] = {
-    "string": _string,
-    "integer": _integer,
-    "float": _float,
-    "boolean": _boolean,
-    "date": _date,
-    "datetime": _datetime,
-    "list": _list,
-}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
+from dataspec.sql_names import SqlName
 from dataspec.statements import Quoting, Token, tokenize
 
 if TYPE_CHECKING:
@@ -82,8 +83,6 @@ class Slots:
         return self._pattern.sub(lambda match: self._inside(self._slot(match), quote, quoting), token.source)
 
     def _bare(self, slot: Slot, quoting: Quoting) -> str:
-        from dataspec.templates import SqlName
-
         if isinstance(slot.value, SqlName):
             return str(slot.value)
         if isinstance(slot.value, str):

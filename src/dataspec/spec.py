@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from dataspec.names import why_invalid
-from dataspec.parameters import ParameterType, ParameterValueError, coerce
+from dataspec.parameter_values import ParameterType, ParameterValueError, coerce
 from dataspec.schedules import check_cron, check_timezone
 
 RESERVED_PARAMETERS = frozenset({"data_interval_start", "data_interval_end"})

@@ -28,6 +28,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem, nearest
+from dataspec.sql_names import sql_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,13 +43,6 @@ Kind = Literal["pre", "query", "post"]
 
 MAX_RENDERED = 4 * 1024 * 1024
 _SLOTS = "_dli_slots"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*){0,3}")
-
-
-class SqlName(str):
-    """Text that was checked to be a name, such as ``schema.table``, and may stand without quotes."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,17 +198,11 @@ def _slot(context: Context, value: Any, line: int, column: int, source: str) -> 
     return slots.take(value, line, column, source)
 
 
-def _identifier(value: Any) -> SqlName:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError(f"{value!r} is not a name such as table or schema.table")
-    return SqlName(value)
-
-
 def _environment() -> _SqlEnvironment:
     environment = _SqlEnvironment(
         undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"_slot": _slot, "identifier": _identifier}
+    environment.filters |= {"_slot": _slot, "identifier": sql_name}
     for name in ("lipsum", "cycler", "joiner"):
         environment.globals.pop(name, None)
     return environment

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from dataspec.errors import DliError, InvalidParameters, MissingParameter, UnknownParameter
-from dataspec.parameters import PARAMETER_TYPES, resolve_parameters
+from dataspec.parameter_values import PARAMETER_TYPES
+from dataspec.parameters import resolve_parameters
 from dataspec.spec import Parameter
 
 DECLARED = [
