@@ -24,7 +24,8 @@ FAIL_FAST_SECONDS = 1.0
 """How long after a failure no other request is sent, so that what needs several fails only once."""
 
 _SAFE_METHODS = frozenset({"GET", "PUT", "PATCH"})
-_PASSING_TROUBLE = frozenset({502, 503, 504})
+_PASSING_TROUBLE = frozenset({500, 502, 503, 504})
+"""Airflow answers 500 as well where its database was locked for too long."""
 _SHOWN_BODY = 300
 
 
@@ -45,7 +46,7 @@ class AirflowTransport:
     """Sends requests to one Airflow. Safe to share between threads.
 
     A request that can be repeated without harm is sent up to three times when Airflow
-    can't be reached or answers 502 to 504; any other only when it never left this
+    can't be reached or is in passing trouble; any other only when it never left this
     machine.
     """
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dataspec.workflows import SourceType
 
 MAX_RUNS_A_SECOND = 50
+TRIES = 3
+PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,21 +170,28 @@ class Starting:
         )
 
     def _try(self, dataset: str, plan: _Plan, conf: Mapping[str, Any]) -> DagRun | None:
-        """Trigger a run, or return the one that an earlier try of this request made; None if the id is taken."""
-        run_id, key = plan.run_id(dataset), conf[OWN_KEY]["idempotency_key"]
-        try:
-            return self._gateway.trigger(dataset, run_id, logical_date=plan.logical_date, conf=conf)
-        except RunExists:
-            return self._own_run(dataset, plan, key)
-        except DagMissing:
-            raise not_loaded(dataset) from None
-        except AirflowUnreachable as error:
-            # Without an answer nobody knows whether the request got through: look.
-            if run := self._after_silence(dataset, plan, key, error):
-                return run
-            raise
+        """Trigger a run, or return the one that an earlier try of this request made; None if the id is taken.
 
-    def _after_silence(self, dataset: str, plan: _Plan, key: str, error: AirflowUnreachable) -> DagRun | None:
+        Since the id can be taken only once, a try that went wrong may be made again.
+        """
+        run_id, key = plan.run_id(dataset), conf[OWN_KEY]["idempotency_key"]
+        for tries_left in reversed(range(TRIES)):
+            try:
+                return self._gateway.trigger(dataset, run_id, logical_date=plan.logical_date, conf=conf)
+            except RunExists:
+                return self._own_run(dataset, plan, key)
+            except DagMissing:
+                raise not_loaded(dataset) from None
+            except AirflowUnreachable as error:
+                if run := self._after_trouble(dataset, plan, key, error):
+                    return run
+                if not tries_left:
+                    raise
+            self._clock.wait(PAUSE_SECONDS)
+        return None
+
+    def _after_trouble(self, dataset: str, plan: _Plan, key: str, error: AirflowUnreachable) -> DagRun | None:
+        """Look whether a request got through whose answer was lost, or was an error."""
         try:
             return self._own_run(dataset, plan, key)
         except AirflowUnreachable:

@@ -314,6 +314,37 @@ def test_a_run_whose_answer_was_lost_is_found(
     assert len(all_runs(silent)) == 1
 
 
+class LockedAirflow(MemoryAirflow):
+    """An Airflow whose database is locked at first."""
+
+    locked_for = 2
+
+    def trigger(self, dag_id: str, run_id: str, *, logical_date: datetime, conf: Mapping[str, Any]) -> DagRun:
+        if self.locked_for:
+            self.locked_for -= 1
+            raise AirflowUnreachable("Airflow answered with an error.", detail="500 database is locked")
+        return super().trigger(dag_id, run_id, logical_date=logical_date, conf=conf)
+
+
+@pytest.mark.parametrize(("locked_for", "status"), [(2, 201), (3, 503)])
+def test_a_start_is_tried_again_while_airflows_database_is_locked(
+    store: MemoryStore,
+    clock: ManualClock,
+    client_of: Callable[[Any], Client],
+    make_yaml: Callable[..., str],
+    locked_for: int,
+    status: int,
+) -> None:
+    airflow = LockedAirflow(now=clock.now)
+    airflow.locked_for = locked_for
+    clock.on_wait.append(MemoryDags(airflow, store, clock.now).refresh)
+    client = client_of(create_app(assemble(store, airflow, clock)))
+    client.put("/datasets/sales.daily", json={"yaml": make_yaml(), "files": {"query.sql": "SELECT 1"}})
+    answer = run(client)
+    assert answer.status_code == status
+    assert len(all_runs(airflow)) == (1 if status == 201 else 0)
+
+
 def test_a_run_of_another_key_is_never_taken_for_ones_own(
     airflow: MemoryAirflow, register: Register, client: Client
 ) -> None:

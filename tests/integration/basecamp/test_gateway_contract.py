@@ -1,0 +1,350 @@
+"""What every gateway does: the same tests on the Airflow in memory and on a real one."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Protocol
+
+import pytest
+
+from basecamp.airflow.connect import connect
+from basecamp.airflow.credentials import Everyone
+from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.models import DagRun, LoadedSpec, LogEvent, RunFilter, TaskAttempt
+from basecamp.airflow.transport import AirflowTransport
+from dataspec.store import open_store
+from dataspec.store.base import MISSING
+from stacks import Stack
+
+Kind = Literal["quick", "failing", "slow"]
+
+SQL: Mapping[Kind, str] = {
+    "quick": "SELECT 1 AS one",
+    "failing": "SELECT * FROM no_such_table",
+    "slow": "SELECT count(*) FROM range(10000000000000) AS numbers WHERE numbers.range % 7 = 8",
+}
+PATIENCE_SECONDS = 90
+
+
+class World(Protocol):
+    """An Airflow with a dataset of each kind, where time goes on."""
+
+    @property
+    def gateway(self) -> AirflowGateway: ...
+
+    def dataset(self, kind: Kind) -> str: ...
+
+    def go_on(self) -> None: ...
+
+    def break_file(self) -> str: ...
+
+
+@dataclass
+class MemoryWorld:
+    gateway: MemoryAirflow = field(default_factory=MemoryAirflow)
+
+    def __post_init__(self) -> None:
+        for kind in SQL:
+            loaded = LoadedSpec("0123456789abcdef", "manual", f"manual/test.{kind}.yaml")
+            self.gateway.load(self.dataset(kind), loaded=loaded, tags=["source:manual", "owner:a"], retries=0)
+
+    def dataset(self, kind: Kind) -> str:
+        return f"test.{kind}"
+
+    def go_on(self) -> None:
+        """Start what waits and may start; end it as its kind ends."""
+        for run in self.gateway.list_runs(RunFilter(states=("queued",)), limit=100).runs:
+            details = self.gateway.get_dag(run.dag_id)
+            if details is None or details.dag.is_paused:
+                continue
+            self.gateway.start(run.dag_id, run.run_id, source="manual", spec_hash="0123456789abcdef")
+            if run.dag_id == self.dataset("quick"):
+                self.gateway.end(run.dag_id, run.run_id, "success")
+            elif run.dag_id == self.dataset("failing"):
+                event = LogEvent(message="Task failed", level="error", error="CatalogError: no_such_table")
+                self.gateway.log_event(run.dag_id, run.run_id, event)
+                self.gateway.end(run.dag_id, run.run_id, "failed")
+
+    def break_file(self) -> str:
+        self.gateway.break_import("problem.py", "ImportError: code/broken.yaml can't be used.")
+        return "code/broken.yaml"
+
+
+@dataclass
+class RealWorld:
+    gateway: AirflowGateway
+    datasets: Mapping[Kind, str]
+    store_url: str
+
+    def dataset(self, kind: Kind) -> str:
+        return self.datasets[kind]
+
+    def go_on(self) -> None:
+        time.sleep(0.2)
+
+    def break_file(self) -> str:
+        key = f"code/broken-{uuid.uuid4().hex}.yaml"
+        open_store(self.store_url).put(key, b"type: Dataset\nname: [", expected=MISSING)
+        return key
+
+
+@pytest.fixture(scope="module")
+def real_world(stack: Stack) -> Iterator[RealWorld]:
+    retry = {"cron": "0 9 1 1 *", "retry": {"max_attempts": 0}}
+    datasets = {kind: stack.register(sql, schedule=retry) for kind, sql in SQL.items()}
+    with AirflowTransport(stack.airflow_url, Everyone(), timeout_seconds=60) as transport:
+        yield RealWorld(connect(transport), datasets, stack.store_url)
+
+
+@pytest.fixture(params=["memory", "airflow"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    world: World = MemoryWorld() if request.param == "memory" else request.getfixturevalue("real_world")
+    yield world
+    for kind in SQL:
+        world.gateway.set_paused(world.dataset(kind), paused=False)
+    for run in world.gateway.list_runs(RunFilter(states=("queued", "running")), limit=100).runs:
+        world.gateway.set_run_state(run.dag_id, run.run_id, "failed", note="Stopped by the test")
+
+
+@pytest.fixture
+def trigger(world: World) -> Callable[..., DagRun]:
+    """Start a run of a kind, under an id of its own."""
+
+    def trigger(kind: Kind, **conf: Any) -> DagRun:
+        name = world.dataset(kind)
+        run_id = f"{name}_{uuid.uuid4().hex}"
+        return world.gateway.trigger(name, run_id, logical_date=datetime.now(UTC), conf=conf)
+
+    return trigger
+
+
+def until(world: World, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be"
+        world.go_on()
+
+
+def state_of(world: World, run: DagRun) -> str:
+    found = world.gateway.get_run(run.dag_id, run.run_id)
+    assert found is not None
+    return found.state
+
+
+def attempt_of(world: World, run: DagRun) -> TaskAttempt:
+    (attempt,) = world.gateway.attempts([run])
+    return attempt
+
+
+def test_health_tells_the_version_and_that_all_parts_are_well(world: World) -> None:
+    health = world.gateway.health()
+    assert health.version.startswith("3.")
+    assert health.unhealthy == ()
+
+
+def test_a_dag_tells_which_version_of_its_spec_is_loaded(world: World) -> None:
+    name = world.dataset("quick")
+    details = world.gateway.get_dag(name)
+    assert details is not None
+    assert details.dag.dag_id == name
+    assert details.loaded is not None
+    assert (details.loaded.source, details.loaded.key) == ("manual", f"manual/{name}.yaml")
+    assert len(details.loaded.spec_hash) == 16
+
+
+def test_there_is_no_dag_that_is_not_there(world: World) -> None:
+    assert world.gateway.get_dag("test.nothing") is None
+
+
+def test_dags_are_listed_by_their_tags(world: World) -> None:
+    found = {dag.dag_id: dag for dag in world.gateway.list_dags(tags=["source:code", "source:manual"])}
+    assert {world.dataset(kind) for kind in SQL} <= found.keys()
+    assert not found[world.dataset("quick")].is_stale
+    assert world.dataset("quick") not in {dag.dag_id for dag in world.gateway.list_dags(tags=["no:such"])}
+
+
+def test_pausing_and_resuming_are_harmless_when_repeated(world: World) -> None:
+    name = world.dataset("quick")
+    for paused in (True, True, False, False):
+        assert world.gateway.set_paused(name, paused=paused).is_paused is paused
+        details = world.gateway.get_dag(name)
+        assert details is not None
+        assert details.dag.is_paused is paused
+
+
+def test_a_dag_that_is_not_there_cannot_be_paused(world: World) -> None:
+    with pytest.raises(DagMissing):
+        world.gateway.set_paused("test.nothing", paused=True)
+
+
+def test_parsing_may_be_asked_for_again_at_once(world: World) -> None:
+    details = world.gateway.get_dag(world.dataset("quick"))
+    assert details is not None
+    for _ in range(3):
+        world.gateway.request_parse(details.dag)
+
+
+def test_a_run_keeps_what_it_was_started_with_and_succeeds(world: World) -> None:
+    name, now = world.dataset("quick"), datetime.now(UTC)
+    run_id, conf = f"{name}_{uuid.uuid4().hex}", {"_dli": {"run_type": "adhoc", "who": "영희"}}
+    started = world.gateway.trigger(name, run_id, logical_date=now, conf=conf)
+    kept = world.gateway.get_run(name, run_id)
+    assert kept is not None
+    assert (started.run_id, kept.run_id, kept.dag_id, kept.run_type) == (run_id, run_id, name, "manual")
+    assert (kept.conf, kept.logical_date) == (conf, now)
+    until(world, lambda: state_of(world, started) == "success")
+
+
+def test_neither_an_id_nor_a_logical_date_is_taken_twice(
+    world: World, trigger: Callable[..., DagRun]
+) -> None:
+    run = trigger("quick")
+    assert run.logical_date is not None
+    later = run.logical_date + timedelta(microseconds=1)
+    with pytest.raises(RunExists):
+        world.gateway.trigger(run.dag_id, run.run_id, logical_date=later, conf={})
+    with pytest.raises(RunExists):
+        world.gateway.trigger(run.dag_id, f"{run.run_id}_2", logical_date=run.logical_date, conf={})
+    assert world.gateway.trigger(run.dag_id, f"{run.run_id}_2", logical_date=later, conf={}).state == "queued"
+
+
+def test_no_run_starts_without_a_dag(world: World) -> None:
+    with pytest.raises(DagMissing):
+        world.gateway.trigger("test.nothing", "x", logical_date=datetime.now(UTC), conf={})
+
+
+def test_there_is_no_run_that_is_not_there(world: World, trigger: Callable[..., DagRun]) -> None:
+    run = trigger("quick")
+    assert world.gateway.get_run(run.dag_id, "nothing") is None
+    assert world.gateway.get_run("test.nothing", run.run_id) is None
+    assert world.gateway.set_run_state(run.dag_id, "nothing", "failed", note="x") is None
+
+
+def test_runs_are_listed_newest_first_a_page_at_a_time(world: World, trigger: Callable[..., DagRun]) -> None:
+    world.gateway.set_paused(world.dataset("quick"), paused=True)
+    started = [trigger("quick").run_id for _ in range(5)]
+    found: list[str] = []
+    cursor = None
+    while len(found) < 5:
+        page = world.gateway.list_runs(RunFilter(dag_id=world.dataset("quick")), limit=2, cursor=cursor)
+        assert len(page.runs) <= 2
+        found += [run.run_id for run in page.runs]
+        cursor = page.next_cursor
+    assert found[:5] == started[::-1]
+
+
+def test_a_list_over_all_dags_ends_with_no_cursor(world: World, trigger: Callable[..., DagRun]) -> None:
+    started = {trigger("quick").key, trigger("failing").key}
+    found, cursor = set(), None
+    while True:
+        page = world.gateway.list_runs(RunFilter(), limit=100, cursor=cursor)
+        found |= {run.key for run in page.runs}
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert started <= found
+
+
+def test_runs_are_filtered_by_id_state_and_time(world: World, trigger: Callable[..., DagRun]) -> None:
+    world.gateway.set_paused(world.dataset("quick"), paused=True)
+    first, second = trigger("quick"), trigger("quick")
+
+    def found(**wanted: Any) -> set[str]:
+        runs = world.gateway.list_runs(RunFilter(dag_id=first.dag_id, **wanted), limit=100).runs
+        return {run.run_id for run in runs} & {first.run_id, second.run_id}
+
+    assert found(run_id=first.run_id) == {first.run_id}
+    assert {run.key for run in world.gateway.list_runs(RunFilter(run_id=first.run_id), limit=9).runs} == {
+        first.key
+    }
+    assert found(run_id=first.run_id[:-1]) == set()
+    assert found(states=("queued", "running")) == {first.run_id, second.run_id}
+    assert found(states=("success",)) == set()
+    assert found(due_from=second.run_after) == {second.run_id}
+    assert found(due_before=second.run_after) == {first.run_id}
+    assert world.gateway.list_runs(RunFilter(dag_id="test.nothing"), limit=9).runs == ()
+
+
+def test_a_run_has_no_attempt_and_no_version_before_it_starts(
+    world: World, trigger: Callable[..., DagRun]
+) -> None:
+    world.gateway.set_paused(world.dataset("quick"), paused=True)
+    run = trigger("quick")
+    attempt = attempt_of(world, run)
+    assert (attempt.started, attempt.ended, attempt.max_tries) == (0, False, 0)
+    assert world.gateway.versions([run]) == []
+
+
+def test_attempts_and_versions_of_many_runs_come_together(
+    world: World, trigger: Callable[..., DagRun]
+) -> None:
+    runs = [trigger("quick"), trigger("failing")]
+    for run, state in zip(runs, ("success", "failed"), strict=True):
+        until(world, lambda run=run, state=state: state_of(world, run) == state)  # type: ignore[misc]
+    attempts = {attempt.run_id: attempt for attempt in world.gateway.attempts(runs)}
+    versions = {version.run_id: version for version in world.gateway.versions(runs)}
+    for run, state in zip(runs, ("success", "failed"), strict=True):
+        details = world.gateway.get_dag(run.dag_id)
+        assert details is not None
+        assert details.loaded is not None
+        assert (attempts[run.run_id].state, attempts[run.run_id].started) == (state, 1)
+        assert attempts[run.run_id].start_date is not None
+        assert (versions[run.run_id].source, versions[run.run_id].try_number) == ("manual", 1)
+        assert versions[run.run_id].spec_hash == details.loaded.spec_hash
+
+
+def test_runs_are_told_apart_though_their_ids_begin_alike(
+    world: World, trigger: Callable[..., DagRun]
+) -> None:
+    run = trigger("quick")
+    later = datetime.now(UTC)
+    other = world.gateway.trigger(run.dag_id, f"{run.run_id}_2", logical_date=later, conf={})
+    until(world, lambda: state_of(world, run) == state_of(world, other) == "success")
+    assert [attempt.run_id for attempt in world.gateway.attempts([run])] == [run.run_id]
+    assert [version.run_id for version in world.gateway.versions([run])] == [run.run_id]
+
+
+def test_the_log_of_a_failed_attempt_holds_its_error(world: World, trigger: Callable[..., DagRun]) -> None:
+    run = trigger("failing")
+    until(world, lambda: state_of(world, run) == "failed")
+    events = world.gateway.log(run.dag_id, run.run_id, 1)
+    assert events is not None
+    assert any("no_such_table" in event.error for event in events if event.error)
+    assert world.gateway.log(run.dag_id, run.run_id, 2) is None
+    assert world.gateway.log(run.dag_id, "nothing", 1) is None
+
+
+def test_a_running_run_that_is_ended_has_ended_with_its_process(
+    world: World, trigger: Callable[..., DagRun]
+) -> None:
+    run = trigger("slow")
+    until(world, lambda: attempt_of(world, run).state == "running" and bool(world.gateway.versions([run])))
+    assert run.key in {(attempt.dag_id, attempt.run_id) for attempt in world.gateway.running_attempts()}
+    ended = world.gateway.set_run_state(run.dag_id, run.run_id, "failed", note="Stopped by 영희")
+    assert ended is not None
+    assert (ended.state, ended.note) == ("failed", "Stopped by 영희")
+    attempt = attempt_of(world, run)
+    assert (attempt.state, attempt.started, attempt.ended) == ("failed", 1, True)
+    until(world, lambda: world.gateway.process_is_gone(run.dag_id, run.run_id, 1))
+    assert run.key not in {(attempt.dag_id, attempt.run_id) for attempt in world.gateway.running_attempts()}
+
+
+def test_a_waiting_run_that_is_ended_has_started_no_attempt(
+    world: World, trigger: Callable[..., DagRun]
+) -> None:
+    world.gateway.set_paused(world.dataset("quick"), paused=True)
+    run = trigger("quick")
+    world.gateway.set_run_state(run.dag_id, run.run_id, "failed", note="Stopped by 영희")
+    attempt = attempt_of(world, run)
+    assert (attempt.started, attempt.ended) == (0, True)
+    assert state_of(world, run) == "failed"
+
+
+def test_a_file_that_does_not_load_is_among_the_import_errors(world: World) -> None:
+    key = world.break_file()
+    until(world, lambda: any(key in error.stack_trace for error in world.gateway.import_errors()))

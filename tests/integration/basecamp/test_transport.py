@@ -1,0 +1,281 @@
+"""The transport against a real HTTP server that does what it is told to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from basecamp.airflow.connect import NotAirflow, connect
+from basecamp.airflow.credentials import AirflowToken, Credentials, Everyone, Password
+from basecamp.airflow.transport import AirflowRefused, AirflowTransport
+from basecamp.airflow.v2 import Airflow3
+from dataspec.errors import AirflowUnreachable
+
+Script = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as the test's script says, and keeps what it was asked."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, status: int, body: Any = None, *, content_type: str = "application/json") -> None:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        body = json.loads(self.rfile.read(length) or "null")
+        self.server.asked.append((self.command, self.path, body, self.headers.get("Authorization")))
+        self.server.script(self)
+
+    do_GET = do_POST = do_PATCH = do_PUT = do  # noqa: N815 - the standard library's names
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    script: Script
+    asked: list[tuple[str, str, Any, str | None]]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def count(self, path: str) -> int:
+        return sum(asked[1] == path for asked in self.asked)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server(("127.0.0.1", 0), Handler)
+    server.asked = []
+    server.script = lambda handler: handler.answer(200, {"path": handler.path})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def transport_to(server: Server) -> Iterator[Callable[..., AirflowTransport]]:
+    made = []
+
+    def make(credentials: Credentials | None = None, url: str | None = None, **more: Any) -> AirflowTransport:
+        transport = AirflowTransport(
+            url or server.url,
+            credentials or Everyone(),
+            sleep=lambda _: None,
+            **({"timeout_seconds": 5.0} | more),
+        )
+        made.append(transport)
+        return transport
+
+    yield make
+    for transport in made:
+        transport.close()
+
+
+def statuses(*given: int) -> Script:
+    """Return a script that answers with each status in turn, and 200 after them."""
+    left = list(given)
+    return lambda handler: handler.answer(left.pop(0) if left else 200, {"detail": "trouble"})
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_what_can_be_repeated_is_sent_again_after_passing_trouble(
+    server: Server, transport_to: Callable[..., AirflowTransport], status: int
+) -> None:
+    server.script = statuses(status, status)
+    assert transport_to().request("GET", "/api/v2/dags").status == 200
+    assert len(server.asked) == 3
+
+
+def test_after_three_tries_it_gives_up_and_says_what_airflow_said(
+    server: Server, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = statuses(503, 503, 503)
+    with pytest.raises(AirflowUnreachable) as caught:
+        transport_to().request("GET", "/api/v2/dags")
+    assert caught.value.title == "Airflow answered with an error."
+    assert caught.value.detail == f"GET {server.url}/api/v2/dags: 503 trouble"
+    assert len(server.asked) == 3
+
+
+def test_what_starts_something_is_never_sent_twice(
+    server: Server, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = statuses(503)
+    with pytest.raises(AirflowUnreachable):
+        transport_to().request("POST", "/api/v2/dags/x/dagRuns", json={})
+    assert len(server.asked) == 1
+
+
+def test_an_answer_that_does_not_come_in_time_is_not_waited_for(
+    server: Server, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    release = threading.Event()
+
+    def hang(handler: Handler) -> None:
+        release.wait(20)
+        handler.close_connection = True
+
+    server.script = hang
+    with pytest.raises(AirflowUnreachable, match="does not answer") as caught:
+        transport_to(timeout_seconds=0.2).request("GET", "/api/v2/dags")
+    release.set()
+    assert "no answer in time" in str(caught.value.detail)
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_is_not_there_is_named_without_credentials(
+    server: Server, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    transport = transport_to(Password("me", "hunter2"), url="http://127.0.0.1:1")
+    with pytest.raises(AirflowUnreachable) as caught:
+        transport.request("GET", "/api/v2/dags", params={"secret": "hunter2"})
+    detail = str(caught.value.detail)
+    assert "http://127.0.0.1:1/" in detail
+    assert "Connection refused" in detail
+    assert "BASECAMP_AIRFLOW_URL" in detail
+    assert "hunter2" not in detail
+
+
+def test_right_after_a_failure_others_fail_at_once(
+    server: Server, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    observed: list[str] = []
+    transport = transport_to(
+        url="http://127.0.0.1:1", observe=lambda _method, outcome, _seconds: observed.append(outcome)
+    )
+    for _ in range(5):
+        with pytest.raises(AirflowUnreachable, match="does not answer"):
+            transport.request("GET", "/api/v2/dags")
+    assert observed == ["unreachable"] * 3
+
+
+def test_a_password_is_exchanged_for_a_token_once(
+    server: Server, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = lambda handler: handler.answer(200, {"access_token": "abc"})
+    transport = transport_to(Password("me", "hunter2"))
+    for _ in range(3):
+        transport.request("GET", "/api/v2/dags")
+    assert server.asked[0] == ("POST", "/auth/token", {"username": "me", "password": "hunter2"}, None)
+    assert [asked[3] for asked in server.asked[1:]] == ["Bearer abc"] * 3
+
+
+@pytest.mark.parametrize(("status", "detail"), [(401, "Token Expired"), (403, "Invalid JWT token")])
+def test_a_token_that_is_no_longer_good_is_renewed_once(
+    server: Server, transport_to: Callable[..., AirflowTransport], status: int, detail: str
+) -> None:
+    tokens = iter(["old", "new"])
+
+    def answer(handler: Handler) -> None:
+        if handler.path == "/auth/token":
+            handler.answer(201, {"access_token": next(tokens)})
+        elif handler.headers["Authorization"] == "Bearer old":
+            handler.answer(status, {"detail": detail})
+        else:
+            handler.answer(200, {})
+
+    server.script = answer
+    assert transport_to(Password("me", "x")).request("GET", "/api/v2/dags").status == 200
+    assert server.count("/auth/token") == 2
+
+
+def test_of_many_threads_one_renews_the_token(
+    server: Server, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    good = "first"
+
+    def answer(handler: Handler) -> None:
+        if handler.path == "/auth/token":
+            handler.answer(201, {"access_token": good})
+        elif handler.headers["Authorization"] == f"Bearer {good}":
+            handler.answer(200, {})
+        else:
+            handler.answer(401, {"detail": "Token Expired"})
+
+    server.script = answer
+    transport = transport_to(Password("me", "x"))
+    transport.request("GET", "/api/v2/dags")
+    good = "second"
+    threads = [threading.Thread(target=transport.request, args=("GET", "/api/v2/dags")) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.count("/auth/token") == 2
+
+
+@pytest.mark.parametrize(
+    ("credentials", "status", "told"),
+    [
+        (Password("me", "wrong"), 401, "BASECAMP_AIRFLOW_PASSWORD"),
+        (AirflowToken("old"), 401, "BASECAMP_AIRFLOW_TOKEN"),
+        (Everyone(), 403, "role Op"),
+    ],
+)
+def test_refused_credentials_say_which_setting_to_look_at(
+    server: Server,
+    transport_to: Callable[..., AirflowTransport],
+    credentials: Credentials,
+    status: int,
+    told: str,
+) -> None:
+    server.script = lambda handler: handler.answer(status, {"detail": "no"})
+    with pytest.raises(AirflowRefused) as caught:
+        transport_to(credentials).request("GET", "/api/v2/dags")
+    assert told in str(caught.value.detail)
+    assert "wrong" not in str(caught.value.detail)
+
+
+def test_a_login_page_instead_of_json_is_told_as_such(
+    server: Server, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = lambda handler: handler.answer(200, b"<html>", content_type="text/html")
+    with pytest.raises(AirflowUnreachable, match="something else than JSON"):
+        transport_to().request("GET", "/api/v2/dags")
+
+
+def test_airflow_3_is_found_out_by_asking(
+    server: Server, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = lambda handler: handler.answer(200, {"version": "3.3.2"})
+    assert isinstance(connect(transport_to()), Airflow3)
+
+
+def test_airflow_2_is_told_apart_and_refused(
+    server: Server, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    def answer(handler: Handler) -> None:
+        known = handler.path == "/api/v1/version"
+        handler.answer(200 if known else 404, {"version": "2.11.2"} if known else {})
+
+    server.script = answer
+    with pytest.raises(NotAirflow, match=r"Airflow 2\.11\.2 is not supported"):
+        connect(transport_to())
+
+
+@pytest.mark.parametrize("body", [b"<html>hello", b'{"version": 5}', b"[]", b'{"version": "nginx"}'])
+def test_another_server_is_told_apart(
+    server: Server, transport_to: Callable[..., AirflowTransport], body: bytes
+) -> None:
+    server.script = lambda handler: handler.answer(200, body)
+    with pytest.raises(NotAirflow, match="not an Airflow"):
+        connect(transport_to())
