@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from basecamp.services import Services
     from basecamp.services.run_log import RunLog
-    from dataspec.spec import DatasetSpec
+    from dataspec.spec import DatasetSpec, Statement
     from dataspec.workflows import RegisteredDataset
 
 EVERYTHING = 1_000_000
@@ -153,15 +153,17 @@ def _runs_of(services: Services, name: str) -> tuple[Sequence[WorkflowRun], tupl
 
 
 def _sql(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[Sql]:
-    for kind, statements in (("before", spec.pre_statements), (None, []), ("after", spec.post_statements)):
-        if kind is None:
-            yield Sql(
-                title=_titled("query", spec.query_file),
-                text=_text(spec.query_file, spec.query_statement, files),
-            )
-        for statement in statements:
-            title = _titled(f"{kind}: {statement.name}", statement.file)
-            yield Sql(title=title, text=_text(statement.file, statement.sql, files))
+    yield from _statements("before", spec.pre_statements, files)
+    yield Sql(
+        title=_titled("query", spec.query_file), text=_text(spec.query_file, spec.query_statement, files)
+    )
+    yield from _statements("after", spec.post_statements, files)
+
+
+def _statements(when: str, statements: Sequence[Statement], files: Mapping[str, str]) -> Iterator[Sql]:
+    for statement in statements:
+        title = _titled(f"{when}: {statement.name}", statement.file)
+        yield Sql(title=title, text=_text(statement.file, statement.sql, files))
 
 
 def _titled(title: str, file: str | None) -> str:
