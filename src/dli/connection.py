@@ -149,17 +149,16 @@ class Connection:
             elif isinstance(event, h11.EndOfMessage) and head is not None:
                 headers = {name.decode(): value.decode("latin-1") for name, value in head.headers}
                 return Answer(head.status_code, head.reason.decode("latin-1"), headers, bytes(body))
-            elif isinstance(event, h11.ConnectionClosed):
-                raise ConnectionBroken("the connection ended without an answer")
 
     def _event(self, deadline: Deadline) -> h11.Event | type[h11.PAUSED]:
         ended = False
         while True:
+            awaited = "without an" if self._http.their_state is h11.SEND_RESPONSE else "in the middle of the"
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
                 if ended:
-                    raise ConnectionBroken("the connection ended in the middle of the answer") from error
+                    raise ConnectionBroken(f"the connection ended {awaited} answer") from error
                 raise NotUnderstood(f"the answer is not HTTP ({error})") from error
             if not isinstance(event, type) or event is h11.PAUSED:
                 return event

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dataspec.errors import InvalidUsage
+from dli.times import between, duration, in_zone, local, parse_moment
+
+NOON = datetime(2024, 7, 1, 12, tzinfo=UTC)
+
+
+def test_the_next_run_is_shown_in_the_schedules_zone() -> None:
+    assert in_zone(NOON, "Asia/Seoul") == "2024-07-01 21:00"
+    assert in_zone(NOON, "America/New_York") == "2024-07-01 08:00"
+    assert in_zone(NOON.astimezone(), None) == "2024-07-01 12:00"
+
+
+def test_a_zone_that_this_machine_does_not_know_leaves_the_servers_offset() -> None:
+    assert in_zone(NOON, "Mars/Olympus_Mons") == "2024-07-01 12:00"
+    assert in_zone(NOON, "../etc/passwd") == "2024-07-01 12:00"
+
+
+def test_times_of_runs_are_shown_in_the_readers_zone() -> None:
+    assert local(NOON) == "2024-07-01 21:00:00"
+    assert local(None) == "-"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.4, "0s"),
+        (59.6, "1m 00s"),
+        (61, "1m 01s"),
+        (3599, "59m 59s"),
+        (7320, "2h 02m"),
+        (-5, "0s"),
+    ],
+)
+def test_a_span_is_shown_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert duration(timedelta(seconds=seconds)) == text
+
+
+def test_a_span_without_an_end_is_not_known() -> None:
+    assert between(NOON, None) is None
+    assert between(NOON, NOON + timedelta(seconds=3)) == "3s"
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2024-07-01", "2024-07-01T00:00:00+09:00"),
+        ("2024-07-01T12:30", "2024-07-01T12:30:00+09:00"),
+        ("2024-07-01 12:30", "2024-07-01T12:30:00+09:00"),
+        ("2024-07-01T12:30:00Z", "2024-07-01T12:30:00+00:00"),
+    ],
+)
+def test_a_time_without_an_offset_is_the_readers(text: str, moment: str) -> None:
+    assert parse_moment(text).isoformat() == moment
+
+
+def test_a_date_as_an_end_means_the_end_of_that_day() -> None:
+    assert parse_moment("2024-07-01", end_of_day=True).isoformat() == "2024-07-02T00:00:00+09:00"
+    assert parse_moment("2024-07-01T12:00", end_of_day=True).isoformat() == "2024-07-01T12:00:00+09:00"
+
+
+@pytest.mark.parametrize("text", ["", "today", "2024-13-01", "01/02/2024"])
+def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(InvalidUsage) as error:
+        parse_moment(text)
+    assert "2024-01-15" in (error.value.detail or "")
