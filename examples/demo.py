@@ -171,6 +171,7 @@ dli workflow run flights.daily -p execution_date=2013-01-01 --dry-run
 dli workflow pause flights.daily
 dli dataset show flights.daily
 
+The page:       {addresses["server_url"]}
 Airflow's page: {addresses["airflow_url"]}
 The datasets:   {PROJECT / "datasets"}
 """)
