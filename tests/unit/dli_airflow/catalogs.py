@@ -1,0 +1,28 @@
+"""Datasets for these tests, as they come out of a store."""
+
+from __future__ import annotations
+
+from dataspec.catalog import Catalog
+from dataspec.catalog_reader import CatalogReader
+from dataspec.releases import Release, write_release
+from dataspec.spec_cache import MemorySpecCache
+from dataspec.store import MemoryStore
+from dli_airflow.datasets import Dataset
+
+
+def spec_yaml(name: str, query: str = "select 1", more: str = "") -> bytes:
+    return f"name: {name}\ntype: Dataset\nowner: a@example.com\nquery_statement: {query}\n{more}".encode()
+
+
+def catalog_of(specs: dict[str, bytes]) -> Catalog:
+    """Return the catalog of a store that holds these YAML files."""
+    store = MemoryStore()
+    for key, body in specs.items():
+        write_release(store, key, Release(body, {}))
+    return CatalogReader(store, MemorySpecCache()).read()
+
+
+def datasets(*names: str, query: str = "select 1", more: str = "") -> list[Dataset]:
+    """Return usable datasets of these names."""
+    catalog = catalog_of({f"manual/{name}.yaml": spec_yaml(name, query, more) for name in names})
+    return [Dataset.of(catalog.effective[name]) for name in names]

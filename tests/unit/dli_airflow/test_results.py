@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from dli_airflow.results import read_result
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("create table t (n int)", "done."),
+        ("set threads = 2", "done."),
+        ("create table u as select * from range(3)", "3 rows affected."),
+        ("insert into numbers values (4)", "1 row affected."),
+        ("delete from numbers where n > 100", "0 rows affected."),
+        ("select n from numbers where n > 100", "no rows."),
+        ("select n, null as empty from numbers where n = 1", "1 row:\nn  empty\n1  NULL"),
+        ("select count(*) as total from numbers", "1 row:\ntotal\n3"),
+        ("select repeat('x', 80) as long", f"1 row:\nlong\n{'x' * 59}…"),
+        ("select 'two\nlines' as text", "1 row:\ntext\ntwo lines"),
+    ],
+)
+def test_a_result_is_told_in_a_few_lines(sql: str, said: str) -> None:
+    connection = duckdb.connect()
+    connection.execute("create table numbers as select * from (values (1), (2), (3)) as v(n)")
+    connection.execute(sql)
+    assert read_result(connection) == said
+
+
+def test_ten_rows_are_shown_and_all_are_counted() -> None:
+    connection = duckdb.connect()
+    connection.execute("select range as n from range(25000)")
+    lines = read_result(connection).splitlines()
+    assert lines[0] == "25,000 rows, of which the first:"
+    assert lines[1:] == ["n", *map(str, range(10))]
