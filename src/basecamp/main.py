@@ -63,10 +63,14 @@ def serve(host: str, port: int) -> None:
     BASECAMP_AIRFLOW_USERNAME and BASECAMP_AIRFLOW_PASSWORD, or BASECAMP_AIRFLOW_TOKEN, or
     BASECAMP_AIRFLOW_AUTH=none for an Airflow that lets everyone in.
     """
-    from basecamp.api.serving import Serving
+    from basecamp.settings import Settings, check_host
 
     try:
-        Serving.prepare(os.environ, host, port).run()
+        check_host(host)
+        settings = Settings.from_environment(os.environ)
+        from basecamp.api.serving import Serving  # takes seconds; a wrong setting is told at once
+
+        Serving.prepare(settings, host, port).run()
     except DliError as error:
         detail = f" {error.detail}" if error.detail else ""
         click.echo(f"Error: {error.title}{detail}".replace("\n", " "), err=True)

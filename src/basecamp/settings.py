@@ -86,6 +86,19 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def check_host(host: str) -> None:
+    """Refuse to listen where others could ask, as long as nobody can tell who asks (decisions 9).
+
+    Raises:
+        InvalidSettings: For a host that is not loopback.
+    """
+    if not is_loopback(host):
+        raise InvalidSettings(
+            f"--host {host} is reached from other machines, and this version can't tell who asks: "
+            "it listens on loopback only. Use --host 127.0.0.1, behind a proxy that authenticates."
+        )
+
+
 class _Reader:
     """Reads single variables; an empty one counts as not set."""
 

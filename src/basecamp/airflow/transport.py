@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from basecamp.airflow.credentials import Credentials
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 RETRY_PAUSES_SECONDS = (0.2, 0.6)
@@ -33,9 +35,24 @@ _SHOWN_BODY = 300
 class Answer:
     """What Airflow answered to a request."""
 
+    request: str
     status: int
     body: Any
-    """The JSON, as Python has it."""
+    """The JSON, as Python has it; None for an error that was expected."""
+
+    def read(self, reader: Callable[[Any], T]) -> T:
+        """Return what a reader makes of the body.
+
+        Raises:
+            AirflowUnreachable: When the body is not what the reader expects.
+        """
+        try:
+            return reader(self.body)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise AirflowUnreachable(
+                "Airflow answered with something unexpected.",
+                detail=f"{self.request}: {type(error).__name__}: {error}",
+            ) from error
 
 
 class AirflowRefused(AirflowUnreachable):
@@ -109,11 +126,11 @@ class AirflowTransport:
         """
         response = self._authorised(method, path, params, json)
         if response.status_code in expect:
-            return Answer(response.status_code, None)
+            return Answer(_shown(response.request), response.status_code, None)
         if not response.is_success:
             raise self._unexpected(response)
         try:
-            return Answer(response.status_code, response.json())
+            return Answer(_shown(response.request), response.status_code, response.json())
         except ValueError:
             raise AirflowUnreachable(
                 "Airflow answered with something else than JSON.",

@@ -8,28 +8,38 @@ compared again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 from basecamp.airflow.gateway import DagMissing, RunExists
-from basecamp.airflow.models import PAGE_LIMIT, TASK_ID, VERSION_KEY_PREFIX, RunPage, RunVersion
+from basecamp.airflow.models import (
+    PAGE_LIMIT,
+    TASK_ID,
+    VERSION_KEY_PREFIX,
+    AirflowHealth,
+    RunPage,
+    RunVersion,
+)
 from basecamp.airflow.v2_answers import (
     read_dag,
     read_dag_details,
-    read_health,
     read_import_error,
     read_log,
+    read_parts,
     read_run,
+    read_run_page,
     read_task_instance,
+    read_version,
+    read_xcom,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from basecamp.airflow.models import (
         AirflowDag,
-        AirflowHealth,
         DagDetails,
         DagImportError,
         DagRun,
@@ -38,6 +48,9 @@ if TYPE_CHECKING:
         TaskAttempt,
     )
     from basecamp.airflow.transport import AirflowTransport
+
+T = TypeVar("T")
+R = TypeVar("R", bound="_OfRun")
 
 MAX_PATTERN_LENGTH = 3000
 """Of the run ids in one request's address; some proxies take no more than 8,000 letters in all."""
@@ -48,6 +61,14 @@ _PROCESS_KILLED = "Task killed!"
 _MISSING = frozenset({404})
 _TAKEN = 409
 _TAKEN_OR_MISSING = _MISSING | {_TAKEN}
+
+
+class _OfRun(Protocol):
+    @property
+    def dag_id(self) -> str: ...
+
+    @property
+    def run_id(self) -> str: ...
 
 
 class Airflow3:
@@ -63,9 +84,10 @@ class Airflow3:
 
     def health(self) -> AirflowHealth:
         """Ask how Airflow is, with credentials, so that wrong ones show here."""
-        version = self._transport.request("GET", _path("version")).body
+        version = self._transport.request("GET", _path("version")).read(read_version)
         self._transport.request("GET", _path("dags"), params={"limit": 1})
-        return read_health(version, self._transport.request("GET", _path("monitor", "health")).body)
+        parts = self._transport.request("GET", _path("monitor", "health")).read(read_parts)
+        return AirflowHealth(version=version, parts=parts)
 
     def list_dags(self, *, tags: Sequence[str] = ()) -> list[AirflowDag]:
         """Return the DAGs that have any of the tags, stale ones too, over all pages."""
@@ -75,12 +97,12 @@ class Airflow3:
             "exclude_stale": False,
             "order_by": "dag_id",
         }
-        return [read_dag(row) for row in self._pages(_path("dags"), "dags", params)]
+        return list(self._pages(_path("dags"), "dags", params, read_dag))
 
     def get_dag(self, dag_id: str) -> DagDetails | None:
         """Return a DAG with the version of the spec that it was made of."""
         answer = self._transport.request("GET", _path("dags", dag_id, "details"), expect=_MISSING)
-        return None if answer.status in _MISSING else read_dag_details(answer.body)
+        return None if answer.status in _MISSING else answer.read(read_dag_details)
 
     def set_paused(self, dag_id: str, *, paused: bool) -> AirflowDag:
         """Pause or resume a DAG; harmless if it is so already."""
@@ -88,7 +110,7 @@ class Airflow3:
         answer = self._transport.request("PATCH", path, json={"is_paused": paused}, expect=_MISSING)
         if answer.status in _MISSING:
             raise DagMissing(dag_id)
-        return read_dag(answer.body)
+        return answer.read(read_dag)
 
     def request_parse(self, dag: AirflowDag) -> None:
         """Ask Airflow to look at the DAG's bundle and to parse its file before others."""
@@ -105,12 +127,12 @@ class Airflow3:
             raise RunExists(run_id)
         if answer.status in _MISSING:
             raise DagMissing(dag_id)
-        return read_run(answer.body)
+        return answer.read(read_run)
 
     def get_run(self, dag_id: str, run_id: str) -> DagRun | None:
         """Return a run."""
         answer = self._transport.request("GET", _path("dags", dag_id, "dagRuns", run_id), expect=_MISSING)
-        return None if answer.status in _MISSING else read_run(answer.body)
+        return None if answer.status in _MISSING else answer.read(read_run)
 
     def list_runs(self, wanted: RunFilter, *, limit: int, cursor: str | None = None) -> RunPage:
         """Return a page of at most ``limit`` runs (and 100), the last created first."""
@@ -122,11 +144,8 @@ class Airflow3:
         )
         if answer.status in _MISSING:
             return RunPage(runs=(), next_cursor=None)
-        body = answer.body
-        runs = tuple(read_run(row) for row in body["dag_runs"])
-        if wanted.run_id is not None:
-            runs = tuple(run for run in runs if run.run_id == wanted.run_id)
-        return RunPage(runs=runs, next_cursor=body["next_cursor"])
+        page = answer.read(read_run_page)
+        return replace(page, runs=tuple(run for run in page.runs if wanted.run_id in {None, run.run_id}))
 
     def set_run_state(
         self, dag_id: str, run_id: str, state: Literal["success", "failed"], *, note: str
@@ -138,7 +157,7 @@ class Airflow3:
             json={"state": state, "note": note},
             expect=_MISSING,
         )
-        return None if answer.status in _MISSING else read_run(answer.body)
+        return None if answer.status in _MISSING else answer.read(read_run)
 
     def process_is_gone(self, dag_id: str, run_id: str, try_number: int) -> bool:
         """Say whether the supervisor of an attempt has written that its process was killed."""
@@ -147,51 +166,60 @@ class Airflow3:
 
     def attempts(self, runs: Sequence[DagRun]) -> list[TaskAttempt]:
         """Return the latest attempt of each run that has one, in few requests."""
-        rows = self._rows_of(runs, ("taskInstances",), "task_instances", {"task_id": TASK_ID})
-        return [read_task_instance(row) for row in rows]
+        params = {"task_id": TASK_ID}
+        return list(self._of_runs(runs, ("taskInstances",), "task_instances", params, read_task_instance))
 
     def running_attempts(self) -> list[TaskAttempt]:
         """Return every attempt that executes at this moment, in all DAGs."""
         params = {"task_id": TASK_ID, "state": ["running"], "order_by": "start_date"}
-        rows = self._pages(_path("dags", "~", "dagRuns", "~", "taskInstances"), "task_instances", params)
-        return [read_task_instance(row) for row in rows]
+        path = _path("dags", "~", "dagRuns", "~", "taskInstances")
+        return list(self._pages(path, "task_instances", params, read_task_instance))
 
     def versions(self, runs: Sequence[DagRun]) -> list[RunVersion]:
         """Return which spec each run's latest attempt ran, where one started, in few requests."""
         place = ("taskInstances", TASK_ID, "xcomEntries")
         params = {"xcom_key_prefix_pattern": VERSION_KEY_PREFIX}
-        rows = self._rows_of(runs, place, "xcom_entries", params)
-        read = (RunVersion.from_xcom_key(row["dag_id"], row["run_id"], row["key"]) for row in rows)
-        return [version for version in read if version is not None]
+        found = self._of_runs(runs, place, "xcom_entries", params, read_xcom)
+        versions = (RunVersion.from_xcom_key(xcom.dag_id, xcom.run_id, xcom.key) for xcom in found)
+        return [version for version in versions if version is not None]
 
     def log(self, dag_id: str, run_id: str, try_number: int) -> list[LogEvent] | None:
         """Return the log of one attempt; None if there was no such attempt."""
         path = _path("dags", dag_id, "dagRuns", run_id, "taskInstances", TASK_ID, "logs", str(try_number))
         answer = self._transport.request("GET", path, params={"full_content": True}, expect=_MISSING)
-        return None if answer.status in _MISSING else read_log(answer.body)
+        return None if answer.status in _MISSING else answer.read(read_log)
 
     def import_errors(self) -> list[DagImportError]:
         """Return why files of DAGs did not load, over all pages."""
-        return [read_import_error(row) for row in self._pages(_path("importErrors"), "import_errors", {})]
+        return list(self._pages(_path("importErrors"), "import_errors", {}, read_import_error))
 
-    def _pages(self, path: str, items: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _pages(
+        self, path: str, items: str, params: Mapping[str, Any], read: Callable[[Any], T]
+    ) -> Iterator[T]:
+        """Yield what a reader makes of each row of a list, over all its pages."""
         offset = 0
         while True:
             page = {**params, "limit": PAGE_LIMIT, "offset": offset}
             answer = self._transport.request("GET", path, params=page, expect=_MISSING)
             if answer.status in _MISSING:
                 return
-            body = answer.body
-            rows = body[items]
+            rows, total = answer.read(
+                lambda body: ([read(row) for row in body[items]], int(body["total_entries"]))
+            )
             yield from rows
             offset += len(rows)
-            if not rows or offset >= body["total_entries"]:
+            if not rows or offset >= total:
                 return
 
-    def _rows_of(
-        self, runs: Sequence[DagRun], place: tuple[str, ...], items: str, params: Mapping[str, Any]
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the rows that a list below the runs has for some of them, asking for many runs at once."""
+    def _of_runs(
+        self,
+        runs: Sequence[DagRun],
+        place: tuple[str, ...],
+        items: str,
+        params: Mapping[str, Any],
+        read: Callable[[Any], R],
+    ) -> Iterator[R]:
+        """Yield what a list below the runs holds of some of them, asking for many runs at once."""
         keys = {run.key for run in runs}
         for batch in _batches(runs):
             dag_ids = {run.dag_id for run in batch}
@@ -201,9 +229,9 @@ class Airflow3:
                 "run_after_gte": min(run.run_after for run in batch).isoformat(),
                 "run_after_lte": max(run.run_after for run in batch).isoformat(),
             }
-            for row in self._pages(path, items, {**params, **bounds}):
-                if (row["dag_id"], row.get("dag_run_id", row.get("run_id"))) in keys:
-                    yield row
+            for found in self._pages(path, items, {**params, **bounds}, read):
+                if (found.dag_id, found.run_id) in keys:
+                    yield found
 
 
 def _run_params(wanted: RunFilter) -> dict[str, Any]:

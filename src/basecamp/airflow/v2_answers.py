@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from basecamp.airflow.models import (
     AirflowDag,
-    AirflowHealth,
     DagDetails,
     DagImportError,
     DagRun,
     LoadedSpec,
     LogEvent,
+    RunPage,
     TaskAttempt,
 )
 
@@ -26,6 +27,15 @@ _OWN_FIELDS = frozenset(
     | {"try_number", "dag_id", "map_index", "run_id", "ti_id", "task_id", "task_instance_id"}
 )
 """Fields that say where an event comes from, or that a line shows in another way."""
+
+
+@dataclass(frozen=True, slots=True)
+class XComKey:
+    """Which XCom of which run."""
+
+    dag_id: str
+    run_id: str
+    key: str
 
 
 def read_time(text: str | None) -> datetime | None:
@@ -84,10 +94,24 @@ def read_task_instance(row: Answer) -> TaskAttempt:
     )
 
 
-def read_health(version: Answer, health: Answer) -> AirflowHealth:
+def read_run_page(body: Answer) -> RunPage:
+    """Read a page of runs."""
+    return RunPage(runs=tuple(read_run(row) for row in body["dag_runs"]), next_cursor=body["next_cursor"])
+
+
+def read_xcom(row: Answer) -> XComKey:
+    """Read which XCom a row of their list is."""
+    return XComKey(dag_id=row["dag_id"], run_id=row["run_id"], key=row["key"])
+
+
+def read_version(body: Answer) -> str:
+    """Read which Airflow it is."""
+    return str(body["version"])
+
+
+def read_parts(body: Answer) -> dict[str, str]:
     """Read how Airflow's parts are; one that is not there has no status."""
-    parts = {part: str(state.get("status") or "absent") for part, state in health.items() if state}
-    return AirflowHealth(version=version["version"], parts=parts)
+    return {part: str(state.get("status") or "absent") for part, state in body.items() if state}
 
 
 def read_import_error(row: Answer) -> DagImportError:

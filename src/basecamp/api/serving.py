@@ -22,19 +22,18 @@ from basecamp.api.metrics import Metrics
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import SystemClock
 from basecamp.services.store_proof import prove_conditional_writes
-from basecamp.settings import Settings, is_loopback
 from basecamp.web.routes import router
 from dataspec.errors import AirflowUnreachable, InvalidSettings
 from dataspec.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import FrameType
     from typing import NoReturn
 
     from fastapi import FastAPI
 
     from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -53,19 +52,13 @@ class Serving:
     listener: socket.socket
 
     @classmethod
-    def prepare(cls, environment: Mapping[str, str], host: str, port: int) -> Serving:
-        """Read the settings and prove that the server can work with them.
+    def prepare(cls, settings: Settings, host: str, port: int) -> Serving:
+        """Prove that the server can work with its settings.
 
         Raises:
-            InvalidSettings: When one is missing or wrong, in one line.
+            InvalidSettings: When it can't, in one line.
             StoreUnreachable: When the store does not answer.
         """
-        if not is_loopback(host):
-            raise InvalidSettings(
-                f"--host {host} is reached from other machines, and this version can't tell who asks: "
-                "it listens on loopback only. Use --host 127.0.0.1, behind a proxy that authenticates."
-            )
-        settings = Settings.from_environment(environment)
         _configure_logging(settings.log_level)
         store = open_store(settings.store_url)
         prove_conditional_writes(store)
@@ -90,7 +83,6 @@ class Serving:
 
     def run(self) -> NoReturn:
         """Answer requests until a signal comes; then end the process, within seconds."""
-        host, port = self.listener.getsockname()[:2]
         config = uvicorn.Config(
             self.app,
             log_config=None,
@@ -98,7 +90,6 @@ class Serving:
             server_header=False,
             timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
         )
-        log.info("Basecamp listens on http://%s:%d", f"[{host}]" if ":" in host else host, port)
         ended_by = _Server(config, self.clock).run_until_signal(self.listener)
         log.info("Basecamp has ended.")
         logging.shutdown()
@@ -122,6 +113,13 @@ class _Server(uvicorn.Server):
             )  # uvicorn sets its own, and raises the signal again at the end
         self.run(sockets=[listener])
         return self._ended_by
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say where."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            log.info("Basecamp listens on http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end."""

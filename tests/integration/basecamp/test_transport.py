@@ -1,11 +1,9 @@
-"""The transport against a real HTTP server that does what it is told to."""
+"""The transport against a real HTTP server."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -16,63 +14,11 @@ from basecamp.airflow.transport import AirflowRefused, AirflowTransport
 from basecamp.airflow.v2 import Airflow3
 from dataspec.errors import AirflowUnreachable
 
-Script = Callable[["Handler"], None]
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers as the test's script says, and keeps what it was asked."""
-
-    server: Server
-    protocol_version = "HTTP/1.1"
-
-    def answer(self, status: int, body: Any = None, *, content_type: str = "application/json") -> None:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def do(self) -> None:
-        length = int(self.headers.get("Content-Length", 0))
-        body = json.loads(self.rfile.read(length) or "null")
-        self.server.asked.append((self.command, self.path, body, self.headers.get("Authorization")))
-        self.server.script(self)
-
-    do_GET = do_POST = do_PATCH = do_PUT = do  # noqa: N815 - the standard library's names
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    script: Script
-    asked: list[tuple[str, str, Any, str | None]]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def count(self, path: str) -> int:
-        return sum(asked[1] == path for asked in self.asked)
+Script = Callable[[Any], None]
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server(("127.0.0.1", 0), Handler)
-    server.asked = []
-    server.script = lambda handler: handler.answer(200, {"path": handler.path})
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def transport_to(server: Server) -> Iterator[Callable[..., AirflowTransport]]:
+def transport_to(server: Any) -> Iterator[Callable[..., AirflowTransport]]:
     made = []
 
     def make(credentials: Credentials | None = None, url: str | None = None, **more: Any) -> AirflowTransport:
@@ -98,7 +44,7 @@ def statuses(*given: int) -> Script:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_what_can_be_repeated_is_sent_again_after_passing_trouble(
-    server: Server, transport_to: Callable[..., AirflowTransport], status: int
+    server: Any, transport_to: Callable[..., AirflowTransport], status: int
 ) -> None:
     server.script = statuses(status, status)
     assert transport_to().request("GET", "/api/v2/dags").status == 200
@@ -106,7 +52,7 @@ def test_what_can_be_repeated_is_sent_again_after_passing_trouble(
 
 
 def test_after_three_tries_it_gives_up_and_says_what_airflow_said(
-    server: Server, transport_to: Callable[..., AirflowTransport]
+    server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
     server.script = statuses(503, 503, 503)
     with pytest.raises(AirflowUnreachable) as caught:
@@ -117,7 +63,7 @@ def test_after_three_tries_it_gives_up_and_says_what_airflow_said(
 
 
 def test_what_starts_something_is_never_sent_twice(
-    server: Server, transport_to: Callable[..., AirflowTransport]
+    server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
     server.script = statuses(503)
     with pytest.raises(AirflowUnreachable):
@@ -126,11 +72,11 @@ def test_what_starts_something_is_never_sent_twice(
 
 
 def test_an_answer_that_does_not_come_in_time_is_not_waited_for(
-    server: Server, transport_to: Callable[..., AirflowTransport]
+    server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
     release = threading.Event()
 
-    def hang(handler: Handler) -> None:
+    def hang(handler: Any) -> None:
         release.wait(20)
         handler.close_connection = True
 
@@ -143,7 +89,7 @@ def test_an_answer_that_does_not_come_in_time_is_not_waited_for(
 
 
 def test_a_server_that_is_not_there_is_named_without_credentials(
-    server: Server, transport_to: Callable[..., AirflowTransport]
+    server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
     transport = transport_to(Password("me", "hunter2"), url="http://127.0.0.1:1")
     with pytest.raises(AirflowUnreachable) as caught:
@@ -156,7 +102,7 @@ def test_a_server_that_is_not_there_is_named_without_credentials(
 
 
 def test_right_after_a_failure_others_fail_at_once(
-    server: Server, transport_to: Callable[..., AirflowTransport]
+    server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
     observed: list[str] = []
     transport = transport_to(
@@ -169,7 +115,7 @@ def test_right_after_a_failure_others_fail_at_once(
 
 
 def test_a_password_is_exchanged_for_a_token_once(
-    server: Server, transport_to: Callable[..., AirflowTransport]
+    server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
     server.script = lambda handler: handler.answer(200, {"access_token": "abc"})
     transport = transport_to(Password("me", "hunter2"))
@@ -181,11 +127,11 @@ def test_a_password_is_exchanged_for_a_token_once(
 
 @pytest.mark.parametrize(("status", "detail"), [(401, "Token Expired"), (403, "Invalid JWT token")])
 def test_a_token_that_is_no_longer_good_is_renewed_once(
-    server: Server, transport_to: Callable[..., AirflowTransport], status: int, detail: str
+    server: Any, transport_to: Callable[..., AirflowTransport], status: int, detail: str
 ) -> None:
     tokens = iter(["old", "new"])
 
-    def answer(handler: Handler) -> None:
+    def answer(handler: Any) -> None:
         if handler.path == "/auth/token":
             handler.answer(201, {"access_token": next(tokens)})
         elif handler.headers["Authorization"] == "Bearer old":
@@ -199,11 +145,11 @@ def test_a_token_that_is_no_longer_good_is_renewed_once(
 
 
 def test_of_many_threads_one_renews_the_token(
-    server: Server, transport_to: Callable[..., AirflowTransport]
+    server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
     good = "first"
 
-    def answer(handler: Handler) -> None:
+    def answer(handler: Any) -> None:
         if handler.path == "/auth/token":
             handler.answer(201, {"access_token": good})
         elif handler.headers["Authorization"] == f"Bearer {good}":
@@ -232,7 +178,7 @@ def test_of_many_threads_one_renews_the_token(
     ],
 )
 def test_refused_credentials_say_which_setting_to_look_at(
-    server: Server,
+    server: Any,
     transport_to: Callable[..., AirflowTransport],
     credentials: Credentials,
     status: int,
@@ -246,24 +192,32 @@ def test_refused_credentials_say_which_setting_to_look_at(
 
 
 def test_a_login_page_instead_of_json_is_told_as_such(
-    server: Server, transport_to: Callable[..., AirflowTransport]
+    server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
     server.script = lambda handler: handler.answer(200, b"<html>", content_type="text/html")
     with pytest.raises(AirflowUnreachable, match="something else than JSON"):
         transport_to().request("GET", "/api/v2/dags")
 
 
-def test_airflow_3_is_found_out_by_asking(
-    server: Server, transport_to: Callable[..., AirflowTransport]
+@pytest.mark.parametrize("body", [{}, {"dags": [{}], "total_entries": 1}, {"dags": 5}, [], {"dags": [None]}])
+def test_an_answer_of_another_shape_is_told_with_its_address(
+    server: Any, transport_to: Callable[..., AirflowTransport], body: Any
 ) -> None:
+    server.script = lambda handler: handler.answer(200, body)
+    with pytest.raises(AirflowUnreachable, match="something unexpected") as caught:
+        Airflow3(transport_to()).list_dags()
+    assert str(caught.value.detail).startswith(f"GET {server.url}/api/v2/dags: ")
+
+
+def test_airflow_3_is_found_out_by_asking(server: Any, transport_to: Callable[..., AirflowTransport]) -> None:
     server.script = lambda handler: handler.answer(200, {"version": "3.3.2"})
     assert isinstance(connect(transport_to()), Airflow3)
 
 
 def test_airflow_2_is_told_apart_and_refused(
-    server: Server, transport_to: Callable[..., AirflowTransport]
+    server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
-    def answer(handler: Handler) -> None:
+    def answer(handler: Any) -> None:
         known = handler.path == "/api/v1/version"
         handler.answer(200 if known else 404, {"version": "2.11.2"} if known else {})
 
@@ -274,7 +228,7 @@ def test_airflow_2_is_told_apart_and_refused(
 
 @pytest.mark.parametrize("body", [b"<html>hello", b'{"version": 5}', b"[]", b'{"version": "nginx"}'])
 def test_another_server_is_told_apart(
-    server: Server, transport_to: Callable[..., AirflowTransport], body: bytes
+    server: Any, transport_to: Callable[..., AirflowTransport], body: bytes
 ) -> None:
     server.script = lambda handler: handler.answer(200, body)
     with pytest.raises(NotAirflow, match="not an Airflow"):
