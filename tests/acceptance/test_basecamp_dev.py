@@ -14,6 +14,9 @@ import pytest
 
 from stacks import BIN, Dev, Stack, alive, command_of, copy_of_flights, family_of
 
+ENDLESS = "select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = -1"
+RETRIED = {"cron": "0 9 * * *", "retry": {"max_attempts": 1, "delay_seconds": 0}}
+
 
 def basecamp_dev(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -91,12 +94,8 @@ def test_a_second_start_finds_all_that_was_there_and_each_end_leaves_no_process(
         run_id = stack.run(name)
         assert stack.wait(run_id)["status"] == "COMPLETED"
         assert stack.cli("workflow", "pause", name).returncode == 0
-        running = stack.run(
-            stack.register(
-                "select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = -1"
-            )
-        )
-        stack.wait(running, "RUNNING")
+        cut_off = stack.run(stack.register(ENDLESS, schedule=RETRIED))
+        stack.wait(cut_off, "RUNNING")
         family = dev.family()
         assert dev.stop() == 128 + signal.SIGTERM
     assert not alive(family)
@@ -107,6 +106,8 @@ def test_a_second_start_finds_all_that_was_there_and_each_end_leaves_no_process(
         (row,) = stack.ask("workflow", "list", "-d", name)
         assert row["status"] == "paused"
         assert stack.status(run_id)["status"] == "COMPLETED"
+        assert stack.wait(cut_off, "RUNNING")["attempts"] == 2
+        assert stack.cli("workflow", "stop", cut_off).returncode == 0
         assert stack.rows("select answer from built") == [(1,)]
 
         family = dev.family()
