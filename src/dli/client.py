@@ -7,7 +7,7 @@ import uuid
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from dataspec.errors import InvalidUsage, Unavailable
+from dataspec.errors import InvalidUsage, RunNotFound, Unavailable
 from dataspec.names import check_name
 from dataspec.workflows import (
     RegisteredDataset,
@@ -340,6 +340,8 @@ class Client:
 def _checked_run_id(run_id: str) -> str:
     if not run_id.strip() or run_id in {".", ".."}:
         raise InvalidUsage(f"Invalid run id '{run_id}'.", detail="List runs with: dli workflow history")
+    if "/" in run_id:
+        raise RunNotFound(run_id)
     return run_id
 
 

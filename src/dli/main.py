@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C (decisions 8)."""
+
+OUTPUT_ERRORS = {errno.EPIPE, errno.ENOSPC, errno.EIO}
+"""What goes wrong where the output goes to, not in the program."""
 
 COMMANDS = {
     "workflow": ("dli.commands.workflow", "Run datasets on the server, and watch and stop the runs."),
@@ -129,8 +133,10 @@ def _run(arguments: list[str], session: Session) -> int:
         # After Ctrl-C at a prompt the line is still open; elsewhere click has ended it.
         say("Interrupted." if error.__cause__ else "\nInterrupted.")
         return INTERRUPTED
-    except BrokenPipeError:
-        raise
+    except OSError as error:
+        if error.errno in OUTPUT_ERRORS:
+            raise
+        return _unexpected(error, session)
     except Exception as error:  # noqa: BLE001 - the last resort: a person gets one line, not a traceback
         return _unexpected(error, session)
     finally:

@@ -107,12 +107,13 @@ def _print_folded(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*titles, box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
+    table = Table(*titles, box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0))
+    table.header_style = "bold" if in_colour() else ""
     for column, least in zip(table.columns, widths, strict=True):
         column.min_width, column.no_wrap = least, column is table.columns[0]
     for row in rows:
         table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
-    Console(width=width, highlight=False, no_color=not in_colour()).print(table)
+    Console(width=width, highlight=False, color_system="auto" if in_colour() else None).print(table)
 
 
 def pairs(lines: Iterable[tuple[str, str | None]]) -> str:

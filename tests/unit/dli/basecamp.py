@@ -5,9 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -26,9 +24,7 @@ from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from fastapi import FastAPI
+    from collections.abc import Mapping
 
     from dataspec.catalog import SpecFile
 
@@ -56,10 +52,13 @@ class Basecamp:
 
     def __init__(self) -> None:
         self.url = ""
+        self.loading = True
+        """Whether Airflow loads what changes."""
         self.store = MemoryStore()
         clock = SlowClock()
         self.airflow = MemoryAirflow(now=clock.now)
         self.services = assemble(self.store, self.airflow, clock)
+        self._loaded: dict[str, str | None] = {}
         self._reader = CatalogReader(self.store, MemorySpecCache())
 
     def put_code(self, name: str, yaml: str, files: Mapping[str, str] | None = None) -> None:
@@ -84,9 +83,9 @@ class Basecamp:
     def load(self) -> None:
         """Let Airflow load what changed, as its dag processor does by itself."""
         for name, file in self._reader.read().effective.items():
-            found = self.airflow.get_dag(name)
-            if found is None or found.loaded is None or found.loaded.spec_hash != file.spec_hash:
+            if self._loaded.get(name) != file.spec_hash:
                 self._load(name, file)
+                self._loaded[name] = file.spec_hash
 
     def start_attempt(self, run_id: str) -> None:
         """Let a worker start the next attempt of a run."""
@@ -146,32 +145,35 @@ class DagProcessor(threading.Thread):
 
     def run(self) -> None:
         while not self._ending.wait(0.02):
-            self._basecamp.load()
+            if self._basecamp.loading:
+                self._basecamp.load()
 
     def end(self) -> None:
         self._ending.set()
         self.join(10)
 
 
-@cache
-def _app() -> FastAPI:
-    return create_app(Basecamp().services)
+class Server:
+    """The server itself, one for all tests; each puts its own services behind it."""
 
+    def __init__(self) -> None:
+        self._app = create_app(Basecamp().services)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._server = uvicorn.Server(uvicorn.Config(self._app, log_level="critical", ws="none"))
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True
+        )
 
-@contextmanager
-def serving(basecamp: Basecamp) -> Iterator[str]:
-    """Serve until the end of the block; yields the address."""
-    app = _app()
-    app.state.services = basecamp.services
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        try:
-            while not server.started and thread.is_alive():
-                time.sleep(0.005)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.should_exit = True
-            thread.join(30)
+    def start(self) -> None:
+        self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            time.sleep(0.005)
+
+    def put(self, basecamp: Basecamp) -> None:
+        self._app.state.services = basecamp.services
+
+    def end(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(30)
+        self._listener.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from dli.main import main
-from unit.dli.basecamp import Basecamp, DagProcessor, serving
+from unit.dli.basecamp import Basecamp, DagProcessor, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,17 +50,25 @@ def _zone_back() -> Iterator[None]:
     time.tzset()
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    started = Server()
+    started.start()
+    yield started
+    started.end()
+
+
 @pytest.fixture
-def basecamp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Basecamp]:
+def basecamp(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Basecamp]:
     """A server that the command line finds by ``DLI_SERVER_URL``, on an Airflow that loads by itself."""
-    started = Basecamp()
-    with serving(started) as url:
-        started.url = url
-        monkeypatch.setenv("DLI_SERVER_URL", url)
-        processor = DagProcessor(started)
-        processor.start()
-        yield started
-        processor.end()
+    fresh = Basecamp()
+    fresh.url = server.url
+    server.put(fresh)
+    monkeypatch.setenv("DLI_SERVER_URL", server.url)
+    processor = DagProcessor(fresh)
+    processor.start()
+    yield fresh
+    processor.end()
 
 
 @pytest.fixture

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dataspec.errors import DliError, ManagedByCode, UnknownParameter
+from dli.main import error_text
+from unit.dli.basecamp import Basecamp
+from unit.dli.conftest import Dli
+from unit.dli.scripted_server import answer, drip, scripted
+from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML, spec_of
+
+
+def program(*arguments: str, **environ: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environ},
+    )
+
+
+def test_an_error_is_printed_with_its_further_lines_aligned() -> None:
+    assert error_text(ManagedByCode()) == (
+        "Error: This dataset is managed by Code (GitOps).\n"
+        "       Modify the YAML in Git and deploy via CI/CD.\n"
+        "       Only pause/unpause operations are allowed via CLI."
+    )
+    assert error_text(DliError("It is so.", detail="a\nb")) == "Error: It is so.\n       a\n       b"
+
+
+def test_an_unknown_parameter_is_printed_as_in_the_session_of_the_specification() -> None:
+    error = UnknownParameter("undefined_param", {"execution_date": True, "limit": False})
+    assert error_text(error) == (
+        "Error: Unknown parameter 'undefined_param'.\n"
+        "Allowed parameters: execution_date (required), limit (optional)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["workfow"], "No such command 'workfow'. Did you mean 'workflow'?"),
+        (["workflow", "stat"], "No such command 'stat'. Did you mean 'status'?"),
+        (["dataset", "registr", "x"], "No such command 'registr'. Did you mean 'register'?"),
+        (["config", "xyz"], "No such command 'xyz'. Commands: show."),
+        (["workflow", "list", "--runing"], "Did you mean '--running'?"),
+        (["workflow", "list", "--source", "git"], "'git' is not one of 'code', 'manual', 'all'."),
+        (["workflow", "run"], "Missing argument 'DATASET'."),
+        (["workflow", "run", "a", "b"], "Got unexpected extra argument (b)"),
+        (["workflow", "run", "a", "-p"], "Option '-p' requires an argument."),
+        (["workflow", "list", "-f", "xml"], "'xml' is not one of 'table', 'json'."),
+        (["--install-completion", "tcsh"], "'tcsh' is not one of"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_names_what_is_right(dli: Dli, arguments: list[str], hint: str) -> None:
+    result = dli(*arguments)
+    assert (result.status, result.out) == (2, "")
+    assert hint in result.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["workflow"], ["dataset"], ["config"]])
+def test_a_group_alone_shows_its_commands(dli: Dli, arguments: list[str]) -> None:
+    result = dli(*arguments)
+    assert (result.status, "Commands:" in result.err) == (2, True)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["version"]])
+def test_the_version_is_that_of_the_distribution(dli: Dli, arguments: list[str]) -> None:
+    from importlib.metadata import version
+
+    assert dli(*arguments).out == f"dli {version('dli')}\n"
+
+
+def test_options_that_commands_share_may_stand_before_the_command_and_the_last_one_counts(dli: Dli) -> None:
+    before = dli("--server-url", "http://127.0.0.1:1", "workflow", "list")
+    assert "http://127.0.0.1:1: connection refused" in before.err
+    both = dli("--server-url", "http://127.0.0.1:1", "workflow", "list", "--server-url", "http://127.0.0.1:2")
+    assert "http://127.0.0.1:2: connection refused" in both.err
+
+
+def test_verbose_shows_every_call_on_standard_error(basecamp: Basecamp, dli: Dli) -> None:
+    for arguments in (["workflow", "list", "-v"], ["-v", "workflow", "list"]):
+        result = dli(*arguments)
+        assert result.err.startswith("GET /api/v1/workflows?limit=1000: 200 in ")
+        assert result.out.startswith("DATASET")
+
+
+def test_a_mistake_in_the_program_is_one_line_with_the_way_to_its_traceback(dli: Dli) -> None:
+    surprise = answer({"items": 7})
+    with scripted(surprise, surprise) as server:
+        short = dli("workflow", "list", "--server-url", server.url)
+        long = dli("workflow", "list", "--server-url", server.url, "--verbose")
+    assert (short.status, short.out, len(short.err.splitlines())) == (1, "", 2)
+    assert short.err.startswith("Error: Unexpected TypeError: ")
+    assert "--verbose" in short.err
+    assert "Traceback (most recent call last)" not in short.err
+    assert (long.status, "Traceback (most recent call last)" in long.err) == (1, True)
+
+
+def test_an_error_of_the_user_shows_no_traceback_even_when_verbose(dli: Dli) -> None:
+    assert "Traceback" not in dli("dataset", "run", "a", "-v").err
+
+
+def test_a_reader_that_has_had_enough_ends_the_command_quietly(basecamp: Basecamp) -> None:
+    for number in range(300):
+        basecamp.store.put(
+            f"code/{number}.yaml", spec_of(f"long.{'x' * 150}.{number}").encode(), expected="*missing*"
+        )
+    process = program("workflow", "list")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("DATASET")
+    process.stdout.close()
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(30), errors) == (0, "")
+
+
+def test_output_that_can_not_be_written_is_an_error() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("only Linux has a device that is always full")
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run(
+            [sys.executable, "-m", "dli", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (finished.returncode, finished.stderr) == (
+        1,
+        "Error: The output can't be written: No space left on device.\n",
+    )
+
+
+def test_an_interrupt_ends_with_130_and_no_traceback() -> None:
+    with scripted(drip) as server:
+        process = program("workflow", "list", "--server-url", server.url)
+        while not server.received:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.strip() == "Interrupted."
+
+
+def test_letters_that_the_terminal_has_not_are_escaped_not_fatal(basecamp: Basecamp) -> None:
+    more = 'description: 한국어\nschedule: {cron: "0 9 * * *"}\n'
+    basecamp.put_code("a", spec_of("a", more=more))
+    process = program("dataset", "show", "a", "--registered", PYTHONIOENCODING="latin-1")
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "\\ud55c" in out
+
+
+def test_json_has_korean_letters_as_they_are(basecamp: Basecamp, dli: Dli) -> None:
+    basecamp.put_code("a", spec_of("a", more="description: 일별 클릭\n"))
+    assert '"description": "일별 클릭"' in dli("workflow", "list", "-f", "json").out
+
+
+def test_a_variable_that_overrides_the_chosen_environment_is_told(
+    basecamp: Basecamp, dli: Dli, project: Path
+) -> None:
+    (project / "dli.yaml").write_text("environments: {prod: {server: {url: https://prod.example}}}\n")
+    result = dli("workflow", "list", "--env", "prod")
+    assert result.status == 0
+    assert "Warning: DLI_SERVER_URL stands before the server of the environment 'prod'." in result.err
+
+
+def test_the_server_of_the_project_is_used(
+    basecamp: Basecamp, dli: Dli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
+    monkeypatch.delenv("DLI_SERVER_URL")
+    (project / "dli.yaml").write_text(f"server:\n  url: {basecamp.url}\n")
+    assert CLICKS in dli("workflow", "list").out
