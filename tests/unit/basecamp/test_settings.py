@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import basecamp.settings
 from basecamp.airflow.credentials import AirflowToken, Everyone, Password
 from basecamp.settings import Settings, is_loopback
 from dataspec.errors import InvalidSettings
@@ -130,3 +133,13 @@ def test_secrets_do_not_show_where_settings_are_printed() -> None:
 )
 def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+def test_every_setting_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "server.md").read_text()
+    settings = [
+        value for name, value in vars(basecamp.settings).items() if name.isupper() and isinstance(value, str)
+    ]
+    assert len(settings) == 10
+    for name in settings:
+        assert f"| `{name}`" in page or f", `{name}` |" in page, name
