@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 _VERSION = re.compile(r"(\d+)\.(\d+)[\w.+-]*")
 
 
+FIRST_SUPPORTED = (3, 3)
+"""The first version whose lists go on from a cursor and are filtered by prefixes."""
+
+
 class NotAirflow(AirflowUnreachable):
     """The address is no Airflow's, or one of a line that Basecamp does not speak to."""
 
@@ -26,20 +30,24 @@ def connect(transport: AirflowTransport) -> AirflowGateway:
         NotAirflow: When it is another server, or an Airflow of another line.
         AirflowUnreachable: When there is no answer.
     """
-    version = _version(transport, "/api/v2/version")
-    if version is not None:
+    version = _version(transport, "/api/v2/version") or _version(transport, "/api/v1/version")
+    if version is not None and _numbers(version) >= FIRST_SUPPORTED:
         return Airflow3(transport)
-    version = _version(transport, "/api/v1/version")
     if version is not None:
         raise NotAirflow(
             f"Airflow {version} is not supported.",
-            detail=f"{transport.url} is an Airflow {version}. This version of Basecamp works with Airflow 3.",
+            detail=f"{transport.url} is an Airflow {version}. This version of Basecamp works with Airflow 3.3 and later.",
         )
     raise NotAirflow(
         "This is not an Airflow.",
         detail=f"{transport.url} knows neither /api/v2/version nor /api/v1/version.\n"
         "Check BASECAMP_AIRFLOW_URL: it is the address of Airflow's API server, without /api.",
     )
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    match = _VERSION.fullmatch(version)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _version(transport: AirflowTransport, path: str) -> str | None:

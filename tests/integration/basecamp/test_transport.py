@@ -214,6 +214,14 @@ def test_airflow_3_is_found_out_by_asking(server: Any, transport_to: Callable[..
     assert isinstance(connect(transport_to()), Airflow3)
 
 
+def test_an_airflow_3_that_is_too_old_is_refused(
+    server: Any, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = lambda handler: handler.answer(200, {"version": "3.2.1"})
+    with pytest.raises(NotAirflow, match=r"Airflow 3\.2\.1 is not supported"):
+        connect(transport_to())
+
+
 def test_airflow_2_is_told_apart_and_refused(
     server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
