@@ -200,10 +200,7 @@ class Stack:
 
 
 def copy_of_flights(folder: Path) -> Path:
-    """Copy the flights example into a folder, its data linked; return where it is."""
+    """Copy the flights example into a folder; return where it is."""
     project = folder / "flights"
-    project.mkdir()
-    shutil.copy(FLIGHTS / "dli.yaml", project)
-    shutil.copytree(FLIGHTS / "datasets", project / "datasets")
-    (project / "data").symlink_to(FLIGHTS / "data")
+    shutil.copytree(FLIGHTS, project, ignore=shutil.ignore_patterns(".*", "*.duckdb*"))
     return project

@@ -1,0 +1,59 @@
+"""The pages that lead a newcomer, followed to the letter."""
+
+import re
+import shlex
+import shutil
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+from stacks import REPOSITORY, Stack
+
+
+def files_in(page: str) -> dict[str, str]:
+    """Return the files that a page has its reader write, by their paths."""
+    text = (REPOSITORY / page).read_text()
+    return dict(re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+
+
+def commands_in(page: str) -> list[list[str]]:
+    """Return the commands that a page has its reader run against a server, in their order."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", (REPOSITORY / page).read_text(), re.DOTALL | re.MULTILINE)
+    return [
+        shlex.split(line)[1:] for block in blocks for line in block.splitlines() if line.startswith("dli ")
+    ]
+
+
+def follow(page: str, stack: Stack) -> None:
+    commands = commands_in(page)
+    assert commands
+    for arguments in commands:
+        done = stack.cli(*arguments)
+        assert done.returncode == 0, (arguments, done.stderr)
+
+
+def test_the_quickstart_builds_the_table_that_it_shows(stack: Stack, tmp_path: Path) -> None:
+    for name, text in files_in("docs/quickstart.md").items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    # The page has its reader start the server in this folder; here it was started in another.
+    shutil.copy(tmp_path / "data" / "orders.csv", stack.project / "data")
+
+    follow("docs/quickstart.md", replace(stack, project=tmp_path))
+
+    assert stack.rows("select product, quantity, revenue from daily_sales order by product") == [
+        ("cup", 8, Decimal("36.00")),
+        ("teapot", 2, Decimal("60.00")),
+    ]
+
+
+def test_the_example_s_page_builds_its_three_tables(stack: Stack) -> None:
+    follow("examples/flights/README.md", stack)
+
+    assert stack.rows("select count(*) from flights.daily where flight_date = '2013-01-01'") == [(842,)]
+    assert stack.rows("select sum(flights) from flights.carrier_delays where flight_date = '2013-01-01'") == [
+        (842,)
+    ]
+    assert stack.rows(
+        "select sum(flights) >= 842 from flights.weekly_summary where week_start = '2012-12-31'"
+    ) == [(True,)]
