@@ -21,7 +21,8 @@ The tree::
     │   ├── Paused
     │   ├── NotPaused
     │   ├── Conflict            someone else changed it first
-    │   └── Unauthorized
+    │   ├── Unauthorized
+    │   └── CrossOrigin         an order that another site's page sent
     ├── Unavailable
     │   ├── ServerUnreachable
     │   ├── AirflowUnreachable
@@ -260,6 +261,19 @@ class Unauthorized(Refused):
 
     code = "unauthorized"
     http_status = 401
+
+
+class CrossOrigin(Refused):
+    """An order came from another site's page, or from no page at all."""
+
+    code = "cross_origin"
+    http_status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This order did not come from a page of this server.",
+            detail="Open the page here and press the button again; programs use the HTTP API.",
+        )
 
 
 class Unavailable(DliError):

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 
-from dataspec.errors import InvalidUsage, Refused
+from dataspec.errors import CrossOrigin, InvalidUsage
 from dataspec.parameters import EXECUTION_DATE
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def require_same_origin(request: Request) -> None:
     of another site in that person's browser. Every browser sends one of the two headers.
 
     Raises:
-        Refused: With status 403.
+        CrossOrigin: When it is not.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     own = {f"{scheme}://{request.headers.get('host', '').lower()}" for scheme in ("http", "https")}
@@ -41,18 +41,6 @@ def require_same_origin(request: Request) -> None:
     if known and site in {None, _SAME_ORIGIN} and (origin is None or origin.lower() in own):
         return
     raise CrossOrigin
-
-
-class CrossOrigin(Refused):
-    """An order that did not come from a page of this server."""
-
-    http_status = 403
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This order did not come from a page of this server.",
-            detail="Open the page here and press the button again; programs use the HTTP API.",
-        )
 
 
 async def _read_form(request: Request) -> dict[str, str]:

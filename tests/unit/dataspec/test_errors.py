@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from dataspec import errors
 from dataspec.errors import DliError
@@ -10,7 +12,8 @@ EXIT_STATUSES = {1, 2, 3, 4, 5}
 
 def kinds(base: type[DliError] = DliError) -> Iterator[type[DliError]]:
     for kind in base.__subclasses__():
-        yield kind
+        if kind.__module__ == errors.__name__:
+            yield kind
         yield from kinds(kind)
 
 
@@ -38,3 +41,11 @@ def test_the_words_of_the_specification_are_kept() -> None:
         "Modify the YAML in Git and deploy via CI/CD.\n"
         "Only pause/unpause operations are allowed via CLI."
     )
+
+
+def test_the_table_is_whole_no_package_has_error_codes_of_its_own() -> None:
+    sources = Path(errors.__file__).parents[1].rglob("*.py")
+    codes = {
+        path for path in sources if re.search(r"^    (code|http_status) = ", path.read_text(), re.MULTILINE)
+    }
+    assert codes == {Path(errors.__file__)}
