@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import json
+from importlib.metadata import entry_points
+from importlib.resources import files
+
+import jsonschema  # type: ignore[import-untyped] # Airflow brings it, without types
+from airflow.plugins_manager import get_timetables_plugins
+
+from dli_airflow.provider import get_provider_info
+
+
+def test_airflow_loads_the_timetable_from_the_installed_plugin() -> None:
+    assert "dli_airflow.timetable.DatasetTimetable" in get_timetables_plugins()
+
+
+def test_the_provider_is_described_as_airflows_schema_asks() -> None:
+    schema = json.loads((files("airflow") / "provider_info.schema.json").read_text())
+    jsonschema.validate(get_provider_info(), schema)
+    [installed] = [
+        entry
+        for entry in entry_points(group="apache_airflow_provider")
+        if entry.value.startswith("dli_airflow.")
+    ]
+    assert installed.load() is get_provider_info

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from airflow.sdk.execution_time.timeout import timeout
+
+from dataspec.errors import InvalidTemplate
+from dli_airflow.airflow_api import AirflowException, AirflowFailException, AirflowTaskTimeout
+from dli_airflow.datasets import Dataset
+from dli_airflow.operator import DatasetOperator
+from dli_airflow.session import StatementFailed
+from unit.dli_airflow.catalogs import datasets
+from unit.dli_airflow.engines import LONG_IN_DUCKDB
+
+DATED = """\
+parameters:
+  - {name: execution_date, type: date}
+  - {name: limit, type: integer, default: 3}
+schedule: {cron: 0 9 * * *, timezone: Asia/Seoul}
+"""
+INSERT = """\
+"create or replace table built as
+  select '{{ execution_date }}'::date as day, {{ limit }} as n, '{{ data_interval_start }}' as since"
+"""
+
+
+@dataclass
+class Attempt:
+    """What Airflow gives an operator as its task instance."""
+
+    try_number: int = 1
+    pushed: list[tuple[str, Any]] = field(default_factory=list)
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed.append((key, value))
+
+
+@dataclass
+class Run:
+    """What Airflow gives an operator as its run."""
+
+    run_type: str = "manual"
+    conf: dict[str, Any] | None = None
+    run_id: str = "web.clicks_20240116_000001"
+    data_interval_start: datetime | None = None
+    data_interval_end: datetime | None = None
+
+
+SCHEDULED = Run(
+    "scheduled",
+    None,
+    "web.clicks_20240116_000000",
+    datetime(2024, 1, 14, 23, tzinfo=UTC),
+    datetime(2024, 1, 15, 23, tzinfo=UTC),
+)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "warehouse.duckdb"
+    connection = json.dumps({"conn_type": "duckdb", "host": str(path)})
+    monkeypatch.setenv("AIRFLOW_CONN_DLI_DEFAULT", connection)
+    return path
+
+
+@pytest.fixture
+def turns(tmp_path: Path) -> Path:
+    return tmp_path / "turns"
+
+
+def operator(dataset: Dataset, turns: Path) -> DatasetOperator:
+    return DatasetOperator(task_id="run", dataset=dataset, turns=turns)
+
+
+def clicks(query: str = INSERT, more: str = DATED) -> Dataset:
+    [dataset] = datasets("web.clicks", query=query, more=more)
+    return dataset
+
+
+def execute(task: DatasetOperator, run: Run | None = None, attempt: Attempt | None = None) -> None:
+    task.execute({"ti": attempt or Attempt(), "dag_run": run or Run(conf={"execution_date": "2024-01-15"})})
+
+
+def rows(warehouse: Path, sql: str) -> list[Any]:
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_a_run_builds_what_its_sql_says(warehouse: Path, turns: Path) -> None:
+    conf = {"execution_date": "2024-01-15", "limit": "7", "_dli": {"run_type": "adhoc"}}
+    execute(operator(clicks(), turns), Run(conf=conf))
+    since = "2024-01-15T00:00:00+00:00"
+    assert rows(warehouse, "select day::text, n, since from built") == [("2024-01-15", 7, since)]
+
+
+def test_the_first_act_tells_which_version_runs_even_if_all_else_fails(warehouse: Path, turns: Path) -> None:
+    dataset, attempt = clicks(), Attempt(try_number=2)
+    with pytest.raises(AirflowFailException):
+        execute(operator(dataset, turns), Run(conf={"nonsense": 1}), attempt)
+    assert attempt.pushed == [(f"dli.manual.{dataset.spec_hash}.2", "manual/web.clicks.yaml")]
+
+
+@pytest.mark.parametrize("run_type", ["scheduled", "backfill"])
+def test_a_scheduled_run_builds_the_local_date_on_which_its_interval_starts(
+    warehouse: Path, turns: Path, run_type: str
+) -> None:
+    SCHEDULED.run_type = run_type
+    execute(operator(clicks(), turns), SCHEDULED)
+    since = "2024-01-14T23:00:00+00:00"  # 08:00 on the 15th in Seoul
+    assert rows(warehouse, "select day::text, n, since from built") == [("2024-01-15", 3, since)]
+
+
+@pytest.mark.parametrize(
+    ("conf", "message"),
+    [
+        ({}, "Missing required parameter: execution_date"),
+        (None, "Missing required parameter: execution_date"),
+        (
+            {"execution_date": "2024-01-15", "limits": 1},
+            "Unknown parameter 'limits'. Allowed: execution_date, limit",
+        ),
+        (
+            {"execution_date": "2024-01-15", "limit": "many"},
+            "Invalid value for parameter 'limit': expected a whole number, got 'many'.",
+        ),
+        (
+            {"execution_date": "yesterday"},
+            "Invalid value for parameter 'execution_date': expected a date as YYYY-MM-DD, got 'yesterday'.",
+        ),
+    ],
+)
+def test_wrong_parameters_fail_the_run_without_retries(
+    warehouse: Path, turns: Path, conf: dict[str, Any] | None, message: str
+) -> None:
+    with pytest.raises(AirflowFailException) as failure:
+        execute(operator(clicks(), turns), Run(conf=conf))
+    assert str(failure.value) == message
+    assert not warehouse.exists()
+
+
+def test_a_wrong_query_is_retried_since_it_may_be_mended(warehouse: Path, turns: Path) -> None:
+    with pytest.raises(StatementFailed) as failure:
+        execute(operator(clicks("select * from nowhere"), turns))
+    assert not isinstance(failure.value, AirflowFailException)
+    assert str(failure.value).startswith("statement 'query' failed: Catalog Error: Table with name nowhere")
+
+
+def test_a_value_that_does_not_fit_the_template_is_retried_too(warehouse: Path, turns: Path) -> None:
+    more = "parameters: [{name: word, type: string}]\n"
+    with pytest.raises(InvalidTemplate) as failure:
+        execute(operator(clicks("select {{ word }}", more), turns), Run(conf={"word": "x; drop table y"}))
+    assert "without quotes" in str(failure.value.detail)
+
+
+def test_a_connection_that_is_missing_is_named_with_what_to_do(turns: Path) -> None:
+    dataset = clicks("select 1", "execution: {connection: lake}\n")
+    with pytest.raises(AirflowException, match=r"no connection 'lake'.*airflow connections add lake"):
+        execute(operator(dataset, turns), Run())
+
+
+def test_a_connection_that_runs_no_sql_is_refused(turns: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_DLI_DEFAULT", '{"conn_type": "smtp", "host": "localhost"}')
+    with pytest.raises(AirflowException, match="'dli_default' of the type 'smtp' runs no SQL"):
+        execute(operator(clicks("select 1", ""), turns), Run())
+
+
+def test_the_sql_is_rendered_in_the_connections_dialect(warehouse: Path, turns: Path) -> None:
+    query = '"select * from (values ($$its; {{ word }}$$)) v(t)"'
+    dataset = clicks(query, "parameters: [{name: word, type: string, default: fine}]\n")
+    execute(operator(dataset, turns), Run())
+
+
+def kill_once_running(task: DatasetOperator) -> threading.Thread:
+    def watch() -> None:
+        while task._session is None or task._session.current is None:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        task.on_kill()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_a_kill_cancels_the_query_and_says_so(
+    warehouse: Path, turns: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    task = operator(clicks(LONG_IN_DUCKDB, ""), turns)
+    killing = kill_once_running(task)
+    with pytest.raises(
+        AirflowException, match="ended from outside: statement 'query' was cancelled on the engine"
+    ):
+        execute(task, Run())
+    killing.join()
+    assert "Cancelling the query on the engine: cursor.interrupt()" in capfd.readouterr().out
+
+
+def test_an_expired_timeout_cancels_the_query_and_names_the_setting(warehouse: Path, turns: Path) -> None:
+    task = operator(clicks(LONG_IN_DUCKDB, "execution: {timeout_seconds: 4}\n"), turns)
+    with pytest.raises(AirflowTaskTimeout) as expired, timeout(4):
+        execute(task, Run())
+    message = str(expired.value)
+    assert message.startswith(
+        "The attempt took longer than execution.timeout_seconds, 4 s: statement 'query'"
+    )
+    assert "cancelled on the engine" in message
+    task.on_kill()
+
+
+def test_a_kill_before_the_sql_began_does_no_harm(turns: Path) -> None:
+    operator(clicks(), turns).on_kill()
+
+
+def test_the_next_attempt_waits_until_the_last_one_is_gone(
+    warehouse: Path, turns: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    slow = operator(clicks(LONG_IN_DUCKDB, ""), turns)
+    ended = threading.Event()
+
+    def attempt() -> None:
+        with pytest.raises(AirflowException):
+            execute(slow, Run(run_id="web.clicks_20240116_000001"))
+        ended.set()
+
+    first = threading.Thread(target=attempt)
+    first.start()
+    while slow._session is None or slow._session.current is None:
+        time.sleep(0.02)
+    threading.Timer(1.0, slow.on_kill).start()
+    execute(operator(clicks("create table next as select 1 n", ""), turns), Run(run_id="x"))
+    assert ended.wait(20)
+    first.join()
+    assert "waiting for the run web.clicks_20240116_000001 (process" in capfd.readouterr().out
+    assert rows(warehouse, "select n from next") == [(1,)]
