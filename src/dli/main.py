@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataspec.errors import DliError, InternalError, UnknownParameter
-from dli.groups import MAX_WIDTH, LazyGroup
+from dli.groups import LazyGroup, help_width
 from dli.options import env_option, path_option, server_url_option, verbose_option
 from dli.session import Session, say
 
@@ -24,9 +24,9 @@ OUTPUT_ERRORS = {errno.EPIPE, errno.ENOSPC, errno.EIO}
 """What goes wrong where the output goes to, not in the program."""
 
 COMMANDS = {
-    "workflow": ("dli.commands.workflow", "Run datasets on the server, and watch and stop the runs."),
-    "dataset": ("dli.commands.dataset", "Check, show and register Dataset Specs."),
-    "config": ("dli.commands.config", "Show the settings, and where each came from."),
+    "workflow": ("dli.commands.workflow", "Run datasets on the server; watch and stop the runs."),
+    "dataset": ("dli.commands.dataset", "Check Dataset Specs and register them."),
+    "config": ("dli.commands.config", "Show the settings and where each came from."),
     "version": ("dli.commands.version", "Show dli's version."),
 }
 
@@ -63,7 +63,7 @@ def _install_completion(context: click.Context, parameter: click.Parameter, valu
     lazy=COMMANDS,
     name="dli",
     help=HELP,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MAX_WIDTH},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
     "--version",
@@ -120,7 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str], session: Session) -> int:
     try:
-        status = cli.main(arguments, prog_name="dli", standalone_mode=False, obj=session)
+        status = cli.main(
+            arguments, prog_name="dli", standalone_mode=False, obj=session, terminal_width=help_width()
+        )
     except DliError as error:
         if isinstance(error, InternalError):
             _show_traceback(session)

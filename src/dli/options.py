@@ -7,11 +7,14 @@ the command as well as after it; the last one counts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from dli.session import Session
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -49,6 +52,28 @@ server_url_option = _remembered(
     help="Basecamp's address. [env var: DLI_SERVER_URL; default: http://127.0.0.1:8800]",
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Check only; start nothing.")
+
+
+def dataset_argument(function: F) -> F:
+    """Add ``DATASET``, which the shell completes with the names in the project."""
+    return click.argument("dataset", shell_complete=complete_dataset)(function)
+
+
+def complete_dataset(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the datasets of the project whose names begin so; files where a path is begun."""
+    from click.shell_completion import CompletionItem
+
+    from dataspec.errors import DliError
+
+    if "/" in incomplete:
+        return [CompletionItem(incomplete, type="file")]
+    try:
+        names = context.ensure_object(Session).project.names()
+    except (DliError, OSError):
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def common_options(function: F) -> F:

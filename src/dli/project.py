@@ -66,6 +66,10 @@ class Project:
         """The YAML files in the project that are Dataset Specs, in the order of their paths."""
         return tuple(path for path in self._yaml_files() if is_dataset_document(_head(path)))
 
+    def names(self) -> list[str]:
+        """Return the names of the project's datasets, of broken ones where they can be read."""
+        return [name for path in self.files if (name := name_in(_head(path)))]
+
     def datasets(self) -> Iterator[LocalDataset]:
         """Yield every spec of the project, sound or not."""
         return map(self.read, self.files)
@@ -154,7 +158,7 @@ class Project:
         raise NotFound(f"No such file: {name}", detail=hint)
 
     def _unknown(self, name: str) -> NotFound:
-        known = [found for path in self.files if (found := name_in(_head(path)))]
+        known = self.names()
         where = shown(self.folder)
         if not self.folder.is_dir():
             looked = f"There is no folder {where}; name the project's folder with --path."

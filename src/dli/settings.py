@@ -224,8 +224,8 @@ class Settings:
 
     def _connections(self) -> Iterator[Setting]:
         places = list(self._places())
-        names = {name: None for file, prefix in places for name in file.names((*prefix, "connections"))}
-        for name in names:
+        names = {name for file, prefix in places for name in file.names((*prefix, "connections"))}
+        for name in sorted(names):
             at: Keys = ("connections", name)
             options = {key: None for file, prefix in places for key in file.names((*prefix, *at, "options"))}
             for keys in ((*at, "url"), *((*at, "options", option) for option in options)):

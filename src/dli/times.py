@@ -9,8 +9,14 @@ from dataspec.errors import InvalidUsage
 
 
 def in_zone(moment: datetime, zone: str | None) -> str:
-    """Return ``YYYY-MM-DD HH:MM`` in a named time zone (spec 5.6)."""
-    return moment.astimezone(_zone(zone) or moment.tzinfo).strftime("%Y-%m-%d %H:%M")
+    """Return ``YYYY-MM-DD HH:MM`` in a schedule's time zone (spec 5.6).
+
+    The server sends the next run with the offset of that zone; only one in UTC may still
+    have to be moved there, for which the zone has to be loaded.
+    """
+    if not moment.utcoffset():
+        moment = moment.astimezone(_zone(zone) or moment.tzinfo)
+    return moment.strftime("%Y-%m-%d %H:%M")
 
 
 def local(moment: datetime | None) -> str:

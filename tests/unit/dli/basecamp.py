@@ -36,9 +36,13 @@ class SlowClock:
 
     def __init__(self) -> None:
         self._looks = count()
+        self._passed = timedelta()
 
     def now(self) -> datetime:
-        return NOW + timedelta(microseconds=next(self._looks))
+        return NOW + self._passed + timedelta(microseconds=next(self._looks))
+
+    def let_pass(self, seconds: float) -> None:
+        self._passed += timedelta(seconds=seconds)
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -55,9 +59,9 @@ class Basecamp:
         self.loading = True
         """Whether Airflow loads what changes."""
         self.store = MemoryStore()
-        clock = SlowClock()
-        self.airflow = MemoryAirflow(now=clock.now)
-        self.services = assemble(self.store, self.airflow, clock)
+        self.clock = SlowClock()
+        self.airflow = MemoryAirflow(now=self.clock.now)
+        self.services = assemble(self.store, self.airflow, self.clock)
         self._loaded: dict[str, str | None] = {}
         self._reader = CatalogReader(self.store, MemorySpecCache())
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -13,7 +13,11 @@ NOON = datetime(2024, 7, 1, 12, tzinfo=UTC)
 def test_the_next_run_is_shown_in_the_schedules_zone() -> None:
     assert in_zone(NOON, "Asia/Seoul") == "2024-07-01 21:00"
     assert in_zone(NOON, "America/New_York") == "2024-07-01 08:00"
-    assert in_zone(NOON.astimezone(), None) == "2024-07-01 12:00"
+    assert in_zone(NOON, "UTC") == in_zone(NOON, None) == "2024-07-01 12:00"
+
+
+def test_a_next_run_that_has_its_zones_offset_already_is_shown_as_it_is() -> None:
+    assert in_zone(NOON.astimezone(timezone(timedelta(hours=-4))), "America/New_York") == "2024-07-01 08:00"
 
 
 def test_a_zone_that_this_machine_does_not_know_leaves_the_servers_offset() -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @server_options
 @pass_session
 def command(session: Session) -> None:
-    """Show each setting, its value, and where it came from.
+    """Show each setting with its value and where it came from.
 
     Passwords and other secrets are shown as ***.
     """

@@ -8,16 +8,19 @@ from dli.groups import LazyGroup
 
 COMMANDS = {
     "register": ("dli.commands.dataset.register", "Send a dataset's YAML and SQL to the server."),
-    "validate": ("dli.commands.dataset.validate", "Check specs on this machine, without a server."),
-    "list": ("dli.commands.dataset.list", "List the project's datasets, or those registered."),
-    "show": ("dli.commands.dataset.show", "Show a dataset's spec, or its SQL."),
-    "run": ("dli.commands.dataset.run", "Run a dataset's SQL on this machine (comes later)."),
+    "validate": ("dli.commands.dataset.validate", "Check specs on this machine without a server."),
+    "list": ("dli.commands.dataset.list", "List the datasets of the project or those registered."),
+    "show": ("dli.commands.dataset.show", "Show a dataset's spec or its SQL."),
+    "run": (
+        "dli.commands.dataset.run",
+        "Run a dataset's SQL on this machine. Not available in this version.",
+    ),
 }
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def command() -> None:
-    """Check, show and register Dataset Specs.
+    """Check Dataset Specs and register them.
 
     A dataset is named by its name, or by the path of its file. The commands read the
     project on this machine; `register` and those with --registered ask the server.

@@ -23,7 +23,7 @@ REGISTERED_TITLES = ("DATASET", "SOURCE", "EFFECTIVE", "LOADED", "SPEC", "FILE")
 @server_options
 @pass_session
 def command(session: Session, registered: bool, source: str | None) -> None:
-    """List the datasets of the project on this machine, or those registered.
+    """List the datasets of the project or those registered.
 
     With --registered: EFFECTIVE tells whether Airflow runs this spec, LOADED whether
     Airflow has its present version.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.errors import ExistsInCode, Refused
-from dli.options import pass_session, server_options
+from dli.options import dataset_argument, pass_session, server_options
 from dli.session import Session, is_interactive, warn
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ OVERRIDE_WARNING = (
 
 
 @click.command("register")
-@click.argument("dataset")
+@dataset_argument
 @click.option("--yes", "-y", is_flag=True, help="Register without asking, although code has the dataset.")
 @click.option("--no-wait", is_flag=True, help="Don't wait until Airflow has loaded the dataset.")
 @click.option(

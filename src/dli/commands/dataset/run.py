@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dataspec.errors import InvalidUsage
-from dli.options import common_options, dry_run_option, param_option
+from dli.options import common_options, dataset_argument, dry_run_option, param_option
 from dli.run_kinds import DIFFERENCE
 
 HELP = f"""Run a dataset's SQL on this machine. Not available in this version.
@@ -17,7 +17,7 @@ To run a dataset on the server, use `dli workflow run`.
 
 
 @click.command("run", help=HELP)
-@click.argument("dataset")
+@dataset_argument
 @param_option
 @dry_run_option
 @common_options

@@ -8,7 +8,7 @@ import click
 
 from dataspec.parsing import parse_spec
 from dataspec.templates import sql_texts
-from dli.options import pass_session, server_options, source_option
+from dli.options import dataset_argument, pass_session, server_options, source_option
 from dli.session import Session
 from dli.tables import pairs
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 @click.command("show")
-@click.argument("dataset")
+@dataset_argument
 @click.option("--registered", is_flag=True, help="Ask the server for the registered spec.")
 @source_option(everything=False)
 @click.option("--sql", is_flag=True, help="Show the SQL alone, as it is written.")
 @server_options
 @pass_session
 def command(session: Session, dataset: str, registered: bool, source: str | None, sql: bool) -> None:
-    """Show a dataset's spec, or its SQL.
+    """Show a dataset's spec or its SQL.
 
     DATASET is the dataset's name, or the path of its file.
     """

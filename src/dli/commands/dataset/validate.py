@@ -5,20 +5,20 @@ from __future__ import annotations
 import click
 
 from dataspec.errors import InvalidSpec, InvalidUsage, NotFound
-from dli.options import common_options, pass_session
+from dli.options import common_options, complete_dataset, pass_session
 from dli.project import LocalDataset, duplicates, shown
 from dli.session import Session
 
 
 @click.command("validate")
-@click.argument("datasets", nargs=-1, metavar="[DATASET]...")
+@click.argument("datasets", nargs=-1, metavar="[DATASET]...", shell_complete=complete_dataset)
 @click.option(
     "--all", "everything", is_flag=True, help="Check every spec of the project; so does no name at all."
 )
 @common_options
 @pass_session
 def command(session: Session, datasets: tuple[str, ...], everything: bool) -> None:
-    """Check specs on this machine, without a server.
+    """Check specs on this machine without a server.
 
     DATASET is a dataset's name, or the path of its file. YAML, SQL templates and
     schedules are checked; all problems are shown at once, each with file, line and

@@ -11,16 +11,16 @@ COMMANDS = {
     "status": ("dli.commands.workflow.status", "Show how a run is doing."),
     "list": ("dli.commands.workflow.list", "List the registered datasets with their schedules."),
     "stop": ("dli.commands.workflow.stop", "Stop a run and cancel its query."),
-    "pause": ("dli.commands.workflow.pause", "Pause a dataset: no run of it starts."),
+    "pause": ("dli.commands.workflow.pause", "Pause a dataset so that no run of it starts."),
     "unpause": ("dli.commands.workflow.unpause", "Resume a paused dataset."),
-    "history": ("dli.commands.workflow.history", "List past and present runs, the newest first."),
+    "history": ("dli.commands.workflow.history", "List past and present runs with the newest first."),
     "logs": ("dli.commands.workflow.logs", "Show the log of a run."),
 }
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def command() -> None:
-    """Run datasets on the server, and watch and stop the runs.
+    """Run datasets on the server; watch and stop the runs.
 
     A schedule is defined in the Dataset Spec alone; these commands run it, pause it and
     show it.

@@ -62,7 +62,7 @@ def command(
     since: str | None,
     until: str | None,
 ) -> None:
-    """List past and present runs, the newest first.
+    """List past and present runs with the newest first.
 
     SOURCE and SPEC are those of the spec that the run's last attempt ran. Times are in
     your time zone.

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dli.options import dry_run_option, param_option, pass_session, server_options, source_option
+from dli.options import (
+    dataset_argument,
+    dry_run_option,
+    param_option,
+    pass_session,
+    server_options,
+    source_option,
+)
 from dli.run_kinds import DIFFERENCE
 
 if TYPE_CHECKING:
@@ -23,7 +30,7 @@ is executed by Airflow; the command prints its run id and returns.
 
 
 @click.command("run", help=HELP)
-@click.argument("dataset")
+@dataset_argument
 @param_option
 @source_option(everything=False)
 @dry_run_option

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from dli.options import pass_session, server_options, source_option
+from dli.options import dataset_argument, pass_session, server_options, source_option
 from dli.session import Session, say
 
 
 @click.command("unpause")
-@click.argument("dataset")
+@dataset_argument
 @source_option(everything=False)
 @server_options
 @pass_session

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+import dli
+from dataspec.errors import Conflict, InvalidName, MissingParameter, NotPaused, RunNotFound, Unavailable
+from dataspec.workflows import RunStatus, SourceType, WorkflowStatus
+from dli import Client
+from unit.dli.basecamp import Basecamp
+from unit.dli.scripted_server import answer, raw, scripted, silence
+from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML, spec_of
+
+
+@pytest.fixture
+def client(basecamp: Basecamp) -> Client:
+    basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
+    return Client(basecamp.url, user="다나 dana@example.com")
+
+
+def test_the_package_offers_the_client_and_nothing_else() -> None:
+    assert dli.__all__ == ["Client"]
+    assert "Client" in dir(dli)
+    with pytest.raises(AttributeError, match="has no attribute 'Cleint'"):
+        _ = dli.Cleint
+
+
+def test_a_run_from_start_to_end(basecamp: Basecamp, client: Client) -> None:
+    with client:
+        run = client.start_run(CLICKS, {"execution_date": "2024-01-15"})
+        assert (run.status, run.source_type, run.parameters["limit"]) == (RunStatus.PENDING, None, 100)
+        basecamp.complete(run.run_id)
+        *_, last = client.follow_run(run.run_id)
+        assert (last.status, last.source_type) == (RunStatus.COMPLETED, SourceType.CODE)
+        assert last.started_at == datetime(2024, 1, 15, 9, 30, 45, last.started_at.microsecond, tzinfo=UTC)  # type: ignore[union-attr]
+        assert [found.run_id for found in client.list_runs(dataset=CLICKS)] == [run.run_id]
+        assert client.get_log(run.run_id).attempts == 1
+
+
+def test_calls_with_one_key_start_one_run(client: Client) -> None:
+    with client:
+        first, second = (
+            client.start_run(CLICKS, {"execution_date": "2024-01-15"}, idempotency_key="k") for _ in range(2)
+        )
+        other = client.start_run(CLICKS, {"execution_date": "2024-01-15"})
+    assert first.run_id == second.run_id != other.run_id
+
+
+def test_the_user_arrives_in_any_script(basecamp: Basecamp, client: Client) -> None:
+    with client:
+        run = client.start_run(CLICKS, {"execution_date": "2024-01-15"})
+        stopped = client.stop_run(run.run_id, reason="잘못된 날짜")
+    assert stopped.status is RunStatus.KILLED
+    assert stopped.note is not None
+    assert "Stopped by 다나 dana@example.com" in stopped.note
+    assert "잘못된 날짜" in stopped.note
+
+
+def test_a_preview_starts_nothing(client: Client) -> None:
+    with client:
+        preview = client.preview_run(CLICKS, {"execution_date": "2024-01-15", "limit": 3})
+        assert preview.statements == ["select * from clicks where day = '2024-01-15' limit 3"]
+        assert client.list_runs() == []
+
+
+def test_workflows_are_listed_over_all_pages(basecamp: Basecamp, client: Client) -> None:
+    for number in range(1100):
+        basecamp.store.put(f"code/{number}.yaml", spec_of(f"many.{number:04}").encode(), expected="*missing*")
+    with client:
+        names = [workflow.dataset_name for workflow in client.list_workflows()]
+    assert len(names) == 1101
+    assert names == sorted(names)
+
+
+def test_a_pause_and_its_end(client: Client) -> None:
+    with client:
+        assert client.pause(CLICKS).status is WorkflowStatus.PAUSED
+        assert client.get_workflow(CLICKS).paused
+        assert client.unpause(CLICKS).status is WorkflowStatus.ACTIVE
+        with pytest.raises(NotPaused):
+            client.unpause(CLICKS)
+
+
+def test_a_registration_upon_another_etag_is_refused(client: Client) -> None:
+    yaml = spec_of("mine")
+    with client:
+        registered = client.register("mine", yaml, {}, wait_seconds=0)
+        assert client.get_dataset("mine").etag == registered.etag
+        client.register("mine", yaml + "tags: [a]\n", {}, wait_seconds=0, if_match=registered.etag)
+        with pytest.raises(Conflict):
+            client.register("mine", yaml, {}, wait_seconds=0, if_match=registered.etag)
+
+
+def test_the_server_checks_a_spec_without_storing_it(client: Client) -> None:
+    with client:
+        assert client.validate(spec_of("x"), {}).name == "x"
+        found = client.validate(spec_of("x", more="tagz: []\n"), {}, file="datasets/x.yaml")
+        assert (found.valid, found.problems[0]["file"], found.problems[0]["line"]) == (
+            False,
+            "datasets/x.yaml",
+            5,
+        )
+        assert [dataset.name for dataset in client.list_datasets()] == [CLICKS]
+
+
+def test_errors_arrive_as_their_kinds(client: Client) -> None:
+    with client:
+        with pytest.raises(MissingParameter):
+            client.start_run(CLICKS)
+        with pytest.raises(RunNotFound):
+            client.get_run("nope")
+        with pytest.raises(InvalidName):
+            client.get_workflow("a/b")
+
+
+def test_the_server_is_that_of_the_environment_unless_it_is_named(
+    basecamp: Basecamp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Client() as client:
+        assert client.list_workflows() == []
+    monkeypatch.delenv("DLI_SERVER_URL")
+    assert str(Client()._transport.server) == "http://127.0.0.1:8800"
+
+
+def test_warnings_of_single_answers_and_of_lists_are_told(basecamp: Basecamp) -> None:
+    basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
+    told: list[str] = []
+    with Client(basecamp.url, warn=told.append) as client:
+        client.get_workflow(CLICKS)
+        assert client.list_workflows().warnings == []
+        basecamp.airflow.down = "connection refused"
+        client.get_workflow(CLICKS)
+        assert len(told) == 1
+        assert client.list_workflows().warnings
+
+
+RUNNING = {"run_id": "a_1", "dataset_name": "a", "status": "RUNNING", "run_type": "adhoc"}
+
+
+def test_following_a_run_bears_a_server_that_restarts() -> None:
+    gone = answer({"title": "Going down.", "code": "unavailable"}, status="503 Service Unavailable")
+    steps = [
+        answer(RUNNING),
+        silence,
+        silence,
+        silence,
+        silence,
+        gone,
+        answer({**RUNNING, "status": "FAILED"}),
+    ]
+    with scripted(*steps) as server, Client(server.url) as client:
+        seen = [run.status for run in client.follow_run("a_1", interval_seconds=0.01)]
+    assert seen == [RunStatus.RUNNING, RunStatus.FAILED]
+
+
+def test_following_a_run_ends_at_its_timeout_with_the_run_as_it_is() -> None:
+    with scripted(*[answer(RUNNING)] * 100) as server, Client(server.url) as client:
+        seen = list(client.follow_run("a_1", interval_seconds=0.01, timeout_seconds=0.1))
+    assert 1 <= len(seen) <= 11
+    assert not seen[-1].status.finished
+
+
+def test_a_server_that_says_that_it_is_going_down_is_an_error_of_its_kind() -> None:
+    body = b'{"title": "Going down.", "code": "unavailable"}'
+    head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with scripted(raw(head + body)) as server, Client(server.url) as client, pytest.raises(Unavailable):
+        client.list_runs()

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from dli.groups import LazyGroup
+from dli.main import main
+from dli.reference import commands, reference, with_reference
+from unit.dli.basecamp import Basecamp
+from unit.dli.documented import sessions
+from unit.dli.specs import CLICKS, spec_of, write_clicks
+
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = DOCS / "cli.md"
+CONFIGURATION = DOCS / "configuration.md"
+METRICS = "iceberg.analytics.user_metrics"
+RUN_ID = f"{CLICKS}_20240115_093045"
+
+
+def test_the_reference_is_that_of_the_commands() -> None:
+    page = PAGE.read_text()
+    assert with_reference(page) == page, "write it anew: python -m dli.reference docs/cli.md"
+
+
+@pytest.mark.parametrize("mode", [[], ["--check"]])
+def test_the_reference_is_written_and_checked_by_a_program(tmp_path: Path, mode: list[str]) -> None:
+    page = tmp_path / "cli.md"
+    page.write_text(PAGE.read_text().replace("### `dli version`", "### `dli older`"))
+    program = [sys.executable, "-m", "dli.reference", str(page), *mode]
+    finished = subprocess.run(program, check=False)
+    assert finished.returncode == len(mode)
+    assert (page.read_text() == PAGE.read_text()) is not bool(mode)
+
+
+def test_every_command_has_help_and_so_has_every_option() -> None:
+    for context, command in commands():
+        assert command.help, f"{context.command_path} has no help"
+        for parameter in command.get_params(context):
+            if parameter.param_type_name == "option":
+                assert parameter.to_info_dict()["help"], (
+                    f"{context.command_path} {parameter.name} has no help"
+                )
+
+
+def test_the_line_that_a_group_shows_of_a_command_is_the_first_of_its_help() -> None:
+    for context, command in commands():
+        if isinstance(command, LazyGroup):
+            for name, (_, line) in command.lazy.items():
+                inner = command.get_command(context, name)
+                assert inner is not None
+                assert (inner.help or "").splitlines()[0] == line
+                # fish takes what stands behind a comma for something else.
+                assert "," not in line
+
+
+def test_every_command_is_in_the_documentation() -> None:
+    paths = {context.command_path for context, _ in commands()}
+    assert {f"dli {name}" for name in ("workflow run", "dataset register", "config show", "version")} < paths
+    assert paths == set(re.findall(r"^### `(.+)`$", reference(), re.MULTILINE))
+
+
+def the_command_line(basecamp: Basecamp, project: Path) -> dict[str, Callable[[], None]]:
+    """Make the project and the server of cli.md; returns what happens before some of its commands."""
+    write_clicks(project)
+    metrics = spec_of(METRICS, more='schedule: {cron: "0 10 * * *"}\n')
+    (project / "datasets" / f"dataset.{METRICS}.yaml").write_text(metrics)
+    basecamp.put_code(METRICS, metrics)
+
+    def complete() -> None:
+        basecamp.start_attempt(RUN_ID)
+        basecamp.clock.let_pass(7)
+        basecamp.log(RUN_ID, "select * from clicks where day = '2024-01-15' limit 100")
+        basecamp.airflow.end(CLICKS, RUN_ID, "success")
+
+    stopped = f"{CLICKS}_20240115_093052"
+    return {
+        f"dli workflow status {RUN_ID}": complete,
+        f'dli workflow stop {stopped} --reason "wrong date"': lambda: basecamp.start_attempt(stopped),
+    }
+
+
+def the_configuration(basecamp: Basecamp, project: Path) -> dict[str, Callable[[], None]]:
+    """Make the project of configuration.md."""
+    (project / "dli.yaml").write_text(blocks(CONFIGURATION, "yaml")[0])
+    return {}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the blocks of a page that are in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def output_of(command: str, basecamp: Basecamp) -> str:
+    """Run a command as the page shows it, both of its outputs in one."""
+    program, *arguments = shlex.split(command)
+    assert program == "dli"
+    screen = io.StringIO()
+    with redirect_stdout(screen), redirect_stderr(screen):
+        main(arguments)
+    shown = screen.getvalue().replace(basecamp.url, "http://127.0.0.1:8800")
+    return shown.replace("http://airflow.memory", "https://airflow.example")
+
+
+@pytest.mark.parametrize(
+    ("page", "prepare"),
+    [(PAGE, the_command_line), (CONFIGURATION, the_configuration)],
+    ids=["cli.md", "configuration.md"],
+)
+def test_every_session_of_a_page_is_what_a_reader_gets(
+    basecamp: Basecamp,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    page: Path,
+    prepare: Callable[[Basecamp, Path], dict[str, Callable[[], None]]],
+) -> None:
+    if page is CONFIGURATION:
+        monkeypatch.delenv("DLI_SERVER_URL")
+    before = prepare(basecamp, project)
+    for typed in sessions(page):
+        before.pop(typed.command, lambda: None)()
+        assert output_of(typed.command, basecamp) == typed.output, f"after: {typed.command}"
+    assert not before
+
+
+def test_the_program_of_the_page_runs(basecamp: Basecamp, project: Path) -> None:
+    write_clicks(project)
+    subprocess.run(
+        [sys.executable, "-m", "dli", "dataset", "register", CLICKS], check=True, capture_output=True
+    )
+    (program,) = blocks(PAGE, "python")
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", program.replace("http://127.0.0.1:8800", basecamp.url)],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "PENDING\n"
+        basecamp.complete(RUN_ID)
+        assert process.stdout.read().splitlines()[-1] == "COMPLETED"
+    assert process.returncode == 0
