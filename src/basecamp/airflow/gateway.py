@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from dataspec.errors import InvalidUsage
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -41,6 +43,16 @@ class RunExists(Exception):
     def __init__(self, run_id: str) -> None:
         super().__init__(f"Airflow has the run '{run_id}', or one with its logical date")
         self.run_id = run_id
+
+
+class WrongCursor(InvalidUsage):
+    """A cursor is not one that this list has given."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The cursor is not one of this list.",
+            detail="Send 'next_cursor' as it came, or none for the first page.",
+        )
 
 
 class AirflowGateway(Protocol):
@@ -92,7 +104,11 @@ class AirflowGateway(Protocol):
         ...
 
     def list_runs(self, wanted: RunFilter, *, limit: int, cursor: str | None = None) -> RunPage:
-        """Return a page of at most ``limit`` runs (and 100), the last created first."""
+        """Return a page of at most ``limit`` runs (and 100), the last created first.
+
+        Raises:
+            WrongCursor: When the cursor is not one that an earlier page gave.
+        """
         ...
 
     def set_run_state(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from basecamp.airflow.gateway import DagMissing, RunExists
+from basecamp.airflow.gateway import DagMissing, RunExists, WrongCursor
 from basecamp.airflow.models import (
     PAGE_LIMIT,
     AirflowDag,
@@ -242,6 +242,8 @@ class MemoryAirflow:
         self._asked()
         with self._lock:
             numbered = list(enumerate(self._runs.values()))[::-1]
+        if cursor and not cursor.isdigit():
+            raise WrongCursor
         before = int(cursor) if cursor else len(numbered)
         found = [(n, kept.run) for n, kept in numbered if n < before and _is_wanted(kept.run, wanted)]
         page = found[: min(limit, PAGE_LIMIT)]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
-from basecamp.airflow.gateway import DagMissing, RunExists
+from basecamp.airflow.gateway import DagMissing, RunExists, WrongCursor
 from basecamp.airflow.models import (
     PAGE_LIMIT,
     TASK_ID,
@@ -60,6 +60,7 @@ _PROCESS_KILLED = "Task killed!"
 
 _MISSING = frozenset({404})
 _TAKEN = 409
+_WRONG = 400
 _TAKEN_OR_MISSING = _MISSING | {_TAKEN}
 
 
@@ -140,10 +141,12 @@ class Airflow3:
             "GET",
             _path("dags", wanted.dag_id or "~", "dagRuns"),
             params=_run_params(wanted) | {"limit": min(limit, PAGE_LIMIT), "cursor": cursor or ""},
-            expect=_MISSING,
+            expect=_MISSING | {_WRONG} if cursor else _MISSING,
         )
         if answer.status in _MISSING:
             return RunPage(runs=(), next_cursor=None)
+        if answer.status == _WRONG:
+            raise WrongCursor
         page = answer.read(read_run_page)
         return replace(page, runs=tuple(run for run in page.runs if wanted.run_id in {None, run.run_id}))
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 
 from basecamp.api.problems import problem_response
-from dataspec.errors import InvalidUsage, Refused
+from dataspec.errors import CrossOrigin, InvalidUsage
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -55,10 +55,7 @@ class OriginGuard:
         if scope["type"] != "http" or scope["method"] in _READING or _is_own(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        error = Refused(
-            "A page of another site may not change anything here.", detail="Its 'Origin' is another host."
-        )
-        await problem_response(error, status=403)(scope, receive, send)
+        await problem_response(CrossOrigin())(scope, receive, send)
 
 
 class BodyLimit:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 
 from basecamp.api import PREFIX
 from basecamp.api.callers import Caller, ServicesOf, SourceChoice, source_of
@@ -19,6 +20,18 @@ router = APIRouter(prefix=f"{PREFIX}/runs", tags=["runs"])
 
 PAGE = 20
 MAX_PAGE = 500
+FIRST_YEAR = 1970
+LAST_YEAR = 9998
+
+
+def _in_range(moment: datetime) -> datetime:
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"the year must lie between {FIRST_YEAR} and {LAST_YEAR}")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
+"""A time that every database can compare with others."""
 
 Dataset = Annotated[str | None, Query(description="The run's dataset, where its id is not unique.")]
 
@@ -31,8 +44,8 @@ def list_runs(
     source: SourceChoice = "all",
     status: Status | None = None,
     run_type: RunType | None = None,
-    since: Annotated[AwareDatetime | None, Query(description="Due, or asked for, then or later.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Due, or asked for, before.")] = None,
+    since: Annotated[Moment | None, Query(description="Due, or asked for, then or later.")] = None,
+    until: Annotated[Moment | None, Query(description="Due, or asked for, before.")] = None,
     limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} come on one page.")] = PAGE,
     cursor: str | None = None,
 ) -> RunPage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
-from dataspec.errors import InvalidUsage
+from basecamp.airflow.gateway import WrongCursor
 
 MAX_LENGTH = 2000
 
@@ -19,15 +19,12 @@ def decode_cursor(text: str, *, parts: int) -> list[str]:
     """Read a place of as many parts; one that is not there is empty.
 
     Raises:
-        InvalidUsage: When the text is no cursor of this list.
+        WrongCursor: When the text is no cursor of this list.
     """
     try:
         place = json.loads(urlsafe_b64decode(text[:MAX_LENGTH] + "=" * (-len(text) % 4)))
     except ValueError:
         place = None
     if not isinstance(place, list) or len(place) != parts or not all(isinstance(part, str) for part in place):
-        raise InvalidUsage(
-            "The cursor is not one of this list.",
-            detail="Send 'next_cursor' as it came, or none for the first page.",
-        )
+        raise WrongCursor
     return place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import quote
 
@@ -51,6 +52,12 @@ class RunRecords:
             self._record(run, attempts.get(run.key), versions.get(run.key), _spec(catalog, run))
             for run in runs
         ]
+
+    def of_new(self, run: DagRun, catalog: Catalog) -> WorkflowRun:
+        """Return a run that was made just now, without asking Airflow again: it has no attempt yet."""
+        spec = _spec(catalog, run)
+        record = self._record(run, None, None, spec)
+        return replace(record, max_attempts=spec.retry.max_attempts + 1) if spec else record
 
     def _record(
         self, run: DagRun, attempt: TaskAttempt | None, version: RunVersion | None, spec: DatasetSpec | None

@@ -52,6 +52,8 @@ class Runs:
     ) -> WorkflowRun:
         """Start an adhoc run; see :meth:`~basecamp.services.starting.Starting.start`."""
         run = self._starting.start(request, requested_by=requested_by, idempotency_key=idempotency_key)
+        if run.state == "queued":
+            return self._records.of_new(run, self._specs.known().value)
         return self._record(run)
 
     def preview(self, request: RunRequest) -> RunPreview:

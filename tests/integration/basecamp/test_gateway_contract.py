@@ -13,7 +13,7 @@ import pytest
 
 from basecamp.airflow.connect import connect
 from basecamp.airflow.credentials import Everyone
-from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists
+from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists, WrongCursor
 from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import DagRun, LoadedSpec, LogEvent, RunFilter, TaskAttempt
 from basecamp.airflow.transport import AirflowTransport
@@ -248,6 +248,11 @@ def test_a_list_over_all_dags_ends_with_no_cursor(world: World, trigger: Callabl
         if cursor is None:
             break
     assert started <= found
+
+
+def test_a_cursor_that_no_page_gave_is_refused(world: World) -> None:
+    with pytest.raises(WrongCursor):
+        world.gateway.list_runs(RunFilter(), limit=2, cursor="nonsense")
 
 
 def test_runs_are_filtered_by_id_state_and_time(world: World, trigger: Callable[..., DagRun]) -> None:

@@ -40,6 +40,7 @@ def test_a_foreign_host_name_is_refused(guarded: Client, host: str) -> None:
 @pytest.mark.parametrize("origin", ["https://evil.example.com", "null", "http://127.0.0.1:9999", "http://["])
 def test_a_page_of_another_site_changes_nothing(guarded: Client, origin: str) -> None:
     answer = guarded.post("/workflows/x/pause", headers={"Origin": origin})
+    assert answer.json()["code"] == "cross_origin"
     assert (answer.status_code, answer.headers["content-type"]) == (403, PROBLEM)
 
 

@@ -164,6 +164,9 @@ def test_an_unknown_dataset_is_not_found(register: Register, client: Client) -> 
         ({"source": "git"}, "query.source"),
         ({"cursor": "x"}, "next_cursor"),
         ({"cursor": "W10"}, "next_cursor"),
+        ({"cursor": "WyJhIiwiIiwiIl0"}, "next_cursor"),
+        ({"since": "0001-01-01T00:00:00+23:59"}, "query.since"),
+        ({"until": "9999-12-31T23:59:59-23:59"}, "query.until"),
     ],
 )
 def test_a_wrong_query_is_told_by_its_parameter(client: Client, query: dict[str, Any], told: str) -> None:
