@@ -16,6 +16,8 @@ PARAMETER_TYPES: tuple[str, ...] = get_args(ParameterType)
 
 MAX_TEXT = 64 * 1024
 MAX_ITEMS = 10_000
+MAX_INTEGER = 2**63 - 1
+"""Airflow's tasks, and most engines, take 64 bits."""
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,30}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -49,18 +51,20 @@ def _string(value: Any) -> str:
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
-        return int(value)
-    raise ParameterValueError(f"expected a whole number, got {_shown(value)}.")
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ParameterValueError(f"expected a whole number, got {_shown(value)}.")
+    if abs(value) > MAX_INTEGER:
+        raise ParameterValueError(f"the number is too large; at most {MAX_INTEGER} is allowed.")
+    return value
 
 
 def _float(value: Any) -> float:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         try:
             number = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             number = math.nan
         if math.isfinite(number):
             return number
@@ -102,6 +106,8 @@ def _list(value: Any) -> list[Any]:
     for item in items:
         if isinstance(item, str):
             _string(item)
+        elif isinstance(item, int) and not isinstance(item, bool):
+            _integer(item)
         elif not isinstance(item, int | float) or (isinstance(item, float) and not math.isfinite(item)):
             raise ParameterValueError(f"a list holds text, numbers and true or false, not {_shown(item)}.")
     return items

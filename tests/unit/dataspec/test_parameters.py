@@ -81,6 +81,9 @@ def test_a_value_is_read_as_its_type(kind: str, value: Any, expected: Any) -> No
         ("string", "x" * 70_000, "at most 65,536"),
         ("integer", "1.5", "expected a whole number, got '1.5'."),
         ("integer", True, "expected a whole number, got true."),
+        ("integer", 2**63, "the number is too large"),
+        ("integer", "-99999999999999999999", "the number is too large"),
+        ("float", 10**400, "expected a number"),
         ("float", "nan", "expected a number"),
         ("float", "inf", "expected a number"),
         ("boolean", "yes", "expected true or false, got 'yes'."),
@@ -91,6 +94,7 @@ def test_a_value_is_read_as_its_type(kind: str, value: Any, expected: Any) -> No
         ("list", '["a"', "not a JSON list"),
         ("list", [{"a": 1}], "a list holds text, numbers and true or false"),
         ("list", 3, "expected a list"),
+        ("list", [2**63], "the number is too large"),
     ],
 )
 def test_a_value_of_another_type_is_refused_with_what_is_expected(
