@@ -6,6 +6,7 @@ import logging
 import uuid
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -95,7 +96,8 @@ def _on_own_error(request: Request, error: Exception) -> ProblemResponse:
     if isinstance(error, InternalError):
         return _on_mistake(request, error)
     if isinstance(error, Unavailable):
-        log.warning("%s %s: %s %s", request.method, request.url.path, error.title, error.detail or "")
+        why = f"{error.title} {error.detail or ''}".replace("\n", " ")
+        log.warning("%s %s: %s", request.method, _path(request), why)
     return problem_response(error)
 
 
@@ -113,6 +115,11 @@ def _described(details: Mapping[str, Any]) -> str:
         return f"{_place(where, path)}: unknown key"
     message = details["msg"].removeprefix("Value error, ")
     return f"{_place(where, path)}: {message[:1].lower()}{message[1:]}"
+
+
+def _path(request: Request) -> str:
+    """Return the path as a line of the log may hold it."""
+    return quote(request.url.path)
 
 
 def _place(where: str, path: Sequence[Any]) -> str:
@@ -138,7 +145,7 @@ def _on_mistake(request: Request, error: Exception) -> ProblemResponse:
 def report_mistake(request: Request, error: Exception) -> InternalError:
     """Log a mistake of this program under a number; return the error that tells the number."""
     number = uuid.uuid4().hex[:8]
-    log.error("%s %s failed; error %s", request.method, request.url.path, number, exc_info=error)
+    log.error("%s %s failed; error %s", request.method, _path(request), number, exc_info=error)
     return InternalError(
         "Something went wrong in the server.",
         detail=f"Its log has the details under error {number}. Please report them.",

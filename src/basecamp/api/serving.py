@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.services import Services
     from basecamp.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,9 @@ class Serving:
             metrics=metrics,
             hosts=LOOPBACK_HOSTS | {host},
             pages=router,
-            on_start=threading.Thread(target=services.checks.run, name="checks", daemon=True).start,
+            on_start=threading.Thread(
+                target=_in_background, args=(services,), name="checks", daemon=True
+            ).start,
         )
         return cls(app, clock, _listen(host, port))
 
@@ -126,6 +129,12 @@ class _Server(uvicorn.Server):
         self._ended_by = signal.Signals(sig)
         self._clock.end()
         super().handle_exit(sig, frame)
+
+
+def _in_background(services: Services) -> None:
+    """Ask each part once, so that something is known should it fail later; then look again and again."""
+    services.readiness.check()
+    services.checks.run()
 
 
 def _gateway(settings: Settings, metrics: Metrics) -> AirflowGateway:
