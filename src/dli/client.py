@@ -19,7 +19,7 @@ from dataspec.workflows import (
     WorkflowRun,
 )
 from dli.addresses import DEFAULT_SERVER_URL
-from dli.decoding import decode
+from dli.decoding import decode, unreadable
 from dli.transport import Transport
 
 if TYPE_CHECKING:
@@ -330,6 +330,8 @@ class Client:
         while True:
             left = PAGE if limit is None else min(PAGE, limit - len(listing))
             page = self._get(route, **query, limit=left, cursor=cursor)
+            if not isinstance(page, dict) or not isinstance(page.get("items"), list):
+                raise unreadable(f"{route}: there are no items in it")
             listing.extend(decode(kind, item) for item in page["items"][:left])
             listing.warnings += [text for text in page.get("warnings", ()) if text not in listing.warnings]
             cursor = page.get("next_cursor")

@@ -30,10 +30,13 @@ def decode(kind: type[T], data: Any) -> T:
                 values[name] = read(values[name])
         return kind(**values)
     except (AttributeError, TypeError, ValueError) as error:
-        raise InternalError(
-            "The server's answer can't be read; its version may not fit this one.",
-            detail=f"{kind.__name__}: {error}",
-        ) from error
+        raise unreadable(f"{kind.__name__}: {error}") from error
+
+
+def unreadable(reason: str) -> InternalError:
+    """Return the error for an answer of another shape."""
+    title = "The server's answer can't be read; its version may not fit this one."
+    return InternalError(title, detail=reason)
 
 
 def encode(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataspec.errors import DliError, InternalError, UnknownParameter
+from dataspec.errors import DliError, InternalError, InvalidUsage, UnknownParameter
 from dli.groups import LazyGroup, help_width
 from dli.options import env_option, path_option, server_url_option, verbose_option
 from dli.session import Session, say
@@ -120,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str], session: Session) -> int:
     try:
+        _check_encoding(arguments)
         status = cli.main(
             arguments, prog_name="dli", standalone_mode=False, obj=session, terminal_width=help_width()
         )
@@ -144,6 +145,19 @@ def _run(arguments: list[str], session: Session) -> int:
     finally:
         session.close()
     return status if isinstance(status, int) else 0
+
+
+def _check_encoding(arguments: Sequence[str]) -> None:
+    """Refuse what is no text: it could neither be sent nor shown.
+
+    Raises:
+        InvalidUsage: When the bytes of an argument are not UTF-8.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise InvalidUsage(f"An argument is not valid UTF-8: {argument}") from None
 
 
 def error_text(error: DliError) -> str:

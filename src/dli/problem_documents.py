@@ -85,7 +85,8 @@ def _kind_of(status: int) -> type[DliError]:
 
 
 def _kinds(root: type[DliError] = DliError) -> dict[str, type[DliError]]:
+    """Return the kinds of errors by code; one without a code of its own is not told from its parent."""
     found = {root.code: root}
     for kind in root.__subclasses__():
-        found |= _kinds(kind)
+        found = _kinds(kind) | found
     return found

@@ -13,6 +13,7 @@ from dataspec.names import check_name
 from dataspec.parsing import MAX_SQL_BYTES, MAX_YAML_BYTES, check_spec, is_dataset_document, parse_spec
 from dataspec.problems import Problem, nearest
 from dataspec.yaml_document import read_document
+from dli.paths import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -197,12 +198,6 @@ def is_path(name: str) -> bool:
     """Tell whether a dataset is named by its file, not by its name."""
     file_like = "/" in name or os.sep in name or name.endswith(_SUFFIXES)
     return file_like and ((name.endswith(_SUFFIXES) and os.sep in name) or Path(name).is_file())
-
-
-def shown(path: Path) -> str:
-    """Return a path as the reader would write it: from here if it is below, else whole."""
-    absolute, here = path.absolute(), Path.cwd()
-    return (absolute.relative_to(here) if absolute.is_relative_to(here) else absolute).as_posix()
 
 
 def _neighbours(path: Path) -> list[str]:

@@ -37,7 +37,7 @@ class Session:
     @cached_property
     def root(self) -> Path:
         """The project's folder."""
-        from dli.settings import find_root
+        from dli.paths import find_root
 
         return find_root(self.path)
 

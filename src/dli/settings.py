@@ -8,20 +8,19 @@ values of all three files. Files are read only when nothing stronger decides.
 from __future__ import annotations
 
 import os
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataspec.errors import InvalidSettings, InvalidUsage
 from dli.addresses import DEFAULT_SERVER_URL
+from dli.paths import PROJECT_FILES, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from dli.settings_files import Keys, SettingsFile
 
-PROJECT_FILES = (".dli.local.yaml", "dli.yaml")
 DEFAULT_TIMEOUT_SECONDS = 30
 DEFAULT_FOLDER = "datasets"
 
@@ -34,13 +33,6 @@ VARIABLES = {
 }
 """The settings that a variable may give, and its name."""
 
-_SECRET_NAME = re.compile(r"pass|secret|token|credential|(^|[_-])key$|api_?key|access_?key", re.IGNORECASE)
-_SECRET_IN_URL = re.compile(
-    r"(?P<before>://[^/@\s:]*:)[^@\s]+(?=@)|(?P<query>[?&;][^=&;]*(?:pass|secret|token|key)[^=&;]*=)[^&;\s]+",
-    re.IGNORECASE,
-)
-_HIDDEN = "***"
-
 
 class Setting(NamedTuple):
     """A setting's value, and where it came from."""
@@ -48,15 +40,6 @@ class Setting(NamedTuple):
     key: str
     value: Any
     origin: str
-
-    @property
-    def masked(self) -> Any:
-        """The value as it may be shown."""
-        if _SECRET_NAME.search(self.key.rpartition(".")[2]):
-            return _HIDDEN
-        if isinstance(self.value, str):
-            return _SECRET_IN_URL.sub(lambda match: (match["before"] or match["query"]) + _HIDDEN, self.value)
-        return self.value
 
 
 class Settings:
@@ -215,7 +198,7 @@ class Settings:
             return ()
         from dli.settings_files import SettingsFile
 
-        return tuple(SettingsFile(path, _shown(path)) for path in paths)
+        return tuple(SettingsFile(path, shown(path)) for path in paths)
 
     def _user_file(self) -> Path:
         folder = self._environ.get("XDG_CONFIG_HOME")
@@ -231,30 +214,6 @@ class Settings:
             for keys in ((*at, "url"), *((*at, "options", option) for option in options)):
                 if setting := self._in_files_or_why(keys):
                     yield setting
-
-
-def find_root(path: str | None) -> Path:
-    """Return the project's folder: the one given, else the nearest at or above this one with a settings file.
-
-    Raises:
-        InvalidUsage: When the folder that was given does not exist.
-    """
-    if path is not None:
-        if not Path(path).is_dir():
-            raise InvalidUsage(f"No such folder: {path}", detail="--path names the project's folder.")
-        return Path(path)
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if any((folder / name).is_file() for name in PROJECT_FILES):
-            return folder
-    return here
-
-
-def _shown(path: Path) -> str:
-    """Return a path as the reader would write it: from here if it is below, else whole."""
-    absolute = path.resolve()
-    here = Path.cwd()
-    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
 
 
 def _login(environ: Mapping[str, str]) -> str:

@@ -93,16 +93,35 @@ def test_verbose_shows_every_call_on_standard_error(basecamp: Basecamp, dli: Dli
         assert result.out.startswith("DATASET")
 
 
-def test_a_mistake_in_the_program_is_one_line_with_the_way_to_its_traceback(dli: Dli) -> None:
-    surprise = answer({"items": 7})
-    with scripted(surprise, surprise) as server:
-        short = dli("workflow", "list", "--server-url", server.url)
-        long = dli("workflow", "list", "--server-url", server.url, "--verbose")
-    assert (short.status, short.out, len(short.err.splitlines())) == (1, "", 2)
-    assert short.err.startswith("Error: Unexpected TypeError: ")
-    assert "--verbose" in short.err
-    assert "Traceback (most recent call last)" not in short.err
-    assert (long.status, "Traceback (most recent call last)" in long.err) == (1, True)
+def test_a_mistake_in_the_program_is_one_line_with_the_way_to_its_traceback(tmp_path: Path) -> None:
+    # A library that breaks when it is loaded stands for every mistake that nobody thought of.
+    (tmp_path / "h11.py").write_text("raise RuntimeError('boom')\n")
+    short = program("workflow", "list", PYTHONPATH=str(tmp_path))
+    out, errors = short.communicate(timeout=30)
+    assert (short.returncode, out) == (1, "")
+    assert errors.splitlines() == [
+        "Error: Unexpected RuntimeError: boom",
+        "       This is a mistake in dli. The same command with --verbose shows where.",
+    ]
+    long = program("workflow", "list", "--verbose", PYTHONPATH=str(tmp_path))
+    _, errors = long.communicate(timeout=30)
+    assert (long.returncode, "Traceback (most recent call last)" in errors) == (1, True)
+
+
+@pytest.mark.parametrize("body", [{"items": 7}, {"message": "hello"}, [], 3])
+def test_json_that_is_not_basecamps_is_not_taken_for_a_list(dli: Dli, body: object) -> None:
+    with scripted(answer(body)) as server:
+        result = dli("workflow", "list", "--server-url", server.url)
+    assert (result.status, result.out) == (1, "")
+    assert result.err.startswith("Error: The server's answer can't be read")
+
+
+def test_an_argument_that_is_no_text_is_refused() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "dli", "workflow", "list", "-d", b"caf\xe9"], capture_output=True, check=False
+    )
+    assert finished.returncode == 2
+    assert finished.stderr == b"Error: An argument is not valid UTF-8: caf\\udce9\n"
 
 
 def test_an_error_of_the_user_shows_no_traceback_even_when_verbose(dli: Dli) -> None:

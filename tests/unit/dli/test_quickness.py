@@ -57,6 +57,7 @@ OWN_OF_A_CALL = {
     "dli.client",
     "dli.connection",
     "dli.decoding",
+    "dli.paths",
     "dli.proxies",
     "dli.settings",
     "dli.tables",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataspec.errors import InvalidSettings, InvalidUsage
-from dli.settings import Settings, find_root
+from dli.settings import Settings
 
 
 def settings(
@@ -158,25 +158,6 @@ def test_a_timeout_must_be_a_number_of_seconds(project: Path, value: str) -> Non
         _ = settings(project, DLI_SERVER_TIMEOUT_SECONDS=value).timeout_seconds
 
 
-def test_secrets_are_masked_wherever_they_stand(project: Path) -> None:
-    (project / "dli.yaml").write_text(
-        "server: {url: 'http://dana:hunter2@h:1'}\n"
-        "connections:\n"
-        "  prod:\n"
-        "    url: postgres://me:hunter2@db:5432/x?sslmode=on&password=hunter2&token=hunter2\n"
-        "    options: {access_key: hunter2, api_token: hunter2, threads: 3, PASSWORD: hunter2}\n"
-    )
-    shown = {setting.key: setting.masked for setting in settings(project).all()}
-    assert "hunter2" not in str(shown)
-    assert shown["server.url"] == "http://dana:***@h:1"
-    assert shown["connections.prod.url"] == "postgres://me:***@db:5432/x?sslmode=on&password=***&token=***"
-    assert shown["connections.prod.options.threads"] == 3
-
-
-def test_a_port_is_not_taken_for_a_password(project: Path) -> None:
-    assert settings(project).get("server.url").masked == "http://127.0.0.1:8800"
-
-
 def test_a_connection_is_put_together_from_all_places(project: Path) -> None:
     (project / "dli.yaml").write_text(
         "connections: {wh: {url: 'duckdb:///a', options: {threads: 1, x: 2}}}\n"
@@ -189,21 +170,6 @@ def test_a_connection_is_put_together_from_all_places(project: Path) -> None:
         "connections.wh.options.threads": 8,
         "connections.wh.options.x": 2,
     }
-
-
-def test_the_project_is_the_nearest_folder_above_with_a_settings_file(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(project / "datasets")
-    assert find_root(None) == project / "datasets"
-    (project / "dli.yaml").write_text("name: shop\n")
-    assert find_root(None) == project
-    assert find_root("..") == Path("..")
-
-
-def test_a_project_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InvalidUsage, match="No such folder: nowhere"):
-        find_root("nowhere")
 
 
 def test_files_are_not_read_where_something_stronger_decides(project: Path) -> None:

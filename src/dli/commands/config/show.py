@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataspec.problems import nearest
+from dli.masking import masked
 from dli.options import pass_session, server_options
 from dli.session import Session, warn
 from dli.settings import VARIABLES
@@ -26,7 +27,7 @@ def command(session: Session) -> None:
     Passwords and other secrets are shown as ***.
     """
     settings = session.settings
-    shown = [{"setting": s.key, "value": s.masked, "origin": s.origin} for s in settings.all()]
+    shown = [{"setting": s.key, "value": masked(s.key, s.value), "origin": s.origin} for s in settings.all()]
     session.print_items(shown, ("SETTING", "VALUE", "ORIGIN"), _row)
     warn(_warnings(settings))
 

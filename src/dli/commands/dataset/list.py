@@ -46,7 +46,7 @@ def _list_local(session: Session) -> None:
         if dataset.problems:
             say(f"Warning: {dataset.file} is not valid: dli dataset validate {dataset.file}")
     if not datasets:
-        from dli.project import shown
+        from dli.paths import shown
 
         say(f"There is no Dataset Spec in {shown(session.project.folder)}.")
 

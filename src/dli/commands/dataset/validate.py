@@ -6,7 +6,8 @@ import click
 
 from dataspec.errors import InvalidSpec, InvalidUsage, NotFound
 from dli.options import common_options, complete_dataset, pass_session
-from dli.project import LocalDataset, duplicates, shown
+from dli.paths import shown
+from dli.project import LocalDataset, duplicates
 from dli.session import Session
 
 

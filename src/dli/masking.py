@@ -1,0 +1,33 @@
+"""Settings as they may be shown: without their secrets."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+HIDDEN = "***"
+
+_SECRET_NAME = re.compile(
+    r"pass|pwd|secret|token|credential|(^|[_-])key$|api_?key|access_?key", re.IGNORECASE
+)
+# To the last @, since a password that was not encoded may hold any letter: rather too much than too little.
+_PASSWORD = re.compile(r"(://[^/@\s:]*:)\S+(?=@)")
+_NAMED = re.compile(
+    r"((?:^|[?&;\s])[^=?&;\s]*(?:pass|pwd|secret|token|key)[^=?&;\s]*\s*=\s*)[^&;\s]+", re.IGNORECASE
+)
+
+
+def masked(key: str, value: Any) -> Any:
+    """Return a setting's value, hidden if its key speaks of a secret, else with those inside it hidden.
+
+    Args:
+        key: The setting, such as ``connections.warehouse.options.password``.
+        value: Its value; a URL or a connection string may hold a password of its own.
+    """
+    if value is None:
+        return None
+    if _SECRET_NAME.search(key.rpartition(".")[2]):
+        return HIDDEN
+    if not isinstance(value, str):
+        return value
+    return _NAMED.sub(rf"\g<1>{HIDDEN}", _PASSWORD.sub(rf"\g<1>{HIDDEN}", value))
