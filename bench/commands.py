@@ -68,15 +68,13 @@ def lists(server: Server, airflowctl: str, control: dict[str, str]) -> list[Comm
 
 
 def runs(server: Server, airflowctl: str, control: dict[str, str]) -> list[Command]:
-    date = "2024-01-15"
-    conf = f'{{"execution_date": "{date}"}}'
-    ctl = [airflowctl, "dags", "trigger", "--conf", conf, NAME]
-    own = [airflow(), "dags", "trigger", "--conf", conf, NAME]
-    dli = [str(BIN / "dli"), "workflow", "run", NAME, "-p", f"execution_date={date}"]
+    # Without parameters: airflowctl takes no --conf that it can read.
     return [
-        Command("dli workflow run", dli, ours(server)),
-        Command("airflowctl dags trigger", ctl, control),
-        Command("airflow dags trigger", own, airflow_environ(server), rounds=3),
+        Command("dli workflow run", [str(BIN / "dli"), "workflow", "run", NAME], ours(server)),
+        Command("airflowctl dags trigger", [airflowctl, "dags", "trigger", NAME], control),
+        Command(
+            "airflow dags trigger", [airflow(), "dags", "trigger", NAME], airflow_environ(server), rounds=3
+        ),
     ]
 
 
