@@ -161,19 +161,21 @@ def show(shell: Shell) -> None:
 
 def tell_how_to_go_on(addresses: dict[str, Any]) -> None:
     """Print what to try next."""
-    title("Go on, in another terminal")
-    run_next = "dli workflow run flights.carrier_delays -p execution_date=2013-01-01 --wait"
+    title("Go on")
     say(f"""\
-cd {PROJECT}
-export PATH={BIN}:$PATH DLI_SERVER_URL={addresses["server_url"]}
-{run_next}
-dli workflow run flights.daily -p execution_date=2013-01-01 --dry-run
-dli workflow pause flights.daily
-dli dataset show flights.daily
+Look at it:  {addresses["server_url"]}  (Basecamp's page)
+             {addresses["airflow_url"]}  (Airflow's)
 
-The page:       {addresses["server_url"]}
-Airflow's page: {addresses["airflow_url"]}
-The datasets:   {PROJECT / "datasets"}
+Try in another terminal:
+
+  cd {PROJECT}
+  export PATH={BIN}:$PATH DLI_SERVER_URL={addresses["server_url"]}
+  dli workflow run flights.carrier_delays -p execution_date={DATE} --wait
+  dli workflow run flights.daily -p execution_date={DATE} --dry-run
+  dli workflow pause flights.daily
+  dli workflow list
+
+The datasets are in {PROJECT.relative_to(REPOSITORY)}/datasets; change one and register it again.
 """)
 
 

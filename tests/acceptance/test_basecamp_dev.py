@@ -14,7 +14,9 @@ import pytest
 
 from stacks import BIN, Dev, Stack, alive, command_of, copy_of_flights, family_of
 
-ENDLESS = "select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = -1"
+ENDLESS = (
+    "set threads = 1; select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = -1"
+)
 RETRIED = {"cron": "0 9 * * *", "retry": {"max_attempts": 1, "delay_seconds": 0}}
 
 

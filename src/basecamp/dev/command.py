@@ -24,16 +24,23 @@ _PORT = click.IntRange(0, 65535)
 @click.command(short_help="Run Basecamp with an Airflow of its own on this machine.")
 @click.option(
     "--home",
+    metavar="DIR",
     type=_PATH,
     default=DEFAULT_HOME,
     show_default=True,
     help="Where all that it keeps is: Airflow, store, logs.",
 )
 @click.option(
-    "--port", type=_PORT, default=DEFAULT_PORT, show_default=True, help="Basecamp's port; 0 takes a free one."
+    "--port",
+    metavar="N",
+    type=_PORT,
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Basecamp's port; 0 takes a free one.",
 )
 @click.option(
     "--airflow-port",
+    metavar="N",
     type=_PORT,
     default=DEFAULT_AIRFLOW_PORT,
     show_default=True,
@@ -44,6 +51,7 @@ _PORT = click.IntRange(0, 65535)
 )
 @click.option(
     "--airflow-env",
+    metavar="DIR",
     type=_PATH,
     help="Where Airflow is installed; homes may share one.  [default: HOME/airflow-env]",
 )

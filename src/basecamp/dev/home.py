@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from basecamp.dev.guard import GRACE_SECONDS
-from dataspec.errors import Refused
+from dataspec.errors import InvalidUsage, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,11 +84,11 @@ class Home:
             the home held for as long as it lives.
 
         Raises:
+            InvalidUsage: When the folder can't be made or written to.
             Refused: When a live `basecamp dev` uses the folder; names its process.
             Interrupted: While waiting.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = self._lock_file()
         try:
             self._lock(descriptor, interrupts)
             os.ftruncate(descriptor, 0)
@@ -96,6 +96,16 @@ class Home:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _lock_file(self) -> int:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InvalidUsage(
+                f"{self.folder} can't be used: {reason}.", detail="Name another folder: --home DIR"
+            ) from error
 
     def _lock(self, descriptor: int, interrupts: Interrupts) -> None:
         deadline = time.monotonic() + _TEARDOWN_SECONDS

@@ -9,7 +9,7 @@ import pytest
 from basecamp.dev.home import Addresses, Home
 from basecamp.dev.interrupts import Interrupts
 from basecamp.dev.keys import kept_keys
-from dataspec.errors import Refused
+from dataspec.errors import InvalidUsage, Refused
 
 HOLD = """
 import sys
@@ -62,3 +62,10 @@ def test_keys_are_made_once_and_readable_by_their_owner_alone(tmp_path: Path) ->
     assert kept_keys(file) == keys
     assert file.stat().st_mode & 0o077 == 0
     assert kept_keys(tmp_path / "other.json") != keys
+
+
+def test_a_home_that_can_t_be_made_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with Interrupts() as interrupts, pytest.raises(InvalidUsage, match="Not a directory"):
+        Home(tmp_path / "file" / "home").held(interrupts).__enter__()
