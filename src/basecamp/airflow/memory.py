@@ -88,6 +88,7 @@ class MemoryAirflow:
         tags: Sequence[str] = (),
         next_run: datetime | None = None,
         retries: int = 1,
+        has_import_errors: bool = False,
     ) -> None:
         """Make a DAG, or make it anew; a pause stays as it was."""
         with self._lock:
@@ -96,8 +97,7 @@ class MemoryAirflow:
                 dag_id=dag_id,
                 is_paused=before.dag.is_paused if before else False,
                 next_run=next_run,
-                bundle_name="memory",
-                relative_fileloc=f"{dag_id}.py",
+                has_import_errors=has_import_errors,
                 file_token=f"token-of-{dag_id}",
             )
             self._dags[dag_id] = _Dag(dag, loaded, frozenset(tags), retries)
@@ -160,7 +160,7 @@ class MemoryAirflow:
         """Let a file of DAGs fail to load."""
         with self._lock:
             self._import_errors[filename] = DagImportError(
-                bundle_name="memory", filename=filename, stack_trace=stack_trace, timestamp=self._now()
+                filename=filename, stack_trace=stack_trace, timestamp=self._now()
             )
 
     # The gateway.

@@ -51,8 +51,6 @@ class AirflowDag:
     next_run: datetime | None = None
     """When the next scheduled run is due."""
     has_import_errors: bool = False
-    bundle_name: str | None = None
-    relative_fileloc: str | None = None
     file_token: str | None = field(default=None, repr=False)
 
 
@@ -188,7 +186,6 @@ class LogEvent:
 class DagImportError:
     """Why a file of DAGs did not load."""
 
-    bundle_name: str | None
     filename: str
     stack_trace: str
     timestamp: datetime

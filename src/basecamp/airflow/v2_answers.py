@@ -51,8 +51,6 @@ def read_dag(row: Answer) -> AirflowDag:
         is_stale=row["is_stale"],
         next_run=read_time(row["next_dagrun_run_after"]),
         has_import_errors=row["has_import_errors"],
-        bundle_name=row["bundle_name"],
-        relative_fileloc=row["relative_fileloc"],
         file_token=row["file_token"],
     )
 
@@ -117,7 +115,6 @@ def read_parts(body: Answer) -> dict[str, str]:
 def read_import_error(row: Answer) -> DagImportError:
     """Read why a file did not load."""
     return DagImportError(
-        bundle_name=row["bundle_name"],
         filename=row["filename"],
         stack_trace=row["stack_trace"],
         timestamp=datetime.fromisoformat(row["timestamp"]),

@@ -204,6 +204,16 @@ def test_a_pause_made_on_airflows_page_shows_soon(
     assert row(client)["status"] == "paused"
 
 
+def test_a_dataset_whose_file_does_not_import_has_a_note(
+    register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    register()
+    assert row(client)["note"] is None
+    airflow.load("sales.daily", tags=["source:manual"], has_import_errors=True)
+    clock.advance(31)
+    assert row(client)["note"].startswith("Airflow reports an import error for it")
+
+
 def test_pausing_and_resuming(register: Register, client: Client, airflow: MemoryAirflow) -> None:
     register()
     paused = client.post("/workflows/sales.daily/pause").json()
