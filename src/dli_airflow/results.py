@@ -7,8 +7,10 @@ from typing import Any
 FIRST_ROWS = 10
 _BATCH = 10_000
 _CELL = 60
-_COUNTS = frozenset({"count", "rows"})
-_NO_RESULT = frozenset({"count", "success"})
+_COUNTS = frozenset({"Count", "rows"})
+"""What DuckDB and Trino call the one column of their answer to a change."""
+_NO_RESULT = frozenset({"Count", "Success"})
+"""What DuckDB calls the one column of an answer without rows."""
 
 
 def read_result(cursor: Any) -> str:
@@ -25,7 +27,7 @@ def read_result(cursor: Any) -> str:
     if _is_count(columns, first):
         return _affected(first[0][0])
     if not total:
-        return "done." if len(columns) == 1 and columns[0].lower() in _NO_RESULT else "no rows."
+        return "done." if len(columns) == 1 and columns[0] in _NO_RESULT else "no rows."
     more = f"{total:,} rows, of which the first:" if total > FIRST_ROWS else f"{_rows(total)}:"
     return f"{more}\n{_table(columns, first[:FIRST_ROWS])}"
 
@@ -39,8 +41,8 @@ def _read(cursor: Any) -> tuple[list[Any], int]:
 
 
 def _is_count(columns: list[str], rows: list[Any]) -> bool:
-    # Engines that answer a change with one row: DuckDB, Trino, Snowflake.
-    named = columns[0].lower() in _COUNTS or columns[0].startswith("number of rows")
+    # Snowflake has "number of rows inserted" and the like.
+    named = columns[0] in _COUNTS or columns[0].startswith("number of rows")
     return len(columns) == 1 and named and len(rows) == 1 and isinstance(rows[0][0], int)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dataspec.templates import RenderedStatement
 
 _TICK_SECONDS = 0.5
+_AGAIN_SECONDS = 1.0
 _GRACE_SECONDS = 10.0
 """How long a cancelled query may take to end before the attempt is given up all the same."""
 
@@ -73,6 +74,8 @@ class SqlSession:
         self._done = threading.Event()
         self._cancellation: Cancellation | None = None
         self._cancelled_at: float | None = None
+        self._tried_at = 0.0
+        self._running = False
         self._error: BaseException | None = None
         self.current: RenderedStatement | None = None
         """The statement that runs now, or ran last."""
@@ -118,12 +121,14 @@ class SqlSession:
                 continue
             if self._cancellation is None or time.monotonic() - self._cancelled_at > _GRACE_SECONDS:
                 return
-            self._cancel_query()
+            if time.monotonic() - self._tried_at > _AGAIN_SECONDS:
+                self._cancel_query()
 
     def _cancel_query(self) -> None:
         cancellation = self._cancellation
-        if cancellation is None or self._done.is_set():
+        if cancellation is None or not self._running:
             return
+        self._tried_at = time.monotonic()
         self._log.info("Cancelling the query on the engine: %s", cancellation.how)
         try:
             cancellation.cancel()
@@ -165,6 +170,7 @@ class SqlSession:
         self.current = statement
         self._log.info("%s:\n%s", place_of(statement), statement.sql)
         started = time.monotonic()
+        self._running = True
         try:
             cursor.execute(statement.sql)
             result = read_result(cursor)
@@ -175,6 +181,8 @@ class SqlSession:
                 raise failed from error
             self._log.warning("%s. Going on: continue_on_error is true.", failed)
             return
+        finally:
+            self._running = False
         self._log.info("'%s' took %.2f s: %s", statement.name, time.monotonic() - started, result)
 
 

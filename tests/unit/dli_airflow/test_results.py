@@ -16,7 +16,7 @@ from dli_airflow.results import read_result
         ("delete from numbers where n > 100", "0 rows affected."),
         ("select n from numbers where n > 100", "no rows."),
         ("select n, null as empty from numbers where n = 1", "1 row:\nn  empty\n1  NULL"),
-        ("select count(*) as total from numbers", "1 row:\ntotal\n3"),
+        ("select count(*) as count from numbers", "1 row:\ncount\n3"),
         ("select repeat('x', 80) as long", f"1 row:\nlong\n{'x' * 59}…"),
         ("select 'two\nlines' as text", "1 row:\ntext\ntwo lines"),
     ],

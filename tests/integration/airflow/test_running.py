@@ -1,0 +1,177 @@
+"""Datasets on a running Airflow, seen through Airflow's own API."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
+
+from stacks import Stack
+
+SOME_SECONDS = "select count(*) from range(400000) a, range(1000) b where a.range + b.range = -1"
+NEVER = "0 0 1 1 *"
+
+
+class Airflow:
+    """Airflow's REST API, which lets everyone in on loopback."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._url = f"{stack.airflow_url}/api/v2"
+
+    def ask(self, path: str, method: str = "GET", body: Any = None) -> Any:
+        """Send a request that must succeed; return its answer."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self._url}{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def trigger(self, name: str, conf: dict[str, Any]) -> str:
+        """Start a run as a person does on Airflow's page; return its id."""
+        run = self.ask(f"/dags/{name}/dagRuns", "POST", {"logical_date": None, "conf": conf})
+        return quote(str(run["dag_run_id"]))
+
+    def finished(self, name: str, run_id: str) -> dict[str, Any]:
+        """Wait until a run has ended; return its task instance."""
+        run = f"/dags/{name}/dagRuns/{run_id}"
+        until(lambda: self.ask(run)["state"] in {"success", "failed"})
+        return self.attempt(name, run_id)
+
+    def attempt(self, name: str, run_id: str) -> dict[str, Any]:
+        """Return the run's task instance."""
+        instance: dict[str, Any] = self.ask(f"/dags/{name}/dagRuns/{run_id}/taskInstances/run")
+        return instance
+
+    def log(self, name: str, run_id: str, attempt: int = 1) -> str:
+        """Return the log of an attempt, errors included."""
+        answer = self.ask(f"/dags/{name}/dagRuns/{run_id}/taskInstances/run/logs/{attempt}")
+        return "\n".join(json.dumps(line, ensure_ascii=False) for line in answer["content"])
+
+    def versions(self, name: str, run_id: str) -> list[str]:
+        """Return the keys of the run's XComs."""
+        answer = self.ask(f"/dags/{name}/dagRuns/{run_id}/taskInstances/run/xcomEntries")
+        return [entry["key"] for entry in answer["xcom_entries"]]
+
+
+def until(condition: Callable[[], Any], seconds: float = 180) -> Any:
+    """Wait until something holds; return what it gave."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return found
+
+
+def store_of(stack: Stack) -> Path:
+    """Return the folder that is the store."""
+    return Path(urlsplit(stack.store_url).path)
+
+
+def version_of(airflow: Airflow, name: str) -> str:
+    """Return the last line of a DAG's document, which tells the version."""
+    return str(airflow.ask(f"/dags/{name}/details")["doc_md"]).splitlines()[-1]
+
+
+def test_a_scheduled_run_has_our_id_its_version_and_the_partition_of_its_interval(stack: Stack) -> None:
+    airflow = Airflow(stack)
+    name = stack.register(
+        "insert into scheduled values ('{{ execution_date }}', '{{ data_interval_end }}')",
+        pre_statements=[
+            {"name": "table", "sql": "create table if not exists scheduled (day text, due text)"}
+        ],
+        schedule={"cron": "* * * * *", "timezone": "Asia/Seoul"},
+        parameters=[{"name": "execution_date", "type": "date"}],
+    )
+    first = f"/dags/{name}/dagRuns?run_type=scheduled&order_by=run_after&limit=1"
+    [run] = until(lambda: airflow.ask(first)["dag_runs"])
+    due = datetime.fromisoformat(run["run_after"])
+    assert run["dag_run_id"] == f"{name}_{due:%Y%m%d_%H%M%S}"
+    assert airflow.finished(name, run["dag_run_id"])["state"] == "success"
+    airflow.ask(f"/dags/{name}", "PATCH", {"is_paused": True})
+    _, spec_hash, _, source, *_ = version_of(airflow, name).split()
+    assert airflow.versions(name, run["dag_run_id"]) == [f"dli.{source}.{spec_hash}.1"]
+    day = (due - timedelta(minutes=1)).astimezone(ZoneInfo("Asia/Seoul")).date().isoformat()
+    assert (day, due.isoformat()) in stack.rows("select day, due from scheduled")
+
+
+def test_a_mended_query_mends_the_run_at_its_next_attempt(stack: Stack) -> None:
+    airflow = Airflow(stack)
+    retry = {"max_attempts": 2, "delay_seconds": 3}
+    name = stack.register("select * from no_such_table", schedule={"cron": NEVER, "retry": retry})
+    run_id = airflow.trigger(name, {})
+    until(lambda: airflow.attempt(name, run_id)["state"] == "up_for_retry")
+    file = store_of(stack) / "manual" / f"{name}.yaml"
+    file.write_text(file.read_text().replace("no_such_table", "range(3)"))
+    instance = airflow.finished(name, run_id)
+    assert instance["state"] == "success"
+    assert "Table with name no_such_table does not exist!" in airflow.log(name, run_id, 1)
+    [key] = airflow.versions(name, run_id)
+    assert key.endswith(f".{instance['try_number']}")
+
+
+def test_a_wrong_parameter_given_on_airflows_page_fails_the_run_at_once(stack: Stack) -> None:
+    airflow = Airflow(stack)
+    name = stack.register(
+        "select {{ limit }}",
+        schedule={"cron": NEVER, "retry": {"max_attempts": 3, "delay_seconds": 0}},
+        parameters=[{"name": "limit", "type": "integer", "default": 5}],
+    )
+    for conf, message in (
+        ({"limits": 1}, "Unknown parameter 'limits'. Allowed: limit"),
+        ({"limit": "many"}, "Invalid value for parameter 'limit': expected a whole number, got 'many'."),
+    ):
+        run_id = airflow.trigger(name, conf)
+        instance = airflow.finished(name, run_id)
+        assert (instance["state"], instance["try_number"]) == ("failed", 1)
+        assert message in airflow.log(name, run_id)
+
+
+def test_two_datasets_on_one_duckdb_file_take_turns(stack: Stack) -> None:
+    airflow = Airflow(stack)
+    names = [stack.register(f"create or replace table turn_{n} as {SOME_SECONDS}") for n in (1, 2)]
+    run_ids = [airflow.trigger(name, {}) for name in names]
+    states = [airflow.finished(name, run)["state"] for name, run in zip(names, run_ids, strict=True)]
+    assert states == ["success", "success"]
+    logs = [airflow.log(name, run) for name, run in zip(names, run_ids, strict=True)]
+    assert any("waiting for" in log and "held by the run" in log for log in logs)
+
+
+def test_an_expired_timeout_cancels_the_query(stack: Stack) -> None:
+    airflow = Airflow(stack)
+    endless = "select count(*) from range(100000000) a, range(100000000) b where a.range + b.range = -1"
+    name = stack.register(
+        endless,
+        execution={"timeout_seconds": 5},
+        schedule={"cron": NEVER, "retry": {"max_attempts": 0}},
+    )
+    run_id = airflow.trigger(name, {})
+    assert airflow.finished(name, run_id)["state"] == "failed"
+    log = airflow.log(name, run_id)
+    assert "took longer than execution.timeout_seconds, 5 s: statement 'query' was cancelled" in log
+    assert "Cancelling the query on the engine: cursor.interrupt()" in log
+
+
+def test_a_spec_broken_in_the_store_is_an_import_error_and_its_last_good_version_runs(stack: Stack) -> None:
+    airflow = Airflow(stack)
+    name = stack.register("select 1", schedule={"cron": NEVER})
+    before = version_of(airflow, name)
+    file = store_of(stack) / "manual" / f"{name}.yaml"
+    good = file.read_text()
+
+    def errors() -> list[str]:
+        found = airflow.ask("/importErrors?limit=100")["import_errors"]
+        return [error["stack_trace"] for error in found if name in error["stack_trace"]]
+
+    file.write_text(good.replace("owner:", "ownr:"))
+    [error] = until(errors)
+    assert f"manual/{name}.yaml:3:1: unknown key 'ownr'. Did you mean 'owner'?" in error
+    assert version_of(airflow, name) == before
+    assert airflow.finished(name, airflow.trigger(name, {}))["state"] == "success"
+    file.write_text(good)
+    until(lambda: not errors())
