@@ -220,16 +220,16 @@ class Client:
     ) -> Iterator[WorkflowRun]:
         """Yield a run again and again until it has finished, or until the timeout.
 
-        The last one yielded tells which. A server that does not answer is asked again for
+        The last one yielded tells which. A server that stops answering is asked again for
         a minute.
         """
         ends = monotonic() + timeout_seconds if timeout_seconds is not None else None
-        last_heard = monotonic()
+        last_heard: float | None = None
         while True:
             try:
                 run = self.get_run(run_id, dataset=dataset)
             except Unavailable:
-                if monotonic() - last_heard > PATIENCE_SECONDS:
+                if last_heard is None or monotonic() - last_heard > PATIENCE_SECONDS:
                     raise
             else:
                 last_heard = monotonic()

@@ -34,7 +34,7 @@ def install(shell: str | None, command: click.Command, environ: Mapping[str, str
     Raises:
         InvalidUsage: When the shell can't be told, or its files can't be written.
     """
-    shell = shell or _running_shell(environ)
+    shell = _known(shell) if shell else _running_shell(environ)
     home = Path(environ.get("HOME") or Path.home())
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     script = _script(shell, command)
@@ -78,14 +78,18 @@ def _append(path: Path, line: str) -> str:
 
 
 def _running_shell(environ: Mapping[str, str]) -> str:
-    login = Path(environ.get("SHELL", "")).name
-    found = next((name for name in (_parent_process(), login) if name in SHELLS), None)
-    if found is None:
+    if (parent := _parent_process()) in SHELLS:
+        return parent
+    return _known(Path(environ.get("SHELL", "")).name)
+
+
+def _known(shell: str) -> str:
+    if shell not in SHELLS:
         raise InvalidUsage(
-            f"No completion for the shell '{login or 'unknown'}'.",
+            f"No completion for the shell '{shell or 'unknown'}'.",
             detail=f"Name one of these: dli --install-completion {'|'.join(SHELLS)}",
         )
-    return found
+    return shell
 
 
 def _parent_process() -> str:

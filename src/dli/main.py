@@ -11,14 +11,11 @@ import click
 
 from dataspec.errors import DliError, InternalError, InvalidUsage, UnknownParameter
 from dli.groups import LazyGroup, help_width
-from dli.options import env_option, path_option, server_url_option, verbose_option
-from dli.session import Session, say
+from dli.options import server_options
+from dli.session import INTERRUPTED, Session, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-INTERRUPTED = 130
-"""The exit status after Ctrl-C (decisions 8)."""
 
 OUTPUT_ERRORS = {errno.EPIPE, errno.ENOSPC, errno.EIO}
 """What goes wrong where the output goes to, not in the program."""
@@ -75,7 +72,6 @@ def _install_completion(context: click.Context, parameter: click.Parameter, valu
 )
 @click.option(
     "--install-completion",
-    type=click.Choice(["bash", "zsh", "fish", "detect"]),
     is_flag=False,
     flag_value="detect",
     is_eager=True,
@@ -84,10 +80,7 @@ def _install_completion(context: click.Context, parameter: click.Parameter, valu
     metavar="[bash|zsh|fish]",
     help="Install completion for the shell, by default the one that is running, and exit.",
 )
-@server_url_option
-@path_option
-@env_option
-@verbose_option
+@server_options
 def cli() -> None:
     """Hold the options that may stand before a command; the help is HELP."""
 

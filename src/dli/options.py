@@ -23,7 +23,7 @@ pass_session = click.make_pass_decorator(Session, ensure=True)
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     session = context.ensure_object(Session)
-    if value not in (None, False) and parameter.name is not None:
+    if value is not None and value is not False and parameter.name is not None:
         setattr(session, parameter.name, value)
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C (decisions 8)."""
+
+
 class Session:
     """The common options of a command, and the settings, project and client that they lead to.
 

@@ -120,4 +120,7 @@ def pairs(lines: Iterable[tuple[str, str | None]]) -> str:
     """Return labels with their values, aligned; a value that is None or empty is left out."""
     given = [(f"{label}:", value) for label, value in lines if value]
     width = max((len(label) for label, _ in given), default=0) + 2
-    return "\n".join(f"{label:<{width}}" + value.replace("\n", "\n" + " " * width) for label, value in given)
+    hanging = "\n" + " " * width
+    return "\n".join(
+        f"{label:<{width}}" + hanging.join(map(printable, value.splitlines())) for label, value in given
+    )

@@ -103,7 +103,8 @@ class Transport:
         headers: Mapping[str, str],
     ) -> Request:
         target = "/".join((self.server.path + _PREFIX, *(quote(part, safe="") for part in path)))
-        if given := {key: _text(value) for key, value in query.items() if value not in (None, False)}:
+        given = {k: _text(value) for k, value in query.items() if value is not None and value is not False}
+        if given:
             target += "?" + urlencode(given)
         all_headers = {**self._headers, **headers}
         if self.server.basic:

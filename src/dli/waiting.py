@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from dataspec.workflows import RunStatus
-from dli.session import say
+from dli.session import INTERRUPTED, say
+from dli.tables import printable
 from dli.times import between, duration
 
 if TYPE_CHECKING:
     from dataspec.workflows import WorkflowRun
     from dli.client import Client
 
-INTERRUPTED = 130
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_PLAIN_FRAMES = "|/-\\"
 
 
 class Progress:
@@ -27,7 +29,8 @@ class Progress:
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._frames = cycle("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+        unicode = (sys.stderr.encoding or "").lower().startswith("utf")
+        self._frames = cycle(_FRAMES if unicode else _PLAIN_FRAMES)
         self._began = monotonic()
         self._last = ""
 
@@ -78,7 +81,7 @@ def tell_end(run: WorkflowRun) -> None:
     if run.status is RunStatus.COMPLETED:
         return
     for line in filter(None, (run.error, run.note)):
-        say(line)
+        say(printable(line))
     say(f"Its log: dli workflow logs {run.run_id}")
     raise click.exceptions.Exit(1)
 

@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 import pytest
 
 import dli
-from dataspec.errors import Conflict, InvalidName, MissingParameter, NotPaused, RunNotFound, Unavailable
+from dataspec.errors import (
+    Conflict,
+    InvalidName,
+    MissingParameter,
+    NotPaused,
+    RunNotFound,
+    ServerUnreachable,
+    Unavailable,
+)
 from dataspec.workflows import RunStatus, SourceType, WorkflowStatus
 from dli import Client
 from unit.dli.basecamp import Basecamp
@@ -152,6 +160,11 @@ def test_following_a_run_bears_a_server_that_restarts() -> None:
     with scripted(*steps) as server, Client(server.url) as client:
         seen = [run.status for run in client.follow_run("a_1", interval_seconds=0.01)]
     assert seen == [RunStatus.RUNNING, RunStatus.FAILED]
+
+
+def test_following_a_run_on_a_server_that_is_not_there_is_an_error_at_once() -> None:
+    with Client("http://127.0.0.1:1") as client, pytest.raises(ServerUnreachable):
+        next(client.follow_run("a_1"))
 
 
 def test_following_a_run_ends_at_its_timeout_with_the_run_as_it_is() -> None:

@@ -57,7 +57,7 @@ def test_an_unknown_parameter_is_printed_as_in_the_session_of_the_specification(
         (["workflow", "run", "a", "b"], "Got unexpected extra argument (b)"),
         (["workflow", "run", "a", "-p"], "Option '-p' requires an argument."),
         (["workflow", "list", "-f", "xml"], "'xml' is not one of 'table', 'json'."),
-        (["--install-completion", "tcsh"], "'tcsh' is not one of"),
+        (["--install-completion", "tcsh"], "dli --install-completion bash|zsh|fish"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_names_what_is_right(dli: Dli, arguments: list[str], hint: str) -> None:

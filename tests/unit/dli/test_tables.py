@@ -57,5 +57,9 @@ def test_labels_are_aligned_and_further_lines_hang_below_the_first() -> None:
     )
 
 
+def test_what_could_drive_a_terminal_is_taken_out_of_values_too() -> None:
+    assert pairs([("Error", "a\x1b]0;x\x07b\nc")]) == "Error:  a ]0;x b\n        c"
+
+
 def test_no_labels_make_no_text() -> None:
     assert pairs([]) == ""

@@ -65,7 +65,9 @@ def test_a_call_sends_json_and_returns_json(connect: Connect) -> None:
     with scripted(answer({"ok": True}), answer([1])) as server:
         transport = connect(server.url, headers={"Dli-User": "dana"})
         assert transport.call("POST", "workflows", "a.b", "runs", body={"x": "한국"}) == {"ok": True}
-        assert transport.call("GET", "runs", query={"limit": 3, "dataset": None, "running": True, "x": False})
+        assert transport.call(
+            "GET", "runs", query={"limit": 3, "dataset": None, "running": True, "x": False, "wait": 0}
+        )
     post, get = server.received
     assert (post.method, post.target, post.body.decode()) == (
         "POST",
@@ -74,7 +76,7 @@ def test_a_call_sends_json_and_returns_json(connect: Connect) -> None:
     )
     assert post.headers["content-type"] == "application/json"
     assert post.headers["dli-user"] == "dana"
-    assert get.target == "/api/v1/runs?limit=3&running=true"
+    assert get.target == "/api/v1/runs?limit=3&running=true&wait=0"
 
 
 def test_a_part_of_a_route_can_not_break_out_of_it(connect: Connect) -> None:
