@@ -6,6 +6,7 @@ Airflow 3 has its authoring interface in ``airflow.sdk``; on 2.11 the same names
 from __future__ import annotations
 
 import inspect
+from importlib.metadata import version
 from typing import Any
 
 try:
@@ -33,6 +34,7 @@ from airflow.plugins_manager import AirflowPlugin
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 
 __all__ = [
+    "AIRFLOW_VERSION",
     "DAG",
     "AirflowException",
     "AirflowFailException",
@@ -50,6 +52,8 @@ __all__ = [
     "get_parsing_context",
     "known_dag_arguments",
 ]
+
+AIRFLOW_VERSION = version("apache-airflow")
 
 
 def known_dag_arguments(**arguments: Any) -> dict[str, Any]:

@@ -1,25 +1,24 @@
-"""Datasets whose DAG could not be built, noted by the parse that found it for the bundle to show.
+"""Datasets whose DAG can't be built or stored, noted by the parse that found it for the bundle to show.
 
-A parse of a shard must not raise for one of its datasets, or Airflow would drop them all;
-and it can't add an import error of its own. So it leaves a note, and the bundle's next
-refresh makes a file of the note that raises.
+A parse of a shard must not fail for one of its datasets, or Airflow would schedule none of
+them; and it can't add an import error of its own. So it leaves a note, and the bundle's
+next refresh makes a file of the note that raises.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenDag:
-    """A note: which version of which dataset, and why."""
+    """Which version of which dataset, and why."""
 
     name: str
     spec_hash: str
@@ -27,41 +26,40 @@ class BrokenDag:
 
 
 class BrokenDags:
-    """The notes, a small file for each dataset."""
+    """The notes on a folder of DAGs, one small file for each shard that was parsed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, dags: Path) -> None:
+        self._folder = dags.parent / "parsed"
 
-    @classmethod
-    def beside(cls, dags: Path) -> BrokenDags:
-        """Return the notes that belong to a folder of DAGs."""
-        return cls(dags.parent / "broken")
+    def keep(self, shard: str, version: str, broken: Sequence[BrokenDag]) -> None:
+        """Note how the parse of a shard went.
 
-    def add(self, name: str, spec_hash: str, reason: str) -> None:
-        """Note that a DAG can't be built."""
+        Args:
+            shard: The shard's file.
+            version: Names what it held, and what it was built with.
+            broken: The datasets that have no DAG.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
-        note = json.dumps(asdict(BrokenDag(name, spec_hash, reason)))
-        if self._read(self._path(name)) != note:
-            self._path(name).write_text(note, encoding="utf-8")
+        note = {"version": version, "broken": [asdict(dag) for dag in broken]}
+        if self._read(self._path(shard)) != note:
+            self._path(shard).write_text(json.dumps(note), encoding="utf-8")
 
-    def remove(self, name: str) -> None:
-        """Drop the note on a dataset, if there is one."""
-        self._path(name).unlink(missing_ok=True)
+    def is_sound(self, shard: str, version: str) -> bool:
+        """Tell whether every DAG of this version of a shard was built and could be stored."""
+        return self._read(self._path(shard)) == {"version": version, "broken": []}
 
     def __iter__(self) -> Iterator[BrokenDag]:
         for path in sorted(self._folder.glob("*.json")):
-            if note := self._read(path):
-                try:
-                    yield BrokenDag(**json.loads(note))
-                except (ValueError, TypeError):
-                    continue  # being written just now
+            for dag in (self._read(path) or {}).get("broken", []):
+                yield BrokenDag(**dag)
 
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+    def _path(self, shard: str) -> Path:
+        return self._folder / f"{shard}.json"
 
     @staticmethod
-    def _read(path: Path) -> str | None:
+    def _read(path: Path) -> dict[str, Any] | None:
         try:
-            return path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
+            note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None  # a note that is being written counts as none
+        return note

@@ -67,7 +67,7 @@ class DatasetBundle(BaseDagBundle):
         self._clock = clock
         base_url = base_url or os.environ.get("DLI_BASECAMP_URL") or None
         self._folder = DagFolder(self.path, shards=shards, base_url=base_url)
-        self._broken = BrokenDags.beside(self.path)
+        self._broken = BrokenDags(self.path)
         self._snapshot = SnapshotFile(self.base_dir / "snapshot.json")
         self._reader: CatalogReader | None = None
 
@@ -134,9 +134,7 @@ class DatasetBundle(BaseDagBundle):
         if before is None or before.state != state:
             catalog = reader.read(listing)
             changed = self._folder.write(map(Dataset.of, lasting(catalog)), self._problems(catalog))
-            log.info(
-                "%d datasets; files that changed: %s", len(catalog.effective), ", ".join(changed) or "none"
-            )
+            log.info("%d datasets; files that changed: %s", len(catalog.effective), _named(changed))
         return state
 
     def _catalog_reader(self) -> CatalogReader:
@@ -160,8 +158,6 @@ class DatasetBundle(BaseDagBundle):
             noted = catalog.effective.get(note.name)
             if noted is not None and noted.spec_hash == note.spec_hash:
                 yield f"{noted.key} DAG", f"The DAG of {noted.key} can't be built.\n{note.reason}"
-            else:
-                self._broken.remove(note.name)
 
 
 def lasting(catalog: Catalog) -> Iterator[Any]:

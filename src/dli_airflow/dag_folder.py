@@ -114,6 +114,11 @@ def lines_of(code: Path) -> Path:
     return code.with_suffix(".jsonl")
 
 
+def digest_of(code: Path) -> str:
+    """Return a hash that differs when anything in a shard does."""
+    return str(json.loads(_first_line(lines_of(code)) or "{}").get("digest"))
+
+
 def read_shard(code: Path, name: str | None = None) -> Iterator[dict[str, object]]:
     """Yield the datasets of a shard as JSON, or the one of a name alone.
 

@@ -11,9 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dli_airflow.airflow_api import DAG, Param, check_serializable, get_parsing_context, known_dag_arguments
-from dli_airflow.broken_dags import BrokenDags
-from dli_airflow.dag_folder import read_shard
+from dli_airflow.airflow_api import (
+    AIRFLOW_VERSION,
+    DAG,
+    Param,
+    check_serializable,
+    get_parsing_context,
+    known_dag_arguments,
+)
+from dli_airflow.broken_dags import BrokenDag, BrokenDags
+from dli_airflow.dag_folder import digest_of, read_shard
 from dli_airflow.datasets import Dataset
 from dli_airflow.operator import DatasetOperator
 from dli_airflow.timetable import DatasetTimetable
@@ -44,7 +51,7 @@ def load(file: str, *, base_url: str | None = None) -> dict[str, DAG]:
     """Return the DAGs of a shard by their ids, for the shard's module to hold.
 
     In a worker, which wants one DAG, that one alone is built. A dataset whose DAG can't be
-    built is logged, and left for the bundle to show as an import error; it never raises.
+    built or stored is logged and left for the bundle to show; the others are not touched.
 
     Args:
         file: The path of the shard's ``.py``.
@@ -52,23 +59,30 @@ def load(file: str, *, base_url: str | None = None) -> dict[str, DAG]:
     """
     code = Path(file)
     wanted = get_parsing_context().dag_id
-    broken = BrokenDags.beside(code.parent)
-    dags = {}
+    if wanted is not None:
+        return _built(code, base_url, wanted=wanted)[0]
+    notes, version = BrokenDags(code.parent), f"{digest_of(code)} {AIRFLOW_VERSION}"
+    dags, broken = _built(code, base_url, check=not notes.is_sound(code.name, version))
+    notes.keep(code.name, version, broken)
+    return dags
+
+
+def _built(
+    code: Path, base_url: str | None, *, wanted: str | None = None, check: bool = False
+) -> tuple[dict[str, DAG], list[BrokenDag]]:
+    dags, broken = {}, []
     for data in read_shard(code, wanted):
         name = str(data["name"])
         try:
-            dags[name] = build_dag(
-                Dataset.from_json(data), base_url=base_url, turns=code.parent.parent / "turns"
-            )
-            if wanted is None:
-                check_serializable(dags[name])
+            dag = build_dag(Dataset.from_json(data), base_url=base_url, turns=code.parent.parent / "turns")
+            if check:
+                check_serializable(dag)
         except Exception as error:
             log.exception("The DAG of %s can't be built", name)
-            dags.pop(name, None)
-            broken.add(name, str(data.get("spec_hash")), f"{type(error).__name__}: {error}")
+            broken.append(BrokenDag(name, str(data["spec_hash"]), f"{type(error).__name__}: {error}"))
         else:
-            broken.remove(name)
-    return dags
+            dags[name] = dag
+    return dags, broken
 
 
 def build_dag(dataset: Dataset, *, base_url: str | None, turns: Path) -> DAG:

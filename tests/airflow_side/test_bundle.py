@@ -12,7 +12,7 @@ import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 
 from dataspec.errors import InvalidSettings, StoreUnreachable
-from dli_airflow.broken_dags import BrokenDags
+from dli_airflow.broken_dags import BrokenDag, BrokenDags
 from dli_airflow.bundle import DatasetBundle
 from unit.dli_airflow.catalogs import spec_yaml
 
@@ -116,14 +116,13 @@ def test_a_dag_that_can_not_be_built_is_shown_until_its_spec_changes(store: Path
     one = bundle()
     one.initialize()
     spec_hash = spec_lines(one)["a"].split()[1]
-    BrokenDags.beside(one.path).add("a", spec_hash, "ValueError: too odd")
+    BrokenDags(one.path).keep("shard", "v1", [BrokenDag("a", spec_hash, "ValueError: too odd")])
     one.refresh()
     [problem] = one.path.glob("problem_*.py")
     assert "ValueError: too odd" in problem.read_text()
     write(store, "a", spec_yaml("a", "select 2"))
     one.refresh()
     assert not list(one.path.glob("problem_*.py"))
-    assert list(BrokenDags.beside(one.path)) == []
 
 
 def test_an_unreachable_store_leaves_every_dag_as_it_was(

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from airflow import plugins_manager
 from airflow.serialization.serialized_objects import DagSerialization
 
 from dli_airflow.airflow_api import DAG
@@ -133,12 +134,28 @@ def test_a_dataset_that_can_not_be_built_hurts_no_other_and_is_noted(shard: Path
     data["spec"]["owner"] = 7
     lines_of(shard).write_text("\n".join([*lines[:2], json.dumps(data), *lines[3:]]))
     assert sorted(load(str(shard))) == ["a", "c"]
-    [note] = BrokenDags.beside(shard.parent)
+    [note] = BrokenDags(shard.parent)
     assert (note.name, note.spec_hash) == ("b", data["spec_hash"])
     assert "owner" in note.reason
     lines_of(shard).write_text("\n".join(lines))
     assert sorted(load(str(shard))) == ["a", "b", "c"]
-    assert list(BrokenDags.beside(shard.parent)) == []
+    assert list(BrokenDags(shard.parent)) == []
+
+
+def test_a_dag_that_airflow_could_not_store_hurts_no_other(
+    shard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = lines_of(shard).read_text().splitlines()
+    data = json.loads(lines[2])
+    data["spec"]["schedule"] = {"cron": "0 9 * * *"}
+    lines_of(shard).write_text("\n".join([*lines[:2], json.dumps(data), *lines[3:]]))
+    with monkeypatch.context() as half_installed:
+        half_installed.setattr(plugins_manager, "get_timetables_plugins", dict)
+        assert sorted(load(str(shard))) == ["a", "c"]
+    [note] = BrokenDags(shard.parent)
+    assert note.name == "b"
+    assert "DatasetTimetable" in note.reason
+    assert sorted(load(str(shard))) == ["a", "b", "c"]
 
 
 def test_parsing_loads_no_sql_parser_no_engine_and_no_store(shard: Path) -> None:

@@ -4,21 +4,33 @@ from pathlib import Path
 
 from dli_airflow.broken_dags import BrokenDag, BrokenDags
 
+A, B = BrokenDag("a", "h1", "too bad"), BrokenDag("b", "h2", "worse")
 
-def test_notes_are_kept_beside_the_dags_until_they_are_removed(tmp_path: Path) -> None:
-    notes = BrokenDags.beside(tmp_path / "dags")
+
+def test_notes_stay_until_the_shard_is_parsed_again(tmp_path: Path) -> None:
+    notes = BrokenDags(tmp_path / "dags")
     assert list(notes) == []
-    notes.add("a", "h1", "too bad")
-    notes.add("b", "h2", "worse")
-    notes.add("a", "h3", "still bad")
-    kept = set(BrokenDags.beside(tmp_path / "dags"))
-    assert kept == {BrokenDag("a", "h3", "still bad"), BrokenDag("b", "h2", "worse")}
-    notes.remove("a")
-    notes.remove("never noted")
-    assert list(notes) == [BrokenDag("b", "h2", "worse")]
+    notes.keep("shard_000.py", "v1", [A])
+    notes.keep("shard_001.py", "v1", [B])
+    assert set(BrokenDags(tmp_path / "dags")) == {A, B}
+    notes.keep("shard_000.py", "v2", [])
+    assert set(BrokenDags(tmp_path / "dags")) == {B}
 
 
-def test_a_note_that_is_half_written_is_passed_over(tmp_path: Path) -> None:
-    notes = BrokenDags(tmp_path)
-    (tmp_path / "0.json").write_text('{"name": "a"')
+def test_a_shard_is_sound_in_the_version_that_was_parsed_without_trouble(tmp_path: Path) -> None:
+    notes = BrokenDags(tmp_path / "dags")
+    notes.keep("shard_000.py", "v1", [])
+    notes.keep("shard_001.py", "v1", [B])
+    assert notes.is_sound("shard_000.py", "v1")
+    assert not notes.is_sound("shard_000.py", "v2")
+    assert not notes.is_sound("shard_001.py", "v1")
+    assert not notes.is_sound("shard_002.py", "v1")
+
+
+def test_a_note_that_is_half_written_counts_as_none(tmp_path: Path) -> None:
+    notes = BrokenDags(tmp_path / "dags")
+    notes.keep("shard_000.py", "v1", [A])
+    [file] = (tmp_path / "parsed").iterdir()
+    file.write_text(file.read_text()[:20])
     assert list(notes) == []
+    assert not notes.is_sound("shard_000.py", "v1")
