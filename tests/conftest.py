@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
@@ -17,6 +18,14 @@ from basecamp.dev.origin import running_origin
 from stacks import REPOSITORY, Dev, Stack, copy_of_flights
 
 AIRFLOW_ENV = REPOSITORY / ".basecamp" / "airflow-env"
+
+
+def pytest_configure() -> None:
+    """Hear the signals that a shell's `&` and nohup start a program with ignored; so do its children then."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
