@@ -67,8 +67,7 @@ class AirflowEnvironment:
         """Return the commands that make the environment, in their order, with a name for each."""
         uv, into = _uv(), ("--python", str(self.python))
         python = ("venv", "--clear", "--no-python-downloads", "--python", sys.executable, str(self.folder))
-        # Compiled here, on all cores; else each part compiles as it starts, and the first task most of all.
-        airflow = ("pip", "sync", *into, "--compile-bytecode", "--require-hashes", str(self._lock_file))
+        airflow = ("pip", "sync", *into, "--require-hashes", str(self._lock_file))
         dli = (
             "pip",
             "install",
