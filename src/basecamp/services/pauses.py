@@ -48,7 +48,7 @@ class Pauses:
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
-        file = find_runnable(self._specs.catalog(), name, source)
+        file = find_runnable(self._specs.catalog(fresh=True), name, source)
         before = self._dag(name)
         self._set(name, paused=True)
         return self._shown(name, file, "It was paused already." if before.is_paused else None)
@@ -71,7 +71,7 @@ class Pauses:
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
-        file = find_runnable(self._specs.catalog(), name, source)
+        file = find_runnable(self._specs.catalog(fresh=True), name, source)
         if not self._dag(name).is_paused and not self._is_done(name, idempotency_key):
             raise _not_paused(file)
         if idempotency_key is not None:

@@ -141,7 +141,7 @@ class Starting:
         return self._trigger(request, plan, reservation, {**parameters, OWN_KEY: own})
 
     def _checked(self, request: RunRequest) -> tuple[SpecFile, dict[str, Any]]:
-        file = find_runnable(self._specs.catalog(), request.dataset, request.source)
+        file = find_runnable(self._specs.catalog(fresh=True), request.dataset, request.source)
         declared = file.spec.parameters if file.spec else ()
         return file, resolve_parameters(declared, request.parameters)
 
