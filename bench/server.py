@@ -82,7 +82,7 @@ def _await_dags(server: Server, datasets: int) -> None:
     while seen < datasets:
         time.sleep(2)
         seen = get(f"{server.airflow_url}/api/v2/dags?limit=1")["total_entries"]
-        sys.stderr.write(f"\r{seen} of {datasets} DAGs in Airflow after {time.monotonic() - began:.0f} s ")
+        sys.stderr.write(f"\r  {seen} of {datasets} DAGs in Airflow after {time.monotonic() - began:.0f} s ")
     sys.stderr.write("\n")
 
 
