@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -128,7 +127,6 @@ class LockedConnection:
     def __init__(self, connection: duckdb.DuckDBPyConnection, lock: FileLock | None) -> None:
         self._connection = connection
         self._lock = lock
-        self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -139,12 +137,6 @@ class LockedConnection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """Return a session of its own on the same database."""
-        cursor = self._connection.cursor()
-        self._cursors.add(cursor)
-        return cursor
-
     def commit(self) -> None:
         """Commit, where a transaction was begun."""
         import duckdb
@@ -153,9 +145,7 @@ class LockedConnection:
             self._connection.commit()
 
     def close(self) -> None:
-        """Close the connection and its cursors, so that DuckDB lets go of the file, then release the lock."""
-        for cursor in list(self._cursors):
-            cursor.close()
+        """Close the connection, and with it its cursors; then release the lock."""
         self._connection.close()
         if self._lock is not None:
             self._lock.release()

@@ -59,6 +59,7 @@ class DatasetOperator(BaseOperator):
         self.dataset = dataset
         self.turns = turns
         self._session: SqlSession | None = None
+        self._killed = False
 
     def execute(self, context: Mapping[str, Any]) -> None:
         """Run the dataset's statements on the engine."""
@@ -71,10 +72,13 @@ class DatasetOperator(BaseOperator):
         values = run_values(self.dataset.spec, parameters, data_interval=interval)
         statements = self._rendered(values, hook)
         self._session = SqlSession(hook, self.log, turn=lambda stop: self._turn(run.run_id, stop))
+        if self._killed:
+            self._session.cancel()
         self._run(self._session, statements)
 
     def on_kill(self) -> None:
         """Cancel the running query on the engine; Airflow calls this on SIGTERM and after a timeout."""
+        self._killed = True
         if self._session is not None:
             self._session.cancel()
 

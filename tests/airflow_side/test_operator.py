@@ -215,8 +215,12 @@ def test_an_expired_timeout_cancels_the_query_and_names_the_setting(warehouse: P
     task.on_kill()
 
 
-def test_a_kill_before_the_sql_began_does_no_harm(turns: Path) -> None:
-    operator(clicks(), turns).on_kill()
+def test_a_kill_before_the_sql_began_keeps_it_from_beginning(warehouse: Path, turns: Path) -> None:
+    task = operator(clicks("create table built as select 1", ""), turns)
+    task.on_kill()
+    with pytest.raises(AirflowException, match="ended from outside: no statement had started"):
+        execute(task, Run())
+    assert not warehouse.exists()
 
 
 def test_the_next_attempt_waits_until_the_last_one_is_gone(

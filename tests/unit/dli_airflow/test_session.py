@@ -141,7 +141,9 @@ def test_a_cancelled_query_ends_at_once_on_the_engine(tmp_path: Path, engine: st
     cancelling.join()
 
 
-def test_no_statement_starts_after_a_cancel_even_if_errors_are_passed_over(tmp_path: Path) -> None:
+def test_no_statement_starts_after_a_cancel_even_if_errors_are_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "w.duckdb"
     session = session_on(DuckDB(path))
     cancelling = cancel_once_running(session, "long")
@@ -150,6 +152,24 @@ def test_no_statement_starts_after_a_cancel_even_if_errors_are_passed_over(tmp_p
             [statement(LONG_IN_DUCKDB, "long", "pre", go_on=True), statement("create table t (n int)")]
         )
     cancelling.join()
+    assert rows(path, "select count(*) from duckdb_tables()") == [(0,)]
+    assert "Going on" not in caplog.text
+
+
+def test_a_cancel_while_it_connects_lets_no_statement_start(tmp_path: Path) -> None:
+    class CancelledMeanwhile(DuckDB):
+        def get_conn(self) -> Any:
+            session.cancel()
+            return super().get_conn()
+
+    path = tmp_path / "w.duckdb"
+    session = session_on(CancelledMeanwhile(path))
+    with pytest.raises(SessionCancelled):
+        session.run([statement("create table t (n int)")])
+    deadline = time.monotonic() + 20
+    while not path.exists() or any(thread.name == "dli-sql" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert rows(path, "select count(*) from duckdb_tables()") == [(0,)]
 
 
