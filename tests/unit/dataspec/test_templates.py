@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import duckdb
@@ -18,6 +19,12 @@ DIALECTS = ["duckdb", "postgres", "trino", "snowflake", "bigquery", "databricks"
             "clickhouse", "tsql", "oracle", None]  # fmt: skip
 HOSTILE = ["'; drop table t; --", "' or 1=1 --", "\\'; drop table t; --", "'''", "\\", "*/ drop table t /*", "\n; drop",
            "{{ 7 * 7 }}", "$$; drop table t; $$", '"; drop', "`; drop", "\u2019; drop"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def duck() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
 
 
 def rendered(sql: str, dialect: str | None = "duckdb", /, **values: Any) -> str:
@@ -125,9 +132,9 @@ def test_a_hostile_value_stays_one_string_or_is_refused_in_every_dialect(
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_characters="\x00", exclude_categories=["Cs"])))
-def test_duckdb_reads_back_the_very_text_that_was_put_in(value: str) -> None:
+def test_duckdb_reads_back_the_very_text_that_was_put_in(duck: duckdb.DuckDBPyConnection, value: str) -> None:
     sql = rendered("select '{{ x }}', {{ y }}", x=value, y=[value])
-    assert duckdb.connect().execute(sql).fetchall() == [(value, value)]
+    assert duck.execute(sql).fetchall() == [(value, value)]
 
 
 @settings(max_examples=200, deadline=None)
