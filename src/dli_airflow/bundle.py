@@ -6,6 +6,7 @@ starts, so that the attempt runs the version that is effective then.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import time
@@ -18,16 +19,17 @@ from dataspec.errors import DliError, InvalidSettings
 from dataspec.spec_cache import DiskSpecCache
 from dataspec.store import open_store
 from dli_airflow import factory  # noqa: F401 - loaded here, once, for all the parses that this process forks
-from dli_airflow.broken_dags import BrokenDags
+from dli_airflow.broken_dags import BrokenDag, BrokenDags
 from dli_airflow.dag_folder import DagFolder
 from dli_airflow.datasets import Dataset
 from dli_airflow.snapshot import Snapshot, SnapshotFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from dataspec.catalog import Catalog
+    from dataspec.catalog_reader import Listing
 
 log = logging.getLogger(__name__)
 
@@ -128,14 +130,17 @@ class DatasetBundle(BaseDagBundle):
     def _update(self, before: Snapshot | None) -> str:
         """Write the files that changed, and return what the files now stand for."""
         reader = self._catalog_reader()
-        listing = reader.listing()
-        notes = "".join(f"{note.name} {note.spec_hash}\n" for note in self._broken)
-        state = f"{listing.fingerprint} {self._folder.form} {notes}"
-        if before is None or before.state != state:
+        listing, broken = reader.listing(), list(self._broken)
+        if before is None or before.state != self._state(listing, broken):
             catalog = reader.read(listing)
-            changed = self._folder.write(map(Dataset.of, lasting(catalog)), self._problems(catalog))
+            changed = self._folder.write(map(Dataset.of, lasting(catalog)), problems(catalog, broken))
             log.info("%d datasets; files that changed: %s", len(catalog.effective), _named(changed))
-        return state
+        return self._state(listing, broken)
+
+    def _state(self, listing: Listing, broken: list[BrokenDag]) -> str:
+        notes = [f"{note.name} {note.spec_hash}" for note in broken]
+        parts = [listing.fingerprint, self._folder.form, *notes, *self._folder.names()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _catalog_reader(self) -> CatalogReader:
         if self._reader is None:
@@ -148,17 +153,6 @@ class DatasetBundle(BaseDagBundle):
             self._reader = CatalogReader(store, DiskSpecCache(self.base_dir / "cache"))
         return self._reader
 
-    def _problems(self, catalog: Catalog) -> Iterator[tuple[str, str]]:
-        """Yield what Airflow's page is to show as import errors."""
-        running = {file.key for file in catalog.effective.values()}
-        for file in catalog.invalid:
-            kept = " The last version that could be used keeps running." if file.key in running else ""
-            yield file.key, f"{file.key} can't be used.{kept}\n{file.error.detail if file.error else ''}"
-        for note in self._broken:
-            noted = catalog.effective.get(note.name)
-            if noted is not None and noted.spec_hash == note.spec_hash:
-                yield f"{noted.key} DAG", f"The DAG of {noted.key} can't be built.\n{note.reason}"
-
 
 def lasting(catalog: Catalog) -> Iterator[Any]:
     """Yield the specs that have a DAG: the effective ones.
@@ -166,6 +160,18 @@ def lasting(catalog: Catalog) -> Iterator[Any]:
     This is the place that decides how long the DAG of a removed spec stays.
     """
     yield from catalog.effective.values()
+
+
+def problems(catalog: Catalog, broken: Iterable[BrokenDag]) -> Iterator[tuple[str, str]]:
+    """Yield what Airflow's page is to show as import errors, each with a title for its file."""
+    running = {file.key for file in catalog.effective.values()}
+    for file in catalog.invalid:
+        kept = " The last version that could be used keeps running." if file.key in running else ""
+        yield file.key, f"{file.key} can't be used.{kept}\n{file.error.detail if file.error else ''}"
+    for note in broken:
+        noted = catalog.effective.get(note.name)
+        if noted is not None and noted.spec_hash == note.spec_hash:
+            yield f"{noted.key} DAG", f"The DAG of {noted.key} can't be built.\n{note.reason}"
 
 
 def _named(files: list[str]) -> str:

@@ -67,6 +67,10 @@ class DagFolder:
         """What the files are made of beside the datasets: when it differs, all are written again."""
         return f"{version('dli')} {self._shards} {self._base_url}"
 
+    def names(self) -> list[str]:
+        """Return the names of the files that are there; something may have removed some."""
+        return sorted(path.name for path in self._path.glob("*.*"))
+
     def write(self, datasets: Iterable[Dataset], problems: Iterable[tuple[str, str]]) -> list[str]:
         """Make the folder hold these datasets and problems, writing only what changed.
 

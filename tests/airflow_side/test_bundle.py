@@ -214,12 +214,16 @@ def test_a_clock_that_was_set_back_holds_no_refresh_up(store: Path, bundle: BUND
     assert set(spec_lines(one)) == {"a"}
 
 
-def test_files_are_made_anew_when_the_folder_was_removed(store: Path, bundle: BUNDLES) -> None:
+@pytest.mark.parametrize("removed", ["dags", "dags/*.py", "dags/*.jsonl", "snapshot.json", "cache"])
+def test_what_something_removed_from_the_machine_is_made_anew(
+    store: Path, bundle: BUNDLES, removed: str
+) -> None:
     write(store, "a")
     one = bundle()
     one.initialize()
-    shutil.rmtree(one.path)
-    one.refresh()
+    [gone] = one.base_dir.glob(removed)
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    bundle().refresh()
     assert set(spec_lines(one)) == {"a"}
 
 
