@@ -138,7 +138,8 @@ def test_ctrl_c_twice_ends_it_at_once(airflow_env: Path, tmp_path: Path) -> None
         family = dev.family()
         dev.process.send_signal(signal.SIGINT)
         time.sleep(0.3)
-        assert dev.stop(signal.SIGINT) == 128 + signal.SIGINT
+        # All may be down already: then the second one ends the leaving Python, which a shell calls 130 as well.
+        assert dev.stop(signal.SIGINT) in {128 + signal.SIGINT, -signal.SIGINT}
 
     assert not alive(family)
 
