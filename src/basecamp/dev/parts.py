@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ class Part:
 
     program: Program
     healthy: Callable[[], bool]
+    port: int | None = None
+    """Where it listens, if it does."""
 
 
 class Parts:
@@ -44,7 +46,8 @@ class Parts:
 
     def api_server(self) -> Part:
         """Return Airflow's api-server, which tasks report to: a task that starts before it fails."""
-        return self._part("api-server", self._health.api_server)
+        part = self._part("api-server", self._health.api_server)
+        return replace(part, port=self._configuration.airflow_port)
 
     def dag_processor(self) -> Part:
         """Return the dag processor, which makes a DAG of each registered dataset."""
@@ -59,7 +62,7 @@ class Parts:
         port = self._configuration.server_port
         command = [sys.executable, "-P", "-m", "basecamp", "serve", "--host", LOOPBACK, "--port", str(port)]
         environ = self._configuration.basecamp_environ(os.environ)
-        return Part(self._program("basecamp", command, environ), lambda: server_ready(port))
+        return Part(self._program("basecamp", command, environ), lambda: server_ready(port), port)
 
     def _part(self, name: str, healthy: Callable[[], bool], *options: str) -> Part:
         return Part(self._program(name, [str(self._airflow), name, *options], self._environ), healthy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from dataspec.errors import Refused
@@ -55,12 +56,21 @@ def _choose(option: str) -> str:
     return f"Choose another port: {option} N (0 takes a free one)"
 
 
-def holder_of(port: int) -> str | None:
-    """Return name and pid of the process that listens on a port; None if it can't be known."""
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that listens on a port."""
+
+    name: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})"
+
+
+def holder_of(port: int) -> Holder | None:
+    """Return the process that listens on a port; None if there is none, or it can't be known."""
     pid = _holder_in_proc(port) if Path("/proc/net/tcp").exists() else _holder_from_lsof(port)
-    if pid is None:
-        return None
-    return f"{_name_of(pid)} (pid {pid})"
+    return Holder(_name_of(pid), pid) if pid is not None else None
 
 
 def _holder_in_proc(port: int) -> int | None:

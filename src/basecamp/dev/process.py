@@ -85,6 +85,10 @@ class Process:
         self._guard.release(self.pid)
         return True
 
+    def owns(self, pid: int) -> bool:
+        """Say whether a process is the program, or was started by it."""
+        return sessions.belongs(pid, self.pid)
+
     def terminate(self) -> None:
         """Ask the program to end (SIGTERM to its process group)."""
         sessions.signal_group(self.pid, signal.SIGTERM)

@@ -20,6 +20,11 @@ def members(session: int) -> set[int]:
     return {pid for pid in running() if _session_of(pid) == session}
 
 
+def belongs(pid: int, session: int) -> bool:
+    """Say whether a process is of a session."""
+    return _session_of(pid) == session
+
+
 def signal_group(session: int, signum: signal.Signals) -> None:
     """Signal the process group of a session's leader, if any of it lives."""
     with suppress(ProcessLookupError, PermissionError):

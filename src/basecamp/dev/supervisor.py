@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from basecamp.dev.guard import GRACE_SECONDS
+from basecamp.dev.ports import holder_of
 from basecamp.dev.process import Process
 from dataspec.errors import Unavailable
 
@@ -71,13 +72,13 @@ class Supervisor:
             Interrupted: When somebody asked to end.
         """
         since = time.monotonic()
-        healthy = {part.program.name: part.healthy for part in parts}
+        named = {part.program.name: part for part in parts}
         waiting = self._start(part.program for part in parts)
         while waiting:
             self._progress.waiting(f"starting {', '.join(process.name for process in waiting)}", since)
             self._interrupts.sleep(_POLL_SECONDS)
             self._check(waiting, since)
-            for process in [process for process in waiting if healthy[process.name]()]:
+            for process in [process for process in waiting if _is_up(process, named[process.name])]:
                 waiting.remove(process)
                 self._progress.done(f"{process.name} is up", since)
 
@@ -125,6 +126,23 @@ class Supervisor:
                 for process in left:
                     process.kill()
             self._interrupts.pause(0.1)
+
+
+def _is_up(process: Process, part: Part) -> bool:
+    """Say whether a part is healthy, and it is the part that says so.
+
+    Between the choice of a port and its use another program may take it, even another
+    `basecamp dev`, whose answers are those of a healthy part.
+    """
+    if not part.healthy():
+        return False
+    holder = holder_of(part.port) if part.port else None
+    if holder and not process.owns(holder.pid):
+        raise Unavailable(
+            f"{holder} took port {part.port} before {process.name} could.",
+            detail="Start again; with --port 0 and --airflow-port 0 free ports are taken.",
+        )
+    return True
 
 
 def _failed(process: Process) -> Unavailable:

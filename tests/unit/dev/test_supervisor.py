@@ -2,11 +2,13 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -108,6 +110,19 @@ def test_a_part_that_is_killed_later_ends_the_watch_and_takes_the_others_down(
             supervisor.watch()
 
     assert not sessions.members(session_in(tmp_path / "other"))
+
+
+def test_another_program_s_answer_on_the_port_is_not_taken_for_the_part_s(
+    supervise: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        answered = replace(part(tmp_path, BEHAVED, "web"), port=port)
+
+        with pytest.raises(Unavailable) as taken, supervise() as supervisor:
+            supervisor.start(answered)
+
+    assert taken.value.title.endswith(f"(pid {os.getpid()}) took port {port} before web could.")
 
 
 def test_a_program_that_is_not_there_is_named(supervise: Callable[..., Supervisor], tmp_path: Path) -> None:
