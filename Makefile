@@ -20,7 +20,7 @@ test: setup ## Run every test, those on a real Airflow included
 	@$(BIN)/pytest
 
 test-fast: setup ## Run the tests that need no server
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest --numprocesses auto tests/unit
 
 lint: setup ## Check style, types and which package imports which
 	@$(BIN)/ruff check
