@@ -56,8 +56,14 @@ class Store(Protocol):
         """Yield every object under a prefix, in the order of keys, over all pages."""
         ...
 
-    def get(self, key: str) -> StoredObject | None:
-        """Return an object, or None if there is none."""
+    def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
+        """Return an object, or None if there is none.
+
+        Args:
+            key: The object's key.
+            known: What the caller has of it; returned as it is while the object has that ETag,
+                which a bucket answers without sending it again.
+        """
         ...
 
     def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:

@@ -12,6 +12,7 @@ import obstore
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
+    NotModifiedError,
     PermissionDeniedError,
     PreconditionError,
     UnauthenticatedError,
@@ -68,11 +69,14 @@ class BucketStore:
         )
         yield from sorted((info for info in found if info.key.startswith(prefix)), key=lambda info: info.key)
 
-    def get(self, key: str) -> StoredObject | None:
+    def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
+        options: Any = {"if_none_match": self._shown(known.etag)} if known else None
         with self._answering(key):
             try:
-                answer = obstore.get(self._store, key)
+                answer = obstore.get(self._store, key, options=options)
                 return StoredObject(key, answer.meta["e_tag"] or "", bytes(answer.bytes()))
+            except NotModifiedError:
+                return known
             except FileNotFoundError:
                 return None
 

@@ -67,14 +67,15 @@ class FolderStore:
         if not isinstance(error, FileNotFoundError):
             raise _unreachable(self.url, error)
 
-    def get(self, key: str) -> StoredObject | None:
+    def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
         try:
             body = self._path(key).read_bytes()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
         except OSError as error:
             raise _unreachable(self.url, error) from error
-        return StoredObject(key, _etag(body), body)
+        etag = _etag(body)
+        return known if known and known.etag == etag else StoredObject(key, etag, body)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
         return {key: stored for key in keys if (stored := self.get(key)) is not None}

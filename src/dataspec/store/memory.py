@@ -31,9 +31,11 @@ class MemoryStore:
         for key, stored, written in found:
             yield ObjectInfo(key, stored.etag, len(stored.body), written)
 
-    def get(self, key: str) -> StoredObject | None:
+    def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
         kept = self._objects.get(key)
-        return kept[0] if kept else None
+        if kept is None:
+            return None
+        return known if known and known.etag == kept[0].etag else kept[0]
 
     def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
         return {key: stored for key in keys if (stored := self.get(key)) is not None}
