@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidSpec
+from dataspec.ledger import Ledger
 from dataspec.problems import Problem
+from dataspec.store.base import MISSING
 from dataspec.workflows import SourceType
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class SpecFile:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The specs of a store at one time."""
+    """The specs of a store at one time, and the ledger as it was then."""
 
     files: tuple[SpecFile, ...]
     """Every spec, usable or not, by source and key."""
@@ -46,6 +48,12 @@ class Catalog:
     """Manual specs whose name code has as well."""
     invalid: tuple[SpecFile, ...]
     """Specs that can't be used, each with its error."""
+    retired: Mapping[str, SpecFile] = field(default_factory=dict)
+    """The last versions of datasets that no source has any more, while the ledger lists them."""
+    ledger: Ledger = field(default_factory=Ledger)
+    ledger_etag: str = MISSING
+    fingerprint: str = ""
+    """That of the listing which this was read from."""
 
     def get(self, name: str, source: SourceType | None = None) -> SpecFile | None:
         """Return the effective spec of a dataset, or the usable one of a source."""
@@ -55,48 +63,60 @@ class Catalog:
         return next((spec for spec in (effective, overridden) if spec and spec.source is source), None)
 
 
-def resolve(files: Iterable[SpecFile], last_good: Mapping[str, SpecFile]) -> Catalog:
+def resolve(
+    files: Iterable[SpecFile], last_good: Mapping[str, SpecFile], ledger: Ledger | None = None
+) -> Catalog:
     """Decide which spec is effective for each name.
 
     Args:
         files: Every spec in the store.
         last_good: By key, the last usable version of files that can't be used now.
+        ledger: What was so before.
 
-    Two files of one source with one name: the older stays, the newer is an error.
+    Two files of one source with one name: the one that the ledger names stays, else the
+    older; the other is an error.
     """
-    checked = _without_doubles(sorted(files, key=lambda file: (file.source, file.key)), last_good)
+    ledger = ledger or Ledger()
+    ordered = sorted(files, key=lambda file: (file.source, file.key))
+    holders = _holders(ordered, last_good, ledger)
     usable: dict[SourceType, dict[str, SpecFile]] = {source: {} for source in SourceType}
-    for file in checked:
-        candidate = file if file.error is None else last_good.get(file.key)
-        if candidate is not None and candidate.name is not None:
-            usable[file.source].setdefault(candidate.name, candidate)
+    for (source, name), file in holders.items():
+        usable[source][name] = file if file.error is None else last_good[file.key]
     code, manual = usable[SourceType.CODE], usable[SourceType.MANUAL]
+    checked = tuple(_checked(file, holders) for file in ordered)
     return Catalog(
-        files=tuple(checked),
+        files=checked,
         effective=manual | code,
         overridden={name: file for name, file in manual.items() if name in code},
         invalid=tuple(file for file in checked if file.error is not None),
+        ledger=ledger,
     )
 
 
-def _without_doubles(files: list[SpecFile], last_good: Mapping[str, SpecFile]) -> list[SpecFile]:
-    by_name: dict[tuple[SourceType, str], list[SpecFile]] = defaultdict(list)
+def _holders(
+    files: list[SpecFile], last_good: Mapping[str, SpecFile], ledger: Ledger
+) -> dict[tuple[SourceType, str], SpecFile]:
+    """Return which file has each name, in each source."""
+    claims: dict[tuple[SourceType, str], list[SpecFile]] = defaultdict(list)
     for file in files:
         good = file if file.error is None else last_good.get(file.key)
         if good is not None and good.name is not None:
-            by_name[file.source, good.name].append(file)
-    first = {file.key: min(same, key=_age) for same in by_name.values() for file in same}
-    return [
-        _doubled(file, first[file.key]) if first.get(file.key, file) is not file else file for file in files
-    ]
+            claims[file.source, good.name].append(file)
+    return {
+        (source, name): next(
+            (file for file in same if file.key == ledger.holder(source, name)), min(same, key=_age)
+        )
+        for (source, name), same in claims.items()
+    }
 
 
 def _age(file: SpecFile) -> tuple[datetime, str]:
     return file.last_modified, file.key
 
 
-def _doubled(file: SpecFile, first: SpecFile) -> SpecFile:
-    if file.error is not None:
+def _checked(file: SpecFile, holders: Mapping[tuple[SourceType, str], SpecFile]) -> SpecFile:
+    holder = holders.get((file.source, file.name or ""))
+    if file.error is not None or holder is None or holder is file:
         return file
-    problem = Problem(f"the dataset '{file.name}' is defined in {first.key} already.", file.key, 1, 1)
+    problem = Problem(f"the dataset '{file.name}' is defined in {holder.key} already.", file.key, 1, 1)
     return replace(file, spec=None, error=InvalidSpec([problem]))

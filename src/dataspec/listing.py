@@ -1,0 +1,65 @@
+"""What a store holds at one time: keys and ETags, and the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dataspec.ledger import LEDGER_KEY, Ledger
+from dataspec.releases import CODE_PREFIX, MANUAL_PREFIX
+from dataspec.store.base import MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dataspec.store.base import ObjectInfo, Store, StoredObject
+
+ABSENT = ""
+"""The ETag that a key without an object counts as."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The objects under ``code/`` and ``manual/`` at one time, and the ledger just before."""
+
+    objects: Mapping[str, ObjectInfo]
+    ledger: Ledger = field(default_factory=Ledger)
+    ledger_etag: str = MISSING
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash that differs when any object does."""
+        lines = "\n".join([f"{key}\x00{info.etag}" for key, info in self.objects.items()])
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    def etag(self, key: str) -> str:
+        """Return the ETag of a key, also of one without an object."""
+        info = self.objects.get(key)
+        return info.etag if info else ABSENT
+
+
+class Lister:
+    """Lists a store; the ledger is read again only when it has moved on."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stored: StoredObject | None = None
+        self._ledger = Ledger()
+
+    def listing(self) -> Listing:
+        """List the store.
+
+        The ledger is read first: what is missing from the listing and stands in an older
+        ledger was removed; with a newer one it might only just have come.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        stored = self._store.get(LEDGER_KEY, known=self._stored)
+        if stored is not self._stored:
+            self._stored, self._ledger = stored, Ledger.read(stored)
+        prefixes = (CODE_PREFIX, MANUAL_PREFIX)
+        objects = {info.key: info for prefix in prefixes for info in self._store.list(prefix)}
+        return Listing(objects, self._ledger, stored.etag if stored else MISSING)
