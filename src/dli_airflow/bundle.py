@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dataspec.catalog import Catalog
-    from dataspec.catalog_reader import Listing
+    from dataspec.listing import Listing
 
 log = logging.getLogger(__name__)
 
@@ -133,13 +133,13 @@ class DatasetBundle(BaseDagBundle):
         listing, broken = reader.listing(), list(self._broken)
         if before is None or before.state != self._state(listing, broken):
             catalog = reader.read(listing)
-            changed = self._folder.write(map(Dataset.of, lasting(catalog)), problems(catalog, broken))
+            changed = self._folder.write(lasting(catalog), problems(catalog, broken))
             log.info("%d datasets; files that changed: %s", len(catalog.effective), _named(changed))
         return self._state(listing, broken)
 
     def _state(self, listing: Listing, broken: list[BrokenDag]) -> str:
         notes = [f"{note.name} {note.spec_hash}" for note in broken]
-        parts = [listing.fingerprint, self._folder.form, *notes, *self._folder.names()]
+        parts = [listing.fingerprint, listing.ledger_etag, self._folder.form, *notes, *self._folder.names()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _catalog_reader(self) -> CatalogReader:
@@ -154,12 +154,16 @@ class DatasetBundle(BaseDagBundle):
         return self._reader
 
 
-def lasting(catalog: Catalog) -> Iterator[Any]:
-    """Yield the specs that have a DAG: the effective ones.
+def lasting(catalog: Catalog) -> Iterator[Dataset]:
+    """Yield the datasets that have a DAG: the effective ones, and removed ones whose runs may be active.
 
-    This is the place that decides how long the DAG of a removed spec stays.
+    Airflow never schedules the remaining tasks of a DAG that vanished (decisions 2).
     """
-    yield from catalog.effective.values()
+    since = {name: entry.since for name, entry in catalog.ledger.entries.items()}
+    for name, file in catalog.effective.items():
+        yield Dataset.of(file, since=since.get(name))
+    for name, file in catalog.retired.items():
+        yield Dataset.of(file, since=since.get(name), retired=True)
 
 
 def problems(catalog: Catalog, broken: Iterable[BrokenDag]) -> Iterator[tuple[str, str]]:

@@ -30,10 +30,17 @@ class Dataset:
     spec: DatasetSpec
     files: Mapping[str, str] = field(repr=False)
     """The text of each SQL file, by the path that the spec names it with."""
+    retired: bool = False
+    """Whether no source has it any more: its DAG stays, unscheduled, until its runs have ended."""
 
     @classmethod
-    def of(cls, file: SpecFile) -> Dataset:
+    def of(cls, file: SpecFile, *, since: datetime | None = None, retired: bool = False) -> Dataset:
         """Return the dataset of a usable spec file.
+
+        Args:
+            file: The spec.
+            since: When its name was registered, where the ledger knows; else the file's own time counts.
+            retired: Whether no source has it any more.
 
         Raises:
             ValueError: When the file can't be used.
@@ -45,15 +52,17 @@ class Dataset:
             source=file.source,
             key=file.key,
             spec_hash=file.spec_hash,
-            registered_at=file.last_modified,
+            registered_at=since or file.last_modified,
             spec=file.spec,
             files=dict(file.files),
+            retired=retired,
         )
 
     @property
     def version(self) -> str:
         """A line that differs whenever anything in the dataset does."""
-        return f"{self.name} {self.source} {self.key} {self.spec_hash} {self.registered_at.isoformat()}"
+        facts = (self.name, self.source, self.key, self.spec_hash, self.registered_at.isoformat())
+        return " ".join((*facts, "retired") if self.retired else facts)
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` takes."""
@@ -63,6 +72,7 @@ class Dataset:
             "key": self.key,
             "spec_hash": self.spec_hash,
             "registered_at": self.registered_at.isoformat(),
+            "retired": self.retired,
             "spec": spec_to_json(self.spec),
             "files": dict(self.files),
         }
@@ -76,6 +86,7 @@ class Dataset:
             key=data["key"],
             spec_hash=data["spec_hash"],
             registered_at=datetime.fromisoformat(data["registered_at"]),
+            retired=data.get("retired", False),
             spec=DatasetSpec.model_validate(data["spec"]),
             files=data["files"],
         )

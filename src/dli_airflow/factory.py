@@ -118,7 +118,7 @@ def build_dag(dataset: Dataset, *, base_url: str | None, turns: Path) -> DAG:
 
 def _timetable(dataset: Dataset) -> DatasetTimetable | None:
     schedule = dataset.spec.schedule
-    if schedule is None or not schedule.enabled:
+    if schedule is None or not schedule.enabled or dataset.retired:
         return None
     return DatasetTimetable(dataset.name, schedule.cron, schedule.timezone, dataset.registered_at)
 
@@ -180,4 +180,6 @@ def _schedule_words(dataset: Dataset) -> str:
     if schedule is None:
         return "none"
     off = "" if schedule.enabled else " (off: schedule.enabled is false)"
+    if dataset.retired:
+        off = " (off: the dataset was removed; this DAG goes when its runs have ended)"
     return f"`{schedule.cron}` {schedule.timezone}{off}"

@@ -25,21 +25,23 @@ class MemoryDags:
         self._airflow = airflow
         self._reader = CatalogReader(store, MemorySpecCache())
         self._now = now
-        self._loaded: dict[str, str] = {}
+        self._loaded: dict[str, tuple[str | None, bool]] = {}
 
     def refresh(self) -> None:
         """Look at the store and load what changed."""
-        effective = self._reader.read().effective
-        for name in self._loaded.keys() - effective.keys():
+        catalog = self._reader.read()
+        lasting = {**catalog.effective, **catalog.retired}
+        for name in self._loaded.keys() - lasting.keys():
             self._airflow.unload(name)
             del self._loaded[name]
-        for name, file in effective.items():
-            if file.spec_hash is not None and self._loaded.get(name) != file.spec_hash:
-                self._load(name, file, file.spec_hash)
-                self._loaded[name] = file.spec_hash
+        for name, file in lasting.items():
+            version = file.spec_hash, name in catalog.retired
+            if file.spec_hash is not None and self._loaded.get(name) != version:
+                self._load(name, file, file.spec_hash, retired=name in catalog.retired)
+                self._loaded[name] = version
 
-    def _load(self, name: str, file: SpecFile, spec_hash: str) -> None:
-        schedule = file.spec.schedule if file.spec else None
+    def _load(self, name: str, file: SpecFile, spec_hash: str, *, retired: bool) -> None:
+        schedule = file.spec.schedule if file.spec and not retired else None
         due = schedule is not None and schedule.enabled
         self._airflow.load(
             name,
