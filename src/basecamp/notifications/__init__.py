@@ -1,0 +1,1 @@
+"""Telling people: what changed or ended, through which channel, until it has arrived (docs/notifications.md)."""
