@@ -8,6 +8,7 @@ rules that span the file, such as parameters a schedule could not fill, are in
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -48,6 +49,10 @@ SqlText = Annotated[str, StringConstraints(min_length=1, strip_whitespace=False)
 Cron = Annotated[str, AfterValidator(check_cron)]
 TimeZone = Annotated[str, AfterValidator(check_timezone)]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
+MailAddress = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\-]+@[A-Za-z0-9.\-]+$", max_length=254)
+]
+"""An address that a message can be sent to; one that a list or a header would split is none."""
 
 
 class _Part(BaseModel):
@@ -126,32 +131,47 @@ class Retry(_Part):
     delay_seconds: Annotated[int, Field(ge=0, le=MAX_DELAY_SECONDS)] = 300
 
 
+def _check_webhook(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("write an address such as https://hooks.example.com/dli.")
+    if "@" in parts.netloc:
+        raise ValueError("a spec holds no credentials; use a target that the server's settings define.")
+    return url
+
+
 class SlackTarget(_Part):
     """A Slack channel."""
 
     type: Literal["slack"]
-    channel: str
+    channel: Annotated[str, StringConstraints(pattern=r"^[#@]?[^\s#@<>|]{1,80}$")]
 
 
 class EmailTarget(_Part):
     """One or more mail addresses."""
 
     type: Literal["email"]
-    to: Email | list[Email]
+    to: MailAddress | Annotated[list[MailAddress], Field(min_length=1, max_length=50)]
 
 
 class WebhookTarget(_Part):
     """A URL that takes a POST."""
 
     type: Literal["webhook"]
-    url: Annotated[str, StringConstraints(pattern=r"^https?://")]
+    url: Annotated[
+        str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=2000), AfterValidator(_check_webhook)
+    ]
 
 
 class NamedTarget(_Part):
     """A target that the server's settings define."""
 
     type: Literal["target"]
-    name: str
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,100}$")]
 
 
 Target = Annotated[
