@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dataspec.spec_cache import SpecCache
     from dataspec.store.base import ObjectInfo, Store
 
+
 class CatalogReader:
     """Reads the catalog of a store, and of that only what changed since the last time."""
 

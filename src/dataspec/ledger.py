@@ -44,15 +44,16 @@ class LedgerEntry:
     source: SourceType
     """The effective source, as last announced."""
     versions: Mapping[SourceType, KeptVersion]
+    switches: int = 0
+    """How often the effective source has changed since then: it tells one switch from another."""
     removed_at: datetime | None = None
     """When it was seen that no source has it any more; its runs may still be active."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """All datasets, as of the listing with this fingerprint."""
+    """All datasets."""
 
-    fingerprint: str = ""
     moved_at: datetime | None = None
     """When it was last written; None for one that never was."""
     entries: Mapping[str, LedgerEntry] = field(default_factory=dict)
@@ -65,7 +66,6 @@ class Ledger:
             if data.get("format") != FORMAT:
                 return cls()
             return cls(
-                fingerprint=data["fingerprint"],
                 moved_at=datetime.fromisoformat(data["moved_at"]),
                 entries={name: _entry(entry) for name, entry in data["datasets"].items()},
             )
@@ -77,7 +77,6 @@ class Ledger:
         return json.dumps(
             {
                 "format": FORMAT,
-                "fingerprint": self.fingerprint,
                 "moved_at": self.moved_at.isoformat() if self.moved_at else None,
                 "datasets": {name: _to_json(entry) for name, entry in self.entries.items()},
             }
@@ -133,6 +132,7 @@ def _entry(data: Mapping[str, Any]) -> LedgerEntry:
             )
             for source, kept in data["versions"].items()
         },
+        switches=data["switches"],
         removed_at=datetime.fromisoformat(removed_at) if removed_at else None,
     )
 
@@ -150,5 +150,6 @@ def _to_json(entry: LedgerEntry) -> dict[str, Any]:
             }
             for source, kept in entry.versions.items()
         },
+        "switches": entry.switches,
         **removed,
     }

@@ -122,6 +122,33 @@ class RegisteredDataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceEvent:
+    """What a check of the store found changed in one dataset."""
+
+    dataset_name: str
+    change: Literal["added", "changed", "removed", "overridden", "released"]
+    """``overridden``: code took over from manual. ``released``: manual took over again from code."""
+    source_type: SourceType
+    """The source that was added, changed or removed, or that took over."""
+    file: str
+    """Its key in the store."""
+    spec_hash: str | None = None
+    """The version that the source has now; None for a removed one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReport:
+    """What a check of the store found (spec 6.1)."""
+
+    checked: int
+    """How many specs there are."""
+    changes: list[SourceEvent] = field(default_factory=list)
+    """What changed since the last check, whoever made that."""
+    invalid: list[WorkflowInfo] = field(default_factory=list)
+    """The rows of the specs that can't be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPreview:
     """What a run would do (``--dry-run``, decisions 6)."""
 

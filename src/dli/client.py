@@ -15,6 +15,7 @@ from dataspec.workflows import (
     RunStatus,
     RunType,
     SourceType,
+    SyncReport,
     WorkflowInfo,
     WorkflowRun,
 )
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 120.0
 """How long ``stop`` may take: the server waits until the run's process is gone."""
+SYNC_SECONDS = 120.0
+"""How long ``sync`` may take: the server may have to read every spec."""
 PAGE = 1000
 """How many items are asked for at once; the server may send fewer."""
 PATIENCE_SECONDS = 60.0
@@ -131,6 +134,10 @@ class Client:
         return decode(
             WorkflowInfo, self._post("workflows", check_name(name), "unpause", body={"source": source})
         )
+
+    def sync(self) -> SyncReport:
+        """Have the server check the store now; return what changed since the last check."""
+        return decode(SyncReport, self._post("sync", body={}, timeout=SYNC_SECONDS))
 
     # Runs
 

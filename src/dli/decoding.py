@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from dataspec.errors import InternalError
 
@@ -63,7 +63,13 @@ def _reader(hint: Any) -> Callable[[Any], Any] | None:
             return _moment
         if isinstance(kind, type) and issubclass(kind, Enum):
             return kind
+        if get_origin(hint) is list and isinstance(kind, type) and is_dataclass(kind):
+            return partial(_decoded, kind)
     return None
+
+
+def _decoded(kind: type[Any], items: list[Any]) -> list[Any]:
+    return [decode(kind, item) for item in items]
 
 
 def _moment(value: str) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 from basecamp.services import Services
@@ -9,6 +10,7 @@ from basecamp.services.checks import SourceChecks
 from basecamp.services.dags import DatasetDags
 from basecamp.services.finding import RunFinder
 from basecamp.services.history import History
+from basecamp.services.lease import Lease
 from basecamp.services.loading import Loading
 from basecamp.services.pauses import Pauses
 from basecamp.services.readiness import ReadinessChecks
@@ -17,11 +19,13 @@ from basecamp.services.reservations import Reservations
 from basecamp.services.run_log import RunLogs
 from basecamp.services.run_records import RunRecords
 from basecamp.services.runs import Runs
+from basecamp.services.sources import Sources
 from basecamp.services.specs import Specs
 from basecamp.services.starting import Starting
 from basecamp.services.stopping import Stopping
 from basecamp.services.workflows import Workflows
 from dataspec.catalog_reader import CatalogReader
+from dataspec.kept_versions import KeptVersions
 from dataspec.spec_cache import MemorySpecCache
 
 if TYPE_CHECKING:
@@ -48,6 +52,9 @@ def assemble(
         sync_interval_seconds: How often the store is looked at when nobody asks.
     """
     specs = Specs(CatalogReader(store, MemorySpecCache()), clock)
+    versions = KeptVersions(store)
+    sources = Sources(store, specs, versions, gateway, clock)
+    owner = uuid.uuid4().hex
     dags = DatasetDags(gateway, clock)
     reservations = Reservations(store, clock)
     records = RunRecords(gateway, airflow_public_url or gateway.url)
@@ -65,8 +72,14 @@ def assemble(
     return Services(
         workflows=workflows,
         runs=runs,
-        registration=Registration(store, specs, Loading(gateway, dags, clock), clock),
+        registration=Registration(store, specs, sources, Loading(gateway, dags, clock), clock),
         pauses=Pauses(specs, dags, gateway, workflows, reservations),
         readiness=ReadinessChecks(specs, gateway),
-        checks=SourceChecks(specs, clock, interval_seconds=sync_interval_seconds),
+        checks=SourceChecks(
+            sources,
+            workflows,
+            Lease(store, "check", owner, clock),
+            clock,
+            interval_seconds=sync_interval_seconds,
+        ),
     )

@@ -1,60 +1,72 @@
-"""The periodic look at the store (spec 6.1): which source each dataset has, when nobody asks."""
+"""The periodic look at the store (spec 6.1), and the one that somebody asks for now."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-from dataspec.errors import StoreUnreachable, Unavailable
+from dataspec.errors import DliError, Unavailable
+from dataspec.workflows import SyncReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from basecamp.services.clock import Clock
-    from basecamp.services.specs import Specs
-    from dataspec.workflows import SourceType
+    from basecamp.services.lease import Lease
+    from basecamp.services.sources import Sources
+    from basecamp.services.workflows import Workflows
 
 log = logging.getLogger(__name__)
 
+RETIRED_INTERVAL_SECONDS = 60.0
+"""How often to look while a removed dataset's runs come to their end."""
+
 
 class SourceChecks:
-    """Keeps the catalog warm, and logs when the source of a dataset changes.
+    """Checks the store again and again, on one replica at a time.
 
     What is effective never waits for it: every answer is made from the store as it is.
     """
 
-    def __init__(self, specs: Specs, clock: Clock, *, interval_seconds: float) -> None:
-        self._specs = specs
+    def __init__(
+        self, sources: Sources, workflows: Workflows, lease: Lease, clock: Clock, *, interval_seconds: float
+    ) -> None:
+        self._sources = sources
+        self._workflows = workflows
+        self._lease = lease
         self._clock = clock
         self._interval = interval_seconds
-        self._sources: Mapping[str, SourceType] | None = None
 
     def run(self) -> None:
         """Check again and again, until the server is to end."""
         while True:
-            self.check()
+            pause = self.check()
             try:
-                self._clock.wait(self._interval)
+                self._clock.wait(pause)
             except Unavailable:
                 return
 
-    def check(self) -> list[str]:
-        """Look at the store now; return, and log, a line for each dataset whose source has changed."""
+    def check(self) -> float:
+        """Check, unless another replica does, and return how many seconds to wait for the next time."""
         try:
-            catalog = self._specs.catalog(fresh=True)
-        except StoreUnreachable as error:
-            log.warning("The store could not be checked: %s %s", error.title, error.detail)
-            return []
-        before, self._sources = self._sources, {name: file.source for name, file in catalog.effective.items()}
-        changes = [] if before is None else _changes(before, self._sources)
-        for line in changes:
-            log.info("%s", line)
-        return changes
+            wait = self._lease.take(self._interval)
+            if wait > 0:
+                return wait
+            self._sources.reconcile()
+            return (
+                min(self._interval, RETIRED_INTERVAL_SECONDS) if self._sources.has_retired else self._interval
+            )
+        except DliError as error:
+            log.warning("The store could not be checked: %s %s", error.title, error.detail or "")
+        except Exception:
+            log.exception("The check of the store failed")
+        return self._interval
 
+    def sync(self) -> SyncReport:
+        """Check now, and say what changed since the last check.
 
-def _changes(before: Mapping[str, SourceType], after: Mapping[str, SourceType]) -> list[str]:
-    return [
-        f"{name}: {before.get(name, 'none')} -> {after.get(name, 'none')}"
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
+        Raises:
+            StoreUnreachable: When the store does not answer.
+            Conflict: When others kept changing datasets.
+        """
+        events = self._sources.reconcile()
+        checked, invalid = self._workflows.broken()
+        return SyncReport(checked=checked, changes=list(events), invalid=invalid)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from basecamp.services.clock import Clock
     from basecamp.services.loading import Loading
+    from basecamp.services.sources import Sources
     from basecamp.services.specs import Specs
     from dataspec.catalog import Catalog, SpecFile
     from dataspec.spec import DatasetSpec
@@ -62,9 +63,10 @@ class Validation:
 class Registration:
     """Checks, stores and shows specs."""
 
-    def __init__(self, store: Store, specs: Specs, loading: Loading, clock: Clock) -> None:
+    def __init__(self, store: Store, specs: Specs, sources: Sources, loading: Loading, clock: Clock) -> None:
         self._store = store
         self._specs = specs
+        self._sources = sources
         self._loading = loading
         self._clock = clock
         self._seen_loaded: dict[str, str] = {}
@@ -120,7 +122,7 @@ class Registration:
             if_match=MISSING if only_create else _expected(current, if_match),
             now=self._clock.now,
         )
-        self._specs.catalog(fresh=True)
+        self._sources.follow()
         loaded = False
         if not in_code and wait_seconds > 0:
             self._loading.wait(

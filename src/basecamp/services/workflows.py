@@ -89,6 +89,15 @@ class Workflows:
         row = _row(file, catalog.value, dags.value.get(name), running.value.get(name))
         return Known(row, _merged(catalog, dags, running))
 
+    def broken(self) -> tuple[int, list[WorkflowInfo]]:
+        """Return how many specs there are, and the rows of those that can't be used.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        catalog = self._specs.catalog()
+        return len(catalog.files), [_invalid_row(file) for file in catalog.invalid]
+
     def _rows(self) -> Known[list[WorkflowInfo]]:
         catalog, dags, running = self._specs.known(), self._dags.known(), self._running_attempts()
         rows = [

@@ -1,23 +1,209 @@
+"""The periodic check, the check on demand, and the ledger that both keep (docs/sources.md)."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
-from basecamp.services.checks import SourceChecks
+import pytest
+from httpx import Client
+
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.services import Services
+from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
-from basecamp.services.specs import Specs
+from basecamp.services.lease import Lease
 from dataspec.catalog_reader import CatalogReader
+from dataspec.ledger import LEDGER_KEY, Ledger
 from dataspec.spec_cache import MemorySpecCache
 from dataspec.store import MemoryStore
+from dataspec.store.base import MISSING
+
+Register = Callable[..., Any]
+Publish = Callable[..., None]
 
 
-def test_a_check_tells_whose_source_has_changed_since_the_last(
-    store: MemoryStore, clock: ManualClock, register: Callable[..., object], publish: Callable[..., None]
+def ledger(store: MemoryStore) -> Ledger:
+    return Ledger.read(store.get(LEDGER_KEY))
+
+
+def remove(store: MemoryStore, key: str) -> None:
+    stored = store.get(key)
+    assert stored is not None
+    store.delete(key, expected=stored.etag)
+
+
+def write(store: MemoryStore, key: str, body: bytes) -> None:
+    stored = store.get(key)
+    store.put(key, body, expected=stored.etag if stored else MISSING)
+
+
+def changes(client: Client) -> list[tuple[str, str, str]]:
+    answer = client.post("/sync")
+    assert answer.status_code == 200, answer.text
+    return [
+        (event["change"], event["dataset_name"], event["source_type"]) for event in answer.json()["changes"]
+    ]
+
+
+def test_a_sync_says_what_changed_since_the_last_check(
+    client: Client, store: MemoryStore, register: Register, publish: Publish
 ) -> None:
-    checks = SourceChecks(Specs(CatalogReader(store, MemorySpecCache()), clock), clock, interval_seconds=300)
     register()
-    assert checks.check() == []
+    assert changes(client) == []
     publish()
-    assert checks.check() == ["sales.daily: manual -> code"]
-    assert checks.check() == []
+    assert changes(client) == [("overridden", "sales.daily", "code")]
+    assert changes(client) == []
     publish("sales.hourly")
-    assert checks.check() == ["sales.hourly: none -> code"]
+    assert changes(client) == [("added", "sales.hourly", "code")]
+    remove(store, "code/sales.daily.yaml")
+    remove(store, "code/sales.hourly.yaml")
+    assert changes(client) == [("released", "sales.daily", "manual"), ("removed", "sales.hourly", "code")]
+
+
+def test_a_sync_names_the_specs_that_cannot_be_used(
+    client: Client, store: MemoryStore, publish: Publish
+) -> None:
+    publish()
+    write(store, "code/other.yaml", b"type: Dataset\nname: other.set\nowner: a@b.c\n")
+    report = client.post("/sync").json()
+    assert report["checked"] == 2
+    assert [row["file"] for row in report["invalid"]] == ["code/other.yaml"]
+    assert "query_file" in report["invalid"][0]["error"]
+
+
+def test_a_dataset_keeps_the_time_it_came_through_every_switch_and_gets_another_after_an_absence(
+    client: Client, store: MemoryStore, clock: ManualClock, register: Register, publish: Publish
+) -> None:
+    register()
+    came = ledger(store).entries["sales.daily"].since
+    clock.advance(3600)
+    publish()
+    changes(client)
+    clock.advance(3600)
+    remove(store, "code/sales.daily.yaml")
+    changes(client)
+    assert ledger(store).entries["sales.daily"].since == came
+    remove(store, "manual/sales.daily.yaml")
+    changes(client)
+    clock.advance(3600)
+    register()
+    assert ledger(store).entries["sales.daily"].since == clock.now()
+
+
+def test_a_removed_dataset_stays_listed_until_no_run_of_it_is_active(
+    client: Client,
+    services: Services,
+    store: MemoryStore,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+    register: Register,
+) -> None:
+    register()
+    run_id = client.post(
+        "/workflows/sales.daily/runs", json={"parameters": {"execution_date": "2024-01-14"}}
+    ).json()["run_id"]
+    remove(store, "manual/sales.daily.yaml")
+    assert changes(client) == [("removed", "sales.daily", "manual")]
+    clock.advance(600)
+    assert changes(client) == []
+    catalog = CatalogReader(store, MemorySpecCache()).read()
+    assert "sales.daily" not in catalog.effective
+    assert catalog.retired["sales.daily"].spec is not None
+    airflow.end("sales.daily", run_id, "success")
+    assert services.checks.check() == 300
+    assert ledger(store).entries == {}
+    assert CatalogReader(store, MemorySpecCache()).read().retired == {}
+
+
+def test_a_removed_dataset_stays_for_a_minute_at_least(
+    client: Client, store: MemoryStore, clock: ManualClock, register: Register
+) -> None:
+    register()
+    remove(store, "manual/sales.daily.yaml")
+    changes(client)
+    clock.advance(59)
+    changes(client)
+    assert "sales.daily" in ledger(store).entries
+    clock.advance(1)
+    changes(client)
+    assert ledger(store).entries == {}
+
+
+def test_a_removed_dataset_stays_while_airflow_does_not_answer(
+    client: Client, store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, register: Register
+) -> None:
+    register()
+    remove(store, "manual/sales.daily.yaml")
+    changes(client)
+    clock.advance(3600)
+    airflow.down = "connection refused"
+    changes(client)
+    assert "sales.daily" in ledger(store).entries
+
+
+def test_what_replicas_saw_at_different_times_does_not_move_the_ledger(
+    client: Client, store: MemoryStore, clock: ManualClock, airflow: MemoryAirflow, register: Register
+) -> None:
+    register()
+    before = store.get(LEDGER_KEY)
+    body = store.get("manual/sales.daily.yaml")
+    assert body is not None
+    clock.advance(60)
+    write(store, "manual/sales.daily.yaml", body.body)
+    other = assemble(store, airflow, clock)
+    assert other.checks.sync().changes == []
+    assert client.post("/sync").json()["changes"] == []
+    assert store.get(LEDGER_KEY) == before
+
+
+def test_a_ledger_that_was_lost_is_made_anew(client: Client, store: MemoryStore, register: Register) -> None:
+    register()
+    before = ledger(store).entries
+    remove(store, LEDGER_KEY)
+    assert changes(client) == [("added", "sales.daily", "manual")]
+    assert ledger(store).entries == before
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b'{"format": 1}', b'{"format": 99}', b"\xff"])
+def test_a_ledger_that_cannot_be_read_is_made_anew(
+    client: Client, store: MemoryStore, register: Register, body: bytes
+) -> None:
+    register()
+    before = ledger(store).entries
+    write(store, LEDGER_KEY, body)
+    changes(client)
+    assert ledger(store).entries == before
+
+
+def test_one_replica_at_a_time_checks_and_another_takes_over_when_it_is_gone(
+    store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, publish: Publish
+) -> None:
+    first, second = assemble(store, airflow, clock), assemble(store, airflow, clock)
+    assert first.checks.check() == 300
+    clock.advance(100)
+    publish()
+    assert second.checks.check() == pytest.approx(140)
+    assert ledger(store).entries == {}
+    clock.advance(140)
+    assert second.checks.check() == 300
+    assert "sales.daily" in ledger(store).entries
+
+
+def test_of_two_that_want_a_lease_at_once_one_gets_it(store: MemoryStore, clock: ManualClock) -> None:
+    class Late(MemoryStore):
+        """A store in which another one is first, just before a write."""
+
+        def put(self, key: str, body: bytes, *, expected: str) -> str:
+            Lease(rival, "check", "other", clock).take(60)
+            return store.put(key, body, expected=expected)
+
+        def get(self, key: str, **options: Any) -> Any:
+            return store.get(key, **options)
+
+    rival = store
+    assert Lease(Late(), "check", "one", clock).take(60) == 60
+    assert Lease(store, "check", "other", clock).take(60) == 0
+    clock.advance(timedelta(seconds=61).total_seconds())
+    assert Lease(store, "check", "one", clock).take(60) == 0

@@ -12,7 +12,7 @@ from basecamp.api.app import create_app
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
 from dataspec.errors import StoreUnreachable
-from dataspec.store import MemoryStore
+from dataspec.store import MemoryStore, StoredObject
 
 Register = Callable[..., Response]
 AIRFLOW_OUT = "Airflow does not answer. What is shown is 90 s old."
@@ -96,9 +96,9 @@ class FlakyStore(MemoryStore):
         self._check_up()
         return super().list(prefix)
 
-    def get(self, key: str) -> Any:
+    def get(self, key: str, *, known: StoredObject | None = None) -> Any:
         self._check_up()
-        return super().get(key)
+        return super().get(key, known=known)
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
         self._check_up()

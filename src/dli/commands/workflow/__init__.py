@@ -14,6 +14,7 @@ COMMANDS = {
     "pause": ("dli.commands.workflow.pause", "Pause a dataset so that no run of it starts."),
     "unpause": ("dli.commands.workflow.unpause", "Resume a paused dataset."),
     "history": ("dli.commands.workflow.history", "List past and present runs with the newest first."),
+    "sync": ("dli.commands.workflow.sync", "Have the server check the store now and show what changed."),
     "logs": ("dli.commands.workflow.logs", "Show the log of a run."),
 }
 

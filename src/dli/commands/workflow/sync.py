@@ -1,0 +1,47 @@
+"""``dli workflow sync`` (spec 6.1, decisions 5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dli.options import pass_session, server_options
+from dli.session import Session, say, warn
+
+if TYPE_CHECKING:
+    from dataspec.workflows import SourceEvent
+
+TITLES = ("CHANGE", "DATASET", "SOURCE", "FILE")
+
+
+@click.command("sync")
+@server_options
+@pass_session
+def command(session: Session) -> None:
+    """Have the server check the store now and show what changed.
+
+    The server looks by itself every few minutes (SYNC_INTERVAL_SECONDS). This shows what
+    changed since it last looked: specs that were added, changed or removed, and datasets
+    that code took over (overridden) or gave back (released). Who is to be told of a change of
+    source is told.
+    """
+    report = session.client.sync()
+    if session.format == "json":
+        session.print_json(report)
+        return
+    if report.changes:
+        session.print_items(report.changes, TITLES, _row)
+    warn(f"{row.file} can't be used.\n{row.error or ''}" for row in report.invalid)
+    say(_summary(report.checked, len(report.changes), len(report.invalid)))
+
+
+def _row(event: SourceEvent) -> tuple[str, ...]:
+    return event.change, event.dataset_name, event.source_type, event.file
+
+
+def _summary(checked: int, changes: int, invalid: int) -> str:
+    specs = f"{checked:,} spec" + ("" if checked == 1 else "s")
+    changed = "nothing changed" if not changes else f"{changes:,} change" + ("" if changes == 1 else "s")
+    unusable = f", {invalid:,} can't be used" if invalid else ""
+    return f"Checked {specs}: {changed}{unusable}."
