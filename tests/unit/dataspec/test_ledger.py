@@ -1,0 +1,258 @@
+"""What the ledger tells a reader that never saw a store before (docs/sources.md, "The ledger")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dataspec.catalog import Catalog, SpecFile
+from dataspec.catalog_reader import CatalogReader
+from dataspec.kept_versions import KeptVersions
+from dataspec.ledger import (
+    LEDGER_KEY,
+    KeptVersion,
+    Ledger,
+    LedgerEntry,
+    read_version,
+    version_body,
+    version_key,
+)
+from dataspec.releases import Release, write_release
+from dataspec.spec_cache import DiskSpecCache, MemorySpecCache
+from dataspec.store import MemoryStore, StoredObject
+from dataspec.workflows import SourceType
+from unit.dataspec.specs import spec_text
+from unit.dataspec.test_catalog import CountingStore, put, remove
+
+NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
+
+Keep = Callable[[], Catalog]
+
+
+@pytest.fixture
+def store() -> CountingStore:
+    return CountingStore()
+
+
+@pytest.fixture
+def keep(store: CountingStore) -> Keep:
+    """Return what writes down the specs that are good now, as a check of the server does."""
+
+    def keep() -> Catalog:
+        catalog = fresh(store)
+        KeptVersions(store).keep([*catalog.effective.values(), *catalog.overridden.values()])
+        entries = {
+            name: LedgerEntry(
+                since=NOW,
+                source=file.source,
+                versions={each.source: kept(each) for each in files(catalog, name)},
+            )
+            for name, file in catalog.effective.items()
+        }
+        put(
+            store,
+            LEDGER_KEY,
+            Ledger(moved_at=NOW, entries={**catalog.ledger.entries, **entries}).body().decode(),
+        )
+        return catalog
+
+    return keep
+
+
+def fresh(store: MemoryStore) -> Catalog:
+    """Read a store as a machine does that is new and empty."""
+    return CatalogReader(store, MemorySpecCache()).read()
+
+
+def files(catalog: Catalog, name: str) -> list[SpecFile]:
+    return [each[name] for each in (catalog.effective, catalog.overridden) if name in each]
+
+
+def kept(file: SpecFile) -> KeptVersion:
+    assert file.spec_hash is not None
+    return KeptVersion(key=file.key, spec_hash=file.spec_hash, written_at=file.last_modified)
+
+
+def test_a_new_machine_runs_the_last_good_version_of_a_spec_that_is_broken_now(
+    store: CountingStore, keep: Keep
+) -> None:
+    write_release(store, "code/a.yaml", Release(spec_with_file("a"), {"a.sql": "select 'good'"}))
+    good = keep().effective["a"]
+    put(store, "code/a.yaml", "name: a\ntype: Dataset\ncorn: [")
+    broken = fresh(store)
+    assert broken.effective["a"].spec == good.spec
+    assert dict(broken.effective["a"].files) == {"a.sql": "select 'good'"}
+    assert [(file.key, file.name) for file in broken.invalid] == [("code/a.yaml", "a")]
+
+
+def test_a_broken_code_spec_still_overrides_the_manual_one_on_a_new_machine(
+    store: CountingStore, keep: Keep
+) -> None:
+    put(store, "manual/a.yaml", spec_text("a", sql="select 'manual'"))
+    put(store, "code/a.yaml", spec_text("a", sql="select 'code'"))
+    keep()
+    put(store, "code/a.yaml", "name: a\ntype: Dataset\ncorn: [")
+    catalog = fresh(store)
+    assert catalog.effective["a"].source is SourceType.CODE
+    assert catalog.overridden["a"].source is SourceType.MANUAL
+
+
+def test_a_reader_goes_on_with_what_it_saw_itself_where_that_is_newer_than_the_ledger(
+    store: CountingStore, keep: Keep
+) -> None:
+    reader = CatalogReader(store, MemorySpecCache())
+    put(store, "code/a.yaml", spec_text("a", sql="select 'first'"))
+    keep()
+    put(store, "code/a.yaml", spec_text("a", sql="select 'second'"))
+    second = reader.read().effective["a"]
+    put(store, "code/a.yaml", spec_text("a", extra="corn: 1"))
+    assert reader.read().effective["a"] == second
+
+
+@pytest.mark.parametrize("new_process", [False, True])
+def test_a_reader_that_was_away_goes_on_with_the_newer_version_of_the_ledger(
+    store: CountingStore, keep: Keep, tmp_path: Path, new_process: bool
+) -> None:
+    reader = CatalogReader(store, DiskSpecCache(tmp_path))
+    put(store, "code/a.yaml", spec_text("a", sql="select 'first'"))
+    reader.read()
+    put(store, "code/a.yaml", spec_text("a", sql="select 'second'"))
+    second = keep().effective["a"]
+    put(store, "code/a.yaml", spec_text("a", extra="corn: 1"))
+    if new_process:
+        reader = CatalogReader(store, DiskSpecCache(tmp_path))
+    assert reader.read().effective["a"].spec_hash == second.spec_hash
+
+
+def test_a_file_that_now_names_another_dataset_keeps_no_version_of_the_first(
+    store: CountingStore, keep: Keep
+) -> None:
+    put(store, "code/a.yaml", spec_text("a"))
+    keep()
+    put(store, "code/a.yaml", spec_text("b", extra="corn: 1"))
+    catalog = fresh(store)
+    assert catalog.effective == {}
+    assert set(catalog.retired) == {"a"}
+
+
+def test_of_two_files_with_one_name_the_one_that_was_effective_stays_though_it_is_newer_by_time(
+    store: CountingStore, keep: Keep
+) -> None:
+    put(store, "code/z.yaml", spec_text("a", sql="select 1"))
+    keep()
+    put(store, "code/a.yaml", spec_text("a", sql="select 2"))
+    put(store, "code/z.yaml", spec_text("a", sql="select 3"))
+    catalog = fresh(store)
+    assert catalog.effective["a"].key == "code/z.yaml"
+    assert [file.key for file in catalog.invalid] == ["code/a.yaml"]
+
+
+def test_a_file_that_was_effective_and_broke_keeps_its_name_against_another_file(
+    store: CountingStore, keep: Keep
+) -> None:
+    put(store, "code/z.yaml", spec_text("a", sql="select 1"))
+    keep()
+    put(store, "code/z.yaml", spec_text("a", extra="corn: 1"))
+    put(store, "code/a.yaml", spec_text("a", sql="select 2"))
+    catalog = fresh(store)
+    assert catalog.effective["a"].key == "code/z.yaml"
+    assert [file.key for file in catalog.invalid] == ["code/a.yaml", "code/z.yaml"]
+
+
+def test_a_dataset_that_was_renamed_inside_its_file_goes_and_the_new_name_comes(
+    store: CountingStore, keep: Keep
+) -> None:
+    put(store, "code/a.yaml", spec_text("a"))
+    keep()
+    put(store, "code/a.yaml", spec_text("b"))
+    catalog = fresh(store)
+    assert set(catalog.effective) == {"b"}
+    assert set(catalog.retired) == {"a"}
+
+
+@pytest.mark.parametrize("machine", ["new", "that saw it"])
+def test_a_removed_dataset_is_known_while_the_ledger_lists_it(
+    store: CountingStore, keep: Keep, machine: str
+) -> None:
+    put(store, "code/a.yaml", spec_text("a", sql="select 'last'"))
+    reader = CatalogReader(store, MemorySpecCache())
+    reader.read()
+    last = keep().effective["a"]
+    remove(store, "code/a.yaml")
+    catalog = fresh(store) if machine == "new" else reader.read()
+    assert catalog.effective == {}
+    assert catalog.retired["a"].spec == last.spec
+    remove(store, LEDGER_KEY)
+    after = fresh(store) if machine == "new" else reader.read()
+    assert after.retired == {}
+
+
+def test_a_dataset_of_which_no_version_was_kept_is_gone_at_once(store: CountingStore, keep: Keep) -> None:
+    put(store, "code/a.yaml", spec_text("a"))
+    spec_hash = keep().effective["a"].spec_hash
+    assert spec_hash is not None
+    remove(store, "code/a.yaml")
+    remove(store, version_key(spec_hash))
+    assert fresh(store).retired == {}
+
+
+def test_a_version_that_is_not_what_its_hash_says_is_none() -> None:
+    release = Release(b"name: a", {"a.sql": "select 1"})
+    body = version_body(release)
+    key = version_key(release.spec_hash)
+    assert read_version(StoredObject(key, "", body)) == release
+    assert read_version(StoredObject(key, "", body.replace(b"select 1", b"select 2"))) is None
+    assert read_version(StoredObject(key, "", b"{")) is None
+
+
+def test_with_nothing_changed_a_reader_asks_for_the_ledger_alone_and_returns_the_very_catalog(
+    store: CountingStore, keep: Keep
+) -> None:
+    put(store, "code/a.yaml", spec_text("a"))
+    put(store, "code/b.yaml", spec_text("b", extra="corn: 1"))
+    keep()
+    reader = CatalogReader(store, MemorySpecCache())
+    first = reader.read()
+    store.read.clear()
+    assert reader.read() is first
+    assert store.read == []
+
+
+@pytest.mark.parametrize(
+    ("yaml", "sql", "read"),
+    [
+        ("new", "old", ["code/a.files.json", "code/a.yaml"]),
+        ("old", "new", ["code/a.files.json", "the SQL"]),
+        ("new", "new", ["code/a.files.json", "the SQL", "code/a.yaml"]),
+    ],
+)
+def test_of_a_release_that_changed_only_the_objects_that_did_are_read(
+    store: CountingStore, yaml: str, sql: str, read: list[str]
+) -> None:
+    write_release(store, "code/a.yaml", Release(spec_with_file("a"), {"a.sql": "select 'old'"}))
+    reader = CatalogReader(store, MemorySpecCache())
+    reader.read()
+    store.read.clear()
+    body = spec_with_file("a") + (b"description: new\n" if yaml == "new" else b"")
+    write_release(store, "code/a.yaml", Release(body, {"a.sql": f"select '{sql}'"}))
+    file = reader.read().effective["a"]
+    assert (file.yaml, dict(file.files)) == (body, {"a.sql": f"select '{sql}'"})
+    assert sorted("the SQL" if key.endswith(".sql") else key for key in store.read) == sorted(read)
+
+
+def test_two_sql_files_that_change_places_are_told_apart(store: CountingStore) -> None:
+    yaml = b"name: a\ntype: Dataset\nowner: a@b.c\nquery_file: a.sql\npre_statements:\n- {name: p, file: p.sql}\n"
+    write_release(store, "code/a.yaml", Release(yaml, {"a.sql": "select 1", "p.sql": "select 2"}))
+    reader = CatalogReader(store, MemorySpecCache())
+    reader.read()
+    swapped = {"a.sql": "select 2", "p.sql": "select 1"}
+    later = datetime.now(UTC) + timedelta(hours=2)
+    write_release(store, "code/a.yaml", Release(yaml, swapped), now=lambda: later)
+    assert dict(reader.read().effective["a"].files) == swapped
+
+
+def spec_with_file(name: str) -> bytes:
+    return f"name: {name}\ntype: Dataset\nowner: a@example.com\nquery_file: {name}.sql\n".encode()
