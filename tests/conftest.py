@@ -15,6 +15,7 @@ import pytest
 from basecamp.dev.environment import AirflowEnvironment
 from basecamp.dev.interrupts import Interrupts
 from basecamp.dev.origin import running_origin
+from s3 import S3, s3_server
 from stacks import REPOSITORY, Dev, Stack, copy_of_flights
 
 AIRFLOW_ENV = REPOSITORY / ".basecamp" / "airflow-env"
@@ -51,6 +52,20 @@ def stack(airflow_env: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with Dev(folder / "home", airflow_env, project) as dev:
         addresses = dev.ready()
         yield Stack(home=dev.home, project=project, **addresses)
+
+
+@pytest.fixture(scope="session")
+def s3_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A place on a real S3 server, which is started by the first test that asks for it."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as place:
+        yield place
+
+
+@pytest.fixture
+def s3(s3_session: S3) -> Iterator[S3]:
+    """A place on a real S3 server that is this test's own: a store's address, and the variables for it."""
+    with s3_session.fresh() as place:
+        yield place
 
 
 @pytest.hookimpl(wrapper=True)

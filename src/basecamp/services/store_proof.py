@@ -33,7 +33,7 @@ def prove_conditional_writes(store: Store) -> None:
         if second == first:
             raise _refused(store, "its ETags don't tell one content from another")
     except PreconditionFailed:
-        raise _refused(store, "it refuses a write with the right ETag") from None
+        raise _refused(store, f"it refuses a write with the right ETag{_setting(store)}") from None
     finally:
         _remove(store, key)
 
@@ -50,6 +50,13 @@ def _remove(store: Store, key: str) -> None:
     stored = store.get(key)
     if stored is not None:
         store.delete(key, expected=stored.etag)
+
+
+def _setting(store: Store) -> str:
+    """Name the setting that helps where a server takes ETags only without their quotes."""
+    if not store.url.startswith("s3:"):
+        return ""
+    return " (Ceph takes it without quotes only: add ?unquoted_etags=true to the store's address)"
 
 
 def _refused(store: Store, why: str) -> InvalidSettings:

@@ -1,4 +1,10 @@
-"""A bucket as a store: S3 and what speaks its protocol, through obstore."""
+"""A bucket as a store: S3 and what speaks its protocol, through obstore.
+
+How long a call takes at most: a request is given up after ``REQUEST_SECONDS``; what can be
+repeated without harm is, but not begun again after ``RETRY_SECONDS``. That is some 25 s for
+one object. A listing and a read of many objects have ``CALL_SECONDS`` and, for each answer
+that came, a little more.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +12,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import obstore
@@ -13,23 +20,31 @@ from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
     NotModifiedError,
-    PermissionDeniedError,
     PreconditionError,
-    UnauthenticatedError,
+    UnknownConfigurationKeyError,
 )
 from obstore.store import S3Store
 
-from dataspec.errors import StoreUnreachable
+from dataspec.errors import InvalidSettings, StoreUnreachable
 from dataspec.store.base import MISSING, ObjectInfo, PreconditionFailed, StoredObject
+from dataspec.store.patience import OutOfPatience, Patience
+from dataspec.store.refusals import MISSING_BUCKET, code_of, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-CONNECT_TIMEOUT = "5s"
-REQUEST_TIMEOUT = "20s"
-RETRY_TIMEOUT = timedelta(seconds=30)
-MAX_RETRIES = 3
+    from obstore import ObjectMeta
+
+CONNECT_SECONDS = 5
+REQUEST_SECONDS = 10
+RETRY_SECONDS = 15
+MAX_RETRIES = 5
+CALL_SECONDS = 25.0
+SECONDS_PER_PAGE = 1.0
+SECONDS_PER_OBJECT = 0.02
+PAGE_KEYS = 1000
 READERS = 32
+ENDPOINT_OPTIONS = ("endpoint", "endpoint_url", "endpoint_url_s3")
 
 
 class BucketStore:
@@ -41,33 +56,72 @@ class BucketStore:
         options: S3 settings over those of the environment, by obstore's names, such as
             ``endpoint``; ``unquoted_etags`` for servers that take ``If-Match`` only without
             the quotes of the ETag.
+
+    Raises:
+        InvalidSettings: When an option, or a variable of the environment, can't be used.
     """
 
     def __init__(self, bucket: str, prefix: str, options: Mapping[str, str]) -> None:
-        config: dict[str, Any] = dict(options)
-        self._unquoted = str(config.pop("unquoted_etags", "")).lower() == "true"
-        endpoint = config.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL", "")
-        insecure = str(endpoint).startswith("http://")
+        self._options: dict[str, Any] = dict(options)
+        self._unquoted = str(self._options.pop("unquoted_etags", "")).lower() == "true"
+        self._bucket, self._prefix = bucket, prefix
         self.url = "/".join(part for part in (f"s3://{bucket}", prefix) if part)
-        self._store = S3Store(
-            bucket,
-            prefix=prefix or None,
-            client_options={
-                "connect_timeout": CONNECT_TIMEOUT,
-                "timeout": REQUEST_TIMEOUT,
-                "allow_http": insecure,
-            },
-            retry_config={"max_retries": MAX_RETRIES, "retry_timeout": RETRY_TIMEOUT},
-            **config,
-        )
+        self._store = self._connect()
+        self._deletes_conditionally = True
+
+    def _connect(self, headers: Mapping[str, str] | None = None) -> S3Store:
+        """Return a client, whose every request has these headers; nothing is sent yet."""
+        try:
+            return S3Store(
+                self._bucket,
+                prefix=self._prefix or None,
+                disable_bulk_delete=True,
+                client_options={
+                    "connect_timeout": f"{CONNECT_SECONDS}s",
+                    "timeout": f"{REQUEST_SECONDS}s",
+                    "allow_http": any(place.startswith("http://") for place in self._endpoints()),
+                    "default_headers": dict(headers or {}),
+                },
+                retry_config={"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+                **self._options,
+            )
+        except UnknownConfigurationKeyError as error:
+            known = ", ".join(sorted(self._options))
+            raise InvalidSettings(
+                f"A setting of the store {self.url} is not known (among: {known})."
+            ) from error
+        except BaseError as error:
+            raise InvalidSettings(f"The settings of the store {self.url} can't be used.") from error
+
+    def _endpoints(self) -> Iterator[str]:
+        """Yield the addresses that the server may be named by."""
+        for name in ENDPOINT_OPTIONS:
+            yield str(self._options.get(name, ""))
+            yield os.environ.get(f"AWS_{name.upper()}", "")
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        # obstore lists whole folders alone.
+        folder = prefix.rpartition("/")[0]
+        found: list[ObjectInfo] = []
         with self._answering(prefix):
-            pages = list(obstore.list(self._store, prefix=prefix or None, chunk_size=1000))
-        found = (
-            ObjectInfo(m["path"], m["e_tag"] or "", m["size"], m["last_modified"]) for p in pages for m in p
-        )
-        yield from sorted((info for info in found if info.key.startswith(prefix)), key=lambda info: info.key)
+            for page in self._pages(folder):
+                found += [
+                    ObjectInfo(m["path"], m["e_tag"] or "", m["size"], m["last_modified"])
+                    for m in page
+                    if m["path"].startswith(prefix)
+                ]
+        found.sort(key=attrgetter("key"))
+        return iter(found)
+
+    def _pages(self, folder: str) -> Iterator[Sequence[ObjectMeta]]:
+        """Yield a listing's pages; the next one is on its way while one is read."""
+        pages = iter(obstore.list(self._store, prefix=folder or None, chunk_size=PAGE_KEYS))
+        patience = Patience(CALL_SECONDS, per_answer=SECONDS_PER_PAGE)
+        with _readers(1) as reader:
+            coming = reader.submit(next, pages, None)
+            while (page := patience.wait(coming)) is not None:
+                coming = reader.submit(next, pages, None)
+                yield page
 
     def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
         options: Any = {"if_none_match": self._shown(known.etag)} if known else None
@@ -77,13 +131,17 @@ class BucketStore:
                 return StoredObject(key, answer.meta["e_tag"] or "", bytes(answer.bytes()))
             except NotModifiedError:
                 return known
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if code_of(error) == MISSING_BUCKET:
+                    raise
                 return None
 
     def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
-        with ThreadPoolExecutor(READERS) as readers:
-            found = readers.map(self.get, keys)
-            return {stored.key: stored for stored in found if stored is not None}
+        patience = Patience(CALL_SECONDS, per_answer=SECONDS_PER_OBJECT)
+        with self._answering("many keys"), _readers(READERS) as readers:
+            coming = [readers.submit(self.get, key) for key in keys]
+            found = [patience.wait(answer) for answer in coming]
+        return {stored.key: stored for stored in found if stored is not None}
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
         mode: Any = "create" if expected == MISSING else {"e_tag": self._shown(expected)}
@@ -92,19 +150,48 @@ class BucketStore:
                 answer = obstore.put(self._store, key, body, mode=mode, use_multipart=False)
             except (AlreadyExistsError, PreconditionError, FileExistsError):
                 raise PreconditionFailed(key) from None
-            except FileNotFoundError:
-                if expected == MISSING:
-                    raise  # it is the bucket that does not exist
+            except FileNotFoundError as error:
+                if expected == MISSING or code_of(error) == MISSING_BUCKET:
+                    raise
                 raise PreconditionFailed(key) from None
         return answer["e_tag"] or ""
 
     def delete(self, key: str, *, expected: str) -> None:
-        # S3 has no conditional delete that every server honours: the window between the two calls remains.
+        """Remove an object if it has the expected ETag.
+
+        The ETag is looked at first, and sent along as ``If-Match``, which S3 honours on a
+        DELETE since September 2025. Other servers, such as Ceph, pass over it: there, a
+        write in the moment between the two requests is lost.
+
+        Raises:
+            PreconditionFailed: When it has another, or is gone.
+        """
         stored = self.get(key)
         if stored is None or stored.etag != expected:
             raise PreconditionFailed(key)
         with self._answering(key):
-            obstore.delete(self._store, key)
+            try:
+                self._delete(key, expected)
+            except (AlreadyExistsError, PreconditionError, FileExistsError):
+                raise PreconditionFailed(key) from None
+            except FileNotFoundError as error:
+                if code_of(error) == MISSING_BUCKET:
+                    raise
+                raise PreconditionFailed(key) from None
+
+    def _delete(self, key: str, expected: str) -> None:
+        if self._deletes_conditionally:
+            # obstore's delete takes no condition, but a client may send headers of its own.
+            conditional = self._connect({"If-Match": self._shown(expected)})
+            try:
+                obstore.delete(conditional, key)
+            except BaseError as error:
+                if code_of(error) != "NotImplemented":
+                    raise
+                self._deletes_conditionally = False
+            else:
+                return
+        obstore.delete(self._store, key)
 
     def _shown(self, etag: str) -> str:
         return etag.strip('"') if self._unquoted else etag
@@ -113,9 +200,18 @@ class BucketStore:
     def _answering(self, key: str) -> Iterator[None]:
         try:
             yield
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            detail = f"{self.url}: access to '{key}' was refused. Check the credentials and their rights."
-            raise StoreUnreachable("The store refuses these credentials.", detail=detail) from error
+        except OutOfPatience:
+            detail = f"{self.url}: no answer for {CALL_SECONDS:.0f} s."
+            raise StoreUnreachable("The store does not answer.", detail=detail) from None
         except (BaseError, OSError) as error:
-            reason = str(error).splitlines()[0][:300]
-            raise StoreUnreachable("The store does not answer.", detail=f"{self.url}: {reason}") from error
+            raise unreachable(self.url, key, error) from error
+
+
+@contextmanager
+def _readers(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that nobody waits for once one has failed; each ends by itself, with its request."""
+    readers = ThreadPoolExecutor(count, thread_name_prefix="store")
+    try:
+        yield readers
+    finally:
+        readers.shutdown(wait=False, cancel_futures=True)

@@ -40,6 +40,7 @@ class FolderStore:
         return self._root.as_uri()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        self._check_root()
         found = []
         for path in self._files(prefix):
             try:
@@ -50,7 +51,8 @@ class FolderStore:
                 raise _unreachable(self.url, error) from error
             key = path.relative_to(self._root).as_posix()
             found.append(ObjectInfo(key, _etag(body), len(body), datetime.fromtimestamp(written, UTC)))
-        yield from sorted(found, key=lambda info: info.key)
+        self._check_root()
+        return iter(sorted(found, key=lambda info: info.key))
 
     def _files(self, prefix: str) -> Iterator[Path]:
         top = self._root / prefix.rpartition("/")[0]
@@ -71,6 +73,7 @@ class FolderStore:
         try:
             body = self._path(key).read_bytes()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            self._check_root()
             return None
         except OSError as error:
             raise _unreachable(self.url, error) from error
@@ -103,6 +106,13 @@ class FolderStore:
         stored = self.get(key)
         if expected != (stored.etag if stored else MISSING):
             raise PreconditionFailed(key)
+
+    def _check_root(self) -> None:
+        """Fail where the folder itself is gone, as with a disk that is not mounted: that is no empty store."""
+        try:
+            os.scandir(self._root).close()
+        except OSError as error:
+            raise _unreachable(self.url, error) from error
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dataspec.errors import InvalidSettings
 from dataspec.store.folder import FolderStore
@@ -12,20 +14,28 @@ from dataspec.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from urllib.parse import SplitResult
 
     from dataspec.store.base import Store
+
+QUERY_KEYS: Final = ("unquoted_etags",)
+"""What the query of an S3 address may say; all else comes from the ``AWS_…`` variables."""
+
+_FORMS: Final = "Write s3://bucket/prefix, or the path of a folder."
 
 
 def open_store(url: str, *, options: Mapping[str, str] | None = None) -> Store:
     """Open the store at an address.
 
     Args:
-        url: ``s3://bucket/prefix``, ``file:///folder``, a folder's path, or ``memory:``.
+        url: ``s3://bucket/prefix``, ``file:///folder``, a folder's path, or ``memory:``. An S3
+            address may end in ``?unquoted_etags=true``, for servers that take ``If-Match`` only
+            without the quotes of the ETag, as Ceph does.
         options: Settings of the kind of store; S3 takes those of its environment
             variables (``AWS_…``) as well.
 
     Raises:
-        InvalidSettings: When the address is of no known kind.
+        InvalidSettings: When the address is of no known kind, or holds what it may not.
         StoreUnreachable: When a folder can't be made.
     """
     parts = urlsplit(url)
@@ -33,12 +43,46 @@ def open_store(url: str, *, options: Mapping[str, str] | None = None) -> Store:
         return MemoryStore()
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         return FolderStore(Path(unquote(parts.path)))
-    if parts.scheme == "s3" and parts.netloc:
-        from dataspec.store.bucket import BucketStore
-
-        return BucketStore(parts.netloc, parts.path.strip("/"), options or {})
+    if parts.scheme == "s3":
+        return _open_bucket(parts, options or {})
     if not parts.scheme and url.strip():
         return FolderStore(Path(url).expanduser())
-    raise InvalidSettings(
-        f"'{url}' is not a store's address.", detail="Write s3://bucket/prefix, or the path of a folder."
-    )
+    raise InvalidSettings(f"'{_shown(parts)}' is not a store's address.", detail=_FORMS)
+
+
+def _open_bucket(parts: SplitResult, options: Mapping[str, str]) -> Store:
+    from dataspec.store.bucket import BucketStore
+
+    if "@" in parts.netloc:
+        raise InvalidSettings(
+            f"The store's address {_shown(parts)} must hold no credentials.",
+            detail="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead.",
+        )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", parts.netloc) or parts.fragment:
+        raise InvalidSettings(f"'{_shown(parts)}' is not a store's address.", detail=_FORMS)
+    return BucketStore(parts.netloc, parts.path.strip("/"), {**options, **_query(parts)})
+
+
+def _query(parts: SplitResult) -> dict[str, str]:
+    """Return what the query says; values are not shown in errors, since a secret may be among them."""
+    found = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for key, value in found.items():
+        if key not in QUERY_KEYS:
+            near = get_close_matches(key, QUERY_KEYS, n=1, cutoff=0.4)
+            hint = f"Did you mean '{near[0]}'?" if near else f"It may have: {', '.join(QUERY_KEYS)}."
+            raise InvalidSettings(
+                f"The store's address {_shown(parts)} has an unknown setting '{key}'.",
+                detail=f"{hint} All else is set by the AWS_… variables.",
+            )
+        if value not in {"true", "false"}:
+            raise InvalidSettings(
+                f"The store's address {_shown(parts)} has a wrong value for '{key}'.",
+                detail="Write true or false.",
+            )
+    return found
+
+
+def _shown(parts: SplitResult) -> str:
+    """Return an address without what may be a secret."""
+    scheme = f"{parts.scheme}://" if parts.scheme else ""
+    return f"{scheme}{parts.netloc.rpartition('@')[2]}{parts.path}"
