@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from basecamp.airflow.credentials import AirflowToken, Credentials, Everyone, Password
+from basecamp.notifications.configuration import NotificationSettings
 from dataspec.errors import InvalidSettings
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Settings:
     sync_interval_seconds: int = 300
     """How often the store is looked at when nobody asks (spec 6.1)."""
     log_level: LogLevel = "info"
+    notifications: NotificationSettings = field(default_factory=NotificationSettings)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -75,6 +77,7 @@ class Settings:
                 SYNC_INTERVAL, 300, MIN_SYNC_INTERVAL_SECONDS, MAX_SYNC_INTERVAL_SECONDS
             ),
             log_level=read.log_level(),
+            notifications=NotificationSettings.from_environment(environment),
         )
 
 

@@ -326,4 +326,5 @@ def _is_wanted(run: DagRun, wanted: RunFilter) -> bool:
         and (not wanted.states or run.state in wanted.states)
         and (wanted.due_from is None or run.run_after >= wanted.due_from)
         and (wanted.due_before is None or run.run_after < wanted.due_before)
+        and (wanted.ended_from is None or (run.end_date is not None and run.end_date >= wanted.ended_from))
     )

@@ -112,6 +112,8 @@ class RunFilter:
     due_from: datetime | None = None
     """The earliest ``run_after``."""
     due_before: datetime | None = None
+    ended_from: datetime | None = None
+    """The earliest ``end_date``; runs that go on have none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -247,6 +247,8 @@ def _run_params(wanted: RunFilter) -> dict[str, Any]:
         params["run_after_gte"] = wanted.due_from.isoformat()
     if wanted.due_before is not None:
         params["run_after_lt"] = wanted.due_before.isoformat()
+    if wanted.ended_from is not None:
+        params["end_date_gte"] = wanted.ended_from.isoformat()
     return params
 
 

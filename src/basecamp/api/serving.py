@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.notifications.delivery import Delivery
     from basecamp.services import Services
     from basecamp.settings import Settings
 
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 
 LAST_REQUESTS_SECONDS = 5
 """How long requests may take to end once the server is to go down."""
+
+LAST_MESSAGES_SECONDS = 3
+"""How long messages may take then that are on their way: one that is not marked as sent is sent again."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 
@@ -51,6 +55,7 @@ class Serving:
     app: FastAPI
     clock: SystemClock
     listener: socket.socket
+    delivery: Delivery
 
     @classmethod
     def prepare(cls, settings: Settings, host: str, port: int) -> Serving:
@@ -72,6 +77,7 @@ class Serving:
             clock,
             airflow_public_url=settings.airflow_public_url,
             sync_interval_seconds=settings.sync_interval_seconds,
+            notifications=settings.notifications,
         )
         app = create_app(
             services,
@@ -82,7 +88,7 @@ class Serving:
                 target=_in_background, args=(services,), name="checks", daemon=True
             ).start,
         )
-        return cls(app, clock, _listen(host, port))
+        return cls(app, clock, _listen(host, port), services.notifications.delivery)
 
     def run(self) -> NoReturn:
         """Answer requests until a signal comes; then end the process, within seconds."""
@@ -94,6 +100,7 @@ class Serving:
             timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
         )
         ended_by = _Server(config, self.clock).run_until_signal(self.listener)
+        self.delivery.end(LAST_MESSAGES_SECONDS)
         log.info("Basecamp has ended.")
         logging.shutdown()
         # A thread that still waits for Airflow must not keep the process.
@@ -134,6 +141,7 @@ class _Server(uvicorn.Server):
 def _in_background(services: Services) -> None:
     """Ask each part once, so that something is known should it fail later; then look again and again."""
     services.readiness.check()
+    services.notifications.start()
     services.checks.run()
 
 
@@ -175,5 +183,5 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _configure_logging(level: str) -> None:
     logging.basicConfig(stream=sys.stderr, format=LOG_FORMAT, level=level.upper(), force=True)
-    for noisy in ("httpx", "httpcore", "uvicorn.error"):
+    for noisy in ("httpx", "httpcore", "uvicorn.error", "urllib3", "slack_sdk"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from basecamp.notifications.assembly import Notifications
     from basecamp.services.checks import SourceChecks
     from basecamp.services.pauses import Pauses
     from basecamp.services.readiness import ReadinessChecks
@@ -24,3 +25,4 @@ class Services:
     pauses: Pauses
     readiness: ReadinessChecks
     checks: SourceChecks
+    notifications: Notifications

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+from basecamp.notifications.assembly import assemble_notifications
+from basecamp.notifications.configuration import NotificationSettings
 from basecamp.services import Services
 from basecamp.services.checks import SourceChecks
 from basecamp.services.dags import DatasetDags
@@ -41,6 +43,7 @@ def assemble(
     *,
     airflow_public_url: str | None = None,
     sync_interval_seconds: float = 300,
+    notifications: NotificationSettings | None = None,
 ) -> Services:
     """Return the services.
 
@@ -50,6 +53,7 @@ def assemble(
         clock: The time.
         airflow_public_url: Where people see Airflow's page; the gateway's address if not given.
         sync_interval_seconds: How often the store is looked at when nobody asks.
+        notifications: What the channels need; nothing if not given.
     """
     specs = Specs(CatalogReader(store, MemorySpecCache()), clock)
     versions = KeptVersions(store)
@@ -59,6 +63,17 @@ def assemble(
     reservations = Reservations(store, clock)
     records = RunRecords(gateway, airflow_public_url or gateway.url)
     workflows = Workflows(specs, dags, gateway, clock)
+    logs = RunLogs(gateway)
+    told = assemble_notifications(
+        store=store,
+        gateway=gateway,
+        specs=specs,
+        records=records,
+        logs=logs,
+        clock=clock,
+        settings=notifications or NotificationSettings(),
+        owner=owner,
+    )
     runs = Runs(
         specs=specs,
         finder=RunFinder(specs, dags, gateway),
@@ -66,7 +81,7 @@ def assemble(
         history=History(specs, dags, gateway, records, clock),
         starting=Starting(specs, gateway, reservations, clock),
         stopping=Stopping(gateway, clock),
-        logs=RunLogs(gateway),
+        logs=logs,
         clock=clock,
     )
     return Services(
@@ -74,7 +89,7 @@ def assemble(
         runs=runs,
         registration=Registration(store, specs, sources, Loading(gateway, dags, clock), clock),
         pauses=Pauses(specs, dags, gateway, workflows, reservations),
-        readiness=ReadinessChecks(specs, gateway),
+        readiness=ReadinessChecks(specs, gateway, told.health),
         checks=SourceChecks(
             sources,
             workflows,
@@ -82,4 +97,5 @@ def assemble(
             clock,
             interval_seconds=sync_interval_seconds,
         ),
+        notifications=told,
     )

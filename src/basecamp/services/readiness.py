@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.notifications.health import ChannelHealth
     from basecamp.services.specs import Specs
 
 
@@ -27,17 +28,19 @@ class Readiness:
 
 
 class ReadinessChecks:
-    """Asks the store and Airflow how they are."""
+    """Asks the store, Airflow and the channels of notifications how they are."""
 
-    def __init__(self, specs: Specs, gateway: AirflowGateway) -> None:
+    def __init__(self, specs: Specs, gateway: AirflowGateway, channels: ChannelHealth) -> None:
         self._specs = specs
         self._gateway = gateway
+        self._channels = channels
         self._answered: set[str] = set()
 
     def check(self) -> Readiness:
         """Look at each part."""
         checks = {"store": self._of("store", self._store), "airflow": self._of("airflow", self._airflow)}
         ready = self._answered >= checks.keys()
+        checks["notifications"] = self._channels.state()
         well = all(state == "ok" for state in checks.values())
         return Readiness(
             ready=ready,
