@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from dataspec.store.base import ObjectInfo, Store
 
 
+BATCH = 500
+"""How many specs are read at once: what parsing them takes in memory is many times what is kept."""
+
+
 class CatalogReader:
     """Reads the catalog of a store, and of that only what changed since the last time."""
 
@@ -81,7 +85,9 @@ class CatalogReader:
         keys = [key for key in listing.objects if is_spec_key(key)]
         known = self._cache.load()
         changed = [key for key in keys if not _is_current(known.get(key), key, listing)]
-        fresh = self._read_specs(changed, known, listing)
+        fresh: dict[str, CachedSpec] = {}
+        for start in range(0, len(changed), BATCH):
+            fresh |= self._read_specs(changed[start : start + BATCH], known, listing)
         entries = {key: fresh.get(key) or known[key] for key in keys if key in fresh or key in known}
         mended = self._with_kept(entries, listing.ledger)
         gone = {key: entry for key, entry in known.items() if key not in listing.objects}
