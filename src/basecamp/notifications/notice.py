@@ -38,11 +38,13 @@ class SourceChange:
     """When the next scheduled run is due, in the schedule's zone; None if none is."""
     at: datetime
     """When the change was found."""
-    ledger_etag: str
-    """The ETag of the ledger that the change was found by (``Catalog.ledger_etag``).
+    occurrence: str
+    """What tells this change from an equal one on another day; the same however often it is found."""
 
-    It tells this change from an equal one on another day, and is the same when a check is repeated.
-    """
+    @property
+    def key(self) -> str:
+        """What tells this change from every other."""
+        return f"{self.dataset}/{self.before}/{self.after}/{self.occurrence}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from basecamp.notifications.channels import channels
 from basecamp.notifications.entry import Entry
@@ -12,7 +12,7 @@ from basecamp.notifications.notice import Notice, notice_id
 from dataspec.store.base import MISSING, PreconditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from basecamp.notifications.messages import Messages
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from basecamp.services.clock import Clock
     from dataspec.spec import Target
     from dataspec.store import Store
-
-T = TypeVar("T")
 
 PREFIX = "basecamp/outbox/"
 KEPT = timedelta(days=2)
@@ -48,8 +46,8 @@ class Outbox:
     def announce(self, changes: Sequence[tuple[SourceChange, Sequence[Target]]]) -> None:
         """Tell of changes of source: one message for each channel, whatever number of changes.
 
-        It may be repeated after any interruption, with the same changes or more of them: what a
-        channel was told by a check of the same ledger is not told again.
+        It may be repeated after any interruption, with the same changes or more of them: what is
+        in the outbox for a channel, sent or not, is not told to it again.
 
         Args:
             changes: Each change with the channels of both specs, the going and the coming one.
@@ -57,16 +55,19 @@ class Outbox:
         Raises:
             StoreUnreachable: When the store does not answer; some notices may be in.
         """
-        by_channel: dict[str, list[SourceChange]] = defaultdict(list)
+        by_channel: dict[str, dict[str, SourceChange]] = defaultdict(dict)
         found: dict[str, Target] = {}
         for change, targets in changes:
             for target in channels(targets):
-                place = notice_id(target, "source_change", change.ledger_etag)
-                found[place] = target
-                by_channel[place].append(change)
-        for place, target in found.items():
-            told = {_key(change): change for change in by_channel[place]}
-            self._tell(target, place, told, self._messages.of_changes)
+                channel = notice_id(target)
+                found[channel] = target
+                by_channel[channel][change.key] = change
+        notices = [entry.notice for _, _, entry in self.entries()]
+        for channel, target in found.items():
+            told = {key for notice in notices if notice_id(notice.target) == channel for key in notice.told}
+            left = {key: change for key, change in sorted(by_channel[channel].items()) if key not in told}
+            if left:
+                self._tell(target, left.keys(), self._messages.of_changes(list(left.values())))
 
     def announce_run(self, end: RunEnd, targets: Sequence[Target]) -> None:
         """Tell of the end of a run, each channel once; it may be repeated.
@@ -76,43 +77,23 @@ class Outbox:
         """
         message = self._messages.of_end(end)
         for target in channels(targets):
-            place = notice_id(target, end.event, end.key)
-            self._tell(target, place, {end.key: end}, lambda _: message)
+            self._tell(target, [end.key], message)
 
-    def _tell(
-        self, target: Target, place: str, told: Mapping[str, T], write: Callable[[list[T]], Message]
-    ) -> None:
-        """Put in one notice of what was not told at this place yet.
-
-        The first notice of a place is created under the same name by whoever comes; who finds it
-        there tells only what it leaves out, under the next name.
-        """
-        left, number = dict(told), 0
-        while left:
-            notice = Notice(
-                id=notice_id(target, place, number),
-                target=target,
-                message=write(list(left.values())),
-                told=tuple(left),
-                created_at=self._clock.now(),
-            )
-            before = self._put_new(notice)
-            if before is None:
-                self.on_put()
-                return
-            left = {key: value for key, value in left.items() if key not in before}
-            number += 1
-
-    def _put_new(self, notice: Notice) -> tuple[str, ...] | None:
-        """Put a notice in; return what the one tells that is there already."""
-        key = f"{PREFIX}{notice.id}.json"
+    def _tell(self, target: Target, told: Iterable[str], message: Message) -> None:
+        """Put a notice in, under a name that is made of what it tells, so that it is there once."""
+        told = tuple(told)
+        notice = Notice(
+            id=notice_id(target, message.event, *told),
+            target=target,
+            message=message,
+            told=told,
+            created_at=self._clock.now(),
+        )
         try:
-            self._store.put(key, Entry.new(notice).body(), expected=MISSING)
+            self._store.put(f"{PREFIX}{notice.id}.json", Entry.new(notice).body(), expected=MISSING)
         except PreconditionFailed:
-            stored = self._store.get(key)
-            entry = Entry.read(stored.body) if stored else None
-            return entry.notice.told if entry else notice.told
-        return None
+            return
+        self.on_put()
 
     def entries(self) -> Iterable[tuple[str, str, Entry]]:
         """Return every notice with its key and ETag, reading only what changed since the last time.
@@ -152,7 +133,3 @@ class Outbox:
             self._store.delete(key, expected=etag)
         except PreconditionFailed:
             return  # another replica sweeps as well
-
-
-def _key(change: SourceChange) -> str:
-    return f"{change.dataset}/{change.before}/{change.after}"

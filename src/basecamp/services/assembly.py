@@ -25,6 +25,7 @@ from basecamp.services.sources import Sources
 from basecamp.services.specs import Specs
 from basecamp.services.starting import Starting
 from basecamp.services.stopping import Stopping
+from basecamp.services.switch_notices import SwitchNotices
 from basecamp.services.workflows import Workflows
 from dataspec.catalog_reader import CatalogReader
 from dataspec.kept_versions import KeptVersions
@@ -57,7 +58,6 @@ def assemble(
     """
     specs = Specs(CatalogReader(store, MemorySpecCache()), clock)
     versions = KeptVersions(store)
-    sources = Sources(store, specs, versions, gateway, clock)
     owner = uuid.uuid4().hex
     dags = DatasetDags(gateway, clock)
     reservations = Reservations(store, clock)
@@ -74,6 +74,8 @@ def assemble(
         settings=notifications or NotificationSettings(),
         owner=owner,
     )
+    announcer = SwitchNotices(store, versions, told.outbox, clock)
+    sources = Sources(store, specs, versions, gateway, announcer, clock)
     runs = Runs(
         specs=specs,
         finder=RunFinder(specs, dags, gateway),

@@ -31,6 +31,11 @@ class Switch:
     after: LedgerEntry
 
     @property
+    def occurrence(self) -> str:
+        """What tells this switch from an equal one on another day, whoever finds it and how often."""
+        return f"{self.after.since.isoformat()}/{self.after.switches}"
+
+    @property
     def going(self) -> KeptVersion:
         """The version that was effective."""
         return self.before.versions[self.before.source]

@@ -43,15 +43,14 @@ class Sources:
     Each step may be repeated, by this replica or another, so that it may die between any two.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - each is of a type of its own
         self,
         store: Store,
         specs: Specs,
         versions: KeptVersions,
         gateway: AirflowGateway,
+        announcer: Announcer,
         clock: Clock,
-        *,
-        announcer: Announcer | None = None,
     ) -> None:
         self._store = store
         self._specs = specs
@@ -102,7 +101,7 @@ class Sources:
     def _carry_out(self, comparison: Comparison, catalog: Catalog) -> bool:
         """Keep, announce, move on; False when another has moved the ledger on first."""
         self._versions.keep(comparison.unkept)
-        if comparison.switches and self._announcer is not None:
+        if comparison.switches:
             self._announcer.announce(comparison.switches, catalog)
         try:
             self._store.put(LEDGER_KEY, comparison.ledger.body(), expected=catalog.ledger_etag)

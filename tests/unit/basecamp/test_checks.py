@@ -10,15 +10,17 @@ import pytest
 from httpx import Client
 
 from basecamp.airflow.memory import MemoryAirflow
+from basecamp.notifications.entry import Entry
 from basecamp.services import Services
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
 from basecamp.services.lease import Lease
 from dataspec.catalog_reader import CatalogReader
-from dataspec.ledger import LEDGER_KEY, Ledger
+from dataspec.ledger import LEDGER_KEY, Ledger, LedgerEntry
 from dataspec.spec_cache import MemorySpecCache
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
+from dataspec.workflows import SourceType
 
 Register = Callable[..., Any]
 Publish = Callable[..., None]
@@ -207,3 +209,120 @@ def test_of_two_that_want_a_lease_at_once_one_gets_it(store: MemoryStore, clock:
     assert Lease(store, "check", "other", clock).take(60) == 0
     clock.advance(timedelta(seconds=61).total_seconds())
     assert Lease(store, "check", "one", clock).take(60) == 0
+
+
+def told(store: MemoryStore) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what is in the outbox: the channel, and the datasets that it tells of."""
+    entries = [
+        Entry.read(body.body)
+        for body in store.get_many([i.key for i in store.list("basecamp/outbox/")]).values()
+    ]
+    notices = [entry.notice for entry in entries if entry]
+    return sorted(
+        (str(getattr(n.target, "channel", "")), tuple(key.split("/")[0] for key in n.told)) for n in notices
+    )
+
+
+def notify(channel: str) -> dict[str, str]:
+    target = f'{{type: slack, channel: "{channel}"}}'
+    zone = "  timezone: Asia/Seoul\n"
+    return {zone: f"{zone}  notifications:\n    on_source_change: [{target}]\n"}
+
+
+def test_a_switch_is_told_to_the_channels_of_both_specs_once_each(
+    client: Client, store: MemoryStore, register: Register, publish: Publish
+) -> None:
+    register(replace=notify("#analysts"))
+    publish(replace=notify("#platform"))
+    changes(client)
+    assert told(store) == [("#analysts", ("sales.daily",)), ("#platform", ("sales.daily",))]
+    changes(client)
+    assert len(told(store)) == 2
+
+
+def test_each_time_that_code_goes_and_comes_is_told(
+    client: Client, store: MemoryStore, register: Register, publish: Publish
+) -> None:
+    register(replace=notify("#analysts"))
+    for number in range(1, 3):
+        publish()
+        changes(client)
+        assert len(told(store)) == 2 * number - 1
+        remove(store, "code/sales.daily.yaml")
+        changes(client)
+        assert len(told(store)) == 2 * number
+
+
+def test_a_dataset_that_came_or_went_or_only_changed_is_no_switch(
+    client: Client, store: MemoryStore, register: Register, publish: Publish
+) -> None:
+    publish(replace=notify("#platform"))
+    publish(replace=notify("#platform") | {'"0 9 * * *"': '"0 8 * * *"'})
+    changes(client)
+    remove(store, "code/sales.daily.yaml")
+    changes(client)
+    register(replace=notify("#platform"))
+    assert told(store) == []
+
+
+def test_a_switch_is_told_once_though_the_server_dies_before_the_ledger_moves_on(
+    store: MemoryStore,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+    register: Register,
+    publish: Publish,
+) -> None:
+    class Dying(MemoryStore):
+        """The same store, for a server that dies when it moves the ledger on."""
+
+        def __getattribute__(self, name: str) -> Any:
+            return object.__getattribute__(self, name) if name == "put" else getattr(store, name)
+
+        def put(self, key: str, body: bytes, *, expected: str) -> str:
+            if key == LEDGER_KEY:
+                raise KeyboardInterrupt
+            return store.put(key, body, expected=expected)
+
+    register(replace=notify("#analysts"))
+    publish()
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            assemble(Dying(), airflow, clock).checks.sync()
+    assert len(told(store)) == 1
+    assert [event.change for event in assemble(store, airflow, clock).checks.sync().changes] == ["overridden"]
+    assert len(told(store)) == 1
+
+
+def test_a_switch_is_told_once_though_others_move_the_ledger_on_meanwhile(
+    client: Client,
+    store: MemoryStore,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+    register: Register,
+    publish: Publish,
+) -> None:
+    class Contended(MemoryStore):
+        """The same store; another server registers something just before the ledger is written."""
+
+        others = 3
+
+        def __getattribute__(self, name: str) -> Any:
+            return object.__getattribute__(self, name) if name in {"put", "others"} else getattr(store, name)
+
+        def put(self, key: str, body: bytes, *, expected: str) -> str:
+            if key == LEDGER_KEY and self.others:
+                self.others -= 1
+                entries = dict(ledger(store).entries)
+                since = entries["sales.daily"].since
+                entries[f"other.{self.others}"] = LedgerEntry(
+                    since=since, source=SourceType.CODE, versions={}, removed_at=clock.now()
+                )
+                write(store, LEDGER_KEY, Ledger(moved_at=clock.now(), entries=entries).body())
+            return store.put(key, body, expected=expected)
+
+    register(replace=notify("#analysts"))
+    publish()
+    assert [event.change for event in assemble(Contended(), airflow, clock).checks.sync().changes] == [
+        "overridden"
+    ]
+    assert len(told(store)) == 1
