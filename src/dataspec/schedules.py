@@ -1,4 +1,4 @@
-"""Cron with time zones: when a dataset's scheduled runs are due, and what each builds.
+"""Cron with time zones: the ticks of a schedule, and what the run of each builds.
 
 Ticks are those of Debian's cron, clock changes included: a job at a fixed time that a
 change skips runs right after it, one that a change repeats runs once. Everything here
@@ -92,6 +92,12 @@ def _ticks(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
         yield tick.astimezone(UTC)
 
 
+def runs_within_a_day(cron: str) -> bool:
+    """Return whether two runs of a schedule may start on one date."""
+    ticks = CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC))
+    return len(ticks.minutes) * len(ticks.hours) > 1
+
+
 def execution_date(interval_start: datetime, zone: str) -> str:
     """Return the partition that a scheduled run builds: the local date its interval starts on."""
     return interval_start.astimezone(ZoneInfo(zone)).date().isoformat()
@@ -109,37 +115,3 @@ def interval_of_date(cron: str | None, zone: str, date: str) -> Interval:
         return day
     start = next_tick(cron, zone, day[0] - timedelta(microseconds=1))
     return (start, next_tick(cron, zone, start)) if start < day[1] else day
-
-
-def next_interval(
-    cron: str, zone: str, *, last: Interval | None, registered_at: datetime, now: datetime
-) -> Interval:
-    """Return the interval of the next scheduled run (decisions 6, "When runs start").
-
-    Args:
-        cron: The cron expression.
-        zone: The IANA time zone of its clock.
-        last: The interval of the last scheduled run, or None before the first.
-        registered_at: When the dataset was registered; counts before the first run only.
-        now: The present moment. Of several missed intervals only the latest is returned.
-    """
-    due = previous_tick(cron, zone, now + timedelta(microseconds=1))
-    latest = previous_tick(cron, zone, due), due
-    if last is None:
-        first_end = next_tick(cron, zone, registered_at)
-        return max((previous_tick(cron, zone, first_end), first_end), latest)
-    return max(_following(cron, zone, last), latest)
-
-
-def _following(cron: str, zone: str, last: Interval) -> Interval:
-    """Return the first interval after the last one: no date twice, none left out.
-
-    Where the schedule has changed, it begins at the tick at or before the end of the
-    last interval, so that no data falls between the two; a date that was built whole
-    is passed over.
-    """
-    start = previous_tick(cron, zone, last[1] + timedelta(microseconds=1))
-    whole = execution_date(last[1], zone) != (built := execution_date(last[0], zone))
-    while start <= last[0] or (whole and execution_date(start, zone) <= built):
-        start = next_tick(cron, zone, start)
-    return start, next_tick(cron, zone, start)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dataspec.errors import InvalidParameters
 from dataspec.parameters import EXECUTION_DATE, resolve_parameters
 from dataspec.runs import run_values
-from dataspec.schedules import Interval, execution_date
+from dataspec.scheduled_runs import ScheduledRun, data_interval
 from dli_airflow.airflow_api import (
     AirflowException,
     AirflowFailException,
@@ -17,6 +17,7 @@ from dli_airflow.airflow_api import (
     AirflowTaskTimeout,
     BaseHook,
     BaseOperator,
+    partition_key,
 )
 from dli_airflow.dialects import dialect_of
 from dli_airflow.file_lock import FileLock
@@ -66,9 +67,10 @@ class DatasetOperator(BaseOperator):
         ti, run = context["ti"], context["dag_run"]
         ti.xcom_push(key=attempt_key(self.dataset, ti.try_number), value=self.dataset.key)
         self._tell_version()
-        interval = _interval(run)
-        parameters = self._parameters(run, interval)
+        scheduled = self._scheduled(run)
+        parameters = self._parameters(run, scheduled)
         hook = self._hook()
+        interval = data_interval(*self._clock(), scheduled) if scheduled else None
         values = run_values(self.dataset.spec, parameters, data_interval=interval)
         statements = self._rendered(values, hook)
         self._session = SqlSession(hook, self.log, turn=lambda stop: self._turn(run.run_id, stop))
@@ -99,12 +101,21 @@ class DatasetOperator(BaseOperator):
             "%s, spec %s, from %s (%s)", dataset.name, dataset.spec_hash, dataset.key, dataset.source
         )
 
-    def _parameters(self, run: Any, interval: Interval | None) -> dict[str, Any]:
+    def _clock(self) -> tuple[str | None, str]:
+        schedule = self.dataset.spec.schedule
+        return (schedule.cron, schedule.timezone) if schedule else (None, "UTC")
+
+    def _scheduled(self, run: Any) -> ScheduledRun | None:
+        if str(getattr(run.run_type, "value", run.run_type)) not in _TIMED or run.data_interval_start is None:
+            return None
+        interval = run.data_interval_start, run.data_interval_end
+        return ScheduledRun.ordinary(interval, self._clock()[1], partition_key(run))
+
+    def _parameters(self, run: Any, scheduled: ScheduledRun | None) -> dict[str, Any]:
         given = {name: value for name, value in (run.conf or {}).items() if name != SERVER_KEY}
         declared = self.dataset.spec.parameters
-        if interval and any(p.name == EXECUTION_DATE for p in declared) and EXECUTION_DATE not in given:
-            schedule = self.dataset.spec.schedule
-            given[EXECUTION_DATE] = execution_date(interval[0], schedule.timezone if schedule else "UTC")
+        if scheduled and any(p.name == EXECUTION_DATE for p in declared) and EXECUTION_DATE not in given:
+            given[EXECUTION_DATE] = scheduled.date
         try:
             parameters = resolve_parameters(declared, given)
         except InvalidParameters as error:
@@ -158,9 +169,3 @@ class DatasetOperator(BaseOperator):
 def attempt_key(dataset: Dataset, try_number: int) -> str:
     """Return the key of the XCom that tells which version an attempt runs (``docs/architecture.md``)."""
     return f"dli.{dataset.source}.{dataset.spec_hash}.{try_number}"
-
-
-def _interval(run: Any) -> Interval | None:
-    if str(getattr(run.run_type, "value", run.run_type)) not in _TIMED or run.data_interval_start is None:
-        return None
-    return run.data_interval_start, run.data_interval_end

@@ -1,31 +1,50 @@
-"""When a dataset's scheduled runs are due: Airflow's side of :mod:`dataspec.schedules`."""
+"""When a dataset's scheduled runs are due: Airflow's side of :mod:`dataspec.scheduled_runs`."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pendulum
+from airflow.utils.types import DagRunType
 
 from dataspec.run_ids import scheduled_run_id
-from dataspec.schedules import Interval, next_interval, next_tick, previous_tick
-from dli_airflow.airflow_api import DagRunInfo, DataInterval, TimeRestriction, Timetable
+from dataspec.scheduled_runs import ScheduledRun, next_run, run_to_create
+from dataspec.schedules import Interval, next_tick, previous_tick
+from dli_airflow.airflow_api import (
+    DagRunInfo,
+    DataInterval,
+    TimeRestriction,
+    Timetable,
+    dag_run_info,
+    partition_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOMENT = timedelta(microseconds=1)
+_AUTOMATED = frozenset({"scheduled", "backfill"})
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class LastRun(DagRunInfo):
+    """What tells the last run, and the run that was planned after it."""
+
+    planned: DagRunInfo | None = None
+
+
 class DatasetTimetable(Timetable):
     """The schedule of one dataset: a run for each tick of a cron, about the interval that ends there.
 
     Like Airflow's ``CronDataIntervalTimetable``, with the rules of ``docs/architecture.md``,
-    "When a scheduled run is due", and run ids that carry the dataset's name.
+    "When a scheduled run is due", and run ids that carry the dataset's name. A scheduled run
+    keeps the ``execution_date`` that it builds as its partition key (from Airflow 3.3 on), by
+    which the next one is found, whatever cron and zone made it.
 
     Args:
         dataset: The dataset's name, for run ids: Airflow does not pass the DAG's id.
@@ -34,6 +53,9 @@ class DatasetTimetable(Timetable):
         registered_at: No run is due for a tick before it.
         now: The clock.
     """
+
+    partitioned_at_runtime = True
+    """Lets runs carry a partition key, while Airflow goes on scheduling by their intervals."""
 
     def __init__(
         self,
@@ -74,16 +96,29 @@ class DatasetTimetable(Timetable):
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
-        """Return the next scheduled run; Airflow creates it once its interval has ended.
+        """Return the next scheduled run, where Airflow knows but the interval of the last (2.11)."""
+        interval = last_automated_data_interval
+        last = interval and dag_run_info(interval.end, interval, None)
+        return self.next_dagrun_info_v2(last_dagrun_info=last, restriction=restriction)
+
+    def next_dagrun_info_v2(
+        self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """Return the next scheduled run; Airflow creates it once it is due.
 
         With ``restriction.catchup``, which no DAG of ours sets, Airflow's own backfill is
-        asking: it gets one interval after the other.
+        asking: it gets one interval after the other, without the keys that it would refuse.
         """
-        last = last_automated_data_interval and _interval(last_automated_data_interval)
-        following = self._every(last, restriction) if restriction.catchup else self._next(last)
-        if following is None or (restriction.latest is not None and following[0] > restriction.latest):
+        last = last_dagrun_info and self._run(last_dagrun_info)
+        if restriction.catchup:
+            following = self._every(last, restriction)
+        else:
+            planned = getattr(last_dagrun_info, "planned", None)
+            following = self._next(last, planned and self._run(planned))
+        if following is None or following.logical_date is None:
             return None
-        return DagRunInfo.interval(*map(_pendulum, following))
+        late = restriction.latest is not None and following.logical_date > restriction.latest
+        return None if late else following
 
     def next_run_info_from_dag_model(self, *, dag_model: Any) -> DagRunInfo | None:
         """Return the run that the scheduler is about to create: the latest that is due (Airflow 3).
@@ -92,10 +127,29 @@ class DatasetTimetable(Timetable):
         downtime, several intervals may have ended since, and the latest alone is to run.
         """
         stored = super().next_run_info_from_dag_model(dag_model=dag_model)
-        if stored is None or stored.data_interval is None:
+        if stored is None or (planned := self._run(stored)) is None:
             return stored
-        later = self._next(_interval(stored.data_interval))
-        return DagRunInfo.interval(*map(_pendulum, later)) if later[1] <= self._now() else stored
+        created = run_to_create(
+            self.cron, self.zone, planned=planned, registered_at=self.registered_at, now=self._now()
+        )
+        return _info(created)
+
+    def run_info_from_dag_run(self, *, dag_run: Any) -> DagRunInfo:
+        """Return what tells a run that exists, its interval beside its partition key (Airflow 3).
+
+        With it goes the run that was planned after it, which is Airflow's until it has the
+        next one's. Airflow also asks with a run that a person made for the very start of the
+        next interval, where no second run can start.
+        """
+        if dag_run.partition_key is None and DagRunType(dag_run.run_type).value not in _AUTOMATED:
+            return DagRunInfo.exact(_pendulum(dag_run.logical_date))
+        if dag_run.data_interval_start is None:
+            return super().run_info_from_dag_run(dag_run=dag_run)
+        interval = DataInterval(_pendulum(dag_run.data_interval_start), _pendulum(dag_run.data_interval_end))
+        last = LastRun(_pendulum(dag_run.run_after), interval, partition_key=dag_run.partition_key)
+        if dag_run.dag_model is not None:
+            last.planned = super().next_run_info_from_dag_model(dag_model=dag_run.dag_model)
+        return last
 
     def infer_manual_data_interval(self, *, run_after: datetime) -> DataInterval:
         """Return the last interval that had ended when a person triggered a run."""
@@ -122,17 +176,35 @@ class DatasetTimetable(Timetable):
         own: str = super().generate_run_id(run_type=run_type, data_interval=data_interval, **extra)
         return own
 
-    def _next(self, last: Interval | None) -> Interval:
-        return next_interval(
-            self.cron, self.zone, last=last, registered_at=self.registered_at, now=self._now()
+    def _next(self, last: ScheduledRun | None, planned: ScheduledRun | None) -> DagRunInfo:
+        return _info(
+            next_run(
+                self.cron,
+                self.zone,
+                last=last,
+                planned=planned,
+                registered_at=self.registered_at,
+                now=self._now(),
+            )
         )
 
-    def _every(self, last: Interval | None, restriction: TimeRestriction) -> Interval | None:
+    def _run(self, info: DagRunInfo) -> ScheduledRun | None:
+        if info.data_interval is None:
+            return None
+        run = ScheduledRun.ordinary(_interval(info.data_interval), self.zone, partition_key(info))
+        return replace(run, due=info.run_after)
+
+    def _every(self, last: ScheduledRun | None, restriction: TimeRestriction) -> DagRunInfo | None:
         if last is None and restriction.earliest is None:
             return None
-        after = last[0] if last else restriction.earliest - _MOMENT
+        after = last.interval[0] if last else restriction.earliest - _MOMENT
         start = next_tick(self.cron, self.zone, after)
-        return start, next_tick(self.cron, self.zone, start)
+        return DagRunInfo.interval(_pendulum(start), _pendulum(next_tick(self.cron, self.zone, start)))
+
+
+def _info(run: ScheduledRun) -> DagRunInfo:
+    interval = DataInterval(*map(_pendulum, run.interval))
+    return dag_run_info(_pendulum(run.due), interval, run.date)
 
 
 def _interval(interval: DataInterval) -> Interval:

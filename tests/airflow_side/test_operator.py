@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Run:
     run_id: str = "web.clicks_20240116_000001"
     data_interval_start: datetime | None = None
     data_interval_end: datetime | None = None
+    partition_key: str | None = None
 
 
 SCHEDULED = Run(
@@ -112,10 +113,28 @@ def test_the_first_act_tells_which_version_runs_even_if_all_else_fails(warehouse
 def test_a_scheduled_run_builds_the_local_date_on_which_its_interval_starts(
     warehouse: Path, turns: Path, run_type: str
 ) -> None:
-    SCHEDULED.run_type = run_type
-    execute(operator(clicks(), turns), SCHEDULED)
+    execute(operator(clicks(), turns), replace(SCHEDULED, run_type=run_type))
     since = "2024-01-14T23:00:00+00:00"  # 08:00 on the 15th in Seoul
     assert rows(warehouse, "select day::text, n, since from built") == [("2024-01-15", 3, since)]
+
+
+def test_a_scheduled_run_builds_the_date_it_was_made_for_whatever_the_zone_is_now(
+    warehouse: Path, turns: Path
+) -> None:
+    made_in_new_york = replace(SCHEDULED, partition_key="2024-01-14")
+    execute(operator(clicks(), turns), made_in_new_york)
+    since = "2024-01-14T23:00:00+00:00"
+    assert rows(warehouse, "select day::text, n, since from built") == [("2024-01-14", 3, since)]
+
+
+def test_where_another_interval_stands_in_the_sql_sees_the_one_of_the_date(
+    warehouse: Path, turns: Path
+) -> None:
+    start = datetime(2024, 1, 15, 20, 0, 0, 1, tzinfo=UTC)
+    moved = replace(SCHEDULED, data_interval_start=start, partition_key="2024-01-16")
+    execute(operator(clicks(), turns), moved)
+    since = "2024-01-16T00:00:00+00:00"  # 09:00 on the 16th in Seoul
+    assert rows(warehouse, "select day::text, n, since from built") == [("2024-01-16", 3, since)]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from dataspec.schedules import (
     check_cron,
     check_timezone,
-    execution_date,
     interval_of_date,
-    next_interval,
     next_tick,
     previous_tick,
+    runs_within_a_day,
 )
 
 SEOUL, NEW_YORK, LONDON = "Asia/Seoul", "America/New_York", "Europe/London"
@@ -51,70 +50,24 @@ def test_an_unknown_time_zone_is_refused_with_the_nearest() -> None:
         check_timezone("america/new_york")
 
 
-def test_a_daily_run_at_nine_on_the_16th_builds_the_15th() -> None:
-    now = at("2024-01-16T09:00", SEOUL)
-    start, end = next_interval(DAILY, SEOUL, last=None, registered_at=at("2024-01-15T12:00", SEOUL), now=now)
-    assert end == now
-    assert execution_date(start, SEOUL) == "2024-01-15"
-
-
-def test_the_first_run_is_due_at_the_first_tick_after_registration_never_before() -> None:
-    registered = at("2024-01-15T09:00:01", SEOUL)
-    for now in (registered, at("2024-01-16T08:59", SEOUL)):
-        _, due = next_interval(DAILY, SEOUL, last=None, registered_at=registered, now=now)
-        assert due == at("2024-01-16T09:00", SEOUL)
-
-
-def test_runs_follow_each_other_without_a_gap() -> None:
-    last = at("2024-01-14T09:00", SEOUL), at("2024-01-15T09:00", SEOUL)
-    found = next_interval(DAILY, SEOUL, last=last, registered_at=last[0], now=last[1] + timedelta(minutes=1))
-    assert found == (at("2024-01-15T09:00", SEOUL), at("2024-01-16T09:00", SEOUL))
-
-
-def test_after_a_pause_only_the_latest_missed_interval_runs() -> None:
-    last = at("2024-01-01T09:00", SEOUL), at("2024-01-02T09:00", SEOUL)
-    found = next_interval(DAILY, SEOUL, last=last, registered_at=last[0], now=at("2024-01-20T12:00", SEOUL))
-    assert found == (at("2024-01-19T09:00", SEOUL), at("2024-01-20T09:00", SEOUL))
-
-
-@pytest.mark.parametrize(
-    ("now", "cron", "built", "due"),
-    [
-        # an earlier hour, changed after it has passed: the date is due and not built, so it runs at once
-        ("2024-01-16T08:30", "0 8 * * *", "2024-01-15", "2024-01-16T08:00"),
-        # a later hour, changed after the day's run: its date is built, so the next date comes next
-        ("2024-01-16T09:30", "0 10 * * *", "2024-01-16", "2024-01-17T10:00"),
-        # a later hour, changed before the day's run
-        ("2024-01-16T08:30", "0 10 * * *", "2024-01-15", "2024-01-16T10:00"),
-    ],
-)
-def test_a_changed_cron_builds_no_date_twice_and_leaves_none_out(
-    now: str, cron: str, built: str, due: str
-) -> None:
-    moment = at(now, SEOUL)
-    last_end = previous_tick(DAILY, SEOUL, moment)
-    last = previous_tick(DAILY, SEOUL, last_end), last_end
-    start, end = next_interval(cron, SEOUL, last=last, registered_at=moment, now=moment)
-    assert (execution_date(start, SEOUL), end) == (built, at(due, SEOUL))
-
-
-CRONS = st.sampled_from(["0 9 * * *", "30 2 * * *", "30 1 * * *", "0 0 * * *", "0 6 * * 1", "0 3 1 * *"])
 ZONES = st.sampled_from([SEOUL, NEW_YORK, LONDON, "UTC"])
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2026, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - the strategy adds the zone
 
 
-@settings(max_examples=150, deadline=None)
-@given(CRONS, ZONES, MOMENTS, st.lists(CRONS, min_size=1, max_size=3))
-def test_no_date_is_built_twice_whatever_daily_or_coarser_crons_follow_each_other(
-    cron: str, zone: str, registered: datetime, changes: list[str]
+@pytest.mark.parametrize(
+    ("cron", "several"),
+    [
+        ("0 9 * * *", False),
+        ("0 9 * * 1", False),
+        ("*/30 9 * * *", True),
+        ("0 9,17 * * *", True),
+        ("* * * * *", True),
+    ],
+)
+def test_a_schedule_of_several_runs_a_day_is_told_by_its_hours_and_minutes(
+    cron: str, *, several: bool
 ) -> None:
-    last, now, built = None, registered, []
-    for expression in [cron, *changes]:
-        for _ in range(3):
-            interval = next_interval(expression, zone, last=last, registered_at=registered, now=now)
-            built.append(execution_date(interval[0], zone))
-            last, now = interval, max(now, interval[1] + timedelta(seconds=1))
-    assert built == sorted(set(built))
+    assert runs_within_a_day(cron) is several
 
 
 @settings(max_examples=150, deadline=None)
