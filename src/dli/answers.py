@@ -24,3 +24,22 @@ class Validation:
     valid: bool
     name: str | None = None
     problems: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriedChannel:
+    """What became of one test message."""
+
+    channel: str
+    sent: bool
+    events: list[str] = field(default_factory=list)
+    """What the spec uses the channel for; empty for a named target."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationTest:
+    """What became of the test messages to a dataset's channels, or to a named target."""
+
+    name: str
+    channels: list[TriedChannel]

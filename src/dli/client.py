@@ -29,13 +29,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from dli.answers import RunLog, Validation
+    from dli.answers import NotificationTest, RunLog, Validation
 
 STOP_SECONDS = 120.0
 """How long ``stop`` may take: the server waits until the run's process is gone."""
 SYNC_SECONDS = 120.0
 """How long ``sync`` may take: the server may have to read every spec."""
-PAGE = 1000
+NOTIFICATION_SECONDS = 60.0
+"""How long a test of notifications may take: the server waits for each channel's answer."""
+PAGE = 10_000
 """How many items are asked for at once; the server may send fewer."""
 PATIENCE_SECONDS = 60.0
 """How long following a run bears a server that does not answer, as while it restarts."""
@@ -246,6 +248,21 @@ class Client:
             if ends is not None and monotonic() + interval_seconds > ends:
                 return
             sleep(interval_seconds)
+
+    # Notifications
+
+    def test_notifications(self, name: str, *, event: str | None = None) -> NotificationTest:
+        """Send a test message through each channel of a dataset, or to a target of the server's settings.
+
+        Args:
+            name: The dataset, or the target.
+            event: Only the channels of ``on_failure``, ``on_success`` or ``on_source_change``.
+        """
+        from dli.answers import NotificationTest
+
+        body = {"name": name, "event": event}
+        answer = self._post("notifications", "test", body=body, timeout=NOTIFICATION_SECONDS)
+        return decode(NotificationTest, answer)
 
     # Specs
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from basecamp.api.callers import SourceChoice
+from basecamp.notifications.trial import On, TriedChannel
 from dataspec.workflows import RegisteredDataset, RunStatus, WorkflowInfo, WorkflowRun
 
 MAX_FILES = 200
@@ -86,6 +87,22 @@ class DatasetPage(BaseModel):
     items: list[RegisteredDataset]
     next_cursor: str | None
     warnings: list[str]
+
+
+class NotificationTestBody(_Body):
+    """Where test messages go."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_PATH)]
+    """A dataset, or a target of the server's settings."""
+    event: On | None = None
+    """Only the channels of this event."""
+
+
+class NotificationTest(BaseModel):
+    """What became of the test messages."""
+
+    name: str
+    channels: list[TriedChannel]
 
 
 def _upper(value: Any) -> Any:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import apprise
+from apprise.conversion import convert_between
 
 from basecamp.notifications.channels import SendFailed
 
@@ -77,10 +78,14 @@ def _send(channel: str | dict[str, object], notice: Notice, settings: Notificati
         if service is None:
             raise SendFailed(settings.redacted(_reason(heard)))
         service.socket_connect_timeout = service.socket_read_timeout = TIMEOUT_SECONDS
-        sent = apprise.Apprise(service, asset=asset).notify(
+        text = apprise.NotifyFormat.TEXT
+        plain = notice.message.body or notice.message.title
+        body = convert_between(text, service.resolve_format(text), plain)  # type: ignore[no-untyped-call]
+        # The service is asked itself: Apprise's own way goes through threads that all services share.
+        sent = service.notify(
             title=notice.message.title,
-            body=notice.message.body or notice.message.title,
-            body_format=apprise.NotifyFormat.TEXT,
+            body=body,
+            body_format=text,
             notify_type=apprise.NotifyType.FAILURE
             if notice.message.event == "failure"
             else apprise.NotifyType.INFO,
@@ -93,7 +98,7 @@ def _reason(heard: list[str]) -> str:
     """Return what a person can use of what Apprise has logged: its words, and the exception behind them."""
     causes = [line.removeprefix(_SAYS_WHY) for line in heard if line.startswith(_SAYS_WHY)]
     words = [line for line in heard if not line.startswith(_SAYS_WHY)]
-    parts = dict.fromkeys((*words[-1:], *causes[-1:]))
+    parts = dict.fromkeys(part.strip(" .") for part in (*words[-1:], *causes[-1:]))
     return " ".join(": ".join(parts).split()) or "the service did not take the message"
 
 

@@ -24,6 +24,7 @@ MAX_TEXT = 3500
 
 _OK = 200
 _TOO_MANY = 429
+_SERVER_ERROR = 500
 
 _HINTS = {
     "channel_not_found": "there is no such channel, or it is private and the bot is not in it",
@@ -89,6 +90,8 @@ def _failed(word: str, headers: Mapping[str, str], status: int, settings: Notifi
         wait = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
         seconds = float(wait) if wait.isdigit() else None
         return SendFailed("Slack takes no more messages for a while", retry_after=seconds)
+    if status >= _SERVER_ERROR:
+        return SendFailed(f"Slack answers with status {status}")
     hint = f" ({_HINTS[word]})" if word in _HINTS else ""
     return SendFailed(settings.redacted(f"Slack refused it: {word}{hint}"))
 

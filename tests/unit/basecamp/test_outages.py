@@ -183,5 +183,6 @@ def test_readiness_waits_for_the_first_answers_and_then_tells_of_trouble_only(
     assert degraded.json()["checks"] == {
         "store": "ok",
         "airflow": "Airflow does not answer. http://airflow.memory: connection refused",
+        "notifications": "ok",
     }
     assert client.get("/healthz").json() == {"status": "ok"}
