@@ -26,7 +26,9 @@ class Dataset:
     """The YAML's key in the store."""
     spec_hash: str
     registered_at: datetime
-    """When the YAML was written to the store; no scheduled run is due for a tick before it."""
+    """When the name came, after it had been in neither source: it stays, whatever the spec, its
+    source or its schedule becomes. No first run is due for a tick before it. A time after a
+    scheduled run says that the run belongs to an earlier life of the dataset."""
     spec: DatasetSpec
     files: Mapping[str, str] = field(repr=False)
     """The text of each SQL file, by the path that the spec names it with."""

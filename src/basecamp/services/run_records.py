@@ -125,7 +125,7 @@ def _parameters(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
     declared = {parameter.name for parameter in spec.parameters}
     if run.run_type == "scheduled" and run.data_interval_start and EXECUTION_DATE in declared - given.keys():
         zone = spec.schedule.timezone if spec.schedule else "UTC"
-        given[EXECUTION_DATE] = execution_date(run.data_interval_start, zone)
+        given[EXECUTION_DATE] = run.partition_key or execution_date(run.data_interval_start, zone)
     try:
         return resolve_parameters(spec.parameters, given)
     except DliError:

@@ -105,6 +105,14 @@ def test_a_scheduled_run_in_the_night_builds_the_local_date(
     assert get(client, "sales.daily_20240115_000000")["parameters"]["execution_date"] == "2024-01-13"
 
 
+def test_a_scheduled_run_shows_the_date_it_was_made_for_whatever_the_zone_is_now(
+    register: Register, client: Client, airflow: MemoryAirflow
+) -> None:
+    register(replace={"Asia/Seoul": "America/New_York"})
+    airflow.schedule("sales.daily", "sales.daily_20240115_000000", INTERVAL, date="2024-01-14")
+    assert get(client, "sales.daily_20240115_000000")["parameters"]["execution_date"] == "2024-01-14"
+
+
 @pytest.mark.parametrize("run_id", ["manual__2024-01-15T09:30:45.1+00:00_x8f3", "by hand"[:2]])
 def test_a_run_that_somebody_made_in_airflow_is_found_by_its_id(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock, run_id: str
