@@ -224,19 +224,31 @@ def test_days_become_weeks_from_the_next_date_of_the_weekly_schedule_on() -> Non
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [("* * * * *", "*/2 * * * *"), ("*/2 * * * *", "* * * * *"), (DAILY, "*/7 * * * *")]
+    ("before", "after"),
+    [("* * * * *", "*/2 * * * *"), ("*/10 * * * *", "* * * * *"), (HOURLY, "*/7 * * * *")],
 )
-def test_a_schedule_of_several_runs_a_day_goes_on_where_the_last_data_ended(before: str, after: str) -> None:
+def test_schedules_of_several_runs_a_day_leave_no_gap_and_no_overlap_between_them(
+    before: str, after: str
+) -> None:
     scheduler = ran(before, KIRITIMATI, "2024-01-10T09:05")
-    for minutes, (cron, zone) in enumerate([(after, SEOUL), (before, SEOUL), (after, NEW_YORK)], 11):
-        scheduler.pass_to(scheduler.now + timedelta(minutes=minutes))
+    for minutes, (cron, zone) in enumerate([(after, SEOUL), (before, SEOUL), (after, NEW_YORK)], 137):
+        scheduler.pass_to(scheduler.now + timedelta(minutes=minutes, seconds=20))
         scheduler.change(cron, zone)
     scheduler.pass_to(scheduler.now + HOUR)
-    assert len(scheduler.runs) > 20 or before == DAILY
+    assert len(scheduler.runs) > 20
     for earlier, later in pairwise(scheduler.runs):
-        assert data_interval(after, NEW_YORK, later)[0] <= earlier.interval[1] or before == DAILY
-        if before != DAILY:
-            assert later.interval[0] == earlier.interval[1]
+        assert later.interval[0] == earlier.interval[1]
+    check_what_airflow_needs(scheduler)
+
+
+def test_a_schedule_of_minutes_goes_on_where_the_day_ended() -> None:
+    scheduler = ran(DAILY, SEOUL, "2024-01-16T11:12:20")
+    last = scheduler.runs[-1]
+    scheduler.change("*/10 * * * *", SEOUL)
+    scheduler.pass_to(scheduler.now + HOUR)
+    run, following = scheduler.runs[scheduler.runs.index(last) + 1 :][:2]
+    assert run.interval == (last.interval[1], at("2024-01-16T11:10", SEOUL))
+    assert following.interval == (at("2024-01-16T11:10", SEOUL), at("2024-01-16T11:20", SEOUL))
 
 
 def test_the_day_that_an_hourly_schedule_left_unfinished_is_built_by_the_daily_one() -> None:

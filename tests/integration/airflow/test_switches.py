@@ -1,0 +1,169 @@
+"""A dataset's schedule on Airflow's real scheduler, while its source, cron and zone change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from dataspec.schedules import execution_date, interval_of_date, next_tick
+from integration.airflow.test_running import Airflow, store_of, until, version_of
+from stacks import Stack
+
+SEOUL, NEW_YORK = "Asia/Seoul", "America/New_York"
+KIRITIMATI, PAGO_PAGO = "Pacific/Kiritimati", "Pacific/Pago_Pago"  # 25 hours apart
+MINUTELY, EVERY_OTHER = "* * * * *", "*/2 * * * *"
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A dataset in the stack's store, and its runs in Airflow."""
+
+    stack: Stack
+    name: str
+
+    @property
+    def airflow(self) -> Airflow:
+        return Airflow(self.stack)
+
+    def spec(self, **schedule: str) -> str:
+        """Return its manual YAML with another schedule."""
+        spec = yaml.safe_load((store_of(self.stack) / "manual" / f"{self.name}.yaml").read_text())
+        return yaml.safe_dump(spec | {"schedule": schedule}, sort_keys=False)
+
+    def put(self, source: str, **schedule: str) -> None:
+        """Put a version with another schedule into the store, and wait until Airflow has it."""
+        before = version_of(self.airflow, self.name)
+        file = store_of(self.stack) / source / f"{self.name}.yaml"
+        text = self.spec(**schedule)
+        file.parent.mkdir(exist_ok=True)
+        file.with_suffix(".part").write_text(text)
+        file.with_suffix(".part").replace(file)
+        until(lambda: version_of(self.airflow, self.name) != before)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return its scheduled runs in the order in which they were due."""
+        path = f"/dags/{self.name}/dagRuns?run_type=scheduled&order_by=run_after&limit=100"
+        runs: list[dict[str, Any]] = self.airflow.ask(path)["dag_runs"]
+        return runs
+
+    def more_runs(self, number: int = 1) -> list[dict[str, Any]]:
+        """Wait for so many more runs; return all."""
+        before = len(self.runs())
+        until(lambda: len(self.runs()) >= before + number, 240)
+        return self.runs()
+
+    def sources(self) -> dict[str, str]:
+        """Return the source of each run that has ended, as `dli workflow history` tells it."""
+        history = self.stack.ask("workflow", "history", "-d", self.name, "-n", "100")
+        return {run["run_id"]: run["source_type"] for run in history if run["status"] == "COMPLETED"}
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def test_a_schedule_goes_on_without_gap_or_overlap_when_code_takes_over_and_goes_again(stack: Stack) -> None:
+    dataset = Registered(stack, stack.register("select 1", schedule={"cron": MINUTELY, "timezone": SEOUL}))
+    by_hand = dataset.more_runs()
+    dataset.put("code", cron=EVERY_OTHER, timezone=NEW_YORK)
+    assert " · code · " in version_of(dataset.airflow, dataset.name)
+    taken_over = len(dataset.runs())
+    by_code = dataset.more_runs()
+    gone = len(by_code)
+    (store_of(stack) / "code" / f"{dataset.name}.yaml").unlink()
+    until(lambda: " · manual · " in version_of(dataset.airflow, dataset.name))
+    gone = len(dataset.runs())
+    runs = dataset.more_runs()
+
+    for run in runs:
+        assert run["run_after"] == run["data_interval_end"]
+        assert run["dag_run_id"] == f"{dataset.name}_{moment(run['run_after']):%Y%m%d_%H%M%S}"
+        assert run["logical_date"] == run["data_interval_start"]
+    for earlier, later in pairwise(runs):
+        assert later["data_interval_start"] == earlier["data_interval_end"]
+    assert [run["dag_run_id"] for run in runs[: len(by_hand)]] == [run["dag_run_id"] for run in by_hand]
+    assert moment(runs[taken_over]["data_interval_end"]).minute % 2 == 0
+    zones = [SEOUL] * taken_over + [NEW_YORK] * (gone - taken_over) + [SEOUL] * (len(runs) - gone)
+    starts = [moment(run["data_interval_start"]) for run in runs]
+    assert [run["partition_key"] for run in runs] == list(map(execution_date, starts, zones))
+
+    ended = until(partial(ended_all, dataset, [run["dag_run_id"] for run in runs]))
+    assert ended[runs[0]["dag_run_id"]] == "manual"
+    assert ended[runs[taken_over]["dag_run_id"]] == "code"
+    assert ended[runs[-1]["dag_run_id"]] == "manual"
+    dataset.airflow.ask(f"/dags/{dataset.name}", "PATCH", {"is_paused": True})
+
+
+def ended_all(dataset: Registered, run_ids: list[str]) -> dict[str, str] | None:
+    sources = dataset.sources()
+    return sources if sources.keys() >= set(run_ids) else None
+
+
+def test_a_paused_dataset_stays_paused_when_code_takes_over_and_goes_again(stack: Stack) -> None:
+    dataset = Registered(stack, stack.register("select 1", schedule={"cron": "0 0 1 1 *", "timezone": SEOUL}))
+    assert stack.cli("workflow", "pause", dataset.name).returncode == 0
+    dataset.put("code", cron=MINUTELY, timezone=NEW_YORK)
+    assert dataset.airflow.ask(f"/dags/{dataset.name}")["is_paused"]
+    (store_of(stack) / "code" / f"{dataset.name}.yaml").unlink()
+    until(lambda: " · manual · " in version_of(dataset.airflow, dataset.name))
+    assert dataset.airflow.ask(f"/dags/{dataset.name}")["is_paused"]
+    assert dataset.runs() == []
+
+
+def test_each_date_that_a_change_of_the_zone_makes_due_is_built_at_once_and_once(stack: Stack) -> None:
+    tick = (datetime.now(UTC) + timedelta(seconds=105)).astimezone(ZoneInfo(PAGO_PAGO))
+    dataset = Registered(
+        stack,
+        stack.register(
+            "insert into moved values ('{{ execution_date }}', '{{ data_interval_start }}')",
+            pre_statements=[
+                {"name": "table", "sql": "create table if not exists moved (day text, since text)"}
+            ],
+            schedule={"cron": f"{tick.minute} {tick.hour} * * *", "timezone": PAGO_PAGO},
+            parameters=[{"name": "execution_date", "type": "date"}],
+        ),
+    )
+    [first] = dataset.more_runs()
+    assert first["partition_key"] == (tick.date() - timedelta(days=1)).isoformat()
+    dataset.put("manual", cron="0 0 * * *", timezone=KIRITIMATI)
+
+    # local midnight has passed 25 hours further east, so a date or two more have ended
+    today = datetime.now(ZoneInfo(KIRITIMATI)).date()
+    days = (today - tick.date()).days
+    assert days in {1, 2}
+    runs = dataset.more_runs(days)
+    expected = [(tick.date() + timedelta(days=number)).isoformat() for number in range(-1, days)]
+    assert [run["partition_key"] for run in runs] == expected
+    for earlier, later in pairwise(runs):
+        assert moment(later["run_after"]) - moment(earlier["run_after"]) == timedelta(minutes=1)
+        assert later["logical_date"] > earlier["logical_date"]
+    assert [run["dag_run_id"] for run in runs] == [
+        f"{dataset.name}_{moment(run['run_after']):%Y%m%d_%H%M%S}" for run in runs
+    ]
+
+    for run in runs:
+        assert dataset.airflow.finished(dataset.name, run["dag_run_id"])["state"] == "success"
+    since = [interval_of_date("0 0 * * *", KIRITIMATI, day)[0].isoformat() for day in expected[1:]]
+    assert stack.rows("select day, since from moved order by day")[1:] == list(
+        zip(expected[1:], since, strict=True)
+    )
+    [row] = stack.ask("workflow", "list", "-d", dataset.name)
+    assert moment(row["next_run"]) == next_tick("0 0 * * *", KIRITIMATI, datetime.now(UTC))
+
+    # once more, by hand: the partition key is of the schedule's runs alone
+    cleared = f"/dags/{dataset.name}/dagRuns/{runs[-1]['dag_run_id']}"
+    dataset.airflow.ask(f"{cleared}/clear", "POST", {"dry_run": False})
+    assert dataset.airflow.finished(dataset.name, runs[-1]["dag_run_id"])["state"] == "success"
+    assert dataset.airflow.ask(cleared)["partition_key"] == expected[-1]
+    again = stack.run(dataset.name, execution_date="2024-01-15")
+    assert stack.wait(again)["status"] == "COMPLETED"
+    by_hand = dataset.airflow.trigger(dataset.name, {"execution_date": "2024-01-16"})
+    assert dataset.airflow.finished(dataset.name, by_hand)["state"] == "success"
+    built = [day for (day,) in stack.rows("select day from moved")]
+    assert sorted(built) == sorted([*expected, expected[-1], "2024-01-15", "2024-01-16"])
