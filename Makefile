@@ -16,7 +16,8 @@ setup: .venv/installed ## Make .venv with dli, basecamp and the tools, as locked
 demo: setup ## Show the main job on an Airflow of its own; ONCE=1 ends by itself
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
 
-test: setup ## Run every test, those on a real Airflow included
+test: setup ## Run every test, those on a real Airflow and a real S3 server included
+	@sh .ci/ceph
 	@$(BIN)/pytest
 
 test-fast: setup ## Run the tests that need no server
@@ -32,8 +33,10 @@ format: setup ## Format the code, mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
-bench: setup ## Measure the commands
+bench: setup ## Measure the commands and the store
 	@$(BIN)/python bench/commands.py
+	@sh .ci/ceph
+	@$(BIN)/python bench/store.py
 
 lock: setup ## Write the lock files anew; UPGRADE=1 takes newer versions
 	$(UV) pip compile pyproject.toml --extra local --extra server --extra dev --group dev $(LOCKING) \

@@ -7,7 +7,9 @@ rules that span the file, such as parameters a schedule could not fill, are in
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import unicodedata
+from collections.abc import Callable, Sized
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -16,6 +18,8 @@ from dataspec.names import why_invalid
 from dataspec.parameter_values import ParameterType, ParameterValueError, coerce
 from dataspec.schedules import check_cron, check_timezone
 
+T = TypeVar("T", bound=Sized)
+
 RESERVED_PARAMETERS = frozenset({"data_interval_start", "data_interval_end"})
 """Names that every run's SQL has beside its parameters."""
 
@@ -23,6 +27,37 @@ DEFAULT_CONNECTION = "dli_default"
 MAX_RETRIES = 100
 MAX_DELAY_SECONDS = 24 * 3600
 MAX_TIMEOUT_SECONDS = 7 * 24 * 3600
+MAX_OWNER = 100
+MAX_DESCRIPTION = 5000
+MAX_TAG = 100
+MAX_TAGS = 100
+
+
+def _at_most(limit: int, things: str) -> Callable[[T], T]:
+    """Refuse what is longer, without repeating all of it in the error."""
+
+    def check(value: T) -> T:
+        if len(value) > limit:
+            raise ValueError(f"it has {len(value):,} {things}; {limit:,} at most.")
+        return value
+
+    return check
+
+
+def _check_printable(text: str) -> str:
+    """Refuse what no page, table or database shows, such as NUL; tabs and line breaks are text."""
+    for place, letter in enumerate(text):
+        if unicodedata.category(letter) == "Cc" and letter not in "\t\n\r":
+            raise ValueError(
+                f"it holds the control character U+{ord(letter):04X} (letter {place + 1}); remove it."
+            )
+    return text
+
+
+def _check_line(text: str) -> str:
+    if "\n" in text or "\r" in text or "\t" in text:
+        raise ValueError("it must be one line without tabs.")
+    return _check_printable(text)
 
 
 def _check_dataset_name(name: str) -> str:
@@ -48,7 +83,18 @@ SqlPath = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterV
 SqlText = Annotated[str, StringConstraints(min_length=1, strip_whitespace=False)]
 Cron = Annotated[str, AfterValidator(check_cron)]
 TimeZone = Annotated[str, AfterValidator(check_timezone)]
-Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
+Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$"), AfterValidator(_check_line)]
+Owner = Annotated[Email, AfterValidator(_at_most(MAX_OWNER, "letters"))]
+Description = Annotated[
+    str, AfterValidator(_at_most(MAX_DESCRIPTION, "letters")), AfterValidator(_check_printable)
+]
+Tag = Annotated[
+    str,
+    StringConstraints(min_length=1),
+    AfterValidator(_at_most(MAX_TAG, "letters")),
+    AfterValidator(_check_line),
+]
+Tags = Annotated[list[Tag], AfterValidator(_at_most(MAX_TAGS, "entries"))]
 MailAddress = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\-]+@[A-Za-z0-9.\-]+$", max_length=254)
 ]
@@ -84,7 +130,7 @@ class Parameter(_Part):
     required: bool = True
     """Whether a run must give it; a parameter with a default never is."""
     default: Any = None
-    description: str | None = None
+    description: Description | None = None
     choices: list[Any] | None = None
 
     @model_validator(mode="after")
@@ -111,7 +157,7 @@ class Column(_Part):
 
     name: str
     type: str
-    description: str | None = None
+    description: Description | None = None
 
 
 class Execution(_Part):
@@ -203,11 +249,11 @@ class DatasetSpec(_Part):
 
     name: DatasetName
     type: Literal["Dataset"]
-    owner: Email
+    owner: Owner
     team: Annotated[str, StringConstraints(pattern=r"^@[A-Za-z0-9_.\-]+$")] | None = None
-    description: str | None = None
-    tags: list[str] = []
-    domains: list[str] = []
+    description: Description | None = None
+    tags: Tags = []
+    domains: Tags = []
     query_file: SqlPath | None = None
     query_statement: SqlText | None = None
     pre_statements: list[Statement] = []

@@ -1,16 +1,11 @@
-"""A bucket as a store: S3 and what speaks its protocol, through obstore.
-
-How long a call takes at most: a request is given up after ``REQUEST_SECONDS``; what can be
-repeated without harm is, but not begun again after ``RETRY_SECONDS``. That is some 25 s for
-one object. A listing and a read of many objects have ``CALL_SECONDS`` and, for each answer
-that came, a little more.
-"""
+"""A bucket as a store: S3 and what speaks its protocol, through obstore."""
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -35,16 +30,29 @@ if TYPE_CHECKING:
 
     from obstore import ObjectMeta
 
-CONNECT_SECONDS = 5
-REQUEST_SECONDS = 10
-RETRY_SECONDS = 15
 MAX_RETRIES = 5
-CALL_SECONDS = 25.0
 SECONDS_PER_PAGE = 1.0
 SECONDS_PER_OBJECT = 0.02
 PAGE_KEYS = 1000
 READERS = 32
 ENDPOINT_OPTIONS = ("endpoint", "endpoint_url", "endpoint_url_s3")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may take, in seconds; with these, no call takes longer than about 30 s.
+
+    What can be repeated without harm is, up to ``MAX_RETRIES`` times: an answer of 500 and
+    above, a broken connection, a read that took too long.
+    """
+
+    connect: float = 5
+    request: float = 10
+    """One request, with its answer."""
+    retry: float = 15
+    """After this long nothing is tried again."""
+    call: float = 25
+    """A listing, or a read of many objects; each answer that came adds a little."""
 
 
 class BucketStore:
@@ -56,12 +64,16 @@ class BucketStore:
         options: S3 settings over those of the environment, by obstore's names, such as
             ``endpoint``; ``unquoted_etags`` for servers that take ``If-Match`` only without
             the quotes of the ETag.
+        limits: How long calls may take.
 
     Raises:
         InvalidSettings: When an option, or a variable of the environment, can't be used.
     """
 
-    def __init__(self, bucket: str, prefix: str, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, bucket: str, prefix: str, options: Mapping[str, str], *, limits: Limits = Limits()
+    ) -> None:
+        self._limits = limits
         self._options: dict[str, Any] = dict(options)
         self._unquoted = str(self._options.pop("unquoted_etags", "")).lower() == "true"
         self._bucket, self._prefix = bucket, prefix
@@ -77,12 +89,15 @@ class BucketStore:
                 prefix=self._prefix or None,
                 disable_bulk_delete=True,
                 client_options={
-                    "connect_timeout": f"{CONNECT_SECONDS}s",
-                    "timeout": f"{REQUEST_SECONDS}s",
+                    "connect_timeout": timedelta(seconds=self._limits.connect),
+                    "timeout": timedelta(seconds=self._limits.request),
                     "allow_http": any(place.startswith("http://") for place in self._endpoints()),
                     "default_headers": dict(headers or {}),
                 },
-                retry_config={"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+                retry_config={
+                    "max_retries": MAX_RETRIES,
+                    "retry_timeout": timedelta(seconds=self._limits.retry),
+                },
                 **self._options,
             )
         except UnknownConfigurationKeyError as error:
@@ -116,7 +131,7 @@ class BucketStore:
     def _pages(self, folder: str) -> Iterator[Sequence[ObjectMeta]]:
         """Yield a listing's pages; the next one is on its way while one is read."""
         pages = iter(obstore.list(self._store, prefix=folder or None, chunk_size=PAGE_KEYS))
-        patience = Patience(CALL_SECONDS, per_answer=SECONDS_PER_PAGE)
+        patience = Patience(self._limits.call, per_answer=SECONDS_PER_PAGE)
         with _readers(1) as reader:
             coming = reader.submit(next, pages, None)
             while (page := patience.wait(coming)) is not None:
@@ -137,7 +152,7 @@ class BucketStore:
                 return None
 
     def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
-        patience = Patience(CALL_SECONDS, per_answer=SECONDS_PER_OBJECT)
+        patience = Patience(self._limits.call, per_answer=SECONDS_PER_OBJECT)
         with self._answering("many keys"), _readers(READERS) as readers:
             coming = [readers.submit(self.get, key) for key in keys]
             found = [patience.wait(answer) for answer in coming]
@@ -201,7 +216,7 @@ class BucketStore:
         try:
             yield
         except OutOfPatience:
-            detail = f"{self.url}: no answer for {CALL_SECONDS:.0f} s."
+            detail = f"{self.url}: no answer for {self._limits.call:g} s."
             raise StoreUnreachable("The store does not answer.", detail=detail) from None
         except (BaseError, OSError) as error:
             raise unreachable(self.url, key, error) from error

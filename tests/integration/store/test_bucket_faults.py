@@ -1,0 +1,215 @@
+"""An S3 server that is slow, refuses, breaks off, or is not there: each call ends, clearly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+
+from dataspec.errors import StoreUnreachable
+from dataspec.store import PreconditionFailed, Store
+from dataspec.store.base import MISSING
+from dataspec.store.bucket import BucketStore, Limits
+from s3 import S3, free_port
+from s3_proxy import Proxy, Request, answer, cut_short, hang, proxy, stall
+
+SHORT = Limits(connect=1, request=1, retry=1.5, call=5)
+QUICK_SECONDS = 12
+"""Well above what the short limits allow, also on a machine that is busy with other things."""
+
+
+@pytest.fixture
+def between(s3: S3) -> Iterator[Proxy]:
+    if not s3.endpoint.startswith("http://"):
+        pytest.skip("the proxy of the tests speaks plain HTTP")
+    with proxy(s3) as started:
+        yield started
+
+
+@pytest.fixture
+def hurried(between: Proxy) -> BucketStore:
+    """For calls that are to fail: with time enough for nothing else."""
+    return opened(between.place, SHORT)
+
+
+@pytest.fixture
+def store(between: Proxy) -> Store:
+    return between.place.store()
+
+
+def opened(place: S3, limits: Limits) -> BucketStore:
+    parts = urlsplit(place.url)
+    unquoted = "true" if "unquoted_etags=true" in parts.query else "false"
+    options = place.options | {"unquoted_etags": unquoted}
+    return BucketStore(parts.netloc, parts.path.strip("/"), options, limits=limits)
+
+
+def fails(call: Callable[[], object], *, within: float = QUICK_SECONDS) -> StoreUnreachable:
+    """Return the error of a call that must fail in time."""
+    begun = time.monotonic()
+    with pytest.raises(StoreUnreachable) as caught:
+        call()
+    assert time.monotonic() - begun < within
+    assert caught.value.exit_status == 5
+    return caught.value
+
+
+CALLS: dict[str, Callable[[Store], object]] = {
+    "list": lambda store: list(store.list("code/")),
+    "get": lambda store: store.get("code/a"),
+    "get_many": lambda store: store.get_many([f"code/{number}" for number in range(100)]),
+    "put": lambda store: store.put("code/b", b"x", expected=MISSING),
+    "delete": lambda store: store.delete("code/a", expected="x"),
+}
+
+each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+
+
+@each_call
+def test_a_server_that_hangs_ends_a_call_in_time(
+    call: Callable[[Store], object], hurried: Store, between: Proxy
+) -> None:
+    between.rule = lambda _: hang
+    error = fails(lambda: call(hurried))
+    assert error.title == "The store does not answer."
+
+
+def test_with_the_limits_of_production_a_call_ends_within_half_a_minute(between: Proxy) -> None:
+    between.rule = lambda _: hang
+    store = between.place.store()
+    fails(lambda: store.get("code/a"), within=32)
+
+
+def test_an_answer_that_stops_half_way_ends_the_call_in_time(
+    store: Store, hurried: Store, between: Proxy
+) -> None:
+    store.put("code/a", b"x" * 100_000, expected=MISSING)
+    between.rule = lambda _: stall
+    fails(lambda: hurried.get("code/a"))
+    fails(lambda: list(hurried.list("code/")))
+
+
+def test_many_slow_answers_end_the_call_however_many_there_are(hurried: Store, between: Proxy) -> None:
+    def slowly(_: Request) -> None:
+        time.sleep(0.9)  # just quick enough for a request
+
+    between.rule = slowly
+    error = fails(lambda: hurried.get_many([f"code/{number}" for number in range(5_000)]), within=30)
+    assert "no answer" in (error.detail or "")
+
+
+@each_call
+def test_a_server_that_is_overloaded_is_asked_again_then_told_of(
+    call: Callable[[Store], object], hurried: Store, between: Proxy
+) -> None:
+    between.rule = lambda _: answer(503, "SlowDown")
+    error = fails(lambda: call(hurried))
+    assert "503" in (error.detail or "")
+    assert len(between.asked) >= 3
+
+
+def test_an_overload_that_passes_is_not_noticed(store: Store, between: Proxy) -> None:
+    store.put("code/a", b"x", expected=MISSING)
+    refused = iter([answer(503, "SlowDown"), answer(500), None, answer(503, "SlowDown"), None])
+    between.rule = lambda _: next(refused)
+    assert [info.key for info in store.list("code/")] == ["code/a"]
+    assert store.get_many(["code/a"])["code/a"].body == b"x"
+    assert next(refused, "all used") == "all used"
+
+
+def test_after_an_overload_the_same_store_answers_again(store: Store, between: Proxy) -> None:
+    between.rule = lambda _: answer(503, "SlowDown")
+    fails(lambda: store.put("code/a", b"x", expected=MISSING))
+    between.rule = lambda _: None
+    store.put("code/a", b"x", expected=MISSING)
+    assert [info.key for info in store.list("code/")] == ["code/a"]
+
+
+@each_call
+def test_a_secret_that_does_not_fit_is_told_without_showing_it(
+    call: Callable[[Store], object], s3: S3
+) -> None:
+    store = s3.secretly(AWS_SECRET_ACCESS_KEY="not-the-secret").store()
+    error = fails(lambda: call(store))
+    assert error.title == "The store refuses these credentials."
+    assert "AWS_SECRET_ACCESS_KEY" in (error.detail or "")
+    assert "not-the-secret" not in f"{error.title} {error.text} {error.detail} {error.__cause__}"
+
+
+def test_an_access_key_that_is_not_known_is_told(s3: S3) -> None:
+    error = fails(lambda: s3.secretly(AWS_ACCESS_KEY_ID="NOBODY").store().list(""))
+    assert "AWS_ACCESS_KEY_ID" in (error.detail or "")
+
+
+def test_a_right_that_is_missing_is_told_with_the_key(store: Store, between: Proxy) -> None:
+    between.rule = lambda request: answer(403, "AccessDenied") if request.method == "PUT" else None
+    error = fails(lambda: store.put("manual/a.yaml", b"x", expected=MISSING))
+    assert error.title == "The store refuses these credentials."
+    assert "'manual/a.yaml'" in (error.detail or "")
+
+
+@each_call
+def test_a_bucket_that_is_missing_is_no_empty_store(call: Callable[[Store], object], s3: S3) -> None:
+    error = fails(lambda: call(s3.in_bucket("dli-tests-no-such-bucket").store()))
+    assert error.title == "The store's bucket does not exist."
+    assert "Create it" in (error.detail or "")
+    assert "dli-tests-no-such-bucket" in (error.detail or "")
+
+
+@each_call
+def test_a_server_that_is_not_there_is_told_with_its_address(call: Callable[[Store], object], s3: S3) -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    error = fails(lambda: call(opened(s3.through(endpoint), SHORT)))
+    assert error.title == "The store does not answer."
+    assert endpoint in (error.detail or "")
+
+
+@pytest.mark.parametrize("fault", [cut_short, hang, answer(500), answer(403, "AccessDenied")])
+def test_a_listing_that_fails_on_its_second_page_is_no_half_listing(
+    fault: Callable[..., None], store: Store, hurried: Store, between: Proxy
+) -> None:
+    fill(between, 1_200)
+    assert len(list(store.list("code/"))) == 1_200
+    between.rule = lambda request: fault if "continuation-token" in request.path else None
+    fails(lambda: hurried.list("code/"))
+    assert any("continuation-token" in request.path for request in between.asked)
+
+
+def fill(between: Proxy, count: int) -> None:
+    store = between.place.through(f"http://{between.behind}").store()
+    with ThreadPoolExecutor(16) as writers:
+        list(
+            writers.map(lambda number: store.put(f"code/{number:05d}", b"x", expected=MISSING), range(count))
+        )
+
+
+def test_a_delete_tells_the_server_what_it_expects(store: Store, between: Proxy) -> None:
+    etag = store.put("code/a", b"x", expected=MISSING)
+    store.delete("code/a", expected=etag)
+    sent = [request.headers.get("if-match") for request in between.asked if request.method == "DELETE"]
+    assert [condition.strip('"') for condition in sent if condition] == [etag.strip('"')]
+
+
+@pytest.mark.parametrize(("status", "code"), [(412, "PreconditionFailed"), (404, "NoSuchKey")])
+def test_a_delete_that_the_server_refuses_is_told_as_someone_elses_change(
+    status: int, code: str, store: Store, between: Proxy
+) -> None:
+    etag = store.put("code/a", b"x", expected=MISSING)
+    between.rule = lambda request: answer(status, code) if request.method == "DELETE" else None
+    with pytest.raises(PreconditionFailed):
+        store.delete("code/a", expected=etag)
+    assert store.get("code/a") is not None
+
+
+def test_a_server_that_knows_no_conditional_delete_gets_a_plain_one(store: Store, between: Proxy) -> None:
+    def refusing(request: Request) -> Callable[..., None] | None:
+        return answer(501, "NotImplemented") if "if-match" in request.headers else None
+
+    for key in ("code/a", "code/b"):
+        etag = store.put(key, b"x", expected=MISSING)
+        between.rule = refusing
+        store.delete(key, expected=etag)
+    assert list(store.list("")) == []

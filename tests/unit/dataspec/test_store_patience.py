@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from dataspec.store.patience import OutOfPatience, Patience
+
+
+class Clock:
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def answered() -> Future[str]:
+    answer: Future[str] = Future()
+    answer.set_result("answer")
+    return answer
+
+
+def test_an_answer_that_does_not_come_ends_the_wait() -> None:
+    with pytest.raises(OutOfPatience):
+        Patience(0.01).wait(Future())
+
+
+def test_an_answer_that_comes_while_one_waits_is_returned() -> None:
+    with ThreadPoolExecutor(1) as readers:
+        asked = threading.Event()
+        answer = readers.submit(asked.wait)
+        asked.set()
+        assert Patience(60).wait(answer)
+
+
+def test_each_answer_earns_time_and_none_is_earned_by_waiting() -> None:
+    clock = Clock()
+    patience = Patience(10, per_answer=1, now=clock)
+    clock.seconds = 9
+    for _ in range(5):
+        assert patience.wait(answered()) == "answer"
+    clock.seconds = 14.99
+    patience.wait(answered())
+    clock.seconds = 16
+    with pytest.raises(OutOfPatience):
+        patience.wait(Future())
+
+
+def test_an_answer_that_is_there_is_taken_however_late_it_is() -> None:
+    clock = Clock()
+    patience = Patience(10, now=clock)
+    clock.seconds = 100
+    assert patience.wait(answered()) == "answer"
+
+
+def test_a_timeout_that_is_the_answer_itself_is_raised_as_it_is() -> None:
+    answer: Future[None] = Future()
+    answer.set_exception(TimeoutError("the request's own"))
+    with pytest.raises(TimeoutError, match="own"):
+        Patience(10).wait(answer)
