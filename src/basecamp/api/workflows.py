@@ -17,7 +17,7 @@ from dataspec.workflows import RunPreview, WorkflowInfo, WorkflowRun
 router = APIRouter(prefix=f"{PREFIX}/workflows", tags=["workflows"])
 
 PAGE = 100
-MAX_PAGE = 1000
+MAX_PAGE = 10_000
 
 
 @router.get("")

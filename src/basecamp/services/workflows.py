@@ -47,6 +47,22 @@ class WorkflowFilter:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The rows, and what they were made of."""
+
+    catalog: Catalog
+    dags: Mapping[str, AirflowDag]
+    running: Mapping[str, TaskAttempt]
+    rows: list[WorkflowInfo]
+
+    def is_of(
+        self, catalog: Catalog, dags: Mapping[str, AirflowDag], running: Mapping[str, TaskAttempt]
+    ) -> bool:
+        """Say whether the rows are those of these very things."""
+        return self.catalog is catalog and self.dags is dags and self.running is running
+
+
 class Workflows:
     """Reads workflows from the store and from Airflow."""
 
@@ -55,6 +71,8 @@ class Workflows:
         self._dags = dags
         self._gateway = gateway
         self._running: LastKnown[Mapping[str, TaskAttempt]] = LastKnown(clock)
+        self._attempts: Known[Mapping[str, TaskAttempt]] = Known({})
+        self._made: _Made | None = None
 
     def page(
         self, wanted: WorkflowFilter | None = None, *, limit: int = 100, cursor: str | None = None
@@ -68,8 +86,8 @@ class Workflows:
         """
         after = decode_cursor(cursor, parts=3) if cursor else None
         everything = self._rows()
-        rows = [row for row in everything.value if (wanted or WorkflowFilter()).matches(row)]
-        rows = sorted((row for row in rows if after is None or _place(row) > after), key=_place)
+        matches = (wanted or WorkflowFilter()).matches
+        rows = [row for row in everything.value if matches(row) and (after is None or _place(row) > after)]
         page = rows[:limit]
         more = encode_cursor(_place(page[-1])) if len(rows) > limit else None
         return Page(items=page, next_cursor=more, warnings=everything.warnings)
@@ -99,18 +117,26 @@ class Workflows:
         return len(catalog.files), [_invalid_row(file) for file in catalog.invalid]
 
     def _rows(self) -> Known[list[WorkflowInfo]]:
+        """Return every row, by dataset name, code before manual; they are made again when a part changed."""
         catalog, dags, running = self._specs.known(), self._dags.known(), self._running_attempts()
-        rows = [
-            _row(file, catalog.value, dags.value.get(file.name or ""), running.value.get(file.name or ""))
-            for file in _listed(catalog.value)
-        ]
-        return Known(rows, _merged(catalog, dags, running))
+        made = self._made
+        if made is None or not made.is_of(catalog.value, dags.value, running.value):
+            rows = [
+                _row(file, catalog.value, dags.value.get(file.name or ""), running.value.get(file.name or ""))
+                for file in _listed(catalog.value)
+            ]
+            made = _Made(catalog.value, dags.value, running.value, sorted(rows, key=_place))
+            self._made = made
+        return Known(made.rows, _merged(catalog, dags, running))
 
     def _running_attempts(self) -> Known[Mapping[str, TaskAttempt]]:
         def ask() -> Known[Mapping[str, TaskAttempt]]:
             return Known({attempt.dag_id: attempt for attempt in self._gateway.running_attempts()})
 
-        return self._running.read("running", ask)
+        known = self._running.read("running", ask)
+        if known != self._attempts:
+            self._attempts = known
+        return self._attempts
 
 
 def matches_name(name: str, wanted: str) -> bool:
