@@ -1,0 +1,111 @@
+"""What messages say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from basecamp.notifications.messages import Messages
+from basecamp.notifications.notice import Message, RunEnd, SourceChange
+from basecamp.notifications.slack import slack_text
+from dataspec.workflows import RunStatus, SourceType, WorkflowRun
+
+AGAIN = "dli workflow run sales.daily -p execution_date=2024-01-14 -p 'region=south korea' -p limit=5"
+MESSAGES = Messages("https://basecamp.example.com")
+
+
+def run(status: RunStatus = RunStatus.FAILED, **more: object) -> RunEnd:
+    told: dict[str, object] = {
+        "run_id": "sales.daily_20240115_093045",
+        "dataset_name": "sales.daily",
+        "source_type": SourceType.MANUAL,
+        "spec_hash": "0123456789abcdef",
+        "status": status,
+        "run_type": "adhoc",
+        "parameters": {"execution_date": "2024-01-14", "region": "south korea", "limit": 5},
+        "finished_at": datetime(2024, 1, 15, 9, 31, tzinfo=UTC),
+        "attempts": 2,
+        "max_attempts": 2,
+        "error": "CatalogException: Table clicks does not exist!",
+        "url": "https://airflow.example.com/dags/sales.daily/runs/x",
+    }
+    return RunEnd(run=WorkflowRun(**told | more))  # type: ignore[arg-type]
+
+
+def test_a_change_of_source_says_from_what_to_what_which_file_and_commit_and_the_next_run(
+    change: Callable[..., SourceChange],
+) -> None:
+    told = change(commit="4f2a91c", repository="https://git.example.com/data/specs")
+    message = MESSAGES.of_changes([told])
+    assert message.title == "sales.daily: manual → code"
+    assert message.lines == (
+        "Code has taken over; the manual file is kept.",
+        "File: code/sales.daily.yaml (spec 0123456789abcdef)",
+        "Before: manual/sales.daily.yaml",
+        "Commit: 4f2a91c in https://git.example.com/data/specs",
+        "Next run: 2024-01-16 09:00 Asia/Seoul",
+    )
+    assert [link.url for link in message.links] == ["https://basecamp.example.com/workflows/sales.daily"]
+
+
+def test_a_fallback_says_that_the_manual_spec_is_effective_again(
+    change: Callable[..., SourceChange],
+) -> None:
+    back = change(before=SourceType.CODE, after=SourceType.MANUAL, next_run=None)
+    message = MESSAGES.of_changes([back])
+    assert message.lines[0] == "Code has it no longer; the manual spec is effective again."
+    assert message.lines[-1] == "Next run: -"
+
+
+def test_a_failure_says_what_ran_why_it_failed_and_how_to_run_it_again() -> None:
+    message = MESSAGES.of_end(run())
+    assert message.title == "sales.daily failed"
+    assert message.lines == (
+        "Run: sales.daily_20240115_093045 (adhoc)",
+        "Source: manual, spec 0123456789abcdef",
+        "Parameters: execution_date=2024-01-14 region=south korea limit=5",
+        "Attempts: 2 of 2",
+        "Ended: 2024-01-15T09:31:00+00:00",
+        "Error: CatalogException: Table clicks does not exist!",
+        "Log: dli workflow logs sales.daily_20240115_093045",
+        f"Run it again: {AGAIN}",
+    )
+    assert [link.url for link in message.links] == [
+        "https://basecamp.example.com/runs/sales.daily_20240115_093045",
+        "https://airflow.example.com/dags/sales.daily/runs/x",
+    ]
+
+
+def test_a_stopped_run_is_a_failure_that_says_who_stopped_it() -> None:
+    end = run(RunStatus.KILLED, error=None, note="Stopped by kim at 2024-01-15T09:30:57+00:00 in attempt 1")
+    message = MESSAGES.of_end(end)
+    assert (message.event, message.title) == ("failure", "sales.daily was stopped")
+    assert "Note: Stopped by kim at 2024-01-15T09:30:57+00:00 in attempt 1" in message.lines
+
+
+def test_a_success_asks_for_nothing() -> None:
+    message = MESSAGES.of_end(run(RunStatus.COMPLETED, error=None))
+    assert (message.event, message.title) == ("success", "sales.daily completed")
+    assert not any(line.startswith(("Error", "Run it again", "Log")) for line in message.lines)
+
+
+def test_without_a_public_address_there_is_no_link_to_basecamp() -> None:
+    links = Messages(None).of_end(run()).links
+    assert [link.text for link in links] == ["In Airflow"]
+
+
+def test_a_long_or_many_lined_error_stays_one_short_line() -> None:
+    message = MESSAGES.of_end(run(error="a\nb " + "x" * 5000))
+    (line,) = (line for line in message.lines if line.startswith("Error"))
+    assert line.startswith("Error: a b xxx")
+    assert len(line) < 320
+
+
+def test_no_value_calls_a_slack_channel_or_makes_a_link() -> None:
+    message = MESSAGES.of_end(run(error="<!channel> <http://evil|click> &"))
+    assert "&lt;!channel&gt; &lt;http://evil|click&gt; &amp;" in slack_text(message)
+
+
+def test_a_slack_message_is_never_longer_than_slack_shows_in_one() -> None:
+    message = Message(event="test", dataset=None, title="t", lines=tuple("&" * 100 for _ in range(100)))
+    assert len(slack_text(message)) < 4000

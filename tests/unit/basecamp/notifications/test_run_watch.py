@@ -1,0 +1,265 @@
+"""Runs that end: told once, whatever was down meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from httpx import Client
+
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.models import LogEvent
+from basecamp.notifications.entry import Entry
+from basecamp.notifications.outbox import PREFIX
+from basecamp.notifications.run_watch import KEY
+from basecamp.services import Services
+from basecamp.services.assembly import assemble
+from basecamp.services.clock import ManualClock
+from dataspec.store import MemoryStore
+
+TOLD = """  timezone: Asia/Seoul
+  notifications:
+    on_failure: [{type: slack, channel: "#failures"}]
+    on_success: [{type: slack, channel: "#successes"}]
+"""
+WITH_CHANNELS = {"  timezone: Asia/Seoul\n": TOLD}
+
+Register = Callable[..., Any]
+Start = Callable[..., str]
+Execute = Callable[..., None]
+
+
+def entries(store: MemoryStore) -> list[Entry]:
+    found = store.get_many(info.key for info in store.list(PREFIX)).values()
+    read = [entry for stored in found if (entry := Entry.read(stored.body))]
+    return sorted(read, key=lambda entry: entry.notice.created_at)
+
+
+def titles(store: MemoryStore) -> list[str]:
+    return [entry.notice.message.title for entry in entries(store)]
+
+
+@pytest.fixture
+def look(services: Services) -> Callable[[], None]:
+    return services.notifications.run_watch.look
+
+
+@pytest.fixture
+def watched(register: Register, look: Callable[[], None], clock: ManualClock) -> None:
+    """A dataset with channels, and a watch that has begun."""
+    register(replace=WITH_CHANNELS)
+    look()
+    clock.advance(1)
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_failed_run_is_told_with_its_error_and_a_completed_one_as_well(
+    airflow: MemoryAirflow,
+    store: MemoryStore,
+    clock: ManualClock,
+    start: Start,
+    execute: Execute,
+    look: Callable[[], None],
+) -> None:
+    failed, completed = start(), start()
+    execute(failed, "failed")
+    execute(failed)
+    airflow.log_event("sales.daily", failed, LogEvent(message="x", error="CatalogException: no clicks"))
+    airflow.end("sales.daily", failed, "failed")
+    look()
+    clock.advance(1)
+    execute(completed, "success")
+    look()
+    first, second = entries(store)
+    assert (first.notice.message.title, first.notice.target.model_dump()["channel"]) == (
+        "sales.daily failed",
+        "#failures",
+    )
+    assert "Error: CatalogException: no clicks" in first.notice.message.lines
+    assert first.notice.message.lines[1].startswith("Source: manual, spec ")
+    assert second.notice.message.title == "sales.daily completed"
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_run_is_told_once_by_however_many_replicas_and_looks(
+    airflow: MemoryAirflow,
+    store: MemoryStore,
+    clock: ManualClock,
+    start: Start,
+    execute: Execute,
+    look: Callable[[], None],
+) -> None:
+    execute(start(), "success")
+    others = [assemble(store, airflow, clock).notifications.run_watch for _ in range(2)]
+    for _ in range(3):
+        look()
+        for other in others:
+            other.look()
+        clock.advance(10)
+    assert titles(store) == ["sales.daily completed"]
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_retry_within_the_attempts_is_no_end(
+    store: MemoryStore, start: Start, execute: Execute, look: Callable[[], None]
+) -> None:
+    execute(start(), "failed")
+    look()
+    assert titles(store) == []
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_stopped_run_is_told_as_stopped(
+    client: Client, store: MemoryStore, start: Start, execute: Execute, look: Callable[[], None]
+) -> None:
+    run_id = start()
+    execute(run_id)
+    stopped = client.post(f"/runs/{run_id}/stop", headers={"Dli-User": "kim"}, json={"reason": "wrong date"})
+    assert stopped.status_code == 200
+    look()
+    (entry,) = entries(store)
+    assert entry.notice.message.title == "sales.daily was stopped"
+    assert any("Stopped by kim" in line and "wrong date" in line for line in entry.notice.message.lines)
+
+
+@pytest.mark.usefixtures("watched")
+def test_what_ended_while_airflow_was_down_for_an_hour_is_all_told_after(
+    airflow: MemoryAirflow,
+    store: MemoryStore,
+    clock: ManualClock,
+    start: Start,
+    execute: Execute,
+    look: Callable[[], None],
+) -> None:
+    runs = [start() for _ in range(5)]
+    for run_id in runs:
+        execute(run_id, "success")
+        clock.advance(600)
+    airflow.down = "connection refused"
+    look()
+    clock.advance(600)
+    look()
+    airflow.down = None
+    look()
+    assert sorted(entry.notice.message.data["run"]["run_id"] for entry in entries(store)) == sorted(runs)
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_run_that_airflow_shows_later_than_one_that_ended_after_it_is_told(
+    airflow: MemoryAirflow,
+    store: MemoryStore,
+    clock: ManualClock,
+    start: Start,
+    execute: Execute,
+    look: Callable[[], None],
+) -> None:
+    hidden, seen = start(), start()
+    execute(hidden)
+    ended_at = clock.now()
+    clock.advance(60)
+    execute(seen, "success")
+    look()
+    now, airflow._now = airflow._now, lambda: ended_at
+    airflow.end("sales.daily", hidden, "success")
+    airflow._now = now
+    look()
+    assert len(titles(store)) == 2
+
+
+def test_runs_that_ended_before_the_first_look_are_not_told(
+    register: Register,
+    store: MemoryStore,
+    clock: ManualClock,
+    start: Start,
+    execute: Execute,
+    look: Callable[[], None],
+) -> None:
+    register(replace=WITH_CHANNELS)
+    execute(start(), "success")
+    clock.advance(1)
+    look()
+    look()
+    assert titles(store) == []
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_channel_that_is_added_is_not_told_of_what_ended_before(
+    register: Register,
+    store: MemoryStore,
+    clock: ManualClock,
+    start: Start,
+    execute: Execute,
+    look: Callable[[], None],
+) -> None:
+    register("sales.silent")
+    run_id = start("sales.silent")
+    execute(run_id, "success", name="sales.silent")
+    look()
+    clock.advance(5)
+    register("sales.silent", replace=WITH_CHANNELS)
+    clock.advance(5)
+    look()
+    assert titles(store) == []
+
+
+def test_airflow_is_not_asked_while_nobody_is_to_be_told(
+    airflow: MemoryAirflow, register: Register, clock: ManualClock, look: Callable[[], None]
+) -> None:
+    register()
+    asked = airflow.requests
+    for _ in range(10):
+        clock.advance(10)
+        look()
+    assert airflow.requests == asked
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_look_costs_one_request_while_nothing_ends(
+    airflow: MemoryAirflow, clock: ManualClock, start: Start, execute: Execute, look: Callable[[], None]
+) -> None:
+    execute(start(), "success")
+    look()
+    asked = airflow.requests
+    for _ in range(10):
+        clock.advance(10)
+        look()
+    assert airflow.requests == asked + 10
+
+
+@pytest.mark.usefixtures("watched")
+def test_nothing_is_told_of_the_time_when_nobody_was_to_be_told(
+    register: Register,
+    store: MemoryStore,
+    clock: ManualClock,
+    start: Start,
+    execute: Execute,
+    look: Callable[[], None],
+) -> None:
+    register()
+    clock.advance(5)
+    look()
+    assert store.get(KEY) is None
+    execute(start(), "success")
+    clock.advance(timedelta(hours=1).total_seconds())
+    register(replace=WITH_CHANNELS)
+    clock.advance(5)
+    look()
+    execute(start(), "success")
+    look()
+    assert len(titles(store)) == 1
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_watch_whose_record_is_broken_begins_anew(
+    store: MemoryStore, start: Start, execute: Execute, look: Callable[[], None], clock: ManualClock
+) -> None:
+    stored = store.get(KEY)
+    assert stored is not None
+    store.put(KEY, b'{"format": 1, "since": "never"', expected=stored.etag)
+    look()
+    clock.advance(1)
+    execute(start(), "success")
+    look()
+    assert len(titles(store)) == 1
