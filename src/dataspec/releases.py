@@ -11,23 +11,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from dataspec.errors import Conflict
+from dataspec.errors import Conflict, StoreUnreachable
 from dataspec.store.base import MISSING, PreconditionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dataspec.store.base import Store
+    from dataspec.store.base import Store, StoredObject
 
 CODE_PREFIX = "code/"
+PUBLICATION_KEY = "code/publish.json"
 MANUAL_PREFIX = "manual/"
 SPEC_SUFFIXES = (".yaml", ".yml")
 HASH_LENGTH = 16
 
 _PENDING = timedelta(minutes=1)
-"""How long a writer may take between its two last writes."""
+"""How long a writer may take between its two last writes, and a removal for what follows the YAML's."""
 _KEPT = timedelta(hours=1)
-"""How long the map keeps an entry that is not the present one."""
+"""How long what was replaced is kept for readers that are under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,38 @@ class Release:
         return digest.hexdigest()[:HASH_LENGTH]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What was published to ``code/`` last: its commit, and who did it when."""
+
+    commit: str | None
+    repository: str | None
+    ref: str | None
+    """The branch or tag, as the CI system names it."""
+    published_at: datetime
+    by: str | None
+
+
+def read_publication(store: Store) -> Publication | None:
+    """Return what was published last, or None where nobody did, or it can't be read.
+
+    Raises:
+        StoreUnreachable: When the store does not answer.
+    """
+    stored = store.get(PUBLICATION_KEY)
+    try:
+        data = json.loads(stored.body if stored else b"")
+        at = datetime.fromisoformat(data["published_at"])
+        texts = {key: _text_or_none(data.get(key)) for key in ("commit", "repository", "ref", "by")}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return Publication(published_at=at if at.tzinfo else at.replace(tzinfo=UTC), **texts)
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
 def manual_key(name: str) -> str:
     """Return where the manual spec of a dataset is kept."""
     return f"{MANUAL_PREFIX}{name}.yaml"
@@ -58,12 +91,22 @@ def is_spec_key(key: str) -> bool:
 
 def file_map_key(spec_key: str) -> str:
     """Return the key of the map from a YAML's bytes to its SQL files."""
-    return f"{spec_key.rpartition('.')[0]}.files.json"
+    return f"{_stem(spec_key)}.files.json"
+
+
+def sql_prefix(spec_key: str) -> str:
+    """Return the prefix of the SQL files of a YAML that has a map."""
+    return f"{_stem(spec_key)}.files/"
 
 
 def sql_key(spec_key: str, digest: str) -> str:
     """Return the key of a SQL file, by the SHA-256 of its text."""
-    return f"{spec_key.rpartition('.')[0]}.sql/{digest}.sql"
+    return f"{sql_prefix(spec_key)}{digest}.sql"
+
+
+def _stem(spec_key: str) -> str:
+    # A .yml keeps its suffix: it may lie beside a .yaml of the same name.
+    return spec_key.removesuffix(".yaml")
 
 
 def sibling_key(spec_key: str, path: str) -> str:
@@ -74,8 +117,13 @@ def sibling_key(spec_key: str, path: str) -> str:
 
 def mapped_files(file_map: bytes | None, yaml: bytes) -> dict[str, str] | None:
     """Return the SQL files of the very bytes of a YAML, as path to SHA-256, or None without an entry."""
-    entry = _versions(file_map).get(_sha256(yaml))
+    entry = _read_map(file_map)["versions"].get(_sha256(yaml))
     return dict(entry["files"]) if entry else None
+
+
+def sql_digests(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the SHA-256 of each SQL file, by the path that the spec names it with."""
+    return {path: _sha256(text.encode()) for path, text in files.items()}
 
 
 def write_release(
@@ -84,6 +132,7 @@ def write_release(
     release: Release,
     *,
     if_match: str | None = None,
+    files_if_match: str | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> str:
     """Write a spec and its SQL so that no reader ever sees the one without the other.
@@ -93,6 +142,7 @@ def write_release(
         key: The YAML's key.
         release: What to write.
         if_match: The ETag that the YAML must have now; ``None`` for whatever is there.
+        files_if_match: The ETag that the map to its SQL must have now; ``None`` for whatever is there.
         now: The clock.
 
     Returns:
@@ -105,35 +155,131 @@ def write_release(
     etag = current.etag if current else MISSING
     if if_match is not None and if_match != etag:
         raise _conflict(key)
+    kept = store.get(file_map_key(key))
+    if files_if_match is not None and files_if_match != (kept.etag if kept else MISSING):
+        raise _conflict(key)
     try:
         if release.files:
-            _write_files(store, key, release, current.body if current else None, now())
-        if current is not None and current.body == release.yaml:
-            return current.etag
-        return store.put(key, release.yaml, expected=etag)
+            body = current.body if current else None
+            _write_files(store, key, release, current=body, kept=kept, now=now())
+        if current is None or current.body != release.yaml:
+            etag = store.put(key, release.yaml, expected=etag)
     except PreconditionFailed:
         raise _conflict(key) from None
+    if kept is not None:
+        _sweep(store, key, now())
+    return etag
 
 
-def _write_files(store: Store, key: str, release: Release, current: bytes | None, now: datetime) -> None:
-    digests = {path: _sha256(text.encode()) for path, text in release.files.items()}
+def delete_release(
+    store: Store, key: str, *, if_match: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> None:
+    """Remove a spec with its map and its SQL, the YAML first, so that no reader sees it without them.
+
+    Args:
+        store: The store.
+        key: The YAML's key.
+        if_match: The ETag that the YAML must have now.
+        now: The clock.
+
+    Raises:
+        Conflict: When someone else was first; nothing is removed.
+    """
     kept = store.get(file_map_key(key))
-    versions = _versions(kept.body if kept else None)
-    old, new = _sha256(current or b""), _sha256(release.yaml)
-    if versions.get(new, {}).get("files") == digests:
-        return
-    if old == new and _another_is_writing(versions, old, now):
+    try:
+        store.delete(key, expected=if_match)
+    except PreconditionFailed:
+        raise _conflict(key) from None
+    if kept is not None:
+        _delete_files(store, key, kept.etag, now())
+
+
+def delete_leftovers(
+    store: Store, key: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> None:
+    """Remove the map and the SQL of a YAML that is gone; nothing where it is there."""
+    kept = store.get(file_map_key(key))
+    if store.get(key) is None:
+        _delete_files(store, key, kept.etag if kept else MISSING, now())
+
+
+def _delete_files(store: Store, key: str, map_etag: str, now: datetime) -> None:
+    """Remove a map and its SQL; meanwhile a mark in the map keeps writers away."""
+    mark = json.dumps({"versions": {}, "removed_at": now.isoformat()}).encode()
+    try:
+        marked = store.put(file_map_key(key), mark, expected=map_etag)
+        for info in list(store.list(sql_prefix(key))):
+            store.delete(info.key, expected=info.etag)
+        store.delete(file_map_key(key), expected=marked)
+    except PreconditionFailed:
+        return  # someone writes the dataset anew, or removes it as well
+
+
+def _write_files(
+    store: Store,
+    key: str,
+    release: Release,
+    *,
+    current: bytes | None,
+    kept: StoredObject | None,
+    now: datetime,
+) -> None:
+    digests = sql_digests(release.files)
+    file_map = _read_map(kept.body if kept else None)
+    if _is_being_removed(file_map, now):
         raise _conflict(key)
-    for path, text in release.files.items():
-        _put_once(store, sql_key(key, digests[path]), text.encode())
-    recent = {
-        sha: entry
-        for sha, entry in versions.items()
-        if sha == old or now - datetime.fromisoformat(entry["written_at"]) < _KEPT
+    versions = file_map["versions"]
+    old, new = _sha256(current or b""), _sha256(release.yaml)
+    # Where there is no YAML, someone may be removing the map: then writing it anew holds them off.
+    is_mapped = current is not None and versions.get(new, {}).get("files") == digests
+    if not is_mapped and old == new and _another_is_writing(versions, old, now):
+        raise _conflict(key)
+    in_use = _digests_in(versions)
+    for path, digest in digests.items():
+        _put_sql(store, sql_key(key, digest), release.files[path].encode(), in_use=digest in in_use)
+    if not is_mapped:
+        body = json.dumps(_moved_on(file_map, old, new, digests, now), indent=1, sort_keys=True).encode()
+        store.put(file_map_key(key), body, expected=kept.etag if kept else MISSING)
+
+
+def _moved_on(
+    file_map: Mapping[str, Any], old: str, new: str, digests: Mapping[str, str], now: datetime
+) -> dict[str, Any]:
+    """Return the map with an entry more, and without what was replaced more than an hour ago."""
+    versions = dict(file_map["versions"])
+    if old in versions:
+        versions[old] = {**versions[old], "replaced_at": now.isoformat()}
+    versions = {sha: entry for sha, entry in versions.items() if _is_recent(_last_time(entry), now)}
+    versions[new] = {"files": dict(digests), "written_at": now.isoformat()}
+    retired = {sha: at for sha, at in file_map["retired"].items() if _is_recent(at, now)}
+    retired |= dict.fromkeys(_digests_in(file_map["versions"]), now.isoformat())
+    in_use = _digests_in(versions)
+    return {
+        "versions": versions,
+        "retired": {sha: at for sha, at in sorted(retired.items()) if sha not in in_use},
     }
-    recent[new] = {"files": digests, "written_at": now.isoformat()}
-    body = json.dumps({"versions": recent}, indent=1, sort_keys=True).encode()
-    store.put(file_map_key(key), body, expected=kept.etag if kept else MISSING)
+
+
+def _sweep(store: Store, key: str, now: datetime) -> None:
+    """Remove SQL that no version needs any more, nor a reader that is under way.
+
+    A writer that died left some behind as well; whatever stays now goes when the dataset is written next.
+    """
+    try:
+        stored = store.get(file_map_key(key))
+        file_map = _read_map(stored.body if stored else None)
+        recently = {sha for sha, at in file_map["retired"].items() if _is_recent(at, now)}
+        needed = {sql_key(key, sha) for sha in _digests_in(file_map["versions"]) | recently}
+        for info in list(store.list(sql_prefix(key))):
+            if info.key not in needed and now - info.last_modified > _KEPT:
+                store.delete(info.key, expected=info.etag)
+    except (StoreUnreachable, PreconditionFailed):
+        return
+
+
+def _is_being_removed(file_map: Mapping[str, Any], now: datetime) -> bool:
+    removed_at = file_map["removed_at"]
+    return removed_at is not None and now - datetime.fromisoformat(removed_at) < _PENDING
 
 
 def _another_is_writing(versions: Mapping[str, Any], current: str, now: datetime) -> bool:
@@ -145,21 +291,41 @@ def _another_is_writing(versions: Mapping[str, Any], current: str, now: datetime
     return any(since < written and now - written < _PENDING for written in times)
 
 
-def _put_once(store: Store, key: str, body: bytes) -> None:
+def _put_sql(store: Store, key: str, body: bytes, *, in_use: bool) -> None:
+    """Put a SQL file; one that is there already and in no use is put again, lest it be swept away as old."""
+    if in_use and store.get(key) is not None:
+        return
     try:
         store.put(key, body, expected=MISSING)
     except PreconditionFailed:
-        return  # the key carries the hash of what it holds: it is there already
+        found = store.get(key)
+        store.put(key, body, expected=found.etag if found else MISSING)
 
 
-def _versions(file_map: bytes | None) -> dict[str, Any]:
-    if file_map is None:
-        return {}
+def _read_map(body: bytes | None) -> dict[str, Any]:
+    """Return a map's versions, and the SQL that none of them needs any more; of one that is broken, nothing."""
     try:
-        versions = json.loads(file_map)["versions"]
-    except (ValueError, LookupError, TypeError):
-        return {}
-    return versions if isinstance(versions, dict) else {}
+        data = json.loads(body or b"{}")
+        versions = {sha: entry for sha, entry in data["versions"].items() if entry["files"].values()}
+        return {
+            "versions": versions,
+            "retired": dict(data.get("retired", {})),
+            "removed_at": data.get("removed_at"),
+        }
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {"versions": {}, "retired": {}, "removed_at": None}
+
+
+def _digests_in(versions: Mapping[str, Any]) -> set[str]:
+    return {digest for entry in versions.values() for digest in entry["files"].values()}
+
+
+def _last_time(entry: Mapping[str, str]) -> str:
+    return entry.get("replaced_at", entry["written_at"])
+
+
+def _is_recent(moment: str, now: datetime) -> bool:
+    return now - datetime.fromisoformat(moment) < _KEPT
 
 
 def _sha256(body: bytes) -> str:

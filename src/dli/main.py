@@ -23,6 +23,8 @@ OUTPUT_ERRORS = {errno.EPIPE, errno.ENOSPC, errno.EIO}
 COMMANDS = {
     "workflow": ("dli.commands.workflow", "Run datasets on the server; watch and stop the runs."),
     "dataset": ("dli.commands.dataset", "Check Dataset Specs and register them."),
+    "code": ("dli.commands.code", "Publish the project to the store from CI/CD."),
+    "notifications": ("dli.commands.notifications", "Try the channels that tell people."),
     "config": ("dli.commands.config", "Show the settings and where each came from."),
     "version": ("dli.commands.version", "Show dli's version."),
 }

@@ -51,6 +51,12 @@ server_url_option = _remembered(
     metavar="URL",
     help="Basecamp's address. [env var: DLI_SERVER_URL; default: http://127.0.0.1:8800]",
 )
+store_option = _remembered(
+    "--store",
+    "store_url",
+    metavar="URL",
+    help="The store: s3://bucket/prefix, or a folder. [env var: DLI_STORE_URL]",
+)
 dry_run_option = click.option("--dry-run", is_flag=True, help="Check only; start nothing.")
 
 

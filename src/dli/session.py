@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeVar
 
+    from dataspec.store import Store
     from dli.client import Client
     from dli.project import Project
     from dli.settings import Settings
@@ -35,6 +36,7 @@ class Session:
         self.path: str | None = None
         self.env: str | None = None
         self.server_url: str | None = None
+        self.store_url: str | None = None
         self.verbose = False
         self.format = "table"
 
@@ -50,7 +52,8 @@ class Session:
         """The settings, the options of this command among them."""
         from dli.settings import Settings
 
-        return Settings(self.root, {"env": self.env, "server.url": self.server_url}, os.environ)
+        options = {"env": self.env, "server.url": self.server_url, "store.url": self.store_url}
+        return Settings(self.root, options, os.environ)
 
     @cached_property
     def project(self) -> Project:
@@ -58,6 +61,13 @@ class Session:
         from dli.project import Project
 
         return Project(self.root, self.settings.datasets_dir)
+
+    @cached_property
+    def store(self) -> Store:
+        """The store that the settings name."""
+        from dli.stores import open_named_store
+
+        return open_named_store(self.settings)
 
     @cached_property
     def client(self) -> Client:

@@ -28,10 +28,14 @@ VARIABLES = {
     "env": "DLI_ENV",
     "server.url": "DLI_SERVER_URL",
     "server.timeout_seconds": "DLI_SERVER_TIMEOUT_SECONDS",
+    "store.url": "DLI_STORE_URL",
     "datasets_dir": "DLI_DATASETS_DIR",
     "user": "DLI_USER",
 }
 """The settings that a variable may give, and its name."""
+
+OPTIONS = {"env": "--env", "server.url": "--server-url", "store.url": "--store"}
+"""The settings that an option may give, and its name."""
 
 
 class Setting(NamedTuple):
@@ -88,6 +92,12 @@ class Settings:
         return self.root / str(self.get("datasets_dir").value)
 
     @property
+    def store_options(self) -> dict[str, str]:
+        """The options of the store, such as ``endpoint``."""
+        found = (self._in_files(("store", "options", name)) for name in self._store_option_names())
+        return {s.key.rpartition(".")[2]: _as_text(s.value) for s in found if s is not None}
+
+    @property
     def user(self) -> str:
         """Who acts: the name of the login, unless it is set."""
         return str(self.get("user").value)
@@ -112,7 +122,7 @@ class Settings:
         plain = [
             self._found(key) or Setting(key, default, "default") for key, default in self._defaults.items()
         ]
-        return [*plain, *self._connections()]
+        return [*plain, *self._store_options(), *self._connections()]
 
     def unread_variables(self) -> list[str]:
         """Return the ``DLI_*`` variables that are set and that nothing reads."""
@@ -130,7 +140,7 @@ class Settings:
     def _given(self, key: str) -> Setting | None:
         """Return a setting that an option or a variable gives."""
         if option := self._options.get(key):
-            return Setting(key, option, f"--{key.replace('.', '-').replace('_', '-')}")
+            return Setting(key, option, OPTIONS[key])
         variable = VARIABLES.get(key)
         if variable is not None and self._environ.get(variable):
             return Setting(key, self._environ[variable], variable)
@@ -182,6 +192,7 @@ class Settings:
             "env": None,
             "server.url": DEFAULT_SERVER_URL,
             "server.timeout_seconds": DEFAULT_TIMEOUT_SECONDS,
+            "store.url": None,
             "user": _login(self._environ),
             "name": self.root.resolve().name,
             "datasets_dir": DEFAULT_FOLDER,
@@ -205,6 +216,15 @@ class Settings:
         base = Path(folder) if folder else Path(self._environ.get("HOME") or Path.home()) / ".config"
         return base / "dli" / "config.yaml"
 
+    def _store_option_names(self) -> list[str]:
+        places = (file.names((*prefix, "store", "options")) for file, prefix in self._places())
+        return sorted({name for names in places for name in names})
+
+    def _store_options(self) -> Iterator[Setting]:
+        for name in self._store_option_names():
+            if setting := self._in_files_or_why(("store", "options", name)):
+                yield setting
+
     def _connections(self) -> Iterator[Setting]:
         places = list(self._places())
         names = {name for file, prefix in places for name in file.names((*prefix, "connections"))}
@@ -214,6 +234,10 @@ class Settings:
             for keys in ((*at, "url"), *((*at, "options", option) for option in options)):
                 if setting := self._in_files_or_why(keys):
                     yield setting
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _login(environ: Mapping[str, str]) -> str:

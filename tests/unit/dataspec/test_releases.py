@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from dataspec.catalog_reader import CatalogReader
 from dataspec.errors import Conflict
-from dataspec.releases import Release, manual_key, write_release
+from dataspec.releases import (
+    Release,
+    delete_release,
+    file_map_key,
+    manual_key,
+    mapped_files,
+    sql_key,
+    sql_prefix,
+    write_release,
+)
 from dataspec.spec_cache import MemorySpecCache
 from dataspec.store import MemoryStore
 from unit.dataspec.specs import SPEC, SQL
@@ -34,6 +45,12 @@ class MortalStore(MemoryStore):
         if self.lives < 0:
             raise Killed
         return super().put(key, body, expected=expected)
+
+    def delete(self, key: str, *, expected: str) -> None:
+        self.lives -= 1
+        if self.lives < 0:
+            raise Killed
+        super().delete(key, expected=expected)
 
 
 def seen(store: MemoryStore) -> Release | None:
@@ -156,3 +173,159 @@ def test_the_hash_names_the_yaml_and_the_sql_together() -> None:
     assert OLD.spec_hash == Release(bytes(OLD.yaml), dict(OLD.files)).spec_hash
     moved = Release(OLD.yaml, {"other.sql": SQL})
     assert moved.spec_hash != OLD.spec_hash
+
+
+class Dated(MortalStore):
+    """A store with a clock that the test sets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = datetime(2024, 1, 15, tzinfo=UTC)
+        self._now = lambda: self.time
+
+    def write(self, release: Release, *, hours: float = 0) -> None:
+        self.time += timedelta(hours=hours)
+        write_release(self, KEY, release, now=lambda: self.time)
+
+    def sql(self) -> set[str]:
+        """Return the SQL that is kept."""
+        return {self.get_many([info.key])[info.key].body.decode() for info in self.list(sql_prefix(KEY))}
+
+
+def release(number: int) -> Release:
+    return Release(OLD.yaml + f"# {number}\n".encode(), {"daily_clicks.sql": f"select {number}"})
+
+
+@pytest.mark.parametrize("yaml_changes", [True, False])
+def test_what_was_replaced_stays_an_hour_for_readers_under_way_and_goes_with_a_later_write(
+    yaml_changes: bool,
+) -> None:
+    store = Dated()
+    versions = [
+        release(number) if yaml_changes else Release(OLD.yaml, release(number).files) for number in range(5)
+    ]
+    store.write(versions[0])
+    store.write(versions[1], hours=48)
+    store.write(versions[2], hours=0.1)
+    assert store.sql() == {"select 0", "select 1", "select 2"}
+    store.write(versions[3], hours=1.5)
+    store.write(versions[4], hours=1.5)
+    assert store.sql() == {"select 2", "select 3", "select 4"} - ({"select 2"} if not yaml_changes else set())
+    assert seen(store) == versions[4]
+
+
+def test_a_reader_that_has_the_yaml_of_before_finds_its_sql() -> None:
+    store = Dated()
+    store.write(release(0))
+    for number in range(1, 4):
+        before = store.get(KEY)
+        assert before is not None
+        store.write(release(number), hours=48 if number == 1 else 0)
+        file_map = store.get(file_map_key(KEY))
+        assert file_map is not None
+        for old in range(number):
+            mapped = mapped_files(file_map.body, release(old).yaml)
+            assert mapped is not None
+            assert store.get(sql_key(KEY, mapped["daily_clicks.sql"])) is not None
+
+
+def test_going_back_to_sql_that_is_about_to_be_swept_keeps_it() -> None:
+    store = Dated()
+    for number in range(3):
+        store.write(release(number), hours=2)
+    store.write(release(0), hours=2)
+    assert seen(store) == release(0)
+    store.write(release(3))
+    assert "select 0" in store.sql()
+
+
+def test_a_release_is_removed_whole_the_yaml_first() -> None:
+    for lives in range(9):
+        store = MortalStore()
+        etag = write_release(store, KEY, OLD)
+        store.lives = lives
+        try:
+            delete_release(store, KEY, if_match=etag)
+        except Killed:
+            assert seen(store) in (OLD, None)
+        else:
+            break
+    assert list(store.list("")) == []
+
+
+def test_a_release_that_someone_changed_is_not_removed() -> None:
+    store = MortalStore()
+    etag = write_release(store, KEY, OLD)
+    write_release(store, KEY, NEW_BOTH)
+    with pytest.raises(Conflict):
+        delete_release(store, KEY, if_match=etag)
+    assert seen(store) == NEW_BOTH
+
+
+def test_whoever_registers_while_it_is_removed_has_a_whole_dataset_or_is_told() -> None:
+    """A writer steps in before each write of the removal, and the other way round."""
+    for moment in range(6):
+        store = Interrupted()
+        etag = write_release(store, KEY, OLD)
+        store.interrupt(moment, partial(write_or_be_told, store, OLD))
+        delete_release_or_be_told(store, etag)
+        assert seen(store) in (OLD, None)
+    for moment in range(6):
+        store = Interrupted()
+        etag = write_release(store, KEY, OLD)
+        store.interrupt(moment, partial(delete_release_or_be_told, store, etag))
+        write_or_be_told(store, NEW_BOTH)
+        assert seen(store) in (NEW_BOTH, None)
+
+
+def write_or_be_told(store: MemoryStore, new: Release) -> None:
+    try:
+        write_release(store, KEY, new)
+    except Conflict:
+        return
+
+
+def delete_release_or_be_told(store: MemoryStore, etag: str) -> None:
+    try:
+        delete_release(store, KEY, if_match=etag)
+    except Conflict:
+        return
+
+
+class Interrupted(MemoryStore):
+    """A store in which somebody else acts before the n-th write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = -1
+        self._act: Callable[[], object] | None = None
+
+    def interrupt(self, moment: int, act: Callable[[], object]) -> None:
+        self._left, self._act = moment, act
+
+    def put(self, key: str, body: bytes, *, expected: str) -> str:
+        self._count()
+        return super().put(key, body, expected=expected)
+
+    def delete(self, key: str, *, expected: str) -> None:
+        self._count()
+        super().delete(key, expected=expected)
+
+    def _count(self) -> None:
+        act = self._act
+        if act is not None:
+            self._left -= 1
+            if self._left < 0:
+                self._act = None
+                act()
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"versions": {"a": 1}}', b'{"versions": {"a": {}}}'])
+def test_a_map_that_is_broken_counts_as_none_and_is_made_anew(body: bytes) -> None:
+    store = MortalStore()
+    write_release(store, KEY, OLD)
+    found = store.get(file_map_key(KEY))
+    assert found is not None
+    store.put(file_map_key(KEY), body, expected=found.etag)
+    write_release(store, KEY, NEW_BOTH)
+    assert seen(store) == NEW_BOTH

@@ -20,6 +20,7 @@ def test_config_show_names_the_origin_of_each_setting(
         ["env", "-", "default"],
         ["server.url", "http://variable", "DLI_SERVER_URL"],
         ["server.timeout_seconds", "30", "default"],
+        ["store.url", "-", "default"],
         ["user", "dana", "default"],
         ["name", "shop", "dli.yaml:1:7"],
         ["datasets_dir", "datasets", "default"],

@@ -16,11 +16,12 @@ from dli.main import main
 from dli.reference import commands, reference, with_reference
 from unit.dli.basecamp import Basecamp
 from unit.dli.documented import sessions
-from unit.dli.specs import CLICKS, spec_of, write_clicks
+from unit.dli.specs import CLICKS, CLICKS_YAML, spec_of, write_clicks
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = DOCS / "cli.md"
 CONFIGURATION = DOCS / "configuration.md"
+PUBLISHING = DOCS / "publishing.md"
 METRICS = "iceberg.analytics.user_metrics"
 RUN_ID = f"{CLICKS}_20240115_093045"
 
@@ -93,6 +94,19 @@ def the_configuration(basecamp: Basecamp, project: Path) -> dict[str, Callable[[
     return {}
 
 
+def the_pipeline(basecamp: Basecamp, project: Path) -> dict[str, Callable[[], None]]:
+    """Make the project and the store of publishing.md, one manual spec in it."""
+    write_clicks(project)
+    metrics = project / "datasets" / f"dataset.{METRICS}.yaml"
+    metrics.write_text(spec_of(METRICS))
+    store = project / "store"
+    (store / "manual").mkdir(parents=True)
+    (store / "manual" / f"{CLICKS}.yaml").write_text(CLICKS_YAML)
+    (project / "dli.yaml").write_text("store: {url: store}\n")
+    (project / "datasets" / "users").mkdir()
+    return {}
+
+
 def blocks(page: Path, language: str) -> list[str]:
     """Return the blocks of a page that are in one language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
@@ -101,6 +115,8 @@ def blocks(page: Path, language: str) -> list[str]:
 def output_of(command: str, basecamp: Basecamp) -> str:
     """Run a command as the page shows it, both of its outputs in one."""
     program, *arguments = shlex.split(command)
+    if program in {"mv", "rm"}:
+        return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout
     assert program == "dli"
     screen = io.StringIO()
     with redirect_stdout(screen), redirect_stderr(screen):
@@ -111,8 +127,8 @@ def output_of(command: str, basecamp: Basecamp) -> str:
 
 @pytest.mark.parametrize(
     ("page", "prepare"),
-    [(PAGE, the_command_line), (CONFIGURATION, the_configuration)],
-    ids=["cli.md", "configuration.md"],
+    [(PAGE, the_command_line), (CONFIGURATION, the_configuration), (PUBLISHING, the_pipeline)],
+    ids=["cli.md", "configuration.md", "publishing.md"],
 )
 def test_every_session_of_a_page_is_what_a_reader_gets(
     basecamp: Basecamp,

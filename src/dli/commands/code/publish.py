@@ -1,0 +1,152 @@
+"""``dli code publish`` (spec 2.1 and 2.3, decisions 4 and 8)."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dataspec.errors import NotFound, Refused
+from dataspec.releases import Publication
+from dli.code_writer import CodeWriter
+from dli.options import common_options, pass_session, store_option
+from dli.paths import shown
+from dli.publishing import checked_datasets, make_plan
+from dli.revision import find_revision
+from dli.session import Session, is_interactive, say, warn
+from dli.tables import print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dli.project import LocalDataset
+    from dli.publishing import Action, Change, Plan
+    from dli.revision import Revision
+
+TITLES = ("ACTION", "DATASET", "FILE", "NOTE")
+WORDS: tuple[tuple[Action, str], ...] = (
+    ("add", "added"),
+    ("change", "changed"),
+    ("move", "moved"),
+    ("remove", "removed"),
+)
+
+
+@click.command("publish")
+@click.option("--dry-run", is_flag=True, help="Say what would change; write nothing.")
+@click.option(
+    "--prune/--no-prune", default=True, help="Remove what the project does not have. [default: --prune]"
+)
+@click.option("--yes", "-y", is_flag=True, help="Remove as much as it takes without asking.")
+@store_option
+@common_options
+@pass_session
+def command(session: Session, dry_run: bool, prune: bool, yes: bool) -> None:
+    """Make the store's code/ what the project is.
+
+    A CI/CD pipeline calls it; it needs no server, and the right to write code/. All specs
+    are checked first, and nothing is written if one is wrong. Then what differs is written,
+    so that no reader sees half of a dataset, and what the project does not have is removed.
+
+    A removal of more than a third of all datasets needs --yes, or a person who agrees.
+    """
+    wanted = _wanted(session, may_be_empty=yes)
+    revision = find_revision(session.project.folder, os.environ)
+    plan = make_plan(session.store, wanted, prune=prune, repository=revision.repository)
+    if session.format == "table":
+        _show(plan)
+    warn(plan.warnings)
+    if dry_run:
+        _tell_dry_run(session, plan)
+        return
+    if plan.consent and not yes:
+        _ask(plan)
+    publication = _publication(session, revision)
+    CodeWriter(session.store, plan, prune=prune, now=lambda: datetime.now(UTC)).write(publication)
+    if session.format == "json":
+        session.print_json(_report(session, plan, dry_run=False))
+    else:
+        click.echo(f"Published: {_counted(plan)}.")
+
+
+def _wanted(session: Session, *, may_be_empty: bool) -> Mapping[str, LocalDataset]:
+    project = session.project
+    wanted = checked_datasets(project)
+    if not wanted and not (may_be_empty and project.folder.is_dir()):
+        folder = shown(project.folder)
+        raise NotFound(f"No Dataset Spec in {folder}.", detail="--path names the project's folder.")
+    return wanted
+
+
+def _publication(session: Session, revision: Revision) -> Publication:
+    user = session.settings.get("user")
+    by = revision.person if revision.person and user.origin == "default" else session.settings.user
+    return Publication(
+        commit=revision.commit,
+        repository=revision.repository,
+        ref=revision.ref,
+        published_at=datetime.now(UTC),
+        by=by,
+    )
+
+
+def _show(plan: Plan) -> None:
+    if plan.changes:
+        print_table(TITLES, map(_row, plan.changes))
+
+
+def _row(change: Change) -> tuple[str, str, str, str]:
+    return change.action, change.name or "-", change.file, _note(change)
+
+
+def _note(change: Change) -> str:
+    notes = [
+        " and ".join(change.changed),
+        f"was {change.moved_from}" if change.moved_from else "",
+        "overrides the manual spec" if change.overrides_manual else "",
+        "the manual spec takes over again" if change.releases_manual else "",
+        change.note or "",
+    ]
+    return "; ".join(note for note in notes if note)
+
+
+def _counted(plan: Plan) -> str:
+    actions = [change.action for change in plan.changes]
+    counted = [f"{actions.count(action)} {word}" for action, word in WORDS if action in actions]
+    return ", ".join([*counted, f"{len(plan.unchanged)} unchanged"])
+
+
+def _tell_dry_run(session: Session, plan: Plan) -> None:
+    if session.format == "json":
+        session.print_json(_report(session, plan, dry_run=True))
+    else:
+        click.echo(f"Would be published: {_counted(plan)}. Nothing was written.")
+    warn(f"{reason} That needs --yes." for reason in plan.consent)
+
+
+def _ask(plan: Plan) -> None:
+    """Ask whether so much may be removed.
+
+    Raises:
+        Refused: When it may not, or nobody can be asked.
+    """
+    if not is_interactive():
+        detail = "\n".join([*plan.consent, "Nothing was written. If it is meant, publish with --yes."])
+        raise Refused("This publish removes more than it may without consent.", detail=detail)
+    warn(plan.consent)
+    if not click.confirm("Proceed?", err=True):
+        say("Nothing was written.")
+        raise Refused("Not published.")
+
+
+def _report(session: Session, plan: Plan, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "store": session.store.url,
+        "dry_run": dry_run,
+        "changes": [change.to_json() for change in plan.changes],
+        "unchanged": plan.unchanged,
+        "warnings": plan.warnings,
+        "needs_consent": plan.consent,
+    }

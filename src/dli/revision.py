@@ -1,0 +1,76 @@
+"""Which commit a folder's files are of: as the CI system says, else as Git does."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+GIT_SECONDS = 10
+
+_OF_CI = (
+    ("GITHUB_SHA", "GITHUB_REPOSITORY", "GITHUB_REF", "GITHUB_ACTOR"),
+    ("CI_COMMIT_SHA", "CI_PROJECT_PATH", "CI_COMMIT_REF_NAME", "GITLAB_USER_LOGIN"),
+)
+"""The variables of GitHub Actions and of GitLab CI: commit, repository, branch or tag, person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A commit; what is not known is None."""
+
+    commit: str | None = None
+    """Its hash; with ``-dirty`` behind it where the folder holds what no commit has."""
+    repository: str | None = None
+    """Its path, such as ``shop/datasets``."""
+    ref: str | None = None
+    """The branch or tag."""
+    person: str | None = None
+    """Who made the CI system run."""
+
+
+def find_revision(folder: Path, environ: Mapping[str, str]) -> Revision:
+    """Return the commit that a folder is of.
+
+    Args:
+        folder: The folder with the files.
+        environ: The variables of the environment, in which a CI system says it.
+    """
+    for names in _OF_CI:
+        commit, repository, ref, person = (environ.get(name) or None for name in names)
+        if commit is not None:
+            return Revision(commit=commit, repository=repository, ref=ref, person=person)
+    commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    if not commit:
+        return Revision()
+    dirty = "-dirty" if _git(folder, "status", "--porcelain", "--", ".") else ""
+    branch = _git(folder, "symbolic-ref", "--short", "--quiet", "HEAD")
+    origin = _git(folder, "config", "--get", "remote.origin.url")
+    return Revision(commit=f"{commit}{dirty}", repository=_path_of(origin or ""), ref=branch or None)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        found = subprocess.run(  # noqa: S603 - no part of it comes from outside
+            ["git", "-C", str(folder), *arguments],  # noqa: S607 - where git is depends on the system
+            capture_output=True,
+            text=True,
+            timeout=GIT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def _path_of(url: str) -> str | None:
+    """Return the path in a remote's address, which may hold a password before it."""
+    _, scheme, rest = url.rpartition("://")
+    host, separator, path = rest.partition("/" if scheme else ":")
+    if not host or not separator:
+        return None
+    return path.strip("/").removesuffix(".git") or None

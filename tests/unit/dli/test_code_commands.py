@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dataspec.releases import manual_key, read_publication
+from dataspec.store import Store, open_store
+from dataspec.store.base import MISSING
+from dli.masking import HIDDEN
+from dli.revision import find_revision
+from unit.dli.conftest import Dli
+from unit.dli.published import planned, put_files, seen, spec, wanted
+from unit.dli.terminal import on_terminal
+
+CI_VARIABLES = ("GITHUB_", "CI_", "GITLAB_", "GIT_")
+FOUR = {f"{letter}.yaml": spec(f"shop.{letter}", sql=None) for letter in "abcd"}
+
+
+@pytest.fixture(autouse=True)
+def _outside_ci(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith(CI_VARIABLES)]:
+        monkeypatch.delenv(name)
+    # No repository around the tests' folder is to be found.
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The store that ``DLI_STORE_URL`` names."""
+    (tmp_path / "store").mkdir()
+    monkeypatch.setenv("DLI_STORE_URL", str(tmp_path / "store"))
+    return open_store(str(tmp_path / "store"))
+
+
+def test_publish_says_what_it_does_and_does_it(dli: Dli, project: Path, store: Store) -> None:
+    put_files(project, FOUR)
+    assert dli("code", "publish").status == 0
+    store.put(manual_key("shop.e"), spec("shop.e", sql=None).encode(), expected=MISSING)
+    store.put(manual_key("shop.d"), spec("shop.d", sql=None).encode(), expected=MISSING)
+    changed = FOUR | {"a.yaml": FOUR["a.yaml"] + "# new\n", "e.yaml": spec("shop.e", sql=None)}
+    changed["sub/b.yaml"] = changed.pop("b.yaml")
+    del changed["d.yaml"]
+    shop = put_files(project, changed)
+    result = dli("code", "publish")
+    assert (result.status, result.err) == (0, "")
+    assert result.out == (
+        "ACTION   DATASET   FILE              NOTE\n"
+        "change   shop.a    code/a.yaml       YAML\n"
+        "move     shop.b    code/sub/b.yaml   was code/b.yaml\n"
+        "add      shop.e    code/e.yaml       overrides the manual spec\n"
+        "remove   shop.d    code/d.yaml       the manual spec takes over again\n"
+        "Published: 1 added, 1 changed, 1 moved, 1 removed, 1 unchanged.\n"
+    )
+    assert {name for name in seen(store) if name != "shop.d"} == set(wanted(shop))
+    assert dli("code", "publish").out == "Published: 4 unchanged.\n"
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(dli: Dli, project: Path, store: Store) -> None:
+    put_files(project, FOUR)
+    dry = dli("code", "publish", "--dry-run")
+    assert not list(store.list(""))
+    table = dli("code", "publish").out.splitlines()[:-1]
+    assert (dry.status, dry.out.splitlines()[:-1]) == (0, table)
+    assert dry.out.splitlines()[-1] == "Would be published: 4 added, 0 unchanged. Nothing was written."
+
+
+def test_as_json_it_prints_one_object(dli: Dli, project: Path, store: Store) -> None:
+    put_files(project, FOUR)
+    dry, done = (
+        json.loads(dli("code", "publish", *options, "-f", "json").out) for options in (["--dry-run"], [])
+    )
+    assert dry | {"dry_run": False} == done
+    assert done["changes"][0] == {
+        "action": "add",
+        "name": "shop.a",
+        "file": "code/a.yaml",
+        "moved_from": None,
+        "changed": [],
+        "overrides_manual": False,
+        "releases_manual": False,
+        "note": None,
+    }
+    again = json.loads(dli("code", "publish", "-f", "json").out)
+    assert (again["changes"], again["unchanged"]) == ([], ["shop.a", "shop.b", "shop.c", "shop.d"])
+
+
+def test_nothing_is_written_where_one_spec_is_wrong(dli: Dli, project: Path, store: Store) -> None:
+    put_files(project, FOUR | {"e.yaml": "type: Dataset\nname: a\n", "f.yaml": FOUR["a.yaml"]})
+    result = dli("code", "publish")
+    assert (result.status, result.out) == (2, "")
+    assert "datasets/e.yaml:1:1: the key 'owner' is missing." in result.err
+    assert "datasets/f.yaml:1:7: the name 'shop.a' stands in datasets/a.yaml already" in result.err
+    assert not list(store.list(""))
+
+
+def test_a_large_removal_is_refused_where_nobody_can_be_asked(dli: Dli, project: Path, store: Store) -> None:
+    put_files(project, FOUR)
+    dli("code", "publish")
+    put_files(project, {"a.yaml": FOUR["a.yaml"], "b.yaml": FOUR["b.yaml"]})
+    refused = dli("code", "publish")
+    assert refused.status == 4
+    assert refused.err == (
+        "Error: This publish removes more than it may without consent.\n"
+        "       2 of 4 datasets are removed, more than a third.\n"
+        "       Nothing was written. If it is meant, publish with --yes.\n"
+    )
+    assert len(seen(store)) == 4
+    dry = dli("code", "publish", "--dry-run")
+    assert (dry.status, "That needs --yes." in dry.err) == (0, True)
+    assert dli("code", "publish", "--no-prune").status == 0
+    assert len(seen(store)) == 4
+    assert dli("code", "publish", "--yes").status == 0
+    assert len(seen(store)) == 2
+
+
+def test_a_person_is_asked_about_a_large_removal(dli: Dli, project: Path, store: Store) -> None:
+    put_files(project, FOUR)
+    dli("code", "publish")
+    put_files(project, {"a.yaml": FOUR["a.yaml"]})
+    no = on_terminal(["code", "publish"], keys=[("Proceed?", "n\r")])
+    assert (no.status, "Error: Not published." in no.text, len(seen(store))) == (4, True, 4)
+    yes = on_terminal(["code", "publish"], keys=[("Proceed?", "y\r")])
+    assert (yes.status, len(seen(store))) == (0, 1)
+    assert "remove   shop.d" in yes.text.partition("Proceed?")[0]
+
+
+def test_an_empty_project_removes_nothing_by_mistake(dli: Dli, project: Path, store: Store) -> None:
+    put_files(project, FOUR)
+    dli("code", "publish")
+    put_files(project, {})
+    result = dli("code", "publish")
+    assert (result.status, len(seen(store))) == (3, 4)
+    assert result.err.startswith("Error: No Dataset Spec in datasets.\n")
+    assert dli("code", "publish", "--yes").out.endswith("Published: 4 removed, 0 unchanged.\n")
+    assert seen(store) == {}
+    assert dli("code", "publish", "--yes", "--path", "datasets").status == 3
+
+
+# The store
+
+
+def test_without_a_store_the_message_says_where_to_name_one(dli: Dli, project: Path) -> None:
+    put_files(project, FOUR)
+    result = dli("code", "publish")
+    assert (result.status, result.out) == (2, "")
+    assert result.err == (
+        "Error: No store is set.\n"
+        "       Name it with --store, DLI_STORE_URL, or 'store.url' in dli.yaml: s3://bucket/prefix, or a folder.\n"
+    )
+
+
+@pytest.mark.parametrize("url", ["nowhere", "s3:/bucket", "http://bucket", "bucket/prefix"])
+def test_what_is_no_store_is_refused_and_made_nowhere(dli: Dli, project: Path, url: str) -> None:
+    put_files(project, FOUR)
+    result = dli("code", "publish", "--store", url)
+    assert (result.status, result.out, "s3://bucket/prefix" in result.err) == (2, "", True)
+    assert {path.name for path in project.iterdir()} == {"datasets"}
+
+
+def test_the_option_stands_before_the_variable_and_that_before_the_file(
+    dli: Dli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_files(project, FOUR)
+    for name in ("option", "variable", "file", "prod"):
+        (project / name).mkdir()
+    (project / "dli.yaml").write_text("store: {url: file}\nenvironments: {prod: {store: {url: prod}}}\n")
+    assert dli("code", "publish").status == 0
+    assert dli("code", "publish", "--env", "prod").status == 0
+    monkeypatch.setenv("DLI_STORE_URL", "variable")
+    assert dli("code", "publish").status == 0
+    assert dli("code", "publish", "--store", "option").status == 0
+    for name in ("option", "variable", "file", "prod"):
+        assert (project / name / "code" / "a.yaml").is_file()
+
+
+def test_a_folder_in_dli_yaml_is_meant_from_there(
+    dli: Dli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_files(project, FOUR)
+    (project / "store").mkdir()
+    (project / "dli.yaml").write_text("store:\n  url: ./store\n")
+    monkeypatch.chdir(project / "datasets")
+    assert dli("code", "publish").status == 0
+    assert (project / "store" / "code" / "a.yaml").is_file()
+
+
+def test_the_store_s_settings_are_shown_without_their_secrets(dli: Dli, project: Path) -> None:
+    (project / "dli.yaml").write_text(
+        "store:\n  url: s3://lake/specs\n  options: {unquoted_etags: true, secret_access_key: abc}\n"
+    )
+    shown = {item["setting"]: item["value"] for item in json.loads(dli("config", "show", "-f", "json").out)}
+    assert shown["store.url"] == "s3://lake/specs"
+    assert shown["store.options.unquoted_etags"] is True
+    assert shown["store.options.secret_access_key"] == HIDDEN
+
+
+def test_where_the_bucket_s_library_is_missing_the_extra_is_named(project: Path) -> None:
+    put_files(project, FOUR)
+    program = (
+        "import sys; sys.modules['obstore'] = None\nfrom dli.main import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, "code", "publish", "--store", "s3://lake/specs"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "It comes with the extra 's3': pip install 'dli[s3]'" in done.stderr
+
+
+# The commit
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        (
+            {"GITHUB_SHA": "abc", "GITHUB_REPOSITORY": "shop/etl", "GITHUB_REF": "refs/heads/main"},
+            ("abc", "shop/etl", "refs/heads/main", "dana"),
+        ),
+        (
+            {"CI_COMMIT_SHA": "def", "CI_PROJECT_PATH": "shop/etl", "CI_COMMIT_REF_NAME": "main"}
+            | {"GITLAB_USER_LOGIN": "kim"},
+            ("def", "shop/etl", "main", "kim"),
+        ),
+        ({"GITHUB_SHA": "abc", "GITHUB_ACTOR": "kim", "DLI_USER": "robot"}, ("abc", None, None, "robot")),
+        ({}, (None, None, None, "dana")),
+    ],
+    ids=["GitHub", "GitLab", "DLI_USER", "neither"],
+)
+def test_the_commit_is_the_one_that_ci_names(
+    dli: Dli,
+    project: Path,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    expected: tuple[str | None, ...],
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    put_files(project, FOUR)
+    assert dli("code", "publish").status == 0
+    found = read_publication(store)
+    assert found is not None
+    assert (found.commit, found.repository, found.ref, found.by) == expected
+
+
+def git(folder: Path, *arguments: str) -> str:
+    settings = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"]
+    command = ["git", "-C", str(folder), *settings, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_outside_ci_the_commit_is_git_s(project: Path) -> None:
+    put_files(project, FOUR)
+    datasets = project / "datasets"
+    assert find_revision(datasets, {}).commit is None
+    git(project, "init")
+    assert find_revision(datasets, {}).commit is None
+    git(project, "add", ".")
+    git(project, "commit", "-m", "first")
+    commit = git(project, "rev-parse", "HEAD")
+    revision = find_revision(datasets, {})
+    assert (revision.commit, revision.ref, revision.repository) == (commit, "main", None)
+    (datasets / "a.yaml").write_text("changed")
+    assert find_revision(datasets, {}).commit == f"{commit}-dirty"
+
+
+@pytest.mark.parametrize(
+    ("url", "repository"),
+    [
+        ("https://kim:secret@git.example.com/shop/etl.git", "shop/etl"),
+        ("git@git.example.com:shop/etl.git", "shop/etl"),
+        ("ssh://git@git.example.com:2222/shop/deep/etl", "shop/deep/etl"),
+        ("/srv/git/etl.git", None),
+    ],
+)
+def test_the_repository_is_its_path_without_host_and_password(
+    project: Path, url: str, repository: str | None
+) -> None:
+    put_files(project, FOUR)
+    git(project, "init")
+    git(project, "add", ".")
+    git(project, "commit", "-m", "first")
+    git(project, "remote", "add", "origin", url)
+    assert find_revision(project, {}).repository == repository
+
+
+# Killed
+
+_KILLED_AT = """
+import os, signal, sys
+from dataspec.store.folder import FolderStore
+left = int(sys.argv.pop(1))
+class Mortal(FolderStore):
+    def _writing(self):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super()._writing()
+import dataspec.store.opening
+dataspec.store.opening.FolderStore = Mortal
+from dli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_publish_that_was_killed_is_finished_by_the_next_one(project: Path, store: Store) -> None:
+    files = {f"{letter}.yaml": spec(f"shop.{letter}", sql=f"{letter}.sql") for letter in "abc"}
+    put_files(project, files | {f"{letter}.sql": "select 1" for letter in "abc"})
+    old = wanted(put_files(project, files | {f"{letter}.sql": "select 1" for letter in "abc"}))
+    assert run_publish(1_000) == 0
+    del files["c.yaml"]
+    later = files | {"d.yaml": spec("shop.d", sql="d.sql")}
+    shop = put_files(project, later | {f"{letter}.sql": "select 2" for letter in "abd"})
+    new = wanted(shop)
+    for lives in (1, 2, 3, 4):
+        assert run_publish(lives) == -signal.SIGKILL
+        for name, release in seen(store).items():
+            assert release in (old.get(name), new.get(name))
+    assert run_publish(1_000) == 0
+    assert seen(store) == new
+    assert planned(store, shop).changes == ()
+
+
+def run_publish(lives: int) -> int:
+    command = [sys.executable, "-c", _KILLED_AT, str(lives), "code", "publish"]
+    return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode
