@@ -71,6 +71,7 @@ class Server:
         self._lock = threading.Lock()
         self._released = threading.Event()
         self._released.set()
+        self._hung_before = 0
         self._http = _Http(("127.0.0.1", port), _Handler)
         self._http.answer = self._answer_when_released
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
@@ -97,17 +98,19 @@ class Server:
         """Take requests from now on, and answer none."""
         self._released.clear()
 
-    def release(self) -> None:
-        """Answer again, those that hang as well."""
+    def release(self, *, drop: bool = False) -> None:
+        """Answer again, those that hang as well; or forget those, as if they had never come."""
+        self._hung_before += drop
         self._released.set()
 
     def answer(self, asked: Asked) -> Answer:
         raise NotImplementedError
 
     def _answer_when_released(self, asked: Asked) -> Answer:
+        came = self._hung_before
         self._released.wait()
         with self._lock:
-            return self.answer(asked)
+            return self.answer(asked) if came == self._hung_before else Answer(503)
 
 
 @dataclass(frozen=True)

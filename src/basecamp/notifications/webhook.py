@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 15.0
 
 
-def send_to_webhook(notice: Notice, url: str, settings: NotificationSettings) -> None:
+def send_to_webhook(
+    notice: Notice, url: str, settings: NotificationSettings, *, seconds: float = TIMEOUT_SECONDS
+) -> None:
     """Post a message; any answer of 200 to 299 means that it was taken, and redirects are not followed.
 
     Raises:
         SendFailed: When the other side does not take it, or may not be reached.
     """
-    network = GuardedNetwork(settings.webhook_networks, TIMEOUT_SECONDS)
+    network = GuardedNetwork(settings.webhook_networks, seconds)
     headers: dict[bytes | str, bytes | str] = {
         "Content-Type": "application/json",
         "User-Agent": f"Basecamp/{version('dli')}",
@@ -41,7 +43,7 @@ def send_to_webhook(notice: Notice, url: str, settings: NotificationSettings) ->
         ):
             _check(answer.status, {name.lower(): value for name, value in answer.headers})
     except httpcore.TimeoutException:
-        raise SendFailed(f"no answer within {TIMEOUT_SECONDS:.0f} s") from None
+        raise SendFailed(f"no answer within {seconds:g} s") from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
         raise SendFailed(f"the connection failed: {error}") from None
 

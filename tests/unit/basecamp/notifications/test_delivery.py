@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -17,6 +17,7 @@ from basecamp.notifications.outbox import PREFIX, Outbox
 from basecamp.services.clock import ManualClock
 from dataspec.errors import StoreUnreachable
 from dataspec.store import MemoryStore
+from dataspec.store.base import ObjectInfo
 from unit.basecamp.notifications.conftest import Channels, slack
 
 Change = Callable[..., SourceChange]
@@ -299,7 +300,7 @@ def test_a_store_that_does_not_answer_stops_no_later_look(change: Change, clock:
     class Down(MemoryStore):
         down = False
 
-        def list(self, prefix: str):  # type: ignore[no-untyped-def]
+        def list(self, prefix: str) -> Iterator[ObjectInfo]:
             if self.down:
                 raise StoreUnreachable("The store does not answer.")
             return super().list(prefix)

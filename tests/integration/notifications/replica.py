@@ -1,0 +1,25 @@
+"""A replica that delivers from a store in a folder until it is killed: for tests."""
+
+from __future__ import annotations
+
+import sys
+
+from basecamp.notifications.configuration import NotificationSettings
+from basecamp.notifications.delivery import Delivery
+from basecamp.notifications.messages import Messages
+from basecamp.notifications.outbox import Outbox
+from basecamp.notifications.sending import ChannelSender
+from basecamp.services.clock import SystemClock
+from dataspec.store import open_store
+
+
+def main() -> None:
+    folder, api_url, token = sys.argv[1:]
+    settings = NotificationSettings(slack_token=token, slack_api_url=api_url)
+    clock = SystemClock()
+    outbox = Outbox(open_store(folder), clock, Messages(None))
+    Delivery(outbox, ChannelSender(settings), clock, "killed").run()
+
+
+if __name__ == "__main__":
+    main()
