@@ -55,6 +55,8 @@ mon_max_pg_per_osd = 1000
 osd_pool_default_pg_num = 8
 osd_pool_default_pg_autoscale_mode = off
 osd_crush_chooseleaf_type = 0
+osd_crush_update_on_start = false
+osd_class_update_on_start = false
 osd_class_dir = {classes}
 osd_objectstore = memstore
 memstore_device_bytes = 1073741824
@@ -75,7 +77,11 @@ rgw_enable_quota_threads = false
 rgw_rados_pool_pg_num_min = 8
 rgw_thread_pool_size = 64
 """
-"""One monitor, one storage process that keeps all in memory, one gateway; nothing is kept on disk."""
+"""One monitor, one storage process that keeps all in memory, one gateway; nothing is kept on disk.
+
+A storage process that updates its place by itself sometimes ends at its start ("wrong fsid"),
+where it is quicker than the monitor's first message.
+"""
 
 
 @dataclass(frozen=True, slots=True)

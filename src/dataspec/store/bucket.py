@@ -101,10 +101,8 @@ class BucketStore:
                 **self._options,
             )
         except UnknownConfigurationKeyError as error:
-            known = ", ".join(sorted(self._options))
-            raise InvalidSettings(
-                f"A setting of the store {self.url} is not known (among: {known})."
-            ) from error
+            named = ", ".join(f"'{name}'" for name in sorted(self._options))
+            raise InvalidSettings(f"The store {self.url} has an unknown setting among {named}.") from error
         except BaseError as error:
             raise InvalidSettings(f"The settings of the store {self.url} can't be used.") from error
 

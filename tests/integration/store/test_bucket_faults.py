@@ -14,7 +14,7 @@ from dataspec.store import PreconditionFailed, Store
 from dataspec.store.base import MISSING
 from dataspec.store.bucket import BucketStore, Limits
 from s3 import S3, free_port
-from s3_proxy import Proxy, Request, answer, cut_short, hang, proxy, stall
+from s3_proxy import Handler, Proxy, Request, answer, cut_short, hang, proxy, stall
 
 SHORT = Limits(connect=1, request=1, retry=1.5, call=5)
 QUICK_SECONDS = 12
@@ -213,3 +213,17 @@ def test_a_server_that_knows_no_conditional_delete_gets_a_plain_one(store: Store
         between.rule = refusing
         store.delete(key, expected=etag)
     assert list(store.list("")) == []
+
+
+def test_a_key_that_cannot_be_read_is_named_with_what_to_do(store: Store, between: Proxy) -> None:
+    store.put("code/a.yaml", b"x", expected=MISSING)
+
+    def with_an_empty_folder(handler: Handler) -> None:
+        status, headers, body = handler.ask_server()
+        handler.reply(status, headers, body.replace(b"code/a.yaml", b"code//a.yaml"))
+
+    between.rule = lambda request: with_an_empty_folder if request.is_listing else None
+    error = fails(lambda: store.list("code/"))
+    assert error.title == "An object in the store has a key that can't be read."
+    assert "code//a.yaml" in (error.detail or "")
+    assert "Rename or remove" in (error.detail or "")

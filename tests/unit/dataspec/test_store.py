@@ -87,3 +87,10 @@ def test_an_address_says_nothing_that_is_not_known_and_its_secrets_are_not_repea
 def test_a_store_in_a_bucket_shows_where_it_is_and_no_more() -> None:
     assert open_store("s3://bucket/team/prod/?unquoted_etags=true").url == "s3://bucket/team/prod"
     assert open_store("s3://bucket").url == "s3://bucket"
+
+
+def test_a_setting_of_s3_that_is_not_known_is_refused_without_its_value() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        open_store("s3://bucket", options={"secret_key": "hidden-word"})
+    assert "'secret_key'" in f"{caught.value.title} {caught.value.detail}"
+    assert "hidden-word" not in f"{caught.value.title} {caught.value.detail}"
