@@ -148,7 +148,7 @@ class Airflow3:
         if answer.status == _WRONG:
             raise WrongCursor
         page = answer.read(read_run_page)
-        return replace(page, runs=tuple(run for run in page.runs if wanted.run_id in {None, run.run_id}))
+        return replace(page, runs=tuple(run for run in page.runs if _is_meant(run, wanted)))
 
     def set_run_state(
         self, dag_id: str, run_id: str, state: Literal["success", "failed"], *, note: str
@@ -235,6 +235,14 @@ class Airflow3:
             for found in self._pages(path, items, {**params, **bounds}, read):
                 if (found.dag_id, found.run_id) in keys:
                     yield found
+
+
+def _is_meant(run: DagRun, wanted: RunFilter) -> bool:
+    """Tell what was asked for from what Airflow's filters match beside it.
+
+    Those for ids match beginnings; to those for ends a run that goes on ends at this moment.
+    """
+    return wanted.run_id in {None, run.run_id} and (wanted.ended_from is None or run.end_date is not None)
 
 
 def _run_params(wanted: RunFilter) -> dict[str, Any]:
