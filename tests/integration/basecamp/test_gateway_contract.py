@@ -275,6 +275,29 @@ def test_runs_are_filtered_by_id_state_and_time(world: World, trigger: Callable[
     assert world.gateway.list_runs(RunFilter(dag_id="test.nothing"), limit=9).runs == ()
 
 
+def test_runs_are_filtered_by_when_they_ended(world: World, trigger: Callable[..., DagRun]) -> None:
+    def end_of(run: DagRun) -> datetime:
+        until(world, lambda: state_of(world, run) == "success")
+        ended = world.gateway.get_run(*run.key)
+        assert ended is not None
+        assert ended.end_date is not None
+        return ended.end_date
+
+    first = trigger("quick")
+    first_end = end_of(first)
+    second = trigger("quick")
+    second_end = end_of(second)
+    going_on = trigger("slow")
+
+    def found(ended_from: datetime) -> set[str]:
+        runs = world.gateway.list_runs(RunFilter(ended_from=ended_from), limit=100).runs
+        return {run.run_id for run in runs} & {first.run_id, second.run_id, going_on.run_id}
+
+    assert found(first_end) == {first.run_id, second.run_id}
+    assert found(first_end + timedelta(microseconds=1)) == {second.run_id}
+    assert found(second_end + timedelta(microseconds=1)) == set()
+
+
 def test_a_run_has_no_attempt_and_no_version_before_it_starts(
     world: World, trigger: Callable[..., DagRun]
 ) -> None:
