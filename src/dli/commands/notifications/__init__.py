@@ -13,8 +13,8 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def command() -> None:
-    """Try the channels that tell people of failed runs and changes of source.
+    """Try the channels that tell people.
 
-    A spec names them under `schedule.notifications`; what they need, such as Slack's token,
-    is in the server's settings alone.
+    A spec names them under `schedule.notifications`, for failed and completed runs and for
+    changes of source; what they need, such as Slack's token, is in the server's settings alone.
     """

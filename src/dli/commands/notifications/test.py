@@ -25,10 +25,10 @@ TITLES = ("CHANNEL", "FOR", "RESULT")
 @server_options
 @pass_session
 def command(session: Session, name: str, event: str | None) -> None:
-    """Send a test message through each channel of a dataset, and show which of them took it.
+    """Send a test message through each channel now.
 
-    NAME is a registered dataset, or a target of the server's settings. The server sends the
-    messages, once each; exit status 1 if a channel did not take its message.
+    NAME is a registered dataset, or a target of the server's settings. The server sends one
+    message to each of its channels, and shows which of them took it; exit status 1 if one did not.
     """
     tested = session.client.test_notifications(session.dataset_name(name), event=event)
     if session.format == "json":
