@@ -34,6 +34,16 @@ ACCESS_KEY = "TESTSACCESSKEY"
 SECRET_KEY = "tests-secret-that-no-error-may-show"
 REGION = "us-east-1"
 READY_SECONDS = 120
+SETTINGS = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+)
+"""What leads a store to its server; all else that is set holds for the whole process."""
+
 STARTS = 3
 
 CEPH_CONF = """\
@@ -100,7 +110,11 @@ class S3:
     @property
     def options(self) -> dict[str, str]:
         """The same as obstore's settings, for a store in this process."""
-        return {name.removeprefix("AWS_").lower(): value for name, value in self.environ.items()}
+        return {
+            name.removeprefix("AWS_").lower(): value
+            for name, value in self.environ.items()
+            if name in SETTINGS
+        }
 
     def store(self) -> Store:
         """Open the place as a store."""

@@ -40,7 +40,6 @@ class FolderStore:
         return self._root.as_uri()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        self._check_root()
         found = []
         for path in self._files(prefix):
             try:

@@ -36,13 +36,14 @@ def test_an_answer_that_comes_while_one_waits_is_returned() -> None:
 
 def test_each_answer_earns_time_and_none_is_earned_by_waiting() -> None:
     clock = Clock()
-    patience = Patience(10, per_answer=1, now=clock)
-    clock.seconds = 9
+    patience = Patience(10, per_answer=100, now=clock)
     for _ in range(5):
-        assert patience.wait(answered()) == "answer"
-    clock.seconds = 14.99
-    patience.wait(answered())
-    clock.seconds = 16
+        patience.wait(answered())
+    clock.seconds = 400
+    late: Future[str] = Future()
+    threading.Timer(0.01, late.set_result, ["answer"]).start()
+    assert patience.wait(late) == "answer"
+    clock.seconds = 10 + 6 * 100
     with pytest.raises(OutOfPatience):
         patience.wait(Future())
 
