@@ -30,8 +30,8 @@ _numbers = count(1)
 class Dev:
     """A `basecamp dev` process: on free ports, in a project's folder."""
 
-    def __init__(self, home: Path, airflow_env: Path, project: Path) -> None:
-        """Start it; it is not ready yet."""
+    def __init__(self, home: Path, airflow_env: Path, project: Path, *more: str, **environ: str) -> None:
+        """Start it, with more options and variables; it is not ready yet."""
         self.home = home
         self.output = home.with_name(f"{home.name}.out")
         options = [
@@ -43,11 +43,13 @@ class Dev:
             "0",
             "--airflow-port",
             "0",
+            *more,
         ]
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
                 [BIN / "basecamp", "dev", *options],
                 cwd=project,
+                env=os.environ | environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

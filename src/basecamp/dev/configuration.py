@@ -20,7 +20,8 @@ PARALLEL_TASKS = 4
 
 # Without bytecode on disk each part would compile Airflow anew, for seconds, at each start.
 _OF_ANOTHER_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
-_KEPT_OF_BASECAMP = ("BASECAMP_LOG_LEVEL",)
+_DECIDED_HERE = ("BASECAMP_STORE_URL", "BASECAMP_AIRFLOW_")
+"""Settings of Basecamp that are not the caller's to make, by how their names begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +55,13 @@ class Configuration:
         """Return the environment of Airflow's parts.
 
         Settings of another Airflow in the caller's shell are left out; its connections
-        and variables (``AIRFLOW_CONN_…``, ``AIRFLOW_VAR_…``) are kept.
+        and variables (``AIRFLOW_CONN_…``, ``AIRFLOW_VAR_…``) are kept. Basecamp's own don't
+        reach Airflow: they hold the secrets of channels (decisions 5).
         """
         kept = {
             name: value
             for name, value in outer.items()
-            if name not in _OF_ANOTHER_PYTHON and not name.startswith("AIRFLOW__")
+            if name not in _OF_ANOTHER_PYTHON and not name.startswith(("AIRFLOW__", "BASECAMP_"))
         }
         kept["PATH"] = os.pathsep.join(filter(None, (str(bin_folder), outer.get("PATH"))))
         connections = {f"AIRFLOW_CONN_{name.upper()}": value for name, value in self.connections.items()}
@@ -70,17 +72,14 @@ class Configuration:
 
     def basecamp_environ(self, outer: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of ``basecamp serve``."""
-        kept = {
-            name: value
-            for name, value in outer.items()
-            if name in _KEPT_OF_BASECAMP or not name.startswith("BASECAMP_")
-        }
+        kept = {name: value for name, value in outer.items() if not name.startswith(_DECIDED_HERE)}
+        shown = {"BASECAMP_PUBLIC_URL": self.server_url}
         own = {
             "BASECAMP_STORE_URL": self.store_url,
             "BASECAMP_AIRFLOW_URL": self.airflow_url,
             "BASECAMP_AIRFLOW_AUTH": "none",
         }
-        return _straight(kept | own)
+        return _straight(shown | kept | own)
 
     def _settings(self) -> dict[tuple[str, str], str]:
         return self._core() | self._scheduling() | self._parsing() | self._serving() | self._logging()

@@ -71,6 +71,21 @@ def test_another_basecamp_s_settings_in_the_shell_are_left_out(configuration: Co
     assert environ["SYNC_INTERVAL_SECONDS"] == "5"
 
 
+def test_what_channels_need_reaches_basecamp_and_never_airflow(
+    configuration: Configuration, tmp_path: Path
+) -> None:
+    shell = {"BASECAMP_SLACK_TOKEN": "xoxb-secret"}
+
+    assert configuration.basecamp_environ(shell)["BASECAMP_SLACK_TOKEN"] == "xoxb-secret"
+    assert "xoxb-secret" not in configuration.airflow_environ(shell, tmp_path).values()
+
+
+def test_messages_link_to_the_page_unless_another_address_is_named(configuration: Configuration) -> None:
+    assert configuration.basecamp_environ({})["BASECAMP_PUBLIC_URL"] == "http://127.0.0.1:8801"
+    named = {"BASECAMP_PUBLIC_URL": "https://basecamp.example.com"}
+    assert configuration.basecamp_environ(named)["BASECAMP_PUBLIC_URL"] == named["BASECAMP_PUBLIC_URL"]
+
+
 def test_a_proxy_is_not_asked_for_what_is_on_loopback(configuration: Configuration, tmp_path: Path) -> None:
     shell = {"HTTP_PROXY": "http://proxy:3128", "no_proxy": "internal"}
 
