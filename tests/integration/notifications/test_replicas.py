@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from basecamp.notifications.configuration import NotificationSettings
-from basecamp.notifications.delivery import CLAIM, Delivery
+from basecamp.notifications.delivery import CLAIM, LOOK_SECONDS, Delivery
 from basecamp.notifications.entry import Entry
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.notice import Notice, SourceChange
@@ -125,6 +125,24 @@ def test_what_is_put_in_is_sent_at_once_and_not_at_the_next_look(
     replicas[0].outbox.announce([(change(), [to("#data")])])
     wait_until(lambda: slack.count("#data") == 1)
     assert time.monotonic() - started < 5
+
+
+def test_what_is_put_in_while_its_channel_is_busy_is_sent_right_after(
+    store: Store, sender: ChannelSender, slack: Slack
+) -> None:
+    replica = Replica(store, sender, "one")
+    try:
+        slack.hang()
+        replica.outbox.announce([(change("sales.first"), [to("#data")])])
+        wait_until(lambda: any(entry.claimed_by for entry in entries(store)))
+        replica.outbox.announce([(change("sales.second"), [to("#data")])])
+        slack.release()
+        released = time.monotonic()
+        wait_until(lambda: slack.count("#data") == 2)
+        assert time.monotonic() - released < LOOK_SECONDS / 2
+    finally:
+        slack.release()
+        replica.end()
 
 
 def test_a_replica_that_is_killed_while_it_sends_leaves_the_message_to_the_others(

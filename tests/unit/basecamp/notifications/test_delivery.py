@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -215,7 +216,9 @@ def test_a_hanging_channel_is_left_to_itself_and_counts_as_failing(
     ]
     released.set()
     assert taken.wait(10)
+    deadline = time.monotonic() + 30
     while only(store, "#hangs").sent_at is None:  # it took the message in the end
+        assert time.monotonic() < deadline
         delivery.look()
         assert delivery.wait_until_idle(10)
     clock.advance(900)

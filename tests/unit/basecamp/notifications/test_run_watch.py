@@ -13,7 +13,7 @@ from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import LogEvent
 from basecamp.notifications.entry import Entry
 from basecamp.notifications.outbox import PREFIX
-from basecamp.notifications.run_watch import KEY
+from basecamp.notifications.run_watch import KEY, Seen
 from basecamp.services import Services
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
@@ -263,3 +263,17 @@ def test_a_watch_whose_record_is_broken_begins_anew(
     execute(start(), "success")
     look()
     assert len(titles(store)) == 1
+
+
+@pytest.mark.usefixtures("watched")
+def test_the_record_of_the_watch_holds_the_last_minutes_alone(
+    store: MemoryStore, clock: ManualClock, start: Start, execute: Execute, look: Callable[[], None]
+) -> None:
+    for _ in range(5):
+        execute(start(), "success")
+        look()
+        clock.advance(300)
+    seen = Seen.read(store.get(KEY))
+    assert seen is not None
+    assert len(seen.runs) == 1
+    assert len(titles(store)) == 5
