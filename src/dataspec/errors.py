@@ -20,6 +20,7 @@ The tree::
     │   ├── ExistsInCode        a manual spec under a name that code has
     │   ├── Paused
     │   ├── NotPaused
+    │   ├── RunsActive          a dataset is to go while runs of it are active
     │   ├── Conflict            someone else changed it first
     │   ├── Unauthorized
     │   └── CrossOrigin         an order that another site's page sent
@@ -247,6 +248,25 @@ class NotPaused(Refused):
     """There was no pause to clear (decisions 3)."""
 
     code = "not_paused"
+
+
+class RunsActive(Refused):
+    """A dataset is to be unregistered while runs of it are active (decisions 2)."""
+
+    code = "runs_active"
+
+    def __init__(self, runs: Sequence[str]) -> None:
+        """Make the error; ``runs`` are their ids."""
+        self.runs = tuple(runs)
+        listed = "\n".join(self.runs)
+        super().__init__(
+            "Runs of this dataset are active.",
+            detail=f"{listed}\nUnregister it with --yes to let them end, or with --stop to end them.",
+        )
+
+    def extras(self) -> dict[str, Any]:
+        """Return the ids of the runs."""
+        return {"runs": list(self.runs)}
 
 
 class Conflict(Refused):

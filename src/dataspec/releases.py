@@ -15,7 +15,7 @@ from dataspec.errors import Conflict, StoreUnreachable
 from dataspec.store.base import MISSING, PreconditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from dataspec.store.base import Store, StoredObject
 
@@ -124,6 +124,42 @@ def mapped_files(file_map: bytes | None, yaml: bytes) -> dict[str, str] | None:
 def sql_digests(files: Mapping[str, str]) -> dict[str, str]:
     """Return the SHA-256 of each SQL file, by the path that the spec names it with."""
     return {path: _sha256(text.encode()) for path, text in files.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRelease:
+    """A release as it is in the store, with the ETags that a change of it is conditional on."""
+
+    release: Release
+    etag: str
+    files_etag: str
+
+
+def read_release(store: Store, key: str, named: Iterable[str] = ()) -> StoredRelease | None:
+    """Return a spec with its SQL, or None if there is none, or one of its files is gone meanwhile.
+
+    Args:
+        store: The store.
+        key: The YAML's key.
+        named: The SQL files that the spec names, for one that has them beside it.
+
+    Raises:
+        StoreUnreachable: When the store does not answer.
+    """
+    stored = store.get(key)
+    if stored is None:
+        return None
+    file_map = store.get(file_map_key(key))
+    mapped = mapped_files(file_map.body if file_map else None, stored.body)
+    if mapped is None:
+        places = {path: sibling_key(key, path) for path in named}
+    else:
+        places = {path: sql_key(key, digest) for path, digest in mapped.items()}
+    found = store.get_many(set(places.values()))
+    if not found.keys() >= set(places.values()):
+        return None
+    files = {path: found[place].body.decode("utf-8-sig") for path, place in places.items()}
+    return StoredRelease(Release(stored.body, files), stored.etag, file_map.etag if file_map else MISSING)
 
 
 def write_release(

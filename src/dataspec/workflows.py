@@ -122,6 +122,49 @@ class RegisteredDataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnregisteredDataset:
+    """What ``unregister`` removed, and what goes on."""
+
+    name: str
+    file: str
+    """The key of the manual spec that is gone."""
+    effective_source: SourceType | None = None
+    """Where the spec comes from that Airflow runs from now on; None if there is none any more."""
+    stopped_runs: list[str] = field(default_factory=list)
+    """The runs that were ended."""
+    active_runs: list[str] = field(default_factory=list)
+    """The runs that go on to their end."""
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecVersion:
+    """One version of a spec: that of a source as the store has it, or the one that Airflow runs."""
+
+    source_type: SourceType
+    file: str
+    spec_hash: str | None = None
+    """None for a file that can't be used."""
+    yaml: str | None = None
+    """None where the version is not kept any more."""
+    files: dict[str, str] = field(default_factory=dict)
+    error: str | None = None
+    """Why the file can't be used, with line and column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetVersions:
+    """A dataset's versions, side by side; None for what is not there."""
+
+    name: str
+    manual: SpecVersion | None = None
+    code: SpecVersion | None = None
+    airflow: SpecVersion | None = None
+    """The one that Airflow has loaded and runs."""
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceEvent:
     """What a check of the store found changed in one dataset."""
 

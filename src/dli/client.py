@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from dataspec.errors import InvalidUsage, RunNotFound, Unavailable
 from dataspec.names import check_name
 from dataspec.workflows import (
+    DatasetVersions,
     RegisteredDataset,
     RunPreview,
     RunStatus,
     RunType,
     SourceType,
+    SpecVersion,
     SyncReport,
+    UnregisteredDataset,
     WorkflowInfo,
     WorkflowRun,
 )
@@ -307,6 +310,89 @@ class Client:
             timeout_seconds=self._timeout + wait_seconds,
         )
         return decode(RegisteredDataset, answer)
+
+    def update(
+        self,
+        name: str,
+        *,
+        cron: str | None = None,
+        timezone: str | None = None,
+        enabled: bool | None = None,
+        retry_max_attempts: int | None = None,
+        retry_delay_seconds: int | None = None,
+        source: SourceType | str | None = None,
+        wait_seconds: float = 60,
+        if_match: str | None = None,
+    ) -> RegisteredDataset:
+        """Change the schedule in a manual spec, in place: comments and order stay.
+
+        Args:
+            name: The dataset.
+            cron: A new cron; None, here and below, leaves the value as it is.
+            timezone: A new time zone.
+            enabled: Whether the schedule is on.
+            retry_max_attempts: The number of retries.
+            retry_delay_seconds: The seconds between them.
+            source: ``manual`` for the kept file of a dataset that code has.
+            wait_seconds: How long the server waits for Airflow to load it, 0 to 120.
+            if_match: The ETag of the manual spec; refused where it has another.
+        """
+        body = {
+            "cron": cron,
+            "timezone": timezone,
+            "enabled": enabled,
+            "retry_max_attempts": retry_max_attempts,
+            "retry_delay_seconds": retry_delay_seconds,
+            "source": source,
+        }
+        answer = self._transport.call(
+            "PATCH",
+            "datasets",
+            check_name(name),
+            query={"wait": f"{wait_seconds:g}"},
+            body=body,
+            headers={"Idempotency-Key": str(uuid.uuid4())} | ({"If-Match": if_match} if if_match else {}),
+            timeout_seconds=self._timeout + wait_seconds,
+        )
+        return decode(RegisteredDataset, answer)
+
+    def unregister(
+        self,
+        name: str,
+        *,
+        source: SourceType | str | None = None,
+        stop: bool = False,
+        accept_active: bool = False,
+        if_match: str | None = None,
+    ) -> UnregisteredDataset:
+        """Remove a manual spec; its history stays.
+
+        Args:
+            name: The dataset.
+            source: ``manual`` for the kept file of a dataset that code has.
+            stop: End the runs that are active.
+            accept_active: Let the runs that are active end; refused otherwise where there are any.
+            if_match: The ETag of the manual spec; refused where it has another.
+        """
+        headers = {"Idempotency-Key": str(uuid.uuid4())} | ({"If-Match": if_match} if if_match else {})
+        answer = self._transport.call(
+            "DELETE",
+            "datasets",
+            check_name(name),
+            query={"source": source, "stop": stop, "accept_active": accept_active},
+            headers=headers,
+            timeout_seconds=STOP_SECONDS if stop else None,
+        )
+        return decode(UnregisteredDataset, answer)
+
+    def get_versions(self, name: str) -> DatasetVersions:
+        """Return a dataset's versions side by side: manual, code, and the one that Airflow runs."""
+        answer = self._get("datasets", check_name(name), "versions")
+        parts = ("manual", "code", "airflow")
+        if not isinstance(answer, dict):
+            raise unreadable("versions: there are none in it")
+        read = {part: decode(SpecVersion, answer[part]) for part in parts if answer.get(part)}
+        return decode(DatasetVersions, answer | read)
 
     def validate(self, yaml: str, files: Mapping[str, str], *, file: str | None = None) -> Validation:
         """Have the server check a spec; nothing is stored."""

@@ -16,6 +16,8 @@ from dli.session import Session
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+MAX_WAIT_SECONDS = 120
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
@@ -102,6 +104,20 @@ def source_option(*, everything: bool) -> Callable[[F], F]:
     else:
         choices, text = ["code", "manual"], "The spec of this source. [default: the effective one]"
     return click.option("--source", type=click.Choice(choices), callback=_without_all, help=text)
+
+
+def wait_options(function: F) -> F:
+    """Add ``--no-wait`` and ``--wait-seconds``: how long the server may wait for Airflow."""
+    no_wait = click.option("--no-wait", is_flag=True, help="Don't wait until Airflow has loaded the dataset.")
+    seconds = click.option(
+        "--wait-seconds",
+        type=click.IntRange(1, MAX_WAIT_SECONDS),
+        default=60,
+        show_default=True,
+        metavar="N",
+        help="How long to wait for Airflow to load it.",
+    )
+    return no_wait(seconds(function))
 
 
 run_dataset_option = click.option(

@@ -12,6 +12,7 @@ from dataspec.errors import (
     InvalidUsage,
     NotFound,
     Refused,
+    RunsActive,
     Unauthorized,
     Unavailable,
 )
@@ -56,6 +57,9 @@ def error_from(status: int, body: bytes) -> DliError | None:
     )
     if problems := tuple(_problems(document.get("problems"))):
         vars(error).update(problems=problems, problem=problems[0])
+    if isinstance(error, RunsActive):
+        runs = document.get("runs")
+        error.runs = tuple(map(str, runs)) if isinstance(runs, list) else ()
     return error
 
 

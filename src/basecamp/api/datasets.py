@@ -1,4 +1,4 @@
-"""Routes of registered specs: list, show, register, check."""
+"""Routes of registered specs: list, show, register, change, remove, check."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from basecamp.api import PREFIX
-from basecamp.api.callers import ServicesOf, SourceChoice, source_of
-from basecamp.api.documents import DatasetPage, RegistrationBody, SpecBody
+from basecamp.api.callers import Caller, IdempotencyKey, ServicesOf, SourceChoice, source_of
+from basecamp.api.documents import DatasetPage, RegistrationBody, SpecBody, UpdateBody
 from basecamp.services.registration import Candidate, Validation
-from dataspec.workflows import RegisteredDataset
+from dataspec.editing import ScheduleChanges
+from dataspec.workflows import DatasetVersions, RegisteredDataset, UnregisteredDataset
 
 router = APIRouter(prefix=f"{PREFIX}/datasets", tags=["datasets"])
 
 PAGE = 50
 MAX_PAGE = 200
 MAX_WAIT_SECONDS = 120
+
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds for Airflow to load it.")]
+IfMatch = Annotated[str | None, Header(description="The ETag of the manual spec; `*` for any.")]
 
 
 @router.get("")
@@ -48,10 +52,8 @@ def register(
     response: Response,
     name: str,
     body: RegistrationBody,
-    wait: Annotated[
-        float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds for Airflow to load it.")
-    ] = 60,
-    if_match: Annotated[str | None, Header(description="The ETag of the manual spec; `*` for any.")] = None,
+    wait: Wait = 60,
+    if_match: IfMatch = None,
     if_none_match: Annotated[str | None, Header(description="`*`: there must be no manual spec.")] = None,
 ) -> RegisteredDataset:
     """Register a spec as manual, and answer when Airflow has loaded it."""
@@ -66,6 +68,55 @@ def register(
     response.status_code = 201 if registered.created else 200
     response.headers["ETag"] = quoted(registered.dataset.etag)
     return registered.dataset
+
+
+@router.patch("/{name}")
+def update(
+    *,
+    services: ServicesOf,
+    response: Response,
+    name: str,
+    body: UpdateBody,
+    wait: Wait = 60,
+    if_match: IfMatch = None,
+) -> RegisteredDataset:
+    """Change the schedule in a manual spec, in place, and answer when Airflow has loaded it."""
+    changes = ScheduleChanges(**body.model_dump(exclude={"source"}))
+    dataset = services.changing.update(
+        name, changes, source=source_of(body.source), if_match=if_match, wait_seconds=wait
+    )
+    response.headers["ETag"] = quoted(dataset.etag)
+    return dataset
+
+
+@router.delete("/{name}")
+def unregister(
+    *,
+    services: ServicesOf,
+    caller: Caller,
+    name: str,
+    source: SourceChoice | None = None,
+    stop: Annotated[bool, Query(description="End the runs that are active.")] = False,
+    accept_active: Annotated[bool, Query(description="Let the runs that are active end.")] = False,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> UnregisteredDataset:
+    """Remove a manual spec; where runs are active, only if that is accepted."""
+    return services.changing.unregister(
+        name,
+        requested_by=caller,
+        source=source_of(source),
+        stop=stop,
+        accept_active=accept_active,
+        if_match=if_match,
+        idempotency_key=idempotency_key,
+    )
+
+
+@router.get("/{name}/versions")
+def get_versions(services: ServicesOf, name: str) -> DatasetVersions:
+    """Show a dataset's versions side by side: manual, code, and the one that Airflow runs."""
+    return services.versions.of(name)
 
 
 @router.post("/validate")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from basecamp.api.callers import SourceChoice
 from basecamp.notifications.trial import On, TriedChannel
@@ -63,6 +63,16 @@ class RegistrationBody(SpecBody):
 
     accept_override: bool = False
     """Store it although code has a spec of that name."""
+
+
+class UpdateBody(SourceBody):
+    """New values of a manual spec's schedule; null leaves one as it is."""
+
+    cron: str | None = None
+    timezone: str | None = None
+    enabled: StrictBool | None = None
+    retry_max_attempts: StrictInt | None = None
+    retry_delay_seconds: StrictInt | None = None
 
 
 class WorkflowPage(BaseModel):

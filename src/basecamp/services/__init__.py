@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from basecamp.notifications.assembly import Notifications
+    from basecamp.services.changing import Changing
     from basecamp.services.checks import SourceChecks
     from basecamp.services.pauses import Pauses
     from basecamp.services.readiness import ReadinessChecks
     from basecamp.services.registration import Registration
     from basecamp.services.runs import Runs
+    from basecamp.services.versions import Versions
     from basecamp.services.workflows import Workflows
 
 
@@ -22,6 +24,8 @@ class Services:
     workflows: Workflows
     runs: Runs
     registration: Registration
+    changing: Changing
+    versions: Versions
     pauses: Pauses
     readiness: ReadinessChecks
     checks: SourceChecks

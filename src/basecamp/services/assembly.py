@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from basecamp.notifications.assembly import assemble_notifications
 from basecamp.notifications.configuration import NotificationSettings
 from basecamp.services import Services
+from basecamp.services.changing import Changing
 from basecamp.services.checks import SourceChecks
 from basecamp.services.dags import DatasetDags
 from basecamp.services.finding import RunFinder
@@ -26,6 +27,7 @@ from basecamp.services.specs import Specs
 from basecamp.services.starting import Starting
 from basecamp.services.stopping import Stopping
 from basecamp.services.switch_notices import SwitchNotices
+from basecamp.services.versions import Versions
 from basecamp.services.workflows import Workflows
 from dataspec.catalog_reader import CatalogReader
 from dataspec.kept_versions import KeptVersions
@@ -76,20 +78,32 @@ def assemble(
     )
     announcer = SwitchNotices(store, versions, told.outbox, clock)
     sources = Sources(store, specs, versions, gateway, announcer, clock)
+    loading, stopping = Loading(gateway, dags, clock), Stopping(gateway, clock)
     runs = Runs(
         specs=specs,
         finder=RunFinder(specs, dags, gateway),
         records=records,
         history=History(specs, dags, gateway, records, clock),
         starting=Starting(specs, gateway, reservations, clock),
-        stopping=Stopping(gateway, clock),
+        stopping=stopping,
         logs=logs,
         clock=clock,
     )
     return Services(
         workflows=workflows,
         runs=runs,
-        registration=Registration(store, specs, sources, Loading(gateway, dags, clock), clock),
+        registration=Registration(store, specs, sources, loading, clock),
+        changing=Changing(
+            store=store,
+            specs=specs,
+            sources=sources,
+            loading=loading,
+            gateway=gateway,
+            stopping=stopping,
+            reservations=reservations,
+            clock=clock,
+        ),
+        versions=Versions(specs, versions, gateway),
         pauses=Pauses(specs, dags, gateway, workflows, reservations),
         readiness=ReadinessChecks(specs, gateway, told.health),
         checks=SourceChecks(

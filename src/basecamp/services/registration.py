@@ -109,7 +109,7 @@ class Registration:
         """
         spec = _checked(candidate, name=check_name(name))
         catalog = self._specs.catalog(fresh=True)
-        in_code = _is_in_code(catalog, name)
+        in_code = is_in_code(catalog, name)
         if in_code and not accept_override:
             raise ExistsInCode
         release = Release(candidate.yaml.encode(), {path: candidate.files[path] for path in spec.files})
@@ -239,12 +239,17 @@ def _expected(current: StoredObject | None, if_match: str | None) -> str | None:
     """Return the ETag to write upon, as the store has it; a header may put it in other quotes."""
     if if_match is None:
         return None
-    if current is not None and if_match.removeprefix("W/").strip('"') in {"*", current.etag.strip('"')}:
+    if current is not None and is_etag(if_match, current.etag):
         return current.etag
     return f"not {if_match}"
 
 
-def _is_in_code(catalog: Catalog, name: str) -> bool:
+def is_etag(if_match: str, etag: str) -> bool:
+    """Say whether a header means this ETag, in whatever quotes; ``*`` means any."""
+    return if_match.removeprefix("W/").strip('"') in {"*", etag.strip('"')}
+
+
+def is_in_code(catalog: Catalog, name: str) -> bool:
     """Say whether code claims a name, be it with a spec that can't be used."""
     if catalog.get(name, SourceType.CODE) is not None:
         return True

@@ -75,7 +75,10 @@ def events(airflow: MemoryAirflow, clock: ManualClock, client: Client) -> dict[s
         airflow.down = "Connection refused"
         clock.advance(45)
 
-    return {"the run starts": start, "Airflow goes down": go_down}
+    def come_back() -> None:
+        airflow.down = None
+
+    return {"the run starts": start, "Airflow goes down": go_down, "Airflow is back": come_back}
 
 
 def test_every_example_is_answered_as_documented(
@@ -111,7 +114,7 @@ def test_every_query_parameter_and_header_is_documented(client: Client) -> None:
 
 
 def test_every_code_that_the_server_answers_is_documented() -> None:
-    of_others = {"error", "invalid_settings", "managed_by_code", "unauthorized", "server_unreachable"}
+    of_others = {"error", "invalid_settings", "unauthorized", "server_unreachable"}
     table = PAGE.split("## Errors")[1].split("## Examples")[0]
     kinds = [DliError]
     for kind in kinds:

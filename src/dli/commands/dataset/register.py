@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.errors import ExistsInCode, Refused
-from dli.options import dataset_argument, pass_session, server_options
+from dli.options import dataset_argument, pass_session, server_options, wait_options
 from dli.session import Session, is_interactive, warn
 
 if TYPE_CHECKING:
     from dataspec.workflows import RegisteredDataset
     from dli.project import LocalDataset
 
-MAX_WAIT_SECONDS = 120
 OVERRIDE_WARNING = (
     "This dataset already exists in Code path.\n"
     "Your Manual registration will be overridden by Code.\n"
@@ -26,15 +25,7 @@ OVERRIDE_WARNING = (
 @click.command("register")
 @dataset_argument
 @click.option("--yes", "-y", is_flag=True, help="Register without asking, although code has the dataset.")
-@click.option("--no-wait", is_flag=True, help="Don't wait until Airflow has loaded the dataset.")
-@click.option(
-    "--wait-seconds",
-    type=click.IntRange(1, MAX_WAIT_SECONDS),
-    default=60,
-    show_default=True,
-    metavar="N",
-    help="How long to wait for Airflow to load it.",
-)
+@wait_options
 @server_options
 @pass_session
 def command(session: Session, dataset: str, yes: bool, no_wait: bool, wait_seconds: int) -> None:

@@ -1,0 +1,84 @@
+"""``dli dataset update`` (spec 2.5 and 2.7, decisions 3 and 8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dataspec.errors import InvalidUsage, ManagedByCode
+from dataspec.workflows import SourceType
+from dli.options import dataset_argument, pass_session, server_options, source_option, wait_options
+from dli.session import Session, warn
+
+if TYPE_CHECKING:
+    from dataspec.workflows import RegisteredDataset
+
+
+@click.command("update")
+@dataset_argument
+@click.option("--cron", metavar="CRON", help="When it runs: five fields, in quotes.")
+@click.option("--timezone", metavar="ZONE", help="The cron's time zone, such as Asia/Seoul.")
+@click.option("--retry-max-attempts", type=int, metavar="N", help="How often a failed run is tried again.")
+@click.option("--retry-delay-seconds", type=int, metavar="N", help="The seconds between two attempts.")
+@click.option("--enabled/--disabled", default=None, help="Turn the schedule on or off.")
+@click.option("--file", "whole", metavar="PATH", help="Take this whole YAML with its SQL instead.")
+@source_option(everything=False)
+@wait_options
+@server_options
+@pass_session
+def command(
+    session: Session,
+    /,
+    *,
+    dataset: str,
+    whole: str | None,
+    source: str | None,
+    no_wait: bool,
+    wait_seconds: int,
+    **changes: Any,
+) -> None:
+    """Change the schedule of a registered dataset.
+
+    The YAML that was registered by hand is changed in place: its comments and its order
+    stay. A dataset that code has is changed in Git; with --source manual the kept manual
+    file is changed, and stays overridden.
+    """
+    given = {key: value for key, value in changes.items() if value is not None}
+    if bool(given) == bool(whole):
+        raise click.UsageError(
+            "Give either --file or what to change, such as --cron."
+            if whole
+            else "Nothing to change: give --cron, --timezone, --enabled or another option."
+        )
+    name = session.dataset_name(dataset)
+    wait = 0 if no_wait else wait_seconds
+    if whole:
+        updated = _replace(session, name, whole, source, wait)
+    else:
+        updated = session.client.update(name, source=source, wait_seconds=wait, **given)
+    session.print_item(updated, f"Updated: {updated.name}")
+    warn(updated.warnings)
+
+
+def _replace(session: Session, name: str, path: str, source: str | None, wait: int) -> RegisteredDataset:
+    """Register a whole file in place of the manual spec that is there."""
+    local = session.project.find(path if "/" in path else f"./{path}")
+    spec = local.checked()
+    if spec.name != name:
+        raise InvalidUsage(
+            f"{local.file} is the dataset '{spec.name}', not '{name}'.",
+            detail=f"To register it: dli dataset register {local.file}",
+        )
+    current = session.client.get_dataset(name, source=source)
+    if current.source_type is SourceType.CODE:
+        raise ManagedByCode
+    return session.client.register(
+        name,
+        local.yaml.decode(),
+        local.sql,
+        file=local.file,
+        accept_override=not current.effective,
+        wait_seconds=wait,
+        if_match=current.etag,
+    )

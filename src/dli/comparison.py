@@ -1,0 +1,148 @@
+"""A dataset's versions compared: which are the same, and how the others differ."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dataspec.workflows import DatasetVersions, SpecVersion
+
+LOCAL, MANUAL, CODE, AIRFLOW = "local", "manual", "code", "airflow"
+_BASES = (AIRFLOW, CODE, MANUAL)
+"""What the others are compared with: the first of these that can be read."""
+_SHOWN = 8
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_NO_NEWLINE = "\\ No newline at end of file"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How one file differs between two versions."""
+
+    base: str
+    other: str
+    file: str
+    """What the file is called: the name of a SQL file, or ``YAML``."""
+    lines: tuple[str, ...]
+    """A unified diff."""
+
+
+class Comparison:
+    """A dataset's versions side by side.
+
+    Args:
+        name: The dataset.
+        local: The version of the project on this machine.
+        versions: Those that the server knows.
+    """
+
+    def __init__(self, name: str, local: SpecVersion | None, versions: DatasetVersions) -> None:
+        self.name = name
+        self.versions = versions
+        self._local = local
+
+    def at(self, place: str) -> SpecVersion | None:
+        """Return the version at a place."""
+        if place == LOCAL:
+            return self._local
+        found: SpecVersion | None = getattr(self.versions, place)
+        return found
+
+    @property
+    def _present(self) -> dict[str, SpecVersion]:
+        places = (LOCAL, MANUAL, CODE, AIRFLOW)
+        return {place: version for place in places if (version := self.at(place)) is not None}
+
+    @cached_property
+    def same(self) -> list[list[str]]:
+        """The places, those with the same version together."""
+        groups: dict[str, list[str]] = {}
+        for place, version in self._present.items():
+            groups.setdefault(version.spec_hash or f"broken in {place}", []).append(place)
+        return list(groups.values())
+
+    @property
+    def differ(self) -> bool:
+        """Whether there is more than one version."""
+        return len(self.same) > 1
+
+    def rows(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield a row for each place: its version, its file, and what to know."""
+        for place in (LOCAL, MANUAL, CODE, AIRFLOW):
+            version = self.at(place)
+            if version is None:
+                yield place, "-", "-", self._why_absent(place)
+            else:
+                yield place, (version.spec_hash or "-")[:_SHOWN], version.file, self._note(place, version)
+
+    def _why_absent(self, place: str) -> str:
+        if place == LOCAL:
+            return "not in this project"
+        return "not loaded" if place == AIRFLOW else "not registered"
+
+    def _note(self, place: str, version: SpecVersion) -> str:
+        others = [other for group in self.same if place in group for other in group if other != place]
+        overridden = place == MANUAL and self.versions.code is not None
+        notes = [
+            f"invalid: {version.error.splitlines()[0]}" if version.error else "",
+            "overridden by code" if overridden else "",
+            f"same as {', '.join(others)}" if others else "",
+            "its text is not kept any more" if version.yaml is None else "",
+        ]
+        return "; ".join(note for note in notes if note)
+
+    def differences(self) -> Iterator[Difference]:
+        """Yield how each other version differs from the one that Airflow runs, file by file."""
+        readable = {place: version for place, version in self._present.items() if version.yaml is not None}
+        base = next((place for place in _BASES if place in readable), None)
+        if base is None:
+            return
+        seen = [readable[base]]
+        for place in (CODE, MANUAL, LOCAL):
+            version = readable.get(place)
+            if version is None or any(_is_same(version, other) for other in seen):
+                continue
+            seen.append(version)
+            yield from _differences((base, readable[base]), (place, version))
+
+
+def _is_same(one: SpecVersion, other: SpecVersion) -> bool:
+    return (one.yaml, one.files) == (other.yaml, other.files)
+
+
+def _differences(base: tuple[str, SpecVersion], other: tuple[str, SpecVersion]) -> Iterator[Difference]:
+    (base_place, old), (place, new) = base, other
+    texts = [("YAML", old.yaml or "", new.yaml or "")]
+    texts += [
+        (path, old.files.get(path, ""), new.files.get(path, "")) for path in sorted({*old.files, *new.files})
+    ]
+    for file, before, after in texts:
+        if before != after:
+            headed = (f"{base_place}: {_called(file, old)}", f"{place}: {_called(file, new)}")
+            yield Difference(base_place, place, file, tuple(_lines(before, after, headed)))
+
+
+def _called(file: str, version: SpecVersion) -> str:
+    if file == "YAML":
+        return version.file
+    return file if file in version.files else "(none)"
+
+
+def _lines(before: str, after: str, headed: tuple[str, str]) -> Iterator[str]:
+    """Yield a unified diff, without what could drive a terminal; a carriage return is shown as ``^M``."""
+    old, new = _LINE.findall(before), _LINE.findall(after)
+    for line in difflib.unified_diff(old, new, *headed, lineterm="\n"):
+        text = line.removesuffix("\n")
+        yield "".join(letter if letter.isprintable() or letter == "\t" else _shown(letter) for letter in text)
+        if text == line:
+            yield _NO_NEWLINE
+
+
+def _shown(letter: str) -> str:
+    return "^M" if letter == "\r" else " "

@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from httpx import Client, Response
+
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.memory_dags import MemoryDags
+from basecamp.services import Services
+from basecamp.services.clock import ManualClock
+from dataspec.editing import ScheduleChanges
+from dataspec.errors import Conflict
+from dataspec.store import MemoryStore
+
+NAME = "sales.daily"
+MANUAL = f"manual/{NAME}.yaml"
+Register = Callable[..., Response]
+Publish = Callable[..., None]
+
+
+def text_of(store: MemoryStore) -> str | None:
+    stored = store.get(MANUAL)
+    return stored.body.decode() if stored else None
+
+
+def update(client: Client, headers: dict[str, str] | None = None, **body: Any) -> Response:
+    answer: Response = client.patch(f"/datasets/{NAME}", json=body, headers=headers or {})
+    return answer
+
+
+# Update
+
+
+def test_an_update_changes_the_yaml_in_place_and_waits_until_airflow_has_it(
+    register: Register, client: Client, store: MemoryStore
+) -> None:
+    before = register(replace={"owner: ": "# ours\nowner:   "}).json()
+    answer = update(client, cron="0 7 * * *", retry_max_attempts=3)
+    changed = before["yaml"].replace(
+        'cron: "0 9 * * *"\n  timezone: Asia/Seoul\n',
+        'cron: "0 7 * * *"\n  timezone: Asia/Seoul\n  retry:\n    max_attempts: 3\n',
+    )
+    assert (answer.status_code, answer.json()["yaml"], text_of(store)) == (200, changed, changed)
+    assert (answer.json()["loaded"], answer.json()["files"]) == (True, before["files"])
+    assert answer.headers["etag"] == f'"{answer.json()["etag"]}"'
+    assert client.get(f"/workflows/{NAME}").json()["cron"] == "0 7 * * *"
+    assert client.get(f"/datasets/{NAME}").json()["spec_hash"] == answer.json()["spec_hash"]
+
+
+def test_an_update_to_what_is_so_already_writes_nothing(
+    register: Register, client: Client, store: MemoryStore
+) -> None:
+    etag = register().json()["etag"]
+    answer = update(client, timezone="Asia/Seoul")
+    assert (answer.status_code, answer.json()["etag"]) == (200, etag)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        ({}, 400, "Nothing to change was given."),
+        ({"cron": "0 25 * * *"}, 422, "schedule.cron"),
+        ({"timezone": "Asia/Seol"}, 422, "Did you mean 'Asia/Seoul'?"),
+        ({"retry_max_attempts": -1}, 422, "schedule.retry.max_attempts"),
+        ({"retry_max_attempts": True}, 400, "retry_max_attempts"),
+        ({"enabled": "yes"}, 400, "enabled"),
+        ({"crn": "0 9 * * *"}, 400, "unknown key"),
+    ],
+)
+def test_a_wrong_update_is_refused_and_changes_nothing(
+    register: Register, client: Client, store: MemoryStore, body: dict[str, Any], status: int, reason: str
+) -> None:
+    register()
+    before = text_of(store)
+    answer = update(client, **body)
+    assert (answer.status_code, reason in answer.text, text_of(store)) == (status, True, before)
+
+
+def test_what_is_not_registered_can_t_be_changed(client: Client, publish: Publish) -> None:
+    assert update(client, cron="0 7 * * *").json()["code"] == "dataset_not_found"
+    assert client.delete(f"/datasets/{NAME}").status_code == 404
+    assert client.delete("/datasets/a..b").status_code == 422
+    publish()
+    for answer in (
+        update(client, cron="0 7 * * *", source="manual"),
+        client.delete(f"/datasets/{NAME}?source=manual"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "dataset_not_found")
+        assert "In manual it is not; it is in code." in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("source", [None, "code", "all"])
+@pytest.mark.parametrize("replace", [{}, {"timezone: Asia/Seoul": "timezone: Nowhere"}])
+def test_what_code_has_is_not_changed_here(
+    register: Register, client: Client, publish: Publish, source: str | None, replace: dict[str, str]
+) -> None:
+    register()
+    publish(replace=replace)
+    query: dict[str, Any] = {"source": source} if source else {}
+    for answer in (
+        update(client, cron="0 7 * * *", **query),
+        client.delete(f"/datasets/{NAME}", params=query),
+    ):
+        assert answer.status_code == 409
+        assert answer.json() == {
+            "type": "about:blank",
+            "title": "This dataset is managed by Code. Modify via Git.",
+            "status": 409,
+            "code": "managed_by_code",
+            "text": "This dataset is managed by Code (GitOps).\nModify the YAML in Git and deploy via CI/CD.\n"
+            "Only pause/unpause operations are allowed via CLI.",
+        }
+
+
+def test_the_kept_manual_file_is_changed_and_stays_overridden(
+    register: Register, client: Client, publish: Publish, store: MemoryStore
+) -> None:
+    register()
+    publish(replace={"0 9": "0 5"})
+    answer = update(client, cron="0 7 * * *", source="manual").json()
+    assert (answer["effective"], answer["loaded"]) == (False, False)
+    assert answer["warnings"] == ["The Manual file was changed; it stays overridden by Code."]
+    assert 'cron: "0 7 * * *"' in (text_of(store) or "")
+    assert client.get(f"/workflows/{NAME}").json()["cron"] == "0 5 * * *"
+
+
+def test_of_two_who_update_upon_the_same_version_the_second_is_told(
+    register: Register, client: Client
+) -> None:
+    seen = {"If-Match": register().headers["etag"]}
+    assert update(client, seen, cron="0 7 * * *").status_code == 200
+    for answer in (update(client, seen, cron="0 6 * * *"), client.delete(f"/datasets/{NAME}", headers=seen)):
+        assert (answer.status_code, answer.json()["code"]) == (412, "conflict")
+    assert client.get(f"/workflows/{NAME}").json()["cron"] == "0 7 * * *"
+    assert update(client, {"If-Match": "*"}, cron="0 6 * * *").status_code == 200
+
+
+def test_of_many_updates_at_once_no_one_s_is_lost_in_silence(
+    register: Register, services: Services, store: MemoryStore
+) -> None:
+    register()
+
+    def change(attempts: int) -> int | None:
+        try:
+            services.changing.update(NAME, ScheduleChanges(retry_max_attempts=attempts), wait_seconds=0)
+        except Conflict:
+            return None
+        return attempts
+
+    with ThreadPoolExecutor(8) as people:
+        done = [attempts for attempts in people.map(change, range(2, 18)) if attempts is not None]
+    assert done
+    assert any(f"max_attempts: {attempts}\n" in (text_of(store) or "") for attempts in done)
+
+
+def test_an_update_while_only_the_sql_is_replaced_is_told(
+    register: Register, services: Services, store: MemoryStore, client: Client
+) -> None:
+    register()
+    original = store.put
+
+    class Rival:
+        """Replaces the SQL just before the update writes."""
+
+        done = False
+
+        def put(self, key: str, body: bytes, *, expected: str) -> str:
+            if not self.done and key.startswith("manual/"):
+                self.done = True
+                register(files={"query.sql": "SELECT 'theirs'"})
+            return original(key, body, expected=expected)
+
+    store.put = Rival().put  # type: ignore[method-assign]
+    assert update(client, cron="0 7 * * *").status_code == 412
+    assert client.get(f"/datasets/{NAME}").json()["files"] == {"query.sql": "SELECT 'theirs'"}
+
+
+def test_a_broken_manual_file_is_shown_and_can_only_be_removed_or_replaced(
+    register: Register, client: Client, store: MemoryStore, dags: MemoryDags, clock: ManualClock
+) -> None:
+    etag = register().json()["etag"]
+    store.put(MANUAL, b"type: Dataset\nname: [", expected=etag)
+    clock.advance(5)
+    answer = update(client, cron="0 7 * * *")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_spec")
+    assert client.delete(f"/datasets/{NAME}").status_code == 200
+    assert text_of(store) is None
+
+
+def test_while_airflow_does_not_load_it_the_update_is_stored_and_the_error_says_so(
+    register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock, store: MemoryStore
+) -> None:
+    register()
+    clock.on_wait.clear()
+    airflow.on_parse = None
+    answer = client.patch(f"/datasets/{NAME}?wait=3", json={"cron": "0 7 * * *"})
+    assert (answer.status_code, answer.json()["code"]) == (504, "not_loaded")
+    assert "0 7 * * *" in (text_of(store) or "")
+    again = client.patch(f"/datasets/{NAME}?wait=0", json={"cron": "0 6 * * *"})
+    assert (again.status_code, again.json()["loaded"]) == (200, False)
+
+
+# Unregister
+
+
+def test_an_unregistered_dataset_is_gone_with_its_sql_and_its_history_stays(
+    register: Register, client: Client, store: MemoryStore, start: Callable[..., str], execute: Any
+) -> None:
+    register()
+    run = start()
+    execute(run, "success")
+    answer = client.delete(f"/datasets/{NAME}")
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {
+            "name": NAME,
+            "file": MANUAL,
+            "effective_source": None,
+            "stopped_runs": [],
+            "active_runs": [],
+            "warnings": [],
+        },
+    )
+    assert list(store.list("manual/")) == []
+    assert client.get(f"/workflows/{NAME}").status_code == 404
+    assert client.get(f"/runs/{run}").json()["status"] == "COMPLETED"
+
+
+def test_active_runs_are_listed_and_must_be_accepted(
+    register: Register, client: Client, store: MemoryStore, start: Callable[..., str]
+) -> None:
+    register()
+    runs = [start(), start()]
+    refused = client.delete(f"/datasets/{NAME}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "runs_active")
+    assert sorted(refused.json()["runs"]) == sorted(runs)
+    assert all(run in refused.json()["detail"] for run in runs)
+    assert text_of(store) is not None
+    accepted = client.delete(f"/datasets/{NAME}", params={"accept_active": True})
+    assert sorted(accepted.json()["active_runs"]) == sorted(runs)
+    assert client.get(f"/runs/{runs[0]}").json()["status"] == "PENDING"
+
+
+def test_active_runs_are_ended_where_that_is_asked(
+    register: Register, client: Client, start: Callable[..., str], execute: Any
+) -> None:
+    register()
+    runs = [start(), start()]
+    execute(runs[0])
+    answer = client.delete(f"/datasets/{NAME}", params={"stop": True}, headers={"Dli-User": "kim"}).json()
+    assert (answer["stopped_runs"], answer["active_runs"]) == ([runs[1], runs[0]], [])
+    for run in runs:
+        found = client.get(f"/runs/{run}").json()
+        assert found["status"] == "KILLED"
+        assert found["note"].startswith("Stopped by kim at ")
+        assert found["note"].endswith(": the dataset was unregistered")
+
+
+def test_the_kept_manual_file_goes_and_code_goes_on_whatever_runs(
+    register: Register, client: Client, publish: Publish, start: Callable[..., str], store: MemoryStore
+) -> None:
+    register()
+    publish()
+    start()
+    answer = client.delete(f"/datasets/{NAME}", params={"source": "manual"})
+    assert (answer.status_code, answer.json()["effective_source"]) == (200, "code")
+    assert answer.json()["warnings"] == ["The Manual file is gone; the dataset goes on as Code has it."]
+    assert text_of(store) is None
+    assert client.get(f"/workflows/{NAME}").json()["source_type"] == "code"
+
+
+def test_a_removal_that_is_sent_again_succeeds_and_a_later_one_finds_nothing(
+    register: Register, client: Client
+) -> None:
+    register()
+    key = {"Idempotency-Key": "k1"}
+    answers = [client.delete(f"/datasets/{NAME}", headers=key) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+    assert client.delete(f"/datasets/{NAME}", headers={"Idempotency-Key": "k2"}).status_code == 404
+
+
+def test_while_airflow_is_down_nothing_is_removed(
+    register: Register, client: Client, airflow: MemoryAirflow, store: MemoryStore
+) -> None:
+    register()
+    airflow.down = "Connection refused"
+    answer = client.delete(f"/datasets/{NAME}", params={"accept_active": True})
+    assert (answer.status_code, answer.json()["code"]) == (503, "airflow_unreachable")
+    assert text_of(store) is not None
+
+
+def test_the_ledger_follows_each_change(register: Register, client: Client) -> None:
+    register()
+    update(client, cron="0 7 * * *")
+    assert client.post("/sync").json()["changes"] == []
+    client.delete(f"/datasets/{NAME}")
+    assert client.post("/sync").json()["changes"] == []
+
+
+# Versions
+
+
+def test_the_versions_stand_side_by_side(
+    register: Register, client: Client, publish: Publish, dags: MemoryDags
+) -> None:
+    register(files={"query.sql": "SELECT 'mine'"})
+    publish(replace={"0 9": "0 5"})
+    found = client.get(f"/datasets/{NAME}/versions").json()
+    assert found["manual"]["files"] == {"query.sql": "SELECT 'mine'"}
+    assert found["code"]["file"] == f"code/{NAME}.yaml"
+    assert found["airflow"] == found["code"]
+    assert (found["name"], found["warnings"]) == (NAME, [])
+
+
+def test_what_airflow_still_runs_is_shown_from_what_was_kept(
+    register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    old = register().json()
+    clock.on_wait.clear()
+    airflow.on_parse = None
+    client.patch(f"/datasets/{NAME}?wait=0", json={"cron": "0 7 * * *"})
+    found = client.get(f"/datasets/{NAME}/versions").json()
+    assert (found["airflow"]["spec_hash"], found["airflow"]["yaml"]) == (old["spec_hash"], old["yaml"])
+    assert found["airflow"]["files"] == old["files"]
+    assert found["manual"]["spec_hash"] != old["spec_hash"]
+    assert found["code"] is None
+
+
+def test_a_broken_file_is_among_the_versions_with_its_reason(
+    register: Register, client: Client, publish: Publish
+) -> None:
+    publish()
+    publish(replace={"timezone: Asia/Seoul": "timezone: Nowhere"})
+    found = client.get(f"/datasets/{NAME}/versions").json()
+    assert found["code"]["spec_hash"] is None
+    assert "Nowhere" in found["code"]["error"]
+    assert found["airflow"]["spec_hash"] is not None
+
+
+def test_versions_without_airflow_say_so_and_of_nothing_are_not_found(
+    register: Register, client: Client, airflow: MemoryAirflow, store: MemoryStore
+) -> None:
+    assert client.get("/datasets/none.such/versions").status_code == 404
+    register()
+    airflow.down = "Connection refused"
+    found = client.get(f"/datasets/{NAME}/versions").json()
+    assert (found["airflow"], found["manual"]["file"]) == (None, MANUAL)
+    assert found["warnings"] == ["Airflow does not answer. What it runs is not known."]
