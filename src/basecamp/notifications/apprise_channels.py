@@ -102,30 +102,34 @@ def _reason(heard: list[str]) -> str:
     return " ".join(": ".join(parts).split()) or "the service did not take the message"
 
 
-class _Ear(logging.Handler):
-    """Keeps what one thread logs: warnings, and why."""
+class _Ear(logging.Filter):
+    """Keeps what the threads that listen log: warnings, and why; and lets nothing through to any log.
+
+    What Apprise logs may hold the whole of an address.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: list[str] = []
-        self._thread = threading.get_ident()
+        self.heard = threading.local()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if threading.get_ident() != self._thread:
-            return
+    def filter(self, record: logging.LogRecord) -> bool:
+        lines: list[str] | None = getattr(self.heard, "lines", None)
         line = record.getMessage()
-        if record.levelno >= logging.WARNING or line.startswith(_SAYS_WHY):
-            self.lines.append(line)
+        if lines is not None and (record.levelno >= logging.WARNING or line.startswith(_SAYS_WHY)):
+            lines.append(line)
+        return False
+
+
+_EAR = _Ear()
+_LOGGER.addFilter(_EAR)
+_LOGGER.setLevel(logging.DEBUG)
 
 
 @contextmanager
 def _heard() -> Iterator[list[str]]:
-    # What Apprise logs may hold parts of an address, so it never goes on to the server's own log.
-    _LOGGER.propagate = False
-    _LOGGER.setLevel(logging.DEBUG)
-    ear = _Ear()
-    _LOGGER.addHandler(ear)
+    lines: list[str] = []
+    _EAR.heard.lines = lines
     try:
-        yield ear.lines
+        yield lines
     finally:
-        _LOGGER.removeHandler(ear)
+        _EAR.heard.lines = None

@@ -274,8 +274,8 @@ def test_no_secret_is_in_a_log_or_a_reason_whatever_goes_wrong(
     receiver: WebhookReceiver,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.WARNING, "urllib3")  # as the server does
+    caplog.set_level(logging.DEBUG)
     url = f"{receiver.url}/hooks/w3bh00ks3cr3t"
     by_webhook: dict[str, object] = {"slack_token": None, "slack_webhook_url": slack.webhook_url}
     everything: list[tuple[Target, dict[str, object]]] = [
