@@ -26,6 +26,7 @@ from dli_airflow.snapshot import Snapshot, SnapshotFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from dataspec.catalog import Catalog
@@ -133,7 +134,9 @@ class DatasetBundle(BaseDagBundle):
         listing, broken = reader.listing(), list(self._broken)
         if before is None or before.state != self._state(listing, broken):
             catalog = reader.read(listing)
-            changed = self._folder.write(lasting(catalog), problems(catalog, broken))
+            changed = self._folder.write(
+                lasting(catalog, self._folder.registered_at), problems(catalog, broken)
+            )
             log.info("%d datasets; files that changed: %s", len(catalog.effective), _named(changed))
         return self._state(listing, broken)
 
@@ -154,14 +157,20 @@ class DatasetBundle(BaseDagBundle):
         return self._reader
 
 
-def lasting(catalog: Catalog) -> Iterator[Dataset]:
+def lasting(catalog: Catalog, known: Callable[[str], datetime | None]) -> Iterator[Dataset]:
     """Yield the datasets that have a DAG: the effective ones, and removed ones whose runs may be active.
 
-    Airflow never schedules the remaining tasks of a DAG that vanished (decisions 2).
+    Airflow never schedules the remaining tasks of a DAG that vanished (decisions 2). When a name
+    was registered never moves while it stays: the ledger says it, or until then what this
+    machine wrote down when it first saw the name.
+
+    Args:
+        catalog: The specs in the store.
+        known: When a name was registered, as this machine knows it.
     """
     since = {name: entry.since for name, entry in catalog.ledger.entries.items()}
     for name, file in catalog.effective.items():
-        yield Dataset.of(file, since=since.get(name))
+        yield Dataset.of(file, since=since.get(name) or known(name))
     for name, file in catalog.retired.items():
         yield Dataset.of(file, since=since.get(name), retired=True)
 

@@ -13,6 +13,7 @@ import os
 import re
 import tempfile
 from collections import defaultdict
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,18 @@ class DagFolder:
         """Return the names of the files that are there; something may have removed some."""
         return sorted(path.name for path in self._path.glob("*.*"))
 
+    def registered_at(self, name: str) -> datetime | None:
+        """Return when a dataset was registered as far as these files know; None where it has no DAG."""
+        code = self._shard(shard_of(name, self._shards))
+        try:
+            data = next(read_shard(code, name), None)
+            return datetime.fromisoformat(str(data["registered_at"])) if data else None
+        except (OSError, ValueError, LookupError, StopIteration):
+            return None
+
+    def _shard(self, number: int) -> Path:
+        return self._path / f"shard_{number:03}.py"
+
     def write(self, datasets: Iterable[Dataset], problems: Iterable[tuple[str, str]]) -> list[str]:
         """Make the folder hold these datasets and problems, writing only what changed.
 
@@ -87,7 +100,7 @@ class DagFolder:
             by_shard[shard_of(dataset.name, self._shards)].append(dataset)
         changed, kept = [], set()
         for number, members in by_shard.items():
-            code = self._path / f"shard_{number:03}.py"
+            code = self._shard(number)
             kept |= {code, lines_of(code)}
             if self._write_shard(code, members):
                 changed.append(code.name)

@@ -5,18 +5,26 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 
+from dataspec.catalog_reader import CatalogReader
 from dataspec.errors import InvalidSettings, StoreUnreachable
+from dataspec.kept_versions import KeptVersions
+from dataspec.ledger import LEDGER_KEY, KeptVersion, Ledger, LedgerEntry
+from dataspec.spec_cache import MemorySpecCache
+from dataspec.store import open_store
+from dataspec.store.base import MISSING
 from dli_airflow.broken_dags import BrokenDag, BrokenDags
 from dli_airflow.bundle import DatasetBundle
 from unit.dli_airflow.catalogs import spec_yaml
 
 BUNDLES = Callable[..., DatasetBundle]
+SINCE = datetime(2024, 1, 15, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -109,6 +117,74 @@ def test_the_last_good_version_keeps_running_while_the_spec_is_broken(store: Pat
     bag = loaded(one)
     assert bag.import_errors == {}
     assert bag.dags["a"].doc_md.splitlines()[-1] != good
+
+
+def keep(store: Path) -> None:
+    """Write down what is good now, as Basecamp's check does."""
+    place = open_store(str(store))
+    effective = CatalogReader(place, MemorySpecCache()).read().effective
+    KeptVersions(place).keep(effective.values())
+    entries = {
+        name: LedgerEntry(
+            since=SINCE,
+            source=file.source,
+            versions={
+                file.source: KeptVersion(
+                    key=file.key, spec_hash=str(file.spec_hash), written_at=file.last_modified
+                )
+            },
+        )
+        for name, file in effective.items()
+    }
+    place.put(LEDGER_KEY, Ledger(moved_at=SINCE, entries=entries).body(), expected=MISSING)
+
+
+def test_a_machine_that_is_new_and_empty_runs_the_last_good_version_of_a_broken_spec(
+    store: Path, bundle: BUNDLES
+) -> None:
+    write(store, "a")
+    write(store, "b")
+    keep(store)
+    write(store, "a", b"name: a\ntype: Dataset\ncorn: [")
+    one = bundle()
+    one.initialize()
+    assert set(spec_lines(one)) == {"a", "b"}
+    [error] = loaded(one).import_errors.values()
+    assert "manual/a.yaml can't be used. The last version that could be used keeps running." in error
+
+
+def test_a_removed_dataset_keeps_its_dag_unscheduled_while_the_ledger_lists_it(
+    store: Path, bundle: BUNDLES
+) -> None:
+    daily = b"schedule:\n  cron: 0 9 * * *\n"
+    write(store, "a", spec_yaml("a") + daily)
+    keep(store)
+    one = bundle()
+    one.initialize()
+    assert loaded(one).dags["a"].timetable.can_be_scheduled
+    (store / "manual" / "a.yaml").unlink()
+    one.refresh()
+    assert not loaded(one).dags["a"].timetable.can_be_scheduled
+    (store / LEDGER_KEY).unlink()
+    one.refresh()
+    assert loaded(one).dags == {}
+
+
+@pytest.mark.parametrize("ledger", [False, True])
+def test_when_a_dataset_was_registered_does_not_move_when_its_spec_changes(
+    store: Path, bundle: BUNDLES, ledger: bool
+) -> None:
+    daily = b"schedule:\n  cron: 0 9 * * *\n"
+    write(store, "a", spec_yaml("a") + daily)
+    if ledger:
+        keep(store)
+    one = bundle()
+    one.initialize()
+    before = loaded(one).dags["a"].timetable.registered_at
+    assert (before == SINCE) is ledger
+    write(store, "a", spec_yaml("a", "select 2") + daily)
+    one.refresh()
+    assert loaded(one).dags["a"].timetable.registered_at == before
 
 
 def test_a_dag_that_can_not_be_built_is_shown_until_its_spec_changes(store: Path, bundle: BUNDLES) -> None:

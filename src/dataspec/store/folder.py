@@ -43,7 +43,8 @@ class FolderStore:
         found = []
         for path in self._files(prefix):
             try:
-                body, written = path.read_bytes(), path.stat().st_mtime
+                # st_mtime may be of long before the file was copied here, times and all.
+                body, written = path.read_bytes(), path.stat().st_ctime
             except FileNotFoundError:
                 continue  # removed since the folder was read
             except OSError as error:
