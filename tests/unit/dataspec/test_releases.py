@@ -14,12 +14,14 @@ from dataspec.releases import (
     file_map_key,
     manual_key,
     mapped_files,
+    read_release,
     sql_key,
     sql_prefix,
     write_release,
 )
 from dataspec.spec_cache import MemorySpecCache
 from dataspec.store import MemoryStore
+from dataspec.store.base import MISSING
 from unit.dataspec.specs import SPEC, SQL
 
 NAME = "iceberg.analytics.daily_clicks"
@@ -329,3 +331,26 @@ def test_a_map_that_is_broken_counts_as_none_and_is_made_anew(body: bytes) -> No
     store.put(file_map_key(KEY), body, expected=found.etag)
     write_release(store, KEY, NEW_BOTH)
     assert seen(store) == NEW_BOTH
+
+
+def test_a_writer_that_looked_at_older_sql_is_told() -> None:
+    store = MemoryStore()
+    write_release(store, KEY, OLD)
+    read = read_release(store, KEY)
+    assert read is not None
+    assert read.release == OLD
+    write_release(store, KEY, NEW_SQL)
+    with pytest.raises(Conflict):
+        write_release(store, KEY, NEW_BOTH, if_match=read.etag, files_if_match=read.files_etag)
+    assert seen(store) == NEW_SQL
+
+
+def test_a_release_is_read_as_it_was_written_or_copied() -> None:
+    store = MemoryStore()
+    assert read_release(store, KEY) is None
+    store.put(KEY, OLD.yaml, expected=MISSING)
+    assert read_release(store, KEY, ["daily_clicks.sql"]) is None
+    store.put("manual/daily_clicks.sql", SQL.encode(), expected=MISSING)
+    read = read_release(store, KEY, ["daily_clicks.sql"])
+    assert read is not None
+    assert (read.release, read.files_etag) == (OLD, MISSING)

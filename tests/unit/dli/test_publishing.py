@@ -475,6 +475,32 @@ def test_two_publishes_at_once_end_in_one_state_or_the_later_is_told(
         assert all(error.exit_status == 4 for error in told)
 
 
+WITHOUT_A = {path: text for path, text in SHOP.items() if not path.startswith("a.")}
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        (later_shop(), SHOP | {"a.sql": "select 'x'"}),
+        (later_shop(), SHOP | {"a.yaml": SHOP["a.yaml"] + "# x\n"}),
+        (later_shop(), WITHOUT_A),
+        (WITHOUT_A, SHOP | {"a.yaml": SHOP["a.yaml"] + "# x\n"}),
+    ],
+    ids=["their SQL", "their YAML", "their removal", "my removal"],
+)
+def test_a_plan_that_is_out_of_date_overwrites_and_removes_nothing(
+    project: Path, mine: dict[str, str], theirs: dict[str, str]
+) -> None:
+    store = MemoryStore()
+    publish(store, put_files(project, SHOP))
+    plan = planned(store, put_files(project, mine))
+    publish(store, put_files(project, theirs))
+    a_of_theirs = seen(store).get("shop.a")
+    with pytest.raises(Conflict, match="publishes to this store at the same time"):
+        CodeWriter(store, plan, prune=True, now=lambda: NOON).write(COMMIT)
+    assert seen(store).get("shop.a") == a_of_theirs
+
+
 def at_once(store: Store, *plans: Plan) -> list[Conflict]:
     """Carry out plans at once; return what whoever was later was told."""
     told: list[Conflict] = []
