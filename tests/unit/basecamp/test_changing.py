@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,11 +9,12 @@ from httpx import Client, Response
 
 from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.memory_dags import MemoryDags
-from basecamp.services import Services
+from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
 from dataspec.editing import ScheduleChanges
 from dataspec.errors import Conflict
-from dataspec.store import MemoryStore
+from dataspec.releases import Release, read_release, write_release
+from dataspec.store import MemoryStore, StoredObject
 
 NAME = "sales.daily"
 MANUAL = f"manual/{NAME}.yaml"
@@ -138,44 +139,93 @@ def test_of_two_who_update_upon_the_same_version_the_second_is_told(
     assert update(client, {"If-Match": "*"}, cron="0 6 * * *").status_code == 200
 
 
-def test_of_many_updates_at_once_no_one_s_is_lost_in_silence(
-    register: Register, services: Services, store: MemoryStore
+class Contested(MemoryStore):
+    """A store in which somebody else acts before the n-th call that concerns a manual spec."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = 0
+        self._act: Callable[[], object] | None = None
+
+    def contest(self, moment: int, act: Callable[[], object]) -> None:
+        self._left, self._act = moment, act
+
+    def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
+        self._count(key)
+        return super().get(key, known=known)
+
+    def put(self, key: str, body: bytes, *, expected: str) -> str:
+        self._count(key)
+        return super().put(key, body, expected=expected)
+
+    def _count(self, key: str) -> None:
+        act = self._act
+        if act is None or not key.startswith("manual/"):
+            return
+        self._left -= 1
+        if self._left < 0:
+            self._act = None
+            act()
+
+
+FILE = {"query.sql": "SELECT 'mine'"}
+WITHIN = {"query_file: query.sql": "query_statement: SELECT 1"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "files", "theirs", "sql"),
+    [
+        (WITHIN, {}, "Etc/UTC", {}),
+        ({}, FILE, "Etc/UTC", FILE),
+        ({}, FILE, "Asia/Seoul", {"query.sql": "SELECT 'theirs'"}),
+    ],
+    ids=["no SQL file", "their zone", "their SQL"],
+)
+def test_whenever_somebody_else_changes_it_as_well_neither_change_is_lost_in_silence(
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+    make_yaml: Callable[..., str],
+    spec: dict[str, str],
+    files: dict[str, str],
+    theirs: str,
+    sql: dict[str, str],
 ) -> None:
-    register()
+    outcomes = set()
+    for moment in range(12):
+        store = Contested()
+        services = assemble(store, airflow, clock)
+        yaml = make_yaml(NAME, spec)
+        write_release(store, MANUAL, Release(yaml.encode(), files))
+        before = read_release(store, MANUAL)
+        assert before is not None
+        rival = partial(
+            write_release,
+            store,
+            MANUAL,
+            Release(yaml.replace("Asia/Seoul", theirs).encode(), sql),
+            if_match=before.etag,
+            files_if_match=before.files_etag,
+        )
+        they: list[bool] = []
+        store.contest(moment, lambda they=they, rival=rival: they.append(is_told(rival)))  # type: ignore[misc]
+        mine = partial(services.changing.update, NAME, ScheduleChanges(cron="0 7 * * *"), wait_seconds=0)
+        told = is_told(mine)
+        found = read_release(store, MANUAL)
+        assert found is not None
+        assert told or b"0 7 * * *" in found.release.yaml
+        if they == [False]:
+            assert theirs in found.release.yaml.decode()
+            assert found.release.files == sql
+        outcomes.add((told, *they))
+    assert outcomes >= {(True, False), (False, True)}
 
-    def change(attempts: int) -> int | None:
-        try:
-            services.changing.update(NAME, ScheduleChanges(retry_max_attempts=attempts), wait_seconds=0)
-        except Conflict:
-            return None
-        return attempts
 
-    with ThreadPoolExecutor(8) as people:
-        done = [attempts for attempts in people.map(change, range(2, 18)) if attempts is not None]
-    assert done
-    assert any(f"max_attempts: {attempts}\n" in (text_of(store) or "") for attempts in done)
-
-
-def test_an_update_while_only_the_sql_is_replaced_is_told(
-    register: Register, services: Services, store: MemoryStore, client: Client
-) -> None:
-    register()
-    original = store.put
-
-    class Rival:
-        """Replaces the SQL just before the update writes."""
-
-        done = False
-
-        def put(self, key: str, body: bytes, *, expected: str) -> str:
-            if not self.done and key.startswith("manual/"):
-                self.done = True
-                register(files={"query.sql": "SELECT 'theirs'"})
-            return original(key, body, expected=expected)
-
-    store.put = Rival().put  # type: ignore[method-assign]
-    assert update(client, cron="0 7 * * *").status_code == 412
-    assert client.get(f"/datasets/{NAME}").json()["files"] == {"query.sql": "SELECT 'theirs'"}
+def is_told(change: Callable[[], object]) -> bool:
+    try:
+        change()
+    except Conflict:
+        return True
+    return False
 
 
 def test_a_broken_manual_file_is_shown_and_can_only_be_removed_or_replaced(
