@@ -69,6 +69,12 @@ def next_tick(cron: str, zone: str, after: datetime) -> datetime:
     return next(tick for tick in _ticks(cron, zone, after) if tick > after)
 
 
+@lru_cache(maxsize=65_536)
+def is_tick(cron: str, zone: str, moment: datetime) -> bool:
+    """Tell whether a cron fires at a moment; remembered, since lists ask it again and again."""
+    return next_tick(cron, zone, moment - timedelta(microseconds=1)) == moment
+
+
 def previous_tick(cron: str, zone: str, before: datetime) -> datetime:
     """Return the last tick before a moment, in UTC.
 

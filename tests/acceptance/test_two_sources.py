@@ -7,6 +7,7 @@ publishes from Git, and a Slack that counts.
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ import pytest
 from integration.basecamp.test_serve import Serve
 from receivers import SLACK_TOKEN, Slack
 from s3 import S3
-from stacks import Dev, Stack
+from stacks import REPOSITORY, Dev, Stack
 
 NAME = "iceberg.analytics.daily_clicks"
 CHANNEL = "#data-alerts"
@@ -47,6 +48,13 @@ schedule:
         channel: "{CHANNEL}"
 """
 
+
+CODE_CRON, MANUAL_CRON = "0 9 * * *", "0 8 * * *"
+
+[README] = re.findall(
+    r"^```console\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.DOTALL | re.MULTILINE
+)
+"""What the front page shows of the story."""
 
 OTHER = """\
 name: platform.heartbeat
@@ -81,6 +89,17 @@ class Company:
         project = replace(self.analyst, project=self.repository)
         credentials: dict[str, Any] = dict(self.s3.environ)
         return project.cli("code", "publish", *options, "--store", self.s3.url, **credentials)
+
+    def session(self, *commands: str) -> str:
+        """Return what a terminal shows of commands: the analyst's, and the pipeline's."""
+        shown = []
+        for command in commands:
+            arguments = shlex.split(command)[1:]
+            publishes = arguments[:2] == ["code", "publish"]
+            done = self.publish(*arguments[2:]) if publishes else self.analyst.cli(*arguments)
+            assert done.returncode == 0, done.stderr
+            shown += [f"$ {command}", done.stdout.rstrip()]
+        return "\n".join(shown)
 
     def commit(self, message: str) -> str:
         """Commit what is in the repository; return the commit."""
@@ -137,8 +156,9 @@ def write(folder: Path, version: str, cron: str) -> None:
 def company(airflow_env: Path, s3_session: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     folder = tmp_path_factory.mktemp("company")
     analyst, repository = folder / "analyst", folder / "repository"
-    for project, version, cron in ((analyst, "manual", "0 8 * * *"), (repository, "code", "0 9 * * *")):
-        write(project, version, cron)
+    write(analyst, "manual", MANUAL_CRON)
+    for project in (analyst, repository):
+        (project / "datasets").mkdir(parents=True, exist_ok=True)
         (project / "dli.yaml").write_text(PROJECT)
     (repository / "datasets" / "heartbeat.yaml").write_text(OTHER)
     with ExitStack() as stack:
@@ -164,6 +184,7 @@ def company(airflow_env: Path, s3_session: S3, tmp_path_factory: pytest.TempPath
         replicas = (first, *(replace(first, server_url=other.url()) for other in others))
         company = Company(replicas=replicas, slack=slack, s3=s3, repository=repository)
         company.git("init", "--quiet", "--initial-branch", "main")
+        assert company.publish().returncode == 0
         yield company
 
 
@@ -171,18 +192,20 @@ def test_code_takes_over_and_gives_back_and_everybody_is_told_once(company: Comp
     analyst = company.analyst
 
     # An analyst registers a dataset by hand.
-    done = analyst.cli("dataset", "register", NAME)
-    assert (done.returncode, done.stdout) == (0, f"Registered: {NAME}\n"), done.stderr
+    register, publish, workflows = commands_of(README)
+    shown = [company.session(register)]
     [[name, source, status, cron, _]] = company.listed()
     assert (name, source, status, cron) == (NAME, "manual", "active", "0 8 * * *")
     first = company.run()
     assert (first["status"], first["source_type"]) == ("COMPLETED", "manual")
 
     # The platform team puts the same name into Git.
+    write(company.repository, "code", CODE_CRON)
     commit = company.commit("Take over daily_clicks")
-    published = company.publish()
-    assert published.returncode == 0, published.stderr
-    assert "overrides the manual spec" in published.stdout
+    shown.append(company.session(publish))
+    until(partial(company.has_rows, 2, analyst), 10)
+    shown.append(company.session(workflows))
+    assert plain("\n".join(shown)) == plain(README)
     for replica in company.replicas:
         until(partial(company.has_rows, 2, replica), 10)
         code, manual = company.listed(replica)
@@ -232,6 +255,16 @@ def test_code_takes_over_and_gives_back_and_everybody_is_told_once(company: Comp
     assert commit[:7] in company.slack.messages[-1].text
     stays_so(lambda: company.slack.count(CHANNEL, NAME) == 2, seconds=3 * SYNC_SECONDS)
     assert company.slack.refused == 0
+
+
+def commands_of(session: str) -> list[str]:
+    """Return the commands of a terminal session."""
+    return [line.removeprefix("$ ") for line in session.splitlines() if line.startswith("$ ")]
+
+
+def plain(session: str) -> list[str]:
+    """Return the lines of a session, without what differs from one day to the next."""
+    return [re.sub(r"\d{4}-\d\d-\d\d", "DATE", line) for line in session.splitlines()]
 
 
 def stays_so(condition: Callable[[], bool], seconds: float) -> None:

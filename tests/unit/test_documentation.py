@@ -24,7 +24,7 @@ def test_both_readmes_show_the_same_commands_and_the_same_dataset() -> None:
     def bare(language: str, page: str) -> list[str]:
         return [re.sub(r" +#.*", "", block) for block in blocks(page, language)]
 
-    for language in ("yaml", "bash"):
+    for language in ("yaml", "bash", "console"):
         assert bare(language, "README.md") == bare(language, "README.ko.md")
 
 

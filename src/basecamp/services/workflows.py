@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from basecamp.services.cursors import decode_cursor, encode_cursor
 from basecamp.services.known import Known, LastKnown, Page
 from basecamp.services.specs import find_spec
+from dataspec.schedules import is_tick, next_tick
 from dataspec.workflows import SourceType, WorkflowInfo, WorkflowStatus
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from basecamp.services.dags import DatasetDags
     from basecamp.services.specs import Specs
     from dataspec.catalog import Catalog, SpecFile
+    from dataspec.spec import Schedule
 
 NOT_LOADED_NOTE = "Airflow has not loaded it yet."
 IMPORT_ERROR_NOTE = "Airflow reports an import error for it; an earlier version may still run."
@@ -70,6 +72,7 @@ class Workflows:
         self._specs = specs
         self._dags = dags
         self._gateway = gateway
+        self._clock = clock
         self._running: LastKnown[Mapping[str, TaskAttempt]] = LastKnown(clock)
         self._attempts: Known[Mapping[str, TaskAttempt]] = Known({})
         self._made: _Made | None = None
@@ -104,7 +107,7 @@ class Workflows:
         catalog = self._specs.known()
         file = find_spec(catalog.value, name, source)
         dags, running = self._dags.known(), self._running_attempts()
-        row = _row(file, catalog.value, dags.value.get(name), running.value.get(name))
+        row = _row(file, catalog.value, dags.value.get(name), running.value.get(name), self._clock.now())
         return Known(row, _merged(catalog, dags, running))
 
     def broken(self) -> tuple[int, list[WorkflowInfo]]:
@@ -119,10 +122,16 @@ class Workflows:
     def _rows(self) -> Known[list[WorkflowInfo]]:
         """Return every row, by dataset name, code before manual; they are made again when a part changed."""
         catalog, dags, running = self._specs.known(), self._dags.known(), self._running_attempts()
-        made = self._made
+        made, now = self._made, self._clock.now()
         if made is None or not made.is_of(catalog.value, dags.value, running.value):
             rows = [
-                _row(file, catalog.value, dags.value.get(file.name or ""), running.value.get(file.name or ""))
+                _row(
+                    file,
+                    catalog.value,
+                    dags.value.get(file.name or ""),
+                    running.value.get(file.name or ""),
+                    now,
+                )
                 for file in _listed(catalog.value)
             ]
             made = _Made(catalog.value, dags.value, running.value, sorted(rows, key=_place))
@@ -163,7 +172,7 @@ def _merged(*parts: Known[object]) -> tuple[str, ...]:
 
 
 def _row(
-    file: SpecFile, catalog: Catalog, dag: AirflowDag | None, attempt: TaskAttempt | None
+    file: SpecFile, catalog: Catalog, dag: AirflowDag | None, attempt: TaskAttempt | None, now: datetime
 ) -> WorkflowInfo:
     if file.spec is None or file.name is None:
         return _invalid_row(file)
@@ -176,7 +185,7 @@ def _row(
         status=status,
         cron=schedule.cron if schedule else None,
         timezone=schedule.timezone if schedule else None,
-        next_run=_next_run(dag, schedule.timezone) if schedule and status is WorkflowStatus.ACTIVE else None,
+        next_run=_next_run(dag, schedule, now) if schedule and status is WorkflowStatus.ACTIVE else None,
         overridden_by=SourceType.CODE if overridden else None,
         enabled=schedule.enabled if schedule else True,
         paused=dag.is_paused if dag else False,
@@ -209,10 +218,14 @@ def _status(file: SpecFile, dag: AirflowDag | None, *, overridden: bool) -> Work
     return WorkflowStatus.PAUSED if switched_off or (dag and dag.is_paused) else WorkflowStatus.ACTIVE
 
 
-def _next_run(dag: AirflowDag | None, zone: str) -> datetime | None:
+def _next_run(dag: AirflowDag | None, schedule: Schedule, now: datetime) -> datetime | None:
+    """Return what Airflow says; the next tick while Airflow's answer is still of another schedule."""
     if dag is None or dag.is_stale or dag.next_run is None:
         return None
-    return dag.next_run.astimezone(ZoneInfo(zone))
+    cron, zone, due = schedule.cron, schedule.timezone, dag.next_run
+    if due > now and not is_tick(cron, zone, due):
+        due = next_tick(cron, zone, now)
+    return due.astimezone(ZoneInfo(zone))
 
 
 def _note(dag: AirflowDag | None) -> str | None:

@@ -10,6 +10,7 @@ from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.memory_dags import MemoryDags
 from basecamp.services.clock import ManualClock
 from dataspec.store import MemoryStore
+from dataspec.store.base import MISSING
 
 Register = Callable[..., Response]
 Publish = Callable[..., None]
@@ -269,3 +270,19 @@ def test_the_overridden_spec_is_neither_paused_nor_resumed(
 @pytest.mark.parametrize("verb", ["pause", "unpause"])
 def test_an_unknown_dataset_is_neither_paused_nor_resumed(client: Client, verb: str) -> None:
     assert client.post(f"/workflows/nope/{verb}").json()["code"] == "dataset_not_found"
+
+
+def test_next_run_is_that_of_the_spec_while_airflow_still_has_the_schedule_before(
+    register: Register,
+    client: Client,
+    store: MemoryStore,
+    clock: ManualClock,
+    make_yaml: Callable[..., str],
+) -> None:
+    register()
+    clock.advance(60)
+    store.put("code/query.sql", b"select '{{ execution_date }}'", expected=MISSING)
+    later = make_yaml(replace={'"0 9 * * *"': '"0 21 * * *"'})
+    store.put("code/sales.daily.yaml", later.encode(), expected=MISSING)
+    found = {each["source_type"]: each["next_run"] for each in rows(client)}
+    assert found == {"code": "2024-01-15T21:00:00+09:00", "manual": None}
