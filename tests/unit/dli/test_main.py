@@ -89,7 +89,7 @@ def test_options_that_commands_share_may_stand_before_the_command_and_the_last_o
 def test_verbose_shows_every_call_on_standard_error(basecamp: Basecamp, dli: Dli) -> None:
     for arguments in (["workflow", "list", "-v"], ["-v", "workflow", "list"]):
         result = dli(*arguments)
-        assert result.err.startswith("GET /api/v1/workflows?limit=1000: 200 in ")
+        assert result.err.startswith("GET /api/v1/workflows?limit=10000: 200 in ")
         assert result.out.startswith("DATASET")
 
 
