@@ -58,6 +58,10 @@ class CatalogReader:
         """
         return self._lister.listing()
 
+    def ledger_moved_on(self, stored: StoredObject, ledger: Ledger) -> None:
+        """Take over the ledger that was just written, so that it need not be read back."""
+        self._lister.moved_on(stored, ledger)
+
     def read(self, listing: Listing | None = None) -> Catalog:
         """Read the catalog. Where nothing has changed, the last one is returned as it is.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -45,8 +46,7 @@ class Lister:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._stored: StoredObject | None = None
-        self._ledger = Ledger()
+        self._known: tuple[StoredObject | None, Ledger] = None, Ledger()
 
     def listing(self) -> Listing:
         """List the store.
@@ -57,9 +57,20 @@ class Lister:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        stored = self._store.get(LEDGER_KEY, known=self._stored)
-        if stored is not self._stored:
-            self._stored, self._ledger = stored, Ledger.read(stored)
-        prefixes = (CODE_PREFIX, MANUAL_PREFIX)
-        objects = {info.key: info for prefix in prefixes for info in self._store.list(prefix)}
-        return Listing(objects, self._ledger, stored.etag if stored else MISSING)
+        known, ledger = self._known
+        stored = self._store.get(LEDGER_KEY, known=known)
+        if stored is not known:
+            ledger = Ledger.read(stored)
+            self._known = stored, ledger
+        return Listing(self._objects(), ledger, stored.etag if stored else MISSING)
+
+    def moved_on(self, stored: StoredObject, ledger: Ledger) -> None:
+        """Take over the ledger that was just written, so that it need not be read back."""
+        self._known = stored, ledger
+
+    def _objects(self) -> dict[str, ObjectInfo]:
+        """List both sources side by side: a store gives one page of each after the other."""
+        with ThreadPoolExecutor(1, thread_name_prefix="listing") as beside:
+            code = beside.submit(lambda: list(self._store.list(CODE_PREFIX)))
+            manual = list(self._store.list(MANUAL_PREFIX))
+            return {info.key: info for info in [*code.result(), *manual]}

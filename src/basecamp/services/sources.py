@@ -9,7 +9,7 @@ from basecamp.airflow.models import PAGE_LIMIT, RunFilter
 from basecamp.services.source_changes import compare, retires
 from dataspec.errors import AirflowUnreachable, Conflict, StoreUnreachable
 from dataspec.ledger import LEDGER_KEY
-from dataspec.store.base import PreconditionFailed
+from dataspec.store.base import PreconditionFailed, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,10 +103,12 @@ class Sources:
         self._versions.keep(comparison.unkept)
         if comparison.switches:
             self._announcer.announce(comparison.switches, catalog)
+        body = comparison.ledger.body()
         try:
-            self._store.put(LEDGER_KEY, comparison.ledger.body(), expected=catalog.ledger_etag)
+            etag = self._store.put(LEDGER_KEY, body, expected=catalog.ledger_etag)
         except PreconditionFailed:
             return False
+        self._specs.ledger_moved_on(StoredObject(LEDGER_KEY, etag, body), comparison.ledger)
         return True
 
     def _active(self) -> frozenset[str] | None:

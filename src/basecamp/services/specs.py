@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -14,20 +15,34 @@ if TYPE_CHECKING:
     from basecamp.services.clock import Clock
     from dataspec.catalog import Catalog, SpecFile
     from dataspec.catalog_reader import CatalogReader
+    from dataspec.ledger import Ledger
+    from dataspec.store import StoredObject
 
-MAX_AGE_SECONDS = 2.0
-"""How old the catalog may be before the store is listed again."""
+log = logging.getLogger(__name__)
+
+MIN_AGE_SECONDS = 2.0
+MAX_AGE_SECONDS = 30.0
+COST_FACTOR = 10
+"""How old the catalog may be before the store is listed again: ten times as long as a listing
+takes, within the bounds above."""
 
 
 class Specs:
-    """The specs in the store, as they were at most two seconds ago. Safe to share between threads."""
+    """The specs in the store, as they were some seconds ago. Safe to share between threads.
+
+    Where a listing takes long, a catalog that is past half of its age is read anew in the
+    background, so that whoever asks again and again does not wait. Whoever decides by the
+    catalog asks for a fresh one.
+    """
 
     def __init__(self, reader: CatalogReader, clock: Clock) -> None:
         self._reader = reader
         self._clock = clock
         self._lock = threading.Lock()
+        self._refreshing = threading.Lock()
         self._catalog: Catalog | None = None
         self._at = 0.0
+        self._max_age = MIN_AGE_SECONDS
 
     def catalog(self, *, fresh: bool = False) -> Catalog:
         """Return the catalog; list the store anew if it is old, or if ``fresh``.
@@ -36,14 +51,41 @@ class Specs:
             StoreUnreachable: When the store does not answer.
         """
         asked_at = self._clock.monotonic()
+        catalog, age = self._catalog, asked_at - self._at
+        if catalog is not None and not fresh and age <= self._max_age:
+            if age > max(self._max_age / 2, MIN_AGE_SECONDS):
+                self._refresh_in_background()
+            return catalog
         with self._lock:
             # Whoever waited for the lock may find a catalog that was read after it asked.
-            too_old = self._at <= asked_at if fresh else self._at < asked_at - MAX_AGE_SECONDS
-            if self._catalog is None or too_old:
-                started_at = self._clock.monotonic()
-                self._catalog = self._reader.read()
-                self._at = started_at
+            if self._catalog is None or self._at <= asked_at:
+                return self._read()
             return self._catalog
+
+    def ledger_moved_on(self, stored: StoredObject, ledger: Ledger) -> None:
+        """Take over the ledger that was just written, so that it need not be read back."""
+        self._reader.ledger_moved_on(stored, ledger)
+
+    def _read(self) -> Catalog:
+        started_at = self._clock.monotonic()
+        listing = self._reader.listing()
+        took = self._clock.monotonic() - started_at
+        self._catalog = self._reader.read(listing)
+        self._at = started_at
+        self._max_age = min(max(took * COST_FACTOR, MIN_AGE_SECONDS), MAX_AGE_SECONDS)
+        return self._catalog
+
+    def _refresh_in_background(self) -> None:
+        if self._refreshing.acquire(blocking=False):
+            threading.Thread(target=self._refresh_quietly, name="refresh-specs", daemon=True).start()
+
+    def _refresh_quietly(self) -> None:
+        try:
+            self.catalog(fresh=True)
+        except StoreUnreachable as error:
+            log.warning("The specs could not be read anew: %s %s", error.title, error.detail)
+        finally:
+            self._refreshing.release()
 
     def known(self) -> Known[Catalog]:
         """Return the catalog; if the store does not answer, the last one, with a warning.
