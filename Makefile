@@ -18,10 +18,10 @@ demo: setup ## Show the main job on an Airflow of its own; ONCE=1 ends by itself
 
 test: setup ## Run every test, those on a real Airflow and a real S3 server included
 	@sh .ci/ceph
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 test-fast: setup ## Run the tests that need no server
-	@$(BIN)/pytest --numprocesses auto tests/unit
+	@$(BIN)/pytest --numprocesses auto --dist loadgroup tests/unit
 
 lint: setup ## Check style, types and which package imports which
 	@$(BIN)/ruff check

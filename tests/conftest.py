@@ -29,6 +29,23 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+PARTS = ("s3_session", "stack", "airflow_env")
+"""The fixtures that start something for a whole session; tests that share one run in one process."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of each part go one after the other, in the process that started it, and begin with them."""
+
+    def part(item: pytest.Item) -> str | None:
+        used = getattr(item, "fixturenames", ())
+        return next((name for name in PARTS if name in used), None)
+
+    for item in items:
+        if name := part(item):
+            item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: part(item) is None)
+
+
 @pytest.fixture(scope="session")
 def airflow_env() -> Iterator[Path]:
     """An environment with Airflow and this `dli`, kept between sessions."""
