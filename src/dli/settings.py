@@ -92,12 +92,6 @@ class Settings:
         return self.root / str(self.get("datasets_dir").value)
 
     @property
-    def store_options(self) -> dict[str, str]:
-        """The options of the store, such as ``endpoint``."""
-        found = (self._in_files(("store", "options", name)) for name in self._store_option_names())
-        return {s.key.rpartition(".")[2]: _as_text(s.value) for s in found if s is not None}
-
-    @property
     def user(self) -> str:
         """Who acts: the name of the login, unless it is set."""
         return str(self.get("user").value)
@@ -122,7 +116,7 @@ class Settings:
         plain = [
             self._found(key) or Setting(key, default, "default") for key, default in self._defaults.items()
         ]
-        return [*plain, *self._store_options(), *self._connections()]
+        return [*plain, *self._connections()]
 
     def unread_variables(self) -> list[str]:
         """Return the ``DLI_*`` variables that are set and that nothing reads."""
@@ -216,15 +210,6 @@ class Settings:
         base = Path(folder) if folder else Path(self._environ.get("HOME") or Path.home()) / ".config"
         return base / "dli" / "config.yaml"
 
-    def _store_option_names(self) -> list[str]:
-        places = (file.names((*prefix, "store", "options")) for file, prefix in self._places())
-        return sorted({name for names in places for name in names})
-
-    def _store_options(self) -> Iterator[Setting]:
-        for name in self._store_option_names():
-            if setting := self._in_files_or_why(("store", "options", name)):
-                yield setting
-
     def _connections(self) -> Iterator[Setting]:
         places = list(self._places())
         names = {name for file, prefix in places for name in file.names((*prefix, "connections"))}
@@ -234,10 +219,6 @@ class Settings:
             for keys in ((*at, "url"), *((*at, "options", option) for option in options)):
                 if setting := self._in_files_or_why(keys):
                     yield setting
-
-
-def _as_text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _login(environ: Mapping[str, str]) -> str:

@@ -24,7 +24,7 @@ _OVERRIDES: dict[str, Any] = {
     "datasets_dir": _TEXT,
     "user": _TEXT,
     "server": {"url": _TEXT, "timeout_seconds": _NUMBER},
-    "store": {"url": _TEXT, "options": {_ANY: _SCALAR}},
+    "store": {"url": _TEXT},
     "connections": {_ANY: {"url": _TEXT, "options": {_ANY: _SCALAR}}},
 }
 _SCHEMA: dict[str, Any] = {"name": _TEXT, **_OVERRIDES, "environments": {_ANY: _OVERRIDES}}

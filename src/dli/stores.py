@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def open_named_store(settings: Settings) -> Store:
-    """Open the store of the setting ``store.url``, with the options beside it.
+    """Open the store of the setting ``store.url``.
 
     Raises:
         InvalidSettings: When there is none, when it can't be one, or when a folder does not exist:
@@ -30,9 +30,8 @@ def open_named_store(settings: Settings) -> Store:
             "s3://bucket/prefix, or a folder.",
         )
     url = _checked(str(setting.value), setting, settings.root)
-    options = settings.store_options
     try:
-        return open_store(url, options=options)
+        return open_store(url)
     except ModuleNotFoundError as error:
         raise InvalidSettings(
             f"A store in a bucket needs the package '{error.name}'.",

@@ -25,7 +25,7 @@ from dli_airflow.datasets import Dataset
 from dli_airflow.snapshot import Snapshot, SnapshotFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -45,7 +45,6 @@ class DatasetBundle(BaseDagBundle):
 
     Args:
         store_url: The store's address; by default the variable ``DLI_STORE_URL``.
-        store_options: Settings of the store, as :func:`dataspec.store.open_store` takes them.
         shards: The number of files that the datasets are spread over.
         base_url: Basecamp's address, for links; by default the variable ``DLI_BASECAMP_URL``.
         clock: The present time in seconds.
@@ -58,7 +57,6 @@ class DatasetBundle(BaseDagBundle):
         self,
         *,
         store_url: str | None = None,
-        store_options: Mapping[str, str] | None = None,
         shards: int = SHARDS,
         base_url: str | None = None,
         clock: Callable[[], float] = time.time,
@@ -66,7 +64,6 @@ class DatasetBundle(BaseDagBundle):
     ) -> None:
         super().__init__(**arguments)
         self._store_url = store_url or os.environ.get("DLI_STORE_URL")
-        self._store_options = store_options
         self._clock = clock
         base_url = base_url or os.environ.get("DLI_BASECAMP_URL") or None
         self._folder = DagFolder(self.path, shards=shards, base_url=base_url)
@@ -152,7 +149,7 @@ class DatasetBundle(BaseDagBundle):
                     "The dataset bundle has no store.",
                     detail="Set store_url in [dag_processor] dag_bundle_config_list, or DLI_STORE_URL.",
                 )
-            store = open_store(self._store_url, options=self._store_options)
+            store = open_store(self._store_url)
             self._reader = CatalogReader(store, DiskSpecCache(self.base_dir / "cache"))
         return self._reader
 

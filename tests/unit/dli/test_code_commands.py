@@ -12,7 +12,6 @@ import pytest
 from dataspec.releases import manual_key, read_publication
 from dataspec.store import Store, open_store
 from dataspec.store.base import MISSING
-from dli.masking import HIDDEN
 from dli.revision import find_revision
 from unit.dli.conftest import Dli
 from unit.dli.published import planned, put_files, seen, spec, wanted
@@ -188,16 +187,6 @@ def test_a_folder_in_dli_yaml_is_meant_from_there(
     monkeypatch.chdir(project / "datasets")
     assert dli("code", "publish").status == 0
     assert (project / "store" / "code" / "a.yaml").is_file()
-
-
-def test_the_store_s_settings_are_shown_without_their_secrets(dli: Dli, project: Path) -> None:
-    (project / "dli.yaml").write_text(
-        "store:\n  url: s3://lake/specs\n  options: {unquoted_etags: true, secret_access_key: abc}\n"
-    )
-    shown = {item["setting"]: item["value"] for item in json.loads(dli("config", "show", "-f", "json").out)}
-    assert shown["store.url"] == "s3://lake/specs"
-    assert shown["store.options.unquoted_etags"] is True
-    assert shown["store.options.secret_access_key"] == HIDDEN
 
 
 def test_where_the_bucket_s_library_is_missing_the_extra_is_named(project: Path) -> None:
