@@ -26,6 +26,8 @@ from basecamp.services.assembly import assemble
 from basecamp.services.clock import SystemClock
 from basecamp.services.registration import Candidate
 from dataspec.catalog_reader import CatalogReader
+from dataspec.editing import ScheduleChanges
+from dataspec.errors import DatasetNotFound
 from dataspec.spec_cache import MemorySpecCache
 from dataspec.store import Store, open_store
 from dataspec.store.base import MISSING
@@ -43,6 +45,8 @@ class Look:
     invalid: int
     retired: int
     notices: int
+    objects: int
+    """How many there are in `manual/`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +139,22 @@ def sync(store: Any) -> None:
     services_on(store).checks.sync()
 
 
+def update(store: Any) -> None:
+    services_on(store).changing.update(NAME, ScheduleChanges(cron="0 21 * * *"))
+
+
+def unregister(store: Any) -> None:
+    try:
+        services_on(store).changing.unregister(NAME, requested_by="ann")
+    except DatasetNotFound:
+        return  # it is gone, as it was to be
+
+
 WORK: dict[str, tuple[Callable[[Store], None], Callable[[Any], None]]] = {
     "register": (lambda _: None, lambda store: register(store, "one")),
     "replace": (lambda store: register(store, "one"), lambda store: register(store, "two")),
+    "update": (lambda store: register(store, "one"), update),
+    "unregister": (lambda store: register(store, "one"), unregister),
     "override": (overridden, sync),
     "release": (released, sync),
 }
@@ -153,6 +170,7 @@ def look(store: Store) -> Look:
         invalid=len(catalog.invalid),
         retired=len(catalog.retired),
         notices=sum(1 for stored in outbox if Entry.read(stored.body)),
+        objects=len(list(store.list("manual/"))),
     )
 
 
@@ -161,7 +179,8 @@ def _version(file: Any) -> str | None:
     if file is None:
         return None
     sql = next(iter(file.files.values())).split("'")[1]
-    return str(sql) if file.spec.description == sql else f"{file.spec.description} with {sql}"
+    cron = "" if file.spec.schedule.cron == "0 9 * * *" else f" at {file.spec.schedule.cron}"
+    return f"{sql}{cron}" if file.spec.description == sql else f"{file.spec.description} with {sql}"
 
 
 def die(folder: Path, work: str, at: int, *, after: bool) -> Death:

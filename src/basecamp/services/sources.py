@@ -9,7 +9,9 @@ from basecamp.airflow.models import PAGE_LIMIT, RunFilter
 from basecamp.services.source_changes import compare, retires
 from dataspec.errors import AirflowUnreachable, Conflict, StoreUnreachable
 from dataspec.ledger import LEDGER_KEY
+from dataspec.releases import delete_leftovers
 from dataspec.store.base import PreconditionFailed, StoredObject
+from dataspec.workflows import SourceType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +103,9 @@ class Sources:
     def _carry_out(self, comparison: Comparison, catalog: Catalog) -> bool:
         """Keep, announce, move on; False when another has moved the ledger on first."""
         self._versions.keep(comparison.unkept)
+        for event in comparison.events:
+            if (event.change, event.source_type) == ("removed", SourceType.MANUAL):
+                delete_leftovers(self._store, event.file, now=self._clock.now)
         if comparison.switches:
             self._announcer.announce(comparison.switches, catalog)
         body = comparison.ledger.body()

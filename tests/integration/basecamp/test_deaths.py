@@ -43,6 +43,28 @@ def test_a_registration_that_dies_leaves_the_old_version_or_the_new_one_and_may_
         assert death["repeated"]["retired"] == death["repeated"]["notices"] == 0
 
 
+def test_an_update_that_dies_leaves_the_old_schedule_or_the_new_one_and_may_be_repeated(
+    tmp_path: Path,
+) -> None:
+    for death in deaths(tmp_path, "update"):
+        assert death["found"]["effective"] in {"one", "one at 0 21 * * *"}
+        assert death["checked"]["effective"] == death["found"]["effective"]
+        assert death["repeated"]["effective"] == "one at 0 21 * * *"
+        assert [death[when]["invalid"] for when in ("found", "checked", "repeated")] == [0, 0, 0]
+
+
+def test_a_removal_that_dies_leaves_the_whole_dataset_or_nothing_of_it(tmp_path: Path) -> None:
+    for death in deaths(tmp_path, "unregister"):
+        assert death["found"]["effective"] in {"one", None}
+        assert death["found"]["invalid"] == death["checked"]["invalid"] == 0
+        assert death["checked"]["effective"] == death["found"]["effective"]
+        if death["checked"]["effective"] is None:
+            assert death["checked"]["objects"] == 0
+        assert death["repeated"]["effective"] is None
+        assert death["repeated"]["objects"] == 0
+        assert death["repeated"]["retired"] == 1, "its DAG stays until its runs have ended"
+
+
 @pytest.mark.parametrize(("work", "effective", "notices"), [("override", "code", 1), ("release", "one", 2)])
 def test_a_check_that_dies_is_made_up_for_by_the_next_and_everything_is_told_once(
     tmp_path: Path, work: str, effective: str, notices: int
