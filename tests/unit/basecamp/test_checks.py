@@ -326,3 +326,20 @@ def test_a_switch_is_told_once_though_others_move_the_ledger_on_meanwhile(
         "overridden"
     ]
     assert len(told(store)) == 1
+
+
+def test_a_thousand_files_that_go_at_once_are_told_in_one_message_and_lose_nobody_s_work(
+    client: Client, store: MemoryStore, clock: ManualClock, make_yaml: Callable[..., str]
+) -> None:
+    names = [f"sales.number_{number:04}" for number in range(1000)]
+    for prefix in ("manual", "code"):
+        write(store, f"{prefix}/query.sql", b"select '{{ execution_date }}'")
+        for name in names:
+            write(store, f"{prefix}/{name}.yaml", make_yaml(name, notify("#analysts")).encode())
+    assert len(changes(client)) == 2000
+    clock.advance(60)
+    for name in names:
+        remove(store, f"code/{name}.yaml")
+    assert changes(client) == [("released", name, "manual") for name in names]
+    assert [(channel, len(datasets)) for channel, datasets in told(store)] == [("#analysts", 1000)]
+    assert {entry.source for entry in ledger(store).entries.values()} == {SourceType.MANUAL}
