@@ -33,10 +33,11 @@ format: setup ## Format the code, mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
-bench: setup ## Measure the commands and the store
+bench: setup ## Measure the commands, the store, and ten thousand datasets
 	@$(BIN)/python bench/commands.py
 	@sh .ci/ceph
 	@$(BIN)/python bench/store.py
+	@$(BIN)/python bench/sources.py
 
 lock: setup ## Write the lock files anew; UPGRADE=1 takes newer versions
 	$(UV) pip compile pyproject.toml --extra local --extra server --extra dev --group dev $(LOCKING) \

@@ -1,0 +1,14 @@
+"""Reads every DAG of an Airflow by its API, page after page; its argument is the Airflow's address."""
+
+from __future__ import annotations
+
+import sys
+
+from basecamp.airflow.credentials import Everyone
+from basecamp.airflow.transport import AirflowTransport
+from basecamp.airflow.v2 import Airflow3
+
+if __name__ == "__main__":
+    Airflow3(AirflowTransport(sys.argv[1], Everyone(), timeout_seconds=60)).list_dags(
+        tags=["source:code", "source:manual"]
+    )
