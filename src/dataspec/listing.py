@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,35 @@ ABSENT = ""
 
 
 @dataclass(frozen=True)
+class LedgerAtHand:
+    """The ledger's object. A reader whose files are as they were never asks what is in it."""
+
+    stored: StoredObject | None = None
+    written: Ledger | None = None
+    """What is in it, where this process has written it."""
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What is in it."""
+        return self.written or Ledger.read(self.stored)
+
+
+@dataclass(frozen=True)
 class Listing:
     """The objects under ``code/`` and ``manual/`` at one time, and the ledger just before."""
 
     objects: Mapping[str, ObjectInfo]
-    ledger: Ledger = field(default_factory=Ledger)
-    ledger_etag: str = MISSING
+    at_hand: LedgerAtHand
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger."""
+        return self.at_hand.ledger
+
+    @property
+    def ledger_etag(self) -> str:
+        """The ledger's ETag; ``MISSING`` where there is none."""
+        return self.at_hand.stored.etag if self.at_hand.stored else MISSING
 
     @cached_property
     def fingerprint(self) -> str:
@@ -46,7 +69,7 @@ class Lister:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: tuple[StoredObject | None, Ledger] = None, Ledger()
+        self._at_hand = LedgerAtHand()
 
     def listing(self) -> Listing:
         """List the store.
@@ -57,16 +80,15 @@ class Lister:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        known, ledger = self._known
-        stored = self._store.get(LEDGER_KEY, known=known)
-        if stored is not known:
-            ledger = Ledger.read(stored)
-            self._known = stored, ledger
-        return Listing(self._objects(), ledger, stored.etag if stored else MISSING)
+        at_hand = self._at_hand
+        stored = self._store.get(LEDGER_KEY, known=at_hand.stored)
+        if stored is not at_hand.stored:
+            at_hand = self._at_hand = LedgerAtHand(stored)
+        return Listing(self._objects(), at_hand)
 
     def moved_on(self, stored: StoredObject, ledger: Ledger) -> None:
-        """Take over the ledger that was just written, so that it need not be read back."""
-        self._known = stored, ledger
+        """Take over the ledger that was just written, so that it need not be sent back."""
+        self._at_hand = LedgerAtHand(stored, ledger)
 
     def _objects(self) -> dict[str, ObjectInfo]:
         """List both sources side by side: a store gives one page of each after the other."""
