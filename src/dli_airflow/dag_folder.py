@@ -14,6 +14,7 @@ import re
 import tempfile
 from collections import defaultdict
 from datetime import datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,7 +64,7 @@ class DagFolder:
         self._shards = shards
         self._base_url = base_url
 
-    @property
+    @cached_property
     def form(self) -> str:
         """What the files are made of beside the datasets: when it differs, all are written again."""
         return f"{version('dli')} {self._shards} {self._base_url}"
