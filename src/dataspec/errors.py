@@ -13,7 +13,8 @@ The tree::
     │       └── UnknownParameter
     ├── NotFound
     │   ├── DatasetNotFound
-    │   └── RunNotFound
+    │   ├── RunNotFound
+    │   └── BackfillNotFound
     ├── Refused                 understood, and not allowed as things stand
     │   ├── ManagedByCode
     │   ├── Overridden
@@ -21,6 +22,7 @@ The tree::
     │   ├── Paused
     │   ├── NotPaused
     │   ├── RunsActive          a dataset is to go while runs of it are active
+    │   ├── BackfillActive      a dataset has a backfill that goes on
     │   ├── Conflict            someone else changed it first
     │   ├── Unauthorized
     │   └── CrossOrigin         an order that another site's page sent
@@ -190,6 +192,18 @@ class RunNotFound(NotFound):
         super().__init__(f"Run not found: {run_id}", detail="List runs with: dli workflow history")
 
 
+class BackfillNotFound(NotFound):
+    """No backfill has that id."""
+
+    code = "backfill_not_found"
+
+    def __init__(self, backfill_id: str) -> None:
+        self.backfill_id = backfill_id
+        super().__init__(
+            f"Backfill not found: {backfill_id}", detail="Its runs are among: dli workflow history"
+        )
+
+
 class Refused(DliError):
     """Understood, and not allowed as things stand."""
 
@@ -267,6 +281,24 @@ class RunsActive(Refused):
     def extras(self) -> dict[str, Any]:
         """Return the ids of the runs."""
         return {"runs": list(self.runs)}
+
+
+class BackfillActive(Refused):
+    """A dataset has one backfill at a time (decisions 6)."""
+
+    code = "backfill_active"
+
+    def __init__(self, backfill_id: str) -> None:
+        self.backfill_id = backfill_id
+        super().__init__(
+            f"A backfill of this dataset is under way: {backfill_id}",
+            detail=f"Follow it with: dli workflow status {backfill_id} --wait\n"
+            f"Stop it with:   dli workflow stop {backfill_id}",
+        )
+
+    def extras(self) -> dict[str, Any]:
+        """Return the backfill's id."""
+        return {"backfill_id": self.backfill_id}
 
 
 class Conflict(Refused):

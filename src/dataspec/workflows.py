@@ -12,6 +12,8 @@ from enum import StrEnum
 from typing import Any, Literal
 
 RunType = Literal["adhoc", "scheduled", "backfill"]
+Every = Literal["day", "schedule"]
+"""Which dates of a range a backfill builds: all, or those on which an interval of the schedule starts."""
 
 
 class SourceType(StrEnum):
@@ -201,3 +203,54 @@ class RunPreview:
     parameters: dict[str, Any]
     statements: list[str]
     """The SQL as rendered, statement by statement, in the order in which it would run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """The runs of a dataset for one date after the other (spec 5.3)."""
+
+    backfill_id: str
+    dataset_name: str
+    status: RunStatus
+    """PENDING until an attempt of its first run has started; FAILED where a date failed."""
+    start: str
+    """The first date of the range, whichever is built first."""
+    end: str
+    every: Every = "day"
+    dates_total: int
+    """How many dates it is to build; those that an earlier one has built are left out when it resumes."""
+    dates_done: int = 0
+    """How many of them are built."""
+    current_date: str | None = None
+    """The date that is being built; None once it has ended."""
+    current_run_id: str | None = None
+    failed_dates: list[str] = field(default_factory=list)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """What every run gets beside its ``execution_date``."""
+    reverse: bool = False
+    keep_going: bool = False
+    """Whether it goes on after a date that failed."""
+    requested_by: str
+    created_at: datetime
+    finished_at: datetime | None = None
+    error: str | None = None
+    """Why it failed, in one line."""
+    note: str | None = None
+    """What it waits for, or who stopped it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillPreview:
+    """What a backfill would do (``--dry-run``)."""
+
+    dataset_name: str
+    source_type: SourceType
+    spec_hash: str
+    parameters: dict[str, Any]
+    """Those of every run, beside its ``execution_date``."""
+    dates: list[str]
+    """In the order in which they would be built."""
+    first_statements: list[str]
+    """The SQL of the first date as rendered, statement by statement."""
+    last_statements: list[str]
+    """That of the last date."""

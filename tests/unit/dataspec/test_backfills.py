@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataspec.backfills import BackfillPlan, DateRange, Outcome, StopOrder, backfill_run_id, ordered
+from dataspec.errors import InternalError, InvalidUsage
+from dataspec.run_ids import parse_run_id
+from dataspec.workflows import RunStatus
+
+NOW = datetime(2024, 1, 15, 9, 30, 45, 123456, tzinfo=UTC)
+PLAN = BackfillPlan(
+    backfill_id="sales.daily_20240115_093045",
+    dataset="sales.daily",
+    start="2013-01-01",
+    end="2013-01-03",
+    every="day",
+    reverse=False,
+    keep_going=False,
+    parameters={"limit": 5},
+    dates=("2013-01-01", "2013-01-02", "2013-01-03"),
+    requested_by="dana",
+    created_at=NOW,
+)
+
+
+def starts(start: str, end: str, cron: str, zone: str = "UTC") -> list[str]:
+    return list(DateRange.parse(start, end).interval_starts(cron, zone))
+
+
+def test_a_range_holds_both_its_ends() -> None:
+    assert list(DateRange.parse("2013-01-30", "2013-02-02").days()) == [
+        "2013-01-30",
+        "2013-01-31",
+        "2013-02-01",
+        "2013-02-02",
+    ]
+
+
+def test_a_range_of_one_date_has_one() -> None:
+    assert list(DateRange.parse("2012-02-29", "2012-02-29").days()) == ["2012-02-29"]
+
+
+@given(st.dates(date(1000, 1, 1), date(9000, 1, 1)), st.integers(0, 800))
+def test_every_date_of_a_range_comes_once_and_in_order(first: date, more: int) -> None:
+    last = first + timedelta(days=more)
+    days = list(DateRange.parse(str(first), str(last)).days())
+    assert (days[0], days[-1], len(days)) == (str(first), str(last), more + 1)
+    assert days == sorted(set(days))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "words"),
+    [
+        ("2013-02-30", "2013-03-01", "Invalid start date: there is no date 2013-02-30."),
+        ("2013-01-01", "2013-13-01", "Invalid end date: there is no date 2013-13-01."),
+        ("2013-1-1", "2013-01-02", "Invalid start date: expected a date as YYYY-MM-DD, got '2013-1-1'."),
+        ("yesterday", "2013-01-02", "expected a date as YYYY-MM-DD, got 'yesterday'"),
+        ("2013-01-02", "2013-01-01", "The end, 2013-01-01, lies before the start, 2013-01-02."),
+        ("0001-01-01", "2013-01-01", "does not lie between 1000 and 9998"),
+        ("2013-01-01", "9999-12-31", "does not lie between 1000 and 9998"),
+    ],
+)
+def test_a_wrong_range_is_told_in_one_line(start: str, end: str, words: str) -> None:
+    with pytest.raises(InvalidUsage) as raised:
+        DateRange.parse(start, end)
+    assert words in raised.value.title
+
+
+def test_of_a_schedule_only_dates_on_which_an_interval_starts_are_built() -> None:
+    assert starts("2024-01-01", "2024-01-20", "0 8 * * 1") == ["2024-01-01", "2024-01-08", "2024-01-15"]
+    assert starts("2024-01-02", "2024-01-07", "0 8 * * 1") == []
+
+
+def test_a_date_of_many_intervals_is_built_once() -> None:
+    assert starts("2024-01-01", "2024-01-03", "*/15 * * * *") == ["2024-01-01", "2024-01-02", "2024-01-03"]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Seoul", "America/New_York", "Europe/London", "Pacific/Kiritimati"])
+def test_a_daily_schedule_builds_each_date_of_its_zone_clock_changes_included(zone: str) -> None:
+    for cron in ("0 0 * * *", "30 2 * * *", "59 23 * * *"):
+        assert starts("2024-01-01", "2024-12-31", cron, zone) == list(
+            DateRange.parse("2024-01-01", "2024-12-31").days()
+        )
+
+
+def test_dates_are_built_from_the_first_or_in_reverse_from_the_last() -> None:
+    days = DateRange.parse("2013-01-01", "2013-01-03").days()
+    assert ordered(days, reverse=True) == ("2013-01-03", "2013-01-02", "2013-01-01")
+
+
+def test_a_run_id_tells_dataset_backfill_and_date() -> None:
+    parsed = parse_run_id(PLAN.run_id)
+    assert parsed is not None
+    assert (parsed.dataset, parsed.backfill_date) == ("sales.daily", "20130101")
+    assert backfill_run_id("sales.daily_20240115_093045_2", "2013-01-31").endswith("_093045_2_20130131")
+
+
+def test_a_plan_goes_from_date_to_date_and_remembers_those_that_failed() -> None:
+    second = PLAN.asking(NOW).after(failed=False)
+    third = second.after(failed=True)
+    through = third.after(failed=False)
+    assert (second.date, third.date) == ("2013-01-02", "2013-01-03")
+    assert second.asked_at is None, "of the next date nobody has been asked"
+    assert (through.is_through, third.is_through) == (True, False)
+    assert through.failed == ("2013-01-02",)
+    assert through.built == ("2013-01-01", "2013-01-03")
+
+
+def test_the_first_order_to_stop_stands() -> None:
+    first = StopOrder(by="ann", at=NOW, reason="wrong")
+    stopped = PLAN.stopping(first).stopping(StopOrder(by="bob", at=NOW))
+    assert str(stopped.stop) == "Stopped by ann at 2024-01-15T09:30:45+00:00: wrong"
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        PLAN,
+        replace(PLAN, at=2, failed=("2013-01-01",), asked_at=NOW, idempotency_key="k", built_before=("x",)),
+        PLAN.stopping(StopOrder(by="ann", at=NOW)),
+        PLAN.ended(Outcome(status=RunStatus.FAILED, at=NOW, error="e", note="n")),
+    ],
+)
+def test_a_plan_is_read_as_it_was_written(plan: BackfillPlan) -> None:
+    assert BackfillPlan.read(plan.body()) == plan
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"format": 2}', PLAN.body().replace(b"created", b"x")])
+def test_a_plan_of_another_form_is_told(body: bytes) -> None:
+    with pytest.raises(InternalError):
+        BackfillPlan.read(body)
+
+
+def test_a_backfill_continues_one_of_the_same_range_and_parameters_alone() -> None:
+    assert PLAN.continues(replace(PLAN, backfill_id="x", reverse=True, at=1, keep_going=True))
+    others: list[dict[str, Any]] = [
+        {"end": "2013-01-04"},
+        {"parameters": {}},
+        {"every": "schedule"},
+        {"dataset": "x"},
+    ]
+    for other in others:
+        assert not PLAN.continues(replace(PLAN, **other))
