@@ -117,6 +117,14 @@ class AirflowGateway(Protocol):
         """Write a run's note, then end it and its tasks with a state; None if there is no such run."""
         ...
 
+    def clear_run(self, dag_id: str, run_id: str, *, note: str) -> DagRun | None:
+        """Have a run that has ended run again, with a new note; None if there is no such run.
+
+        Its attempts go on counting, and may be as many more as the DAG as it is now allows. An active run
+        is not to be cleared: its attempt would be ended.
+        """
+        ...
+
     def process_is_gone(self, dag_id: str, run_id: str, try_number: int) -> bool:
         """Say whether the process of an attempt that was ended from outside is known to be gone.
 

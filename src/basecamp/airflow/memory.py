@@ -128,6 +128,12 @@ class MemoryAirflow:
         with self._lock:
             return self._add(run)
 
+    def begin(self, dag_id: str, run_id: str) -> None:
+        """Let the scheduler take up a run whose attempt still waits for its turn."""
+        with self._lock:
+            kept = self._runs[dag_id, run_id]
+            kept.run = replace(kept.run, state="running", start_date=self._now())
+
     def start(self, dag_id: str, run_id: str, *, source: str, spec_hash: str) -> None:
         """Start the next attempt of a run."""
         with self._lock:
@@ -265,6 +271,20 @@ class MemoryAirflow:
             if not kept.attempt.ended:
                 kept.attempt = self._ended_early(kept.attempt, state)
             kept.run = replace(kept.run, state=state, note=note, end_date=kept.run.end_date or self._now())
+            return kept.run
+
+    def clear_run(self, dag_id: str, run_id: str, *, note: str) -> DagRun | None:
+        """Have a run that has ended run again, with a new note."""
+        self._asked()
+        with self._lock:
+            kept = self._runs.get((dag_id, run_id))
+            if kept is None:
+                return None
+            tries = kept.attempt.try_number + self._dags[dag_id].retries
+            kept.attempt = replace(kept.attempt, state=None, max_tries=tries)
+            kept.run = replace(
+                kept.run, state="queued", note=note, queued_at=self._now(), start_date=None, end_date=None
+            )
             return kept.run
 
     def process_is_gone(self, dag_id: str, run_id: str, try_number: int) -> bool:

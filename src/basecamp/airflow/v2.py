@@ -162,6 +162,14 @@ class Airflow3:
         )
         return None if answer.status in _MISSING else answer.read(read_run)
 
+    def clear_run(self, dag_id: str, run_id: str, *, note: str) -> DagRun | None:
+        """Have a run that has ended run again, with a new note: one transaction of Airflow's."""
+        path = _path("dags", dag_id, "dagRuns", run_id, "clear")
+        # The latest version of the DAG brings the retries that the spec has now; the worker takes it anyway.
+        body = {"dry_run": False, "run_on_latest_version": True, "note": note}
+        answer = self._transport.request("POST", path, json=body, expect=_MISSING)
+        return None if answer.status in _MISSING else answer.read(read_run)
+
     def process_is_gone(self, dag_id: str, run_id: str, try_number: int) -> bool:
         """Say whether the supervisor of an attempt has written that its process was killed."""
         events = self.log(dag_id, run_id, try_number)

@@ -1,4 +1,4 @@
-"""Routes of runs: list, show, stop, log."""
+"""Routes of runs: list, show, stop, retry, log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, AwareDatetime
 
 from basecamp.api import PREFIX
-from basecamp.api.callers import Caller, ServicesOf, SourceChoice, source_of
+from basecamp.api.callers import Caller, IdempotencyKey, ServicesOf, SourceChoice, source_of
 from basecamp.api.documents import RunPage, Status, StopBody
 from basecamp.api.warnings import put_warnings
 from basecamp.services.history import HistoryFilter
@@ -78,6 +78,18 @@ def stop_run(
     return services.runs.stop(
         run_id, stopped_by=caller, reason=body.reason if body else None, dataset=dataset
     )
+
+
+@router.post("/{run_id}/retry")
+def retry_run(
+    services: ServicesOf,
+    caller: Caller,
+    run_id: str,
+    dataset: Dataset = None,
+    idempotency_key: IdempotencyKey = None,
+) -> WorkflowRun:
+    """Run a failed or killed run again: same id and parameters, the spec that is effective by then."""
+    return services.runs.retry(run_id, retried_by=caller, idempotency_key=idempotency_key, dataset=dataset)
 
 
 @router.get("/{run_id}/logs")

@@ -19,6 +19,7 @@ from basecamp.services.pauses import Pauses
 from basecamp.services.readiness import ReadinessChecks
 from basecamp.services.registration import Registration
 from basecamp.services.reservations import Reservations
+from basecamp.services.retrying import Retrying
 from basecamp.services.run_log import RunLogs
 from basecamp.services.run_records import RunRecords
 from basecamp.services.runs import Runs
@@ -86,6 +87,7 @@ def assemble(
         history=History(specs, dags, gateway, records, clock),
         starting=Starting(specs, gateway, reservations, clock),
         stopping=stopping,
+        retrying=Retrying(specs, gateway, reservations, clock),
         logs=logs,
         clock=clock,
     )

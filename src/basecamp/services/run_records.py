@@ -63,16 +63,17 @@ class RunRecords:
         self, run: DagRun, attempt: TaskAttempt | None, version: RunVersion | None, spec: DatasetSpec | None
     ) -> WorkflowRun:
         started = attempt.started if attempt else 0
+        begun = attempt is not None and _has_begun(run, attempt)
         return WorkflowRun(
             run_id=run.run_id,
             dataset_name=run.dag_id,
             source_type=SourceType(version.source) if version else None,
             spec_hash=version.spec_hash if version else None,
-            status=run_status(run, attempts=started),
+            status=run_status(run, begun=begun),
             run_type=run_type(run),
             parameters=_parameters(run, spec),
-            created_at=run.queued_at or run.run_after,
-            started_at=_started_at(run, attempt) if started else None,
+            created_at=run.run_after,
+            started_at=_started_at(run, attempt) if begun else None,
             finished_at=run.end_date if run.finished else None,
             attempts=started,
             max_attempts=attempt.max_tries + 1 if attempt else None,
@@ -88,13 +89,18 @@ class RunRecords:
         return f"{self.dag_url(run.dag_id)}/runs/{quote(run.run_id, safe='')}"
 
 
-def run_status(run: DagRun, *, attempts: int) -> RunStatus:
-    """Return the status of a run of which that many attempts have started."""
+def run_status(run: DagRun, *, begun: bool) -> RunStatus:
+    """Return the status of a run; ``begun`` says whether an attempt has started, since a retry if there was one."""
     if run.state == "success":
         return RunStatus.COMPLETED
     if run.state == "failed":
-        return RunStatus.KILLED if (run.note or "").startswith(STOPPED_BY) else RunStatus.FAILED
-    return RunStatus.RUNNING if run.state == "running" and attempts else RunStatus.PENDING
+        return RunStatus.KILLED if is_killed(run) else RunStatus.FAILED
+    return RunStatus.RUNNING if run.state == "running" and begun else RunStatus.PENDING
+
+
+def is_killed(run: DagRun) -> bool:
+    """Say whether a failed run was stopped by somebody."""
+    return run.state == "failed" and (run.note or "").startswith(STOPPED_BY)
 
 
 def run_type(run: DagRun) -> RunType:
@@ -119,17 +125,33 @@ def _spec(catalog: Catalog, run: DagRun) -> DatasetSpec | None:
 
 def _parameters(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
     """Return a run's parameters with what the spec fills in, or as given where they don't fit it."""
-    given = {name: value for name, value in run.conf.items() if name != OWN_KEY}
+    given = given_parameters(run, spec)
     if spec is None:
         return given
-    declared = {parameter.name for parameter in spec.parameters}
-    if run.run_type == "scheduled" and run.data_interval_start and EXECUTION_DATE in declared - given.keys():
-        zone = spec.schedule.timezone if spec.schedule else "UTC"
-        given[EXECUTION_DATE] = run.partition_key or execution_date(run.data_interval_start, zone)
     try:
         return resolve_parameters(spec.parameters, given)
     except DliError:
         return given
+
+
+def given_parameters(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
+    """Return what a run was given: a scheduled one by its schedule as well."""
+    given = {name: value for name, value in run.conf.items() if name != OWN_KEY}
+    declared = {parameter.name for parameter in spec.parameters} if spec else set()
+    if run.run_type == "scheduled" and run.data_interval_start and EXECUTION_DATE in declared - given.keys():
+        zone = spec.schedule.timezone if spec and spec.schedule else "UTC"
+        given[EXECUTION_DATE] = run.partition_key or execution_date(run.data_interval_start, zone)
+    return given
+
+
+def _has_begun(run: DagRun, attempt: TaskAttempt) -> bool:
+    """Say whether an attempt has started since the run was made, or since it was made to run again.
+
+    A retry leaves Airflow's row of the attempt as it was until the next one starts, while the run starts anew.
+    """
+    if not attempt.started or run.state == "queued":
+        return False
+    return run.start_date is None or attempt.start_date is None or attempt.start_date >= run.start_date
 
 
 def _started_at(run: DagRun, attempt: TaskAttempt | None) -> datetime | None:

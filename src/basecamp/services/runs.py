@@ -1,4 +1,4 @@
-"""The runs of datasets: starting, finding, listing and stopping them."""
+"""The runs of datasets: starting, finding, listing, stopping and retrying them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from basecamp.services.finding import RunFinder
     from basecamp.services.history import History, HistoryFilter
     from basecamp.services.known import Page
+    from basecamp.services.retrying import Retrying
     from basecamp.services.run_log import RunLog, RunLogs
     from basecamp.services.run_records import RunRecords
     from basecamp.services.specs import Specs
@@ -35,6 +36,7 @@ class Runs:
         history: History,
         starting: Starting,
         stopping: Stopping,
+        retrying: Retrying,
         logs: RunLogs,
         clock: Clock,
     ) -> None:
@@ -44,6 +46,7 @@ class Runs:
         self._history = history
         self._starting = starting
         self._stopping = stopping
+        self._retrying = retrying
         self._logs = logs
         self._last: LastKnown[WorkflowRun] = LastKnown(clock)
 
@@ -80,6 +83,19 @@ class Runs:
         run = self._finder.find(run_id, dataset)
         stopped = self._stopping.stop(run, stopped_by=stopped_by, reason=reason)
         return self._with_error(stopped, self._record(stopped))
+
+    def retry(
+        self,
+        run_id: str,
+        *,
+        retried_by: str,
+        idempotency_key: str | None = None,
+        dataset: str | None = None,
+    ) -> WorkflowRun:
+        """Run a failed or killed run again; see :meth:`~basecamp.services.retrying.Retrying.retry`."""
+        run = self._finder.find(run_id, dataset)
+        again = self._retrying.retry(run, retried_by=retried_by, idempotency_key=idempotency_key)
+        return self._record(again)
 
     def log(self, run_id: str, *, attempt: int | None = None, dataset: str | None = None) -> RunLog:
         """Return the log of one attempt; see :meth:`~basecamp.services.run_log.RunLogs.read`."""

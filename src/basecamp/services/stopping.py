@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from basecamp.services.run_records import STOPPED_BY, run_status
+from basecamp.services.run_records import STOPPED_BY, is_killed
 from dataspec.errors import AirflowUnreachable, RunNotFound
-from dataspec.workflows import RunStatus
 
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
@@ -89,7 +88,7 @@ class Stopping:
     def _corrected(self, run: DagRun, attempt: TaskAttempt | None) -> DagRun:
         """Give a run its success back, if it had it a moment before it was stopped."""
         succeeded = attempt is not None and attempt.state == "success"
-        if not succeeded or run_status(run, attempts=1) is not RunStatus.KILLED:
+        if not succeeded or not is_killed(run):
             return run
         note = f"Completed before the stop took effect. {run.note}"[:MAX_NOTE_LENGTH]
         return self._gateway.set_run_state(run.dag_id, run.run_id, "success", note=note) or run

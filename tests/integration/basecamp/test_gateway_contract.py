@@ -373,6 +373,52 @@ def test_a_waiting_run_that_is_ended_has_started_no_attempt(
     assert state_of(world, run) == "failed"
 
 
+def test_a_run_that_has_failed_runs_again_as_its_next_attempt(
+    world: World, trigger: Callable[..., DagRun]
+) -> None:
+    run = trigger("failing")
+    until(world, lambda: state_of(world, run) == "failed")
+    world.gateway.set_paused(run.dag_id, paused=True)
+    cleared = world.gateway.clear_run(run.dag_id, run.run_id, note="Retried by 영희")
+    assert cleared is not None
+    assert (cleared.run_id, cleared.conf, cleared.run_after) == (run.run_id, run.conf, run.run_after)
+    assert (cleared.state, cleared.note) == ("queued", "Retried by 영희")
+    assert (cleared.start_date, cleared.end_date) == (None, None)
+    attempt = attempt_of(world, run)
+    assert (attempt.started, attempt.ended, attempt.max_tries) == (1, False, 1)
+    world.gateway.set_paused(run.dag_id, paused=False)
+    until(world, lambda: state_of(world, run) == "failed")
+    ended = world.gateway.get_run(run.dag_id, run.run_id)
+    attempt = attempt_of(world, run)
+    assert ended is not None
+    assert ended.start_date is not None
+    assert attempt.start_date is not None
+    assert (ended.note, attempt.started, attempt.start_date >= ended.start_date) == (
+        "Retried by 영희",
+        2,
+        True,
+    )
+    assert [version.try_number for version in world.gateway.versions([run])] == [2]
+    assert all(world.gateway.log(run.dag_id, run.run_id, number) for number in (1, 2))
+
+
+def test_a_run_that_was_ended_before_its_first_attempt_runs_again(
+    world: World, trigger: Callable[..., DagRun]
+) -> None:
+    world.gateway.set_paused(world.dataset("quick"), paused=True)
+    run = trigger("quick")
+    world.gateway.set_run_state(run.dag_id, run.run_id, "failed", note="Stopped by 영희")
+    world.gateway.clear_run(run.dag_id, run.run_id, note="Retried by 영희")
+    assert attempt_of(world, run).started == 0
+    world.gateway.set_paused(world.dataset("quick"), paused=False)
+    until(world, lambda: state_of(world, run) == "success")
+
+
+def test_a_run_that_is_not_there_cannot_run_again(world: World) -> None:
+    assert world.gateway.clear_run(world.dataset("quick"), "nothing", note="x") is None
+    assert world.gateway.clear_run("test.nothing", "nothing", note="x") is None
+
+
 def test_a_file_that_does_not_load_is_among_the_import_errors(world: World) -> None:
     key = world.break_file()
     until(world, lambda: any(key in error.stack_trace for error in world.gateway.import_errors()))

@@ -70,6 +70,10 @@ def events(airflow: MemoryAirflow, clock: ManualClock, client: Client) -> dict[s
         airflow.log_event(*RUN, LogEvent(message="Parameters: {…}", timestamp=clock.now(), level="info"))
         clock.advance(10)
 
+    def complete() -> None:
+        start()
+        airflow.end(*RUN, "success")
+
     def go_down() -> None:
         client.get("/workflows", params={"dataset": "sales.*"})
         airflow.down = "Connection refused"
@@ -78,7 +82,12 @@ def events(airflow: MemoryAirflow, clock: ManualClock, client: Client) -> dict[s
     def come_back() -> None:
         airflow.down = None
 
-    return {"the run starts": start, "Airflow goes down": go_down, "Airflow is back": come_back}
+    return {
+        "the run starts": start,
+        "the run completes": complete,
+        "Airflow goes down": go_down,
+        "Airflow is back": come_back,
+    }
 
 
 def test_every_example_is_answered_as_documented(

@@ -111,6 +111,33 @@ def test_a_retry_within_the_attempts_is_no_end(
 
 
 @pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize(("state", "told"), [("success", "completed"), ("failed", "failed")])
+def test_a_stopped_run_that_is_retried_is_told_again_as_it_then_ends(
+    client: Client,
+    store: MemoryStore,
+    clock: ManualClock,
+    start: Start,
+    execute: Execute,
+    look: Callable[[], None],
+    state: str,
+    told: str,
+) -> None:
+    run_id = start()
+    execute(run_id)
+    client.post(f"/runs/{run_id}/stop")
+    look()
+    clock.advance(5)
+    assert client.post(f"/runs/{run_id}/retry").status_code == 200
+    look()
+    for _ in range(1 if state == "success" else 2):
+        execute(run_id, state)
+    clock.advance(5)
+    for _ in range(2):
+        look()
+    assert titles(store) == ["sales.daily was stopped", f"sales.daily {told}"]
+
+
+@pytest.mark.usefixtures("watched")
 def test_a_stopped_run_is_told_as_stopped(
     client: Client, store: MemoryStore, start: Start, execute: Execute, look: Callable[[], None]
 ) -> None:
