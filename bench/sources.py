@@ -172,6 +172,7 @@ def refreshing(place: S3, folder: Path) -> Iterator[Ask]:
 
 def served(server: Running, airflow_server: Running, folder: Path, datasets: int) -> None:
     """Measure and print what a user waits for, and the server's memory."""
+    answer_of(f"{server.url}/api/v1/workflows?limit=1")  # the first one waits for all of Airflow's pages
     ready = resident_megabytes(server.pid)
     lists = [
         Command(
@@ -195,10 +196,10 @@ def served(server: Running, airflow_server: Running, folder: Path, datasets: int
     print(f"## Start and register, among {datasets:,}\n")
     print(table_of_commands(changes, beside=changes[0].name), "\n")
     for _ in range(3):
-        post(f"{server.url}/api/v1/sync")
+        answer_of(f"{server.url}/api/v1/sync", method="POST")
     print("## Memory of the server\n")
     print("| `basecamp serve` | resident, MB |\n| --- | ---: |")
-    print(f"| ready: {datasets:,} specs read | {ready:.0f} |")
+    print(f"| ready: {datasets:,} specs read, and as many DAGs listed | {ready:.0f} |")
     print(f"| after all of the above | {resident_megabytes(server.pid):.0f} |")
 
 
@@ -216,12 +217,9 @@ def start_and_register(server: Running, folder: Path) -> list[Command]:
     ]
 
 
-def post(url: str) -> None:
-    """Send a request without a body, and wait for its answer."""
-    request = urllib.request.Request(
-        url, method="POST", data=b"{}", headers={"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=600) as answer:
+def answer_of(url: str, *, method: str = "GET") -> None:
+    """Send a request, and wait for its answer, however long that takes."""
+    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=600) as answer:
         answer.read()
 
 
