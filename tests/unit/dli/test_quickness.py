@@ -62,7 +62,9 @@ OWN_OF_A_CALL = {
     "dli.settings",
     "dli.tables",
     "dli.times",
+    "dli.calls",
     "dli.transport",
+    "dli.wire",
 }
 
 PROGRAM = """

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dataspec.errors import InternalError, InvalidSettings, ServerUnreachable
-from dli.transport import RETRY_DELAYS_SECONDS, Transport
+from dli.transport import Transport
+from dli.wire import RETRY_DELAYS_SECONDS
 from unit.dli.scripted_server import (
     CERTIFICATE,
     answer,

@@ -1,0 +1,475 @@
+"""Every call of Basecamp's API, free of I/O: what is sent, and how the answer is read.
+
+Each is a generator that yields a :class:`Call`, gets the JSON that it was answered with,
+and returns what the caller wants. :class:`~dli.client.Client` and
+:class:`~dli.async_client.AsyncClient` drive the same ones, so that a route is known in one place.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Generator, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+from dataspec.errors import InvalidUsage, RunNotFound, Unavailable
+from dataspec.names import check_name
+from dataspec.workflows import (
+    DatasetVersions,
+    RegisteredDataset,
+    RunPreview,
+    RunStatus,
+    RunType,
+    SourceType,
+    SpecVersion,
+    SyncReport,
+    UnregisteredDataset,
+    WorkflowInfo,
+    WorkflowRun,
+)
+from dli.decoding import decode, unreadable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dli.answers import NotificationTest, RunLog, Validation
+
+STOP_SECONDS = 120.0
+"""How long ``stop`` and ``retry`` may take: the server waits until the run's process is gone."""
+SYNC_SECONDS = 120.0
+"""How long ``sync`` may take: the server may have to read every spec."""
+NOTIFICATION_SECONDS = 60.0
+"""How long a test of notifications may take: the server waits for each channel's answer."""
+PAGE = 10_000
+"""How many items are asked for at once; the server may send fewer."""
+PATIENCE_SECONDS = 60.0
+"""How long following a run bears a server that does not answer, as while it restarts."""
+
+T = TypeVar("T")
+
+
+class Call(NamedTuple):
+    """One request to the API, and how long its answer may take."""
+
+    method: str
+    path: tuple[str, ...]
+    """The parts of the route below ``/api/v1``, unquoted."""
+    query: Mapping[str, Any] | None = None
+    """What is None or False is left out."""
+    body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] | None = None
+    timeout_seconds: float | None = None
+    """For a call that may take longer than others."""
+    more_seconds: float = 0
+    """What a call may take beyond the time of others, since it asks the server to wait."""
+
+    def seconds(self, usual: float) -> float:
+        """Return how long it may take, where others may take the usual time."""
+        return (self.timeout_seconds or usual) + self.more_seconds
+
+
+Steps: TypeAlias = Generator[Call, Any, T]
+"""What yields calls, is sent their answers, and returns a result."""
+
+
+class Listing(list[T], Generic[T]):
+    """A list from the server, and its warnings: who did not answer, and how old the figures are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warnings: list[str] = []
+
+
+class Calls:
+    """The methods that both clients have."""
+
+    # Workflows
+
+    def list_workflows(
+        self,
+        *,
+        source: SourceType | str | None = None,
+        running: bool = False,
+        enabled_only: bool = False,
+        dataset: str | None = None,
+    ) -> Steps[Listing[WorkflowInfo]]:
+        """Return every registered dataset, one item for each source that it is in.
+
+        Args:
+            source: Only those of this source.
+            running: Only those that a run is executing of.
+            enabled_only: Only those whose schedule is active.
+            dataset: Only this dataset, or those that match a pattern with ``*``.
+        """
+        query = {"source": source, "running": running, "enabled_only": enabled_only, "dataset": dataset}
+        return (yield from _list(WorkflowInfo, "workflows", query))
+
+    def get_workflow(self, name: str, *, source: SourceType | str | None = None) -> Steps[WorkflowInfo]:
+        """Return a dataset's effective row, or that of one source."""
+        return decode(WorkflowInfo, (yield _get("workflows", check_name(name), source=source)))
+
+    def pause(self, name: str, *, source: SourceType | str | None = None) -> Steps[WorkflowInfo]:
+        """Pause a dataset: no run of it starts until it is resumed. Its ``note`` says what to know."""
+        answer = yield _post("workflows", check_name(name), "pause", body={"source": source})
+        return decode(WorkflowInfo, answer)
+
+    def unpause(self, name: str, *, source: SourceType | str | None = None) -> Steps[WorkflowInfo]:
+        """Resume a paused dataset; refused where there is no pause to clear."""
+        answer = yield _post("workflows", check_name(name), "unpause", body={"source": source})
+        return decode(WorkflowInfo, answer)
+
+    def sync(self) -> Steps[SyncReport]:
+        """Have the server check the store now; return what changed since the last check."""
+        return decode(SyncReport, (yield _post("sync", body={}, timeout=SYNC_SECONDS)))
+
+    # Runs
+
+    def start_run(
+        self,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        source: SourceType | str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Steps[WorkflowRun]:
+        """Start an adhoc run.
+
+        Args:
+            name: The dataset.
+            parameters: The run's parameters, checked strictly against the spec.
+            source: Run the spec of this source; the effective one if not given.
+            idempotency_key: Calls with one key start one run; a new key if not given.
+        """
+        answer = yield _run(name, parameters, source, dry_run=False, key=idempotency_key)
+        return decode(WorkflowRun, answer)
+
+    def preview_run(
+        self,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        source: SourceType | str | None = None,
+    ) -> Steps[RunPreview]:
+        """Return what a run would do, parameters and SQL, and start nothing."""
+        return decode(RunPreview, (yield _run(name, parameters, source, dry_run=True)))
+
+    def list_runs(
+        self,
+        *,
+        dataset: str | None = None,
+        source: SourceType | str | None = None,
+        status: RunStatus | str | None = None,
+        run_type: RunType | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 20,
+    ) -> Steps[Listing[WorkflowRun]]:
+        """Return the newest runs first, at most ``limit``, of those that fit every filter given."""
+        query = {
+            "dataset": dataset,
+            "source": source,
+            "status": status,
+            "run_type": run_type,
+            "since": since.isoformat() if since else None,
+            "until": until.isoformat() if until else None,
+        }
+        return (yield from _list(WorkflowRun, "runs", query, limit=limit))
+
+    def get_run(self, run_id: str, *, dataset: str | None = None) -> Steps[WorkflowRun]:
+        """Return one run.
+
+        Args:
+            run_id: Its id.
+            dataset: Its dataset, for ids that Airflow made: those are unique in a dataset only.
+        """
+        return decode(WorkflowRun, (yield _get("runs", _checked_run_id(run_id), dataset=dataset)))
+
+    def stop_run(
+        self, run_id: str, *, reason: str | None = None, dataset: str | None = None
+    ) -> Steps[WorkflowRun]:
+        """Stop a run; returns when its query is cancelled and its process gone.
+
+        A run that has ended is returned as it ended.
+        """
+        path = ("runs", _checked_run_id(run_id), "stop")
+        answer = yield _post(*path, query={"dataset": dataset}, body={"reason": reason}, timeout=STOP_SECONDS)
+        return decode(WorkflowRun, answer)
+
+    def get_log(
+        self, run_id: str, *, attempt: int | None = None, dataset: str | None = None
+    ) -> Steps[RunLog]:
+        """Return the log of one attempt of a run; of the last one if not given."""
+        from dli.answers import RunLog
+
+        path = ("runs", _checked_run_id(run_id), "logs")
+        return decode(RunLog, (yield _get(*path, attempt=attempt, dataset=dataset)))
+
+    def retry_run(
+        self, run_id: str, *, dataset: str | None = None, idempotency_key: str | None = None
+    ) -> Steps[WorkflowRun]:
+        """Run a failed or killed run again: same id and parameters, the spec that is effective by then.
+
+        Args:
+            run_id: The run.
+            dataset: Its dataset, for ids that Airflow made.
+            idempotency_key: Calls with one key retry once; a new key if not given.
+
+        Raises:
+            Refused: When the run is active or has completed, or its dataset was removed.
+            Paused: When its dataset is paused.
+        """
+        path = ("runs", _checked_run_id(run_id), "retry")
+        answer = yield _post(
+            *path, query={"dataset": dataset}, body=None, key=idempotency_key, timeout=STOP_SECONDS
+        )
+        return decode(WorkflowRun, answer)
+
+    # Notifications
+
+    def test_notifications(self, name: str, *, event: str | None = None) -> Steps[NotificationTest]:
+        """Send a test message through each channel of a dataset, or to a target of the server's settings.
+
+        Args:
+            name: The dataset, or the target.
+            event: Only the channels of ``on_failure``, ``on_success`` or ``on_source_change``.
+        """
+        from dli.answers import NotificationTest
+
+        body = {"name": name, "event": event}
+        answer = yield _post("notifications", "test", body=body, timeout=NOTIFICATION_SECONDS)
+        return decode(NotificationTest, answer)
+
+    # Specs
+
+    def list_datasets(self, *, source: SourceType | str | None = None) -> Steps[Listing[RegisteredDataset]]:
+        """Return every registered spec."""
+        return (yield from _list(RegisteredDataset, "datasets", {"source": source}))
+
+    def get_dataset(self, name: str, *, source: SourceType | str | None = None) -> Steps[RegisteredDataset]:
+        """Return a dataset's effective spec, or that of one source."""
+        return decode(RegisteredDataset, (yield _get("datasets", check_name(name), source=source)))
+
+    def register(
+        self,
+        name: str,
+        yaml: str,
+        files: Mapping[str, str],
+        *,
+        file: str | None = None,
+        accept_override: bool = False,
+        wait_seconds: float = 60,
+        if_match: str | None = None,
+    ) -> Steps[RegisteredDataset]:
+        """Register a spec as manual, or replace the manual one of that name.
+
+        Args:
+            name: The ``name`` inside the YAML.
+            yaml: The YAML, stored as it is.
+            files: The text of each SQL file, by the path that the spec names it with.
+            file: The YAML's name on this machine, for problems.
+            accept_override: Register although code has a spec of that name.
+            wait_seconds: How long the server waits for Airflow to load it, 0 to 120.
+            if_match: The ETag of the manual spec that is replaced; refused where it has another.
+        """
+        body = {"yaml": yaml, "files": dict(files), "accept_override": accept_override, "file": file}
+        answer = yield Call(
+            "PUT",
+            ("datasets", check_name(name)),
+            query={"wait": f"{wait_seconds:g}"},
+            body=body,
+            headers={"If-Match": if_match} if if_match else None,
+            more_seconds=wait_seconds,
+        )
+        return decode(RegisteredDataset, answer)
+
+    def update(
+        self,
+        name: str,
+        *,
+        cron: str | None = None,
+        timezone: str | None = None,
+        enabled: bool | None = None,
+        retry_max_attempts: int | None = None,
+        retry_delay_seconds: int | None = None,
+        source: SourceType | str | None = None,
+        wait_seconds: float = 60,
+        if_match: str | None = None,
+    ) -> Steps[RegisteredDataset]:
+        """Change the schedule in a manual spec, in place: comments and order stay.
+
+        Args:
+            name: The dataset.
+            cron: A new cron; None, here and below, leaves the value as it is.
+            timezone: A new time zone.
+            enabled: Whether the schedule is on.
+            retry_max_attempts: The number of retries.
+            retry_delay_seconds: The seconds between them.
+            source: ``manual`` for the kept file of a dataset that code has.
+            wait_seconds: How long the server waits for Airflow to load it, 0 to 120.
+            if_match: The ETag of the manual spec; refused where it has another.
+        """
+        body = {
+            "cron": cron,
+            "timezone": timezone,
+            "enabled": enabled,
+            "retry_max_attempts": retry_max_attempts,
+            "retry_delay_seconds": retry_delay_seconds,
+            "source": source,
+        }
+        answer = yield Call(
+            "PATCH",
+            ("datasets", check_name(name)),
+            query={"wait": f"{wait_seconds:g}"},
+            body=body,
+            headers={"Idempotency-Key": str(uuid.uuid4())} | ({"If-Match": if_match} if if_match else {}),
+            more_seconds=wait_seconds,
+        )
+        return decode(RegisteredDataset, answer)
+
+    def unregister(
+        self,
+        name: str,
+        *,
+        source: SourceType | str | None = None,
+        stop: bool = False,
+        accept_active: bool = False,
+        if_match: str | None = None,
+    ) -> Steps[UnregisteredDataset]:
+        """Remove a manual spec; its history stays.
+
+        Args:
+            name: The dataset.
+            source: ``manual`` for the kept file of a dataset that code has.
+            stop: End the runs that are active.
+            accept_active: Let the runs that are active end; refused otherwise where there are any.
+            if_match: The ETag of the manual spec; refused where it has another.
+        """
+        headers = {"Idempotency-Key": str(uuid.uuid4())} | ({"If-Match": if_match} if if_match else {})
+        answer = yield Call(
+            "DELETE",
+            ("datasets", check_name(name)),
+            query={"source": source, "stop": stop, "accept_active": accept_active},
+            headers=headers,
+            timeout_seconds=STOP_SECONDS if stop else None,
+        )
+        return decode(UnregisteredDataset, answer)
+
+    def get_versions(self, name: str) -> Steps[DatasetVersions]:
+        """Return a dataset's versions side by side: manual, code, and the one that Airflow runs."""
+        answer = yield _get("datasets", check_name(name), "versions")
+        parts = ("manual", "code", "airflow")
+        if not isinstance(answer, dict):
+            raise unreadable("versions: there are none in it")
+        read = {part: decode(SpecVersion, answer[part]) for part in parts if answer.get(part)}
+        return decode(DatasetVersions, answer | read)
+
+    def validate(self, yaml: str, files: Mapping[str, str], *, file: str | None = None) -> Steps[Validation]:
+        """Have the server check a spec; nothing is stored."""
+        from dli.answers import Validation
+
+        body = {"yaml": yaml, "files": dict(files), "file": file}
+        return decode(Validation, (yield _post("datasets", "validate", body=body)))
+
+
+class Following:
+    """How a run is followed: what to bear, and when to ask again.
+
+    Args:
+        interval_seconds: The pause between two looks.
+        timeout_seconds: When to end, whatever the run does; never if not given.
+    """
+
+    def __init__(self, interval_seconds: float, timeout_seconds: float | None) -> None:
+        self._interval = interval_seconds
+        self._ends = monotonic() + timeout_seconds if timeout_seconds is not None else None
+        self._last_heard: float | None = None
+
+    def heard(self) -> None:
+        """Keep in mind that the server has answered."""
+        self._last_heard = monotonic()
+
+    def bear(self, error: Unavailable) -> None:
+        """Bear that the server does not answer, as while it restarts.
+
+        Raises:
+            Unavailable: When it never answered, or not for a minute.
+        """
+        if self._last_heard is None or monotonic() - self._last_heard > PATIENCE_SECONDS:
+            raise error
+
+    def pause(self) -> float | None:
+        """Return the seconds until the next look; None where the timeout comes first."""
+        over = self._ends is not None and monotonic() + self._interval > self._ends
+        return None if over else self._interval
+
+
+def ended(run: WorkflowRun | None, run_id: str) -> WorkflowRun:
+    """Return a run that was waited for.
+
+    Raises:
+        TimeoutError: When it goes on.
+    """
+    if run is None or not run.status.finished:
+        raise TimeoutError(f"The run '{run_id}' has not ended yet; it goes on.")
+    return run
+
+
+def user_headers(user: str | None) -> dict[str, str]:
+    """Return the header that says who acts: in percent-encoding where it is not plain ASCII."""
+    if not user:
+        return {}
+    from urllib.parse import quote
+
+    return {"Dli-User": quote(user, safe=" @.+-_")}
+
+
+def _get(*path: str, **query: Any) -> Call:
+    return Call("GET", path, query)
+
+
+def _post(
+    *path: str,
+    body: Mapping[str, Any] | None,
+    query: Mapping[str, Any] | None = None,
+    key: str | None = None,
+    timeout: float | None = None,
+) -> Call:
+    return Call("POST", path, query, body, {"Idempotency-Key": key or str(uuid.uuid4())}, timeout)
+
+
+def _run(
+    name: str,
+    parameters: Mapping[str, Any] | None,
+    source: SourceType | str | None,
+    *,
+    dry_run: bool,
+    key: str | None = None,
+) -> Call:
+    body = {"parameters": dict(parameters or {}), "source": source, "dry_run": dry_run}
+    return _post("workflows", check_name(name), "runs", body=body, key=key)
+
+
+def _list(
+    kind: type[T], route: str, query: Mapping[str, Any], *, limit: int | None = None
+) -> Steps[Listing[T]]:
+    """Return a list's items over all its pages, or as many as ``limit``."""
+    listing: Listing[T] = Listing()
+    cursor = None
+    while True:
+        left = PAGE if limit is None else min(PAGE, limit - len(listing))
+        page = yield _get(route, **query, limit=left, cursor=cursor)
+        if not isinstance(page, dict) or not isinstance(page.get("items"), list):
+            raise unreadable(f"{route}: there are no items in it")
+        listing.extend(decode(kind, item) for item in page["items"][:left])
+        listing.warnings += [text for text in page.get("warnings", ()) if text not in listing.warnings]
+        cursor = page.get("next_cursor")
+        if not cursor or (limit is not None and len(listing) >= limit):
+            return listing
+
+
+def _checked_run_id(run_id: str) -> str:
+    if not run_id.strip() or run_id in {".", ".."}:
+        raise InvalidUsage(f"Invalid run id '{run_id}'.", detail="List runs with: dli workflow history")
+    if "/" in run_id:
+        raise RunNotFound(run_id)
+    return run_id
