@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from basecamp.services.assembly import assemble
 from basecamp.services.clock import SystemClock
 from basecamp.services.store_proof import prove_conditional_writes
 from basecamp.web.routes import router
-from dataspec.errors import AirflowUnreachable, InvalidSettings
+from dataspec.errors import AirflowUnreachable, DliError, InvalidSettings
 from dataspec.store import open_store
 
 if TYPE_CHECKING:
@@ -141,6 +142,8 @@ class _Server(uvicorn.Server):
 def _in_background(services: Services) -> None:
     """Ask each part once, so that something is known should it fail later; then look again and again."""
     services.readiness.check()
+    with suppress(DliError):
+        services.workflows.page(limit=1)  # with many datasets the first list is slow
     services.notifications.start()
     services.checks.run()
 

@@ -38,14 +38,15 @@ def test_a_pipeline_checks_shows_and_publishes(path: Path) -> None:
         parse(cli, arguments)
 
 
-def parse(command: click.Command | None, arguments: list[str]) -> None:
+def parse(command: click.Command | None, arguments: list[str], parent: click.Context | None = None) -> None:
     """Read a command line as the command would; one that is wrong raises."""
     assert command is not None
     if isinstance(command, click.Group):
-        _, inner, rest = command.resolve_command(click.Context(command), arguments)
-        parse(inner, rest)
+        context = click.Context(command, parent=parent, **command.context_settings)
+        _, inner, rest = command.resolve_command(context, arguments)
+        parse(inner, rest, context)
     else:
-        command.make_context("dli", arguments)
+        command.make_context("dli", arguments, parent)
 
 
 def test_both_systems_have_a_pipeline() -> None:
