@@ -1,7 +1,8 @@
 """The ``dli`` command line, and the Python client that it is made of.
 
-``from dli import Client`` gives the client; it is imported when it is first asked for,
-so that a command pays only for what it uses.
+``from dli import Client`` gives the client, ``from dli import AsyncClient`` its asynchronous
+twin (``pip install 'dli[async]'``). Each is imported when it is first asked for, so that a
+command pays only for what it uses.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dli.async_client import AsyncClient
     from dli.client import Client
 
-__all__ = ["Client"]
+__all__ = ["AsyncClient", "Client"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,6 +21,10 @@ def __getattr__(name: str) -> Any:
         from dli.client import Client
 
         return Client
+    if name == "AsyncClient":
+        from dli.async_client import AsyncClient
+
+        return AsyncClient
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

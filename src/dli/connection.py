@@ -177,7 +177,7 @@ class Connection:
         """Ask the proxy for a tunnel if there is one, and speak TLS from here on."""
         if self.proxy is not None:
             self._tunnel(self.proxy, deadline)
-        context = _tls_context(environ)
+        context = tls_context(environ)
         self._socket.settimeout(deadline.remaining())
         self._socket = context.wrap_socket(self._socket, server_hostname=self.server.host)
 
@@ -198,7 +198,7 @@ class Connection:
         self._http = h11.Connection(h11.CLIENT)
 
 
-def _tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
+def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
     """Return the context for certificates that the system trusts, or those that a variable names.
 
     OpenSSL reads ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` by itself; ``REQUESTS_CA_BUNDLE`` and

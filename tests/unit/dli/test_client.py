@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import inspect
+import socket
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 import dli
 from dataspec.errors import (
@@ -10,28 +15,56 @@ from dataspec.errors import (
     InvalidName,
     MissingParameter,
     NotPaused,
+    Refused,
     RunNotFound,
     ServerUnreachable,
     Unavailable,
 )
 from dataspec.workflows import RunStatus, SourceType, WorkflowStatus
-from dli import Client
+from dli import AsyncClient, Client
+from dli.calls import Calls
 from unit.dli.basecamp import Basecamp
+from unit.dli.both_clients import blocking
 from unit.dli.scripted_server import answer, raw, scripted, silence
 from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML, spec_of
 
+ClientMaker = Callable[..., Client]
+
+
+@pytest.fixture(scope="module")
+def portal() -> Iterator[BlockingPortal]:
+    with start_blocking_portal() as portal:
+        yield portal
+
+
+@pytest.fixture(params=["Client", "AsyncClient"])
+def make_client(request: pytest.FixtureRequest) -> ClientMaker:
+    """Make a client of either kind: every test here holds for both."""
+    if request.param == "Client":
+        return Client
+    return partial(blocking, request.getfixturevalue("portal"))
+
 
 @pytest.fixture
-def client(basecamp: Basecamp) -> Client:
+def client(basecamp: Basecamp, make_client: ClientMaker) -> Client:
     basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
-    return Client(basecamp.url, user="다나 dana@example.com")
+    return make_client(basecamp.url, user="다나 dana@example.com")
 
 
-def test_the_package_offers_the_client_and_nothing_else() -> None:
-    assert dli.__all__ == ["Client"]
+def test_the_package_offers_the_two_clients_and_nothing_else() -> None:
+    assert dli.__all__ == ["AsyncClient", "Client"]
     assert "Client" in dir(dli)
     with pytest.raises(AttributeError, match="has no attribute 'Cleint'"):
         _ = dli.Cleint
+
+
+def test_both_clients_have_every_call_with_its_arguments_and_description() -> None:
+    for name, call in inspect.getmembers(Calls, inspect.isfunction):
+        for kind in (Client, AsyncClient):
+            method = getattr(kind, name)
+            assert method.__doc__ == call.__doc__
+            assert inspect.signature(method).parameters.keys() == inspect.signature(call).parameters.keys()
+            assert inspect.iscoroutinefunction(method) is (kind is AsyncClient)
 
 
 def test_a_run_from_start_to_end(basecamp: Basecamp, client: Client) -> None:
@@ -44,6 +77,7 @@ def test_a_run_from_start_to_end(basecamp: Basecamp, client: Client) -> None:
         assert last.started_at == datetime(2024, 1, 15, 9, 30, 45, last.started_at.microsecond, tzinfo=UTC)  # type: ignore[union-attr]
         assert [found.run_id for found in client.list_runs(dataset=CLICKS)] == [run.run_id]
         assert client.get_log(run.run_id).attempts == 1
+        assert client.wait(run.run_id) == last
 
 
 def test_calls_with_one_key_start_one_run(client: Client) -> None:
@@ -123,18 +157,20 @@ def test_errors_arrive_as_their_kinds(client: Client) -> None:
 
 
 def test_the_server_is_that_of_the_environment_unless_it_is_named(
-    basecamp: Basecamp, monkeypatch: pytest.MonkeyPatch
+    make_client: ClientMaker, basecamp: Basecamp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Client() as client:
+    with make_client() as client:
         assert client.list_workflows() == []
     monkeypatch.delenv("DLI_SERVER_URL")
-    assert str(Client()._transport.server) == "http://127.0.0.1:8800"
+    assert str(make_client()._transport.server) == "http://127.0.0.1:8800"
 
 
-def test_warnings_of_single_answers_and_of_lists_are_told(basecamp: Basecamp) -> None:
+def test_warnings_of_single_answers_and_of_lists_are_told(
+    make_client: ClientMaker, basecamp: Basecamp
+) -> None:
     basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
     told: list[str] = []
-    with Client(basecamp.url, warn=told.append) as client:
+    with make_client(basecamp.url, warn=told.append) as client:
         client.get_workflow(CLICKS)
         assert client.list_workflows().warnings == []
         basecamp.airflow.down = "connection refused"
@@ -146,7 +182,7 @@ def test_warnings_of_single_answers_and_of_lists_are_told(basecamp: Basecamp) ->
 RUNNING = {"run_id": "a_1", "dataset_name": "a", "status": "RUNNING", "run_type": "adhoc"}
 
 
-def test_following_a_run_bears_a_server_that_restarts() -> None:
+def test_following_a_run_bears_a_server_that_restarts(make_client: ClientMaker) -> None:
     gone = answer({"title": "Going down.", "code": "unavailable"}, status="503 Service Unavailable")
     steps = [
         answer(RUNNING),
@@ -157,25 +193,80 @@ def test_following_a_run_bears_a_server_that_restarts() -> None:
         gone,
         answer({**RUNNING, "status": "FAILED"}),
     ]
-    with scripted(*steps) as server, Client(server.url) as client:
+    with scripted(*steps) as server, make_client(server.url) as client:
         seen = [run.status for run in client.follow_run("a_1", interval_seconds=0.01)]
     assert seen == [RunStatus.RUNNING, RunStatus.FAILED]
 
 
-def test_following_a_run_on_a_server_that_is_not_there_is_an_error_at_once() -> None:
-    with Client("http://127.0.0.1:1") as client, pytest.raises(ServerUnreachable):
+def test_following_a_run_on_a_server_that_is_not_there_is_an_error_at_once(make_client: ClientMaker) -> None:
+    with make_client("http://127.0.0.1:1") as client, pytest.raises(ServerUnreachable):
         next(client.follow_run("a_1"))
 
 
-def test_following_a_run_ends_at_its_timeout_with_the_run_as_it_is() -> None:
-    with scripted(*[answer(RUNNING)] * 100) as server, Client(server.url) as client:
+def test_following_a_run_ends_at_its_timeout_with_the_run_as_it_is(make_client: ClientMaker) -> None:
+    with scripted(*[answer(RUNNING)] * 100) as server, make_client(server.url) as client:
         seen = list(client.follow_run("a_1", interval_seconds=0.01, timeout_seconds=0.1))
     assert 1 <= len(seen) <= 11
     assert not seen[-1].status.finished
 
 
-def test_a_server_that_says_that_it_is_going_down_is_an_error_of_its_kind() -> None:
+def test_a_server_that_says_that_it_is_going_down_is_an_error_of_its_kind(make_client: ClientMaker) -> None:
     body = b'{"title": "Going down.", "code": "unavailable"}'
     head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with scripted(raw(head + body)) as server, Client(server.url) as client, pytest.raises(Unavailable):
+    with scripted(raw(head + body)) as server, make_client(server.url) as client, pytest.raises(Unavailable):
         client.list_runs()
+
+
+def test_waiting_longer_than_the_timeout_is_an_error_that_leaves_the_run(make_client: ClientMaker) -> None:
+    with (
+        scripted(*[answer(RUNNING)] * 100) as server,
+        make_client(server.url) as client,
+        pytest.raises(TimeoutError, match="'a_1' has not ended yet; it goes on"),
+    ):
+        client.wait("a_1", interval_seconds=0.01, timeout_seconds=0.1)
+
+
+def test_a_failed_run_is_retried_and_waited_for(basecamp: Basecamp, client: Client) -> None:
+    with client:
+        run = client.start_run(CLICKS, {"execution_date": "2024-01-15"})
+        basecamp.fail(run.run_id)
+        failed = client.wait(run.run_id)
+        assert (failed.status, failed.error) == (RunStatus.FAILED, "Binder Error: no table 'clicks'")
+        again = client.retry_run(run.run_id, idempotency_key="k")
+        assert client.retry_run(run.run_id, idempotency_key="k") == again
+        assert (again.status, again.run_id, again.attempts) == (RunStatus.PENDING, run.run_id, 2)
+        with pytest.raises(Refused, match="This run is active"):
+            client.retry_run(run.run_id)
+        basecamp.complete(run.run_id)
+        assert client.wait(run.run_id).status is RunStatus.COMPLETED
+
+
+def test_a_call_whose_connection_broke_is_sent_again_with_its_key(make_client: ClientMaker) -> None:
+    with scripted(silence, answer(RUNNING)) as server, make_client(server.url) as client:
+        assert client.start_run("a").run_id == "a_1"
+        first, second = server.received
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+
+
+def test_a_server_that_never_answers_is_an_error_within_the_timeout(make_client: ClientMaker) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        with (
+            make_client(url, timeout_seconds=0.2) as client,
+            pytest.raises(ServerUnreachable) as raised,
+        ):
+            client.list_runs()
+    assert "no answer within 0.2 s" in str(raised.value.detail)
+
+
+def test_a_server_that_is_not_there_says_why(make_client: ClientMaker) -> None:
+    with make_client("http://127.0.0.1:1") as client, pytest.raises(ServerUnreachable) as raised:
+        client.list_runs()
+    assert "http://127.0.0.1:1: connection refused" in str(raised.value.detail)
+
+
+def test_each_call_is_told_in_one_line(client: Client, basecamp: Basecamp, make_client: ClientMaker) -> None:
+    lines: list[str] = []
+    with make_client(basecamp.url, log=lines.append) as told:
+        told.list_runs()
+    assert [line.split(" in ")[0] for line in lines] == ["GET /api/v1/runs?limit=20: 200"]
