@@ -7,6 +7,8 @@ from functools import cache
 
 from dataspec.errors import InvalidUsage
 
+_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
+
 
 def in_zone(moment: datetime, zone: str | None) -> str:
     """Return ``YYYY-MM-DD HH:MM`` in a schedule's time zone (spec 5.6).
@@ -39,26 +41,31 @@ def between(start: datetime | None, end: datetime | None) -> str | None:
     return duration(end - start) if start and end else None
 
 
-def parse_moment(text: str, *, end_of_day: bool = False) -> datetime:
-    """Read a date or a time; without an offset it is in the reader's time zone.
+def parse_moment(text: str, *, end_of_day: bool = False, now: datetime | None = None) -> datetime:
+    """Read a date, a time, or how long ago it was; without an offset it is in the reader's time zone.
 
     Args:
-        text: Such as ``2024-01-15``, ``2024-01-15T09:00`` or ``2024-01-15T09:00:00+09:00``.
+        text: Such as ``2024-01-15``, ``2024-01-15T09:00:00+09:00``, or ``2d``: two days ago. The units
+            are ``w``, ``d`` (24 hours), ``h`` and ``m`` (minutes).
         end_of_day: Take a date alone as the end of that day, not its start.
+        now: The present moment, if not the clock's.
 
     Raises:
-        InvalidUsage: When it is neither.
+        InvalidUsage: When it is none of these.
     """
+    number, unit = text.strip()[:-1], text.strip()[-1:]
     try:
+        if unit in _UNITS and number.isdecimal():
+            return (now or datetime.now(UTC)) - timedelta(**{_UNITS[unit]: int(number)})
         moment = datetime.fromisoformat(text.strip())
-    except ValueError:
+        if end_of_day and len(text.strip()) <= len("2024-01-15"):
+            moment += timedelta(days=1)
+        return moment if moment.tzinfo else moment.astimezone()
+    except (ValueError, OverflowError):
         raise InvalidUsage(
-            f"Invalid time '{text}'.", detail="Write it as 2024-01-15 or 2024-01-15T09:00."
+            f"Invalid time '{text}'.",
+            detail="Write it as 2024-01-15, as 2024-01-15T09:00, or as 2d or 12h for that long ago.",
         ) from None
-    date_alone = len(text.strip()) <= len("2024-01-15")
-    if end_of_day and date_alone:
-        moment += timedelta(days=1)
-    return moment if moment.tzinfo else moment.astimezone()
 
 
 @cache

@@ -82,9 +82,17 @@ def the_command_line(basecamp: Basecamp, project: Path) -> dict[str, Callable[[]
         basecamp.airflow.end(CLICKS, RUN_ID, "success")
 
     stopped = f"{CLICKS}_20240115_093052"
+
+    def complete_the_retried() -> None:
+        basecamp.clock.let_pass(1)
+        basecamp.start_attempt(stopped)
+        basecamp.clock.let_pass(4)
+        basecamp.airflow.end(CLICKS, stopped, "success")
+
     return {
         f"dli workflow status {RUN_ID}": complete,
         f'dli workflow stop {stopped} --reason "wrong date"': lambda: basecamp.start_attempt(stopped),
+        "dli workflow history -n 1": complete_the_retried,
     }
 
 

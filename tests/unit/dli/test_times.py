@@ -69,8 +69,26 @@ def test_a_date_as_an_end_means_the_end_of_that_day() -> None:
     assert parse_moment("2024-07-01T12:00", end_of_day=True).isoformat() == "2024-07-01T12:00:00+09:00"
 
 
-@pytest.mark.parametrize("text", ["", "today", "2024-13-01", "01/02/2024"])
+@pytest.mark.parametrize(
+    ("text", "ago"),
+    [
+        ("2d", timedelta(days=2)),
+        ("12h", timedelta(hours=12)),
+        ("90m", timedelta(minutes=90)),
+        ("1w", timedelta(weeks=1)),
+        (" 0d ", timedelta()),
+    ],
+)
+def test_a_time_may_be_told_by_how_long_ago_it_was(text: str, ago: timedelta) -> None:
+    assert parse_moment(text, now=NOON) == NOON - ago
+    assert parse_moment(text, end_of_day=True, now=NOON) == NOON - ago
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "today", "2024-13-01", "01/02/2024", "d", "-2d", "1.5h", "2y", "²d", "99999999999d", "9999-12-31"],
+)
 def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(InvalidUsage) as error:
-        parse_moment(text)
+        parse_moment(text, end_of_day=True)
     assert "2024-01-15" in (error.value.detail or "")

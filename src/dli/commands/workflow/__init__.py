@@ -11,6 +11,7 @@ COMMANDS = {
     "status": ("dli.commands.workflow.status", "Show how a run is doing."),
     "list": ("dli.commands.workflow.list", "List the registered datasets with their schedules."),
     "stop": ("dli.commands.workflow.stop", "Stop a run and cancel its query."),
+    "retry": ("dli.commands.workflow.retry", "Run a failed or killed run again."),
     "pause": ("dli.commands.workflow.pause", "Pause a dataset so that no run of it starts."),
     "unpause": ("dli.commands.workflow.unpause", "Resume a paused dataset."),
     "history": ("dli.commands.workflow.history", "List past and present runs with the newest first."),

@@ -46,7 +46,9 @@ TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "STATUS", "STARTED", "TOOK")
     "--run-type", type=click.Choice(["adhoc", "scheduled", "backfill"]), help="Only runs of this type."
 )
 @click.option(
-    "--since", metavar="TIME", help="Only runs from this time on, such as 2024-01-15 or 2024-01-15T09:00."
+    "--since",
+    metavar="TIME",
+    help="Only runs from this time on, such as 2d, 12h, 2024-01-15 or 2024-01-15T09:00.",
 )
 @click.option("--until", metavar="TIME", help="Only runs before this time; a date means its end.")
 @server_options

@@ -1,0 +1,181 @@
+"""``dli workflow retry`` (decisions 6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from dataspec.errors import DliError, NotFound, NotLoaded, Refused
+from dataspec.workflows import RunStatus
+from dli.options import pass_session, server_options
+from dli.session import Session, is_interactive, say, warn
+from dli.times import local, parse_moment
+
+if TYPE_CHECKING:
+    from dataspec.workflows import WorkflowRun
+
+MAX_RUNS = 10_000
+TITLES = ("RUN ID", "TYPE", "STARTED", "PARAMETERS")
+
+
+@click.command("retry")
+@click.argument("run_id", required=False)
+@click.option("--failed", is_flag=True, help="Every run that failed, instead of one; needs --since.")
+@click.option(
+    "--since", metavar="TIME", help="With --failed: runs from this time on, such as 2d, 12h or 2024-01-15."
+)
+@click.option("--until", metavar="TIME", help="With --failed: runs before this time; a date means its end.")
+@click.option(
+    "--dataset",
+    "-d",
+    metavar="NAME",
+    help="With --failed: runs of this dataset, or of those that match a pattern with *. With a RUN_ID: its "
+    "dataset, where Airflow made the id and other datasets have it too.",
+)
+@click.option("--dry-run", is_flag=True, help="With --failed: list the runs; retry none.")
+@click.option("--yes", "-y", is_flag=True, help="With --failed: don't ask.")
+@click.option(
+    "--wait", is_flag=True, help="Follow the runs to their ends; exit status 1 unless all completed."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="With --wait: wait for each run no longer than this; the run goes on.",
+)
+@server_options
+@pass_session
+def command(
+    session: Session,
+    *,
+    run_id: str | None,
+    failed: bool,
+    since: str | None,
+    until: str | None,
+    dataset: str | None,
+    dry_run: bool,
+    yes: bool,
+    wait: bool,
+    timeout: float | None,
+) -> None:
+    """Run a failed or killed run again.
+
+    It keeps its id and its parameters, and runs the spec that is effective now: a mended
+    query mends the run. Its attempts go on counting. Refused for a run that is active or has
+    completed, and for a dataset that is paused or was removed.
+
+    With --failed --since, all runs that failed since then are listed, and once you agree,
+    retried, the earliest first. One that is refused does not keep the others from it.
+    """
+    if timeout and not wait:
+        raise click.UsageError("--timeout is for --wait.")
+    if failed == (run_id is not None):
+        raise click.UsageError("Give a RUN_ID, or --failed with --since.")
+    if failed:
+        if since is None:
+            raise click.UsageError("--failed needs --since, such as --since 2d.")
+        runs = _failed(session, since, until, dataset)
+        _retry_many(session, runs, dry_run=dry_run, yes=yes, wait=wait, timeout=timeout)
+        return
+    if since or until or dry_run or yes:
+        raise click.UsageError("--since, --until, --dry-run and --yes are for --failed.")
+    run = session.client.retry_run(run_id or "", dataset=dataset)
+    if not (wait and session.format == "json"):
+        session.print_item(run, f"Retry started: {run.run_id}")
+    if wait:
+        _wait(session, run, timeout)
+
+
+def _wait(session: Session, run: WorkflowRun, timeout: float | None) -> None:
+    from dli.waiting import tell_end, wait_for
+
+    ended = wait_for(session.client, run.run_id, timeout=timeout, dataset=run.dataset_name)
+    if session.format == "json":
+        session.print_json(ended)
+    tell_end(ended)
+
+
+def _failed(session: Session, since: str, until: str | None, dataset: str | None) -> list[WorkflowRun]:
+    """Return the failed runs, the earliest first."""
+    found = session.client.list_runs(
+        dataset=dataset,
+        status=RunStatus.FAILED,
+        since=parse_moment(since),
+        until=parse_moment(until, end_of_day=True) if until else None,
+        limit=MAX_RUNS,
+    )
+    warn(found.warnings)
+    return found[::-1]
+
+
+def _retry_many(
+    session: Session, runs: list[WorkflowRun], *, dry_run: bool, yes: bool, wait: bool, timeout: float | None
+) -> None:
+    if not runs or dry_run:
+        session.print_items(runs, TITLES, _row)
+        say(f"{_counted(len(runs))} failed.")
+        return
+    if not yes:
+        _ask(session, runs)
+    retried, errors = _retried(session, runs)
+    if wait:
+        retried = _waited(session, retried, timeout)
+    if session.format == "json":
+        session.print_json(retried)
+    say(f"Retried {len(retried)} of {_counted(len(runs))}.")
+    if errors:
+        raise click.exceptions.Exit(errors[0].exit_status)
+    if wait and any(run.status is not RunStatus.COMPLETED for run in retried):
+        raise click.exceptions.Exit(1)
+
+
+def _ask(session: Session, runs: list[WorkflowRun]) -> None:
+    if not is_interactive():
+        _refuse(runs)
+    if session.format == "table":
+        session.print_items(runs, TITLES, _row)
+    if not click.confirm(f"Retry {_counted(len(runs))}?", err=True):
+        raise Refused("Nothing was retried.")
+
+
+def _refuse(runs: list[WorkflowRun]) -> NoReturn:
+    raise Refused(
+        f"{_counted(len(runs))} would be retried.",
+        detail="List them with --dry-run. Retry them without a question with --yes.",
+    )
+
+
+def _retried(session: Session, runs: list[WorkflowRun]) -> tuple[list[WorkflowRun], list[DliError]]:
+    """Retry runs; one that is refused leaves the others, a server that is gone does not."""
+    retried: list[WorkflowRun] = []
+    errors: list[DliError] = []
+    for run in runs:
+        try:
+            retried.append(session.client.retry_run(run.run_id, dataset=run.dataset_name))
+        except (Refused, NotFound, NotLoaded) as error:
+            errors.append(error)
+            say("\n".join(filter(None, (f"Not retried: {run.run_id}: {error.text}", error.detail))))
+        else:
+            if session.format == "table":
+                click.echo(f"Retry started: {run.run_id}")
+    return retried, errors
+
+
+def _waited(session: Session, runs: list[WorkflowRun], timeout: float | None) -> list[WorkflowRun]:
+    from dli.waiting import wait_for
+
+    ended = []
+    for run in runs:
+        ended.append(wait_for(session.client, run.run_id, timeout=timeout, dataset=run.dataset_name))
+        say(f"{ended[-1].run_id}: {ended[-1].status}")
+    return ended
+
+
+def _counted(count: int) -> str:
+    return f"{count:,} run" + ("" if count == 1 else "s")
+
+
+def _row(run: WorkflowRun) -> tuple[str, ...]:
+    parameters = ", ".join(f"{name}={value}" for name, value in run.parameters.items())
+    return run.run_id, run.run_type, local(run.started_at), parameters or "-"

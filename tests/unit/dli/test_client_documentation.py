@@ -1,0 +1,63 @@
+"""docs/client.md: its programs run, and its table names every method."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dli import AsyncClient, Client
+from dli.client import Listing
+from unit.dli.basecamp import Basecamp
+from unit.dli.specs import spec_of
+
+PAGE = (Path(__file__).parents[3] / "docs" / "client.md").read_text()
+NAME = "sales.daily"
+PARAMETER = "parameters: [{name: execution_date, type: date}]\n"
+
+
+@pytest.fixture
+def sales(basecamp: Basecamp) -> Basecamp:
+    """The server of the page: runs complete by themselves, but one that has failed is there."""
+    basecamp.put_code(NAME, spec_of(NAME, more=PARAMETER))
+    basecamp.fail(run_of(basecamp))
+    basecamp.clock.let_pass(1)
+    basecamp.finish_queued = True
+    return basecamp
+
+
+def run_of(basecamp: Basecamp) -> str:
+    with Client(basecamp.url) as client:
+        return client.start_run(NAME, {"execution_date": "2024-01-13"}).run_id
+
+
+def test_every_program_of_the_page_runs_as_it_says(
+    sales: Basecamp, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world: dict[str, Any] = {}
+    for program in re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
+        here = program.replace("http://127.0.0.1:8800", sales.url)
+        now = here.replace("datetime.now(UTC)", "datetime(2024, 1, 15, tzinfo=UTC)")
+        exec(compile(now, "client.md", "exec"), world)
+    world["client"].close()
+    first, failed, missing, *last = capsys.readouterr().out.splitlines()
+    assert first.startswith("COMPLETED 1 ")
+    assert failed.endswith("{'execution_date': '2024-01-13'} Binder Error: no table 'clicks'")
+    assert missing == "Missing required parameter: execution_date"
+    assert last == ["COMPLETED", "COMPLETED"]
+    assert isinstance(world["failed"], Listing)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_the_page_names_every_method_with_its_arguments(kind: type) -> None:
+    table = "\n".join(line for line in PAGE.splitlines() if line.startswith("| `"))
+    for name, method in inspect.getmembers(kind, inspect.isfunction):
+        if name.startswith("_") or name == "close":
+            continue
+        found = re.search(rf"`{name}\((.*?)\)`", table)
+        assert found, name
+        documented = {word.strip() for word in found[1].split(",")} - {"", "…"}
+        assert documented <= inspect.signature(method).parameters.keys(), name
