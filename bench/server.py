@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from basecamp.dev.environment import AirflowEnvironment
+from basecamp.dev.interrupts import Interrupts
+from basecamp.dev.origin import running_origin
 from dataspec.releases import Release, manual_key, write_release
 from dataspec.store import open_store
 
@@ -31,6 +34,18 @@ schedule:
   cron: "0 9 * * *"
   timezone: Asia/Seoul
 """
+
+
+def install_airflow() -> None:
+    """Make the environment with Airflow, unless it is there and right."""
+    environment = AirflowEnvironment(AIRFLOW_ENV, running_origin(), patience=300)
+
+    def install() -> None:
+        for _, command in environment.commands():
+            subprocess.run(command, check=True, capture_output=True)
+
+    with Interrupts() as interrupts, environment.ready(install, interrupts):
+        return
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from counting import CountingStore, bare_list, resident_megabytes
 from processes import Command
 from processes import measure as measure_commands
 from processes import table as table_of_commands
-from server import AIRFLOW_ENV, BIN
+from server import AIRFLOW_ENV, BIN, install_airflow
 from serving import BENCH, Running, airflow, airflow_environ, basecamp
 
 from basecamp.airflow.memory import MemoryAirflow
@@ -48,6 +48,7 @@ def main() -> None:
     """Measure and print."""
     datasets = int(sys.argv[1]) if len(sys.argv) > 1 else DATASETS
     print(f"{datetime.now(UTC):%Y-%m-%d}, {machine()}\n")
+    install_airflow()
     with (
         filled(datasets) as place,
         tempfile.TemporaryDirectory(prefix="dli-bench-") as folder,
