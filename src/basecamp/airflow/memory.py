@@ -165,6 +165,11 @@ class MemoryAirflow:
             if not again:
                 kept.run = replace(kept.run, state=state, end_date=self._now())
 
+    def delete_run(self, dag_id: str, run_id: str) -> None:
+        """Let somebody delete a run on Airflow's page."""
+        with self._lock:
+            del self._runs[dag_id, run_id]
+
     def break_import(self, filename: str, stack_trace: str) -> None:
         """Let a file of DAGs fail to load."""
         with self._lock:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 
 from basecamp.api.callers import SourceChoice
 from basecamp.notifications.trial import On, TriedChannel
-from dataspec.workflows import RegisteredDataset, RunStatus, WorkflowInfo, WorkflowRun
+from dataspec.workflows import Backfill, Every, RegisteredDataset, RunStatus, WorkflowInfo, WorkflowRun
 
 MAX_FILES = 200
 MAX_PATH = 500
@@ -42,8 +42,24 @@ class RunBody(SourceBody):
     """Start nothing; answer the parameters and the SQL as they would be."""
 
 
+class BackfillBody(RunBody):
+    """What to build, date by date."""
+
+    start: Annotated[str, Field(max_length=40)]
+    """The first date, as YYYY-MM-DD."""
+    end: Annotated[str, Field(max_length=40)]
+    """The last date."""
+    every: Every = "day"
+    reverse: StrictBool = False
+    """Begin with the last date."""
+    keep_going: StrictBool = False
+    """Go on after a date that failed."""
+    resume: StrictBool = False
+    """Leave out what the last backfill of this range, with these parameters, has built."""
+
+
 class StopBody(_Body):
-    """Why a run is stopped."""
+    """Why a run or a backfill is stopped."""
 
     reason: Annotated[str, Field(max_length=500)] | None = None
 
@@ -87,6 +103,14 @@ class RunPage(BaseModel):
     """Some runs, newest first."""
 
     items: list[WorkflowRun]
+    next_cursor: str | None
+    warnings: list[str]
+
+
+class BackfillPage(BaseModel):
+    """Some backfills, newest first."""
+
+    items: list[Backfill]
     next_cursor: str | None
     warnings: list[str]
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.backfills.reconciler import Reconciler
     from basecamp.notifications.delivery import Delivery
     from basecamp.services import Services
     from basecamp.settings import Settings
@@ -57,6 +58,7 @@ class Serving:
     clock: SystemClock
     listener: socket.socket
     delivery: Delivery
+    reconciler: Reconciler
 
     @classmethod
     def prepare(cls, settings: Settings, host: str, port: int) -> Serving:
@@ -89,7 +91,8 @@ class Serving:
                 target=_in_background, args=(services,), name="checks", daemon=True
             ).start,
         )
-        return cls(app, clock, _listen(host, port), services.notifications.delivery)
+        delivery, reconciler = services.notifications.delivery, services.backfills.reconciler
+        return cls(app, clock, _listen(host, port), delivery, reconciler)
 
     def run(self) -> NoReturn:
         """Answer requests until a signal comes; then end the process, within seconds."""
@@ -101,6 +104,7 @@ class Serving:
             timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
         )
         ended_by = _Server(config, self.clock).run_until_signal(self.listener)
+        self.reconciler.end()
         self.delivery.end(LAST_MESSAGES_SECONDS)
         log.info("Basecamp has ended.")
         logging.shutdown()
@@ -141,6 +145,7 @@ class _Server(uvicorn.Server):
 
 def _in_background(services: Services) -> None:
     """Ask each part once, so that something is known should it fail later; then look again and again."""
+    threading.Thread(target=services.backfills.reconciler.run, name="backfills", daemon=True).start()
     services.readiness.check()
     with suppress(DliError):
         services.workflows.page(limit=1)  # with many datasets the first list is slow

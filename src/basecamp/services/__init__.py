@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from basecamp.backfills.backfills import Backfills
     from basecamp.notifications.assembly import Notifications
     from basecamp.services.changing import Changing
     from basecamp.services.checks import SourceChecks
@@ -30,3 +31,4 @@ class Services:
     readiness: ReadinessChecks
     checks: SourceChecks
     notifications: Notifications
+    backfills: Backfills

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+from basecamp.backfills.assembly import assemble_backfills
 from basecamp.notifications.assembly import assemble_notifications
 from basecamp.notifications.configuration import NotificationSettings
 from basecamp.services import Services
@@ -80,12 +81,22 @@ def assemble(
     announcer = SwitchNotices(store, versions, told.outbox, clock)
     sources = Sources(store, specs, versions, gateway, announcer, clock)
     loading, stopping = Loading(gateway, dags, clock), Stopping(gateway, clock)
+    backfills = assemble_backfills(
+        store=store,
+        gateway=gateway,
+        specs=specs,
+        stopping=stopping,
+        logs=logs,
+        reservations=reservations,
+        clock=clock,
+        owner=owner,
+    )
     runs = Runs(
         specs=specs,
         finder=RunFinder(specs, dags, gateway),
         records=records,
         history=History(specs, dags, gateway, records, clock),
-        starting=Starting(specs, gateway, reservations, clock),
+        starting=Starting(specs, gateway, reservations, clock, is_taken=backfills.is_active_id),
         stopping=stopping,
         retrying=Retrying(specs, gateway, reservations, clock),
         logs=logs,
@@ -116,4 +127,5 @@ def assemble(
             interval_seconds=sync_interval_seconds,
         ),
         notifications=told,
+        backfills=backfills,
     )

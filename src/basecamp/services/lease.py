@@ -55,6 +55,20 @@ class Lease:
             return seconds
         return 0.0
 
+    def release(self) -> None:
+        """Let others have the lease at once, and leave nothing behind.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        stored = self._store.get(self._key)
+        if stored is None or _read(stored, self._clock.now())[0] != self._owner:
+            return
+        try:
+            self._store.delete(self._key, expected=stored.etag)
+        except PreconditionFailed:
+            return
+
 
 def _read(stored: StoredObject | None, now: datetime) -> tuple[str | None, datetime]:
     try:

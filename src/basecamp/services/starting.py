@@ -17,7 +17,7 @@ from dataspec.run_ids import adhoc_run_id
 from dataspec.workflows import RunPreview
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.airflow.models import DagRun
@@ -70,15 +70,30 @@ class _Plan:
 
 
 class Starting:
-    """Starts runs, each request's once."""
+    """Starts runs, each request's once.
+
+    Args:
+        specs: The specs in the store.
+        gateway: The Airflow that runs them.
+        reservations: The plans of requests.
+        clock: The time.
+        is_taken: Says whether an id of a dataset is not free for a run, since a backfill has it.
+    """
 
     def __init__(
-        self, specs: Specs, gateway: AirflowGateway, reservations: Reservations, clock: Clock
+        self,
+        specs: Specs,
+        gateway: AirflowGateway,
+        reservations: Reservations,
+        clock: Clock,
+        *,
+        is_taken: Callable[[str, str], bool],
     ) -> None:
         self._specs = specs
         self._gateway = gateway
         self._reservations = reservations
         self._clock = clock
+        self._is_taken = is_taken
 
     def preview(self, request: RunRequest) -> RunPreview:
         """Return what a run would do; nothing is started, and Airflow is not asked.
@@ -175,6 +190,8 @@ class Starting:
         Since the id can be taken only once, a try that went wrong may be made again.
         """
         run_id, key = plan.run_id(dataset), conf[OWN_KEY]["idempotency_key"]
+        if self._is_taken(dataset, run_id):
+            return None
         for tries_left in reversed(range(TRIES)):
             try:
                 return self._gateway.trigger(dataset, run_id, logical_date=plan.logical_date, conf=conf)

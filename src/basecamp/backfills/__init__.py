@@ -1,0 +1,1 @@
+"""Backfills: a plan in the store for each, and a reconciler on every replica (docs/backfill.md)."""

@@ -1,0 +1,52 @@
+"""Puts the parts of backfills together."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from basecamp.backfills.backfills import Backfills
+from basecamp.backfills.plans import Plans
+from basecamp.backfills.reconciler import Reconciler
+from basecamp.backfills.records import BackfillRecords
+from basecamp.backfills.starting import BackfillStarting
+from basecamp.backfills.steps import Steps
+from basecamp.services.lease import Lease
+
+if TYPE_CHECKING:
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.services.clock import Clock
+    from basecamp.services.reservations import Reservations
+    from basecamp.services.run_log import RunLogs
+    from basecamp.services.specs import Specs
+    from basecamp.services.stopping import Stopping
+    from dataspec.store import Store
+
+
+def assemble_backfills(
+    *,
+    store: Store,
+    gateway: AirflowGateway,
+    specs: Specs,
+    stopping: Stopping,
+    logs: RunLogs,
+    reservations: Reservations,
+    clock: Clock,
+    owner: str,
+) -> Backfills:
+    """Return the backfills of a store and an Airflow; ``owner`` names this replica among all."""
+    plans = Plans(store)
+    steps = Steps(plans=plans, specs=specs, gateway=gateway, stopping=stopping, logs=logs, clock=clock)
+    lease = partial(_lease, store, owner, clock)
+    return Backfills(
+        plans=plans,
+        starting=BackfillStarting(specs, gateway, plans, reservations, clock),
+        steps=steps,
+        records=BackfillRecords(gateway),
+        reconciler=Reconciler(steps, plans, lease, clock),
+        clock=clock,
+    )
+
+
+def _lease(store: Store, owner: str, clock: Clock, dataset: str) -> Lease:
+    return Lease(store, f"backfills/{dataset}", owner, clock)

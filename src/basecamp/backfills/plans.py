@@ -1,0 +1,130 @@
+"""The plans of backfills in the store: one active for each dataset, and those that have ended."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dataspec.backfills import BackfillPlan
+from dataspec.errors import InvalidName
+from dataspec.names import check_name
+from dataspec.run_ids import parse_run_id
+from dataspec.store.base import MISSING, PreconditionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dataspec.store import Store, StoredObject
+
+PREFIX = "basecamp/backfills/"
+ACTIVE_PREFIX = f"{PREFIX}active/"
+ENDED_PREFIX = f"{PREFIX}ended/"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPlan:
+    """A plan as it was read, and the ETag that a change of it must find."""
+
+    plan: BackfillPlan
+    etag: str
+
+
+class Plans:
+    """Reads and writes plans. Every method raises StoreUnreachable when the store does not answer."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, tuple[StoredObject, HeldPlan]] = {}
+
+    def create(self, plan: BackfillPlan) -> HeldPlan | None:
+        """Write a new plan; None if its dataset has one already."""
+        try:
+            etag = self._store.put(_active_key(plan.dataset), plan.body(), expected=MISSING)
+        except PreconditionFailed:
+            return None
+        return HeldPlan(plan, etag)
+
+    def active(self, dataset: str) -> HeldPlan | None:
+        """Return the plan of a dataset's backfill that has not ended, or waits to be put away.
+
+        Raises:
+            InternalError: When it can't be read.
+        """
+        known = self._known.get(dataset)
+        stored = self._store.get(_active_key(dataset), known=known[0] if known else None)
+        if stored is None:
+            self._known.pop(dataset, None)
+            return None
+        if known is not None and stored is known[0]:
+            return known[1]
+        held = HeldPlan(BackfillPlan.read(stored.body), stored.etag)
+        self._known[dataset] = stored, held
+        return held
+
+    def change(self, held: HeldPlan, plan: BackfillPlan) -> HeldPlan | None:
+        """Replace a plan; None if it is not any more as it was read."""
+        try:
+            etag = self._store.put(_active_key(plan.dataset), plan.body(), expected=held.etag)
+        except PreconditionFailed:
+            return None
+        return HeldPlan(plan, etag)
+
+    def put_away(self, held: HeldPlan) -> None:
+        """Keep a plan that has an outcome among the ended ones, and make room for the next."""
+        plan = held.plan
+        # Another replica may have done either, or this one before it died: an outcome is set once.
+        with suppress(PreconditionFailed):
+            self._store.put(_ended_key(plan.dataset, plan.backfill_id), plan.body(), expected=MISSING)
+        with suppress(PreconditionFailed):
+            self._store.delete(_active_key(plan.dataset), expected=held.etag)
+
+    def ended(self, dataset: str, backfill_id: str) -> BackfillPlan | None:
+        """Return the plan of a backfill that has ended."""
+        stored = self._store.get(_ended_key(dataset, backfill_id))
+        return BackfillPlan.read(stored.body) if stored else None
+
+    def find(self, backfill_id: str) -> BackfillPlan | None:
+        """Return a backfill's plan, whether it has ended or not."""
+        parsed = parse_run_id(backfill_id)
+        if parsed is None or parsed.backfill_date or not _is_name(parsed.dataset):
+            return None
+        # In this order: a plan is among the ended ones before it leaves the active ones.
+        held = self.active(parsed.dataset)
+        if held is not None and held.plan.backfill_id == backfill_id:
+            return held.plan
+        return self.ended(parsed.dataset, backfill_id)
+
+    def active_datasets(self) -> list[str]:
+        """Return the datasets that have an active plan, in the order of their names."""
+        listed = self._store.list(ACTIVE_PREFIX)
+        return [info.key.removeprefix(ACTIVE_PREFIX).removesuffix(".json") for info in listed]
+
+    def ended_ids(self, dataset: str | None = None) -> list[str]:
+        """Return the ids of the backfills that have ended, of one dataset or of all."""
+        prefix = f"{ENDED_PREFIX}{dataset}/" if dataset else ENDED_PREFIX
+        listed = self._store.list(prefix)
+        return [info.key.rpartition("/")[2].removesuffix(".json") for info in listed]
+
+    def read_ended(self, backfill_ids: Iterable[str]) -> list[BackfillPlan]:
+        """Return the plans of backfills that have ended, in the same order, read side by side."""
+        parsed = {backfill_id: parse_run_id(backfill_id) for backfill_id in backfill_ids}
+        keys = {name: _ended_key(run.dataset, name) for name, run in parsed.items() if run is not None}
+        stored = self._store.get_many(keys.values())
+        return [BackfillPlan.read(stored[key].body) for key in keys.values() if key in stored]
+
+
+def _is_name(text: str) -> bool:
+    try:
+        check_name(text)
+    except InvalidName:
+        return False
+    return True
+
+
+def _active_key(dataset: str) -> str:
+    return f"{ACTIVE_PREFIX}{dataset}.json"
+
+
+def _ended_key(dataset: str, backfill_id: str) -> str:
+    return f"{ENDED_PREFIX}{dataset}/{backfill_id}.json"

@@ -1,0 +1,155 @@
+"""Carries backfills on, on every replica; a lease lets one at a time look at each closely."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from dataspec.errors import DliError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from basecamp.backfills.plans import Plans
+    from basecamp.backfills.steps import Steps
+    from basecamp.services.clock import Clock
+    from basecamp.services.lease import Lease
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+"""How often the store is looked at for backfills that other replicas started or left."""
+LEASE_SECONDS = 8.0
+"""How long another replica waits before it takes over from one that died."""
+RENEW_SECONDS = 3.0
+TROUBLE_SECONDS = (0.5, 1.0, 2.0, 4.0)
+"""How long until the next try while Airflow or the store does not answer."""
+WORKERS = 16
+"""How many backfills are worked on at the same moment; one that waits takes none."""
+
+
+class _Followed:
+    """What this replica knows of one backfill: when to look at it, and until when it is its own."""
+
+    def __init__(self, lease: Lease, due: float) -> None:
+        self.lease = lease
+        self.due = due
+        self.renew_at = due
+        self.troubles = 0
+        self.busy = False
+        self.again = False
+        """Whether to look once more as soon as the present look is over."""
+
+
+class Reconciler:
+    """Looks at every active backfill, again and again.
+
+    It saves work that one replica at a time looks at a backfill; nothing is wrong where two do.
+
+    Args:
+        steps: What carries a backfill on.
+        plans: The plans in the store.
+        lease: Makes the lease of a dataset's backfill.
+        clock: The time.
+    """
+
+    def __init__(self, steps: Steps, plans: Plans, lease: Callable[[str], Lease], clock: Clock) -> None:
+        self._steps = steps
+        self._plans = plans
+        self._lease = lease
+        self._clock = clock
+        self._state = threading.Lock()
+        self._woken = threading.Event()
+        self._followed: dict[str, _Followed] = {}
+        self._listed_at: float | None = None
+        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="backfill")
+        self._ending = False
+
+    def run(self) -> None:
+        """Carry backfills on until the server is to end."""
+        while not self._ending:
+            pause = self.look()
+            self._woken.wait(pause)
+            self._woken.clear()
+
+    def end(self) -> None:
+        """Begin no further step; what is under way may be left where it is."""
+        self._ending = True
+        self._woken.set()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    def wake(self, dataset: str) -> None:
+        """Look at a dataset's backfill at once: it was started, or changed, here."""
+        with self._state:
+            followed = self._follow(dataset)
+            followed.due, followed.again = self._clock.monotonic(), followed.busy
+        self._woken.set()
+
+    def look(self) -> float:
+        """Begin what is due, each backfill in a thread of its own; return the seconds until the next look."""
+        now = self._clock.monotonic()
+        if self._listed_at is None or now - self._listed_at >= LOOK_SECONDS:
+            self._listed_at = now
+            self._list()
+        with self._state:
+            for dataset, followed in self._followed.items():
+                if not followed.busy and followed.due <= now and not self._ending:
+                    followed.busy = True
+                    self._workers.submit(self._turn, dataset, followed)
+            waiting = [followed.due for followed in self._followed.values() if not followed.busy]
+        soonest = min([self._listed_at + LOOK_SECONDS, *waiting])
+        return max(soonest - self._clock.monotonic(), 0.0)
+
+    def _list(self) -> None:
+        try:
+            active = self._plans.active_datasets()
+        except DliError as error:
+            log.warning("The backfills could not be listed: %s %s", error.title, error.detail or "")
+            return
+        with self._state:
+            for dataset in active:
+                self._follow(dataset)
+
+    def _follow(self, dataset: str) -> _Followed:
+        if dataset not in self._followed:
+            self._followed[dataset] = _Followed(self._lease(dataset), self._clock.monotonic())
+        return self._followed[dataset]
+
+    def _turn(self, dataset: str, followed: _Followed) -> None:
+        pause: float | None = LOOK_SECONDS
+        try:
+            pause = self._carry_on(dataset, followed)
+        except Unavailable as error:
+            pause = self._after_trouble(dataset, followed, error)
+        except DliError as error:
+            log.warning("The backfill of %s waits: %s %s", dataset, error.title, error.detail or "")
+        except Exception:
+            log.exception("A step of the backfill of %s failed", dataset)
+        with self._state:
+            if pause is None and not followed.again:
+                self._followed.pop(dataset, None)
+            followed.due = self._clock.monotonic() + (0.0 if followed.again else pause or 0.0)
+            followed.busy = followed.again = False
+        self._woken.set()
+
+    def _carry_on(self, dataset: str, followed: _Followed) -> float | None:
+        if self._clock.monotonic() >= followed.renew_at:
+            others = followed.lease.take(LEASE_SECONDS)
+            if others > 0:
+                return min(others, LOOK_SECONDS) if self._plans.active(dataset) else None
+            followed.renew_at = self._clock.monotonic() + RENEW_SECONDS
+        pause = self._steps.advance(dataset)
+        if pause is None:
+            followed.lease.release()
+        followed.troubles = 0
+        return pause
+
+    @staticmethod
+    def _after_trouble(dataset: str, followed: _Followed, error: DliError) -> float:
+        if not followed.troubles:
+            log.warning("The backfill of %s waits: %s %s", dataset, error.title, error.detail or "")
+        pause = TROUBLE_SECONDS[min(followed.troubles, len(TROUBLE_SECONDS) - 1)]
+        followed.troubles += 1
+        return pause

@@ -1,0 +1,145 @@
+"""What somebody asks to be backfilled: checked, shown, and made a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from basecamp.services.specs import find_runnable
+from dataspec.backfills import MAX_DATES, DateRange, ordered
+from dataspec.errors import InvalidParameters, InvalidUsage
+from dataspec.parameters import EXECUTION_DATE, resolve_parameters
+from dataspec.runs import run_values
+from dataspec.templates import render_statements
+from dataspec.workflows import BackfillPreview
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from basecamp.services.specs import Specs
+    from dataspec.catalog import SpecFile
+    from dataspec.spec import DatasetSpec
+    from dataspec.workflows import Every, SourceType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillRequest:
+    """What somebody asks to be built."""
+
+    dataset: str
+    start: str
+    end: str
+    parameters: Mapping[str, Any]
+    source: SourceType | None = None
+    every: Every = "day"
+    reverse: bool = False
+    keep_going: bool = False
+    resume: bool = False
+
+    def identity(self) -> list[Any]:
+        """Return what makes two requests the same."""
+        options = [self.every, self.reverse, self.keep_going, self.resume]
+        return ["backfill", self.dataset, self.source, self.start, self.end, dict(self.parameters), *options]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRequest:
+    """A request that can be carried out by the spec that is effective now."""
+
+    request: BackfillRequest
+    file: SpecFile
+    spec: DatasetSpec
+    range: DateRange
+    days: tuple[str, ...]
+    """Every date of the range that is to be built, in their order."""
+    parameters: dict[str, Any]
+    """As they were given, each read as its type."""
+
+    def preview(self, days: Iterable[str]) -> BackfillPreview:
+        """Return what building these of the dates would do.
+
+        Raises:
+            InvalidTemplate: When the SQL can't be rendered with the parameters.
+        """
+        dates = ordered(days, reverse=self.request.reverse)
+        resolved = resolve_parameters(self.spec.parameters, {**self.parameters, EXECUTION_DATE: dates[0]})
+        return BackfillPreview(
+            dataset_name=self.request.dataset,
+            source_type=self.file.source,
+            spec_hash=self.file.spec_hash or "",
+            parameters={name: value for name, value in resolved.items() if name != EXECUTION_DATE},
+            dates=list(dates),
+            first_statements=self._statements(dates[0]),
+            last_statements=self._statements(dates[-1]),
+        )
+
+    def _statements(self, day: str) -> list[str]:
+        resolved = resolve_parameters(self.spec.parameters, {**self.parameters, EXECUTION_DATE: day})
+        statements = render_statements(
+            self.spec,
+            self.file.files,
+            run_values(self.spec, resolved),
+            dialect=self.spec.execution.dialect,
+            file=self.file.key,
+        )
+        return [statement.sql for statement in statements]
+
+
+def check_request(specs: Specs, request: BackfillRequest) -> CheckedRequest:
+    """Check a request against the spec that is effective now.
+
+    Raises:
+        InvalidUsage: When the range is wrong, or holds no date to build.
+        InvalidParameters: When the dataset takes no ``execution_date``, or the parameters don't fit.
+        Overridden, DatasetNotFound, InvalidSpec: As for a run.
+        StoreUnreachable: When the store does not answer.
+    """
+    if EXECUTION_DATE in request.parameters:
+        raise InvalidParameters(
+            f"A backfill sets '{EXECUTION_DATE}' itself.", detail="Say which dates with --start and --end."
+        )
+    dates = DateRange.parse(request.start, request.end)
+    if len(dates) > MAX_DATES:
+        raise InvalidUsage(
+            f"The range holds {len(dates):,} dates; a backfill builds at most {MAX_DATES:,}.",
+            detail="Is a year mistyped?",
+        )
+    file = find_runnable(specs.catalog(fresh=True), request.dataset, request.source)
+    assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
+    _check_takes_date(file.spec)
+    days = ordered(_days(dates, file.spec, request), reverse=request.reverse)
+    return CheckedRequest(request, file, file.spec, dates, days, _given(file.spec, request, days))
+
+
+def _check_takes_date(spec: DatasetSpec) -> None:
+    if all(parameter.name != EXECUTION_DATE for parameter in spec.parameters):
+        raise InvalidParameters(
+            f"This dataset has no parameter '{EXECUTION_DATE}', so it can't be built date by date.",
+            detail="Declare the parameter in the spec and use it in the SQL, "
+            f"or run the dataset once: dli workflow run {spec.name}",
+        )
+
+
+def _days(dates: DateRange, spec: DatasetSpec, request: BackfillRequest) -> list[str]:
+    if request.every == "day":
+        return list(dates.days())
+    if spec.schedule is None:
+        raise InvalidUsage(
+            "This dataset has no schedule that could tell the dates.",
+            detail="Leave --every schedule out to build every day.",
+        )
+    days = list(dates.interval_starts(spec.schedule.cron, spec.schedule.timezone))
+    if not days:
+        raise InvalidUsage(
+            f"No interval of the schedule '{spec.schedule.cron}' starts from {dates.start} to {dates.end}.",
+            detail="Leave --every schedule out to build every day.",
+        )
+    return days
+
+
+def _given(spec: DatasetSpec, request: BackfillRequest, days: Iterable[str]) -> dict[str, Any]:
+    """Return the parameters that were given, as their types have them; every date must fit as well."""
+    resolved: dict[str, Any] = {}
+    for day in days:
+        resolved = resolve_parameters(spec.parameters, {**request.parameters, EXECUTION_DATE: day})
+    return {name: resolved[name] for name in request.parameters}

@@ -1,0 +1,248 @@
+"""What is to be done next for a backfill, by what is seen in the store and in Airflow.
+
+Each step may be repeated, by this replica or another, and each may be the last one that its
+process does: every decision is a swap of the plan, and the run of a date has an id that can't
+be created twice. What a swap can't hold back is a call to Airflow that is already on its way.
+So a run is asked for only within a moment after the plan was swapped to say so, and a backfill
+ends without a run of its present date only when no such call can be on its way any more.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from basecamp.airflow.gateway import DagMissing, RunExists
+from basecamp.services.run_records import OWN_KEY, is_killed
+from basecamp.services.specs import find_spec
+from dataspec.backfills import Outcome
+from dataspec.errors import AirflowUnreachable, DatasetNotFound, DliError, InvalidParameters, InvalidSpec
+from dataspec.parameters import EXECUTION_DATE, resolve_parameters
+from dataspec.workflows import RunStatus
+
+if TYPE_CHECKING:
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import DagRun
+    from basecamp.backfills.plans import HeldPlan, Plans
+    from basecamp.services.clock import Clock
+    from basecamp.services.run_log import RunLogs
+    from basecamp.services.specs import Specs
+    from basecamp.services.stopping import Stopping
+    from dataspec.backfills import BackfillPlan
+    from dataspec.catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 0.0
+SHORTEST_PAUSE = 0.2
+LONGEST_PAUSE = 1.0
+PAUSE_SHARE = 0.01
+"""Between two looks at a run that goes on lies a hundredth of the time that it has taken."""
+WAIT_SECONDS = 2.0
+"""How long until the next look where something must change first, such as a pause."""
+ON_ITS_WAY = timedelta(seconds=45)
+"""How long after ``asked_at`` a run may still come: longer than a call to Airflow takes, with its retries."""
+REMOVED = "The dataset was removed while its backfill was under way."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """Carries backfills on, a step at a time. Safe to share between threads.
+
+    Args:
+        plans: The plans in the store.
+        specs: The specs in the store.
+        gateway: The Airflow that runs them.
+        stopping: Ends a run and its query.
+        logs: Tells why a run failed.
+        clock: The time.
+    """
+
+    plans: Plans
+    specs: Specs
+    gateway: AirflowGateway
+    stopping: Stopping
+    logs: RunLogs
+    clock: Clock
+
+    def advance(self, dataset: str) -> float | None:
+        """Do what is to be done for a dataset's backfill until it has to wait.
+
+        Returns:
+            The seconds until the next look; None when it has ended, or there is none.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+            StoreUnreachable: When the store does not answer.
+            InternalError: When the plan can't be read.
+        """
+        pause: float | None = AT_ONCE
+        while pause == AT_ONCE:
+            held = self.plans.active(dataset)
+            pause = self._step(held) if held else None
+        return pause
+
+    def _step(self, held: HeldPlan) -> float | None:
+        plan = held.plan
+        if plan.outcome is not None:
+            self.plans.put_away(held)
+            return None
+        run = self.gateway.get_run(plan.dataset, plan.run_id)
+        if run is None:
+            return self._end_stopped(held, plan) if plan.stop else self._begin(held, plan)
+        if not is_own(run, plan):
+            error = f"Airflow has a run '{run.run_id}' that is not of this backfill."
+            return self._end(held, plan, RunStatus.FAILED, error=error)
+        if not run.finished:
+            return self._stop_run(plan, run) if plan.stop else self._pause(run)
+        return self._after(held, plan, run)
+
+    def _after(self, held: HeldPlan, plan: BackfillPlan, run: DagRun) -> float:
+        """Go on after the run of the present date has ended."""
+        if is_killed(run):
+            return self._end(held, plan, RunStatus.KILLED, note=str(plan.stop or run.note))
+        failed = run.state == "failed"
+        if failed and not plan.keep_going:
+            return self._end(held, plan.after(failed=True), RunStatus.FAILED, error=self._error(plan, run))
+        following = plan.after(failed=failed)
+        if following.is_through:
+            ended = RunStatus.FAILED if following.failed else RunStatus.COMPLETED
+            return self._end(held, following, ended, error=_failed_dates(following))
+        if plan.stop:
+            return self._end(held, following, RunStatus.KILLED, note=str(plan.stop))
+        return self._begin(held, following)
+
+    def _begin(self, held: HeldPlan, plan: BackfillPlan) -> float:
+        """Start the run of the plan's present date, where nothing stands against it.
+
+        Args:
+            held: The plan in the store.
+            plan: The same, or moved on to the next date.
+        """
+        try:
+            conf = self._conf(plan)
+        except (DatasetNotFound, InvalidParameters, InvalidSpec) as error:
+            if _may_be_on_its_way(plan, self.clock):
+                return SHORTEST_PAUSE
+            why = REMOVED if isinstance(error, DatasetNotFound) else f"{plan.date}: {_line(error)}"
+            return self._end(held, plan, RunStatus.FAILED, error=why)
+        if not self._is_ready(plan.dataset):
+            moved = plan is held.plan or self.plans.change(held, plan)
+            return WAIT_SECONDS if moved else AT_ONCE
+        now = self.clock.now()
+        asking = self.plans.change(held, plan.asking(now))
+        if asking is not None:
+            self._trigger(asking.plan, conf)
+        return AT_ONCE if asking is None else self._look_again(asking)
+
+    def _trigger(self, plan: BackfillPlan, conf: dict[str, Any]) -> None:
+        """Ask for the run; one that is there already, or a DAG that went, is seen at the next look."""
+        try:
+            self.gateway.trigger(plan.dataset, plan.run_id, logical_date=self.clock.now(), conf=conf)
+            log.info("Backfill %s: started %s", plan.backfill_id, plan.date)
+        except RunExists:
+            return
+        except DagMissing:
+            return
+
+    def _look_again(self, asking: HeldPlan) -> float:
+        """End the run that was just asked for if its backfill has ended meanwhile."""
+        plan = asking.plan
+        held = self.plans.active(plan.dataset)
+        is_on = held is not None and held.plan.backfill_id == plan.backfill_id and held.plan.outcome is None
+        if is_on:
+            return SHORTEST_PAUSE
+        run = self.gateway.get_run(plan.dataset, plan.run_id)
+        if run is not None and not run.finished and is_own(run, plan):
+            self.stopping.stop(run, stopped_by=plan.requested_by, reason="its backfill had ended")
+        return AT_ONCE
+
+    def _conf(self, plan: BackfillPlan) -> dict[str, Any]:
+        """Return what the present date's run is given, by the spec that is effective now.
+
+        A catalog that is some seconds old may not know the dataset yet, or an older version
+        of it: what speaks against the backfill is looked at anew.
+        """
+        try:
+            parameters = _parameters(self.specs.catalog(), plan)
+        except DliError:
+            parameters = _parameters(self.specs.catalog(fresh=True), plan)
+        own = {
+            "run_type": "backfill",
+            "backfill_id": plan.backfill_id,
+            "requested_by": plan.requested_by,
+            "idempotency_key": plan.run_id,
+        }
+        return {**parameters, OWN_KEY: own}
+
+    def _is_ready(self, dataset: str) -> bool:
+        found = self.gateway.get_dag(dataset)
+        return found is not None and not found.dag.is_stale and not found.dag.is_paused
+
+    def _pause(self, run: DagRun) -> float:
+        since = run.start_date or run.queued_at or run.run_after
+        taken = (self.clock.now() - since).total_seconds()
+        return min(max(taken * PAUSE_SHARE, SHORTEST_PAUSE), LONGEST_PAUSE)
+
+    def _stop_run(self, plan: BackfillPlan, run: DagRun) -> float:
+        order = plan.stop
+        assert order is not None  # noqa: S101 - it is what this is for
+        words = f"its backfill {plan.backfill_id} was stopped"
+        reason = f"{words}: {order.reason}" if order.reason else words
+        self.stopping.stop(run, stopped_by=order.by, reason=reason)
+        return AT_ONCE
+
+    def _end_stopped(self, held: HeldPlan, plan: BackfillPlan) -> float:
+        if _may_be_on_its_way(plan, self.clock):
+            return SHORTEST_PAUSE
+        return self._end(held, plan, RunStatus.KILLED, note=str(plan.stop))
+
+    def _end(
+        self,
+        held: HeldPlan,
+        plan: BackfillPlan,
+        status: RunStatus,
+        *,
+        error: str | None = None,
+        note: str | None = None,
+    ) -> float:
+        """Write how the backfill ended; the next look puts it away."""
+        outcome = Outcome(status=status, at=self.clock.now(), error=error, note=note)
+        if self.plans.change(held, plan.ended(outcome)):
+            log.info("Backfill %s: %s %s", plan.backfill_id, status, error or note or "")
+        return AT_ONCE
+
+    def _error(self, plan: BackfillPlan, run: DagRun) -> str:
+        try:
+            error = self.logs.error(run)
+        except AirflowUnreachable:
+            error = None  # its log may lie on a machine that is gone; that it failed is known
+        return f"{plan.date} failed: {error}" if error else f"{plan.date} failed."
+
+
+def is_own(run: DagRun, plan: BackfillPlan) -> bool:
+    """Say whether a run was started by a backfill, and not by somebody under an id of its form."""
+    own = run.conf.get(OWN_KEY)
+    return isinstance(own, dict) and own.get("backfill_id") == plan.backfill_id
+
+
+def _parameters(catalog: Catalog, plan: BackfillPlan) -> dict[str, Any]:
+    spec = find_spec(catalog, plan.dataset).spec
+    declared = spec.parameters if spec else ()
+    return resolve_parameters(declared, {**plan.parameters, EXECUTION_DATE: plan.date})
+
+
+def _may_be_on_its_way(plan: BackfillPlan, clock: Clock) -> bool:
+    return plan.asked_at is not None and clock.now() < plan.asked_at + ON_ITS_WAY
+
+
+def _failed_dates(plan: BackfillPlan) -> str | None:
+    if not plan.failed:
+        return None
+    return f"{len(plan.failed)} of {len(plan.dates)} dates failed: {', '.join(plan.failed)}"
+
+
+def _line(error: DliError) -> str:
+    return error.title.strip()

@@ -1,0 +1,717 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from httpx import Client, Response
+
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.models import DagRun, LogEvent, RunFilter
+from basecamp.services import Services
+from basecamp.services.assembly import assemble
+from basecamp.services.clock import ManualClock
+from dataspec.backfills import BackfillPlan
+from dataspec.store import MemoryStore
+
+Register = Callable[..., Response]
+NAME = "sales.daily"
+ID = "sales.daily_20240115_093045"
+RANGE = {"start": "2024-01-01", "end": "2024-01-05"}
+DATES = [f"2024-01-0{day}" for day in range(1, 6)]
+
+
+def start(client: Client, key: str | None = None, **body: Any) -> Response:
+    headers = {"Idempotency-Key": key} if key else {}
+    answer: Response = client.post(f"/workflows/{NAME}/backfills", json=RANGE | body, headers=headers)
+    return answer
+
+
+def show(client: Client, backfill_id: str = ID) -> dict[str, Any]:
+    answer = client.get(f"/backfills/{backfill_id}")
+    assert answer.status_code == 200, answer.text
+    shown: dict[str, Any] = answer.json()
+    return shown
+
+
+def all_runs(airflow: MemoryAirflow) -> list[DagRun]:
+    """Return every run, the oldest first."""
+    return list(airflow.list_runs(RunFilter(), limit=100).runs)[::-1]
+
+
+def built(airflow: MemoryAirflow) -> list[str]:
+    return [run.conf["execution_date"] for run in all_runs(airflow)]
+
+
+@dataclass
+class Worker:
+    """An Airflow that executes what is queued, and a reconciler that looks at it."""
+
+    services: Services
+    airflow: MemoryAirflow
+    clock: ManualClock
+    fails: set[str] = field(default_factory=set)
+    """The dates whose runs fail, with every attempt."""
+
+    def look(self) -> float | None:
+        """Let the reconciler look at the backfill once."""
+        return self.services.backfills.steps.advance(NAME)
+
+    def active(self) -> list[DagRun]:
+        runs = self.airflow.list_runs(RunFilter(states=("queued", "running")), limit=100).runs
+        assert len(runs) <= 1, "a backfill has one run at a time"
+        return list(runs)
+
+    def execute(self) -> None:
+        """Let Airflow carry out the run that is active, to its end."""
+        for run in self.active():
+            state: Any = "failed" if run.conf["execution_date"] in self.fails else "success"
+            while not self._run(run).finished:
+                self.clock.advance(1)
+                self.airflow.start(NAME, run.run_id, source="manual", spec_hash="ab")
+                event = LogEvent(message="went wrong", error="Binder Error: no table")
+                self.airflow.log_event(NAME, run.run_id, event)
+                self.airflow.end(NAME, run.run_id, state)
+
+    def build(self, times: int = 100) -> None:
+        """Look and execute by turns, so many times at most, or until the backfill has ended."""
+        for _ in range(times):
+            if self.look() is None:
+                return
+            self.execute()
+            self.clock.advance(1)
+
+    def _run(self, run: DagRun) -> DagRun:
+        found = self.airflow.get_run(run.dag_id, run.run_id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def worker(services: Services, airflow: MemoryAirflow, clock: ManualClock) -> Worker:
+    return Worker(services, airflow, clock)
+
+
+@pytest.fixture
+def other(store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock) -> Worker:
+    """Another replica, which has seen nothing of it."""
+    return Worker(assemble(store, airflow, clock), airflow, clock)
+
+
+# What a backfill is.
+
+
+def test_each_date_is_built_one_after_the_other(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    answer = start(client)
+    assert answer.status_code == 201
+    assert answer.json()["backfill_id"] == ID
+    assert (answer.json()["status"], answer.json()["dates_total"]) == ("PENDING", 5)
+    worker.build()
+    assert built(airflow) == DATES
+    done = show(client)
+    assert (done["status"], done["dates_done"], done["current_date"]) == ("COMPLETED", 5, None)
+    assert done["finished_at"] is not None
+    assert (done["error"], done["note"], done["failed_dates"]) == (None, None, [])
+
+
+def test_the_next_run_is_asked_for_only_after_the_last_one_has_succeeded(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client)
+    for _ in range(5):
+        worker.look()
+    assert built(airflow) == DATES[:1]
+    worker.execute()
+    worker.look()
+    assert built(airflow) == DATES[:2]
+
+
+def test_each_run_has_the_backfills_id_with_its_date_its_parameters_and_who_asked(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    register()
+    client.post(
+        f"/workflows/{NAME}/backfills",
+        json=RANGE | {"parameters": {"limit": "7"}},
+        headers={"Dli-User": "dana"},
+    )
+    worker.build()
+    first, *_, last = all_runs(airflow)
+    assert (first.run_id, last.run_id) == (f"{ID}_20240101", f"{ID}_20240105")
+    assert {"execution_date": "2024-01-05", "limit": 7}.items() <= last.conf.items()
+    assert last.conf["_dli"]["requested_by"] == "dana"
+    dates = [run.logical_date for run in all_runs(airflow)]
+    assert len(set(dates)) == len(dates), "logical dates are the moments of the requests, each unique"
+    rows = client.get("/runs", params={"run_type": "backfill"}).json()["items"]
+    assert [row["run_id"] for row in rows] == [run.run_id for run in all_runs(airflow)][::-1]
+    assert {row["run_type"] for row in rows} == {"backfill"}
+
+
+def test_while_it_goes_on_it_says_which_date_it_is_at(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client)
+    worker.look()
+    assert show(client)["status"] == "PENDING", "no attempt has started"
+    airflow.start(NAME, f"{ID}_20240101", source="manual", spec_hash="ab")
+    assert show(client)["status"] == "RUNNING"
+    airflow.end(NAME, f"{ID}_20240101", "success")
+    worker.clock.advance(1)
+    worker.look()
+    shown = show(client)
+    assert (shown["status"], shown["dates_done"], shown["current_date"]) == ("RUNNING", 1, "2024-01-02")
+    assert shown["current_run_id"] == f"{ID}_20240102"
+    run = client.get(f"/runs/{ID}_20240102").json()
+    assert (run["run_type"], run["dataset_name"]) == ("backfill", NAME)
+
+
+def test_it_may_begin_with_the_last_date(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client, reverse=True)
+    worker.build()
+    assert built(airflow) == DATES[::-1]
+
+
+def test_of_a_schedule_only_dates_on_which_an_interval_starts_are_built(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register(replace={"0 9 * * *": "0 9 * * 1"})
+    start(client, every="schedule", end="2024-01-20")
+    worker.build()
+    assert built(airflow) == ["2024-01-01", "2024-01-08", "2024-01-15"]
+
+
+# Failures.
+
+
+def test_the_first_failure_ends_it_after_its_retries(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    worker.fails = {"2024-01-03"}
+    start(client)
+    worker.build()
+    assert built(airflow) == DATES[:3]
+    done = show(client)
+    assert (done["status"], done["dates_done"], done["failed_dates"]) == ("FAILED", 2, ["2024-01-03"])
+    assert done["error"] == "2024-01-03 failed: Binder Error: no table"
+    [failed] = client.get("/runs", params={"status": "FAILED"}).json()["items"]
+    assert failed["attempts"] == 2, "its retry was waited for"
+
+
+def test_it_goes_on_after_a_failure_where_that_is_asked_and_names_the_dates(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    worker.fails = {"2024-01-02", "2024-01-05"}
+    start(client, keep_going=True)
+    worker.build()
+    assert built(airflow) == DATES
+    done = show(client)
+    assert (done["status"], done["dates_done"]) == ("FAILED", 3)
+    assert done["failed_dates"] == ["2024-01-02", "2024-01-05"]
+    assert done["error"] == "2 of 5 dates failed: 2024-01-02, 2024-01-05"
+
+
+def test_started_again_it_begins_with_the_first_date(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    worker.fails = {"2024-01-03"}
+    start(client)
+    worker.build()
+    worker.fails = set()
+    again = start(client).json()["backfill_id"]
+    worker.build()
+    assert built(airflow) == DATES[:3] + DATES
+    assert show(client, again)["status"] == "COMPLETED"
+    assert show(client)["status"] == "FAILED", "the first one's end stays readable"
+
+
+def test_resumed_it_begins_with_the_first_date_not_built_however_often(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    for failing in ("2024-01-02", "2024-01-04", None):
+        worker.fails = {failing} if failing else set()
+        assert start(client, resume=True).status_code == 201
+        worker.build()
+    assert built(airflow) == [*DATES[:2], *DATES[1:4], *DATES[3:]]
+    refused = start(client, resume=True)
+    assert refused.status_code == 409
+    assert refused.json()["title"] == "Every date from 2024-01-01 to 2024-01-05 is built already."
+
+
+def test_resumed_it_builds_what_failed_where_it_had_gone_on(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    worker.fails = {"2024-01-02", "2024-01-05"}
+    start(client, keep_going=True)
+    worker.build()
+    worker.fails = set()
+    assert start(client, resume=True).json()["dates_total"] == 2
+    worker.build()
+    assert built(airflow) == [*DATES, "2024-01-02", "2024-01-05"]
+
+
+@pytest.mark.parametrize("change", [{"end": "2024-01-06"}, {"parameters": {"limit": 7}}])
+def test_of_another_range_or_with_other_parameters_nothing_counts_as_built(
+    register: Register, client: Client, worker: Worker, change: Mapping[str, Any]
+) -> None:
+    register()
+    start(client)
+    worker.build()
+    answer = start(client, resume=True, **change)
+    assert answer.json()["dates_total"] == (6 if "end" in change else 5)
+
+
+# Asking.
+
+
+def test_a_dry_run_shows_the_dates_and_the_sql_of_the_first_and_the_last(
+    register: Register, client: Client, store: MemoryStore, airflow: MemoryAirflow
+) -> None:
+    register()
+    answer = start(client, dry_run=True, parameters={"limit": 7})
+    assert answer.status_code == 200
+    assert answer.json()["dates"] == DATES
+    assert answer.json()["parameters"] == {"limit": 7}
+    [first], [last] = answer.json()["first_statements"], answer.json()["last_statements"]
+    assert first == "SELECT * FROM clicks WHERE day = '2024-01-01' LIMIT 7"
+    assert last == "SELECT * FROM clicks WHERE day = '2024-01-05' LIMIT 7"
+    assert not all_runs(airflow)
+    assert not list(store.list("basecamp/backfills/"))
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "words"),
+    [
+        ({"start": "2024-01-06"}, 400, "invalid_usage", "lies before the start"),
+        ({"end": "2024-02-30"}, 400, "invalid_usage", "there is no date 2024-02-30"),
+        ({"start": "1024-01-01", "end": "2024-01-01"}, 400, "invalid_usage", "at most 40,000"),
+        ({"parameters": {"limt": 1}}, 422, "unknown_parameter", "Allowed: execution_date, limit"),
+        ({"parameters": {"limit": "x"}}, 422, "invalid_parameter", "Invalid value for parameter 'limit'"),
+        (
+            {"parameters": {"execution_date": "2024-01-01"}},
+            422,
+            "invalid_parameter",
+            "A backfill sets 'execution_date' itself.",
+        ),
+        ({"every": "week"}, 400, "invalid_usage", "Invalid request."),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_wrong_request_is_refused_with_one_clear_message(
+    register: Register,
+    client: Client,
+    store: MemoryStore,
+    body: dict[str, Any],
+    status: int,
+    code: str,
+    words: str,
+    dry_run: bool,
+) -> None:
+    register()
+    answer = start(client, dry_run=dry_run, **body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert words in answer.json()["title"]
+    assert not list(store.list("basecamp/backfills/"))
+
+
+def test_a_dataset_that_takes_no_date_can_not_be_backfilled(register: Register, client: Client) -> None:
+    register(
+        replace={"  - name: execution_date\n    type: date\n": ""},
+        files={"query.sql": "SELECT {{ limit }}"},
+    )
+    answer = start(client)
+    assert answer.status_code == 422
+    assert answer.json()["title"].startswith("This dataset has no parameter 'execution_date'")
+    assert f"dli workflow run {NAME}" in answer.json()["detail"]
+
+
+def test_without_a_schedule_or_a_tick_there_are_no_dates_of_it(register: Register, client: Client) -> None:
+    register(replace={"0 9 * * *": "0 9 * * 1"})
+    none = start(client, every="schedule", start="2024-01-02")
+    assert "No interval of the schedule '0 9 * * 1' starts" in none.json()["title"]
+    register("other.set", replace={'schedule:\n  cron: "0 9 * * *"\n  timezone: Asia/Seoul\n': ""})
+    answer = client.post("/workflows/other.set/backfills", json=RANGE | {"every": "schedule"})
+    assert answer.json()["title"] == "This dataset has no schedule that could tell the dates."
+
+
+def test_an_unknown_dataset_an_overridden_spec_and_a_paused_dataset_are_refused(
+    register: Register, publish: Callable[..., None], client: Client
+) -> None:
+    assert start(client).json()["code"] == "dataset_not_found"
+    register()
+    publish()
+    assert start(client, source="manual").json()["code"] == "overridden"
+    client.post(f"/workflows/{NAME}/pause")
+    paused = start(client)
+    assert (paused.status_code, paused.json()["code"]) == (409, "paused")
+    assert f"dli workflow unpause {NAME}" in paused.json()["title"]
+
+
+def test_a_second_backfill_of_a_dataset_is_refused_with_the_firsts_id(
+    register: Register, client: Client, worker: Worker
+) -> None:
+    register()
+    start(client)
+    worker.look()
+    refused = start(client, start="2024-01-03")
+    assert (refused.status_code, refused.json()["code"]) == (409, "backfill_active")
+    assert ID in refused.json()["title"]
+    assert f"dli workflow stop {ID}" in refused.json()["detail"]
+
+
+def test_another_dataset_may_be_backfilled_meanwhile(register: Register, client: Client) -> None:
+    register()
+    register("other.set")
+    start(client)
+    assert client.post("/workflows/other.set/backfills", json=RANGE).status_code == 201
+
+
+def test_a_repeated_request_starts_nothing_twice_not_even_after_the_end(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    register()
+    first = start(client, key="k").json()
+    clock.advance(2)
+    assert start(client, key="k").json()["backfill_id"] == first["backfill_id"]
+    worker.build()
+    again = start(client, key="k").json()
+    assert (again["backfill_id"], again["status"]) == (first["backfill_id"], "COMPLETED")
+    assert built(airflow) == DATES
+    assert start(client, key="k", end="2024-01-06").status_code == 400
+
+
+def test_a_backfill_never_has_the_id_of_a_run_nor_a_run_that_of_a_backfill(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    run = {"parameters": {"execution_date": "2024-01-14"}}
+    assert client.post(f"/workflows/{NAME}/runs", json=run).json()["run_id"] == ID
+    assert start(client).json()["backfill_id"] == f"{ID}_2"
+    assert client.post(f"/workflows/{NAME}/runs", json=run).json()["run_id"] == f"{ID}_3"
+
+
+# Under way.
+
+
+def test_while_the_dataset_is_paused_it_waits_and_says_so(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client)
+    worker.build(2)
+    client.post(f"/workflows/{NAME}/pause")
+    before = len(all_runs(airflow))
+    for _ in range(3):
+        assert worker.look() is not None
+        worker.clock.advance(60)
+    assert len(all_runs(airflow)) == before
+    shown = show(client)
+    assert shown["status"] == "RUNNING"
+    assert shown["note"] == f"Waiting: the dataset is paused. Resume it with: dli workflow unpause {NAME}"
+    client.post(f"/workflows/{NAME}/unpause")
+    worker.build()
+    assert built(airflow) == DATES
+    assert show(client)["status"] == "COMPLETED"
+
+
+def test_a_dataset_that_is_removed_ends_it_with_the_reason(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    register()
+    start(client)
+    worker.build(2)
+    worker.look()
+    client.delete(f"/datasets/{NAME}", params={"accept_active": True})
+    clock.advance(60)
+    worker.build()
+    done = show(client)
+    assert (done["status"], done["dates_done"]) == ("FAILED", 3), (
+        "the run that was active has come to its end"
+    )
+    assert done["error"] == "The dataset was removed while its backfill was under way."
+    assert built(airflow) == DATES[:3]
+
+
+def test_when_code_takes_over_it_goes_on_with_what_is_effective_by_then(
+    register: Register,
+    publish: Callable[..., None],
+    client: Client,
+    worker: Worker,
+    airflow: MemoryAirflow,
+) -> None:
+    register()
+    start(client)
+    worker.build(2)
+    publish(replace={"default: 100": "default: 500"})
+    worker.build()
+    assert show(client)["status"] == "COMPLETED"
+    assert [run.conf["limit"] for run in all_runs(airflow)] == [100, 100, 500, 500, 500]
+
+
+def test_parameters_that_do_not_fit_any_more_end_it_with_the_reason(
+    register: Register, client: Client, worker: Worker, clock: ManualClock
+) -> None:
+    register()
+    start(client, parameters={"limit": 7})
+    worker.build(2)
+    register(
+        replace={"  - name: limit\n    type: integer\n    default: 100\n": ""},
+        files={"query.sql": "SELECT '{{ execution_date }}'"},
+    )
+    clock.advance(60)
+    worker.build()
+    done = show(client)
+    assert done["status"] == "FAILED"
+    assert done["error"] == "2024-01-03: Unknown parameter 'limit'. Allowed: execution_date"
+
+
+def test_a_replica_that_does_not_know_the_dataset_yet_looks_again(
+    register: Register, client: Client, worker: Worker, other: Worker, airflow: MemoryAirflow
+) -> None:
+    other.services.workflows.page(limit=1)
+    register()
+    start(client)
+    other.look()
+    assert built(airflow) == DATES[:1]
+
+
+def test_a_run_that_was_deleted_in_airflow_is_built_again(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client)
+    worker.build(1)
+    worker.look()
+    airflow.delete_run(NAME, f"{ID}_20240102")
+    worker.build()
+    assert built(airflow) == DATES
+    assert show(client)["status"] == "COMPLETED"
+
+
+def test_a_run_of_its_id_that_somebody_else_made_ends_it(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    airflow.trigger(NAME, f"{ID}_20240102", logical_date=worker.clock.now(), conf={})
+    airflow.set_run_state(NAME, f"{ID}_20240102", "success", note="")
+    worker.clock.advance(0.1)
+    start(client)
+    worker.build()
+    done = show(client)
+    assert (done["status"], done["dates_done"]) == ("FAILED", 1)
+    assert "that is not of this backfill" in done["error"]
+
+
+def test_a_logical_date_that_is_taken_only_delays_it(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client)
+    airflow.trigger(NAME, "somebodys", logical_date=worker.clock.now(), conf={"execution_date": "x"})
+    airflow.set_run_state(NAME, "somebodys", "success", note="")
+    assert worker.look()
+    worker.clock.advance(0.2)
+    worker.build()
+    assert built(airflow) == ["x", *DATES]
+
+
+def test_while_airflow_does_not_answer_it_waits_and_says_so_and_then_goes_on(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client)
+    worker.build(2)
+    airflow.down = "connection refused"
+    with pytest.raises(Exception, match="Airflow does not answer"):
+        worker.look()
+    answer = client.get(f"/backfills/{ID}")
+    assert answer.json()["status"] == "RUNNING"
+    assert answer.json()["note"] == "Airflow does not answer. The backfill waits until it does."
+    assert "Dli-Warning" in answer.headers
+    airflow.down = None
+    worker.build()
+    assert built(airflow) == DATES
+
+
+# Stopping.
+
+
+def stop(client: Client, backfill_id: str = ID, **body: Any) -> Response:
+    answer: Response = client.post(f"/backfills/{backfill_id}/stop", json=body, headers={"Dli-User": "ann"})
+    return answer
+
+
+def test_a_stop_ends_its_run_and_then_the_backfill(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client)
+    worker.build(2)
+    worker.look()
+    airflow.start(NAME, f"{ID}_20240103", source="manual", spec_hash="ab")
+    answer = stop(client, reason="wrong table")
+    assert answer.status_code == 200
+    stopped = answer.json()
+    assert (stopped["status"], stopped["dates_done"], stopped["current_date"]) == ("KILLED", 2, None)
+    assert stopped["note"].startswith("Stopped by ann at ")
+    assert stopped["note"].endswith(": wrong table")
+    run = client.get(f"/runs/{ID}_20240103").json()
+    assert run["status"] == "KILLED"
+    assert f"its backfill {ID} was stopped: wrong table" in run["note"]
+    worker.build()
+    assert built(airflow) == DATES[:3]
+    assert stop(client).json() == stopped, "a second stop is harmless"
+
+
+def test_a_stop_while_it_waits_ends_it_at_once(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client)
+    client.post(f"/workflows/{NAME}/pause")
+    worker.look()
+    before = worker.clock.now()
+    assert stop(client).json()["status"] == "KILLED"
+    assert worker.clock.now() == before
+    assert not all_runs(airflow)
+
+
+def test_a_stop_of_one_that_has_ended_says_how_it_ended(
+    register: Register, client: Client, worker: Worker
+) -> None:
+    register()
+    start(client)
+    worker.build()
+    assert stop(client).json()["status"] == "COMPLETED"
+
+
+def test_a_run_that_is_stopped_by_its_id_ends_the_backfill(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client, keep_going=True)
+    worker.build(2)
+    worker.look()
+    client.post(f"/runs/{ID}_20240103/stop", headers={"Dli-User": "bob"})
+    worker.build()
+    done = show(client)
+    assert (done["status"], done["dates_done"]) == ("KILLED", 2)
+    assert done["note"].startswith("Stopped by bob at ")
+    assert built(airflow) == DATES[:3]
+
+
+def test_an_order_to_stop_outlives_who_took_it(
+    register: Register, client: Client, worker: Worker, other: Worker, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client)
+    worker.look()
+    airflow.down = "connection refused"
+    refused = stop(client)
+    assert refused.status_code == 503
+    assert "told to stop" in refused.json()["detail"]
+    airflow.down = None
+    other.build()
+    assert show(client)["status"] == "KILLED"
+    assert built(airflow) == DATES[:1]
+
+
+def test_a_stop_waits_for_a_run_that_may_still_be_on_its_way(
+    register: Register, client: Client, worker: Worker, store: MemoryStore, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client)
+    held = worker.services.backfills.steps.plans.active(NAME)
+    assert held is not None
+    # A replica has said that it asks for the run, and has not been heard of since.
+    store.put(f"basecamp/backfills/active/{NAME}.json", _asking(held.plan, worker), expected=held.etag)
+
+    def it_comes() -> None:
+        if not all_runs(airflow):
+            own = {"backfill_id": ID, "run_type": "backfill"}
+            conf = {"execution_date": "2024-01-01", "_dli": own}
+            airflow.trigger(NAME, f"{ID}_20240101", logical_date=worker.clock.now(), conf=conf)
+
+    worker.clock.on_wait.append(it_comes)
+    assert stop(client).json()["status"] == "KILLED"
+    [run] = all_runs(airflow)
+    assert run.state == "failed", "the run that came late was ended as well"
+
+
+def _asking(plan: BackfillPlan, worker: Worker) -> bytes:
+    return plan.asking(worker.clock.now()).body()
+
+
+def test_a_stop_does_not_wait_for_ever_for_a_run_that_never_comes(
+    register: Register, client: Client, worker: Worker, store: MemoryStore, airflow: MemoryAirflow
+) -> None:
+    register()
+    start(client)
+    held = worker.services.backfills.steps.plans.active(NAME)
+    assert held is not None
+    store.put(f"basecamp/backfills/active/{NAME}.json", _asking(held.plan, worker), expected=held.etag)
+    assert stop(client).json()["status"] == "KILLED"
+    assert not all_runs(airflow)
+
+
+# Finding.
+
+
+def test_an_unknown_id_is_not_found(client: Client) -> None:
+    for wrong in ("x", ID, f"{ID}_20240101", "a" * 300, "..", "..%2F..%2Fledger_20240115_093045"):
+        answer = client.get(f"/backfills/{wrong}")
+        assert answer.status_code == 404, wrong
+    assert client.get(f"/backfills/{ID}").json()["code"] == "backfill_not_found"
+    assert stop(client).status_code == 404
+
+
+@pytest.fixture
+def three(register: Register, client: Client, worker: Worker) -> list[str]:
+    """Two backfills of one dataset, of which one has ended, and one of another; the newest first."""
+    register()
+    register("other.set")
+    ids = [start(client).json()["backfill_id"]]
+    worker.build()
+    worker.clock.advance(5)
+    ids.append(client.post("/workflows/other.set/backfills", json=RANGE).json()["backfill_id"])
+    worker.clock.advance(5)
+    ids.append(start(client).json()["backfill_id"])
+    return ids[::-1]
+
+
+def listed(client: Client, **query: Any) -> list[str]:
+    answer = client.get("/backfills", params=query)
+    assert answer.status_code == 200, answer.text
+    return [item["backfill_id"] for item in answer.json()["items"]]
+
+
+def test_they_are_listed_newest_first_by_dataset_and_by_whether_they_go_on(
+    client: Client, three: list[str]
+) -> None:
+    assert listed(client) == three
+    assert listed(client, active=True) == three[:2]
+    assert listed(client, active=False) == three[2:]
+    assert listed(client, dataset=NAME) == [three[0], three[2]]
+    assert listed(client, dataset=NAME, active=True) == three[:1]
+    assert listed(client, dataset="no.such") == []
+
+
+def test_a_list_is_read_page_by_page(client: Client, three: list[str]) -> None:
+    first = client.get("/backfills", params={"limit": 2}).json()
+    second = client.get("/backfills", params={"limit": 2, "cursor": first["next_cursor"]}).json()
+    assert [item["backfill_id"] for page in (first, second) for item in page["items"]] == three
+    assert second["next_cursor"] is None
+    assert client.get("/backfills", params={"cursor": "x"}).status_code == 400
