@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from dataspec.workflows import WorkflowRun
+    from dataspec.workflows import Backfill, WorkflowRun
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,6 +97,11 @@ class AsyncClient:
     stop_run = _method(Calls.stop_run)
     get_log = _method(Calls.get_log)
     retry_run = _method(Calls.retry_run)
+    start_backfill = _method(Calls.start_backfill)
+    preview_backfill = _method(Calls.preview_backfill)
+    get_backfill = _method(Calls.get_backfill)
+    list_backfills = _method(Calls.list_backfills)
+    stop_backfill = _method(Calls.stop_backfill)
     test_notifications = _method(Calls.test_notifications)
     list_datasets = _method(Calls.list_datasets)
     get_dataset = _method(Calls.get_dataset)
@@ -129,6 +134,26 @@ class AsyncClient:
                 following.heard()
                 yield run
                 if run.status.finished:
+                    return
+            pause = following.pause()
+            if pause is None:
+                return
+            await anyio.sleep(pause)
+
+    async def follow_backfill(
+        self, backfill_id: str, *, interval_seconds: float = 1.0, timeout_seconds: float | None = None
+    ) -> AsyncIterator[Backfill]:
+        """Yield a backfill again and again until it has ended, or until the timeout, as for a run."""
+        following = Following(interval_seconds, timeout_seconds)
+        while True:
+            try:
+                backfill = await self.get_backfill(backfill_id)
+            except Unavailable as error:
+                following.bear(error)
+            else:
+                following.heard()
+                yield backfill
+                if backfill.status.finished:
                     return
             pause = following.pause()
             if pause is None:

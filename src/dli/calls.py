@@ -12,10 +12,13 @@ from collections.abc import Generator, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from dataspec.errors import InvalidUsage, RunNotFound, Unavailable
+from dataspec.errors import BackfillNotFound, InvalidUsage, RunNotFound, Unavailable
 from dataspec.names import check_name
 from dataspec.workflows import (
+    Backfill,
+    BackfillPreview,
     DatasetVersions,
+    Every,
     RegisteredDataset,
     RunPreview,
     RunStatus,
@@ -30,7 +33,7 @@ from dataspec.workflows import (
 from dli.decoding import decode, unreadable
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
     from dli.answers import NotificationTest, RunLog, Validation
 
@@ -223,6 +226,88 @@ class Calls:
             *path, query={"dataset": dataset}, body=None, key=idempotency_key, timeout=STOP_SECONDS
         )
         return decode(WorkflowRun, answer)
+
+    # Backfills
+
+    def start_backfill(
+        self,
+        name: str,
+        start: date | str,
+        end: date | str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        source: SourceType | str | None = None,
+        every: Every = "day",
+        reverse: bool = False,
+        keep_going: bool = False,
+        resume: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Steps[Backfill]:
+        """Build a dataset for each date of a range, one after the other; the server does it.
+
+        Args:
+            name: The dataset.
+            start: The first date.
+            end: The last date.
+            parameters: What every run gets beside its ``execution_date``.
+            source: Refused where this is not the source that runs.
+            every: ``schedule`` for the dates alone on which an interval of the schedule starts.
+            reverse: Begin with the last date.
+            keep_going: Go on after a date that failed.
+            resume: Leave out what the last backfill of this range, with these parameters, has built.
+            idempotency_key: Calls with one key start one backfill; a new key if not given.
+
+        Raises:
+            BackfillActive: When a backfill of the dataset goes on.
+            Paused: When the dataset is paused.
+        """
+        options = {"every": every, "reverse": reverse, "keep_going": keep_going, "resume": resume}
+        body = _backfill(start, end, parameters, source) | options
+        answer = yield _post("workflows", check_name(name), "backfills", body=body, key=idempotency_key)
+        return decode(Backfill, answer)
+
+    def preview_backfill(
+        self,
+        name: str,
+        start: date | str,
+        end: date | str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        source: SourceType | str | None = None,
+        every: Every = "day",
+        reverse: bool = False,
+        resume: bool = False,
+    ) -> Steps[BackfillPreview]:
+        """Return what a backfill would do, its dates and the SQL of the first and the last; start nothing."""
+        options = {"every": every, "reverse": reverse, "resume": resume, "dry_run": True}
+        body = _backfill(start, end, parameters, source) | options
+        return decode(BackfillPreview, (yield _post("workflows", check_name(name), "backfills", body=body)))
+
+    def get_backfill(self, backfill_id: str) -> Steps[Backfill]:
+        """Return one backfill."""
+        return decode(Backfill, (yield _get("backfills", _checked_backfill_id(backfill_id))))
+
+    def list_backfills(
+        self, *, dataset: str | None = None, active: bool | None = None, limit: int = 20
+    ) -> Steps[Listing[Backfill]]:
+        """Return the newest backfills first, at most ``limit``.
+
+        Args:
+            dataset: Only those of this dataset.
+            active: Those that go on, or those that have ended; both if not given.
+            limit: How many at most.
+        """
+        words = None if active is None else str(active).lower()
+        query = {"dataset": dataset, "active": words}
+        return (yield from _list(Backfill, "backfills", query, limit=limit))
+
+    def stop_backfill(self, backfill_id: str, *, reason: str | None = None) -> Steps[Backfill]:
+        """Stop a backfill; returns when its run's query is cancelled and no further run will start.
+
+        One that has ended is returned as it ended.
+        """
+        path = ("backfills", _checked_backfill_id(backfill_id), "stop")
+        return decode(Backfill, (yield _post(*path, body={"reason": reason}, timeout=STOP_SECONDS)))
 
     # Notifications
 
@@ -449,6 +534,16 @@ def _run(
     return _post("workflows", check_name(name), "runs", body=body, key=key)
 
 
+def _backfill(
+    start: date | str,
+    end: date | str,
+    parameters: Mapping[str, Any] | None,
+    source: SourceType | str | None,
+) -> dict[str, Any]:
+    given = dict(parameters or {})
+    return {"start": str(start), "end": str(end), "parameters": given, "source": source}
+
+
 def _list(
     kind: type[T], route: str, query: Mapping[str, Any], *, limit: int | None = None
 ) -> Steps[Listing[T]]:
@@ -473,3 +568,10 @@ def _checked_run_id(run_id: str) -> str:
     if "/" in run_id:
         raise RunNotFound(run_id)
     return run_id
+
+
+def _checked_backfill_id(backfill_id: str) -> str:
+    try:
+        return _checked_run_id(backfill_id)
+    except RunNotFound:
+        raise BackfillNotFound(backfill_id) from None

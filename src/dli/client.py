@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from dataspec.workflows import WorkflowRun
+    from dataspec.workflows import Backfill, WorkflowRun
 
 __all__ = ["Client", "Listing"]
 
@@ -101,6 +101,11 @@ class Client:
     stop_run = _method(Calls.stop_run)
     get_log = _method(Calls.get_log)
     retry_run = _method(Calls.retry_run)
+    start_backfill = _method(Calls.start_backfill)
+    preview_backfill = _method(Calls.preview_backfill)
+    get_backfill = _method(Calls.get_backfill)
+    list_backfills = _method(Calls.list_backfills)
+    stop_backfill = _method(Calls.stop_backfill)
     test_notifications = _method(Calls.test_notifications)
     list_datasets = _method(Calls.list_datasets)
     get_dataset = _method(Calls.get_dataset)
@@ -133,6 +138,26 @@ class Client:
                 following.heard()
                 yield run
                 if run.status.finished:
+                    return
+            pause = following.pause()
+            if pause is None:
+                return
+            sleep(pause)
+
+    def follow_backfill(
+        self, backfill_id: str, *, interval_seconds: float = 1.0, timeout_seconds: float | None = None
+    ) -> Iterator[Backfill]:
+        """Yield a backfill again and again until it has ended, or until the timeout, as for a run."""
+        following = Following(interval_seconds, timeout_seconds)
+        while True:
+            try:
+                backfill = self.get_backfill(backfill_id)
+            except Unavailable as error:
+                following.bear(error)
+            else:
+                following.heard()
+                yield backfill
+                if backfill.status.finished:
                     return
             pause = following.pause()
             if pause is None:

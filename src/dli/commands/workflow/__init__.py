@@ -8,9 +8,13 @@ from dli.groups import LazyGroup
 
 COMMANDS = {
     "run": ("dli.commands.workflow.run", "Start a run of a dataset now."),
-    "status": ("dli.commands.workflow.status", "Show how a run is doing."),
+    "backfill": (
+        "dli.commands.workflow.backfill",
+        "Build a dataset for one date of a range after the other.",
+    ),
+    "status": ("dli.commands.workflow.status", "Show how a run or a backfill is doing."),
     "list": ("dli.commands.workflow.list", "List the registered datasets with their schedules."),
-    "stop": ("dli.commands.workflow.stop", "Stop a run and cancel its query."),
+    "stop": ("dli.commands.workflow.stop", "Stop a run or a backfill and cancel its query."),
     "retry": ("dli.commands.workflow.retry", "Run a failed or killed run again."),
     "pause": ("dli.commands.workflow.pause", "Pause a dataset so that no run of it starts."),
     "unpause": ("dli.commands.workflow.unpause", "Resume a paused dataset."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dataspec.errors import BackfillNotFound, RunNotFound
 from dli.options import pass_session, run_dataset_option, server_options
 from dli.session import Session
 from dli.tables import pairs
@@ -29,15 +30,20 @@ if TYPE_CHECKING:
 @server_options
 @pass_session
 def command(session: Session, run_id: str, dataset: str | None, wait: bool, timeout: float | None) -> None:
-    """Show how a run is doing.
+    """Show how a run or a backfill is doing.
 
     A run is PENDING until its first attempt has started, then RUNNING, and in the end
-    COMPLETED, FAILED or KILLED. Times are in your time zone.
+    COMPLETED, FAILED or KILLED; so is a backfill. Times are in your time zone.
     """
     if timeout and not wait:
         raise click.UsageError("--timeout is for --wait.")
-    if not wait:
+    try:
         run = session.client.get_run(run_id, dataset=dataset)
+    except RunNotFound as error:
+        if dataset is not None or not _show_backfill(session, run_id, wait=wait, timeout=timeout):
+            raise error from None
+        return
+    if not wait:
         session.print_item(run, described(run))
         return
     from dli.waiting import tell_end, wait_for
@@ -45,6 +51,22 @@ def command(session: Session, run_id: str, dataset: str | None, wait: bool, time
     run = wait_for(session.client, run_id, timeout=timeout, dataset=dataset)
     session.print_item(run, described(run))
     tell_end(run)
+
+
+def _show_backfill(session: Session, backfill_id: str, *, wait: bool, timeout: float | None) -> bool:
+    """Show the backfill of that id; False if there is none."""
+    from dli import backfills
+
+    try:
+        backfill = session.client.get_backfill(backfill_id)
+    except BackfillNotFound:
+        return False
+    if wait:
+        backfill = backfills.wait_for(session.client, backfill_id, timeout=timeout)
+    session.print_item(backfill, backfills.described(backfill))
+    if wait:
+        backfills.tell_end(backfill)
+    return True
 
 
 def described(run: WorkflowRun) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from dataspec.errors import BackfillNotFound, RunNotFound
 from dataspec.workflows import RunStatus
 from dli.options import pass_session, run_dataset_option, server_options
 from dli.session import Session
+
+if TYPE_CHECKING:
+    from dataspec.workflows import Backfill, WorkflowRun
 
 
 @click.command("stop")
@@ -16,13 +22,21 @@ from dli.session import Session
 @server_options
 @pass_session
 def command(session: Session, run_id: str, reason: str | None, dataset: str | None) -> None:
-    """Stop a run and cancel its query.
+    """Stop a run or a backfill and cancel its query.
 
-    Returns when the query is cancelled and the run's process gone. A run that has
-    ended stays as it ended.
+    Returns when the query is cancelled and the run's process gone; of a backfill no further
+    run starts. What has ended stays as it ended.
     """
-    run = session.client.stop_run(run_id, reason=reason, dataset=dataset)
-    stopped = run.status is RunStatus.KILLED
-    session.print_item(
-        run, f"Stopped: {run.run_id}" if stopped else f"Already ended: {run.run_id} ({run.status})"
-    )
+    stopped: WorkflowRun | Backfill
+    try:
+        stopped = session.client.stop_run(run_id, reason=reason, dataset=dataset)
+    except RunNotFound as error:
+        if dataset is not None:
+            raise
+        try:
+            stopped = session.client.stop_backfill(run_id, reason=reason)
+        except BackfillNotFound:
+            raise error from None
+    killed = stopped.status is RunStatus.KILLED
+    text = f"Stopped: {run_id}" if killed else f"Already ended: {run_id} ({stopped.status})"
+    session.print_item(stopped, text)

@@ -1,0 +1,157 @@
+"""``dli workflow backfill`` (spec 5.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dataspec.errors import Refused
+from dli.options import (
+    dataset_argument,
+    dry_run_option,
+    param_option,
+    pass_session,
+    server_options,
+    source_option,
+)
+from dli.session import Session, is_interactive
+
+if TYPE_CHECKING:
+    from dataspec.workflows import BackfillPreview, Every
+
+
+@click.command("backfill")
+@dataset_argument
+@click.option("--start", "-s", required=True, metavar="DATE", help="The first date, as YYYY-MM-DD.")
+@click.option("--end", "-e", required=True, metavar="DATE", help="The last date; it is built as well.")
+@param_option
+@source_option(everything=False)
+@click.option(
+    "--every",
+    type=click.Choice(["day", "schedule"]),
+    default="day",
+    show_default=True,
+    help="Every day, or the dates alone on which an interval of the schedule starts.",
+)
+@click.option("--reverse", is_flag=True, help="Begin with the last date.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Leave out what the last backfill of this range, with these parameters, has built.",
+)
+@click.option(
+    "--stop-on-failure/--keep-going",
+    "stop_on_failure",
+    default=True,
+    help="What to do after a date that failed. [default: stop-on-failure]",
+)
+@dry_run_option
+@click.option("--yes", "-y", is_flag=True, help="Don't ask about more than a year of dates.")
+@click.option(
+    "--wait", is_flag=True, help="Follow the backfill to its end; exit status 1 unless it completed."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="With --wait: wait no longer than this; the backfill goes on.",
+)
+@server_options
+@pass_session
+def command(
+    session: Session,
+    *,
+    dataset: str,
+    start: str,
+    end: str,
+    parameters: dict[str, str],
+    source: str | None,
+    every: Every,
+    reverse: bool,
+    resume: bool,
+    stop_on_failure: bool,
+    dry_run: bool,
+    yes: bool,
+    wait: bool,
+    timeout: float | None,
+) -> None:
+    """Build a dataset for one date of a range after the other.
+
+    The server does it: the command prints the backfill's id and returns, and this terminal may
+    be closed. The next date begins only after the last one has succeeded; the first failure
+    ends it. Started again, it begins with the first date, unless you --resume.
+
+    `dli workflow status` and `dli workflow stop` take the backfill's id.
+    """
+    from dataspec.backfills import MANY_DATES, DateRange
+
+    name = session.dataset_name(dataset)
+    if timeout and not wait:
+        raise click.UsageError("--timeout is for --wait.")
+    client = session.client
+    if dry_run or (not yes and len(DateRange.parse(start, end)) > MANY_DATES):
+        preview = client.preview_backfill(
+            name, start, end, parameters, source=source, every=every, reverse=reverse, resume=resume
+        )
+        if dry_run:
+            session.print_item(preview, _described(preview))
+            return
+        if len(preview.dates) > MANY_DATES:
+            _ask(preview)
+    backfill = client.start_backfill(
+        name,
+        start,
+        end,
+        parameters,
+        source=source,
+        every=every,
+        reverse=reverse,
+        keep_going=not stop_on_failure,
+        resume=resume,
+    )
+    if not (wait and session.format == "json"):
+        session.print_item(backfill, f"Backfill started: {backfill.backfill_id}")
+    if wait:
+        _wait(session, backfill.backfill_id, timeout)
+
+
+def _ask(preview: BackfillPreview) -> None:
+    count = f"{len(preview.dates):,} dates"
+    if not is_interactive():
+        raise Refused(f"This would build {count}.", detail="Build them with --yes.")
+    words = f"This builds {count}, from {min(preview.dates)} to {max(preview.dates)}, one after the other."
+    click.echo(words, err=True)
+    if not click.confirm("Proceed?", err=True):
+        raise Refused("Not started.")
+
+
+def _wait(session: Session, backfill_id: str, timeout: float | None) -> None:
+    from dli.backfills import tell_end, wait_for
+
+    backfill = wait_for(session.client, backfill_id, timeout=timeout)
+    if session.format == "json":
+        session.print_json(backfill)
+    tell_end(backfill)
+
+
+def _described(preview: BackfillPreview) -> str:
+    from dli.tables import pairs
+
+    head = pairs(
+        [
+            ("Dataset", preview.dataset_name),
+            ("Source", f"{preview.source_type} (spec {preview.spec_hash})"),
+            ("Parameters", "\n".join(f"{key}={value}" for key, value in preview.parameters.items())),
+            ("Dates", str(len(preview.dates))),
+        ]
+    )
+    parts = [head, "\n".join(preview.dates), *_statements(preview.dates[0], preview.first_statements)]
+    if len(preview.dates) > 1:
+        parts += _statements(preview.dates[-1], preview.last_statements)
+    return "\n\n".join(parts)
+
+
+def _statements(day: str, statements: list[str]) -> list[str]:
+    count = len(statements)
+    return [f"-- {day}, {number} of {count}\n{sql}" for number, sql in enumerate(statements, 1)]
