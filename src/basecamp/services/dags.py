@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from basecamp.services.known import Known, warning
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from basecamp.airflow.models import AirflowDag
     from basecamp.services.clock import Clock
 
-log = logging.getLogger(__name__)
-
 DATASET_TAGS = ("source:code", "source:manual")
 """Every dataset's DAG has one of these tags; other DAGs of the same Airflow have not."""
 
 MAX_AGE_SECONDS = 30.0
 MIN_AGE_SECONDS = 1.0
+PATIENCE_SECONDS = 2.0
+"""How long a list that is too old is waited for; what was known is shown then, with its age."""
+SLOW = "Airflow takes long to list its DAGs."
 COST_FACTOR = 10
 """A list that took long to get is kept for longer: ten times as long, within the bounds above."""
 
@@ -30,37 +31,46 @@ COST_FACTOR = 10
 class DatasetDags:
     """The DAGs of all datasets. Safe to share between threads.
 
-    A list that is past half of its age is fetched anew in the background, one that is past
-    all of it before it is shown. What Basecamp changes itself shows at once.
+    A list that is past half of its age is fetched anew in the background. For one that is past
+    all of it the fetch is waited for, a moment: Airflow takes seconds to list ten thousand DAGs,
+    and what was known is then shown with its age. What Basecamp changes itself shows at once.
     """
 
-    def __init__(self, gateway: AirflowGateway, clock: Clock) -> None:
+    def __init__(
+        self, gateway: AirflowGateway, clock: Clock, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._patience = patience_seconds
         self._gateway = gateway
         self._clock = clock
         self._state_lock = threading.Lock()
-        self._fetch_lock = threading.Lock()
+        self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="refresh-dags")
+        self._fetching: Future[None] | None = None
         self._dags: dict[str, AirflowDag] = {}
         self._fetched_at: float | None = None
         self._max_age = MIN_AGE_SECONDS
         self._changed: dict[str, float] = {}
 
     def known(self) -> Known[Mapping[str, AirflowDag]]:
-        """Return the DAGs by id; if Airflow does not answer, as they were, with a warning.
+        """Return the DAGs by id; if Airflow does not answer, or is slow, as they were, with a warning.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer, and never did.
         """
         age = self._age()
-        if age is not None and age <= self._max_age:
-            if age > self._max_age / 2:
-                self._fetch_in_background()
+        if age is not None and age <= self._max_age / 2:
+            return Known(self._dags)
+        fetching = self._fetch_in_background()
+        if age is None:
+            fetching.result()
+            return Known(self._dags)
+        if age <= self._max_age:
             return Known(self._dags)
         try:
-            self._fetch()
+            fetching.result(self._patience)
         except AirflowUnreachable as error:
-            if age is None:
-                raise
-            return Known(self._dags, (warning(error, age),))
+            return Known(self._dags, (warning(error.title, age),))
+        except TimeoutError:
+            return Known(self._dags, (warning(SLOW, age),))
         return Known(self._dags)
 
     def put(self, dag: AirflowDag) -> None:
@@ -72,27 +82,19 @@ class DatasetDags:
     def _age(self) -> float | None:
         return None if self._fetched_at is None else self._clock.monotonic() - self._fetched_at
 
-    def _fetch_in_background(self) -> None:
-        if self._fetch_lock.locked():
-            return
-        threading.Thread(target=self._fetch_quietly, name="refresh-dags", daemon=True).start()
-
-    def _fetch_quietly(self) -> None:
-        try:
-            self._fetch()
-        except AirflowUnreachable as error:
-            log.warning("The list of DAGs could not be refreshed: %s %s", error.title, error.detail)
+    def _fetch_in_background(self) -> Future[None]:
+        """Return the fetch that is under way, or begin one."""
+        with self._state_lock:
+            if self._fetching is None or self._fetching.done():
+                self._fetching = self._fetcher.submit(self._fetch)
+            return self._fetching
 
     def _fetch(self) -> None:
-        asked_at = self._clock.monotonic()
-        with self._fetch_lock:
-            if self._fetched_at is not None and self._fetched_at > asked_at:
-                return
-            started_at = self._clock.monotonic()
-            fetched = {dag.dag_id: dag for dag in self._gateway.list_dags(tags=DATASET_TAGS)}
-            self._replace(fetched, started_at)
-            took = self._clock.monotonic() - started_at
-            self._max_age = min(max(took * COST_FACTOR, MIN_AGE_SECONDS), MAX_AGE_SECONDS)
+        started_at = self._clock.monotonic()
+        fetched = {dag.dag_id: dag for dag in self._gateway.list_dags(tags=DATASET_TAGS)}
+        took = self._clock.monotonic() - started_at
+        self._max_age = min(max(took * COST_FACTOR, MIN_AGE_SECONDS), MAX_AGE_SECONDS)
+        self._replace(fetched, started_at)
 
     def _replace(self, fetched: dict[str, AirflowDag], started_at: float) -> None:
         """Take over a list, except for DAGs that were changed while it was on its way."""

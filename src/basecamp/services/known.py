@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
     from basecamp.services.clock import Clock
-    from dataspec.errors import DliError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -66,7 +65,7 @@ class LastKnown(Generic[T]):
                 kept = self._kept.get(question)
             if kept is None:
                 raise
-            return Known(kept.value, (warning(error, self.clock.monotonic() - kept.at),))
+            return Known(kept.value, (warning(error.title, self.clock.monotonic() - kept.at),))
         if not known.warnings:
             self._keep(question, known.value)
         return known
@@ -79,9 +78,9 @@ class LastKnown(Generic[T]):
                 self._kept.popitem(last=False)
 
 
-def warning(error: DliError, age_seconds: float) -> str:
+def warning(reason: str, age_seconds: float) -> str:
     """Say what does not answer, and how old what is shown instead is."""
-    return f"{error.title} What is shown is {_age(age_seconds)} old."
+    return f"{reason} What is shown is {_age(age_seconds)} old."
 
 
 def _age(seconds: float) -> str:

@@ -98,7 +98,7 @@ class Specs:
         except StoreUnreachable as error:
             if self._catalog is None:
                 raise
-            return Known(self._catalog, (warning(error, self._clock.monotonic() - self._at),))
+            return Known(self._catalog, (warning(error.title, self._clock.monotonic() - self._at),))
 
 
 def find_spec(catalog: Catalog, name: str, source: SourceType | None = None) -> SpecFile:

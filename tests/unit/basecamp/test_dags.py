@@ -1,0 +1,63 @@
+"""The DAGs as Airflow has them, kept for a stated time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.models import AirflowDag
+from basecamp.services.clock import ManualClock
+from basecamp.services.dags import DatasetDags
+
+
+class SlowAirflow(MemoryAirflow):
+    """An Airflow that lists its DAGs when it is let to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.listed = 0
+
+    def list_dags(self, *, tags: Sequence[str] = ()) -> list[AirflowDag]:
+        self.listed += 1
+        assert self.may_answer.wait(30)
+        return super().list_dags(tags=tags)
+
+
+@pytest.fixture
+def airflow() -> Iterator[SlowAirflow]:
+    airflow = SlowAirflow()
+    airflow.load("a", tags=["source:code"])
+    yield airflow
+    airflow.may_answer.set()
+
+
+def test_while_airflow_takes_long_what_was_known_is_shown_with_its_age(airflow: SlowAirflow) -> None:
+    clock = ManualClock(datetime(2024, 1, 15, tzinfo=UTC))
+    dags = DatasetDags(airflow, clock, patience_seconds=0.01)
+    assert dags.known().warnings == ()
+    airflow.load("b", tags=["source:code"])
+    airflow.may_answer.clear()
+    clock.advance(300)
+    for _ in range(3):
+        known = dags.known()
+        assert set(known.value) == {"a"}
+        assert known.warnings == ("Airflow takes long to list its DAGs. What is shown is 5 min old.",)
+    assert airflow.listed == 2, "it is asked once, however many wait"
+    airflow.may_answer.set()
+    patient = DatasetDags(airflow, clock)
+    assert set(patient.known().value) == {"a", "b"}
+
+
+def test_a_quick_airflow_is_waited_for(airflow: SlowAirflow) -> None:
+    clock = ManualClock(datetime(2024, 1, 15, tzinfo=UTC))
+    dags = DatasetDags(airflow, clock)
+    dags.known()
+    airflow.load("b", tags=["source:code"])
+    clock.advance(300)
+    assert set(dags.known().value) == {"a", "b"}
