@@ -21,7 +21,7 @@ from basecamp.backfills.requests import BackfillRequest
 from basecamp.services import Services
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import Clock, ManualClock, SystemClock
-from dataspec.errors import DliError
+from dataspec.errors import AirflowUnreachable, DliError
 from dataspec.releases import Release, manual_key, write_release
 from dataspec.store import MemoryStore
 from dataspec.workflows import Backfill, RunStatus
@@ -288,6 +288,40 @@ def test_whenever_it_is_stopped_elsewhere_no_run_of_it_goes_on_or_comes_later() 
             succeeded = [run.conf["execution_date"] for run in world.runs() if run.state == "success"]
             shown = world.replica().backfills.get(backfill_id).value
             assert shown.dates_done == len(succeeded), "what was built after all is counted"
+
+
+def test_an_order_to_stop_that_comes_at_any_moment_is_never_lost() -> None:
+    for at in count(1):
+        world = World()
+        backfill_id = start(world.replica())
+        built_by_then: list[list[str]] = []
+
+        def is_ordered(
+            world: World = world, backfill_id: str = backfill_id, then: Any = built_by_then
+        ) -> None:
+            world.airflow.down = "connection refused"
+            with pytest.raises(AirflowUnreachable):
+                stop(world.replica(), backfill_id)
+            world.airflow.down = None
+            then.append(world.dates())
+
+        meeting = Meeting(at, is_ordered)
+        one = world.replica(meeting.happens)
+        while advance(one) is not None:
+            world.execute()
+            world.tick()
+            if len(world.dates()) == len(DATES):
+                break
+        if not meeting.met:
+            assert at > 30, "it was ordered at every call up to the last date"
+            return
+        while advance(one) is not None:
+            world.tick()
+        world.check_tidy()
+        [then] = built_by_then
+        assert len(world.dates()) <= len(then) + 1, "but for one that was on its way no run was started"
+        if len(world.dates()) < len(DATES):
+            assert world.replica().backfills.get(backfill_id).value.status is RunStatus.KILLED
 
 
 def test_three_servers_at_once_build_each_date_once_and_in_order() -> None:
