@@ -352,6 +352,7 @@ def _is_wanted(run: DagRun, wanted: RunFilter) -> bool:
         wanted.dag_id in {None, run.dag_id}
         and wanted.run_id in {None, run.run_id}
         and (not wanted.states or run.state in wanted.states)
+        and (not wanted.run_types or run.run_type in wanted.run_types)
         and (wanted.due_from is None or run.run_after >= wanted.due_from)
         and (wanted.due_before is None or run.run_after < wanted.due_before)
         and (wanted.ended_from is None or (run.end_date is not None and run.end_date >= wanted.ended_from))

@@ -111,6 +111,8 @@ class RunFilter:
     """None for all DAGs."""
     run_id: str | None = None
     states: tuple[DagRunState, ...] = ()
+    run_types: tuple[str, ...] = ()
+    """Airflow's own: ``manual``, ``scheduled``, ``backfill``, …"""
     due_from: datetime | None = None
     """The earliest ``run_after``."""
     due_before: datetime | None = None

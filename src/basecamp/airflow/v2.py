@@ -257,6 +257,8 @@ def _run_params(wanted: RunFilter) -> dict[str, Any]:
     params: dict[str, Any] = {"order_by": "-id"}
     if wanted.states:
         params["state"] = list(wanted.states)
+    if wanted.run_types:
+        params["run_type"] = list(wanted.run_types)
     if wanted.run_id is not None:
         params["run_id_prefix_pattern"] = wanted.run_id
     if wanted.due_from is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from basecamp.airflow.models import PAGE_LIMIT, RunFilter
 from basecamp.services.cursors import decode_cursor, encode_cursor
 from basecamp.services.known import Known, LastKnown, Page
-from basecamp.services.run_records import known_names
+from basecamp.services.run_records import known_names, run_status, run_type
 from basecamp.services.workflows import matches_name
 from dataspec.errors import DatasetNotFound
 from dataspec.problems import nearest
@@ -42,6 +42,13 @@ _STATES: dict[RunStatus, tuple[DagRunState, ...]] = {
     RunStatus.KILLED: ("failed",),
 }
 
+_RUN_TYPES: dict[RunType, tuple[str, ...]] = {
+    "scheduled": ("scheduled",),
+    "backfill": ("backfill", "manual"),
+    "adhoc": ("manual", "operator_triggered", "asset_triggered", "asset_materialization"),
+}
+"""Airflow's own words: to it the runs of our backfills are triggered by hand."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryFilter:
@@ -56,6 +63,15 @@ class HistoryFilter:
     """Only runs that were due, or asked for, at this moment or later."""
     until: datetime | None = None
     """Only runs that were due, or asked for, before this moment."""
+
+    def may_match(self, run: DagRun) -> bool:
+        """Say whether a run may be wanted, by what Airflow's row of it tells: the rest costs more requests."""
+        ended = run_status(run, begun=True) if run.finished else None
+        return (
+            (self.dataset is None or matches_name(run.dag_id, self.dataset))
+            and self.run_type in {None, run_type(run)}
+            and (ended is None or self.status in {None, ended})
+        )
 
     def matches(self, run: WorkflowRun) -> bool:
         """Say whether a run is wanted; one that has not started has no source."""
@@ -73,6 +89,7 @@ class HistoryFilter:
         return RunFilter(
             dag_id=exact,
             states=_STATES[self.status] if self.status else (),
+            run_types=_RUN_TYPES[self.run_type] if self.run_type else (),
             due_from=self.since,
             due_before=self.until,
         )
@@ -129,7 +146,8 @@ class History:
         size = limit if wanted == HistoryFilter(dataset=wanted.for_airflow.dag_id) else PAGE_LIMIT
         for _ in range(MAX_SCANNED_PAGES):
             page = self._gateway.list_runs(wanted.for_airflow, limit=size, cursor=scan.cursor)
-            rows = [run for run in _after(page.runs, scan.after) if run.dag_id in ours]
+            after = _after(page.runs, scan.after)
+            rows = [run for run in after if run.dag_id in ours and wanted.may_match(run)]
             kept = [run for run in self._records.of(rows, catalog) if wanted.matches(run)]
             room = limit - len(found)
             found += kept[:room]

@@ -270,6 +270,8 @@ def test_runs_are_filtered_by_id_state_and_time(world: World, trigger: Callable[
     assert found(run_id=first.run_id[:-1]) == set()
     assert found(states=("queued", "running")) == {first.run_id, second.run_id}
     assert found(states=("success",)) == set()
+    assert found(run_types=("manual", "asset_triggered")) == {first.run_id, second.run_id}
+    assert found(run_types=("scheduled",)) == set()
     assert found(due_from=second.run_after) == {second.run_id}
     assert found(due_before=second.run_after) == {first.run_id}
     assert world.gateway.list_runs(RunFilter(dag_id="test.nothing"), limit=9).runs == ()

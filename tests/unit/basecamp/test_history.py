@@ -186,3 +186,24 @@ def test_a_page_of_runs_costs_airflow_few_requests(
     before = airflow.requests
     page(client, limit=50)
     assert airflow.requests - before <= 4
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"status": "KILLED"}, {"run_type": "backfill"}, {"dataset": "nothing.*"}, {"run_type": "scheduled"}],
+)
+def test_what_airflows_rows_tell_is_filtered_without_asking_for_more(
+    register: Register,
+    start: Start,
+    execute: Execute,
+    client: Client,
+    airflow: MemoryAirflow,
+    query: dict[str, Any],
+) -> None:
+    register(replace={"schedule:": "schedule:\n  retry: {max_attempts: 0}"})
+    for _ in range(250):
+        execute(start(), "failed")
+    page(client)
+    before = airflow.requests
+    assert page(client, **query)["items"] == []
+    assert airflow.requests - before <= 4
