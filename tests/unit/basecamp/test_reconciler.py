@@ -1,0 +1,176 @@
+"""The loop that carries backfills on: who looks, when, and who takes over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from httpx import Client, Response
+
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.models import RunFilter
+from basecamp.backfills.reconciler import LEASE_SECONDS, LOOK_SECONDS
+from basecamp.backfills.requests import BackfillRequest
+from basecamp.services import Services
+from basecamp.services.assembly import assemble
+from basecamp.services.clock import ManualClock
+from dataspec.store import MemoryStore
+from unit.dli.basecamp import Basecamp
+from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML
+
+Register = Callable[..., Response]
+NAME = "sales.daily"
+RANGE: Any = {"start": "2024-01-01", "end": "2024-01-05"}
+
+
+@pytest.fixture
+def replicas(
+    store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, register: Register
+) -> Iterator[tuple[Services, Services]]:
+    register()
+    both = assemble(store, airflow, clock), assemble(store, airflow, clock)
+    yield both
+    for services in both:
+        services.backfills.reconciler.end()
+
+
+def look(services: Services) -> None:
+    """Let a server look at what is due, and wait until it has."""
+    reconciler = services.backfills.reconciler
+    reconciler.look()
+    deadline = time.monotonic() + 30
+    while any(followed.busy for followed in list(reconciler._followed.values())):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def finish(airflow: MemoryAirflow) -> None:
+    """Let Airflow carry out what is queued."""
+    for run in airflow.list_runs(RunFilter(states=("queued",)), limit=100).runs:
+        airflow.start(run.dag_id, run.run_id, source="manual", spec_hash="ab")
+        airflow.end(run.dag_id, run.run_id, "success")
+
+
+def runs(airflow: MemoryAirflow) -> int:
+    return len(airflow.list_runs(RunFilter(), limit=100).runs)
+
+
+def test_a_server_without_backfills_asks_airflow_nothing(
+    replicas: tuple[Services, Services], airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    before = airflow.requests
+    for _ in range(10):
+        look(replicas[0])
+        clock.advance(LOOK_SECONDS)
+    assert airflow.requests == before
+
+
+def test_while_one_server_looks_at_it_closely_another_asks_airflow_nothing(
+    replicas: tuple[Services, Services], client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    client.post(f"/workflows/{NAME}/backfills", json=RANGE)
+    first, second = replicas
+    look(first)
+    assert runs(airflow) == 1
+    for _ in range(20):
+        look(first)
+        before = airflow.requests
+        look(second)
+        assert airflow.requests == before
+        clock.advance(1)
+
+
+def test_when_a_server_dies_another_takes_over_once_its_lease_is_over(
+    replicas: tuple[Services, Services], client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    client.post(f"/workflows/{NAME}/backfills", json=RANGE)
+    first, second = replicas
+    look(first)
+    finish(airflow)
+    look(second)
+    assert runs(airflow) == 1
+    waited = 0.0
+    while runs(airflow) == 1:
+        clock.advance(0.5)
+        waited += 0.5
+        look(second)
+    assert waited <= LEASE_SECONDS + LOOK_SECONDS
+
+
+def test_when_it_has_ended_nothing_is_left_but_the_plan(
+    replicas: tuple[Services, Services],
+    client: Client,
+    store: MemoryStore,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+) -> None:
+    made = client.post(f"/workflows/{NAME}/backfills", json=RANGE).json()
+    for _ in range(20):
+        look(replicas[0])
+        finish(airflow)
+        clock.advance(1)
+    assert runs(airflow) == 5
+    keys = [info.key for info in store.list("basecamp/") if "backfill" in info.key]
+    assert keys == [f"basecamp/backfills/ended/{NAME}/{made['backfill_id']}.json"]
+
+
+def test_while_airflow_does_not_answer_it_is_asked_again_within_seconds(
+    replicas: tuple[Services, Services], client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    client.post(f"/workflows/{NAME}/backfills", json=RANGE)
+    airflow.down = "connection refused"
+    for _ in range(120):
+        look(replicas[0])
+        clock.advance(0.5)
+    airflow.down = None
+    for _ in range(8):
+        clock.advance(0.5)
+        look(replicas[0])
+    assert runs(airflow) == 1
+
+
+def test_a_plan_that_cannot_be_read_holds_up_no_other(
+    replicas: tuple[Services, Services],
+    client: Client,
+    store: MemoryStore,
+    airflow: MemoryAirflow,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store.put("basecamp/backfills/active/a.broken.json", b"{}", expected="*missing*")
+    client.post(f"/workflows/{NAME}/backfills", json=RANGE)
+    look(replicas[0])
+    assert runs(airflow) == 1
+    assert "The backfill of a.broken waits: The plan of a backfill can't be read." in caplog.text
+
+
+def test_one_that_is_started_here_is_built_at_once_date_upon_date() -> None:
+    basecamp = Basecamp()
+    basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
+    backfills = basecamp.services.backfills
+    thread = threading.Thread(target=backfills.reconciler.run)
+    thread.start()
+    try:
+        wait_until(lambda: backfills.reconciler._listed_at is not None)
+        request = BackfillRequest(dataset=CLICKS, **RANGE, parameters={})
+        began = time.monotonic()
+        made = backfills.start(request, requested_by="dana")
+        for day in range(1, 6):
+            run_id = f"{made.backfill_id}_2024010{day}"
+            wait_until(partial(basecamp.airflow.get_run, CLICKS, run_id))
+            basecamp.complete(run_id)
+        wait_until(lambda: backfills.get(made.backfill_id).value.finished_at)
+        assert time.monotonic() - began < LOOK_SECONDS, "no look at the list was waited for"
+    finally:
+        backfills.reconciler.end()
+        thread.join(10)
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
