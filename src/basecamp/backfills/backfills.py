@@ -8,7 +8,7 @@ from basecamp.backfills.records import record
 from basecamp.services.cursors import decode_cursor, encode_cursor
 from basecamp.services.known import Known, Page
 from dataspec.backfills import StopOrder
-from dataspec.errors import AirflowUnreachable, BackfillNotFound, RunNotFound
+from dataspec.errors import AirflowUnreachable, BackfillNotFound, InternalError, RunNotFound
 from dataspec.names import check_name
 from dataspec.run_ids import parse_run_id
 from dataspec.workflows import RunStatus
@@ -134,7 +134,10 @@ class Backfills:
 
     def is_active_id(self, dataset: str, run_id: str) -> bool:
         """Say whether a run's id is that of the dataset's backfill, which no run may have."""
-        held = self._plans.active(dataset)
+        try:
+            held = self._plans.active(dataset)
+        except InternalError:
+            return False  # a plan that a later version wrote keeps nobody from running the dataset
         return held is not None and held.plan.backfill_id == run_id
 
     def _find(self, backfill_id: str) -> BackfillPlan:

@@ -76,9 +76,10 @@ class Reconciler:
 
     def end(self) -> None:
         """Begin no further step; what is under way may be left where it is."""
-        self._ending = True
+        with self._state:
+            self._ending = True
+            self._workers.shutdown(wait=False, cancel_futures=True)
         self._woken.set()
-        self._workers.shutdown(wait=False, cancel_futures=True)
 
     def wake(self, dataset: str) -> None:
         """Look at a dataset's backfill at once: it was started, or changed, here."""

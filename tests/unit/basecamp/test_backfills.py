@@ -403,6 +403,16 @@ def test_a_backfill_never_has_the_id_of_a_run_nor_a_run_that_of_a_backfill(
     assert client.post(f"/workflows/{NAME}/runs", json=run).json()["run_id"] == f"{ID}_3"
 
 
+def test_a_plan_of_a_later_version_is_left_alone_and_keeps_nobody_from_running_the_dataset(
+    register: Register, client: Client, store: MemoryStore
+) -> None:
+    register()
+    store.put(f"basecamp/backfills/active/{NAME}.json", b'{"format": 2}', expected="*missing*")
+    assert start(client).status_code == 500
+    run = client.post(f"/workflows/{NAME}/runs", json={"parameters": {"execution_date": "2024-01-14"}})
+    assert run.status_code == 201
+
+
 # Under way.
 
 
