@@ -65,7 +65,7 @@ def assemble(
     owner = uuid.uuid4().hex
     dags = DatasetDags(gateway, clock)
     reservations = Reservations(store, clock)
-    records = RunRecords(gateway, airflow_public_url or gateway.url)
+    records = RunRecords(gateway, airflow_public_url or gateway.url, clock)
     workflows = Workflows(specs, dags, gateway, clock)
     logs = RunLogs(gateway)
     told = assemble_notifications(

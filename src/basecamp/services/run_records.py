@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_args
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 from urllib.parse import quote
 
 from dataspec.errors import DliError
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.airflow.models import DagRun, RunVersion, TaskAttempt
+    from basecamp.services.clock import Clock
     from dataspec.catalog import Catalog
     from dataspec.spec import DatasetSpec
 
@@ -26,13 +29,27 @@ STOPPED_BY = "Stopped by"
 OWN_KEY = "_dli"
 """What Basecamp writes into a run's conf beside the parameters."""
 
+SETTLED_AFTER = timedelta(minutes=5)
+"""How long after its end nothing of a run changes any more, short of a retry, which gives it another end."""
+
+MAX_SETTLED = 50_000
+"""Of how many ended runs the attempt and the version are kept in memory, some 1 KB each."""
+
+_Facts: TypeAlias = "tuple[TaskAttempt | None, RunVersion | None]"
+
 
 class RunRecords:
-    """Reads what belongs to runs, for many at once, and puts it together."""
+    """Reads what belongs to runs, for many at once, and puts it together.
 
-    def __init__(self, gateway: AirflowGateway, airflow_public_url: str) -> None:
+    What it read of a run that has long ended it keeps: Airflow takes most of a second to tell the versions of a page.
+    """
+
+    def __init__(self, gateway: AirflowGateway, airflow_public_url: str, clock: Clock) -> None:
         self._gateway = gateway
         self._public_url = airflow_public_url
+        self._clock = clock
+        self._settled: dict[tuple[str, str, datetime | None], _Facts] = {}
+        self._lock = threading.Lock()
 
     def of(self, runs: Sequence[DagRun], catalog: Catalog) -> list[WorkflowRun]:
         """Return runs as the API shows them, in the same order.
@@ -42,16 +59,33 @@ class RunRecords:
         """
         if not runs:
             return []
-        attempts = {(found.dag_id, found.run_id): found for found in self._gateway.attempts(runs)}
+        facts = self._facts(runs)
+        return [self._record(run, *facts[run.key], _spec(catalog, run)) for run in runs]
+
+    def _facts(self, runs: Sequence[DagRun]) -> dict[tuple[str, str], _Facts]:
+        """Return each run's attempt and version, asking Airflow only about those that may still change."""
+        known = {run.key: facts for run in runs if (facts := self._settled.get(_end_of(run)))}
+        unknown = [run for run in runs if run.key not in known]
+        if not unknown:
+            return known
+        attempts = {(found.dag_id, found.run_id): found for found in self._gateway.attempts(unknown)}
         versions: dict[tuple[str, str], RunVersion] = {}
-        for version in self._gateway.versions(runs):
+        for version in self._gateway.versions(unknown):
             kept = versions.get((version.dag_id, version.run_id))
             if kept is None or kept.try_number < version.try_number:
                 versions[version.dag_id, version.run_id] = version
-        return [
-            self._record(run, attempts.get(run.key), versions.get(run.key), _spec(catalog, run))
-            for run in runs
-        ]
+        found = {run.key: (attempts.get(run.key), versions.get(run.key)) for run in unknown}
+        self._keep([run for run in unknown if self._is_settled(run)], found)
+        return known | found
+
+    def _is_settled(self, run: DagRun) -> bool:
+        return run.finished and run.end_date is not None and self._clock.now() - run.end_date > SETTLED_AFTER
+
+    def _keep(self, runs: Sequence[DagRun], found: Mapping[tuple[str, str], _Facts]) -> None:
+        with self._lock:
+            self._settled.update({_end_of(run): found[run.key] for run in runs})
+            for key in list(self._settled)[: max(0, len(self._settled) - MAX_SETTLED)]:
+                del self._settled[key]
 
     def of_new(self, run: DagRun, catalog: Catalog) -> WorkflowRun:
         """Return a run that was made just now, without asking Airflow again: it has no attempt yet."""
@@ -157,6 +191,11 @@ def _has_begun(run: DagRun, attempt: TaskAttempt) -> bool:
 def _started_at(run: DagRun, attempt: TaskAttempt | None) -> datetime | None:
     """Return when the first attempt started; Airflow keeps the time of the latest one alone."""
     return attempt.start_date if attempt and attempt.started == 1 else run.start_date
+
+
+def _end_of(run: DagRun) -> tuple[str, str, datetime | None]:
+    """Return what tells one end of a run from the ends of its retries; no active run has one."""
+    return (*run.key, run.end_date if run.finished else None)
 
 
 def known_names(catalog: Catalog, dags: Mapping[str, Any]) -> frozenset[str]:

@@ -207,3 +207,26 @@ def test_what_airflows_rows_tell_is_filtered_without_asking_for_more(
     before = airflow.requests
     assert page(client, **query)["items"] == []
     assert airflow.requests - before <= 4
+
+
+def test_runs_that_ended_a_while_ago_cost_one_request_until_they_are_retried(
+    register: Register,
+    start: Start,
+    execute: Execute,
+    client: Client,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+) -> None:
+    register(replace={"schedule:": "schedule:\n  retry: {max_attempts: 0}"})
+    run_id = start()
+    execute(run_id, "failed")
+    clock.advance(400)
+    first = page(client)["items"]
+    client.get("/workflows")
+    before = airflow.requests
+    assert page(client)["items"] == first
+    assert airflow.requests - before == 1
+    client.post(f"/runs/{run_id}/retry")
+    execute(run_id, "success")
+    (again,) = page(client)["items"]
+    assert (again["status"], again["attempts"], first[0]["attempts"]) == ("COMPLETED", 2, 1)
