@@ -22,7 +22,7 @@ DATASET_TAGS = ("source:code", "source:manual")
 MAX_AGE_SECONDS = 30.0
 MIN_AGE_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
-"""How long a list that is too old is waited for; what was known is shown then, with its age."""
+"""How long a fetch may be under way while a list that is too old waits for it; then what was known is shown."""
 SLOW = "Airflow takes long to list its DAGs."
 COST_FACTOR = 10
 """A list that took long to get is kept for longer: ten times as long, within the bounds above."""
@@ -45,6 +45,7 @@ class DatasetDags:
         self._state_lock = threading.Lock()
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="refresh-dags")
         self._fetching: Future[None] | None = None
+        self._asked_at = 0.0
         self._dags: dict[str, AirflowDag] = {}
         self._fetched_at: float | None = None
         self._max_age = MIN_AGE_SECONDS
@@ -66,7 +67,8 @@ class DatasetDags:
         if age <= self._max_age:
             return Known(self._dags)
         try:
-            fetching.result(self._patience)
+            under_way = self._clock.monotonic() - self._asked_at
+            fetching.result(max(0.0, self._patience - under_way))
         except AirflowUnreachable as error:
             return Known(self._dags, (warning(error.title, age),))
         except TimeoutError:
@@ -86,6 +88,7 @@ class DatasetDags:
         """Return the fetch that is under way, or begin one."""
         with self._state_lock:
             if self._fetching is None or self._fetching.done():
+                self._asked_at = self._clock.monotonic()
                 self._fetching = self._fetcher.submit(self._fetch)
             return self._fetching
 

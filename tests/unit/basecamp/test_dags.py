@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -52,6 +53,19 @@ def test_while_airflow_takes_long_what_was_known_is_shown_with_its_age(airflow: 
     airflow.may_answer.set()
     patient = DatasetDags(airflow, clock)
     assert set(patient.known().value) == {"a", "b"}
+
+
+def test_a_fetch_that_was_waited_for_is_not_waited_for_again(airflow: SlowAirflow) -> None:
+    clock = ManualClock(datetime(2024, 1, 15, tzinfo=UTC))
+    dags = DatasetDags(airflow, clock, patience_seconds=0.2)
+    dags.known()
+    airflow.may_answer.clear()
+    clock.advance(300)
+    assert dags.known().warnings
+    clock.advance(60)
+    began = time.monotonic()
+    assert dags.known().warnings
+    assert time.monotonic() - began < 0.2
 
 
 def test_a_quick_airflow_is_waited_for(airflow: SlowAirflow) -> None:
