@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from basecamp.notifications.notice import Link, Message
@@ -57,7 +56,7 @@ class Messages:
     def of_end(self, end: RunEnd) -> Message:
         """Tell how a run ended, and how to run it again."""
         run = end.run
-        again = _again(run) if end.event == "failure" else None
+        failed = end.event == "failure"
         said = (
             ("Run", f"{run.run_id} ({run.run_type})"),
             ("Source", f"{run.source_type}, spec {run.spec_hash}" if run.source_type else None),
@@ -66,8 +65,8 @@ class Messages:
             ("Ended", _moment(run.finished_at)),
             ("Error", run.error),
             ("Note", run.note),
-            ("Log", f"dli workflow logs {run.run_id}" if again else None),
-            ("Run it again", again),
+            ("Log", f"dli workflow logs {run.run_id}" if failed else None),
+            ("Run it again", f"dli workflow retry {run.run_id}" if failed else None),
         )
         return Message(
             event=end.event,
@@ -130,11 +129,6 @@ def _next_run(change: SourceChange) -> str:
 def _ending(run: WorkflowRun) -> str:
     words = {RunStatus.COMPLETED: "completed", RunStatus.KILLED: "was stopped"}
     return words.get(run.status, "failed")
-
-
-def _again(run: WorkflowRun) -> str:
-    pairs = [f"-p {shlex.quote(f'{name}={_text(value)}')}" for name, value in run.parameters.items()]
-    return " ".join(["dli workflow run", run.dataset_name, *pairs])
 
 
 def _text(value: Any) -> str:

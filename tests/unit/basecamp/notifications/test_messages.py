@@ -10,7 +10,7 @@ from basecamp.notifications.notice import Message, RunEnd, SourceChange
 from basecamp.notifications.slack import slack_text
 from dataspec.workflows import RunStatus, SourceType, WorkflowRun
 
-AGAIN = "dli workflow run sales.daily -p execution_date=2024-01-14 -p 'region=south korea' -p limit=5"
+AGAIN = "dli workflow retry sales.daily_20240115_093045"
 MESSAGES = Messages("https://basecamp.example.com")
 
 
