@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from dataspec.workflows import RunStatus
-from dli.session import INTERRUPTED, say
+from dli.session import say
 from dli.tables import pairs, printable
 from dli.times import between, duration, local
+from dli.waiting import followed
 
 if TYPE_CHECKING:
     from dataspec.workflows import Backfill
@@ -65,21 +66,8 @@ def wait_for(client: Client, backfill_id: str, *, timeout: float | None) -> Back
 
     Ctrl-C and the timeout end the command with the backfill left as it is, and say so.
     """
-    progress = Progress()
-    backfill = None
-    interrupted = False
-    try:
-        for backfill in client.follow_backfill(backfill_id, timeout_seconds=timeout):
-            progress.show(backfill)
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        progress.close()
-    if interrupted:
-        _leave(backfill_id, "Interrupted; the backfill goes on.", INTERRUPTED)
-    if backfill is None or not backfill.status.finished:
-        _leave(backfill_id, f"Error: The backfill has not ended within {timeout:g} s; it goes on.", 1)
-    return backfill
+    states = client.follow_backfill(backfill_id, timeout_seconds=timeout)
+    return followed("backfill", backfill_id, states, Progress(), timeout)
 
 
 def tell_end(backfill: Backfill) -> None:
@@ -132,10 +120,3 @@ def _columns() -> int:
         return os.get_terminal_size(sys.stderr.fileno()).columns or USUAL_WIDTH
     except OSError:
         return USUAL_WIDTH
-
-
-def _leave(backfill_id: str, reason: str, status: int) -> NoReturn:
-    say(reason)
-    say(f"Follow it with: dli workflow status {backfill_id} --wait")
-    say(f"Stop it with:   dli workflow stop {backfill_id}")
-    raise click.exceptions.Exit(status)

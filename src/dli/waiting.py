@@ -7,18 +7,22 @@ import sys
 from datetime import timedelta
 from itertools import cycle
 from time import monotonic
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeVar
 
 import click
 
-from dataspec.workflows import RunStatus
+from dataspec.workflows import Backfill, RunStatus, WorkflowRun
 from dli.session import INTERRUPTED, say
 from dli.tables import printable
 from dli.times import between, duration
 
 if TYPE_CHECKING:
-    from dataspec.workflows import WorkflowRun
+    from collections.abc import Iterator
+
     from dli.client import Client
+
+T = TypeVar("T", WorkflowRun, Backfill)
+T_contra = TypeVar("T_contra", WorkflowRun, Backfill, contravariant=True)
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _PLAIN_FRAMES = "|/-\\"
@@ -50,6 +54,18 @@ class Progress:
             click.echo("\r\x1b[2K", err=True, nl=False)
 
 
+class Shows(Protocol[T_contra]):
+    """Shows how something is doing, while it is followed."""
+
+    def show(self, item: T_contra) -> None:
+        """Show how it is now."""
+        ...
+
+    def close(self) -> None:
+        """Take away what changes."""
+        ...
+
+
 def wait_for(
     client: Client, run_id: str, *, timeout: float | None, dataset: str | None = None
 ) -> WorkflowRun:
@@ -57,21 +73,35 @@ def wait_for(
 
     Ctrl-C and the timeout end the command with the run left as it is, and say so.
     """
-    progress = Progress()
-    run = None
+    states = client.follow_run(run_id, dataset=dataset, timeout_seconds=timeout)
+    return followed("run", run_id, states, Progress(), timeout)
+
+
+def followed(
+    kind: Literal["run", "backfill"],
+    name: str,
+    states: Iterator[T],
+    progress: Shows[T],
+    timeout: float | None,
+) -> T:
+    """Show each state of a run or a backfill, and return the one in which it ended.
+
+    Ctrl-C and the timeout end the command with it left as it is, and say so.
+    """
+    state = None
     interrupted = False
     try:
-        for run in client.follow_run(run_id, dataset=dataset, timeout_seconds=timeout):
-            progress.show(run)
+        for state in states:
+            progress.show(state)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         progress.close()
     if interrupted:
-        _leave(run_id, "Interrupted; the run goes on.", INTERRUPTED)
-    if run is None or not run.status.finished:
-        _leave(run_id, f"Error: The run has not ended within {timeout:g} s; it goes on.", 1)
-    return run
+        _leave(name, f"Interrupted; the {kind} goes on.", INTERRUPTED)
+    if state is None or not state.status.finished:
+        _leave(name, f"Error: The {kind} has not ended within {timeout:g} s; it goes on.", 1)
+    return state
 
 
 def tell_end(run: WorkflowRun) -> None:
@@ -86,10 +116,10 @@ def tell_end(run: WorkflowRun) -> None:
     raise click.exceptions.Exit(1)
 
 
-def _leave(run_id: str, reason: str, status: int) -> NoReturn:
+def _leave(name: str, reason: str, status: int) -> NoReturn:
     say(reason)
-    say(f"Follow it with: dli workflow status {run_id} --wait")
-    say(f"Stop it with:   dli workflow stop {run_id}")
+    say(f"Follow it with: dli workflow status {name} --wait")
+    say(f"Stop it with:   dli workflow stop {name}")
     raise click.exceptions.Exit(status)
 
 

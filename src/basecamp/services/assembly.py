@@ -24,6 +24,7 @@ from basecamp.services.retrying import Retrying
 from basecamp.services.run_log import RunLogs
 from basecamp.services.run_records import RunRecords
 from basecamp.services.runs import Runs
+from basecamp.services.settling import Settling
 from basecamp.services.sources import Sources
 from basecamp.services.specs import Specs
 from basecamp.services.starting import Starting
@@ -80,7 +81,9 @@ def assemble(
     )
     announcer = SwitchNotices(store, versions, told.outbox, clock)
     sources = Sources(store, specs, versions, gateway, announcer, clock)
-    loading, stopping = Loading(gateway, dags, clock), Stopping(gateway, clock)
+    loading = Loading(gateway, dags, clock)
+    settling = Settling(sources, loading)
+    stopping = Stopping(gateway, clock)
     backfills = assemble_backfills(
         store=store,
         gateway=gateway,
@@ -105,12 +108,11 @@ def assemble(
     return Services(
         workflows=workflows,
         runs=runs,
-        registration=Registration(store, specs, sources, loading, clock),
+        registration=Registration(store, specs, settling, loading, clock),
         changing=Changing(
             store=store,
             specs=specs,
-            sources=sources,
-            loading=loading,
+            settling=settling,
             gateway=gateway,
             stopping=stopping,
             reservations=reservations,

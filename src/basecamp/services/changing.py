@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from basecamp.airflow.models import PAGE_LIMIT, RunFilter
+from basecamp.services.active_runs import active_runs
 from basecamp.services.registration import is_etag, is_in_code
 from basecamp.services.specs import find_spec
 from dataspec.editing import edit_schedule
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.airflow.models import DagRun
     from basecamp.services.clock import Clock
-    from basecamp.services.loading import Loading
     from basecamp.services.reservations import Reservations
-    from basecamp.services.sources import Sources
+    from basecamp.services.settling import Settling
     from basecamp.services.specs import Specs
     from basecamp.services.stopping import Stopping
     from dataspec.catalog import Catalog, SpecFile
@@ -41,8 +40,7 @@ class Changing:
         *,
         store: Store,
         specs: Specs,
-        sources: Sources,
-        loading: Loading,
+        settling: Settling,
         gateway: AirflowGateway,
         stopping: Stopping,
         reservations: Reservations,
@@ -50,8 +48,7 @@ class Changing:
     ) -> None:
         self._store = store
         self._specs = specs
-        self._sources = sources
-        self._loading = loading
+        self._settling = settling
         self._gateway = gateway
         self._stopping = stopping
         self._reservations = reservations
@@ -102,23 +99,14 @@ class Changing:
                 files_if_match=stored.files_etag,
                 now=self._clock.now,
             )
-            self._sources.follow()
-        overridden = is_in_code(catalog, name)
-        if not overridden and wait_seconds > 0:
-            self._loading.wait(name, file.key, release.spec_hash, since=started_at, seconds=wait_seconds)
-        elif not overridden:
-            self._loading.request(name)
-        return RegisteredDataset(
-            name=name,
-            source_type=SourceType.MANUAL,
-            file=file.key,
+        return self._settling.written(
+            name,
+            release,
+            key=file.key,
             etag=etag,
-            spec_hash=release.spec_hash,
-            effective=not overridden,
-            loaded=not overridden and wait_seconds > 0,
-            yaml=release.yaml.decode(),
-            files=dict(release.files),
-            warnings=[STAYS_OVERRIDDEN] if overridden else [],
+            since=started_at,
+            wait_seconds=wait_seconds,
+            overridden=STAYS_OVERRIDDEN if is_in_code(catalog, name) else None,
         )
 
     def unregister(
@@ -167,7 +155,7 @@ class Changing:
             return UnregisteredDataset(
                 name=name, file=key, effective_source=SourceType.CODE, warnings=[CODE_GOES_ON]
             )
-        active = self._active_runs(name)
+        active = list(active_runs(self._gateway, name))
         if active and not stop and not accept_active:
             raise RunsActive([run.run_id for run in active])
         if idempotency_key is not None:
@@ -175,14 +163,13 @@ class Changing:
         stopped = self._stop(active, requested_by) if stop else []
         self._remove(name, key, etag)
         if stop:  # what has been started since
-            stopped += self._stop(self._active_runs(name), requested_by)
+            stopped += self._stop(list(active_runs(self._gateway, name)), requested_by)
         going_on = [] if stop else [run.run_id for run in active]
         return UnregisteredDataset(name=name, file=key, stopped_runs=stopped, active_runs=going_on)
 
     def _remove(self, name: str, key: str, etag: str) -> None:
         delete_release(self._store, key, if_match=etag, now=self._clock.now)
-        self._sources.follow()
-        self._loading.request(name)
+        self._settling.removed(name)
 
     def _read(self, file: SpecFile, if_match: str | None) -> StoredRelease:
         """Return the file as it is now.
@@ -211,17 +198,6 @@ class Changing:
         if if_match is not None and not is_etag(if_match, stored.etag):
             raise _changed(stored.key)
         return stored.key, stored.etag
-
-    def _active_runs(self, name: str) -> list[DagRun]:
-        wanted = RunFilter(dag_id=name, states=("queued", "running"))
-        found: list[DagRun] = []
-        cursor = None
-        while True:
-            page = self._gateway.list_runs(wanted, limit=PAGE_LIMIT, cursor=cursor)
-            found += page.runs
-            cursor = page.next_cursor
-            if cursor is None:
-                return found
 
     def _stop(self, runs: Sequence[DagRun], requested_by: str) -> list[str]:
         """End runs, the newest first, so that none of those that wait starts meanwhile."""

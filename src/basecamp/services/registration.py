@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from basecamp.services.clock import Clock
     from basecamp.services.loading import Loading
-    from basecamp.services.sources import Sources
+    from basecamp.services.settling import Settling
     from basecamp.services.specs import Specs
     from dataspec.catalog import Catalog, SpecFile
     from dataspec.spec import DatasetSpec
@@ -63,10 +63,12 @@ class Validation:
 class Registration:
     """Checks, stores and shows specs."""
 
-    def __init__(self, store: Store, specs: Specs, sources: Sources, loading: Loading, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, specs: Specs, settling: Settling, loading: Loading, clock: Clock
+    ) -> None:
         self._store = store
         self._specs = specs
-        self._sources = sources
+        self._settling = settling
         self._loading = loading
         self._clock = clock
         self._seen_loaded: dict[str, str] = {}
@@ -122,26 +124,14 @@ class Registration:
             if_match=MISSING if only_create else _expected(current, if_match),
             now=self._clock.now,
         )
-        self._sources.follow()
-        loaded = False
-        if not in_code and wait_seconds > 0:
-            self._loading.wait(
-                name, manual_key(name), release.spec_hash, since=started_at, seconds=wait_seconds
-            )
-            loaded = True
-        elif not in_code:
-            self._loading.request(name)
-        dataset = RegisteredDataset(
-            name=name,
-            source_type=SourceType.MANUAL,
-            file=manual_key(name),
+        dataset = self._settling.written(
+            name,
+            release,
+            key=manual_key(name),
             etag=etag,
-            spec_hash=release.spec_hash,
-            effective=not in_code,
-            loaded=loaded,
-            yaml=candidate.yaml,
-            files=dict(release.files),
-            warnings=[OVERRIDDEN_WARNING] if in_code else [],
+            since=started_at,
+            wait_seconds=wait_seconds,
+            overridden=OVERRIDDEN_WARNING if in_code else None,
         )
         return Registered(dataset=dataset, created=current is None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from basecamp.airflow.models import PAGE_LIMIT, RunFilter
+from basecamp.services.active_runs import active_runs
 from basecamp.services.source_changes import compare, retires
 from dataspec.errors import AirflowUnreachable, Conflict, StoreUnreachable
 from dataspec.ledger import LEDGER_KEY
@@ -118,16 +118,8 @@ class Sources:
 
     def _active(self) -> frozenset[str] | None:
         """Return the DAGs that have an active run, or None where Airflow does not answer."""
-        wanted = RunFilter(states=("queued", "running"))
-        found: set[str] = set()
-        cursor = None
         try:
-            while True:
-                page = self._gateway.list_runs(wanted, limit=PAGE_LIMIT, cursor=cursor)
-                found |= {run.dag_id for run in page.runs}
-                cursor = page.next_cursor
-                if cursor is None:
-                    return frozenset(found)
+            return frozenset(run.dag_id for run in active_runs(self._gateway))
         except AirflowUnreachable as error:
             log.warning("%s Removed datasets keep their DAGs until it does.", error.title)
             return None
