@@ -16,8 +16,8 @@ setup: .venv/installed ## Make .venv with dli, basecamp and the tools, as locked
 demo: setup ## Show the main job on an Airflow of its own; ONCE=1 ends by itself
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
 
-test: setup ## Run every test, those on a real Airflow and a real S3 server included
-	@sh .ci/ceph
+test: setup ## Run every test, those on real servers included: Airflow, S3, PostgreSQL
+	@sh .ci/services
 	@$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 test-fast: setup ## Run the tests that need no server
@@ -35,7 +35,7 @@ format: setup ## Format the code, mend what can be mended
 
 bench: setup ## Measure the commands, the store, and ten thousand datasets
 	@$(BIN)/python bench/commands.py
-	@sh .ci/ceph
+	@sh .ci/services
 	@$(BIN)/python bench/store.py
 	@$(BIN)/python bench/sources.py
 

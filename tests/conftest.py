@@ -15,6 +15,7 @@ import pytest
 from basecamp.dev.environment import AirflowEnvironment
 from basecamp.dev.interrupts import Interrupts
 from basecamp.dev.origin import running_origin
+from postgres import Postgres, postgres_server
 from s3 import S3, s3_server
 from stacks import REPOSITORY, Dev, Stack, copy_of_flights
 
@@ -69,6 +70,13 @@ def stack(airflow_env: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with Dev(folder / "home", airflow_env, project) as dev:
         addresses = dev.ready()
         yield Stack(home=dev.home, project=project, **addresses)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; each process of a session of tests starts its own, within two seconds."""
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
