@@ -3,7 +3,7 @@
 PYTHONS := python3 python3.13 python3.12 python3.11
 BIN := .venv/bin
 UV := $(BIN)/uv
-AIRFLOW_LOCK := src/basecamp/dev/airflow-3.3
+AIRFLOW_LOCKS := src/basecamp/dev/airflow-3.3 src/basecamp/dev/airflow-2.11
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint format bench lock clean
@@ -42,8 +42,9 @@ bench: setup ## Measure the commands, the store, and ten thousand datasets
 lock: setup ## Write the lock files anew; UPGRADE=1 takes newer versions
 	$(UV) pip compile pyproject.toml --extra local --extra server --extra dev --group dev $(LOCKING) \
 		--output-file requirements.lock
-	$(UV) pip compile $(AIRFLOW_LOCK).in pyproject.toml --extra airflow $(LOCKING) \
-		--output-file $(AIRFLOW_LOCK).lock
+	for lock in $(AIRFLOW_LOCKS); do \
+		$(UV) pip compile $$lock.in pyproject.toml --extra airflow $(LOCKING) --output-file $$lock.lock; \
+	done
 
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(if $(UPGRADE),--upgrade)
 

@@ -28,7 +28,7 @@ _AHEAD_SECONDS = 3.0
 _WRITING = ".writing-"
 
 _SHARD = '''\
-"""DAGs of datasets, for airflow; written by dli_airflow.bundle, not to be edited.
+"""DAGs of datasets, for airflow; written by dli_airflow, not to be edited.
 
 datasets {digest}
 """
@@ -39,7 +39,7 @@ globals().update(load(__file__, base_url={base_url!r}))
 '''
 
 _PROBLEM = '''\
-"""A dataset without a dag of its own version, for airflow's list of import errors; written by dli_airflow.bundle."""
+"""A dataset without a dag of its own version, for airflow's list of import errors; written by dli_airflow."""
 
 raise ImportError({text!r})
 '''
@@ -75,14 +75,15 @@ class DagFolder:
 
     def registered_at(self, name: str) -> datetime | None:
         """Return when a dataset was registered as far as these files know; None where it has no DAG."""
-        code = self._shard(shard_of(name, self._shards))
+        code = self.shard(shard_of(name, self._shards))
         try:
             data = next(read_shard(code, name), None)
             return datetime.fromisoformat(str(data["registered_at"])) if data else None
         except (OSError, ValueError, LookupError, StopIteration):
             return None
 
-    def _shard(self, number: int) -> Path:
+    def shard(self, number: int) -> Path:
+        """Return the file of a shard; there is none for one without datasets."""
         return self._path / f"shard_{number:03}.py"
 
     def write(self, datasets: Iterable[Dataset], problems: Iterable[tuple[str, str]]) -> list[str]:
@@ -101,7 +102,7 @@ class DagFolder:
             by_shard[shard_of(dataset.name, self._shards)].append(dataset)
         changed, kept = [], set()
         for number, members in by_shard.items():
-            code = self._shard(number)
+            code = self.shard(number)
             kept |= {code, lines_of(code)}
             if self._write_shard(code, members):
                 changed.append(code.name)

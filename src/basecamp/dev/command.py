@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 
 from basecamp.dev.home import Home
 from basecamp.dev.interrupts import Interrupted, Interrupts
+from basecamp.dev.lines import AIRFLOW_3, LINES
 from basecamp.dev.progress import Progress
 from basecamp.dev.startup import Request, Startup
 from dataspec.errors import DliError
@@ -19,6 +21,13 @@ DEFAULT_AIRFLOW_PORT = 8080
 
 _PATH = click.Path(file_okay=False, path_type=Path)
 _PORT = click.IntRange(0, 65535)
+_POSTGRESQL = re.compile(r"postgresql(\+psycopg2)?://[^/]*/[^/?]+")
+
+
+def _postgresql(_ctx: click.Context, _option: click.Parameter, url: str | None) -> str | None:
+    if url is not None and not _POSTGRESQL.match(url):
+        raise click.BadParameter("write it like postgresql://user:password@127.0.0.1:5432/airflow.")
+    return url
 
 
 @click.command(short_help="Run Basecamp with an Airflow of its own on this machine.")
@@ -55,7 +64,30 @@ _PORT = click.IntRange(0, 65535)
     type=_PATH,
     help="Where Airflow is installed; homes may share one.  [default: HOME/airflow-env]",
 )
-def dev(home: Path, port: int, airflow_port: int, store: str | None, airflow_env: Path | None) -> None:
+@click.option(
+    "--airflow",
+    "line",
+    type=click.Choice(list(LINES)),
+    default=AIRFLOW_3.name,
+    show_default=True,
+    help="The line of Airflow; 2.11 needs --airflow-database.",
+)
+@click.option(
+    "--airflow-database",
+    metavar="URL",
+    callback=_postgresql,
+    help="An empty PostgreSQL database for Airflow, or its own from before.  [default: SQLite in HOME]",
+)
+def dev(
+    *,
+    home: Path,
+    port: int,
+    airflow_port: int,
+    store: str | None,
+    airflow_env: Path | None,
+    line: str,
+    airflow_database: str | None,
+) -> None:
     """Run Basecamp with an Airflow of its own on this machine.
 
     Installs Airflow the first time (once for a home), starts it and Basecamp, and prints
@@ -65,12 +97,13 @@ def dev(home: Path, port: int, airflow_port: int, store: str | None, airflow_env
     A dli.yaml in this folder is read for its connections.
     """
     asked = Request(
-        home=Home(home.resolve()),
+        home=Home(home.resolve(), LINES[line]),
         project=Path.cwd(),
         port=port,
         airflow_port=airflow_port,
         store=store,
         airflow_env=airflow_env and airflow_env.resolve(),
+        database_url=airflow_database,
     )
     progress = Progress(sys.stderr)
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from basecamp.dev.airflow_settings import airflow_settings
+from basecamp.dev.lines import AIRFLOW_2
 from basecamp.dev.ports import LOOPBACK
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from basecamp.dev.home import Home
     from basecamp.dev.keys import Keys
-
-PARALLEL_TASKS = 4
 
 # Without bytecode on disk each part would compile Airflow anew, for seconds, at each start.
 _OF_ANOTHER_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
@@ -35,6 +34,8 @@ class Configuration:
     connections: Mapping[str, str]
     """Airflow's connections, by their ids, in Airflow's JSON."""
     keys: Keys
+    database_url: str | None = field(default=None, repr=False)
+    """Airflow's database, with its password; SQLite in the home if there is none."""
 
     @property
     def server_url(self) -> str:
@@ -48,8 +49,23 @@ class Configuration:
 
     @property
     def database(self) -> Path:
-        """Airflow's database."""
+        """Airflow's SQLite file, where no other database is named."""
         return self.home.airflow / "airflow.db"
+
+    @property
+    def airflow_database(self) -> str:
+        """The address of Airflow's database."""
+        return self.database_url or f"sqlite:///{self.database}"
+
+    @property
+    def dags_folder(self) -> Path:
+        """Where Airflow 2 has its DAG files."""
+        return self.home.airflow / "dags"
+
+    @property
+    def webserver_file(self) -> Path:
+        """The settings of Airflow 2's page."""
+        return self.home.airflow / "webserver_config.py"
 
     def airflow_environ(self, outer: Mapping[str, str], bin_folder: Path) -> dict[str, str]:
         """Return the environment of Airflow's parts.
@@ -66,9 +82,21 @@ class Configuration:
         kept["PATH"] = os.pathsep.join(filter(None, (str(bin_folder), outer.get("PATH"))))
         connections = {f"AIRFLOW_CONN_{name.upper()}": value for name, value in self.connections.items()}
         own = {
-            f"AIRFLOW__{section}__{key}".upper(): value for (section, key), value in self._settings().items()
+            f"AIRFLOW__{section}__{key}".upper(): value
+            for (section, key), value in airflow_settings(self).items()
         }
-        return _straight(kept | connections | own | {"AIRFLOW_HOME": str(self.home.airflow)})
+        return _straight(kept | connections | own | self._store() | {"AIRFLOW_HOME": str(self.home.airflow)})
+
+    def _store(self) -> dict[str, str]:
+        """Return what leads the DAG files of Airflow 2 to the store; on Airflow 3 the bundle's arguments do."""
+        if self.home.line != AIRFLOW_2:
+            return {}
+        return {
+            "DLI_STORE_URL": self.store_url,
+            "DLI_BASECAMP_URL": self.server_url,
+            "DLI_DATASETS_DIR": str(self.home.airflow / "datasets"),
+            "DLI_REFRESH_INTERVAL": "1",
+        }
 
     def basecamp_environ(self, outer: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of ``basecamp serve``."""
@@ -80,68 +108,6 @@ class Configuration:
             "BASECAMP_AIRFLOW_AUTH": "none",
         }
         return _straight(shown | kept | own)
-
-    def _settings(self) -> dict[tuple[str, str], str]:
-        return self._core() | self._scheduling() | self._parsing() | self._serving() | self._logging()
-
-    def _core(self) -> dict[tuple[str, str], str]:
-        return {
-            ("core", "executor"): "LocalExecutor",
-            ("core", "parallelism"): str(PARALLEL_TASKS),
-            ("core", "load_examples"): "False",
-            ("core", "dags_are_paused_at_creation"): "False",
-            ("core", "max_consecutive_failed_dag_runs_per_dag"): "0",
-            # By default a spec that changes twice within half a minute waits for the rest of it.
-            ("core", "min_serialized_dag_update_interval"): "0",
-            ("core", "fernet_key"): self.keys.fernet,
-            ("core", "simple_auth_manager_all_admins"): "True",
-            ("core", "execution_api_server_url"): f"{self.airflow_url}/execution/",
-            # The default asks the name service, which takes seconds on a laptop without one.
-            ("core", "hostname_callable"): "socket.gethostname",
-            ("database", "sql_alchemy_conn"): f"sqlite:///{self.database}",
-            ("usage_data_collection", "enabled"): "False",
-        }
-
-    def _scheduling(self) -> dict[tuple[str, str], str]:
-        return {
-            # With the defaults of 1 s and 5 s an empty task takes twice as long.
-            ("scheduler", "scheduler_idle_sleep_time"): "0.1",
-            ("workers", "min_heartbeat_interval"): "1",
-            # A task that a machine's sleep or a kill cut off is seen after a minute, not five.
-            ("scheduler", "task_instance_heartbeat_timeout"): "60",
-            ("scheduler", "orphaned_tasks_check_interval"): "30",
-        }
-
-    def _parsing(self) -> dict[tuple[str, str], str]:
-        bundle = {
-            "name": "datasets",
-            "classpath": "dli_airflow.bundle.DatasetBundle",
-            "kwargs": {"store_url": self.store_url, "base_url": self.server_url, "refresh_interval": 1},
-        }
-        return {
-            ("dag_processor", "dag_bundle_config_list"): json.dumps([bundle]),
-            ("dag_processor", "dag_bundle_storage_path"): str(self.home.airflow / "bundles"),
-            ("dag_processor", "bundle_refresh_check_interval"): "1",
-            ("dag_processor", "min_file_process_interval"): "600",
-        }
-
-    def _serving(self) -> dict[tuple[str, str], str]:
-        return {
-            ("api", "host"): LOOPBACK,
-            ("api", "port"): str(self.airflow_port),
-            ("api", "base_url"): self.airflow_url,
-            ("api", "workers"): "1",
-            ("api", "secret_key"): self.keys.session,
-            ("api_auth", "jwt_secret"): self.keys.jwt,
-        }
-
-    def _logging(self) -> dict[tuple[str, str], str]:
-        folder = self.home.logs / "airflow"
-        return {
-            ("logging", "base_log_folder"): str(folder),
-            ("logging", "dag_processor_child_process_log_directory"): str(folder / "dag_processor"),
-            ("logging", "colored_console_log"): "False",
-        }
 
 
 def _straight(environ: Mapping[str, str]) -> dict[str, str]:

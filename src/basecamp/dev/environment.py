@@ -5,13 +5,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import re
 import sys
 import time
 from contextlib import contextmanager
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from basecamp.dev.lines import AIRFLOW_3
 from basecamp.dev.origin import PACKAGE
 from dataspec.errors import InvalidSettings, Refused
 
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from basecamp.dev.interrupts import Interrupts
+    from basecamp.dev.lines import Line
     from basecamp.dev.origin import Origin
-
-LOCK_FILE = "airflow-3.3.lock"
 
 _STAMP = "basecamp-installed"
 
@@ -33,18 +31,14 @@ class AirflowEnvironment:
     Homes may share one: who uses it holds a shared lock, who makes it anew the only one.
     """
 
-    def __init__(self, folder: Path, origin: Origin, *, patience: float = 5.0) -> None:
+    def __init__(
+        self, folder: Path, origin: Origin, line: Line = AIRFLOW_3, *, patience: float = 5.0
+    ) -> None:
         """Name the environment; ``patience`` is how long, in seconds, its users may stand in the way."""
         self.folder = folder
         self._origin = origin
         self._patience = patience
-        self._lock_file = files("basecamp.dev") / LOCK_FILE
-
-    @property
-    def airflow_version(self) -> str:
-        """The version of Airflow that the lock file names."""
-        found = re.search(r"^apache-airflow==([\w.]+)", self._lock_file.read_text(), re.MULTILINE)
-        return found[1] if found else "3"
+        self._line = line
 
     @property
     def python(self) -> Path:
@@ -54,7 +48,7 @@ class AirflowEnvironment:
     @property
     def identity(self) -> str:
         """What the environment should hold, as one hash: Python, Airflow and `dli`."""
-        parts = (sys.version, sys.base_prefix, self._lock_file.read_text(), self._origin.identity)
+        parts = (sys.version, sys.base_prefix, self._line.lock_file.read_text(), self._origin.identity)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     @property
@@ -67,7 +61,7 @@ class AirflowEnvironment:
         """Return the commands that make the environment, in their order, with a name for each."""
         uv, into = _uv(), ("--python", str(self.python))
         python = ("venv", "--clear", "--no-python-downloads", "--python", sys.executable, str(self.folder))
-        airflow = ("pip", "sync", *into, "--require-hashes", str(self._lock_file))
+        airflow = ("pip", "sync", *into, "--require-hashes", str(self._line.lock_file))
         dli = (
             "pip",
             "install",

@@ -27,8 +27,10 @@ class AirflowHealth:
     restart only a sign from after the start counts.
     """
 
-    def __init__(self, port: int, *, since: datetime) -> None:
+    def __init__(self, port: int, path: str, *, since: datetime) -> None:
+        """Name where it is asked: the port, and the path of the line's health answer."""
         self._port = port
+        self._path = path
         self._since = since
 
     def api_server(self) -> bool:
@@ -36,13 +38,17 @@ class AirflowHealth:
         return bool(self._part("metadatabase").get("status") == "healthy")
 
     def scheduler(self) -> bool:
-        """Say whether the scheduler has been heard of, and its tasks have someone to report to.
+        """Say whether the scheduler has been heard of."""
+        return self._alive("scheduler")
+
+    def tasks_api(self) -> bool:
+        """Say whether tasks have someone to report to (Airflow 3).
 
         The api-server builds the tasks' API when it is first asked for, and answers nobody
         meanwhile, for seconds: better now than in the first run.
         """
         status, _ = _answer(self._port, "/execution/health")
-        return status == _OK and self._alive("scheduler")
+        return status == _OK
 
     def dag_processor(self) -> bool:
         """Say whether the dag processor has been heard of."""
@@ -56,7 +62,7 @@ class AirflowHealth:
         return datetime.fromisoformat(heartbeat).astimezone(UTC) >= self._since
 
     def _part(self, name: str) -> dict[str, Any]:
-        status, body = _answer(self._port, "/api/v2/monitor/health")
+        status, body = _answer(self._port, self._path)
         found: dict[str, Any] = json.loads(body).get(name, {}) if status == _OK else {}
         return found
 

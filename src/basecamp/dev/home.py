@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from basecamp.dev.guard import GRACE_SECONDS
+from basecamp.dev.lines import AIRFLOW_3
 from dataspec.errors import InvalidUsage, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from basecamp.dev.interrupts import Interrupts
+    from basecamp.dev.lines import Line
 
 _TEARDOWN_SECONDS = GRACE_SECONDS + 10
 
@@ -34,19 +36,23 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The paths under a home folder."""
+    """The paths under a home folder.
+
+    One home may run one line of Airflow today and the other tomorrow, on the same store.
+    """
 
     folder: Path
+    line: Line = AIRFLOW_3
 
     @property
     def airflow(self) -> Path:
         """``AIRFLOW_HOME``: Airflow's database and configuration file."""
-        return self.folder / "airflow"
+        return self.folder / f"airflow{self.line.suffix}"
 
     @property
     def airflow_env(self) -> Path:
         """The environment that Airflow is installed into, unless another is named."""
-        return self.folder / "airflow-env"
+        return self.folder / f"airflow-env{self.line.suffix}"
 
     @property
     def store(self) -> Path:

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,14 @@ from basecamp.dev.guard import Guard
 from basecamp.dev.home import Addresses, Home
 from basecamp.dev.keys import kept_keys
 from basecamp.dev.origin import running_origin
-from basecamp.dev.parts import Parts
+from basecamp.dev.parts import parts_of
 from basecamp.dev.ports import claim
 from basecamp.dev.process import Program
 from basecamp.dev.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from basecamp.dev.interrupts import Interrupts
+    from basecamp.dev.parts import Parts
     from basecamp.dev.progress import Progress
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
@@ -43,6 +44,8 @@ class Request:
     airflow_port: int
     store: str | None
     airflow_env: Path | None
+    database_url: str | None = field(default=None, repr=False)
+    """Airflow's database, if it is not to be a file in the home."""
 
     @property
     def store_url(self) -> str:
@@ -59,7 +62,8 @@ class Startup:
         self._home = asked.home
         self._interrupts = interrupts
         self._progress = progress
-        self._environment = AirflowEnvironment(asked.airflow_env or asked.home.airflow_env, running_origin())
+        folder = asked.airflow_env or asked.home.airflow_env
+        self._environment = AirflowEnvironment(folder, running_origin(), asked.home.line)
 
     def run(self) -> None:
         """Run until asked to end. By the time that this raises, everything is down.
@@ -68,6 +72,7 @@ class Startup:
             Interrupted: When somebody asked to end.
             DliError: When something could not be started, or ended by itself.
         """
+        self._home.line.check(has_database=self._asked.database_url is not None)
         began = time.monotonic()
         with ExitStack() as stack:
             held = stack.enter_context(self._home.held(self._interrupts))
@@ -76,10 +81,12 @@ class Startup:
             guard = stack.enter_context(Guard(held))
             stack.enter_context(self._environment.ready(lambda: self._install(guard), self._interrupts))
             supervisor = stack.enter_context(self._supervisor(guard))
-            parts = Parts(configuration, self._environment)
-            self._migrate(Database(configuration.database), parts, supervisor)
-            supervisor.start(parts.api_server(), parts.dag_processor())
-            supervisor.start(parts.scheduler(), parts.basecamp())
+            parts = parts_of(configuration, self._environment)
+            self._migrate(configuration, parts, supervisor)
+            for program in parts.preparation():
+                supervisor.run(program, "writing Airflow's DAG files")
+            for stage in parts.stages():
+                supervisor.start(*stage)
             stack.enter_context(self._home.announced(_addresses(configuration)))
             self._progress.done("everything is up", began)
             click.echo(_ready(configuration))
@@ -95,6 +102,7 @@ class Startup:
             store_url=asked.store_url,
             connections=airflow_connections(asked.project, self._home.warehouse, os.environ),
             keys=kept_keys(self._home.secrets),
+            database_url=asked.database_url,
         )
 
     def _supervisor(self, guard: Guard) -> Supervisor:
@@ -102,7 +110,7 @@ class Startup:
 
     def _install(self, guard: Guard) -> None:
         since = time.monotonic()
-        what = f"Airflow {self._environment.airflow_version}"
+        what = f"Airflow {self._home.line.version}"
         self._progress.say(f"  installing {what} into {self._environment.folder}")
         with self._supervisor(guard) as supervisor:
             for step, command in self._environment.commands():
@@ -117,14 +125,20 @@ class Startup:
                 supervisor.run(program, f"installing {what} ({step})")
         self._progress.done(f"{what} is installed", since)
 
-    def _migrate(self, database: Database, parts: Parts, supervisor: Supervisor) -> None:
-        version = self._environment.airflow_version
-        if database.is_for(version):
-            return
+    def _migrate(self, configuration: Configuration, parts: Parts, supervisor: Supervisor) -> None:
+        """Bring Airflow's database up to its version; a server's each time, for others may have changed it."""
         since = time.monotonic()
-        database.begin()
-        supervisor.run(parts.migration(database.draft), "making Airflow's database")
-        database.finish(version)
+        doing = "making Airflow's database"
+        if configuration.database_url:
+            configuration.home.airflow.mkdir(parents=True, exist_ok=True)
+            supervisor.run(parts.migration(configuration.database_url), doing)
+        else:
+            version, database = self._home.line.version, Database(configuration.database)
+            if database.is_for(version):
+                return
+            database.begin()
+            supervisor.run(parts.migration(f"sqlite:///{database.draft}"), doing)
+            database.finish(version)
         self._progress.done("Airflow's database is made", since)
 
 

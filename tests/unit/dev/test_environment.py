@@ -9,6 +9,7 @@ import pytest
 
 from basecamp.dev.environment import AirflowEnvironment
 from basecamp.dev.interrupts import Interrupts
+from basecamp.dev.lines import LINES, Line
 from basecamp.dev.origin import Origin, origin_of, running_origin
 from dataspec.errors import Refused
 
@@ -104,11 +105,13 @@ def test_an_environment_in_use_is_shared_and_not_made_anew_under_its_user(tmp_pa
             other.ready(Install(other), interrupts).__enter__()
 
 
-def test_the_lock_file_names_no_host_and_has_a_hash_for_all(tmp_path: Path) -> None:
-    lock = Path(environment(tmp_path).commands()[1][1][-1]).read_text()
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_the_lock_file_names_no_host_and_has_a_hash_for_all(line: Line, tmp_path: Path) -> None:
+    made = AirflowEnvironment(tmp_path, Origin(("dli==1",), "dli 1"), line)
+    lock = Path(made.commands()[1][1][-1]).read_text()
 
     assert "://" not in lock
-    assert environment(tmp_path).airflow_version.startswith("3.3.")
+    assert line.version.startswith(f"{line.name}.")
     pinned = [line for line in lock.splitlines() if "==" in line]
     assert all(line.endswith("\\") for line in pinned)
 

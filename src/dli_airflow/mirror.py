@@ -1,0 +1,189 @@
+"""The store's specs as files on this machine, kept up to date by whoever looks at the store.
+
+Processes on one machine share the files. In Airflow 3 a DAG bundle looks
+(:mod:`dli_airflow.bundle`), on Airflow 2 the DAG files do (:mod:`dli_airflow.dag_files`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dataspec.catalog_reader import CatalogReader
+from dataspec.errors import DliError, InvalidSettings
+from dataspec.spec_cache import DiskSpecCache
+from dataspec.store import open_store
+from dli_airflow.broken_dags import BrokenDag, BrokenDags
+from dli_airflow.dag_folder import DagFolder
+from dli_airflow.datasets import Dataset
+from dli_airflow.snapshot import Snapshot, SnapshotFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from dataspec.catalog import Catalog
+    from dataspec.listing import Listing
+
+log = logging.getLogger(__name__)
+
+_SHOWN_FILES = 10
+
+
+class StoreMirror:
+    """Every effective dataset of a store, in a folder of small files.
+
+    Args:
+        folder: Where the files are, with what else is kept about them.
+        store_url: The store's address.
+        shards: The number of files that the datasets are spread over.
+        base_url: Basecamp's address, for links.
+        clock: The present time in seconds.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        store_url: str | None,
+        shards: int,
+        base_url: str | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = folder
+        self._store_url = store_url
+        self._clock = clock
+        self._dags = DagFolder(self.path, shards=shards, base_url=base_url)
+        self._broken = BrokenDags(self.path)
+        self._snapshot = SnapshotFile(folder / "snapshot.json")
+        self._reader: CatalogReader | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder of DAG files."""
+        return self._folder / "dags"
+
+    def shard(self, number: int) -> Path:
+        """Return the file of a shard; there is none for one without datasets."""
+        return self._dags.shard(number)
+
+    def refresh(self, *, max_age: float = 0.0) -> list[str]:
+        """Bring the files up to date with the store, and return the names of those that changed.
+
+        A refresh by another process serves as well, if it began after this call did, or at most
+        ``max_age`` seconds before. If the store does not answer, the files stay as they are: an
+        empty folder would make Airflow drop every DAG.
+
+        Raises:
+            DliError: When the store does not answer, and there are no files of before.
+        """
+        asked = self._clock()
+        changed: list[str] = []
+        with self._lock():
+            snapshot = self._snapshot.read()
+            if snapshot is None or not asked - max_age <= snapshot.attempted_at <= self._clock():
+                snapshot, changed = self._attempt(snapshot)
+        if snapshot.error is not None:
+            since = snapshot.taken_words
+            log.warning("%s Going on with the specs as they were at %s.", snapshot.error, since)
+        return changed
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Let one process at a time look."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _attempt(self, before: Snapshot | None) -> tuple[Snapshot, list[str]]:
+        started = self._clock()
+        usable = before if before is not None and self.path.is_dir() else None
+        changed: list[str] = []
+        try:
+            state, changed = self._update(usable)
+        except Exception as error:
+            if usable is None or isinstance(error, InvalidSettings):
+                raise
+            reason = _reason(error)
+            if not isinstance(error, DliError):
+                log.exception("The refresh of %s failed", self._folder)
+            snapshot = usable.failed(started, reason)
+        else:
+            snapshot = Snapshot(state=state, taken_at=started, attempted_at=started)
+        self._snapshot.write(snapshot)
+        return snapshot, changed
+
+    def _update(self, before: Snapshot | None) -> tuple[str, list[str]]:
+        """Write the files that changed; return what the files now stand for, and which those are."""
+        reader = self._catalog_reader()
+        listing, broken = reader.listing(), list(self._broken)
+        changed: list[str] = []
+        if before is None or before.state != self._state(listing, broken):
+            catalog = reader.read(listing)
+            changed = self._dags.write(lasting(catalog, self._dags.registered_at), problems(catalog, broken))
+            log.info("%d datasets; files that changed: %s", len(catalog.effective), _named(changed))
+        return self._state(listing, broken), changed
+
+    def _state(self, listing: Listing, broken: list[BrokenDag]) -> str:
+        notes = [f"{note.name} {note.spec_hash}" for note in broken]
+        parts = [listing.fingerprint, listing.ledger_etag, self._dags.form, *notes, *self._dags.names()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _catalog_reader(self) -> CatalogReader:
+        if self._reader is None:
+            if not self._store_url:
+                raise InvalidSettings(
+                    "The datasets' store is not named.",
+                    detail="Set the variable DLI_STORE_URL; on Airflow 3, or store_url in "
+                    "[dag_processor] dag_bundle_config_list.",
+                )
+            store = open_store(self._store_url)
+            self._reader = CatalogReader(store, DiskSpecCache(self._folder / "cache"))
+        return self._reader
+
+
+def lasting(catalog: Catalog, known: Callable[[str], datetime | None]) -> Iterator[Dataset]:
+    """Yield the datasets that have a DAG: the effective ones, and removed ones whose runs may be active.
+
+    Airflow never schedules the remaining tasks of a DAG that vanished (decisions 2). When a name
+    was registered never moves while it stays: the ledger says it, or until then what this
+    machine wrote down when it first saw the name.
+
+    Args:
+        catalog: The specs in the store.
+        known: When a name was registered, as this machine knows it.
+    """
+    since = {name: entry.since for name, entry in catalog.ledger.entries.items()}
+    for name, file in catalog.effective.items():
+        yield Dataset.of(file, since=since.get(name) or known(name))
+    for name, file in catalog.retired.items():
+        yield Dataset.of(file, since=since.get(name), retired=True)
+
+
+def problems(catalog: Catalog, broken: Iterable[BrokenDag]) -> Iterator[tuple[str, str]]:
+    """Yield what Airflow's page is to show as import errors, each with a title for its file."""
+    running = {file.key for file in catalog.effective.values()}
+    for file in catalog.invalid:
+        kept = " The last version that could be used keeps running." if file.key in running else ""
+        yield file.key, f"{file.key} can't be used.{kept}\n{file.error.detail if file.error else ''}"
+    for note in broken:
+        noted = catalog.effective.get(note.name)
+        if noted is not None and noted.spec_hash == note.spec_hash:
+            yield f"{noted.key} DAG", f"The DAG of {noted.key} can't be built.\n{note.reason}"
+
+
+def _named(files: list[str]) -> str:
+    shown = ", ".join(files[:_SHOWN_FILES]) or "none"
+    return f"{shown} and {len(files) - _SHOWN_FILES} more" if len(files) > _SHOWN_FILES else shown
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, DliError):
+        return " ".join(filter(None, (error.title, error.detail)))
+    return f"{type(error).__name__}: {error}"
