@@ -63,6 +63,10 @@ class AirflowGateway(Protocol):
         """Airflow's address, free of credentials."""
         ...
 
+    def run_page(self, dag_id: str, run_id: str) -> str:
+        """Return where a run is shown on Airflow's page, from the root of it."""
+        ...
+
     def health(self) -> AirflowHealth:
         """Ask how Airflow is."""
         ...

@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from basecamp.airflow.gateway import DagMissing, RunExists, WrongCursor
 from basecamp.airflow.models import (
@@ -183,6 +184,10 @@ class MemoryAirflow:
     def url(self) -> str:
         """An address, for messages."""
         return "http://airflow.memory"
+
+    def run_page(self, dag_id: str, run_id: str) -> str:
+        """Return where a run is shown on Airflow's page."""
+        return f"/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
 
     def health(self) -> AirflowHealth:
         """Ask how Airflow is."""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from basecamp.airflow.credentials import AirflowToken, Password
+from basecamp.airflow.authorisation import for_airflow_2, for_airflow_3
 from dataspec.errors import AirflowUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
 
-    from basecamp.airflow.credentials import Credentials
+    from basecamp.airflow.credentials import Credentials, Password
 
 T = TypeVar("T")
 
@@ -38,7 +37,7 @@ class Answer:
     request: str
     status: int
     body: Any
-    """The JSON, as Python has it; None for an error that was expected."""
+    """The JSON, as Python has it, or the text; None for an error that was expected, and where nothing came."""
 
     def read(self, reader: Callable[[Any], T]) -> T:
         """Return what a reader makes of the body.
@@ -90,13 +89,11 @@ class AirflowTransport:
         self._observe = observe
         self._sleep = sleep
         self._failure: tuple[float, AirflowUnreachable] | None = None
-        self._token_lock = threading.Lock()
-        self._token = credentials.token if isinstance(credentials, AirflowToken) else None
+        self._authorisation = for_airflow_3(credentials, self._log_in)
         self._client = httpx.Client(
             base_url=url,
             timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS),
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
-            headers={"Accept": "application/json"},
         )
 
     def __enter__(self) -> Self:
@@ -124,11 +121,13 @@ class AirflowTransport:
             AirflowRefused: When the credentials are not accepted, or don't suffice.
             AirflowUnreachable: When there is no answer, or any other than was expected.
         """
-        response = self._authorised(method, path, params, json)
+        response = self._authorised(method, path, params, json, "application/json")
         if response.status_code in expect:
             return Answer(_shown(response.request), response.status_code, None)
         if not response.is_success:
             raise self._unexpected(response)
+        if not response.content:
+            return Answer(_shown(response.request), response.status_code, None)
         try:
             return Answer(_shown(response.request), response.status_code, response.json())
         except ValueError:
@@ -138,30 +137,35 @@ class AirflowTransport:
                 "Is there a login page or another server at BASECAMP_AIRFLOW_URL?",
             ) from None
 
+    def request_text(self, path: str, *, params: Mapping[str, Any], expect: frozenset[int]) -> Answer:
+        """GET a page of plain text; its answer is that, or one of the statuses in ``expect``.
+
+        Raises:
+            AirflowRefused: When the credentials are not accepted, or don't suffice.
+            AirflowUnreachable: When there is no answer, or any other than was expected.
+        """
+        response = self._authorised("GET", path, params, None, "text/plain")
+        if response.status_code not in expect and not response.is_success:
+            raise self._unexpected(response)
+        body = response.text if response.is_success else None
+        return Answer(_shown(response.request), response.status_code, body)
+
     def request_open(self, path: str) -> httpx.Response:
         """GET a page that asks for no credentials; return its answer, whatever it is."""
         return self._send_retrying("GET", path, None, None, {})
 
+    def speak_to_airflow_2(self) -> None:
+        """Show who asks as Airflow 2 wants it, from the next request on."""
+        self._authorisation = for_airflow_2(self._credentials)
+
     def _authorised(
-        self, method: str, path: str, params: Mapping[str, Any] | None, json: Any
+        self, method: str, path: str, params: Mapping[str, Any] | None, json: Any, accept: str
     ) -> httpx.Response:
-        token = self._current_token()
-        response = self._send_retrying(method, path, params, json, _bearer(token))
-        if _token_rejected(response) and isinstance(self._credentials, Password):
-            response = self._send_retrying(method, path, params, json, _bearer(self._new_token(token)))
+        own, shown = {"Accept": accept}, self._authorisation.headers()
+        response = self._send_retrying(method, path, params, json, own | shown)
+        if _token_rejected(response) and (renewed := self._authorisation.renewed(shown)) is not None:
+            response = self._send_retrying(method, path, params, json, own | renewed)
         return response
-
-    def _current_token(self) -> str | None:
-        if self._token is None and isinstance(self._credentials, Password):
-            return self._new_token(None)
-        return self._token
-
-    def _new_token(self, rejected: str | None) -> str | None:
-        """Log in, unless another thread has done so since ``rejected`` was sent."""
-        with self._token_lock:
-            if self._token == rejected and isinstance(self._credentials, Password):
-                self._token = self._log_in(self._credentials)
-            return self._token
 
     def _log_in(self, credentials: Password) -> str:
         body = {"username": credentials.username, "password": credentials.password}
@@ -243,10 +247,6 @@ def _token_rejected(response: httpx.Response) -> bool:
     if response.status_code == httpx.codes.FORBIDDEN:
         return "Invalid JWT" in str(_json(response).get("detail"))
     return response.status_code == httpx.codes.UNAUTHORIZED
-
-
-def _bearer(token: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _shown(request: httpx.Request) -> str:

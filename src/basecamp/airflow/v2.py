@@ -21,6 +21,7 @@ from basecamp.airflow.models import (
     RunPage,
     RunVersion,
 )
+from basecamp.airflow.paging import pages
 from basecamp.airflow.v2_answers import (
     read_dag,
     read_dag_details,
@@ -82,6 +83,10 @@ class Airflow3:
     def url(self) -> str:
         """Airflow's address, free of credentials."""
         return self._transport.url
+
+    def run_page(self, dag_id: str, run_id: str) -> str:
+        """Return where a run is shown on Airflow's page."""
+        return f"/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
 
     def health(self) -> AirflowHealth:
         """Ask how Airflow is, with credentials, so that wrong ones show here."""
@@ -207,20 +212,7 @@ class Airflow3:
     def _pages(
         self, path: str, items: str, params: Mapping[str, Any], read: Callable[[Any], T]
     ) -> Iterator[T]:
-        """Yield what a reader makes of each row of a list, over all its pages."""
-        offset = 0
-        while True:
-            page = {**params, "limit": PAGE_LIMIT, "offset": offset}
-            answer = self._transport.request("GET", path, params=page, expect=_MISSING)
-            if answer.status in _MISSING:
-                return
-            rows, total = answer.read(
-                lambda body: ([read(row) for row in body[items]], int(body["total_entries"]))
-            )
-            yield from rows
-            offset += len(rows)
-            if not rows or offset >= total:
-                return
+        return pages(self._transport, path, items, params, read)
 
     def _of_runs(
         self,

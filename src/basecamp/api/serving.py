@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from basecamp.airflow.connect import NotAirflow, connect
+from basecamp.airflow.connect import NotAirflow, connect, late_gateway
 from basecamp.airflow.transport import AirflowRefused, AirflowTransport
-from basecamp.airflow.v2 import Airflow3
 from basecamp.api.app import create_app
 from basecamp.api.guards import LOOPBACK_HOSTS
 from basecamp.api.metrics import Metrics
@@ -170,7 +169,7 @@ def _gateway(settings: Settings, metrics: Metrics) -> AirflowGateway:
         log.warning(
             "%s %s Basecamp starts all the same.", error.title, (error.detail or "").replace("\n", " ")
         )
-        return Airflow3(transport)
+        return late_gateway(transport)
     log.info("Airflow %s answers at %s", version, settings.airflow_url)
     return gateway
 

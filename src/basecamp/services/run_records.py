@@ -120,7 +120,7 @@ class RunRecords:
         return f"{self._public_url}/dags/{quote(dataset, safe='')}"
 
     def _url(self, run: DagRun) -> str:
-        return f"{self.dag_url(run.dag_id)}/runs/{quote(run.run_id, safe='')}"
+        return f"{self._public_url}{self._gateway.run_page(*run.key)}"
 
 
 def run_status(run: DagRun, *, begun: bool) -> RunStatus:
