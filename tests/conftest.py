@@ -14,12 +14,13 @@ import pytest
 
 from basecamp.dev.environment import AirflowEnvironment
 from basecamp.dev.interrupts import Interrupts
+from basecamp.dev.lines import LINES, Line
 from basecamp.dev.origin import running_origin
 from postgres import Postgres, postgres_server
 from s3 import S3, s3_server
 from stacks import REPOSITORY, Dev, Stack, copy_of_flights
 
-AIRFLOW_ENV = REPOSITORY / ".basecamp" / "airflow-env"
+AIRFLOW_ENVS = REPOSITORY / ".basecamp"
 
 
 def pytest_configure() -> None:
@@ -37,20 +38,33 @@ PARTS = ("s3_session", "stack", "airflow_env")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the tests of each part go one after the other, in the process that started it, and begin with them."""
 
-    def part(item: pytest.Item) -> str | None:
-        used = getattr(item, "fixturenames", ())
-        return next((name for name in PARTS if name in used), None)
-
     for item in items:
-        if name := part(item):
+        if name := part_of(item):
             item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=lambda item: part(item) is None)
+    items.sort(key=lambda item: part_of(item) is None)
+
+
+def part_of(item: pytest.Item) -> str | None:
+    """Return the name of what a test shares with others, for each line of Airflow another."""
+    used = getattr(item, "fixturenames", ())
+    call = getattr(item, "callspec", None)
+    line: Line | None = call.params.get("line") if call else None
+    name = next((name for name in PARTS if name in used), "stack" if line else None)
+    return f"{name} {line.name}" if line else name
+
+
+@pytest.fixture(scope="session", params=list(LINES.values()), ids=list(LINES))
+def line(request: pytest.FixtureRequest) -> Line:
+    """The line of Airflow that a test runs on: every test on a real Airflow does so on each."""
+    found: Line = request.param
+    return found
 
 
 @pytest.fixture(scope="session")
-def airflow_env() -> Iterator[Path]:
+def airflow_env(line: Line) -> Iterator[Path]:
     """An environment with Airflow and this `dli`, kept between sessions."""
-    environment = AirflowEnvironment(AIRFLOW_ENV, running_origin(), patience=300)
+    folder = AIRFLOW_ENVS / f"airflow-env{line.suffix}"
+    environment = AirflowEnvironment(folder, running_origin(), line, patience=300)
 
     def install() -> None:
         for _, command in environment.commands():
@@ -59,17 +73,28 @@ def airflow_env() -> Iterator[Path]:
     with ExitStack() as stack:
         with Interrupts() as interrupts:
             stack.enter_context(environment.ready(install, interrupts))
-        yield AIRFLOW_ENV
+        yield folder
 
 
 @pytest.fixture(scope="session")
-def stack(airflow_env: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def airflow_options(line: Line, request: pytest.FixtureRequest) -> list[str]:
+    """The options with which a `basecamp dev` runs this line."""
+    if line.runs_on_sqlite:
+        return ["--airflow", line.name]
+    server: Postgres = request.getfixturevalue("postgres")
+    return ["--airflow", line.name, "--airflow-database", server.fresh().url]
+
+
+@pytest.fixture(scope="session")
+def stack(
+    line: Line, airflow_env: Path, airflow_options: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """A `basecamp dev` with a fresh home, in a copy of the flights example."""
     folder = tmp_path_factory.mktemp("stack")
     project = copy_of_flights(folder)
-    with Dev(folder / "home", airflow_env, project) as dev:
+    with Dev(folder / "home", airflow_env, project, *airflow_options) as dev:
         addresses = dev.ready()
-        yield Stack(home=dev.home, project=project, **addresses)
+        yield Stack(home=dev.home, project=project, line=line, **addresses)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -45,10 +46,11 @@ class Postgres:
         """The address of the database."""
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{self.database}"
 
-    def made(self, database: str) -> Postgres:
+    def fresh(self) -> Postgres:
         """Make another database on the server; return it."""
-        self.ask(f'create database "{database}"')
-        return replace(self, database=database)
+        name = f"test_{uuid.uuid4().hex}"
+        self.ask(f"create database {name}")
+        return replace(self, database=name)
 
     def ask(self, query: str) -> list[list[str]]:
         """Run a query; return its rows as text."""

@@ -18,6 +18,7 @@ import duckdb
 import yaml
 
 from basecamp.dev import sessions
+from basecamp.dev.lines import AIRFLOW_3, Line
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FLIGHTS = REPOSITORY / "examples" / "flights"
@@ -127,6 +128,7 @@ class Stack:
 
     home: Path
     project: Path
+    line: Line = AIRFLOW_3
     server_url: str
     airflow_url: str
     store_url: str

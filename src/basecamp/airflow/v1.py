@@ -53,6 +53,8 @@ _PROCESS_ENDED = "terminated with exit code"
 """What the task's supervisor logs once the process that it had to end is gone."""
 
 _MISSING = frozenset({404})
+_CREATED = frozenset({201})
+"""Answered without JSON, also where the same was asked for already."""
 _TAKEN = 409
 _TAKEN_OR_MISSING = _MISSING | {_TAKEN}
 
@@ -101,7 +103,7 @@ class Airflow2:
         """Ask Airflow to parse the DAG's file before others; that looks at the store."""
         if dag.file_token is not None:
             path = _path("parseDagFile", dag.file_token)
-            self._transport.request("PUT", path, expect=_TAKEN_OR_MISSING)
+            self._transport.request("PUT", path, expect=_MISSING | _CREATED)
 
     def trigger(self, dag_id: str, run_id: str, *, logical_date: datetime, conf: Mapping[str, Any]) -> DagRun:
         """Start a run."""

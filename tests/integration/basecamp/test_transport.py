@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from basecamp.airflow.connect import NotAirflow, connect
+from basecamp.airflow.connect import NotAirflow, connect, late_gateway
 from basecamp.airflow.credentials import AirflowToken, Credentials, Everyone, Password
 from basecamp.airflow.transport import AirflowRefused, AirflowTransport
+from basecamp.airflow.v1 import Airflow2
 from basecamp.airflow.v2 import Airflow3
 from dataspec.errors import AirflowUnreachable
 
@@ -222,16 +225,66 @@ def test_an_airflow_3_that_is_too_old_is_refused(
         connect(transport_to())
 
 
-def test_airflow_2_is_told_apart_and_refused(
+def airflow_2(version: str) -> Callable[[Any], None]:
+    """Answer as an Airflow 2 does that asks for a name and a password."""
+
+    def answer(handler: Any) -> None:
+        path, _, _ = handler.path.partition("?")
+        if path == "/api/v1/version":
+            handler.answer(200, {"version": version})
+        elif not path.startswith("/api/v1/"):
+            handler.answer(404, {})
+        elif handler.headers.get("Authorization") != BASIC:
+            handler.answer(401, {"detail": "Unauthorized"})
+        else:
+            handler.answer(200, {"dags": [], "total_entries": 0})
+
+    return answer
+
+
+BASIC = "Basic " + base64.b64encode(b"basecamp:secret").decode()
+
+
+def test_airflow_2_is_told_apart_and_gets_the_name_and_password_with_each_request(
     server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
-    def answer(handler: Any) -> None:
-        known = handler.path == "/api/v1/version"
-        handler.answer(200 if known else 404, {"version": "2.11.2"} if known else {})
+    server.script = airflow_2("2.11.2")
+    gateway = connect(transport_to(Password("basecamp", "secret")))
+    assert isinstance(gateway, Airflow2)
+    assert gateway.list_dags() == []
 
-    server.script = answer
-    with pytest.raises(NotAirflow, match=r"Airflow 2\.11\.2 is not supported"):
+
+def test_airflow_2_that_refuses_the_password_is_asked_no_second_time(
+    server: Any, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = airflow_2("2.11.2")
+    gateway = connect(transport_to(Password("basecamp", "wrong")))
+    with pytest.raises(AirflowRefused, match="does not accept Basecamp's credentials"):
+        gateway.list_dags()
+    assert sum("/dags" in path for _, path, *_ in server.asked) == 1
+
+
+@pytest.mark.parametrize("version", ["2.10.5", "3.2.1"])
+def test_an_airflow_of_another_line_is_refused(
+    server: Any, transport_to: Callable[..., AirflowTransport], version: str
+) -> None:
+    server.script = airflow_2(version)
+    with pytest.raises(NotAirflow, match=rf"Airflow {re.escape(version)} is not supported") as refused:
         connect(transport_to())
+    assert "works with Airflow 2.11, and with 3.3 and later" in str(refused.value.detail)
+
+
+def test_an_airflow_that_comes_up_later_is_found_out_by_the_first_call_that_reaches_it(
+    server: Any, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = lambda handler: handler.answer(503)
+    gateway = late_gateway(transport_to(Password("basecamp", "secret")))
+    assert gateway.url == server.url
+    with pytest.raises(AirflowUnreachable):
+        gateway.list_dags()
+    server.script = airflow_2("2.11.2")
+    assert gateway.list_dags() == []
+    assert gateway.run_page("a.b", "a.b_20240115_093045") == "/dags/a.b/grid?dag_run_id=a.b_20240115_093045"
 
 
 @pytest.mark.parametrize("body", [b"<html>hello", b'{"version": 5}', b"[]", b'{"version": "nginx"}'])
