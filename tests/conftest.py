@@ -48,9 +48,9 @@ def part_of(item: pytest.Item) -> str | None:
     """Return the name of what a test shares with others, for each line of Airflow another."""
     used = getattr(item, "fixturenames", ())
     call = getattr(item, "callspec", None)
-    line: Line | None = call.params.get("line") if call else None
-    name = next((name for name in PARTS if name in used), "stack" if line else None)
-    return f"{name} {line.name}" if line else name
+    line = call.params.get("line") if call else None
+    name = next((name for name in PARTS if name in used), None)
+    return f"{name or 'stack'} {line.name}" if isinstance(line, Line) else name
 
 
 @pytest.fixture(scope="session", params=list(LINES.values()), ids=list(LINES))

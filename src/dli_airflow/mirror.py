@@ -140,7 +140,7 @@ class StoreMirror:
             if not self._store_url:
                 raise InvalidSettings(
                     "The datasets' store is not named.",
-                    detail="Set the variable DLI_STORE_URL; on Airflow 3, or store_url in "
+                    detail="Set the variable DLI_STORE_URL, or on Airflow 3 store_url in "
                     "[dag_processor] dag_bundle_config_list.",
                 )
             store = open_store(self._store_url)

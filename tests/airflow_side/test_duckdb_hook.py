@@ -11,15 +11,15 @@ from pathlib import Path
 import duckdb
 import pytest
 from airflow.providers_manager import ProvidersManager
-from airflow.sdk import Connection
 
+from airflow_side.airflow_names import Connection, connection_of
 from dli_airflow.duckdb_hook import DuckDBHook
 from dli_airflow.file_lock import LockStopped
 
 HOLD = """
 import sys, duckdb
+from airflow_side.airflow_names import Connection
 from dli_airflow.duckdb_hook import DuckDBHook
-from airflow.sdk import Connection
 if sys.argv[2] == "hook":
     kept = DuckDBHook(connection=Connection(conn_id="x", conn_type="duckdb", host=sys.argv[1])).get_conn()
 else:
@@ -36,7 +36,7 @@ def hook_on(host: str | None = None, *, schema: str | None = None, extra: str | 
 
 
 def hook_at(uri: str) -> DuckDBHook:
-    return DuckDBHook(connection=Connection.from_uri(uri, conn_id="x"))
+    return DuckDBHook(connection=connection_of(uri))
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def test_airflow_finds_the_hook_by_the_connections_type(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_LAKE", f'{{"conn_type": "duckdb", "host": "{tmp_path}/w.duckdb"}}')
-    from airflow.sdk import BaseHook
+    from dli_airflow.airflow_api import BaseHook
 
     hook = BaseHook.get_hook("lake")
     assert isinstance(hook, DuckDBHook)

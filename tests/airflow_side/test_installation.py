@@ -5,13 +5,13 @@ from importlib.metadata import entry_points
 from importlib.resources import files
 
 import jsonschema  # type: ignore[import-untyped] # Airflow brings it, without types
-from airflow.plugins_manager import get_timetables_plugins
 
+from airflow_side.airflow_names import known_timetables
 from dli_airflow.provider import get_provider_info
 
 
 def test_airflow_loads_the_timetable_from_the_installed_plugin() -> None:
-    assert "dli_airflow.timetable.DatasetTimetable" in get_timetables_plugins()
+    assert "dli_airflow.timetable.DatasetTimetable" in known_timetables()
 
 
 def test_the_provider_is_described_as_airflows_schema_asks() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 import time
@@ -10,8 +11,8 @@ from typing import Any
 
 import duckdb
 import pytest
-from airflow.sdk.execution_time.timeout import timeout
 
+from airflow_side.airflow_names import timeout
 from dataspec.errors import InvalidTemplate
 from dli_airflow.airflow_api import AirflowException, AirflowFailException, AirflowTaskTimeout
 from dli_airflow.datasets import Dataset
@@ -87,7 +88,9 @@ def clicks(query: str = INSERT, more: str = DATED) -> Dataset:
 
 
 def execute(task: DatasetOperator, run: Run | None = None, attempt: Attempt | None = None) -> None:
-    task.execute({"ti": attempt or Attempt(), "dag_run": run or Run(conf={"execution_date": "2024-01-15"})})
+    # Without Airflow's guard against calls from outside a task, which looks at the thread.
+    body = inspect.unwrap(type(task).execute)
+    body(task, {"ti": attempt or Attempt(), "dag_run": run or Run(conf={"execution_date": "2024-01-15"})})
 
 
 def rows(warehouse: Path, sql: str) -> list[Any]:

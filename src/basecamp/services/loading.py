@@ -95,7 +95,7 @@ class Loading:
             if error.timestamp >= since and _is_about(error, name, key):
                 raise NotLoaded(
                     "Airflow could not load this dataset.",
-                    detail=f"The spec is stored as {key}. Airflow says:\n{_last_line(error.stack_trace)}",
+                    detail=f"The spec is stored as {key}. Airflow says:\n{_reason(error, name, key)}",
                 )
 
 
@@ -109,10 +109,17 @@ def not_loaded(name: str) -> NotLoaded:
 
 
 def _is_about(error: DagImportError, name: str, key: str) -> bool:
-    return key in error.stack_trace or key in error.filename or f"'{name}'" in error.stack_trace
+    return key in error.filename or _speaks_of(error.stack_trace, name, key)
 
 
-def _last_line(trace: str) -> str:
+def _speaks_of(text: str, name: str, key: str) -> bool:
+    return key in text or f"'{name}'" in text
+
+
+def _reason(error: DagImportError, name: str, key: str) -> str:
+    """Return the last line of what is said of a dataset; on Airflow 2 one error has a paragraph for each."""
+    paragraphs = [part for part in error.stack_trace.split("\n\n") if _speaks_of(part, name, key)]
+    trace = paragraphs[-1] if paragraphs else error.stack_trace
     return next((line.strip() for line in reversed(trace.splitlines()) if line.strip()), "no reason")
 
 

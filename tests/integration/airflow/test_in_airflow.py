@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from basecamp.dev.lines import AIRFLOW_2, AIRFLOW_3, LINES
+
 TESTS = Path(__file__).resolve().parents[2]
 FILES = sorted(path.name for path in (TESTS / "airflow_side").glob("test_*.py"))
+OF_ONE_LINE = {"test_bundle.py": AIRFLOW_3, "test_dag_files.py": AIRFLOW_2}
+CASES = [
+    pytest.param(file, line, id=f"{file}-{name}")
+    for name, line in LINES.items()
+    for file in FILES
+    if OF_ONE_LINE.get(file, line) == line
+]
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +36,7 @@ def pytest_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(("file", "line"), CASES, indirect=["line"], scope="session")
 def test_what_airflow_loads_works_inside_airflow(
     file: str, airflow_env: Path, pytest_alone: Path, tmp_path: Path
 ) -> None:

@@ -2,80 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import time
-import urllib.request
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from airflow_api import NEVER, Airflow, until
 from stacks import Stack
 
 SOME_SECONDS = "select count(*) from range(400000) a, range(1000) b where a.range + b.range = -1"
-NEVER = "0 0 1 1 *"
-
-
-class Airflow:
-    """Airflow's REST API, which lets everyone in on loopback."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._url = f"{stack.airflow_url}/api/v2"
-
-    def ask(self, path: str, method: str = "GET", body: Any = None) -> Any:
-        """Send a request that must succeed; return its answer."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self._url}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-
-    def trigger(self, name: str, conf: dict[str, Any]) -> str:
-        """Start a run as a person does on Airflow's page; return its id."""
-        run = self.ask(f"/dags/{name}/dagRuns", "POST", {"logical_date": None, "conf": conf})
-        return quote(str(run["dag_run_id"]))
-
-    def finished(self, name: str, run_id: str) -> dict[str, Any]:
-        """Wait until a run has ended; return its task instance."""
-        run = f"/dags/{name}/dagRuns/{run_id}"
-        until(lambda: self.ask(run)["state"] in {"success", "failed"})
-        return self.attempt(name, run_id)
-
-    def attempt(self, name: str, run_id: str) -> dict[str, Any]:
-        """Return the run's task instance."""
-        instance: dict[str, Any] = self.ask(f"/dags/{name}/dagRuns/{run_id}/taskInstances/run")
-        return instance
-
-    def log(self, name: str, run_id: str, attempt: int = 1) -> str:
-        """Return the log of an attempt, errors included."""
-        answer = self.ask(f"/dags/{name}/dagRuns/{run_id}/taskInstances/run/logs/{attempt}")
-        return "\n".join(json.dumps(line, ensure_ascii=False) for line in answer["content"])
-
-    def versions(self, name: str, run_id: str) -> list[str]:
-        """Return the keys of the run's XComs."""
-        answer = self.ask(f"/dags/{name}/dagRuns/{run_id}/taskInstances/run/xcomEntries")
-        return [entry["key"] for entry in answer["xcom_entries"]]
-
-
-def until(condition: Callable[[], Any], seconds: float = 180) -> Any:
-    """Wait until something holds; return what it gave."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    return found
 
 
 def store_of(stack: Stack) -> Path:
     """Return the folder that is the store."""
     return Path(urlsplit(stack.store_url).path)
-
-
-def version_of(airflow: Airflow, name: str) -> str:
-    """Return the last line of a DAG's document, which tells the version."""
-    return str(airflow.ask(f"/dags/{name}/details")["doc_md"]).splitlines()[-1]
 
 
 def test_a_scheduled_run_has_our_id_its_version_and_the_partition_of_its_interval(stack: Stack) -> None:
@@ -88,14 +28,14 @@ def test_a_scheduled_run_has_our_id_its_version_and_the_partition_of_its_interva
         schedule={"cron": "* * * * *", "timezone": "Asia/Seoul"},
         parameters=[{"name": "execution_date", "type": "date"}],
     )
-    first = f"/dags/{name}/dagRuns?run_type=scheduled&order_by=run_after&limit=1"
-    [run] = until(lambda: airflow.ask(first)["dag_runs"])
-    due = datetime.fromisoformat(run["run_after"])
-    assert run["dag_run_id"] == f"{name}_{due:%Y%m%d_%H%M%S}"
-    assert airflow.finished(name, run["dag_run_id"])["state"] == "success"
+    [run, *_] = until(lambda: airflow.scheduled_runs(name))
+    due = run.end
+    assert run.due in {due, None}
+    assert run.run_id == f"{name}_{due:%Y%m%d_%H%M%S}"
+    assert airflow.finished(name, run.run_id)["state"] == "success"
     airflow.ask(f"/dags/{name}", "PATCH", {"is_paused": True})
-    _, spec_hash, _, source, *_ = version_of(airflow, name).split()
-    assert airflow.versions(name, run["dag_run_id"]) == [f"dli.{source}.{spec_hash}.1"]
+    _, spec_hash, _, source, *_ = airflow.version_of(name).split()
+    assert airflow.versions(name, run.run_id) == [f"dli.{source}.{spec_hash}.1"]
     day = (due - timedelta(minutes=1)).astimezone(ZoneInfo("Asia/Seoul")).date().isoformat()
     assert (day, due.isoformat()) in stack.rows("select day, due from scheduled")
 
@@ -160,18 +100,14 @@ def test_an_expired_timeout_cancels_the_query(stack: Stack) -> None:
 def test_a_spec_broken_in_the_store_is_an_import_error_and_its_last_good_version_runs(stack: Stack) -> None:
     airflow = Airflow(stack)
     name = stack.register("select 1", schedule={"cron": NEVER})
-    before = version_of(airflow, name)
+    before = airflow.version_of(name)
     file = store_of(stack) / "manual" / f"{name}.yaml"
     good = file.read_text()
 
-    def errors() -> list[str]:
-        found = airflow.ask("/importErrors?limit=100")["import_errors"]
-        return [error["stack_trace"] for error in found if name in error["stack_trace"]]
-
     file.write_text(good.replace("owner:", "ownr:"))
-    [error] = until(errors)
+    [error] = until(lambda: airflow.import_errors(name))
     assert f"manual/{name}.yaml:3:1: unknown key 'ownr'. Did you mean 'owner'?" in error
-    assert version_of(airflow, name) == before
+    assert airflow.version_of(name) == before
     assert airflow.finished(name, airflow.trigger(name, {}))["state"] == "success"
     file.write_text(good)
-    until(lambda: not errors())
+    until(lambda: not airflow.import_errors(name))
