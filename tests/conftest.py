@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
@@ -77,22 +77,29 @@ def airflow_env(line: Line) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def airflow_options(line: Line, request: pytest.FixtureRequest) -> list[str]:
-    """The options with which a `basecamp dev` runs this line."""
-    if line.runs_on_sqlite:
-        return ["--airflow", line.name]
-    server: Postgres = request.getfixturevalue("postgres")
-    return ["--airflow", line.name, "--airflow-database", server.fresh().url]
+def airflow_options(line: Line, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
+    """What gives the options with which a new `basecamp dev` runs this line, on a database of its own."""
+
+    def options() -> list[str]:
+        if line.runs_on_sqlite:
+            return ["--airflow", line.name]
+        server: Postgres = request.getfixturevalue("postgres")
+        return ["--airflow", line.name, "--airflow-database", server.fresh().url]
+
+    return options
 
 
 @pytest.fixture(scope="session")
 def stack(
-    line: Line, airflow_env: Path, airflow_options: list[str], tmp_path_factory: pytest.TempPathFactory
+    line: Line,
+    airflow_env: Path,
+    airflow_options: Callable[[], list[str]],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """A `basecamp dev` with a fresh home, in a copy of the flights example."""
     folder = tmp_path_factory.mktemp("stack")
     project = copy_of_flights(folder)
-    with Dev(folder / "home", airflow_env, project, *airflow_options) as dev:
+    with Dev(folder / "home", airflow_env, project, *airflow_options()) as dev:
         addresses = dev.ready()
         yield Stack(home=dev.home, project=project, line=line, **addresses)
 

@@ -153,7 +153,12 @@ def write(folder: Path, version: str, cron: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def company(airflow_env: Path, s3_session: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+def company(
+    airflow_env: Path,
+    airflow_options: Callable[[], list[str]],
+    s3_session: S3,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Company]:
     folder = tmp_path_factory.mktemp("company")
     analyst, repository = folder / "analyst", folder / "repository"
     write(analyst, "manual", MANUAL_CRON)
@@ -170,7 +175,8 @@ def company(airflow_env: Path, s3_session: S3, tmp_path_factory: pytest.TempPath
             "BASECAMP_SLACK_TOKEN": SLACK_TOKEN,
             "BASECAMP_SLACK_API_URL": slack.api_url,
         }
-        dev = stack.enter_context(Dev(folder / "home", airflow_env, analyst, "--store", s3.url, **environ))
+        options = [*airflow_options(), "--store", s3.url]
+        dev = stack.enter_context(Dev(folder / "home", airflow_env, analyst, *options, **environ))
         first = Stack(home=dev.home, project=analyst, **dev.ready())
         settings = environ | {
             "BASECAMP_STORE_URL": s3.url,
