@@ -10,11 +10,10 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from dataspec.errors import InternalError, InvalidUsage
 from dataspec.parameter_values import ParameterValueError, coerce
-from dataspec.schedules import execution_date, next_tick
+from dataspec.schedules import execution_date, interval_from
 from dataspec.workflows import Every, RunStatus
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ FIRST_YEAR, LAST_YEAR = 1000, 9998
 """Between them a date has a midnight in every time zone."""
 
 _DAY = timedelta(days=1)
-_MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +63,8 @@ class DateRange:
         """Yield the dates on which an interval of a schedule starts: those that its runs build."""
         day = self.start
         while day <= self.end:
-            midnight = datetime.combine(day, datetime.min.time(), ZoneInfo(zone))
-            found = execution_date(next_tick(cron, zone, midnight - _MOMENT), zone)
-            day = max(date.fromisoformat(found), day)
+            found = execution_date(cron, zone, interval_from(cron, zone, day.isoformat())[0])
+            day = date.fromisoformat(found)
             if day <= self.end:
                 yield day.isoformat()
             day += _DAY

@@ -7,17 +7,23 @@ of several runs a day goes on where the last run's data ended.
 Airflow tells a dataset's runs apart by the start of their interval and by their ids, made of
 the moment they are due, and takes the run that starts last for the last one. So both rise
 from run to run, also where a change of the zone takes the next date back before the last one.
+
+The start also tells the date that the run builds, whatever the zone is by then. Ticks are on
+whole minutes, so the microseconds are free for it: their last digit is how many days the date
+lies after that of the start in UTC (9 is a day before), and the tens count the runs that had
+to begin at one moment. Airflow keeps it on all its lines, for scheduled runs and for those
+of its own backfill.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from dataspec.schedules import (
     Interval,
     execution_date,
+    interval_from,
     interval_of_date,
     next_tick,
     previous_tick,
@@ -27,30 +33,46 @@ from dataspec.schedules import (
 _MOMENT = timedelta(microseconds=1)
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
+_TURN = 10
+"""So many microseconds lie between runs that had to begin at one moment."""
 _SHORTEST_DAY = timedelta(hours=22)
 """An interval at least as long covers its date: Antarctica/Troll turns its clock by two hours."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledRun:
-    """One scheduled run, as Airflow keeps it."""
+    """One scheduled run."""
 
     date: str
     """The ``execution_date`` that it builds."""
     interval: Interval
-    """Its data interval, or what stands in for it: :func:`data_interval` gives the true one."""
+    """Its data interval as Airflow keeps it; :func:`data_interval` gives the true one."""
     due: datetime
     """From when on it may run; the interval's end, or later where a change made it due."""
 
     @classmethod
-    def ordinary(cls, interval: Interval, zone: str, date: str | None = None) -> ScheduledRun:
-        """Return the run that is due when its interval ends."""
-        return cls(date or execution_date(interval[0], zone), interval, interval[1])
+    def ordinary(cls, cron: str, zone: str, interval: Interval) -> ScheduledRun:
+        """Return the run of an interval of the schedule, due when that ends."""
+        start, end = interval
+        date = execution_date(cron, zone, start)
+        return cls(date, (_telling(start, date), end), end)
+
+    @classmethod
+    def kept(cls, interval: Interval, due: datetime | None = None) -> ScheduledRun:
+        """Return the run that Airflow keeps under an interval."""
+        return cls(date_of(interval[0]), interval, due or interval[1])
 
     @property
     def put_off(self) -> bool:
         """Whether it is due later than its data ended, or another interval stands in for its own."""
-        return self.due != self.interval[1] or self.interval[0].microsecond > 0
+        return self.due != self.interval[1] or _turn(self.interval[0]) > 0
+
+
+def date_of(start: datetime) -> str:
+    """Return the ``execution_date`` of a scheduled run by the start of its interval in Airflow."""
+    days = start.microsecond % _TURN
+    days -= _TURN if days > _TURN // 2 else 0
+    return (start.astimezone(UTC).date() + days * _DAY).isoformat()
 
 
 def next_run(
@@ -79,17 +101,17 @@ def next_run(
     """
     latest = _latest(cron, zone, now)
     if last is None:
-        return ScheduledRun.ordinary(max(_ending_after(cron, zone, registered_at), latest), zone)
+        return ScheduledRun.ordinary(cron, zone, max(_ending_after(cron, zone, registered_at), latest))
     first = _following(cron, zone, last)
     if last.due <= registered_at:
         first = max(first, _ending_after(cron, zone, registered_at))
-        return _placed(max(first, latest), zone, last)
+        return _placed(cron, zone, max(first, latest), last)
     until = _nothing_missed_until(last, planned, now)
     if first[1] > until:
-        return _placed(max(first, latest), zone, last)
+        return _placed(cron, zone, max(first, latest), last)
     if runs_within_a_day(cron):
-        return _placed((first[0], max(first[1], latest[1])), zone, last)
-    return _placed(first, zone, last, not_before=until if latest > first else None)
+        return _placed(cron, zone, (first[0], max(first[1], latest[1])), last)
+    return _placed(cron, zone, first, last, not_before=until if latest > first else None)
 
 
 def run_to_create(
@@ -109,40 +131,43 @@ def run_to_create(
 def data_interval(cron: str | None, zone: str, run: ScheduledRun) -> Interval:
     """Return the interval of the data that a run is about, also where another stands in for it."""
     start, end = run.interval
-    if not start.microsecond:
-        return run.interval
-    if cron and runs_within_a_day(cron):
+    if not _turn(start) or (cron and runs_within_a_day(cron)):
         return start.replace(microsecond=0), end
     return interval_of_date(cron, zone, run.date)
 
 
+def _telling(start: datetime, date: str, *, turn: int = 0) -> datetime:
+    """Return a start that tells a date (:func:`date_of`)."""
+    days = datetime.fromisoformat(date).date() - start.astimezone(UTC).date()
+    return start.replace(microsecond=turn * _TURN + days.days % _TURN)
+
+
+def _turn(start: datetime) -> int:
+    return start.microsecond // _TURN
+
+
 def _placed(
-    interval: Interval, zone: str, last: ScheduledRun, *, not_before: datetime | None = None
+    cron: str, zone: str, interval: Interval, last: ScheduledRun, *, not_before: datetime | None = None
 ) -> ScheduledRun:
     """Return the run of an interval, after the last run in all that Airflow tells runs by."""
-    due = max(interval[1], last.due + _MINUTE, not_before or interval[1])
-    date = execution_date(interval[0], zone)
-    if interval[0] <= last.interval[0]:
-        interval = last.interval[0] + _MOMENT, due
-    return ScheduledRun(date, interval, due)
+    (start, end), taken = interval, last.interval[0]
+    due = max(end, last.due + _MINUTE, not_before or end)
+    date = execution_date(cron, zone, start)
+    if start > taken.replace(microsecond=0):
+        return ScheduledRun(date, (_telling(start, date), end), due)
+    return ScheduledRun(date, (_telling(taken, date, turn=_turn(taken) + 1), due), due)
 
 
 def _following(cron: str, zone: str, last: ScheduledRun) -> Interval:
     end = last.interval[1]
     if runs_within_a_day(cron):
         return end, next_tick(cron, zone, end)
-    if end - last.interval[0] < _SHORTEST_DAY:
-        again = _from_date(cron, zone, last.date)
+    if end - last.interval[0].replace(microsecond=0) < _SHORTEST_DAY:
+        again = interval_from(cron, zone, last.date)
         if again[1] > end:
             return again
-    return _from_date(cron, zone, last.date, days=1)
-
-
-def _from_date(cron: str, zone: str, date: str, *, days: int = 0) -> Interval:
-    """Return the first interval that starts on a date, some days later, or after that."""
-    midnight = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone)) + days * _DAY
-    start = next_tick(cron, zone, midnight.astimezone(UTC) - _MOMENT)
-    return start, next_tick(cron, zone, start)
+    following = datetime.fromisoformat(last.date).date() + _DAY
+    return interval_from(cron, zone, following.isoformat())
 
 
 def _nothing_missed_until(last: ScheduledRun, planned: ScheduledRun | None, now: datetime) -> datetime:

@@ -23,6 +23,8 @@ Interval = tuple[datetime, datetime]
 """Start and end of the data that a run is about, in UTC; the run is due at the end."""
 
 _FIELDS = 5
+_MOMENT = timedelta(microseconds=1)
+_DAY = timedelta(days=1)
 _LOOK_BACK = tuple(timedelta(hours=hours) for hours in (1, 25, 24 * 8, 24 * 32, 24 * 367, 24 * 366 * 9))
 
 
@@ -72,7 +74,7 @@ def next_tick(cron: str, zone: str, after: datetime) -> datetime:
 @lru_cache(maxsize=65_536)
 def is_tick(cron: str, zone: str, moment: datetime) -> bool:
     """Tell whether a cron fires at a moment; remembered, since lists ask it again and again."""
-    return next_tick(cron, zone, moment - timedelta(microseconds=1)) == moment
+    return next_tick(cron, zone, moment - _MOMENT) == moment
 
 
 def previous_tick(cron: str, zone: str, before: datetime) -> datetime:
@@ -100,13 +102,34 @@ def _ticks(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
 
 def runs_within_a_day(cron: str) -> bool:
     """Return whether two runs of a schedule may start on one date."""
-    ticks = CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC))
-    return len(ticks.minutes) * len(ticks.hours) > 1
+    minutes, hours = _times_of_day(cron)
+    return len(minutes) * len(hours) > 1
 
 
-def execution_date(interval_start: datetime, zone: str) -> str:
-    """Return the partition that a scheduled run builds: the local date its interval starts on."""
-    return interval_start.astimezone(ZoneInfo(zone)).date().isoformat()
+@lru_cache(maxsize=65_536)
+def _times_of_day(cron: str) -> tuple[frozenset[int], frozenset[int]]:
+    fields = CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC))
+    return frozenset(fields.minutes), frozenset(fields.hours)
+
+
+def execution_date(cron: str, zone: str, interval_start: datetime) -> str:
+    """Return the partition that a scheduled run builds: the local date its interval starts on.
+
+    Where the clock jumps from 23:00 to midnight (Nuuk, in spring), a job of 23:30 is put off
+    into the next date; its date stays the one that it was set for.
+    """
+    local = interval_start.astimezone(ZoneInfo(zone))
+    minutes, hours = _times_of_day(cron)
+    put_off = not runs_within_a_day(cron) and (local.hour, local.minute) < (min(hours), min(minutes))
+    return (local.date() - put_off * _DAY).isoformat()
+
+
+def interval_from(cron: str, zone: str, date: str) -> Interval:
+    """Return the interval of a date, or the first one of a later date."""
+    start = next_tick(cron, zone, _midnight(zone, date) - _MOMENT)
+    if execution_date(cron, zone, start) < date:
+        start = next_tick(cron, zone, start)
+    return start, next_tick(cron, zone, start)
 
 
 def interval_of_date(cron: str | None, zone: str, date: str) -> Interval:
@@ -115,9 +138,13 @@ def interval_of_date(cron: str | None, zone: str, date: str) -> Interval:
     It is the one that a scheduled run for that date has; where no interval starts on the
     date, or there is no cron, the local day itself.
     """
-    midnight = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone))
-    day = midnight.astimezone(UTC), (midnight + timedelta(days=1)).astimezone(UTC)
-    if cron is None:
-        return day
-    start = next_tick(cron, zone, day[0] - timedelta(microseconds=1))
-    return (start, next_tick(cron, zone, start)) if start < day[1] else day
+    if cron is not None:
+        interval = interval_from(cron, zone, date)
+        if execution_date(cron, zone, interval[0]) == date:
+            return interval
+    return _midnight(zone, date), _midnight(zone, date, days=1)
+
+
+def _midnight(zone: str, date: str, *, days: int = 0) -> datetime:
+    local = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone)) + days * _DAY
+    return local.astimezone(UTC)

@@ -34,6 +34,7 @@ from airflow.plugins_manager import AirflowPlugin
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 
 __all__ = [
+    "AIRFLOW_2",
     "AIRFLOW_VERSION",
     "DAG",
     "AirflowException",
@@ -49,13 +50,12 @@ __all__ = [
     "TimeRestriction",
     "Timetable",
     "check_serializable",
-    "dag_run_info",
     "get_parsing_context",
     "known_dag_arguments",
-    "partition_key",
 ]
 
 AIRFLOW_VERSION = version("apache-airflow")
+AIRFLOW_2 = AIRFLOW_VERSION.startswith("2.")
 
 
 def known_dag_arguments(**arguments: Any) -> dict[str, Any]:
@@ -64,18 +64,6 @@ def known_dag_arguments(**arguments: Any) -> dict[str, Any]:
 
 
 _DAG_ARGUMENTS = frozenset(inspect.signature(DAG.__init__).parameters)
-
-
-def dag_run_info(run_after: Any, data_interval: DataInterval, key: str | None) -> DagRunInfo:
-    """Return what Airflow takes for a run; the partition key is dropped where it knows none (before 3.2)."""
-    keys = {"partition_key": key} if "partition_key" in DagRunInfo._fields else {}
-    return DagRunInfo(run_after=run_after, data_interval=data_interval, **keys)
-
-
-def partition_key(run: Any) -> str | None:
-    """Return the partition key of a run, or of what tells one; None where this Airflow knows none."""
-    key: str | None = getattr(run, "partition_key", None)
-    return key
 
 
 def check_serializable(dag: Any) -> None:

@@ -17,7 +17,6 @@ from dli_airflow.airflow_api import (
     AirflowTaskTimeout,
     BaseHook,
     BaseOperator,
-    partition_key,
 )
 from dli_airflow.dialects import dialect_of
 from dli_airflow.file_lock import FileLock
@@ -108,8 +107,7 @@ class DatasetOperator(BaseOperator):
     def _scheduled(self, run: Any) -> ScheduledRun | None:
         if str(getattr(run.run_type, "value", run.run_type)) not in _TIMED or run.data_interval_start is None:
             return None
-        interval = run.data_interval_start, run.data_interval_end
-        return ScheduledRun.ordinary(interval, self._clock()[1], partition_key(run))
+        return ScheduledRun.kept((run.data_interval_start, run.data_interval_end))
 
     def _parameters(self, run: Any, scheduled: ScheduledRun | None) -> dict[str, Any]:
         given = {name: value for name, value in (run.conf or {}).items() if name != SERVER_KEY}

@@ -53,14 +53,13 @@ class Run:
     run_id: str = "web.clicks_20240116_000001"
     data_interval_start: datetime | None = None
     data_interval_end: datetime | None = None
-    partition_key: str | None = None
 
 
 SCHEDULED = Run(
     "scheduled",
     None,
     "web.clicks_20240116_000000",
-    datetime(2024, 1, 14, 23, tzinfo=UTC),
+    datetime(2024, 1, 14, 23, 0, 0, 1, tzinfo=UTC),  # which tells the 15th
     datetime(2024, 1, 15, 23, tzinfo=UTC),
 )
 
@@ -124,7 +123,9 @@ def test_a_scheduled_run_builds_the_local_date_on_which_its_interval_starts(
 def test_a_scheduled_run_builds_the_date_it_was_made_for_whatever_the_zone_is_now(
     warehouse: Path, turns: Path
 ) -> None:
-    made_in_new_york = replace(SCHEDULED, partition_key="2024-01-14")
+    start = SCHEDULED.data_interval_start
+    assert start is not None
+    made_in_new_york = replace(SCHEDULED, data_interval_start=start.replace(microsecond=0))
     execute(operator(clicks(), turns), made_in_new_york)
     since = "2024-01-14T23:00:00+00:00"
     assert rows(warehouse, "select day::text, n, since from built") == [("2024-01-14", 3, since)]
@@ -133,8 +134,8 @@ def test_a_scheduled_run_builds_the_date_it_was_made_for_whatever_the_zone_is_no
 def test_where_another_interval_stands_in_the_sql_sees_the_one_of_the_date(
     warehouse: Path, turns: Path
 ) -> None:
-    start = datetime(2024, 1, 15, 20, 0, 0, 1, tzinfo=UTC)
-    moved = replace(SCHEDULED, data_interval_start=start, partition_key="2024-01-16")
+    start = datetime(2024, 1, 15, 20, 0, 0, 11, tzinfo=UTC)  # for the date after its own, in the second turn
+    moved = replace(SCHEDULED, data_interval_start=start)
     execute(operator(clicks(), turns), moved)
     since = "2024-01-16T00:00:00+00:00"  # 09:00 on the 16th in Seoul
     assert rows(warehouse, "select day::text, n, since from built") == [("2024-01-16", 3, since)]

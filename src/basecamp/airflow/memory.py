@@ -109,10 +109,8 @@ class MemoryAirflow:
             kept = self._dags[dag_id]
             kept.dag = replace(kept.dag, is_stale=True)
 
-    def schedule(
-        self, dag_id: str, run_id: str, interval: tuple[datetime, datetime], *, date: str | None = None
-    ) -> DagRun:
-        """Make a scheduled run, due at the end of its data interval, for a date if one is told."""
+    def schedule(self, dag_id: str, run_id: str, interval: tuple[datetime, datetime]) -> DagRun:
+        """Make a scheduled run, due at the end of its data interval."""
         start, end = interval
         run = DagRun(
             dag_id=dag_id,
@@ -123,7 +121,6 @@ class MemoryAirflow:
             logical_date=start,
             data_interval_start=start,
             data_interval_end=end,
-            partition_key=date,
             queued_at=self._now(),
         )
         with self._lock:

@@ -76,8 +76,6 @@ class DagRun:
     logical_date: datetime | None = None
     data_interval_start: datetime | None = None
     data_interval_end: datetime | None = None
-    partition_key: str | None = None
-    """The ``execution_date`` that the schedule made it for, where Airflow keeps it (from 3.3)."""
     queued_at: datetime | None = None
     start_date: datetime | None = None
     end_date: datetime | None = None

@@ -71,7 +71,6 @@ def read_run(row: Answer) -> DagRun:
         logical_date=read_time(row["logical_date"]),
         data_interval_start=read_time(row["data_interval_start"]),
         data_interval_end=read_time(row["data_interval_end"]),
-        partition_key=row.get("partition_key"),
         queued_at=read_time(row["queued_at"]),
         start_date=read_time(row["start_date"]),
         end_date=read_time(row["end_date"]),

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from dataspec.errors import DliError
 from dataspec.parameters import EXECUTION_DATE, resolve_parameters
-from dataspec.schedules import execution_date
+from dataspec.scheduled_runs import date_of
 from dataspec.workflows import RunStatus, RunType, SourceType, WorkflowRun
 
 if TYPE_CHECKING:
@@ -173,8 +173,7 @@ def given_parameters(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
     given = {name: value for name, value in run.conf.items() if name != OWN_KEY}
     declared = {parameter.name for parameter in spec.parameters} if spec else set()
     if run.run_type == "scheduled" and run.data_interval_start and EXECUTION_DATE in declared - given.keys():
-        zone = spec.schedule.timezone if spec and spec.schedule else "UTC"
-        given[EXECUTION_DATE] = run.partition_key or execution_date(run.data_interval_start, zone)
+        given[EXECUTION_DATE] = date_of(run.data_interval_start)
     return given
 
 

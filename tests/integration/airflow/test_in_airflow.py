@@ -41,7 +41,8 @@ def test_what_airflow_loads_works_inside_airflow(
     file: str, airflow_env: Path, pytest_alone: Path, tmp_path: Path
 ) -> None:
     folder = TESTS / "airflow_side"
-    plain = ["-c", os.devnull, "--rootdir", str(folder), "--import-mode=importlib", "-p", "no:cacheprovider"]
+    plain = ["-c", os.devnull, "--rootdir", str(folder), "--confcutdir", str(folder)]
+    plain += ["--import-mode=importlib", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [
             airflow_env / "bin" / "python",

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataspec.run_ids import scheduled_run_id
-from dataspec.scheduled_runs import ScheduledRun, data_interval, next_run, run_to_create
+from dataspec.scheduled_runs import ScheduledRun, data_interval, date_of, next_run, run_to_create
 from dataspec.schedules import execution_date, interval_of_date, next_tick, previous_tick
 
 SEOUL, NEW_YORK, LONDON = "Asia/Seoul", "America/New_York", "Europe/London"
@@ -107,12 +107,13 @@ def check_what_airflow_needs(scheduler: Scheduler) -> None:
     assert len(set(ids)) == len(ids)
     assert all(run_id.endswith("00") for run_id in ids)
     assert all(run.interval[0] < run.interval[1] <= run.due for run in scheduler.runs)
+    assert [date_of(run.interval[0]) for run in scheduler.runs] == scheduler.dates
 
 
 def test_a_daily_run_at_nine_on_the_16th_builds_the_15th() -> None:
     now = at("2024-01-16T09:00", SEOUL)
     run = next_run(DAILY, SEOUL, last=None, registered_at=at("2024-01-15T12:00", SEOUL), now=now)
-    assert (run.date, run.due, run.interval) == ("2024-01-15", now, (now - DAY, now))
+    assert (run.date, run.due, data_interval(DAILY, SEOUL, run)) == ("2024-01-15", now, (now - DAY, now))
 
 
 def test_the_first_run_is_due_at_the_first_tick_after_registration_never_before() -> None:
@@ -132,9 +133,29 @@ def test_runs_follow_each_other_at_each_tick_without_a_gap(cron: str, zone: str)
         scheduler.pass_to(scheduler.next.due)
     assert len(scheduler.runs) == 60
     for earlier, later in pairwise(scheduler.runs):
-        assert later.interval == (earlier.interval[1], next_tick(cron, zone, earlier.interval[1]))
+        assert data_interval(cron, zone, later) == (
+            earlier.interval[1],
+            next_tick(cron, zone, earlier.interval[1]),
+        )
     assert all(run.due == run.interval[1] for run in scheduler.runs)
-    assert scheduler.dates == [execution_date(run.interval[0], zone) for run in scheduler.runs]
+    assert scheduler.dates == [execution_date(cron, zone, run.interval[0]) for run in scheduler.runs]
+
+
+@pytest.mark.parametrize("cron", ["30 1 * * *", "30 2 * * *", WEEKLY, "30 1 1 * *", "0 */6 * * *"])
+@pytest.mark.parametrize("zone", [SEOUL, NEW_YORK, LONDON])
+def test_over_a_year_each_tick_has_its_run_and_each_run_its_date(cron: str, zone: str) -> None:
+    start, end = at("2026-01-01", zone), at("2027-01-01", zone)
+    scheduler = Scheduler(cron, zone, start, registered_at=start)
+    scheduler.pass_to(end)
+    ticks = [next_tick(cron, zone, start)]
+    while (tick := next_tick(cron, zone, ticks[-1])) <= end:
+        ticks.append(tick)
+    assert [run.due for run in scheduler.runs] == ticks
+    if cron in {"30 1 * * *", "30 2 * * *"}:
+        assert scheduler.dates == days(scheduler.dates[0], "2026-12-30")
+    else:
+        starts = [previous_tick(cron, zone, ticks[0]), *ticks[:-1]]
+        assert scheduler.dates == [str(it.astimezone(ZoneInfo(zone)).date()) for it in starts]
 
 
 @pytest.mark.parametrize("cron", [DAILY, HOURLY, WEEKLY])
@@ -195,7 +216,7 @@ def test_a_date_whose_interval_is_the_very_one_of_the_last_date_runs_as_well() -
     scheduler.create_due()
     last, run = scheduler.runs[before - 1 :]
     assert (last.date, run.date) == ("2024-01-15", "2024-01-16")
-    assert data_interval(DAILY, TONGATAPU, run) == last.interval
+    assert data_interval(DAILY, TONGATAPU, run) == data_interval(DAILY, PAGO_PAGO, last)
     check_what_airflow_needs(scheduler)
 
 
@@ -237,7 +258,7 @@ def test_schedules_of_several_runs_a_day_leave_no_gap_and_no_overlap_between_the
     scheduler.pass_to(scheduler.now + HOUR)
     assert len(scheduler.runs) > 20
     for earlier, later in pairwise(scheduler.runs):
-        assert later.interval[0] == earlier.interval[1]
+        assert later.interval[0].replace(microsecond=0) == earlier.interval[1]
     check_what_airflow_needs(scheduler)
 
 
@@ -247,8 +268,12 @@ def test_a_schedule_of_minutes_goes_on_where_the_day_ended() -> None:
     scheduler.change("*/10 * * * *", SEOUL)
     scheduler.pass_to(scheduler.now + HOUR)
     run, following = scheduler.runs[scheduler.runs.index(last) + 1 :][:2]
-    assert run.interval == (last.interval[1], at("2024-01-16T11:10", SEOUL))
-    assert following.interval == (at("2024-01-16T11:10", SEOUL), at("2024-01-16T11:20", SEOUL))
+    cron = "*/10 * * * *"
+    assert data_interval(cron, SEOUL, run) == (last.interval[1], at("2024-01-16T11:10", SEOUL))
+    assert data_interval(cron, SEOUL, following) == (
+        at("2024-01-16T11:10", SEOUL),
+        at("2024-01-16T11:20", SEOUL),
+    )
 
 
 def test_the_day_that_an_hourly_schedule_left_unfinished_is_built_by_the_daily_one() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dataspec.schedules import (
     check_cron,
     check_timezone,
+    execution_date,
     interval_of_date,
     next_tick,
     previous_tick,
@@ -89,6 +90,16 @@ def test_a_job_in_the_hour_that_the_clock_repeats_runs_once() -> None:
     first = next_tick("30 1 * * *", NEW_YORK, at("2026-11-01T00:00", NEW_YORK))
     assert first.isoformat() == "2026-11-01T05:30:00+00:00"
     assert next_tick("30 1 * * *", NEW_YORK, first).isoformat() == "2026-11-02T06:30:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("day", "start"), [("2026-03-28", "2026-03-29T00:00"), ("2026-03-29", "2026-03-29T23:30")]
+)
+def test_a_date_whose_hour_is_skipped_until_midnight_keeps_its_interval(day: str, start: str) -> None:
+    cron, zone = "30 23 * * *", "America/Nuuk"
+    begin = at(start, zone)
+    assert execution_date(cron, zone, begin) == day
+    assert interval_of_date(cron, zone, day) == (begin, next_tick(cron, zone, begin))
 
 
 def test_an_hourly_job_runs_in_both_hours_that_bear_one_name() -> None:
