@@ -266,6 +266,7 @@ def clean_database(session: Any) -> None:
     from airflow.models.base import Base
     from airflow.utils.db import import_all_models, synchronize_log_template
 
+    session.rollback()  # what a test that failed left
     engine = session.get_bind()
     if not Path(engine.url.database).exists():
         import_all_models()
