@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from basecamp.dev.lines import AIRFLOW_2
+from dataspec.scheduled_runs import date_of
 from stacks import Stack
 
 NEVER = "0 0 1 1 *"
@@ -27,8 +28,11 @@ class ScheduledRun:
     end: datetime
     due: datetime | None
     """None on Airflow 2, which does not keep it."""
-    partition_key: str | None
-    """None on Airflow 2, which has none."""
+
+    @property
+    def date(self) -> str:
+        """The ``execution_date`` that it builds."""
+        return date_of(self.start)
 
 
 class Airflow:
@@ -105,7 +109,6 @@ def _scheduled(row: dict[str, Any]) -> ScheduledRun:
         start=start,
         end=end,
         due=times["run_after"],
-        partition_key=row.get("partition_key"),
     )
 
 

@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
+from airflow_api import Airflow, until
 from dataspec.scheduled_runs import date_of
 from dataspec.schedules import interval_of_date, next_tick
-from integration.airflow.test_running import Airflow, store_of, until, version_of
+from integration.airflow.test_running import store_of
 from stacks import Stack
 
 SEOUL, NEW_YORK = "Asia/Seoul", "America/New_York"
@@ -39,13 +40,13 @@ class Registered:
 
     def put(self, source: str, **schedule: str) -> None:
         """Put a version with another schedule into the store, and wait until Airflow has it."""
-        before = version_of(self.airflow, self.name)
+        before = self.airflow.version_of(self.name)
         file = store_of(self.stack) / source / f"{self.name}.yaml"
         text = self.spec(**schedule)
         file.parent.mkdir(exist_ok=True)
         file.with_suffix(".part").write_text(text)
         file.with_suffix(".part").replace(file)
-        until(lambda: version_of(self.airflow, self.name) != before)
+        until(lambda: self.airflow.version_of(self.name) != before)
 
     def runs(self) -> list[dict[str, Any]]:
         """Return its scheduled runs in the order in which they were due."""
@@ -84,11 +85,11 @@ def test_a_schedule_goes_on_without_gap_or_overlap_when_code_takes_over_and_goes
     by_hand = dataset.more_runs()
     until(partial(dataset.ended_all, by_hand))  # an attempt runs the version effective when it starts
     dataset.put("code", cron=EVERY_OTHER, timezone=NEW_YORK)
-    assert " · code · " in version_of(dataset.airflow, dataset.name)
+    assert " · code · " in dataset.airflow.version_of(dataset.name)
     taken_over = len(dataset.runs())
     until(partial(dataset.ended_all, dataset.more_runs()))
     (store_of(stack) / "code" / f"{dataset.name}.yaml").unlink()
-    until(lambda: " · manual · " in version_of(dataset.airflow, dataset.name))
+    until(lambda: " · manual · " in dataset.airflow.version_of(dataset.name))
     gone = len(dataset.runs())
     runs = dataset.more_runs()
 
@@ -119,7 +120,7 @@ def test_a_paused_dataset_stays_paused_when_code_takes_over_and_goes_again(stack
     dataset.put("code", cron=MINUTELY, timezone=NEW_YORK)
     assert dataset.airflow.ask(f"/dags/{dataset.name}")["is_paused"]
     (store_of(stack) / "code" / f"{dataset.name}.yaml").unlink()
-    until(lambda: " · manual · " in version_of(dataset.airflow, dataset.name))
+    until(lambda: " · manual · " in dataset.airflow.version_of(dataset.name))
     assert dataset.airflow.ask(f"/dags/{dataset.name}")["is_paused"]
     assert dataset.runs() == []
 
