@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -23,6 +25,8 @@ CONNECT_TIMEOUT_SECONDS = 3.0
 RETRY_PAUSES_SECONDS = (0.2, 0.6)
 FAIL_FAST_SECONDS = 1.0
 """How long after a failure no other request is sent, so that what needs several fails only once."""
+LONGEST_SILENCE_SECONDS = 60.0
+"""How long at most no request is sent because Airflow asked for fewer, whatever it asked for."""
 
 _SAFE_METHODS = frozenset({"GET", "PUT", "PATCH"})
 _PASSING_TROUBLE = frozenset({500, 502, 503, 504})
@@ -63,7 +67,9 @@ class AirflowTransport:
 
     A request that can be repeated without harm is sent up to three times when Airflow
     can't be reached or is in passing trouble; any other only when it never left this
-    machine.
+    machine, or was turned away (429) unread. The pause before the next try is the one that
+    Airflow asks for, where that fits into the timeout; else the request fails at once, and
+    so does any other until that time.
     """
 
     def __init__(
@@ -86,6 +92,7 @@ class AirflowTransport:
         """
         self.url = url
         self._credentials = credentials
+        self._timeout_seconds = timeout_seconds
         self._observe = observe
         self._sleep = sleep
         self._failure: tuple[float, AirflowUnreachable] | None = None
@@ -185,6 +192,7 @@ class AirflowTransport:
     ) -> httpx.Response:
         request = self._client.build_request(method, path, params=params, json=json, headers=headers or None)
         self._fail_fast()
+        left = self._timeout_seconds
         for pause in RETRY_PAUSES_SECONDS:
             try:
                 response = self._send(request)
@@ -193,16 +201,18 @@ class AirflowTransport:
                 continue
             except httpx.TransportError as error:
                 raise self._unreachable(request, error) from error
-            if response.status_code not in _PASSING_TROUBLE or method not in _SAFE_METHODS:
+            wanted = max(pause, _asked_pause(response))
+            if not _may_be_sent_again(response) or wanted > left:
                 return response
-            self._sleep(pause)
+            left -= wanted
+            self._sleep(wanted)
         try:
             return self._send(request)
         except httpx.TransportError as error:
             raise self._unreachable(request, error) from error
 
     def _fail_fast(self) -> None:
-        if self._failure is not None and time.monotonic() - self._failure[0] < FAIL_FAST_SECONDS:
+        if self._failure is not None and time.monotonic() < self._failure[0]:
             title, detail = self._failure[1].title, self._failure[1].detail
             raise AirflowUnreachable(title, detail=detail)
 
@@ -222,7 +232,16 @@ class AirflowTransport:
             detail=f"{_shown(request)}: {_reason(error)}.\n"
             "Check that Airflow's API server is up, and BASECAMP_AIRFLOW_URL.",
         )
-        self._failure = time.monotonic(), failure
+        self._failure = time.monotonic() + FAIL_FAST_SECONDS, failure
+        return failure
+
+    def _too_many(self, response: httpx.Response, answer: str) -> AirflowUnreachable:
+        asked = _asked_pause(response)
+        until = f"It wants no other request for {asked:.0f} s." if asked else "Wait a moment and try again."
+        check = "Look for a limit on requests in front of Airflow's API server."
+        failure = AirflowUnreachable("Airflow gets too many requests.", detail=f"{answer}\n{until} {check}")
+        silence = min(max(asked, FAIL_FAST_SECONDS), LONGEST_SILENCE_SECONDS)
+        self._failure = time.monotonic() + silence, failure
         return failure
 
     def _unexpected(self, response: httpx.Response) -> AirflowUnreachable:
@@ -239,7 +258,27 @@ class AirflowTransport:
             return AirflowRefused(
                 "Airflow does not allow Basecamp's user to do this.", detail=f"{answer}\n{check}"
             )
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            return self._too_many(response, answer)
         return AirflowUnreachable("Airflow answered with an error.", detail=answer)
+
+
+def _may_be_sent_again(response: httpx.Response) -> bool:
+    """Say whether an answer tells of trouble that passes, and the request has done nothing or may do it twice."""
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        return True
+    return response.status_code in _PASSING_TROUBLE and response.request.method in _SAFE_METHODS
+
+
+def _asked_pause(response: httpx.Response) -> float:
+    """Return the seconds after which a server wants the next request: ``Retry-After``, seconds or a date."""
+    said = response.headers.get("Retry-After", "").strip()
+    if said.isdecimal():
+        return float(said)
+    try:
+        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def _token_rejected(response: httpx.Response) -> bool:

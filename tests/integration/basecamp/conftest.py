@@ -19,9 +19,13 @@ class Handler(BaseHTTPRequestHandler):
     server: ScriptedServer
     protocol_version = "HTTP/1.1"
 
-    def answer(self, status: int, body: Any = None, *, content_type: str = "application/json") -> None:
+    def answer(
+        self, status: int, body: Any = None, *, content_type: str = "application/json", **headers: str
+    ) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -6,13 +6,15 @@ import base64
 import re
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
 from basecamp.airflow.connect import NotAirflow, connect, late_gateway
 from basecamp.airflow.credentials import AirflowToken, Credentials, Everyone, Password
-from basecamp.airflow.transport import AirflowRefused, AirflowTransport
+from basecamp.airflow.transport import RETRY_PAUSES_SECONDS, AirflowRefused, AirflowTransport
 from basecamp.airflow.v1 import Airflow2
 from basecamp.airflow.v2 import Airflow3
 from dataspec.errors import AirflowUnreachable
@@ -25,12 +27,8 @@ def transport_to(server: Any) -> Iterator[Callable[..., AirflowTransport]]:
     made = []
 
     def make(credentials: Credentials | None = None, url: str | None = None, **more: Any) -> AirflowTransport:
-        transport = AirflowTransport(
-            url or server.url,
-            credentials or Everyone(),
-            sleep=lambda _: None,
-            **({"timeout_seconds": 5.0} | more),
-        )
+        options: dict[str, Any] = {"timeout_seconds": 5.0, "sleep": lambda _: None, **more}
+        transport = AirflowTransport(url or server.url, credentials or Everyone(), **options)
         made.append(transport)
         return transport
 
@@ -72,6 +70,74 @@ def test_what_starts_something_is_never_sent_twice(
     with pytest.raises(AirflowUnreachable):
         transport_to().request("POST", "/api/v2/dags/x/dagRuns", json={})
     assert len(server.asked) == 1
+
+
+def turned_away(times: int, **headers: str) -> Script:
+    """Return a script that answers 429 some times, and 200 after them."""
+    left = [429] * times
+    return lambda handler: (
+        handler.answer(left.pop(), {"detail": "slow down"}, **headers) if left else handler.answer(200, {})
+    )
+
+
+def test_what_was_turned_away_unread_is_sent_again_whatever_it_is(
+    server: Any, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = turned_away(2)
+    slept: list[float] = []
+    assert transport_to(sleep=slept.append).request("POST", "/api/v2/dags/x/dagRuns", json={}).status == 200
+    assert len(server.asked) == 3
+    assert slept == list(RETRY_PAUSES_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (lambda: "2", (2, 2)),
+        (lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=4), usegmt=True), (2, 4)),
+        (lambda: "soon", (0.2, 0.2)),
+        (lambda: "-1", (0.2, 0.2)),
+        (lambda: "Wed, 21 Oct 2015 07:28:00 GMT", (0.2, 0.2)),
+    ],
+)
+def test_the_next_try_comes_when_airflow_asks_for_it(
+    server: Any,
+    transport_to: Callable[..., AirflowTransport],
+    said: Callable[[], str],
+    seconds: tuple[float, float],
+) -> None:
+    server.script = turned_away(1, Retry_After=said())
+    slept: list[float] = []
+    transport_to(sleep=slept.append).request("GET", "/api/v2/dags")
+    assert len(slept) == 1
+    assert seconds[0] <= slept[0] <= seconds[1]
+
+
+@pytest.mark.parametrize("said", ["6", "9" * 400])
+def test_a_pause_beyond_the_timeout_is_an_error_at_once_and_airflow_is_left_alone_until_then(
+    server: Any, transport_to: Callable[..., AirflowTransport], said: str
+) -> None:
+    server.script = turned_away(1, Retry_After=said)
+    slept: list[float] = []
+    transport = transport_to(sleep=slept.append, timeout_seconds=5.0)
+    for _ in range(3):
+        with pytest.raises(AirflowUnreachable, match="too many requests") as caught:
+            transport.request("GET", "/api/v2/dags")
+    assert str(caught.value.detail).startswith(
+        f"GET {server.url}/api/v2/dags: 429 slow down\nIt wants no other"
+    )
+    assert slept == []
+    assert len(server.asked) == 1
+
+
+def test_all_pauses_together_stay_within_the_timeout(
+    server: Any, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = turned_away(5, Retry_After="3")
+    slept: list[float] = []
+    with pytest.raises(AirflowUnreachable, match="too many requests"):
+        transport_to(sleep=slept.append, timeout_seconds=5.0).request("GET", "/api/v2/dags")
+    assert slept == [3]
 
 
 def test_an_answer_that_does_not_come_in_time_is_not_waited_for(
