@@ -13,8 +13,8 @@ from dataspec.errors import StoreUnreachable
 from dataspec.store import PreconditionFailed, Store
 from dataspec.store.base import MISSING
 from dataspec.store.bucket import BucketStore, Limits
+from http_proxy import Fault, Handler, Proxy, Request, answer, cut_short, hang, proxy, stall
 from s3 import S3, free_port
-from s3_proxy import Handler, Proxy, Request, answer, cut_short, hang, proxy, stall
 
 SHORT = Limits(connect=1, request=1, retry=1.5, call=5)
 QUICK_SECONDS = 12
@@ -25,19 +25,30 @@ QUICK_SECONDS = 12
 def between(s3: S3) -> Iterator[Proxy]:
     if not s3.endpoint.startswith("http://"):
         pytest.skip("the proxy of the tests speaks plain HTTP")
-    with proxy(s3) as started:
+    with proxy(s3.endpoint) as started:
         yield started
 
 
 @pytest.fixture
-def hurried(between: Proxy) -> BucketStore:
-    """For calls that are to fail: with time enough for nothing else."""
-    return opened(between.place, SHORT)
+def place(between: Proxy, s3: S3) -> S3:
+    """The place on the server, as it is reached through the proxy."""
+    return s3.through(between.url)
 
 
 @pytest.fixture
-def store(between: Proxy) -> Store:
-    return between.place.store()
+def hurried(place: S3) -> BucketStore:
+    """For calls that are to fail: with time enough for nothing else."""
+    return opened(place, SHORT)
+
+
+@pytest.fixture
+def store(place: S3) -> Store:
+    return place.store()
+
+
+def refusal(status: int, code: str) -> Fault:
+    """Refuse a request, with an error document of that code."""
+    return answer(status, f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>")
 
 
 def opened(place: S3, limits: Limits) -> BucketStore:
@@ -77,9 +88,9 @@ def test_a_server_that_hangs_ends_a_call_in_time(
     assert error.title == "The store does not answer."
 
 
-def test_with_the_limits_of_production_a_call_ends_within_half_a_minute(between: Proxy) -> None:
+def test_with_the_limits_of_production_a_call_ends_within_half_a_minute(place: S3, between: Proxy) -> None:
     between.rule = lambda _: hang
-    store = between.place.store()
+    store = place.store()
     fails(lambda: store.get("code/a"), within=32)
 
 
@@ -105,7 +116,7 @@ def test_many_slow_answers_end_the_call_however_many_there_are(hurried: Store, b
 def test_a_server_that_is_overloaded_is_asked_again_then_told_of(
     call: Callable[[Store], object], hurried: Store, between: Proxy
 ) -> None:
-    between.rule = lambda _: answer(503, "SlowDown")
+    between.rule = lambda _: refusal(503, "SlowDown")
     error = fails(lambda: call(hurried))
     assert "503" in (error.detail or "")
     assert len(between.asked) >= 3
@@ -113,7 +124,7 @@ def test_a_server_that_is_overloaded_is_asked_again_then_told_of(
 
 def test_an_overload_that_passes_is_not_noticed(store: Store, between: Proxy) -> None:
     store.put("code/a", b"x", expected=MISSING)
-    refused = iter([answer(503, "SlowDown"), answer(500), None, answer(503, "SlowDown"), None])
+    refused = iter([refusal(503, "SlowDown"), answer(500), None, refusal(503, "SlowDown"), None])
     between.rule = lambda _: next(refused)
     assert [info.key for info in store.list("code/")] == ["code/a"]
     assert store.get_many(["code/a"])["code/a"].body == b"x"
@@ -121,7 +132,7 @@ def test_an_overload_that_passes_is_not_noticed(store: Store, between: Proxy) ->
 
 
 def test_after_an_overload_the_same_store_answers_again(store: Store, between: Proxy) -> None:
-    between.rule = lambda _: answer(503, "SlowDown")
+    between.rule = lambda _: refusal(503, "SlowDown")
     fails(lambda: store.put("code/a", b"x", expected=MISSING))
     between.rule = lambda _: None
     store.put("code/a", b"x", expected=MISSING)
@@ -145,7 +156,7 @@ def test_an_access_key_that_is_not_known_is_told(s3: S3) -> None:
 
 
 def test_a_right_that_is_missing_is_told_with_the_key(store: Store, between: Proxy) -> None:
-    between.rule = lambda request: answer(403, "AccessDenied") if request.method == "PUT" else None
+    between.rule = lambda request: refusal(403, "AccessDenied") if request.method == "PUT" else None
     error = fails(lambda: store.put("manual/a.yaml", b"x", expected=MISSING))
     assert error.title == "The store refuses these credentials."
     assert "'manual/a.yaml'" in (error.detail or "")
@@ -167,19 +178,18 @@ def test_a_server_that_is_not_there_is_told_with_its_address(call: Callable[[Sto
     assert endpoint in (error.detail or "")
 
 
-@pytest.mark.parametrize("fault", [cut_short, hang, answer(500), answer(403, "AccessDenied")])
+@pytest.mark.parametrize("fault", [cut_short, hang, answer(500), refusal(403, "AccessDenied")])
 def test_a_listing_that_fails_on_its_second_page_is_no_half_listing(
-    fault: Callable[..., None], store: Store, hurried: Store, between: Proxy
+    fault: Callable[..., None], s3: S3, store: Store, hurried: Store, between: Proxy
 ) -> None:
-    fill(between, 1_200)
+    fill(s3.store(), 1_200)
     assert len(list(store.list("code/"))) == 1_200
     between.rule = lambda request: fault if "continuation-token" in request.path else None
     fails(lambda: hurried.list("code/"))
     assert any("continuation-token" in request.path for request in between.asked)
 
 
-def fill(between: Proxy, count: int) -> None:
-    store = between.place.through(f"http://{between.behind}").store()
+def fill(store: Store, count: int) -> None:
     with ThreadPoolExecutor(16) as writers:
         list(
             writers.map(lambda number: store.put(f"code/{number:05d}", b"x", expected=MISSING), range(count))
@@ -198,7 +208,7 @@ def test_a_delete_that_the_server_refuses_is_told_as_someone_elses_change(
     status: int, code: str, store: Store, between: Proxy
 ) -> None:
     etag = store.put("code/a", b"x", expected=MISSING)
-    between.rule = lambda request: answer(status, code) if request.method == "DELETE" else None
+    between.rule = lambda request: refusal(status, code) if request.method == "DELETE" else None
     with pytest.raises(PreconditionFailed):
         store.delete("code/a", expected=etag)
     assert store.get("code/a") is not None
@@ -206,7 +216,7 @@ def test_a_delete_that_the_server_refuses_is_told_as_someone_elses_change(
 
 def test_a_server_that_knows_no_conditional_delete_gets_a_plain_one(store: Store, between: Proxy) -> None:
     def refusing(request: Request) -> Callable[..., None] | None:
-        return answer(501, "NotImplemented") if "if-match" in request.headers else None
+        return refusal(501, "NotImplemented") if "if-match" in request.headers else None
 
     for key in ("code/a", "code/b"):
         etag = store.put(key, b"x", expected=MISSING)
@@ -222,7 +232,7 @@ def test_a_key_that_cannot_be_read_is_named_with_what_to_do(store: Store, betwee
         status, headers, body = handler.ask_server()
         handler.reply(status, headers, body.replace(b"code/a.yaml", b"code//a.yaml"))
 
-    between.rule = lambda request: with_an_empty_folder if request.is_listing else None
+    between.rule = lambda request: with_an_empty_folder if "list-type=2" in request.path else None
     error = fails(lambda: store.list("code/"))
     assert error.title == "An object in the store has a key that can't be read."
     assert "code//a.yaml" in (error.detail or "")

@@ -1,4 +1,4 @@
-"""What stands between a store and a real S3 server, and does to its answers what a test tells it to."""
+"""What stands between Basecamp and a real server, and does to its answers what a test tells it to."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from s3 import S3
-
 FAULT_SECONDS = 120
 
 
@@ -25,19 +23,20 @@ class Request:
     path: str
     headers: dict[str, str] = field(repr=False)
 
-    @property
-    def is_listing(self) -> bool:
-        return "list-type=2" in self.path
-
 
 Fault = Callable[["Handler"], None]
 Rule = Callable[[Request], Fault | None]
 
 
-def answer(status: int, code: str = "") -> Fault:
-    """Answer in the server's place, with an error document of that code."""
-    body = f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>".encode() if code else b""
-    return lambda handler: handler.reply(status, {}, body)
+def answer(status: int, body: str = "", **headers: str) -> Fault:
+    """Answer in the server's place."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda handler: handler.reply(status, sent, body.encode())
+
+
+def hang_up(handler: Handler) -> None:
+    """Close the connection without an answer."""
+    handler.close_connection = True
 
 
 def hang(handler: Handler) -> None:
@@ -78,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.reply(*self.ask_server())
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do  # noqa: N815 - the standard library's names
+    do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_HEAD = do  # noqa: N815 - the standard library's names
 
     def ask_server(self) -> tuple[int, dict[str, str], bytes]:
         """Ask the real server; the host stays the one that was signed."""
@@ -115,28 +114,65 @@ class Proxy(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, place: S3) -> None:
+    def __init__(self, behind: str) -> None:
+        """Make it for the server at an address."""
         super().__init__(("127.0.0.1", 0), Handler)
-        self.behind = urlsplit(place.endpoint).netloc
-        self.place = place.through(f"http://127.0.0.1:{self.server_port}")
+        self.behind = urlsplit(behind).netloc
         self.rule: Rule = lambda _: None
         self.asked: list[Request] = []
         self.ended = threading.Event()
+        self._thread = threading.Thread()
+
+    def start(self) -> None:
+        """Listen and answer."""
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Listen no more; connections that are open go on."""
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Be down for a while: connections are refused, and those that are open broken off."""
+        rule, self.rule = self.rule, lambda _: hang_up
+        self.stop()
+        try:
+            yield
+        finally:
+            self.socket = socket.socket(self.address_family, self.socket_type)
+            self.server_bind()
+            self.server_activate()
+            self.rule = rule
+            self.start()
+
+    @contextmanager
+    def failing(self, fault: Fault) -> Iterator[None]:
+        """Do the same to every request for a while."""
+        rule, self.rule = self.rule, lambda _: fault
+        try:
+            yield
+        finally:
+            self.rule = rule
+
+    @property
+    def url(self) -> str:
+        """Where it is reached."""
+        return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: Any) -> None:
         """Say nothing of clients that went away."""
 
 
 @contextmanager
-def proxy(place: S3) -> Iterator[Proxy]:
-    """Start a proxy in front of a place's server."""
-    server = Proxy(place)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
+def proxy(behind: str) -> Iterator[Proxy]:
+    """Start a proxy in front of the server at an address."""
+    server = Proxy(behind)
+    server.start()
     try:
         yield server
     finally:
         server.ended.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        server.stop()
