@@ -549,7 +549,8 @@ def test_while_airflow_does_not_answer_it_waits_and_says_so_and_then_goes_on(
         worker.look()
     answer = client.get(f"/backfills/{ID}")
     assert answer.json()["status"] == "RUNNING"
-    assert answer.json()["note"] == "Airflow does not answer. The backfill waits until it does."
+    note = "Airflow does not answer. The backfill goes on once Airflow can be used again."
+    assert answer.json()["note"] == note
     assert "Dli-Warning" in answer.headers
     airflow.down = None
     worker.build()

@@ -275,6 +275,33 @@ def test_stop_of_one_that_has_ended_says_how(reconciled: Basecamp, dli: Dli) -> 
     assert dli("workflow", "stop", ID).out == f"Already ended: {ID} (COMPLETED)\n"
 
 
+def test_while_airflow_does_not_answer_a_backfill_is_shown_and_told_to_stop_all_the_same(
+    clicks: Basecamp, dli: Dli
+) -> None:
+    dli(*ARGUMENTS)
+    advance(clicks)
+    clicks.airflow.down = "connection refused"
+    shown = dli("workflow", "status", ID)
+    assert shown.status == 0
+    assert "Airflow does not answer. The backfill goes on once Airflow can be used again." in shown.out
+    stopped = dli("workflow", "stop", ID)
+    assert stopped.status == 5
+    assert "The backfill was told to stop; it does so as soon as Airflow answers." in stopped.err
+    clicks.airflow.down = None
+    advance(clicks)
+    assert json.loads(dli("workflow", "status", ID, "-f", "json").out)["status"] == "KILLED"
+
+
+@pytest.mark.parametrize("command", ["status", "stop"])
+def test_while_airflow_does_not_answer_a_run_can_not_be_found(
+    clicks: Basecamp, dli: Dli, command: str
+) -> None:
+    clicks.airflow.down = "connection refused"
+    result = dli("workflow", command, f"{CLICKS}_20240115_093046")
+    assert (result.status, result.out) == (5, "")
+    assert result.err.startswith("Error: Airflow does not answer.")
+
+
 @pytest.mark.parametrize("command", ["status", "stop"])
 def test_an_id_that_is_neither_a_runs_nor_a_backfills_is_not_found(
     clicks: Basecamp, dli: Dli, command: str

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.errors import BackfillNotFound, RunNotFound
+from dataspec.errors import AirflowUnreachable, BackfillNotFound, RunNotFound
 from dli.options import pass_session, run_dataset_option, server_options
 from dli.session import Session
 from dli.tables import pairs
@@ -39,7 +39,7 @@ def command(session: Session, run_id: str, dataset: str | None, wait: bool, time
         raise click.UsageError("--timeout is for --wait.")
     try:
         run = session.client.get_run(run_id, dataset=dataset)
-    except RunNotFound as error:
+    except (RunNotFound, AirflowUnreachable) as error:  # of a backfill the server knows without Airflow
         if dataset is not None or not _show_backfill(session, run_id, wait=wait, timeout=timeout):
             raise error from None
         return

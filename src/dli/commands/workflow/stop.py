@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.errors import BackfillNotFound, RunNotFound
+from dataspec.errors import AirflowUnreachable, BackfillNotFound, RunNotFound
 from dataspec.workflows import RunStatus
 from dli.options import pass_session, run_dataset_option, server_options
 from dli.session import Session
@@ -30,7 +30,7 @@ def command(session: Session, run_id: str, reason: str | None, dataset: str | No
     stopped: WorkflowRun | Backfill
     try:
         stopped = session.client.stop_run(run_id, reason=reason, dataset=dataset)
-    except RunNotFound as error:
+    except (RunNotFound, AirflowUnreachable) as error:  # a backfill takes the order without Airflow
         if dataset is not None:
             raise
         try:
