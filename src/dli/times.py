@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 
 from dataspec.errors import InvalidUsage
 
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}$", re.ASCII)
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
 
 
@@ -61,9 +63,11 @@ def parse_moment(text: str, *, end_of_day: bool = False, now: datetime | None = 
         if end_of_day and len(text.strip()) <= len("2024-01-15"):
             moment += timedelta(days=1)
         return moment if moment.tzinfo else moment.astimezone()
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError) as error:
+        is_none = isinstance(error, ValueError) and _DATE.match(text.strip())
+        reason = ": there is no such date" if is_none else ""
         raise InvalidUsage(
-            f"Invalid time '{text}'.",
+            f"Invalid time '{text}'{reason}.",
             detail="Write it as 2024-01-15, as 2024-01-15T09:00, or as 2d or 12h for that long ago.",
         ) from None
 

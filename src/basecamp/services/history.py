@@ -15,7 +15,7 @@ from basecamp.services.cursors import decode_cursor, encode_cursor
 from basecamp.services.known import Known, LastKnown, Page
 from basecamp.services.run_records import known_names, run_status, run_type
 from basecamp.services.workflows import matches_name
-from dataspec.errors import DatasetNotFound
+from dataspec.errors import DatasetNotFound, InvalidUsage
 from dataspec.problems import nearest
 from dataspec.workflows import RunStatus, RunType, SourceType, WorkflowRun
 
@@ -63,6 +63,19 @@ class HistoryFilter:
     """Only runs that were due, or asked for, at this moment or later."""
     until: datetime | None = None
     """Only runs that were due, or asked for, before this moment."""
+
+    def check(self) -> None:
+        """Make sure that a run can be between the two times.
+
+        Raises:
+            InvalidUsage: When the first is not before the second.
+        """
+        if self.since and self.until and self.since >= self.until:
+            since, until = (moment.isoformat(timespec="minutes") for moment in (self.since, self.until))
+            raise InvalidUsage(
+                f"No run can be from {since} on and before {until}.",
+                detail="Name the earlier time with --since, the later one with --until.",
+            )
 
     def may_match(self, run: DagRun) -> bool:
         """Say whether a run may be wanted, by what Airflow's row of it tells: the rest costs more requests."""
@@ -121,9 +134,10 @@ class History:
 
         Raises:
             DatasetNotFound: When no dataset of that name is known, nor was.
-            InvalidUsage: For a cursor of another list.
+            InvalidUsage: For a cursor of another list, or times between which nothing lies.
             AirflowUnreachable: When Airflow does not answer, and did not answer this before.
         """
+        wanted.check()
         place = decode_cursor(cursor, parts=3) if cursor else ["", "", ""]
         catalog, dags = self._specs.known(), self._dags.known()
         ours = known_names(catalog.value, dags.value)

@@ -93,6 +93,16 @@ def test_datasets_are_filtered_by_name_and_by_pattern(
     assert ids(client, dataset="sales.*") == [hourly, daily]
 
 
+@pytest.mark.parametrize("until", ["2024-01-15T09:30:46Z", "2024-01-14T00:00:00+09:00"])
+def test_times_the_wrong_way_round_are_refused(client: Client, until: str) -> None:
+    answer = client.get("/runs", params={"since": "2024-01-15T09:30:46Z", "until": until})
+    assert answer.status_code == 400
+    assert answer.json()["title"].startswith(
+        "No run can be from 2024-01-15T09:30+00:00 on and before 2024-01-1"
+    )
+    assert "--since" in answer.json()["detail"]
+
+
 def test_times_bound_when_runs_were_due(register: Register, start: Start, client: Client) -> None:
     register()
     first, second, third = start(), start(), start()

@@ -92,3 +92,10 @@ def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(InvalidUsage) as error:
         parse_moment(text, end_of_day=True)
     assert "2024-01-15" in (error.value.detail or "")
+
+
+@pytest.mark.parametrize(("text", "told"), [("2024-02-30", ": there is no such date."), ("2024-2-3", ".")])
+def test_a_date_that_does_not_exist_is_told_from_one_that_is_written_wrong(text: str, told: str) -> None:
+    with pytest.raises(InvalidUsage) as error:
+        parse_moment(text)
+    assert error.value.title == f"Invalid time '{text}'{told}"
