@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dataspec.errors import DliError, Unavailable
@@ -147,8 +148,11 @@ class Reconciler:
         followed.troubles = 0
         return pause
 
-    @staticmethod
-    def _after_trouble(dataset: str, followed: _Followed, error: DliError) -> float:
+    def _after_trouble(self, dataset: str, followed: _Followed, error: DliError) -> float:
+        """Leave it to others, who may reach what this replica does not; return when to try again."""
+        with suppress(DliError):
+            followed.lease.release()
+        followed.renew_at = self._clock.monotonic()
         if not followed.troubles:
             log.warning("The backfill of %s waits: %s %s", dataset, error.title, error.detail or "")
         pause = TROUBLE_SECONDS[min(followed.troubles, len(TROUBLE_SECONDS) - 1)]

@@ -18,6 +18,7 @@ from basecamp.backfills.requests import BackfillRequest
 from basecamp.services import Services
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
+from dataspec.errors import AirflowUnreachable
 from dataspec.store import MemoryStore
 from unit.dli.basecamp import Basecamp
 from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML
@@ -131,6 +132,43 @@ def test_while_airflow_does_not_answer_it_is_asked_again_within_seconds(
         clock.advance(0.5)
         look(replicas[0])
     assert runs(airflow) == 1
+
+
+class OwnWay:
+    """One server's way to Airflow, which may be cut while others have theirs."""
+
+    def __init__(self, airflow: MemoryAirflow) -> None:
+        self._airflow = airflow
+        self.is_cut = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.is_cut:
+            raise AirflowUnreachable("Airflow does not answer.")
+        return getattr(self._airflow, name)
+
+
+def test_a_server_that_can_not_reach_airflow_leaves_it_to_one_that_can(
+    replicas: tuple[Services, Services],
+    client: Client,
+    store: MemoryStore,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+) -> None:
+    way: Any = OwnWay(airflow)
+    first, second = assemble(store, way, clock), replicas[1]
+    client.post(f"/workflows/{NAME}/backfills", json=RANGE)
+    look(first)
+    finish(airflow)
+    assert runs(airflow) == 1
+    way.is_cut = True
+    waited = 0.0
+    while runs(airflow) == 1:
+        clock.advance(0.5)
+        waited += 0.5
+        look(first)
+        look(second)
+        assert waited <= LEASE_SECONDS + LOOK_SECONDS
+    first.backfills.reconciler.end()
 
 
 def test_a_plan_that_cannot_be_read_holds_up_no_other(
