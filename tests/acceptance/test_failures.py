@@ -67,17 +67,6 @@ def test_stop_ends_a_long_query_and_the_next_run_can_start(stack: Stack) -> None
     assert stack.wait(stack.run(other), seconds=60)["status"] == "COMPLETED"
 
 
-def test_a_second_stop_is_harmless(stack: Stack) -> None:
-    run_id = stack.run(stack.register(ENDLESS))
-    stack.wait(run_id, "RUNNING")
-    assert stack.cli("workflow", "stop", run_id).returncode == 0
-
-    again = stack.cli("workflow", "stop", run_id)
-
-    assert again.returncode == 0
-    assert stack.status(run_id)["status"] == "KILLED"
-
-
 def test_a_run_waits_for_the_one_before_it(stack: Stack) -> None:
     name = stack.register(ENDLESS)
     first = stack.run(name)
