@@ -47,7 +47,7 @@ class Airflow:
     ) -> Any:
         """Send a request that must succeed; return its answer."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", "Accept": accept}
+        headers = {"Accept": accept} | ({"Content-Type": "application/json"} if data else {})
         request = urllib.request.Request(f"{self._url}{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer) if accept == "application/json" else answer.read().decode()

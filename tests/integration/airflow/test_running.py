@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from airflow_api import NEVER, Airflow, until
@@ -38,6 +38,12 @@ def test_a_scheduled_run_has_our_id_its_version_and_the_partition_of_its_interva
     assert airflow.versions(name, run.run_id) == [f"dli.{source}.{spec_hash}.1"]
     day = (due - timedelta(minutes=1)).astimezone(ZoneInfo("Asia/Seoul")).date().isoformat()
     assert (day, due.isoformat()) in stack.rows("select day, due from scheduled")
+    shown = stack.status(run.run_id)
+    assert (shown["dataset_name"], shown["run_type"], shown["status"]) == (name, "scheduled", "COMPLETED")
+    assert (shown["source_type"], shown["spec_hash"]) == (source, spec_hash)
+    assert (shown["parameters"], shown["attempts"]) == ({"execution_date": day}, 1)
+    assert shown["created_at"] <= shown["started_at"] <= shown["finished_at"]
+    assert shown["url"].startswith(stack.airflow_url)
 
 
 def test_a_mended_query_mends_the_run_at_its_next_attempt(stack: Stack) -> None:
@@ -70,6 +76,11 @@ def test_a_wrong_parameter_given_on_airflows_page_fails_the_run_at_once(stack: S
         instance = airflow.finished(name, run_id)
         assert (instance["state"], instance["try_number"]) == ("failed", 1)
         assert message in airflow.log(name, run_id)
+        shown = stack.status(unquote(run_id))
+        assert (shown["dataset_name"], shown["run_type"], shown["status"]) == (name, "adhoc", "FAILED")
+        assert (shown["source_type"], shown["parameters"], shown["attempts"]) == ("manual", conf, 1)
+        assert message in shown["error"]
+        assert shown["url"].startswith(stack.airflow_url)
 
 
 def test_two_datasets_on_one_duckdb_file_take_turns(stack: Stack) -> None:
