@@ -8,13 +8,18 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLog:
-    """The log of one attempt of a run."""
+    """The log of one attempt of a run, or a piece of it."""
 
     run_id: str
     attempt: int
+    """0 while none has started."""
     attempts: int
     """How many attempts have started."""
     lines: list[str] = field(default_factory=list)
+    more: bool = False
+    """Whether further lines are to be had now."""
+    next_cursor: str | None = None
+    """Where they go on; None when the run has ended and these are its last ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from dataspec.errors import InvalidSettings, Unavailable
 from dli.addresses import DEFAULT_SERVER_URL
-from dli.calls import Calls, Following, Steps, ended, user_headers
+from dli.calls import LOG_START, Calls, Following, Steps, ended, user_headers
 
 try:
     import anyio
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from dataspec.workflows import Backfill, WorkflowRun
+    from dli.answers import RunLog
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -155,6 +156,46 @@ class AsyncClient:
                 yield backfill
                 if backfill.status.finished:
                     return
+            pause = following.pause()
+            if pause is None:
+                return
+            await anyio.sleep(pause)
+
+    async def follow_log(
+        self,
+        run_id: str,
+        *,
+        cursor: str = LOG_START,
+        dataset: str | None = None,
+        interval_seconds: float = 1.0,
+        timeout_seconds: float | None = None,
+    ) -> AsyncIterator[RunLog]:
+        """Yield the lines of a run's log as they come, through all its attempts, until it has ended.
+
+        Each line comes once, in pieces of one attempt. A run that has not started yet is waited for, and a
+        server that stops answering is asked again for a minute.
+
+        Args:
+            run_id: The run.
+            cursor: Where to begin: the ``next_cursor`` of an earlier piece, or the first line.
+            dataset: Its dataset, for ids that Airflow made.
+            interval_seconds: The pause between two looks.
+            timeout_seconds: When to end, whatever the run does; never if not given.
+        """
+        following = Following(interval_seconds, timeout_seconds)
+        place: str | None = cursor
+        while place:
+            try:
+                log = await self.get_log(run_id, cursor=place, dataset=dataset)
+            except Unavailable as error:
+                following.bear(error)
+            else:
+                following.heard()
+                place = log.next_cursor
+                if log.lines:
+                    yield log
+                if log.more or not place:
+                    continue
             pause = following.pause()
             if pause is None:
                 return

@@ -45,6 +45,8 @@ NOTIFICATION_SECONDS = 60.0
 """How long a test of notifications may take: the server waits for each channel's answer."""
 PAGE = 10_000
 """How many items are asked for at once; the server may send fewer."""
+LOG_START = "start"
+"""The cursor of the first line of a run's log."""
 PATIENCE_SECONDS = 60.0
 """How long following a run bears a server that does not answer, as while it restarts."""
 
@@ -199,13 +201,26 @@ class Calls:
         return decode(WorkflowRun, answer)
 
     def get_log(
-        self, run_id: str, *, attempt: int | None = None, dataset: str | None = None
+        self,
+        run_id: str,
+        *,
+        attempt: int | None = None,
+        cursor: str | None = None,
+        dataset: str | None = None,
     ) -> Steps[RunLog]:
-        """Return the log of one attempt of a run; of the last one if not given."""
+        """Return the log of one attempt of a run; of the last one if not given.
+
+        Args:
+            run_id: The run.
+            attempt: Which attempt's.
+            cursor: Only the lines after it, through all attempts: an earlier log's ``next_cursor``,
+                or ``start`` for the first line of the first attempt.
+            dataset: Its dataset, for ids that Airflow made.
+        """
         from dli.answers import RunLog
 
         path = ("runs", _checked_run_id(run_id), "logs")
-        return decode(RunLog, (yield _get(*path, attempt=attempt, dataset=dataset)))
+        return decode(RunLog, (yield _get(*path, attempt=attempt, cursor=cursor, dataset=dataset)))
 
     def retry_run(
         self, run_id: str, *, dataset: str | None = None, idempotency_key: str | None = None

@@ -105,12 +105,18 @@ def read_import_error(row: Answer) -> DagImportError:
 
 
 def read_log(text: str) -> list[LogEvent]:
-    """Read the text of a log, in Airflow's own format: an event is a line, and those without a time after it."""
+    """Read the text of a log, in Airflow's own format: an event is a line, and those without a time after it.
+
+    The places where Airflow looked for it are left out, unless there is nothing else: then they say why.
+    """
     events: list[LogEvent] = []
+    places: list[LogEvent] = []
     first: re.Match[str] | None = None
     more: list[str] = []
     for line in text.splitlines():
         begun = _EVENT.fullmatch(line)
+        if line.startswith(_WHERE):
+            places.append(LogEvent(message=line.removeprefix(_WHERE).strip()))
         if line.startswith(_WHERE) or (begun and begun["message"].startswith(_FOLDING)):
             continue
         if begun is None:
@@ -118,7 +124,7 @@ def read_log(text: str) -> list[LogEvent]:
             continue
         events += _event(first, more)
         first, more = begun, []
-    return events + list(_event(first, more))
+    return events + list(_event(first, more)) or places
 
 
 def _event(first: re.Match[str] | None, more: Sequence[str]) -> Iterator[LogEvent]:

@@ -28,6 +28,10 @@ _OWN_FIELDS = frozenset(
 )
 """Fields that say where an event comes from, or that a line shows in another way."""
 
+_PLACES = "::group::Log message source details"
+_END = "::endgroup::"
+"""Between the two stands where Airflow found the log."""
+
 
 @dataclass(frozen=True, slots=True)
 class XComKey:
@@ -122,8 +126,16 @@ def read_import_error(row: Answer) -> DagImportError:
 
 
 def read_log(body: Answer) -> list[LogEvent]:
-    """Read a log: events, or bare lines where Airflow could not take them apart."""
-    return [_log_event(entry) for entry in body["content"]]
+    """Read a log: events, or bare lines where Airflow could not take them apart.
+
+    Airflow begins it with the places where the log lies, which change while the attempt goes on; they are left
+    out, unless there is nothing else: then they say why.
+    """
+    events = [_log_event(entry) for entry in body["content"]]
+    if not events or not events[0].message.startswith(_PLACES):
+        return events
+    end = next((number for number, event in enumerate(events) if event.message == _END), 0)
+    return events[end + 1 :] or events[1:end]
 
 
 def _log_event(entry: str | Answer) -> LogEvent:

@@ -14,12 +14,16 @@ from basecamp.api.documents import RunPage, Status, StopBody
 from basecamp.api.warnings import put_warnings
 from basecamp.services.history import HistoryFilter
 from basecamp.services.run_log import RunLog
+from dataspec.errors import InvalidUsage
 from dataspec.workflows import RunType, WorkflowRun
 
 router = APIRouter(prefix=f"{PREFIX}/runs", tags=["runs"])
 
 PAGE = 20
 MAX_PAGE = 500
+CURSOR_HAS_ATTEMPT = (
+    "A cursor leads through the attempts by itself, from 'start' or from where an answer ended."
+)
 FIRST_YEAR = 1970
 LAST_YEAR = 9998
 
@@ -97,7 +101,17 @@ def get_log(
     services: ServicesOf,
     run_id: str,
     attempt: Annotated[int | None, Query(ge=1, description="The last one, if not given.")] = None,
+    cursor: Annotated[
+        str | None,
+        Query(
+            description="Only what comes after it: an answer's `next_cursor`, or `start` for the first line."
+        ),
+    ] = None,
     dataset: Dataset = None,
 ) -> RunLog:
-    """Show the log of one attempt of a run."""
+    """Show the log of one attempt of a run, or go on with the logs of all of them."""
+    if cursor is not None:
+        if attempt is not None:
+            raise InvalidUsage("'attempt' and 'cursor' can't be combined.", detail=CURSOR_HAS_ATTEMPT)
+        return services.runs.log_after(run_id, cursor, dataset=dataset)
     return services.runs.log(run_id, attempt=attempt, dataset=dataset)

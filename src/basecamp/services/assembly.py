@@ -68,7 +68,7 @@ def assemble(
     reservations = Reservations(store, clock)
     records = RunRecords(gateway, airflow_public_url or gateway.url, clock)
     workflows = Workflows(specs, dags, gateway, clock)
-    logs = RunLogs(gateway)
+    logs = RunLogs(gateway, clock)
     told = assemble_notifications(
         store=store,
         gateway=gateway,

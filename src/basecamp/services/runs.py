@@ -101,6 +101,10 @@ class Runs:
         """Return the log of one attempt; see :meth:`~basecamp.services.run_log.RunLogs.read`."""
         return self._logs.read(self._finder.find(run_id, dataset), attempt)
 
+    def log_after(self, run_id: str, cursor: str, *, dataset: str | None = None) -> RunLog:
+        """Return the lines after a cursor; see :meth:`~basecamp.services.run_log.RunLogs.read_on`."""
+        return self._logs.read_on(self._finder.find(run_id, dataset), cursor)
+
     def dag_url(self, dataset: str) -> str:
         """Return a dataset's page in Airflow."""
         return self._records.dag_url(dataset)

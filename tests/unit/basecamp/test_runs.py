@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from httpx import Client, Response
@@ -236,6 +237,8 @@ def test_the_log_of_each_attempt_is_shown(
         "attempt": 0,
         "attempts": 0,
         "lines": [],
+        "more": False,
+        "next_cursor": ANY,
     }
     execute(run_id)
     event = LogEvent(
@@ -271,3 +274,93 @@ def test_of_a_huge_log_the_end_is_shown(
     lines = client.get(f"/runs/{run_id}/logs").json()["lines"]
     assert lines[0] == "… 10 lines left out …"
     assert (len(lines), lines[-1]) == (20_001, "20009")
+
+
+def follow(client: Client, run_id: str, cursor: str | None, pieces: int = 1) -> tuple[list[str], str | None]:
+    """Return the lines of the next pieces, with the attempt that each is of, and where they go on."""
+    lines = []
+    for _ in range(pieces):
+        piece = client.get(f"/runs/{run_id}/logs", params={"cursor": cursor or ""}).json()
+        lines += [f"{piece['attempt']}: {line}" for line in piece["lines"]]
+        cursor = piece["next_cursor"]
+    return lines, cursor
+
+
+def test_a_log_is_followed_from_before_the_start_through_all_attempts_to_the_end(
+    register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
+) -> None:
+    register()
+    run_id = start()
+    nothing, cursor = follow(client, run_id, "start", pieces=2)
+    assert nothing == []
+    execute(run_id)
+    airflow.log_event("sales.daily", run_id, LogEvent(message="a"))
+    assert follow(client, run_id, cursor)[0] == ["1: a"]
+    _, cursor = follow(client, run_id, cursor)
+    airflow.log_event("sales.daily", run_id, LogEvent(message="b", details=("c",)))
+    airflow.end("sales.daily", run_id, "failed")
+    execute(run_id)
+    airflow.log_event("sales.daily", run_id, LogEvent(message="d"))
+    lines, cursor = follow(client, run_id, cursor, pieces=2)
+    assert lines == ["1: b", "1: c", "2: d"]
+    airflow.end("sales.daily", run_id, "success")
+    airflow.log_event("sales.daily", run_id, LogEvent(message="e"))
+    lines, cursor = follow(client, run_id, cursor)
+    assert (lines, cursor) == (["2: e"], ANY)
+    airflow.log_event("sales.daily", run_id, LogEvent(message="written after the end"))
+    assert follow(client, run_id, cursor) == (["2: written after the end"], None)
+
+
+def test_the_log_of_a_run_that_ended_a_while_ago_is_told_as_whole_at_once(
+    register: Register, start: Start, execute: Execute, client: Client, clock: ManualClock
+) -> None:
+    register()
+    run_id = start()
+    execute(run_id, "success")
+    assert follow(client, run_id, "start")[1] is not None
+    clock.advance(11)
+    assert follow(client, run_id, "start")[1] is None
+    assert client.get(f"/runs/{run_id}/logs").json()["next_cursor"] is None
+
+
+def test_a_log_is_followed_from_where_a_whole_one_ended(
+    register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
+) -> None:
+    register()
+    run_id = start()
+    execute(run_id)
+    airflow.log_event("sales.daily", run_id, LogEvent(message="a"))
+    shown = client.get(f"/runs/{run_id}/logs").json()
+    airflow.log_event("sales.daily", run_id, LogEvent(message="b"))
+    assert follow(client, run_id, shown["next_cursor"])[0] == ["1: b"]
+
+
+def test_a_huge_log_is_followed_whole_in_pieces(
+    register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
+) -> None:
+    register()
+    run_id = start()
+    execute(run_id)
+    for number in range(20_010):
+        airflow.log_event("sales.daily", run_id, LogEvent(message=str(number)))
+    airflow.end("sales.daily", run_id, "failed")
+    execute(run_id)
+    pieces, cursor = [], "start"
+    for _ in range(3):
+        pieces.append(client.get(f"/runs/{run_id}/logs", params={"cursor": cursor}).json())
+        cursor = pieces[-1]["next_cursor"]
+    assert [(piece["attempt"], len(piece["lines"]), piece["more"]) for piece in pieces] == [
+        (1, 20_000, True),
+        (1, 10, True),
+        (2, 0, False),
+    ]
+    assert pieces[0]["lines"] + pieces[1]["lines"] == [str(number) for number in range(20_010)]
+
+
+@pytest.mark.parametrize("params", [{"cursor": "x"}, {"cursor": ""}, {"cursor": "start", "attempt": 1}])
+def test_a_cursor_that_is_none_of_a_log_is_refused(
+    register: Register, start: Start, client: Client, params: dict[str, Any]
+) -> None:
+    register()
+    answer = client.get(f"/runs/{start()}/logs", params=params)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_usage")

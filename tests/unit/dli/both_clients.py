@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from dli import AsyncClient, Client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from anyio.from_thread import BlockingPortal
 
@@ -32,13 +32,18 @@ class Blocking:
         return lambda *arguments, **options: self._portal.call(partial(method, *arguments, **options))
 
     def follow_run(self, *arguments: Any, **options: Any) -> Iterator[Any]:
-        runs = self._client.follow_run(*arguments, **options)
+        return self._each(self._client.follow_run(*arguments, **options))
+
+    def follow_log(self, *arguments: Any, **options: Any) -> Iterator[Any]:
+        return self._each(self._client.follow_log(*arguments, **options))
+
+    def _each(self, items: AsyncIterator[Any]) -> Iterator[Any]:
         while True:
             try:
-                run = self._portal.call(runs.__anext__)
+                item = self._portal.call(items.__anext__)
             except StopAsyncIteration:
                 return
-            yield run
+            yield item
 
 
 def blocking(portal: BlockingPortal, *arguments: Any, **options: Any) -> Client:

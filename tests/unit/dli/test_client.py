@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from time import monotonic
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -224,6 +225,79 @@ def test_waiting_longer_than_the_timeout_is_an_error_that_leaves_the_run(make_cl
         pytest.raises(TimeoutError, match="'a_1' has not ended yet; it goes on"),
     ):
         client.wait("a_1", interval_seconds=0.01, timeout_seconds=0.1)
+
+
+def log_piece(attempt: int, *lines: str, cursor: str | None, more: bool = False) -> dict[str, object]:
+    return {
+        "run_id": "a_1",
+        "attempt": attempt,
+        "attempts": 2,
+        "lines": lines,
+        "next_cursor": cursor,
+        "more": more,
+    }
+
+
+def test_following_a_log_goes_from_before_the_start_through_the_attempts_to_the_end(
+    make_client: ClientMaker,
+) -> None:
+    pieces = [
+        log_piece(0, cursor="c0"),
+        log_piece(1, "a", "b", cursor="c1"),
+        log_piece(1, cursor="c2", more=True),
+        log_piece(2, "c", cursor="c3"),
+        log_piece(2, "d", cursor=None),
+    ]
+    with scripted(*map(answer, pieces)) as server, make_client(server.url) as client:
+        read = [
+            (log.attempt, line) for log in client.follow_log("a_1", interval_seconds=0) for line in log.lines
+        ]
+        asked = [request.target.split("?")[1] for request in server.received]
+    assert read == [(1, "a"), (1, "b"), (2, "c"), (2, "d")]
+    assert asked == ["cursor=start", "cursor=c0", "cursor=c1", "cursor=c2", "cursor=c3"]
+
+
+def test_following_a_log_pauses_only_where_nothing_more_is_there(make_client: ClientMaker) -> None:
+    pieces = [log_piece(1, "a", cursor="c", more=True)] * 20 + [log_piece(2, "b", cursor=None)]
+    began = monotonic()
+    with scripted(*map(answer, pieces)) as server, make_client(server.url) as client:
+        assert len(list(client.follow_log("a_1", interval_seconds=60))) == 21
+    assert monotonic() - began < 30
+
+
+def test_following_a_log_bears_a_server_that_restarts_and_loses_no_line(make_client: ClientMaker) -> None:
+    gone = answer({"title": "Going down.", "code": "unavailable"}, status="503 Service Unavailable")
+    steps = [
+        answer(log_piece(1, "a", cursor="c1")),
+        gone,
+        *[silence] * 4,
+        answer(log_piece(1, "b", cursor=None)),
+    ]
+    with scripted(*steps) as server, make_client(server.url) as client:
+        read = [line for log in client.follow_log("a_1", interval_seconds=0.01) for line in log.lines]
+        assert server.received[-1].target.endswith("cursor=c1")
+    assert read == ["a", "b"]
+
+
+def test_following_a_log_ends_at_its_timeout_and_goes_on_from_there(
+    basecamp: Basecamp, client: Client
+) -> None:
+    with client:
+        run = client.start_run(CLICKS, {"execution_date": "2024-01-15"})
+        basecamp.start_attempt(run.run_id)
+        basecamp.log(run.run_id, "first")
+        *_, log = client.follow_log(run.run_id, interval_seconds=0.01, timeout_seconds=0.1)
+        basecamp.log(run.run_id, "second")
+        assert log.next_cursor is not None
+        (more,) = client.follow_log(
+            run.run_id, cursor=log.next_cursor, interval_seconds=0.01, timeout_seconds=0.1
+        )
+    assert [line.split()[-1] for line in log.lines + more.lines] == ["first", "second"]
+
+
+def test_following_the_log_of_a_run_that_is_not_there_is_an_error(client: Client) -> None:
+    with client, pytest.raises(RunNotFound):
+        next(client.follow_log("nope"))
 
 
 def test_a_failed_run_is_retried_and_waited_for(basecamp: Basecamp, client: Client) -> None:

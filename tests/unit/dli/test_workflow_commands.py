@@ -353,6 +353,7 @@ def test_logs_follow_ends_when_the_run_has_ended_with_the_lines_of_every_attempt
 ) -> None:
     run_id = start(dli)
     clicks.fail(run_id)
+    clicks.clock.let_pass(60)
     result = dli("workflow", "logs", run_id, "--follow")
     assert (result.status, len(result.out.splitlines()), result.err) == (0, 2, "Attempt 2.\n")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -16,12 +15,10 @@ if TYPE_CHECKING:
 
     from dli.client import Client
 
-FOLLOW_INTERVAL_SECONDS = 1.0
-
 
 @click.command("logs")
 @click.argument("run_id")
-@click.option("--follow", is_flag=True, help="Go on until the run has finished.")
+@click.option("--follow", is_flag=True, help="All attempts, from the first line, until the run has finished.")
 @click.option(
     "--attempt", type=click.IntRange(min=1), metavar="N", help="The log of this attempt. [default: the last]"
 )
@@ -29,7 +26,10 @@ FOLLOW_INTERVAL_SECONDS = 1.0
 @server_options
 @pass_session
 def command(session: Session, run_id: str, follow: bool, attempt: int | None, dataset: str | None) -> None:
-    """Show the log of a run."""
+    """Show the log of a run.
+
+    Of a log of more than 20,000 lines the end is shown; --follow shows all of it.
+    """
     if follow and (session.format == "json" or attempt):
         raise click.UsageError("--follow can't be combined with --format json or --attempt.")
     if follow:
@@ -47,31 +47,12 @@ def command(session: Session, run_id: str, follow: bool, attempt: int | None, da
 
 
 def _follow(client: Client, run_id: str, dataset: str | None) -> None:
-    shown: list[str] = []
-    attempt = 0
-    while True:
-        # Asked before the log, so that the last lines of a run that ends meanwhile are not lost.
-        finished = client.get_run(run_id, dataset=dataset).status.finished
-        log = client.get_log(run_id, dataset=dataset)
-        while attempt < log.attempt:
-            if attempt:
-                _print(_new(shown, client.get_log(run_id, attempt=attempt, dataset=dataset).lines))
-                say(f"Attempt {attempt + 1}.")
-            attempt, shown = attempt + 1, []
-        _print(_new(shown, log.lines))
-        shown = log.lines
-        if finished:
-            return
-        time.sleep(FOLLOW_INTERVAL_SECONDS)
-
-
-def _new(shown: list[str], lines: list[str]) -> list[str]:
-    """Return the lines that come after those shown; of a long log the server sends the end alone."""
-    if lines[: len(shown)] == shown:
-        return lines[len(shown) :]
-    last = shown[-3:]
-    ends = range(len(lines), len(last) - 1, -1)
-    return lines[next((end for end in ends if lines[end - len(last) : end] == last), 0) :]
+    attempt = 1
+    for log in client.follow_log(run_id, dataset=dataset):
+        if log.attempt > attempt:
+            attempt = log.attempt
+            say(f"Attempt {attempt}.")
+        _print(log.lines)
 
 
 def _print(lines: Iterable[str]) -> None:

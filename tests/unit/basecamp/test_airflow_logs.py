@@ -1,0 +1,44 @@
+"""What is read from the logs of both lines of Airflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from basecamp.airflow import v1_answers, v2_answers
+
+FOUND = "/logs/dag_id=a/run_id=a_1/task_id=run/attempt=1.log"
+OUT_OF_REACH = "Could not read served logs: 403 FORBIDDEN"
+
+
+def v2_log(places: list[str], *events: str) -> Any:
+    names = ["::group::Log message source details", *places, "::endgroup::", *events]
+    return {"content": [{"event": name} for name in names]}
+
+
+def v1_log(places: list[str], *events: str) -> str:
+    where = [f"*** {place}" for place in places]
+    return "\n".join(
+        ["worker-1", *where, *(f"[2024-01-15T00:00:00.000+0000] {{a.py:1}} INFO - {name}" for name in events)]
+    )
+
+
+@pytest.mark.parametrize(("airflow", "written"), [(v1_answers, v1_log), (v2_answers, v2_log)])
+def test_the_places_of_a_log_which_change_while_it_grows_are_no_lines_of_it(
+    airflow: Any, written: Any
+) -> None:
+    running = airflow.read_log(written([FOUND, "http://worker:8793/log"], "a"))
+    ended = airflow.read_log(written([FOUND], "a", "b"))
+    assert [event.message for event in running] == ["a"]
+    assert [event.message for event in ended] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("airflow", "written"), [(v1_answers, v1_log), (v2_answers, v2_log)])
+def test_where_there_is_no_log_it_is_told_where_it_was_looked_for(airflow: Any, written: Any) -> None:
+    assert [event.message for event in airflow.read_log(written([OUT_OF_REACH]))] == [OUT_OF_REACH]
+
+
+def test_a_log_of_airflow_3_without_places_is_read_as_it_is() -> None:
+    for content in ([], ["bare line\n"], [{"event": "::group::mine"}, {"event": "x"}]):
+        assert len(v2_answers.read_log({"content": content})) == len(content)
