@@ -21,6 +21,7 @@ from basecamp.services.readiness import ReadinessChecks
 from basecamp.services.registration import Registration
 from basecamp.services.reservations import Reservations
 from basecamp.services.retrying import Retrying
+from basecamp.services.run_errors import RunErrors
 from basecamp.services.run_log import RunLogs
 from basecamp.services.run_records import RunRecords
 from basecamp.services.runs import Runs
@@ -69,6 +70,7 @@ def assemble(
     records = RunRecords(gateway, airflow_public_url or gateway.url, clock)
     workflows = Workflows(specs, dags, gateway, clock)
     logs = RunLogs(gateway, clock)
+    errors = RunErrors(logs, clock)
     told = assemble_notifications(
         store=store,
         gateway=gateway,
@@ -98,11 +100,12 @@ def assemble(
         specs=specs,
         finder=RunFinder(specs, dags, gateway),
         records=records,
-        history=History(specs, dags, gateway, records, clock),
+        history=History(specs=specs, dags=dags, gateway=gateway, records=records, errors=errors, clock=clock),
         starting=Starting(specs, gateway, reservations, clock, is_taken=backfills.is_active_id),
         stopping=stopping,
         retrying=Retrying(specs, gateway, reservations, clock),
         logs=logs,
+        errors=errors,
         clock=clock,
     )
     return Services(

@@ -7,7 +7,7 @@ own, and where a page of its rows was left halfway, the run after which to go on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from basecamp.airflow.models import PAGE_LIMIT, RunFilter
@@ -27,12 +27,17 @@ if TYPE_CHECKING:
     from basecamp.airflow.models import DagRun, DagRunState
     from basecamp.services.clock import Clock
     from basecamp.services.dags import DatasetDags
+    from basecamp.services.run_errors import RunErrors
     from basecamp.services.run_records import RunRecords
     from basecamp.services.specs import Specs
     from dataspec.catalog import Catalog
 
 MAX_SCANNED_PAGES = 10
 """How many of Airflow's pages one request looks through; then it answers what it has, and a cursor."""
+
+LATE_ERRORS = (
+    "Airflow is slow to show logs: the errors of {} failed runs are not known yet. Ask again in a moment."
+)
 
 _STATES: dict[RunStatus, tuple[DagRunState, ...]] = {
     RunStatus.PENDING: ("queued", "running"),
@@ -121,16 +126,24 @@ class History:
     """Lists runs."""
 
     def __init__(
-        self, specs: Specs, dags: DatasetDags, gateway: AirflowGateway, records: RunRecords, clock: Clock
+        self,
+        *,
+        specs: Specs,
+        dags: DatasetDags,
+        gateway: AirflowGateway,
+        records: RunRecords,
+        errors: RunErrors,
+        clock: Clock,
     ) -> None:
         self._specs = specs
         self._dags = dags
         self._gateway = gateway
         self._records = records
+        self._errors = errors
         self._last: LastKnown[Page[WorkflowRun]] = LastKnown(clock)
 
     def page(self, wanted: HistoryFilter, *, limit: int, cursor: str | None = None) -> Page[WorkflowRun]:
-        """Return runs, newest first.
+        """Return runs, newest first, the failed ones with their errors as far as Airflow tells them at once.
 
         Raises:
             DatasetNotFound: When no dataset of that name is known, nor was.
@@ -147,11 +160,18 @@ class History:
 
         def ask() -> Known[Page[WorkflowRun]]:
             scan = _Scan(place[0] or None, (place[1], place[2]))
-            return Known(self._scan(wanted, catalog.value, ours, limit, scan))
+            return Known(self._with_errors(self._scan(wanted, catalog.value, ours, limit, scan)))
 
         known = self._last.read((wanted, limit, cursor), ask)
-        warnings = tuple(dict.fromkeys((*catalog.warnings, *dags.warnings, *known.warnings)))
+        warnings = tuple(
+            dict.fromkeys((*catalog.warnings, *dags.warnings, *known.value.warnings, *known.warnings))
+        )
         return Page(items=known.value.items, next_cursor=known.value.next_cursor, warnings=warnings)
+
+    def _with_errors(self, page: Page[WorkflowRun]) -> Page[WorkflowRun]:
+        runs, late = self._errors.into_all(page.items)
+        warnings = (LATE_ERRORS.format(late),) if late else ()
+        return replace(page, items=runs, warnings=warnings)
 
     def _scan(
         self, wanted: HistoryFilter, catalog: Catalog, ours: frozenset[str], limit: int, scan: _Scan

@@ -80,8 +80,11 @@ class RunLogs:
 
     def error(self, run: DagRun) -> str | None:
         """Return the last error in the log of a run's last attempt, in one line."""
-        started = self._started(run)
-        events = self._gateway.log(run.dag_id, run.run_id, started) if started else None
+        return self.last_error(*run.key, self._started(run))
+
+    def last_error(self, dag_id: str, run_id: str, attempt: int) -> str | None:
+        """Return the last error in the log of an attempt, in one line; None as well if it is attempt 0."""
+        events = self._gateway.log(dag_id, run_id, attempt) if attempt else None
         return next((event.error for event in reversed(events or ()) if event.error), None)
 
     def _answer(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from basecamp.services.known import Known, LastKnown
-from dataspec.errors import AirflowUnreachable
-from dataspec.workflows import RunStatus
 
 if TYPE_CHECKING:
     from basecamp.airflow.models import DagRun
@@ -16,6 +13,7 @@ if TYPE_CHECKING:
     from basecamp.services.history import History, HistoryFilter
     from basecamp.services.known import Page
     from basecamp.services.retrying import Retrying
+    from basecamp.services.run_errors import RunErrors
     from basecamp.services.run_log import RunLog, RunLogs
     from basecamp.services.run_records import RunRecords
     from basecamp.services.specs import Specs
@@ -38,6 +36,7 @@ class Runs:
         stopping: Stopping,
         retrying: Retrying,
         logs: RunLogs,
+        errors: RunErrors,
         clock: Clock,
     ) -> None:
         self._specs = specs
@@ -48,6 +47,7 @@ class Runs:
         self._stopping = stopping
         self._retrying = retrying
         self._logs = logs
+        self._errors = errors
         self._last: LastKnown[WorkflowRun] = LastKnown(clock)
 
     def start(
@@ -68,7 +68,7 @@ class Runs:
 
         def ask() -> Known[WorkflowRun]:
             run = self._finder.find(run_id, dataset)
-            return Known(self._with_error(run, self._record(run)))
+            return Known(self._errors.into(self._record(run)))
 
         return self._last.read((run_id, dataset), ask)
 
@@ -82,7 +82,7 @@ class Runs:
         """Stop a run; see :meth:`~basecamp.services.stopping.Stopping.stop`."""
         run = self._finder.find(run_id, dataset)
         stopped = self._stopping.stop(run, stopped_by=stopped_by, reason=reason)
-        return self._with_error(stopped, self._record(stopped))
+        return self._errors.into(self._record(stopped))
 
     def retry(
         self,
@@ -111,11 +111,3 @@ class Runs:
 
     def _record(self, run: DagRun) -> WorkflowRun:
         return self._records.of([run], self._specs.known().value)[0]
-
-    def _with_error(self, run: DagRun, record: WorkflowRun) -> WorkflowRun:
-        if record.status is not RunStatus.FAILED:
-            return record
-        try:
-            return replace(record, error=self._logs.error(run))
-        except AirflowUnreachable:
-            return record  # its log may lie elsewhere; the run itself is known

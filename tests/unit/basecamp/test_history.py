@@ -8,6 +8,7 @@ import pytest
 from httpx import Client, Response
 
 from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.models import LogEvent
 from basecamp.services.clock import ManualClock
 
 Register = Callable[..., Response]
@@ -240,3 +241,23 @@ def test_runs_that_ended_a_while_ago_cost_one_request_until_they_are_retried(
     execute(run_id, "success")
     (again,) = page(client)["items"]
     assert (again["status"], again["attempts"], first[0]["attempts"]) == ("COMPLETED", 2, 1)
+
+
+def test_failed_runs_are_listed_with_their_errors(
+    register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
+) -> None:
+    register()
+    runs = [start() for _ in range(3)]
+    for run_id in runs[:2]:
+        for attempt in (1, 2):
+            execute(run_id)
+            event = LogEvent(message="Task failed", error=f"CatalogError: {run_id}, {attempt}")
+            airflow.log_event("sales.daily", run_id, event)
+            airflow.end("sales.daily", run_id, "failed")
+    execute(runs[2], "success")
+    listed = {item["run_id"]: item["error"] for item in page(client)["items"]}
+    assert listed == {
+        runs[0]: f"CatalogError: {runs[0]}, 2",
+        runs[1]: f"CatalogError: {runs[1]}, 2",
+        runs[2]: None,
+    }

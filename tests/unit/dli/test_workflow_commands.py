@@ -413,6 +413,16 @@ def test_history_lists_runs_newest_first_with_the_version_that_each_ran(clicks: 
     assert rows[1].split()[3:] == ["adhoc", "COMPLETED", "2024-01-15", "18:30:45", "0s"]
 
 
+def test_history_says_why_runs_failed(clicks: Basecamp, dli: Dli) -> None:
+    failed, completed = start(dli), start(dli)
+    clicks.fail(failed)
+    clicks.complete(completed)
+    header, *rows = dli("workflow", "history").out.splitlines()
+    column = header.index("ERROR")
+    assert [row[column:] for row in rows] == ["-", "Binder Error: no table 'clicks'"]
+    assert "ERROR" not in dli("workflow", "history", "-s", "COMPLETED").out
+
+
 @pytest.mark.parametrize(
     ("options", "count"),
     [

@@ -66,8 +66,8 @@ def command(
 ) -> None:
     """List past and present runs with the newest first.
 
-    SOURCE and SPEC are those of the spec that the run's last attempt ran. Times are in
-    your time zone.
+    SOURCE and SPEC are those of the spec that the run's last attempt ran, ERROR is why it
+    failed. Times are in your time zone.
     """
     runs = session.client.list_runs(
         dataset=dataset,
@@ -79,15 +79,16 @@ def command(
         limit=limit,
     )
     # A run that others made in Airflow's page has an id that does not tell its dataset.
-    if all(run.run_id.startswith(f"{run.dataset_name}_") for run in runs):
-        session.print_items(runs, TITLES, _row)
-    else:
-        session.print_items(runs, ("DATASET", *TITLES), lambda run: (run.dataset_name, *_row(run)))
+    named = not all(run.run_id.startswith(f"{run.dataset_name}_") for run in runs)
+    failed = any(run.error for run in runs)
+    titles = (*("DATASET",) * named, *TITLES, *("ERROR",) * failed)
+    session.print_items(runs, titles, lambda run: _row(run, named=named, failed=failed))
     warn(runs.warnings)
 
 
-def _row(run: WorkflowRun) -> tuple[str, ...]:
+def _row(run: WorkflowRun, *, named: bool, failed: bool) -> tuple[str, ...]:
     return (
+        *(run.dataset_name,) * named,
         run.run_id,
         run.source_type or "-",
         (run.spec_hash or "-")[:8],
@@ -95,4 +96,5 @@ def _row(run: WorkflowRun) -> tuple[str, ...]:
         run.status,
         local(run.started_at),
         between(run.started_at, run.finished_at or datetime.now(UTC)) or "-",
+        *(run.error or "-",) * failed,
     )
