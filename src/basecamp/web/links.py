@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -46,6 +46,21 @@ class Links:
     def stop(self, run: WorkflowRun) -> str:
         """Return where to send the order to stop a run."""
         return self._address(f"/runs/{_part(run.run_id)}/stop", _dataset(run.run_id, run.dataset_name))
+
+    def backfill(self, backfill_id: str) -> str:
+        """Return a backfill's page."""
+        return self._address(f"/backfills/{_part(backfill_id)}", {})
+
+    def backfill_of(self, run: WorkflowRun) -> str | None:
+        """Return the page of the backfill that started a run, if one of ours did."""
+        parsed = parse_run_id(run.run_id) if run.run_type == "backfill" else None
+        if parsed is None or parsed.backfill_date is None:
+            return None
+        return self.backfill(str(replace(parsed, backfill_date=None)))
+
+    def stop_backfill(self, backfill_id: str) -> str:
+        """Return where to send the order to stop a backfill."""
+        return self._address(f"/backfills/{_part(backfill_id)}/stop", {})
 
     def action(self, name: str, action: str) -> str:
         """Return where to send an order about a dataset: ``runs``, ``pause`` or ``unpause``."""

@@ -14,11 +14,11 @@ from basecamp.web.forms import Form, RunForm
 from basecamp.web.pages import HEADERS, LastRoute, PageRoute, links_of, page
 from basecamp.web.queries import LIMITS, RUN_TYPES, STATES, DatasetQuery, RunQuery, attempt_of, source_of
 from basecamp.web.static_files import static_file
-from basecamp.web.views import read_dataset, read_datasets, read_run, read_runs
+from basecamp.web.views import read_backfill, read_dataset, read_datasets, read_run, read_runs
 from dataspec.errors import DliError, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from basecamp.services import Services
     from dataspec.workflows import SourceType, WorkflowInfo
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
 
 SEE_OTHER = 303
+MAX_REASON = 500
 A_YEAR = "public, max-age=31536000, immutable"
 UNPROVEN = "no-cache"
 
@@ -100,8 +101,8 @@ def show_run(request: Request, services: ServicesOf, run_id: str) -> Response:
 @router.post("/runs/{run_id}/stop")
 def stop_run(request: Request, services: ServicesOf, caller: Caller, run_id: str, form: Form) -> Response:
     """Stop a run and go to its page."""
-    reason, dataset = form.get("reason", "").strip()[:500] or None, request.query_params.get("dataset")
-    run = services.runs.stop(run_id, stopped_by=caller, reason=reason, dataset=dataset)
+    dataset = request.query_params.get("dataset")
+    run = services.runs.stop(run_id, stopped_by=caller, reason=_reason(form), dataset=dataset)
     return _go_to(links_of(request).run(run))
 
 
@@ -109,6 +110,27 @@ def stop_run(request: Request, services: ServicesOf, caller: Caller, run_id: str
 async def show_run_again(request: Request, run_id: str) -> Response:
     """Lead back from the address of the order to stop a run."""
     return _go_to(links_of(request).run_id(run_id, request.query_params.get("dataset")))
+
+
+@router.get("/backfills/{backfill_id}")
+def show_backfill(request: Request, services: ServicesOf, backfill_id: str) -> Response:
+    """Show a backfill."""
+    return page(request, "backfill.html", view=read_backfill(services, backfill_id))
+
+
+@router.post("/backfills/{backfill_id}/stop")
+def stop_backfill(
+    request: Request, services: ServicesOf, caller: Caller, backfill_id: str, form: Form
+) -> Response:
+    """Stop a backfill and go to its page."""
+    services.backfills.stop(backfill_id, stopped_by=caller, reason=_reason(form))
+    return _go_to(links_of(request).backfill(backfill_id))
+
+
+@router.get("/backfills/{backfill_id}/stop")
+async def show_backfill_again(request: Request, backfill_id: str) -> Response:
+    """Lead back from the address of the order to stop a backfill."""
+    return _go_to(links_of(request).backfill(backfill_id))
 
 
 @router.get("/static/{digest}/{name}")
@@ -144,6 +166,10 @@ def _change(request: Request, services: Services, name: str, change: Callable[[]
     except DliError as error:
         return _dataset_page(request, services, name, RunForm(error=error))
     return _go_to(links_of(request).dataset(name))
+
+
+def _reason(form: Mapping[str, str]) -> str | None:
+    return form.get("reason", "").strip()[:MAX_REASON] or None
 
 
 def _go_to(address: str) -> Response:

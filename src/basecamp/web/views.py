@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from basecamp.services.history import HistoryFilter
+from basecamp.services.known import Page
 from basecamp.services.workflows import WorkflowFilter
 from basecamp.web.queries import DatasetQuery, RunQuery, states_of
+from dataspec.backfills import backfill_run_id
 from dataspec.errors import NotFound, Unavailable
 from dataspec.parsing import parse_spec
-from dataspec.workflows import SourceType, WorkflowInfo, WorkflowRun, WorkflowStatus
+from dataspec.workflows import Backfill, SourceType, WorkflowInfo, WorkflowRun, WorkflowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +28,8 @@ ROWS_A_PAGE = 100
 LATEST_RUNS = 50
 """How many runs the list of datasets looks through for each one's last; they cost one page of Airflow's."""
 RUNS_OF_A_DATASET = 20
+BACKFILLS_OF_A_DATASET = 5
+RUNS_OF_A_BACKFILL = 50
 LOG_LINES = 300
 """How much of a log's end the page shows; the API and the command line give all of it."""
 
@@ -106,6 +110,7 @@ class DatasetView:
     others: Sequence[WorkflowInfo]
     """The rows that the same name has beside this one."""
     runs: Sequence[WorkflowRun]
+    backfills: Sequence[Backfill]
     airflow_url: str
     warnings: Sequence[str]
 
@@ -132,24 +137,35 @@ def read_dataset(services: Services, name: str, source: SourceType | None) -> Da
     known = services.workflows.get(name, source)
     registered = services.registration.get(name, known.value.source_type)
     rows = services.workflows.page(WorkflowFilter(dataset=name))
-    runs, problem = _runs_of(services, name)
+    runs = _runs(services, HistoryFilter(dataset=name), RUNS_OF_A_DATASET)
+    backfills = _backfills_of(services, name)
     return DatasetView(
         info=known.value,
         registered=registered,
         spec=parse_spec(registered.yaml.encode(), file=registered.file),
         others=[row for row in rows.items if row.file != known.value.file or row.error],
-        runs=runs,
+        runs=runs.items,
+        backfills=backfills.items,
         airflow_url=services.runs.dag_url(name),
-        warnings=tuple(dict.fromkeys((*known.warnings, *registered.warnings, *problem))),
+        warnings=tuple(
+            dict.fromkeys((*known.warnings, *registered.warnings, *runs.warnings, *backfills.warnings))
+        ),
     )
 
 
-def _runs_of(services: Services, name: str) -> tuple[Sequence[WorkflowRun], tuple[str, ...]]:
+def _runs(services: Services, wanted: HistoryFilter, limit: int) -> Page[WorkflowRun]:
+    """Read runs beside something else; where they can't be read, there is a warning instead."""
     try:
-        page = services.runs.page(HistoryFilter(dataset=name), limit=RUNS_OF_A_DATASET)
+        return services.runs.page(wanted, limit=limit)
+    except (NotFound, Unavailable) as error:
+        return Page(items=(), warnings=(error.title,))
+
+
+def _backfills_of(services: Services, name: str) -> Page[Backfill]:
+    try:
+        return services.backfills.page(dataset=name, limit=BACKFILLS_OF_A_DATASET)
     except Unavailable as error:
-        return (), (error.title,)
-    return page.items, tuple(page.warnings)
+        return Page(items=(), warnings=(error.title,))
 
 
 def _sql(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[Sql]:
@@ -194,6 +210,46 @@ def read_runs(services: Services, query: RunQuery) -> RunList:
     """
     page = services.runs.page(query.wanted, limit=query.limit, cursor=query.cursor)
     return RunList(query=query, runs=page.items, next_cursor=page.next_cursor, warnings=page.warnings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillView:
+    """One backfill, with its latest runs."""
+
+    backfill: Backfill
+    runs: Sequence[WorkflowRun]
+    more: bool
+    """Whether it has runs before these."""
+    warnings: Sequence[str]
+
+    @property
+    def run_ids(self) -> dict[str, str]:
+        """The ids of the runs of the dates that failed."""
+        return {day: backfill_run_id(self.backfill.backfill_id, day) for day in self.backfill.failed_dates}
+
+
+def read_backfill(services: Services, backfill_id: str) -> BackfillView:
+    """Read a backfill with its latest runs.
+
+    Raises:
+        BackfillNotFound: When there is none.
+        StoreUnreachable: When the store does not answer.
+    """
+    known = services.backfills.get(backfill_id)
+    backfill = known.value
+    wanted = HistoryFilter(
+        dataset=backfill.dataset_name,
+        run_type="backfill",
+        since=backfill.created_at,
+        until=backfill.finished_at,
+    )
+    page = _runs(services, wanted, RUNS_OF_A_BACKFILL)
+    return BackfillView(
+        backfill=backfill,
+        runs=[run for run in page.items if run.run_id.startswith(f"{backfill_id}_")],
+        more=page.next_cursor is not None,
+        warnings=tuple(dict.fromkeys((*known.warnings, *page.warnings))),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any
+
+from basecamp.backfills.requests import BackfillRequest
+from unit.web.conftest import World
+
+
+def start(world: World, *, days: int = 3, **options: Any) -> str:
+    """Start a backfill from the first of January on; return its id."""
+    world.clock.advance(1)
+    request = BackfillRequest(
+        dataset="sales.daily",
+        start="2024-01-01",
+        end=f"2024-01-{days:02}",
+        parameters={"limit": 7},
+        **options,
+    )
+    return world.services.backfills.start(request, requested_by="dana").backfill_id
+
+
+def build(world: World, backfill_id: str, day: int, *states: Any) -> str:
+    """Let the server ask for the run of a date, and Airflow execute its attempts; return the run's id."""
+    run_id = f"{backfill_id}_202401{day:02}"
+    world.services.backfills.steps.advance("sales.daily")
+    for state in states:
+        world.execute(run_id, state, log="Error: no table" if state == "failed" else "")
+    world.clock.advance(5)
+    world.services.backfills.steps.advance("sales.daily")
+    return run_id
+
+
+def test_a_backfill_shows_how_far_it_is_its_present_date_and_who_asked(world: World) -> None:
+    world.publish()
+    backfill_id = start(world)
+    first = build(world, backfill_id, 1, "success")
+    second = build(world, backfill_id, 2)
+    page = world.get(f"/backfills/{backfill_id}")
+    assert page.one("h1").text == backfill_id
+    assert "1 of 3 dates" in page.text
+    assert page.one("progress").attributes["value"] == "1"
+    assert page.all("a", href=f"/runs/{second}")[0].text == "2024-01-02"
+    assert "dana" in page.text
+    assert "limit 7" in page.text
+    assert [cell.text for cell in page.all("td", class_="main")] == [second, first]
+
+
+def test_a_backfill_is_refreshed_and_can_be_stopped_until_it_has_ended(world: World) -> None:
+    world.publish()
+    backfill_id = start(world)
+    build(world, backfill_id, 1)
+    page = world.get(f"/backfills/{backfill_id}")
+    assert page.one("div", id="live").attributes["data-refresh"] == "2"
+    form = page.one("form").attributes["action"]
+    answer = world.post(form, {"reason": "<b>wrong</b> table"})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/backfills/{backfill_id}")
+    page = world.get(f"/backfills/{backfill_id}")
+    assert page.one("div", class_="head").text.count("killed") == 1
+    assert any("<b>wrong</b> table" in part.text for part in page.all("p", class_="notice"))
+    assert "data-refresh" not in page.one("div", id="live").attributes
+    assert not page.all("form")
+
+
+def test_a_failed_backfill_says_why_and_leads_to_the_runs_of_the_dates(world: World) -> None:
+    world.publish()
+    backfill_id = start(world)
+    failed = build(world, backfill_id, 1, "failed", "failed")
+    page = world.get(f"/backfills/{backfill_id}")
+    assert "2024-01-01 failed: Error: no table" in page.one("div", class_="bad").text
+    assert "1 failed" in page.one("p", class_="progress").text
+    assert {part.text for part in page.all("a", href=f"/runs/{failed}")} == {"2024-01-01", failed}
+
+
+def test_a_dataset_shows_its_backfills_and_each_of_their_runs_leads_to_its_own(world: World) -> None:
+    world.publish()
+    earlier = start(world, days=1)
+    run_id = build(world, earlier, 1, "success")
+    world.services.backfills.steps.advance("sales.daily")
+    present = start(world)
+    build(world, present, 1, "success")
+    page = world.get("/workflows/sales.daily")
+    shown = [part.text for part in page.all("a") if part.attributes["href"].startswith("/backfills/")]
+    assert [text for text in shown if text in {earlier, present}] == [present, earlier]
+    assert "A backfill goes on: 1 of 3 dates, now 2024-01-02." in page.text
+    for address in (f"/runs/{run_id}", "/runs?dataset=sales.daily&until=2024-01-16"):
+        assert world.get(address).all("a", href=f"/backfills/{earlier}")
+
+
+def test_a_backfill_that_is_not_there_is_a_page_that_says_so(world: World) -> None:
+    page = world.get("/backfills/sales.daily_20240101_000000")
+    assert (page.status, "sales.daily_20240101_000000" in page.text) == (404, True)
+
+
+def test_while_airflow_is_down_a_backfill_is_shown_with_what_the_store_knows(world: World) -> None:
+    world.publish()
+    backfill_id = start(world)
+    build(world, backfill_id, 1, "success")
+    world.airflow.down = "connection refused"
+    page = world.get(f"/backfills/{backfill_id}")
+    assert (page.status, "1 of 3 dates" in page.text) == (200, True)
+    assert any("Airflow does not answer" in part.text for part in page.all("p", class_="warn"))
+
+
+def test_a_stop_of_a_backfill_from_another_site_is_refused(world: World) -> None:
+    world.publish()
+    backfill_id = start(world)
+    headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    assert world.post(f"/backfills/{backfill_id}/stop", headers=headers).status_code == 403
+    assert not world.services.backfills.get(backfill_id).value.status.finished
+
+
+def test_the_address_of_the_order_to_stop_leads_back_to_the_page(world: World) -> None:
+    answer = world.ask("GET", "/backfills/a_20240101_000000/stop", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/backfills/a_20240101_000000")
