@@ -23,8 +23,8 @@ from basecamp.airflow.memory_dags import MemoryDags
 from basecamp.notifications.entry import Entry
 from basecamp.services import Services
 from basecamp.services.assembly import assemble
+from basecamp.services.candidates import Candidate
 from basecamp.services.clock import SystemClock
-from basecamp.services.registration import Candidate
 from dataspec.catalog_reader import CatalogReader
 from dataspec.editing import ScheduleChanges
 from dataspec.errors import DatasetNotFound

@@ -111,14 +111,14 @@ class InvalidSpec(InvalidUsage):
 
 
 class InvalidTemplate(InvalidUsage):
-    """SQL can't be rendered with these parameters; carries the place in the user's file."""
+    """SQL can't be rendered with these parameters, or parsed; carries the place in the user's file."""
 
     code = "invalid_template"
     http_status = 422
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, title: str = "The SQL can't be rendered.") -> None:
         self.problem = problem
-        super().__init__("The SQL can't be rendered.", detail=str(problem))
+        super().__init__(title, detail=str(problem))
 
     def extras(self) -> dict[str, Any]:
         """Return the problem with file, line and column."""

@@ -203,6 +203,14 @@ class RunPreview:
     parameters: dict[str, Any]
     statements: list[str]
     """The SQL as rendered, statement by statement, in the order in which it would run."""
+    reads: list[str] = field(default_factory=list)
+    """The tables that it reads."""
+    writes: list[str] = field(default_factory=list)
+    """The tables that it makes, changes or drops."""
+    registered: bool = True
+    """Whether this is a registered spec, and not one that was sent along."""
+    warnings: list[str] = field(default_factory=list)
+    """What could not be checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,3 +262,11 @@ class BackfillPreview:
     """The SQL of the first date as rendered, statement by statement."""
     last_statements: list[str]
     """That of the last date."""
+    reads: list[str] = field(default_factory=list)
+    """The tables that they read."""
+    writes: list[str] = field(default_factory=list)
+    """The tables that they make, change or drop."""
+    registered: bool = True
+    """Whether this is a registered spec, and not one that was sent along."""
+    warnings: list[str] = field(default_factory=list)
+    """What could not be checked."""

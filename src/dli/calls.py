@@ -154,9 +154,22 @@ class Calls:
         parameters: Mapping[str, Any] | None = None,
         *,
         source: SourceType | str | None = None,
+        yaml: str | None = None,
+        files: Mapping[str, str] | None = None,
+        file: str | None = None,
     ) -> Steps[RunPreview]:
-        """Return what a run would do, parameters and SQL, and start nothing."""
-        return decode(RunPreview, (yield _run(name, parameters, source, dry_run=True)))
+        """Return what a run would do, parameters, SQL, tables read and written, and start nothing.
+
+        Args:
+            name: The dataset.
+            parameters: The run's parameters, checked strictly against the spec.
+            source: Try the spec of this source; the effective one if not given.
+            yaml: Try this spec, registered or not, in place of the registered one.
+            files: The text of each SQL file of that spec, by the path that it names it with.
+            file: The YAML's name on this machine, for problems.
+        """
+        spec = _sent(yaml, files, file)
+        return decode(RunPreview, (yield _run(name, parameters, source, dry_run=True, spec=spec)))
 
     def list_runs(
         self,
@@ -292,9 +305,16 @@ class Calls:
         every: Every = "day",
         reverse: bool = False,
         resume: bool = False,
+        yaml: str | None = None,
+        files: Mapping[str, str] | None = None,
+        file: str | None = None,
     ) -> Steps[BackfillPreview]:
-        """Return what a backfill would do, its dates and the SQL of the first and the last; start nothing."""
-        options = {"every": every, "reverse": reverse, "resume": resume, "dry_run": True}
+        """Return what a backfill would do, its dates and the SQL of the first and the last; start nothing.
+
+        The spec may be sent along, as for :meth:`preview_run`.
+        """
+        spec = _sent(yaml, files, file)
+        options = {"every": every, "reverse": reverse, "resume": resume, "dry_run": True, "spec": spec}
         body = _backfill(start, end, parameters, source) | options
         return decode(BackfillPreview, (yield _post("workflows", check_name(name), "backfills", body=body)))
 
@@ -544,9 +564,20 @@ def _run(
     *,
     dry_run: bool,
     key: str | None = None,
+    spec: Mapping[str, Any] | None = None,
 ) -> Call:
-    body = {"parameters": dict(parameters or {}), "source": source, "dry_run": dry_run}
+    body: dict[str, Any] = {
+        "parameters": dict(parameters or {}),
+        "source": source,
+        "dry_run": dry_run,
+    }
+    if spec is not None:
+        body["spec"] = spec
     return _post("workflows", check_name(name), "runs", body=body, key=key)
+
+
+def _sent(yaml: str | None, files: Mapping[str, str] | None, file: str | None) -> dict[str, Any] | None:
+    return None if yaml is None else {"yaml": yaml, "files": dict(files or {}), "file": file}
 
 
 def _backfill(

@@ -44,6 +44,7 @@ def start_backfill(
         reverse=body.reverse,
         keep_going=body.keep_going,
         resume=body.resume,
+        candidate=body.candidate(),
     )
     if body.dry_run:
         response.status_code = 200

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from basecamp.api import PREFIX
 from basecamp.api.callers import Caller, IdempotencyKey, ServicesOf, SourceChoice, source_of
 from basecamp.api.documents import DatasetPage, RegistrationBody, SpecBody, UpdateBody
-from basecamp.services.registration import Candidate, Validation
+from basecamp.services.registration import Validation
 from dataspec.editing import ScheduleChanges
 from dataspec.workflows import DatasetVersions, RegisteredDataset, UnregisteredDataset
 
@@ -59,7 +59,7 @@ def register(
     """Register a spec as manual, and answer when Airflow has loaded it."""
     registered = services.registration.register(
         name,
-        _candidate(body),
+        body.candidate(),
         accept_override=body.accept_override,
         if_match=if_match,
         only_create=if_none_match == "*",
@@ -122,13 +122,9 @@ def get_versions(services: ServicesOf, name: str) -> DatasetVersions:
 @router.post("/validate")
 def validate(services: ServicesOf, body: SpecBody) -> Validation:
     """Check a spec as a registration does; nothing is stored."""
-    return services.registration.validate(_candidate(body))
+    return services.registration.validate(body.candidate())
 
 
 def quoted(etag: str) -> str:
     """Return an ETag as a header has it."""
     return '"' + etag.strip('"') + '"'
-
-
-def _candidate(body: SpecBody) -> Candidate:
-    return Candidate(yaml=body.yaml, files=body.files, file=body.file or "dataset.yaml")

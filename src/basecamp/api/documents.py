@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 
 from basecamp.api.callers import SourceChoice
 from basecamp.notifications.trial import On, TriedChannel
+from basecamp.services.candidates import Candidate
+from dataspec.errors import InvalidUsage
 from dataspec.workflows import Backfill, Every, RegisteredDataset, RunStatus, WorkflowInfo, WorkflowRun
 
 MAX_FILES = 200
@@ -34,12 +36,41 @@ class SourceBody(_Body):
     source: SourceChoice | None = None
 
 
+class SpecBody(_Body):
+    """A Dataset Spec with its SQL."""
+
+    yaml: str
+    files: Annotated[dict[str, str], Field(max_length=MAX_FILES)] = {}
+    """The text of each SQL file, by the path that the spec names it with."""
+    file: Annotated[str, Field(max_length=MAX_PATH)] | None = None
+    """The YAML's name on the sender's machine, for problems."""
+
+    def candidate(self) -> Candidate:
+        """Return the spec as the services take it."""
+        return Candidate(yaml=self.yaml, files=self.files, file=self.file or "dataset.yaml")
+
+
 class RunBody(SourceBody):
     """What to run."""
 
     parameters: dict[str, Any] = {}
     dry_run: bool = False
     """Start nothing; answer the parameters and the SQL as they would be."""
+    spec: SpecBody | None = None
+    """For a dry run: the spec to try out, registered or not, in place of the registered one."""
+
+    def candidate(self) -> Candidate | None:
+        """Return the spec that was sent along.
+
+        Raises:
+            InvalidUsage: When this is no dry run.
+        """
+        if self.spec is not None and not self.dry_run:
+            raise InvalidUsage(
+                "A spec can be sent along with a dry run alone.",
+                detail="Register it first, or set 'dry_run' to true.",
+            )
+        return self.spec.candidate() if self.spec else None
 
 
 class BackfillBody(RunBody):
@@ -62,16 +93,6 @@ class StopBody(_Body):
     """Why a run or a backfill is stopped."""
 
     reason: Annotated[str, Field(max_length=500)] | None = None
-
-
-class SpecBody(_Body):
-    """A Dataset Spec with its SQL."""
-
-    yaml: str
-    files: Annotated[dict[str, str], Field(max_length=MAX_FILES)] = {}
-    """The text of each SQL file, by the path that the spec names it with."""
-    file: Annotated[str, Field(max_length=MAX_PATH)] | None = None
-    """The YAML's name on the sender's machine, for problems."""
 
 
 class RegistrationBody(SpecBody):

@@ -62,7 +62,12 @@ def start_run(
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowRun | RunPreview:
     """Start an adhoc run of the effective spec, or show what it would do."""
-    request = RunRequest(dataset=name, parameters=body.parameters, source=source_of(body.source))
+    request = RunRequest(
+        dataset=name,
+        parameters=body.parameters,
+        source=source_of(body.source),
+        candidate=body.candidate(),
+    )
     if body.dry_run:
         response.status_code = 200
         return services.runs.preview(request)

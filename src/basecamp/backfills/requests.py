@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from basecamp.services.specs import find_runnable
+from basecamp.services.candidates import file_to_run
 from dataspec.backfills import MAX_DATES, DateRange, ordered
 from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.parameters import EXECUTION_DATE, resolve_parameters
+from dataspec.previews import preview_sql
 from dataspec.runs import run_values
-from dataspec.templates import render_statements
 from dataspec.workflows import BackfillPreview
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from basecamp.services.candidates import Candidate
     from basecamp.services.specs import Specs
     from dataspec.catalog import SpecFile
+    from dataspec.previews import SqlPreview
     from dataspec.spec import DatasetSpec
     from dataspec.workflows import Every, SourceType
 
@@ -35,6 +37,8 @@ class BackfillRequest:
     reverse: bool = False
     keep_going: bool = False
     resume: bool = False
+    candidate: Candidate | None = None
+    """For a preview: the spec to try out, in place of the registered one."""
 
     def identity(self) -> list[Any]:
         """Return what makes two requests the same."""
@@ -63,26 +67,25 @@ class CheckedRequest:
         """
         dates = ordered(days, reverse=self.request.reverse)
         resolved = resolve_parameters(self.spec.parameters, {**self.parameters, EXECUTION_DATE: dates[0]})
+        first, last = self._sql(dates[0]), self._sql(dates[-1])
         return BackfillPreview(
             dataset_name=self.request.dataset,
             source_type=self.file.source,
             spec_hash=self.file.spec_hash or "",
             parameters={name: value for name, value in resolved.items() if name != EXECUTION_DATE},
             dates=list(dates),
-            first_statements=self._statements(dates[0]),
-            last_statements=self._statements(dates[-1]),
+            first_statements=first.statements,
+            last_statements=last.statements,
+            reads=sorted({*first.reads, *last.reads}),
+            writes=sorted({*first.writes, *last.writes}),
+            registered=self.request.candidate is None,
+            warnings=list(dict.fromkeys((*first.warnings, *last.warnings))),
         )
 
-    def _statements(self, day: str) -> list[str]:
+    def _sql(self, day: str) -> SqlPreview:
         resolved = resolve_parameters(self.spec.parameters, {**self.parameters, EXECUTION_DATE: day})
-        statements = render_statements(
-            self.spec,
-            self.file.files,
-            run_values(self.spec, resolved),
-            dialect=self.spec.execution.dialect,
-            file=self.file.key,
-        )
-        return [statement.sql for statement in statements]
+        values = run_values(self.spec, resolved)
+        return preview_sql(self.spec, self.file.files, values, yaml=self.file.yaml, file=self.file.key)
 
 
 def check_request(specs: Specs, request: BackfillRequest) -> CheckedRequest:
@@ -104,7 +107,7 @@ def check_request(specs: Specs, request: BackfillRequest) -> CheckedRequest:
             f"The range holds {len(dates):,} dates; a backfill builds at most {MAX_DATES:,}.",
             detail="Is a year mistyped?",
         )
-    file = find_runnable(specs.catalog(fresh=True), request.dataset, request.source)
+    file = file_to_run(specs, request.dataset, request.source, request.candidate)
     assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
     _check_takes_date(file.spec)
     days = ordered(_days(dates, file.spec, request), reverse=request.reverse)

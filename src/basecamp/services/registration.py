@@ -6,40 +6,28 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from basecamp.services.candidates import Candidate, checked
 from basecamp.services.cursors import decode_cursor, encode_cursor
 from basecamp.services.known import Page
 from basecamp.services.specs import find_spec
 from dataspec.errors import AirflowUnreachable, ExistsInCode, InvalidSpec
 from dataspec.names import check_name
-from dataspec.parsing import check_spec
-from dataspec.problems import Problem
 from dataspec.releases import Release, manual_key, write_release
 from dataspec.store.base import MISSING
 from dataspec.workflows import RegisteredDataset, SourceType
-from dataspec.yaml_document import read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from basecamp.services.clock import Clock
     from basecamp.services.loading import Loading
     from basecamp.services.settling import Settling
     from basecamp.services.specs import Specs
     from dataspec.catalog import Catalog, SpecFile
-    from dataspec.spec import DatasetSpec
     from dataspec.store import Store, StoredObject
 
 OVERRIDDEN_WARNING = "This dataset exists in Code: the Manual file is kept but inactive."
 CHECKERS = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A spec that somebody sent: its YAML, its SQL, and the YAML's name on their machine."""
-
-    yaml: str = field(repr=False)
-    files: Mapping[str, str] = field(default_factory=dict, repr=False)
-    file: str = "dataset.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +64,7 @@ class Registration:
     def validate(self, candidate: Candidate) -> Validation:
         """Check a spec as a registration does; nothing is stored."""
         try:
-            spec = _checked(candidate)
+            spec = checked(candidate)
         except InvalidSpec as error:
             return Validation(valid=False, problems=[problem.to_json() for problem in error.problems])
         return Validation(valid=True, name=spec.name)
@@ -109,7 +97,7 @@ class Registration:
             NotLoaded: When Airflow has not loaded it in time. It is stored.
             StoreUnreachable: When the store does not answer.
         """
-        spec = _checked(candidate, name=check_name(name))
+        spec = checked(candidate, name=check_name(name))
         catalog = self._specs.catalog(fresh=True)
         in_code = is_in_code(catalog, name)
         if in_code and not accept_override:
@@ -202,27 +190,6 @@ class Registration:
 
 def _place(file: SpecFile) -> list[str]:
     return [file.name or "", file.source]
-
-
-def _checked(candidate: Candidate, *, name: str | None = None) -> DatasetSpec:
-    """Check a spec, whole.
-
-    Raises:
-        InvalidSpec: With every problem, each at its place in the user's files.
-    """
-    body = candidate.yaml.encode()
-    spec = check_spec(body, candidate.files, file=candidate.file)
-    problems = []
-    if name is not None and spec.name != name:
-        message = f"the name is '{spec.name}', but '{name}' was to be registered."
-        problems.append(read_document(body, candidate.file).problem(("name",), message))
-    problems += [
-        Problem(f"the SQL file '{path}' was sent, but the spec does not name it.", candidate.file)
-        for path in sorted(set(candidate.files) - set(spec.files))
-    ]
-    if problems:
-        raise InvalidSpec(problems)
-    return spec
 
 
 def _expected(current: StoredObject | None, if_match: str | None) -> str | None:

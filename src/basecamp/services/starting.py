@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from basecamp.airflow.gateway import DagMissing, RunExists
+from basecamp.services.candidates import file_to_run
 from basecamp.services.loading import not_loaded
 from basecamp.services.run_records import OWN_KEY, key_of_request
-from basecamp.services.specs import find_runnable
 from dataspec.errors import AirflowUnreachable, Conflict, Paused
 from dataspec.parameters import resolve_parameters
 from dataspec.run_ids import adhoc_run_id
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.airflow.models import DagRun
+    from basecamp.services.candidates import Candidate
     from basecamp.services.clock import Clock
     from basecamp.services.reservations import Reservation, Reservations
     from basecamp.services.specs import Specs
@@ -39,6 +40,8 @@ class RunRequest:
     dataset: str
     parameters: Mapping[str, Any]
     source: SourceType | None = None
+    candidate: Candidate | None = None
+    """For a preview: the spec to try out, in place of the registered one."""
 
     def identity(self) -> list[Any]:
         """Return what makes two requests the same."""
@@ -101,27 +104,26 @@ class Starting:
         Raises:
             Overridden, DatasetNotFound, InvalidSpec: As for a start.
             InvalidParameters: When the parameters don't fit the spec.
-            InvalidTemplate: When the SQL can't be rendered with them.
+            InvalidTemplate: When the SQL can't be rendered with them, or parsed in the spec's dialect.
             StoreUnreachable: When the store does not answer.
         """
+        from dataspec.previews import preview_sql
         from dataspec.runs import run_values
-        from dataspec.templates import render_statements
 
         file, parameters = self._checked(request)
         assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
-        statements = render_statements(
-            file.spec,
-            file.files,
-            run_values(file.spec, parameters),
-            dialect=file.spec.execution.dialect,
-            file=file.key,
-        )
+        values = run_values(file.spec, parameters)
+        sql = preview_sql(file.spec, file.files, values, yaml=file.yaml, file=file.key)
         return RunPreview(
             dataset_name=request.dataset,
             source_type=file.source,
             spec_hash=file.spec_hash or "",
             parameters=parameters,
-            statements=[statement.sql for statement in statements],
+            statements=sql.statements,
+            reads=sql.reads,
+            writes=sql.writes,
+            registered=request.candidate is None,
+            warnings=sql.warnings,
         )
 
     def start(self, request: RunRequest, *, requested_by: str, idempotency_key: str | None) -> DagRun:
@@ -156,7 +158,7 @@ class Starting:
         return self._trigger(request, plan, reservation, {**parameters, OWN_KEY: own})
 
     def _checked(self, request: RunRequest) -> tuple[SpecFile, dict[str, Any]]:
-        file = find_runnable(self._specs.catalog(fresh=True), request.dataset, request.source)
+        file = file_to_run(self._specs, request.dataset, request.source, request.candidate)
         declared = file.spec.parameters if file.spec else ()
         return file, resolve_parameters(declared, request.parameters)
 

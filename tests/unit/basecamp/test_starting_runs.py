@@ -17,6 +17,7 @@ from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
 from dataspec.errors import AirflowUnreachable
 from dataspec.store import MemoryStore
+from unit.basecamp.conftest import SQL, YAML
 
 Register = Callable[..., Response]
 PARAMETERS = {"execution_date": "2024-01-14"}
@@ -138,7 +139,7 @@ def test_a_dry_run_tells_where_a_value_does_not_fit(register: Register, client: 
     answer = run(client, dry_run=True)
     assert answer.status_code == 422
     assert answer.json()["code"] == "invalid_template"
-    assert answer.json()["problems"][0]["file"] == "query.sql"
+    assert answer.json()["problems"][0]["file"] == "manual/query.sql"
 
 
 def test_an_unknown_dataset_is_not_found(client: Client) -> None:
@@ -366,3 +367,24 @@ def test_without_airflow_no_run_starts_and_the_error_says_so(
     assert answer.headers["retry-after"] == "5"
     airflow.down = None
     assert not all_runs(airflow)
+
+
+def test_a_spec_is_sent_along_with_a_dry_run_alone(client: Client, airflow: MemoryAirflow) -> None:
+    spec = {"yaml": YAML.format(name="sales.daily"), "files": {"query.sql": SQL}, "file": "d/x.yaml"}
+    body = {"parameters": {"execution_date": "2024-01-14"}, "spec": spec}
+    tried = client.post("/workflows/sales.daily/runs", json={**body, "dry_run": True})
+    assert (tried.status_code, tried.json()["registered"], tried.json()["reads"]) == (200, False, ["clicks"])
+    refused = client.post("/workflows/sales.daily/runs", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_usage")
+    backfill = client.post(
+        "/workflows/sales.daily/backfills",
+        json={"start": "2024-01-01", "end": "2024-01-02", "spec": spec},
+    )
+    assert (backfill.status_code, backfill.json()["code"]) == (400, "invalid_usage")
+
+
+def test_a_spec_that_is_sent_along_is_checked_as_for_a_registration(client: Client) -> None:
+    spec = {"yaml": YAML.format(name="other"), "files": {"query.sql": SQL}, "file": "d/x.yaml"}
+    answer = client.post("/workflows/sales.daily/runs", json={"dry_run": True, "spec": spec})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_spec")
+    assert answer.json()["problems"][0]["file"] == "d/x.yaml"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from dataspec.workflows import Backfill, BackfillPreview
 from dli import Client
 from unit.dli.basecamp import Basecamp
 from unit.dli.conftest import Dli
-from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML, spec_of
+from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_SQL, CLICKS_YAML, spec_of, write_clicks
 from unit.dli.terminal import CTRL_C, on_terminal
 
 ID = f"{CLICKS}_20240115_093045"
@@ -77,6 +78,19 @@ def test_a_dry_run_lists_the_dates_and_the_sql_of_the_first_and_the_last(clicks:
     assert backfills(clicks) == []
     shown = json.loads(dli(*ARGUMENTS, "--dry-run", "-f", "json").out)
     assert set(shown) == set(BackfillPreview.__slots__)
+
+
+def test_a_dry_run_of_a_spec_that_is_not_registered_is_that_of_the_project(
+    basecamp: Basecamp, dli: Dli, project: Path
+) -> None:
+    path = write_clicks(project)
+    (path.parent / "daily_clicks.sql").write_text(f"insert into daily {CLICKS_SQL}")
+    for named in (CLICKS, str(path)):
+        result = dli(*(named if word == CLICKS else word for word in ARGUMENTS), "--dry-run")
+        assert result.status == 0, result.err
+        assert "Source:      not registered (spec " in result.out
+        assert "Reads:       clicks\nWrites:      daily\nDates:       3\n" in result.out
+        assert "-- 2024-01-03, 1 of 1\ninsert into daily select * from clicks" in result.out
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from dataspec.workflows import WorkflowInfo, WorkflowRun
 from unit.dli.basecamp import NOW, Basecamp
 from unit.dli.conftest import Dli
-from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML, spec_of
+from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML, spec_of, write_clicks
 
 RUN_ID = f"{CLICKS}_20240115_093045"
 SUMMARY = "reports.ad_hoc_summary"
@@ -62,6 +62,82 @@ def test_a_dry_run_shows_parameters_and_sql_and_starts_nothing(clicks: Basecamp,
     assert "Parameters:  execution_date=2024-01-15\n             limit=100\n" in result.out
     assert "-- 1 of 1\nselect * from clicks where day = '2024-01-15' limit 100\n" in result.out
     assert clicks.airflow.get_run(CLICKS, RUN_ID) is None
+
+
+DRY = ("-p", "execution_date=2024-01-15", "--dry-run")
+
+
+def test_a_dry_run_names_the_tables_that_are_read_and_written(basecamp: Basecamp, dli: Dli) -> None:
+    query = "insert into daily select * from clicks where day = '{{ execution_date }}' limit {{ limit }}"
+    basecamp.put_code(CLICKS, CLICKS_YAML, {"daily_clicks.sql": query})
+    out = dli("workflow", "run", CLICKS, *DRY).out
+    assert "Reads:       clicks\nWrites:      daily\n" in out
+    shown = json.loads(dli("workflow", "run", CLICKS, *DRY, "-f", "json").out)
+    assert (shown["reads"], shown["writes"], shown["registered"]) == (["clicks"], ["daily"], True)
+
+
+@pytest.mark.parametrize("named", [f"datasets/dataset.{CLICKS}.yaml", CLICKS])
+def test_a_dry_run_of_a_spec_that_is_not_registered_is_that_of_the_project(
+    basecamp: Basecamp, dli: Dli, project: Path, named: str
+) -> None:
+    write_clicks(project)
+    result = dli("workflow", "run", named, *DRY)
+    assert result.status == 0, result.err
+    assert "Source:      not registered (spec " in result.out
+    assert "select * from clicks where day = '2024-01-15' limit 100\n" in result.out
+    assert ("This dataset is not registered yet" in result.err) is (named == CLICKS)
+    assert list(basecamp.store.list("manual/")) == []
+
+
+def test_a_dry_run_of_another_project_is_asked_for_with_its_path(
+    basecamp: Basecamp, dli: Dli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clicks(project)
+    monkeypatch.chdir(project.parent)
+    assert dli("workflow", "run", CLICKS, *DRY).status == 3
+    result = dli("workflow", "run", CLICKS, *DRY, "--path", "project")
+    assert (result.status, "not registered" in result.out) == (0, True)
+
+
+def test_a_dry_run_of_a_file_is_of_that_file_and_of_a_name_of_what_is_registered(
+    clicks: Basecamp, dli: Dli, project: Path
+) -> None:
+    path = write_clicks(project)
+    (path.parent / "daily_clicks.sql").write_text("select 'mine'")
+    assert "select 'mine'" in dli("workflow", "run", str(path), *DRY).out
+    assert "select 'mine'" not in dli("workflow", "run", CLICKS, *DRY).out
+    assert "select 'mine'" not in dli("workflow", "run", str(path), "--source", "code", *DRY).out
+
+
+def test_a_dry_run_tells_where_in_the_users_file_the_sql_is_wrong(
+    basecamp: Basecamp, dli: Dli, project: Path
+) -> None:
+    path = write_clicks(project)
+    path.write_text(CLICKS_YAML + "execution:\n  dialect: duckdb\n")
+    (path.parent / "daily_clicks.sql").write_text("select {{ limit }}\nfrom clicks where = 1\n")
+    result = dli("workflow", "run", "datasets/" + path.name, *DRY)
+    assert (result.status, result.out) == (2, "")
+    assert result.err.splitlines()[0] == "Error: The SQL is not valid duckdb."
+    assert "datasets/daily_clicks.sql:2:" in result.err
+
+
+def test_a_dry_run_checks_the_parameters_of_the_spec_that_is_sent(
+    basecamp: Basecamp, dli: Dli, project: Path
+) -> None:
+    path = str(write_clicks(project))
+    assert dli("workflow", "run", path, "--dry-run").err.startswith(
+        "Error: Missing required parameter: execution_date"
+    )
+    result = dli("workflow", "run", path, "-p", "x=1", "--dry-run")
+    assert (result.status, "Error: Unknown parameter 'x'." in result.err) == (2, True)
+
+
+def test_a_dry_run_of_what_nobody_knows_is_answered_as_the_specification_says(
+    basecamp: Basecamp, dli: Dli
+) -> None:
+    result = dli("workflow", "run", "no.such", "--dry-run")
+    assert result.status == 3
+    assert result.err.startswith("Error: Dataset not found. Register first: dli dataset register")
 
 
 def test_a_missing_parameter_is_named_as_the_specification_says(clicks: Basecamp, dli: Dli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -91,14 +92,25 @@ def command(
         raise click.UsageError("--timeout is for --wait.")
     client = session.client
     if dry_run or (not yes and len(DateRange.parse(start, end)) > MANY_DATES):
-        preview = client.preview_backfill(
-            name, start, end, parameters, source=source, every=every, reverse=reverse, resume=resume
+        ask = partial(
+            client.preview_backfill,
+            name,
+            start,
+            end,
+            parameters,
+            source=source,
+            every=every,
+            reverse=reverse,
+            resume=resume,
         )
         if dry_run:
-            session.print_item(preview, _described(preview))
+            from dli.previews import preview
+
+            found = preview(session, dataset, source, ask)
+            session.print_item(found, _described(found))
             return
-        if len(preview.dates) > MANY_DATES:
-            _ask(preview)
+        if len((found := ask()).dates) > MANY_DATES:
+            _ask(found)
     backfill = client.start_backfill(
         name,
         start,
@@ -136,17 +148,10 @@ def _wait(session: Session, backfill_id: str, timeout: float | None) -> None:
 
 
 def _described(preview: BackfillPreview) -> str:
-    from dli.tables import pairs
+    from dli.previews import head
 
-    head = pairs(
-        [
-            ("Dataset", preview.dataset_name),
-            ("Source", f"{preview.source_type} (spec {preview.spec_hash})"),
-            ("Parameters", "\n".join(f"{key}={value}" for key, value in preview.parameters.items())),
-            ("Dates", str(len(preview.dates))),
-        ]
-    )
-    parts = [head, "\n".join(preview.dates), *_statements(preview.dates[0], preview.first_statements)]
+    above = head(preview, ("Dates", str(len(preview.dates))))
+    parts = [above, "\n".join(preview.dates), *_statements(preview.dates[0], preview.first_statements)]
     if len(preview.dates) > 1:
         parts += _statements(preview.dates[-1], preview.last_statements)
     return "\n\n".join(parts)

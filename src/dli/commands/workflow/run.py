@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -24,6 +25,10 @@ HELP = f"""Start a run of a dataset now.
 
 DATASET is the dataset's name, or the path of its file. The run goes to the server and
 is executed by Airflow; the command prints its run id and returns.
+
+With --dry-run nothing starts: the server shows the parameters, the SQL as rendered and
+parsed, and the tables read and written. The path of a file means that file, registered or
+not; so does a name that only the project has.
 
 {DIFFERENCE}
 """
@@ -58,8 +63,11 @@ def command(
     if timeout and not wait:
         raise click.UsageError("--timeout is for --wait.")
     if dry_run:
-        preview = session.client.preview_run(name, parameters, source=source)
-        session.print_item(preview, _described(preview))
+        from dli.previews import preview
+
+        ask = partial(session.client.preview_run, name, parameters, source=source)
+        found = preview(session, dataset, source, ask)
+        session.print_item(found, _described(found))
         return
     run = session.client.start_run(name, parameters, source=source)
     if not (wait and session.format == "json"):
@@ -78,15 +86,8 @@ def _wait(session: Session, run_id: str, timeout: float | None) -> None:
 
 
 def _described(preview: RunPreview) -> str:
-    from dli.tables import pairs
+    from dli.previews import head
 
-    head = pairs(
-        [
-            ("Dataset", preview.dataset_name),
-            ("Source", f"{preview.source_type} (spec {preview.spec_hash})"),
-            ("Parameters", "\n".join(f"{key}={value}" for key, value in preview.parameters.items())),
-        ]
-    )
     count = len(preview.statements)
     statements = (f"-- {number} of {count}\n{sql}" for number, sql in enumerate(preview.statements, 1))
-    return "\n\n".join((head, *statements))
+    return "\n\n".join((head(preview), *statements))
