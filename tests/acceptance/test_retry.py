@@ -1,0 +1,49 @@
+"""A failed run is mended, and runs again under its own id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from stacks import Stack
+
+NO_RETRY = {"cron": "0 0 1 1 *", "retry": {"max_attempts": 0}}
+
+
+def mend(stack: Stack, name: str, query: str) -> str:
+    """Write another query into a dataset's file and register it; return the hash of the spec."""
+    file = stack.project / "datasets" / f"dataset.{name}.yaml"
+    spec: dict[str, Any] = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({**spec, "query_statement": query}, sort_keys=False))
+    registered: dict[str, Any] = stack.ask("dataset", "register", name)
+    return str(registered["spec_hash"])
+
+
+def test_failed_runs_are_mended_by_a_mended_query_and_retried_under_their_ids(stack: Stack) -> None:
+    name = stack.register("select * from no_such_table", schedule=NO_RETRY)
+    runs = [stack.run(name) for _ in range(3)]
+    followed = stack.cli("workflow", "logs", runs[-1], "--follow")
+    assert (followed.returncode, "no_such_table" in followed.stdout) == (0, True), followed.stderr
+    failed = stack.ask("workflow", "history", "-d", name)[::-1]
+    assert [(run["run_id"], run["status"], run["attempts"]) for run in failed] == [
+        (run_id, "FAILED", 1) for run_id in runs
+    ]
+    assert all("no_such_table" in run["error"] for run in failed)
+    mended = mend(stack, name, "select 1")
+
+    one = stack.cli("workflow", "retry", runs[0])
+    assert (one.returncode, one.stdout) == (0, f"Retry started: {runs[0]}\n"), one.stderr
+    many = stack.cli("workflow", "retry", "--failed", "--since", "1h", "-d", name, "--yes", "--wait")
+    assert (many.returncode, many.stdout.split()[2::3]) == (0, runs[1:]), many.stderr
+    assert "Retried 2 of 2 runs." in many.stderr
+
+    both = stack.cli("workflow", "logs", runs[0], "--follow")
+    assert ("no_such_table" in both.stdout, both.stderr) == (True, "Attempt 2.\n")
+    parts = [stack.ask("workflow", "logs", runs[0], "--attempt", str(number))["lines"] for number in (1, 2)]
+    assert both.stdout.splitlines() == [line.expandtabs(4) for lines in parts for line in lines]
+    for run, before in zip(stack.ask("workflow", "history", "-d", name)[::-1], failed, strict=True):
+        same = ("run_id", "parameters", "created_at", "run_type")
+        assert [run[field] for field in same] == [before[field] for field in same]
+        assert (run["status"], run["attempts"], run["error"]) == ("COMPLETED", 2, None)
+        assert (run["spec_hash"], before["spec_hash"] == mended) == (mended, False)
