@@ -5,6 +5,7 @@ Checked wherever a run can start: the command line, the API and the run itself.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidParameters, MissingParameter, UnknownParameter
@@ -60,9 +61,14 @@ def _value(parameter: Parameter, given: Mapping[str, Any]) -> Any:
 def _check_choice(parameter: Parameter, value: Any) -> None:
     choices = [coerce(choice, parameter.type) for choice in parameter.choices or ()]
     if value not in choices:
-        hint = nearest(str(value), map(str, choices))
+        words = [_as_typed(choice) for choice in choices]
+        shown = repr(value) if isinstance(value, str) else _as_typed(value)
         raise InvalidParameters(
-            f"Invalid value for parameter '{parameter.name}': {value!r} is not one of "
-            + ", ".join(map(str, choices)),
-            detail=hint,
+            f"Invalid value for parameter '{parameter.name}': {shown} is not one of {', '.join(words)}",
+            detail=nearest(_as_typed(value), words),
         )
+
+
+def _as_typed(value: Any) -> str:
+    """Return a value as one would type it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
