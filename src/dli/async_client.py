@@ -219,7 +219,22 @@ class AsyncClient:
             run_id, dataset=dataset, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds
         ):
             pass
-        return ended(run, run_id)
+        return ended(run, "run", run_id)
+
+    async def wait_backfill(
+        self, backfill_id: str, *, interval_seconds: float = 1.0, timeout_seconds: float | None = None
+    ) -> Backfill:
+        """Wait until a backfill has ended, and return it as it ended: look at its ``status``.
+
+        Raises:
+            TimeoutError: When it has not ended in time; it goes on.
+        """
+        backfill = None
+        async for backfill in self.follow_backfill(  # noqa: B007 - the last one counts
+            backfill_id, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds
+        ):
+            pass
+        return ended(backfill, "backfill", backfill_id)
 
     async def _result(self, steps: Steps[T]) -> T:
         answer = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Generator, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from dataspec.errors import BackfillNotFound, InvalidUsage, RunNotFound, Unavailable
 from dataspec.names import check_name
@@ -51,6 +51,7 @@ PATIENCE_SECONDS = 60.0
 """How long following a run bears a server that does not answer, as while it restarts."""
 
 T = TypeVar("T")
+Ended = TypeVar("Ended", WorkflowRun, Backfill)
 
 
 class Call(NamedTuple):
@@ -523,15 +524,15 @@ class Following:
         return None if over else self._interval
 
 
-def ended(run: WorkflowRun | None, run_id: str) -> WorkflowRun:
-    """Return a run that was waited for.
+def ended(found: Ended | None, kind: Literal["run", "backfill"], name: str) -> Ended:
+    """Return a run or a backfill that was waited for.
 
     Raises:
         TimeoutError: When it goes on.
     """
-    if run is None or not run.status.finished:
-        raise TimeoutError(f"The run '{run_id}' has not ended yet; it goes on.")
-    return run
+    if found is None or not found.status.finished:
+        raise TimeoutError(f"The {kind} '{name}' has not ended yet; it goes on.")
+    return found
 
 
 def user_headers(user: str | None) -> dict[str, str]:

@@ -300,6 +300,15 @@ def test_following_the_log_of_a_run_that_is_not_there_is_an_error(client: Client
         next(client.follow_log("nope"))
 
 
+def test_a_backfill_is_waited_for_and_one_that_goes_on_is_left(basecamp: Basecamp, client: Client) -> None:
+    with client:
+        backfill = client.start_backfill(CLICKS, "2024-01-01", "2024-01-02")
+        with pytest.raises(TimeoutError, match=f"backfill '{backfill.backfill_id}' has not ended yet"):
+            client.wait_backfill(backfill.backfill_id, interval_seconds=0.01, timeout_seconds=0.1)
+        client.stop_backfill(backfill.backfill_id)
+        assert client.wait_backfill(backfill.backfill_id).status is RunStatus.KILLED
+
+
 def test_a_failed_run_is_retried_and_waited_for(basecamp: Basecamp, client: Client) -> None:
     with client:
         run = client.start_run(CLICKS, {"execution_date": "2024-01-15"})

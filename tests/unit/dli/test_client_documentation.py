@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from dli import AsyncClient, Client
 from dli.client import Listing
+from dli.reference import commands
 from unit.dli.basecamp import Basecamp
 from unit.dli.specs import spec_of
 
@@ -35,16 +37,21 @@ def run_of(basecamp: Basecamp) -> str:
 
 
 def test_every_program_of_the_page_runs_as_it_says(
-    sales: Basecamp, capsys: pytest.CaptureFixture[str]
+    sales: Basecamp, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    weekly = spec_of("sales.weekly", more="parameters: [{name: week, type: date}]\n")
+    yaml = weekly.replace("query_statement: select 1", "query_file: weekly.sql")
+    (project / "datasets" / "dataset.sales.weekly.yaml").write_text(yaml)
+    (project / "datasets" / "weekly.sql").write_text("select * from sales where week = '{{ week }}'")
     world: dict[str, Any] = {}
     for program in re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
         here = program.replace("http://127.0.0.1:8800", sales.url)
         now = here.replace("datetime.now(UTC)", "datetime(2024, 1, 15, tzinfo=UTC)")
         exec(compile(now, "client.md", "exec"), world)
     world["client"].close()
-    first, failed, missing, *last = capsys.readouterr().out.splitlines()
+    first, preview, failed, missing, *last = capsys.readouterr().out.splitlines()
     assert first.startswith("COMPLETED 1 ")
+    assert preview == """["select * from sales where week = '2024-01-15'"] ['sales']"""
     assert failed.endswith("{'execution_date': '2024-01-13'} Binder Error: no table 'clicks'")
     assert missing == "Missing required parameter: execution_date"
     assert last == ["COMPLETED", "COMPLETED"]
@@ -61,3 +68,16 @@ def test_the_page_names_every_method_with_its_arguments(kind: type) -> None:
         assert found, name
         documented = {word.strip() for word in found[1].split(",")} - {"", "…"}
         assert documented <= inspect.signature(method).parameters.keys(), name
+
+
+def test_the_page_says_for_each_command_which_methods_it_is_made_of() -> None:
+    rows = dict(re.findall(r"^\| (.*`dli .*?) \| (.*) \|$", PAGE, re.MULTILINE))
+    methods = {word for cell in rows.values() for word in re.findall(r"`(\w+)`", cell)}
+    assert all(hasattr(Client, word) for word in methods), methods
+    told = set(re.findall(r"`dli ([\w ]+)`", PAGE))
+    names = {
+        context.command_path.removeprefix("dli ")
+        for context, command in commands()
+        if not isinstance(command, click.Group)
+    }
+    assert names <= told | {"completion"}, names - told
