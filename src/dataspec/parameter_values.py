@@ -8,8 +8,10 @@ import re
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from dataspec.problems import nearest
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 ParameterType = Literal["string", "integer", "float", "boolean", "date", "datetime", "list"]
 PARAMETER_TYPES: tuple[str, ...] = get_args(ParameterType)
@@ -20,11 +22,17 @@ MAX_INTEGER = 2**63 - 1
 """Airflow's tasks, and most engines, take 64 bits."""
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,30}")
+_NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DATETIME = re.compile(rf"{_DATE.pattern}([T ][0-9:.,+\-Z]+)?", re.ASCII)
 
 
 class ParameterValueError(ValueError):
-    """A value does not fit its parameter's type; the message says what is expected."""
+    """A value does not fit its parameter; the message says what is expected, the hint what may be meant."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def coerce(value: Any, kind: str) -> Any:
@@ -36,6 +44,30 @@ def coerce(value: Any, kind: str) -> Any:
         ParameterValueError: When the value is not of that type.
     """
     return _COERCIONS[kind](value)
+
+
+def coerce_choices(choices: Iterable[Any], kind: str) -> list[Any]:
+    """Return a parameter's choices as its type has them; those of a list are its items'.
+
+    Raises:
+        ParameterValueError: When one is not of that type.
+    """
+    return _list(list(choices)) if kind == "list" else [coerce(choice, kind) for choice in choices]
+
+
+def check_choice(value: Any, choices: Iterable[Any], kind: str) -> None:
+    """Check that a value of a type, or each item of one that is a list, is among its parameter's choices.
+
+    Raises:
+        ParameterValueError: When one is not.
+    """
+    # True equals 1, and is another value all the same.
+    known = {(isinstance(choice, bool), choice): _worded(choice) for choice in coerce_choices(choices, kind)}
+    for item in value if isinstance(value, list) else [value]:
+        if (isinstance(item, bool), item) not in known:
+            words = known.values()
+            hint = nearest(item, words) if isinstance(item, str) and kind in {"string", "list"} else None
+            raise ParameterValueError(f"{_shown(item)} is not one of {', '.join(words)}.", hint=hint)
 
 
 def _string(value: Any) -> str:
@@ -61,11 +93,13 @@ def _integer(value: Any) -> int:
 
 
 def _float(value: Any) -> float:
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
         try:
             number = float(value)
-        except (ValueError, OverflowError):
-            number = math.nan
+        except OverflowError:
+            number = math.inf
         if math.isfinite(number):
             return number
     raise ParameterValueError(f"expected a number, got {_shown(value)}.")
@@ -89,7 +123,7 @@ def _date(value: Any) -> str:
 
 
 def _datetime(value: Any) -> str:
-    if isinstance(value, str):
+    if isinstance(value, str) and _DATETIME.fullmatch(value.strip()):
         try:
             return datetime.fromisoformat(value.strip()).isoformat()
         except ValueError:
@@ -119,6 +153,8 @@ def _items(text: str) -> Any:
             return json.loads(text)
         except ValueError as error:
             raise ParameterValueError(f"not a JSON list: {error}.") from None
+        except RecursionError:
+            raise ParameterValueError("a list holds text, numbers and true or false, not lists.") from None
     return [item.strip() for item in text.split(",")] if text.strip() else []
 
 
@@ -127,6 +163,10 @@ def _shown(value: Any) -> str:
         return json.dumps(value)
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"  # noqa: PLR2004 - a line of an error
+
+
+def _worded(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 _COERCIONS: dict[str, Callable[[Any], Any]] = {

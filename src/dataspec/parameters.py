@@ -5,11 +5,10 @@ Checked wherever a run can start: the command line, the API and the run itself.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidParameters, MissingParameter, UnknownParameter
-from dataspec.parameter_values import ParameterValueError, coerce
+from dataspec.parameter_values import ParameterValueError, check_choice, coerce
 from dataspec.problems import nearest
 
 if TYPE_CHECKING:
@@ -50,25 +49,10 @@ def _value(parameter: Parameter, given: Mapping[str, Any]) -> Any:
     if raw is None:
         return None
     try:
-        value = coerce(raw, "date" if parameter.name == EXECUTION_DATE else parameter.type)
+        value = coerce(raw, parameter.kind)
+        if parameter.choices is not None:
+            check_choice(value, parameter.choices, parameter.kind)
     except ParameterValueError as error:
-        raise InvalidParameters(f"Invalid value for parameter '{parameter.name}': {error}") from None
-    if parameter.choices is not None:
-        _check_choice(parameter, value)
+        title = f"Invalid value for parameter '{parameter.name}': {error}"
+        raise InvalidParameters(title, detail=error.hint) from None
     return value
-
-
-def _check_choice(parameter: Parameter, value: Any) -> None:
-    choices = [coerce(choice, parameter.type) for choice in parameter.choices or ()]
-    if value not in choices:
-        words = [_as_typed(choice) for choice in choices]
-        shown = repr(value) if isinstance(value, str) else _as_typed(value)
-        raise InvalidParameters(
-            f"Invalid value for parameter '{parameter.name}': {shown} is not one of {', '.join(words)}",
-            detail=nearest(_as_typed(value), words),
-        )
-
-
-def _as_typed(value: Any) -> str:
-    """Return a value as one would type it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

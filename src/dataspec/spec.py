@@ -15,7 +15,14 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from dataspec.names import why_invalid
-from dataspec.parameter_values import ParameterType, ParameterValueError, coerce
+from dataspec.parameter_values import (
+    ParameterType,
+    ParameterValueError,
+    check_choice,
+    coerce,
+    coerce_choices,
+)
+from dataspec.parameters import EXECUTION_DATE
 from dataspec.schedules import check_cron, check_timezone
 
 T = TypeVar("T", bound=Sized)
@@ -138,13 +145,24 @@ class Parameter(_Part):
         if self.choices is not None and not self.choices:
             raise ValueError("'choices' must not be empty.")
         try:
-            allowed = [coerce(choice, self.type) for choice in self.choices or ()]
-            default = None if self.default is None else coerce(self.default, self.type)
+            coerce_choices(self.choices or (), self.kind)
+            default = None if self.default is None else coerce(self.default, self.kind)
         except ParameterValueError as error:
             raise ValueError(str(error)) from error
-        if default is not None and allowed and default not in allowed:
-            raise ValueError(f"the default {self.default!r} is not one of 'choices'.")
+        if default is not None and self.choices:
+            self._check_default(default, self.choices)
         return self
+
+    def _check_default(self, default: Any, choices: list[Any]) -> None:
+        try:
+            check_choice(default, choices, self.kind)
+        except ParameterValueError:
+            raise ValueError(f"the default {self.default!r} is not one of 'choices'.") from None
+
+    @property
+    def kind(self) -> ParameterType:
+        """The type that its values are read as: an ``execution_date`` is a date, also where it is text."""
+        return "date" if self.name == EXECUTION_DATE else self.type
 
     @property
     def must_be_given(self) -> bool:

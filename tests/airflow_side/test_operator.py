@@ -18,6 +18,7 @@ from dli_airflow.airflow_api import AirflowException, AirflowFailException, Airf
 from dli_airflow.datasets import Dataset
 from dli_airflow.operator import DatasetOperator
 from dli_airflow.session import StatementFailed
+from parameter_cases import CASES, DATE, Case
 from unit.dli_airflow.catalogs import datasets
 from unit.dli_airflow.engines import LONG_IN_DUCKDB
 
@@ -141,32 +142,26 @@ def test_where_another_interval_stands_in_the_sql_sees_the_one_of_the_date(
     assert rows(warehouse, "select day::text, n, since from built") == [("2024-01-16", 3, since)]
 
 
-@pytest.mark.parametrize(
-    ("conf", "message"),
-    [
-        ({}, "Missing required parameter: execution_date"),
-        (None, "Missing required parameter: execution_date"),
-        (
-            {"execution_date": "2024-01-15", "limits": 1},
-            "Unknown parameter 'limits'. Allowed: execution_date, limit",
-        ),
-        (
-            {"execution_date": "2024-01-15", "limit": "many"},
-            "Invalid value for parameter 'limit': expected a whole number, got 'many'.",
-        ),
-        (
-            {"execution_date": "yesterday"},
-            "Invalid value for parameter 'execution_date': expected a date as YYYY-MM-DD, got 'yesterday'.",
-        ),
-    ],
-)
-def test_wrong_parameters_fail_the_run_without_retries(
-    warehouse: Path, turns: Path, conf: dict[str, Any] | None, message: str
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_a_run_gets_its_parameters_or_fails_without_retries_whoever_started_it(
+    case: Case, warehouse: Path, turns: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    task, run = operator(clicks("select 1", case.declaration()), turns), Run(conf=DATE | case.given)
+    if case.title is None:
+        execute(task, run)
+        assert f"Parameters: {DATE | {'x': case.value}}" in capfd.readouterr().out
+        return
     with pytest.raises(AirflowFailException) as failure:
-        execute(operator(clicks(), turns), Run(conf=conf))
-    assert str(failure.value) == message
+        execute(task, run)
+    assert str(failure.value) == case.title
+    logged = capfd.readouterr().out
+    assert all(part in logged for part in (case.text or case.title, case.detail or ""))
     assert not warehouse.exists()
+
+
+def test_a_run_without_a_conf_lacks_what_is_required(turns: Path) -> None:
+    with pytest.raises(AirflowFailException, match=r"^Missing required parameter: execution_date$"):
+        execute(operator(clicks(), turns), Run(conf=None))
 
 
 def test_a_wrong_query_is_retried_since_it_may_be_mended(warehouse: Path, turns: Path) -> None:

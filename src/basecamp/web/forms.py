@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Request
 
 from dataspec.errors import CrossOrigin, InvalidUsage
-from dataspec.parameters import EXECUTION_DATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,8 +90,7 @@ _INPUTS: dict[str, dict[str, str]] = {
 
 def input_attributes(parameter: Parameter) -> dict[str, str]:
     """Return the attributes of the input that takes a parameter, by its type."""
-    kind = "date" if parameter.name == EXECUTION_DATE else parameter.type
-    return _INPUTS.get(kind, {"type": "text"})
+    return _INPUTS.get(parameter.kind, {"type": "text"})
 
 
 def choices(parameter: Parameter) -> list[str]:

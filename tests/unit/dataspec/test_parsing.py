@@ -211,6 +211,12 @@ def test_a_default_must_be_one_of_the_choices_and_of_the_type() -> None:
     assert "the default 3 is not one of 'choices'." in problems(spec_text("a", extra=wrong))[0]
     wrong = "parameters: [{name: n, type: integer, default: many}]"
     assert "expected a whole number, got 'many'." in problems(spec_text("a", extra=wrong))[0]
+    wrong = "parameters: [{name: execution_date, type: string, default: yesterday}]"
+    assert "expected a date as YYYY-MM-DD, got 'yesterday'." in problems(spec_text("a", extra=wrong))[0]
+    wrong = "parameters: [{name: carriers, type: list, default: [AA, UA, DL], choices: [AA, UA]}]"
+    assert (
+        "the default ['AA', 'UA', 'DL'] is not one of 'choices'." in problems(spec_text("a", extra=wrong))[0]
+    )
 
 
 def test_an_unknown_dialect_is_refused_with_the_nearest() -> None:
