@@ -142,7 +142,8 @@ class Calls:
 
         Args:
             name: The dataset.
-            parameters: The run's parameters, checked strictly against the spec.
+            parameters: The run's parameters, checked strictly against the spec; dates and times as
+                text or as Python has them.
             source: Run the spec of this source; the effective one if not given.
             idempotency_key: Calls with one key start one run; a new key if not given.
         """
@@ -163,7 +164,8 @@ class Calls:
 
         Args:
             name: The dataset.
-            parameters: The run's parameters, checked strictly against the spec.
+            parameters: The run's parameters, checked strictly against the spec; dates and times as
+                text or as Python has them.
             source: Try the spec of this source; the effective one if not given.
             yaml: Try this spec, registered or not, in place of the registered one.
             files: The text of each SQL file of that spec, by the path that it names it with.

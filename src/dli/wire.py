@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from dataspec.errors import InternalError, ServerUnreachable
 from dli.addresses import parse_address
 from dli.connection import Answer, NotUnderstood, Request
+from dli.decoding import encode
 from dli.proxies import proxy_for
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Wire:
         payload = b""
         if body is not None:
             all_headers["Content-Type"] = "application/json"
-            payload = json.dumps(body).encode()
+            payload = json.dumps(body, default=encode).encode()
         return Request(method, target, tuple(all_headers.items()), payload)
 
     def read(self, answer: Answer) -> Any:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import inspect
 import socket
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from time import monotonic
 
@@ -307,6 +307,14 @@ def test_a_backfill_is_waited_for_and_one_that_goes_on_is_left(basecamp: Basecam
             client.wait_backfill(backfill.backfill_id, interval_seconds=0.01, timeout_seconds=0.1)
         client.stop_backfill(backfill.backfill_id)
         assert client.wait_backfill(backfill.backfill_id).status is RunStatus.KILLED
+
+
+def test_dates_are_given_as_python_has_them(client: Client) -> None:
+    with client:
+        run = client.start_run(CLICKS, {"execution_date": date(2024, 1, 15)})
+        assert run.parameters["execution_date"] == "2024-01-15"
+        preview = client.preview_backfill(CLICKS, date(2024, 1, 15), date(2024, 1, 16))
+        assert preview.dates == ["2024-01-15", "2024-01-16"]
 
 
 def test_a_failed_run_is_retried_and_waited_for(basecamp: Basecamp, client: Client) -> None:
