@@ -12,6 +12,7 @@ from basecamp.services import Services
 from basecamp.services.changing import Changing
 from basecamp.services.checks import SourceChecks
 from basecamp.services.dags import DatasetDags
+from basecamp.services.dataset_names import DatasetNames
 from basecamp.services.finding import RunFinder
 from basecamp.services.history import History
 from basecamp.services.lease import Lease
@@ -66,6 +67,7 @@ def assemble(
     versions = KeptVersions(store)
     owner = uuid.uuid4().hex
     dags = DatasetDags(gateway, clock)
+    names = DatasetNames(specs, dags)
     reservations = Reservations(store, clock)
     records = RunRecords(gateway, airflow_public_url or gateway.url, clock)
     workflows = Workflows(specs, dags, gateway, clock)
@@ -98,9 +100,11 @@ def assemble(
     )
     runs = Runs(
         specs=specs,
-        finder=RunFinder(specs, dags, gateway),
+        finder=RunFinder(names, gateway),
         records=records,
-        history=History(specs=specs, dags=dags, gateway=gateway, records=records, errors=errors, clock=clock),
+        history=History(
+            specs=specs, names=names, gateway=gateway, records=records, errors=errors, clock=clock
+        ),
         starting=Starting(specs, gateway, reservations, clock, is_taken=backfills.is_active_id),
         stopping=stopping,
         retrying=Retrying(specs, gateway, reservations, clock),

@@ -75,6 +75,11 @@ class DatasetDags:
             return Known(self._dags, (warning(SLOW, age),))
         return Known(self._dags)
 
+    @property
+    def last_known(self) -> Mapping[str, AirflowDag]:
+        """The DAGs by id, however long ago Airflow told them; none if it never did."""
+        return self._dags
+
     def put(self, dag: AirflowDag) -> None:
         """Take over the state of one DAG that Basecamp has just changed or read."""
         with self._state_lock:

@@ -6,15 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from basecamp.airflow.models import PAGE_LIMIT, RunFilter
-from basecamp.services.run_records import known_names
 from dataspec.errors import InvalidUsage, RunNotFound
 from dataspec.run_ids import parse_run_id
 
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.airflow.models import DagRun
-    from basecamp.services.dags import DatasetDags
-    from basecamp.services.specs import Specs
+    from basecamp.services.dataset_names import DatasetNames
 
 MAX_LENGTH = 250
 MAX_PAGES = 10
@@ -24,9 +22,8 @@ _ALLOWED = re.compile(r"[A-Za-z0-9_.~:+-]+")
 class RunFinder:
     """Finds runs by their ids."""
 
-    def __init__(self, specs: Specs, dags: DatasetDags, gateway: AirflowGateway) -> None:
-        self._specs = specs
-        self._dags = dags
+    def __init__(self, names: DatasetNames, gateway: AirflowGateway) -> None:
+        self._names = names
         self._gateway = gateway
 
     def find(self, run_id: str, dataset: str | None = None) -> DagRun:
@@ -69,4 +66,4 @@ class RunFinder:
         return found
 
     def _is_ours(self, run: DagRun) -> bool:
-        return run.dag_id in known_names(self._specs.known().value, self._dags.known().value)
+        return bool(self._names.among([run.dag_id]).value)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from basecamp.airflow.models import PAGE_LIMIT, RunFilter
 from basecamp.services.cursors import decode_cursor, encode_cursor
 from basecamp.services.known import Known, LastKnown, Page
-from basecamp.services.run_records import known_names, run_status, run_type
+from basecamp.services.run_records import run_status, run_type
 from basecamp.services.workflows import matches_name
 from dataspec.errors import DatasetNotFound, InvalidUsage
 from dataspec.problems import nearest
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.airflow.models import DagRun, DagRunState
     from basecamp.services.clock import Clock
-    from basecamp.services.dags import DatasetDags
+    from basecamp.services.dataset_names import DatasetNames
     from basecamp.services.run_errors import RunErrors
     from basecamp.services.run_records import RunRecords
     from basecamp.services.specs import Specs
@@ -121,6 +121,12 @@ class _Scan:
     after: tuple[str, str]
     """The run on this page after which to go on."""
 
+    @property
+    def next_cursor(self) -> str | None:
+        """The cursor with which to go on; None at the end."""
+        at_end = self.cursor is None and not any(self.after)
+        return None if at_end else encode_cursor([self.cursor or "", *self.after])
+
 
 class History:
     """Lists runs."""
@@ -129,14 +135,14 @@ class History:
         self,
         *,
         specs: Specs,
-        dags: DatasetDags,
+        names: DatasetNames,
         gateway: AirflowGateway,
         records: RunRecords,
         errors: RunErrors,
         clock: Clock,
     ) -> None:
         self._specs = specs
-        self._dags = dags
+        self._names = names
         self._gateway = gateway
         self._records = records
         self._errors = errors
@@ -152,51 +158,45 @@ class History:
         """
         wanted.check()
         place = decode_cursor(cursor, parts=3) if cursor else ["", "", ""]
-        catalog, dags = self._specs.known(), self._dags.known()
-        ours = known_names(catalog.value, dags.value)
-        exact = wanted.for_airflow.dag_id
-        if exact is not None and exact not in ours:
-            raise DatasetNotFound(exact, hint=nearest(exact, ours))
+        catalog, exact = self._specs.known(), wanted.for_airflow.dag_id
+        if exact is not None and not self._names.among([exact]).value:
+            raise DatasetNotFound(exact, hint=nearest(exact, self._names.all()))
 
         def ask() -> Known[Page[WorkflowRun]]:
             scan = _Scan(place[0] or None, (place[1], place[2]))
-            return Known(self._with_errors(self._scan(wanted, catalog.value, ours, limit, scan)))
+            return self._with_errors(self._scan(wanted, catalog.value, limit, scan))
 
         known = self._last.read((wanted, limit, cursor), ask)
-        warnings = tuple(
-            dict.fromkeys((*catalog.warnings, *dags.warnings, *known.value.warnings, *known.warnings))
-        )
+        warnings = tuple(dict.fromkeys((*catalog.warnings, *known.value.warnings, *known.warnings)))
         return Page(items=known.value.items, next_cursor=known.value.next_cursor, warnings=warnings)
 
-    def _with_errors(self, page: Page[WorkflowRun]) -> Page[WorkflowRun]:
-        runs, late = self._errors.into_all(page.items)
+    def _with_errors(self, known: Known[Page[WorkflowRun]]) -> Known[Page[WorkflowRun]]:
+        runs, late = self._errors.into_all(known.value.items)
         warnings = (LATE_ERRORS.format(late),) if late else ()
-        return replace(page, items=runs, warnings=warnings)
+        return replace(known, value=replace(known.value, items=runs, warnings=warnings))
 
     def _scan(
-        self, wanted: HistoryFilter, catalog: Catalog, ours: frozenset[str], limit: int, scan: _Scan
-    ) -> Page[WorkflowRun]:
+        self, wanted: HistoryFilter, catalog: Catalog, limit: int, scan: _Scan
+    ) -> Known[Page[WorkflowRun]]:
         found: list[WorkflowRun] = []
+        warnings: dict[str, None] = {}
         size = limit if wanted == HistoryFilter(dataset=wanted.for_airflow.dag_id) else PAGE_LIMIT
         for _ in range(MAX_SCANNED_PAGES):
             page = self._gateway.list_runs(wanted.for_airflow, limit=size, cursor=scan.cursor)
             after = _after(page.runs, scan.after)
-            rows = [run for run in after if run.dag_id in ours and wanted.may_match(run)]
+            ours = self._names.among({run.dag_id for run in after})
+            warnings |= dict.fromkeys(ours.warnings)
+            rows = [run for run in after if run.dag_id in ours.value and wanted.may_match(run)]
             kept = [run for run in self._records.of(rows, catalog) if wanted.matches(run)]
             room = limit - len(found)
             found += kept[:room]
             if len(kept) > room:
-                last = found[-1]
-                return Page(
-                    items=found,
-                    next_cursor=encode_cursor([scan.cursor or "", last.dataset_name, last.run_id]),
-                )
-            scan = _Scan(page.next_cursor, ("", ""))
-            if scan.cursor is None:
-                return Page(items=found)
-            if len(found) == limit:
+                scan = _Scan(scan.cursor, (found[-1].dataset_name, found[-1].run_id))
                 break
-        return Page(items=found, next_cursor=encode_cursor([scan.cursor or "", "", ""]))
+            scan = _Scan(page.next_cursor, ("", ""))
+            if scan.cursor is None or len(found) == limit:
+                break
+        return Known(Page(items=found, next_cursor=scan.next_cursor), tuple(warnings))
 
 
 def _after(runs: Iterable[DagRun], key: tuple[str, str]) -> list[DagRun]:

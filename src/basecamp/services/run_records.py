@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 from urllib.parse import quote
 
 from dataspec.errors import DliError
@@ -35,6 +36,10 @@ SETTLED_AFTER = timedelta(minutes=5)
 MAX_SETTLED = 50_000
 """Of how many ended runs the attempt and the version are kept in memory, some 1 KB each."""
 
+MAX_TOLD = 10_000
+"""Of how many runs the version is kept while they go on; each is asked about again and again."""
+
+K = TypeVar("K")
 _Facts: TypeAlias = "tuple[TaskAttempt | None, RunVersion | None]"
 
 
@@ -49,6 +54,7 @@ class RunRecords:
         self._public_url = airflow_public_url
         self._clock = clock
         self._settled: dict[tuple[str, str, datetime | None], _Facts] = {}
+        self._told: dict[tuple[str, str], RunVersion] = {}
         self._lock = threading.Lock()
 
     def of(self, runs: Sequence[DagRun], catalog: Catalog) -> list[WorkflowRun]:
@@ -69,14 +75,31 @@ class RunRecords:
         if not unknown:
             return known
         attempts = {(found.dag_id, found.run_id): found for found in self._gateway.attempts(unknown)}
-        versions: dict[tuple[str, str], RunVersion] = {}
-        for version in self._gateway.versions(unknown):
-            kept = versions.get((version.dag_id, version.run_id))
-            if kept is None or kept.try_number < version.try_number:
-                versions[version.dag_id, version.run_id] = version
+        versions = self._versions(unknown, attempts)
         found = {run.key: (attempts.get(run.key), versions.get(run.key)) for run in unknown}
         self._keep([run for run in unknown if self._is_settled(run)], found)
         return known | found
+
+    def _versions(
+        self, runs: Sequence[DagRun], attempts: Mapping[tuple[str, str], TaskAttempt]
+    ) -> dict[tuple[str, str], RunVersion]:
+        """Return what each run's last attempt ran; one attempt runs one version, so that is asked for once."""
+        started = [run for run in runs if (attempt := attempts.get(run.key)) and attempt.started]
+        told = {
+            run.key: version
+            for run in started
+            if (version := self._told.get(run.key)) and version.try_number == attempts[run.key].started
+        }
+        unknown = [run for run in started if run.key not in told]
+        newest: dict[tuple[str, str], RunVersion] = {}
+        for version in self._gateway.versions(unknown) if unknown else ():
+            kept = newest.get((version.dag_id, version.run_id))
+            if kept is None or kept.try_number < version.try_number:
+                newest[version.dag_id, version.run_id] = version
+        with self._lock:
+            self._told.update(newest)
+            _trim(self._told, MAX_TOLD)
+        return told | newest
 
     def _is_settled(self, run: DagRun) -> bool:
         return run.finished and run.end_date is not None and self._clock.now() - run.end_date > SETTLED_AFTER
@@ -84,8 +107,7 @@ class RunRecords:
     def _keep(self, runs: Sequence[DagRun], found: Mapping[tuple[str, str], _Facts]) -> None:
         with self._lock:
             self._settled.update({_end_of(run): found[run.key] for run in runs})
-            for key in list(self._settled)[: max(0, len(self._settled) - MAX_SETTLED)]:
-                del self._settled[key]
+            _trim(self._settled, MAX_SETTLED)
 
     def of_new(self, run: DagRun, catalog: Catalog) -> WorkflowRun:
         """Return a run that was made just now, without asking Airflow again: it has no attempt yet."""
@@ -192,11 +214,12 @@ def _started_at(run: DagRun, attempt: TaskAttempt | None) -> datetime | None:
     return attempt.start_date if attempt and attempt.started == 1 else run.start_date
 
 
+def _trim(kept: dict[K, Any], most: int) -> None:
+    """Remove the oldest entries beyond a number."""
+    for key in list(islice(kept, max(0, len(kept) - most))):
+        del kept[key]
+
+
 def _end_of(run: DagRun) -> tuple[str, str, datetime | None]:
     """Return what tells one end of a run from the ends of its retries; no active run has one."""
     return (*run.key, run.end_date if run.finished else None)
-
-
-def known_names(catalog: Catalog, dags: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of all datasets: registered ones, and removed ones that Airflow remembers."""
-    return frozenset(catalog.effective) | frozenset(dags)

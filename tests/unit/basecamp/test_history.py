@@ -158,6 +158,20 @@ def test_the_history_of_a_removed_dataset_stays_readable(
     assert client.get(f"/runs/{run_id}").json()["dataset_name"] == "sales.daily"
 
 
+def test_runs_of_other_dags_are_left_out_and_those_of_a_dataset_that_another_replica_removed_are_not(
+    register: Register, start: Start, client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    register()
+    ours = start()
+    assert ids(client) == [ours]
+    clock.advance(60)
+    airflow.load("other.dag", tags=["source:elsewhere"])
+    airflow.load("removed.dataset", tags=["source:manual"])
+    for dag_id in ("other.dag", "removed.dataset"):
+        airflow.trigger(dag_id, f"{dag_id}_20240115_100001", logical_date=clock.now(), conf={})
+    assert ids(client) == ["removed.dataset_20240115_100001", ours]
+
+
 def test_an_unknown_dataset_is_not_found(register: Register, client: Client) -> None:
     register()
     answer = client.get("/runs", params={"dataset": "sales.dayly"})
@@ -233,7 +247,7 @@ def test_runs_that_ended_a_while_ago_cost_one_request_until_they_are_retried(
     execute(run_id, "failed")
     clock.advance(400)
     first = page(client)["items"]
-    client.get("/workflows")
+    clock.advance(400)
     before = airflow.requests
     assert page(client)["items"] == first
     assert airflow.requests - before == 1
