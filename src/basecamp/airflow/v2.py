@@ -182,8 +182,16 @@ class Airflow3:
 
     def attempts(self, runs: Sequence[DagRun]) -> list[TaskAttempt]:
         """Return the latest attempt of each run that has one, in few requests."""
+        if len(runs) == 1:
+            return self._attempt(runs[0])
         params = {"task_id": TASK_ID}
         return list(self._of_runs(runs, ("taskInstances",), "task_instances", params, read_task_instance))
+
+    def _attempt(self, run: DagRun) -> list[TaskAttempt]:
+        """Return a run's latest attempt, if it has one: a third of the work that a list is to Airflow."""
+        path = _path("dags", run.dag_id, "dagRuns", run.run_id, "taskInstances", TASK_ID)
+        answer = self._transport.request("GET", path, expect=_MISSING)
+        return [] if answer.status in _MISSING else [answer.read(read_task_instance)]
 
     def running_attempts(self) -> list[TaskAttempt]:
         """Return every attempt that executes at this moment, in all DAGs."""

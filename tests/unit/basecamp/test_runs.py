@@ -364,3 +364,24 @@ def test_a_cursor_that_is_none_of_a_log_is_refused(
     register()
     answer = client.get(f"/runs/{start()}/logs", params=params)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_usage")
+
+
+def test_a_run_that_is_followed_costs_two_requests_a_look_and_one_more_when_its_attempt_has_started(
+    register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
+) -> None:
+    def look() -> tuple[int, str | None]:
+        before = airflow.requests
+        found = client.get(f"/runs/{run_id}").json()
+        return airflow.requests - before, found["spec_hash"]
+
+    register()
+    run_id = start()
+    look()
+    assert look() == (2, None)
+    execute(run_id)
+    requests, spec_hash = look()
+    assert (requests, len(spec_hash or "")) == (3, 16)
+    assert look() == (2, spec_hash)
+    execute(run_id, "failed")
+    execute(run_id)
+    assert look() == (3, spec_hash), "another attempt may run another version"
