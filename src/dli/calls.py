@@ -49,6 +49,9 @@ LOG_START = "start"
 """The cursor of the first line of a run's log."""
 PATIENCE_SECONDS = 60.0
 """How long following a run bears a server that does not answer, as while it restarts."""
+SHORTEST_PAUSE_SECONDS = 0.1
+PAUSE_SHARE = 0.05
+"""Between two looks lies a twentieth of the time for which a run has been followed, within the bounds."""
 
 T = TypeVar("T")
 Ended = TypeVar("Ended", WorkflowRun, Backfill)
@@ -498,12 +501,13 @@ class Following:
     """How a run is followed: what to bear, and when to ask again.
 
     Args:
-        interval_seconds: The pause between two looks.
+        interval_seconds: The longest pause between two looks; the first ones are shorter.
         timeout_seconds: When to end, whatever the run does; never if not given.
     """
 
     def __init__(self, interval_seconds: float, timeout_seconds: float | None) -> None:
         self._interval = interval_seconds
+        self._began = monotonic()
         self._ends = monotonic() + timeout_seconds if timeout_seconds is not None else None
         self._last_heard: float | None = None
 
@@ -522,8 +526,15 @@ class Following:
 
     def pause(self) -> float | None:
         """Return the seconds until the next look; None where the timeout comes first."""
-        over = self._ends is not None and monotonic() + self._interval > self._ends
-        return None if over else self._interval
+        now = monotonic()
+        pause = pause_after(now - self._began, self._interval)
+        over = self._ends is not None and now + pause > self._ends
+        return None if over else pause
+
+
+def pause_after(seconds: float, longest: float) -> float:
+    """Return the pause before the next look at what has been followed for so long."""
+    return min(max(seconds * PAUSE_SHARE, SHORTEST_PAUSE_SECONDS), longest)
 
 
 def ended(found: Ended | None, kind: Literal["run", "backfill"], name: str) -> Ended:

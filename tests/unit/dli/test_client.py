@@ -23,7 +23,7 @@ from dataspec.errors import (
 )
 from dataspec.workflows import RunStatus, SourceType, WorkflowStatus
 from dli import AsyncClient, Client
-from dli.calls import Calls
+from dli.calls import Calls, pause_after
 from unit.dli.basecamp import Basecamp
 from unit.dli.both_clients import blocking
 from unit.dli.scripted_server import answer, raw, scripted, silence
@@ -197,6 +197,24 @@ def test_following_a_run_bears_a_server_that_restarts(make_client: ClientMaker) 
     with scripted(*steps) as server, make_client(server.url) as client:
         seen = [run.status for run in client.follow_run("a_1", interval_seconds=0.01)]
     assert seen == [RunStatus.RUNNING, RunStatus.FAILED]
+
+
+def test_the_end_of_a_short_run_is_noticed_soon(make_client: ClientMaker) -> None:
+    steps = [*[answer(RUNNING)] * 5, answer({**RUNNING, "status": "COMPLETED"})]
+    with scripted(*steps) as server, make_client(server.url) as client:
+        began = monotonic()
+        assert client.wait("a_1").status is RunStatus.COMPLETED
+    assert monotonic() - began < 4
+
+
+@pytest.mark.parametrize(
+    ("followed_for", "longest", "pause"),
+    [(0, 1, 0.1), (10, 1, 0.5), (3600, 1, 1), (3600, 10, 10), (0, 0.01, 0.01)],
+)
+def test_the_longer_a_run_has_taken_the_longer_is_the_pause_between_two_looks(
+    followed_for: float, longest: float, pause: float
+) -> None:
+    assert pause_after(followed_for, longest) == pytest.approx(pause)
 
 
 def test_following_a_run_on_a_server_that_is_not_there_is_an_error_at_once(make_client: ClientMaker) -> None:
