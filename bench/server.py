@@ -20,8 +20,13 @@ from basecamp.dev.origin import running_origin
 from dataspec.releases import Release, manual_key, write_release
 from dataspec.store import open_store
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+
+from postgres import Postgres
+
 BIN = Path(sys.executable).parent
-REPOSITORY = Path(__file__).resolve().parents[1]
+BENCH = Path(__file__).resolve().parent
+REPOSITORY = BENCH.parent
 AIRFLOW_ENV = REPOSITORY / ".basecamp" / "airflow-env"
 
 SPEC = """\
@@ -55,6 +60,8 @@ class Server:
     home: Path
     server_url: str
     airflow_url: str
+    database: Postgres | None = None
+    """Airflow's; SQLite in the home if there is none."""
 
 
 def fill(store: Path, count: int) -> None:
@@ -67,14 +74,15 @@ def fill(store: Path, count: int) -> None:
 
 
 @contextmanager
-def running(home: Path, datasets: int) -> Iterator[Server]:
+def running(home: Path, datasets: int, database: Postgres | None = None) -> Iterator[Server]:
     """Run `basecamp dev` with so many datasets, all of them in Airflow by the time this yields."""
     fill(home / "store", datasets)
     options = ["--home", str(home), "--airflow-env", str(AIRFLOW_ENV), "--port", "0", "--airflow-port", "0"]
+    options += ["--airflow-database", database.url] if database else []
     process = subprocess.Popen([BIN / "basecamp", "dev", *options], stdout=subprocess.DEVNULL)
     try:
         addresses = _addresses(home / "dev.json", process)
-        server = Server(home, addresses["server_url"], addresses["airflow_url"])
+        server = Server(home, addresses["server_url"], addresses["airflow_url"], database)
         _await_dags(server, datasets)
         yield server
     finally:
@@ -110,6 +118,7 @@ def get(url: str) -> Any:
 def airflow_environ(server: Server) -> dict[str, str]:
     """Return the environment in which Airflow's own command line sees this Airflow."""
     airflow = server.home / "airflow"
+    url = server.database.url if server.database else f"sqlite:///{airflow / 'airflow.db'}"
     bundle = {
         "name": "datasets",
         "classpath": "dli_airflow.bundle.DatasetBundle",
@@ -121,6 +130,6 @@ def airflow_environ(server: Server) -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(airflow / "bundles"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
         "PATH": f"{AIRFLOW_ENV / 'bin'}:{os.environ['PATH']}",
     }

@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from server import AIRFLOW_ENV, BIN, get
+from server import AIRFLOW_ENV, BENCH, BIN, get
 
 from s3 import S3, free_port
 
-BENCH = Path(__file__).resolve().parent
 READY_SECONDS = 300
 
 

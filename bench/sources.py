@@ -25,8 +25,8 @@ from counting import CountingStore, bare_list, resident_megabytes
 from processes import Command
 from processes import measure as measure_commands
 from processes import table as table_of_commands
-from server import AIRFLOW_ENV, BIN, install_airflow
-from serving import BENCH, Running, airflow, airflow_environ, basecamp
+from server import AIRFLOW_ENV, BENCH, BIN, install_airflow
+from serving import Running, airflow, airflow_environ, basecamp
 
 from basecamp.airflow.memory import MemoryAirflow
 from basecamp.services.assembly import assemble
