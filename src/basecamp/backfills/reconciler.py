@@ -27,6 +27,8 @@ LEASE_SECONDS = 8.0
 RENEW_SECONDS = 3.0
 TROUBLE_SECONDS = (0.5, 1.0, 2.0, 4.0)
 """How long until the next try while Airflow or the store does not answer."""
+LOOKS_A_SECOND = 20
+"""At how many runs that go on this replica looks, all backfills taken together."""
 WORKERS = 16
 """How many backfills are worked on at the same moment; one that waits takes none."""
 
@@ -132,7 +134,8 @@ class Reconciler:
         with self._state:
             if pause is None and not followed.again:
                 self._followed.pop(dataset, None)
-            followed.due = self._clock.monotonic() + (0.0 if followed.again else pause or 0.0)
+            share = min(len(self._followed) / LOOKS_A_SECOND, LOOK_SECONDS)
+            followed.due = self._clock.monotonic() + (0.0 if followed.again else max(pause or 0.0, share))
             followed.busy = followed.again = False
         self._woken.set()
 

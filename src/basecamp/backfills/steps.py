@@ -10,7 +10,7 @@ ends without a run of its present date only when no such call can be on its way 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ from dataspec.parameters import EXECUTION_DATE, resolve_parameters
 from dataspec.workflows import RunStatus
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.airflow.models import DagRun
     from basecamp.backfills.plans import HeldPlan, Plans
@@ -36,10 +38,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AT_ONCE = 0.0
-SHORTEST_PAUSE = 0.2
+SHORTEST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 PAUSE_SHARE = 0.01
 """Between two looks at a run that goes on lies a hundredth of the time that it has taken."""
+EXPECTED_SHARE = 0.8
+"""A run is first expected to end when it has taken so much of what the date before it took."""
 WAIT_SECONDS = 2.0
 """How long until the next look where something must change first, such as a pause."""
 ON_ITS_WAY = timedelta(seconds=45)
@@ -66,6 +70,8 @@ class Steps:
     stopping: Stopping
     logs: RunLogs
     clock: Clock
+    _took: dict[str, float] = field(default_factory=dict)
+    """How many seconds the last date of each backfill took, where this replica knows."""
 
     def advance(self, dataset: str) -> float | None:
         """Do what is to be done for a dataset's backfill until it has to wait.
@@ -103,6 +109,8 @@ class Steps:
         """Go on after the run of the present date has ended."""
         if is_killed(run):
             return self._end(held, plan, RunStatus.KILLED, note=str(plan.stop or run.note))
+        if run.end_date is not None:
+            self._took[plan.dataset] = (run.end_date - _began(run)).total_seconds()
         failed = run.state == "failed"
         if failed and not plan.keep_going:
             return self._end(held, plan.after(failed=True), RunStatus.FAILED, error=self._error(plan, run))
@@ -153,7 +161,7 @@ class Steps:
         held = self.plans.active(plan.dataset)
         is_on = held is not None and held.plan.backfill_id == plan.backfill_id and held.plan.outcome is None
         if is_on:
-            return SHORTEST_PAUSE
+            return self._pause_after(plan.dataset, 0.0)
         run = self.gateway.get_run(plan.dataset, plan.run_id)
         if run is not None and not run.finished and is_own(run, plan):
             self.stopping.stop(run, stopped_by=plan.requested_by, reason="its backfill had ended")
@@ -182,9 +190,12 @@ class Steps:
         return found is not None and not found.dag.is_stale and not found.dag.is_paused
 
     def _pause(self, run: DagRun) -> float:
-        since = run.start_date or run.queued_at or run.run_after
-        taken = (self.clock.now() - since).total_seconds()
-        return min(max(taken * PAUSE_SHARE, SHORTEST_PAUSE), LONGEST_PAUSE)
+        return self._pause_after(run.dag_id, (self.clock.now() - _began(run)).total_seconds())
+
+    def _pause_after(self, dataset: str, taken: float) -> float:
+        """Return how long not to look at a run that has taken so many seconds."""
+        until_expected = EXPECTED_SHARE * self._took.get(dataset, 0.0) - taken
+        return min(max(until_expected, taken * PAUSE_SHARE, SHORTEST_PAUSE), LONGEST_PAUSE)
 
     def _stop_run(self, plan: BackfillPlan, run: DagRun) -> float:
         order = plan.stop
@@ -210,6 +221,7 @@ class Steps:
     ) -> float:
         """Write how the backfill ended; the next look puts it away."""
         outcome = Outcome(status=status, at=self.clock.now(), error=error, note=note)
+        self._took.pop(plan.dataset, None)
         if self.plans.change(held, plan.ended(outcome)):
             log.info("Backfill %s: %s %s", plan.backfill_id, status, error or note or "")
         return AT_ONCE
@@ -226,6 +238,10 @@ def is_own(run: DagRun, plan: BackfillPlan) -> bool:
     """Say whether a run was started by a backfill, and not by somebody under an id of its form."""
     own = run.conf.get(OWN_KEY)
     return isinstance(own, dict) and own.get("backfill_id") == plan.backfill_id
+
+
+def _began(run: DagRun) -> datetime:
+    return run.start_date or run.queued_at or run.run_after
 
 
 def _parameters(catalog: Catalog, plan: BackfillPlan) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from httpx import Client, Response
 
 from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import DagRun, LogEvent, RunFilter
+from basecamp.backfills.steps import LONGEST_PAUSE, SHORTEST_PAUSE
 from basecamp.services import Services
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
@@ -129,6 +130,29 @@ def test_the_next_run_is_asked_for_only_after_the_last_one_has_succeeded(
     worker.execute()
     worker.look()
     assert built(airflow) == DATES[:2]
+
+
+def test_it_looks_closely_only_once_a_run_may_be_about_to_end(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    def start_run() -> str:
+        (run,) = worker.active()
+        airflow.start(NAME, run.run_id, source="manual", spec_hash="ab")
+        return run.run_id
+
+    register()
+    start(client)
+    assert worker.look() == SHORTEST_PAUSE, "of the first date it is not known how long it takes"
+    first = start_run()
+    clock.advance(20)
+    airflow.end(NAME, first, "success")
+    assert worker.look() == LONGEST_PAUSE
+    start_run()
+    pauses = []
+    for seconds in (15, 0.5, 0.5, 4):  # four fifths of 20 seconds are 16
+        clock.advance(seconds)
+        pauses.append(worker.look())
+    assert pauses == pytest.approx([1, 0.5, 0.16, 0.2])
 
 
 def test_each_run_has_the_backfills_id_with_its_date_its_parameters_and_who_asked(

@@ -13,7 +13,7 @@ from httpx import Client, Response
 
 from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import RunFilter
-from basecamp.backfills.reconciler import LEASE_SECONDS, LOOK_SECONDS
+from basecamp.backfills.reconciler import LEASE_SECONDS, LOOK_SECONDS, LOOKS_A_SECOND
 from basecamp.backfills.requests import BackfillRequest
 from basecamp.services import Services
 from basecamp.services.assembly import assemble
@@ -117,6 +117,27 @@ def test_when_it_has_ended_nothing_is_left_but_the_plan(
     assert runs(airflow) == 5
     keys = [info.key for info in store.list("basecamp/") if "backfill" in info.key]
     assert keys == [f"basecamp/backfills/ended/{NAME}/{made['backfill_id']}.json"]
+
+
+def test_of_many_that_go_on_so_many_are_looked_at_in_a_second_and_no_more(
+    replicas: tuple[Services, Services],
+    register: Register,
+    client: Client,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+) -> None:
+    many = [f"many.dataset_{number}" for number in range(40)]
+    for name in many:
+        register(name)
+        client.post(f"/workflows/{name}/backfills", json=RANGE)
+    first, _ = replicas
+    look(first)
+    assert runs(airflow) == len(many)
+    before = airflow.requests
+    for _ in range(60):
+        clock.advance(0.05)
+        look(first)
+    assert LOOKS_A_SECOND < airflow.requests - before <= 3 * LOOKS_A_SECOND
 
 
 def test_while_airflow_does_not_answer_it_is_asked_again_within_seconds(
