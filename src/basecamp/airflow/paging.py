@@ -17,7 +17,13 @@ _MISSING = 404
 
 
 def pages(
-    transport: AirflowTransport, path: str, items: str, params: Mapping[str, Any], read: Callable[[Any], T]
+    transport: AirflowTransport,
+    path: str,
+    items: str,
+    params: Mapping[str, Any],
+    read: Callable[[Any], T],
+    *,
+    limit: int = PAGE_LIMIT,
 ) -> Iterator[T]:
     """Yield what a reader makes of each row of a list, over all its pages; nothing where there is no list.
 
@@ -27,10 +33,11 @@ def pages(
         items: The key of its rows.
         params: What to list.
         read: Reads a row.
+        limit: How many rows to ask for at once; Airflow may send fewer.
     """
 
     def ask(offset: int) -> Answer:
-        page = {**params, "limit": PAGE_LIMIT, "offset": offset}
+        page = {**params, "limit": limit, "offset": offset}
         return transport.request("GET", path, params=page, expect=frozenset({_MISSING}))
 
     return _rows(ask, items, read)

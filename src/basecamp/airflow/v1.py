@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote, urlencode
 
 from basecamp.airflow.gateway import DagMissing, RunExists
-from basecamp.airflow.models import TASK_ID, AirflowHealth, RunPage, RunVersion
+from basecamp.airflow.models import DAG_PAGE_LIMIT, TASK_ID, AirflowHealth, RunPage, RunVersion
 from basecamp.airflow.paging import pages, posted_pages
 from basecamp.airflow.v1_answers import (
     read_dag,
@@ -84,7 +84,8 @@ class Airflow2:
     def list_dags(self, *, tags: Sequence[str] = ()) -> list[AirflowDag]:
         """Return the DAGs that have any of the tags, stale ones too, over all pages."""
         params = {"tags": list(tags), "only_active": False, "order_by": "dag_id"}
-        return list(self._pages(_path("dags"), "dags", params, read_dag))
+        path = _path("dags")
+        return list(pages(self._transport, path, "dags", params, read_dag, limit=DAG_PAGE_LIMIT))
 
     def get_dag(self, dag_id: str) -> DagDetails | None:
         """Return a DAG with the version of the spec that it was made of."""

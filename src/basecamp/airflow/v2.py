@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from basecamp.airflow.gateway import DagMissing, RunExists, WrongCursor
 from basecamp.airflow.models import (
+    DAG_PAGE_LIMIT,
     PAGE_LIMIT,
     TASK_ID,
     VERSION_KEY_PREFIX,
@@ -103,7 +104,8 @@ class Airflow3:
             "exclude_stale": False,
             "order_by": "dag_id",
         }
-        return list(self._pages(_path("dags"), "dags", params, read_dag))
+        path = _path("dags")
+        return list(pages(self._transport, path, "dags", params, read_dag, limit=DAG_PAGE_LIMIT))
 
     def get_dag(self, dag_id: str) -> DagDetails | None:
         """Return a DAG with the version of the spec that it was made of."""

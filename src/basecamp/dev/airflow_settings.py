@@ -40,6 +40,8 @@ def _common(configuration: Configuration) -> Settings:
         # The default asks the name service, which takes seconds on a laptop without one.
         ("core", "hostname_callable"): "socket.gethostname",
         ("database", "sql_alchemy_conn"): configuration.airflow_database,
+        # Basecamp lists all DAGs in large pages (docs/airflow.md, "Many datasets").
+        ("api", "maximum_page_limit"): "2000",
         ("usage_data_collection", "enabled"): "False",
         # With the default of 1 s an empty task takes twice as long.
         ("scheduler", "scheduler_idle_sleep_time"): "0.1",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -276,6 +277,30 @@ def test_an_answer_of_another_shape_is_told_with_its_address(
     with pytest.raises(AirflowUnreachable, match="something unexpected") as caught:
         Airflow3(transport_to()).list_dags()
     assert str(caught.value.detail).startswith(f"GET {server.url}/api/v2/dags: ")
+
+
+@pytest.mark.parametrize(("most", "requests"), [(100, 21), (2000, 2)])
+@pytest.mark.parametrize("gateway", [Airflow2, Airflow3])
+def test_dags_are_listed_in_pages_as_large_as_airflow_is_set_up_to_give(
+    server: Any,
+    transport_to: Callable[..., AirflowTransport],
+    gateway: type[Airflow2 | Airflow3],
+    most: int,
+    requests: int,
+) -> None:
+    row = {"is_paused": False, "is_active": True, "is_stale": False, "has_import_errors": False}
+    row |= {"file_token": "x", "next_dagrun_run_after": None, "next_dagrun_create_after": None}
+    rows = [row | {"dag_id": f"a.{number}"} for number in range(2050)]
+
+    def page(handler: Any) -> None:
+        asked = parse_qs(handler.path.partition("?")[2])
+        start, limit = int(asked["offset"][0]), min(int(asked["limit"][0]), most)
+        handler.answer(200, {"dags": rows[start : start + limit], "total_entries": len(rows)})
+
+    server.script = page
+    found = gateway(transport_to()).list_dags()
+    assert [dag.dag_id for dag in found] == [row["dag_id"] for row in rows]
+    assert len(server.asked) == requests
 
 
 def test_airflow_3_is_found_out_by_asking(server: Any, transport_to: Callable[..., AirflowTransport]) -> None:
