@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from basecamp.services.cursors import decode_cursor, encode_cursor
-from basecamp.services.known import Known, LastKnown, Page
+from basecamp.services.known import Known, Page
+from basecamp.services.running import RunningAttempts
 from basecamp.services.specs import find_spec
 from dataspec.schedules import is_tick, next_tick
 from dataspec.workflows import SourceType, WorkflowInfo, WorkflowStatus
@@ -71,10 +72,8 @@ class Workflows:
     def __init__(self, specs: Specs, dags: DatasetDags, gateway: AirflowGateway, clock: Clock) -> None:
         self._specs = specs
         self._dags = dags
-        self._gateway = gateway
         self._clock = clock
-        self._running: LastKnown[Mapping[str, TaskAttempt]] = LastKnown(clock)
-        self._attempts: Known[Mapping[str, TaskAttempt]] = Known({})
+        self._running = RunningAttempts(gateway, clock)
         self._made: _Made | None = None
 
     def page(
@@ -106,7 +105,7 @@ class Workflows:
         """
         catalog = self._specs.known()
         file = find_spec(catalog.value, name, source)
-        dags, running = self._dags.known(), self._running_attempts()
+        dags, running = self._dags.known(), self._running.known()
         row = _row(file, catalog.value, dags.value.get(name), running.value.get(name), self._clock.now())
         return Known(row, _merged(catalog, dags, running))
 
@@ -121,7 +120,7 @@ class Workflows:
 
     def _rows(self) -> Known[list[WorkflowInfo]]:
         """Return every row, by dataset name, code before manual; they are made again when a part changed."""
-        catalog, dags, running = self._specs.known(), self._dags.known(), self._running_attempts()
+        catalog, dags, running = self._specs.known(), self._dags.known(), self._running.known()
         made, now = self._made, self._clock.now()
         if made is None or not made.is_of(catalog.value, dags.value, running.value):
             rows = [
@@ -137,15 +136,6 @@ class Workflows:
             made = _Made(catalog.value, dags.value, running.value, sorted(rows, key=_place))
             self._made = made
         return Known(made.rows, _merged(catalog, dags, running))
-
-    def _running_attempts(self) -> Known[Mapping[str, TaskAttempt]]:
-        def ask() -> Known[Mapping[str, TaskAttempt]]:
-            return Known({attempt.dag_id: attempt for attempt in self._gateway.running_attempts()})
-
-        known = self._running.read("running", ask)
-        if known != self._attempts:
-            self._attempts = known
-        return self._attempts
 
 
 def matches_name(name: str, wanted: str) -> bool:
