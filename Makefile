@@ -33,9 +33,11 @@ format: setup ## Format the code, mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
-bench: setup ## Measure the commands, the store, and ten thousand datasets
-	@$(BIN)/python bench/commands.py
+bench: setup ## Measure the commands, runs, backfills, the store, and ten thousand datasets
 	@sh .ci/services
+	@$(BIN)/python bench/commands.py
+	@$(BIN)/python bench/runs.py
+	@$(BIN)/python bench/backfills.py
 	@$(BIN)/python bench/store.py
 	@$(BIN)/python bench/sources.py
 

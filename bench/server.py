@@ -35,6 +35,10 @@ type: Dataset
 owner: bench@example.com
 team: "@bench"
 query_file: query.sql
+parameters:
+  - name: execution_date
+    type: date
+    required: false
 schedule:
   cron: "0 9 * * *"
   timezone: Asia/Seoul
