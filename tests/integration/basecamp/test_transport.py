@@ -288,7 +288,12 @@ def test_dags_are_listed_in_pages_as_large_as_airflow_is_set_up_to_give(
     most: int,
     requests: int,
 ) -> None:
-    row = {"is_paused": False, "is_active": True, "is_stale": False, "has_import_errors": False}
+    row: dict[str, Any] = {
+        "is_paused": False,
+        "is_active": True,
+        "is_stale": False,
+        "has_import_errors": False,
+    }
     row |= {"file_token": "x", "next_dagrun_run_after": None, "next_dagrun_create_after": None}
     rows = [row | {"dag_id": f"a.{number}"} for number in range(2050)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from basecamp.airflow.v1_answers import read_log, read_parts, read_run
 
@@ -67,7 +68,7 @@ def test_an_empty_log_has_no_events() -> None:
     assert read_log("") == []
 
 
-RUN = {
+RUN: dict[str, Any] = {
     "dag_id": "sales",
     "dag_run_id": "sales_20240116_000000",
     "state": "queued",

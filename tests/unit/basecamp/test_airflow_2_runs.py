@@ -19,7 +19,12 @@ START = datetime(2024, 1, 15, tzinfo=UTC)
 def run(number: int, **more: Any) -> DagRun:
     """Return a run of a moment that its number tells."""
     moment = START + timedelta(minutes=number)
-    kept = {"state": "success", "run_type": "manual", "start_date": moment, "end_date": moment} | more
+    kept: dict[str, Any] = {
+        "state": "success",
+        "run_type": "manual",
+        "start_date": moment,
+        "end_date": moment,
+    } | more
     return DagRun(dag_id="sales", run_id=f"sales_{number}", run_after=moment, logical_date=moment, **kept)
 
 
