@@ -30,6 +30,16 @@ class ScheduledRun:
     """None on Airflow 2, which does not keep it."""
 
     @property
+    def due_by_id(self) -> datetime:
+        """The moment at which it was due, as its id tells it."""
+        return datetime.strptime(self.run_id[-15:], "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+
+    @property
+    def whole_start(self) -> datetime:
+        """The start of its interval, without what tells the date."""
+        return self.start.replace(microsecond=0)
+
+    @property
     def date(self) -> str:
         """The ``execution_date`` that it builds."""
         return date_of(self.start)

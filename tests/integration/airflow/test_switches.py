@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import yaml
 
-from airflow_api import Airflow, until
-from dataspec.scheduled_runs import date_of
+from airflow_api import Airflow, ScheduledRun, until
 from dataspec.schedules import interval_of_date, next_tick
 from integration.airflow.test_running import store_of
 from stacks import Stack
@@ -48,36 +46,21 @@ class Registered:
         file.with_suffix(".part").replace(file)
         until(lambda: self.airflow.version_of(self.name) != before)
 
-    def runs(self) -> list[dict[str, Any]]:
-        """Return its scheduled runs in the order in which they were due."""
-        path = f"/dags/{self.name}/dagRuns?run_type=scheduled&order_by=run_after&limit=100"
-        runs: list[dict[str, Any]] = self.airflow.ask(path)["dag_runs"]
-        return runs
+    def runs(self) -> list[ScheduledRun]:
+        """Return its scheduled runs in the order in which they were made."""
+        return self.airflow.scheduled_runs(self.name)
 
-    def more_runs(self, number: int = 1) -> list[dict[str, Any]]:
+    def more_runs(self, number: int = 1) -> list[ScheduledRun]:
         """Wait for so many more runs; return all."""
         before = len(self.runs())
         until(lambda: len(self.runs()) >= before + number, 240)
         return self.runs()
 
-    def ended_all(self, runs: list[dict[str, Any]]) -> dict[str, str] | None:
+    def ended_all(self, runs: list[ScheduledRun]) -> dict[str, str] | None:
         """Return the source of each run, as `dli workflow history` tells it, once these have ended well."""
         history = self.stack.ask("workflow", "history", "-d", self.name, "-n", "100")
         ended = {run["run_id"]: run["source_type"] for run in history if run["status"] == "COMPLETED"}
-        return ended if ended.keys() >= {run["dag_run_id"] for run in runs} else None
-
-
-def moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def start_of(run: dict[str, Any]) -> datetime:
-    """Return the start of a run's interval, without what tells the date."""
-    return moment(run["data_interval_start"]).replace(microsecond=0)
-
-
-def date_built(run: dict[str, Any]) -> str:
-    return date_of(moment(run["data_interval_start"]))
+        return ended if ended.keys() >= {run.run_id for run in runs} else None
 
 
 def test_a_schedule_goes_on_without_gap_or_overlap_when_code_takes_over_and_goes_again(stack: Stack) -> None:
@@ -94,23 +77,23 @@ def test_a_schedule_goes_on_without_gap_or_overlap_when_code_takes_over_and_goes
     runs = dataset.more_runs()
 
     for run in runs:
-        assert run["run_after"] == run["data_interval_end"]
-        assert run["dag_run_id"] == f"{dataset.name}_{moment(run['run_after']):%Y%m%d_%H%M%S}"
-        assert run["logical_date"] == run["data_interval_start"]
+        assert run.due in {run.end, None}
+        assert run.run_id == f"{dataset.name}_{run.end:%Y%m%d_%H%M%S}"
+        assert run.logical_date == run.start
     for earlier, later in pairwise(runs):
-        assert start_of(later) == moment(earlier["data_interval_end"])
-    assert [run["dag_run_id"] for run in runs[: len(by_hand)]] == [run["dag_run_id"] for run in by_hand]
-    assert moment(runs[taken_over]["data_interval_end"]).minute % 2 == 0
+        assert later.whole_start == earlier.end
+    assert [run.run_id for run in runs[: len(by_hand)]] == [run.run_id for run in by_hand]
+    assert runs[taken_over].end.minute % 2 == 0
     zones = [SEOUL] * taken_over + [NEW_YORK] * (gone - taken_over) + [SEOUL] * (len(runs) - gone)
     local = [
-        str(start_of(run).astimezone(ZoneInfo(zone)).date()) for run, zone in zip(runs, zones, strict=True)
+        str(run.whole_start.astimezone(ZoneInfo(zone)).date()) for run, zone in zip(runs, zones, strict=True)
     ]
-    assert list(map(date_built, runs)) == local
+    assert [run.date for run in runs] == local
 
     ended = until(partial(dataset.ended_all, runs))
-    assert ended[runs[0]["dag_run_id"]] == "manual"
-    assert ended[runs[taken_over]["dag_run_id"]] == "code"
-    assert ended[runs[-1]["dag_run_id"]] == "manual"
+    assert ended[runs[0].run_id] == "manual"
+    assert ended[runs[taken_over].run_id] == "code"
+    assert ended[runs[-1].run_id] == "manual"
     dataset.airflow.ask(f"/dags/{dataset.name}", "PATCH", {"is_paused": True})
 
 
@@ -139,7 +122,7 @@ def test_each_date_that_a_change_of_the_zone_makes_due_is_built_at_once_and_once
         ),
     )
     [first] = dataset.more_runs()
-    assert date_built(first) == (tick.date() - timedelta(days=1)).isoformat()
+    assert first.date == (tick.date() - timedelta(days=1)).isoformat()
     dataset.put("manual", cron="0 0 * * *", timezone=KIRITIMATI)
 
     # local midnight has passed 25 hours further east, so a date or two more have ended
@@ -148,28 +131,26 @@ def test_each_date_that_a_change_of_the_zone_makes_due_is_built_at_once_and_once
     assert days in {1, 2}
     runs = dataset.more_runs(days)
     expected = [(tick.date() + timedelta(days=number)).isoformat() for number in range(-1, days)]
-    assert list(map(date_built, runs)) == expected
+    assert [run.date for run in runs] == expected
     for earlier, later in pairwise(runs):
-        assert moment(later["run_after"]) - moment(earlier["run_after"]) == timedelta(minutes=1)
-        assert moment(later["logical_date"]) > moment(earlier["logical_date"])
-    assert [run["dag_run_id"] for run in runs] == [
-        f"{dataset.name}_{moment(run['run_after']):%Y%m%d_%H%M%S}" for run in runs
-    ]
+        assert later.due_by_id - earlier.due_by_id == timedelta(minutes=1)
+        assert later.logical_date > earlier.logical_date
+    assert all(run.due in {run.due_by_id, None} for run in runs)
 
     for run in runs:
-        assert dataset.airflow.finished(dataset.name, run["dag_run_id"])["state"] == "success"
+        assert dataset.airflow.finished(dataset.name, run.run_id)["state"] == "success"
     since = [interval_of_date("0 0 * * *", KIRITIMATI, day)[0].isoformat() for day in expected[1:]]
     assert stack.rows("select day, since from moved order by day")[1:] == list(
         zip(expected[1:], since, strict=True)
     )
     [row] = stack.ask("workflow", "list", "-d", dataset.name)
-    assert moment(row["next_run"]) == next_tick("0 0 * * *", KIRITIMATI, datetime.now(UTC))
+    assert datetime.fromisoformat(row["next_run"]) == next_tick("0 0 * * *", KIRITIMATI, datetime.now(UTC))
 
     # once more, by hand
-    cleared = f"/dags/{dataset.name}/dagRuns/{runs[-1]['dag_run_id']}"
+    cleared = f"/dags/{dataset.name}/dagRuns/{runs[-1].run_id}"
     dataset.airflow.ask(f"{cleared}/clear", "POST", {"dry_run": False})
-    assert dataset.airflow.finished(dataset.name, runs[-1]["dag_run_id"])["state"] == "success"
-    assert date_built(dataset.airflow.ask(cleared)) == expected[-1]
+    assert dataset.airflow.finished(dataset.name, runs[-1].run_id)["state"] == "success"
+    assert [run.date for run in dataset.runs()] == expected
     again = stack.run(dataset.name, execution_date="2024-01-15")
     assert stack.wait(again)["status"] == "COMPLETED"
     by_hand = dataset.airflow.trigger(dataset.name, {"execution_date": "2024-01-16"})
