@@ -7,17 +7,23 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
+from basecamp.dev.lines import AIRFLOW_2, AIRFLOW_3, Line
 from stacks import BIN, Dev, Stack, alive, command_of, copy_of_flights, family_of
 
 ENDLESS = (
     "set threads = 1; select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = -1"
 )
 RETRIED = {"cron": "0 9 * * *", "retry": {"max_attempts": 1, "delay_seconds": 0}}
+
+
+on_airflow_3 = pytest.mark.parametrize("line", [AIRFLOW_3], ids=["3.3"], indirect=True, scope="session")
+"""For what is the supervisor's alone, whatever it supervises."""
 
 
 def basecamp_dev(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -52,7 +58,7 @@ def test_a_taken_port_is_refused_naming_who_holds_it(tmp_path: Path) -> None:
 
 def test_airflow_lets_its_page_be_seen_on_loopback(stack: Stack) -> None:
     connection = HTTPConnection(stack.airflow_url.removeprefix("http://"), timeout=30)
-    connection.request("GET", "/api/v2/dags")
+    connection.request("GET", "/api/v1/dags" if stack.line == AIRFLOW_2 else "/api/v2/dags")
     response = connection.getresponse()
 
     assert response.status == 200
@@ -83,6 +89,7 @@ def listening(pids: set[int]) -> list[str]:
     return [row[1].rpartition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
 
 
+@on_airflow_3
 @pytest.mark.timeout(900)
 def test_a_second_start_finds_all_that_was_there_and_each_end_leaves_no_process(
     airflow_env: Path, tmp_path: Path
@@ -120,6 +127,7 @@ def test_a_second_start_finds_all_that_was_there_and_each_end_leaves_no_process(
     assert not alive(family)
 
 
+@on_airflow_3
 @pytest.mark.parametrize("moment", ["migrate", "api-server"])
 def test_an_end_in_the_middle_of_starting_leaves_no_process(
     airflow_env: Path, tmp_path: Path, moment: str
@@ -132,6 +140,7 @@ def test_an_end_in_the_middle_of_starting_leaves_no_process(
     assert not alive(family)
 
 
+@on_airflow_3
 def test_ctrl_c_twice_ends_it_at_once(airflow_env: Path, tmp_path: Path) -> None:
     with Dev(tmp_path / "home", airflow_env, copy_of_flights(tmp_path)) as dev:
         dev.wait_for((tmp_path / "home" / "logs" / "api-server.log").exists, 120)
@@ -144,9 +153,12 @@ def test_ctrl_c_twice_ends_it_at_once(airflow_env: Path, tmp_path: Path) -> None
     assert not alive(family)
 
 
-def test_a_kill_leaves_no_process_either(airflow_env: Path, tmp_path: Path) -> None:
-    with Dev(tmp_path / "home", airflow_env, copy_of_flights(tmp_path)) as dev:
-        dev.wait_for((tmp_path / "home" / "logs" / "api-server.log").exists, 120)
+def test_a_kill_leaves_no_process_either(
+    airflow_env: Path, airflow_options: Callable[[], list[str]], line: Line, tmp_path: Path
+) -> None:
+    with Dev(tmp_path / "home", airflow_env, copy_of_flights(tmp_path), *airflow_options()) as dev:
+        serving = "webserver" if line == AIRFLOW_2 else "api-server"
+        dev.wait_for((tmp_path / "home" / "logs" / f"{serving}.log").exists, 120)
         family = dev.family()
         dev.process.kill()
         dev.process.wait()
