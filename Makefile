@@ -38,6 +38,7 @@ bench: setup ## Measure the commands, runs, backfills, the store, and ten thousa
 	@$(BIN)/python bench/commands.py
 	@$(BIN)/python bench/runs.py
 	@$(BIN)/python bench/backfills.py
+	@$(BIN)/python bench/lists.py
 	@$(BIN)/python bench/store.py
 	@$(BIN)/python bench/sources.py
 

@@ -10,12 +10,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from server import AIRFLOW_ENV, BENCH, BIN, get
 
-from s3 import S3, free_port
+from s3 import free_port
 
 READY_SECONDS = 300
 
@@ -28,11 +28,21 @@ class Running:
     pid: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """A store, and the variables that lead to it."""
+
+    url: str
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
 @contextmanager
-def airflow(folder: Path, datasets: int) -> Iterator[Running]:
-    """Run Airflow's api-server on a database with the rows of so many DAGs."""
+def airflow(folder: Path, datasets: int, database: str | None = None) -> Iterator[Running]:
+    """Run Airflow's api-server on a database with the rows of so many DAGs; SQLite if none is named."""
     port = free_port()
     environ = airflow_environ(folder, port)
+    if database is not None:
+        environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = database
     command = str(AIRFLOW_ENV / "bin" / "airflow")
     quietly([command, "db", "migrate"], environ)
     quietly([str(AIRFLOW_ENV / "bin" / "python"), str(BENCH / "airflow_rows.py"), str(datasets)], environ)
@@ -43,7 +53,7 @@ def airflow(folder: Path, datasets: int) -> Iterator[Running]:
 
 
 @contextmanager
-def basecamp(place: S3, airflow_url: str, log: Path) -> Iterator[Running]:
+def basecamp(place: Place, airflow_url: str, log: Path) -> Iterator[Running]:
     """Run `basecamp serve`; its first check has ended by the time this yields."""
     port = free_port()
     environ = os.environ | {
@@ -95,6 +105,12 @@ def started(command: Sequence[str], environ: Mapping[str, str], log: Path) -> It
     finally:
         process.terminate()
         process.wait()
+
+
+def answer_of(url: str, *, method: str = "GET") -> None:
+    """Send a request, and wait for its answer, however long that takes."""
+    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=600) as answer:
+        answer.read()
 
 
 def await_answer(url: str) -> None:

@@ -1,4 +1,4 @@
-"""Measure what ten thousand specs in a bucket cost: a check, the DAG bundle's refresh, a list, memory.
+"""Measure what ten thousand specs in a bucket cost: a check, the DAG bundle's refresh, memory.
 
 `make bench` runs it. It prints Markdown; ``docs/benchmarks.md`` keeps a run with its date. Its
 argument is another number of specs, to try it out.
@@ -10,7 +10,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from processes import Command
 from processes import measure as measure_commands
 from processes import table as table_of_commands
 from server import AIRFLOW_ENV, BENCH, BIN, install_airflow
-from serving import Running, airflow, airflow_environ, basecamp
+from serving import Place, Running, airflow, airflow_environ, answer_of, basecamp
 
 from basecamp.airflow.memory import MemoryAirflow
 from basecamp.services.assembly import assemble
@@ -57,9 +56,11 @@ def main() -> None:
         Checks(place, ask, datasets).measured()
         with (
             airflow(Path(folder), datasets) as airflow_server,
-            basecamp(place, airflow_server.url, Path(folder) / "basecamp.log") as server,
+            basecamp(
+                Place(place.url, place.environ), airflow_server.url, Path(folder) / "basecamp.log"
+            ) as server,
         ):
-            served(server, airflow_server, Path(folder), datasets)
+            served(server, Path(folder), datasets)
 
 
 class Checks:
@@ -171,27 +172,10 @@ def refreshing(place: S3, folder: Path) -> Iterator[Ask]:
         process.wait()
 
 
-def served(server: Running, airflow_server: Running, folder: Path, datasets: int) -> None:
+def served(server: Running, folder: Path, datasets: int) -> None:
     """Measure and print what a user waits for, and the server's memory."""
     answer_of(f"{server.url}/api/v1/workflows?limit=1")  # the first one waits for all of Airflow's pages
     ready = resident_megabytes(server.pid)
-    lists = [
-        Command(
-            f"dli workflow list{more}",
-            [str(BIN / "dli"), "workflow", "list", *more.split()],
-            {"DLI_SERVER_URL": server.url},
-            rounds=9,
-        )
-        for more in ("", " --format json", " --dataset team_07.*")
-    ]
-    pages = Command(
-        "Airflow's API, all pages",
-        [sys.executable, str(BENCH / "airflow_pages.py"), airflow_server.url],
-        rounds=3,
-    )
-    measure_commands([*lists, pages])
-    print(f"## List {datasets:,} datasets\n")
-    print(table_of_commands([*lists, pages], beside=lists[0].name), "\n")
     changes = start_and_register(server, folder)
     measure_commands(changes)
     print(f"## Start and register, among {datasets:,}\n")
@@ -216,12 +200,6 @@ def start_and_register(server: Running, folder: Path) -> list[Command]:
         Command("dli workflow run --dry-run", run, ours, rounds=3),
         Command("dli dataset register --no-wait", ["sh", "-c", f"cd {folder} && {register}"], ours, rounds=3),
     ]
-
-
-def answer_of(url: str, *, method: str = "GET") -> None:
-    """Send a request, and wait for its answer, however long that takes."""
-    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=600) as answer:
-        answer.read()
 
 
 if __name__ == "__main__":
