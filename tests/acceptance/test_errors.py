@@ -63,7 +63,7 @@ def test_a_run_that_does_not_exist(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "line", "hint"),
+    ("keys", "key", "hint"),
     [
         ({"quer_file": "x.sql"}, "quer_file", "query_file"),
         ({"schedule": {"cron": "0 25 * * *"}}, "cron", "25"),
@@ -71,11 +71,11 @@ def test_a_run_that_does_not_exist(stack: Stack) -> None:
     ],
 )
 def test_a_wrong_spec_is_named_by_its_place_and_nothing_is_stored(
-    stack: Stack, keys: dict[str, object], line: str, hint: str
+    stack: Stack, keys: dict[str, object], key: str, hint: str
 ) -> None:
     name = stack.write("select 1", **keys)
     file = stack.project / "datasets" / f"dataset.{name}.yaml"
-    number = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if line in text)
+    number = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if key in text)
 
     done = stack.cli("dataset", "register", name)
 
