@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 from counting import CountingStore, bare_list
 from obstore.store import S3Store
@@ -16,23 +18,24 @@ from obstore.store import S3Store
 from dataspec.catalog_reader import CatalogReader
 from dataspec.spec_cache import DiskSpecCache
 from dataspec.store import open_store
-from dli_airflow.bundle import DatasetBundle
+from dli_airflow.bundle import SHARDS, DatasetBundle
+from dli_airflow.mirror import StoreMirror
 
 
-class CountedBundle(DatasetBundle):
-    """The bundle on a store that counts what is read of it."""
+class CountedMirror(StoreMirror):
+    """What the bundle refreshes, on a store that counts what is read of it."""
 
-    def __init__(self, store: CountingStore) -> None:
-        super().__init__(name="datasets", store_url=store.url)
-        self._reader = CatalogReader(store, DiskSpecCache(self.base_dir / "cache"))
+    def __init__(self, folder: Path, store: CountingStore) -> None:
+        super().__init__(folder, store_url=store.url, shards=SHARDS, base_url=None)
+        self._reader = CatalogReader(store, DiskSpecCache(folder / "cache"))
 
 
 def main() -> None:
     """Measure what is asked for, until the input ends."""
     store = CountingStore(open_store(sys.argv[1]))
     client = S3Store(**json.loads(sys.argv[2]))
-    bundle = CountedBundle(store)
-    actions = {"list": lambda: bare_list(client), "refresh": bundle.refresh}
+    mirror = CountedMirror(DatasetBundle(name="datasets", store_url=store.url).base_dir, store)
+    actions: dict[str, Callable[[], object]] = {"list": lambda: bare_list(client), "refresh": mirror.refresh}
     for line in sys.stdin:
         print("cost", json.dumps(asdict(store.cost_of(actions[line.strip()]))), flush=True)
 
