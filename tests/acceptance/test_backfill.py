@@ -44,7 +44,9 @@ def has_ended(backfill: dict[str, Any]) -> bool:
 
 def runs_of(stack: Stack, name: str) -> list[dict[str, Any]]:
     """Return a dataset's runs, the first one first."""
-    rows: list[dict[str, Any]] = stack.ask("workflow", "history", "-d", name, "--run-type", "backfill")
+    rows: list[dict[str, Any]] = stack.ask(
+        "workflow", "history", "-d", name, "-n", "100", "--run-type", "backfill"
+    )
     return rows[::-1]
 
 
