@@ -14,11 +14,9 @@ from pathlib import Path
 import pytest
 
 from basecamp.dev.lines import AIRFLOW_2, AIRFLOW_3, Line
+from endless import ENDLESS
 from stacks import BIN, Dev, Stack, alive, command_of, copy_of_flights, family_of
 
-ENDLESS = (
-    "set threads = 1; select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = -1"
-)
 RETRIED = {"cron": "0 9 * * *", "retry": {"max_attempts": 1, "delay_seconds": 0}}
 
 

@@ -2,11 +2,9 @@
 
 import time
 
+from endless import ENDLESS
 from stacks import Stack
 
-ENDLESS = (
-    "set threads = 1; select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = -1"
-)
 NO_RETRY = {"cron": "0 0 1 1 *", "retry": {"max_attempts": 0}}
 
 

@@ -7,8 +7,8 @@ import time
 
 from acceptance.engine import CONNECTION, Gated
 from acceptance.test_backfill import started as started_backfill
-from acceptance.test_failures import ENDLESS
 from airflow_api import until
+from endless import ENDLESS
 from postgres import Postgres
 from stacks import Stack, alive
 

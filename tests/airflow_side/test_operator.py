@@ -18,9 +18,9 @@ from dli_airflow.airflow_api import AirflowException, AirflowFailException, Airf
 from dli_airflow.datasets import Dataset
 from dli_airflow.operator import DatasetOperator
 from dli_airflow.session import StatementFailed
+from endless import ENDLESS
 from parameter_cases import CASES, DATE, Case
 from unit.dli_airflow.catalogs import datasets
-from unit.dli_airflow.engines import LONG_IN_DUCKDB
 
 DATED = """\
 parameters:
@@ -211,7 +211,7 @@ def kill_once_running(task: DatasetOperator) -> threading.Thread:
 def test_a_kill_cancels_the_query_and_says_so(
     warehouse: Path, turns: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    task = operator(clicks(LONG_IN_DUCKDB, ""), turns)
+    task = operator(clicks(ENDLESS, ""), turns)
     killing = kill_once_running(task)
     with pytest.raises(
         AirflowException, match="ended from outside: statement 'query' was cancelled on the engine"
@@ -222,7 +222,7 @@ def test_a_kill_cancels_the_query_and_says_so(
 
 
 def test_an_expired_timeout_cancels_the_query_and_names_the_setting(warehouse: Path, turns: Path) -> None:
-    task = operator(clicks(LONG_IN_DUCKDB, "execution: {timeout_seconds: 4}\n"), turns)
+    task = operator(clicks(ENDLESS, "execution: {timeout_seconds: 4}\n"), turns)
     with pytest.raises(AirflowTaskTimeout) as expired, timeout(4):
         execute(task, Run())
     message = str(expired.value)
@@ -244,7 +244,7 @@ def test_a_kill_before_the_sql_began_keeps_it_from_beginning(warehouse: Path, tu
 def test_the_next_attempt_waits_until_the_last_one_is_gone(
     warehouse: Path, turns: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    slow = operator(clicks(LONG_IN_DUCKDB, ""), turns)
+    slow = operator(clicks(ENDLESS, ""), turns)
     ended = threading.Event()
 
     def attempt() -> None:

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from airflow_api import NEVER, Airflow, until
+from endless import ENDLESS
 from stacks import Stack
 
 SOME_SECONDS = "select count(*) from range(400000) a, range(1000) b where a.range + b.range = -1"
@@ -95,9 +96,8 @@ def test_two_datasets_on_one_duckdb_file_take_turns(stack: Stack) -> None:
 
 def test_an_expired_timeout_cancels_the_query(stack: Stack) -> None:
     airflow = Airflow(stack)
-    endless = "select count(*) from range(100000000) a, range(100000000) b where a.range + b.range = -1"
     name = stack.register(
-        endless,
+        ENDLESS,
         execution={"timeout_seconds": 5},
         schedule={"cron": NEVER, "retry": {"max_attempts": 0}},
     )

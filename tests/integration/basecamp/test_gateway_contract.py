@@ -21,6 +21,7 @@ from basecamp.airflow.transport import AirflowTransport
 from basecamp.dev.lines import LINES, Line
 from dataspec.store import open_store
 from dataspec.store.base import MISSING
+from endless import ENDLESS
 from stacks import Stack
 
 Kind = Literal["quick", "failing", "slow"]
@@ -28,7 +29,7 @@ Kind = Literal["quick", "failing", "slow"]
 SQL: Mapping[Kind, str] = {
     "quick": "SELECT 1 AS one",
     "failing": "SELECT * FROM no_such_table",
-    "slow": "SELECT count(*) FROM range(1000000000) a, range(1000000000) b WHERE a.range + b.range = -1",
+    "slow": ENDLESS,
 }
 PATIENCE_SECONDS = 90
 

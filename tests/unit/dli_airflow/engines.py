@@ -55,8 +55,7 @@ class SQLite(Engine):
         return sqlite3.connect(self.path)
 
 
-LONG_IN_DUCKDB = "select count(*) from range(100000000) a, range(100000) b where (a.range * b.range) % 7 = 3"
 LONG_IN_SQLITE = """
 with recursive numbers(n) as (select 1 union all select n + 1 from numbers) select count(*) from numbers
 """
-"""Each would take hours."""
+"""It would take hours."""

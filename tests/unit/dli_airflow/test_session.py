@@ -16,7 +16,8 @@ import pytest
 
 from dataspec.templates import Kind, RenderedStatement
 from dli_airflow.session import SessionCancelled, SqlSession, StatementFailed
-from unit.dli_airflow.engines import LONG_IN_DUCKDB, LONG_IN_SQLITE, DuckDB, Engine, SQLite
+from endless import ENDLESS
+from unit.dli_airflow.engines import LONG_IN_SQLITE, DuckDB, Engine, SQLite
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ def test_a_cancelled_query_ends_at_once_on_the_engine(tmp_path: Path, engine: st
     cancelling = cancel_once_running(session, "query")
     started = time.monotonic()
     with pytest.raises(SessionCancelled, match=r"statement 'query' was cancelled on the engine within \d"):
-        session.run([statement(LONG_IN_DUCKDB if engine == "duckdb" else LONG_IN_SQLITE)])
+        session.run([statement(ENDLESS if engine == "duckdb" else LONG_IN_SQLITE)])
     assert time.monotonic() - started < 60
     cancelling.join()
 
@@ -148,9 +149,7 @@ def test_no_statement_starts_after_a_cancel_even_if_errors_are_passed_over(
     session = session_on(DuckDB(path))
     cancelling = cancel_once_running(session, "long")
     with pytest.raises(SessionCancelled):
-        session.run(
-            [statement(LONG_IN_DUCKDB, "long", "pre", go_on=True), statement("create table t (n int)")]
-        )
+        session.run([statement(ENDLESS, "long", "pre", go_on=True), statement("create table t (n int)")])
     cancelling.join()
     assert rows(path, "select count(*) from duckdb_tables()") == [(0,)]
     assert "Going on" not in caplog.text
@@ -211,7 +210,7 @@ def test_a_signal_reaches_the_main_thread_while_a_query_runs_and_its_handler_can
     with on_signal(signal.SIGUSR1, lambda *_: session.cancel()):
         signalling = signal_once_running(session, signal.SIGUSR1)
         with pytest.raises(SessionCancelled):
-            session.run([statement(LONG_IN_DUCKDB)])
+            session.run([statement(ENDLESS)])
         signalling.join()
 
 
@@ -223,7 +222,7 @@ def test_an_exception_from_a_signals_handler_cancels_the_query_and_goes_on_upwar
     with on_signal(signal.SIGUSR1, expire):
         signalling = signal_once_running(session, signal.SIGUSR1)
         with pytest.raises(Expired):
-            session.run([statement(LONG_IN_DUCKDB)])
+            session.run([statement(ENDLESS)])
         signalling.join()
     assert session.how_it_ended().startswith("statement 'query' was cancelled on the engine within")
 
