@@ -261,7 +261,7 @@ class MemoryAirflow:
         if cursor and not cursor.isdigit():
             raise WrongCursor
         before = int(cursor) if cursor else len(numbered)
-        found = [(n, kept.run) for n, kept in numbered if n < before and _is_wanted(kept.run, wanted)]
+        found = [(n, kept.run) for n, kept in numbered if n < before and wanted.holds(kept.run)]
         page = found[: min(limit, PAGE_LIMIT)]
         more = len(found) > len(page)
         return RunPage(runs=tuple(run for _, run in page), next_cursor=str(page[-1][0]) if more else None)
@@ -347,15 +347,3 @@ class MemoryAirflow:
         self.requests += 1
         if self.down is not None:
             raise AirflowUnreachable("Airflow does not answer.", detail=f"{self.url}: {self.down}")
-
-
-def _is_wanted(run: DagRun, wanted: RunFilter) -> bool:
-    return (
-        wanted.dag_id in {None, run.dag_id}
-        and wanted.run_id in {None, run.run_id}
-        and (not wanted.states or run.state in wanted.states)
-        and (not wanted.run_types or run.run_type in wanted.run_types)
-        and (wanted.due_from is None or run.run_after >= wanted.due_from)
-        and (wanted.due_before is None or run.run_after < wanted.due_before)
-        and (wanted.ended_from is None or (run.end_date is not None and run.end_date >= wanted.ended_from))
-    )

@@ -121,6 +121,21 @@ class RunFilter:
     ended_from: datetime | None = None
     """The earliest ``end_date``; runs that go on have none."""
 
+    def holds(self, run: DagRun) -> bool:
+        """Say whether a run is meant: Airflow lists others beside it.
+
+        Its filters for ids match beginnings as well, and to those for ends a run that goes on ends at this moment.
+        """
+        return (
+            self.dag_id in {None, run.dag_id}
+            and self.run_id in {None, run.run_id}
+            and (not self.states or run.state in self.states)
+            and (not self.run_types or run.run_type in self.run_types)
+            and (self.due_from is None or run.run_after >= self.due_from)
+            and (self.due_before is None or run.run_after < self.due_before)
+            and (self.ended_from is None or (run.end_date is not None and run.end_date >= self.ended_from))
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskAttempt:

@@ -8,41 +8,22 @@ a request of its own.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlencode
 
-from basecamp.airflow.gateway import DagMissing, RunExists
-from basecamp.airflow.models import DAG_PAGE_LIMIT, TASK_ID, AirflowHealth, RunPage, RunVersion
-from basecamp.airflow.paging import pages, posted_pages
-from basecamp.airflow.v1_answers import (
-    read_dag,
-    read_dag_details,
-    read_import_error,
-    read_log,
-    read_parts,
-    read_run,
-    read_task_instance,
-)
-from basecamp.airflow.v1_runs import is_meant, page_of_runs, read_rows
-from basecamp.airflow.v2_answers import read_version
+from basecamp.airflow.answers import read_task_instance
+from basecamp.airflow.api import MISSING, AirflowApi
+from basecamp.airflow.models import TASK_ID, RunPage, RunVersion
+from basecamp.airflow.paging import posted_pages
+from basecamp.airflow.v1_answers import read_dag, read_log, read_parts, read_run
+from basecamp.airflow.v1_runs import page_of_runs, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from basecamp.airflow.models import (
-        AirflowDag,
-        DagDetails,
-        DagImportError,
-        DagRun,
-        LogEvent,
-        RunFilter,
-        TaskAttempt,
-    )
+    from basecamp.airflow.models import AirflowDag, AirflowHealth, DagRun, LogEvent, RunFilter, TaskAttempt
     from basecamp.airflow.transport import AirflowTransport
     from basecamp.airflow.v1_runs import Rows
-
-T = TypeVar("T")
 
 RUNS_IN_ONE_REQUEST = 50
 """Few enough for one page of task instances, also where a run's id is taken in several DAGs."""
@@ -52,23 +33,15 @@ PARALLEL_REQUESTS = 8
 _PROCESS_ENDED = "terminated with exit code"
 """What the task's supervisor logs once the process that it had to end is gone."""
 
-_MISSING = frozenset({404})
 _CREATED = frozenset({201})
 """Answered without JSON, also where the same was asked for already."""
-_TAKEN = 409
-_TAKEN_OR_MISSING = _MISSING | {_TAKEN}
 
 
-class Airflow2:
+class Airflow2(AirflowApi):
     """The gateway to Airflow 2.11."""
 
     def __init__(self, transport: AirflowTransport) -> None:
-        self._transport = transport
-
-    @property
-    def url(self) -> str:
-        """Airflow's address, free of credentials."""
-        return self._transport.url
+        super().__init__(transport, "/api/v1", read_dag=read_dag, read_run=read_run)
 
     def run_page(self, dag_id: str, run_id: str) -> str:
         """Return where a run is shown on Airflow's page."""
@@ -76,61 +49,27 @@ class Airflow2:
 
     def health(self) -> AirflowHealth:
         """Ask how Airflow is, with credentials, so that wrong ones show here."""
-        version = self._transport.request("GET", _path("version")).read(read_version)
-        self._transport.request("GET", _path("dags"), params={"limit": 1})
-        parts = self._transport.request("GET", _path("health")).read(read_parts)
-        return AirflowHealth(version=version, parts=parts)
+        return self._health("health", read_parts)
 
     def list_dags(self, *, tags: Sequence[str] = ()) -> list[AirflowDag]:
         """Return the DAGs that have any of the tags, stale ones too, over all pages."""
-        params = {"tags": list(tags), "only_active": False, "order_by": "dag_id"}
-        path = _path("dags")
-        return list(pages(self._transport, path, "dags", params, read_dag, limit=DAG_PAGE_LIMIT))
-
-    def get_dag(self, dag_id: str) -> DagDetails | None:
-        """Return a DAG with the version of the spec that it was made of."""
-        answer = self._transport.request("GET", _path("dags", dag_id, "details"), expect=_MISSING)
-        return None if answer.status in _MISSING else answer.read(read_dag_details)
-
-    def set_paused(self, dag_id: str, *, paused: bool) -> AirflowDag:
-        """Pause or resume a DAG; harmless if it is so already."""
-        path = _path("dags", dag_id)
-        answer = self._transport.request("PATCH", path, json={"is_paused": paused}, expect=_MISSING)
-        if answer.status in _MISSING:
-            raise DagMissing(dag_id)
-        return answer.read(read_dag)
+        return self._dags({"tags": list(tags), "only_active": False})
 
     def request_parse(self, dag: AirflowDag) -> None:
         """Ask Airflow to parse the DAG's file before others; that looks at the store."""
         if dag.file_token is not None:
-            path = _path("parseDagFile", dag.file_token)
-            self._transport.request("PUT", path, expect=_MISSING | _CREATED)
-
-    def trigger(self, dag_id: str, run_id: str, *, logical_date: datetime, conf: Mapping[str, Any]) -> DagRun:
-        """Start a run."""
-        body = {"dag_run_id": run_id, "logical_date": logical_date.isoformat(), "conf": dict(conf)}
-        path = _path("dags", dag_id, "dagRuns")
-        answer = self._transport.request("POST", path, json=body, expect=_TAKEN_OR_MISSING)
-        if answer.status == _TAKEN:
-            raise RunExists(run_id)
-        if answer.status in _MISSING:
-            raise DagMissing(dag_id)
-        return answer.read(read_run)
-
-    def get_run(self, dag_id: str, run_id: str) -> DagRun | None:
-        """Return a run."""
-        answer = self._transport.request("GET", _path("dags", dag_id, "dagRuns", run_id), expect=_MISSING)
-        return None if answer.status in _MISSING else answer.read(read_run)
+            path = self._path("parseDagFile", dag.file_token)
+            self._transport.request("PUT", path, expect=MISSING | _CREATED)
 
     def list_runs(self, wanted: RunFilter, *, limit: int, cursor: str | None = None) -> RunPage:
         """Return a page of at most ``limit`` runs (and 100), the last created first."""
         if wanted.run_id is not None:
             return RunPage(runs=tuple(self._runs_of_id(wanted, wanted.run_id)), next_cursor=None)
-        path = _path("dags", wanted.dag_id or "~", "dagRuns")
+        path = self._path("dags", wanted.dag_id or "~", "dagRuns")
 
         def ask(params: Mapping[str, Any]) -> Rows:
-            answer = self._transport.request("GET", path, params=params, expect=_MISSING)
-            return ([], 0) if answer.status in _MISSING else answer.read(read_rows)
+            answer = self._transport.request("GET", path, params=params, expect=MISSING)
+            return ([], 0) if answer.status in MISSING else answer.read(read_rows)
 
         return page_of_runs(ask, wanted, limit, cursor)
 
@@ -143,7 +82,7 @@ class Airflow2:
             dag_ids = {attempt.dag_id for attempt in found}
         for dag_id in sorted(dag_ids):
             run = self.get_run(dag_id, run_id)
-            if run is not None and is_meant(run, wanted):
+            if run is not None and wanted.holds(run):
                 yield run
 
     def set_run_state(
@@ -152,23 +91,19 @@ class Airflow2:
         """Write a run's note, then end it and its tasks with a state."""
         if not self._put_note(dag_id, run_id, note):
             return None
-        path = _path("dags", dag_id, "dagRuns", run_id)
-        answer = self._transport.request("PATCH", path, json={"state": state}, expect=_MISSING)
-        return None if answer.status in _MISSING else answer.read(read_run)
+        return self._run_or_none("PATCH", "dags", dag_id, "dagRuns", run_id, json={"state": state})
 
     def clear_run(self, dag_id: str, run_id: str, *, note: str) -> DagRun | None:
         """Have a run that has ended run again, with a new note, which is written first."""
         if not self._put_note(dag_id, run_id, note):
             return None
-        path = _path("dags", dag_id, "dagRuns", run_id, "clear")
-        answer = self._transport.request("POST", path, json={"dry_run": False}, expect=_MISSING)
-        return None if answer.status in _MISSING else answer.read(read_run)
+        return self._run_or_none("POST", "dags", dag_id, "dagRuns", run_id, "clear", json={"dry_run": False})
 
     def _put_note(self, dag_id: str, run_id: str, note: str) -> bool:
         """Write a run's note; False if there is no such run."""
-        path = _path("dags", dag_id, "dagRuns", run_id, "setNote")
-        answer = self._transport.request("PATCH", path, json={"note": note}, expect=_MISSING)
-        return answer.status not in _MISSING
+        path = self._path("dags", dag_id, "dagRuns", run_id, "setNote")
+        answer = self._transport.request("PATCH", path, json={"note": note}, expect=MISSING)
+        return answer.status not in MISSING
 
     def process_is_gone(self, dag_id: str, run_id: str, try_number: int) -> bool:
         """Say whether the supervisor of an attempt has written that its process ended."""
@@ -201,7 +136,7 @@ class Airflow2:
             return [version for found in pool.map(self._versions_of, runs) for version in found]
 
     def _versions_of(self, run: DagRun) -> list[RunVersion]:
-        path = _path("dags", run.dag_id, "dagRuns", run.run_id, "taskInstances", TASK_ID, "xcomEntries")
+        path = self._path("dags", run.dag_id, "dagRuns", run.run_id, "taskInstances", TASK_ID, "xcomEntries")
         keys = self._pages(path, "xcom_entries", {}, lambda row: str(row["key"]))
         versions = (RunVersion.from_xcom_key(run.dag_id, run.run_id, key) for key in keys)
         return [version for version in versions if version is not None]
@@ -211,32 +146,19 @@ class Airflow2:
 
         Of an attempt that never was, Airflow 2 shows where it looked for its log.
         """
-        attempt = _path("dags", dag_id, "dagRuns", run_id, "taskInstances", TASK_ID)
-        last = self._transport.request("GET", attempt, expect=_MISSING)
-        if last.status in _MISSING or try_number > last.read(read_task_instance).try_number:
+        attempt = self._path("dags", dag_id, "dagRuns", run_id, "taskInstances", TASK_ID)
+        last = self._transport.request("GET", attempt, expect=MISSING)
+        if last.status in MISSING or try_number > last.read(read_task_instance).try_number:
             return None
         params = {"full_content": True}
-        answer = self._transport.request_text(f"{attempt}/logs/{try_number}", params=params, expect=_MISSING)
-        return None if answer.status in _MISSING else answer.read(read_log)
-
-    def import_errors(self) -> list[DagImportError]:
-        """Return why files of DAGs did not load, over all pages."""
-        return list(self._pages(_path("importErrors"), "import_errors", {}, read_import_error))
+        answer = self._transport.request_text(f"{attempt}/logs/{try_number}", params=params, expect=MISSING)
+        return None if answer.status in MISSING else answer.read(read_log)
 
     def _task_instances(self, wanted: Mapping[str, Any]) -> Iterator[TaskAttempt]:
         """Yield the task instances that are wanted, over all pages."""
-        path = _path("dags", "~", "dagRuns", "~", "taskInstances", "list")
+        path = self._path("dags", "~", "dagRuns", "~", "taskInstances", "list")
         return posted_pages(self._transport, path, "task_instances", wanted, read_task_instance)
-
-    def _pages(
-        self, path: str, items: str, params: Mapping[str, Any], read: Callable[[Any], T]
-    ) -> Iterator[T]:
-        return pages(self._transport, path, items, params, read)
 
 
 def _key(attempt: TaskAttempt) -> tuple[str, str]:
     return attempt.dag_id, attempt.run_id
-
-
-def _path(*parts: str) -> str:
-    return "/api/v1/" + "/".join(quote(part, safe="~") for part in parts)

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from basecamp.airflow.answers import read_time
 from basecamp.airflow.models import (
     AirflowDag,
-    DagDetails,
-    DagImportError,
     DagRun,
-    LoadedSpec,
     LogEvent,
-    TaskAttempt,
 )
-from basecamp.airflow.v2_answers import read_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    Answer = Mapping[str, Any]
+    from basecamp.airflow.answers import Answer
 
 _AUTOMATED = frozenset({"scheduled", "backfill"})
 
@@ -47,11 +43,6 @@ def read_dag(row: Answer) -> AirflowDag:
     )
 
 
-def read_dag_details(row: Answer) -> DagDetails:
-    """Read a DAG with its documentation's last line."""
-    return DagDetails(dag=read_dag(row), loaded=LoadedSpec.from_doc(row["doc_md"]))
-
-
 def read_run(row: Answer) -> DagRun:
     """Read a run.
 
@@ -76,32 +67,10 @@ def read_run(row: Answer) -> DagRun:
     )
 
 
-def read_task_instance(row: Answer) -> TaskAttempt:
-    """Read a task instance, which is a run's latest attempt."""
-    return TaskAttempt(
-        dag_id=row["dag_id"],
-        run_id=row["dag_run_id"],
-        state=row["state"],
-        try_number=row["try_number"],
-        max_tries=row["max_tries"],
-        start_date=read_time(row["start_date"]),
-        end_date=read_time(row["end_date"]),
-    )
-
-
 def read_parts(body: Answer) -> dict[str, str]:
     """Read how Airflow's parts are; where no DAG processor runs by itself, the scheduler is that as well."""
     parts = {part: state["status"] for part, state in body.items() if state and state["status"]}
     return {"dag_processor": parts.get("scheduler", "absent"), **parts}
-
-
-def read_import_error(row: Answer) -> DagImportError:
-    """Read why a file did not load."""
-    return DagImportError(
-        filename=row["filename"],
-        stack_trace=row["stack_trace"],
-        timestamp=datetime.fromisoformat(row["timestamp"]),
-    )
 
 
 def read_log(text: str) -> list[LogEvent]:

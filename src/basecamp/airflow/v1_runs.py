@@ -90,7 +90,7 @@ def page_of_runs(
         rows, total = ask(params | {"offset": place.offset})
     following = place.after(len(rows), total)
     return RunPage(
-        runs=tuple(run for run in rows if is_meant(run, wanted)),
+        runs=tuple(run for run in rows if wanted.holds(run)),
         next_cursor=str(following) if following else None,
     )
 
@@ -108,19 +108,6 @@ def _params(wanted: RunFilter, phase: Phase) -> dict[str, Any]:
     if wanted.ended_from is not None:
         params["end_date_gte"] = wanted.ended_from.isoformat()
     return params
-
-
-def is_meant(run: DagRun, wanted: RunFilter) -> bool:
-    """Tell what was asked for from what Airflow lists beside it."""
-    return (
-        wanted.dag_id in {None, run.dag_id}
-        and wanted.run_id in {None, run.run_id}
-        and (not wanted.states or run.state in wanted.states)
-        and (not wanted.run_types or run.run_type in wanted.run_types)
-        and (wanted.due_from is None or run.run_after >= wanted.due_from)
-        and (wanted.due_before is None or run.run_after < wanted.due_before)
-        and (wanted.ended_from is None or (run.end_date is not None and run.end_date >= wanted.ended_from))
-    )
 
 
 def read_rows(body: Mapping[str, Any]) -> Rows:

@@ -12,46 +12,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
-from basecamp.airflow.gateway import DagMissing, RunExists, WrongCursor
-from basecamp.airflow.models import (
-    DAG_PAGE_LIMIT,
-    PAGE_LIMIT,
-    TASK_ID,
-    VERSION_KEY_PREFIX,
-    AirflowHealth,
-    RunPage,
-    RunVersion,
-)
-from basecamp.airflow.paging import pages
-from basecamp.airflow.v2_answers import (
-    read_dag,
-    read_dag_details,
-    read_import_error,
-    read_log,
-    read_parts,
-    read_run,
-    read_run_page,
-    read_task_instance,
-    read_version,
-    read_xcom,
-)
+from basecamp.airflow.answers import read_task_instance
+from basecamp.airflow.api import MISSING, TAKEN_OR_MISSING, AirflowApi
+from basecamp.airflow.gateway import WrongCursor
+from basecamp.airflow.models import PAGE_LIMIT, TASK_ID, VERSION_KEY_PREFIX, RunPage, RunVersion
+from basecamp.airflow.v2_answers import read_dag, read_log, read_parts, read_run, read_run_page, read_xcom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
-    from basecamp.airflow.models import (
-        AirflowDag,
-        DagDetails,
-        DagImportError,
-        DagRun,
-        LogEvent,
-        RunFilter,
-        TaskAttempt,
-    )
+    from basecamp.airflow.models import AirflowDag, AirflowHealth, DagRun, LogEvent, RunFilter, TaskAttempt
     from basecamp.airflow.transport import AirflowTransport
 
-T = TypeVar("T")
 R = TypeVar("R", bound="_OfRun")
 
 MAX_PATTERN_LENGTH = 3000
@@ -60,10 +32,7 @@ MAX_PATTERN_LENGTH = 3000
 _PROCESS_KILLED = "Task killed!"
 """What the task's supervisor logs once the process that it had to end is gone."""
 
-_MISSING = frozenset({404})
-_TAKEN = 409
 _WRONG = 400
-_TAKEN_OR_MISSING = _MISSING | {_TAKEN}
 
 
 class _OfRun(Protocol):
@@ -74,16 +43,11 @@ class _OfRun(Protocol):
     def run_id(self) -> str: ...
 
 
-class Airflow3:
+class Airflow3(AirflowApi):
     """The gateway to Airflow 3."""
 
     def __init__(self, transport: AirflowTransport) -> None:
-        self._transport = transport
-
-    @property
-    def url(self) -> str:
-        """Airflow's address, free of credentials."""
-        return self._transport.url
+        super().__init__(transport, "/api/v2", read_dag=read_dag, read_run=read_run)
 
     def run_page(self, dag_id: str, run_id: str) -> str:
         """Return where a run is shown on Airflow's page."""
@@ -91,91 +55,46 @@ class Airflow3:
 
     def health(self) -> AirflowHealth:
         """Ask how Airflow is, with credentials, so that wrong ones show here."""
-        version = self._transport.request("GET", _path("version")).read(read_version)
-        self._transport.request("GET", _path("dags"), params={"limit": 1})
-        parts = self._transport.request("GET", _path("monitor", "health")).read(read_parts)
-        return AirflowHealth(version=version, parts=parts)
+        return self._health("monitor/health", read_parts)
 
     def list_dags(self, *, tags: Sequence[str] = ()) -> list[AirflowDag]:
         """Return the DAGs that have any of the tags, stale ones too, over all pages."""
-        params = {
-            "tags": list(tags),
-            "tags_match_mode": "any",
-            "exclude_stale": False,
-            "order_by": "dag_id",
-        }
-        path = _path("dags")
-        return list(pages(self._transport, path, "dags", params, read_dag, limit=DAG_PAGE_LIMIT))
-
-    def get_dag(self, dag_id: str) -> DagDetails | None:
-        """Return a DAG with the version of the spec that it was made of."""
-        answer = self._transport.request("GET", _path("dags", dag_id, "details"), expect=_MISSING)
-        return None if answer.status in _MISSING else answer.read(read_dag_details)
-
-    def set_paused(self, dag_id: str, *, paused: bool) -> AirflowDag:
-        """Pause or resume a DAG; harmless if it is so already."""
-        path = _path("dags", dag_id)
-        answer = self._transport.request("PATCH", path, json={"is_paused": paused}, expect=_MISSING)
-        if answer.status in _MISSING:
-            raise DagMissing(dag_id)
-        return answer.read(read_dag)
+        return self._dags({"tags": list(tags), "tags_match_mode": "any", "exclude_stale": False})
 
     def request_parse(self, dag: AirflowDag) -> None:
         """Ask Airflow to look at the DAG's bundle and to parse its file before others."""
         if dag.file_token is not None:
-            path = _path("parseDagFile", dag.file_token)
-            self._transport.request("PUT", path, expect=_TAKEN_OR_MISSING)
-
-    def trigger(self, dag_id: str, run_id: str, *, logical_date: datetime, conf: Mapping[str, Any]) -> DagRun:
-        """Start a run."""
-        body = {"dag_run_id": run_id, "logical_date": logical_date.isoformat(), "conf": dict(conf)}
-        path = _path("dags", dag_id, "dagRuns")
-        answer = self._transport.request("POST", path, json=body, expect=_TAKEN_OR_MISSING)
-        if answer.status == _TAKEN:
-            raise RunExists(run_id)
-        if answer.status in _MISSING:
-            raise DagMissing(dag_id)
-        return answer.read(read_run)
-
-    def get_run(self, dag_id: str, run_id: str) -> DagRun | None:
-        """Return a run."""
-        answer = self._transport.request("GET", _path("dags", dag_id, "dagRuns", run_id), expect=_MISSING)
-        return None if answer.status in _MISSING else answer.read(read_run)
+            path = self._path("parseDagFile", dag.file_token)
+            self._transport.request("PUT", path, expect=TAKEN_OR_MISSING)
 
     def list_runs(self, wanted: RunFilter, *, limit: int, cursor: str | None = None) -> RunPage:
         """Return a page of at most ``limit`` runs (and 100), the last created first."""
         answer = self._transport.request(
             "GET",
-            _path("dags", wanted.dag_id or "~", "dagRuns"),
+            self._path("dags", wanted.dag_id or "~", "dagRuns"),
             params=_run_params(wanted) | {"limit": min(limit, PAGE_LIMIT), "cursor": cursor or ""},
-            expect=_MISSING | {_WRONG} if cursor else _MISSING,
+            expect=MISSING | {_WRONG} if cursor else MISSING,
         )
-        if answer.status in _MISSING:
+        if answer.status in MISSING:
             return RunPage(runs=(), next_cursor=None)
         if answer.status == _WRONG:
             raise WrongCursor
         page = answer.read(read_run_page)
-        return replace(page, runs=tuple(run for run in page.runs if _is_meant(run, wanted)))
+        return replace(page, runs=tuple(run for run in page.runs if wanted.holds(run)))
 
     def set_run_state(
         self, dag_id: str, run_id: str, state: Literal["success", "failed"], *, note: str
     ) -> DagRun | None:
         """Write a run's note, then end it and its tasks with a state: one transaction of Airflow's."""
-        answer = self._transport.request(
-            "PATCH",
-            _path("dags", dag_id, "dagRuns", run_id),
-            json={"state": state, "note": note},
-            expect=_MISSING,
+        return self._run_or_none(
+            "PATCH", "dags", dag_id, "dagRuns", run_id, json={"state": state, "note": note}
         )
-        return None if answer.status in _MISSING else answer.read(read_run)
 
     def clear_run(self, dag_id: str, run_id: str, *, note: str) -> DagRun | None:
         """Have a run that has ended run again, with a new note: one transaction of Airflow's."""
-        path = _path("dags", dag_id, "dagRuns", run_id, "clear")
         # The latest version of the DAG brings the retries that the spec has now; the worker takes it anyway.
         body = {"dry_run": False, "run_on_latest_version": True, "note": note}
-        answer = self._transport.request("POST", path, json=body, expect=_MISSING)
-        return None if answer.status in _MISSING else answer.read(read_run)
+        return self._run_or_none("POST", "dags", dag_id, "dagRuns", run_id, "clear", json=body)
 
     def process_is_gone(self, dag_id: str, run_id: str, try_number: int) -> bool:
         """Say whether the supervisor of an attempt has written that its process was killed."""
@@ -191,14 +110,14 @@ class Airflow3:
 
     def _attempt(self, run: DagRun) -> list[TaskAttempt]:
         """Return a run's latest attempt, if it has one: a third of the work that a list is to Airflow."""
-        path = _path("dags", run.dag_id, "dagRuns", run.run_id, "taskInstances", TASK_ID)
-        answer = self._transport.request("GET", path, expect=_MISSING)
-        return [] if answer.status in _MISSING else [answer.read(read_task_instance)]
+        path = self._path("dags", run.dag_id, "dagRuns", run.run_id, "taskInstances", TASK_ID)
+        answer = self._transport.request("GET", path, expect=MISSING)
+        return [] if answer.status in MISSING else [answer.read(read_task_instance)]
 
     def running_attempts(self) -> list[TaskAttempt]:
         """Return every attempt that executes at this moment, in all DAGs."""
         params = {"task_id": TASK_ID, "state": ["running"], "order_by": "start_date"}
-        path = _path("dags", "~", "dagRuns", "~", "taskInstances")
+        path = self._path("dags", "~", "dagRuns", "~", "taskInstances")
         return list(self._pages(path, "task_instances", params, read_task_instance))
 
     def versions(self, runs: Sequence[DagRun]) -> list[RunVersion]:
@@ -211,18 +130,11 @@ class Airflow3:
 
     def log(self, dag_id: str, run_id: str, try_number: int) -> list[LogEvent] | None:
         """Return the log of one attempt; None if there was no such attempt."""
-        path = _path("dags", dag_id, "dagRuns", run_id, "taskInstances", TASK_ID, "logs", str(try_number))
-        answer = self._transport.request("GET", path, params={"full_content": True}, expect=_MISSING)
-        return None if answer.status in _MISSING else answer.read(read_log)
-
-    def import_errors(self) -> list[DagImportError]:
-        """Return why files of DAGs did not load, over all pages."""
-        return list(self._pages(_path("importErrors"), "import_errors", {}, read_import_error))
-
-    def _pages(
-        self, path: str, items: str, params: Mapping[str, Any], read: Callable[[Any], T]
-    ) -> Iterator[T]:
-        return pages(self._transport, path, items, params, read)
+        path = self._path(
+            "dags", dag_id, "dagRuns", run_id, "taskInstances", TASK_ID, "logs", str(try_number)
+        )
+        answer = self._transport.request("GET", path, params={"full_content": True}, expect=MISSING)
+        return None if answer.status in MISSING else answer.read(read_log)
 
     def _of_runs(
         self,
@@ -236,7 +148,7 @@ class Airflow3:
         keys = {run.key for run in runs}
         for batch in _batches(runs):
             dag_ids = {run.dag_id for run in batch}
-            path = _path("dags", dag_ids.pop() if len(dag_ids) == 1 else "~", "dagRuns", "~", *place)
+            path = self._path("dags", dag_ids.pop() if len(dag_ids) == 1 else "~", "dagRuns", "~", *place)
             bounds = {
                 "run_id_prefix_pattern": "|".join(run.run_id for run in batch),
                 "run_after_gte": min(run.run_after for run in batch).isoformat(),
@@ -245,14 +157,6 @@ class Airflow3:
             for found in self._pages(path, items, {**params, **bounds}, read):
                 if (found.dag_id, found.run_id) in keys:
                     yield found
-
-
-def _is_meant(run: DagRun, wanted: RunFilter) -> bool:
-    """Tell what was asked for from what Airflow's filters match beside it.
-
-    Those for ids match beginnings; to those for ends a run that goes on ends at this moment.
-    """
-    return wanted.run_id in {None, run.run_id} and (wanted.ended_from is None or run.end_date is not None)
 
 
 def _run_params(wanted: RunFilter) -> dict[str, Any]:
@@ -283,7 +187,3 @@ def _batches(runs: Sequence[DagRun]) -> Iterator[list[DagRun]]:
         length += len(run.run_id) + 1
     if batch:
         yield batch
-
-
-def _path(*parts: str) -> str:
-    return "/api/v2/" + "/".join(quote(part, safe="~") for part in parts)

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from basecamp.airflow.answers import read_time
 from basecamp.airflow.models import (
     AirflowDag,
-    DagDetails,
-    DagImportError,
     DagRun,
-    LoadedSpec,
     LogEvent,
     RunPage,
-    TaskAttempt,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    Answer = Mapping[str, Any]
+    from basecamp.airflow.answers import Answer
 
 _OWN_FIELDS = frozenset(
     {"timestamp", "event", "level", "logger", "filename", "lineno", "error_detail", "chan"}
@@ -42,11 +37,6 @@ class XComKey:
     key: str
 
 
-def read_time(text: str | None) -> datetime | None:
-    """Read a time; None stays None."""
-    return datetime.fromisoformat(text) if text else None
-
-
 def read_dag(row: Answer) -> AirflowDag:
     """Read a DAG from a list, or from the answer to a change."""
     return AirflowDag(
@@ -57,11 +47,6 @@ def read_dag(row: Answer) -> AirflowDag:
         has_import_errors=row["has_import_errors"],
         file_token=row["file_token"],
     )
-
-
-def read_dag_details(row: Answer) -> DagDetails:
-    """Read a DAG with its documentation's last line."""
-    return DagDetails(dag=read_dag(row), loaded=LoadedSpec.from_doc(row["doc_md"]))
 
 
 def read_run(row: Answer) -> DagRun:
@@ -83,19 +68,6 @@ def read_run(row: Answer) -> DagRun:
     )
 
 
-def read_task_instance(row: Answer) -> TaskAttempt:
-    """Read a task instance, which is a run's latest attempt."""
-    return TaskAttempt(
-        dag_id=row["dag_id"],
-        run_id=row["dag_run_id"],
-        state=row["state"],
-        try_number=row["try_number"],
-        max_tries=row["max_tries"],
-        start_date=read_time(row["start_date"]),
-        end_date=read_time(row["end_date"]),
-    )
-
-
 def read_run_page(body: Answer) -> RunPage:
     """Read a page of runs."""
     return RunPage(runs=tuple(read_run(row) for row in body["dag_runs"]), next_cursor=body["next_cursor"])
@@ -106,23 +78,9 @@ def read_xcom(row: Answer) -> XComKey:
     return XComKey(dag_id=row["dag_id"], run_id=row["run_id"], key=row["key"])
 
 
-def read_version(body: Answer) -> str:
-    """Read which Airflow it is."""
-    return str(body["version"])
-
-
 def read_parts(body: Answer) -> dict[str, str]:
     """Read how Airflow's parts are; one that is not there has no status."""
     return {part: str(state.get("status") or "absent") for part, state in body.items() if state}
-
-
-def read_import_error(row: Answer) -> DagImportError:
-    """Read why a file did not load."""
-    return DagImportError(
-        filename=row["filename"],
-        stack_trace=row["stack_trace"],
-        timestamp=datetime.fromisoformat(row["timestamp"]),
-    )
 
 
 def read_log(body: Answer) -> list[LogEvent]:
