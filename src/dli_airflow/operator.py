@@ -63,6 +63,18 @@ class DatasetOperator(BaseOperator):
 
     def execute(self, context: Mapping[str, Any]) -> None:
         """Run the dataset's statements on the engine."""
+        try:
+            self._attempt(context)
+        except AirflowTaskTimeout:
+            seconds = self.dataset.spec.execution.timeout_seconds
+            ended = self._session.how_it_ended() if self._session else "no statement had started"
+            message = f"The attempt took longer than execution.timeout_seconds, {seconds} s: {ended}."
+            raise AirflowTaskTimeout(message) from None
+        except SessionCancelled as cancelled:
+            raise AirflowException(f"The attempt was ended from outside: {cancelled}.") from cancelled
+        self.log.info("Done.")
+
+    def _attempt(self, context: Mapping[str, Any]) -> None:
         ti, run = context["ti"], context["dag_run"]
         ti.xcom_push(key=attempt_key(self.dataset, ti.try_number), value=self.dataset.key)
         self._tell_version()
@@ -75,24 +87,13 @@ class DatasetOperator(BaseOperator):
         self._session = SqlSession(hook, self.log, turn=lambda stop: self._turn(run.run_id, stop))
         if self._killed:
             self._session.cancel()
-        self._run(self._session, statements)
+        self._session.run(statements)
 
     def on_kill(self) -> None:
         """Cancel the running query on the engine; Airflow calls this on SIGTERM and after a timeout."""
         self._killed = True
         if self._session is not None:
             self._session.cancel()
-
-    def _run(self, session: SqlSession, statements: list[RenderedStatement]) -> None:
-        seconds = self.dataset.spec.execution.timeout_seconds
-        try:
-            session.run(statements)
-        except AirflowTaskTimeout:
-            message = f"The attempt took longer than execution.timeout_seconds, {seconds} s"
-            raise AirflowTaskTimeout(f"{message}: {session.how_it_ended()}.") from None
-        except SessionCancelled as cancelled:
-            raise AirflowException(f"The attempt was ended from outside: {cancelled}.") from cancelled
-        self.log.info("Done.")
 
     def _tell_version(self) -> None:
         dataset = self.dataset

@@ -1,5 +1,6 @@
 """Runs that fail, are stopped, or are refused."""
 
+import re
 import time
 
 from endless import ENDLESS
@@ -14,7 +15,9 @@ def test_failing_sql_fails_the_run_and_says_why(stack: Stack) -> None:
     run = stack.wait(stack.run(name))
 
     assert run["status"] == "FAILED"
-    assert "no_such_table" in run["error"]
+    assert re.fullmatch(
+        r"StatementFailed: statement 'query' failed: Catalog Error: .*no_such_table.*", run["error"]
+    )
     assert "no_such_table" in stack.cli("workflow", "logs", run["run_id"]).stdout
 
 

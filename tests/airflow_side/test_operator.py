@@ -233,6 +233,18 @@ def test_an_expired_timeout_cancels_the_query_and_names_the_setting(warehouse: P
     task.on_kill()
 
 
+def test_a_timeout_that_expires_before_the_sql_began_names_the_setting_too(
+    turns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = operator(clicks("select 1", "execution: {timeout_seconds: 1}\n"), turns)
+    monkeypatch.setattr(task, "_hook", lambda: time.sleep(60))
+    with (
+        pytest.raises(AirflowTaskTimeout, match="timeout_seconds, 1 s: no statement had started"),
+        timeout(1),
+    ):
+        execute(task, Run())
+
+
 def test_a_kill_before_the_sql_began_keeps_it_from_beginning(warehouse: Path, turns: Path) -> None:
     task = operator(clicks("create table built as select 1", ""), turns)
     task.on_kill()

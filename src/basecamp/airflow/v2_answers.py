@@ -99,18 +99,18 @@ def read_log(body: Answer) -> list[LogEvent]:
 def _log_event(entry: str | Answer) -> LogEvent:
     if isinstance(entry, str):
         return LogEvent(message=entry.rstrip("\n"))
-    errors = entry.get("error_detail") or []
+    errors = entry.get("error_detail") or []  # the error first, then what it came from
     extra = [f"{key}={value}" for key, value in entry.items() if key not in _OWN_FIELDS and value is not None]
     return LogEvent(
         message=" ".join([str(entry["event"]), *extra]),
         timestamp=read_time(entry.get("timestamp")),
         level=entry.get("level"),
-        error=_one_line(errors[-1]) if errors else None,
-        details=tuple(line for error in errors for line in _traceback(error)),
+        error=" ".join(_summary(errors[0]).split()) if errors else None,
+        details=tuple(line for error in reversed(errors) for line in _traceback(error)),
     )
 
 
-def _one_line(error: Answer) -> str:
+def _summary(error: Answer) -> str:
     value = str(error.get("exc_value") or "").strip()
     return f"{error['exc_type']}: {value}" if value else str(error["exc_type"])
 
@@ -123,5 +123,5 @@ def _traceback(error: Answer) -> list[str]:
     return [
         *(["Traceback (most recent call last):"] if frames else []),
         *frames,
-        *_one_line(error).splitlines(),
+        *_summary(error).splitlines(),
     ]

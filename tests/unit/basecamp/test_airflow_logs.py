@@ -42,3 +42,17 @@ def test_where_there_is_no_log_it_is_told_where_it_was_looked_for(airflow: Any, 
 def test_a_log_of_airflow_3_without_places_is_read_as_it_is() -> None:
     for content in ([], ["bare line\n"], [{"event": "::group::mine"}, {"event": "x"}]):
         assert len(v2_answers.read_log({"content": content})) == len(content)
+
+
+def test_of_errors_of_airflow_3_that_follow_from_each_other_the_first_named_is_the_error_in_one_line() -> (
+    None
+):
+    cause = {"exc_type": "CatalogException", "exc_value": "Table orders does not exist!\nLINE 2: from orders"}
+    error = {
+        "exc_type": "StatementFailed",
+        "exc_value": "statement 'query' failed:\nTable orders does not exist!",
+    }
+    [event] = v2_answers.read_log({"content": [{"event": "Task failed", "error_detail": [error, cause]}]})
+    assert event.error == "StatementFailed: statement 'query' failed: Table orders does not exist!"
+    assert event.details[0] == "CatalogException: Table orders does not exist!"
+    assert event.details[-1] == "Table orders does not exist!"
