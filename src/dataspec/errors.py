@@ -189,7 +189,10 @@ class RunNotFound(NotFound):
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
-        super().__init__(f"Run not found: {run_id}", detail="List runs with: dli workflow history")
+        of_backfills = "those of a backfill with: dli workflow history --run-type backfill"
+        super().__init__(
+            f"Run not found: {run_id}", detail=f"List runs with: dli workflow history; {of_backfills}"
+        )
 
 
 class BackfillNotFound(NotFound):

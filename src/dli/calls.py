@@ -7,7 +7,7 @@ and returns what the caller wants. :class:`~dli.client.Client` and
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Generator, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
@@ -447,7 +447,7 @@ class Calls:
             ("datasets", check_name(name)),
             query={"wait": f"{wait_seconds:g}"},
             body=body,
-            headers={"Idempotency-Key": str(uuid.uuid4())} | ({"If-Match": if_match} if if_match else {}),
+            headers={"Idempotency-Key": _new_key()} | ({"If-Match": if_match} if if_match else {}),
             more_seconds=wait_seconds,
         )
         return decode(RegisteredDataset, answer)
@@ -470,7 +470,7 @@ class Calls:
             accept_active: Let the runs that are active end; refused otherwise where there are any.
             if_match: The ETag of the manual spec; refused where it has another.
         """
-        headers = {"Idempotency-Key": str(uuid.uuid4())} | ({"If-Match": if_match} if if_match else {})
+        headers = {"Idempotency-Key": _new_key()} | ({"If-Match": if_match} if if_match else {})
         answer = yield Call(
             "DELETE",
             ("datasets", check_name(name)),
@@ -568,7 +568,7 @@ def _post(
     key: str | None = None,
     timeout: float | None = None,
 ) -> Call:
-    return Call("POST", path, query, body, {"Idempotency-Key": key or str(uuid.uuid4())}, timeout)
+    return Call("POST", path, query, body, {"Idempotency-Key": key or _new_key()}, timeout)
 
 
 def _run(
@@ -620,6 +620,11 @@ def _list(
         cursor = page.get("next_cursor")
         if not cursor or (limit is not None and len(listing) >= limit):
             return listing
+
+
+def _new_key() -> str:
+    """Return a key that no other request has; by hand, for ``uuid`` takes every command 4 ms to load."""
+    return os.urandom(16).hex()
 
 
 def _checked_run_id(run_id: str) -> str:
