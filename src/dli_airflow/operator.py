@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dataspec.engines.dialects import dialect_of
+from dataspec.engines.file_lock import FileLock
+from dataspec.engines.session import SessionCancelled, SqlSession
+from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.errors import InvalidParameters
 from dataspec.parameters import EXECUTION_DATE, resolve_parameters
 from dataspec.runs import run_values
@@ -18,9 +23,6 @@ from dli_airflow.airflow_api import (
     BaseHook,
     BaseOperator,
 )
-from dli_airflow.dialects import dialect_of
-from dli_airflow.file_lock import FileLock
-from dli_airflow.session import SessionCancelled, SqlSession
 
 if TYPE_CHECKING:
     import threading
@@ -84,7 +86,9 @@ class DatasetOperator(BaseOperator):
         interval = data_interval(*self._clock(), scheduled) if scheduled else None
         values = run_values(self.dataset.spec, parameters, data_interval=interval)
         statements = self._rendered(values, hook)
-        self._session = SqlSession(hook, self.log, turn=lambda stop: self._turn(run.run_id, stop))
+        log = StatementLog(self.log)
+        turn = partial(self._turn, run.run_id)
+        self._session = SqlSession(hook, log, first_rows=FIRST_ROWS, turn=turn)
         if self._killed:
             self._session.cancel()
         self._session.run(statements)

@@ -13,8 +13,8 @@ import pytest
 from airflow.providers_manager import ProvidersManager
 
 from airflow_side.airflow_names import Connection, connection_of
+from dataspec.engines.file_lock import LockStopped
 from dli_airflow.duckdb_hook import DuckDBHook
-from dli_airflow.file_lock import LockStopped
 
 HOLD = """
 import sys, duckdb

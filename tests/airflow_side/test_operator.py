@@ -13,11 +13,11 @@ import duckdb
 import pytest
 
 from airflow_side.airflow_names import timeout
+from dataspec.engines.session import StatementFailed
 from dataspec.errors import InvalidTemplate
 from dli_airflow.airflow_api import AirflowException, AirflowFailException, AirflowTaskTimeout
 from dli_airflow.datasets import Dataset
 from dli_airflow.operator import DatasetOperator
-from dli_airflow.session import StatementFailed
 from endless import ENDLESS
 from parameter_cases import CASES, DATE, Case
 from unit.dli_airflow.catalogs import datasets

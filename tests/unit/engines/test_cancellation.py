@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from dli_airflow.cancellation import cancellation_of
+from dataspec.engines.cancellation import cancellation_of
 
 
 class Driver:

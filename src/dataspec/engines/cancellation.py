@@ -27,19 +27,19 @@ class Cancellation:
     cancel: Callable[[], Any]
 
 
-def cancellation_of(hook: Any, connection: Any, cursor: Any) -> Cancellation:
+def cancellation_of(engine: Any, connection: Any, cursor: Any) -> Cancellation:
     """Return how to cancel what a cursor runs.
 
     For engines that need it, this asks the session for its id: call it before the first statement.
 
     Args:
-        hook: The Airflow hook that made the connection.
+        engine: What made the connection: an Airflow hook, say.
         connection: The DB-API connection.
         cursor: The cursor on which the statements run.
     """
-    special = _BY_CONNECTION_TYPE.get(getattr(hook, "conn_type", None) or "")
+    special = _BY_CONNECTION_TYPE.get(getattr(engine, "conn_type", None) or "")
     if special is not None:
-        return special(hook, cursor)
+        return special(engine, cursor)
     for name, target in (("cursor", cursor), ("connection", connection)):
         for verb in ("cancel", "interrupt"):
             method = getattr(target, verb, None)

@@ -14,10 +14,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from dataspec.engines.session import SessionCancelled, SqlSession, StatementFailed
+from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.templates import Kind, RenderedStatement
-from dli_airflow.session import SessionCancelled, SqlSession, StatementFailed
 from endless import ENDLESS
-from unit.dli_airflow.engines import LONG_IN_SQLITE, DuckDB, Engine, SQLite
+from unit.engines.engines import LONG_IN_SQLITE, DuckDB, Engine, SQLite
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def statement(
 
 
 def session_on(engine: Engine, turn: Any = lambda _: nullcontext()) -> SqlSession:
-    return SqlSession(engine, log, turn=turn)
+    return SqlSession(engine, StatementLog(log), first_rows=FIRST_ROWS, turn=turn)
 
 
 def rows(path: Path, sql: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The SQL dialect of an Airflow connection, by the name that sqlglot has for it."""
+"""The SQL dialect of a connection, by the name that sqlglot has for it."""
 
 from __future__ import annotations
 

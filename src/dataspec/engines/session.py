@@ -11,31 +11,23 @@ import contextvars
 import threading
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
-from dli_airflow.cancellation import Cancellation, cancellation_of
-from dli_airflow.results import read_result
+from dataspec.engines.cancellation import Cancellation, cancellation_of
+from dataspec.engines.engine import Waiting
+from dataspec.engines.results import Result, read_result
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from dataspec.engines.engine import Engine
     from dataspec.templates import RenderedStatement
 
 _TICK_SECONDS = 0.5
 _AGAIN_SECONDS = 1.0
 _GRACE_SECONDS = 10.0
 """How long a cancelled query may take to end before the attempt is given up all the same."""
-
-
-@runtime_checkable
-class Waiting(Protocol):
-    """A hook that may wait before it connects."""
-
-    def stop_waiting(self) -> None:
-        """End the wait."""
-        ...
 
 
 class StatementFailed(Exception):
@@ -50,25 +42,56 @@ class SessionCancelled(Exception):
     """The session was cancelled before its last statement ended."""
 
 
+class Witness(Protocol):
+    """Is told what happens in a session, in the thread that runs the statements; of a cancel in that which cancels."""
+
+    def started(self, statement: RenderedStatement) -> None:
+        """A statement goes to the engine."""
+        ...
+
+    def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
+        """It is done."""
+        ...
+
+    def failed(self, failed: StatementFailed) -> None:
+        """It failed, and the session ends; the driver's error is the cause."""
+        ...
+
+    def passed_over(self, failed: StatementFailed) -> None:
+        """It failed, and may: the session goes on."""
+        ...
+
+    def cancelling(self, how: str) -> None:
+        """The running query is being cancelled."""
+        ...
+
+    def not_cancelled(self, error: Exception) -> None:
+        """The cancel failed."""
+        ...
+
+
 class SqlSession:
     """Runs statements on one connection; another thread or a signal handler may cancel them.
 
     Args:
-        hook: The Airflow hook that makes the connection.
-        log: Where statements, their times and first rows are told.
+        engine: Makes the connection.
+        witness: Is told of statements, their times and results.
+        first_rows: How many rows of a result are kept.
         turn: Held from before the connection is made until it is closed; takes the event
             that ends its wait.
     """
 
     def __init__(
         self,
-        hook: Any,
-        log: logging.Logger,
+        engine: Engine,
+        witness: Witness,
         *,
+        first_rows: int,
         turn: Callable[[threading.Event], AbstractContextManager[None]],
     ) -> None:
-        self._hook = hook
-        self._log = log
+        self._engine = engine
+        self._witness = witness
+        self._first_rows = first_rows
         self._turn = turn
         self._stop = threading.Event()
         self._done = threading.Event()
@@ -110,8 +133,8 @@ class SqlSession:
         self._stop.set()
         if self._cancelled_at is None:
             self._cancelled_at = time.monotonic()
-        if isinstance(self._hook, Waiting):
-            self._hook.stop_waiting()
+        if isinstance(self._engine, Waiting):
+            self._engine.stop_waiting()
         self._cancel_query()
 
     def _wait(self) -> None:
@@ -129,11 +152,11 @@ class SqlSession:
         if cancellation is None or not self._running:
             return
         self._tried_at = time.monotonic()
-        self._log.info("Cancelling the query on the engine: %s", cancellation.how)
+        self._witness.cancelling(cancellation.how)
         try:
             cancellation.cancel()
-        except Exception:  # noqa: BLE001 - a driver may raise anything, and the attempt has to end
-            self._log.exception("The query could not be cancelled")
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything, and the attempt has to end
+            self._witness.not_cancelled(error)
 
     def how_it_ended(self) -> str:
         """Say what became of the statement that was running when the session was cancelled."""
@@ -147,7 +170,7 @@ class SqlSession:
 
     def _work(self, statements: Sequence[RenderedStatement]) -> None:
         try:
-            with self._turn(self._stop), closing(self._hook.get_conn()) as connection:
+            with self._turn(self._stop), closing(self._engine.get_conn()) as connection:
                 self._on(connection, statements)
         except BaseException as error:  # noqa: BLE001 - told to the main thread, which raises it
             self._error = error
@@ -155,35 +178,36 @@ class SqlSession:
             self._done.set()
 
     def _on(self, connection: Any, statements: Sequence[RenderedStatement]) -> None:
-        if self._hook.supports_autocommit:
-            self._hook.set_autocommit(connection, True)
+        if self._engine.supports_autocommit:
+            self._engine.set_autocommit(connection, True)
         with closing(connection.cursor()) as cursor:
-            self._cancellation = cancellation_of(self._hook, connection, cursor)
+            self._cancellation = cancellation_of(self._engine, connection, cursor)
             for statement in statements:
                 if self._stop.is_set():
                     return
                 self._execute(cursor, statement)
-        if not self._hook.get_autocommit(connection):
+        if not self._engine.get_autocommit(connection):
             connection.commit()
 
     def _execute(self, cursor: Any, statement: RenderedStatement) -> None:
         self.current = statement
-        self._log.info("%s:\n%s", place_of(statement), statement.sql)
+        self._witness.started(statement)
         started = time.monotonic()
         self._running = True
         try:
             cursor.execute(statement.sql)
-            result = read_result(cursor)
+            result = read_result(cursor, self._first_rows)
         except Exception as error:
             failed = StatementFailed(statement, error)
             if not statement.continue_on_error or self._stop.is_set():
-                self._log.error("The engine says:\n%s", error)
+                failed.__cause__ = error
+                self._witness.failed(failed)
                 raise failed from error
-            self._log.warning("%s. Going on: continue_on_error is true.", failed)
+            self._witness.passed_over(failed)
             return
         finally:
             self._running = False
-        self._log.info("'%s' took %.2f s: %s", statement.name, time.monotonic() - started, result)
+        self._witness.ended(statement, time.monotonic() - started, result)
 
 
 def place_of(statement: RenderedStatement) -> str:

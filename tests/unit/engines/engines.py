@@ -18,10 +18,13 @@ class Engine:
     def __init__(self) -> None:
         self.closed = 0
 
-    def set_autocommit(self, connection: Any, autocommit: bool) -> None:
+    def get_conn(self) -> Any:
+        raise NotImplementedError
+
+    def set_autocommit(self, conn: Any, autocommit: bool) -> None:
         raise AssertionError
 
-    def get_autocommit(self, connection: Any) -> bool:
+    def get_autocommit(self, conn: Any) -> bool:
         return self.supports_autocommit
 
 
@@ -35,7 +38,7 @@ class DuckDB(Engine):
         super().__init__()
         self.path = path
 
-    def set_autocommit(self, connection: Any, autocommit: bool) -> None:
+    def set_autocommit(self, conn: Any, autocommit: bool) -> None:
         assert autocommit
 
     def get_conn(self) -> Any:

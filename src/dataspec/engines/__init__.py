@@ -1,0 +1,1 @@
+"""Running a dataset's statements on an engine, on Airflow's machines and on a person's alike."""

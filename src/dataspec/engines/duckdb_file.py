@@ -1,0 +1,119 @@
+"""A DuckDB database: a file that processes take in turns, or one in memory."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from dataspec.engines.file_lock import FileLock, LockStopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import duckdb
+
+MEMORY = ":memory:"
+_RETRY_SECONDS = 0.5
+_LOCKED_ELSEWHERE = "Could not set lock on file"
+
+
+@dataclass
+class DuckDBFile:
+    """A database that may be connected to.
+
+    DuckDB lets one process write to a file. Connections made here wait for each other, by a
+    lock on ``<file>.lock``; readers share it.
+
+    Attributes:
+        database: The file, ``:memory:``, or MotherDuck's ``md:…``.
+        holder: Who connects, told to those that wait.
+        waiting: Called with who holds the file, while this one waits.
+        read_only: Whether nothing is written.
+        config: DuckDB's own settings, by name.
+    """
+
+    database: str
+    holder: str
+    waiting: Callable[[str], None]
+    read_only: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def connect(self) -> LockedConnection:
+        """Connect, waiting until no other process uses the file.
+
+        Raises:
+            LockStopped: When :meth:`stop_waiting` was called first.
+        """
+        lock = self._lock()
+        try:
+            return LockedConnection(self._connect(), lock)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+
+    def stop_waiting(self) -> None:
+        """End a wait for the file; it may be called from another thread."""
+        self._stop.set()
+
+    def _lock(self) -> FileLock | None:
+        if self.database == MEMORY or self.database.startswith("md:"):
+            return None
+        lock = FileLock(Path(f"{self.database}.lock"), shared=self.read_only)
+        lock.acquire(self.holder, waiting=self.waiting, stop=self._stop)
+        return lock
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        told = False
+        while not self._stop.is_set():
+            try:
+                return duckdb.connect(self.database, read_only=self.read_only, config=dict(self.config))
+            except duckdb.IOException as error:
+                if _LOCKED_ELSEWHERE not in str(error):
+                    raise
+                if not told:
+                    self.waiting(str(error))
+                told = True
+                self._stop.wait(_RETRY_SECONDS)
+        raise LockStopped
+
+
+class LockedConnection:
+    """A DuckDB connection that gives its file back when it is closed.
+
+    Everything else is the connection's own.
+    """
+
+    autocommit = True
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, lock: FileLock | None) -> None:
+        self._connection = connection
+        self._lock = lock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def commit(self) -> None:
+        """Commit, where a transaction was begun."""
+        import duckdb
+
+        with suppress(duckdb.TransactionException):
+            self._connection.commit()
+
+    def close(self) -> None:
+        """Close the connection, and with it its cursors; then release the lock."""
+        self._connection.close()
+        if self._lock is not None:
+            self._lock.release()
