@@ -160,9 +160,9 @@ class Settings:
     def _expanded(self, value: Any, origin: str) -> Any:
         if not isinstance(value, str) or "$" not in value:
             return value
-        from dli.settings_files import expand
+        from dli.settings_files import expanded
 
-        return expand(value, self._environ, where=origin)
+        return expanded(value, self._environ, where=origin)
 
     def _places(self) -> Iterator[tuple[SettingsFile, Keys]]:
         """Yield where a setting may stand, strongest first."""

@@ -5,11 +5,11 @@ Loaded only where such a file exists, since reading YAML costs a quick command a
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidSettings, InvalidSpec
 from dataspec.problems import Problem, nearest
+from dataspec.variables import expand
 from dataspec.yaml_document import Document, read_document
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
     _NUMBER: (int, float, str),
     _SCALAR: (str, int, float, bool),
 }
-_VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})")
 
 
 class SettingsFile:
@@ -76,27 +75,20 @@ class SettingsFile:
         return list(found[0]) if found and isinstance(found[0], dict) else []
 
 
-def expand(text: str, environ: Mapping[str, str], *, where: str) -> str:
+def expanded(text: str, environ: Mapping[str, str], *, where: str) -> str:
     """Fill in ``${VAR}`` and ``${VAR:-default}``; ``$$`` stands for one ``$``.
 
     Raises:
         InvalidSettings: When a variable is not set and has no default.
     """
-
-    def value(match: re.Match[str]) -> str:
-        name, default = match["name"], match["default"]
-        if name is None:
-            return "$"
-        if found := environ.get(name) or default:
-            return found
-        if default is not None or name in environ:
-            return ""
+    try:
+        return expand(text, environ)
+    except KeyError as missing:
+        name = missing.args[0]
         raise InvalidSettings(
             f"{where}: the variable {name} is not set.",
             detail=f"Set it, or write ${{{name}:-DEFAULT}}.",
-        )
-
-    return _VARIABLE.sub(value, text)
+        ) from None
 
 
 def _read(path: Path, shown: str) -> Document:

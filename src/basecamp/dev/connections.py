@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
+from dataspec.engines.addresses import DEFAULT_FILE, Address
 from dataspec.errors import InvalidSettings, InvalidSpec
 from dataspec.spec import DEFAULT_CONNECTION
+from dataspec.variables import expand
 from dataspec.yaml_document import Document, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 PROJECT_FILE = "dli.yaml"
 
-_VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})")
-_PATHS = frozenset({"file_search_path", "extension_directory", "temp_directory", "home_directory"})
 
-
-def airflow_connections(folder: Path, warehouse: Path, environ: Mapping[str, str]) -> dict[str, str]:
+def airflow_connections(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return every connection in Airflow's JSON, by its id.
 
     Args:
         folder: The project's folder; a ``dli.yaml`` in it is read.
-        warehouse: The DuckDB file of ``dli_default``, unless the project says another.
         environ: For ``${VAR}`` in the project's file.
 
     Raises:
         InvalidSettings: When ``connections:`` of that file can't be used; says where.
     """
-    default = {"conn_type": "duckdb", "host": str(warehouse)}
+    default = _in_airflow(Address.of_file(folder / DEFAULT_FILE))
     found = {DEFAULT_CONNECTION: default} | _Project(folder, environ).connections()
     return {name: json.dumps(connection) for name, connection in found.items()}
 
@@ -65,52 +61,30 @@ class _Project:
         if not isinstance(options, dict):
             raise _wrong(document, (*place, "options"), "options must be a mapping.")
         try:
-            url = self._expanded(entry["url"])
+            url = expand(entry["url"], self._environ)
             texts = {
-                key: self._expanded(value) if isinstance(value, str) else value
+                key: expand(value, self._environ) if isinstance(value, str) else value
                 for key, value in options.items()
             }
-            return self._duckdb(url, texts) if url.startswith("duckdb:") else _other(url, texts)
+            return _in_airflow(Address.read(url, texts, self._folder))
         except KeyError as missing:
             raise _wrong(document, place, f"the variable {missing.args[0]} is not set.") from None
         except ValueError as error:
             raise _wrong(document, (*place, "url"), f"not a URL: {error}.") from None
 
-    def _duckdb(self, url: str, options: dict[str, Any]) -> dict[str, Any]:
-        path = unquote(urlsplit(url).path)[1:]
-        database = path if path in {"", ":memory:"} else self._absolute(path)
-        config = {
-            key: ",".join(map(self._absolute, value.split(","))) if key in _PATHS else value
-            for key, value in options.items()
-        }
-        return {"conn_type": "duckdb", "host": database, "extra": {"config": config}}
 
-    def _absolute(self, path: str) -> str:
-        """Make a path of the project's file one that Airflow finds from where it runs."""
-        return str((self._folder / path.strip()).resolve())
-
-    def _expanded(self, text: str) -> str:
-        """Fill in ``${VAR}`` and ``${VAR:-default}``, as `dli` does; ``$$`` stands for one ``$``."""
-
-        def value(match: re.Match[str]) -> str:
-            name, default = match["name"], match["default"]
-            if name is None:
-                return "$"
-            return self._environ.get(name) or default or ("" if default is not None else self._environ[name])
-
-        return _VARIABLE.sub(value, text)
-
-
-def _other(url: str, options: dict[str, Any]) -> dict[str, Any]:
-    parts = urlsplit(url)
+def _in_airflow(address: Address) -> dict[str, Any]:
+    """Return a connection in Airflow's words."""
+    if address.kind == "duckdb":
+        return {"conn_type": "duckdb", "host": address.database, "extra": {"config": address.options}}
     connection = {
-        "conn_type": "postgres" if parts.scheme == "postgresql" else parts.scheme.replace("-", "_"),
-        "host": parts.hostname,
-        "login": parts.username and unquote(parts.username),
-        "password": parts.password and unquote(parts.password),
-        "schema": unquote(parts.path[1:]) or None,
-        "port": parts.port,
-        "extra": dict(parse_qsl(parts.query)) | options,
+        "conn_type": address.kind,
+        "host": address.host,
+        "login": address.login,
+        "password": address.password,
+        "schema": address.database,
+        "port": address.port,
+        "extra": address.options,
     }
     return {key: value for key, value in connection.items() if value}
 

@@ -60,11 +60,6 @@ class Home:
         return self.folder / "store"
 
     @property
-    def warehouse(self) -> Path:
-        """The DuckDB file of the connection ``dli_default``."""
-        return self.folder / "warehouse.duckdb"
-
-    @property
     def logs(self) -> Path:
         """One log file for each part, and Airflow's logs of tasks."""
         return self.folder / "logs"

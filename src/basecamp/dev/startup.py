@@ -100,7 +100,7 @@ class Startup:
             server_port=port,
             airflow_port=claim(asked.airflow_port, option="--airflow-port", other=port),
             store_url=asked.store_url,
-            connections=airflow_connections(asked.project, self._home.warehouse, os.environ),
+            connections=airflow_connections(asked.project, os.environ),
             keys=kept_keys(self._home.secrets),
             database_url=asked.database_url,
         )

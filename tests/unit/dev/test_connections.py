@@ -11,13 +11,17 @@ from dataspec.errors import InvalidSettings
 def connections(folder: Path, text: str | None = None, **environ: str) -> dict[str, Any]:
     if text is not None:
         (folder / "dli.yaml").write_text(text)
-    found = airflow_connections(folder, folder / "warehouse.duckdb", environ)
+    found = airflow_connections(folder, environ)
     return {name: json.loads(connection) for name, connection in found.items()}
 
 
-def test_without_a_project_there_is_a_duckdb_file_in_the_home(tmp_path: Path) -> None:
+def test_without_a_project_file_there_is_a_duckdb_file_in_the_project_s_folder(tmp_path: Path) -> None:
     assert connections(tmp_path) == {
-        "dli_default": {"conn_type": "duckdb", "host": str(tmp_path / "warehouse.duckdb")}
+        "dli_default": {
+            "conn_type": "duckdb",
+            "host": str(tmp_path / "warehouse.duckdb"),
+            "extra": {"config": {}},
+        }
     }
 
 
