@@ -3,6 +3,8 @@
 PYTHONS := python3 python3.13 python3.12 python3.11
 BIN := .venv/bin
 UV := $(BIN)/uv
+# One more than cores: those that run on Airflow mostly wait for it.
+WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 1) + 1)")
 AIRFLOW_LOCKS := src/basecamp/dev/airflow-3.3 src/basecamp/dev/airflow-2.11
 
 .DEFAULT_GOAL := help
@@ -18,7 +20,7 @@ demo: setup ## Show the main job on an Airflow of its own; ONCE=1 ends by itself
 
 test: setup ## Run every test, those on real servers included: Airflow, S3, PostgreSQL
 	@sh .ci/services
-	@$(BIN)/pytest --numprocesses auto --dist loadgroup
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
 
 test-fast: setup ## Run the tests that need no server
 	@$(BIN)/pytest --numprocesses auto --dist loadgroup tests/unit

@@ -5,6 +5,7 @@ The tree::
     DliError
     ├── InvalidUsage            wrong options or arguments
     │   ├── InvalidSettings     a missing or wrong setting
+    │   ├── MissingDriver       an engine's driver is not installed
     │   ├── InvalidName         not a dataset's name
     │   ├── InvalidSpec         a Dataset Spec that can't be used
     │   ├── InvalidTemplate     SQL that can't be rendered
@@ -30,7 +31,9 @@ The tree::
     │   ├── ServerUnreachable
     │   ├── AirflowUnreachable
     │   ├── StoreUnreachable
+    │   ├── EngineUnreachable
     │   └── NotLoaded           Airflow has not loaded the dataset's DAG
+    ├── RunFailed               a dataset's SQL failed on this machine
     └── InternalError           a mistake in this program
 """
 
@@ -84,6 +87,18 @@ class InvalidSettings(InvalidUsage):
     """A setting is missing or wrong."""
 
     code = "invalid_settings"
+
+
+class MissingDriver(InvalidUsage):
+    """The driver of a connection's engine is not installed."""
+
+    code = "missing_driver"
+
+    def __init__(self, connection: str, engine: str, extra: str) -> None:
+        super().__init__(
+            f"The connection '{connection}' is {engine}, whose driver is not installed.",
+            detail=f"Install it with: pip install 'dli[{extra}]'",
+        )
 
 
 class InvalidName(InvalidUsage):
@@ -360,11 +375,23 @@ class StoreUnreachable(Unavailable):
     code = "store_unreachable"
 
 
+class EngineUnreachable(Unavailable):
+    """The engine of a connection can't be reached, or does not let one in."""
+
+    code = "engine_unreachable"
+
+
 class NotLoaded(Unavailable):
     """Airflow has not loaded the dataset's DAG (decisions 7)."""
 
     code = "not_loaded"
     http_status = 504
+
+
+class RunFailed(DliError):
+    """A dataset's SQL failed on this machine."""
+
+    code = "run_failed"
 
 
 class InternalError(DliError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
-from dataspec.sql_places import in_template, in_yaml
+from dataspec.sql_places import in_file, in_template
 from dataspec.statements import split_statements
 from dataspec.tables import read_and_written
 from dataspec.templates import render, sql_texts
@@ -39,9 +39,15 @@ class SqlPreview:
 
 
 def preview_sql(
-    spec: DatasetSpec, files: Mapping[str, str], values: Mapping[str, Any], *, yaml: bytes, file: str
+    spec: DatasetSpec,
+    files: Mapping[str, str],
+    values: Mapping[str, Any],
+    *,
+    yaml: bytes,
+    file: str,
+    dialect: str | None = None,
 ) -> SqlPreview:
-    """Render a spec's SQL for one run, and parse it in the spec's dialect.
+    """Render a spec's SQL for one run, and parse it in the spec's dialect, else in that of its connection.
 
     Args:
         spec: The spec.
@@ -49,22 +55,24 @@ def preview_sql(
         values: What the templates see: :func:`dataspec.runs.run_values`.
         yaml: The spec's YAML, for places in SQL that stands within it.
         file: The YAML's name.
+        dialect: That of the connection, where it is known.
 
     Raises:
         InvalidTemplate: When it can't be rendered or parsed, with the place in the user's file.
     """
+    dialect = spec.execution.dialect or dialect
     statements: list[str] = []
     warnings: list[str] = []
     reads: set[str] = set()
     writes: set[str] = set()
     for text in sql_texts(spec, files):
         try:
-            sql, trees, warning = _parsed(text, values, spec.execution.dialect)
+            sql, trees, warning = _parsed(text, values, dialect)
         except InvalidTemplate as error:
-            raise InvalidTemplate(_placed(error.problem, text, yaml, file), error.title) from None
-        statements += split_statements(sql, spec.execution.dialect)
+            raise InvalidTemplate(in_file(error.problem, text, yaml, file), error.title) from None
+        statements += split_statements(sql, dialect)
         if warning is not None:
-            warnings.append(UNCHECKED.format(_placed(warning, text, yaml, file)))
+            warnings.append(UNCHECKED.format(in_file(warning, text, yaml, file)))
         for tree in trees:
             read, written = read_and_written(tree)
             reads |= read
@@ -98,13 +106,3 @@ def _reason(found: Mapping[str, Any]) -> str:
     if description.startswith("Required keyword"):
         return f"Something is missing after '{word}'."
     return f"{description}, at '{word}'."
-
-
-def _placed(problem: Problem, text: SqlText, yaml: bytes, file: str) -> Problem:
-    """Return a problem of a text with its place in the user's file."""
-    if text.file is not None:
-        folder = file.rpartition("/")[0]
-        named = f"{folder}/{text.file}" if folder else text.file
-        return Problem(problem.message, named, problem.line, problem.column, problem.hint)
-    line, column = in_yaml(yaml, file, text.path, problem.line, problem.column)
-    return Problem(problem.message, file, line, column, problem.hint)

@@ -6,9 +6,11 @@ import re
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
+from dataspec.problems import Problem
 from dataspec.yaml_document import read_document
 
 if TYPE_CHECKING:
+    from dataspec.templates import SqlText
     from dataspec.yaml_document import Path
 
 _BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")
@@ -34,6 +36,23 @@ def in_template(template: str, rendered: str, line: int, column: int, word: str)
     begin = max(column - len(word), 0)
     found = [match.start() for match in re.finditer(re.escape(word), text)] if word else []
     return number, min(found, key=lambda at: abs(at - begin)) + 1 if found else None
+
+
+def in_file(problem: Problem, text: SqlText, yaml: bytes, file: str) -> Problem:
+    """Return a problem of one of a spec's SQL texts with its place in the user's file.
+
+    Args:
+        problem: Its line and column are those in the text.
+        text: The text.
+        yaml: The spec's YAML, for a text that stands within it.
+        file: The YAML's name.
+    """
+    if text.file is not None:
+        folder = file.rpartition("/")[0]
+        named = f"{folder}/{text.file}" if folder else text.file
+        return Problem(problem.message, named, problem.line, problem.column, problem.hint)
+    line, column = in_yaml(yaml, file, text.path, problem.line, problem.column)
+    return Problem(problem.message, file, line, column, problem.hint)
 
 
 def _line_before(before: list[str], after: list[str], line: int) -> int:

@@ -19,17 +19,18 @@ _WRITING = (
 
 def read_and_written(statement: exp.Expr) -> tuple[set[str], set[str]]:
     """Return the names of the tables that a statement reads, and of those that it makes, changes or drops."""
-    targets = [target for tree in statement.find_all(*_WRITING) for target in _targets(tree)]
-    written = {id(target) for target in targets}
+    found = [target for tree in statement.find_all(*_WRITING) for target in targets(tree)]
+    written = {id(target) for target in found}
     reads = {
         _name(table)
         for table in statement.find_all(exp.Table)
         if id(table) not in written and _is_named(table) and not _is_of_with(table)
     }
-    return reads, {_name(target) for target in targets}
+    return reads, {_name(target) for target in found}
 
 
-def _targets(tree: exp.Expr) -> list[exp.Table]:
+def targets(tree: exp.Expr) -> list[exp.Table]:
+    """Return the tables that a statement makes, changes or drops."""
     several = tree.args.get("tables") or (tree.expressions if isinstance(tree, exp.TruncateTable) else [])
     bare = [
         found.this if isinstance(found, exp.Schema) else found for found in (tree.args.get("this"), *several)

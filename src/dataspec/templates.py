@@ -10,7 +10,7 @@ and must hold the same statements as it did with the words.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,6 +60,17 @@ class SqlText:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a rendered statement comes from, so that a mistake in it is found in the user's file."""
+
+    text: SqlText
+    rendered: str
+    """The whole text that the statement is a part of, rendered."""
+    line: int
+    """The line of that in which the statement begins, from 1 on."""
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedStatement:
     """One SQL statement as it goes to the engine."""
 
@@ -68,6 +79,8 @@ class RenderedStatement:
     kind: Kind
     continue_on_error: bool
     file: str | None
+    origin: Origin | None = field(default=None, repr=False)
+    """None for a statement that stands in no file."""
 
 
 def sql_texts(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[SqlText]:
@@ -97,6 +110,7 @@ def render_statements(
     *,
     dialect: str | None,
     file: str,
+    yaml: bytes | None = None,
 ) -> list[RenderedStatement]:
     """Render a spec's SQL for one run, statement by statement.
 
@@ -106,19 +120,32 @@ def render_statements(
         values: What the templates see: :func:`dataspec.runs.run_values`.
         dialect: The SQL dialect of the connection, by sqlglot's name; None for generic SQL.
         file: The YAML's name, for problems in SQL that stands within it.
+        yaml: The YAML, where it is at hand, for the places of these problems.
 
     Raises:
         InvalidTemplate: With the place in the user's file.
     """
+    from dataspec.sql_places import in_file
     from dataspec.statements import split_statements
 
     rendered = []
     for text in sql_texts(spec, files):
-        sql = render(text.sql, values, dialect=dialect, file=text.file or file)
+        try:
+            sql = render(text.sql, values, dialect=dialect, file=text.file or file)
+        except InvalidTemplate as error:
+            if yaml is None:
+                raise
+            raise InvalidTemplate(in_file(error.problem, text, yaml, file)) from None
         parts = split_statements(sql, dialect)
+        begin = 0
         for number, part in enumerate(parts, start=1):
             name = text.name if len(parts) == 1 else f"{text.name} ({number} of {len(parts)})"
-            rendered.append(RenderedStatement(name, part, text.kind, text.continue_on_error, text.file))
+            begin = sql.index(part, begin)
+            origin = Origin(text, sql, sql.count("\n", 0, begin) + 1)
+            begin += len(part)
+            rendered.append(
+                RenderedStatement(name, part, text.kind, text.continue_on_error, text.file, origin)
+            )
     return rendered
 
 

@@ -41,12 +41,14 @@ path_option = _remembered(
 verbose_option = _remembered(
     "--verbose", "-v", is_flag=True, help="Show every call to the server, and the traceback of an error."
 )
-format_option = _remembered(
-    "--format",
-    "-f",
-    type=click.Choice(["table", "json"]),
-    help="How to print data. [default: table]",
-)
+
+
+def format_option(*more: str) -> Callable[[F], F]:
+    """Add ``--format`` with the formats that every command has, and perhaps more."""
+    choices = click.Choice(["table", "json", *more])
+    return _remembered("--format", "-f", type=choices, help="How to print data. [default: table]")
+
+
 env_option = _remembered("--env", metavar="NAME", help="The environment in dli.yaml. [env var: DLI_ENV]")
 server_url_option = _remembered(
     "--server-url",
@@ -86,12 +88,21 @@ def complete_dataset(
 
 def common_options(function: F) -> F:
     """Add what every command takes: ``--format``, ``--path``, ``--env`` and ``--verbose``."""
-    return format_option(path_option(env_option(verbose_option(function))))
+    return options_with_formats()(function)
+
+
+def options_with_formats(*more: str) -> Callable[[F], F]:
+    """Add the common options, with more formats than a table and JSON."""
+
+    def add(function: F) -> F:
+        return format_option(*more)(path_option(env_option(verbose_option(function))))
+
+    return add
 
 
 def server_options(function: F) -> F:
     """Add what every command takes that asks the server."""
-    return format_option(server_url_option(path_option(env_option(verbose_option(function)))))
+    return format_option()(server_url_option(path_option(env_option(verbose_option(function)))))
 
 
 def source_option(*, everything: bool) -> Callable[[F], F]:

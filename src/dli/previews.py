@@ -63,6 +63,12 @@ def head(preview: RunPreview | BackfillPreview, *more: tuple[str, str]) -> str:
     )
 
 
+def numbered(statements: list[str]) -> str:
+    """Return statements one below the other, each under its number."""
+    count = len(statements)
+    return "\n\n".join(f"-- {number} of {count}\n{sql}" for number, sql in enumerate(statements, 1))
+
+
 def _in_project(session: Session, name: str) -> LocalDataset | None:
     try:
         return session.project.find(name)

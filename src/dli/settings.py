@@ -46,6 +46,14 @@ class Setting(NamedTuple):
     origin: str
 
 
+class Connection(NamedTuple):
+    """What a connection is on this machine."""
+
+    url: str
+    options: dict[str, Any]
+    origin: str
+
+
 class Settings:
     """The settings of one command.
 
@@ -210,15 +218,41 @@ class Settings:
         base = Path(folder) if folder else Path(self._environ.get("HOME") or Path.home()) / ".config"
         return base / "dli" / "config.yaml"
 
+    def connection_names(self) -> list[str]:
+        """Return the names of the connections that the files define."""
+        places = self._places()
+        return sorted({name for file, prefix in places for name in file.names((*prefix, "connections"))})
+
+    def connection(self, name: str) -> Connection | None:
+        """Return what a connection is on this machine; None if no file says.
+
+        Raises:
+            InvalidSettings: When a file holds a mistake, a variable is not set, or there is no ``url``.
+        """
+        self._check_files()
+        if name not in self.connection_names():
+            return None
+        url, *options = (self._in_files(keys) for keys in self._keys_of(name))
+        if url is None:
+            raise InvalidSettings(
+                f"The connection '{name}' has no 'url'.", detail="Such as: url: duckdb:///warehouse.duckdb"
+            )
+        named = {setting.key.rpartition(".")[2]: setting.value for setting in options if setting}
+        return Connection(str(url.value), named, url.origin)
+
     def _connections(self) -> Iterator[Setting]:
-        places = list(self._places())
-        names = {name for file, prefix in places for name in file.names((*prefix, "connections"))}
-        for name in sorted(names):
-            at: Keys = ("connections", name)
-            options = {key: None for file, prefix in places for key in file.names((*prefix, *at, "options"))}
-            for keys in ((*at, "url"), *((*at, "options", option) for option in options)):
+        for name in self.connection_names():
+            for keys in self._keys_of(name):
                 if setting := self._in_files_or_why(keys):
                     yield setting
+
+    def _keys_of(self, name: str) -> list[Keys]:
+        """Return where a connection's url stands, then each of its options."""
+        at: Keys = ("connections", name)
+        options = {
+            key: None for file, prefix in self._places() for key in file.names((*prefix, *at, "options"))
+        }
+        return [(*at, "url"), *((*at, "options", option) for option in options)]
 
 
 def _login(environ: Mapping[str, str]) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dataspec.engines.cancellation import Cancellation, cancellation_of
 from dataspec.engines.engine import Waiting
+from dataspec.engines.progress import progress_of
 from dataspec.engines.results import Result, read_result
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class SqlSession:
         engine: Makes the connection.
         witness: Is told of statements, their times and results.
         first_rows: How many rows of a result are kept.
+        measure: Whether :meth:`progress` is asked.
         turn: Held from before the connection is made until it is closed; takes the event
             that ends its wait.
     """
@@ -87,12 +89,15 @@ class SqlSession:
         witness: Witness,
         *,
         first_rows: int,
-        turn: Callable[[threading.Event], AbstractContextManager[None]],
+        turn: Callable[[threading.Event], AbstractContextManager[None]] = lambda _: nullcontext(),
+        measure: bool = False,
     ) -> None:
         self._engine = engine
         self._witness = witness
         self._first_rows = first_rows
         self._turn = turn
+        self._measure = measure
+        self._progress: Callable[[], float | None] = lambda: None
         self._stop = threading.Event()
         self._done = threading.Event()
         self._cancellation: Cancellation | None = None
@@ -136,6 +141,13 @@ class SqlSession:
         if isinstance(self._engine, Waiting):
             self._engine.stop_waiting()
         self._cancel_query()
+
+    def progress(self) -> float | None:
+        """Return the share that is done of the running statement, from 0 to 1, where the engine tells."""
+        try:
+            return self._progress() if self._running else None
+        except Exception:  # noqa: BLE001 - a driver may raise anything, and a query goes on without a figure
+            return None
 
     def _wait(self) -> None:
         """Wait for the thread; a query that was cancelled in vain is cancelled again."""
@@ -182,6 +194,8 @@ class SqlSession:
             self._engine.set_autocommit(connection, True)
         with closing(connection.cursor()) as cursor:
             self._cancellation = cancellation_of(self._engine, connection, cursor)
+            if self._measure:
+                self._progress = progress_of(self._engine.conn_type, cursor)
             for statement in statements:
                 if self._stop.is_set():
                     return

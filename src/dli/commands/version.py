@@ -16,7 +16,7 @@ def version() -> str:
 
 
 @click.command("version")
-@format_option
+@format_option()
 @pass_session
 def command(session: Session) -> None:
     """Show dli's version."""

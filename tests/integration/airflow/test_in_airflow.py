@@ -53,7 +53,7 @@ def test_what_airflow_loads_works_inside_airflow(
             tmp_path / "tests",
             folder / file,
         ],
-        env={**os.environ, "PYTHONPATH": f"{pytest_alone}:{TESTS}"},
+        env={**os.environ, "PYTHONPATH": f"{pytest_alone}:{TESTS}", "PYTEST_ADDOPTS": ""},
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,16 +1,28 @@
-"""``dli dataset run``: its place and its help; the running comes in a later version."""
+"""``dli dataset run`` (spec 3.1 and 3.2)."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from dataspec.errors import InvalidUsage
-from dli.options import common_options, dataset_argument, dry_run_option, param_option
+from dataspec.errors import DliError
+from dli.options import dataset_argument, dry_run_option, options_with_formats, param_option, pass_session
 from dli.run_kinds import DIFFERENCE
+from dli.session import Session, say
 
-HELP = f"""Run a dataset's SQL on this machine. Not available in this version.
+if TYPE_CHECKING:
+    from dli.local_run import LocalRun, Plan
 
-To run a dataset on the server, use `dli workflow run`.
+DEFAULT_ROWS = 20
+
+HELP = f"""Run a dataset's SQL on this machine.
+
+DATASET is the dataset's name, or the path of its file. The SQL is rendered and run as in
+Airflow, on the connection that dli.yaml names; without one, on DuckDB, in warehouse.duckdb
+in the project's folder. The first rows go to standard output.
+
+With --dry-run nothing runs: the SQL is shown as it would go to the engine.
 
 {DIFFERENCE}
 """
@@ -20,11 +32,68 @@ To run a dataset on the server, use `dli workflow run`.
 @dataset_argument
 @param_option
 @dry_run_option
-@common_options
-def command(dataset: str, parameters: dict[str, str], dry_run: bool) -> None:  # noqa: ARG001 - they come with the running
-    """Refuse; the help is HELP."""
-    raise InvalidUsage(
-        "'dli dataset run' is not available in this version.",
-        detail="It will run the SQL on this machine. To run it on the server:\n"
-        f"dli workflow run {dataset} -p KEY=VALUE",
-    )
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=DEFAULT_ROWS,
+    show_default=True,
+    metavar="N",
+    help="How many rows to show.",
+)
+@options_with_formats("csv")
+@pass_session
+def command(session: Session, dataset: str, parameters: dict[str, str], dry_run: bool, limit: int) -> None:
+    """Run a dataset here; the help is HELP."""
+    from dli.local_run import Plan
+
+    plan = Plan.of(session.project.find(dataset), parameters, session.settings, say)
+    if dry_run:
+        _preview(session, plan)
+        return
+    run = _run(session, plan, limit)
+    from dli.run_output import print_run
+
+    print_run(run, session.format)
+    _tell(run, limit)
+
+
+def _run(session: Session, plan: Plan, limit: int) -> LocalRun:
+    from dli.local_run import Runner
+    from dli.run_display import ProgressLine, StatementLines, shows_progress
+
+    runner = Runner(plan, StatementLines(verbose=session.verbose), limit=limit, measure=shows_progress())
+    try:
+        with ProgressLine(runner.session):
+            run = runner.run()
+    except DliError as error:
+        _write_down(session, runner.result, "FAILED", error.detail or error.title)
+        raise
+    except KeyboardInterrupt:
+        _write_down(session, runner.result, "KILLED")
+        raise
+    _write_down(session, run, "COMPLETED")
+    return run
+
+
+def _write_down(session: Session, run: LocalRun, outcome: str, error: str | None = None) -> None:
+    from dli.local_log import write_down
+
+    try:
+        write_down(run, session.root, outcome, error)
+    except OSError as failed:
+        say(f"Warning: the log of local runs can't be written: {failed.strerror}.")
+
+
+def _preview(session: Session, plan: Plan) -> None:
+    from dli.local_preview import described, preview
+
+    found = preview(plan)
+    session.print_item(found, described(found))
+
+
+def _tell(run: LocalRun, limit: int) -> None:
+    plan, answer = run.plan, run.answer
+    written = "" if run.rows_written is None else f"{run.rows_written:,} rows written, "
+    say(f"{plan.spec.name}: {written}{run.seconds:.2f} s ({plan.engine.place}).")
+    if answer is not None and answer.total > len(answer.first_rows) and limit:
+        say(f"{limit:,} of {answer.total:,} rows; --limit shows more.")

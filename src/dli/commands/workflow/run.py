@@ -86,8 +86,6 @@ def _wait(session: Session, run_id: str, timeout: float | None) -> None:
 
 
 def _described(preview: RunPreview) -> str:
-    from dli.previews import head
+    from dli.previews import head, numbered
 
-    count = len(preview.statements)
-    statements = (f"-- {number} of {count}\n{sql}" for number, sql in enumerate(preview.statements, 1))
-    return "\n\n".join((head(preview), *statements))
+    return "\n\n".join((head(preview), numbered(preview.statements)))

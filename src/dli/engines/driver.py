@@ -1,0 +1,73 @@
+"""What the engines have in common that are reached by a driver over the network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dataspec.engines.session import one_line
+from dataspec.errors import EngineUnreachable, MissingDriver
+
+if TYPE_CHECKING:
+    from dataspec.engines.addresses import Address
+
+
+class DriverEngine(ABC):
+    """An engine, and how its driver connects to it."""
+
+    title: ClassVar[str]
+    """What people call it."""
+    conn_type: str
+    """Airflow's name for its kind of connection."""
+    driver: ClassVar[str]
+    """The module of its driver."""
+    extra: ClassVar[str]
+    """The extra of this distribution that brings the driver."""
+    supports_autocommit = True
+
+    def __init__(self, name: str, address: Address) -> None:
+        self.name = name
+        self.address = address
+
+    @property
+    def place(self) -> str:
+        """Where it is, free of secrets."""
+        port = f":{self.address.port}" if self.address.port else ""
+        return f"{self.title}, {self.address.host or self.address.database or 'here'}{port}"
+
+    def get_conn(self) -> Any:
+        """Connect.
+
+        Raises:
+            MissingDriver: When its driver is not installed.
+            EngineUnreachable: When it can't be reached, or does not let one in.
+        """
+        driver = self._load()
+        try:
+            return self._connect(driver)
+        except Exception as error:
+            title = f"Can't connect to {self.place} (the connection '{self.name}')."
+            raise EngineUnreachable(title, detail=one_line(error)) from error
+
+    def set_autocommit(self, conn: Any, autocommit: bool) -> None:
+        """Have each statement committed by itself, until a ``BEGIN``."""
+        conn.autocommit = autocommit
+
+    def get_autocommit(self, conn: Any) -> bool:
+        """Say whether each statement is committed by itself."""
+        return bool(conn.autocommit)
+
+    @abstractmethod
+    def _connect(self, driver: Any) -> Any:
+        """Connect by the driver's module."""
+
+    def _load(self) -> Any:
+        try:
+            return import_module(self.driver)
+        except ImportError as error:
+            raise MissingDriver(self.name, self.title, self.extra) from error
+
+    def _option(self, name: str) -> str | None:
+        value = self.address.options.get(name)
+        return None if value is None else str(value)

@@ -1,0 +1,30 @@
+"""PostgreSQL, by psycopg."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dli.engines.driver import DriverEngine
+
+
+class PostgresEngine(DriverEngine):
+    """A PostgreSQL database; the connection's options are libpq's, such as ``sslmode``."""
+
+    title = "PostgreSQL"
+    conn_type = "postgres"
+    driver = "psycopg"
+    extra = "postgres"
+
+    def _connect(self, driver: Any) -> Any:
+        address = self.address
+        given = {
+            "host": address.host,
+            "port": address.port,
+            "user": address.login,
+            "password": address.password,
+            "dbname": address.database,
+            "application_name": "dli",
+            "connect_timeout": 10,
+            **address.options,
+        }
+        return driver.connect(**{key: value for key, value in given.items() if value is not None})
