@@ -34,7 +34,8 @@ def in_template(template: str, rendered: str, line: int, column: int, word: str)
     number = line if len(before) == len(after) else _line_before(before, after, line)
     text = before[number - 1] if number <= len(before) else ""
     begin = max(column - len(word), 0)
-    found = [match.start() for match in re.finditer(re.escape(word), text)] if word else []
+    whole = rf"(?<!\w){re.escape(word)}(?!\w)" if word.isalnum() else re.escape(word)
+    found = [match.start() for match in re.finditer(whole, text)] if word else []
     return number, min(found, key=lambda at: abs(at - begin)) + 1 if found else None
 
 

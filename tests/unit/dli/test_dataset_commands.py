@@ -264,13 +264,6 @@ def test_show_registered_shows_what_the_server_has(basecamp: Basecamp, dli: Dli)
 # run
 
 
-def test_dataset_run_says_that_it_comes_later_and_names_the_way_to_run(dli: Dli) -> None:
-    result = dli("dataset", "run", "a.b", "-p", "x=1")
-    assert (result.status, result.out) == (2, "")
-    assert "not available in this version" in result.err
-    assert "dli workflow run a.b" in result.err
-
-
 @pytest.mark.parametrize("group", ["dataset", "workflow"])
 def test_the_help_of_both_commands_named_run_states_their_difference(dli: Dli, group: str) -> None:
     out = dli(group, "run", "--help").out
