@@ -21,6 +21,7 @@ OUTPUT_ERRORS = {errno.EPIPE, errno.ENOSPC, errno.EIO}
 """What goes wrong where the output goes to, not in the program."""
 
 COMMANDS = {
+    "init": ("dli.commands.init", "Make a project."),
     "workflow": ("dli.commands.workflow", "Run datasets on the server; watch and stop the runs."),
     "dataset": ("dli.commands.dataset", "Check Dataset Specs and register them."),
     "code": ("dli.commands.code", "Publish the project to the store from CI/CD."),
@@ -34,6 +35,8 @@ HELP = """Run SQL datasets on Airflow from one YAML file each.
 
 \b
 Start here:
+  dli init                            make a project
+  dli dataset run NAME -p KEY=VALUE   run a dataset on this machine
   dli dataset validate                check the specs of this project
   dli dataset register NAME           send one to the server
   dli workflow run NAME -p KEY=VALUE  start a run of it

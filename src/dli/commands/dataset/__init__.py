@@ -7,6 +7,7 @@ import click
 from dli.groups import LazyGroup
 
 COMMANDS = {
+    "init": ("dli.commands.dataset.init", "Write a first spec and its SQL."),
     "register": ("dli.commands.dataset.register", "Send a dataset's YAML and SQL to the server."),
     "update": ("dli.commands.dataset.update", "Change the schedule of a registered dataset."),
     "unregister": ("dli.commands.dataset.unregister", "Remove a dataset that was registered by hand."),

@@ -92,8 +92,10 @@ def _preview(session: Session, plan: Plan) -> None:
 
 
 def _tell(run: LocalRun, limit: int) -> None:
+    from dataspec.engines.statement_log import rows
+
     plan, answer = run.plan, run.answer
-    written = "" if run.rows_written is None else f"{run.rows_written:,} rows written, "
+    written = "" if run.rows_written is None else f"{rows(run.rows_written)} written, "
     say(f"{plan.spec.name}: {written}{run.seconds:.2f} s ({plan.engine.place}).")
     if answer is not None and answer.total > len(answer.first_rows) and limit:
         say(f"{limit:,} of {answer.total:,} rows; --limit shows more.")

@@ -8,7 +8,7 @@ import click
 
 from dataspec.parsing import parse_spec
 from dataspec.templates import sql_texts
-from dli.options import dataset_argument, pass_session, server_options, source_option
+from dli.options import dataset_argument, param_option, pass_session, server_options, source_option
 from dli.session import Session
 from dli.tables import pairs
 
@@ -22,16 +22,36 @@ if TYPE_CHECKING:
 @dataset_argument
 @click.option("--registered", is_flag=True, help="Ask the server for the registered spec.")
 @source_option(everything=False)
-@click.option("--sql", is_flag=True, help="Show the SQL alone, as it is written.")
+@click.option("--sql", is_flag=True, help="Show the SQL alone, as it is written; with -p, as it would run.")
+@param_option
+@click.option(
+    "--dialect", metavar="NAME", help="With --sql: in this SQL dialect, such as snowflake, as it would run."
+)
 @server_options
 @pass_session
-def command(session: Session, dataset: str, registered: bool, source: str | None, sql: bool) -> None:
+def command(
+    session: Session,
+    *,
+    dataset: str,
+    registered: bool,
+    source: str | None,
+    sql: bool,
+    parameters: dict[str, str],
+    dialect: str | None,
+) -> None:
     """Show a dataset's spec or its SQL.
 
     DATASET is the dataset's name, or the path of its file.
     """
     if source and not registered:
         raise click.UsageError("--source is for --registered.")
+    if (parameters or dialect) and not sql:
+        raise click.UsageError("-p and --dialect are for --sql.")
+    if parameters or dialect:
+        from dli.rendered_sql import show_rendered
+
+        show_rendered(session, dataset, parameters, dialect, registered=registered, source=source)
+        return
     if registered:
         _show_registered(session, dataset, source, sql)
         return

@@ -1,0 +1,72 @@
+"""A dataset's SQL in another dialect, for an engine to move to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dataspec.errors import InvalidTemplate, InvalidUsage
+from dataspec.problems import Problem, nearest
+from dataspec.sql_places import in_file, in_template
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dataspec.templates import RenderedStatement
+
+
+def check_dialect(name: str) -> str:
+    """Return a dialect's name as sqlglot has it.
+
+    Raises:
+        InvalidUsage: When it is not known; names the nearest.
+    """
+    from sqlglot.dialects.dialect import Dialects
+
+    known = [dialect.value for dialect in Dialects if dialect.value]
+    if name.lower() in known:
+        return name.lower()
+    hint = nearest(name, known) or f"Known: {', '.join(known)}."
+    raise InvalidUsage(f"'{name}' is not a SQL dialect that is known here.", detail=hint)
+
+
+def transpile(
+    statements: Sequence[RenderedStatement], *, read: str | None, write: str, yaml: bytes, file: str
+) -> tuple[list[str], list[str]]:
+    """Return each statement in another dialect, and what could not be carried over.
+
+    Args:
+        statements: The SQL as rendered.
+        read: Its dialect; None for generic SQL.
+        write: The other dialect.
+        yaml: The spec's YAML, for places in SQL that stands within it.
+        file: The YAML's name.
+
+    Raises:
+        InvalidTemplate: When the SQL can't be parsed, with the place in the user's file.
+    """
+    import sqlglot
+    from sqlglot.dialects.dialect import Dialect
+    from sqlglot.errors import ErrorLevel, ParseError
+
+    written, losses = [], []
+    for statement in statements:
+        try:
+            tree = sqlglot.parse_one(statement.sql, dialect=read)
+        except ParseError as error:
+            raise _unreadable(statement, error.errors[0], read, yaml, file) from None
+        generator = Dialect.get_or_raise(write).generator(pretty=True, unsupported_level=ErrorLevel.IGNORE)
+        written.append(generator.generate(tree))
+        losses += [f"'{statement.name}': {message}" for message in generator.unsupported_messages]
+    return written, list(dict.fromkeys(losses))
+
+
+def _unreadable(
+    statement: RenderedStatement, found: dict[str, object], read: str | None, yaml: bytes, file: str
+) -> InvalidTemplate:
+    word = str(found["highlight"])
+    problem = Problem(f"{str(found['description']).rstrip('.')}, at '{word}'.", file)
+    if statement.origin is not None:
+        origin, line = statement.origin, statement.origin.line - 1 + int(str(found["line"]))
+        line, column = in_template(origin.text.sql, origin.rendered, line, int(str(found["col"])), word)
+        problem = in_file(Problem(problem.message, "", line, column), origin.text, yaml, file)
+    return InvalidTemplate(problem, f"The SQL is not valid {read}." if read else "The SQL can't be parsed.")
