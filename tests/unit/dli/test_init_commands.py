@@ -27,7 +27,7 @@ def test_a_new_project_s_first_dataset_is_valid_and_runs_as_it_is(
     assert "shop.hello: 1 row written" in result.err
 
 
-@pytest.mark.parametrize("name", ["daily", "iceberg.analytics.daily_clicks", "sales.by-day", "0.1", "on"])
+@pytest.mark.parametrize("name", ["daily", "iceberg.analytics.daily_clicks", "sales.by-day", "0.1", "yes"])
 def test_whatever_its_name_a_first_dataset_runs(dli: Dli, name: str) -> None:
     assert dli("dataset", "init", name).status == 0
     assert dli("dataset", "validate", name).status == 0
