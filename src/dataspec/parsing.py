@@ -271,12 +271,16 @@ def _file_places(spec: DatasetSpec) -> Iterator[tuple[Path, str]]:
 
 
 def _template_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:
-    from dataspec.templates import check_template, sql_texts
+    from dataspec.sql_texts import sql_texts
 
     known = [*(parameter.name for parameter in spec.parameters), *sorted(RESERVED_PARAMETERS)]
     folder = document.file.rpartition("/")[0]
     for text in sql_texts(spec, files):
         file = f"{folder}/{text.file}" if folder and text.file else text.file
+        if "{" not in text.sql:
+            continue  # no template
+        from dataspec.templates import check_template
+
         problem = check_template(text.sql, known, file=file or document.file)
         if problem is not None and text.file is None:
             problem = document.problem(text.path, problem.message, hint=problem.hint)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
 from dataspec.sql_places import in_file, in_template
+from dataspec.sql_texts import sql_texts
 from dataspec.statements import split_statements
 from dataspec.tables import read_and_written
-from dataspec.templates import render, sql_texts
+from dataspec.templates import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from dataspec.spec import DatasetSpec
-    from dataspec.templates import SqlText
+    from dataspec.sql_texts import SqlText
 
 UNCHECKED = "{} It was read as generic SQL: name the engine's under 'execution.dialect' to have it checked."
 

@@ -10,7 +10,7 @@ from dataspec.problems import Problem
 from dataspec.yaml_document import read_document
 
 if TYPE_CHECKING:
-    from dataspec.templates import SqlText
+    from dataspec.sql_texts import SqlText
     from dataspec.yaml_document import Path
 
 _BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")

@@ -10,9 +10,8 @@ and must hold the same statements as it did with the words.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import (
     StrictUndefined,
@@ -31,122 +30,14 @@ from dataspec.problems import Problem, nearest
 from dataspec.sql_names import sql_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from jinja2.runtime import Context
 
     from dataspec.slots import Slots
-    from dataspec.spec import DatasetSpec
-    from dataspec.yaml_document import Path
-
-Kind = Literal["pre", "query", "post"]
 
 MAX_RENDERED = 4 * 1024 * 1024
 _SLOTS = "_dli_slots"
-
-
-@dataclass(frozen=True, slots=True)
-class SqlText:
-    """One of a spec's SQL texts, unrendered."""
-
-    name: str
-    sql: str
-    kind: Kind
-    continue_on_error: bool
-    file: str | None
-    """The file that it stands in; None for SQL within the YAML."""
-    path: Path
-    """Where the YAML names it or holds it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a rendered statement comes from, so that a mistake in it is found in the user's file."""
-
-    text: SqlText
-    rendered: str
-    """The whole text that the statement is a part of, rendered."""
-    line: int
-    """The line of that in which the statement begins, from 1 on."""
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedStatement:
-    """One SQL statement as it goes to the engine."""
-
-    name: str
-    sql: str
-    kind: Kind
-    continue_on_error: bool
-    file: str | None
-    origin: Origin | None = field(default=None, repr=False)
-    """None for a statement that stands in no file."""
-
-
-def sql_texts(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[SqlText]:
-    """Yield a spec's SQL texts in the order in which they run; a file that is missing is passed over."""
-    for index, statement in enumerate(spec.pre_statements):
-        yield from _text(statement, files, "pre", ("pre_statements", index))
-    if spec.query_statement is not None:
-        yield SqlText("query", spec.query_statement, "query", False, None, ("query_statement",))
-    elif spec.query_file is not None and spec.query_file in files:
-        yield SqlText("query", files[spec.query_file], "query", False, spec.query_file, ("query_file",))
-    for index, statement in enumerate(spec.post_statements):
-        yield from _text(statement, files, "post", ("post_statements", index))
-
-
-def _text(statement: Any, files: Mapping[str, str], kind: Kind, path: Path) -> Iterator[SqlText]:
-    name, on_error = statement.name, statement.continue_on_error
-    if statement.sql is not None:
-        yield SqlText(name, statement.sql, kind, on_error, None, (*path, "sql"))
-    elif statement.file in files:
-        yield SqlText(name, files[statement.file], kind, on_error, statement.file, (*path, "file"))
-
-
-def render_statements(
-    spec: DatasetSpec,
-    files: Mapping[str, str],
-    values: Mapping[str, Any],
-    *,
-    dialect: str | None,
-    file: str,
-    yaml: bytes | None = None,
-) -> list[RenderedStatement]:
-    """Render a spec's SQL for one run, statement by statement.
-
-    Args:
-        spec: The spec.
-        files: The text of each SQL file, by the path that the spec names it with.
-        values: What the templates see: :func:`dataspec.runs.run_values`.
-        dialect: The SQL dialect of the connection, by sqlglot's name; None for generic SQL.
-        file: The YAML's name, for problems in SQL that stands within it.
-        yaml: The YAML, where it is at hand, for the places of these problems.
-
-    Raises:
-        InvalidTemplate: With the place in the user's file.
-    """
-    from dataspec.sql_places import in_file
-    from dataspec.statements import split_statements
-
-    rendered = []
-    for text in sql_texts(spec, files):
-        try:
-            sql = render(text.sql, values, dialect=dialect, file=text.file or file)
-        except InvalidTemplate as error:
-            if yaml is None:
-                raise
-            raise InvalidTemplate(in_file(error.problem, text, yaml, file)) from None
-        parts = split_statements(sql, dialect)
-        begin = 0
-        for number, part in enumerate(parts, start=1):
-            name = text.name if len(parts) == 1 else f"{text.name} ({number} of {len(parts)})"
-            begin = sql.index(part, begin)
-            origin = Origin(text, sql, sql.count("\n", 0, begin) + 1)
-            begin += len(part)
-            rendered.append(
-                RenderedStatement(name, part, text.kind, text.continue_on_error, text.file, origin)
-            )
-    return rendered
 
 
 def render(sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str) -> str:

@@ -11,7 +11,7 @@ from dataspec.sql_places import in_file, in_template
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dataspec.templates import RenderedStatement
+    from dataspec.rendering import RenderedStatement
 
 
 def check_dialect(name: str) -> str:

@@ -11,9 +11,9 @@ from dataspec.engines.dialects import dialect_of
 from dataspec.errors import InvalidSettings
 from dataspec.parameters import resolve_parameters
 from dataspec.parsing import parse_spec
+from dataspec.rendering import render_statements
 from dataspec.runs import run_values
 from dataspec.spec import DEFAULT_CONNECTION
-from dataspec.templates import render_statements
 from dataspec.transpiling import check_dialect, transpile
 from dli.session import warn
 

@@ -8,7 +8,6 @@ where a driver has neither, a second connection asks the engine itself. The tabl
 
 from __future__ import annotations
 
-import secrets
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,7 +63,9 @@ def _by_session(ask: str, order: str) -> Callable[[Any, Any], Cancellation]:
 
 def _bigquery(hook: Any, _cursor: Any) -> Cancellation:
     # Airflow's cursor tells a job's id only once the job has ended: it is found by a label.
-    mark = secrets.token_hex(8)
+    from secrets import token_hex
+
+    mark = token_hex(8)
     hook.labels = {**(hook.labels or {}), _BIGQUERY_LABEL: mark}
 
     def cancel() -> None:

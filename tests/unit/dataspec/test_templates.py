@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from dataspec.errors import InvalidTemplate
 from dataspec.parsing import parse_spec
+from dataspec.rendering import render_statements
 from dataspec.runs import run_values
 from dataspec.statements import split_statements
-from dataspec.templates import render, render_statements
+from dataspec.templates import render
 from unit.dataspec.specs import SPEC, SQL
 
 DIALECTS = ["duckdb", "postgres", "trino", "snowflake", "bigquery", "databricks", "spark", "mysql", "redshift",

@@ -16,7 +16,8 @@ import pytest
 
 from dataspec.engines.session import SessionCancelled, SqlSession, StatementFailed
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
-from dataspec.templates import Kind, RenderedStatement
+from dataspec.rendering import RenderedStatement
+from dataspec.sql_texts import Kind
 from endless import ENDLESS
 from unit.engines.engines import LONG_IN_SQLITE, DuckDB, Engine, SQLite
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.parsing import parse_spec
-from dataspec.templates import sql_texts
+from dataspec.sql_texts import sql_texts
 from dli.options import dataset_argument, param_option, pass_session, server_options, source_option
 from dli.session import Session
 from dli.tables import pairs

@@ -1,0 +1,108 @@
+"""From a spec's SQL texts to the statements that one run sends to the engine.
+
+SQL without a template needs no template engine, and SQL without a semicolon nobody who takes
+it apart: neither is loaded then, which is half the time that a first run takes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dataspec.errors import InvalidTemplate
+from dataspec.sql_texts import sql_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dataspec.spec import DatasetSpec
+    from dataspec.sql_texts import Kind, SqlText
+
+_COMMENTS = ("-", "/", "#")
+"""How a text may begin that holds nothing but comments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a rendered statement comes from, so that a mistake in it is found in the user's file."""
+
+    text: SqlText
+    rendered: str
+    """The whole text that the statement is a part of, rendered."""
+    line: int
+    """The line of that in which the statement begins, from 1 on."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedStatement:
+    """One SQL statement as it goes to the engine."""
+
+    name: str
+    sql: str
+    kind: Kind
+    continue_on_error: bool
+    file: str | None
+    origin: Origin | None = field(default=None, repr=False)
+    """None for a statement that stands in no file."""
+
+
+def render_statements(
+    spec: DatasetSpec,
+    files: Mapping[str, str],
+    values: Mapping[str, Any],
+    *,
+    dialect: str | None,
+    file: str,
+    yaml: bytes | None = None,
+) -> list[RenderedStatement]:
+    """Render a spec's SQL for one run, statement by statement.
+
+    Args:
+        spec: The spec.
+        files: The text of each SQL file, by the path that the spec names it with.
+        values: What the templates see: :func:`dataspec.runs.run_values`.
+        dialect: The SQL dialect of the connection, by sqlglot's name; None for generic SQL.
+        file: The YAML's name, for problems in SQL that stands within it.
+        yaml: The YAML, where it is at hand, for the places of these problems.
+
+    Raises:
+        InvalidTemplate: With the place in the user's file.
+    """
+    rendered = []
+    for text in sql_texts(spec, files):
+        try:
+            sql = _rendered(text.sql, values, dialect, text.file or file)
+        except InvalidTemplate as error:
+            if yaml is None:
+                raise
+            from dataspec.sql_places import in_file
+
+            raise InvalidTemplate(in_file(error.problem, text, yaml, file)) from None
+        parts = _split(sql, dialect)
+        begin = 0
+        for number, part in enumerate(parts, start=1):
+            name = text.name if len(parts) == 1 else f"{text.name} ({number} of {len(parts)})"
+            begin = sql.index(part, begin)
+            origin = Origin(text, sql, sql.count("\n", 0, begin) + 1)
+            begin += len(part)
+            rendered.append(
+                RenderedStatement(name, part, text.kind, text.continue_on_error, text.file, origin)
+            )
+    return rendered
+
+
+def _rendered(sql: str, values: Mapping[str, Any], dialect: str | None, file: str) -> str:
+    if "{" not in sql:
+        return sql
+    from dataspec.templates import render
+
+    return render(sql, values, dialect=dialect, file=file)
+
+
+def _split(sql: str, dialect: str | None) -> list[str]:
+    text = sql.strip()
+    if text and ";" not in text and not text.startswith(_COMMENTS):
+        return [text]
+    from dataspec.statements import split_statements
+
+    return split_statements(sql, dialect)
