@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -22,6 +23,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 PAGE = DOCS / "cli.md"
 CONFIGURATION = DOCS / "configuration.md"
 PUBLISHING = DOCS / "publishing.md"
+LOCAL_RUNS = DOCS / "local-runs.md"
 METRICS = "iceberg.analytics.user_metrics"
 RUN_ID = f"{CLICKS}_20240115_093045"
 
@@ -115,6 +117,26 @@ def the_pipeline(basecamp: Basecamp, project: Path) -> dict[str, Callable[[], No
     return {}
 
 
+def the_local_runs(basecamp: Basecamp, project: Path) -> dict[str, Callable[[], None]]:
+    """Make what local-runs.md has beside the project that it makes itself."""
+
+    def put(name: str, spec: str, sql: str) -> None:
+        folder = project / "shop" / "datasets"
+        head = f"name: {name}\ntype: Dataset\nowner: dana@example.com\nquery_file: {name}.sql\n"
+        (folder / f"{name}.yaml").write_text(head + spec)
+        (folder / f"{name}.sql").write_text(sql)
+
+    latest = "select greeting, max(day) as last from shop.hello group by greeting limit {{ days }}\n"
+    return {
+        "dli dataset run shop.broken": lambda: put(
+            "shop.broken", "", "select\n    greting\nfrom shop.hello\n"
+        ),
+        "dli dataset show shop.latest --sql -p days=7": lambda: put(
+            "shop.latest", "parameters: [{name: days, type: integer}]\n", latest
+        ),
+    }
+
+
 def blocks(page: Path, language: str) -> list[str]:
     """Return the blocks of a page that are in one language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
@@ -123,6 +145,9 @@ def blocks(page: Path, language: str) -> list[str]:
 def output_of(command: str, basecamp: Basecamp) -> str:
     """Run a command as the page shows it, both of its outputs in one."""
     program, *arguments = shlex.split(command)
+    if program == "cd":
+        os.chdir(*arguments)
+        return ""
     if program in {"mv", "rm"}:
         return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout
     assert program == "dli"
@@ -130,13 +155,19 @@ def output_of(command: str, basecamp: Basecamp) -> str:
     with redirect_stdout(screen), redirect_stderr(screen):
         main(arguments)
     shown = screen.getvalue().replace(basecamp.url, "http://127.0.0.1:8800")
+    shown = re.sub(r"(?<= )\d+\.\d\d s(?= \()", "0.05 s", shown)
     return shown.replace("http://airflow.memory", "https://airflow.example")
 
 
 @pytest.mark.parametrize(
     ("page", "prepare"),
-    [(PAGE, the_command_line), (CONFIGURATION, the_configuration), (PUBLISHING, the_pipeline)],
-    ids=["cli.md", "configuration.md", "publishing.md"],
+    [
+        (PAGE, the_command_line),
+        (CONFIGURATION, the_configuration),
+        (PUBLISHING, the_pipeline),
+        (LOCAL_RUNS, the_local_runs),
+    ],
+    ids=["cli.md", "configuration.md", "publishing.md", "local-runs.md"],
 )
 def test_every_session_of_a_page_is_what_a_reader_gets(
     basecamp: Basecamp,
