@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from dataspec.templates import SqlText
+
 __all__ = ["MAX_SQL_BYTES", "MAX_YAML_BYTES", "check_spec", "is_dataset_document", "parse_spec"]
 
 MAX_SQL_BYTES = 1024 * 1024
@@ -271,14 +273,28 @@ def _file_places(spec: DatasetSpec) -> Iterator[tuple[Path, str]]:
 
 
 def _template_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:
+    for text, problems, _ in checked_templates(spec, files):
+        for problem in problems:
+            yield _in_text(problem, text, document)
+
+
+def checked_templates(
+    spec: DatasetSpec, files: Mapping[str, str]
+) -> Iterator[tuple[SqlText, list[Problem], frozenset[str] | None]]:
+    """Yield each SQL text of a spec, what is wrong with it as a template, and the names that it uses.
+
+    The names are None for a template that can't be read.
+    """
     from dataspec.templates import check_template, sql_texts
 
     known = [*(parameter.name for parameter in spec.parameters), *sorted(RESERVED_PARAMETERS)]
-    folder = document.file.rpartition("/")[0]
     for text in sql_texts(spec, files):
-        file = f"{folder}/{text.file}" if folder and text.file else text.file
-        problem = check_template(text.sql, known, file=file or document.file)
-        if problem is not None and text.file is None:
-            problem = document.problem(text.path, problem.message, hint=problem.hint)
-        if problem is not None:
-            yield problem
+        problems, names = check_template(text.sql, known, file="")
+        yield text, problems, names
+
+
+def _in_text(problem: Problem, text: SqlText, document: Document) -> Problem:
+    if text.file is None:
+        return problem.at(document.file, *document.position(text.path))
+    folder = document.file.rpartition("/")[0]
+    return problem.at(f"{folder}/{text.file}" if folder else text.file, problem.line, problem.column)

@@ -12,6 +12,8 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sqlglot.tokenizer_core import TokenType
+
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
 from dataspec.sql_names import SqlName
@@ -35,6 +37,18 @@ class Slot:
     """The name that the template uses for it; empty for a constant."""
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenName:
+    """A name in the SQL that a value is in."""
+
+    name: str
+    """As it was written, such as ``events_2024``."""
+    template: str
+    """As the template has it, such as ``events_{{ year }}``."""
+    sources: frozenset[str]
+    """The names that the template uses for the values."""
+
+
 class Slots:
     """The slots of one rendering."""
 
@@ -43,6 +57,8 @@ class Slots:
         self._nonce = secrets.token_hex(8)
         self._slots: list[Slot] = []
         self._pattern = re.compile(rf"q{self._nonce}x(\d+)z")
+        self.names: list[WrittenName] = []
+        """The names that values are in, once the text was filled."""
 
     def take(self, value: Any, line: int, column: int, source: str) -> str:
         """Return the word that stands for a value."""
@@ -78,9 +94,18 @@ class Slots:
         if not self._pattern.search(token.source):
             return token.source
         if self._pattern.fullmatch(token.source):
-            return self._bare(next(self._slots_in(token.source)), quoting)
+            slot = next(self._slots_in(token.source))
+            if isinstance(slot.value, SqlName):
+                self._note_name(slot.value, token.source)
+            return self._bare(slot, quoting)
         quote = quoting.quote_of(token)
+        if token.kind != TokenType.STRING.name:
+            self._note_name(self._pattern.sub(self._plain, token.text), token.text)
         return self._pattern.sub(lambda match: self._inside(self._slot(match), quote, quoting), token.source)
+
+    def _note_name(self, name: str, text: str) -> None:
+        sources = frozenset(slot.source for slot in self._slots_in(text))
+        self.names.append(WrittenName(name, self._without_words(text), sources))
 
     def _bare(self, slot: Slot, quoting: Quoting) -> str:
         if isinstance(slot.value, SqlName):
@@ -125,8 +150,10 @@ class Slots:
             return [(token.kind, None)]
         if self._pattern.fullmatch(token.source):
             return [(part.kind, None) for part in tokenize(piece, dialect)]
-        plain = Quoting.plain
-        return [(token.kind, self._pattern.sub(lambda match: plain(self._slot(match).value), token.text))]
+        return [(token.kind, self._pattern.sub(self._plain, token.text))]
+
+    def _plain(self, match: re.Match[str]) -> str:
+        return Quoting.plain(self._slot(match).value)
 
     def _proved(self, text: str, expected: list[tuple[str, str | None]], dialect: str | None) -> str:
         try:

@@ -6,10 +6,8 @@ import re
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
-from dataspec.yaml_document import read_document
-
 if TYPE_CHECKING:
-    from dataspec.yaml_document import Path
+    from dataspec.yaml_document import Document, Path
 
 _BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")
 """How a YAML value begins whose lines stand below it as they are."""
@@ -44,11 +42,11 @@ def _line_before(before: list[str], after: list[str], line: int) -> int:
 
 
 def in_yaml(
-    yaml: bytes, file: str, path: Path, line: int | None, column: int | None
+    yaml: bytes, document: Document, path: Path, line: int | None, column: int | None
 ) -> tuple[int, int | None]:
     """Return where in a YAML a place of the SQL is that it holds; where the SQL begins, if that is all one can say."""
-    begin, at = read_document(yaml, file).position(path)
-    lines = yaml.decode().splitlines()
+    begin, at = document.position(path)
+    lines = yaml.decode("utf-8-sig").splitlines()
     if line is None or not _BLOCK.match(lines[begin - 1][at - 1 :]):
         return begin, at
     below = next((text for text in lines[begin:] if text.strip()), "")

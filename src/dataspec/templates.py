@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from jinja2.runtime import Context
 
-    from dataspec.slots import Slots
+    from dataspec.slots import Slots, WrittenName
     from dataspec.spec import DatasetSpec
     from dataspec.yaml_document import Path
 
@@ -129,8 +129,17 @@ def render(sql: str, values: Mapping[str, Any], *, dialect: str | None, file: st
         InvalidTemplate: When the template is wrong, names something unknown, or a value does
             not fit where it stands.
     """
+    return render_named(sql, values, dialect=dialect, file=file)[0]
+
+
+def render_named(
+    sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str
+) -> tuple[str, list[WrittenName]]:
+    """Render one SQL template as :func:`render` does; returns the names that values are in as well."""
     from dataspec.slots import Slots
 
+    if is_plain(sql):
+        return sql, []
     slots = Slots(file)
     try:
         text = _compiled(sql).render({**values, _SLOTS: slots})
@@ -140,39 +149,76 @@ def render(sql: str, values: Mapping[str, Any], *, dialect: str | None, file: st
         raise InvalidTemplate(Problem(f"{_plain(error)}.", file, _line_of(error), None)) from None
     if len(text) > MAX_RENDERED:
         raise InvalidTemplate(Problem(f"the rendered SQL has {len(text):,} characters.", file))
-    return slots.fill(text, dialect)
+    return slots.fill(text, dialect), slots.names
 
 
-def check_template(sql: str, known: Sequence[str], *, file: str) -> Problem | None:
-    """Return what is wrong with a template before it is rendered: its syntax, or a name that is not known."""
+def is_plain(sql: str) -> bool:
+    """Tell SQL in which nothing is to be rendered, nor any line break to be written anew."""
+    return not ("{{" in sql or "{%" in sql or "{#" in sql or "\r" in sql)
+
+
+def check_template(
+    sql: str, known: Sequence[str], *, file: str
+) -> tuple[list[Problem], frozenset[str] | None]:
+    """Check a template before it is rendered.
+
+    Args:
+        sql: The template.
+        known: The names that it may use.
+        file: The file that it stands in, for problems.
+
+    Returns:
+        Everything that is wrong with it, in the order of the lines, and the names that it uses;
+        None for those of a template that can't be read.
+    """
     from jinja2.meta import find_undeclared_variables
 
+    if is_plain(sql):
+        return [], frozenset()
     try:
         tree = _ENVIRONMENT.parse(sql)
-        used = find_undeclared_variables(tree)  # generates the code as well, so unknown filters show
+        problems = [*_foreign_templates(tree, file), *_unknown_functions(tree, file)]
+        used = find_undeclared_variables(tree) - _ENVIRONMENT.globals.keys()
     except TemplateSyntaxError as error:
-        return _syntax_problem(error, file)
+        return [_syntax_problem(error, file)], None
+    problems += _unknown_names(sql, tree, used - set(known), known, file)
+    return sorted(problems, key=lambda problem: problem.line or 0), frozenset(used)
+
+
+def _foreign_templates(tree: nodes.Template, file: str) -> Iterator[Problem]:
     for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
-        return Problem("a SQL template can't include or import another.", file, node.lineno)
-    unknown = used - set(known) - _ENVIRONMENT.globals.keys()
-    return _unknown_name(sql, tree, unknown, known, file) if unknown else None
+        yield Problem("a SQL template can't include or import another.", file, node.lineno)
+
+
+def _unknown_functions(tree: nodes.Template, file: str) -> Iterator[Problem]:
+    """Yield what is wrong with filters and tests, and put others in their places, so that the rest is read."""
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        kind, known, other = ("filter", _ENVIRONMENT.filters, "string")
+        if isinstance(node, nodes.Test):
+            kind, known, other = ("test", _ENVIRONMENT.tests, "defined")
+        if node.name not in known:
+            yield Problem(
+                f"No {kind} named '{node.name}'.", file, node.lineno, hint=nearest(node.name, known)
+            )
+            node.name = other
 
 
 def _syntax_problem(error: TemplateSyntaxError, file: str) -> Problem:
     return Problem(f"{_plain(error)}.", file, error.lineno)
 
 
-def _unknown_name(
+def _unknown_names(
     sql: str, tree: nodes.Template, unknown: set[str], known: Sequence[str], file: str
-) -> Problem | None:
-    for node in tree.find_all(nodes.Name):
+) -> Iterator[Problem]:
+    """Yield a problem for each name that is not known, where it first stands."""
+    lines = sql.splitlines()
+    for node in sorted(tree.find_all(nodes.Name), key=lambda name: name.lineno) if unknown else ():
         if node.name in unknown:
-            line = sql.splitlines()[node.lineno - 1]
-            found = re.search(rf"\b{re.escape(node.name)}\b", line)
+            unknown.discard(node.name)
+            found = re.search(rf"\b{re.escape(node.name)}\b", lines[node.lineno - 1])
             hint = nearest(node.name, known) or "Declare it under 'parameters'."
             message = f"'{node.name}' is not a parameter of this dataset."
-            return Problem(message, file, node.lineno, found.start() + 1 if found else None, hint)
-    return None
+            yield Problem(message, file, node.lineno, found.start() + 1 if found else None, hint)
 
 
 class _SqlEnvironment(ImmutableSandboxedEnvironment):
