@@ -243,10 +243,14 @@ def check_spec(body: bytes, files: Mapping[str, str], *, file: str) -> DatasetSp
 def check_document(document: Document, files: Mapping[str, str]) -> DatasetSpec:
     """Check a document that was read, with its SQL, as :func:`check_spec` does."""
     spec = parse_document(document)
-    problems = [*_missing_files(spec, files, document), *_template_problems(spec, files, document)]
-    if problems:
+    if problems := sql_file_problems(spec, files, document):
         raise InvalidSpec(problems)
     return spec
+
+
+def sql_file_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> list[Problem]:
+    """Return what is wrong with the SQL of a spec that is sound itself: a file is missing, or no sound template."""
+    return [*_missing_files(spec, files, document), *_template_problems(spec, files, document)]
 
 
 def _missing_files(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:

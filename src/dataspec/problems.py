@@ -47,3 +47,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     exact = [candidate for candidate in known if candidate.lower() == word.lower()]
     found = exact or get_close_matches(word, known, n=1, cutoff=0.6)
     return f"Did you mean '{found[0]}'?" if found else None
+
+
+def name_taken(name: str, first: str) -> str:
+    """Return what is wrong with a name that the first file has already."""
+    return f"the name '{name}' stands in {first} already; a name may stand once."

@@ -171,8 +171,15 @@ def check_template(
         Everything that is wrong with it, in the order of the lines, and the names that it uses;
         None for those of a template that can't be read.
     """
+    problems, names = _checked_template(sql, tuple(known))
+    return [problem.at(file, problem.line, problem.column) for problem in problems], names
+
+
+@lru_cache(maxsize=256)
+def _checked_template(sql: str, known: tuple[str, ...]) -> tuple[list[Problem], frozenset[str] | None]:
     from jinja2.meta import find_undeclared_variables
 
+    file = ""
     if is_plain(sql):
         return [], frozenset()
     try:

@@ -94,7 +94,7 @@ def test_the_statements_of_a_run_share_one_session_in_their_order() -> None:
 def test_nobody_has_to_give_parameters() -> None:
     sql = (
         "{% if full %}insert into all_of.x{% else %}insert into day_of.x{% endif %}\n"
-        "\nselect * from raw.{{ kind }} where d = date '{{ execution_date }}' and t > '{{ data_interval_start }}'\n"
+        "\nselect * from raw.{{ kind | identifier }} where d = date '{{ execution_date }}' and t > '{{ data_interval_start }}'\n"
         "and n = {{ n }} and f = {{ f }} and c in ({{ codes }}) and s = '{{ s }}' and m < '{{ moment }}'"
     )
     more = (
