@@ -107,6 +107,15 @@ class DatasetGraph:
         """
         return self._reached(name, lambda at: [edge.downstream for edge in self._out_of[at]])
 
+    def around(self, name: str) -> tuple[str, ...]:
+        """Return a dataset with all that is upstream and downstream of it, in the order of :attr:`sequence`.
+
+        Raises:
+            DatasetNotFound: When the graph has no such dataset.
+        """
+        wanted = {name, *self.upstream(name), *self.downstream(name)}
+        return tuple(found for found in self.sequence if found in wanted)
+
     def order(self) -> tuple[str, ...]:
         """Return every dataset after all that it is built from; by name where that leaves a choice.
 
@@ -118,11 +127,11 @@ class DatasetGraph:
                 "These datasets depend on each other, so none of them can be built first.",
                 detail="\n".join(map(as_path, cycles)),
             )
-        return self._sequence
+        return self.sequence
 
     @cached_property
-    def _sequence(self) -> tuple[str, ...]:
-        """Every dataset after all that it is built from, as far as cycles allow."""
+    def sequence(self) -> tuple[str, ...]:
+        """Every dataset after all that it is built from, as far as cycles allow; :meth:`order` refuses them."""
         waiting = {name: len(self._into[name]) for name in self.datasets}
         free = [name for name, number in waiting.items() if not number]
         heapify(free)
@@ -186,7 +195,7 @@ class DatasetGraph:
             new = [found for found in following(ahead.pop()) if found not in reached]
             reached.update(new)
             ahead += new
-        return tuple(found for found in self._sequence if found in reached and found != name)
+        return tuple(found for found in self.sequence if found in reached and found != name)
 
 
 def as_path(cycle: tuple[str, ...]) -> str:

@@ -144,6 +144,9 @@ class _Session:
             message = f"A run alone tells which table it {verb}: {written.template}."
             self._say_unknown(sampled, self._at(Problem(message, ""), table, sampled))
             return False
+        if self._places is None:
+            uses[name.lower()] = TableUse(name)
+            return True
         place = self._place(self._at(Problem("", ""), table, sampled), sampled)
         uses[name.lower()] = TableUse(name, place.file, place.line, place.column)
         return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.problems import Problem
 from dataspec.sql_places import in_template, in_yaml
+from dataspec.statements import dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,11 +35,10 @@ class ParsedSql:
 
 def parse_sql(template: str, sql: str, dialect: str | None) -> ParsedSql:
     """Parse SQL that was rendered from a template; generic SQL if there is no dialect."""
-    import sqlglot
     from sqlglot.errors import ParseError, SqlglotError
 
     try:
-        return ParsedSql(sql, [tree for tree in sqlglot.parse(sql, dialect=dialect) if tree is not None])
+        return ParsedSql(sql, [tree for tree in dialect_of(dialect).parse(sql) if tree is not None])
     except ParseError as error:
         found = error.errors[0]
         line, column = in_template(template, sql, found["line"], found["col"], found["highlight"])

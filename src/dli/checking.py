@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -61,9 +62,15 @@ def _check_in_processes(project: Project, paths: list[Path], workers: int) -> li
 
     size = -(-len(paths) // (workers * _CHUNKS_EACH))
     shares = [paths[begin : begin + size] for begin in range(0, len(paths), size)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+    with ProcessPoolExecutor(workers, get_context("fork"), initializer=_collect_seldom) as pool:
         results = [pool.submit(_check_share, project.root, project.folder, share) for share in shares]
         return [spec for result in results for spec in result.result()]
+
+
+def _collect_seldom() -> None:
+    """Look for garbage less often: a process makes many small things, and lives for seconds."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 def _check_share(root: Path, folder: Path, paths: Sequence[Path]) -> list[CheckedSpec]:
