@@ -50,7 +50,6 @@ def check_sound(
     spec: DatasetSpec,
     files: Mapping[str, str],
     document: Document,
-    yaml: bytes,
     known: tuple[Problem, ...] = (),
 ) -> CheckedSpec:
     """Check a spec that can be read: its SQL in its dialect, its parameters, its lineage.
@@ -59,10 +58,9 @@ def check_sound(
         spec: The spec.
         files: The text of each SQL file that is there, by the path that the spec names it with.
         document: Its YAML, read.
-        yaml: Its YAML's bytes.
         known: The problems that reading it found.
     """
-    places = SqlPlaces(document, yaml)
+    places = SqlPlaces(document)
     texts = sampled_texts(spec, files)
     templates = list(checked_templates(spec, files))
     broken = frozenset(number for number, (_, problems, _) in enumerate(templates) if problems)

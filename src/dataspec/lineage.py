@@ -99,7 +99,7 @@ class _Session:
     def take(self, sampled: SampledText) -> None:
         if problem := sampled.unrendered or sampled.parsed.problem:
             self._say_unknown(
-                sampled, Problem(f"Its tables are not known: {problem.message}", "", problem.line)
+                sampled, Problem(f"The tables in it are not known: {problem.message}", "", problem.line)
             )
         for tree in sampled.parsed.trees:
             if tree.key == "command" and str(tree.this).upper() not in _HARMLESS_COMMANDS:

@@ -299,6 +299,8 @@ def checked_templates(
 
 def _in_text(problem: Problem, text: SqlText, document: Document) -> Problem:
     if text.file is None:
-        return problem.at(document.file, *document.position(text.path))
+        from dataspec.sql_places import in_yaml
+
+        return problem.at(document.file, *in_yaml(document, text.path, problem.line, problem.column))
     folder = document.file.rpartition("/")[0]
     return problem.at(f"{folder}/{text.file}" if folder else text.file, problem.line, problem.column)

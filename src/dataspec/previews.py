@@ -52,7 +52,7 @@ def preview_sql(
     Raises:
         InvalidTemplate: When it can't be rendered or parsed, with the place in the user's file.
     """
-    places = SqlPlaces(read_document(yaml, file), yaml)
+    places = SqlPlaces(read_document(yaml, file))
     statements: list[str] = []
     warnings: list[str] = []
     reads: set[str] = set()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_HINTS = 50
 """So many names are compared with all others; in a project of thousands each takes a while."""
 
-_NEAR = 0.8
+_NEAR_SCHEMA, _NEAR_TABLE = 0.7, 0.8
 """How alike the names of two schemas are, and of two tables in them, where one may be meant for the other."""
 
 
@@ -107,7 +107,7 @@ class _Project:
                 spec = self._first[name]
                 uses = spec.dataset.lineage.writes if spec.dataset else ()
                 use = next((use for use in uses if use.name.lower() == table), None)
-                message = f"'{names[0]}' writes the table {use.name if use else table} as well."
+                message = f"the dataset '{names[0]}' writes the table {use.name if use else table} as well."
                 problem = use.problem(message) if use else spec.problem(("name",), message)
                 yield spec.file, problem.as_warning()
 
@@ -117,7 +117,7 @@ def _line_to_add(spec: CheckedSpec, upstream: Sequence[str]) -> str:
     if spec.depends_on_at is None or at is None or ("depends_on", 0) not in spec.places:
         return f"Add: depends_on: [{', '.join(upstream)}]"
     if at[0] != spec.depends_on_at[0]:
-        return "Add: " + ", ".join(f"- {name}" for name in upstream)
+        return "Add: " + " and ".join(f"- {name}" for name in upstream)
     return f"Add to the list: {', '.join(upstream)}"
 
 
@@ -158,8 +158,8 @@ class _Schemas:
             prefix = ".".join((*known, ""))
             return _Meant(f"Did you mean '{prefix}{found[0]}'?" if found else None)
         schemas = {".".join(parts): parts for parts in self._tables}
-        for other in get_close_matches(".".join(schema), schemas, n=1, cutoff=_NEAR):
-            for found_name in self._like(name, schemas[other], cutoff=_NEAR):
+        for other in get_close_matches(".".join(schema), schemas, n=1, cutoff=_NEAR_SCHEMA):
+            for found_name in self._like(name, schemas[other], cutoff=_NEAR_TABLE):
                 return _Meant(f"Did you mean '{other}.{found_name}'?", other_schema=True)
         return None
 

@@ -41,12 +41,10 @@ def _line_before(before: list[str], after: list[str], line: int) -> int:
     return len(before)
 
 
-def in_yaml(
-    yaml: bytes, document: Document, path: Path, line: int | None, column: int | None
-) -> tuple[int, int | None]:
+def in_yaml(document: Document, path: Path, line: int | None, column: int | None) -> tuple[int, int | None]:
     """Return where in a YAML a place of the SQL is that it holds; where the SQL begins, if that is all one can say."""
     begin, at = document.position(path)
-    lines = yaml.decode("utf-8-sig").splitlines()
+    lines = document.text.splitlines()
     if line is None or not _BLOCK.match(lines[begin - 1][at - 1 :]):
         return begin, at
     below = next((text for text in lines[begin:] if text.strip()), "")

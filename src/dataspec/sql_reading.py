@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dataspec.problems import Problem
@@ -43,6 +43,8 @@ def parse_sql(template: str, sql: str, dialect: str | None) -> ParsedSql:
         found = error.errors[0]
         line, column = in_template(template, sql, found["line"], found["col"], found["highlight"])
         return ParsedSql(sql, problem=Problem(_reason(found), "", line, column))
+    except RecursionError:
+        return ParsedSql(sql, problem=Problem("It is nested too deep.", ""))
     except SqlglotError as error:
         return ParsedSql(sql, problem=Problem(f"{str(error).splitlines()[0].rstrip('.')}.", ""))
 
@@ -59,7 +61,6 @@ class SqlPlaces:
     """Where the SQL of a spec stands: in files beside its YAML, and in the YAML itself."""
 
     document: Document
-    yaml: bytes = field(repr=False)
 
     def file_of(self, text: SqlText) -> str:
         """Return the file that holds a text, as the reader would write it."""
@@ -72,5 +73,5 @@ class SqlPlaces:
         """Return a problem of a text with its place in the user's file."""
         line, column = problem.line, problem.column
         if text.file is None:
-            line, column = in_yaml(self.yaml, self.document, text.path, line, column)
+            line, column = in_yaml(self.document, text.path, line, column)
         return problem.at(self.file_of(text), line, column)

@@ -41,7 +41,7 @@ def check_datasets(project: Project, *, also: Sequence[LocalDataset] = ()) -> li
 def check_local(dataset: LocalDataset) -> CheckedSpec:
     """Check one spec by itself."""
     if dataset.spec is not None and dataset.document is not None:
-        return check_sound(dataset.spec, dataset.sql, dataset.document, dataset.yaml, dataset.problems)
+        return check_sound(dataset.spec, dataset.sql, dataset.document, dataset.problems)
     if dataset.document is not None:
         return check_broken(dataset.document, dataset.problems)
     return CheckedSpec(file=dataset.file, name=dataset.name, problems=dataset.problems)

@@ -69,8 +69,10 @@ def mermaid(drawing: Drawing) -> str:
     for node, key in ids.items():
         label = printable(node.name).replace("#", "#35;").replace('"', "#quot;")
         lines.append(f"    {key}{shapes[node.kind].format(label)}")
-    for arrow in drawing.arrows:
-        lines.append(f"    {ids[arrow.begin]} {'-->' if arrow.found else '-.->'} {ids[arrow.end]}")
+    lines += [
+        f"    {ids[arrow.begin]} {'-->' if arrow.found else '-.->'} {ids[arrow.end]}"
+        for arrow in drawing.arrows
+    ]
     if any(node.kind == "missing" for node in drawing.nodes):
         lines.append("    classDef missing stroke-dasharray: 4")
     return "\n".join(lines)
@@ -84,6 +86,8 @@ def dot(drawing: Drawing) -> str:
     for node, key in ids.items():
         label = printable(node.name).replace("\\", "\\\\").replace('"', '\\"')
         lines.append(f'    {key} [label="{label}"]{styles[node.kind]}')
-    for arrow in drawing.arrows:
-        lines.append(f"    {ids[arrow.begin]} -> {ids[arrow.end]}{'' if arrow.found else ' [style=dashed]'}")
+    lines += [
+        f"    {ids[arrow.begin]} -> {ids[arrow.end]}{'' if arrow.found else ' [style=dashed]'}"
+        for arrow in drawing.arrows
+    ]
     return "\n".join([*lines, "}"])

@@ -13,7 +13,7 @@ DUCKDB = "execution: {dialect: duckdb}\n"
 
 def lineage(yaml: str, files: dict[str, str] | None = None) -> Lineage:
     body = (HEAD + yaml).encode()
-    places = SqlPlaces(read_document(body, "d/a.yaml"), body)
+    places = SqlPlaces(read_document(body, "d/a.yaml"))
     return lineage_of(parse_spec(body, file="d/a.yaml"), files or {}, places)
 
 
@@ -113,9 +113,12 @@ def test_nobody_has_to_give_parameters() -> None:
         ("select * from events_{{ n }}", "A run alone tells which table it reads: events_{{ n }}."),
         ("select * from raw.{{ t | identifier }}", "A run alone tells which table it reads: {{ t }}."),
         ("call refresh()", "What CALL reads and writes is not known."),
-        ("select {{ t }}", "Its tables are not known: 't': the text 'dli_sample' stands without quotes"),
-        ("select 1 = = 2", "Its tables are not known: Required keyword"),
-        ("select {{ n[3].x }}", "Its tables are not known: "),
+        (
+            "select {{ t }}",
+            "The tables in it are not known: 't': the text 'dli_sample' stands without quotes",
+        ),
+        ("select 1 = = 2", "The tables in it are not known: Required keyword"),
+        ("select {{ n[3].x }}", "The tables in it are not known: "),
     ],
 )
 def test_what_only_a_run_can_tell_is_unknown_and_no_error(sql: str, message: str) -> None:
