@@ -38,6 +38,7 @@ format: setup ## Format the code, mend what can be mended
 bench: setup ## Measure the commands, runs, backfills, the store, and ten thousand datasets
 	@sh .ci/services
 	@$(BIN)/python bench/commands.py
+	@$(BIN)/python bench/validate.py
 	@$(BIN)/python bench/runs.py
 	@$(BIN)/python bench/backfills.py
 	@$(BIN)/python bench/lists.py

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from dataspec.sql_texts import SqlText
+
 __all__ = ["MAX_SQL_BYTES", "MAX_YAML_BYTES", "check_spec", "is_dataset_document", "parse_spec"]
 
 MAX_SQL_BYTES = 1024 * 1024
@@ -241,10 +243,14 @@ def check_spec(body: bytes, files: Mapping[str, str], *, file: str) -> DatasetSp
 def check_document(document: Document, files: Mapping[str, str]) -> DatasetSpec:
     """Check a document that was read, with its SQL, as :func:`check_spec` does."""
     spec = parse_document(document)
-    problems = [*_missing_files(spec, files, document), *_template_problems(spec, files, document)]
-    if problems:
+    if problems := sql_file_problems(spec, files, document):
         raise InvalidSpec(problems)
     return spec
+
+
+def sql_file_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> list[Problem]:
+    """Return what is wrong with the SQL of a spec that is sound itself: a file is missing, or no sound template."""
+    return [*_missing_files(spec, files, document), *_template_problems(spec, files, document)]
 
 
 def _missing_files(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:
@@ -271,18 +277,35 @@ def _file_places(spec: DatasetSpec) -> Iterator[tuple[Path, str]]:
 
 
 def _template_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:
+    for text, problems, _ in checked_templates(spec, files):
+        for problem in problems:
+            yield _in_text(problem, text, document)
+
+
+def checked_templates(
+    spec: DatasetSpec, files: Mapping[str, str]
+) -> Iterator[tuple[SqlText, list[Problem], frozenset[str] | None]]:
+    """Yield each SQL text of a spec, what is wrong with it as a template, and the names that it uses.
+
+    The names are None for a template that can't be read.
+    """
     from dataspec.sql_texts import sql_texts
 
     known = [*(parameter.name for parameter in spec.parameters), *sorted(RESERVED_PARAMETERS)]
-    folder = document.file.rpartition("/")[0]
     for text in sql_texts(spec, files):
-        file = f"{folder}/{text.file}" if folder and text.file else text.file
         if "{" not in text.sql:
-            continue  # no template
+            yield text, [], frozenset()  # no template
+            continue
         from dataspec.templates import check_template
 
-        problem = check_template(text.sql, known, file=file or document.file)
-        if problem is not None and text.file is None:
-            problem = document.problem(text.path, problem.message, hint=problem.hint)
-        if problem is not None:
-            yield problem
+        problems, names = check_template(text.sql, known, file="")
+        yield text, problems, names
+
+
+def _in_text(problem: Problem, text: SqlText, document: Document) -> Problem:
+    if text.file is None:
+        from dataspec.sql_places import in_yaml
+
+        return problem.at(document.file, *in_yaml(document, text.path, problem.line, problem.column))
+    folder = document.file.rpartition("/")[0]
+    return problem.at(f"{folder}/{text.file}" if folder else text.file, problem.line, problem.column)

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidTemplate
-from dataspec.problems import Problem
-from dataspec.sql_places import in_file, in_template
+from dataspec.sql_places import SqlPlaces
+from dataspec.sql_reading import parse_sql
 from dataspec.sql_texts import sql_texts
 from dataspec.statements import split_statements
 from dataspec.tables import read_and_written
 from dataspec.templates import render
+from dataspec.yaml_document import read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
-    from sqlglot import exp
-
     from dataspec.spec import DatasetSpec
+    from dataspec.sql_reading import ParsedSql
     from dataspec.sql_texts import SqlText
 
 UNCHECKED = "{} It was read as generic SQL: name the engine's under 'execution.dialect' to have it checked."
@@ -62,48 +62,29 @@ def preview_sql(
         InvalidTemplate: When it can't be rendered or parsed, with the place in the user's file.
     """
     dialect = spec.execution.dialect or dialect
+    places = SqlPlaces(read_document(yaml, file))
     statements: list[str] = []
     warnings: list[str] = []
     reads: set[str] = set()
     writes: set[str] = set()
     for text in sql_texts(spec, files):
         try:
-            sql, trees, warning = _parsed(text, values, dialect)
+            parsed = _parsed(text, values, dialect)
         except InvalidTemplate as error:
-            raise InvalidTemplate(in_file(error.problem, text, yaml, file), error.title) from None
-        statements += split_statements(sql, dialect)
-        if warning is not None:
-            warnings.append(UNCHECKED.format(in_file(warning, text, yaml, file)))
-        for tree in trees:
+            raise InvalidTemplate(places.placed(error.problem, text), error.title) from None
+        statements += split_statements(parsed.sql, dialect)
+        if parsed.problem is not None:
+            warnings.append(UNCHECKED.format(places.placed(parsed.problem, text)))
+        for tree in parsed.trees:
             read, written = read_and_written(tree)
             reads |= read
             writes |= written
     return SqlPreview(statements=statements, reads=sorted(reads), writes=sorted(writes), warnings=warnings)
 
 
-def _parsed(
-    text: SqlText, values: Mapping[str, Any], dialect: str | None
-) -> tuple[str, Sequence[exp.Expr], Problem | None]:
-    """Return a text as rendered, its syntax trees, and what generic SQL does not know in it."""
-    import sqlglot
-    from sqlglot.errors import ParseError, SqlglotError
-
-    sql = render(text.sql, values, dialect=dialect, file="")
-    try:
-        return sql, [tree for tree in sqlglot.parse(sql, dialect=dialect) if tree is not None], None
-    except ParseError as error:
-        found = error.errors[0]
-        line, column = in_template(text.sql, sql, found["line"], found["col"], found["highlight"])
-        problem = Problem(_reason(found), "", line, column)
-    except SqlglotError as error:
-        problem = Problem(f"{str(error).splitlines()[0].rstrip('.')}.", "")
-    if dialect is None:
-        return sql, [], problem
-    raise InvalidTemplate(problem, f"The SQL is not valid {dialect}.")
-
-
-def _reason(found: Mapping[str, Any]) -> str:
-    description, word = str(found["description"]).rstrip("."), found["highlight"]
-    if description.startswith("Required keyword"):
-        return f"Something is missing after '{word}'."
-    return f"{description}, at '{word}'."
+def _parsed(text: SqlText, values: Mapping[str, Any], dialect: str | None) -> ParsedSql:
+    """Return a text as rendered and parsed; what generic SQL does not know in it is no error."""
+    parsed = parse_sql(text.sql, render(text.sql, values, dialect=dialect, file=""), dialect)
+    if parsed.problem is not None and dialect is not None:
+        raise InvalidTemplate(parsed.problem, f"The SQL is not valid {dialect}.")
+    return parsed

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +21,20 @@ class Problem:
     line: int | None = None
     column: int | None = None
     hint: str | None = None
+    severity: Severity = "error"
+    """A warning can be lived with: the spec is valid all the same."""
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
         return f"{place}: {self.message}" + (f" {self.hint}" if self.hint else "")
+
+    def at(self, file: str, line: int | None, column: int | None) -> Problem:
+        """Return the problem at another place."""
+        return replace(self, file=file, line=line, column=column)
+
+    def as_warning(self) -> Problem:
+        """Return the problem as one that can be lived with."""
+        return replace(self, severity="warning")
 
     def to_json(self) -> dict[str, Any]:
         """Return the problem as the API shows it."""
@@ -35,3 +47,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     exact = [candidate for candidate in known if candidate.lower() == word.lower()]
     found = exact or get_close_matches(word, known, n=1, cutoff=0.6)
     return f"Did you mean '{found[0]}'?" if found else None
+
+
+def name_taken(name: str, first: str) -> str:
+    """Return what is wrong with a name that the first file has already."""
+    return f"the name '{name}' stands in {first} already; a name may stand once."

@@ -75,9 +75,9 @@ def render_statements(
         except InvalidTemplate as error:
             if yaml is None:
                 raise
-            from dataspec.sql_places import in_file
+            from dataspec.sql_places import SqlPlaces
 
-            raise InvalidTemplate(in_file(error.problem, text, yaml, file)) from None
+            raise InvalidTemplate(SqlPlaces.of(yaml, file).placed(error.problem, text)) from None
         parts = _split(sql, dialect)
         begin = 0
         for number, part in enumerate(parts, start=1):

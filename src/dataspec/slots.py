@@ -12,14 +12,19 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sqlglot.tokenizer_core import TokenType
+
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
 from dataspec.sql_names import SqlName
 from dataspec.statements import Quoting, Token, tokenize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+_SLOT = re.compile(r"q([0-9a-f]{16})x([0-9]+)z")
+"""The words of any rendering; only those with its own nonce are a rendering's slots."""
+_STRING = TokenType.STRING
 _WORD = re.compile(r"[A-Za-z0-9_]*")
 _HARMLESS = re.compile(r"[A-Za-z0-9_ .:/+-]*")
 
@@ -35,6 +40,18 @@ class Slot:
     """The name that the template uses for it; empty for a constant."""
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenName:
+    """A name in the SQL that a value is in."""
+
+    name: str
+    """As it was written, such as ``events_2024``."""
+    template: str
+    """As the template has it, such as ``events_{{ year }}``."""
+    sources: frozenset[str]
+    """The names that the template uses for the values."""
+
+
 class Slots:
     """The slots of one rendering."""
 
@@ -42,7 +59,8 @@ class Slots:
         self._file = file
         self._nonce = secrets.token_hex(8)
         self._slots: list[Slot] = []
-        self._pattern = re.compile(rf"q{self._nonce}x(\d+)z")
+        self.names: list[WrittenName] = []
+        """The names that values are in, once the text was filled."""
 
     def take(self, value: Any, line: int, column: int, source: str) -> str:
         """Return the word that stands for a value."""
@@ -75,12 +93,20 @@ class Slots:
         return self._proved("".join(pieces), expected, dialect)
 
     def _in_token(self, token: Token, quoting: Quoting) -> str:
-        if not self._pattern.search(token.source):
+        if self._nonce not in token.source:
             return token.source
-        if self._pattern.fullmatch(token.source):
-            return self._bare(next(self._slots_in(token.source)), quoting)
+        if (slot := self._alone(token.source)) is not None:
+            if isinstance(slot.value, SqlName):
+                self._note_name(slot.value, token.source)
+            return self._bare(slot, quoting)
         quote = quoting.quote_of(token)
-        return self._pattern.sub(lambda match: self._inside(self._slot(match), quote, quoting), token.source)
+        if token.kind is not _STRING:
+            self._note_name(self._written(token.text, _plain), token.text)
+        return self._written(token.source, lambda slot: self._inside(slot, quote, quoting))
+
+    def _note_name(self, name: str, text: str) -> None:
+        sources = frozenset(slot.source for slot in self._slots_in(text))
+        self.names.append(WrittenName(name, self._without_words(text), sources))
 
     def _bare(self, slot: Slot, quoting: Quoting) -> str:
         if isinstance(slot.value, SqlName):
@@ -110,25 +136,26 @@ class Slots:
         )
 
     def _in_comment(self, gap: str) -> str:
-        def written(match: re.Match[str]) -> str:
-            slot = self._slot(match)
+        if self._nonce not in gap:
+            return gap
+
+        def written(slot: Slot) -> str:
             text = str(slot.value)
             if not _HARMLESS.fullmatch(text):
                 raise self._refused(slot, f"{text!r} can't stand in a comment.")
             return text
 
-        return self._pattern.sub(written, gap)
+        return self._written(gap, written)
 
-    def _expected(self, token: Token, piece: str, dialect: str | None) -> list[tuple[str, str | None]]:
+    def _expected(self, token: Token, piece: str, dialect: str | None) -> list[tuple[TokenType, str | None]]:
         """Return the kinds of the tokens that a piece must be, and the text of a quoted one."""
-        if not self._pattern.search(token.source):
+        if self._nonce not in token.source:
             return [(token.kind, None)]
-        if self._pattern.fullmatch(token.source):
+        if self._alone(token.source) is not None:
             return [(part.kind, None) for part in tokenize(piece, dialect)]
-        plain = Quoting.plain
-        return [(token.kind, self._pattern.sub(lambda match: plain(self._slot(match).value), token.text))]
+        return [(token.kind, self._written(token.text, _plain))]
 
-    def _proved(self, text: str, expected: list[tuple[str, str | None]], dialect: str | None) -> str:
+    def _proved(self, text: str, expected: list[tuple[TokenType, str | None]], dialect: str | None) -> str:
         try:
             tokens = tokenize(text, dialect)
         except ValueError:
@@ -143,14 +170,28 @@ class Slots:
         return text
 
     def _slots_in(self, text: str) -> Iterator[Slot]:
-        return (self._slot(match) for match in self._pattern.finditer(text))
+        return (self._slots[int(match[2])] for match in _SLOT.finditer(text) if match[1] == self._nonce)
 
-    def _slot(self, match: re.Match[str]) -> Slot:
-        return self._slots[int(match[1])]
+    def _alone(self, text: str) -> Slot | None:
+        """Return the slot that a text is, and nothing else."""
+        match = _SLOT.fullmatch(text)
+        return self._slots[int(match[2])] if match and match[1] == self._nonce else None
+
+    def _written(self, text: str, written: Callable[[Slot], str]) -> str:
+        """Return a text with something written for each of its slots."""
+
+        def of_match(match: re.Match[str]) -> str:
+            return written(self._slots[int(match[2])]) if match[1] == self._nonce else match[0]
+
+        return _SLOT.sub(of_match, text)
 
     def _without_words(self, message: str) -> str:
-        return self._pattern.sub(lambda match: f"{{{{ {self._slot(match).source} }}}}", message)
+        return self._written(message, lambda slot: f"{{{{ {slot.source} }}}}")
 
     def _refused(self, slot: Slot, message: str, hint: str | None = None) -> InvalidTemplate:
         named = f"'{slot.source}': " if slot.source else ""
         return InvalidTemplate(Problem(f"{named}{message}", self._file, slot.line, slot.column, hint))
+
+
+def _plain(slot: Slot) -> str:
+    return Quoting.plain(slot.value)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
-from dataspec.problems import Problem
 from dataspec.yaml_document import read_document
 
 if TYPE_CHECKING:
+    from dataspec.problems import Problem
     from dataspec.sql_texts import SqlText
-    from dataspec.yaml_document import Path
+    from dataspec.yaml_document import Document, Path
 
 _BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")
 """How a YAML value begins whose lines stand below it as they are."""
@@ -39,23 +40,6 @@ def in_template(template: str, rendered: str, line: int, column: int, word: str)
     return number, min(found, key=lambda at: abs(at - begin)) + 1 if found else None
 
 
-def in_file(problem: Problem, text: SqlText, yaml: bytes, file: str) -> Problem:
-    """Return a problem of one of a spec's SQL texts with its place in the user's file.
-
-    Args:
-        problem: Its line and column are those in the text.
-        text: The text.
-        yaml: The spec's YAML, for a text that stands within it.
-        file: The YAML's name.
-    """
-    if text.file is not None:
-        folder = file.rpartition("/")[0]
-        named = f"{folder}/{text.file}" if folder else text.file
-        return Problem(problem.message, named, problem.line, problem.column, problem.hint)
-    line, column = in_yaml(yaml, file, text.path, problem.line, problem.column)
-    return Problem(problem.message, file, line, column, problem.hint)
-
-
 def _line_before(before: list[str], after: list[str], line: int) -> int:
     for kind, start, end, first, last in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if first <= line - 1 < last:
@@ -63,14 +47,38 @@ def _line_before(before: list[str], after: list[str], line: int) -> int:
     return len(before)
 
 
-def in_yaml(
-    yaml: bytes, file: str, path: Path, line: int | None, column: int | None
-) -> tuple[int, int | None]:
+def in_yaml(document: Document, path: Path, line: int | None, column: int | None) -> tuple[int, int | None]:
     """Return where in a YAML a place of the SQL is that it holds; where the SQL begins, if that is all one can say."""
-    begin, at = read_document(yaml, file).position(path)
-    lines = yaml.decode().splitlines()
+    begin, at = document.position(path)
+    lines = document.text.splitlines()
     if line is None or not _BLOCK.match(lines[begin - 1][at - 1 :]):
         return begin, at
     below = next((text for text in lines[begin:] if text.strip()), "")
     indent = len(below) - len(below.lstrip(" "))
     return begin + line, column + indent if column else None
+
+
+@dataclass(frozen=True, slots=True)
+class SqlPlaces:
+    """Where the SQL of a spec stands: in files beside its YAML, and in the YAML itself."""
+
+    document: Document
+
+    @classmethod
+    def of(cls, yaml: bytes, file: str) -> SqlPlaces:
+        """Return those of a spec by its YAML's bytes and name."""
+        return cls(read_document(yaml, file))
+
+    def file_of(self, text: SqlText) -> str:
+        """Return the file that holds a text, as the reader would write it."""
+        if text.file is None:
+            return self.document.file
+        folder = self.document.file.rpartition("/")[0]
+        return f"{folder}/{text.file}" if folder else text.file
+
+    def placed(self, problem: Problem, text: SqlText) -> Problem:
+        """Return a problem of a text with its place in the user's file."""
+        line, column = problem.line, problem.column
+        if text.file is None:
+            line, column = in_yaml(self.document, text.path, line, column)
+        return problem.at(self.file_of(text), line, column)

@@ -8,22 +8,30 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
+# Looked up once: a look into an enumeration for every token costs more than the tokens.
+_IDENTIFIER, _SEMICOLON, _STRING = TokenType.IDENTIFIER, TokenType.SEMICOLON, TokenType.STRING
 
-@dataclass(frozen=True, slots=True)
-class Token:
+
+class Token(NamedTuple):
     """One token of a SQL text: its kind, its value, and the part of the text that it is."""
 
-    kind: str
+    kind: TokenType
     text: str
     source: str
     start: int
     end: int
+
+
+@lru_cache(maxsize=64)
+def dialect_of(name: str | None) -> Dialect:
+    """Return a SQL dialect by sqlglot's name; generic SQL for None."""
+    return Dialect.get_or_raise(name)
 
 
 def tokenize(sql: str, dialect: str | None) -> list[Token]:
@@ -33,16 +41,16 @@ def tokenize(sql: str, dialect: str | None) -> list[Token]:
         ValueError: When a quote or a comment is left open.
     """
     try:
-        found = Dialect.get_or_raise(dialect).tokenize(sql)
+        found = dialect_of(dialect).tokenize(sql)
     except SqlglotError as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ValueError(f"the SQL can't be read: {reason}. Is a quote or a comment left open?") from None
     tokens = []
     for token in found:
         start, end = token.start, token.end + 1
-        if token.token_type == TokenType.STRING and sql[end - len(token.text) : end] == token.text:
+        if token.token_type is _STRING and sql[end - len(token.text) : end] == token.text:
             start = end - len(token.text)  # the rest of a command that the dialect passes on unread
-        tokens.append(Token(token.token_type.name, token.text, sql[start:end], start, end))
+        tokens.append(Token(token.token_type, token.text, sql[start:end], start, end))
     return tokens
 
 
@@ -50,7 +58,7 @@ def split_statements(sql: str, dialect: str | None) -> list[str]:
     """Return the statements of a SQL text, each as written, comments before it included."""
     statements, start, seen = [], 0, False
     for token in tokenize(sql, dialect):
-        if token.kind == TokenType.SEMICOLON.name:
+        if token.kind is _SEMICOLON:
             if seen:
                 statements.append(sql[start : token.start].strip())
             start, seen = token.end, False
@@ -74,9 +82,9 @@ class Quoting:
 
     def quote_of(self, token: Token) -> str | None:
         """Return the mark that ends a quoted token, or None for one that takes no escapes."""
-        if token.kind == TokenType.STRING.name:
+        if token.kind is _STRING:
             return next((q for q in self.strings if token.source.startswith(q)), None)
-        if token.kind == TokenType.IDENTIFIER.name:
+        if token.kind is _IDENTIFIER:
             return next((end for start, end in self.names if token.source.startswith(start)), None)
         return None
 
@@ -116,7 +124,7 @@ class Quoting:
 
 @lru_cache(maxsize=64)
 def _quoting(dialect: str | None) -> Quoting:
-    tokenizer = Dialect.get_or_raise(dialect).tokenizer_class
+    tokenizer = dialect_of(dialect).tokenizer_class
     strings = sorted((q if isinstance(q, str) else q[0] for q in tokenizer.QUOTES), key=len, reverse=True)
     names = tuple((q, q) if isinstance(q, str) else (q[0], q[1]) for q in tokenizer.IDENTIFIERS)
     return Quoting(tuple(strings), tuple(tokenizer.STRING_ESCAPES), names)

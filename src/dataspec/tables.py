@@ -2,64 +2,191 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
+
 from sqlglot import exp
 
 _WRITING = (
     exp.Alter,
+    exp.Copy,
     exp.Create,
     exp.Delete,
     exp.Drop,
     exp.Insert,
+    exp.Into,
     exp.Merge,
     exp.TruncateTable,
     exp.Update,
 )
-"""Statements that name the table that they write."""
+"""Statements, and the clause INTO, that name the table that they write."""
+
+_ABOUT = (exp.Analyze, exp.Comment, exp.Describe, exp.Grant, exp.Revoke, exp.Set, exp.Show, exp.Use)
+"""Statements that name a table, and neither read its rows nor write them."""
+
+_HOLDERS = {"TABLE", "VIEW"}
+"""What rows can be in; a sequence, an index or a schema is made and dropped as well."""
+
+_FILE = re.compile(
+    r"[/\\]|\.(arrow|avro|csv|db|feather|json|jsonl|ndjson|orc|parquet|tsv|txt|xlsx)(\.\w{2,4})?$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(slots=True)
+class Access:
+    """The tables that one statement names, each where it stands in the statement's tree."""
+
+    reads: list[exp.Table] = field(default_factory=list)
+    writes: list[exp.Table] = field(default_factory=list)
+    """Those that it makes or changes."""
+    drops: list[exp.Table] = field(default_factory=list)
+    """Those that are gone after it, under that name."""
+    temporary: list[exp.Table] = field(default_factory=list)
+    """Those of ``writes`` that end with the session."""
 
 
 def read_and_written(statement: exp.Expr) -> tuple[set[str], set[str]]:
     """Return the names of the tables that a statement reads, and of those that it makes, changes or drops."""
-    found = [target for tree in statement.find_all(*_WRITING) for target in targets(tree)]
-    written = {id(target) for target in found}
-    reads = {
-        _name(table)
-        for table in statement.find_all(exp.Table)
-        if id(table) not in written and _is_named(table) and not _is_of_with(table)
-    }
-    return reads, {_name(target) for target in found}
+    access = access_of(statement)
+    written = {table_name(table) for table in (*access.writes, *access.drops)}
+    return {table_name(table) for table in access.reads}, written
 
 
-def targets(tree: exp.Expr) -> list[exp.Table]:
-    """Return the tables that a statement makes, changes or drops."""
-    several = tree.args.get("tables") or (tree.expressions if isinstance(tree, exp.TruncateTable) else [])
-    bare = [
-        found.this if isinstance(found, exp.Schema) else found for found in (tree.args.get("this"), *several)
+def access_of(statement: exp.Expr) -> Access:
+    """Return the tables that a statement reads and writes.
+
+    The names of a ``with``, functions that return a table, and files (DuckDB reads
+    ``'x.parquet'``) are no tables.
+    """
+    access = Access()
+    if isinstance(statement, _ABOUT):
+        return access
+    tables: list[exp.Table] = []
+    for node in statement.walk():
+        if isinstance(node, exp.Table):
+            tables.append(node)
+        elif isinstance(node, _WRITING):
+            _take_targets(node, access)
+    targets = {id(table) for table in (*access.writes, *access.drops)}
+    access.reads = [
+        table
+        for table in tables
+        if id(table) not in targets
+        and is_table(table)
+        and not _is_mentioned(table)
+        and not _is_of_with(table)
     ]
-    return [table for table in bare if isinstance(table, exp.Table) and _is_named(table)]
+    return access
 
 
-def _is_named(table: exp.Table) -> bool:
-    """Tell a table from a function that returns one."""
-    return isinstance(table.this, exp.Identifier)
+def table_name(table: exp.Table) -> str:
+    """Return a table's name as it is written, its parts with dots between."""
+    return ".".join(part.name for part in table.parts)
+
+
+def is_table(table: exp.Table) -> bool:
+    """Tell a table from a function that returns one, and from a file."""
+    name = table.this
+    return isinstance(name, exp.Identifier) and not (name.args.get("quoted") and _FILE.search(name.name))
+
+
+def _take_targets(tree: exp.Expr, access: Access) -> None:
+    if isinstance(tree, exp.Copy) and not tree.args.get("kind"):
+        return  # COPY … TO a file
+    if isinstance(tree, exp.Create | exp.Drop) and not _holds_rows(tree):
+        return
+    found = [table for table in map(_meant, _named_targets(tree)) if is_table(table)]
+    if isinstance(tree, exp.Drop):
+        access.drops += found
+        return
+    access.writes += found
+    if _is_temporary(tree):
+        access.temporary += found
+    if isinstance(tree, exp.Alter):
+        _take_renaming(tree, access)
+
+
+def _take_renaming(tree: exp.Alter, access: Access) -> None:
+    for action in tree.args.get("actions") or ():
+        other = action.args.get("this")
+        if isinstance(action, exp.SwapTable) and isinstance(other, exp.Table):
+            access.writes.append(other)
+        elif isinstance(action, exp.AlterRename) and isinstance(other, exp.Table):
+            access.drops, access.writes = access.writes, [_beside(tree.this, other)]
+
+
+def _beside(table: exp.Table, new: exp.Table) -> exp.Table:
+    """Return a table's new name; one without a schema stays in the old one's."""
+    if new.db:
+        return new
+    return exp.Table(this=new.this.copy(), db=table.args.get("db"), catalog=table.args.get("catalog"))
+
+
+def _named_targets(tree: exp.Expr) -> list[exp.Table]:
+    several = tree.args.get("tables") or (tree.expressions if isinstance(tree, exp.TruncateTable) else [])
+    found = [tree.args.get("this"), *several]
+    bare = [target.this if isinstance(target, exp.Schema) else target for target in found]
+    return [target for target in bare if isinstance(target, exp.Table)]
+
+
+def _holds_rows(tree: exp.Expr) -> bool:
+    kind = tree.args.get("kind")
+    return (kind is None or str(kind).upper() in _HOLDERS) and not isinstance(
+        tree.this, exp.UserDefinedFunction
+    )
+
+
+def _is_temporary(tree: exp.Expr) -> bool:
+    properties = tree.args.get("properties")
+    return bool(tree.args.get("temporary")) or (
+        isinstance(properties, exp.Properties) and properties.find(exp.TemporaryProperty) is not None
+    )
+
+
+def _meant(table: exp.Table) -> exp.Table:
+    """Return the table whose alias an UPDATE or a DELETE names, or the named one."""
+    tree = table.parent
+    if table.db or not isinstance(tree, exp.Update | exp.Delete):
+        return table
+    others = (other for other in tree.find_all(exp.Table) if other is not table and other.alias)
+    return next((other for other in others if other.alias.lower() == table.name.lower()), table)
+
+
+def _is_mentioned(table: exp.Table) -> bool:
+    """Say whether a name stands where no rows are read: a foreign key, an index, a new name."""
+    parent = table.parent
+    if isinstance(parent, exp.Schema):
+        parent = parent.parent
+    if isinstance(parent, exp.AlterRename | exp.Index | exp.Reference | exp.UserDefinedFunction):
+        return True
+    if isinstance(parent, exp.Update | exp.Delete | exp.Create | exp.Drop):
+        return table.arg_key in {"this", "tables"}
+    return False
 
 
 def _is_of_with(table: exp.Table) -> bool:
-    """Say whether a name is that of a ``with`` around it; inside its own definition it is a table's, as a rule."""
-    if table.db:
+    """Say whether a name is that of a query of a ``with`` around it; each sees those before it."""
+    if table.args.get("db"):
         return False
-    inside: set[int] = set()
+    name = table.name.lower()
+    within: exp.Expr | None = None
     parent = table.parent
     while parent is not None:
-        inside.add(id(parent))
-        with_ = parent.args.get("with_") or parent.args.get("with")
-        if isinstance(with_, exp.With):
-            for query in with_.expressions:
-                own = id(query) in inside and not with_.recursive
-                if query.alias.lower() == table.name.lower() and not own:
-                    return True
+        if isinstance(parent, exp.CTE):
+            within = parent
+        with_ = parent.args.get("with_")
+        if isinstance(with_, exp.With) and name in _visible(with_, within):
+            return True
         parent = parent.parent
     return False
 
 
-def _name(table: exp.Table) -> str:
-    return ".".join(part.name for part in table.parts)
+def _visible(with_: exp.With, within: exp.Expr | None) -> list[str]:
+    """Return the names of a ``with`` that one of its queries sees; all for what stands behind it."""
+    names: list[str] = []
+    for query in with_.expressions:
+        if query is within and not with_.recursive:
+            break
+        names.append(query.alias.lower())
+    return names

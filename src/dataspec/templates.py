@@ -30,11 +30,11 @@ from dataspec.problems import Problem, nearest
 from dataspec.sql_names import sql_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jinja2.runtime import Context
 
-    from dataspec.slots import Slots
+    from dataspec.slots import Slots, WrittenName
 
 MAX_RENDERED = 4 * 1024 * 1024
 _SLOTS = "_dli_slots"
@@ -47,50 +47,129 @@ def render(sql: str, values: Mapping[str, Any], *, dialect: str | None, file: st
         InvalidTemplate: When the template is wrong, names something unknown, or a value does
             not fit where it stands.
     """
+    return render_named(sql, values, dialect=dialect, file=file)[0]
+
+
+def render_named(
+    sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str
+) -> tuple[str, list[WrittenName]]:
+    """Render one SQL template as :func:`render` does; returns the names that values are in as well."""
     from dataspec.slots import Slots
 
+    if is_plain(sql):
+        return sql, []
     slots = Slots(file)
     try:
-        text = _compiled(sql).render({**values, _SLOTS: slots})
+        text = _with_slots(sql, values, slots)
     except TemplateSyntaxError as error:
         raise InvalidTemplate(_syntax_problem(error, file)) from None
     except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise InvalidTemplate(Problem(f"{_plain(error)}.", file, _line_of(error), None)) from None
     if len(text) > MAX_RENDERED:
         raise InvalidTemplate(Problem(f"the rendered SQL has {len(text):,} characters.", file))
-    return slots.fill(text, dialect)
+    return slots.fill(text, dialect), slots.names
 
 
-def check_template(sql: str, known: Sequence[str], *, file: str) -> Problem | None:
-    """Return what is wrong with a template before it is rendered: its syntax, or a name that is not known."""
+def _with_slots(sql: str, values: Mapping[str, Any], slots: Slots) -> str:
+    """Return a template as rendered, with a word of the slots for each value."""
+    names = _simple_names(sql)
+    if names is None or not names <= values.keys():
+        return _compiled(sql).render({**values, _SLOTS: slots})
+
+    def word(match: re.Match[str]) -> str:
+        line = sql.count("\n", 0, match.start()) + 1
+        column = match.start() - sql.rfind("\n", 0, match.start())
+        return slots.take(values[match[1]], line, column, match[1])
+
+    return _SIMPLE.sub(word, sql)
+
+
+def _simple_names(sql: str) -> frozenset[str] | None:
+    """Return the names in a template of nothing but ``{{ name }}``; None for one that Jinja has to read.
+
+    Most are that simple, and Jinja takes as long for one as all the rest of a spec does.
+    """
+    if not is_plain(_SIMPLE.sub(" ", sql)):
+        return None
+    names = frozenset(match[1] for match in _SIMPLE.finditer(sql))
+    return None if names & _OF_JINJA else names
+
+
+def is_plain(sql: str) -> bool:
+    """Tell SQL in which nothing is to be rendered, nor any line break to be written anew."""
+    return not ("{{" in sql or "{%" in sql or "{#" in sql or "\r" in sql)
+
+
+def check_template(
+    sql: str, known: Sequence[str], *, file: str
+) -> tuple[list[Problem], frozenset[str] | None]:
+    """Check a template before it is rendered.
+
+    Args:
+        sql: The template.
+        known: The names that it may use.
+        file: The file that it stands in, for problems.
+
+    Returns:
+        Everything that is wrong with it, in the order of the lines, and the names that it uses;
+        None for those of a template that can't be read.
+    """
+    problems, names = _checked_template(sql, tuple(known))
+    return [problem.at(file, problem.line, problem.column) for problem in problems], names
+
+
+@lru_cache(maxsize=256)
+def _checked_template(sql: str, known: tuple[str, ...]) -> tuple[list[Problem], frozenset[str] | None]:
     from jinja2.meta import find_undeclared_variables
 
+    file = ""
+    simple = _simple_names(sql)
+    if simple is not None and simple <= {*known}:
+        return [], simple
     try:
         tree = _ENVIRONMENT.parse(sql)
-        used = find_undeclared_variables(tree)  # generates the code as well, so unknown filters show
+        problems = [*_foreign_templates(tree, file), *_unknown_functions(tree, file)]
+        used = find_undeclared_variables(tree) - _ENVIRONMENT.globals.keys()
     except TemplateSyntaxError as error:
-        return _syntax_problem(error, file)
+        return [_syntax_problem(error, file)], None
+    problems += _unknown_names(sql, tree, used - set(known), known, file)
+    return sorted(problems, key=lambda problem: problem.line or 0), frozenset(used)
+
+
+def _foreign_templates(tree: nodes.Template, file: str) -> Iterator[Problem]:
     for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
-        return Problem("a SQL template can't include or import another.", file, node.lineno)
-    unknown = used - set(known) - _ENVIRONMENT.globals.keys()
-    return _unknown_name(sql, tree, unknown, known, file) if unknown else None
+        yield Problem("a SQL template can't include or import another.", file, node.lineno)
+
+
+def _unknown_functions(tree: nodes.Template, file: str) -> Iterator[Problem]:
+    """Yield what is wrong with filters and tests, and put others in their places, so that the rest is read."""
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        kind, known, other = ("filter", _ENVIRONMENT.filters, "string")
+        if isinstance(node, nodes.Test):
+            kind, known, other = ("test", _ENVIRONMENT.tests, "defined")
+        if node.name not in known:
+            yield Problem(
+                f"No {kind} named '{node.name}'.", file, node.lineno, hint=nearest(node.name, known)
+            )
+            node.name = other
 
 
 def _syntax_problem(error: TemplateSyntaxError, file: str) -> Problem:
     return Problem(f"{_plain(error)}.", file, error.lineno)
 
 
-def _unknown_name(
+def _unknown_names(
     sql: str, tree: nodes.Template, unknown: set[str], known: Sequence[str], file: str
-) -> Problem | None:
-    for node in tree.find_all(nodes.Name):
+) -> Iterator[Problem]:
+    """Yield a problem for each name that is not known, where it first stands."""
+    lines = sql.splitlines()
+    for node in sorted(tree.find_all(nodes.Name), key=lambda name: name.lineno) if unknown else ():
         if node.name in unknown:
-            line = sql.splitlines()[node.lineno - 1]
-            found = re.search(rf"\b{re.escape(node.name)}\b", line)
+            unknown.discard(node.name)
+            found = re.search(rf"\b{re.escape(node.name)}\b", lines[node.lineno - 1])
             hint = nearest(node.name, known) or "Declare it under 'parameters'."
             message = f"'{node.name}' is not a parameter of this dataset."
-            return Problem(message, file, node.lineno, found.start() + 1 if found else None, hint)
-    return None
+            yield Problem(message, file, node.lineno, found.start() + 1 if found else None, hint)
 
 
 class _SqlEnvironment(ImmutableSandboxedEnvironment):
@@ -127,6 +206,16 @@ def _environment() -> _SqlEnvironment:
 
 
 _ENVIRONMENT = _environment()
+_SIMPLE = re.compile(r"(?<!\{)\{\{[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*\}\}")
+_OF_JINJA = frozenset(
+    {
+        *("and", "else", "if", "in", "is", "not", "or"),
+        *("False", "None", "True", "false", "none", "true"),
+        *("caller", "kwargs", "loop", "self", "super", "varargs"),
+        *_ENVIRONMENT.globals,
+    }
+)
+"""Words that stand for something else than a parameter in an expression."""
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidTemplate, InvalidUsage
 from dataspec.problems import Problem, nearest
-from dataspec.sql_places import in_file, in_template
+from dataspec.sql_places import SqlPlaces, in_template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,5 +68,5 @@ def _unreadable(
     if statement.origin is not None:
         origin, line = statement.origin, statement.origin.line - 1 + int(str(found["line"]))
         line, column = in_template(origin.text.sql, origin.rendered, line, int(str(found["col"])), word)
-        problem = in_file(Problem(problem.message, "", line, column), origin.text, yaml, file)
+        problem = SqlPlaces.of(yaml, file).placed(Problem(problem.message, "", line, column), origin.text)
     return InvalidTemplate(problem, f"The SQL is not valid {read}." if read else "The SQL can't be parsed.")

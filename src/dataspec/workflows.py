@@ -120,6 +120,10 @@ class RegisteredDataset:
     yaml: str
     files: dict[str, str] = field(default_factory=dict)
     """The SQL files that the spec names, by the path it names them with."""
+    reads: list[str] | None = None
+    """The tables of others that its SQL reads; None where nobody looked: only one dataset's answer has it."""
+    writes: list[str] | None = None
+    """The tables that its SQL makes or changes; None where nobody looked."""
     warnings: list[str] = field(default_factory=list)
 
 

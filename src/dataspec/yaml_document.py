@@ -43,6 +43,7 @@ class Document:
     data: Any
     values: dict[Path, Place] = field(repr=False)
     keys: dict[Path, Place] = field(repr=False)
+    text: str = field(repr=False)
 
     def position(self, path: Path) -> Place:
         """Return line and column (from 1) of the value at a path, or of the nearest part around it."""
@@ -81,7 +82,7 @@ def read_document(body: bytes, file: str) -> Document:
     except yaml.reader.ReaderError as error:
         place = text.count("\n", 0, error.position) + 1, error.position - text.rfind("\n", 0, error.position)
         raise _stop(file, f"the character U+{error.character:04X} is not allowed in YAML.", place) from None
-    return Document(file, data, reader.values, reader.keys)
+    return Document(file, data, reader.values, reader.keys, text)
 
 
 def _decoded(body: bytes, file: str) -> str:

@@ -216,7 +216,7 @@ def _place(plan: Plan, statement: RenderedStatement, error: BaseException) -> st
     """Return where in the user's file the engine found the mistake; where the statement begins, if it does not say."""
     from dataspec.engines.error_places import place_in
     from dataspec.problems import Problem
-    from dataspec.sql_places import in_file, in_template
+    from dataspec.sql_places import SqlPlaces, in_template
 
     origin = statement.origin
     if origin is None:
@@ -226,5 +226,6 @@ def _place(plan: Plan, statement: RenderedStatement, error: BaseException) -> st
     column, word = (found.column, found.word) if found else (None, "")
     begin = column - 1 + len(word) if column else 0
     line, at = in_template(origin.text.sql, origin.rendered, line, begin, word)
-    problem = in_file(Problem("", "", line, at), origin.text, plan.dataset.yaml, plan.dataset.file)
+    places = SqlPlaces.of(plan.dataset.yaml, plan.dataset.file)
+    problem = places.placed(Problem("", "", line, at), origin.text)
     return ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)

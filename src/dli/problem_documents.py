@@ -80,7 +80,7 @@ def _text(document: dict[str, Any], key: str) -> str | None:
 def _problems(listed: Any) -> Iterator[Problem]:
     for entry in listed if isinstance(listed, list) else ():
         if isinstance(entry, dict) and {"message", "file"} <= entry.keys():
-            rest = {key: entry.get(key) for key in ("line", "column", "hint")}
+            rest: dict[str, Any] = {key: entry.get(key) for key in ("line", "column", "hint")}
             yield Problem(entry["message"], entry["file"], **rest)
 
 

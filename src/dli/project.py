@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidSpec, NotFound
 from dataspec.names import check_name
-from dataspec.parsing import MAX_SQL_BYTES, MAX_YAML_BYTES, check_spec, is_dataset_document, parse_spec
-from dataspec.problems import Problem, nearest
+from dataspec.parsing import (
+    MAX_SQL_BYTES,
+    MAX_YAML_BYTES,
+    is_dataset,
+    is_dataset_document,
+    looks_like_dataset,
+    parse_document,
+    sql_file_problems,
+)
+from dataspec.problems import Problem, name_taken, nearest
 from dataspec.yaml_document import read_document
 from dli.paths import shown
 
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from dataspec.spec import DatasetSpec
+    from dataspec.yaml_document import Document
 
 _SUFFIXES = (".yaml", ".yml")
 _UNREADABLE = "-- not read"
@@ -38,6 +47,8 @@ class LocalDataset:
     spec: DatasetSpec | None = None
     """None for a spec that can't be used."""
     problems: tuple[Problem, ...] = ()
+    document: Document | None = field(default=None, repr=False)
+    """The YAML as it was read; None if it can't be."""
 
     def checked(self) -> DatasetSpec:
         """Return the spec.
@@ -65,7 +76,11 @@ class Project:
     @cached_property
     def files(self) -> tuple[Path, ...]:
         """The YAML files in the project that are Dataset Specs, in the order of their paths."""
-        return tuple(path for path in self._yaml_files() if is_dataset_document(_head(path)))
+        return tuple(path for path in self.yaml_files() if is_dataset_document(_head(path)))
+
+    @cached_property
+    def _resolved_root(self) -> Path:
+        return self.root.resolve()
 
     def names(self) -> list[str]:
         """Return the names of the project's datasets, of broken ones where they can be read."""
@@ -96,22 +111,45 @@ class Project:
     def read(self, path: Path) -> LocalDataset:
         """Read a spec with its SQL files; what is wrong with it stands in its ``problems``."""
         file = shown(path)
+        body = b""
         try:
             body = _read_bytes(path, file, MAX_YAML_BYTES)
+            document = read_document(body, file)
         except InvalidSpec as error:
-            return LocalDataset(file=file, name=None, yaml=b"", problems=error.problems)
+            return LocalDataset(file=file, name=None, yaml=body, problems=error.problems)
+        return self._dataset(path, body, document)
+
+    def read_if_dataset(self, path: Path) -> LocalDataset | None:
+        """Read a YAML file as :meth:`read` does; None if it is no Dataset Spec."""
+        found = self.read(path)
+        if found.document is not None:
+            return found if is_dataset(found.document) else None
+        return found if looks_like_dataset(found.yaml or _head(path)) else None
+
+    def _dataset(self, path: Path, body: bytes, document: Document) -> LocalDataset:
         try:
-            spec = parse_spec(body, file=file)
+            spec = parse_document(document)
         except InvalidSpec as error:
-            return LocalDataset(file=file, name=name_in(body), yaml=body, problems=error.problems)
+            return LocalDataset(
+                file=document.file,
+                name=_name_in(document),
+                yaml=body,
+                problems=error.problems,
+                document=document,
+            )
         sql, problems = self._sql_of(spec, path)
-        try:
-            # Files beside the spec serve as hints where a name has no file.
-            check_spec(body, {**dict.fromkeys(_neighbours(path), _UNREADABLE), **sql}, file=file)
-        except InvalidSpec as error:
-            problems += [p for p in error.problems if p not in problems]
+        # Files beside the spec serve as hints where a name has no file.
+        beside = {} if sql.keys() >= set(spec.files) else dict.fromkeys(_neighbours(path), _UNREADABLE)
+        found = sql_file_problems(spec, {**beside, **sql}, document)
+        problems += [problem for problem in found if problem not in problems]
         return LocalDataset(
-            file=file, name=spec.name, yaml=body, sql=sql, spec=spec, problems=tuple(problems)
+            file=document.file,
+            name=spec.name,
+            yaml=body,
+            sql=sql,
+            spec=spec,
+            problems=tuple(problems),
+            document=document,
         )
 
     def _sql_of(self, spec: DatasetSpec, path: Path) -> tuple[dict[str, str], list[Problem]]:
@@ -129,8 +167,8 @@ class Project:
 
     def _sql_in(self, path: Path) -> str:
         file = shown(path)
-        if not path.resolve().is_relative_to(self.root.resolve()):
-            raise InvalidSpec([Problem(f"the file lies outside the project, {self.root.resolve()}.", file)])
+        if not path.resolve().is_relative_to(self._resolved_root):
+            raise InvalidSpec([Problem(f"the file lies outside the project, {self._resolved_root}.", file)])
         body = _read_bytes(path, file, MAX_SQL_BYTES)
         try:
             return body.decode("utf-8-sig")
@@ -140,7 +178,8 @@ class Project:
             message = f"the byte 0x{body[error.start]:02x} is not UTF-8; save the file as UTF-8."
             raise InvalidSpec([Problem(message, file, line, column)]) from None
 
-    def _yaml_files(self) -> Iterator[Path]:
+    def yaml_files(self) -> Iterator[Path]:
+        """Yield the YAML files in the project, whatever is in them, in the order of their paths."""
         for folder, subfolders, names in os.walk(self.folder):
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
             yield from (Path(folder, name) for name in sorted(names) if name.endswith(_SUFFIXES))
@@ -179,18 +218,20 @@ def duplicates(datasets: Iterable[LocalDataset]) -> list[Problem]:
         if dataset.name is None or first.setdefault(dataset.name, dataset.file) == dataset.file:
             continue
         place = read_document(dataset.yaml, dataset.file).position(("name",))
-        message = f"the name '{dataset.name}' stands in {first[dataset.name]} already; a name may stand once."
-        problems.append(Problem(message, dataset.file, *place))
+        problems.append(Problem(name_taken(dataset.name, first[dataset.name]), dataset.file, *place))
     return problems
 
 
 def name_in(body: bytes) -> str | None:
     """Return the ``name`` in a spec that may be broken elsewhere."""
     try:
-        data = read_document(body, "").data
+        return _name_in(read_document(body, ""))
     except InvalidSpec:
         return None
-    name = data.get("name") if isinstance(data, dict) else None
+
+
+def _name_in(document: Document) -> str | None:
+    name = document.data.get("name") if isinstance(document.data, dict) else None
     return name if isinstance(name, str) else None
 
 

@@ -97,7 +97,7 @@ def _read(path: Path, shown: str) -> Document:
     except InvalidSpec as error:
         # A file of comments alone sets nothing, which is no mistake.
         if _is_blank(path):
-            return Document(shown, {}, {}, {})
+            return Document(shown, {}, {}, {}, "")
         raise InvalidSettings(f"Invalid settings in {shown}.", detail=error.detail) from None
     except OSError as error:
         raise InvalidSettings(f"Can't read {shown}: {error.strerror}.") from error

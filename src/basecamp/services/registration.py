@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from basecamp.services.candidates import Candidate, checked
@@ -133,7 +133,7 @@ class Registration:
         """
         catalog = self._specs.known()
         file = find_spec(catalog.value, name, source)
-        return next(self._described([file], catalog.value, catalog.warnings))
+        return _with_tables(next(self._described([file], catalog.value, catalog.warnings)), file)
 
     def page(
         self, source: SourceType | None = None, *, limit: int = 100, cursor: str | None = None
@@ -186,6 +186,17 @@ class Registration:
                 return False, f"{error.title} Whether it has loaded the spec is not known."
             self._seen_loaded[name] = spec_hash
         return True, None
+
+
+def _with_tables(dataset: RegisteredDataset, file: SpecFile) -> RegisteredDataset:
+    """Return a dataset with the tables that its SQL reads and writes; a list of many would take too long."""
+    from dataspec.lineage import lineage_of
+
+    if file.spec is None:
+        return dataset
+    lineage = lineage_of(file.spec, file.files)
+    reads, writes = ([use.name for use in uses] for uses in (lineage.reads, lineage.writes))
+    return replace(dataset, reads=reads, writes=writes)
 
 
 def _place(file: SpecFile) -> list[str]:

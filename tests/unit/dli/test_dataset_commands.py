@@ -228,6 +228,24 @@ def test_show_describes_a_spec_of_the_project(dli: Dli, project: Path) -> None:
     assert "              limit (integer, optional, default 100)\n" in out
 
 
+def test_show_tells_which_tables_a_dataset_reads_and_writes(dli: Dli, project: Path) -> None:
+    spec = spec_of("b").replace("select 1", "insert into s.b select * from s.b, raw.x")
+    (project / "datasets" / "b.yaml").write_text(spec)
+    out = dli("dataset", "show", "b").out
+    assert "Reads:       raw.x\nWrites:      s.b\n" in out
+    shown = json.loads(dli("dataset", "show", "b", "-f", "json").out)
+    assert (shown["reads"], shown["writes"]) == (["raw.x"], ["s.b"])
+
+
+def test_show_registered_tells_them_as_the_server_does(basecamp: Basecamp, dli: Dli) -> None:
+    basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
+    assert "Reads:        clicks\n" in dli("dataset", "show", CLICKS, "--registered").out
+    shown = json.loads(dli("dataset", "show", CLICKS, "--registered", "-f", "json").out)
+    assert (shown["reads"], shown["writes"]) == (["clicks"], [])
+    (listed,) = json.loads(dli("dataset", "list", "--registered", "-f", "json").out)
+    assert (listed["reads"], listed["writes"]) == (None, None)
+
+
 def test_show_sql_prints_the_sql_as_it_is_written(dli: Dli, project: Path) -> None:
     write_clicks(project)
     assert dli("dataset", "show", CLICKS, "--sql").out == CLICKS_SQL

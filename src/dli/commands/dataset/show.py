@@ -13,7 +13,7 @@ from dli.session import Session
 from dli.tables import pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from dataspec.spec import DatasetSpec, Parameter
 
@@ -57,6 +57,7 @@ def command(
         return
     local = session.project.find(dataset)
     spec = local.checked()
+    reads, writes = _tables(spec, local.sql)
     if session.format == "json":
         fields = spec.model_dump(mode="json", by_alias=True)
         session.print_json(
@@ -66,10 +67,12 @@ def command(
                 "spec": fields,
                 "yaml": local.yaml.decode(),
                 "files": local.sql,
+                "reads": reads,
+                "writes": writes,
             }
         )
     else:
-        click.echo(_sql(spec, local.sql) if sql else _described(spec, [("File", local.file)]))
+        click.echo(_sql(spec, local.sql) if sql else _described(spec, [("File", local.file)], reads, writes))
 
 
 def _show_registered(session: Session, dataset: str, source: str | None, sql: bool) -> None:
@@ -85,10 +88,22 @@ def _show_registered(session: Session, dataset: str, source: str | None, sql: bo
         ("Spec", found.spec_hash),
         ("Airflow", "has this version" if found.loaded else "has not loaded this version"),
     ]
-    click.echo(_sql(spec, found.files) if sql else _described(spec, about))
+    click.echo(
+        _sql(spec, found.files) if sql else _described(spec, about, found.reads or (), found.writes or ())
+    )
 
 
-def _described(spec: DatasetSpec, about: list[tuple[str, str]]) -> str:
+def _tables(spec: DatasetSpec, files: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Return the tables that a dataset reads of others, and those that it writes."""
+    from dataspec.lineage import lineage_of
+
+    lineage = lineage_of(spec, files)
+    return [use.name for use in lineage.reads], [use.name for use in lineage.writes]
+
+
+def _described(
+    spec: DatasetSpec, about: list[tuple[str, str]], reads: Sequence[str], writes: Sequence[str]
+) -> str:
     schedule = spec.schedule
     off = "" if schedule is None or schedule.enabled else " (off: enabled is false)"
     return pairs(
@@ -106,6 +121,8 @@ def _described(spec: DatasetSpec, about: list[tuple[str, str]]) -> str:
             ("Dialect", spec.execution.dialect),
             ("Timeout", f"{spec.execution.timeout_seconds} s"),
             ("Depends on", "\n".join(spec.depends_on)),
+            ("Reads", "\n".join(reads)),
+            ("Writes", "\n".join(writes)),
             ("Parameters", "\n".join(map(_parameter, spec.parameters))),
             ("Columns", "\n".join(f"{column.name} {column.type}" for column in spec.columns)),
             ("SQL files", "\n".join(spec.files)),

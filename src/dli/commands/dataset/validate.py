@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import click
 
 from dataspec.errors import InvalidSpec, InvalidUsage, NotFound
-from dli.options import common_options, complete_dataset, pass_session
+from dli.options import complete_dataset, env_option, pass_session, path_option, verbose_option
 from dli.paths import shown
-from dli.project import LocalDataset, duplicates
-from dli.session import Session
+from dli.session import Session, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dataspec.checking import CheckedSpec
+    from dataspec.problems import Problem
 
 
 @click.command("validate")
@@ -16,31 +24,71 @@ from dli.session import Session
 @click.option(
     "--all", "everything", is_flag=True, help="Check every spec of the project; so does no name at all."
 )
-@common_options
+@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@click.option(
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(["table", "json", "github"]),
+    help="How to print what was found; github: as annotations of GitHub Actions. [default: table]",
+)
+@path_option
+@env_option
+@verbose_option
 @pass_session
-def command(session: Session, datasets: tuple[str, ...], everything: bool) -> None:
+def command(
+    session: Session, datasets: tuple[str, ...], everything: bool, strict: bool, form: str | None
+) -> int:
     """Check specs on this machine without a server.
 
-    DATASET is a dataset's name, or the path of its file. YAML, SQL templates and
-    schedules are checked; all problems are shown at once, each with file, line and
-    column. Exit status 2 if there are any.
+    DATASET is a dataset's name, or the path of its file. YAML, SQL, schedules and how the
+    project's datasets fit together are checked; all problems are shown at once, each with
+    file, line and column. Exit status 2 if there are errors; warnings alone leave it at 0.
     """
     if datasets and everything:
         raise InvalidUsage("Give either names or --all.")
-    checked = [session.project.find(name) for name in datasets] or list(session.project.datasets())
+    checked = [_strict(spec) if strict else spec for spec in _checked(session, datasets)]
+    problems = list(dict.fromkeys(problem for spec in checked for problem in spec.problems))
+    errors = [problem for problem in problems if problem.severity == "error"]
+    form = form or session.format
+    if form == "github":
+        _print_annotations(problems, len(checked))
+        return InvalidSpec.exit_status if errors else 0
+    if form == "json":
+        session.print_json([_report(spec) for spec in checked])
+    elif not errors:
+        click.echo("\n".join(f"Valid: {spec.name} ({spec.file})" for spec in checked))
+    warn(str(problem) for problem in problems if problem.severity == "warning")
+    if errors:
+        raise InvalidSpec(errors)
+    return 0
+
+
+def _checked(session: Session, named: Sequence[str]) -> list[CheckedSpec]:
+    """Return the specs that were asked for; others of the project tell what is wrong between them."""
+    from dli.checking import check_datasets
+
+    wanted = [session.project.find(name) for name in named]
+    files = {dataset.file for dataset in wanted}
+    checked = check_datasets(session.project, also=wanted)
     if not checked:
         folder = shown(session.project.folder)
         raise NotFound(f"No Dataset Spec in {folder}.", detail="--path names the project's folder.")
-    problems = list(dict.fromkeys(problem for dataset in checked for problem in dataset.problems))
-    problems += duplicates(checked)
-    if session.format == "json":
-        session.print_json([_report(dataset) for dataset in checked])
-    elif not problems:
-        click.echo("\n".join(f"Valid: {dataset.name} ({dataset.file})" for dataset in checked))
-    if problems:
-        raise InvalidSpec(problems)
+    return [spec for spec in checked if spec.file in files] if named else checked
 
 
-def _report(dataset: LocalDataset) -> dict[str, object]:
-    problems = [problem.to_json() for problem in dataset.problems]
-    return {"name": dataset.name, "file": dataset.file, "valid": not problems, "problems": problems}
+def _strict(spec: CheckedSpec) -> CheckedSpec:
+    return replace(spec, problems=tuple(replace(problem, severity="error") for problem in spec.problems))
+
+
+def _report(spec: CheckedSpec) -> dict[str, object]:
+    problems = [problem.to_json() for problem in spec.problems]
+    return {"name": spec.name, "file": spec.file, "valid": spec.valid, "problems": problems}
+
+
+def _print_annotations(problems: Sequence[Problem], checked: int) -> None:
+    from dli.annotations import annotation
+
+    for problem in problems:
+        click.echo(annotation(problem))
+    click.echo(f"{checked} checked, {len(problems)} found.")

@@ -1,0 +1,91 @@
+"""Sample values for a spec's parameters, so that its SQL can be read where nobody gives any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dataspec.errors import InvalidTemplate
+from dataspec.parameter_values import coerce, coerce_choices
+from dataspec.parameters import EXECUTION_DATE
+from dataspec.sql_reading import ParsedSql, parse_sql
+from dataspec.sql_texts import sql_texts
+from dataspec.templates import render_named
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dataspec.problems import Problem
+    from dataspec.slots import WrittenName
+    from dataspec.spec import DatasetSpec, Parameter
+    from dataspec.sql_texts import SqlText
+
+SAMPLE_TEXT = "dli_sample"
+"""Stands for text that nobody gave; no table is called so."""
+
+_DATE = "2024-01-15"
+_INTERVAL = {
+    "data_interval_start": "2024-01-15T00:00:00+00:00",
+    "data_interval_end": "2024-01-16T00:00:00+00:00",
+}
+_OF_TYPE: dict[str, Any] = {
+    "string": SAMPLE_TEXT,
+    "integer": 1,
+    "float": 1.5,
+    "boolean": True,
+    "date": _DATE,
+    "datetime": f"{_DATE}T00:00:00+00:00",
+    "list": [SAMPLE_TEXT],
+}
+
+
+def sample_values(spec: DatasetSpec) -> dict[str, Any]:
+    """Return what the templates of a spec see in a plausible run.
+
+    A parameter has its default, else its first choice, else a value of its type.
+    """
+    return {**_INTERVAL, **{parameter.name: _sample(parameter) for parameter in spec.parameters}}
+
+
+def guessed_names(spec: DatasetSpec) -> frozenset[str]:
+    """Return the names whose sample value says nothing of what a run will have."""
+    free = (parameter.name for parameter in spec.parameters if parameter.default is None)
+    return frozenset({*_INTERVAL, EXECUTION_DATE, *free})
+
+
+def _sample(parameter: Parameter) -> Any:
+    if parameter.default is not None:
+        return coerce(parameter.default, parameter.kind)
+    if parameter.choices:
+        first = coerce_choices(parameter.choices[:1], parameter.kind)
+        return first if parameter.kind == "list" else first[0]
+    return _OF_TYPE[parameter.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class SampledText:
+    """One of a spec's SQL texts, rendered with sample values and parsed."""
+
+    text: SqlText
+    parsed: ParsedSql
+    names: tuple[WrittenName, ...] = ()
+    """The names in it that no sample tells: a run gives them."""
+    unrendered: Problem | None = None
+    """Why it can't be rendered with these values, at its place in the template."""
+
+
+def sampled_texts(spec: DatasetSpec, files: Mapping[str, str]) -> list[SampledText]:
+    """Return a spec's SQL texts in the order in which they run, rendered with sample values and parsed."""
+    values, guessed = sample_values(spec), guessed_names(spec)
+    return [_sampled(text, values, guessed, spec.execution.dialect) for text in sql_texts(spec, files)]
+
+
+def _sampled(
+    text: SqlText, values: Mapping[str, Any], guessed: frozenset[str], dialect: str | None
+) -> SampledText:
+    try:
+        sql, names = render_named(text.sql, values, dialect=dialect, file="")
+    except InvalidTemplate as error:
+        return SampledText(text, ParsedSql(""), unrendered=error.problem)
+    free = (name for name in names if name.sources & guessed or SAMPLE_TEXT in name.name.lower())
+    return SampledText(text, parse_sql(text.sql, sql, dialect), tuple(free))

@@ -1,0 +1,135 @@
+"""What can be told wrong in a spec's SQL before any run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from dataspec.parameters import EXECUTION_DATE
+from dataspec.previews import UNCHECKED
+from dataspec.problems import Problem
+from dataspec.spec import RESERVED_PARAMETERS
+from dataspec.tables import access_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from dataspec.samples import SampledText
+    from dataspec.spec import DatasetSpec
+    from dataspec.sql_places import SqlPlaces
+    from dataspec.yaml_document import Document
+
+_SHOWING = (exp.Describe, exp.Show)
+_IDLE = (
+    exp.Analyze,
+    exp.Attach,
+    exp.Comment,
+    exp.Commit,
+    exp.Detach,
+    exp.Drop,
+    exp.Pragma,
+    exp.Rollback,
+    exp.Set,
+    exp.Transaction,
+    exp.Use,
+)
+"""Statements that yield no rows and fill no table: they may stand around a query, not for it."""
+
+
+def unused_parameters(spec: DatasetSpec, names: Iterable[str], document: Document) -> Iterator[Problem]:
+    """Yield a warning for each parameter that no SQL uses.
+
+    The interval of a run's data follows from its ``execution_date``, so who uses one uses the other.
+    """
+    used = set(names)
+    if used & RESERVED_PARAMETERS:
+        used.add(EXECUTION_DATE)
+    for index, parameter in enumerate(spec.parameters):
+        if parameter.name not in used:
+            message = f"no SQL uses the parameter '{parameter.name}'."
+            hint = f"Write {{{{ {parameter.name} }}}} where it belongs, or remove it."
+            yield document.problem(("parameters", index, "name"), message, hint=hint).as_warning()
+
+
+def sql_problems(
+    spec: DatasetSpec, texts: Sequence[SampledText], places: SqlPlaces, *, skip: frozenset[int] = frozenset()
+) -> Iterator[Problem]:
+    """Yield what is wrong with a spec's SQL as its dialect reads it, each at its place in the user's file.
+
+    Args:
+        spec: The spec.
+        texts: Its SQL, rendered with sample values.
+        places: Where it stands.
+        skip: The texts, by number, that are known to be wrong as templates.
+    """
+    for number, sampled in enumerate(texts):
+        if number not in skip:
+            for problem in _problems_of(sampled, spec.execution.dialect):
+                if problem is sampled.parsed.problem and spec.execution.dialect is None:
+                    placed = places.placed(problem, sampled.text)
+                    hint = UNCHECKED.format("").strip()
+                    yield replace(placed, hint=hint, severity="warning")
+                else:
+                    yield places.placed(problem, sampled.text)
+
+
+def _problems_of(sampled: SampledText, dialect: str | None) -> Iterator[Problem]:
+    if (why := sampled.unrendered) is not None:
+        message = f"the SQL is not checked, since sample values don't fit: {why.message}"
+        hint = why.hint or "A default that fits lets it be checked."
+        yield Problem(message, "", why.line, why.column, hint, "warning")
+    elif (wrong := sampled.parsed.problem) is not None:
+        yield wrong if dialect is None else replace(wrong, message=f"not valid {dialect}: {wrong.message}")
+    else:
+        yield from _statement_problems(sampled)
+
+
+def _statement_problems(sampled: SampledText) -> Iterator[Problem]:
+    trees = sampled.parsed.trees
+    if not trees:
+        yield _empty(sampled)
+    for tree in trees:
+        if isinstance(tree, _SHOWING):
+            yield _at_start(f"{tree.key.upper()} yields rows that nobody sees.", "Remove the statement.")
+        elif isinstance(tree, exp.Drop) and str(tree.args.get("kind")).upper() in {"DATABASE", "SCHEMA"}:
+            yield _at_start(
+                f"{_kind(tree)} takes the tables of other datasets with it.", "Drop tables by name."
+            )
+    if sampled.text.kind == "query":
+        yield from _query_problems(trees)
+
+
+def _query_problems(trees: Sequence[exp.Expr]) -> Iterator[Problem]:
+    if len(trees) > 1:
+        message = f"the query holds {len(trees)} statements."
+        hint = "Keep the one that builds the dataset; put the others under 'pre_statements' or 'post_statements'."
+        yield _at_start(message, hint)
+    if trees and all(isinstance(tree, _IDLE) for tree in trees) and not any(_writes(tree) for tree in trees):
+        kinds = ", ".join(dict.fromkeys(map(_kind, trees)))
+        message = f"the query builds nothing: {kinds} neither yields rows nor fills a table."
+        hint = "Put it under 'pre_statements' or 'post_statements', and what builds the dataset here."
+        yield replace(_at_start(message, hint), severity="error")
+
+
+def _writes(tree: exp.Expr) -> bool:
+    return bool(access_of(tree).writes)
+
+
+def _empty(sampled: SampledText) -> Problem:
+    what = "the query" if sampled.text.kind == "query" else f"the statement '{sampled.text.name}'"
+    if "{%" in sampled.text.sql:
+        return _at_start(f"{what} holds no statement with the parameters' sample values.", None)
+    problem = _at_start(f"{what} holds no statement, only comments.", "Write its SQL, or remove it.")
+    return replace(problem, severity="error")
+
+
+def _kind(tree: exp.Expr) -> str:
+    kind = tree.args.get("kind")
+    named = {"transaction": "BEGIN", "drop": f"DROP {kind}" if isinstance(kind, str) else "DROP"}
+    return named.get(tree.key, tree.key.upper())
+
+
+def _at_start(message: str, hint: str | None) -> Problem:
+    return Problem(message, "", 1, 1, hint, "warning")

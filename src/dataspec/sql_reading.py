@@ -1,0 +1,54 @@
+"""A spec's SQL as its dialect parses it, with the place in the user's file of whatever is wrong."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dataspec.problems import Problem
+from dataspec.sql_places import in_template
+from dataspec.statements import dialect_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlglot import exp
+
+
+# What sqlglot passes on unread is told by those who ask; its own word would go to the terminal.
+logging.getLogger("sqlglot").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedSql:
+    """One SQL text as it was rendered and parsed."""
+
+    sql: str
+    trees: Sequence[exp.Expr] = ()
+    """A syntax tree for each statement; none if it does not parse."""
+    problem: Problem | None = None
+    """What the dialect does not know in it, at its place in the template."""
+
+
+def parse_sql(template: str, sql: str, dialect: str | None) -> ParsedSql:
+    """Parse SQL that was rendered from a template; generic SQL if there is no dialect."""
+    from sqlglot.errors import ParseError, SqlglotError
+
+    try:
+        return ParsedSql(sql, [tree for tree in dialect_of(dialect).parse(sql) if tree is not None])
+    except ParseError as error:
+        found = error.errors[0]
+        line, column = in_template(template, sql, found["line"], found["col"], found["highlight"])
+        return ParsedSql(sql, problem=Problem(_reason(found), "", line, column))
+    except RecursionError:
+        return ParsedSql(sql, problem=Problem("It is nested too deep.", ""))
+    except SqlglotError as error:
+        return ParsedSql(sql, problem=Problem(f"{str(error).splitlines()[0].rstrip('.')}.", ""))
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    description, word = str(found["description"]).rstrip("."), found["highlight"]
+    if description.startswith("Required keyword"):
+        return f"Something is missing after '{word}'."
+    return f"{description}, at '{word}'."

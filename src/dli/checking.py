@@ -1,0 +1,79 @@
+"""All specs of a project, checked: each by itself, on every core where that pays, then together."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from dataspec.checking import CheckedSpec, check_broken, check_sound
+from dataspec.project_checks import check_project
+from dli.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from dli.project import LocalDataset
+
+MANY = 150
+"""From so many files on, the time that another process takes to start is made up for."""
+
+_CHUNKS_EACH = 4
+"""Shares of the work for each process, so that none waits long for another at the end."""
+
+
+def check_datasets(project: Project, *, also: Sequence[LocalDataset] = ()) -> list[CheckedSpec]:
+    """Return every spec of a project, checked by itself and together, in the order of the files.
+
+    Args:
+        project: The project.
+        also: Specs that a person named; those that lie elsewhere are checked as the project's.
+    """
+    checked = _check_files(project)
+    inside = {spec.file for spec in checked}
+    checked += [check_local(dataset) for dataset in also if dataset.file not in inside]
+    return check_project(checked)
+
+
+def check_local(dataset: LocalDataset) -> CheckedSpec:
+    """Check one spec by itself."""
+    if dataset.spec is not None and dataset.document is not None:
+        return check_sound(dataset.spec, dataset.sql, dataset.document, dataset.problems)
+    if dataset.document is not None:
+        return check_broken(dataset.document, dataset.problems)
+    return CheckedSpec(file=dataset.file, name=dataset.name, problems=dataset.problems)
+
+
+def _check_files(project: Project) -> list[CheckedSpec]:
+    paths = list(project.yaml_files())
+    workers = os.cpu_count() or 1
+    # A process with threads must not fork, and elsewhere a new process costs more than it saves.
+    if len(paths) < MANY or workers == 1 or sys.platform != "linux" or threading.active_count() > 1:
+        return _check_share(project.root, project.folder, paths)
+    return _check_in_processes(project, paths, workers)
+
+
+def _check_in_processes(project: Project, paths: list[Path], workers: int) -> list[CheckedSpec]:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    size = -(-len(paths) // (workers * _CHUNKS_EACH))
+    shares = [paths[begin : begin + size] for begin in range(0, len(paths), size)]
+    with ProcessPoolExecutor(workers, get_context("fork"), initializer=_collect_seldom) as pool:
+        results = [pool.submit(_check_share, project.root, project.folder, share) for share in shares]
+        return [spec for result in results for spec in result.result()]
+
+
+def _collect_seldom() -> None:
+    """Look for garbage less often: a process makes many small things, and lives for seconds."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+
+
+def _check_share(root: Path, folder: Path, paths: Sequence[Path]) -> list[CheckedSpec]:
+    project = Project(root, folder)
+    datasets = (project.read_if_dataset(path) for path in paths)
+    return [check_local(dataset) for dataset in datasets if dataset is not None]

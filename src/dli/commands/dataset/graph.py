@@ -1,0 +1,118 @@
+"""``dli dataset graph``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dataspec.errors import NotFound
+from dli.options import complete_dataset, env_option, pass_session, path_option, verbose_option
+from dli.paths import shown
+from dli.session import Session, say, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dataspec.checking import CheckedSpec
+    from dataspec.graph import DatasetGraph
+    from dli.drawings import Drawing
+
+
+@click.command("graph")
+@click.argument("dataset", required=False, shell_complete=complete_dataset)
+@click.option(
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(["tree", "mermaid", "dot", "json"]),
+    help="How to print it. [default: tree]",
+)
+@path_option
+@env_option
+@verbose_option
+@pass_session
+def command(session: Session, dataset: str | None, form: str | None) -> None:
+    """Show which dataset is built from which.
+
+    Read from `depends_on` and from the tables that each dataset's SQL reads and writes. Every
+    dataset stands under what it is built from. With DATASET, a name or the path of a file: what
+    that one is built from, and what is built from it.
+    """
+    from dataspec.graph import DatasetGraph
+    from dli.checking import check_datasets
+    from dli.drawings import Drawing
+
+    name = session.dataset_name(dataset) if dataset else None
+    checked = check_datasets(session.project)
+    if not checked:
+        raise NotFound(
+            f"No Dataset Spec in {shown(session.project.folder)}.",
+            detail="--path names the project's folder.",
+        )
+    graph = DatasetGraph.of(spec.dataset for spec in checked if spec.dataset)
+    if name is not None and name not in graph.datasets:
+        session.project.find(name)  # says what is near
+    names = graph.around(name) if name is not None else graph.sequence
+    drawing = Drawing.of(graph, names)
+    if (form or session.format) == "json":
+        session.print_json(_report(graph, names, checked))
+    else:
+        click.echo(_drawn(drawing, name, form))
+    _warn(graph, names, checked)
+
+
+def _drawn(drawing: Drawing, name: str | None, form: str | None) -> str:
+    if form in {"mermaid", "dot"}:
+        from dli.drawings import dot, mermaid
+
+        return (mermaid if form == "mermaid" else dot)(drawing)
+    from dli.drawings import Node
+    from dli.trees import tree_around, whole_tree
+
+    return "\n".join(whole_tree(drawing) if name is None else tree_around(Node(name), drawing))
+
+
+def _report(graph: DatasetGraph, names: Sequence[str], checked: Sequence[CheckedSpec]) -> dict[str, Any]:
+    first: dict[str | None, CheckedSpec] = {}
+    for spec in checked:
+        first.setdefault(spec.name, spec)
+    wanted = set(names)
+    return {
+        "datasets": [
+            {
+                "name": name,
+                "file": first[name].file,
+                "valid": first[name].valid,
+                "builds": graph.datasets[name].lineage.builds(name),
+                "sources": graph.sources(name),
+                "missing": graph.missing(name),
+                "unknown": [problem.to_json() for problem in graph.datasets[name].lineage.unknown],
+            }
+            for name in names
+        ],
+        "edges": [
+            {
+                "upstream": edge.upstream,
+                "downstream": edge.downstream,
+                "declared": edge.declared,
+                "found": edge.found,
+                "tables": edge.tables,
+            }
+            for edge in graph.edges
+            if {edge.upstream, edge.downstream} <= wanted
+        ],
+        "cycles": [cycle for cycle in graph.cycles() if set(cycle) <= wanted],
+    }
+
+
+def _warn(graph: DatasetGraph, names: Sequence[str], checked: Sequence[CheckedSpec]) -> None:
+    from dataspec.graph import as_path
+
+    for spec in checked:
+        if not spec.valid and (spec.name is None or spec.name in names):
+            say(f"Warning: {spec.file} is not valid: dli dataset validate {spec.file}")
+    warn(str(problem) for name in names for problem in graph.datasets[name].lineage.unknown)
+    for cycle in graph.cycles():
+        if set(cycle) <= set(names):
+            say(f"Warning: these datasets depend on each other: {as_path(cycle)}")

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import pytest
+
+from dataspec.checking import CheckedSpec, check_broken, check_sound
+from dataspec.errors import InvalidSpec
+from dataspec.parsing import parse_document, sql_file_problems
+from dataspec.problems import Problem
+from dataspec.project_checks import check_project
+from dataspec.yaml_document import read_document
+
+DUCKDB = "execution: {dialect: duckdb}\n"
+DATE = "parameters: [{name: execution_date, type: date}]\n"
+
+
+def checked(name: str, yaml: str, *, file: str | None = None, **files: str) -> CheckedSpec:
+    """Check a spec; SQL files are named without their ending."""
+    body = f"name: {name}\ntype: Dataset\nowner: ann@example.com\n{yaml}".encode()
+    document = read_document(body, file or f"d/{name}.yaml")
+    sql = {f"{key}.sql": text for key, text in files.items()}
+    try:
+        spec = parse_document(document)
+    except InvalidSpec as error:
+        return check_broken(document, error.problems)
+    return check_sound(spec, sql, document, tuple(sql_file_problems(spec, sql, document)))
+
+
+def told(problems: tuple[Problem, ...]) -> list[str]:
+    return [f"{problem.severity} {problem}" for problem in problems]
+
+
+def of_sql(sql: str, *, yaml: str = DUCKDB) -> list[str]:
+    return told(checked("a", f"{yaml}query_file: q.sql\n", q=sql).problems)
+
+
+def test_a_sound_spec_has_no_problem() -> None:
+    assert of_sql("insert into a select * from b where d = '{{ execution_date }}'", yaml=DUCKDB + DATE) == []
+
+
+def test_sql_that_its_dialect_does_not_know_is_an_error_at_its_place() -> None:
+    assert of_sql("select a\nfrom b where x = = 1") == [
+        "error d/q.sql:2:18: not valid duckdb: Something is missing after '='."
+    ]
+
+
+def test_sql_that_generic_sql_does_not_know_is_a_warning_that_names_the_dialect() -> None:
+    (warning,) = of_sql("select a\nfrom b where x = = 1", yaml="")
+    assert warning.startswith("warning d/q.sql:2:18: Something is missing after '='.")
+    assert "'execution.dialect'" in warning
+
+
+def test_a_mistake_within_the_yaml_is_told_at_its_place_there() -> None:
+    found = checked("a", f"{DUCKDB}query_statement: |\n  select 1\n  from b where = = 2\n")
+    assert [(problem.file, problem.line, problem.column) for problem in found.problems] == [
+        ("d/a.yaml", 7, 18)
+    ]
+
+
+def test_a_parameter_that_no_sql_uses_is_a_warning() -> None:
+    parameters = "parameters: [{name: execution_date, type: date}, {name: n, type: integer}]\n"
+    assert of_sql("select {{ n }}", yaml=DUCKDB + parameters) == [
+        (
+            "warning d/a.yaml:5:21: no SQL uses the parameter 'execution_date'. "
+            "Write {{ execution_date }} where it belongs, or remove it."
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select '{{ data_interval_start }}'",
+        "{% if execution_date %}select 1{% endif %}",
+        "select '{{ execution_date | upper }}'",
+        "{% set d = execution_date %}select '{{ d }}'",
+    ],
+)
+def test_a_parameter_is_used_wherever_a_template_needs_it(sql: str) -> None:
+    assert of_sql(sql, yaml=DUCKDB + DATE) == []
+
+
+def test_all_that_is_wrong_with_a_template_is_told_at_once() -> None:
+    sql = "select {{ a | foo }}\nfrom {{ b }} where {{ a }}\nand {{ c is bar }} {% include 'x' %}"
+    assert of_sql(sql) == [
+        "error d/q.sql:1: No filter named 'foo'.",
+        "error d/q.sql:1:11: 'a' is not a parameter of this dataset. Declare it under 'parameters'.",
+        "error d/q.sql:2:9: 'b' is not a parameter of this dataset. Declare it under 'parameters'.",
+        "error d/q.sql:3: a SQL template can't include or import another.",
+        "error d/q.sql:3: No test named 'bar'.",
+        "error d/q.sql:3:8: 'c' is not a parameter of this dataset. Declare it under 'parameters'.",
+    ]
+
+
+def test_a_template_within_the_yaml_is_told_with_its_line_there() -> None:
+    found = checked("a", "query_statement: |\n  select 1\n  from {{ nowhere }}\n")
+    assert told(found.problems) == [
+        "error d/a.yaml:6:11: 'nowhere' is not a parameter of this dataset. Declare it under 'parameters'."
+    ]
+
+
+def test_a_template_that_sample_values_do_not_fit_is_a_warning() -> None:
+    (warning,) = of_sql("select {{ t }}", yaml=f"{DUCKDB}parameters: [{{name: t, type: string}}]\n")
+    assert warning.startswith(
+        "warning d/q.sql:1:8: the SQL is not checked, since sample values don't fit: 't'"
+    )
+    assert "| identifier" in warning
+
+
+@pytest.mark.parametrize(
+    ("sql", "problem"),
+    [
+        ("-- only a comment", "error d/q.sql:1:1: the query holds no statement, only comments."),
+        ("{% if false %}select 1{% endif %}", "warning d/q.sql:1:1: the query holds no statement with"),
+        ("select 1; select 2", "warning d/q.sql:1:1: the query holds 2 statements."),
+        ("commit", "error d/q.sql:1:1: the query builds nothing: COMMIT neither"),
+        ("drop table a", "error d/q.sql:1:1: the query builds nothing: DROP TABLE neither"),
+        ("show tables", "warning d/q.sql:1:1: SHOW yields rows that nobody sees."),
+        ("drop schema s; select 1", "warning d/q.sql:1:1: DROP SCHEMA takes the tables of other datasets"),
+    ],
+)
+def test_a_statement_that_can_not_be_a_datasets_query_is_told(sql: str, problem: str) -> None:
+    assert of_sql(sql)[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    "sql", ["vacuum", "call f()", "copy t to 'f.csv'", "select 1;", "with a as (select 1) from a"]
+)
+def test_what_may_be_a_query_is_left_alone(sql: str) -> None:
+    assert of_sql(sql) == []
+
+
+def test_a_pre_statement_that_holds_none_is_told_by_its_name() -> None:
+    found = checked("a", "query_statement: select 1\npre_statements: [{name: todo, sql: '-- todo'}]\n")
+    assert told(found.problems) == [
+        "error d/a.yaml:5:36: the statement 'todo' holds no statement, only comments. Write its SQL, or remove it."
+    ]
+
+
+def project(*specs: CheckedSpec) -> list[str]:
+    return [text for spec in check_project(specs) for text in told(spec.problems)]
+
+
+def sound(name: str, sql: str, yaml: str = "") -> CheckedSpec:
+    return checked(name, f"{DUCKDB}query_file: q.sql\n{yaml}", file=f"d/{name}.yaml", q=sql)
+
+
+def test_a_dependency_that_the_project_lacks_is_a_warning_with_the_nearest_name() -> None:
+    assert project(sound("s.a", "select 1"), sound("s.b", "select 1", "depends_on: [s.aa, gone]\n")) == [
+        "warning d/s.b.yaml:6:14: this project has no dataset 's.aa'. Did you mean 's.a'?",
+        "warning d/s.b.yaml:6:20: this project has no dataset 'gone'.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("yaml", "place", "hint"),
+    [
+        ("", "1:7", "Add: depends_on: [s.a, s.b]"),
+        ("depends_on: []\n", "6:1", "Add: depends_on: [s.a, s.b]"),
+        ("depends_on: [s.c]\n", "6:1", "Add to the list: s.a, s.b"),
+        ("depends_on:\n  - s.c\n", "6:1", "Add: - s.a and - s.b"),
+    ],
+)
+def test_a_table_that_another_dataset_builds_has_to_be_declared_with_the_line_to_add(
+    yaml: str, place: str, hint: str
+) -> None:
+    others = [sound(name, "select 1") for name in ("s.a", "s.b", "s.c")]
+    assert project(*others, sound("s.d", "select * from s.a, s.b", yaml)) == [
+        (
+            f"warning d/s.d.yaml:{place}: the SQL reads s.a, s.b, which 's.a' and 's.b' build, "
+            f"and 'depends_on' does not say so. {hint}"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ("shop.ordrs", "in its schema. Did you mean 'shop.orders'?"),
+        ("shop.customers", "in its schema."),
+        ("iceberg.SHOP.ordrs", "in its schema. Did you mean 'shop.orders'?"),
+        ("shpo.orders", "builds 'shpo.orders'. Did you mean 'shop.orders'?"),
+    ],
+)
+def test_a_table_that_nobody_builds_in_or_near_a_schema_of_the_project_is_a_warning(
+    table: str, problem: str
+) -> None:
+    (warning,) = project(sound("shop.orders", "select 1"), sound("b", f"select *\nfrom {table}"))
+    assert warning.startswith(
+        f"warning d/q.sql:2:{6 + table.rfind('.') + 1}: no dataset of this project builds"
+    )
+    assert warning.endswith(problem)
+
+
+@pytest.mark.parametrize("table", ["raw.orders", "orders", "other.customers", "shpo.customers"])
+def test_a_table_of_elsewhere_is_no_problem(table: str) -> None:
+    assert project(sound("shop.orders", "select 1"), sound("b", f"select * from {table}")) == []
+
+
+def test_a_cycle_is_an_error_that_shows_all_of_it() -> None:
+    datasets = [sound(name, "select 1", f"depends_on: [{other}]\n") for name, other in ("ab", "bc", "ca")]
+    assert project(*datasets) == [
+        "error d/a.yaml:6:1: these datasets depend on each other: a → b → c → a. One of these steps has to go."
+    ]
+
+
+def test_two_datasets_that_write_one_table_are_a_warning_at_the_second() -> None:
+    assert project(sound("a", "insert into s.t select 1"), sound("b", "insert into\nS.T select 1")) == [
+        "warning d/q.sql:2:3: the dataset 'a' writes the table S.T as well."
+    ]
+    assert project(sound("a", "insert into b select 1"), sound("b", "select 1")) == [
+        "warning d/b.yaml:1:7: the dataset 'a' writes the table b as well."
+    ]
+
+
+def test_a_name_that_stands_twice_is_an_error_at_the_second() -> None:
+    second = checked("a", "query_statement: select 1\n", file="d/second.yaml")
+    assert project(sound("a", "select 1"), second) == [
+        "error d/second.yaml:1:7: the name 'a' stands in d/a.yaml already; a name may stand once."
+    ]
+
+
+def test_a_broken_spec_still_has_its_place_among_the_others() -> None:
+    broken = checked("s.a", "tagz: []\ndepends_on: [s.gone]\n")
+    (unknown, *_, missing) = project(broken, sound("s.b", "select * from s.a", "depends_on: [s.a]\n"))
+    assert "unknown key 'tagz'" in unknown
+    assert "no dataset 's.gone'" in missing

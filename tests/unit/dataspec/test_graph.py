@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from dataspec.errors import DatasetNotFound, InvalidUsage
+from dataspec.graph import DatasetGraph, Edge, GraphDataset
+from dataspec.lineage import Lineage, TableUse
+from dataspec.table_names import TableNames
+
+
+def dataset(name: str, *depends_on: str, reads: str = "", writes: str = "") -> GraphDataset:
+    read, written = (tuple(map(TableUse, tables.split())) for tables in (reads, writes))
+    return GraphDataset(name, depends_on, Lineage(read, written))
+
+
+def graph(*datasets: GraphDataset) -> DatasetGraph:
+    return DatasetGraph.of(datasets)
+
+
+def test_an_edge_tells_whether_it_is_declared_found_in_the_sql_or_both() -> None:
+    found = graph(
+        dataset("a"),
+        dataset("b", "a"),
+        dataset("c", "a", reads="A"),
+        dataset("d", reads="other.x a"),
+    )
+    assert found.edges == (
+        Edge("a", "b", declared=True),
+        Edge("a", "c", declared=True, tables=("A",)),
+        Edge("a", "d", tables=("a",)),
+    )
+    assert [edge.found for edge in found.edges] == [False, True, True]
+    assert found.sources("d") == ("other.x",)
+
+
+def test_a_dataset_is_found_by_the_tables_that_its_sql_writes_not_by_its_name() -> None:
+    found = graph(dataset("x", writes="wh.x"), dataset("y", reads="x"), dataset("z", reads="wh.x"))
+    assert found.edges == (Edge("x", "z", tables=("wh.x",)),)
+
+
+@pytest.mark.parametrize(
+    ("built", "read", "found"),
+    [
+        ("iceberg.a.c", "a.c", "iceberg.a.c"),
+        ("a.c", "iceberg.A.C", "a.c"),
+        ("a.c", "a.c", "a.c"),
+        ("c", "c", "c"),
+        ("c", "a.c", None),
+        ("a.c", "c", None),
+        ("b.c", "a.c", None),
+        ("one.a.c two.a.c", "a.c", None),
+        ("one.a.c two.a.c", "two.a.c", "two.a.c"),
+        ("one.a.c a.c", "a.c", "a.c"),
+        ("one.a.c a.c", "two.a.c", "a.c"),
+    ],
+)
+def test_a_name_may_leave_out_what_stands_before_schema_and_table_if_only_one_fits(
+    built: str, read: str, found: str | None
+) -> None:
+    assert TableNames(built.split()).find(read) == found
+
+
+def test_the_order_is_that_of_the_edges_and_else_by_name_whatever_order_the_files_come_in() -> None:
+    datasets = [
+        dataset("z"),
+        dataset("m", "z"),
+        dataset("a", "m"),
+        dataset("b"),
+        dataset("c", "not.here"),
+        dataset("d", reads="b"),
+    ]
+    for _ in range(5):
+        random.shuffle(datasets)
+        assert graph(*datasets).order() == ("b", "c", "d", "z", "m", "a")
+
+
+def test_cycles_are_told_whole_and_there_is_no_order() -> None:
+    found = graph(
+        dataset("a", "b"),
+        dataset("b", reads="c"),
+        dataset("c", "a", "d"),
+        dataset("d", "c"),
+        dataset("x", "y"),
+        dataset("y", "x"),
+        dataset("z", "a"),
+    )
+    assert found.cycles() == (("a", "b", "c"), ("x", "y"))
+    with pytest.raises(InvalidUsage) as raised:
+        found.order()
+    assert raised.value.detail == "a → b → c → a\nx → y → x"
+
+
+def test_what_is_upstream_and_downstream_is_told_through_any_number_of_steps_in_order() -> None:
+    found = graph(dataset("d", "b", "c"), dataset("c", "a"), dataset("b", "a"), dataset("a"), dataset("x"))
+    assert found.upstream("d") == ("a", "b", "c")
+    assert found.downstream("a") == ("b", "c", "d")
+    assert (found.upstream("x"), found.downstream("d")) == ((), ())
+    assert [edge.upstream for edge in found.parents("d")] == ["b", "c"]
+    assert [edge.downstream for edge in found.children("a")] == ["b", "c"]
+    with pytest.raises(DatasetNotFound):
+        found.upstream("other")
+
+
+def test_what_is_upstream_in_a_cycle_ends() -> None:
+    found = graph(dataset("a", "b"), dataset("b", "a"), dataset("c", "b"))
+    assert (found.upstream("a"), found.downstream("a")) == (("b",), ("b", "c"))
+
+
+def test_a_dependency_that_is_not_there_is_missing_and_no_edge() -> None:
+    found = graph(dataset("a", "gone", "b"), dataset("b"))
+    assert (found.missing("a"), [edge.upstream for edge in found.edges]) == (("gone",), ["b"])
+
+
+def test_a_table_that_two_build_leads_to_both() -> None:
+    found = graph(dataset("a", writes="s.t"), dataset("b", writes="S.T"), dataset("c", reads="s.t"))
+    assert [edge.upstream for edge in found.parents("c")] == ["a", "b"]
+    assert found.tables()["s.t"] == ("a", "b")
+    assert not found.cycles()
+
+
+def test_a_long_chain_is_no_trouble() -> None:
+    names = [f"d{number:05}" for number in range(5000)]
+    chain = [dataset(name, *names[max(place - 1, 0) : place]) for place, name in enumerate(names)]
+    assert graph(*chain).order() == tuple(names)
+    assert len(graph(dataset(names[0], names[-1]), *chain[1:]).cycles()[0]) == 5000

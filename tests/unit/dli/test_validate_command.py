@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dli.checking
+from dataspec.problems import Problem
+from dli.annotations import annotation
+from dli.project import Project
+from unit.dli.conftest import Dli
+from unit.dli.specs import spec_of
+
+UNUSED = "parameters: [{name: n, type: integer}]\n"
+WARNING = "datasets/a.yaml:5:21: no SQL uses the parameter 'n'. Write {{ n }} where it belongs, or remove it."
+
+
+def write(project: Path, name: str, more: str = "") -> None:
+    (project / "datasets" / f"{name}.yaml").write_text(spec_of(name, more=more))
+
+
+def test_warnings_alone_leave_a_spec_valid(dli: Dli, project: Path) -> None:
+    write(project, "a", UNUSED)
+    result = dli("dataset", "validate")
+    assert (result.status, result.out) == (0, "Valid: a (datasets/a.yaml)\n")
+    assert result.err == f"Warning: {WARNING}\n"
+
+
+def test_strict_takes_warnings_for_errors(dli: Dli, project: Path) -> None:
+    write(project, "a", UNUSED)
+    result = dli("dataset", "validate", "--strict")
+    assert (result.status, result.out) == (2, "")
+    assert result.err == f"Error: Invalid Dataset Spec.\n       {WARNING}\n"
+    (report,) = json.loads(dli("dataset", "validate", "--strict", "-f", "json").out)
+    assert (report["valid"], report["problems"][0]["severity"]) == (False, "error")
+
+
+def test_json_tells_how_bad_each_problem_is(dli: Dli, project: Path) -> None:
+    write(project, "a", UNUSED)
+    result = dli("dataset", "validate", "-f", "json")
+    (report,) = json.loads(result.out)
+    assert (result.status, report["valid"]) == (0, True)
+    assert report["problems"] == [
+        {
+            "message": "no SQL uses the parameter 'n'.",
+            "file": "datasets/a.yaml",
+            "line": 5,
+            "column": 21,
+            "hint": "Write {{ n }} where it belongs, or remove it.",
+            "severity": "warning",
+        }
+    ]
+    assert dli("-f", "json", "dataset", "validate").out == result.out
+
+
+def test_github_marks_the_lines_of_a_pull_request(dli: Dli, project: Path) -> None:
+    write(project, "a", UNUSED)
+    write(project, "b", "tagz: []\n")
+    result = dli("dataset", "validate", "-f", "github")
+    assert (result.status, result.err) == (2, "")
+    assert result.out.splitlines() == [
+        (
+            "::warning file=datasets/a.yaml,line=5,col=21::no SQL uses the parameter 'n'. "
+            "Write {{ n }} where it belongs, or remove it."
+        ),
+        "::error file=datasets/b.yaml,line=5,col=1::unknown key 'tagz'. Did you mean 'tags'?",
+        "2 checked, 2 found.",
+    ]
+    write(project, "b")
+    assert dli("dataset", "validate", "-f", "github").status == 0
+    assert dli("dataset", "validate", "-f", "github", "--strict").status == 2
+
+
+def test_no_text_ends_or_forges_an_annotation() -> None:
+    problem = Problem("100% of\n::error::x\r", "a,b:c%\n.yaml", 1, None, "y")
+    assert annotation(problem) == ("::error file=a%2Cb%3Ac%25%0A.yaml,line=1::100%25 of%0A::error::x%0D y")
+
+
+def test_one_spec_is_checked_beside_the_others_of_its_project(dli: Dli, project: Path) -> None:
+    write(project, "b.a")
+    write(project, "b.b", "depends_on: [b.c]\n")
+    write(project, "broken", "tagz: []\n")
+    result = dli("dataset", "validate", "b.b")
+    assert (result.status, result.out) == (0, "Valid: b.b (datasets/b.b.yaml)\n")
+    assert result.err.startswith("Warning: datasets/b.b.yaml:5:14: this project has no dataset 'b.c'.")
+
+
+def test_a_file_outside_the_project_s_folder_is_checked_as_one_of_it(dli: Dli, project: Path) -> None:
+    write(project, "a")
+    (project / "new.yaml").write_text(spec_of("new", more="depends_on: [a]\n"))
+    result = dli("dataset", "validate", "./new.yaml")
+    assert (result.status, result.out, result.err) == (0, "Valid: new (new.yaml)\n", "")
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+import dli.checking
+dli.checking.MANY = int(sys.argv[1])
+print(dli.checking.check_datasets(dli.checking.Project(Path(), Path("datasets"))))
+"""
+
+
+def test_many_specs_are_checked_on_every_core_with_the_same_outcome(project: Path) -> None:
+    for number in range(20):
+        write(project, f"d{number:02}", UNUSED if number % 3 else "tagz: []\n")
+    (project / "datasets" / "other.yaml").write_text("version: 1\n")
+    (project / "datasets" / "unreadable.yaml").write_text("type: Dataset\nx: [\n")
+    (project / "datasets" / "q.sql").write_text("select 1")
+    outcomes = [
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM, many], check=True, capture_output=True, text=True
+        ).stdout
+        for many in ("1", "1000")
+    ]
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0].count("CheckedSpec(") == 21
+
+
+def test_a_yaml_is_read_once_for_a_check(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(project, "a", UNUSED)
+    read: list[str] = []
+    whole = Project.read
+
+    def counted(self: Project, path: Path) -> object:
+        read.append(path.name)
+        return whole(self, path)
+
+    monkeypatch.setattr(Project, "read", counted)
+    monkeypatch.setattr("dli.project.is_dataset_document", lambda body: pytest.fail("read twice"))
+    dli.checking.check_datasets(Project(project, project / "datasets"))
+    assert read == ["a.yaml"]
