@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dli.session import say
 from dli.tables import print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dataspec.engines.results import Result
-    from dli.local_run import LocalRun
+    from dli.local_run import LocalRun, Plan
+    from dli.project_run import Step
+    from dli.session import Session
 
 _CELL = 80
 """The longest cell of a table, in letters; JSON and CSV have all of it."""
@@ -27,6 +32,61 @@ def print_run(run: LocalRun, output: str) -> None:
         click.echo(_csv(run.answer), nl=False)
     elif run.answer is not None and run.answer.first_rows:
         print_table(run.answer.columns, [[_cell(value) for value in row] for row in run.answer.first_rows])
+
+
+def tell_run(run: LocalRun) -> None:
+    """Say how many rows a run wrote, how long it took, and where."""
+    answer = run.answer
+    say(f"{_summary(run)} ({run.plan.engine.place}).")
+    if answer is not None and answer.total > len(answer.first_rows) > 0:
+        say(f"{len(answer.first_rows):,} of {answer.total:,} rows; --limit shows more.")
+
+
+def print_previews(session: Session, plans: Sequence[Plan]) -> None:
+    """Print what the runs of several datasets would do."""
+    from dli.local_preview import described, preview
+
+    found = [preview(plan) for plan in plans]
+    if session.format == "json":
+        session.print_json(found)
+    else:
+        click.echo("\n\n\n".join(map(described, found)))
+
+
+def tell_step(step: Step) -> None:
+    """Say what became of one dataset of many."""
+    if step.run is not None:
+        say(f"{_summary(step.run)}.")
+    elif step.error is not None:
+        lines = [f"{step.name}: {step.outcome}. {step.error.text}", *(step.error.detail or "").splitlines()]
+        say("\n       ".join(lines))
+
+
+def print_steps(session: Session, steps: Sequence[Step]) -> None:
+    """Print what became of each dataset of many."""
+    if session.format == "json":
+        session.print_json([_step(step) for step in steps])
+        return
+    from dli.project_run import rows_of
+
+    print_table(("DATASET", "STATUS", "ROWS", "TOOK"), rows_of(steps))
+
+
+def _summary(run: LocalRun) -> str:
+    from dataspec.engines.statement_log import rows
+
+    written = "" if run.rows_written is None else f"{rows(run.rows_written)} written, "
+    return f"{run.plan.spec.name}: {written}{run.seconds:.2f} s"
+
+
+def _step(step: Step) -> dict[str, Any]:
+    error = "\n".join(filter(None, (step.error.text, step.error.detail))) if step.error else None
+    known = {"dataset_name": step.name, "status": step.outcome, "error": error}
+    return (
+        known | {key: value for key, value in report(step.run).items() if key not in known}
+        if step.run
+        else known
+    )
 
 
 def report(run: LocalRun) -> dict[str, Any]:

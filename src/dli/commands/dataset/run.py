@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.errors import DliError
-from dli.options import dataset_argument, dry_run_option, options_with_formats, param_option, pass_session
+from dli.options import complete_dataset, dry_run_option, options_with_formats, param_option, pass_session
 from dli.run_kinds import DIFFERENCE
 from dli.session import Session, say
 
 if TYPE_CHECKING:
     from dli.local_run import LocalRun, Plan
+    from dli.project_run import Step
 
 DEFAULT_ROWS = 20
 
@@ -22,14 +23,17 @@ DATASET is the dataset's name, or the path of its file. The SQL is rendered and 
 Airflow, on the connection that dli.yaml names; without one, on DuckDB, in warehouse.duckdb
 in the project's folder. The first rows go to standard output.
 
-With --dry-run nothing runs: the SQL is shown as it would go to the engine.
+With --all every dataset of the project runs, each after those that it is built from; a
+parameter goes to those that have it. With --dry-run nothing runs: the SQL is shown as it
+would go to the engine.
 
 {DIFFERENCE}
 """
 
 
 @click.command("run", help=HELP)
-@dataset_argument
+@click.argument("dataset", required=False, shell_complete=complete_dataset)
+@click.option("--all", "everything", is_flag=True, help="Run every dataset of the project, in order.")
 @param_option
 @dry_run_option
 @click.option(
@@ -42,28 +46,67 @@ With --dry-run nothing runs: the SQL is shown as it would go to the engine.
 )
 @options_with_formats("csv")
 @pass_session
-def command(session: Session, dataset: str, parameters: dict[str, str], dry_run: bool, limit: int) -> None:
+def command(
+    session: Session,
+    *,
+    dataset: str | None,
+    everything: bool,
+    parameters: dict[str, str],
+    dry_run: bool,
+    limit: int,
+) -> int:
     """Run a dataset here; the help is HELP."""
+    if everything == (dataset is not None):
+        raise click.UsageError("Give either a DATASET or --all.")
+    if dataset is None:
+        return _run_all(session, parameters, dry_run=dry_run)
     from dli.local_run import Plan
 
     plan = Plan.of(session.project.find(dataset), parameters, session.settings, say)
     if dry_run:
-        _preview(session, plan)
-        return
+        from dli.local_preview import described, preview
+
+        found = preview(plan)
+        session.print_item(found, described(found))
+        return 0
     run = _run(session, plan, limit)
-    from dli.run_output import print_run
+    from dli.run_output import print_run, tell_run
 
     print_run(run, session.format)
-    _tell(run, limit)
+    tell_run(run)
+    return 0
 
 
-def _run(session: Session, plan: Plan, limit: int) -> LocalRun:
+def _run_all(session: Session, parameters: dict[str, str], *, dry_run: bool) -> int:
+    from dli.project_run import ProjectRun
+    from dli.run_output import print_previews, print_steps, tell_step
+
+    if session.format == "csv":
+        raise click.UsageError("--format csv is for one dataset.")
+    whole = ProjectRun(session.project, parameters, session.settings, say)
+    if dry_run:
+        print_previews(session, whole.plans)
+        return 0
+    steps: list[Step] = []
+    count = len(whole.plans)
+
+    def execute(plan: Plan) -> LocalRun:
+        return _run(session, plan, 0, label=f"{len(steps) + 1} of {count} {plan.spec.name}: ")
+
+    for step in whole.steps(execute):
+        tell_step(step)
+        steps.append(step)
+    print_steps(session, steps)
+    return 0 if all(step.outcome == "COMPLETED" for step in steps) else 1
+
+
+def _run(session: Session, plan: Plan, limit: int, label: str = "") -> LocalRun:
     from dli.local_run import Runner
     from dli.run_display import ProgressLine, StatementLines, shows_progress
 
     runner = Runner(plan, StatementLines(verbose=session.verbose), limit=limit, measure=shows_progress())
     try:
-        with ProgressLine(runner.session):
+        with ProgressLine(runner.session, label):
             run = runner.run()
     except DliError as error:
         _write_down(session, runner.result, "FAILED", error.detail or error.title)
@@ -82,20 +125,3 @@ def _write_down(session: Session, run: LocalRun, outcome: str, error: str | None
         write_down(run, session.root, outcome, error)
     except OSError as failed:
         say(f"Warning: the log of local runs can't be written: {failed.strerror}.")
-
-
-def _preview(session: Session, plan: Plan) -> None:
-    from dli.local_preview import described, preview
-
-    found = preview(plan)
-    session.print_item(found, described(found))
-
-
-def _tell(run: LocalRun, limit: int) -> None:
-    from dataspec.engines.statement_log import rows
-
-    plan, answer = run.plan, run.answer
-    written = "" if run.rows_written is None else f"{rows(run.rows_written)} written, "
-    say(f"{plan.spec.name}: {written}{run.seconds:.2f} s ({plan.engine.place}).")
-    if answer is not None and answer.total > len(answer.first_rows) and limit:
-        say(f"{limit:,} of {answer.total:,} rows; --limit shows more.")

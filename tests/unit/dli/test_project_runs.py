@@ -1,0 +1,108 @@
+"""``dli dataset run --all``: a project's datasets, each after those that it is built from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from unit.dli.conftest import Dli
+
+DAY = "parameters: [{name: execution_date, type: date}]\n"
+
+
+def put(project: Path, name: str, sql: str, more: str = "") -> None:
+    spec = f"name: {name}\ntype: Dataset\nowner: dana@example.com\nquery_statement: {json.dumps(sql)}\n"
+    (project / "datasets" / f"{name}.yaml").write_text(spec + more)
+
+
+@pytest.fixture
+def chain(project: Path) -> Path:
+    """Three datasets, each of which reads the one before; by name in the other order."""
+    put(project, "c", "create or replace table c as select date '{{ execution_date }}' as day, 2 as n", DAY)
+    put(project, "b", "create or replace table b as select n + 1 as n from c", "depends_on: [c]\n")
+    put(project, "a", "create or replace table a as select n * 10 as n from b")
+    put(project, "lonely", "create or replace table lonely as select '{{ word }}' as w",
+        "parameters: [{name: word, type: string, default: hi}]\n")  # fmt: skip
+    return project
+
+
+def test_every_dataset_is_built_after_those_that_it_reads_though_it_does_not_say_so(
+    dli: Dli, chain: Path
+) -> None:
+    result = dli("dataset", "run", "--all", "-p", "execution_date=2024-01-15", "-p", "word=ho")
+    assert result.status == 0, result.err
+    rows = [line.split() for line in result.out.splitlines()]
+    assert [row[0] for row in rows] == ["DATASET", "c", "b", "a", "lonely"]
+    assert {tuple(row[1:3]) for row in rows[1:]} == {("COMPLETED", "1")}
+    assert result.err.splitlines()[0].startswith("c: 1 row written, 0.")
+    with duckdb.connect(str(chain / "warehouse.duckdb")) as warehouse:
+        assert warehouse.execute("select a.n, w, day from a, lonely, c").fetchall()[0][:2] == (30, "ho")
+
+
+def test_one_that_fails_takes_along_what_is_built_from_it_and_the_others_go_on(dli: Dli, chain: Path) -> None:
+    put(chain, "b", "create or replace table b as select no_column as n from c")
+    result = dli("dataset", "run", "--all", "-p", "execution_date=2024-01-15")
+    assert result.status == 1
+    outcomes = dict(line.split()[:2] for line in result.out.splitlines()[1:])
+    assert outcomes == {"c": "COMPLETED", "b": "FAILED", "a": "SKIPPED", "lonely": "COMPLETED"}
+    assert "b: FAILED. The statement 'query' failed.\n       datasets/b.yaml:4:" in result.err
+    assert "a: SKIPPED. b was not built.\n" in result.err
+
+
+def test_json_tells_of_each_what_became_of_it(dli: Dli, chain: Path) -> None:
+    put(chain, "b", "create or replace table b as select no_column as n from c")
+    found = json.loads(dli("dataset", "run", "--all", "-p", "execution_date=2024-01-15", "-f", "json").out)
+    assert [(item["dataset_name"], item["status"]) for item in found] == [
+        ("c", "COMPLETED"), ("b", "FAILED"), ("a", "SKIPPED"), ("lonely", "COMPLETED"),
+    ]  # fmt: skip
+    assert found[0]["rows_written"] == 1
+    assert "no_column" in found[1]["error"]
+
+
+def test_nothing_runs_where_one_spec_or_one_parameter_is_wrong(dli: Dli, chain: Path) -> None:
+    refused = {
+        (): "Missing required parameter: execution_date\n       Add: -p execution_date=VALUE\n       In: c (datasets/c.yaml)",
+        ("-p", "execution_date=2024-01-15", "-p", "wrod=x"): "Unknown parameter 'wrod'.",
+        ("-p", "execution_date=2024-13-01"): "In: c (datasets/c.yaml)",
+        ("-p", "execution_date=2024-01-15", "-f", "csv"): "--format csv is for one dataset.",
+    }
+    for arguments, said in refused.items():
+        result = dli("dataset", "run", "--all", *arguments)
+        assert (result.status, result.out) == (2, "")
+        assert said in result.err
+    put(chain, "z", "select {{ nothing }}", "cron: 1\n")
+    put(chain, "y", "select 1", "onwer: 1\n")
+    invalid = dli("dataset", "run", "--all", "-p", "execution_date=2024-01-15")
+    assert "datasets/z.yaml" in invalid.err
+    assert "datasets/y.yaml" in invalid.err
+    assert not (chain / "warehouse.duckdb").exists()
+
+
+def test_datasets_that_depend_on_each_other_are_refused(dli: Dli, chain: Path) -> None:
+    put(chain, "c", "create or replace table c as select n from a")
+    result = dli("dataset", "run", "--all")
+    assert result.status == 2
+    assert "a → b → c → a" in result.err
+
+
+def test_a_dry_run_shows_the_sql_of_all_in_their_order(dli: Dli, chain: Path) -> None:
+    result = dli("dataset", "run", "--all", "-p", "execution_date=2024-01-15", "--dry-run")
+    names = [line.split()[1] for line in result.out.splitlines() if line.startswith("Dataset:")]
+    assert (result.status, names) == (0, ["c", "b", "a", "lonely"])
+    assert not (chain / "warehouse.duckdb").exists()
+
+
+def test_either_one_dataset_or_all_are_named(dli: Dli, chain: Path) -> None:
+    for arguments in ([], ["a", "--all"]):
+        result = dli("dataset", "run", *arguments)
+        assert result.status == 2
+        assert "Give either a DATASET or --all." in result.err
+
+
+def test_a_project_without_a_dataset_says_how_to_begin(dli: Dli, project: Path) -> None:
+    result = dli("dataset", "run", "--all")
+    assert result.status == 3
+    assert "dli dataset init" in result.err
