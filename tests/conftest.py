@@ -35,12 +35,18 @@ PARTS = ("s3_session", "stack", "airflow_env")
 """The fixtures that start something for a whole session; tests that share one run in one process."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of each part go one after the other, in the process that started it, and begin with them."""
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let the tests of each part go one after the other, in the process that started it.
 
-    for item in items:
-        if name := part_of(item):
-            item.add_marker(pytest.mark.xdist_group(name))
+    Here, for xdist looks at the marks before a conftest can do so for all tests together.
+    """
+    if name := part_of(item):
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of the parts."""
     items.sort(key=lambda item: part_of(item) is None)
 
 
