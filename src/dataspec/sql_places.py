@@ -26,12 +26,21 @@ def in_template(template: str, rendered: str, line: int, column: int, word: str)
     Returns:
         Its line, and its column unless the word came out of an expression.
     """
-    before, after = template.splitlines(), rendered.splitlines()
-    number = line if len(before) == len(after) else _line_before(before, after, line)
+    before = template.splitlines()
+    number = line
+    if template.count("\n") != rendered.count("\n"):
+        number = _line_before(before, rendered.splitlines(), line)
     text = before[number - 1] if number <= len(before) else ""
     begin = max(column - len(word), 0)
-    found = [match.start() for match in re.finditer(re.escape(word), text)] if word else []
-    return number, min(found, key=lambda at: abs(at - begin)) + 1 if found else None
+    at = _nearest(word, text, begin)
+    return number, None if at is None else at + 1
+
+
+def _nearest(word: str, text: str, begin: int) -> int | None:
+    """Return where a word stands in a text, as near to a place as there is one."""
+    before, behind = text.rfind(word, 0, begin + len(word)), text.find(word, begin)
+    found = [at for at in (before, behind) if at >= 0] if word else []
+    return min(found, key=lambda at: abs(at - begin), default=None)
 
 
 def _line_before(before: list[str], after: list[str], line: int) -> int:
