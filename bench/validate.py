@@ -90,7 +90,8 @@ def main() -> None:
         for size in SIZES:
             project = generate(Path(folder) / str(size), size)
             arguments = [str(BIN / "dli"), "--path", str(project), "dataset", "validate", "--all", "--strict"]
-            commands.append(Command(f"dli dataset validate --all, {size:,} specs", arguments, rounds=5))
+            rounds = 7 if size < max(SIZES) else 3
+            commands.append(Command(f"dli dataset validate --all, {size:,} specs", arguments, rounds=rounds))
         measure(commands)
         print(table(commands, beside="python -c pass"))
 

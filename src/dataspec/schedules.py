@@ -28,6 +28,7 @@ _DAY = timedelta(days=1)
 _LOOK_BACK = tuple(timedelta(hours=hours) for hours in (1, 25, 24 * 8, 24 * 32, 24 * 367, 24 * 366 * 9))
 
 
+@lru_cache(maxsize=1024)
 def check_cron(expression: str) -> str:
     """Return a cron expression of five fields that fires at some time.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlglot.tokenizer_core import TokenType
@@ -17,7 +18,7 @@ from sqlglot.tokenizer_core import TokenType
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
 from dataspec.sql_names import SqlName
-from dataspec.statements import Quoting, Token, tokenize
+from dataspec.statements import Quoting, Token, kinds_and_texts, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,8 +83,13 @@ class Slots:
         except ValueError as error:
             raise InvalidTemplate(Problem(self._without_words(str(error)), self._file)) from None
         quoting = Quoting.of(dialect)
-        pieces, expected, end = [], [], 0
+        pieces: list[str] = []
+        expected: list[tuple[TokenType, str | None]] = []
+        end = 0
         for token in tokens:
+            if self._nonce not in token.source:  # it is copied with what stands around it
+                expected.append((token.kind, None))
+                continue
             pieces.append(self._in_comment(text[end : token.start]))
             piece = self._in_token(token, quoting)
             pieces.append(piece)
@@ -93,8 +99,6 @@ class Slots:
         return self._proved("".join(pieces), expected, dialect)
 
     def _in_token(self, token: Token, quoting: Quoting) -> str:
-        if self._nonce not in token.source:
-            return token.source
         if (slot := self._alone(token.source)) is not None:
             if isinstance(slot.value, SqlName):
                 self._note_name(slot.value, token.source)
@@ -149,20 +153,18 @@ class Slots:
 
     def _expected(self, token: Token, piece: str, dialect: str | None) -> list[tuple[TokenType, str | None]]:
         """Return the kinds of the tokens that a piece must be, and the text of a quoted one."""
-        if self._nonce not in token.source:
-            return [(token.kind, None)]
         if self._alone(token.source) is not None:
-            return [(part.kind, None) for part in tokenize(piece, dialect)]
+            return [(kind, None) for kind in _kinds_in(piece, dialect)]
         return [(token.kind, self._written(token.text, _plain))]
 
     def _proved(self, text: str, expected: list[tuple[TokenType, str | None]], dialect: str | None) -> str:
         try:
-            tokens = tokenize(text, dialect)
+            tokens = kinds_and_texts(text, dialect)
         except ValueError:
             tokens = []
         same = len(tokens) == len(expected) and all(
-            token.kind == kind and (plain is None or token.text == plain)
-            for token, (kind, plain) in zip(tokens, expected, strict=False)
+            found is kind and (plain is None or written == plain)
+            for (found, written), (kind, plain) in zip(tokens, expected, strict=False)
         )
         if not same:
             slot = next((s for s in self._slots if isinstance(s.value, str | list)), self._slots[0])
@@ -191,6 +193,11 @@ class Slots:
     def _refused(self, slot: Slot, message: str, hint: str | None = None) -> InvalidTemplate:
         named = f"'{slot.source}': " if slot.source else ""
         return InvalidTemplate(Problem(f"{named}{message}", self._file, slot.line, slot.column, hint))
+
+
+@lru_cache(maxsize=256)
+def _kinds_in(piece: str, dialect: str | None) -> tuple[TokenType, ...]:
+    return tuple(kind for kind, _ in kinds_and_texts(piece, dialect))
 
 
 def _plain(slot: Slot) -> str:

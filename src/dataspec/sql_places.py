@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from dataspec.yaml_document import read_document
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dataspec.problems import Problem
     from dataspec.sql_texts import SqlText
     from dataspec.yaml_document import Document, Path
@@ -31,13 +33,24 @@ def in_template(template: str, rendered: str, line: int, column: int, word: str)
     Returns:
         Its line, and its column unless the word came out of an expression.
     """
-    before, after = template.splitlines(), rendered.splitlines()
-    number = line if len(before) == len(after) else _line_before(before, after, line)
+    before = template.splitlines()
+    number = line
+    if template.count("\n") != rendered.count("\n"):
+        number = _line_before(before, rendered.splitlines(), line)
     text = before[number - 1] if number <= len(before) else ""
     begin = max(column - len(word), 0)
-    whole = rf"(?<!\w){re.escape(word)}(?!\w)" if word.isalnum() else re.escape(word)
-    found = [match.start() for match in re.finditer(whole, text)] if word else []
-    return number, min(found, key=lambda at: abs(at - begin)) + 1 if found else None
+    at = min(_whole(word, text), key=lambda found: abs(found - begin), default=None)
+    return number, None if at is None else at + 1
+
+
+def _whole(word: str, text: str) -> Iterator[int]:
+    """Yield where a word stands in a text, and not within another."""
+    at = text.find(word) if word else -1
+    while at >= 0:
+        around = text[at - 1 : at] + text[at + len(word) : at + len(word) + 1]
+        if not (word.isidentifier() and any(letter.isalnum() or letter == "_" for letter in around)):
+            yield at
+        at = text.find(word, at + 1)
 
 
 def _line_before(before: list[str], after: list[str], line: int) -> int:

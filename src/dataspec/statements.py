@@ -40,18 +40,30 @@ def tokenize(sql: str, dialect: str | None) -> list[Token]:
     Raises:
         ValueError: When a quote or a comment is left open.
     """
-    try:
-        found = dialect_of(dialect).tokenize(sql)
-    except SqlglotError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise ValueError(f"the SQL can't be read: {reason}. Is a quote or a comment left open?") from None
     tokens = []
-    for token in found:
+    for token in _found(sql, dialect):
         start, end = token.start, token.end + 1
         if token.token_type is _STRING and sql[end - len(token.text) : end] == token.text:
             start = end - len(token.text)  # the rest of a command that the dialect passes on unread
         tokens.append(Token(token.token_type, token.text, sql[start:end], start, end))
     return tokens
+
+
+def kinds_and_texts(sql: str, dialect: str | None) -> list[tuple[TokenType, str]]:
+    """Return the kind and the value of each token, as :func:`tokenize` finds them, in less time.
+
+    Raises:
+        ValueError: When a quote or a comment is left open.
+    """
+    return [(token.token_type, token.text) for token in _found(sql, dialect)]
+
+
+def _found(sql: str, dialect: str | None) -> list[Any]:
+    try:
+        return list(dialect_of(dialect).tokenize(sql))
+    except SqlglotError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ValueError(f"the SQL can't be read: {reason}. Is a quote or a comment left open?") from None
 
 
 def split_statements(sql: str, dialect: str | None) -> list[str]:

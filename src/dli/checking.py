@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 MANY = 150
 """From so many files on, the time that another process takes to start is made up for."""
 
-_CHUNKS_EACH = 4
+_CHUNKS_EACH = 8
 """Shares of the work for each process, so that none waits long for another at the end."""
 
 
@@ -62,13 +63,17 @@ def _check_in_processes(project: Project, paths: list[Path], workers: int) -> li
 
     size = -(-len(paths) // (workers * _CHUNKS_EACH))
     shares = [paths[begin : begin + size] for begin in range(0, len(paths), size)]
-    with ProcessPoolExecutor(workers, get_context("fork"), initializer=_collect_seldom) as pool:
+    pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=_begin)
+    try:
         results = [pool.submit(_check_share, project.root, project.folder, share) for share in shares]
         return [spec for result in results for spec in result.result()]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _collect_seldom() -> None:
-    """Look for garbage less often: a process makes many small things, and lives for seconds."""
+def _begin() -> None:
+    """Leave Ctrl-C to the first process, and look for garbage seldom: this one lives for seconds."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
 

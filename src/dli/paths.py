@@ -41,6 +41,7 @@ def find_root(path: str | None) -> Path:
 
 def shown(path: Path) -> str:
     """Return a path as the reader would write it: from here if it is below, else whole."""
+    if not path.is_absolute():
+        return path.as_posix()
     current = here()
-    absolute = current / path
-    return (absolute.relative_to(current) if absolute.is_relative_to(current) else absolute).as_posix()
+    return (path.relative_to(current) if path.is_relative_to(current) else path).as_posix()

@@ -137,11 +137,13 @@ class Project:
                 problems=error.problems,
                 document=document,
             )
-        sql, problems = self._sql_of(spec, path)
-        # Files beside the spec serve as hints where a name has no file.
-        beside = {} if sql.keys() >= set(spec.files) else dict.fromkeys(_neighbours(path), _UNREADABLE)
-        found = sql_file_problems(spec, {**beside, **sql}, document)
-        problems += [problem for problem in found if problem not in problems]
+        sql, unreadable = self._sql_of(spec, path)
+        problems = [problem for found in unreadable.values() for problem in found]
+        others = list(unreadable)
+        if not sql.keys() | unreadable.keys() >= set(spec.files):
+            others += _neighbours(path)  # they serve as hints where a name has no file
+        known = {**dict.fromkeys(others, _UNREADABLE), **sql}
+        problems += [found for found in sql_file_problems(spec, known, document) if found not in problems]
         return LocalDataset(
             file=document.file,
             name=spec.name,
@@ -152,18 +154,18 @@ class Project:
             document=document,
         )
 
-    def _sql_of(self, spec: DatasetSpec, path: Path) -> tuple[dict[str, str], list[Problem]]:
+    def _sql_of(self, spec: DatasetSpec, path: Path) -> tuple[dict[str, str], dict[str, tuple[Problem, ...]]]:
+        """Return the text of each SQL file that is there, and what is wrong with those that can't be read."""
         texts: dict[str, str] = {}
-        problems: list[Problem] = []
+        unreadable: dict[str, tuple[Problem, ...]] = {}
         for named in spec.files:
             file = path.parent / named
             try:
                 if file.is_file():
                     texts[named] = self._sql_in(file)
             except InvalidSpec as error:
-                problems += error.problems
-                texts[named] = _UNREADABLE
-        return texts, problems
+                unreadable[named] = error.problems
+        return texts, unreadable
 
     def _sql_in(self, path: Path) -> str:
         file = shown(path)

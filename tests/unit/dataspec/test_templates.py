@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataspec import templates
 from dataspec.errors import InvalidTemplate
 from dataspec.parsing import parse_spec
 from dataspec.rendering import render_statements
@@ -188,3 +189,40 @@ def test_a_run_sees_its_interval_beside_its_parameters() -> None:
         "data_interval_start": "2024-01-15T00:00:00+00:00",
         "data_interval_end": "2024-01-16T00:00:00+00:00",
     }
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select '{{ a }}', {{n}}\nfrom t where x = '{{ a }}{{\tb }}' -- {{ n }}\n",
+        "select '{{{ a }}}'",
+        "select '{ {{ a }} }', '}}', '{'",
+        "select {{ not }}",
+        "select {{ range }}",
+        "select {{ none }}, {{ true }}",
+        "select {{ a }}",
+        "select '{{ unknown }}'",
+        "select '{{ a\n}}'",
+        "select '{{- a -}}'",
+        "select '{{ a }}'\r\nfrom t",
+        "select '{{ a }}' {# {{ b }} #}",
+        "select 1",
+    ],
+)
+def test_a_template_of_nothing_but_names_is_rendered_and_checked_as_jinja_does(
+    sql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"a": "O'Hare", "b": "x", "n": 3, "not": 1, "range": 2, "none": 4}
+
+    def outcome() -> tuple[object, object]:
+        templates._checked_template.cache_clear()
+        checked = templates.check_template(sql, list(values), file="q.sql")
+        try:
+            return checked, render(sql, values, dialect="duckdb", file="q.sql")
+        except InvalidTemplate as error:
+            return checked, str(error.problem)
+
+    quick = outcome()
+    monkeypatch.setattr(templates, "_simple_names", lambda sql: None)
+    monkeypatch.setattr(templates, "is_plain", lambda sql: False)
+    assert outcome() == quick

@@ -95,6 +95,20 @@ def test_a_file_outside_the_project_s_folder_is_checked_as_one_of_it(dli: Dli, p
     assert (result.status, result.out, result.err) == (0, "Valid: new (new.yaml)\n", "")
 
 
+def test_a_sql_file_that_can_not_be_read_is_told_once(dli: Dli, project: Path) -> None:
+    yaml = spec_of("a", more=UNUSED).replace("query_statement: select 1", "query_file: q.sql")
+    (project / "datasets" / "a.yaml").write_text(yaml)
+    (project / "datasets" / "q.sql").write_bytes(b"select '\xff'")
+    result = dli("dataset", "validate")
+    assert (result.status, result.err) == (
+        2,
+        (
+            "Error: Invalid Dataset Spec.\n"
+            "       datasets/q.sql:1:9: the byte 0xff is not UTF-8; save the file as UTF-8.\n"
+        ),
+    )
+
+
 PROGRAM = """
 import sys
 from pathlib import Path
