@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
 from dataspec.sql_names import SqlName
-from dataspec.statements import Quoting, Token, tokenize
+from dataspec.statements import Quoting, Token, is_name, tokenize
+from dataspec.template_text import TemplateText
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,10 +46,19 @@ class Slots:
         self._pattern = re.compile(rf"q{self._nonce}x(\d+)z")
 
     def take(self, value: Any, line: int, column: int, source: str) -> str:
-        """Return the word that stands for a value."""
-        if isinstance(value, str) and self._nonce in value:
-            return value  # text of the template's own, with words in it: a {% set %} block or a macro
-        self._slots.append(Slot(value, line, column, source))
+        """Return the word that stands for a value.
+
+        Raises:
+            InvalidTemplate: For text made of the template's own and of values, where neither
+                can be told from the other any more.
+        """
+        if isinstance(value, TemplateText):
+            return value
+        slot = Slot(value, line, column, source)
+        if self._nonce in _words(value).lower():
+            message = "a block's text that holds values was changed or joined with others."
+            raise self._refused(slot, message, "Write each by itself: {{ one }}{{ other }}.")
+        self._slots.append(slot)
         return f"q{self._nonce}x{len(self._slots) - 1}z"
 
     def fill(self, text: str, dialect: str | None) -> str:
@@ -67,23 +77,25 @@ class Slots:
         pieces, expected, end = [], [], 0
         for token in tokens:
             pieces.append(self._in_comment(text[end : token.start]))
-            piece = self._in_token(token, quoting)
+            piece = self._in_token(token, quoting, dialect)
             pieces.append(piece)
             expected.extend(self._expected(token, piece, dialect))
             end = token.end
         pieces.append(self._in_comment(text[end:]))
         return self._proved("".join(pieces), expected, dialect)
 
-    def _in_token(self, token: Token, quoting: Quoting) -> str:
+    def _in_token(self, token: Token, quoting: Quoting, dialect: str | None) -> str:
         if not self._pattern.search(token.source):
             return token.source
         if self._pattern.fullmatch(token.source):
-            return self._bare(next(self._slots_in(token.source)), quoting)
+            return self._bare(next(self._slots_in(token.source)), quoting, dialect)
         quote = quoting.quote_of(token)
         return self._pattern.sub(lambda match: self._inside(self._slot(match), quote, quoting), token.source)
 
-    def _bare(self, slot: Slot, quoting: Quoting) -> str:
+    def _bare(self, slot: Slot, quoting: Quoting, dialect: str | None) -> str:
         if isinstance(slot.value, SqlName):
+            if not is_name(slot.value, dialect):
+                raise self._refused(slot, f"'{slot.value}' is a word of SQL there, not a name.")
             return str(slot.value)
         if isinstance(slot.value, str):
             name = slot.source or "value"
@@ -154,3 +166,14 @@ class Slots:
     def _refused(self, slot: Slot, message: str, hint: str | None = None) -> InvalidTemplate:
         named = f"'{slot.source}': " if slot.source else ""
         return InvalidTemplate(Problem(f"{named}{message}", self._file, slot.line, slot.column, hint))
+
+
+def _words(value: Any) -> str:
+    """Return all text in a value, items of a list included."""
+    return (
+        repr(value)
+        if isinstance(value, list | tuple | dict)
+        else str(value)
+        if isinstance(value, str)
+        else ""
+    )

@@ -59,6 +59,22 @@ def split_statements(sql: str, dialect: str | None) -> list[str]:
     return [*statements, sql[start:].strip()] if seen else statements
 
 
+def is_name(text: str, dialect: str | None) -> bool:
+    """Tell whether text that looks like a name is one: ``true`` and ``current_user`` are values."""
+    import sqlglot
+
+    if "." in text:
+        return True
+    try:
+        tree = sqlglot.parse_one(f"select {text}, 1", dialect=dialect)
+    except SqlglotError:
+        return False
+    if not isinstance(tree, sqlglot.exp.Select) or len(tree.expressions) != 2:  # noqa: PLR2004 - the two above
+        return False
+    first = tree.expressions[0]
+    return isinstance(first, sqlglot.exp.Column) and first.name.lower() == text.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Quoting:
     """How a dialect writes strings and names in quotes."""
