@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"[A-Za-z0-9_]*")
 _HARMLESS = re.compile(r"[A-Za-z0-9_ .:/+-]*")
+_UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
+_EXECUTED = re.compile(r"/\*M?!")
+"""How a comment begins that MySQL or MariaDB runs."""
+
+_PREFIXES = frozenset({"VAR", "INTRODUCER", "AMP"})
+"""What may stand right before a string and give it other rules, such as ``E'…'`` or ``U&'…'``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,10 @@ class Slots:
         if isinstance(value, TemplateText):
             return value
         slot = Slot(value, line, column, source)
-        if self._nonce in _words(value).lower():
+        words = _words(value)
+        if unwritable := _UNWRITABLE.search(words):
+            raise self._refused(slot, f"it holds U+{ord(unwritable[0]):04X}, which SQL can't hold.")
+        if self._nonce in words.lower():
             message = "a block's text that holds values was changed or joined with others."
             raise self._refused(slot, message, "Write each by itself: {{ one }}{{ other }}.")
         self._slots.append(slot)
@@ -74,27 +83,28 @@ class Slots:
         except ValueError as error:
             raise InvalidTemplate(Problem(self._without_words(str(error)), self._file)) from None
         quoting = Quoting.of(dialect)
-        pieces, expected, end = [], [], 0
+        pieces, expected, end, before = [], [], 0, ""
         for token in tokens:
             pieces.append(self._in_comment(text[end : token.start]))
-            piece = self._in_token(token, quoting, dialect)
+            prefixed = end == token.start and before in _PREFIXES
+            piece = self._in_token(token, quoting, prefixed=prefixed)
             pieces.append(piece)
             expected.extend(self._expected(token, piece, dialect))
-            end = token.end
+            end, before = token.end, token.kind
         pieces.append(self._in_comment(text[end:]))
         return self._proved("".join(pieces), expected, dialect)
 
-    def _in_token(self, token: Token, quoting: Quoting, dialect: str | None) -> str:
+    def _in_token(self, token: Token, quoting: Quoting, *, prefixed: bool) -> str:
         if not self._pattern.search(token.source):
             return token.source
         if self._pattern.fullmatch(token.source):
-            return self._bare(next(self._slots_in(token.source)), quoting, dialect)
-        quote = quoting.quote_of(token)
+            return self._bare(next(self._slots_in(token.source)), quoting)
+        quote = None if prefixed else quoting.quote_of(token)
         return self._pattern.sub(lambda match: self._inside(self._slot(match), quote, quoting), token.source)
 
-    def _bare(self, slot: Slot, quoting: Quoting, dialect: str | None) -> str:
+    def _bare(self, slot: Slot, quoting: Quoting) -> str:
         if isinstance(slot.value, SqlName):
-            if not is_name(slot.value, dialect):
+            if not is_name(slot.value, quoting.dialect):
                 raise self._refused(slot, f"'{slot.value}' is a word of SQL there, not a name.")
             return str(slot.value)
         if isinstance(slot.value, str):
@@ -106,7 +116,7 @@ class Slots:
         try:
             return quoting.literal(slot.value)
         except ValueError as error:
-            raise self._refused(slot, f"{error}.") from None
+            raise self._refused(slot, f"{str(error).rstrip('.')}.") from None
 
     def _inside(self, slot: Slot, quote: str | None, quoting: Quoting) -> str:
         if slot.value is None or isinstance(slot.value, list | tuple | dict):
@@ -114,7 +124,10 @@ class Slots:
             raise self._refused(slot, f"there is {what} to put inside the quotes.", "Use {% if %} around it.")
         value = quoting.plain(slot.value)
         if quote is not None:
-            return quoting.escape(value, quote)
+            try:
+                return quoting.escape(value, quote)
+            except ValueError as error:
+                raise self._refused(slot, str(error)) from None
         if _WORD.fullmatch(value):
             return value
         raise self._refused(
@@ -125,7 +138,7 @@ class Slots:
         def written(match: re.Match[str]) -> str:
             slot = self._slot(match)
             text = str(slot.value)
-            if not _HARMLESS.fullmatch(text):
+            if not _HARMLESS.fullmatch(text) or _EXECUTED.search(gap[: match.start()]):
                 raise self._refused(slot, f"{text!r} can't stand in a comment.")
             return text
 
@@ -170,10 +183,8 @@ class Slots:
 
 def _words(value: Any) -> str:
     """Return all text in a value, items of a list included."""
-    return (
-        repr(value)
-        if isinstance(value, list | tuple | dict)
-        else str(value)
-        if isinstance(value, str)
-        else ""
-    )
+    if isinstance(value, dict):
+        return _words([*value, *value.values()])
+    if isinstance(value, list | tuple):
+        return " ".join(map(_words, value))
+    return value if isinstance(value, str) else ""
