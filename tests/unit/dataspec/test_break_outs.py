@@ -7,7 +7,7 @@ statements are parsed and must be those that a harmless value makes.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import duckdb
@@ -124,7 +124,7 @@ def test_a_value_leaves_the_statements_what_a_harmless_one_makes_them(
     assert shapes(text, dialect) == expected
 
 
-DUCKDB = {
+DUCKDB: dict[str, Callable[[str], str]] = {
     "select '{{ x }}'": lambda value: value,
     "select 'a{{ x }}b' || '{{ x }}'": lambda value: f"a{value}b{value}",
     "select E'{{ x }}'": lambda value: value,
