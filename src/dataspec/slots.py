@@ -18,7 +18,8 @@ from sqlglot.tokenizer_core import TokenType
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
 from dataspec.sql_names import SqlName
-from dataspec.statements import Quoting, Token, kinds_and_texts, tokenize
+from dataspec.statements import Quoting, Token, is_name, kinds_and_texts, tokenize
+from dataspec.template_text import TemplateText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +29,12 @@ _SLOT = re.compile(r"q([0-9a-f]{16})x([0-9]+)z")
 _STRING = TokenType.STRING
 _WORD = re.compile(r"[A-Za-z0-9_]*")
 _HARMLESS = re.compile(r"[A-Za-z0-9_ .:/+-]*")
+_UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
+_EXECUTED = re.compile(r"/\*M?!")
+"""How a comment begins that MySQL or MariaDB runs."""
+
+_PREFIXES = frozenset({TokenType.VAR, TokenType.INTRODUCER, TokenType.AMP})
+"""What may stand right before a string and give it other rules, such as ``E'…'`` or ``U&'…'``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +71,22 @@ class Slots:
         """The names that values are in, once the text was filled."""
 
     def take(self, value: Any, line: int, column: int, source: str) -> str:
-        """Return the word that stands for a value."""
-        if isinstance(value, str) and self._nonce in value:
-            return value  # text of the template's own, with words in it: a {% set %} block or a macro
-        self._slots.append(Slot(value, line, column, source))
+        """Return the word that stands for a value.
+
+        Raises:
+            InvalidTemplate: For text made of the template's own and of values, where neither
+                can be told from the other any more.
+        """
+        if isinstance(value, TemplateText):
+            return value
+        slot = Slot(value, line, column, source)
+        words = _words(value)
+        if unwritable := _UNWRITABLE.search(words):
+            raise self._refused(slot, f"it holds U+{ord(unwritable[0]):04X}, which SQL can't hold.")
+        if self._nonce in words.lower():
+            message = "a block's text that holds values was changed or joined with others."
+            raise self._refused(slot, message, "Write each by itself: {{ one }}{{ other }}.")
+        self._slots.append(slot)
         return f"q{self._nonce}x{len(self._slots) - 1}z"
 
     def fill(self, text: str, dialect: str | None) -> str:
@@ -86,24 +105,27 @@ class Slots:
         pieces: list[str] = []
         expected: list[tuple[TokenType, str | None]] = []
         end = 0
+        before: Token | None = None
         for token in tokens:
-            if self._nonce not in token.source:  # it is copied with what stands around it
+            if self._nonce in token.source:
+                prefixed = before is not None and before.end == token.start and before.kind in _PREFIXES
+                pieces.append(self._in_comment(text[end : token.start]))
+                piece = self._in_token(token, quoting, prefixed=prefixed)
+                pieces.append(piece)
+                expected.extend(self._expected(token, piece, dialect))
+                end = token.end
+            else:  # it is copied with what stands around it
                 expected.append((token.kind, None))
-                continue
-            pieces.append(self._in_comment(text[end : token.start]))
-            piece = self._in_token(token, quoting)
-            pieces.append(piece)
-            expected.extend(self._expected(token, piece, dialect))
-            end = token.end
+            before = token
         pieces.append(self._in_comment(text[end:]))
         return self._proved("".join(pieces), expected, dialect)
 
-    def _in_token(self, token: Token, quoting: Quoting) -> str:
+    def _in_token(self, token: Token, quoting: Quoting, *, prefixed: bool) -> str:
         if (slot := self._alone(token.source)) is not None:
             if isinstance(slot.value, SqlName):
                 self._note_name(slot.value, token.source)
             return self._bare(slot, quoting)
-        quote = quoting.quote_of(token)
+        quote = None if prefixed else quoting.quote_of(token)
         if token.kind is not _STRING:
             self._note_name(self._written(token.text, _plain), token.text)
         return self._written(token.source, lambda slot: self._inside(slot, quote, quoting))
@@ -114,6 +136,8 @@ class Slots:
 
     def _bare(self, slot: Slot, quoting: Quoting) -> str:
         if isinstance(slot.value, SqlName):
+            if not is_name(slot.value, quoting.dialect):
+                raise self._refused(slot, f"'{slot.value}' is a word of SQL there, not a name.")
             return str(slot.value)
         if isinstance(slot.value, str):
             name = slot.source or "value"
@@ -124,7 +148,7 @@ class Slots:
         try:
             return quoting.literal(slot.value)
         except ValueError as error:
-            raise self._refused(slot, f"{error}.") from None
+            raise self._refused(slot, f"{str(error).rstrip('.')}.") from None
 
     def _inside(self, slot: Slot, quote: str | None, quoting: Quoting) -> str:
         if slot.value is None or isinstance(slot.value, list | tuple | dict):
@@ -132,7 +156,10 @@ class Slots:
             raise self._refused(slot, f"there is {what} to put inside the quotes.", "Use {% if %} around it.")
         value = quoting.plain(slot.value)
         if quote is not None:
-            return quoting.escape(value, quote)
+            try:
+                return quoting.escape(value, quote)
+            except ValueError as error:
+                raise self._refused(slot, str(error)) from None
         if _WORD.fullmatch(value):
             return value
         raise self._refused(
@@ -143,9 +170,11 @@ class Slots:
         if self._nonce not in gap:
             return gap
 
+        executed = _EXECUTED.search(gap) is not None
+
         def written(slot: Slot) -> str:
             text = str(slot.value)
-            if not _HARMLESS.fullmatch(text):
+            if executed or not _HARMLESS.fullmatch(text):
                 raise self._refused(slot, f"{text!r} can't stand in a comment.")
             return text
 
@@ -202,3 +231,12 @@ def _kinds_in(piece: str, dialect: str | None) -> tuple[TokenType, ...]:
 
 def _plain(slot: Slot) -> str:
     return Quoting.plain(slot.value)
+
+
+def _words(value: Any) -> str:
+    """Return all text in a value, items of a list included."""
+    if isinstance(value, dict):
+        return _words([*value, *value.values()])
+    if isinstance(value, list | tuple):
+        return " ".join(map(_words, value))
+    return value if isinstance(value, str) else ""

@@ -79,10 +79,31 @@ def split_statements(sql: str, dialect: str | None) -> list[str]:
     return [*statements, sql[start:].strip()] if seen else statements
 
 
+def is_name(text: str, dialect: str | None) -> bool:
+    """Tell whether text that looks like a name is one: ``true`` and ``current_user`` are values."""
+    import sqlglot
+
+    if "." in text:
+        return True
+    try:
+        tree = sqlglot.parse_one(f"select {text}, 1", dialect=dialect)
+    except SqlglotError:
+        return False
+    if not isinstance(tree, sqlglot.exp.Select) or len(tree.expressions) != 2:  # noqa: PLR2004 - the two above
+        return False
+    first = tree.expressions[0]
+    return isinstance(first, sqlglot.exp.Column) and first.name.lower() == text.lower()
+
+
+_UNESCAPED = frozenset({("sqlite", "]"), ("bigquery", "`")})
+"""Quotes of names that the engine ends at the first mark, doubled or not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quoting:
     """How a dialect writes strings and names in quotes."""
 
+    dialect: str | None
     strings: tuple[str, ...]
     string_escapes: tuple[str, ...]
     names: tuple[tuple[str, str], ...]
@@ -100,8 +121,25 @@ class Quoting:
             return next((end for start, end in self.names if token.source.startswith(start)), None)
         return None
 
+    def why_not(self, value: str, quote: str) -> str | None:
+        """Return why a value can't stand inside quotes: engines differ there from what is known of them."""
+        if quote in self.strings:
+            if self.dialect is None and "\\" in value:
+                return "what a backslash means depends on the engine; name its SQL under 'execution.dialect'."
+        elif "\\" in value and "\\" in self.string_escapes:
+            return "a backslash in a quoted name means another thing on some engines."
+        elif quote in value and (self.dialect, quote) in _UNESCAPED:
+            return f"a quoted name can't hold {quote}."
+        return None
+
     def escape(self, value: str, quote: str) -> str:
-        """Return a value as it stands inside quotes."""
+        """Return a value as it stands inside quotes.
+
+        Raises:
+            ValueError: When it can't stand there.
+        """
+        if reason := self.why_not(value, quote):
+            raise ValueError(f"{value!r} can't stand here: {reason}")
         if quote in self.strings and "\\" in self.string_escapes:
             value = value.replace("\\", "\\\\")
         mark = quote[0]
@@ -139,4 +177,4 @@ def _quoting(dialect: str | None) -> Quoting:
     tokenizer = dialect_of(dialect).tokenizer_class
     strings = sorted((q if isinstance(q, str) else q[0] for q in tokenizer.QUOTES), key=len, reverse=True)
     names = tuple((q, q) if isinstance(q, str) else (q[0], q[1]) for q in tokenizer.IDENTIFIERS)
-    return Quoting(tuple(strings), tuple(tokenizer.STRING_ESCAPES), names)
+    return Quoting(dialect, tuple(strings), tuple(tokenizer.STRING_ESCAPES), names)

@@ -82,11 +82,12 @@ def test_a_parameter_is_used_wherever_a_template_needs_it(sql: str) -> None:
 def test_all_that_is_wrong_with_a_template_is_told_at_once() -> None:
     sql = "select {{ a | foo }}\nfrom {{ b }} where {{ a }}\nand {{ c is bar }} {% include 'x' %}"
     assert of_sql(sql) == [
-        "error d/q.sql:1: No filter named 'foo'.",
+        "error d/q.sql:1:15: there is no filter 'foo'. "
+        "Filters for dates and names: add_days, add_hours, add_months, start_of, format_date, in_timezone, identifier.",
         "error d/q.sql:1:11: 'a' is not a parameter of this dataset. Declare it under 'parameters'.",
         "error d/q.sql:2:9: 'b' is not a parameter of this dataset. Declare it under 'parameters'.",
         "error d/q.sql:3: a SQL template can't include or import another.",
-        "error d/q.sql:3: No test named 'bar'.",
+        "error d/q.sql:3: there is no test 'bar'.",
         "error d/q.sql:3:8: 'c' is not a parameter of this dataset. Declare it under 'parameters'.",
     ]
 

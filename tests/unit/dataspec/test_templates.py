@@ -76,6 +76,10 @@ def test_text_without_quotes_is_refused_with_its_place_and_what_to_write() -> No
     )
 
 
+def test_the_place_of_a_value_is_that_of_its_own_braces() -> None:
+    assert refusal("select {{ n }}, {{ x }}", n=1, x="a").startswith("q.sql:1:17: 'x'")
+
+
 @pytest.mark.parametrize("value", [None, ["a"]])
 def test_nothing_and_a_list_inside_quotes_are_refused(value: Any) -> None:
     assert "inside the quotes" in refusal("select '{{ x }}'", x=value)
@@ -85,6 +89,42 @@ def test_a_value_in_a_comment_may_not_end_the_comment() -> None:
     assert rendered("-- for {{ x }}\nselect 1", x="2024-01-15") == "-- for 2024-01-15\nselect 1"
     assert "can't stand in a comment" in refusal("-- {{ x }}\nselect 1", x="x\ndrop table t")
     assert "can't stand in a comment" in refusal("/* {{ x }} */ select 1", x="*/ drop table t; /*")
+
+
+@pytest.mark.parametrize("word", ["true", "NULL", "current_user", "distinct", "case"])
+def test_a_word_of_sql_is_no_name(word: str) -> None:
+    assert f"'{word}' is a word of SQL there, not a name." in refusal("select {{ x | identifier }}", x=word)
+
+
+@pytest.mark.parametrize("name", ["day", "name", "daily_clicks", "a.true", "Users"])
+def test_a_name_may_be_one_that_sql_has_a_meaning_for_elsewhere(name: str) -> None:
+    assert rendered("select {{ x | identifier }}", x=name) == f"select {name}"
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("{% filter replace('a', x) %}select 'a'{% endfilter %}", "q.sql:1: {% filter %} would make SQL"),
+        ("{% call '{}'.format(x) %}{% endcall %}", "q.sql:1: {% call %} would make SQL"),
+        ("{% set w %}'{{ a }}'{% endset %}select {{ w ~ x }}", "was changed or joined"),
+        ("{% set w %}'{{ a }}'{% endset %}select {{ w | replace('z', x) }}", "was changed or joined"),
+        ("{% set w %}'{{ a }}'{% endset %}select {{ w | upper }}", "was changed or joined"),
+        ("{% set w %}'{{ a }}'{% endset %}select {{ [w ~ x] }}", "was changed or joined"),
+        ("{% macro m() %}'{{ a }}'{% endmacro %}select {{ m() ~ x }}", "was changed or joined"),
+        ("{% set w | replace('a', x) %}select 'a'{% endset %}{{ w }}", "block can't have a filter"),
+    ],
+)
+def test_no_block_and_no_filter_makes_sql_of_a_value(sql: str, message: str) -> None:
+    assert message in refusal(sql, a="1", x="'; drop table t; --")
+
+
+def test_a_blocks_text_goes_into_the_sql_as_the_templates_own() -> None:
+    assert rendered("{% set w %}a = 1{% endset %}where {{ w }}") == "where a = 1"
+    assert rendered("{% macro m(v) %}'{{ v }}'{% endmacro %}select {{ m(x) }}", x="a'b") == "select 'a''b'"
+
+
+def test_a_macro_that_calls_itself_without_an_end_is_refused() -> None:
+    assert "calls itself" in refusal("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}")
 
 
 def test_conditions_loops_and_blocks_work_and_their_values_are_data_too() -> None:
@@ -103,6 +143,7 @@ def test_conditions_loops_and_blocks_work_and_their_values_are_data_too() -> Non
         ("select '{{ y }}'", "'y' is undefined"),
         ("select\n\n{{ x / 0 }}", "q.sql:3: division by zero."),
         ("select {{ x.__class__ }}", "q.sql:1"),
+        ("select {{ x | dictsort }}", "q.sql:1"),
         ("{{ 'a' * 100000000 }}", "the repetition is too long"),
         ("{{ 10 ** 1000 }}", "the power is too large"),
         ("{% for i in range(1000000) %}{% endfor %}", "Range too big"),
@@ -215,7 +256,7 @@ def test_a_template_of_nothing_but_names_is_rendered_and_checked_as_jinja_does(
     values = {"a": "O'Hare", "b": "x", "n": 3, "not": 1, "range": 2, "none": 4}
 
     def outcome() -> tuple[object, object]:
-        templates._checked_template.cache_clear()
+        templates._checked.cache_clear()
         checked = templates.check_template(sql, list(values), file="q.sql")
         try:
             return checked, render(sql, values, dialect="duckdb", file="q.sql")

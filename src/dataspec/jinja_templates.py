@@ -1,0 +1,97 @@
+"""Templates that Jinja has to read: with filters, conditions, loops; and what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import TemplateError, TemplateSyntaxError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.meta import find_undeclared_variables
+
+from dataspec.errors import InvalidTemplate
+from dataspec.problems import Problem, nearest
+from dataspec.template_sandbox import (
+    ENVIRONMENT,
+    MAX_RENDERED,
+    SLOTS,
+    PlacedError,
+    compiled,
+    make_readable,
+    refusals,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from dataspec.slots import Slots
+
+_WRONG = (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
+"""What an expression of a template may raise: values that do not fit its filters and operators."""
+
+
+def with_slots(sql: str, values: Mapping[str, Any], slots: Slots, file: str) -> str:
+    """Return a template as rendered, with a word of the slots for each value.
+
+    Raises:
+        InvalidTemplate: When the template is wrong, or a value does not fit its filters.
+    """
+    try:
+        text = compiled(sql).render({**values, SLOTS: slots})
+    except PlacedError as error:
+        raise InvalidTemplate(error.problem(file, _line_of(error))) from None
+    except TemplateSyntaxError as error:
+        raise InvalidTemplate(_syntax_problem(error, file)) from None
+    except RecursionError:
+        raise InvalidTemplate(Problem("a macro calls itself without an end.", file)) from None
+    except _WRONG as error:
+        raise InvalidTemplate(Problem(f"{_plain(error)}.", file, _line_of(error), None)) from None
+    if len(text) > MAX_RENDERED:
+        raise InvalidTemplate(Problem(f"the rendered SQL has {len(text):,} characters.", file))
+    return text
+
+
+def checked(sql: str, known: Sequence[str]) -> tuple[list[Problem], frozenset[str] | None]:
+    """Return everything that is wrong with a template, and the names that it uses; its file is not named."""
+    try:
+        tree = ENVIRONMENT.parse(sql)
+        problems = [error.problem("") for error in refusals(tree, sql)]
+        make_readable(tree)
+        used = find_undeclared_variables(tree) - ENVIRONMENT.globals.keys()
+    except TemplateSyntaxError as error:
+        return [_syntax_problem(error, "")], None
+    problems += _unknown_names(sql, tree, used - set(known), known)
+    return sorted(problems, key=lambda problem: problem.line or 0), frozenset(used)
+
+
+def _unknown_names(
+    sql: str, tree: nodes.Template, unknown: set[str], known: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield a problem for each name that is not known, where it first stands."""
+    lines = sql.splitlines()
+    for node in sorted(tree.find_all(nodes.Name), key=lambda name: name.lineno) if unknown else ():
+        if node.name in unknown:
+            unknown.discard(node.name)
+            found = re.search(rf"\b{re.escape(node.name)}\b", lines[node.lineno - 1])
+            hint = nearest(node.name, known) or "Declare it under 'parameters'."
+            message = f"'{node.name}' is not a parameter of this dataset."
+            yield Problem(message, "", node.lineno, found.start() + 1 if found else None, hint)
+
+
+def _syntax_problem(error: TemplateSyntaxError, file: str) -> Problem:
+    return Problem(f"{_plain(error)}.", file, error.lineno)
+
+
+def _plain(error: Exception) -> str:
+    message = error.message if isinstance(error, TemplateError) else str(error)
+    return (message or type(error).__name__).rstrip(".")
+
+
+def _line_of(error: Exception) -> int | None:
+    """Return the line of the template in which an error was raised."""
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
