@@ -35,9 +35,10 @@ format: setup ## Format the code, mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
-bench: setup ## Measure the commands, runs, backfills, the store, and ten thousand datasets
+bench: setup ## Measure the commands, local runs, checks, runs, backfills, the store, and ten thousand datasets
 	@sh .ci/services
 	@$(BIN)/python bench/commands.py
+	@$(BIN)/python bench/local_runs.py
 	@$(BIN)/python bench/validate.py
 	@$(BIN)/python bench/runs.py
 	@$(BIN)/python bench/backfills.py

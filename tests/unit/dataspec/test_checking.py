@@ -7,6 +7,7 @@ from dataspec.errors import InvalidSpec
 from dataspec.parsing import parse_document, sql_file_problems
 from dataspec.problems import Problem
 from dataspec.project_checks import check_project
+from dataspec.template_filters import FILTERS
 from dataspec.yaml_document import read_document
 
 DUCKDB = "execution: {dialect: duckdb}\n"
@@ -82,8 +83,7 @@ def test_a_parameter_is_used_wherever_a_template_needs_it(sql: str) -> None:
 def test_all_that_is_wrong_with_a_template_is_told_at_once() -> None:
     sql = "select {{ a | foo }}\nfrom {{ b }} where {{ a }}\nand {{ c is bar }} {% include 'x' %}"
     assert of_sql(sql) == [
-        "error d/q.sql:1:15: there is no filter 'foo'. "
-        "Filters for dates and names: add_days, add_hours, add_months, start_of, format_date, in_timezone, identifier.",
+        f"error d/q.sql:1:15: there is no filter 'foo'. Filters for dates and names: {', '.join(FILTERS)}.",
         "error d/q.sql:1:11: 'a' is not a parameter of this dataset. Declare it under 'parameters'.",
         "error d/q.sql:2:9: 'b' is not a parameter of this dataset. Declare it under 'parameters'.",
         "error d/q.sql:3: a SQL template can't include or import another.",
