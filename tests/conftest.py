@@ -110,6 +110,17 @@ def stack(
         yield Stack(home=dev.home, project=project, line=line, **addresses)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Stop what a failed test left running in the Airflow that others share, so that it fails alone."""
+    failed = request.session.testsfailed
+    yield
+    if "stack" in request.fixturenames and request.session.testsfailed > failed:
+        stack: Stack = request.getfixturevalue("stack")
+        for run in stack.ask("workflow", "list", "--running"):
+            stack.cli("workflow", "stop", run["run_id"])
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server; each process of a session of tests starts its own, within two seconds."""

@@ -18,7 +18,7 @@ POLL_SECONDS = 0.2
 ASK_AGAIN_SECONDS = 5.0
 """A parse that was asked for while another was under way may have seen the store as it was before."""
 LOOK_FOR_ERRORS_SECONDS = 1.0
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 10.0
 """How long an Airflow that does not answer is waited for."""
 
 
@@ -74,7 +74,9 @@ class Loading:
         asked = looked = answered = begun
         problem: AirflowUnreachable | None = None
         self.request(name)
-        while (now := self._clock.monotonic()) - begun < seconds and now - answered < PATIENCE_SECONDS:
+        while (now := self._clock.monotonic()) - begun < seconds:
+            if problem is not None and now - answered >= PATIENCE_SECONDS:
+                break
             try:
                 if self.is_loaded(name, spec_hash):
                     return
