@@ -15,6 +15,7 @@ COMMANDS = {
     "validate": ("dli.commands.dataset.validate", "Check specs on this machine without a server."),
     "list": ("dli.commands.dataset.list", "List the datasets of the project or those registered."),
     "show": ("dli.commands.dataset.show", "Show a dataset's spec or its SQL."),
+    "schema": ("dli.commands.dataset.schema", "Print the JSON Schema of a Dataset Spec."),
     "run": ("dli.commands.dataset.run", "Run a dataset's SQL on this machine."),
 }
 
