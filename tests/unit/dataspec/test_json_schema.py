@@ -93,7 +93,7 @@ BROKEN = [
         "a..b", ".a", "a.", "a/b", "'a b'", "manual__a", "backfill__a", "a_20240115_093045", "a" * 201, "''")),
     *(BARE + more for more in (
         "query_file: a.sql\n", "ownr: x\n", "team: data\n", "description: 5\n", f"description: {'x' * 5001}\n",
-        "tags: x\n", "tags: ['']\n", "tags: ['a\\tb']\n", f"tags: [{', '.join('x' * 101)}]\n", f"tags: [{'x' * 101}]\n",
+        "tags: x\n", "tags: ['']\n", 'tags: ["a\\tb"]\n', f"tags: [{', '.join('x' * 101)}]\n", f"tags: [{'x' * 101}]\n",
         "depends_on: [a b]\n", "pre_statements: [{name: x}]\n", "pre_statements: [{name: x, sql: a, file: b}]\n",
         "pre_statements: [{name: x, file: ../a.sql}]\n", "pre_statements: [{name: x, file: /a.sql}]\n",
         "pre_statements: [{name: x, file: 'a\\b.sql'}]\n", "pre_statements: [{sql: x}]\n",
