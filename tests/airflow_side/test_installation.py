@@ -4,7 +4,7 @@ import json
 from importlib.metadata import entry_points
 from importlib.resources import files
 
-import jsonschema  # type: ignore[import-untyped] # Airflow brings it, without types
+import jsonschema
 
 from airflow_side.airflow_names import known_timetables
 from dli_airflow.provider import get_provider_info

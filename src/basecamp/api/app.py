@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
-from basecamp.api import backfills, datasets, health, notifications, runs, sync, workflows
+from basecamp.api import backfills, datasets, health, notifications, runs, schemas, sync, workflows
 from basecamp.api.guards import BodyLimit, HostGuard, OriginGuard
 from basecamp.api.metrics import Metrics
 from basecamp.api.observing import Observing
@@ -76,7 +76,7 @@ def create_app(
     app.state.services = services
     app.state.metrics = metrics
     install_problem_handlers(app)
-    for module in (workflows, runs, backfills, datasets, sync, notifications):
+    for module in (workflows, runs, backfills, datasets, sync, notifications, schemas):
         app.include_router(module.router)
     app.include_router(health.router)
     if pages is not None:

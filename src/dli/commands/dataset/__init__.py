@@ -16,6 +16,7 @@ COMMANDS = {
     "list": ("dli.commands.dataset.list", "List the datasets of the project or those registered."),
     "show": ("dli.commands.dataset.show", "Show a dataset's spec or its SQL."),
     "graph": ("dli.commands.dataset.graph", "Show which dataset is built from which."),
+    "schema": ("dli.commands.dataset.schema", "Print the JSON Schema of a Dataset Spec."),
     "run": ("dli.commands.dataset.run", "Run a dataset's SQL on this machine."),
 }
 

@@ -1,0 +1,36 @@
+"""``dli dataset schema``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dataspec.json_schema import schema_text
+from dli.options import verbose_option
+from dli.session import say
+
+
+@click.command("schema")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it to a file.",
+)
+@verbose_option
+def command(output: Path | None) -> None:
+    """Print the JSON Schema of a Dataset Spec.
+
+    Editors complete and check specs by it: see docs/dataset-spec.md.
+    """
+    text = schema_text()
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.BadParameter(f"{output}: {error.strerror}.", param_hint="--output") from None
+    say(f"Written: {output}")

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from dataspec.errors import InvalidSpec
+from dataspec.json_schema import COMMAND, dataset_schema, generated_text, schema_text
+from dataspec.parsing import parse_spec
+from dataspec.yaml_document import read_document
+from parameter_cases import CASES, Case
+from unit.dataspec.specs import SPEC
+
+REPOSITORY = Path(__file__).parents[3]
+SCHEMA = dataset_schema()
+VALIDATOR = Draft202012Validator(SCHEMA)
+HEAD = "name: a\ntype: Dataset\nowner: e@example.com\n"
+BARE = f"{HEAD}query_statement: select 1\n"
+
+
+def mistakes(text: str) -> list[str]:
+    """Return what the schema finds wrong with a YAML."""
+    return [error.message for error in VALIDATOR.iter_errors(read_document(text.encode(), "a.yaml").data)]
+
+
+def known_specs() -> Iterator[tuple[str, str]]:
+    """Yield every spec of the examples, the documentation and TPC-H."""
+    for folder in ("examples", "tests/tpch"):
+        for path in sorted((REPOSITORY / folder).rglob("dataset.*.yaml")):
+            yield path.name, path.read_text()
+    for page in (REPOSITORY / "README.md", REPOSITORY / "docs" / "dataset-spec.md"):
+        for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+            if "type: Dataset" in block:
+                yield page.name, block
+
+
+KNOWN = list(known_specs())
+
+
+def test_the_schema_is_one_of_the_draft_that_it_names() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
+
+
+def test_the_schema_that_is_shipped_is_that_of_the_model() -> None:
+    assert schema_text() == generated_text(), f"write it anew: {COMMAND}"
+
+
+def test_every_key_says_what_it_means_and_no_other_key_is_taken() -> None:
+    for name, model in {"DatasetSpec": SCHEMA, **SCHEMA["$defs"]}.items():
+        assert model["additionalProperties"] is False, name
+        assert model["description"], name
+        for key, part in model["properties"].items():
+            assert part["title"] == key
+            assert part["description"].endswith("."), f"{name}.{key}"
+
+
+@pytest.mark.parametrize(("name", "text"), [*KNOWN, ("section 4", SPEC)])
+def test_every_spec_of_the_examples_and_of_the_documentation_fits(name: str, text: str) -> None:
+    assert mistakes(text) == []
+
+
+def test_the_examples_and_the_documentation_have_specs() -> None:
+    assert {"README.md", "dataset-spec.md", "dataset.tpch.q01.yaml"} < {name for name, _ in KNOWN}
+
+
+FITTING = [
+    "", "team: null\n", "schedule: {cron: '*/5 8-17 * jan,feb mon#1'}\n", "schedule: {cron: 0 0 L * *}\n",
+    "schedule: {cron: 0 9 * * *, timezone: America/Argentina/Buenos_Aires}\n",
+    "schedule: {cron: 0 9 * * *, timezone: Etc/GMT+9}\n", "depends_on: [a.b-c_d]\n", "query_file: null\n",
+    "pre_statements: [{name: x, file: sub/x..y.sql}]\n", "tags: [a b, é]\n", "execution: {dialect: bigquery}\n",
+    "parameters: [{name: execution_date, type: string, default: '2024-01-15'}]\n",
+    "parameters: [{name: x, type: integer, default: '7', choices: [7, '8']}]\n",
+    "parameters: [{name: x, type: boolean, default: 'False'}]\n",
+    "parameters: [{name: x, type: list, default: 'A,B', choices: [A, B, 1]}]\n",
+    "parameters: [{name: x, type: datetime, default: 2024-01-15 10:00}]\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("more", FITTING)
+def test_what_the_parser_takes_the_schema_takes(more: str) -> None:
+    parse_spec((BARE + more).encode(), file="a.yaml")
+    assert mistakes(BARE + more) == []
+
+
+BROKEN = [
+    HEAD, BARE.replace("name: a\n", ""), BARE.replace("Dataset", "dataset"), BARE.replace("e@example.com", "me"),
+    *(BARE.replace("name: a\n", f"name: {name}\n") for name in (
+        "a..b", ".a", "a.", "a/b", "'a b'", "manual__a", "backfill__a", "a_20240115_093045", "a" * 201, "''")),
+    *(BARE + more for more in (
+        "query_file: a.sql\n", "ownr: x\n", "team: data\n", "description: 5\n", f"description: {'x' * 5001}\n",
+        "tags: x\n", "tags: ['']\n", 'tags: ["a\\tb"]\n', f"tags: [{', '.join('x' * 101)}]\n", f"tags: [{'x' * 101}]\n",
+        "depends_on: [a b]\n", "pre_statements: [{name: x}]\n", "pre_statements: [{name: x, sql: a, file: b}]\n",
+        "pre_statements: [{name: x, file: ../a.sql}]\n", "pre_statements: [{name: x, file: /a.sql}]\n",
+        "pre_statements: [{name: x, file: 'a\\b.sql'}]\n", "pre_statements: [{sql: x}]\n",
+        "pre_statements: [{name: x, sql: a, continue_on_error: yes}]\n", "schema: [{name: x}]\n",
+        "execution: {dialect: ducks}\n", "execution: {timeout_seconds: 0}\n", "execution: {connection: a b}\n",
+        "schedule: {}\n", "schedule: {cron: 0 9 * *}\n", "schedule: {cron: 0 9 * * * *}\n",
+        "schedule: {cron: 0 9 * * *, timezone: Asia Seoul}\n", "schedule: {cron: 0 9 * * *, retries: 1}\n",
+        "schedule: {cron: 0 9 * * *, retry: {max_attempts: -1}}\n",
+        "schedule: {cron: 0 9 * * *, retry: {max_attempts: '3'}}\n",
+        "schedule: {cron: 0 9 * * *, notifications: {on_failure: [{type: slak, channel: x}]}}\n",
+        "schedule: {cron: 0 9 * * *, notifications: {on_failure: [{type: email, to: []}]}}\n",
+        "schedule: {cron: 0 9 * * *, notifications: {on_failure: [{type: webhook, url: ftp://x}]}}\n",
+        "parameters: [{name: x}]\n", "parameters: [{name: 1x, type: string}]\n", "parameters: [{name: x, type: text}]\n",
+        "parameters: [{name: data_interval_start, type: string}]\n",
+        "parameters: [{name: execution_date, type: integer}]\n",
+        "parameters: [{name: execution_date, type: string, default: today}]\n",
+        "parameters: [{name: x, type: string, choices: []}]\n",
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BROKEN, ids=lambda text: text[-60:])
+def test_what_the_schema_refuses_the_parser_refuses_too(text: str) -> None:
+    with pytest.raises(InvalidSpec):
+        parse_spec(text.encode(), file="a.yaml")
+    assert mistakes(text)
+
+
+RIGHT = [case for case in CASES if "-right-" in case.id]
+WRONG_TYPE = [
+    case
+    for case in CASES
+    if "-wrong-" in case.id and not isinstance(case.given["x"], str) and "too large" not in (case.title or "")
+]
+
+
+def parameter(case: Case) -> dict[str, Any]:
+    spec: Any = read_document(BARE.encode(), "a.yaml").data
+    return {**spec, "parameters": [{"name": "x", **case.declared, "default": case.given["x"]}]}
+
+
+@pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.id)
+def test_a_default_that_fits_its_type_fits_the_schema(case: Case) -> None:
+    assert list(VALIDATOR.iter_errors(parameter(case))) == []
+
+
+@pytest.mark.parametrize("case", WRONG_TYPE, ids=lambda case: case.id)
+def test_a_default_of_another_type_does_not_fit_the_schema(case: Case) -> None:
+    assert list(VALIDATOR.iter_errors(parameter(case)))
