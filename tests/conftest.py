@@ -113,10 +113,10 @@ def stack(
 @pytest.fixture(autouse=True)
 def _nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
     """Stop what a failed test left running in the Airflow that others share, so that it fails alone."""
+    stack: Stack | None = request.getfixturevalue("stack") if "stack" in request.fixturenames else None
     failed = request.session.testsfailed
     yield
-    if "stack" in request.fixturenames and request.session.testsfailed > failed:
-        stack: Stack = request.getfixturevalue("stack")
+    if stack is not None and request.session.testsfailed > failed:
         for run in stack.ask("workflow", "list", "--running"):
             stack.cli("workflow", "stop", run["run_id"])
 

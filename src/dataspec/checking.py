@@ -51,6 +51,7 @@ def check_sound(
     files: Mapping[str, str],
     document: Document,
     known: tuple[Problem, ...] = (),
+    dialect: str | None = None,
 ) -> CheckedSpec:
     """Check a spec that can be read: its SQL in its dialect, its parameters, its lineage.
 
@@ -59,12 +60,13 @@ def check_sound(
         files: The text of each SQL file that is there, by the path that the spec names it with.
         document: Its YAML, read.
         known: The problems that reading it found.
+        dialect: That of the spec's connection, where it is known.
     """
     places = SqlPlaces(document)
-    texts = sampled_texts(spec, files)
+    texts = sampled_texts(spec, files, dialect)
     templates = list(checked_templates(spec, files))
     broken = frozenset(number for number, (_, problems, _) in enumerate(templates) if problems)
-    problems = [*known, *sql_problems(spec, texts, places, skip=broken)]
+    problems = [*known, *sql_problems(spec, texts, places, skip=broken, dialect=dialect)]
     if not known and all(names is not None for _, _, names in templates):
         names = (name for _, _, used in templates for name in used or ())
         problems += unused_parameters(spec, names, document)

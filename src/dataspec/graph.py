@@ -32,9 +32,9 @@ class GraphDataset:
     lineage: Lineage = field(default_factory=Lineage)
 
     @classmethod
-    def of(cls, spec: DatasetSpec, files: Mapping[str, str]) -> GraphDataset:
-        """Return that of a spec with its SQL files."""
-        return cls(spec.name, tuple(spec.depends_on), lineage_of(spec, files))
+    def of(cls, spec: DatasetSpec, files: Mapping[str, str], dialect: str | None = None) -> GraphDataset:
+        """Return that of a spec with its SQL files; the dialect is that of its connection, where it is known."""
+        return cls(spec.name, tuple(spec.depends_on), lineage_of(spec, files, dialect=dialect))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -64,15 +64,22 @@ class Lineage:
         return () if self.writes_unnamed else (name,)
 
 
-def lineage_of(spec: DatasetSpec, files: Mapping[str, str], places: SqlPlaces | None = None) -> Lineage:
+def lineage_of(
+    spec: DatasetSpec,
+    files: Mapping[str, str],
+    places: SqlPlaces | None = None,
+    *,
+    dialect: str | None = None,
+) -> Lineage:
     """Return the lineage of a dataset; never raises for SQL that can't be read.
 
     Args:
         spec: The spec.
         files: The text of each SQL file, by the path that the spec names it with.
         places: The spec's YAML, where places in the user's files are wanted.
+        dialect: That of the spec's connection, where it is known; the spec's own comes first.
     """
-    return lineage_in(sampled_texts(spec, files), places)
+    return lineage_in(sampled_texts(spec, files, dialect), places)
 
 
 def lineage_in(texts: Iterable[SampledText], places: SqlPlaces | None = None) -> Lineage:

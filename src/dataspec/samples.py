@@ -74,10 +74,19 @@ class SampledText:
     """Why it can't be rendered with these values, at its place in the template."""
 
 
-def sampled_texts(spec: DatasetSpec, files: Mapping[str, str]) -> list[SampledText]:
-    """Return a spec's SQL texts in the order in which they run, rendered with sample values and parsed."""
+def sampled_texts(
+    spec: DatasetSpec, files: Mapping[str, str], dialect: str | None = None
+) -> list[SampledText]:
+    """Return a spec's SQL texts in the order in which they run, rendered with sample values and parsed.
+
+    Args:
+        spec: The spec.
+        files: The text of each SQL file, by the path that the spec names it with.
+        dialect: That of the spec's connection, where it is known; the spec's own comes first.
+    """
     values, guessed = sample_values(spec), guessed_names(spec)
-    return [_sampled(text, values, guessed, spec.execution.dialect) for text in sql_texts(spec, files)]
+    dialect = spec.execution.dialect or dialect
+    return [_sampled(text, values, guessed, dialect) for text in sql_texts(spec, files)]
 
 
 def _sampled(

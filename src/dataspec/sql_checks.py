@@ -54,7 +54,12 @@ def unused_parameters(spec: DatasetSpec, names: Iterable[str], document: Documen
 
 
 def sql_problems(
-    spec: DatasetSpec, texts: Sequence[SampledText], places: SqlPlaces, *, skip: frozenset[int] = frozenset()
+    spec: DatasetSpec,
+    texts: Sequence[SampledText],
+    places: SqlPlaces,
+    *,
+    skip: frozenset[int] = frozenset(),
+    dialect: str | None = None,
 ) -> Iterator[Problem]:
     """Yield what is wrong with a spec's SQL as its dialect reads it, each at its place in the user's file.
 
@@ -63,16 +68,25 @@ def sql_problems(
         texts: Its SQL, rendered with sample values.
         places: Where it stands.
         skip: The texts, by number, that are known to be wrong as templates.
+        dialect: That of the spec's connection on this machine. It may be another elsewhere, so what is
+            wrong in it is a warning; what is wrong in the dialect that the spec names is an error.
     """
+    named = spec.execution.dialect
     for number, sampled in enumerate(texts):
-        if number not in skip:
-            for problem in _problems_of(sampled, spec.execution.dialect):
-                if problem is sampled.parsed.problem and spec.execution.dialect is None:
-                    placed = places.placed(problem, sampled.text)
-                    hint = UNCHECKED.format("").strip()
-                    yield replace(placed, hint=hint, severity="warning")
-                else:
-                    yield places.placed(problem, sampled.text)
+        if number in skip:
+            continue
+        for problem in _problems_of(sampled, named or dialect):
+            placed = places.placed(problem, sampled.text)
+            if named is None and sampled.parsed.problem is not None:
+                placed = replace(placed, hint=_unsure(spec.execution.connection, dialect), severity="warning")
+            yield placed
+
+
+def _unsure(connection: str, dialect: str | None) -> str:
+    """Return the hint for SQL of which the spec does not say what it is."""
+    if dialect is None:
+        return UNCHECKED.format("").strip()
+    return f"It was read so since '{connection}' is {dialect} here; 'execution.dialect' names another."
 
 
 def _problems_of(sampled: SampledText, dialect: str | None) -> Iterator[Problem]:

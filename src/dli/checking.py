@@ -14,7 +14,7 @@ from dataspec.project_checks import check_project
 from dli.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from dli.project import LocalDataset
@@ -26,38 +26,44 @@ _CHUNKS_EACH = 8
 """Shares of the work for each process, so that none waits long for another at the end."""
 
 
-def check_datasets(project: Project, *, also: Sequence[LocalDataset] = ()) -> list[CheckedSpec]:
+def check_datasets(
+    project: Project, dialects: Mapping[str, str], *, also: Sequence[LocalDataset] = ()
+) -> list[CheckedSpec]:
     """Return every spec of a project, checked by itself and together, in the order of the files.
 
     Args:
         project: The project.
+        dialects: Those of the connections of this machine, by the connection's name.
         also: Specs that a person named; those that lie elsewhere are checked as the project's.
     """
-    checked = _check_files(project)
+    checked = _check_files(project, dialects)
     inside = {spec.file for spec in checked}
-    checked += [check_local(dataset) for dataset in also if dataset.file not in inside]
+    checked += [check_local(dataset, dialects) for dataset in also if dataset.file not in inside]
     return check_project(checked)
 
 
-def check_local(dataset: LocalDataset) -> CheckedSpec:
+def check_local(dataset: LocalDataset, dialects: Mapping[str, str]) -> CheckedSpec:
     """Check one spec by itself."""
     if dataset.spec is not None and dataset.document is not None:
-        return check_sound(dataset.spec, dataset.sql, dataset.document, dataset.problems)
+        dialect = dialects.get(dataset.spec.execution.connection)
+        return check_sound(dataset.spec, dataset.sql, dataset.document, dataset.problems, dialect)
     if dataset.document is not None:
         return check_broken(dataset.document, dataset.problems)
     return CheckedSpec(file=dataset.file, name=dataset.name, problems=dataset.problems)
 
 
-def _check_files(project: Project) -> list[CheckedSpec]:
+def _check_files(project: Project, dialects: Mapping[str, str]) -> list[CheckedSpec]:
     paths = list(project.yaml_files())
     workers = os.cpu_count() or 1
     # A process with threads must not fork, and elsewhere a new process costs more than it saves.
     if len(paths) < MANY or workers == 1 or sys.platform != "linux" or threading.active_count() > 1:
-        return _check_share(project.root, project.folder, paths)
-    return _check_in_processes(project, paths, workers)
+        return _check_share(project.root, project.folder, paths, dialects)
+    return _check_in_processes(project, paths, workers, dialects)
 
 
-def _check_in_processes(project: Project, paths: list[Path], workers: int) -> list[CheckedSpec]:
+def _check_in_processes(
+    project: Project, paths: list[Path], workers: int, dialects: Mapping[str, str]
+) -> list[CheckedSpec]:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
@@ -65,7 +71,9 @@ def _check_in_processes(project: Project, paths: list[Path], workers: int) -> li
     shares = [paths[begin : begin + size] for begin in range(0, len(paths), size)]
     pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=_begin)
     try:
-        results = [pool.submit(_check_share, project.root, project.folder, share) for share in shares]
+        results = [
+            pool.submit(_check_share, project.root, project.folder, share, dialects) for share in shares
+        ]
         return [spec for result in results for spec in result.result()]
     finally:
         pool.shutdown(cancel_futures=True)
@@ -78,7 +86,9 @@ def _begin() -> None:
     gc.set_threshold(100_000, 20, 20)
 
 
-def _check_share(root: Path, folder: Path, paths: Sequence[Path]) -> list[CheckedSpec]:
+def _check_share(
+    root: Path, folder: Path, paths: Sequence[Path], dialects: Mapping[str, str]
+) -> list[CheckedSpec]:
     project = Project(root, folder)
     datasets = (project.read_if_dataset(path) for path in paths)
-    return [check_local(dataset) for dataset in datasets if dataset is not None]
+    return [check_local(dataset, dialects) for dataset in datasets if dataset is not None]

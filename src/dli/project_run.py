@@ -53,8 +53,11 @@ class ProjectRun:
     ) -> None:
         datasets = _checked(project)
         _check_names(datasets, given)
-        self._graph = DatasetGraph.of(GraphDataset.of(d.checked(), d.sql) for d in datasets.values())
-        self.plans = [_plan(datasets[name], given, settings, waiting) for name in self._graph.order()]
+        plans = {name: _plan(dataset, given, settings, waiting) for name, dataset in datasets.items()}
+        self._graph = DatasetGraph.of(
+            GraphDataset.of(plan.spec, plan.dataset.sql, plan.dialect) for plan in plans.values()
+        )
+        self.plans = [plans[name] for name in self._graph.order()]
 
     def steps(self, execute: Callable[[Plan], LocalRun]) -> Iterator[Step]:
         """Run each dataset in its turn; yield what became of it.

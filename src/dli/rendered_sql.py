@@ -6,21 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataspec.engines.addresses import Address
-from dataspec.engines.dialects import dialect_of
-from dataspec.errors import InvalidSettings
 from dataspec.parameters import resolve_parameters
 from dataspec.parsing import parse_spec
 from dataspec.rendering import render_statements
 from dataspec.runs import run_values
-from dataspec.spec import DEFAULT_CONNECTION
 from dataspec.transpiling import check_dialect, transpile
 from dli.session import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dataspec.spec import DatasetSpec
     from dli.session import Session
 
 
@@ -52,7 +47,7 @@ def show_rendered(
     yaml, files, file = _found(session, dataset, registered=registered, source=source)
     spec = parse_spec(yaml, file=file)
     values = run_values(spec, resolve_parameters(spec.parameters, given))
-    read = spec.execution.dialect or _dialect_here(session, spec)
+    read = spec.execution.dialect or session.dialects.get(spec.execution.connection)
     statements = render_statements(spec, files, values, dialect=read, file=file, yaml=yaml)
     texts = [statement.sql for statement in statements]
     if write is not None:
@@ -75,18 +70,6 @@ def _found(
     local = session.project.find(dataset)
     local.checked()
     return local.yaml, local.sql, local.file
-
-
-def _dialect_here(session: Session, spec: DatasetSpec) -> str | None:
-    """Return the dialect of the spec's connection on this machine; None where it is not defined."""
-    name = spec.execution.connection
-    try:
-        connection = session.settings.connection(name)
-        if connection is None:
-            return "duckdb" if name == DEFAULT_CONNECTION else None
-        return dialect_of(Address.read(connection.url, connection.options, session.root).kind)
-    except (InvalidSettings, ValueError):
-        return None
 
 
 def _joined(names: list[str], texts: list[str]) -> str:

@@ -63,6 +63,13 @@ class Session:
         return Project(self.root, self.settings.datasets_dir)
 
     @cached_property
+    def dialects(self) -> dict[str, str]:
+        """The SQL dialects of the connections of this machine, by the connection's name."""
+        from dli.engines.dialects import dialects_here
+
+        return dialects_here(self.settings)
+
+    @cached_property
     def store(self) -> Store:
         """The store that the settings name."""
         from dli.stores import open_named_store

@@ -114,7 +114,7 @@ import sys
 from pathlib import Path
 import dli.checking
 dli.checking.MANY = int(sys.argv[1])
-print(dli.checking.check_datasets(dli.checking.Project(Path(), Path("datasets"))))
+print(dli.checking.check_datasets(dli.checking.Project(Path(), Path("datasets")), {}))
 """
 
 
@@ -145,5 +145,22 @@ def test_a_yaml_is_read_once_for_a_check(project: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Project, "read", counted)
     monkeypatch.setattr("dli.project.is_dataset_document", lambda body: pytest.fail("read twice"))
-    dli.checking.check_datasets(Project(project, project / "datasets"))
+    dli.checking.check_datasets(Project(project, project / "datasets"), {})
     assert read == ["a.yaml"]
+
+
+def test_sql_that_says_no_dialect_is_read_in_that_of_its_connection_here(dli: Dli, project: Path) -> None:
+    path = project / "datasets" / "a.yaml"
+    head = "name: shop.daily\ntype: Dataset\nowner: dana@example.com\n"
+    path.write_text(head + 'query_statement: "select `a` from raw.orders"\n')
+    (project / "dli.yaml").write_text("connections: {dli_default: {url: 'bigquery://shop/raw'}}\n")
+    assert dli("dataset", "validate", "--strict").status == 0
+    assert "Reads:       raw.orders\n" in dli("dataset", "show", "shop.daily").out
+    (project / "dli.yaml").write_text("connections: {dli_default: {url: 'postgresql://h/d'}}\n")
+    warned = dli("dataset", "validate")
+    assert warned.status == 0
+    assert "Warning: datasets/a.yaml:4:" in warned.err
+    assert "not valid postgres: " in warned.err
+    assert "since 'dli_default' is postgres here; 'execution.dialect' names another." in warned.err
+    path.write_text(path.read_text() + "execution: {dialect: postgres}\n")
+    assert dli("dataset", "validate").status == 2

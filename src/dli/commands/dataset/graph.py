@@ -44,7 +44,7 @@ def command(session: Session, dataset: str | None, form: str | None) -> None:
     from dli.drawings import Drawing
 
     name = session.dataset_name(dataset) if dataset else None
-    checked = check_datasets(session.project)
+    checked = check_datasets(session.project, session.dialects)
     if not checked:
         raise NotFound(
             f"No Dataset Spec in {shown(session.project.folder)}.",

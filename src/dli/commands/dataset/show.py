@@ -57,7 +57,7 @@ def command(
         return
     local = session.project.find(dataset)
     spec = local.checked()
-    reads, writes = _tables(spec, local.sql)
+    reads, writes = _tables(spec, local.sql, session.dialects.get(spec.execution.connection))
     if session.format == "json":
         fields = spec.model_dump(mode="json", by_alias=True)
         session.print_json(
@@ -93,11 +93,11 @@ def _show_registered(session: Session, dataset: str, source: str | None, sql: bo
     )
 
 
-def _tables(spec: DatasetSpec, files: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def _tables(spec: DatasetSpec, files: Mapping[str, str], dialect: str | None) -> tuple[list[str], list[str]]:
     """Return the tables that a dataset reads of others, and those that it writes."""
     from dataspec.lineage import lineage_of
 
-    lineage = lineage_of(spec, files)
+    lineage = lineage_of(spec, files, dialect=dialect)
     return [use.name for use in lineage.reads], [use.name for use in lineage.writes]
 
 

@@ -70,7 +70,7 @@ def _checked(session: Session, named: Sequence[str]) -> list[CheckedSpec]:
 
     wanted = [session.project.find(name) for name in named]
     files = {dataset.file for dataset in wanted}
-    checked = check_datasets(session.project, also=wanted)
+    checked = check_datasets(session.project, session.dialects, also=wanted)
     if not checked:
         folder = shown(session.project.folder)
         raise NotFound(f"No Dataset Spec in {folder}.", detail="--path names the project's folder.")

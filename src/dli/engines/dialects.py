@@ -1,0 +1,28 @@
+"""The SQL dialects of the connections of this machine, for SQL that says none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dataspec.engines.addresses import Address
+from dataspec.engines.dialects import dialect_of
+from dataspec.errors import InvalidSettings
+from dataspec.spec import DEFAULT_CONNECTION
+
+if TYPE_CHECKING:
+    from dli.settings import Settings
+
+
+def dialects_here(settings: Settings) -> dict[str, str]:
+    """Return the dialect of each connection that is defined here and can be read, by the connection's name."""
+    found = {name: _dialect(name, settings) for name in settings.connection_names()}
+    known = {name: dialect for name, dialect in found.items() if dialect is not None}
+    return known if DEFAULT_CONNECTION in found else {DEFAULT_CONNECTION: "duckdb", **known}
+
+
+def _dialect(name: str, settings: Settings) -> str | None:
+    try:
+        connection = settings.connection(name)
+        return connection and dialect_of(Address.read(connection.url, connection.options, settings.root).kind)
+    except (InvalidSettings, ValueError):
+        return None  # who needs the connection is told
