@@ -9,9 +9,9 @@ from dataspec.graph import GraphDataset
 from dataspec.lineage import lineage_in
 from dataspec.parsing import checked_templates
 from dataspec.problems import Problem
-from dataspec.samples import sampled_texts
-from dataspec.sql_checks import sql_problems, unused_parameters
-from dataspec.sql_places import SqlPlaces
+from dataspec.sql.checks import sql_problems, unused_parameters
+from dataspec.sql.places import SqlPlaces
+from dataspec.sql.samples import sampled_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dataspec.cycles import cycles_in
 from dataspec.errors import DatasetNotFound, InvalidUsage
 from dataspec.lineage import Lineage, lineage_of
-from dataspec.table_names import TableNames
+from dataspec.sql.table_names import TableNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataspec.problems import Problem
-from dataspec.samples import sampled_texts
-from dataspec.sql_places import in_template
-from dataspec.table_names import may_be_same, parts_of
-from dataspec.tables import Access, access_of, table_name
+from dataspec.sql.places import in_template
+from dataspec.sql.samples import sampled_texts
+from dataspec.sql.table_names import may_be_same, parts_of
+from dataspec.sql.tables import Access, access_of, table_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sqlglot import exp
 
-    from dataspec.samples import SampledText
-    from dataspec.slots import WrittenName
     from dataspec.spec import DatasetSpec
-    from dataspec.sql_places import SqlPlaces
+    from dataspec.sql.places import SqlPlaces
+    from dataspec.sql.samples import SampledText
+    from dataspec.sql.slots import WrittenName
 
 _TEMPORARY_SCHEMAS = {"temp", "pg_temp"}
 _HARMLESS_COMMANDS = {"CHECKPOINT", "EXPLAIN", "LOAD", "REFRESH", "VACUUM"}

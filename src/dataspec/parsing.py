@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from dataspec.sql_texts import SqlText
+    from dataspec.sql.texts import SqlText
 
 __all__ = ["MAX_SQL_BYTES", "MAX_YAML_BYTES", "check_spec", "is_dataset_document", "parse_spec"]
 
@@ -289,14 +289,14 @@ def checked_templates(
 
     The names are None for a template that can't be read.
     """
-    from dataspec.sql_texts import sql_texts
+    from dataspec.sql.texts import sql_texts
 
     known = [*(parameter.name for parameter in spec.parameters), *sorted(RESERVED_PARAMETERS)]
     for text in sql_texts(spec, files):
         if "{" not in text.sql:
             yield text, [], frozenset()  # no template
             continue
-        from dataspec.templates import check_template
+        from dataspec.sql.templates import check_template
 
         problems, names = check_template(text.sql, known, file="")
         yield text, problems, names
@@ -304,7 +304,7 @@ def checked_templates(
 
 def _in_text(problem: Problem, text: SqlText, document: Document) -> Problem:
     if text.file is None:
-        from dataspec.sql_places import in_yaml
+        from dataspec.sql.places import in_yaml
 
         return problem.at(document.file, *in_yaml(document, text.path, problem.line, problem.column))
     folder = document.file.rpartition("/")[0]

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from dataspec.graph import DatasetGraph, as_path
 from dataspec.problems import Problem, name_taken, nearest
-from dataspec.table_names import parts_of
+from dataspec.sql.table_names import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dataspec.checking import CheckedSpec
     from dataspec.lineage import TableUse
-    from dataspec.table_names import Parts
+    from dataspec.sql.table_names import Parts
 
 MAX_HINTS = 50
 """So many names are compared with all others; in a project of thousands each takes a while."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from dataspec.rendering import RenderedStatement
+    from dataspec.sql.rendering import RenderedStatement
     from dli_airflow.datasets import Dataset
 
 SERVER_KEY = "_dli"
@@ -149,7 +149,7 @@ class DatasetOperator(BaseOperator):
         return hook
 
     def _rendered(self, values: Mapping[str, Any], hook: Any) -> list[RenderedStatement]:
-        from dataspec.rendering import render_statements
+        from dataspec.sql.rendering import render_statements
 
         dataset = self.dataset
         dialect = dataset.spec.execution.dialect or dialect_of(hook.conn_type)

@@ -9,8 +9,8 @@ from basecamp.services.candidates import file_to_run
 from dataspec.backfills import MAX_DATES, DateRange, ordered
 from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.parameters import EXECUTION_DATE, resolve_parameters
-from dataspec.previews import preview_sql
 from dataspec.runs import run_values
+from dataspec.sql.previews import preview_sql
 from dataspec.workflows import BackfillPreview
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from basecamp.services.candidates import Candidate
     from basecamp.services.specs import Specs
     from dataspec.catalog import SpecFile
-    from dataspec.previews import SqlPreview
     from dataspec.spec import DatasetSpec
+    from dataspec.sql.previews import SqlPreview
     from dataspec.workflows import Every, SourceType
 
 

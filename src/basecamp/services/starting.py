@@ -107,8 +107,8 @@ class Starting:
             InvalidTemplate: When the SQL can't be rendered with them, or parsed in the spec's dialect.
             StoreUnreachable: When the store does not answer.
         """
-        from dataspec.previews import preview_sql
         from dataspec.runs import run_values
+        from dataspec.sql.previews import preview_sql
 
         file, parameters = self._checked(request)
         assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone

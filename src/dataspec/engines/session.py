@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from dataspec.engines.engine import Engine
-    from dataspec.rendering import RenderedStatement
+    from dataspec.sql.rendering import RenderedStatement
 
 _TICK_SECONDS = 0.5
 _AGAIN_SECONDS = 1.0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from dataspec.engines.results import Result
     from dataspec.engines.session import StatementFailed
-    from dataspec.rendering import RenderedStatement
+    from dataspec.sql.rendering import RenderedStatement
 
 FIRST_ROWS = 10
 _CELL = 60

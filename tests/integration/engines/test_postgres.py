@@ -65,7 +65,7 @@ def test_a_run_builds_the_table_and_a_second_one_leaves_the_same_rows(
         done.stdout
         == "day          item   price\n2024-01-15   it's   1.5\n2024-01-15   it's   3.0\n2024-01-15   it's   4.5\n"
     )
-    assert "shop.sales: 3 rows written, 0." in done.stderr
+    assert "shop.sales: 3 rows written, " in done.stderr
     assert f"(PostgreSQL, 127.0.0.1:{database.port})" in done.stderr
     assert database.ask("select count(*) from sales") == [["3"]]
 

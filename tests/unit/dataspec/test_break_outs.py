@@ -19,7 +19,7 @@ from sqlglot import exp
 
 from dataspec.errors import InvalidTemplate
 from dataspec.parameter_values import ParameterValueError, coerce
-from dataspec.templates import render
+from dataspec.sql.templates import render
 
 DIALECTS = [
     "duckdb", "postgres", "mysql", "bigquery", "snowflake", "trino", "spark", "databricks", "sqlite",

@@ -7,7 +7,7 @@ from dataspec.errors import InvalidSpec
 from dataspec.parsing import parse_document, sql_file_problems
 from dataspec.problems import Problem
 from dataspec.project_checks import check_project
-from dataspec.template_filters import FILTERS
+from dataspec.sql.template_filters import FILTERS
 from dataspec.yaml_document import read_document
 
 DUCKDB = "execution: {dialect: duckdb}\n"

@@ -7,7 +7,7 @@ import pytest
 from dataspec.errors import DatasetNotFound, InvalidUsage
 from dataspec.graph import DatasetGraph, Edge, GraphDataset
 from dataspec.lineage import Lineage, TableUse
-from dataspec.table_names import TableNames
+from dataspec.sql.table_names import TableNames
 
 
 def dataset(name: str, *depends_on: str, reads: str = "", writes: str = "") -> GraphDataset:

@@ -4,7 +4,7 @@ import pytest
 
 from dataspec.lineage import Lineage, lineage_of
 from dataspec.parsing import parse_spec
-from dataspec.sql_places import SqlPlaces
+from dataspec.sql.places import SqlPlaces
 from dataspec.yaml_document import read_document
 
 HEAD = "name: sales.daily\ntype: Dataset\nowner: ann@example.com\n"

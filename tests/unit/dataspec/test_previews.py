@@ -5,8 +5,8 @@ import sqlglot
 
 from dataspec.errors import InvalidTemplate
 from dataspec.parsing import parse_spec
-from dataspec.previews import SqlPreview, preview_sql
-from dataspec.tables import read_and_written
+from dataspec.sql.previews import SqlPreview, preview_sql
+from dataspec.sql.tables import read_and_written
 
 HEAD = "name: a.b\ntype: Dataset\nowner: ann@example.com\n"
 DUCKDB = "execution:\n  dialect: duckdb\n"

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataspec import templates
 from dataspec.errors import InvalidTemplate
 from dataspec.parsing import parse_spec
-from dataspec.rendering import render_statements
 from dataspec.runs import run_values
-from dataspec.statements import split_statements
-from dataspec.templates import render
+from dataspec.sql import templates
+from dataspec.sql.rendering import render_statements
+from dataspec.sql.statements import split_statements
+from dataspec.sql.templates import render
 from unit.dataspec.specs import SPEC, SQL
 
 DIALECTS = ["duckdb", "postgres", "trino", "snowflake", "bigquery", "databricks", "spark", "mysql", "redshift",

@@ -37,7 +37,7 @@ def test_every_dataset_is_built_after_those_that_it_reads_though_it_does_not_say
     rows = [line.split() for line in result.out.splitlines()]
     assert [row[0] for row in rows] == ["DATASET", "c", "b", "a", "lonely"]
     assert {tuple(row[1:3]) for row in rows[1:]} == {("COMPLETED", "1")}
-    assert result.err.splitlines()[0].startswith("c: 1 row written, 0.")
+    assert result.err.startswith("c: 1 row written, ")
     with duckdb.connect(str(chain / "warehouse.duckdb")) as warehouse:
         assert warehouse.execute("select a.n, w, day from a, lonely, c").fetchall()[0][:2] == (30, "ho")
 

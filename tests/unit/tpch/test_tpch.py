@@ -8,10 +8,10 @@ import pytest
 
 from dataspec.parameters import resolve_parameters
 from dataspec.parsing import check_spec
-from dataspec.previews import SqlPreview, preview_sql
-from dataspec.rendering import render_statements
 from dataspec.runs import run_values
 from dataspec.spec import DatasetSpec
+from dataspec.sql.previews import SqlPreview, preview_sql
+from dataspec.sql.rendering import render_statements
 from tpch.tables import ORDERS, fill, tables
 
 DATASETS = Path(__file__).parents[2] / "tpch" / "datasets"

@@ -12,8 +12,8 @@ from dli.run_kinds import DIFFERENCE
 from dli.session import Session, say
 
 if TYPE_CHECKING:
-    from dli.local_run import LocalRun, Plan
-    from dli.project_run import Step
+    from dli.local.project_run import Step
+    from dli.local.run import LocalRun, Plan
 
 DEFAULT_ROWS = 20
 
@@ -60,17 +60,17 @@ def command(
         raise click.UsageError("Give either a DATASET or --all.")
     if dataset is None:
         return _run_all(session, parameters, dry_run=dry_run)
-    from dli.local_run import Plan
+    from dli.local.run import Plan
 
     plan = Plan.of(session.project.find(dataset), parameters, session.settings, say)
     if dry_run:
-        from dli.local_preview import described, preview
+        from dli.local.preview import described, preview
 
         found = preview(plan)
         session.print_item(found, described(found))
         return 0
     run = _run(session, plan, limit)
-    from dli.run_output import print_run, tell_run
+    from dli.local.output import print_run, tell_run
 
     print_run(run, session.format)
     tell_run(run)
@@ -78,8 +78,8 @@ def command(
 
 
 def _run_all(session: Session, parameters: dict[str, str], *, dry_run: bool) -> int:
-    from dli.project_run import ProjectRun
-    from dli.run_output import print_previews, print_steps, tell_step
+    from dli.local.output import print_previews, print_steps, tell_step
+    from dli.local.project_run import ProjectRun
 
     if session.format == "csv":
         raise click.UsageError("--format csv is for one dataset.")
@@ -101,8 +101,8 @@ def _run_all(session: Session, parameters: dict[str, str], *, dry_run: bool) -> 
 
 
 def _run(session: Session, plan: Plan, limit: int, label: str = "") -> LocalRun:
-    from dli.local_run import Runner
-    from dli.run_display import ProgressLine, StatementLines, shows_progress
+    from dli.local.display import ProgressLine, StatementLines, shows_progress
+    from dli.local.run import Runner
 
     runner = Runner(plan, StatementLines(verbose=session.verbose), limit=limit, measure=shows_progress())
     try:
@@ -119,7 +119,7 @@ def _run(session: Session, plan: Plan, limit: int, label: str = "") -> LocalRun:
 
 
 def _write_down(session: Session, run: LocalRun, outcome: str, error: str | None = None) -> None:
-    from dli.local_log import write_down
+    from dli.local.log import write_down
 
     try:
         write_down(run, session.root, outcome, error)

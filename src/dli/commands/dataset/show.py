@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.parsing import parse_spec
-from dataspec.sql_texts import sql_texts
+from dataspec.sql.texts import sql_texts
 from dli.options import dataset_argument, param_option, pass_session, server_options, source_option
 from dli.session import Session
 from dli.tables import pairs
@@ -48,7 +48,7 @@ def command(
     if (parameters or dialect) and not sql:
         raise click.UsageError("-p and --dialect are for --sql.")
     if parameters or dialect:
-        from dli.rendered_sql import show_rendered
+        from dli.local.rendered_sql import show_rendered
 
         show_rendered(session, dataset, parameters, dialect, registered=registered, source=source)
         return

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dataspec.engines.results import Result
-    from dli.local_run import LocalRun, Plan
-    from dli.project_run import Step
+    from dli.local.project_run import Step
+    from dli.local.run import LocalRun, Plan
     from dli.session import Session
 
 _CELL = 80
@@ -44,7 +44,7 @@ def tell_run(run: LocalRun) -> None:
 
 def print_previews(session: Session, plans: Sequence[Plan]) -> None:
     """Print what the runs of several datasets would do."""
-    from dli.local_preview import described, preview
+    from dli.local.preview import described, preview
 
     found = [preview(plan) for plan in plans]
     if session.format == "json":
@@ -67,7 +67,7 @@ def print_steps(session: Session, steps: Sequence[Step]) -> None:
     if session.format == "json":
         session.print_json([_step(step) for step in steps])
         return
-    from dli.project_run import rows_of
+    from dli.local.project_run import rows_of
 
     print_table(("DATASET", "STATUS", "ROWS", "TOOK"), rows_of(steps))
 

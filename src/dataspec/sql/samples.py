@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from dataspec.errors import InvalidTemplate
 from dataspec.parameter_values import coerce, coerce_choices
 from dataspec.parameters import EXECUTION_DATE
-from dataspec.sql_reading import ParsedSql, parse_sql
-from dataspec.sql_texts import sql_texts
-from dataspec.templates import render_named
+from dataspec.sql.reading import ParsedSql, parse_sql
+from dataspec.sql.templates import render_named
+from dataspec.sql.texts import sql_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dataspec.problems import Problem
-    from dataspec.slots import WrittenName
     from dataspec.spec import DatasetSpec, Parameter
-    from dataspec.sql_texts import SqlText
+    from dataspec.sql.slots import WrittenName
+    from dataspec.sql.texts import SqlText
 
 SAMPLE_TEXT = "dli_sample"
 """Stands for text that nobody gave; no table is called so."""

@@ -19,8 +19,8 @@ from jinja2.lexer import Token
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from dataspec.problems import Problem, nearest
-from dataspec.template_filters import FILTERS, FilterError
-from dataspec.template_text import TemplateText
+from dataspec.sql.template_filters import FILTERS, FilterError
+from dataspec.sql.template_text import TemplateText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jinja2.lexer import TokenStream
     from jinja2.runtime import Context
 
-    from dataspec.slots import Slots
+    from dataspec.sql.slots import Slots
 
 MAX_RENDERED = 4 * 1024 * 1024
 SLOTS = "_dli_slots"

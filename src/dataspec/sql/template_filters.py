@@ -1,7 +1,7 @@
 """The filters of SQL templates for dates: they take and give ISO text, as parameters hold it.
 
 A date gives a date, a time gives a time with the offset that it had. What comes out is
-data as every other value is: :mod:`dataspec.slots` writes it where it stands.
+data as every other value is: :mod:`dataspec.sql.slots` writes it where it stands.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from dataspec.parameter_values import ParameterValueError, coerce
 from dataspec.problems import nearest
 from dataspec.schedules import check_timezone
-from dataspec.sql_names import sql_name
+from dataspec.sql.names import sql_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dataspec.problems import Problem
-from dataspec.sql_places import in_template
-from dataspec.statements import dialect_of
+from dataspec.sql.places import in_template
+from dataspec.sql.statements import dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

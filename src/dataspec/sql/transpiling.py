@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidTemplate, InvalidUsage
 from dataspec.problems import Problem, nearest
-from dataspec.sql_places import SqlPlaces, in_template
+from dataspec.sql.places import SqlPlaces, in_template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dataspec.rendering import RenderedStatement
+    from dataspec.sql.rendering import RenderedStatement
 
 
 def check_dialect(name: str) -> str:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from dataspec.errors import DliError, InvalidSpec, InvalidUsage, NotFound, UnknownParameter
 from dataspec.graph import DatasetGraph, GraphDataset
 from dataspec.problems import nearest
-from dli.local_run import Plan
+from dli.local.run import Plan
 from dli.paths import shown
 from dli.project import duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from dli.local_run import LocalRun
+    from dli.local.run import LocalRun
     from dli.project import LocalDataset, Project
     from dli.settings import Settings
 

@@ -8,9 +8,9 @@ import click
 
 from dataspec.parameters import resolve_parameters
 from dataspec.parsing import parse_spec
-from dataspec.rendering import render_statements
 from dataspec.runs import run_values
-from dataspec.transpiling import check_dialect, transpile
+from dataspec.sql.rendering import render_statements
+from dataspec.sql.transpiling import check_dialect, transpile
 from dli.session import warn
 
 if TYPE_CHECKING:

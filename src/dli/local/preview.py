@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dataspec.previews import preview_sql
+from dataspec.sql.previews import preview_sql
 from dli.previews import numbered
 from dli.session import warn
 from dli.tables import pairs
 
 if TYPE_CHECKING:
-    from dli.local_run import Plan
+    from dli.local.run import Plan
 
 
 def preview(plan: Plan) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from sqlglot.tokenizer_core import TokenType
 
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
-from dataspec.sql_names import SqlName
-from dataspec.statements import Quoting, Token, is_name, kinds_and_texts, tokenize
-from dataspec.template_text import TemplateText
+from dataspec.sql.names import SqlName
+from dataspec.sql.statements import Quoting, Token, is_name, kinds_and_texts, tokenize
+from dataspec.sql.template_text import TemplateText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from dataspec.releases import Release
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dli.local_run import LocalRun
+    from dli.local.run import LocalRun
 
 FOLDER = ".dli"
 """What dli keeps of a project on this machine; not for Git."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dataspec.engines.results import Result
     from dataspec.engines.session import SqlSession, StatementFailed
-    from dataspec.rendering import RenderedStatement
+    from dataspec.sql.rendering import RenderedStatement
 
 _LATE_SECONDS = 0.5
 """Before this, most runs are over: nothing flickers."""

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
-from dataspec.sql_texts import sql_texts
+from dataspec.sql.texts import sql_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dataspec.spec import DatasetSpec
-    from dataspec.sql_texts import Kind, SqlText
+    from dataspec.sql.texts import Kind, SqlText
 
 _COMMENTS = ("-", "/", "#")
 """How a text may begin that holds nothing but comments."""
@@ -75,7 +75,7 @@ def render_statements(
         except InvalidTemplate as error:
             if yaml is None:
                 raise
-            from dataspec.sql_places import SqlPlaces
+            from dataspec.sql.places import SqlPlaces
 
             raise InvalidTemplate(SqlPlaces.of(yaml, file).placed(error.problem, text)) from None
         parts = _split(sql, dialect)
@@ -94,7 +94,7 @@ def render_statements(
 def _rendered(sql: str, values: Mapping[str, Any], dialect: str | None, file: str) -> str:
     if "{" not in sql:
         return sql
-    from dataspec.templates import render
+    from dataspec.sql.templates import render
 
     return render(sql, values, dialect=dialect, file=file)
 
@@ -103,6 +103,6 @@ def _split(sql: str, dialect: str | None) -> list[str]:
     text = sql.strip()
     if text and ";" not in text and not text.startswith(_COMMENTS):
         return [text]
-    from dataspec.statements import split_statements
+    from dataspec.sql.statements import split_statements
 
     return split_statements(sql, dialect)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dataspec.parameters import EXECUTION_DATE
-from dataspec.previews import UNCHECKED
 from dataspec.problems import Problem
 from dataspec.spec import RESERVED_PARAMETERS
-from dataspec.tables import access_of
+from dataspec.sql.previews import UNCHECKED
+from dataspec.sql.tables import access_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from dataspec.samples import SampledText
     from dataspec.spec import DatasetSpec
-    from dataspec.sql_places import SqlPlaces
+    from dataspec.sql.places import SqlPlaces
+    from dataspec.sql.samples import SampledText
     from dataspec.yaml_document import Document
 
 _SHOWING = (exp.Describe, exp.Show)

@@ -11,7 +11,7 @@ from jinja2.meta import find_undeclared_variables
 
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem, nearest
-from dataspec.template_sandbox import (
+from dataspec.sql.template_sandbox import (
     ENVIRONMENT,
     MAX_RENDERED,
     SLOTS,
@@ -24,7 +24,7 @@ from dataspec.template_sandbox import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from dataspec.slots import Slots
+    from dataspec.sql.slots import Slots
 
 _WRONG = (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
 """What an expression of a template may raise: values that do not fit its filters and operators."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dataspec.problems import Problem
-    from dataspec.slots import Slots, WrittenName
+    from dataspec.sql.slots import Slots, WrittenName
 
 _SIMPLE = re.compile(r"(?<!\{)\{\{[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*\}\}")
 _OF_JINJA = frozenset(
@@ -50,7 +50,7 @@ def render_named(
     """Render one SQL template as :func:`render` does; returns the names that values are in as well."""
     if is_plain(sql):
         return sql, []
-    from dataspec.slots import Slots
+    from dataspec.sql.slots import Slots
 
     slots = Slots(file)
     text = _with_slots(sql, values, slots, file)
@@ -85,7 +85,7 @@ def _checked(sql: str, known: tuple[str, ...]) -> tuple[list[Problem], frozenset
     simple = _simple_names(sql)
     if simple is not None and simple <= {*known}:
         return [], simple
-    from dataspec.jinja_templates import checked
+    from dataspec.sql.jinja_templates import checked
 
     return checked(sql, known)
 
@@ -94,7 +94,7 @@ def _with_slots(sql: str, values: Mapping[str, Any], slots: Slots, file: str) ->
     """Return a template as rendered, with a word of the slots for each value."""
     names = _simple_names(sql)
     if names is None or not names <= values.keys():
-        from dataspec.jinja_templates import with_slots
+        from dataspec.sql.jinja_templates import with_slots
 
         return with_slots(sql, values, slots, file)
 

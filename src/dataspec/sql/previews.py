@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidTemplate
-from dataspec.sql_places import SqlPlaces
-from dataspec.sql_reading import parse_sql
-from dataspec.sql_texts import sql_texts
-from dataspec.statements import split_statements
-from dataspec.tables import read_and_written
-from dataspec.templates import render
+from dataspec.sql.places import SqlPlaces
+from dataspec.sql.reading import parse_sql
+from dataspec.sql.statements import split_statements
+from dataspec.sql.tables import read_and_written
+from dataspec.sql.templates import render
+from dataspec.sql.texts import sql_texts
 from dataspec.yaml_document import read_document
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dataspec.spec import DatasetSpec
-    from dataspec.sql_reading import ParsedSql
-    from dataspec.sql_texts import SqlText
+    from dataspec.sql.reading import ParsedSql
+    from dataspec.sql.texts import SqlText
 
 UNCHECKED = "{} It was read as generic SQL: name the engine's under 'execution.dialect' to have it checked."
 

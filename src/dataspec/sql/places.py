@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dataspec.problems import Problem
-    from dataspec.sql_texts import SqlText
+    from dataspec.sql.texts import SqlText
     from dataspec.yaml_document import Document, Path
 
 _BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")

@@ -11,8 +11,8 @@ from dataspec.engines.dialects import dialect_of
 from dataspec.engines.session import SqlSession, StatementFailed, one_line, place_of
 from dataspec.errors import RunFailed
 from dataspec.parameters import resolve_parameters
-from dataspec.rendering import RenderedStatement, render_statements
 from dataspec.runs import run_values
+from dataspec.sql.rendering import RenderedStatement, render_statements
 from dli.engines.opening import open_engine
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _place(plan: Plan, statement: RenderedStatement, error: BaseException) -> st
     """Return where in the user's file the engine found the mistake; where the statement begins, if it does not say."""
     from dataspec.engines.error_places import place_in
     from dataspec.problems import Problem
-    from dataspec.sql_places import SqlPlaces, in_template
+    from dataspec.sql.places import SqlPlaces, in_template
 
     origin = statement.origin
     if origin is None:

@@ -1,0 +1,1 @@
+"""Running datasets on this machine."""
