@@ -3,8 +3,8 @@
 PYTHONS := python3 python3.13 python3.12 python3.11
 BIN := .venv/bin
 UV := $(BIN)/uv
-# One more than cores: those that run on Airflow mostly wait for it.
-WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 1) + 1)")
+# Two more than cores: those that run on Airflow mostly wait for it.
+WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 1) + 2)")
 AIRFLOW_LOCKS := src/basecamp/dev/airflow-3.3 src/basecamp/dev/airflow-2.11
 
 .DEFAULT_GOAL := help

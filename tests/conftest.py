@@ -46,8 +46,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests of the parts."""
-    items.sort(key=lambda item: part_of(item) is None)
+    """Begin with the tests of the parts, those that wait for the clock first of all."""
+    items.sort(key=lambda item: (part_of(item) is None, item.get_closest_marker("waits") is None))
 
 
 def part_of(item: pytest.Item) -> str | None:
@@ -56,6 +56,8 @@ def part_of(item: pytest.Item) -> str | None:
     call = getattr(item, "callspec", None)
     line = call.params.get("line") if call else None
     name = next((name for name in PARTS if name in used), None)
+    if item.get_closest_marker("waits"):
+        name = "waits"
     return f"{name or 'stack'} {line.name}" if isinstance(line, Line) else name
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import pytest
 import yaml
 
 from airflow_api import Airflow, ScheduledRun, until
@@ -17,6 +18,8 @@ from stacks import Stack
 
 SEOUL, NEW_YORK = "Asia/Seoul", "America/New_York"
 KIRITIMATI, PAGO_PAGO = "Pacific/Kiritimati", "Pacific/Pago_Pago"  # 25 hours apart
+pytestmark = pytest.mark.waits
+
 MINUTELY, EVERY_OTHER = "* * * * *", "*/2 * * * *"
 
 
