@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -106,3 +107,24 @@ def test_a_project_without_a_dataset_says_how_to_begin(dli: Dli, project: Path) 
     result = dli("dataset", "run", "--all")
     assert result.status == 3
     assert "dli dataset init" in result.err
+
+
+def test_the_example_on_real_flights_runs_wholly_here(
+    dli: Dli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = Path(__file__).parents[3] / "examples" / "flights"
+    ours = tmp_path / "flights"
+    shutil.copytree(example, ours, ignore=shutil.ignore_patterns("*.duckdb*", ".dli", ".basecamp"))
+    monkeypatch.chdir(ours)
+    result = dli("dataset", "run", "--all", "-p", "execution_date=2013-01-01", "-f", "json")
+    assert result.status == 0, result.err
+    found = [(item["dataset_name"], item["status"]) for item in json.loads(result.out)]
+    names = ("flights.daily", "flights.carrier_delays", "flights.weekly_summary")
+    assert found == [(name, "COMPLETED") for name in names]
+    with duckdb.connect(str(ours / "warehouse.duckdb"), read_only=True) as warehouse:
+        built = "select count(*), sum(distance), count(*) filter (where cancelled) from flights.daily"
+        assert warehouse.execute(built).fetchall() == [(842, 907196, 4)]
+        by_airline = "select sum(flights), sum(cancelled) from flights.carrier_delays"
+        assert warehouse.execute(by_airline).fetchall() == [(842, 4)]
+        week = "select sum(flights), sum(miles) from flights.weekly_summary"
+        assert warehouse.execute(week).fetchall() == [(842, 907196)]
