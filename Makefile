@@ -20,7 +20,7 @@ demo: setup ## Show the main job on an Airflow of its own; ONCE=1 ends by itself
 
 test: setup ## Run every test, those on real servers included: Airflow, S3, PostgreSQL
 	@sh .ci/services
-	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 test-fast: setup ## Run the tests that need no server
 	@$(BIN)/pytest --numprocesses auto --dist loadgroup tests/unit
