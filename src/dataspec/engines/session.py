@@ -123,10 +123,10 @@ class SqlSession:
         )
         thread.start()
         try:
-            self._wait()
+            self._wait(thread)
         except BaseException:  # raised by a signal's handler, such as that of a timeout
             self.cancel()
-            self._wait()
+            self._wait(thread)
             raise
         if self._stop.is_set():
             raise SessionCancelled(self.how_it_ended()) from self._error
@@ -149,8 +149,12 @@ class SqlSession:
         except Exception:  # noqa: BLE001 - a driver may raise anything, and a query goes on without a figure
             return None
 
-    def _wait(self) -> None:
-        """Wait for the thread; a query that was cancelled in vain is cancelled again."""
+    def _wait(self, thread: threading.Thread) -> None:
+        """Wait for the thread; a query that was cancelled in vain is cancelled again.
+
+        One that is done is waited for to its very end: Python must not end while a driver's C code
+        takes down what the thread had.
+        """
         while not self._done.wait(_TICK_SECONDS):
             if self._cancelled_at is None:
                 continue
@@ -158,6 +162,7 @@ class SqlSession:
                 return
             if time.monotonic() - self._tried_at > _AGAIN_SECONDS:
                 self._cancel_query()
+        thread.join()
 
     def _cancel_query(self) -> None:
         cancellation = self._cancellation

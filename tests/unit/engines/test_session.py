@@ -298,3 +298,25 @@ def test_a_second_cancel_and_one_after_the_end_do_no_harm() -> None:
 def test_an_engine_that_can_not_be_reached_fails_with_its_own_error(tmp_path: Path) -> None:
     with pytest.raises(duckdb.IOException):
         session_on(DuckDB(tmp_path / "missing" / "w.duckdb")).run([statement("select 1")])
+
+
+class SlowToGo:
+    """A connection whose driver takes its time when nobody needs it any more."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def __del__(self) -> None:
+        time.sleep(0.5)
+
+
+def test_when_a_session_is_over_so_is_its_thread() -> None:
+    class Engine(DuckDB):
+        def get_conn(self) -> Any:
+            return SlowToGo(super().get_conn())
+
+    session_on(Engine()).run([statement("select 1")])
+    assert "dli-sql" not in {thread.name for thread in threading.enumerate()}
