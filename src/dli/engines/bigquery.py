@@ -31,10 +31,6 @@ class BigQueryEngine(DriverEngine):
     def labels(self, labels: dict[str, str]) -> None:
         self._config.labels = labels
 
-    def get_autocommit(self, conn: Any) -> bool:  # noqa: ARG002 - it always does
-        """Say that each statement is committed by itself."""
-        return True
-
     def get_client(self, *, project_id: str | None, location: str | None) -> Any:
         """Return a client that sees the project's jobs."""
         return self._load().Client(project=project_id, location=location)

@@ -16,18 +16,14 @@ class DatabricksEngine(DriverEngine):
     extra = "databricks"
     supports_autocommit = False
 
-    def get_autocommit(self, conn: Any) -> bool:  # noqa: ARG002 - it always does
-        """Say that each statement is committed by itself."""
-        return True
-
     def _connect(self, driver: Any) -> Any:
         address = self.address
-        catalog, _, schema = (address.database or "").partition("/")
-        given = {
-            "server_hostname": address.host,
-            "access_token": address.password,
-            "catalog": catalog or None,
-            "schema": schema or None,
-            **address.options,
-        }
-        return driver.connect(**{key: value for key, value in given.items() if value is not None})
+        catalog, schema = self._catalog_and_schema()
+        return driver.connect(
+            **self._given(
+                server_hostname=address.host,
+                access_token=address.password,
+                catalog=catalog,
+                schema=schema,
+            )
+        )

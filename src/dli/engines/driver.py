@@ -25,6 +25,7 @@ class DriverEngine(ABC):
     extra: ClassVar[str]
     """The extra of this distribution that brings the driver."""
     supports_autocommit = True
+    """False for an engine that commits each statement by itself in any case."""
 
     def __init__(self, name: str, address: Address) -> None:
         self.name = name
@@ -56,7 +57,7 @@ class DriverEngine(ABC):
 
     def get_autocommit(self, conn: Any) -> bool:
         """Say whether each statement is committed by itself."""
-        return bool(conn.autocommit)
+        return not self.supports_autocommit or bool(conn.autocommit)
 
     @abstractmethod
     def _connect(self, driver: Any) -> Any:
@@ -67,6 +68,19 @@ class DriverEngine(ABC):
             return import_module(self.driver)
         except ImportError as error:
             raise MissingDriver(self.name, self.title, self.extra) from error
+
+    def _given(self, **arguments: Any) -> dict[str, Any]:
+        """Return what the driver's ``connect`` takes: what there is of the arguments, then the connection's options."""
+        return {
+            key: value
+            for key, value in {**arguments, **self.address.options}.items()
+            if value is not None and value != ""
+        }
+
+    def _catalog_and_schema(self) -> tuple[str, str]:
+        """Return the two parts of the URL's path; empty where it has none."""
+        catalog, _, schema = (self.address.database or "").partition("/")
+        return catalog, schema
 
     def _option(self, name: str) -> str | None:
         value = self.address.options.get(name)

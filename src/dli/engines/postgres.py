@@ -17,14 +17,14 @@ class PostgresEngine(DriverEngine):
 
     def _connect(self, driver: Any) -> Any:
         address = self.address
-        given = {
-            "host": address.host,
-            "port": address.port,
-            "user": address.login,
-            "password": address.password,
-            "dbname": address.database,
-            "application_name": "dli",
-            "connect_timeout": 10,
-            **address.options,
-        }
-        return driver.connect(**{key: value for key, value in given.items() if value is not None})
+        return driver.connect(
+            **self._given(
+                host=address.host,
+                port=address.port,
+                user=address.login,
+                password=address.password,
+                dbname=address.database,
+                application_name="dli",
+                connect_timeout=10,
+            )
+        )

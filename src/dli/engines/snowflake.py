@@ -19,20 +19,16 @@ class SnowflakeEngine(DriverEngine):
         """Have each statement committed by itself."""
         conn.autocommit(autocommit)
 
-    def get_autocommit(self, conn: Any) -> bool:  # noqa: ARG002 - the session has set it
-        """Say that each statement is committed by itself."""
-        return True
-
     def _connect(self, driver: Any) -> Any:
         address = self.address
-        database, _, schema = (address.database or "").partition("/")
-        given = {
-            "account": address.host,
-            "user": address.login,
-            "password": address.password,
-            "database": database or None,
-            "schema": schema or None,
-            "application": "dli",
-            **address.options,
-        }
-        return driver.connect(**{key: value for key, value in given.items() if value is not None})
+        database, schema = self._catalog_and_schema()
+        return driver.connect(
+            **self._given(
+                account=address.host,
+                user=address.login,
+                password=address.password,
+                database=database,
+                schema=schema,
+                application="dli",
+            )
+        )

@@ -16,25 +16,21 @@ class TrinoEngine(DriverEngine):
     extra = "trino"
     supports_autocommit = False
 
-    def get_autocommit(self, conn: Any) -> bool:  # noqa: ARG002 - it always does
-        """Say that each statement is committed by itself."""
-        return True
-
     def _connect(self, driver: Any) -> Any:
         address = self.address
-        catalog, _, schema = (address.database or "").partition("/")
-        given = {
-            "host": address.host,
-            "port": address.port,
-            "user": address.login,
-            "catalog": catalog or None,
-            "schema": schema or None,
-            "source": "dli",
-            "http_scheme": "https" if address.password else None,
-            "auth": self._auth() if address.password else None,
-            **address.options,
-        }
-        return driver.connect(**{key: value for key, value in given.items() if value is not None})
+        catalog, schema = self._catalog_and_schema()
+        return driver.connect(
+            **self._given(
+                host=address.host,
+                port=address.port,
+                user=address.login,
+                catalog=catalog,
+                schema=schema,
+                source="dli",
+                http_scheme="https" if address.password else None,
+                auth=self._auth() if address.password else None,
+            )
+        )
 
     def _auth(self) -> Any:
         from trino.auth import BasicAuthentication
