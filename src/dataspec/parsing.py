@@ -289,15 +289,11 @@ def checked_templates(
 
     The names are None for a template that can't be read.
     """
+    from dataspec.sql.templates import check_template
     from dataspec.sql.texts import sql_texts
 
     known = [*(parameter.name for parameter in spec.parameters), *sorted(RESERVED_PARAMETERS)]
     for text in sql_texts(spec, files):
-        if "{" not in text.sql:
-            yield text, [], frozenset()  # no template
-            continue
-        from dataspec.sql.templates import check_template
-
         problems, names = check_template(text.sql, known, file="")
         yield text, problems, names
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from datetime import timedelta
-from itertools import cycle
 from time import monotonic
 from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeVar
 
@@ -13,6 +10,7 @@ import click
 
 from dataspec.workflows import Backfill, RunStatus, WorkflowRun
 from dli.session import INTERRUPTED, say
+from dli.spinner import frames, lines_may_change
 from dli.tables import printable
 from dli.times import between, duration
 
@@ -24,17 +22,13 @@ if TYPE_CHECKING:
 T = TypeVar("T", WorkflowRun, Backfill)
 T_contra = TypeVar("T_contra", WorkflowRun, Backfill, contravariant=True)
 
-_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_PLAIN_FRAMES = "|/-\\"
-
 
 class Progress:
     """A run's state: one line that changes on a terminal, a line for each change elsewhere."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        unicode = (sys.stderr.encoding or "").lower().startswith("utf")
-        self._frames = cycle(_FRAMES if unicode else _PLAIN_FRAMES)
+        self._terminal = lines_may_change()
+        self._frames = frames()
         self._began = monotonic()
         self._last = ""
 

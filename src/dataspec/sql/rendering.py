@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
+from dataspec.sql.templates import render
 from dataspec.sql.texts import sql_texts
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def render_statements(
     rendered = []
     for text in sql_texts(spec, files):
         try:
-            sql = _rendered(text.sql, values, dialect, text.file or file)
+            sql = render(text.sql, values, dialect=dialect, file=text.file or file)
         except InvalidTemplate as error:
             if yaml is None:
                 raise
@@ -89,14 +90,6 @@ def render_statements(
                 RenderedStatement(name, part, text.kind, text.continue_on_error, text.file, origin)
             )
     return rendered
-
-
-def _rendered(sql: str, values: Mapping[str, Any], dialect: str | None, file: str) -> str:
-    if "{" not in sql:
-        return sql
-    from dataspec.sql.templates import render
-
-    return render(sql, values, dialect=dialect, file=file)
 
 
 def _split(sql: str, dialect: str | None) -> list[str]:

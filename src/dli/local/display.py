@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from datetime import timedelta
-from itertools import cycle
 from typing import TYPE_CHECKING
 
 import click
 
 from dataspec.engines.session import place_of
 from dli.session import say
+from dli.spinner import frames, lines_may_change, shows_unicode
 from dli.tables import printable
 from dli.times import duration
 
@@ -28,14 +26,7 @@ if TYPE_CHECKING:
 _LATE_SECONDS = 0.5
 """Before this, most runs are over: nothing flickers."""
 _TICK_SECONDS = 0.1
-_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_PLAIN_FRAMES = "|/-\\"
 _BAR = 20
-
-
-def shows_progress() -> bool:
-    """Whether standard error takes a line that changes."""
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class StatementLines:
@@ -83,15 +74,14 @@ class ProgressLine:
     def __init__(self, session: SqlSession, label: str = "") -> None:
         self._session = session
         self._label = label
-        unicode = (sys.stderr.encoding or "").lower().startswith("utf")
-        self._frames = cycle(_FRAMES if unicode else _PLAIN_FRAMES)
-        self._full, self._empty = ("█", "░") if unicode else ("#", ".")
+        self._frames = frames()
+        self._full, self._empty = ("█", "░") if shows_unicode() else ("#", ".")
         self._began = time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._draw, name="dli-progress", daemon=True)
 
     def __enter__(self) -> Self:
-        if shows_progress():
+        if lines_may_change():
             self._thread.start()
         return self
 

@@ -101,10 +101,11 @@ def _run_all(session: Session, parameters: dict[str, str], *, dry_run: bool) -> 
 
 
 def _run(session: Session, plan: Plan, limit: int, label: str = "") -> LocalRun:
-    from dli.local.display import ProgressLine, StatementLines, shows_progress
+    from dli.local.display import ProgressLine, StatementLines
     from dli.local.run import Runner
+    from dli.spinner import lines_may_change
 
-    runner = Runner(plan, StatementLines(verbose=session.verbose), limit=limit, measure=shows_progress())
+    runner = Runner(plan, StatementLines(verbose=session.verbose), limit=limit, measure=lines_may_change())
     try:
         with ProgressLine(runner.session, label):
             run = runner.run()
