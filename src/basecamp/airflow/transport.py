@@ -265,9 +265,10 @@ class AirflowTransport:
 
 def _may_be_sent_again(response: httpx.Response) -> bool:
     """Say whether an answer tells of trouble that passes, and the request has done nothing or may do it twice."""
-    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-        return True
-    return response.status_code in _PASSING_TROUBLE and response.request.method in _SAFE_METHODS
+    status, method = response.status_code, response.request.method
+    if status == httpx.codes.CONFLICT:
+        return method == "PATCH"  # another one wrote the same rows, such as a run's note, at this moment
+    return status == httpx.codes.TOO_MANY_REQUESTS or (status in _PASSING_TROUBLE and method in _SAFE_METHODS)
 
 
 def _asked_pause(response: httpx.Response) -> float:

@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -373,6 +374,23 @@ def test_a_running_run_that_is_ended_has_ended_with_its_process(
     assert (attempt.state, attempt.started, attempt.ended) == ("failed", 1, True)
     until(world, lambda: world.gateway.process_is_gone(run.dag_id, run.run_id, 1))
     assert run.key not in {(attempt.dag_id, attempt.run_id) for attempt in world.gateway.running_attempts()}
+
+
+def test_a_run_that_several_end_at_the_same_moment_has_ended_for_each(
+    world: World, trigger: Callable[..., DagRun]
+) -> None:
+    world.gateway.set_paused(world.dataset("quick"), paused=True)
+    for run in [trigger("quick") for _ in range(5)]:
+
+        def end(number: int, run: DagRun = run) -> DagRun | None:
+            return world.gateway.set_run_state(
+                run.dag_id, run.run_id, "failed", note=f"Stopped by replica {number}"
+            )
+
+        with ThreadPoolExecutor(4) as replicas:
+            ended = list(replicas.map(end, range(4)))
+        assert [run.state for run in ended if run is not None] == ["failed"] * 4
+        assert state_of(world, run) == "failed"
 
 
 def test_a_waiting_run_that_is_ended_has_started_no_attempt(

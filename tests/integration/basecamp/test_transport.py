@@ -73,6 +73,26 @@ def test_what_starts_something_is_never_sent_twice(
     assert len(server.asked) == 1
 
 
+def test_a_change_is_sent_again_where_another_wrote_at_the_same_moment(
+    server: Any, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = statuses(409)
+    assert transport_to().request("PATCH", "/api/v2/dags/x/dagRuns/y", json={}).status == 200
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_what_exists_already_is_not_asked_for_again(
+    server: Any, transport_to: Callable[..., AirflowTransport], method: str
+) -> None:
+    server.script = statuses(409)
+    assert (
+        transport_to().request(method, "/api/v2/dags/x/dagRuns", json={}, expect=frozenset({409})).status
+        == 409
+    )
+    assert len(server.asked) == 1
+
+
 def turned_away(times: int, **headers: str) -> Script:
     """Return a script that answers 429 some times, and 200 after them."""
     left = [429] * times
