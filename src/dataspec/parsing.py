@@ -6,6 +6,7 @@ The same checks run on a person's machine, on the server, and where DAGs are bui
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -217,13 +218,18 @@ def _spanning_problems(spec: DatasetSpec, document: Document) -> Iterator[Proble
 def _dialect_problems(spec: DatasetSpec, document: Document) -> Iterator[Problem]:
     if spec.execution.dialect is None:
         return
-    from sqlglot.dialects.dialect import Dialects
-
-    known = [dialect.value for dialect in Dialects if dialect.value]
+    known = _dialects()
     if spec.execution.dialect not in known:
         message = f"'{spec.execution.dialect}' is not a SQL dialect that is known here."
         hint = nearest(spec.execution.dialect, known) or f"Known: {', '.join(known)}."
         yield document.problem(("execution", "dialect"), message, hint=hint)
+
+
+@cache
+def _dialects() -> tuple[str, ...]:
+    from sqlglot.dialects.dialect import Dialects
+
+    return tuple(dialect.value for dialect in Dialects if dialect.value)
 
 
 def check_spec(body: bytes, files: Mapping[str, str], *, file: str) -> DatasetSpec:

@@ -43,5 +43,5 @@ def shown(path: Path) -> str:
     """Return a path as the reader would write it: from here if it is below, else whole."""
     if not path.is_absolute():
         return path.as_posix()
-    current = here()
-    return (path.relative_to(current) if path.is_relative_to(current) else path).as_posix()
+    text, current = path.as_posix(), here().as_posix()
+    return "." if text == current else text.removeprefix(f"{current.rstrip('/')}/")

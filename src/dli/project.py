@@ -72,6 +72,7 @@ class Project:
     def __init__(self, root: Path, folder: Path) -> None:
         self.root = root
         self.folder = folder
+        self._resolved: dict[Path, Path] = {}
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
@@ -169,7 +170,7 @@ class Project:
 
     def _sql_in(self, path: Path) -> str:
         file = shown(path)
-        if not path.resolve().is_relative_to(self._resolved_root):
+        if not self._holds(path):
             raise InvalidSpec([Problem(f"the file lies outside the project, {self._resolved_root}.", file)])
         body = _read_bytes(path, file, MAX_SQL_BYTES)
         try:
@@ -179,6 +180,14 @@ class Project:
             column = error.start - body.rfind(b"\n", 0, error.start)
             message = f"the byte 0x{body[error.start]:02x} is not UTF-8; save the file as UTF-8."
             raise InvalidSpec([Problem(message, file, line, column)]) from None
+
+    def _holds(self, path: Path) -> bool:
+        """Tell whether a file lies in the project, wherever links lead."""
+        folder = path.parent
+        if folder not in self._resolved:
+            self._resolved[folder] = folder.resolve()
+        real = path.resolve() if path.is_symlink() else self._resolved[folder]
+        return real.is_relative_to(self._resolved_root)
 
     def yaml_files(self) -> Iterator[Path]:
         """Yield the YAML files in the project, whatever is in them, in the order of their paths."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlglot import exp
+    from sqlglot.tokenizer_core import Token as FoundToken
 
 
 # What sqlglot passes on unread is told by those who ask; its own word would go to the terminal.
@@ -31,16 +32,27 @@ class ParsedSql:
     """What the dialect does not know in it, at its place in the template."""
 
 
-def parse_sql(template: str, sql: str, dialect: str | None) -> ParsedSql:
-    """Parse SQL that was rendered from a template; generic SQL if there is no dialect."""
+def parse_sql(
+    template: str, sql: str, dialect: str | None, tokens: Sequence[FoundToken] | None = None
+) -> ParsedSql:
+    """Parse SQL that was rendered from a template; generic SQL if there is no dialect.
+
+    Args:
+        template: The template.
+        sql: The SQL.
+        dialect: Its dialect.
+        tokens: Those of the SQL, where they are known.
+    """
     from sqlglot.errors import ParseError, SqlglotError
 
+    read = dialect_of(dialect)
     try:
-        return ParsedSql(sql, [tree for tree in dialect_of(dialect).parse(sql) if tree is not None])
+        found = list(tokens) if tokens is not None else read.tokenize(sql)
+        return ParsedSql(sql, [tree for tree in read.parser().parse(found, sql) if tree is not None])
     except ParseError as error:
-        found = error.errors[0]
-        line, column = in_template(template, sql, found["line"], found["col"], found["highlight"])
-        return ParsedSql(sql, problem=Problem(_reason(found), "", line, column))
+        wrong = error.errors[0]
+        line, column = in_template(template, sql, wrong["line"], wrong["col"], wrong["highlight"])
+        return ParsedSql(sql, problem=Problem(_reason(wrong), "", line, column))
     except RecursionError:
         return ParsedSql(sql, problem=Problem("It is nested too deep.", ""))
     except SqlglotError as error:

@@ -9,7 +9,7 @@ from dataspec.errors import InvalidTemplate
 from dataspec.parameter_values import coerce, coerce_choices
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.sql.reading import ParsedSql, parse_sql
-from dataspec.sql.templates import render_named
+from dataspec.sql.templates import render_whole
 from dataspec.sql.texts import sql_texts
 
 if TYPE_CHECKING:
@@ -93,8 +93,9 @@ def _sampled(
     text: SqlText, values: Mapping[str, Any], guessed: frozenset[str], dialect: str | None
 ) -> SampledText:
     try:
-        sql, names = render_named(text.sql, values, dialect=dialect, file="")
+        rendered = render_whole(text.sql, values, dialect=dialect, file="")
     except InvalidTemplate as error:
         return SampledText(text, ParsedSql(""), unrendered=error.problem)
-    free = (name for name in names if name.sources & guessed or SAMPLE_TEXT in name.name.lower())
-    return SampledText(text, parse_sql(text.sql, sql, dialect), tuple(free))
+    free = (name for name in rendered.names if name.sources & guessed or SAMPLE_TEXT in name.name.lower())
+    parsed = parse_sql(text.sql, rendered.sql, dialect, rendered.tokens)
+    return SampledText(text, parsed, tuple(free))

@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from sqlglot.tokenizer_core import Token as FoundToken
 from sqlglot.tokenizer_core import TokenType
 
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
 from dataspec.sql.names import SqlName
-from dataspec.sql.statements import Quoting, Token, is_name, kinds_and_texts, tokenize
+from dataspec.sql.statements import Quoting, Token, find_tokens, is_name
 from dataspec.sql.template_text import TemplateText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _SLOT = re.compile(r"q([0-9a-f]{16})x([0-9]+)z")
 """The words of any rendering; only those with its own nonce are a rendering's slots."""
@@ -69,6 +70,8 @@ class Slots:
         self._slots: list[Slot] = []
         self.names: list[WrittenName] = []
         """The names that values are in, once the text was filled."""
+        self.tokens: Sequence[FoundToken] | None = None
+        """The tokens of the text once it was filled; None for one without a slot."""
 
     def take(self, value: Any, line: int, column: int, source: str) -> str:
         """Return the word that stands for a value.
@@ -98,25 +101,27 @@ class Slots:
         if not self._slots:
             return text
         try:
-            tokens = tokenize(text, dialect)
+            tokens = find_tokens(text, dialect)
         except ValueError as error:
             raise InvalidTemplate(Problem(self._without_words(str(error)), self._file)) from None
         quoting = Quoting.of(dialect)
         pieces: list[str] = []
         expected: list[tuple[TokenType, str | None]] = []
         end = 0
-        before: Token | None = None
-        for token in tokens:
-            if self._nonce in token.source:
-                prefixed = before is not None and before.end == token.start and before.kind in _PREFIXES
+        ahead = text.find(self._nonce)
+        before: FoundToken | None = None
+        for found in tokens:
+            if 0 <= ahead <= found.end and self._nonce in (token := Token.of(found, text)).source:
+                prefixed = before and before.end + 1 == token.start and before.token_type in _PREFIXES
                 pieces.append(self._in_comment(text[end : token.start]))
-                piece = self._in_token(token, quoting, prefixed=prefixed)
+                piece = self._in_token(token, quoting, prefixed=bool(prefixed))
                 pieces.append(piece)
                 expected.extend(self._expected(token, piece, dialect))
                 end = token.end
+                ahead = text.find(self._nonce, end)
             else:  # it is copied with what stands around it
-                expected.append((token.kind, None))
-            before = token
+                expected.append((found.token_type, None))
+            before = found
         pieces.append(self._in_comment(text[end:]))
         return self._proved("".join(pieces), expected, dialect)
 
@@ -188,16 +193,17 @@ class Slots:
 
     def _proved(self, text: str, expected: list[tuple[TokenType, str | None]], dialect: str | None) -> str:
         try:
-            tokens = kinds_and_texts(text, dialect)
+            tokens = find_tokens(text, dialect)
         except ValueError:
             tokens = []
         same = len(tokens) == len(expected) and all(
-            found is kind and (plain is None or written == plain)
-            for (found, written), (kind, plain) in zip(tokens, expected, strict=False)
+            found.token_type is kind and (plain is None or found.text == plain)
+            for found, (kind, plain) in zip(tokens, expected, strict=True)
         )
         if not same:
             slot = next((s for s in self._slots if isinstance(s.value, str | list)), self._slots[0])
             raise self._refused(slot, "a value would change what statements the SQL holds.")
+        self.tokens = tokens
         return text
 
     def _slots_in(self, text: str) -> Iterator[Slot]:
@@ -226,7 +232,7 @@ class Slots:
 
 @lru_cache(maxsize=256)
 def _kinds_in(piece: str, dialect: str | None) -> tuple[TokenType, ...]:
-    return tuple(kind for kind, _ in kinds_and_texts(piece, dialect))
+    return tuple(found.token_type for found in find_tokens(piece, dialect))
 
 
 def _plain(slot: Slot) -> str:

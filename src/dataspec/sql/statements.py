@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import Token as FoundToken
 from sqlglot.tokenizer_core import TokenType
 
 # Looked up once: a look into an enumeration for every token costs more than the tokens.
@@ -27,6 +28,14 @@ class Token(NamedTuple):
     start: int
     end: int
 
+    @classmethod
+    def of(cls, found: FoundToken, sql: str) -> Token:
+        """Return a token of a SQL text as sqlglot found it, with the part of the text that it is."""
+        start, end = found.start, found.end + 1
+        if found.token_type is _STRING and sql[end - len(found.text) : end] == found.text:
+            start = end - len(found.text)  # the rest of a command that the dialect passes on unread
+        return cls(found.token_type, found.text, sql[start:end], start, end)
+
 
 @lru_cache(maxsize=64)
 def dialect_of(name: str | None) -> Dialect:
@@ -40,25 +49,15 @@ def tokenize(sql: str, dialect: str | None) -> list[Token]:
     Raises:
         ValueError: When a quote or a comment is left open.
     """
-    tokens = []
-    for token in _found(sql, dialect):
-        start, end = token.start, token.end + 1
-        if token.token_type is _STRING and sql[end - len(token.text) : end] == token.text:
-            start = end - len(token.text)  # the rest of a command that the dialect passes on unread
-        tokens.append(Token(token.token_type, token.text, sql[start:end], start, end))
-    return tokens
+    return [Token.of(found, sql) for found in find_tokens(sql, dialect)]
 
 
-def kinds_and_texts(sql: str, dialect: str | None) -> list[tuple[TokenType, str]]:
-    """Return the kind and the value of each token, as :func:`tokenize` finds them, in less time.
+def find_tokens(sql: str, dialect: str | None) -> list[FoundToken]:
+    """Return the tokens of a SQL text as sqlglot has them, which takes a third of the time of :func:`tokenize`.
 
     Raises:
         ValueError: When a quote or a comment is left open.
     """
-    return [(token.token_type, token.text) for token in _found(sql, dialect)]
-
-
-def _found(sql: str, dialect: str | None) -> list[Any]:
     try:
         return list(dialect_of(dialect).tokenize(sql))
     except SqlglotError as error:

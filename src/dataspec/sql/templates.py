@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sqlglot.tokenizer_core import Token as FoundToken
 
     from dataspec.problems import Problem
     from dataspec.sql.slots import Slots, WrittenName
@@ -34,6 +36,16 @@ _OF_JINJA = frozenset(
 """Words that stand for something else than a parameter in an expression."""
 
 
+class Rendered(NamedTuple):
+    """A template as it was rendered, with what was found out on the way."""
+
+    sql: str
+    names: Sequence[WrittenName] = ()
+    """The names in the SQL that values are in."""
+    tokens: Sequence[FoundToken] | None = None
+    """The SQL's tokens, if it was taken apart."""
+
+
 def render(sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str) -> str:
     """Render one SQL template with values as data.
 
@@ -41,20 +53,18 @@ def render(sql: str, values: Mapping[str, Any], *, dialect: str | None, file: st
         InvalidTemplate: When the template is wrong, names something unknown, or a value does
             not fit where it stands.
     """
-    return render_named(sql, values, dialect=dialect, file=file)[0]
+    return render_whole(sql, values, dialect=dialect, file=file).sql
 
 
-def render_named(
-    sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str
-) -> tuple[str, list[WrittenName]]:
-    """Render one SQL template as :func:`render` does; returns the names that values are in as well."""
+def render_whole(sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str) -> Rendered:
+    """Render one SQL template as :func:`render` does; returns what was found out on the way as well."""
     if is_plain(sql):
-        return sql, []
+        return Rendered(sql)
     from dataspec.sql.slots import Slots
 
     slots = Slots(file)
     text = _with_slots(sql, values, slots, file)
-    return slots.fill(text, dialect), slots.names
+    return Rendered(slots.fill(text, dialect), slots.names, slots.tokens)
 
 
 def is_plain(sql: str) -> bool:
