@@ -159,6 +159,18 @@ def test_a_sql_file_that_leads_out_of_the_project_is_not_read(shop: Project, pro
     assert "lies outside the project" in str(found.problems[0])
 
 
+def test_a_linked_folder_that_leads_out_of_the_project_is_not_read(shop: Project, project: Path) -> None:
+    outside = project.parent / "outside"
+    outside.mkdir()
+    (outside / "query.sql").write_text("select 'secret'")
+    (project / "datasets" / "linked").symlink_to(outside)
+    spec = spec_of("x").replace("query_statement: select 1", "query_file: linked/query.sql")
+    (project / "datasets" / "x.yaml").write_text(spec)
+    found = shop.find("x")
+    assert "secret" not in str(found.sql)
+    assert "lies outside the project" in str(found.problems[0])
+
+
 @pytest.mark.parametrize(("name", "size"), [("big.yaml", 10_000_000), ("big.sql", 3_000_000)])
 def test_a_file_that_is_too_large_is_refused_by_its_size(
     shop: Project, project: Path, name: str, size: int
