@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dataspec.catalog import Catalog, SpecFile, resolve
+from dataspec.documents import is_dataset, looks_like_dataset
 from dataspec.errors import InvalidSpec
 from dataspec.kept_versions import KeptVersions
 from dataspec.listing import ABSENT, Lister
 from dataspec.names import why_invalid
-from dataspec.parsing import check_document, is_dataset, looks_like_dataset, parse_document
+from dataspec.parsing import check_document, parse_document
 from dataspec.problems import Problem
 from dataspec.releases import (
     CODE_PREFIX,

@@ -1,10 +1,13 @@
-"""Dataset names: what one may look like (decisions 2)."""
+"""Names: what that of a dataset may look like (decisions 2), and what a connection is called by default."""
 
 from __future__ import annotations
 
 import re
 
 from dataspec.errors import InvalidName
+
+DEFAULT_CONNECTION = "dli_default"
+"""The connection of a dataset that names none (decisions 6)."""
 
 MAX_LENGTH = 200
 RESERVED_PREFIXES = ("manual__", "scheduled__", "backfill__", "asset_triggered__", "dataset_triggered__")

@@ -5,7 +5,6 @@ The same checks run on a person's machine, on the server, and where DAGs are bui
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -24,11 +23,9 @@ if TYPE_CHECKING:
 
     from dataspec.sql.texts import SqlText
 
-__all__ = ["MAX_SQL_BYTES", "MAX_YAML_BYTES", "check_spec", "is_dataset_document", "parse_spec"]
+__all__ = ["MAX_SQL_BYTES", "MAX_YAML_BYTES", "check_spec", "parse_spec"]
 
 MAX_SQL_BYTES = 1024 * 1024
-
-_TYPE_LINE = re.compile(rb"""^\s*["']?type["']?\s*:\s*["']?Dataset\b""", re.MULTILINE)
 _EXPECTED = {
     "string_type": "expected text",
     "int_type": "expected a whole number",
@@ -38,28 +35,6 @@ _EXPECTED = {
     "model_type": "expected keys and values",
     "model_attributes_type": "expected keys and values",
 }
-
-
-def is_dataset_document(body: bytes) -> bool:
-    """Tell whether a YAML file means to be a Dataset Spec: one whose ``type`` is ``Dataset``.
-
-    A file with that line that can't be read counts as well: a broken spec is reported, not passed over.
-    """
-    try:
-        return is_dataset(read_document(body, ""))
-    except InvalidSpec:
-        return looks_like_dataset(body)
-
-
-def is_dataset(document: Document) -> bool:
-    """Tell whether a document means to be a Dataset Spec, perhaps with its type misspelt."""
-    data = document.data
-    return isinstance(data, dict) and (data.get("type") == "Dataset" or {"name", "owner"} <= data.keys())
-
-
-def looks_like_dataset(body: bytes) -> bool:
-    """Tell whether a file that can't be read as YAML has a line that says it is a Dataset Spec."""
-    return _TYPE_LINE.search(body) is not None
 
 
 def parse_spec(body: bytes, *, file: str) -> DatasetSpec:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import Conflict, StoreUnreachable
+from dataspec.spec_hash import spec_hash
 from dataspec.store.base import MISSING, PreconditionFailed
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ CODE_PREFIX = "code/"
 PUBLICATION_KEY = "code/publish.json"
 MANUAL_PREFIX = "manual/"
 SPEC_SUFFIXES = (".yaml", ".yml")
-HASH_LENGTH = 16
 
 _PENDING = timedelta(minutes=1)
 """How long a writer may take between its two last writes, and a removal for what follows the YAML's."""
@@ -41,10 +41,7 @@ class Release:
     @property
     def spec_hash(self) -> str:
         """The hash that names this version: of the YAML and its SQL together."""
-        digest = hashlib.sha256(self.yaml)
-        for path, text in sorted(self.files.items()):
-            digest.update(b"\x00" + path.encode() + b"\x00" + text.encode())
-        return digest.hexdigest()[:HASH_LENGTH]
+        return spec_hash(self.yaml, self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from dataspec.names import why_invalid
+from dataspec.names import DEFAULT_CONNECTION, why_invalid
 from dataspec.parameter_values import (
     ParameterType,
     ParameterValueError,
@@ -30,7 +30,6 @@ T = TypeVar("T", bound=Sized)
 RESERVED_PARAMETERS = frozenset({"data_interval_start", "data_interval_end"})
 """Names that every run's SQL has beside its parameters."""
 
-DEFAULT_CONNECTION = "dli_default"
 MAX_RETRIES = 100
 MAX_DELAY_SECONDS = 24 * 3600
 MAX_TIMEOUT_SECONDS = 7 * 24 * 3600

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dataspec.documents import is_dataset, looks_like_dataset
 from dataspec.errors import InvalidSpec
-from dataspec.parsing import is_dataset, looks_like_dataset
 from dataspec.releases import (
     CODE_PREFIX,
     file_map_key,

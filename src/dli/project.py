@@ -8,19 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataspec.documents import connection_of, is_dataset, is_dataset_document, looks_like_dataset, name_of
 from dataspec.errors import InvalidSpec, NotFound
 from dataspec.names import check_name
-from dataspec.parsing import (
-    MAX_SQL_BYTES,
-    MAX_YAML_BYTES,
-    is_dataset,
-    is_dataset_document,
-    looks_like_dataset,
-    parse_document,
-    sql_file_problems,
-)
 from dataspec.problems import Problem, name_taken, nearest
-from dataspec.yaml_document import read_document
+from dataspec.yaml_document import MAX_YAML_BYTES, read_document
 from dli.paths import shown
 
 if TYPE_CHECKING:
@@ -102,12 +94,31 @@ class Project:
         if is_path(name):
             return self.read(self._existing(name))
         check_name(name)
-        found = [dataset for dataset in self._holding(name) if dataset.name == name]
+        found = [dataset for dataset in map(self.read, self._holding(name)) if dataset.name == name]
         if not found:
             raise self._unknown(name)
         if problems := duplicates(found):
             raise InvalidSpec(problems)
         return found[0]
+
+    def connection_of(self, name: str) -> str | None:
+        """Return the connection of the spec that a name or the path of a file means, before it is checked.
+
+        Returns:
+            Its name; None if that can't be told, for a reason that :meth:`find` tells.
+        """
+        if is_path(name):
+            paths = [path for path in self._meant_by(name) if path.is_file()][:1]
+        else:
+            paths = list(self._holding(name))
+        for path in paths:
+            try:
+                document = read_document(_head(path), "")
+            except InvalidSpec:
+                continue
+            if is_path(name) or name_of(document) == name:
+                return connection_of(document)
+        return None
 
     def read(self, path: Path) -> LocalDataset:
         """Read a spec with its SQL files; what is wrong with it stands in its ``problems``."""
@@ -128,12 +139,15 @@ class Project:
         return found if looks_like_dataset(found.yaml or _head(path)) else None
 
     def _dataset(self, path: Path, body: bytes, document: Document) -> LocalDataset:
+        # Loaded here: the model of the spec takes longer than to find one.
+        from dataspec.parsing import parse_document, sql_file_problems
+
         try:
             spec = parse_document(document)
         except InvalidSpec as error:
             return LocalDataset(
                 file=document.file,
-                name=_name_in(document),
+                name=name_of(document),
                 yaml=body,
                 problems=error.problems,
                 document=document,
@@ -172,6 +186,8 @@ class Project:
         file = shown(path)
         if not self._holds(path):
             raise InvalidSpec([Problem(f"the file lies outside the project, {self._resolved_root}.", file)])
+        from dataspec.parsing import MAX_SQL_BYTES
+
         body = _read_bytes(path, file, MAX_SQL_BYTES)
         try:
             return body.decode("utf-8-sig")
@@ -195,18 +211,21 @@ class Project:
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
             yield from (Path(folder, name) for name in sorted(names) if name.endswith(_SUFFIXES))
 
-    def _holding(self, name: str) -> Iterator[LocalDataset]:
+    def _holding(self, name: str) -> Iterator[Path]:
         """Yield the specs in whose text a name occurs, so that the others need not be parsed."""
-        for path in self.files:
-            if name.encode() in _head(path):
-                yield self.read(path)
+        for path in self.yaml_files():
+            if name.encode() in (head := _head(path)) and is_dataset_document(head):
+                yield path
 
     def _existing(self, name: str) -> Path:
-        for path in (Path(name), self.root / name):
+        for path in self._meant_by(name):
             if path.is_file():
                 return path
         hint = nearest(name, map(shown, self.files))
         raise NotFound(f"No such file: {name}", detail=hint)
+
+    def _meant_by(self, name: str) -> tuple[Path, Path]:
+        return Path(name), self.root / name
 
     def _unknown(self, name: str) -> NotFound:
         known = self.names()
@@ -236,14 +255,9 @@ def duplicates(datasets: Iterable[LocalDataset]) -> list[Problem]:
 def name_in(body: bytes) -> str | None:
     """Return the ``name`` in a spec that may be broken elsewhere."""
     try:
-        return _name_in(read_document(body, ""))
+        return name_of(read_document(body, ""))
     except InvalidSpec:
         return None
-
-
-def _name_in(document: Document) -> str | None:
-    name = document.data.get("name") if isinstance(document.data, dict) else None
-    return name if isinstance(name, str) else None
 
 
 def is_path(name: str) -> bool:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dataspec.errors import InvalidSpec, StoreUnreachable
 from dataspec.problems import Problem
-from dataspec.releases import CODE_PREFIX, MANUAL_PREFIX, Release, is_spec_key, read_publication
+from dataspec.releases import CODE_PREFIX, MANUAL_PREFIX, is_spec_key, read_publication
+from dataspec.spec_hash import spec_hash
 from dli.deployed import read_deployed
 from dli.project import duplicates
 
@@ -77,7 +78,7 @@ class Plan:
         """A hash of all that the project publishes: by it a publish that was cut off is told from a whole one."""
         digest = hashlib.sha256()
         for key, dataset in sorted(self.wanted.items()):
-            digest.update(f"{key}\x00{Release(dataset.yaml, dataset.sql).spec_hash}\n".encode())
+            digest.update(f"{key}\x00{spec_hash(dataset.yaml, dataset.sql)}\n".encode())
         return digest.hexdigest()
 
 

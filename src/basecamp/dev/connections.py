@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.engines.addresses import DEFAULT_FILE, Address
 from dataspec.errors import InvalidSettings, InvalidSpec
-from dataspec.spec import DEFAULT_CONNECTION
+from dataspec.names import DEFAULT_CONNECTION
 from dataspec.variables import expand
 from dataspec.yaml_document import Document, read_document
 

@@ -51,6 +51,12 @@ class DriverEngine(ABC):
             title = f"Can't connect to {self.place} (the connection '{self.name}')."
             raise EngineUnreachable(title, detail=one_line(error)) from error
 
+    def open_early(self) -> None:  # noqa: B027 - most have nothing to begin with
+        """Begin what takes long about connecting; :meth:`close` has to follow."""
+
+    def close(self) -> None:  # noqa: B027 - see above
+        """Close what was opened early and not used."""
+
     def set_autocommit(self, conn: Any, autocommit: bool) -> None:
         """Have each statement committed by itself, until a ``BEGIN``."""
         conn.autocommit = autocommit

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dataspec.engines.addresses import DEFAULT_FILE, Address
-from dataspec.errors import InvalidSettings
+from dataspec.errors import DliError, InvalidSettings
+from dataspec.names import DEFAULT_CONNECTION
 from dataspec.problems import nearest
-from dataspec.spec import DEFAULT_CONNECTION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dli.engines.driver import DriverEngine
+    from dli.project import Project
     from dli.settings import Settings
 
 _ENGINES = {
@@ -49,6 +51,33 @@ def open_engine(name: str, settings: Settings, waiting: Callable[[str], None]) -
         except ValueError as error:
             raise InvalidSettings(f"{connection.origin}: not a connection's URL: {error}.") from None
     return _engine(name, address, connection.origin if connection else "default", waiting)
+
+
+@contextmanager
+def opened_early(
+    project: Project, dataset: str, settings: Settings, waiting: Callable[[str], None]
+) -> Iterator[DriverEngine | None]:
+    """Return the engine of a dataset, which opens its file while the spec is checked.
+
+    Args:
+        project: The project.
+        dataset: The dataset's name, or the path of its file.
+        settings: The project's.
+        waiting: Told of whom a DuckDB file has to be waited for.
+
+    Returns:
+        The engine; None where the dataset's connection can't be told yet, or is not known here.
+    """
+    engine: DriverEngine | None = None
+    with suppress(DliError):  # whoever checks the spec tells it, beside all else that is wrong
+        if (name := project.connection_of(dataset)) is not None:
+            engine = open_engine(name, settings, waiting)
+            engine.open_early()
+    try:
+        yield engine
+    finally:
+        if engine is not None:
+            engine.close()
 
 
 def _engine(name: str, address: Address, origin: str, waiting: Callable[[str], None]) -> DriverEngine:

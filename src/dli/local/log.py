@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dataspec.releases import Release
+from dataspec.spec_hash import spec_hash
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def write_down(run: LocalRun, root: Path, outcome: str, error: str | None = None
     entry = {
         "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "dataset_name": plan.spec.name,
-        "spec_hash": Release(plan.dataset.yaml, plan.dataset.sql).spec_hash,
+        "spec_hash": spec_hash(plan.dataset.yaml, plan.dataset.sql),
         "connection": plan.spec.execution.connection,
         "parameters": plan.parameters,
         "status": outcome,

@@ -60,6 +60,7 @@ class Plan:
         given: Mapping[str, Any],
         settings: Settings,
         waiting: Callable[[str], None],
+        engine: DriverEngine | None = None,
     ) -> Plan:
         """Return the plan of a run.
 
@@ -68,6 +69,7 @@ class Plan:
             given: The parameters as they were given.
             settings: They say what the connection is here.
             waiting: Told of whom a DuckDB file has to be waited for.
+            engine: That of the connection, if it was opened early.
 
         Raises:
             InvalidSpec: When the spec can't be used.
@@ -76,7 +78,8 @@ class Plan:
         """
         spec = dataset.checked()
         parameters = resolve_parameters(spec.parameters, given)
-        engine = open_engine(spec.execution.connection, settings, waiting)
+        if engine is None or engine.name != spec.execution.connection:
+            engine = open_engine(spec.execution.connection, settings, waiting)
         return cls(
             dataset=dataset,
             spec=spec,

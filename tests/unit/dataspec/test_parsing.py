@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from dataspec.documents import is_dataset_document
 from dataspec.errors import InvalidSpec
-from dataspec.parsing import check_spec, is_dataset_document, parse_spec
+from dataspec.parsing import check_spec, parse_spec
 from dataspec.spec import DatasetSpec, SlackTarget
 from unit.dataspec.specs import SPEC, SQL, spec_text
 

@@ -12,13 +12,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from dataspec.engines.file_lock import FileLock
+from dataspec.engines.file_lock import FileLock, LockStopped
+from dataspec.parsing import parse_document
+from dataspec.spec import DatasetSpec
+from dataspec.yaml_document import Document
 from endless import ENDLESS
 from unit.dli.conftest import Dli
 from unit.dli.terminal import on_terminal
@@ -254,6 +258,72 @@ def test_a_file_that_another_process_holds_is_waited_for(dli: Dli, project: Path
     result = dli("dataset", "run", "shop.numbers")
     assert (result.status, result.out) == (0, "n\n1\n")
     assert "Waiting for DuckDB, warehouse.duckdb, held by the run sales_1." in result.err
+
+
+@pytest.fixture
+def held(project: Path) -> Callable[[], bool]:
+    """Make the project's database file; tells whether somebody holds it."""
+    duckdb.connect(str(project / "warehouse.duckdb")).close()
+
+    def is_held() -> bool:
+        lock, stop = FileLock(project / "warehouse.duckdb.lock"), threading.Event()
+        try:
+            lock.acquire("the test", waiting=lambda _: stop.set(), stop=stop)
+        except LockStopped:
+            return True
+        lock.release()
+        return False
+
+    return is_held
+
+
+@pytest.fixture
+def _late_check(held: Callable[[], bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no spec checked before the file is held."""
+
+    def check(document: Document) -> DatasetSpec:
+        deadline = time.monotonic() + 30
+        while not held():
+            assert time.monotonic() < deadline
+        return parse_document(document)
+
+    monkeypatch.setattr("dataspec.parsing.parse_document", check)
+
+
+@pytest.mark.usefixtures("_late_check")
+def test_a_file_that_is_there_is_opened_while_the_spec_is_still_checked(
+    dli: Dli, project: Path, held: Callable[[], bool]
+) -> None:
+    write(project, ASKED.format("select 1 as n"), "shop.numbers")
+    result = dli("dataset", "run", "shop.numbers")
+    assert (result.status, result.out) == (0, "n\n1\n"), result.err
+    assert not held()
+
+
+def test_a_wrong_spec_makes_no_file(dli: Dli, project: Path) -> None:
+    write(project, ASKED.format("select 1 as n") + "retries: 3\n", "shop.numbers")
+    assert "unknown key 'retries'" in dli("dataset", "run", "shop.numbers").err
+    assert not (project / "warehouse.duckdb").exists()
+
+
+@pytest.mark.usefixtures("_late_check")
+def test_a_wrong_spec_leaves_the_file_free(dli: Dli, project: Path, held: Callable[[], bool]) -> None:
+    write(project, ASKED.format("select 1 as n") + "retries: 3\n", "shop.numbers")
+    assert "unknown key 'retries'" in dli("dataset", "run", "shop.numbers").err
+    assert not held()
+
+
+def test_a_wrong_spec_is_told_though_another_process_holds_the_file(
+    dli: Dli, project: Path, held: Callable[[], bool]
+) -> None:
+    write(project, ASKED.format("select 1 as n") + "retries: 3\n", "shop.numbers")
+    lock = FileLock(project / "warehouse.duckdb.lock")
+    lock.acquire("the run sales_1", waiting=lambda _: None, stop=threading.Event())
+    try:
+        assert "unknown key 'retries'" in dli("dataset", "run", "shop.numbers").err
+    finally:
+        lock.release()
+    assert not held()
 
 
 def test_ctrl_c_cancels_the_query_and_leaves_the_file_free(project: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from unit.dli.basecamp import Basecamp
-from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML
+from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML, spec_of
 
 LIBRARIES_OF_HELP = {"click", "dataspec", "dli"}
 LIBRARIES_OF_A_CALL = {*LIBRARIES_OF_HELP, "h11"}
@@ -133,6 +133,15 @@ def test_yaml_is_loaded_where_there_is_a_settings_file_and_not_pydantic(
     modules = loaded_by("workflow", "list")
     assert "yaml" in libraries(modules)
     assert not libraries(modules) & {"pydantic", "jinja2", "sqlglot", "rich"}
+
+
+def test_a_run_on_this_machine_loads_no_template_engine_no_parser_of_sql_and_no_store(project: Path) -> None:
+    spec = spec_of("shop.numbers")
+    (project / "datasets" / "numbers.yaml").write_text(spec)
+    modules = loaded_by("dataset", "run", "shop.numbers")
+    assert libraries(modules) >= {"pydantic", "duckdb", "yaml"}
+    assert not libraries(modules) & {"jinja2", "sqlglot", "rich", "h11", "obstore"}
+    assert not {"dataspec.releases", "dataspec.store"} & modules
 
 
 def test_the_package_alone_loads_nothing() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dataspec.errors import DatasetNotFound, NotFound
-from dataspec.releases import Release
+from dataspec.spec_hash import spec_hash
 from dataspec.workflows import DatasetVersions, SourceType, SpecVersion
 from dli.comparison import AIRFLOW, LOCAL, Comparison
 from dli.options import dataset_argument, pass_session, server_options
@@ -50,11 +50,10 @@ def _local(session: Session, named: str) -> SpecVersion | None:
     except NotFound:
         return None
     problems = "\n".join(map(str, found.problems))
-    spec_hash = None if problems else Release(found.yaml, found.sql).spec_hash
     return SpecVersion(
         source_type=SourceType.MANUAL,
         file=found.file,
-        spec_hash=spec_hash,
+        spec_hash=None if problems else spec_hash(found.yaml, found.sql),
         yaml=found.yaml.decode("utf-8", "replace"),
         files=found.sql,
         error=problems or None,

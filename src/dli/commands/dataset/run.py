@@ -60,20 +60,28 @@ def command(
         raise click.UsageError("Give either a DATASET or --all.")
     if dataset is None:
         return _run_all(session, parameters, dry_run=dry_run)
-    from dli.local.run import Plan
-
-    plan = Plan.of(session.project.find(dataset), parameters, session.settings, say)
     if dry_run:
-        from dli.local.preview import described, preview
+        return _preview(session, dataset, parameters)
+    from dli.engines.opening import opened_early
 
-        found = preview(plan)
-        session.print_item(found, described(found))
-        return 0
-    run = _run(session, plan, limit)
+    with opened_early(session.project, dataset, session.settings, say) as engine:
+        from dli.local.run import Plan
+
+        plan = Plan.of(session.project.find(dataset), parameters, session.settings, say, engine)
+        run = _run(session, plan, limit)
     from dli.local.output import print_run, tell_run
 
     print_run(run, session.format)
     tell_run(run)
+    return 0
+
+
+def _preview(session: Session, dataset: str, parameters: dict[str, str]) -> int:
+    from dli.local.preview import described, preview
+    from dli.local.run import Plan
+
+    found = preview(Plan.of(session.project.find(dataset), parameters, session.settings, say))
+    session.print_item(found, described(found))
     return 0
 
 
