@@ -86,6 +86,19 @@ select
 _NOBODY = "you@example.com"
 _OTHER_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
 """What YAML, in one version or another, takes for something else than text."""
+RESERVED = frozenset(
+    """
+    all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case
+    cast check collate collation column columns concurrently constraint create cross default deferrable
+    desc describe distinct do else end except false fetch for foreign freeze from full generated glob
+    group having ilike in initially inner intersect into is isnull join lambda lateral leading left like
+    limit map natural not notnull null offset on only or order outer overlaps pivot pivot_longer
+    pivot_wider placing positional primary qualify references returning right select semi show similar
+    some struct summarize symmetric table tablesample then to trailing true try_cast tuple union unique
+    unpack unpivot using variadic verbose when where window with
+    """.split()  # noqa: SIM905 - a hundred words are read more easily so
+)
+"""Words that DuckDB, where a first dataset runs, takes for no table's name without quotes."""
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -111,8 +124,10 @@ def dataset_files(name: str, owner: str) -> dict[str, str]:
 
 
 def _identifier(part: str) -> str:
-    """Return a part of a name as SQL takes it without quotes."""
+    """Return a part of a name as SQL takes it: without quotes, but for its own words."""
     word = re.sub(r"\W", "_", part)
+    if word.lower() in RESERVED:
+        return f'"{word}"'
     return f"_{word}" if word[:1].isdigit() else word
 
 
