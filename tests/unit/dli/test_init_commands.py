@@ -43,7 +43,7 @@ def test_every_word_that_duckdb_keeps_for_itself_is_known() -> None:
     kept = (
         "select keyword_name from duckdb_keywords() where keyword_category in ('reserved', 'type_function')"
     )
-    assert {word for (word,) in duckdb.sql(kept).fetchall()} <= RESERVED
+    assert {word for (word,) in duckdb.execute(kept).fetchall()} <= RESERVED
 
 
 def test_the_current_folder_becomes_a_project_and_what_is_there_stays(
