@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from dataspec.errors import InvalidSettings, Unavailable
 from dli.addresses import DEFAULT_SERVER_URL
-from dli.calls import LOG_START, Calls, Following, Steps, ended, user_headers
+from dli.call import Steps, user_headers
+from dli.calls import LOG_START, Calls
+from dli.following import Following, ended
 
 try:
     import anyio

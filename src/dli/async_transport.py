@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dli.addresses import Address
-    from dli.calls import Call
+    from dli.call import Call
     from dli.connection import Request
 
 

@@ -1,18 +1,16 @@
 """Every call of Basecamp's API, free of I/O: what is sent, and how the answer is read.
 
-Each is a generator that yields a :class:`Call`, gets the JSON that it was answered with,
+Each is a generator that yields a :class:`~dli.call.Call`, gets the JSON that it was answered with,
 and returns what the caller wants. :class:`~dli.client.Client` and
 :class:`~dli.async_client.AsyncClient` drive the same ones, so that a route is known in one place.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Mapping
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dataspec.errors import BackfillNotFound, InvalidUsage, RunNotFound, Unavailable
+from dataspec.errors import BackfillNotFound, InvalidUsage, RunNotFound
 from dataspec.names import check_name
 from dataspec.workflows import (
     Backfill,
@@ -30,6 +28,7 @@ from dataspec.workflows import (
     WorkflowInfo,
     WorkflowRun,
 )
+from dli.call import Call, Listing, Steps, get, new_key, post, read_list
 from dli.decoding import decode, unreadable
 
 if TYPE_CHECKING:
@@ -43,50 +42,9 @@ SYNC_SECONDS = 120.0
 """How long ``sync`` may take: the server may have to read every spec."""
 NOTIFICATION_SECONDS = 60.0
 """How long a test of notifications may take: the server waits for each channel's answer."""
-PAGE = 10_000
-"""How many items are asked for at once; the server may send fewer."""
 LOG_START = "start"
 """The cursor of the first line of a run's log."""
-PATIENCE_SECONDS = 60.0
-"""How long following a run bears a server that does not answer, as while it restarts."""
-SHORTEST_PAUSE_SECONDS = 0.1
-PAUSE_SHARE = 0.05
-"""Between two looks lies a twentieth of the time for which a run has been followed, within the bounds."""
-
 T = TypeVar("T")
-Ended = TypeVar("Ended", WorkflowRun, Backfill)
-
-
-class Call(NamedTuple):
-    """One request to the API, and how long its answer may take."""
-
-    method: str
-    path: tuple[str, ...]
-    """The parts of the route below ``/api/v1``, unquoted."""
-    query: Mapping[str, Any] | None = None
-    """What is None or False is left out."""
-    body: Mapping[str, Any] | None = None
-    headers: Mapping[str, str] | None = None
-    timeout_seconds: float | None = None
-    """For a call that may take longer than others."""
-    more_seconds: float = 0
-    """What a call may take beyond the time of others, since it asks the server to wait."""
-
-    def seconds(self, usual: float) -> float:
-        """Return how long it may take, where others may take the usual time."""
-        return (self.timeout_seconds or usual) + self.more_seconds
-
-
-Steps: TypeAlias = Generator[Call, Any, T]
-"""What yields calls, is sent their answers, and returns a result."""
-
-
-class Listing(list[T], Generic[T]):
-    """A list from the server, and its warnings: who did not answer, and how old the figures are."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.warnings: list[str] = []
 
 
 class Calls:
@@ -111,25 +69,25 @@ class Calls:
             dataset: Only this dataset, or those that match a pattern with ``*``.
         """
         query = {"source": source, "running": running, "enabled_only": enabled_only, "dataset": dataset}
-        return (yield from _list(WorkflowInfo, "workflows", query))
+        return (yield from read_list(WorkflowInfo, "workflows", query))
 
     def get_workflow(self, name: str, *, source: SourceType | str | None = None) -> Steps[WorkflowInfo]:
         """Return a dataset's effective row, or that of one source."""
-        return decode(WorkflowInfo, (yield _get("workflows", check_name(name), source=source)))
+        return decode(WorkflowInfo, (yield get("workflows", check_name(name), source=source)))
 
     def pause(self, name: str, *, source: SourceType | str | None = None) -> Steps[WorkflowInfo]:
         """Pause a dataset: no run of it starts until it is resumed. Its ``note`` says what to know."""
-        answer = yield _post("workflows", check_name(name), "pause", body={"source": source})
+        answer = yield post("workflows", check_name(name), "pause", body={"source": source})
         return decode(WorkflowInfo, answer)
 
     def unpause(self, name: str, *, source: SourceType | str | None = None) -> Steps[WorkflowInfo]:
         """Resume a paused dataset; refused where there is no pause to clear."""
-        answer = yield _post("workflows", check_name(name), "unpause", body={"source": source})
+        answer = yield post("workflows", check_name(name), "unpause", body={"source": source})
         return decode(WorkflowInfo, answer)
 
     def sync(self) -> Steps[SyncReport]:
         """Have the server check the store now; return what changed since the last check."""
-        return decode(SyncReport, (yield _post("sync", body={}, timeout=SYNC_SECONDS)))
+        return decode(SyncReport, (yield post("sync", body={}, timeout=SYNC_SECONDS)))
 
     # Runs
 
@@ -197,7 +155,7 @@ class Calls:
             "since": since.isoformat() if since else None,
             "until": until.isoformat() if until else None,
         }
-        return (yield from _list(WorkflowRun, "runs", query, limit=limit))
+        return (yield from read_list(WorkflowRun, "runs", query, limit=limit))
 
     def get_run(self, run_id: str, *, dataset: str | None = None) -> Steps[WorkflowRun]:
         """Return one run.
@@ -206,7 +164,7 @@ class Calls:
             run_id: Its id.
             dataset: Its dataset, for ids that Airflow made: those are unique in a dataset only.
         """
-        return decode(WorkflowRun, (yield _get("runs", _checked_run_id(run_id), dataset=dataset)))
+        return decode(WorkflowRun, (yield get("runs", _checked_run_id(run_id), dataset=dataset)))
 
     def stop_run(
         self, run_id: str, *, reason: str | None = None, dataset: str | None = None
@@ -216,7 +174,7 @@ class Calls:
         A run that has ended is returned as it ended.
         """
         path = ("runs", _checked_run_id(run_id), "stop")
-        answer = yield _post(*path, query={"dataset": dataset}, body={"reason": reason}, timeout=STOP_SECONDS)
+        answer = yield post(*path, query={"dataset": dataset}, body={"reason": reason}, timeout=STOP_SECONDS)
         return decode(WorkflowRun, answer)
 
     def get_log(
@@ -239,7 +197,7 @@ class Calls:
         from dli.answers import RunLog
 
         path = ("runs", _checked_run_id(run_id), "logs")
-        return decode(RunLog, (yield _get(*path, attempt=attempt, cursor=cursor, dataset=dataset)))
+        return decode(RunLog, (yield get(*path, attempt=attempt, cursor=cursor, dataset=dataset)))
 
     def retry_run(
         self, run_id: str, *, dataset: str | None = None, idempotency_key: str | None = None
@@ -256,7 +214,7 @@ class Calls:
             Paused: When its dataset is paused.
         """
         path = ("runs", _checked_run_id(run_id), "retry")
-        answer = yield _post(
+        answer = yield post(
             *path, query={"dataset": dataset}, body=None, key=idempotency_key, timeout=STOP_SECONDS
         )
         return decode(WorkflowRun, answer)
@@ -297,7 +255,7 @@ class Calls:
         """
         options = {"every": every, "reverse": reverse, "keep_going": keep_going, "resume": resume}
         body = _backfill(start, end, parameters, source) | options
-        answer = yield _post("workflows", check_name(name), "backfills", body=body, key=idempotency_key)
+        answer = yield post("workflows", check_name(name), "backfills", body=body, key=idempotency_key)
         return decode(Backfill, answer)
 
     def preview_backfill(
@@ -322,11 +280,11 @@ class Calls:
         spec = _sent(yaml, files, file)
         options = {"every": every, "reverse": reverse, "resume": resume, "dry_run": True, "spec": spec}
         body = _backfill(start, end, parameters, source) | options
-        return decode(BackfillPreview, (yield _post("workflows", check_name(name), "backfills", body=body)))
+        return decode(BackfillPreview, (yield post("workflows", check_name(name), "backfills", body=body)))
 
     def get_backfill(self, backfill_id: str) -> Steps[Backfill]:
         """Return one backfill."""
-        return decode(Backfill, (yield _get("backfills", _checked_backfill_id(backfill_id))))
+        return decode(Backfill, (yield get("backfills", _checked_backfill_id(backfill_id))))
 
     def list_backfills(
         self, *, dataset: str | None = None, active: bool | None = None, limit: int = 20
@@ -340,7 +298,7 @@ class Calls:
         """
         words = None if active is None else str(active).lower()
         query = {"dataset": dataset, "active": words}
-        return (yield from _list(Backfill, "backfills", query, limit=limit))
+        return (yield from read_list(Backfill, "backfills", query, limit=limit))
 
     def stop_backfill(self, backfill_id: str, *, reason: str | None = None) -> Steps[Backfill]:
         """Stop a backfill; returns when its run's query is cancelled and no further run will start.
@@ -348,7 +306,7 @@ class Calls:
         One that has ended is returned as it ended.
         """
         path = ("backfills", _checked_backfill_id(backfill_id), "stop")
-        return decode(Backfill, (yield _post(*path, body={"reason": reason}, timeout=STOP_SECONDS)))
+        return decode(Backfill, (yield post(*path, body={"reason": reason}, timeout=STOP_SECONDS)))
 
     # Notifications
 
@@ -362,18 +320,18 @@ class Calls:
         from dli.answers import NotificationTest
 
         body = {"name": name, "event": event}
-        answer = yield _post("notifications", "test", body=body, timeout=NOTIFICATION_SECONDS)
+        answer = yield post("notifications", "test", body=body, timeout=NOTIFICATION_SECONDS)
         return decode(NotificationTest, answer)
 
     # Specs
 
     def list_datasets(self, *, source: SourceType | str | None = None) -> Steps[Listing[RegisteredDataset]]:
         """Return every registered spec."""
-        return (yield from _list(RegisteredDataset, "datasets", {"source": source}))
+        return (yield from read_list(RegisteredDataset, "datasets", {"source": source}))
 
     def get_dataset(self, name: str, *, source: SourceType | str | None = None) -> Steps[RegisteredDataset]:
         """Return a dataset's effective spec, or that of one source."""
-        return decode(RegisteredDataset, (yield _get("datasets", check_name(name), source=source)))
+        return decode(RegisteredDataset, (yield get("datasets", check_name(name), source=source)))
 
     def register(
         self,
@@ -447,7 +405,7 @@ class Calls:
             ("datasets", check_name(name)),
             query={"wait": f"{wait_seconds:g}"},
             body=body,
-            headers={"Idempotency-Key": _new_key()} | ({"If-Match": if_match} if if_match else {}),
+            headers={"Idempotency-Key": new_key()} | ({"If-Match": if_match} if if_match else {}),
             more_seconds=wait_seconds,
         )
         return decode(RegisteredDataset, answer)
@@ -470,7 +428,7 @@ class Calls:
             accept_active: Let the runs that are active end; refused otherwise where there are any.
             if_match: The ETag of the manual spec; refused where it has another.
         """
-        headers = {"Idempotency-Key": _new_key()} | ({"If-Match": if_match} if if_match else {})
+        headers = {"Idempotency-Key": new_key()} | ({"If-Match": if_match} if if_match else {})
         answer = yield Call(
             "DELETE",
             ("datasets", check_name(name)),
@@ -482,7 +440,7 @@ class Calls:
 
     def get_versions(self, name: str) -> Steps[DatasetVersions]:
         """Return a dataset's versions side by side: manual, code, and the one that Airflow runs."""
-        answer = yield _get("datasets", check_name(name), "versions")
+        answer = yield get("datasets", check_name(name), "versions")
         parts = ("manual", "code", "airflow")
         if not isinstance(answer, dict):
             raise unreadable("versions: there are none in it")
@@ -494,81 +452,7 @@ class Calls:
         from dli.answers import Validation
 
         body = {"yaml": yaml, "files": dict(files), "file": file}
-        return decode(Validation, (yield _post("datasets", "validate", body=body)))
-
-
-class Following:
-    """How a run is followed: what to bear, and when to ask again.
-
-    Args:
-        interval_seconds: The longest pause between two looks; the first ones are shorter.
-        timeout_seconds: When to end, whatever the run does; never if not given.
-    """
-
-    def __init__(self, interval_seconds: float, timeout_seconds: float | None) -> None:
-        self._interval = interval_seconds
-        self._began = monotonic()
-        self._ends = monotonic() + timeout_seconds if timeout_seconds is not None else None
-        self._last_heard: float | None = None
-
-    def heard(self) -> None:
-        """Keep in mind that the server has answered."""
-        self._last_heard = monotonic()
-
-    def bear(self, error: Unavailable) -> None:
-        """Bear that the server does not answer, as while it restarts.
-
-        Raises:
-            Unavailable: When it never answered, or not for a minute.
-        """
-        if self._last_heard is None or monotonic() - self._last_heard > PATIENCE_SECONDS:
-            raise error
-
-    def pause(self) -> float | None:
-        """Return the seconds until the next look; None where the timeout comes first."""
-        now = monotonic()
-        pause = pause_after(now - self._began, self._interval)
-        over = self._ends is not None and now + pause > self._ends
-        return None if over else pause
-
-
-def pause_after(seconds: float, longest: float) -> float:
-    """Return the pause before the next look at what has been followed for so long."""
-    return min(max(seconds * PAUSE_SHARE, SHORTEST_PAUSE_SECONDS), longest)
-
-
-def ended(found: Ended | None, kind: Literal["run", "backfill"], name: str) -> Ended:
-    """Return a run or a backfill that was waited for.
-
-    Raises:
-        TimeoutError: When it goes on.
-    """
-    if found is None or not found.status.finished:
-        raise TimeoutError(f"The {kind} '{name}' has not ended yet; it goes on.")
-    return found
-
-
-def user_headers(user: str | None) -> dict[str, str]:
-    """Return the header that says who acts: in percent-encoding where it is not plain ASCII."""
-    if not user:
-        return {}
-    from urllib.parse import quote
-
-    return {"Dli-User": quote(user, safe=" @.+-_")}
-
-
-def _get(*path: str, **query: Any) -> Call:
-    return Call("GET", path, query)
-
-
-def _post(
-    *path: str,
-    body: Mapping[str, Any] | None,
-    query: Mapping[str, Any] | None = None,
-    key: str | None = None,
-    timeout: float | None = None,
-) -> Call:
-    return Call("POST", path, query, body, {"Idempotency-Key": key or _new_key()}, timeout)
+        return decode(Validation, (yield post("datasets", "validate", body=body)))
 
 
 def _run(
@@ -587,7 +471,7 @@ def _run(
     }
     if spec is not None:
         body["spec"] = spec
-    return _post("workflows", check_name(name), "runs", body=body, key=key)
+    return post("workflows", check_name(name), "runs", body=body, key=key)
 
 
 def _sent(yaml: str | None, files: Mapping[str, str] | None, file: str | None) -> dict[str, Any] | None:
@@ -602,29 +486,6 @@ def _backfill(
 ) -> dict[str, Any]:
     given = dict(parameters or {})
     return {"start": str(start), "end": str(end), "parameters": given, "source": source}
-
-
-def _list(
-    kind: type[T], route: str, query: Mapping[str, Any], *, limit: int | None = None
-) -> Steps[Listing[T]]:
-    """Return a list's items over all its pages, or as many as ``limit``."""
-    listing: Listing[T] = Listing()
-    cursor = None
-    while True:
-        left = PAGE if limit is None else min(PAGE, limit - len(listing))
-        page = yield _get(route, **query, limit=left, cursor=cursor)
-        if not isinstance(page, dict) or not isinstance(page.get("items"), list):
-            raise unreadable(f"{route}: there are no items in it")
-        listing.extend(decode(kind, item) for item in page["items"][:left])
-        listing.warnings += [text for text in page.get("warnings", ()) if text not in listing.warnings]
-        cursor = page.get("next_cursor")
-        if not cursor or (limit is not None and len(listing) >= limit):
-            return listing
-
-
-def _new_key() -> str:
-    """Return a key that no other request has; by hand, for ``uuid`` takes every command 4 ms to load."""
-    return os.urandom(16).hex()
 
 
 def _checked_run_id(run_id: str) -> str:

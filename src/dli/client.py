@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from dataspec.errors import Unavailable
 from dli.addresses import DEFAULT_SERVER_URL
-from dli.calls import LOG_START, Calls, Following, Listing, Steps, ended, user_headers
+from dli.call import Listing, Steps, user_headers
+from dli.calls import LOG_START, Calls
+from dli.following import Following, ended
 from dli.transport import Transport
 
 if TYPE_CHECKING:

@@ -62,7 +62,9 @@ OWN_OF_A_CALL = {
     "dli.settings",
     "dli.tables",
     "dli.times",
+    "dli.call",
     "dli.calls",
+    "dli.following",
     "dli.transport",
     "dli.wire",
 }
