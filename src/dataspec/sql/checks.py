@@ -10,6 +10,7 @@ from sqlglot import exp
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem
 from dataspec.spec import RESERVED_PARAMETERS
+from dataspec.sql.engine_parsers import engine_problem
 from dataspec.sql.previews import UNCHECKED
 from dataspec.sql.tables import access_of
 
@@ -75,11 +76,11 @@ def sql_problems(
     for number, sampled in enumerate(texts):
         if number in skip:
             continue
-        for problem in _problems_of(sampled, named or dialect):
-            placed = places.placed(problem, sampled.text)
-            if named is None and sampled.parsed.problem is not None:
-                placed = replace(placed, hint=_unsure(spec.execution.connection, dialect), severity="warning")
-            yield placed
+        wrong = _unread(sampled, named or dialect)
+        if wrong is not None and named is None:
+            wrong = replace(wrong, hint=_unsure(spec.execution.connection, dialect), severity="warning")
+        for problem in [wrong] if wrong is not None else _problems_of(sampled):
+            yield places.placed(problem, sampled.text)
 
 
 def _unsure(connection: str, dialect: str | None) -> str:
@@ -89,13 +90,21 @@ def _unsure(connection: str, dialect: str | None) -> str:
     return f"It was read so since '{connection}' is {dialect} here; 'execution.dialect' names another."
 
 
-def _problems_of(sampled: SampledText, dialect: str | None) -> Iterator[Problem]:
+def _unread(sampled: SampledText, dialect: str | None) -> Problem | None:
+    """Return what the dialect does not read in a text."""
+    if sampled.unrendered is not None:
+        return None
+    wrong = sampled.parsed.problem or engine_problem(sampled.text.sql, sampled.parsed.sql, dialect)
+    if wrong is None or dialect is None:
+        return wrong
+    return replace(wrong, message=f"not valid {dialect}: {wrong.message}")
+
+
+def _problems_of(sampled: SampledText) -> Iterator[Problem]:
     if (why := sampled.unrendered) is not None:
         message = f"the SQL is not checked, since sample values don't fit: {why.message}"
         hint = why.hint or "A default that fits lets it be checked."
         yield Problem(message, "", why.line, why.column, hint, "warning")
-    elif (wrong := sampled.parsed.problem) is not None:
-        yield wrong if dialect is None else replace(wrong, message=f"not valid {dialect}: {wrong.message}")
     else:
         yield from _statement_problems(sampled)
 

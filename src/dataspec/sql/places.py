@@ -55,9 +55,17 @@ def _whole(word: str, text: str) -> Iterator[int]:
 
 def _line_before(before: list[str], after: list[str], line: int) -> int:
     for kind, start, end, first, last in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if first <= line - 1 < last:
-            return min(start + line - 1 - first, end - 1 if kind != "insert" else start) + 1
+        if not first <= line - 1 < last:
+            continue
+        if kind == "replace" and end - start != last - first:
+            return start + _most_like(after[line - 1], before[start:end]) + 1
+        return min(start + line - 1 - first, end - 1 if kind != "insert" else start) + 1
     return len(before)
+
+
+def _most_like(line: str, lines: list[str]) -> int:
+    """Return which of some lines of a template a rendered line was made of."""
+    return max(range(len(lines)), key=lambda at: SequenceMatcher(None, lines[at], line).ratio())
 
 
 def in_yaml(document: Document, path: Path, line: int | None, column: int | None) -> tuple[int, int | None]:

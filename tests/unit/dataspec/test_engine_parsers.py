@@ -1,0 +1,72 @@
+"""What DuckDB's own parser finds that sqlglot lets pass."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dataspec.sql import engine_parsers
+from dataspec.sql.engine_parsers import engine_problem
+from dataspec.sql.reading import parse_sql
+from unit.dataspec.test_checking import DUCKDB, checked, of_sql
+
+
+@pytest.mark.parametrize(
+    ("sql", "place", "reason"),
+    [
+        ("select a,\n, b from t", (2, 1), 'syntax error at or near ","'),
+        ("create tabel x as select 1", (1, 8), 'syntax error at or near "tabel"'),
+        ("create table x (a int,, b int)", (1, 23), 'syntax error at or near ","'),
+        ("delete t where a = 1", (1, 8), 'syntax error at or near "t"'),
+        ("insert into t values 1, 2", (1, 22), 'syntax error at or near "1"'),
+        ("select date 2024-01-01", (1, 13), 'syntax error at or near "2024"'),
+        ("begin transactoin", (1, 7), 'syntax error at or near "transactoin"'),
+    ],
+)
+def test_a_mistake_that_sqlglot_lets_pass_is_told_at_its_place(
+    sql: str, place: tuple[int, int], reason: str
+) -> None:
+    assert parse_sql(sql, sql, "duckdb").problem is None
+    problem = engine_problem(sql, sql, "duckdb")
+    assert problem is not None
+    assert (problem.line, problem.column) == place
+    assert problem.message == f"{reason}."
+
+
+def test_the_place_is_that_in_the_template() -> None:
+    template = "{% if true %}\nselect '{{ day }}' as day,, 1\n{% endif %}\n"
+    problem = engine_problem(template, "select '2024-01-15' as day,, 1\n", "duckdb")
+    assert problem is not None
+    assert problem.line == 2
+
+
+def test_a_mistake_that_the_table_s_absence_makes_is_none_of_the_parser_s() -> None:
+    assert engine_problem("", "select a from no_such_table; from 'x.csv'", "duckdb") is None
+
+
+def test_other_dialects_are_not_asked_nor_is_a_duckdb_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert engine_problem("", "select a,, b", "postgres") is None
+    engine_parsers._duckdb.cache_clear()
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    assert engine_problem("", "select a,, b", "duckdb") is None
+    engine_parsers._duckdb.cache_clear()
+
+
+def test_threads_parse_side_by_side() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: engine_problem("", f"select {n},, 1", "duckdb"), range(200)))
+    assert None not in found
+
+
+def test_it_is_an_error_in_the_dialect_that_the_spec_names_and_told_once() -> None:
+    assert of_sql("select a,\n, b from t") == [
+        'error d/q.sql:2:1: not valid duckdb: syntax error at or near ",".'
+    ]
+    found = checked("a", f"{DUCKDB}query_statement: |\n  select a,\n  , b from t\n")
+    assert [(problem.file, problem.line, problem.column) for problem in found.problems] == [
+        ("d/a.yaml", 7, 3)
+    ]
