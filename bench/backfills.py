@@ -24,8 +24,8 @@ from postgres import postgres_server
 
 DATES = 30
 FIRST = date(2024, 1, 1)
-ORDER = "ABBA"
-"""Each twice, so that a drift of the machine's speed meets both; each time another dataset."""
+ORDER = "ABBAABBA"
+"""Each several times, so that a drift of the machine's speed meets both; each time another dataset."""
 
 
 @dataclass

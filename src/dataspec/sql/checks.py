@@ -94,7 +94,8 @@ def _unread(sampled: SampledText, dialect: str | None) -> Problem | None:
     """Return what the dialect does not read in a text."""
     if sampled.unrendered is not None:
         return None
-    wrong = sampled.parsed.problem or engine_problem(sampled.text.sql, sampled.parsed.sql, dialect)
+    parsed = sampled.parsed
+    wrong = parsed.problem or engine_problem(sampled.text.sql, parsed.sql, parsed.trees, dialect)
     if wrong is None or dialect is None:
         return wrong
     return replace(wrong, message=f"not valid {dialect}: {wrong.message}")

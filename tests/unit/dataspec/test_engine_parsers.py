@@ -23,13 +23,21 @@ from unit.dataspec.test_checking import DUCKDB, checked, of_sql
         ("insert into t values 1, 2", (1, 22), 'syntax error at or near "1"'),
         ("select date 2024-01-01", (1, 13), 'syntax error at or near "2024"'),
         ("begin transactoin", (1, 7), 'syntax error at or near "transactoin"'),
+        ("select * from t join u", (1, 22), 'syntax error at or near "u"'),
+        ("drop tabel x", (1, 6), 'syntax error at or near "tabel"'),
+        ("alter table x add colum y int", (1, 27), 'syntax error at or near "int"'),
+        ("create or replace table x as", (1, 27), 'syntax error at or near "as"'),
+        ("select distinct on a from t", (1, 20), 'syntax error at or near "a"'),
+        ("select a from t where a is not nul", (1, 32), 'syntax error at or near "nul"'),
+        ("select from t", (None, None), "SELECT clause without selection list"),
     ],
 )
 def test_a_mistake_that_sqlglot_lets_pass_is_told_at_its_place(
-    sql: str, place: tuple[int, int], reason: str
+    sql: str, place: tuple[int | None, int | None], reason: str
 ) -> None:
-    assert parse_sql(sql, sql, "duckdb").problem is None
-    problem = engine_problem(sql, sql, "duckdb")
+    parsed = parse_sql(sql, sql, "duckdb")
+    assert parsed.problem is None
+    problem = engine_problem(sql, sql, parsed.trees, "duckdb")
     assert problem is not None
     assert (problem.line, problem.column) == place
     assert problem.message == f"{reason}."
@@ -37,28 +45,40 @@ def test_a_mistake_that_sqlglot_lets_pass_is_told_at_its_place(
 
 def test_the_place_is_that_in_the_template() -> None:
     template = "{% if true %}\nselect '{{ day }}' as day,, 1\n{% endif %}\n"
-    problem = engine_problem(template, "select '2024-01-15' as day,, 1\n", "duckdb")
+    problem = engine_problem(template, "select '2024-01-15' as day,, 1\n", [], "duckdb")
     assert problem is not None
     assert problem.line == 2
 
 
 def test_a_mistake_that_the_table_s_absence_makes_is_none_of_the_parser_s() -> None:
-    assert engine_problem("", "select a from no_such_table; from 'x.csv'", "duckdb") is None
+    assert engine_problem("", "select 'a,,b' from no_such_table; from 'x.csv'", [], "duckdb") is None
+
+
+def test_sql_that_sqlglot_reads_as_strictly_is_not_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_parsers, "_duckdb", lambda: pytest.fail("read twice"))
+    for sql in (
+        "insert into a select b.x from b left join c on b.i = c.i where x is not null and y is null",
+        "delete from a where day = date '2024-01-15'",
+        "begin transaction; commit",
+        "select * from a cross join b natural join c",
+    ):
+        parsed = parse_sql(sql, sql, "duckdb")
+        assert engine_problem(sql, sql, parsed.trees, "duckdb") is None
 
 
 def test_other_dialects_are_not_asked_nor_is_a_duckdb_that_is_not_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert engine_problem("", "select a,, b", "postgres") is None
+    assert engine_problem("", "select a,, b", [], "postgres") is None
     engine_parsers._duckdb.cache_clear()
     monkeypatch.setitem(sys.modules, "duckdb", None)
-    assert engine_problem("", "select a,, b", "duckdb") is None
+    assert engine_problem("", "select a,, b", [], "duckdb") is None
     engine_parsers._duckdb.cache_clear()
 
 
 def test_threads_parse_side_by_side() -> None:
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda n: engine_problem("", f"select {n},, 1", "duckdb"), range(200)))
+        found = list(pool.map(lambda n: engine_problem("", f"select {n},, 1", [], "duckdb"), range(200)))
     assert None not in found
 
 
