@@ -15,9 +15,12 @@ def run() -> NoReturn:
     gc.set_threshold(_SELDOM, 20, 20)
     # Looking for plugins of pydantic reads the metadata of every distribution that is installed.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
-    from dli.main import main
+    try:
+        from dli.main import main
 
-    status = main()
+        status = main()
+    except KeyboardInterrupt:  # while the program was loaded
+        status = 130
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()

@@ -171,6 +171,13 @@ def test_an_interrupt_ends_with_130_and_no_traceback() -> None:
     assert errors.strip() == "Interrupted."
 
 
+def test_an_interrupt_while_the_program_is_loaded_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    process = program("--help", PYTHONPATH=str(tmp_path))
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+
+
 def test_letters_that_the_terminal_has_not_are_escaped_not_fatal(basecamp: Basecamp) -> None:
     more = 'description: 한국어\nschedule: {cron: "0 9 * * *"}\n'
     basecamp.put_code("a", spec_of("a", more=more))
