@@ -133,11 +133,12 @@ class MemoryAirflow:
             kept.run = replace(kept.run, state="running", start_date=self._now())
 
     def start(self, dag_id: str, run_id: str, *, source: str, spec_hash: str) -> None:
-        """Start the next attempt of a run."""
+        """Start the next attempt of a run; one that is over stays so, as on Airflow."""
         with self._lock:
             kept = self._runs[dag_id, run_id]
             number = kept.attempt.try_number + 1
-            kept.run = replace(kept.run, state="running", start_date=kept.run.start_date or self._now())
+            state = kept.run.state if kept.run.finished else "running"
+            kept.run = replace(kept.run, state=state, start_date=kept.run.start_date or self._now())
             kept.attempt = replace(
                 kept.attempt, state="running", try_number=number, start_date=self._now(), end_date=None
             )

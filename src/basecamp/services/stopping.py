@@ -43,13 +43,15 @@ class Stopping:
             return run
         attempt = self._attempt(run)
         note = self._note(attempt, stopped_by, reason)
-        stopped = self._gateway.set_run_state(run.dag_id, run.run_id, "failed", note=note)
-        if stopped is None:
+        if self._order(run, note) is None:
             raise RunNotFound(run.run_id)
-        ended = self._ended(run)
-        if attempt is None or attempt.state != "running" or self._is_gone(attempt):
+        ended, worked_on = self._ended(run, note, _running(attempt))
+        if worked_on is None or self._is_gone(worked_on):
             return ended
         return replace(ended, note=f"{ended.note} {STILL_THERE}")
+
+    def _order(self, run: DagRun, note: str) -> DagRun | None:
+        return self._gateway.set_run_state(run.dag_id, run.run_id, "failed", note=note)
 
     def _is_gone(self, attempt: TaskAttempt) -> bool:
         deadline = self._clock.monotonic() + VERIFY_SECONDS
@@ -70,14 +72,28 @@ class Stopping:
         note = f"{STOPPED_BY} {stopped_by} at {at}{during}"
         return (f"{note}: {reason}" if reason else note)[:MAX_NOTE_LENGTH]
 
-    def _ended(self, run: DagRun) -> DagRun:
+    def _ended(
+        self, run: DagRun, note: str, worked_on: TaskAttempt | None
+    ) -> tuple[DagRun, TaskAttempt | None]:
+        """Wait until a run and its attempt have ended; return the run, and the attempt that was being worked on.
+
+        Airflow's scheduler may be about to queue the attempt in the moment in which the run is
+        ended, and then starts it in a run that is over: it is ended once more. Where none was
+        worked on before, a single look does not tell that none is about to be.
+        """
         deadline = self._clock.monotonic() + VERIFY_SECONDS
+        looks = 1 if worked_on else 2
         while self._clock.monotonic() < deadline:
             now, attempt = self._gateway.get_run(run.dag_id, run.run_id), self._attempt(run)
             if now is None:
                 raise RunNotFound(run.run_id)
             if now.finished and (attempt is None or attempt.ended):
-                return self._corrected(now, attempt)
+                looks -= 1
+                if looks <= 0:
+                    return self._corrected(now, attempt), worked_on
+            elif now.finished:
+                worked_on = _running(attempt) or worked_on
+                self._order(run, note)
             self._clock.wait(POLL_SECONDS)
         raise AirflowUnreachable(
             "The run has not ended.",
@@ -92,3 +108,7 @@ class Stopping:
             return run
         note = f"Completed before the stop took effect. {run.note}"[:MAX_NOTE_LENGTH]
         return self._gateway.set_run_state(run.dag_id, run.run_id, "success", note=note) or run
+
+
+def _running(attempt: TaskAttempt | None) -> TaskAttempt | None:
+    return attempt if attempt is not None and attempt.state == "running" else None

@@ -121,6 +121,15 @@ def world(request: pytest.FixtureRequest, line: Line | None) -> Iterator[World]:
         world.gateway.set_paused(world.dataset(kind), paused=False)
     for run in world.gateway.list_runs(RunFilter(states=("queued", "running")), limit=100).runs:
         world.gateway.set_run_state(run.dag_id, run.run_id, "failed", note="Stopped by the test")
+    until(world, lambda: not going_on(world))
+
+
+def going_on(world: World) -> bool:
+    """Say whether an attempt goes on, and end the run of each: it may have started as its run was ended."""
+    attempts = world.gateway.running_attempts()
+    for attempt in attempts:
+        world.gateway.set_run_state(attempt.dag_id, attempt.run_id, "failed", note="Stopped by the test")
+    return bool(attempts)
 
 
 @pytest.fixture

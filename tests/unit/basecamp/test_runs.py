@@ -203,6 +203,36 @@ def test_stopping_a_finished_run_says_how_it_ended(
     assert (answer.status_code, answer.json()["status"], answer.json()["note"]) == (200, status, None)
 
 
+@pytest.mark.parametrize("looks_before", [0, 1])
+def test_an_attempt_that_airflow_starts_in_the_moment_of_the_stop_is_ended_as_well(
+    register: Register,
+    start: Start,
+    client: Client,
+    airflow: MemoryAirflow,
+    monkeypatch: pytest.MonkeyPatch,
+    looks_before: int,
+) -> None:
+    register()
+    run_id = start()
+    attempts, looks = airflow.attempts, iter(range(100))
+
+    def starting_late(runs: Any) -> Any:
+        """Start the attempt at a look that follows the order."""
+        if next(looks) == 1 + looks_before:
+            ended = airflow.get_run("sales.daily", run_id)
+            assert ended is not None
+            assert ended.state == "failed"
+            airflow.start("sales.daily", run_id, source="manual", spec_hash="0")
+        return attempts(runs)
+
+    monkeypatch.setattr(airflow, "attempts", starting_late)
+    answer = client.post(f"/runs/{run_id}/stop")
+    assert (answer.status_code, answer.json()["status"]) == (200, "KILLED")
+    run = airflow.get_run("sales.daily", run_id)
+    assert run is not None
+    assert [attempt.state for attempt in attempts([run])] == ["failed"]
+
+
 def test_a_stop_says_where_the_process_was_not_seen_to_end(
     register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -390,6 +420,6 @@ def test_a_run_that_is_followed_costs_two_requests_a_look_and_one_more_when_its_
     requests, spec_hash = look()
     assert (requests, len(spec_hash or "")) == (3, 16)
     assert look() == (2, spec_hash)
-    execute(run_id, "failed")
+    airflow.end("sales.daily", run_id, "failed")
     execute(run_id)
     assert look() == (3, spec_hash), "another attempt may run another version"
