@@ -396,9 +396,9 @@ def test_a_run_that_several_end_at_the_same_moment_has_ended_for_each(
                 run.dag_id, run.run_id, "failed", note=f"Stopped by replica {number}"
             )
 
-        with ThreadPoolExecutor(4) as replicas:
-            ended = list(replicas.map(end, range(4)))
-        assert [run.state for run in ended if run is not None] == ["failed"] * 4
+        with ThreadPoolExecutor(2) as replicas:
+            ended = list(replicas.map(end, range(2)))
+        assert [run.state for run in ended if run is not None] == ["failed"] * 2
         assert state_of(world, run) == "failed"
 
 
