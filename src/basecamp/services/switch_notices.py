@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from dataspec.spec import DatasetSpec, Target
     from dataspec.store import Store
 
+PATIENCE_SECONDS = 5.0
+"""How long a notice waits for who publishes to say which commit it is."""
+POLL_SECONDS = 0.2
+
 
 class SwitchNotices:
     """Puts a notice for each channel of both specs, the going and the coming one, into the outbox."""
@@ -40,7 +44,7 @@ class SwitchNotices:
         """
         going = self._versions.files([switch.going for switch in switches])
         told = []
-        publication = _newer(read_publication(self._store), catalog.ledger.moved_at)
+        publication = self._publication(catalog.ledger.moved_at) if switches else None
         for switch in switches:
             coming, gone = catalog.effective[switch.name], going.get(switch.going)
             targets = [*_targets(gone), *_targets(coming)]
@@ -48,6 +52,21 @@ class SwitchNotices:
                 told.append((self._change(switch, coming, publication), targets))
         if told:
             self._outbox.announce(told)
+
+    def _publication(self, moved_at: datetime | None) -> Publication | None:
+        """Return what was published last if it can have made what changed since the ledger moved on.
+
+        Who publishes writes the specs first, so a check between two of its writes waits for the
+        last one; where nobody ever published, nobody is waited for.
+        """
+        deadline = self._clock.monotonic() + PATIENCE_SECONDS
+        while (found := read_publication(self._store)) is not None and moved_at is not None:
+            if found.published_at >= moved_at:
+                return found
+            if self._clock.monotonic() >= deadline:
+                return None
+            self._clock.wait(POLL_SECONDS)
+        return None
 
     def _change(self, switch: Switch, coming: SpecFile, publication: Publication | None) -> SourceChange:
         return SourceChange(
@@ -68,13 +87,6 @@ class SwitchNotices:
 def _targets(file: SpecFile | None) -> list[Target]:
     schedule = file.spec.schedule if file and file.spec else None
     return schedule.notifications.on_source_change if schedule else []
-
-
-def _newer(publication: Publication | None, moved_at: datetime | None) -> Publication | None:
-    """Return what was published last if it can have made what changed since the ledger moved on."""
-    if publication is None or moved_at is None or publication.published_at < moved_at:
-        return None
-    return publication
 
 
 def _next_run(spec: DatasetSpec | None, now: datetime) -> datetime | None:

@@ -1,0 +1,89 @@
+"""A notice of a change of source names the commit that made it, though the publication is written last."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from basecamp.services.clock import ManualClock
+from basecamp.services.source_changes import Switch
+from basecamp.services.switch_notices import PATIENCE_SECONDS, SwitchNotices
+from dataspec.ledger import KeptVersion, LedgerEntry
+from dataspec.parsing import parse_spec
+from dataspec.releases import PUBLICATION_KEY
+from dataspec.store import MemoryStore
+from dataspec.store.base import MISSING
+from dataspec.workflows import SourceType
+
+YAML = b"""\
+name: a
+type: Dataset
+owner: ann@example.com
+query_statement: select 1
+schedule:
+  cron: 0 9 * * *
+  notifications: {on_source_change: [{type: slack, channel: "#data"}]}
+"""
+
+
+def entry(source: SourceType, at: datetime) -> LedgerEntry:
+    version = KeptVersion(key=f"{source}/a.yaml", spec_hash="0", written_at=at)
+    return LedgerEntry(since=at, source=source, versions={source: version})
+
+
+class Shop:
+    """A store whose ledger has just moved on, and what is told of a change in it."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(datetime(2024, 1, 15, 9, 30, tzinfo=UTC))
+        self.store = MemoryStore(now=self.clock.now)
+        self.told: list[Any] = []
+
+    def publish(self, commit: str, published_at: datetime) -> None:
+        body = {"commit": commit, "repository": None, "ref": None, "by": "ci"}
+        known = self.store.get(PUBLICATION_KEY)
+        content = json.dumps(body | {"published_at": published_at.isoformat()}).encode()
+        self.store.put(PUBLICATION_KEY, content, expected=known.etag if known else MISSING)
+
+    def commit_told(self) -> str | None:
+        now = self.clock.now()
+        file = SimpleNamespace(spec=parse_spec(YAML, file="a.yaml"))
+        switch: Any = Switch(
+            name="a", before=entry(SourceType.MANUAL, now), after=entry(SourceType.CODE, now)
+        )
+        ledger = SimpleNamespace(moved_at=now - timedelta(seconds=1))
+        catalog: Any = SimpleNamespace(effective={"a": file}, ledger=ledger)
+        versions: Any = SimpleNamespace(files=lambda _: {})
+        outbox: Any = SimpleNamespace(announce=self.told.extend)
+        SwitchNotices(self.store, versions, outbox, self.clock).announce([switch], catalog)
+        [(change, _)] = self.told
+        commit: str | None = change.commit
+        return commit
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+def test_a_check_between_two_writes_of_who_publishes_waits_for_the_last_one(shop: Shop) -> None:
+    shop.publish("before", shop.clock.now() - timedelta(days=1))
+    shop.clock.on_wait.append(lambda: shop.publish("4f2a91c", shop.clock.now()))
+    assert shop.commit_told() == "4f2a91c"
+
+
+def test_what_nobody_published_is_told_without_a_commit_after_a_while(shop: Shop) -> None:
+    shop.publish("before", shop.clock.now() - timedelta(days=1))
+    began = shop.clock.monotonic()
+    assert shop.commit_told() is None
+    assert PATIENCE_SECONDS <= shop.clock.monotonic() - began < PATIENCE_SECONDS + 1
+
+
+def test_where_nobody_ever_published_nobody_is_waited_for(shop: Shop) -> None:
+    began = shop.clock.monotonic()
+    assert shop.commit_told() is None
+    assert shop.clock.monotonic() == began
