@@ -119,8 +119,9 @@ def _nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
     failed = request.session.testsfailed
     yield
     if stack is not None and request.session.testsfailed > failed:
-        for run in stack.ask("workflow", "list", "--running"):
-            stack.cli("workflow", "stop", run["run_id"])
+        for status in ("PENDING", "RUNNING"):  # one that waits would begin when what it waits for is stopped
+            for run in stack.ask("workflow", "history", "--status", status, "-n", "100"):
+                stack.cli("workflow", "stop", run["run_id"])
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def run() -> NoReturn:
 
         status = main()
     except KeyboardInterrupt:  # while the program was loaded
-        status = 130
+        status = 130  # as dli.session.INTERRUPTED, which may not be loaded yet
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()

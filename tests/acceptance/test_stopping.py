@@ -85,7 +85,7 @@ def test_runs_that_wait_are_stopped_and_what_they_wait_for_goes_on(stack: Stack)
     stack.wait(holding, "RUNNING")
     name = stack.register("select 1")
     waiting = stack.run(name)
-    until(lambda: "waiting for" in stack.cli("workflow", "logs", waiting).stdout)
+    until(lambda: f"held by the run {holding}" in stack.cli("workflow", "logs", waiting).stdout)
     pending = stack.run(name)
 
     for run_id, when in ((pending, "before its first attempt"), (waiting, "in attempt 1")):

@@ -44,6 +44,16 @@ def test_sql_that_its_dialect_does_not_know_is_an_error_at_its_place() -> None:
     ]
 
 
+def test_what_duckdb_alone_refuses_is_an_error_in_the_dialect_that_the_spec_names_and_told_once() -> None:
+    assert of_sql("select a,\n, b from t") == [
+        'error d/q.sql:2:1: not valid duckdb: syntax error at or near ",".'
+    ]
+    found = checked("a", f"{DUCKDB}query_statement: |\n  select a,\n  , b from t\n")
+    assert [(problem.file, problem.line, problem.column) for problem in found.problems] == [
+        ("d/a.yaml", 7, 3)
+    ]
+
+
 def test_sql_that_generic_sql_does_not_know_is_a_warning_that_names_the_dialect() -> None:
     (warning,) = of_sql("select a\nfrom b where x = = 1", yaml="")
     assert warning.startswith("warning d/q.sql:2:18: Something is missing after '='.")

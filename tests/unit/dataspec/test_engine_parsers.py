@@ -10,7 +10,6 @@ import pytest
 from dataspec.sql import engine_parsers
 from dataspec.sql.engine_parsers import engine_problem
 from dataspec.sql.reading import parse_sql
-from unit.dataspec.test_checking import DUCKDB, checked, of_sql
 
 
 @pytest.mark.parametrize(
@@ -80,13 +79,3 @@ def test_threads_parse_side_by_side() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda n: engine_problem("", f"select {n},, 1", [], "duckdb"), range(200)))
     assert None not in found
-
-
-def test_it_is_an_error_in_the_dialect_that_the_spec_names_and_told_once() -> None:
-    assert of_sql("select a,\n, b from t") == [
-        'error d/q.sql:2:1: not valid duckdb: syntax error at or near ",".'
-    ]
-    found = checked("a", f"{DUCKDB}query_statement: |\n  select a,\n  , b from t\n")
-    assert [(problem.file, problem.line, problem.column) for problem in found.problems] == [
-        ("d/a.yaml", 7, 3)
-    ]
