@@ -117,12 +117,21 @@ def test_a_second_start_finds_all_that_was_there_and_each_end_leaves_no_process(
         assert stack.cli("workflow", "stop", cut_off).returncode == 0
         assert stack.rows("select answer from built") == [(1,)]
 
-        family = dev.family()
-        scheduler = next(pid for pid in family if "scheduler" in command_of(pid))
+        os.kill(part_of(dev, "basecamp serve"), signal.SIGKILL)
+        dev.wait_for(lambda: stack.cli("workflow", "list").returncode == 0, 60)
+        assert "basecamp was killed by SIGKILL: it is started again" in dev.output.read_text()
+        assert stack.status(run_id)["status"] == "COMPLETED"
+
+        family, scheduler = dev.family(), part_of(dev, "scheduler")
         os.kill(scheduler, signal.SIGKILL)
         assert dev.process.wait(120) == 5
         assert "Error: scheduler was killed by SIGKILL." in dev.output.read_text()
     assert not alive(family)
+
+
+def part_of(dev: Dev, words: str) -> int:
+    """Return the first process of a `basecamp dev` whose command holds these words."""
+    return min(pid for pid in dev.family() if words in command_of(pid))
 
 
 @on_airflow_3

@@ -2,11 +2,14 @@
 
 Nothing runs in a process that gets SIGKILL. So a guard holds the other end of a pipe:
 it is told of every session that is started and ended, and when the pipe closes, it ends
-those that are left. It holds the home's lock meanwhile, so that nobody starts on top.
+those that are left. Each part tells it of itself before it becomes the program that it is,
+and holds the pipe open until then, so that none is missed at whatever moment the
+supervisor dies. The guard holds the home's lock meanwhile, so that nobody starts on top.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -44,9 +47,14 @@ class Guard:
             self._pipe.close()
         self._process.wait()
 
-    def watch(self, session: int) -> None:
-        """Have this session ended, should the supervisor be killed."""
-        self._tell(f"+{session}\n")
+    def watch_me(self) -> None:
+        """Have the session that this process leads ended, should the supervisor be killed.
+
+        To be called between fork and exec.
+        """
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a guard that was killed is no reason to die
+        self._tell(f"+{os.getpid()}\n")
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
     def release(self, session: int) -> None:
         """Forget a session that has ended."""

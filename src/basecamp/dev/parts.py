@@ -34,6 +34,8 @@ class Part:
     healthy: Callable[[], bool]
     port: int | None = None
     """Where it listens, if it does."""
+    stateless: bool = False
+    """Whether another one goes on where one that was killed has ended."""
 
 
 class Parts(ABC):
@@ -68,7 +70,8 @@ class Parts(ABC):
         port = self._configuration.server_port
         command = [sys.executable, "-P", "-m", "basecamp", "serve", "--host", LOOPBACK, "--port", str(port)]
         environ = self._configuration.basecamp_environ(os.environ)
-        return Part(self._program("basecamp", command, environ), lambda: server_ready(port), port)
+        program = self._program("basecamp", command, environ)
+        return Part(program, lambda: server_ready(port), port, stateless=True)
 
     def _serving(self, name: str) -> Part:
         """Return the part that answers Airflow's API."""

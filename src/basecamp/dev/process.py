@@ -48,10 +48,9 @@ class Process:
         self._guard = guard
         _rotate(program.log)
         try:
-            self._popen = _started(program)
+            self._popen = _started(program, guard)
         except OSError as error:
             raise Unavailable(f"{program.name} can't be started.", detail=str(error)) from error
-        guard.watch(self._popen.pid)
 
     @property
     def name(self) -> str:
@@ -104,7 +103,7 @@ class Process:
             return log.read().decode(errors="replace").splitlines()[-count:]
 
 
-def _started(program: Program) -> subprocess.Popen[bytes]:
+def _started(program: Program, guard: Guard) -> subprocess.Popen[bytes]:
     with program.log.open("wb") as log:
         return subprocess.Popen(  # noqa: S603 - what is run is this package's own
             program.command,
@@ -114,6 +113,7 @@ def _started(program: Program) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=guard.watch_me,  # noqa: PLW1509 - `basecamp dev` has no other thread
         )
 
 

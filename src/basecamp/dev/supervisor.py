@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 START_SECONDS = 300.0
 """How long parts may take to become healthy; Airflow's take a minute on a slow machine."""
 
+RESTARTS = 5
+"""How often a part is started again within :data:`RESTARTS_SECONDS`; one that ends more often is broken."""
+RESTARTS_SECONDS = 120.0
+
 _LOG_LINES = 15
 _POLL_SECONDS = 0.25
 
@@ -41,6 +45,8 @@ class Supervisor:
         self._progress = progress
         self._grace = grace
         self._stages: list[list[Process]] = []
+        self._parts: dict[str, Part] = {}
+        self._restarts: list[float] = []
 
     def __enter__(self) -> Self:
         return self
@@ -72,26 +78,48 @@ class Supervisor:
             Interrupted: When somebody asked to end.
         """
         since = time.monotonic()
-        named = {part.program.name: part for part in parts}
-        waiting = self._start(part.program for part in parts)
+        self._parts |= {part.program.name: part for part in parts}
+        self._await(self._start(part.program for part in parts), since)
+
+    def _await(self, waiting: list[Process], since: float) -> None:
         while waiting:
             self._progress.waiting(f"starting {', '.join(process.name for process in waiting)}", since)
             self._interrupts.sleep(_POLL_SECONDS)
             self._check(waiting, since)
-            for process in [process for process in waiting if _is_up(process, named[process.name])]:
+            for process in [process for process in waiting if _is_up(process, self._parts[process.name])]:
                 waiting.remove(process)
                 self._progress.done(f"{process.name} is up", since)
 
     def watch(self) -> None:
-        """Wait until a part ends, which none should.
+        """Wait until a part ends, which none should; one that keeps nothing is started again.
 
         Raises:
-            Unavailable: Naming the part that ended.
+            Unavailable: Naming the part that ended for good.
             Interrupted: When somebody asked to end.
         """
         while True:
-            self._check_alive()
+            for process in self._ended():
+                if not self._may_restart(process):
+                    raise _failed(process)
+                self._restart(process)
             self._interrupts.sleep(_POLL_SECONDS)
+
+    def _may_restart(self, process: Process) -> bool:
+        now = time.monotonic()
+        self._restarts = [at for at in self._restarts if now - at < RESTARTS_SECONDS]
+        return self._parts[process.name].stateless and len(self._restarts) < RESTARTS
+
+    def _restart(self, process: Process) -> None:
+        since = time.monotonic()
+        self._restarts.append(since)
+        self._progress.say(f"  {process.name} {process.end}: it is started again")
+        while not process.gone():  # what it had started may hold its port
+            process.kill()
+            self._interrupts.sleep(_POLL_SECONDS)
+        stage = next(stage for stage in self._stages if process in stage)
+        anew = Process(process.program, self._guard)
+        stage[stage.index(process)] = anew
+        self._await([anew], since)
 
     def _start(self, programs: Iterable[Program]) -> list[Process]:
         self._interrupts.check()
@@ -107,9 +135,11 @@ class Supervisor:
             raise _late(waiting[0])
 
     def _check_alive(self) -> None:
-        for process in (process for stage in self._stages for process in stage):
-            if process.exit_status is not None:
-                raise _failed(process)
+        for process in self._ended():
+            raise _failed(process)
+
+    def _ended(self) -> list[Process]:
+        return [process for stage in self._stages for process in stage if process.exit_status is not None]
 
     def _take_down(self) -> None:
         hurry = self._interrupts.count + 1

@@ -112,6 +112,45 @@ def test_a_part_that_is_killed_later_ends_the_watch_and_takes_the_others_down(
     assert not sessions.members(session_in(tmp_path / "other"))
 
 
+def test_a_part_that_keeps_nothing_is_started_again_when_it_is_killed(
+    supervise: Callable[..., Supervisor], tmp_path: Path, shown: StringIO
+) -> None:
+    (tmp_path / "other").mkdir()
+
+    def kill_and_interrupt() -> None:
+        killed = session_in(tmp_path)
+        os.kill(killed, signal.SIGKILL)
+        while session_in(tmp_path) == killed:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with supervise() as supervisor:
+        stateless = replace(part(tmp_path, BEHAVED, "web"), stateless=True)
+        supervisor.start(stateless, part(tmp_path / "other", BEHAVED, "other"))
+        other = session_in(tmp_path / "other")
+        threading.Thread(target=kill_and_interrupt).start()
+        with pytest.raises(Interrupted):
+            supervisor.watch()
+        assert session_in(tmp_path / "other") == other
+
+    assert "web was killed by SIGKILL: it is started again" in shown.getvalue()
+    assert not sessions.members(session_in(tmp_path))
+
+
+def test_a_part_that_ends_again_and_again_ends_the_watch(
+    supervise: Callable[..., Supervisor], tmp_path: Path, shown: StringIO
+) -> None:
+    short_lived = (
+        "import pathlib, time; pathlib.Path('up').write_text('up'); time.sleep(0.3); raise SystemExit(3)"
+    )
+    with supervise() as supervisor:
+        supervisor.start(replace(part(tmp_path, short_lived, "web"), stateless=True))
+        with pytest.raises(Unavailable, match=r"web ended with exit status 3"):
+            supervisor.watch()
+
+    assert "web ended with exit status 3: it is started again" in shown.getvalue()
+
+
 def test_another_program_s_answer_on_the_port_is_not_taken_for_the_part_s(
     supervise: Callable[..., Supervisor], tmp_path: Path
 ) -> None:
@@ -192,6 +231,8 @@ def test_each_start_begins_a_new_log_and_keeps_the_last(
 
 
 SUPERVISED = """
+import os
+import subprocess
 import sys
 from pathlib import Path
 from basecamp.dev.guard import Guard
@@ -202,10 +243,17 @@ from basecamp.dev.process import Program
 from basecamp.dev.progress import Progress
 from basecamp.dev.supervisor import Supervisor
 
-folder = Path(sys.argv[1])
+folder, moment = Path(sys.argv[1]), sys.argv[3]
 command = [sys.executable, "-c", sys.argv[2]]
 program = Program(name="part", command=command, environ={}, folder=folder, log=folder / "part.log")
 with Interrupts() as interrupts, Home(folder / "home").held(interrupts) as held, Guard(held) as guard:
+    if moment == "starting":
+        class DeadlyPopen(subprocess.Popen):
+            def __init__(self, *arguments, **options):
+                super().__init__(*arguments, **options)
+                print(self.pid, flush=True)
+                os.kill(os.getpid(), 9)
+        subprocess.Popen = DeadlyPopen
     with Supervisor(guard, interrupts, Progress(sys.stderr)) as supervisor:
         supervisor.start(Part(program, lambda: (folder / "up").exists()))
         print("up", flush=True)
@@ -216,7 +264,7 @@ with Interrupts() as interrupts, Home(folder / "home").held(interrupts) as held,
 def test_a_killed_supervisor_leaves_nothing_and_holds_the_home_until_then(tmp_path: Path) -> None:
     from basecamp.dev.home import Home
 
-    command = [sys.executable, "-c", SUPERVISED, str(tmp_path), BEHAVED]
+    command = [sys.executable, "-c", SUPERVISED, str(tmp_path), BEHAVED, "watching"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as supervisor:
         assert supervisor.stdout
         assert supervisor.stdout.readline() == b"up\n"
@@ -225,3 +273,14 @@ def test_a_killed_supervisor_leaves_nothing_and_holds_the_home_until_then(tmp_pa
 
     with Interrupts() as interrupts, Home(tmp_path / "home").held(interrupts):
         assert not sessions.members(session)
+
+
+def test_a_supervisor_that_is_killed_the_moment_it_starts_a_part_leaves_nothing(tmp_path: Path) -> None:
+    from basecamp.dev.home import Home
+
+    command = [sys.executable, "-c", SUPERVISED, str(tmp_path), BEHAVED, "starting"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+    with Interrupts() as interrupts, Home(tmp_path / "home").held(interrupts):
+        assert not sessions.members(int(done.stdout))
