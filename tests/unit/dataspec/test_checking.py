@@ -117,6 +117,11 @@ def test_a_template_that_sample_values_do_not_fit_is_a_warning() -> None:
     assert "| identifier" in warning
 
 
+def test_the_sample_of_a_parameter_with_choices_is_one_of_them() -> None:
+    unit = "parameters: [{name: d, type: date}, {name: unit, type: string, choices: [week, month]}]\n"
+    assert of_sql("select '{{ d | start_of(unit) }}'", yaml=DUCKDB + unit) == []
+
+
 @pytest.mark.parametrize(
     ("sql", "problem"),
     [
