@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from basecamp.airflow.credentials import AirflowToken, Credentials, Everyone, Password
 from basecamp.notifications.configuration import NotificationSettings
-from dataspec.errors import InvalidSettings
+from dataspec.errors import InvalidSettings, InvalidUsage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,7 @@ AIRFLOW_TOKEN = "BASECAMP_AIRFLOW_TOKEN"  # noqa: S105 - a variable's name
 AIRFLOW_AUTH = "BASECAMP_AIRFLOW_AUTH"
 AIRFLOW_TIMEOUT = "BASECAMP_AIRFLOW_TIMEOUT_SECONDS"
 SYNC_INTERVAL = "SYNC_INTERVAL_SECONDS"
+DIALECTS = "BASECAMP_DIALECTS"
 LOG_LEVEL = "BASECAMP_LOG_LEVEL"
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
@@ -55,6 +56,8 @@ class Settings:
     """How long Airflow may take to answer one request."""
     sync_interval_seconds: int = 300
     """How often the store is looked at when nobody asks (spec 6.1)."""
+    dialects: Mapping[str, str] = field(default_factory=dict)
+    """The SQL dialects of connections that Airflow's API does not show, by the connection's name."""
     log_level: LogLevel = "info"
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
 
@@ -76,6 +79,7 @@ class Settings:
             sync_interval_seconds=read.number(
                 SYNC_INTERVAL, 300, MIN_SYNC_INTERVAL_SECONDS, MAX_SYNC_INTERVAL_SECONDS
             ),
+            dialects=read.dialects(),
             log_level=read.log_level(),
             notifications=NotificationSettings.from_environment(environment),
         )
@@ -149,6 +153,18 @@ class _Reader:
             raise InvalidSettings(f"{name} is '{text}': write a whole number of seconds, {least} to {most}.")
         return int(text)
 
+    def dialects(self) -> dict[str, str]:
+        found = {}
+        for entry in filter(None, (part.strip() for part in (self._get(DIALECTS) or "").split(","))):
+            connection, _, dialect = (part.strip() for part in entry.partition("="))
+            if not (connection and dialect):
+                raise InvalidSettings(
+                    f"{DIALECTS}: '{entry}' is not a connection and its dialect. "
+                    f"Example: {DIALECTS}=dli_default=duckdb,lake=trino"
+                )
+            found[connection] = _dialect(dialect)
+        return found
+
     def log_level(self) -> LogLevel:
         text = (self._get(LOG_LEVEL) or "info").lower()
         found = next((level for level in LOG_LEVELS if level == text), None)
@@ -184,3 +200,12 @@ class _Reader:
             f"{AIRFLOW_USERNAME} and {AIRFLOW_PASSWORD} are not set (nor {AIRFLOW_TOKEN}). "
             f"For an Airflow that lets everyone in, set {AIRFLOW_AUTH}=none."
         )
+
+
+def _dialect(name: str) -> str:
+    from dataspec.sql.transpiling import check_dialect
+
+    try:
+        return check_dialect(name)
+    except InvalidUsage as error:
+        raise InvalidSettings(f"{DIALECTS}: {error.title} {error.detail}") from None

@@ -97,6 +97,13 @@ def test_datasets_build_on_each_other(stack: Stack, finished: str) -> None:
     assert [origin for origin, _ in weekly or [("EWR", 0), ("JFK", 0), ("LGA", 0)]] == ["EWR", "JFK", "LGA"]
 
 
+def test_a_dry_run_reads_sql_in_the_dialect_of_the_project_s_connection(stack: Stack) -> None:
+    assert stack.ask("workflow", "run", stack.write("select 7 // 2 as half"), "--dry-run")["warnings"] == []
+    done = stack.cli("workflow", "run", stack.write("select 1 as a,, 2 as b"), "--dry-run")
+    assert done.returncode == 2
+    assert "The SQL is not valid duckdb." in done.stderr
+
+
 def test_a_changed_query_is_what_the_next_run_runs(stack: Stack) -> None:
     name = stack.register("create or replace table changing as select 1 as answer")
     assert stack.wait(stack.run(name))["status"] == "COMPLETED"

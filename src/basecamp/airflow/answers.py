@@ -34,6 +34,11 @@ def read_task_instance(row: Answer) -> TaskAttempt:
     )
 
 
+def read_connection_type(body: Answer) -> str:
+    """Read the type of a connection."""
+    return str(body["conn_type"])
+
+
 def read_import_error(row: Answer) -> DagImportError:
     """Read why a file did not load."""
     return DagImportError(

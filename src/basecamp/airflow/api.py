@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from basecamp.airflow.answers import read_import_error, read_version
+from basecamp.airflow.answers import read_connection_type, read_import_error, read_version
 from basecamp.airflow.gateway import DagMissing, RunExists
 from basecamp.airflow.models import DAG_PAGE_LIMIT, AirflowHealth, DagDetails, LoadedSpec
 from basecamp.airflow.paging import pages
@@ -73,6 +73,11 @@ class AirflowApi:
     def get_run(self, dag_id: str, run_id: str) -> DagRun | None:
         """Return a run."""
         return self._run_or_none("GET", "dags", dag_id, "dagRuns", run_id)
+
+    def connection_type(self, connection_id: str) -> str | None:
+        """Return the type of a connection in Airflow's database; None if there is none of that id."""
+        answer = self._transport.request("GET", self._path("connections", connection_id), expect=MISSING)
+        return None if answer.status in MISSING else answer.read(read_connection_type)
 
     def import_errors(self) -> list[DagImportError]:
         """Return why files of DAGs did not load, over all pages."""

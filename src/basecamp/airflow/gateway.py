@@ -153,6 +153,13 @@ class AirflowGateway(Protocol):
         """Return the log of one attempt; None if there was no such attempt."""
         ...
 
+    def connection_type(self, connection_id: str) -> str | None:
+        """Return the type of a connection in Airflow's database; None if there is none of that id.
+
+        Airflow's API shows neither those of its environment nor those of a secrets backend.
+        """
+        ...
+
     def import_errors(self) -> list[DagImportError]:
         """Return why files of DAGs did not load, over all pages."""
         ...

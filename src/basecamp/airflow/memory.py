@@ -60,6 +60,7 @@ class MemoryAirflow:
         down: Why every call fails as if Airflow did not answer; None while it is up.
         on_parse: Called when somebody asks Airflow to parse, with what the call names.
         processes_linger: Whether the process of a stopped attempt lives on.
+        connections: The types of connections, by their ids.
         requests: How often the gateway was called.
     """
 
@@ -72,6 +73,7 @@ class MemoryAirflow:
         self.down: str | None = None
         self.on_parse = on_parse
         self.processes_linger = False
+        self.connections: dict[str, str] = {}
         self.requests = 0
         self._now = now
         self._lock = threading.RLock()
@@ -323,6 +325,11 @@ class MemoryAirflow:
         self._asked()
         kept = self._runs.get((dag_id, run_id))
         return list(kept.logs[try_number]) if kept and try_number in kept.logs else None
+
+    def connection_type(self, connection_id: str) -> str | None:
+        """Return the type of a connection; None if there is none of that id."""
+        self._asked()
+        return self.connections.get(connection_id)
 
     def import_errors(self) -> list[DagImportError]:
         """Return why files of DAGs did not load."""

@@ -80,6 +80,7 @@ class Serving:
             airflow_public_url=settings.airflow_public_url,
             sync_interval_seconds=settings.sync_interval_seconds,
             notifications=settings.notifications,
+            dialects=settings.dialects,
         )
         app = create_app(
             services,

@@ -16,6 +16,7 @@ from basecamp.services.lease import Lease
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.services.clock import Clock
+    from basecamp.services.dialects import ConnectionDialects
     from basecamp.services.reservations import Reservations
     from basecamp.services.run_log import RunLogs
     from basecamp.services.specs import Specs
@@ -32,6 +33,7 @@ def assemble_backfills(
     logs: RunLogs,
     reservations: Reservations,
     clock: Clock,
+    dialects: ConnectionDialects,
     owner: str,
 ) -> Backfills:
     """Return the backfills of a store and an Airflow; ``owner`` names this replica among all."""
@@ -40,7 +42,14 @@ def assemble_backfills(
     lease = partial(_lease, store, owner, clock)
     return Backfills(
         plans=plans,
-        starting=BackfillStarting(specs, gateway, plans, reservations, clock),
+        starting=BackfillStarting(
+            specs=specs,
+            gateway=gateway,
+            plans=plans,
+            reservations=reservations,
+            clock=clock,
+            dialects=dialects,
+        ),
         steps=steps,
         records=BackfillRecords(gateway),
         reconciler=Reconciler(steps, plans, lease, clock),

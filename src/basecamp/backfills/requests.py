@@ -59,15 +59,15 @@ class CheckedRequest:
     parameters: dict[str, Any]
     """As they were given, each read as its type."""
 
-    def preview(self, days: Iterable[str]) -> BackfillPreview:
-        """Return what building these of the dates would do.
+    def preview(self, days: Iterable[str], dialect: str | None) -> BackfillPreview:
+        """Return what building these of the dates would do, its SQL read in a dialect.
 
         Raises:
-            InvalidTemplate: When the SQL can't be rendered with the parameters.
+            InvalidTemplate: When the SQL can't be rendered with the parameters, or parsed.
         """
         dates = ordered(days, reverse=self.request.reverse)
         resolved = resolve_parameters(self.spec.parameters, {**self.parameters, EXECUTION_DATE: dates[0]})
-        first, last = self._sql(dates[0]), self._sql(dates[-1])
+        first, last = (self._sql(day, dialect) for day in (dates[0], dates[-1]))
         return BackfillPreview(
             dataset_name=self.request.dataset,
             source_type=self.file.source,
@@ -82,10 +82,11 @@ class CheckedRequest:
             warnings=list(dict.fromkeys((*first.warnings, *last.warnings))),
         )
 
-    def _sql(self, day: str) -> SqlPreview:
+    def _sql(self, day: str, dialect: str | None) -> SqlPreview:
         resolved = resolve_parameters(self.spec.parameters, {**self.parameters, EXECUTION_DATE: day})
         values = run_values(self.spec, resolved)
-        return preview_sql(self.spec, self.file.files, values, yaml=self.file.yaml, file=self.file.key)
+        file = self.file
+        return preview_sql(self.spec, file.files, values, yaml=file.yaml, file=file.key, dialect=dialect)
 
 
 def check_request(specs: Specs, request: BackfillRequest) -> CheckedRequest:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from basecamp.backfills.plans import Plans
     from basecamp.backfills.requests import BackfillRequest, CheckedRequest
     from basecamp.services.clock import Clock
+    from basecamp.services.dialects import ConnectionDialects
     from basecamp.services.reservations import Reservations
     from basecamp.services.specs import Specs
     from dataspec.workflows import BackfillPreview
@@ -27,8 +28,16 @@ class BackfillStarting:
     """Makes plans of requests."""
 
     def __init__(
-        self, specs: Specs, gateway: AirflowGateway, plans: Plans, reservations: Reservations, clock: Clock
+        self,
+        *,
+        specs: Specs,
+        gateway: AirflowGateway,
+        plans: Plans,
+        reservations: Reservations,
+        clock: Clock,
+        dialects: ConnectionDialects,
     ) -> None:
+        self._dialects = dialects
         self._specs = specs
         self._gateway = gateway
         self._plans = plans
@@ -36,15 +45,15 @@ class BackfillStarting:
         self._clock = clock
 
     def preview(self, request: BackfillRequest) -> BackfillPreview:
-        """Return what a backfill would do; nothing is started, and Airflow is not asked.
+        """Return what a backfill would do; nothing is started, and Airflow need not answer.
 
         Raises:
-            InvalidTemplate: When the SQL can't be rendered with the parameters.
+            InvalidTemplate: When the SQL can't be rendered with the parameters, or parsed in its dialect.
             Refused: When it is to resume, and every date is built.
         """
         checked = check_request(self._specs, request)
         plan = self._plan(checked, self._clock.now(), "", "")
-        return checked.preview(plan.dates)
+        return checked.preview(plan.dates, self._dialects.of(checked.spec))
 
     def start(
         self, request: BackfillRequest, *, requested_by: str, idempotency_key: str | None

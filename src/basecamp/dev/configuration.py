@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from basecamp.dev.airflow_settings import airflow_settings
 from basecamp.dev.lines import AIRFLOW_2
 from basecamp.dev.ports import LOOPBACK
+from dataspec.engines.dialects import dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +109,13 @@ class Configuration:
             "BASECAMP_AIRFLOW_URL": self.airflow_url,
             "BASECAMP_AIRFLOW_AUTH": "none",
         }
-        return _straight(shown | kept | own)
+        return _straight(shown | self._dialects() | kept | own)
+
+    def _dialects(self) -> dict[str, str]:
+        """Return what tells Basecamp the dialects of the connections, which Airflow has from its environment."""
+        kinds = {name: json.loads(value)["conn_type"] for name, value in self.connections.items()}
+        known = [f"{name}={dialect}" for name, kind in kinds.items() if (dialect := dialect_of(kind))]
+        return {"BASECAMP_DIALECTS": ",".join(known)}
 
 
 def _straight(environ: Mapping[str, str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from basecamp.services.changing import Changing
 from basecamp.services.checks import SourceChecks
 from basecamp.services.dags import DatasetDags
 from basecamp.services.dataset_names import DatasetNames
+from basecamp.services.dialects import ConnectionDialects
 from basecamp.services.finding import RunFinder
 from basecamp.services.history import History
 from basecamp.services.lease import Lease
@@ -39,6 +40,8 @@ from dataspec.kept_versions import KeptVersions
 from dataspec.spec_cache import MemorySpecCache
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.services.clock import Clock
     from dataspec.store import Store
@@ -52,6 +55,7 @@ def assemble(
     airflow_public_url: str | None = None,
     sync_interval_seconds: float = 300,
     notifications: NotificationSettings | None = None,
+    dialects: Mapping[str, str] | None = None,
 ) -> Services:
     """Return the services.
 
@@ -62,6 +66,7 @@ def assemble(
         airflow_public_url: Where people see Airflow's page; the gateway's address if not given.
         sync_interval_seconds: How often the store is looked at when nobody asks.
         notifications: What the channels need; nothing if not given.
+        dialects: The SQL dialects of connections that Airflow does not show, by the connection's name.
     """
     specs = Specs(CatalogReader(store, MemorySpecCache()), clock)
     versions = KeptVersions(store)
@@ -69,6 +74,7 @@ def assemble(
     dags = DatasetDags(gateway, clock)
     names = DatasetNames(specs, dags)
     reservations = Reservations(store, clock)
+    known_dialects = ConnectionDialects(gateway, clock, named=dialects)
     records = RunRecords(gateway, airflow_public_url or gateway.url, clock)
     workflows = Workflows(specs, dags, gateway, clock)
     logs = RunLogs(gateway, clock)
@@ -96,6 +102,7 @@ def assemble(
         logs=logs,
         reservations=reservations,
         clock=clock,
+        dialects=known_dialects,
         owner=owner,
     )
     runs = Runs(
@@ -105,7 +112,14 @@ def assemble(
         history=History(
             specs=specs, names=names, gateway=gateway, records=records, errors=errors, clock=clock
         ),
-        starting=Starting(specs, gateway, reservations, clock, is_taken=backfills.is_active_id),
+        starting=Starting(
+            specs,
+            gateway,
+            reservations,
+            clock,
+            dialects=known_dialects,
+            is_taken=backfills.is_active_id,
+        ),
         stopping=stopping,
         retrying=Retrying(specs, gateway, reservations, clock),
         logs=logs,
@@ -115,7 +129,14 @@ def assemble(
     return Services(
         workflows=workflows,
         runs=runs,
-        registration=Registration(store, specs, settling, loading, clock),
+        registration=Registration(
+            store=store,
+            specs=specs,
+            settling=settling,
+            loading=loading,
+            clock=clock,
+            dialects=known_dialects,
+        ),
         changing=Changing(
             store=store,
             specs=specs,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from basecamp.services.clock import Clock
+    from basecamp.services.dialects import ConnectionDialects
     from basecamp.services.loading import Loading
     from basecamp.services.settling import Settling
     from basecamp.services.specs import Specs
@@ -52,8 +53,16 @@ class Registration:
     """Checks, stores and shows specs."""
 
     def __init__(
-        self, store: Store, specs: Specs, settling: Settling, loading: Loading, clock: Clock
+        self,
+        *,
+        store: Store,
+        specs: Specs,
+        settling: Settling,
+        loading: Loading,
+        clock: Clock,
+        dialects: ConnectionDialects,
     ) -> None:
+        self._dialects = dialects
         self._store = store
         self._specs = specs
         self._settling = settling
@@ -133,7 +142,7 @@ class Registration:
         """
         catalog = self._specs.known()
         file = find_spec(catalog.value, name, source)
-        return _with_tables(next(self._described([file], catalog.value, catalog.warnings)), file)
+        return self._with_tables(next(self._described([file], catalog.value, catalog.warnings)), file)
 
     def page(
         self, source: SourceType | None = None, *, limit: int = 100, cursor: str | None = None
@@ -187,16 +196,15 @@ class Registration:
             self._seen_loaded[name] = spec_hash
         return True, None
 
+    def _with_tables(self, dataset: RegisteredDataset, file: SpecFile) -> RegisteredDataset:
+        """Return a dataset with the tables that its SQL reads and writes; a list of many would take too long."""
+        from dataspec.lineage import lineage_of
 
-def _with_tables(dataset: RegisteredDataset, file: SpecFile) -> RegisteredDataset:
-    """Return a dataset with the tables that its SQL reads and writes; a list of many would take too long."""
-    from dataspec.lineage import lineage_of
-
-    if file.spec is None:
-        return dataset
-    lineage = lineage_of(file.spec, file.files)
-    reads, writes = ([use.name for use in uses] for uses in (lineage.reads, lineage.writes))
-    return replace(dataset, reads=reads, writes=writes)
+        if file.spec is None:
+            return dataset
+        lineage = lineage_of(file.spec, file.files, dialect=self._dialects.of(file.spec))
+        reads, writes = ([use.name for use in uses] for uses in (lineage.reads, lineage.writes))
+        return replace(dataset, reads=reads, writes=writes)
 
 
 def _place(file: SpecFile) -> list[str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from basecamp.airflow.models import DagRun
     from basecamp.services.candidates import Candidate
     from basecamp.services.clock import Clock
+    from basecamp.services.dialects import ConnectionDialects
     from basecamp.services.reservations import Reservation, Reservations
     from basecamp.services.specs import Specs
     from dataspec.catalog import SpecFile
@@ -80,6 +81,7 @@ class Starting:
         gateway: The Airflow that runs them.
         reservations: The plans of requests.
         clock: The time.
+        dialects: Those of connections, for a preview.
         is_taken: Says whether an id of a dataset is not free for a run, since a backfill has it.
     """
 
@@ -90,8 +92,10 @@ class Starting:
         reservations: Reservations,
         clock: Clock,
         *,
+        dialects: ConnectionDialects,
         is_taken: Callable[[str, str], bool],
     ) -> None:
+        self._dialects = dialects
         self._specs = specs
         self._gateway = gateway
         self._reservations = reservations
@@ -99,12 +103,12 @@ class Starting:
         self._is_taken = is_taken
 
     def preview(self, request: RunRequest) -> RunPreview:
-        """Return what a run would do; nothing is started, and Airflow is not asked.
+        """Return what a run would do; nothing is started, and Airflow need not answer.
 
         Raises:
             Overridden, DatasetNotFound, InvalidSpec: As for a start.
             InvalidParameters: When the parameters don't fit the spec.
-            InvalidTemplate: When the SQL can't be rendered with them, or parsed in the spec's dialect.
+            InvalidTemplate: When the SQL can't be rendered with them, or parsed in its dialect.
             StoreUnreachable: When the store does not answer.
         """
         from dataspec.runs import run_values
@@ -113,7 +117,14 @@ class Starting:
         file, parameters = self._checked(request)
         assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
         values = run_values(file.spec, parameters)
-        sql = preview_sql(file.spec, file.files, values, yaml=file.yaml, file=file.key)
+        sql = preview_sql(
+            file.spec,
+            file.files,
+            values,
+            yaml=file.yaml,
+            file=file.key,
+            dialect=self._dialects.of(file.spec),
+        )
         return RunPreview(
             dataset_name=request.dataset,
             source_type=file.source,

@@ -19,7 +19,7 @@ from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists, Wron
 from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import DagRun, LoadedSpec, LogEvent, RunFilter, TaskAttempt
 from basecamp.airflow.transport import AirflowTransport
-from basecamp.dev.lines import LINES, Line
+from basecamp.dev.lines import AIRFLOW_2, LINES, Line
 from dataspec.store import open_store
 from dataspec.store.base import MISSING
 from endless import ENDLESS
@@ -46,6 +46,8 @@ class World(Protocol):
     def go_on(self) -> None: ...
 
     def break_file(self) -> str: ...
+
+    def connect(self, connection_id: str, connection_type: str) -> None: ...
 
 
 @dataclass
@@ -78,12 +80,17 @@ class MemoryWorld:
         self.gateway.break_import("problem.py", "ImportError: code/broken.yaml can't be used.")
         return "code/broken.yaml"
 
+    def connect(self, connection_id: str, connection_type: str) -> None:
+        self.gateway.connections[connection_id] = connection_type
+
 
 @dataclass
 class RealWorld:
     gateway: AirflowGateway
     datasets: Mapping[Kind, str]
     store_url: str
+    transport: AirflowTransport
+    line: Line
 
     def dataset(self, kind: Kind) -> str:
         return self.datasets[kind]
@@ -96,13 +103,19 @@ class RealWorld:
         open_store(self.store_url).put(key, b"type: Dataset\nname: [", expected=MISSING)
         return key
 
+    def connect(self, connection_id: str, connection_type: str) -> None:
+        """Make a connection as somebody does on Airflow's page."""
+        path = "/api/v1/connections" if self.line == AIRFLOW_2 else "/api/v2/connections"
+        body = {"connection_id": connection_id, "conn_type": connection_type}
+        self.transport.request("POST", path, json=body)
+
 
 @pytest.fixture(scope="module")
 def real_world(stack: Stack) -> Iterator[RealWorld]:
     retry = {"cron": "0 9 1 1 *", "retry": {"max_attempts": 0}}
     datasets = {kind: stack.register(sql, schedule=retry) for kind, sql in SQL.items()}
     with AirflowTransport(stack.airflow_url, Everyone(), timeout_seconds=60) as transport:
-        yield RealWorld(connect(transport), datasets, stack.store_url)
+        yield RealWorld(connect(transport), datasets, stack.store_url, transport, stack.line)
 
 
 pytestmark = pytest.mark.parametrize(
@@ -462,3 +475,10 @@ def test_a_run_that_is_not_there_cannot_run_again(world: World) -> None:
 def test_a_file_that_does_not_load_is_among_the_import_errors(world: World) -> None:
     key = world.break_file()
     until(world, lambda: any(key in error.stack_trace for error in world.gateway.import_errors()))
+
+
+def test_the_type_of_a_connection(world: World) -> None:
+    name = f"lake_{uuid.uuid4().hex}"
+    assert world.gateway.connection_type(name) is None
+    world.connect(name, "trino")
+    assert world.gateway.connection_type(name) == "trino"

@@ -44,11 +44,13 @@ def test_everything_can_be_set() -> None:
             "BASECAMP_AIRFLOW_PUBLIC_URL": "https://af.example.com",
             "BASECAMP_AIRFLOW_TIMEOUT_SECONDS": "5",
             "SYNC_INTERVAL_SECONDS": "60",
+            "BASECAMP_DIALECTS": "dli_default=duckdb, lake = Trino,",
             "BASECAMP_LOG_LEVEL": "DEBUG",
         }
     )
     assert settings.airflow_public_url == "https://af.example.com"
     assert (settings.airflow_timeout_seconds, settings.sync_interval_seconds) == (5, 60)
+    assert settings.dialects == {"dli_default": "duckdb", "lake": "trino"}
     assert settings.log_level == "debug"
 
 
@@ -85,6 +87,12 @@ def test_a_typing_error_in_a_name_is_pointed_at() -> None:
         ("SYNC_INTERVAL_SECONDS", "5m", "whole number of seconds, 5 to 86400"),
         ("SYNC_INTERVAL_SECONDS", "0", "whole number of seconds, 5 to 86400"),
         ("SYNC_INTERVAL_SECONDS", "-5", "whole number of seconds"),
+        ("BASECAMP_DIALECTS", "lake", "'lake' is not a connection and its dialect. Example: "),
+        (
+            "BASECAMP_DIALECTS",
+            "lake=trinno",
+            "'trinno' is not a SQL dialect that is known here. Did you mean",
+        ),
         ("BASECAMP_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("BASECAMP_AIRFLOW_AUTH", "basic", "the only value is 'none'"),
         ("BASECAMP_AIRFLOW_AUTH", "none", "Set only one of"),
@@ -140,6 +148,6 @@ def test_every_setting_is_documented() -> None:
     settings = [
         value for name, value in vars(basecamp.settings).items() if name.isupper() and isinstance(value, str)
     ]
-    assert len(settings) == 10
+    assert len(settings) == 11
     for name in settings:
         assert f"| `{name}`" in page or f", `{name}` |" in page, name

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,13 @@ def test_messages_link_to_the_page_unless_another_address_is_named(configuration
     assert configuration.basecamp_environ({})["BASECAMP_PUBLIC_URL"] == "http://127.0.0.1:8801"
     named = {"BASECAMP_PUBLIC_URL": "https://basecamp.example.com"}
     assert configuration.basecamp_environ(named)["BASECAMP_PUBLIC_URL"] == named["BASECAMP_PUBLIC_URL"]
+
+
+def test_basecamp_is_told_the_dialects_of_the_connections(configuration: Configuration) -> None:
+    connections = {"dli_default": '{"conn_type": "duckdb"}', "web": '{"conn_type": "http"}'}
+    connections["lake"] = '{"conn_type": "postgres"}'
+    environ = replace(configuration, connections=connections).basecamp_environ({})
+    assert environ["BASECAMP_DIALECTS"] == "dli_default=duckdb,lake=postgres"
 
 
 def test_a_proxy_is_not_asked_for_what_is_on_loopback(configuration: Configuration, tmp_path: Path) -> None:
