@@ -33,6 +33,8 @@ def pytest_configure() -> None:
 
 PARTS = ("s3_session", "stack", "airflow_env")
 """The fixtures that start something for a whole session; tests that share one run in one process."""
+ORDER = ("stack", "waits", "airflow_env", "s3_session")
+"""The longest first, so that none is left over for one process alone; what waits goes on beside what works."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -46,8 +48,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests of the parts, those that wait for the clock first of all."""
-    items.sort(key=lambda item: (part_of(item) is None, item.get_closest_marker("waits") is None))
+    """Begin with the tests of the parts, and end with the many that are over at once."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    part = part_of(item)
+    return ORDER.index(part.split()[0]) if part else len(ORDER)
 
 
 def part_of(item: pytest.Item) -> str | None:
