@@ -1,7 +1,8 @@
 """Lineage: the tables that a dataset reads from others, and those that it builds.
 
 Read from its SQL, which need not run for that and takes no parameters: sample values
-stand for them. What they can't tell is said to be unknown.
+stand for them, and others that go each way of its conditions. What they can't tell is
+said to be unknown.
 """
 
 from __future__ import annotations
@@ -108,11 +109,9 @@ class _Session:
             self._say_unknown(
                 sampled, Problem(f"The tables in it are not known: {problem.message}", "", problem.line)
             )
-        for tree in sampled.parsed.trees:
-            if tree.key == "command" and str(tree.this).upper() not in _HARMLESS_COMMANDS:
-                message = f"What {str(tree.this).upper()} reads and writes is not known."
-                self._say_unknown(sampled, Problem(message, ""))
-            self._take_access(access_of(tree), sampled)
+        self._take_trees(sampled)
+        for other in sampled.others:
+            self._take_trees(other)
 
     def lineage(self) -> Lineage:
         own = [parts_of(name) for name in self._own]
@@ -124,10 +123,18 @@ class _Session:
         unknown = tuple(dict.fromkeys(self._unknown))
         return Lineage(_by_name(reads), _by_name(self._writes.values()), unknown, self._writes_unnamed)
 
+    def _take_trees(self, sampled: SampledText) -> None:
+        for tree in sampled.parsed.trees:
+            if tree.key == "command" and str(tree.this).upper() not in _HARMLESS_COMMANDS:
+                message = f"What {str(tree.this).upper()} reads and writes is not known."
+                self._say_unknown(sampled, Problem(message, ""))
+            self._take_access(access_of(tree), sampled)
+
     def _take_access(self, access: Access, sampled: SampledText) -> None:
         for table in access.reads:
             self._note(self._reads, table, sampled)
-        for table in access.drops:
+        # What one way drops is there after another.
+        for table in access.drops if not sampled.values else ():
             name = table_name(table).lower()
             self._writes.pop(name, None)
             self._temporary.discard(name)

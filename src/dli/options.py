@@ -39,7 +39,10 @@ path_option = _remembered(
     help="The project's folder. [default: the nearest at or above this one with a dli.yaml, else this one]",
 )
 verbose_option = _remembered(
-    "--verbose", "-v", is_flag=True, help="Show each SQL statement and each call to the server, and the traceback of an error."
+    "--verbose",
+    "-v",
+    is_flag=True,
+    help="Show each SQL statement and each call to the server, and the traceback of an error.",
 )
 
 

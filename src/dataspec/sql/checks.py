@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def sql_problems(
     for number, sampled in enumerate(texts):
         if number in skip:
             continue
-        wrong = _unread(sampled, named or dialect)
+        wrong = next(filter(None, (_unread(way, named or dialect) for way in sampled.all_ways)), None)
         if wrong is not None and named is None:
             wrong = replace(wrong, hint=_unsure(spec.execution.connection, dialect), severity="warning")
         for problem in [wrong] if wrong is not None else _problems_of(sampled):
@@ -96,9 +97,14 @@ def _unread(sampled: SampledText, dialect: str | None) -> Problem | None:
         return None
     parsed = sampled.parsed
     wrong = parsed.problem or engine_problem(sampled.text.sql, parsed.sql, parsed.trees, dialect)
-    if wrong is None or dialect is None:
-        return wrong
-    return replace(wrong, message=f"not valid {dialect}: {wrong.message}")
+    if wrong is None:
+        return None
+    given = ", ".join(
+        f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in sampled.values.items()
+    )
+    if dialect is None:
+        return replace(wrong, message=f"with {given}: {wrong.message}") if given else wrong
+    return replace(wrong, message=f"not valid {dialect}{f' with {given}' if given else ''}: {wrong.message}")
 
 
 def _problems_of(sampled: SampledText) -> Iterator[Problem]:
@@ -112,7 +118,7 @@ def _problems_of(sampled: SampledText) -> Iterator[Problem]:
 
 def _statement_problems(sampled: SampledText) -> Iterator[Problem]:
     trees = sampled.parsed.trees
-    if not trees:
+    if not any(way.parsed.trees for way in sampled.all_ways):
         yield _empty(sampled)
     for tree in trees:
         if isinstance(tree, _SHOWING):
@@ -122,15 +128,15 @@ def _statement_problems(sampled: SampledText) -> Iterator[Problem]:
                 f"{_kind(tree)} takes the tables of other datasets with it.", "Drop tables by name."
             )
     if sampled.text.kind == "query":
-        yield from _query_problems(trees)
+        yield from _query_problems(trees, [tree for way in sampled.all_ways for tree in way.parsed.trees])
 
 
-def _query_problems(trees: Sequence[exp.Expr]) -> Iterator[Problem]:
+def _query_problems(trees: Sequence[exp.Expr], any_way: Sequence[exp.Expr]) -> Iterator[Problem]:
     if len(trees) > 1:
         message = f"the query holds {len(trees)} statements."
         hint = "Keep the one that builds the dataset; put the others under 'pre_statements' or 'post_statements'."
         yield _at_start(message, hint)
-    if trees and all(isinstance(tree, _IDLE) for tree in trees) and not any(_writes(tree) for tree in trees):
+    if trees and all(isinstance(tree, _IDLE) and not _writes(tree) for tree in any_way):
         kinds = ", ".join(dict.fromkeys(map(_kind, trees)))
         message = f"the query builds nothing: {kinds} neither yields rows nor fills a table."
         hint = "Put it under 'pre_statements' or 'post_statements', and what builds the dataset here."

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
 from dataspec.parameter_values import coerce, coerce_choices
 from dataspec.parameters import EXECUTION_DATE
+from dataspec.sql.conditions import other_ways
 from dataspec.sql.reading import ParsedSql, parse_sql
 from dataspec.sql.templates import render_whole
 from dataspec.sql.texts import sql_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dataspec.problems import Problem
     from dataspec.spec import DatasetSpec, Parameter
@@ -72,6 +73,15 @@ class SampledText:
     """The names in it that no sample tells: a run gives them."""
     unrendered: Problem | None = None
     """Why it can't be rendered with these values, at its place in the template."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """The values that led here, where they are not the samples."""
+    others: tuple[SampledText, ...] = ()
+    """The same text as other values make it, where it has conditions that hang on them."""
+
+    @property
+    def all_ways(self) -> tuple[SampledText, ...]:
+        """The text as the samples make it, and as other values do."""
+        return (self, *self.others)
 
 
 def sampled_texts(
@@ -86,7 +96,26 @@ def sampled_texts(
     """
     values, guessed = sample_values(spec), guessed_names(spec)
     dialect = spec.execution.dialect or dialect
-    return [_sampled(text, values, guessed, dialect) for text in sql_texts(spec, files)]
+    return [
+        replace(
+            _sampled(text, values, guessed, dialect),
+            others=tuple(_others(text, spec, values, guessed, dialect)),
+        )
+        for text in sql_texts(spec, files)
+    ]
+
+
+def _others(
+    text: SqlText, spec: DatasetSpec, values: Mapping[str, Any], guessed: frozenset[str], dialect: str | None
+) -> Iterator[SampledText]:
+    """Yield a text as other values make it that a run may be given; each SQL once, the samples' left out."""
+    seen: set[str] = set()
+    for way in other_ways(text.sql, spec.parameters, values):
+        sampled = _sampled(text, way, guessed, dialect)
+        if sampled.unrendered is None and sampled.parsed.sql not in seen:
+            seen.add(sampled.parsed.sql)
+            differing = {name: value for name, value in way.items() if value != values[name]}
+            yield replace(sampled, values=differing)
 
 
 def _sampled(

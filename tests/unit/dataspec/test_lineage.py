@@ -102,7 +102,7 @@ def test_nobody_has_to_give_parameters() -> None:
         " {name: f, type: float}, {name: codes, type: list}, {name: s, type: string},"
         " {name: moment, type: datetime}, {name: kind, type: string, default: clicks}]\n"
     )
-    assert of_sql(sql, more=more) == ({"raw.clicks"}, {"all_of.x"})
+    assert of_sql(sql, more=more) == ({"raw.clicks"}, {"all_of.x", "day_of.x"})
 
 
 @pytest.mark.parametrize(

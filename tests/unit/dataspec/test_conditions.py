@@ -1,0 +1,85 @@
+"""A template's conditions: every way that values can lead is read, not that of the samples alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from dataspec.spec import Parameter
+from dataspec.sql.conditions import other_ways
+from unit.dataspec.test_checking import DUCKDB, of_sql
+from unit.dataspec.test_lineage import of_sql as tables_of
+
+READS_BY_CONDITION = [
+    ("{type: boolean}", "{% if p %}select * from a{% else %}select * from b{% endif %}", {"a", "b"}),
+    ("{type: boolean, default: true}", "select * from a{% if not p %}, b{% endif %}", {"a", "b"}),
+    ("{type: boolean, default: true}", "select * from {{ ('a' if p else 'b') | identifier }}", {"a", "b"}),
+    (
+        "{type: string}",
+        "select * from a{% if p == 'full' %}, b{% elif p == 'part' %}, c{% endif %}",
+        set("abc"),
+    ),
+    ("{type: string, default: full}", "select * from a{% if p != 'full' %}, b{% endif %}", {"a", "b"}),
+    ("{type: string, choices: [x, y]}", "select * from a{% if p == 'y' %}, b{% endif %}", {"a", "b"}),
+    ("{type: string, choices: [x, y]}", "select * from a{% if p == 'z' %}, b{% endif %}", {"a"}),
+    ("{type: string, required: false}", "select * from a{% if p is none %}, b{% endif %}", {"a", "b"}),
+    ("{type: string}", "select * from a{% if not p %}, b{% endif %}", {"a", "b"}),
+    ("{type: integer}", "select * from a{% if p > 10 %}, b{% endif %}", {"a", "b"}),
+    ("{type: integer, default: 50}", "select * from a{% if p < 10 %}, b{% endif %}", {"a", "b"}),
+    ("{type: integer}", "select * from a{% if p == 0 %}, b{% endif %}", {"a", "b"}),
+    ("{type: date}", "select * from a{% if p < '2024-01-01' %}, b{% endif %}", {"a", "b"}),
+    ("{type: date}", "select * from a{% if p > '2024-07-01' %}, b{% endif %}", {"a", "b"}),
+    ("{type: list}", "select * from a{% if 'x' in p %}, b{% endif %}", {"a", "b"}),
+    ("{type: list}", "select * from a{% if not p %}, b{% endif %}", {"a", "b"}),
+    ("{type: boolean}", "{% set full = not p %}select * from a{% if full %}, b{% endif %}", {"a", "b"}),
+    (
+        "{type: boolean}",
+        "{% if p %}create temp table t as select 1{% else %}drop table if exists t; select * from t{% endif %}",
+        set(),
+    ),
+]
+
+
+@pytest.mark.parametrize(("parameter", "sql", "reads"), READS_BY_CONDITION)
+def test_lineage_has_the_tables_of_each_way_that_a_run_can_go(
+    parameter: str, sql: str, reads: set[str]
+) -> None:
+    more = f"parameters: [{{name: p, {parameter[1:]}]\n"
+    assert tables_of(sql, more=more)[0] == reads
+
+
+TWO = "parameters: [{name: p, type: boolean, default: true}, {name: q, type: boolean, default: true}]\n"
+
+
+def test_conditions_within_conditions_are_gone_through_together() -> None:
+    sql = "select * from a{% if not p %}{% if not q %}, b{% endif %}{% endif %}"
+    assert tables_of(sql, more=TWO)[0] == {"a", "b"}
+
+
+def test_what_is_dropped_one_way_is_there_after_another() -> None:
+    sql = "create table x as select 1; {% if not p %}drop table x;{% endif %} select 2"
+    assert tables_of(sql, more=TWO)[1] == {"x"}
+
+
+def test_of_too_many_ways_those_are_gone_that_differ_in_one_value() -> None:
+    names = [f"p{number}" for number in range(12)]
+    parameters = ", ".join(f"{{name: {name}, type: boolean, default: false}}" for name in names)
+    sql = "select * from a" + "".join(f"{{% if {name} %}}, t_{name}{{% endif %}}" for name in names)
+    assert tables_of(sql, more=f"parameters: [{parameters}]\n")[0] == {"a", *(f"t_{name}" for name in names)}
+    declared = [Parameter(name=name, type="boolean") for name in names]
+    assert len(other_ways(sql, declared, dict.fromkeys(names, False))) == len(names)
+
+
+def test_a_mistake_one_way_is_told_with_the_values_that_lead_there() -> None:
+    sql = "select 1\n{% if not p %}\nfrom a where = = 1\n{% endif %}\n{% if q %}order by 1{% endif %}"
+    assert of_sql(sql, yaml=DUCKDB + TWO) == [
+        "error d/q.sql:3:16: not valid duckdb with p=false: Something is missing after '='."
+    ]
+
+
+def test_a_statement_that_is_there_one_way_alone_is_none_that_is_missing() -> None:
+    assert of_sql("{% if not p %}select '{{ q }}' as a{% endif %}", yaml=DUCKDB + TWO) == []
+
+
+def test_a_query_that_builds_one_way_and_cleans_up_another_builds() -> None:
+    sql = "{% if p and q %}drop table x{% else %}create table x as select 1{% endif %}"
+    assert of_sql(sql, yaml=DUCKDB + TWO) == []
