@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidTemplate
+from dataspec.sql.engine_parsers import engine_problem
 from dataspec.sql.places import SqlPlaces
 from dataspec.sql.reading import parse_sql
 from dataspec.sql.statements import split_statements
@@ -85,6 +86,7 @@ def preview_sql(
 def _parsed(text: SqlText, values: Mapping[str, Any], dialect: str | None) -> ParsedSql:
     """Return a text as rendered and parsed; what generic SQL does not know in it is no error."""
     parsed = parse_sql(text.sql, render(text.sql, values, dialect=dialect, file=""), dialect)
-    if parsed.problem is not None and dialect is not None:
-        raise InvalidTemplate(parsed.problem, f"The SQL is not valid {dialect}.")
+    problem = parsed.problem or engine_problem(text.sql, parsed.sql, parsed.trees, dialect)
+    if problem is not None and dialect is not None:
+        raise InvalidTemplate(problem, f"The SQL is not valid {dialect}.")
     return parsed

@@ -77,6 +77,14 @@ def test_a_mistake_in_a_sql_file_is_told_with_its_line_and_column_there() -> Non
     )
 
 
+def test_what_duckdb_alone_refuses_is_told_at_its_place() -> None:
+    yaml = f"{DUCKDB}query_file: q.sql\n"
+    assert problem_of(yaml, {"q.sql": "select a,\n, b from t"}) == (
+        "The SQL is not valid duckdb.",
+        "d/q.sql:2:1",
+    )
+
+
 def test_lines_that_the_template_adds_and_takes_away_do_not_move_the_place() -> None:
     sql = (
         "{% for name in names %}\nselect {{ name }};\n{% endfor %}\n{# a\ncomment #}\n"
