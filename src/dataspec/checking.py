@@ -16,6 +16,7 @@ from dataspec.sql.samples import sampled_texts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dataspec.engines.dialects import ConnectionDialect
     from dataspec.spec import DatasetSpec
     from dataspec.yaml_document import Document, Path, Place
 
@@ -51,7 +52,7 @@ def check_sound(
     files: Mapping[str, str],
     document: Document,
     known: tuple[Problem, ...] = (),
-    dialect: str | None = None,
+    dialect: ConnectionDialect | None = None,
 ) -> CheckedSpec:
     """Check a spec that can be read: its SQL in its dialect, its parameters, its lineage.
 
@@ -63,7 +64,7 @@ def check_sound(
         dialect: That of the spec's connection, where it is known.
     """
     places = SqlPlaces(document)
-    texts = sampled_texts(spec, files, dialect)
+    texts = sampled_texts(spec, files, dialect.name if dialect else None)
     templates = list(checked_templates(spec, files))
     broken = frozenset(number for number, (_, problems, _) in enumerate(templates) if problems)
     problems = [*known, *sql_problems(spec, texts, places, skip=broken, dialect=dialect)]

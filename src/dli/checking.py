@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from dataspec.engines.dialects import ConnectionDialect
     from dli.project import LocalDataset
 
 MANY = 150
@@ -27,7 +28,7 @@ _CHUNKS_EACH = 8
 
 
 def check_datasets(
-    project: Project, dialects: Mapping[str, str], *, also: Sequence[LocalDataset] = ()
+    project: Project, dialects: Mapping[str, ConnectionDialect], *, also: Sequence[LocalDataset] = ()
 ) -> list[CheckedSpec]:
     """Return every spec of a project, checked by itself and together, in the order of the files.
 
@@ -42,7 +43,7 @@ def check_datasets(
     return check_project(checked)
 
 
-def check_local(dataset: LocalDataset, dialects: Mapping[str, str]) -> CheckedSpec:
+def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]) -> CheckedSpec:
     """Check one spec by itself."""
     if dataset.spec is not None and dataset.document is not None:
         dialect = dialects.get(dataset.spec.execution.connection)
@@ -52,7 +53,7 @@ def check_local(dataset: LocalDataset, dialects: Mapping[str, str]) -> CheckedSp
     return CheckedSpec(file=dataset.file, name=dataset.name, problems=dataset.problems)
 
 
-def _check_files(project: Project, dialects: Mapping[str, str]) -> list[CheckedSpec]:
+def _check_files(project: Project, dialects: Mapping[str, ConnectionDialect]) -> list[CheckedSpec]:
     paths = list(project.yaml_files())
     workers = os.cpu_count() or 1
     # A process with threads must not fork, and elsewhere a new process costs more than it saves.
@@ -62,7 +63,7 @@ def _check_files(project: Project, dialects: Mapping[str, str]) -> list[CheckedS
 
 
 def _check_in_processes(
-    project: Project, paths: list[Path], workers: int, dialects: Mapping[str, str]
+    project: Project, paths: list[Path], workers: int, dialects: Mapping[str, ConnectionDialect]
 ) -> list[CheckedSpec]:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
@@ -87,7 +88,7 @@ def _begin() -> None:
 
 
 def _check_share(
-    root: Path, folder: Path, paths: Sequence[Path], dialects: Mapping[str, str]
+    root: Path, folder: Path, paths: Sequence[Path], dialects: Mapping[str, ConnectionDialect]
 ) -> list[CheckedSpec]:
     project = Project(root, folder)
     datasets = (project.read_if_dataset(path) for path in paths)

@@ -233,7 +233,7 @@ class Project:
         if not self.folder.is_dir():
             looked = f"There is no folder {where}; name the project's folder with --path."
         else:
-            looked = f"Looked in {where} ({len(known)} datasets)."
+            looked = f"Looked in {where} ({len(known):,} dataset{'' if len(known) == 1 else 's'})."
         hint = nearest(name, known)
         return NotFound(
             f"Dataset not found in this project: {name}", detail=f"{hint}\n{looked}" if hint else looked

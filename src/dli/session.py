@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeVar
 
+    from dataspec.engines.dialects import ConnectionDialect
+    from dataspec.spec import DatasetSpec
     from dataspec.store import Store
     from dli.client import Client
     from dli.project import Project
@@ -63,11 +65,16 @@ class Session:
         return Project(self.root, self.settings.datasets_dir)
 
     @cached_property
-    def dialects(self) -> dict[str, str]:
+    def dialects(self) -> dict[str, ConnectionDialect]:
         """The SQL dialects of the connections of this machine, by the connection's name."""
         from dli.engines.dialects import dialects_here
 
         return dialects_here(self.settings)
+
+    def dialect_of(self, spec: DatasetSpec) -> str | None:
+        """Return the dialect of a spec's SQL: its own, or that of its connection on this machine."""
+        known = self.dialects.get(spec.execution.connection)
+        return spec.execution.dialect or (known.name if known else None)
 
     @cached_property
     def store(self) -> Store:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 _BY_CONNECTION_TYPE = {
     "athena": "athena",
     "aws": "athena",
@@ -29,6 +31,14 @@ _BY_CONNECTION_TYPE = {
     "teradata": "teradata",
     "trino": "trino",
 }
+
+
+class ConnectionDialect(NamedTuple):
+    """The dialect of a connection, by sqlglot's name."""
+
+    name: str
+    defined: bool = True
+    """Whether somebody defined the connection; otherwise it is that of the engine by default."""
 
 
 def dialect_of(connection_type: str | None) -> str | None:

@@ -18,6 +18,7 @@ from dataspec.sql.tables import access_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from dataspec.engines.dialects import ConnectionDialect
     from dataspec.spec import DatasetSpec
     from dataspec.sql.places import SqlPlaces
     from dataspec.sql.samples import SampledText
@@ -61,7 +62,7 @@ def sql_problems(
     places: SqlPlaces,
     *,
     skip: frozenset[int] = frozenset(),
-    dialect: str | None = None,
+    dialect: ConnectionDialect | None = None,
 ) -> Iterator[Problem]:
     """Yield what is wrong with a spec's SQL as its dialect reads it, each at its place in the user's file.
 
@@ -70,16 +71,19 @@ def sql_problems(
         texts: Its SQL, rendered with sample values.
         places: Where it stands.
         skip: The texts, by number, that are known to be wrong as templates.
-        dialect: That of the spec's connection on this machine. It may be another elsewhere, so what is
-            wrong in it is a warning; what is wrong in the dialect that the spec names is an error.
+        dialect: That of the spec's connection on this machine. What is wrong in it is an error, as in
+            the dialect that the spec names; a warning where nobody defined the connection here, and where
+            no dialect is known.
     """
     named = spec.execution.dialect
+    read = named or (dialect.name if dialect else None)
     for number, sampled in enumerate(texts):
         if number in skip:
             continue
-        wrong = next(filter(None, (_unread(way, named or dialect) for way in sampled.all_ways)), None)
+        wrong = next(filter(None, (_unread(way, read) for way in sampled.all_ways)), None)
         if wrong is not None and named is None:
-            wrong = replace(wrong, hint=_unsure(spec.execution.connection, dialect), severity="warning")
+            hint = _unsure(spec.execution.connection, read)
+            wrong = replace(wrong, hint=hint, severity="error" if dialect and dialect.defined else "warning")
         for problem in [wrong] if wrong is not None else _problems_of(sampled):
             yield places.placed(problem, sampled.text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dataspec.engines.addresses import Address
-from dataspec.engines.dialects import dialect_of
+from dataspec.engines.dialects import ConnectionDialect, dialect_of
 from dataspec.errors import InvalidSettings
 from dataspec.names import DEFAULT_CONNECTION
 
@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from dli.settings import Settings
 
 
-def dialects_here(settings: Settings) -> dict[str, str]:
-    """Return the dialect of each connection that is defined here and can be read, by the connection's name."""
+def dialects_here(settings: Settings) -> dict[str, ConnectionDialect]:
+    """Return the dialect of each connection that can be read here, and of the default one, by their names."""
     found = {name: _dialect(name, settings) for name in settings.connection_names()}
-    known = {name: dialect for name, dialect in found.items() if dialect is not None}
-    return known if DEFAULT_CONNECTION in found else {DEFAULT_CONNECTION: "duckdb", **known}
+    known = {name: ConnectionDialect(dialect) for name, dialect in found.items() if dialect is not None}
+    if DEFAULT_CONNECTION not in found:
+        known[DEFAULT_CONNECTION] = ConnectionDialect("duckdb", defined=False)
+    return known
 
 
 def _dialect(name: str, settings: Settings) -> str | None:

@@ -47,7 +47,7 @@ def show_rendered(
     yaml, files, file = _found(session, dataset, registered=registered, source=source)
     spec = parse_spec(yaml, file=file)
     values = run_values(spec, resolve_parameters(spec.parameters, given))
-    read = spec.execution.dialect or session.dialects.get(spec.execution.connection)
+    read = session.dialect_of(spec)
     statements = render_statements(spec, files, values, dialect=read, file=file, yaml=yaml)
     texts = [statement.sql for statement in statements]
     if write is not None:

@@ -69,7 +69,7 @@ def test_a_name_that_is_not_there_is_answered_with_the_nearest(shop: Project, pr
     with pytest.raises(NotFound) as error:
         shop.find("iceberg.analytics.daily_click")
     assert error.value.title == "Dataset not found in this project: iceberg.analytics.daily_click"
-    assert error.value.detail == f"Did you mean '{CLICKS}'?\nLooked in datasets (1 datasets)."
+    assert error.value.detail == f"Did you mean '{CLICKS}'?\nLooked in datasets (1 dataset)."
     assert error.value.exit_status == 3
 
 

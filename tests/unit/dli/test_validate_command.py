@@ -157,10 +157,21 @@ def test_sql_that_says_no_dialect_is_read_in_that_of_its_connection_here(dli: Dl
     assert dli("dataset", "validate", "--strict").status == 0
     assert "Reads:       raw.orders\n" in dli("dataset", "show", "shop.daily").out
     (project / "dli.yaml").write_text("connections: {dli_default: {url: 'postgresql://h/d'}}\n")
+    refused = dli("dataset", "validate")
+    assert refused.status == 2
+    assert "datasets/a.yaml:4:" in refused.err
+    assert "not valid postgres: " in refused.err
+    assert "since 'dli_default' is postgres here; 'execution.dialect' names another." in refused.err
+    path.write_text(path.read_text() + "execution: {dialect: bigquery}\n")
+    assert dli("dataset", "validate").status == 0
+
+
+def test_sql_of_a_connection_that_nobody_defines_is_read_as_duckdb_s_with_a_warning(
+    dli: Dli, project: Path
+) -> None:
+    head = "name: shop.daily\ntype: Dataset\nowner: dana@example.com\n"
+    (project / "datasets" / "a.yaml").write_text(head + "query_statement: select 1 = = 2\n")
     warned = dli("dataset", "validate")
     assert warned.status == 0
     assert "Warning: datasets/a.yaml:4:" in warned.err
-    assert "not valid postgres: " in warned.err
-    assert "since 'dli_default' is postgres here; 'execution.dialect' names another." in warned.err
-    path.write_text(path.read_text() + "execution: {dialect: postgres}\n")
-    assert dli("dataset", "validate").status == 2
+    assert "since 'dli_default' is duckdb here; 'execution.dialect' names another." in warned.err

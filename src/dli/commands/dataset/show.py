@@ -57,7 +57,7 @@ def command(
         return
     local = session.project.find(dataset)
     spec = local.checked()
-    reads, writes = _tables(spec, local.sql, session.dialects.get(spec.execution.connection))
+    reads, writes = _tables(spec, local.sql, session.dialect_of(spec))
     if session.format == "json":
         fields = spec.model_dump(mode="json", by_alias=True)
         session.print_json(
