@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dataspec.graph import GraphDataset
-from dataspec.lineage import lineage_in
+from dataspec.lineage import Lineage, lineage_in
 from dataspec.parsing import checked_templates
-from dataspec.problems import Problem
+from dataspec.problems import Problem, in_reading_order
 from dataspec.sql.checks import sql_problems, unused_parameters
 from dataspec.sql.places import SqlPlaces
 from dataspec.sql.samples import sampled_texts
@@ -75,15 +75,35 @@ def check_sound(
     return _checked(document, dataset, tuple(problems))
 
 
-def check_broken(document: Document, problems: tuple[Problem, ...]) -> CheckedSpec:
-    """Return what can be told of a spec that can't be used."""
+def check_broken(
+    document: Document,
+    problems: tuple[Problem, ...],
+    part: DatasetSpec | None = None,
+    files: Mapping[str, str] | None = None,
+    dialect: ConnectionDialect | None = None,
+) -> CheckedSpec:
+    """Return what can be told of a spec that can't be used.
+
+    Args:
+        document: Its YAML, read.
+        problems: What reading it found.
+        part: The part of it that its SQL hangs on, where that can be told; the mistakes in the SQL are told too.
+        files: As for :func:`check_sound`.
+        dialect: As well.
+    """
+    lineage = Lineage()
+    if part is not None:
+        found = check_sound(part, files or {}, document, problems, dialect)
+        errors = (problem for problem in found.problems if problem.severity == "error")
+        problems = in_reading_order(errors, document.file)
+        lineage = found.dataset.lineage if found.dataset else lineage
     data = document.data if isinstance(document.data, dict) else {}
     name, depends_on = data.get("name"), data.get("depends_on")
     if not isinstance(name, str):
         return CheckedSpec(file=document.file, name=None, problems=problems)
     named = depends_on if isinstance(depends_on, list) else []
     upstream = tuple(item for item in named if isinstance(item, str))
-    return _checked(document, GraphDataset(name, upstream), problems)
+    return _checked(document, GraphDataset(name, upstream, lineage), problems)
 
 
 def _checked(document: Document, dataset: GraphDataset, problems: tuple[Problem, ...]) -> CheckedSpec:

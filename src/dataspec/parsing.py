@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from dataspec.errors import InvalidSpec
 from dataspec.parameters import EXECUTION_DATE
-from dataspec.problems import Problem, nearest
+from dataspec.problems import Problem, in_reading_order, nearest
 from dataspec.spec import RESERVED_PARAMETERS, DatasetSpec
+from dataspec.sql_parts import sql_part
 from dataspec.yaml_document import MAX_YAML_BYTES, Document, Path, read_document
 
 if TYPE_CHECKING:
@@ -223,7 +224,12 @@ def check_spec(body: bytes, files: Mapping[str, str], *, file: str) -> DatasetSp
 
 def check_document(document: Document, files: Mapping[str, str]) -> DatasetSpec:
     """Check a document that was read, with its SQL, as :func:`check_spec` does."""
-    spec = parse_document(document)
+    try:
+        spec = parse_document(document)
+    except InvalidSpec as error:
+        part = sql_part(document)
+        problems = [*error.problems, *(template_problems(part, files, document) if part else ())]
+        raise InvalidSpec(in_reading_order(problems, document.file)) from None
     if problems := sql_file_problems(spec, files, document):
         raise InvalidSpec(problems)
     return spec
@@ -231,7 +237,7 @@ def check_document(document: Document, files: Mapping[str, str]) -> DatasetSpec:
 
 def sql_file_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> list[Problem]:
     """Return what is wrong with the SQL of a spec that is sound itself: a file is missing, or no sound template."""
-    return [*_missing_files(spec, files, document), *_template_problems(spec, files, document)]
+    return [*_missing_files(spec, files, document), *template_problems(spec, files, document)]
 
 
 def _missing_files(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:
@@ -257,7 +263,8 @@ def _file_places(spec: DatasetSpec) -> Iterator[tuple[Path, str]]:
                 yield (key, index, "file"), statement.file
 
 
-def _template_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:
+def template_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:
+    """Yield what is wrong as templates with the SQL texts of a spec that are there."""
     for text, problems, _ in checked_templates(spec, files):
         for problem in problems:
             yield _in_text(problem, text, document)

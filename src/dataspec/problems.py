@@ -52,3 +52,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def name_taken(name: str, first: str) -> str:
     """Return what is wrong with a name that the first file has already."""
     return f"the name '{name}' stands in {first} already; a name may stand once."
+
+
+def in_reading_order(problems: Iterable[Problem], first: str) -> tuple[Problem, ...]:
+    """Return problems in the order of their lines, those of one file before those of others."""
+    return tuple(sorted(problems, key=lambda it: (it.file != first, it.file, it.line or 0, it.column or 0)))

@@ -45,12 +45,13 @@ def check_datasets(
 
 def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]) -> CheckedSpec:
     """Check one spec by itself."""
-    if dataset.spec is not None and dataset.document is not None:
-        dialect = dialects.get(dataset.spec.execution.connection)
+    if dataset.document is None:
+        return CheckedSpec(file=dataset.file, name=dataset.name, problems=dataset.problems)
+    spec = dataset.spec or dataset.part
+    dialect = dialects.get(spec.execution.connection) if spec else None
+    if dataset.spec is not None:
         return check_sound(dataset.spec, dataset.sql, dataset.document, dataset.problems, dialect)
-    if dataset.document is not None:
-        return check_broken(dataset.document, dataset.problems)
-    return CheckedSpec(file=dataset.file, name=dataset.name, problems=dataset.problems)
+    return check_broken(dataset.document, dataset.problems, dataset.part, dataset.sql, dialect)
 
 
 def _check_files(project: Project, dialects: Mapping[str, ConnectionDialect]) -> list[CheckedSpec]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dataspec.documents import connection_of, is_dataset, is_dataset_document, looks_like_dataset, name_of
 from dataspec.errors import InvalidSpec, NotFound
 from dataspec.names import check_name
-from dataspec.problems import Problem, name_taken, nearest
+from dataspec.problems import Problem, in_reading_order, name_taken, nearest
 from dataspec.yaml_document import MAX_YAML_BYTES, read_document
 from dli.paths import shown
 
@@ -38,6 +38,8 @@ class LocalDataset:
     """The text of each SQL file that is there, by the path that the spec names it with."""
     spec: DatasetSpec | None = None
     """None for a spec that can't be used."""
+    part: DatasetSpec | None = None
+    """Of one that can't be used, what its SQL hangs on, where that can be told."""
     problems: tuple[Problem, ...] = ()
     document: Document | None = field(default=None, repr=False)
     """The YAML as it was read; None if it can't be."""
@@ -141,33 +143,30 @@ class Project:
     def _dataset(self, path: Path, body: bytes, document: Document) -> LocalDataset:
         # Loaded here: the model of the spec takes longer than to find one.
         from dataspec.parsing import parse_document, sql_file_problems
+        from dataspec.sql_parts import sql_part
 
+        spec: DatasetSpec | None = None
+        problems: list[Problem] = []
         try:
             spec = parse_document(document)
         except InvalidSpec as error:
-            return LocalDataset(
-                file=document.file,
-                name=name_of(document),
-                yaml=body,
-                problems=error.problems,
-                document=document,
-            )
-        sql, unreadable = self._sql_of(spec, path)
-        problems = [problem for found in unreadable.values() for problem in found]
+            problems += error.problems
+        part = spec or sql_part(document)
+        found = LocalDataset(
+            file=document.file, name=name_of(document), yaml=body, spec=spec, document=document
+        )
+        if part is None:
+            return replace(found, problems=tuple(problems))
+        sql, unreadable = self._sql_of(part, path)
+        problems += [problem for those in unreadable.values() for problem in those]
         others = list(unreadable)
-        if not sql.keys() | unreadable.keys() >= set(spec.files):
+        if not sql.keys() | unreadable.keys() >= set(part.files):
             others += _neighbours(path)  # they serve as hints where a name has no file
         known = {**dict.fromkeys(others, _UNREADABLE), **sql}
-        problems += [found for found in sql_file_problems(spec, known, document) if found not in problems]
-        return LocalDataset(
-            file=document.file,
-            name=spec.name,
-            yaml=body,
-            sql=sql,
-            spec=spec,
-            problems=tuple(problems),
-            document=document,
-        )
+        problems += [it for it in sql_file_problems(part, known, document) if it not in problems]
+        if spec is not None:
+            return replace(found, sql=sql, problems=tuple(problems))
+        return replace(found, sql=sql, part=part, problems=in_reading_order(problems, document.file))
 
     def _sql_of(self, spec: DatasetSpec, path: Path) -> tuple[dict[str, str], dict[str, tuple[Problem, ...]]]:
         """Return the text of each SQL file that is there, and what is wrong with those that can't be read."""

@@ -240,3 +240,8 @@ def test_a_yaml_file_of_another_kind_is_passed_over_and_a_broken_spec_is_not(
     body: bytes, expected: bool
 ) -> None:
     assert is_dataset_document(body) is expected
+
+
+def test_a_mistake_in_the_yaml_hides_none_in_the_sql() -> None:
+    found = problems(SPEC + "tagz: []\n", {"daily_clicks.sql": "select {{ nowhere }}"})
+    assert [text.partition(": ")[2].split("'")[1] for text in found] == ["tagz", "nowhere"]

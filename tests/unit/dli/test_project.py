@@ -111,6 +111,7 @@ def test_all_problems_of_a_spec_are_found_at_once(shop: Project, project: Path) 
         shop.find("x").checked()
     assert [text.partition(": ")[0] for text in problems(error)] == [
         "datasets/x.yaml:3:8",
+        "datasets/x.yaml:4:13",
         "datasets/x.yaml:5:1",
         "datasets/x.yaml:6:18",
     ]

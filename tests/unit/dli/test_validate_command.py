@@ -175,3 +175,57 @@ def test_sql_of_a_connection_that_nobody_defines_is_read_as_duckdb_s_with_a_warn
     assert warned.status == 0
     assert "Warning: datasets/a.yaml:4:" in warned.err
     assert "since 'dli_default' is duckdb here; 'execution.dialect' names another." in warned.err
+
+
+BROKEN = """\
+name: shop.daily
+type: Dataset
+owner: nobody
+query_statement: |
+  select * from raw.orders
+  where day = '{{ execution_dat }}'
+pre_statements:
+  - sql: select 1
+  - {name: q, file: q.sql}
+  - {name: gone, file: gone.sql}
+parameters:
+  - {name: execution_date, type: date}
+  - {name: n, type: intger, default: 1}
+execution: {dialect: duckdb}
+schedule: {cron: 0 25 * * *}
+"""
+
+
+def test_a_wrong_key_does_not_keep_the_sql_from_being_checked(dli: Dli, project: Path) -> None:
+    (project / "datasets" / "a.yaml").write_text(BROKEN)
+    (project / "datasets" / "q.sql").write_text("select {{ n }}\nfrom where a = = 1")
+    told = dli("dataset", "validate").err
+    assert [line.split(": ")[0].strip() for line in told.splitlines()[1:]] == [
+        "datasets/a.yaml:3:8",  # the owner
+        "datasets/a.yaml:6:19",  # a parameter that is not declared
+        "datasets/a.yaml:8:5",  # a name is missing
+        "datasets/a.yaml:10:24",  # a file is missing
+        "datasets/a.yaml:13:21",  # the type
+        "datasets/a.yaml:15:18",  # cron
+        "datasets/q.sql:2:6",  # SQL
+    ]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("parameters:\n", "parameters: 3\nparameter:\n"),
+        ("{name: n, ", "{nam: n, "),
+        ("dialect: duckdb", "dialect: duckbd"),
+        ("execution: {dialect: duckdb}", "execution: duckdb"),
+    ],
+)
+def test_sql_is_not_checked_where_its_parameters_or_its_dialect_can_not_be_told(
+    dli: Dli, project: Path, right: str, wrong: str
+) -> None:
+    (project / "datasets" / "a.yaml").write_text(BROKEN.replace(right, wrong))
+    (project / "datasets" / "q.sql").write_text("select {{ n }}\nfrom where a = = 1")
+    told = dli("dataset", "validate").err
+    assert "datasets/a.yaml:3:8" in told
+    assert "execution_dat'" not in told
+    assert "q.sql" not in told
