@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from datetime import date, timedelta
 from functools import lru_cache
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
 from dataspec.parameter_values import ParameterValueError, coerce, coerce_choices
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_WAYS = 32
 """Of more combinations, those alone are tried in which one value differs from the samples."""
+MAX_DIFFERING = 100
+"""And of these no more than so many."""
 
 _CONDITION = re.compile(r"\{[{%][^}]*\bif\b")
 """Whether a template may have one: Jinja, which can tell, takes long to load."""
@@ -49,7 +51,8 @@ def _ways(differing: Mapping[str, Sequence[Any]], values: Mapping[str, Any]) -> 
     for found in differing.values():
         combinations *= len(found) + 1
     if combinations > MAX_WAYS:
-        yield from ({name: value} for name, found in differing.items() for value in found)
+        singly = ({name: value} for name, found in differing.items() for value in found)
+        yield from islice(singly, MAX_DIFFERING)
         return
     choices = ([values[name], *found] for name, found in differing.items())
     every = (dict(zip(differing, way, strict=True)) for way in product(*choices))
@@ -61,13 +64,14 @@ def _values(parameter: Parameter, constants: Iterable[Any]) -> Iterator[Any]:
     """Yield values of a parameter of which a condition may think differently."""
     kind = parameter.kind
     if parameter.choices:
-        choices = coerce_choices(parameter.choices, kind)
+        constants = list(constants)
+        choices = sorted(coerce_choices(parameter.choices, kind), key=lambda choice: choice not in constants)
         yield from ([choice] for choice in choices) if kind == "list" else choices
     elif kind == "boolean":
         yield from (True, False)
     else:
         for constant in constants:
-            with suppress(ParameterValueError):
+            with suppress(ParameterValueError, OverflowError):  # there is no day after the last
                 yield from _around(coerce([constant] if kind == "list" else constant, kind), kind)
         if kind in _EMPTY:
             yield _EMPTY[kind]
@@ -93,7 +97,7 @@ def _tested(sql: str) -> dict[str, list[Any]]:
 
     try:
         tree = ENVIRONMENT.parse(sql)
-    except TemplateError:
+    except (TemplateError, RecursionError):  # who renders it tells
         return {}
     conditions: Iterator[Any] = tree.find_all((nodes.If, nodes.CondExpr))
     tests = [found.test for found in conditions]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dataspec.spec import Parameter
-from dataspec.sql.conditions import other_ways
+from dataspec.sql.conditions import MAX_DIFFERING, other_ways
 from unit.dataspec.test_checking import DUCKDB, of_sql
 from unit.dataspec.test_lineage import of_sql as tables_of
 
@@ -28,6 +28,7 @@ READS_BY_CONDITION = [
     ("{type: integer}", "select * from a{% if p == 0 %}, b{% endif %}", {"a", "b"}),
     ("{type: date}", "select * from a{% if p < '2024-01-01' %}, b{% endif %}", {"a", "b"}),
     ("{type: date}", "select * from a{% if p > '2024-07-01' %}, b{% endif %}", {"a", "b"}),
+    ("{type: date}", "select * from a{% if p == '9999-12-31' %}, b{% endif %}", {"a", "b"}),
     ("{type: list}", "select * from a{% if 'x' in p %}, b{% endif %}", {"a", "b"}),
     ("{type: list}", "select * from a{% if not p %}, b{% endif %}", {"a", "b"}),
     ("{type: boolean}", "{% set full = not p %}select * from a{% if full %}, b{% endif %}", {"a", "b"}),
@@ -67,6 +68,19 @@ def test_of_too_many_ways_those_are_gone_that_differ_in_one_value() -> None:
     assert tables_of(sql, more=f"parameters: [{parameters}]\n")[0] == {"a", *(f"t_{name}" for name in names)}
     declared = [Parameter(name=name, type="boolean") for name in names]
     assert len(other_ways(sql, declared, dict.fromkeys(names, False))) == len(names)
+
+
+def test_of_very_many_values_not_every_one_is_tried() -> None:
+    choices = [f"c{number}" for number in range(1000)]
+    declared = [Parameter(name="p", type="string", choices=choices)]
+    ways = other_ways("{% if p == 'c777' %}a{% endif %}", declared, {"p": "c0"})
+    assert len(ways) == MAX_DIFFERING
+    assert ways[0] == {"p": "c777"}
+
+
+def test_a_template_too_deep_to_be_read_has_no_other_ways() -> None:
+    deep = "{% if p %}" * 2000 + "{% endif %}" * 2000
+    assert other_ways(deep, [Parameter(name="p", type="boolean")], {"p": True}) == []
 
 
 def test_a_mistake_one_way_is_told_with_the_values_that_lead_there() -> None:
