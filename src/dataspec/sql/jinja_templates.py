@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _WRONG = (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
 """What an expression of a template may raise: values that do not fit its filters and operators."""
+_TOO_DEEP = (RecursionError, SyntaxError, MemoryError)
+"""What Jinja and Python raise for blocks within blocks without an end."""
+_DEEP = 90
+"""Python takes a hundred blocks within each other."""
 
 
 def with_slots(sql: str, values: Mapping[str, Any], slots: Slots, file: str) -> str:
@@ -36,14 +40,17 @@ def with_slots(sql: str, values: Mapping[str, Any], slots: Slots, file: str) -> 
     Raises:
         InvalidTemplate: When the template is wrong, or a value does not fit its filters.
     """
+    template = None
     try:
-        text = compiled(sql).render({**values, SLOTS: slots})
+        template = compiled(sql)
+        text = template.render({**values, SLOTS: slots})
     except PlacedError as error:
         raise InvalidTemplate(error.problem(file, _line_of(error))) from None
     except TemplateSyntaxError as error:
         raise InvalidTemplate(_syntax_problem(error, file)) from None
-    except RecursionError:
-        raise InvalidTemplate(Problem("a macro calls itself without an end.", file)) from None
+    except _TOO_DEEP:
+        endless = Problem("a macro calls itself without an end.", file)
+        raise InvalidTemplate(endless if template else _depth_problem(file)) from None
     except _WRONG as error:
         raise InvalidTemplate(Problem(f"{_plain(error)}.", file, _line_of(error), None)) from None
     if len(text) > MAX_RENDERED:
@@ -58,8 +65,12 @@ def checked(sql: str, known: Sequence[str]) -> tuple[list[Problem], frozenset[st
         problems = [error.problem("") for error in refusals(tree, sql)]
         make_readable(tree)
         used = find_undeclared_variables(tree) - ENVIRONMENT.globals.keys()
+        if not problems and sql.count("{%") > _DEEP:
+            compiled(sql)
     except TemplateSyntaxError as error:
         return [_syntax_problem(error, "")], None
+    except _TOO_DEEP:
+        return [_depth_problem("")], None
     problems += _unknown_names(sql, tree, used - set(known), known)
     return sorted(problems, key=lambda problem: problem.line or 0), frozenset(used)
 
@@ -80,6 +91,10 @@ def _unknown_names(
 
 def _syntax_problem(error: TemplateSyntaxError, file: str) -> Problem:
     return Problem(f"{_plain(error)}.", file, error.lineno)
+
+
+def _depth_problem(file: str) -> Problem:
+    return Problem("the template is nested too deep.", file)
 
 
 def _plain(error: Exception) -> str:

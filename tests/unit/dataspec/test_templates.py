@@ -14,7 +14,7 @@ from dataspec.runs import run_values
 from dataspec.sql import templates
 from dataspec.sql.rendering import render_statements
 from dataspec.sql.statements import split_statements
-from dataspec.sql.templates import render
+from dataspec.sql.templates import check_template, render
 from unit.dataspec.specs import SPEC, SQL
 
 DIALECTS = ["duckdb", "postgres", "trino", "snowflake", "bigquery", "databricks", "spark", "mysql", "redshift",
@@ -267,3 +267,24 @@ def test_a_template_of_nothing_but_names_is_rendered_and_checked_as_jinja_does(
     monkeypatch.setattr(templates, "_simple_names", lambda sql: None)
     monkeypatch.setattr(templates, "is_plain", lambda sql: False)
     assert outcome() == quick
+
+
+@pytest.mark.parametrize("depth", [120, 3000])
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [("{% if x %}", "{% endif %}"), ("{% for y in x %}", "{% endfor %}"), ("{{ ('a' ~ ", ") }}")],
+)
+def test_blocks_and_brackets_within_each_other_without_an_end_are_refused(
+    depth: int, begin: str, end: str
+) -> None:
+    inner = begin.removeprefix("{{ "), end.removesuffix(" }}")
+    sql = f"{begin}{inner[0] * depth}x{inner[1] * depth}{end}"
+    problems, _ = check_template(sql, ["x"], file="q.sql")
+    assert [str(problem) for problem in problems] == ["q.sql: the template is nested too deep."]
+    assert refusal(sql, x=[1]) == "q.sql: the template is nested too deep."
+
+
+def test_many_blocks_may_stand_within_each_other() -> None:
+    sql = f"{'{% if x %}' * 60}select 1{'{% endif %}' * 60}"
+    assert check_template(sql, ["x"], file="q.sql")[0] == []
+    assert rendered(sql, x=[1]) == "select 1"
