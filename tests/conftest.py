@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -33,6 +33,8 @@ def pytest_configure() -> None:
 
 PARTS = ("s3_session", "stack", "airflow_env")
 """The fixtures that start something for a whole session; tests that share one run in one process."""
+SERVERS = {"stack", "s3_session"}
+"""Those of them that run until they are ended."""
 ORDER = ("stack", "waits", "airflow_env", "s3_session")
 """The longest first, so that none is left over for one process alone; what waits goes on beside what works."""
 
@@ -129,6 +131,17 @@ def _nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
         for status in ("PENDING", "RUNNING"):  # one that waits would begin when what it waits for is stopped
             for run in stack.ask("workflow", "history", "--status", status, "-n", "100"):
                 stack.cli("workflow", "stop", run["run_id"])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: Any, nextitem: pytest.Item | None) -> Iterator[None]:
+    """End a server after the last test that asks for it: an Airflow that idles takes a quarter of a core."""
+    yield
+    for name in SERVERS & set(getattr(item, "fixturenames", ())):
+        if nextitem is None or name not in getattr(nextitem, "fixturenames", ()):
+            # pytest itself ends what a session shares with the session.
+            for fixture in item._fixtureinfo.name2fixturedefs[name]:
+                fixture.finish(item._request)
 
 
 @pytest.fixture(scope="session")
