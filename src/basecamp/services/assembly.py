@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from basecamp.backfills.assembly import assemble_backfills
@@ -43,8 +44,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.backfills.backfills import Backfills
+    from basecamp.notifications.assembly import Notifications
     from basecamp.services.clock import Clock
     from dataspec.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What several services stand on."""
+
+    store: Store
+    gateway: AirflowGateway
+    clock: Clock
+    specs: Specs
+    dags: DatasetDags
+    reservations: Reservations
+    dialects: ConnectionDialects
+    records: RunRecords
+    logs: RunLogs
+    stopping: Stopping
+    workflows: Workflows
+    versions: KeptVersions
+    owner: str
+    """Names this replica among all."""
 
 
 def assemble(
@@ -68,94 +91,110 @@ def assemble(
         notifications: What the channels need; nothing if not given.
         dialects: The SQL dialects of connections that Airflow does not show, by the connection's name.
     """
-    specs = Specs(CatalogReader(store, MemorySpecCache()), clock)
-    versions = KeptVersions(store)
-    owner = uuid.uuid4().hex
-    dags = DatasetDags(gateway, clock)
-    names = DatasetNames(specs, dags)
-    reservations = Reservations(store, clock)
-    known_dialects = ConnectionDialects(gateway, clock, named=dialects)
-    records = RunRecords(gateway, airflow_public_url or gateway.url, clock)
-    workflows = Workflows(specs, dags, gateway, clock)
-    logs = RunLogs(gateway, clock)
-    errors = RunErrors(logs, clock)
-    told = assemble_notifications(
+    specs, dags = Specs(CatalogReader(store, MemorySpecCache()), clock), DatasetDags(gateway, clock)
+    ground = _Ground(
         store=store,
         gateway=gateway,
-        specs=specs,
-        records=records,
-        logs=logs,
         clock=clock,
-        settings=notifications or NotificationSettings(),
-        owner=owner,
+        specs=specs,
+        dags=dags,
+        reservations=Reservations(store, clock),
+        dialects=ConnectionDialects(gateway, clock, named=dialects),
+        records=RunRecords(gateway, airflow_public_url or gateway.url, clock),
+        logs=RunLogs(gateway, clock),
+        stopping=Stopping(gateway, clock),
+        workflows=Workflows(specs, dags, gateway, clock),
+        versions=KeptVersions(store),
+        owner=uuid.uuid4().hex,
     )
-    announcer = SwitchNotices(store, versions, told.outbox, clock)
-    sources = Sources(store, specs, versions, gateway, announcer, clock)
-    loading = Loading(gateway, dags, clock)
+    return _services(ground, notifications or NotificationSettings(), sync_interval_seconds)
+
+
+def _services(ground: _Ground, settings: NotificationSettings, sync_interval_seconds: float) -> Services:
+    store, gateway, clock, specs = ground.store, ground.gateway, ground.clock, ground.specs
+    told, backfills = _notifications(ground, settings), _backfills(ground)
+    announcer = SwitchNotices(store, ground.versions, told.outbox, clock)
+    sources = Sources(store, specs, ground.versions, gateway, announcer, clock)
+    loading = Loading(gateway, ground.dags, clock)
     settling = Settling(sources, loading)
-    stopping = Stopping(gateway, clock)
-    backfills = assemble_backfills(
-        store=store,
-        gateway=gateway,
-        specs=specs,
-        stopping=stopping,
-        logs=logs,
-        reservations=reservations,
-        clock=clock,
-        dialects=known_dialects,
-        owner=owner,
-    )
-    runs = Runs(
-        specs=specs,
-        finder=RunFinder(names, gateway),
-        records=records,
-        history=History(
-            specs=specs, names=names, gateway=gateway, records=records, errors=errors, clock=clock
-        ),
-        starting=Starting(
-            specs,
-            gateway,
-            reservations,
-            clock,
-            dialects=known_dialects,
-            is_taken=backfills.is_active_id,
-        ),
-        stopping=stopping,
-        retrying=Retrying(specs, gateway, reservations, clock),
-        logs=logs,
-        errors=errors,
-        clock=clock,
-    )
+    lease = Lease(store, "check", ground.owner, clock)
     return Services(
-        workflows=workflows,
-        runs=runs,
+        workflows=ground.workflows,
+        runs=_runs(ground, backfills),
         registration=Registration(
             store=store,
             specs=specs,
             settling=settling,
             loading=loading,
             clock=clock,
-            dialects=known_dialects,
+            dialects=ground.dialects,
         ),
         changing=Changing(
             store=store,
             specs=specs,
             settling=settling,
             gateway=gateway,
-            stopping=stopping,
-            reservations=reservations,
+            stopping=ground.stopping,
+            reservations=ground.reservations,
             clock=clock,
         ),
-        versions=Versions(specs, versions, gateway),
-        pauses=Pauses(specs, dags, gateway, workflows, reservations),
+        versions=Versions(specs, ground.versions, gateway),
+        pauses=Pauses(specs, ground.dags, gateway, ground.workflows, ground.reservations),
         readiness=ReadinessChecks(specs, gateway, told.health),
-        checks=SourceChecks(
-            sources,
-            workflows,
-            Lease(store, "check", owner, clock),
-            clock,
-            interval_seconds=sync_interval_seconds,
-        ),
+        checks=SourceChecks(sources, ground.workflows, lease, clock, interval_seconds=sync_interval_seconds),
         notifications=told,
         backfills=backfills,
+    )
+
+
+def _runs(ground: _Ground, backfills: Backfills) -> Runs:
+    specs, gateway, clock = ground.specs, ground.gateway, ground.clock
+    names, errors = DatasetNames(specs, ground.dags), RunErrors(ground.logs, clock)
+    return Runs(
+        specs=specs,
+        finder=RunFinder(names, gateway),
+        records=ground.records,
+        history=History(
+            specs=specs, names=names, gateway=gateway, records=ground.records, errors=errors, clock=clock
+        ),
+        starting=Starting(
+            specs,
+            gateway,
+            ground.reservations,
+            clock,
+            dialects=ground.dialects,
+            is_taken=backfills.is_active_id,
+        ),
+        stopping=ground.stopping,
+        retrying=Retrying(specs, gateway, ground.reservations, clock),
+        logs=ground.logs,
+        errors=errors,
+        clock=clock,
+    )
+
+
+def _notifications(ground: _Ground, settings: NotificationSettings) -> Notifications:
+    return assemble_notifications(
+        store=ground.store,
+        gateway=ground.gateway,
+        specs=ground.specs,
+        records=ground.records,
+        logs=ground.logs,
+        clock=ground.clock,
+        settings=settings,
+        owner=ground.owner,
+    )
+
+
+def _backfills(ground: _Ground) -> Backfills:
+    return assemble_backfills(
+        store=ground.store,
+        gateway=ground.gateway,
+        specs=ground.specs,
+        stopping=ground.stopping,
+        logs=ground.logs,
+        reservations=ground.reservations,
+        clock=ground.clock,
+        dialects=ground.dialects,
+        owner=ground.owner,
     )
