@@ -112,8 +112,15 @@ class Configuration:
         return _straight(shown | self._dialects() | kept | own)
 
     def _dialects(self) -> dict[str, str]:
-        """Return what tells Basecamp the dialects of the connections, which Airflow has from its environment."""
-        kinds = {name: json.loads(value)["conn_type"] for name, value in self.connections.items()}
+        """Return what tells Basecamp the dialects of the connections, which Airflow has from its environment.
+
+        A name that no spec can hold is none that Basecamp has to know.
+        """
+        kinds = {
+            name: json.loads(value)["conn_type"]
+            for name, value in self.connections.items()
+            if not {",", "="} & set(name)
+        }
         known = [f"{name}={dialect}" for name, kind in kinds.items() if (dialect := dialect_of(kind))]
         return {"BASECAMP_DIALECTS": ",".join(known)}
 

@@ -14,7 +14,7 @@ from dataspec.sql.templates import render_whole
 from dataspec.sql.texts import sql_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from dataspec.problems import Problem
     from dataspec.spec import DatasetSpec, Parameter
@@ -76,7 +76,7 @@ class SampledText:
     values: Mapping[str, Any] = field(default_factory=dict)
     """The values that led here, where they are not the samples."""
     others: tuple[SampledText, ...] = ()
-    """The same text as other values make it, where it has conditions that hang on them."""
+    """The same text as other values make it, where it has conditions that hang on them; each SQL once."""
 
     @property
     def all_ways(self) -> tuple[SampledText, ...]:
@@ -96,26 +96,18 @@ def sampled_texts(
     """
     values, guessed = sample_values(spec), guessed_names(spec)
     dialect = spec.execution.dialect or dialect
-    return [
-        replace(
-            _sampled(text, values, guessed, dialect),
-            others=tuple(_others(text, spec, values, guessed, dialect)),
-        )
-        for text in sql_texts(spec, files)
-    ]
-
-
-def _others(
-    text: SqlText, spec: DatasetSpec, values: Mapping[str, Any], guessed: frozenset[str], dialect: str | None
-) -> Iterator[SampledText]:
-    """Yield a text as other values make it that a run may be given; each SQL once, the samples' left out."""
-    seen: set[str] = set()
-    for way in other_ways(text.sql, spec.parameters, values):
-        sampled = _sampled(text, way, guessed, dialect)
-        if sampled.unrendered is None and sampled.parsed.sql not in seen:
-            seen.add(sampled.parsed.sql)
-            differing = {name: value for name, value in way.items() if value != values[name]}
-            yield replace(sampled, values=differing)
+    found = []
+    for text in sql_texts(spec, files):
+        sampled = _sampled(text, values, guessed, dialect)
+        others = {sampled.parsed.sql: sampled}
+        for way in other_ways(text.sql, spec.parameters, values):
+            other = _sampled(text, way, guessed, dialect)
+            if other.unrendered is None:
+                differing = {name: value for name, value in way.items() if value != values[name]}
+                others.setdefault(other.parsed.sql, replace(other, values=differing))
+        del others[sampled.parsed.sql]
+        found.append(replace(sampled, others=tuple(others.values())))
+    return found
 
 
 def _sampled(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from dataspec.parsing import parse_spec
 from dataspec.spec import Parameter
 from dataspec.sql.conditions import MAX_DIFFERING, other_ways
+from dataspec.sql.samples import sampled_texts
 from unit.dataspec.test_checking import DUCKDB, of_sql
 from unit.dataspec.test_lineage import of_sql as tables_of
 
@@ -68,6 +70,13 @@ def test_of_too_many_ways_those_are_gone_that_differ_in_one_value() -> None:
     assert tables_of(sql, more=f"parameters: [{parameters}]\n")[0] == {"a", *(f"t_{name}" for name in names)}
     declared = [Parameter(name=name, type="boolean") for name in names]
     assert len(other_ways(sql, declared, dict.fromkeys(names, False))) == len(names)
+
+
+def test_ways_that_make_the_same_sql_are_read_once() -> None:
+    sql = 'query_statement: "{% if p %}{% endif %}select 1{% if q %}, 2{% endif %}"\n'
+    spec = parse_spec(f"name: a\ntype: Dataset\nowner: a@example.com\n{TWO}{sql}".encode(), file="a.yaml")
+    (text,) = sampled_texts(spec, {})
+    assert [way.parsed.sql for way in text.all_ways] == ["select 1, 2", "select 1"]
 
 
 def test_of_very_many_values_not_every_one_is_tried() -> None:

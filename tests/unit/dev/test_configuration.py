@@ -89,7 +89,7 @@ def test_messages_link_to_the_page_unless_another_address_is_named(configuration
 
 def test_basecamp_is_told_the_dialects_of_the_connections(configuration: Configuration) -> None:
     connections = {"dli_default": '{"conn_type": "duckdb"}', "web": '{"conn_type": "http"}'}
-    connections["lake"] = '{"conn_type": "postgres"}'
+    connections |= dict.fromkeys(("lake", "no, spec", "can=name"), '{"conn_type": "postgres"}')
     environ = replace(configuration, connections=connections).basecamp_environ({})
     assert environ["BASECAMP_DIALECTS"] == "dli_default=duckdb,lake=postgres"
 
