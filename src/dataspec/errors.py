@@ -32,6 +32,7 @@ The tree::
     │   ├── AirflowUnreachable
     │   ├── StoreUnreachable
     │   ├── EngineUnreachable
+    │   ├── ServerBusy          too many requests of one kind wait already
     │   └── NotLoaded           Airflow has not loaded the dataset's DAG
     ├── RunFailed               a dataset's SQL failed on this machine
     └── InternalError           a mistake in this program
@@ -379,6 +380,17 @@ class EngineUnreachable(Unavailable):
     """The engine of a connection can't be reached, or does not let one in."""
 
     code = "engine_unreachable"
+
+
+class ServerBusy(Unavailable):
+    """The server works on as many requests of a kind as it can; others wait already (decisions 17)."""
+
+    code = "server_busy"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server is busy checking other people's SQL.", detail="Try again in a few seconds."
+        )
 
 
 class NotLoaded(Unavailable):

@@ -1,30 +1,33 @@
-"""All specs of a project, checked: each by itself, on every core where that pays, then together."""
+"""All specs of a project, checked: each by itself, in child processes, then together."""
 
 from __future__ import annotations
 
 import gc
 import os
-import signal
-import sys
-import threading
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataspec.checking import CheckedSpec, check_broken, check_sound
+from dataspec.isolation import restart_clock
 from dataspec.project_checks import check_project
+from dli.isolated import isolated_batches
+from dli.paths import shown
 from dli.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from dataspec.engines.dialects import ConnectionDialect
+    from dataspec.isolation import LimitExceeded
     from dli.project import LocalDataset
 
 MANY = 150
 """From so many files on, the time that another process takes to start is made up for."""
-
-_CHUNKS_EACH = 8
-"""Shares of the work for each process, so that none waits long for another at the end."""
+MAX_BATCH = 100
+"""So many specs are checked in one call, so that their memory stays within the limits."""
+_BATCHES_EACH = 8
+"""Batches for each process, so that none waits long for another at the end."""
 
 
 def check_datasets(
@@ -39,7 +42,8 @@ def check_datasets(
     """
     checked = _check_files(project, dialects)
     inside = {spec.file for spec in checked}
-    checked += [check_local(dataset, dialects) for dataset in also if dataset.file not in inside]
+    outside = [[Path(dataset.file)] for dataset in also if dataset.file not in inside]
+    checked += _check_batches(project, dialects, outside, 1)
     return check_project(checked)
 
 
@@ -56,41 +60,43 @@ def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]
 
 def _check_files(project: Project, dialects: Mapping[str, ConnectionDialect]) -> list[CheckedSpec]:
     paths = list(project.yaml_files())
-    workers = os.cpu_count() or 1
-    # A process with threads must not fork, and elsewhere a new process costs more than it saves.
-    if len(paths) < MANY or workers == 1 or sys.platform != "linux" or threading.active_count() > 1:
-        return _check_share(project.root, project.folder, paths, dialects)
-    return _check_in_processes(project, paths, workers, dialects)
+    workers = os.cpu_count() or 1 if len(paths) >= MANY else 1
+    size = max(1, min(MAX_BATCH, len(paths) // (workers * _BATCHES_EACH)))
+    return _check_batches(project, dialects, _batches(paths, size), workers)
 
 
-def _check_in_processes(
-    project: Project, paths: list[Path], workers: int, dialects: Mapping[str, ConnectionDialect]
+def _check_batches(
+    project: Project,
+    dialects: Mapping[str, ConnectionDialect],
+    batches: Sequence[Sequence[Path]],
+    workers: int,
 ) -> list[CheckedSpec]:
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    size = -(-len(paths) // (workers * _CHUNKS_EACH))
-    shares = [paths[begin : begin + size] for begin in range(0, len(paths), size)]
-    pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=_begin)
-    try:
-        results = [
-            pool.submit(_check_share, project.root, project.folder, share, dialects) for share in shares
-        ]
-        return [spec for result in results for spec in result.result()]
-    finally:
-        pool.shutdown(cancel_futures=True)
+    check = partial(_check_batch, project.root, project.folder, dialects)
+    found = isolated_batches(check, batches, workers=workers, failed=_not_checked)
+    return [spec for spec in found if spec is not None]
 
 
-def _begin() -> None:
-    """Leave Ctrl-C to the first process, and look for garbage seldom: this one lives for seconds."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+def _batches(paths: Sequence[Path], size: int) -> list[Sequence[Path]]:
+    return [paths[begin : begin + size] for begin in range(0, len(paths), size)]
 
 
-def _check_share(
-    root: Path, folder: Path, paths: Sequence[Path], dialects: Mapping[str, ConnectionDialect]
-) -> list[CheckedSpec]:
+def _not_checked(path: Path, exceeded: LimitExceeded) -> CheckedSpec:
+    file = shown(path)
+    return CheckedSpec(file=file, name=None, problems=(exceeded.problem(file),))
+
+
+def _check_batch(
+    root: Path, folder: Path, dialects: Mapping[str, ConnectionDialect], paths: Sequence[Path]
+) -> list[CheckedSpec | None]:
+    """Check specs in a child process; None for a YAML file that is none."""
+    gc.set_threshold(100_000, 20, 20)  # the process lives for seconds
     project = Project(root, folder)
-    datasets = (project.read_if_dataset(path) for path in paths)
-    return [check_local(dataset, dialects) for dataset in datasets if dataset is not None]
+    return [_check_file(project, path, dialects) for path in paths]
+
+
+def _check_file(
+    project: Project, path: Path, dialects: Mapping[str, ConnectionDialect]
+) -> CheckedSpec | None:
+    restart_clock()
+    dataset = project.read_if_dataset(path)
+    return check_local(dataset, dialects) if dataset is not None else None

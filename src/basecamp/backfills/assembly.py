@@ -16,9 +16,9 @@ from basecamp.services.lease import Lease
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.services.clock import Clock
-    from basecamp.services.dialects import ConnectionDialects
     from basecamp.services.reservations import Reservations
     from basecamp.services.run_log import RunLogs
+    from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
     from basecamp.services.stopping import Stopping
     from dataspec.store import Store
@@ -33,7 +33,7 @@ def assemble_backfills(
     logs: RunLogs,
     reservations: Reservations,
     clock: Clock,
-    dialects: ConnectionDialects,
+    sql: SpecSql,
     owner: str,
 ) -> Backfills:
     """Return the backfills of a store and an Airflow; ``owner`` names this replica among all."""
@@ -48,7 +48,7 @@ def assemble_backfills(
             plans=plans,
             reservations=reservations,
             clock=clock,
-            dialects=dialects,
+            sql=sql,
         ),
         steps=steps,
         records=BackfillRecords(gateway),

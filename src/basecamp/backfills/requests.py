@@ -10,13 +10,13 @@ from dataspec.backfills import MAX_DATES, DateRange, ordered
 from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.parameters import EXECUTION_DATE, resolve_parameters
 from dataspec.runs import run_values
-from dataspec.sql.previews import preview_sql
 from dataspec.workflows import BackfillPreview
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from basecamp.services.candidates import Candidate
+    from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
     from dataspec.catalog import SpecFile
     from dataspec.spec import DatasetSpec
@@ -59,15 +59,15 @@ class CheckedRequest:
     parameters: dict[str, Any]
     """As they were given, each read as its type."""
 
-    def preview(self, days: Iterable[str], dialect: str | None) -> BackfillPreview:
-        """Return what building these of the dates would do, its SQL read in a dialect.
+    def preview(self, days: Iterable[str], sql: SpecSql) -> BackfillPreview:
+        """Return what building these of the dates would do.
 
         Raises:
             InvalidTemplate: When the SQL can't be rendered with the parameters, or parsed.
         """
         dates = ordered(days, reverse=self.request.reverse)
         resolved = resolve_parameters(self.spec.parameters, {**self.parameters, EXECUTION_DATE: dates[0]})
-        first, last = (self._sql(day, dialect) for day in (dates[0], dates[-1]))
+        first, last = (self._sql(day, sql) for day in (dates[0], dates[-1]))
         return BackfillPreview(
             dataset_name=self.request.dataset,
             source_type=self.file.source,
@@ -82,11 +82,9 @@ class CheckedRequest:
             warnings=list(dict.fromkeys((*first.warnings, *last.warnings))),
         )
 
-    def _sql(self, day: str, dialect: str | None) -> SqlPreview:
+    def _sql(self, day: str, sql: SpecSql) -> SqlPreview:
         resolved = resolve_parameters(self.spec.parameters, {**self.parameters, EXECUTION_DATE: day})
-        values = run_values(self.spec, resolved)
-        file = self.file
-        return preview_sql(self.spec, file.files, values, yaml=file.yaml, file=file.key, dialect=dialect)
+        return sql.preview(self.spec, self.file, run_values(self.spec, resolved))
 
 
 def check_request(specs: Specs, request: BackfillRequest) -> CheckedRequest:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from basecamp.backfills.plans import Plans
     from basecamp.backfills.requests import BackfillRequest, CheckedRequest
     from basecamp.services.clock import Clock
-    from basecamp.services.dialects import ConnectionDialects
     from basecamp.services.reservations import Reservations
+    from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
     from dataspec.workflows import BackfillPreview
 
@@ -35,9 +35,9 @@ class BackfillStarting:
         plans: Plans,
         reservations: Reservations,
         clock: Clock,
-        dialects: ConnectionDialects,
+        sql: SpecSql,
     ) -> None:
-        self._dialects = dialects
+        self._sql = sql
         self._specs = specs
         self._gateway = gateway
         self._plans = plans
@@ -49,11 +49,12 @@ class BackfillStarting:
 
         Raises:
             InvalidTemplate: When the SQL can't be rendered with the parameters, or parsed in its dialect.
+            ServerBusy: When the server reads too much SQL already.
             Refused: When it is to resume, and every date is built.
         """
         checked = check_request(self._specs, request)
         plan = self._plan(checked, self._clock.now(), "", "")
-        return checked.preview(plan.dates, self._dialects.of(checked.spec))
+        return checked.preview(plan.dates, self._sql)
 
     def start(
         self, request: BackfillRequest, *, requested_by: str, idempotency_key: str | None

@@ -30,6 +30,7 @@ from basecamp.services.run_records import RunRecords
 from basecamp.services.runs import Runs
 from basecamp.services.settling import Settling
 from basecamp.services.sources import Sources
+from basecamp.services.spec_sql import SpecSql
 from basecamp.services.specs import Specs
 from basecamp.services.starting import Starting
 from basecamp.services.stopping import Stopping
@@ -60,7 +61,7 @@ class _Ground:
     specs: Specs
     dags: DatasetDags
     reservations: Reservations
-    dialects: ConnectionDialects
+    sql: SpecSql
     records: RunRecords
     logs: RunLogs
     stopping: Stopping
@@ -99,7 +100,7 @@ def assemble(
         specs=specs,
         dags=dags,
         reservations=Reservations(store, clock),
-        dialects=ConnectionDialects(gateway, clock, named=dialects),
+        sql=SpecSql(ConnectionDialects(gateway, clock, named=dialects)),
         records=RunRecords(gateway, airflow_public_url or gateway.url, clock),
         logs=RunLogs(gateway, clock),
         stopping=Stopping(gateway, clock),
@@ -127,7 +128,7 @@ def _services(ground: _Ground, settings: NotificationSettings, sync_interval_sec
             settling=settling,
             loading=loading,
             clock=clock,
-            dialects=ground.dialects,
+            sql=ground.sql,
         ),
         changing=Changing(
             store=store,
@@ -162,7 +163,7 @@ def _runs(ground: _Ground, backfills: Backfills) -> Runs:
             gateway,
             ground.reservations,
             clock,
-            dialects=ground.dialects,
+            sql=ground.sql,
             is_taken=backfills.is_active_id,
         ),
         stopping=ground.stopping,
@@ -195,6 +196,6 @@ def _backfills(ground: _Ground) -> Backfills:
         logs=ground.logs,
         reservations=ground.reservations,
         clock=ground.clock,
-        dialects=ground.dialects,
+        sql=ground.sql,
         owner=ground.owner,
     )

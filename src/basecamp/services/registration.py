@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from basecamp.services.clock import Clock
-    from basecamp.services.dialects import ConnectionDialects
     from basecamp.services.loading import Loading
     from basecamp.services.settling import Settling
+    from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
     from dataspec.catalog import Catalog, SpecFile
     from dataspec.store import Store, StoredObject
@@ -60,9 +60,9 @@ class Registration:
         settling: Settling,
         loading: Loading,
         clock: Clock,
-        dialects: ConnectionDialects,
+        sql: SpecSql,
     ) -> None:
-        self._dialects = dialects
+        self._sql = sql
         self._store = store
         self._specs = specs
         self._settling = settling
@@ -198,13 +198,14 @@ class Registration:
 
     def _with_tables(self, dataset: RegisteredDataset, file: SpecFile) -> RegisteredDataset:
         """Return a dataset with the tables that its SQL reads and writes; a list of many would take too long."""
-        from dataspec.lineage import lineage_of
-
         if file.spec is None:
             return dataset
-        lineage = lineage_of(file.spec, file.files, dialect=self._dialects.of(file.spec))
+        lineage = self._sql.lineage(file.spec, file)
         reads, writes = ([use.name for use in uses] for uses in (lineage.reads, lineage.writes))
-        return replace(dataset, reads=reads, writes=writes)
+        warnings = list(dataset.warnings)
+        if lineage.unknown and not (reads or writes):
+            warnings.append(f"The tables that the SQL reads and writes are not known: {lineage.unknown[0]}")
+        return replace(dataset, reads=reads, writes=writes, warnings=warnings)
 
 
 def _place(file: SpecFile) -> list[str]:

@@ -14,6 +14,7 @@ from basecamp.services.run_records import OWN_KEY, key_of_request
 from dataspec.errors import AirflowUnreachable, Conflict, Paused
 from dataspec.parameters import resolve_parameters
 from dataspec.run_ids import adhoc_run_id
+from dataspec.runs import run_values
 from dataspec.workflows import RunPreview
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from basecamp.airflow.models import DagRun
     from basecamp.services.candidates import Candidate
     from basecamp.services.clock import Clock
-    from basecamp.services.dialects import ConnectionDialects
     from basecamp.services.reservations import Reservation, Reservations
+    from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
     from dataspec.catalog import SpecFile
     from dataspec.workflows import SourceType
@@ -81,7 +82,7 @@ class Starting:
         gateway: The Airflow that runs them.
         reservations: The plans of requests.
         clock: The time.
-        dialects: Those of connections, for a preview.
+        sql: Reads the SQL of specs, for a preview.
         is_taken: Says whether an id of a dataset is not free for a run, since a backfill has it.
     """
 
@@ -92,10 +93,10 @@ class Starting:
         reservations: Reservations,
         clock: Clock,
         *,
-        dialects: ConnectionDialects,
+        sql: SpecSql,
         is_taken: Callable[[str, str], bool],
     ) -> None:
-        self._dialects = dialects
+        self._sql = sql
         self._specs = specs
         self._gateway = gateway
         self._reservations = reservations
@@ -109,22 +110,12 @@ class Starting:
             Overridden, DatasetNotFound, InvalidSpec: As for a start.
             InvalidParameters: When the parameters don't fit the spec.
             InvalidTemplate: When the SQL can't be rendered with them, or parsed in its dialect.
+            ServerBusy: When the server reads too much SQL already.
             StoreUnreachable: When the store does not answer.
         """
-        from dataspec.runs import run_values
-        from dataspec.sql.previews import preview_sql
-
         file, parameters = self._checked(request)
         assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
-        values = run_values(file.spec, parameters)
-        sql = preview_sql(
-            file.spec,
-            file.files,
-            values,
-            yaml=file.yaml,
-            file=file.key,
-            dialect=self._dialects.of(file.spec),
-        )
+        sql = self._sql.preview(file.spec, file, run_values(file.spec, parameters))
         return RunPreview(
             dataset_name=request.dataset,
             source_type=file.source,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dataspec.sql.previews import preview_sql
+from dli.isolated import isolated
 from dli.previews import numbered
 from dli.session import warn
 from dli.tables import pairs
@@ -19,7 +20,9 @@ def preview(plan: Plan) -> dict[str, Any]:
     Raises:
         InvalidTemplate: When the SQL can't be rendered, or parsed in its dialect; with the place.
     """
-    found = preview_sql(
+    found = isolated(
+        plan.dataset.file,
+        preview_sql,
         plan.spec,
         plan.dataset.sql,
         plan.values,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dataspec.errors import DliError, InvalidSpec, InvalidUsage, NotFound, UnknownParameter
 from dataspec.graph import DatasetGraph, GraphDataset
 from dataspec.problems import nearest
+from dli.isolated import isolated
 from dli.local.run import Plan
 from dli.paths import shown
 from dli.project import duplicates
@@ -55,7 +56,8 @@ class ProjectRun:
         _check_names(datasets, given)
         plans = {name: _plan(dataset, given, settings, waiting) for name, dataset in datasets.items()}
         self._graph = DatasetGraph.of(
-            GraphDataset.of(plan.spec, plan.dataset.sql, plan.dialect) for plan in plans.values()
+            isolated(plan.dataset.file, GraphDataset.of, plan.spec, plan.dataset.sql, plan.dialect)
+            for plan in plans.values()
         )
         self.plans = [plans[name] for name in self._graph.order()]
 

@@ -11,6 +11,7 @@ from dataspec.parsing import parse_spec
 from dataspec.runs import run_values
 from dataspec.sql.rendering import render_statements
 from dataspec.sql.transpiling import check_dialect, transpile
+from dli.isolated import isolated
 from dli.session import warn
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def show_rendered(
     statements = render_statements(spec, files, values, dialect=read, file=file, yaml=yaml)
     texts = [statement.sql for statement in statements]
     if write is not None:
-        texts, losses = transpile(statements, read=read, write=write, yaml=yaml, file=file)
+        texts, losses = isolated(file, transpile, statements, read=read, write=write, yaml=yaml, file=file)
         warn(f"{write} has no word for all of it: {loss}" for loss in losses)
     if session.format == "json":
         session.print_json(

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 import dli.checking
+from dataspec.isolation import LimitExceeded, Limits
 from dataspec.problems import Problem
 from dli.annotations import annotation
+from dli.isolated import isolated_batches
 from dli.project import Project
+from unit.dataspec import isolated_calls
 from unit.dli.conftest import Dli
 from unit.dli.specs import spec_of
 
@@ -145,7 +148,7 @@ def test_a_yaml_is_read_once_for_a_check(project: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Project, "read", counted)
     monkeypatch.setattr("dli.project.is_dataset_document", lambda body: pytest.fail("read twice"))
-    dli.checking.check_datasets(Project(project, project / "datasets"), {})
+    dli.checking._check_batch(project, project / "datasets", {}, [project / "datasets" / "a.yaml"])
     assert read == ["a.yaml"]
 
 
@@ -229,3 +232,25 @@ def test_sql_is_not_checked_where_its_parameters_or_its_dialect_can_not_be_told(
     assert "datasets/a.yaml:3:8" in told
     assert "execution_dat'" not in told
     assert "q.sql" not in told
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_item_that_ends_its_process_fails_alone(workers: int) -> None:
+    """The others of its batch are done again, and the order stays."""
+    found = isolated_batches(
+        isolated_calls.spin_at_two,
+        [[0, 1, 2, 3], [4, 5], [6]],
+        workers=workers,
+        failed=lambda item, exceeded: -item,
+        limits=Limits(cpu_seconds=0.2),
+    )
+    assert found == [0, 1, -2, 3, 4, 5, 6]
+
+
+def test_sql_that_can_not_be_read_in_time_is_a_problem_of_its_file() -> None:
+    found = dli.checking._not_checked(Path("datasets/a.yaml"), LimitExceeded("it took more than 3 s"))
+    [problem] = found.problems
+    assert str(problem) == (
+        "datasets/a.yaml: the SQL can't be checked: it took more than 3 s. "
+        "Make it smaller, or move a part of it into a dataset of its own."
+    )

@@ -57,7 +57,7 @@ def command(
         return
     local = session.project.find(dataset)
     spec = local.checked()
-    reads, writes = _tables(spec, local.sql, session.dialect_of(spec))
+    reads, writes = _tables(local.file, spec, local.sql, session.dialect_of(spec))
     if session.format == "json":
         fields = spec.model_dump(mode="json", by_alias=True)
         session.print_json(
@@ -93,11 +93,14 @@ def _show_registered(session: Session, dataset: str, source: str | None, sql: bo
     )
 
 
-def _tables(spec: DatasetSpec, files: Mapping[str, str], dialect: str | None) -> tuple[list[str], list[str]]:
+def _tables(
+    file: str, spec: DatasetSpec, files: Mapping[str, str], dialect: str | None
+) -> tuple[list[str], list[str]]:
     """Return the tables that a dataset reads of others, and those that it writes."""
     from dataspec.lineage import lineage_of
+    from dli.isolated import isolated
 
-    lineage = lineage_of(spec, files, dialect=dialect)
+    lineage = isolated(file, lineage_of, spec, files, dialect=dialect)
     return [use.name for use in lineage.reads], [use.name for use in lineage.writes]
 
 

@@ -1,0 +1,107 @@
+"""The SQL of specs, which the server reads in child processes: what a hostile one costs the others."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+
+from basecamp.airflow.memory import MemoryAirflow
+from basecamp.services.clock import SystemClock
+from basecamp.services.dialects import ConnectionDialects
+from basecamp.services.spec_sql import MAX_CALLS, SpecSql, WorkerPool
+from dataspec.catalog import SpecFile
+from dataspec.errors import InvalidTemplate, ServerBusy
+from dataspec.isolation import LimitExceeded, Limits
+from dataspec.parsing import check_spec
+from dataspec.workflows import SourceType
+from unit.dataspec import isolated_calls
+
+HEAVY = "select " + ", ".join(f"a.c{number} + 1 as c{number}" for number in range(20_000)) + " from a"
+"""Sound SQL that no parser reads in a few hundredths of a second."""
+SHORT = Limits(cpu_seconds=0.05)
+
+
+def spec_file(sql: str) -> SpecFile:
+    yaml = b"name: a.b\ntype: Dataset\nowner: dana@example.com\nquery_file: q.sql\n"
+    files = {"q.sql": sql}
+    return SpecFile(
+        source=SourceType.CODE,
+        key="code/a.yaml",
+        etag="1",
+        last_modified=datetime(2024, 1, 15, tzinfo=UTC),
+        name="a.b",
+        yaml=yaml,
+        spec=check_spec(yaml, files, file="code/a.yaml"),
+        files=files,
+        spec_hash=f"{hash(sql):x}",
+    )
+
+
+def spec_sql(limits: Limits) -> SpecSql:
+    return SpecSql(ConnectionDialects(MemoryAirflow(), SystemClock()), limits)
+
+
+def test_sql_that_takes_too_long_is_an_error_of_its_spec_and_the_next_is_read() -> None:
+    sql, heavy, light = spec_sql(SHORT), spec_file(HEAVY), spec_file("select * from raw.clicks")
+    assert heavy.spec
+    assert light.spec
+    with pytest.raises(InvalidTemplate) as caught:
+        sql.preview(heavy.spec, heavy, {})
+    assert caught.value.title == "The SQL can't be checked."
+    assert caught.value.problem.file == "code/a.yaml"
+    assert caught.value.problem.message == "the SQL can't be checked: it took more than 0.05 s."
+    assert sql.preview(light.spec, light, {}).reads == ["raw.clicks"]
+
+
+def test_a_lineage_that_takes_too_long_is_unknown_and_not_tried_again_at_once() -> None:
+    sql, heavy = spec_sql(SHORT), spec_file(HEAVY)
+    assert heavy.spec
+    found = sql.lineage(heavy.spec, heavy)
+    assert [problem.message for problem in found.unknown] == [
+        "the SQL can't be checked: it took more than 0.05 s."
+    ]
+    assert sql.lineage(heavy.spec, heavy) is found
+
+
+def test_a_lineage_is_read_once_for_all_who_ask() -> None:
+    sql, file = spec_sql(Limits()), spec_file("select * from raw.clicks")
+    assert file.spec
+    found = sql.lineage(file.spec, file)
+    assert [use.name for use in found.reads] == ["raw.clicks"]
+    assert sql.lineage(file.spec, file) is found
+
+
+@pytest.fixture
+def pool() -> WorkerPool:
+    """One worker, and one place to wait for it."""
+    return WorkerPool(Limits(cpu_seconds=60, wall_seconds=60), size=1, waiting=1)
+
+
+def test_more_calls_than_may_wait_are_refused_at_once(pool: WorkerPool) -> None:
+    with ThreadPoolExecutor(2) as callers:
+        calls = [callers.submit(pool.call, partial(isolated_calls.spin, 1.0)) for _ in range(2)]
+        until = threading.Event()
+        while pool._admitted._value > 0:
+            until.wait(0.01)
+        with pytest.raises(ServerBusy):
+            pool.call(isolated_calls.own_pid)
+        for call in calls:
+            call.result()
+    assert pool.call(partial(isolated_calls.double, 4)) == 8
+
+
+def test_a_worker_is_replaced_before_its_caches_use_up_its_memory(pool: WorkerPool) -> None:
+    pids = [pool.call(isolated_calls.own_pid) for _ in range(MAX_CALLS + 1)]
+    assert len(set(pids)) == 2
+    assert pids[-1] != pids[-2]
+
+
+def test_a_worker_that_died_is_replaced(pool: WorkerPool) -> None:
+    for _ in range(3):
+        with pytest.raises(LimitExceeded):
+            pool.call(isolated_calls.crash)
+    assert pool.call(partial(isolated_calls.double, 4)) == 8
