@@ -55,8 +55,11 @@ def parse_address(url: str, *, what: str = "server URL") -> Address:
     try:
         parts = urlsplit(url.strip())
         scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidSettings(f"Invalid {what}: {error}.") from None
+    except ValueError:
+        # Python's own words quote the URL, in which there may be a password.
+        raise InvalidSettings(
+            f"Invalid {what}: its host or its port can't be read.", detail="Write it as http://HOST:PORT."
+        ) from None
     if scheme not in PORTS or not host:
         shown = url.rpartition("@")[2]
         raise InvalidSettings(

@@ -51,7 +51,14 @@ class Address:
         Raises:
             ValueError: When it is no URL.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            # Python's own words quote the URL, in which there may be a password.
+            raise ValueError(
+                "its host or its port can't be read; encode special letters, as in p%40ss"
+            ) from None
         if not parts.scheme or "://" not in url:
             raise ValueError("it begins with the engine, such as duckdb:///warehouse.duckdb")
         every = dict(parse_qsl(parts.query)) | dict(options)
@@ -59,11 +66,11 @@ class Address:
             return cls._duckdb(unquote(parts.netloc + parts.path), every, folder)
         return cls(
             kind=_KINDS.get(parts.scheme, parts.scheme.replace("-", "_")),
-            host=parts.hostname,
+            host=host,
             login=parts.username and unquote(parts.username),
             password=parts.password and unquote(parts.password),
             database=unquote(parts.path[1:]) or None,
-            port=parts.port,
+            port=port,
             options=every,
         )
 

@@ -52,7 +52,10 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         parse_address(url)
 
 
-def test_a_refused_address_does_not_show_its_password() -> None:
+@pytest.mark.parametrize(
+    "url", ["ftp://me:secret@h", "http://me:secret/x@h", "http://[me:secret@h", "http://me:secret\u2100@h"]
+)
+def test_a_refused_address_does_not_show_its_password(url: str) -> None:
     with pytest.raises(InvalidSettings) as error:
-        parse_address("ftp://me:secret@h")
+        parse_address(url)
     assert "secret" not in f"{error.value.title}{error.value.detail}"
