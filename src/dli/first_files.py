@@ -19,7 +19,7 @@ name: {name}
 datasets_dir: datasets
 
 server:
-  url: ${{DLI_SERVER_URL:-http://127.0.0.1:8800}}
+  url: http://127.0.0.1:8800 # DLI_SERVER_URL stands before it
 
 connections:
   dli_default: # what a dataset runs on, unless it names another
@@ -145,7 +145,7 @@ def write_new(folder: Path, files: Mapping[str, str]) -> list[str]:
     """
     paths = {folder / name: text for name, text in files.items()}
     for path in paths:
-        if path.exists():
+        if path.exists() or path.is_symlink():
             raise Refused(f"{shown(path)} is there already.", detail="Nothing was written.")
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in paths.items():

@@ -127,6 +127,8 @@ class Project:
         file = shown(path)
         body = b""
         try:
+            if self._leads_out(path):
+                raise self._outside(file)
             body = _read_bytes(path, file, MAX_YAML_BYTES)
             document = read_document(body, file)
         except InvalidSpec as error:
@@ -184,7 +186,7 @@ class Project:
     def _sql_in(self, path: Path) -> str:
         file = shown(path)
         if not self._holds(path):
-            raise InvalidSpec([Problem(f"the file lies outside the project, {self._resolved_root}.", file)])
+            raise self._outside(file)
         from dataspec.parsing import MAX_SQL_BYTES
 
         body = _read_bytes(path, file, MAX_SQL_BYTES)
@@ -198,11 +200,23 @@ class Project:
 
     def _holds(self, path: Path) -> bool:
         """Tell whether a file lies in the project, wherever links lead."""
+        real = path.resolve() if path.is_symlink() else self._real_folder(path)
+        return real.is_relative_to(self._resolved_root)
+
+    def _leads_out(self, path: Path) -> bool:
+        """Tell whether a file in the project is a link to one outside it."""
+        within = path.is_symlink() and self._real_folder(path).is_relative_to(self._resolved_root)
+        return within and not self._holds(path)
+
+    def _real_folder(self, path: Path) -> Path:
+        """Return the folder of a file, wherever links lead."""
         folder = path.parent
         if folder not in self._resolved:
             self._resolved[folder] = folder.resolve()
-        real = path.resolve() if path.is_symlink() else self._resolved[folder]
-        return real.is_relative_to(self._resolved_root)
+        return self._resolved[folder]
+
+    def _outside(self, file: str) -> InvalidSpec:
+        return InvalidSpec([Problem(f"the file lies outside the project, {self._resolved_root}.", file)])
 
     def yaml_files(self) -> Iterator[Path]:
         """Yield the YAML files in the project, whatever is in them, in the order of their paths."""
@@ -270,8 +284,10 @@ def _neighbours(path: Path) -> list[str]:
 
 
 def _head(path: Path) -> bytes:
-    """Return a file's bytes as far as a spec may have them; nothing for one that can't be read."""
+    """Return a file's bytes as far as a spec may have them; nothing for one that can't be read, or is a device."""
     try:
+        if not path.is_file():
+            return b""
         with path.open("rb") as file:
             return file.read(MAX_YAML_BYTES)
     except OSError:

@@ -118,3 +118,9 @@ def test_a_name_that_no_dataset_can_have_is_refused(dli: Dli, project: Path) -> 
 def test_a_file_is_no_folder_for_a_project(dli: Dli, project: Path) -> None:
     (project / "taken").write_text("")
     assert dli("init", "taken").status == 4
+
+
+def test_nothing_is_written_through_a_link(dli: Dli, project: Path) -> None:
+    (project / "datasets" / "a.b.sql").symlink_to(project.parent / "elsewhere.sql")
+    assert dli("dataset", "init", "a.b").status == 4
+    assert not (project.parent / "elsewhere.sql").exists()

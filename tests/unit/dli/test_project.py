@@ -172,6 +172,30 @@ def test_a_linked_folder_that_leads_out_of_the_project_is_not_read(shop: Project
     assert "lies outside the project" in str(found.problems[0])
 
 
+@pytest.mark.parametrize("target", ["../../secret.yaml", "{project}/../secret.yaml", "/dev/stdin"])
+def test_a_spec_that_is_a_link_out_of_the_project_is_not_read(
+    shop: Project, project: Path, target: str
+) -> None:
+    secret = project.parent / "secret.yaml"
+    secret.write_text(spec_of("x") + "description: secret\n")
+    link = project / "datasets" / "x.yaml"
+    link.symlink_to(target.format(project=project))
+    found = shop.read(link)
+    assert found.yaml == b""
+    assert "lies outside the project" in str(found.problems[0])
+    assert list(shop.datasets()) == ([] if target == "/dev/stdin" else [found])
+    (project / "datasets" / "inside.yaml").write_text(spec_of("y"))
+    link.unlink()
+    link.symlink_to("inside.yaml")
+    assert shop.read(link).checked().name == "y"
+
+
+def test_a_spec_outside_the_project_is_read_where_the_person_names_it(shop: Project, project: Path) -> None:
+    (project.parent / "real.yaml").write_text(spec_of("x"))
+    (project.parent / "link.yaml").symlink_to("real.yaml")
+    assert shop.find("../link.yaml").checked().name == "x"
+
+
 @pytest.mark.parametrize(("name", "size"), [("big.yaml", 10_000_000), ("big.sql", 3_000_000)])
 def test_a_file_that_is_too_large_is_refused_by_its_size(
     shop: Project, project: Path, name: str, size: int
