@@ -78,6 +78,13 @@ def basecamp_dev() -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
     ports = ["--port", str(free_or_any(8800)), "--airflow-port", str(free_or_any(8080))]
     options = ["--home", str(HOME), "--airflow-env", str(AIRFLOW_ENV), *ports]
     title("A Basecamp with an Airflow of its own")
+    # In a container the files often belong to another user, whose settings are not read without this.
+    subprocess.run(
+        [BIN / "dli", "config", "trust", "--path", PROJECT],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
     print_command("basecamp", "dev", *options)
     process = subprocess.Popen([BIN / "basecamp", "dev", *options], cwd=PROJECT, start_new_session=True)
     try:

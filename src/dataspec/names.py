@@ -1,10 +1,15 @@
-"""Names: what that of a dataset may look like (decisions 2), and what a connection is called by default."""
+"""Names: what that of a dataset may look like (decisions 2), of the default connection, of the user's own folder."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEFAULT_CONNECTION = "dli_default"
 """The connection of a dataset that names none (decisions 6)."""
@@ -43,3 +48,10 @@ def why_invalid(name: str) -> str | None:
     if _LIKE_A_RUN_ID.search(name):
         return "it must not end like a run id (_YYYYMMDD_HHMMSS)."
     return None
+
+
+def user_folder(environ: Mapping[str, str]) -> Path:
+    """Return the user's own folder, for settings and permissions of every project."""
+    folder = environ.get("XDG_CONFIG_HOME")
+    base = Path(folder) if folder else Path(environ.get("HOME") or Path.home()) / ".config"
+    return base / "dli"

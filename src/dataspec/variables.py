@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})")
 
 
+CREDENTIALS = frozenset({"DLI_TOKEN"})
+"""Variables that no file of a project may name: they go to a server that the person chose."""
+
+
 def expand(text: str, environ: Mapping[str, str]) -> str:
     """Fill in ``${VAR}`` and ``${VAR:-default}``; ``$$`` stands for one ``$``.
 
@@ -27,3 +31,8 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
         return "" if default is not None else environ[name]
 
     return _VARIABLE.sub(value, text)
+
+
+def variables_in(text: str) -> set[str]:
+    """Return the names of the variables that a text is filled in with."""
+    return {match["name"] for match in _VARIABLE.finditer(text) if match["name"]}

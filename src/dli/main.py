@@ -26,7 +26,7 @@ COMMANDS = {
     "dataset": ("dli.commands.dataset", "Check Dataset Specs and register them."),
     "code": ("dli.commands.code", "Publish the project to the store from CI/CD."),
     "notifications": ("dli.commands.notifications", "Try the channels that tell people."),
-    "config": ("dli.commands.config", "Show the settings and where each came from."),
+    "config": ("dli.commands.config", "Show the settings and where each came from; agree to a project's."),
     "version": ("dli.commands.version", "Show dli's version."),
 }
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dataspec.engines.dialects import ConnectionDialect
     from dataspec.spec import DatasetSpec
     from dataspec.store import Store
+    from dataspec.trust import Permission
     from dli.client import Client
     from dli.project import Project
     from dli.settings import Settings
@@ -55,7 +56,7 @@ class Session:
         from dli.settings import Settings
 
         options = {"env": self.env, "server.url": self.server_url, "store.url": self.store_url}
-        return Settings(self.root, options, os.environ)
+        return Settings(self.root, options, os.environ, ask=_ask if is_interactive() else None)
 
     @cached_property
     def project(self) -> Project:
@@ -164,6 +165,12 @@ def warn(messages: Iterable[str]) -> None:
     """Print warnings to standard error, further lines of each aligned."""
     for message in messages:
         say("Warning: " + message.replace("\n", "\n" + " " * len("Warning: ")))
+
+
+def _ask(permission: Permission) -> bool:
+    """Ask the user for a permission of the project."""
+    say(f"{permission}.")
+    return click.confirm("Do you agree, once for this project?", err=True)
 
 
 def is_interactive() -> bool:

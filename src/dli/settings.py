@@ -8,18 +8,24 @@ values of all three files. Files are read only when nothing stronger decides.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataspec.errors import InvalidSettings, InvalidUsage
-from dli.addresses import DEFAULT_SERVER_URL
+from dataspec.names import user_folder
+from dli.addresses import DEFAULT_SERVER_URL, parse_address
 from dli.paths import PROJECT_FILES, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from dli.settings_files import Keys, SettingsFile
+    from dataspec.trust import Permission, Trust
+    from dli.settings_files import Keys, Place, SettingsFile
+
+    Parts = dict[str, Place]
+    """Where the parts of a connection stand, by ``url`` and ``options.NAME``."""
 
 DEFAULT_TIMEOUT_SECONDS = 30
 DEFAULT_FOLDER = "datasets"
@@ -33,6 +39,8 @@ VARIABLES = {
     "user": "DLI_USER",
 }
 """The settings that a variable may give, and its name."""
+
+_OPTION = "options."
 
 OPTIONS = {"env": "--env", "server.url": "--server-url", "store.url": "--store"}
 """The settings that an option may give, and its name."""
@@ -61,12 +69,20 @@ class Settings:
         root: The project's folder.
         options: What options gave, by setting; None for those that were not given.
         environ: The environment's variables.
+        ask: Asks the user for a permission of the project; None without a terminal.
     """
 
-    def __init__(self, root: Path, options: Mapping[str, str | None], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        options: Mapping[str, str | None],
+        environ: Mapping[str, str],
+        ask: Callable[[Permission], bool] | None = None,
+    ) -> None:
         self.root = root
         self._options = options
         self._environ = environ
+        self._ask = ask
 
     @property
     def env(self) -> str | None:
@@ -76,8 +92,15 @@ class Settings:
 
     @property
     def server_url(self) -> str:
-        """The server's address."""
-        return str(self.get("server.url").value)
+        """The server's address.
+
+        Raises:
+            Refused: When a project's file gives it with credentials, without a permission.
+        """
+        setting = self.get("server.url")
+        if (permission := self._server_permission(setting)) is not None:
+            self._trust.require(permission)
+        return str(setting.value)
 
     @property
     def timeout_seconds(self) -> float:
@@ -96,8 +119,19 @@ class Settings:
 
     @property
     def datasets_dir(self) -> Path:
-        """The folder in which the project's specs are."""
-        return self.root / str(self.get("datasets_dir").value)
+        """The folder in which the project's specs are.
+
+        Raises:
+            InvalidSettings: When a project's file names a folder outside the project.
+        """
+        setting = self.get("datasets_dir")
+        folder = self.root / str(setting.value)
+        if setting.origin != VARIABLES["datasets_dir"] and not _is_within(folder, self.root):
+            raise InvalidSettings(
+                f"{setting.origin}: 'datasets_dir' leads out of the project: {setting.value}",
+                detail=f"Name a folder below {self.root.resolve()}.",
+            )
+        return folder
 
     @property
     def user(self) -> str:
@@ -115,7 +149,7 @@ class Settings:
         given = self._given(key)
         if self.env is not None:
             self._check_files()
-        found = given or self._in_files(tuple(key.split(".")))
+        found = given or self._in_files(tuple(key.split(".")), self._environ)
         return found or Setting(key, self._defaults[key], "default")
 
     def all(self) -> list[Setting]:
@@ -152,25 +186,30 @@ class Settings:
         return self._given(key) or self._in_files_or_why(tuple(key.split(".")))
 
     def _in_files_or_why(self, keys: Keys) -> Setting | None:
+        """Return a setting as it may be shown, or why it can't be filled in."""
         try:
-            return self._in_files(keys)
+            return self._in_files(keys, self._shown_environ)
         except InvalidSettings as error:
             return Setting(".".join(keys), None, error.title)
 
-    def _in_files(self, keys: Keys) -> Setting | None:
-        key = ".".join(keys)
-        for file, prefix in self._places():
-            if found := file.get((*prefix, *keys)):
-                value, origin = found
-                return Setting(key, self._expanded(value, origin), origin)
-        return None
+    def _in_files(self, keys: Keys, environ: Mapping[str, str]) -> Setting | None:
+        place = self._place(keys)
+        return Setting(".".join(keys), place.expanded(environ), place.origin) if place else None
 
-    def _expanded(self, value: Any, origin: str) -> Any:
-        if not isinstance(value, str) or "$" not in value:
-            return value
-        from dli.settings_files import expanded
+    def _place(self, keys: Keys) -> Place | None:
+        """Return the strongest place in a file that gives a setting."""
+        places = (file.get((*prefix, *keys)) for file, prefix in self._places())
+        return next(filter(None, places), None)
 
-        return expanded(value, self._environ, where=origin)
+    @cached_property
+    def _shown_environ(self) -> dict[str, str]:
+        """The variables, without the values of those whose names speak of a secret."""
+        from dli.masking import masked
+
+        return {
+            name: value if name in {"PWD", "OLDPWD"} else str(masked(name, value)) if value else ""
+            for name, value in self._environ.items()
+        }
 
     def _places(self) -> Iterator[tuple[SettingsFile, Keys]]:
         """Yield where a setting may stand, strongest first."""
@@ -202,21 +241,24 @@ class Settings:
 
     @cached_property
     def _files(self) -> tuple[SettingsFile, ...]:
-        paths = [
-            path
-            for path in (*(self.root / name for name in PROJECT_FILES), self._user_file())
-            if path.is_file()
-        ]
+        paths = self._paths()
         if not paths:
             return ()
+        from dataspec.trust import check_owner
         from dli.settings_files import SettingsFile
 
-        return tuple(SettingsFile(path, shown(path)) for path in paths)
+        for path in paths:
+            check_owner(path, shown(path), self._trust)
+        mine = self._user_file()
+        return tuple(SettingsFile(path, shown(path), of_project=path != mine) for path in paths)
+
+    def _paths(self) -> list[Path]:
+        """Return the settings files that are there, strongest first."""
+        paths = (*(self.root / name for name in PROJECT_FILES), self._user_file())
+        return [path for path in paths if path.is_file()]
 
     def _user_file(self) -> Path:
-        folder = self._environ.get("XDG_CONFIG_HOME")
-        base = Path(folder) if folder else Path(self._environ.get("HOME") or Path.home()) / ".config"
-        return base / "dli" / "config.yaml"
+        return user_folder(self._environ) / "config.yaml"
 
     def connection_names(self) -> list[str]:
         """Return the names of the connections that the files define."""
@@ -232,27 +274,117 @@ class Settings:
         self._check_files()
         if name not in self.connection_names():
             return None
-        url, *options = (self._in_files(keys) for keys in self._keys_of(name))
-        if url is None:
+        return self._connection(name, _parts_of(name, self._places()))
+
+    def require_permission(self, name: str) -> None:
+        """Check that a connection may send what it does of the user's (decisions 16).
+
+        Raises:
+            Refused: When a project's file says where to, without a permission.
+        """
+        if (permission := self._connection_permission(name, _parts_of(name, self._places()))) is not None:
+            self._trust.require(permission)
+
+    def grant_permissions(self) -> list[Permission]:
+        """Grant all permissions that the project's files ask for; return the new ones."""
+        from dataspec.trust import owner_permission
+
+        found = (owner_permission(path, shown(path)) for path in self._paths())
+        # Owners first: without them the files are not read for the others.
+        return [*self._granted(filter(None, found)), *self._granted(self._permissions())]
+
+    def _granted(self, permissions: Iterable[Permission]) -> list[Permission]:
+        """Grant permissions; return those that were not granted before."""
+        new = [it for it in dict.fromkeys(permissions) if not self._trust.granted(it)]
+        if new:
+            self._trust.grant(new)
+        return new
+
+    @cached_property
+    def _trust(self) -> Trust:
+        from dataspec.trust import Trust
+
+        return Trust(self.root, self._environ, self._ask)
+
+    def _permissions(self) -> Iterator[Permission]:
+        """Yield the permissions that the settings need in the chosen environment, owners aside."""
+        self._check_files()
+        if (server := self._server_permission(self.get("server.url"))) is not None:
+            yield server
+        shared = shown(self.root / PROJECT_FILES[-1])  # all that `basecamp dev` reads
+        alone: list[tuple[SettingsFile, Keys]] = [(file, ()) for file in self._files if file.shown == shared]
+        for name in self.connection_names():
+            for places in (self._places(), alone):
+                with suppress(InvalidSettings):  # an error of whatever command opens the connection
+                    if (permission := self._connection_permission(name, _parts_of(name, places))) is not None:
+                        yield permission
+
+    def _server_permission(self, setting: Setting) -> Permission | None:
+        """Return the permission to send credentials in an address of a project's file."""
+        if self._given("server.url") or "@" not in str(setting.value):
+            return None
+        place = self._place(("server", "url"))
+        address = parse_address(str(setting.value))
+        if place is None or not place.file.of_project or address.credentials is None:
+            return None
+        from dataspec.trust import Permission
+
+        return Permission(
+            f"server {address}", setting.origin, f"the address of the server {address} holds credentials"
+        )
+
+    def _connection_permission(self, name: str, parts: Parts) -> Permission | None:
+        projects = [place for place in parts.values() if place.file.of_project]
+        if not projects:
+            return None
+        connection = self._connection(name, parts)
+        from dataspec.engines.addresses import Address
+        from dataspec.trust import connection_permission, implicit_credentials
+
+        try:
+            address = Address.read(connection.url, connection.options, self.root)
+        except ValueError:
+            return None  # can't be opened either
+        named = {variable for place in parts.values() for variable in place.variables}
+        sent = {variable for variable in named if self._environ.get(variable)}
+        sent |= implicit_credentials(address, self._environ)
+        if len(projects) < len(parts):
+            sent.add(f"what {shown(self._user_file())} says of it")
+        written = {key: place.value for key, place in parts.items()}
+        return connection_permission(name, connection.origin, written, sent, address)
+
+    def _connection(self, name: str, parts: Parts) -> Connection:
+        values = {key: place.expanded(self._environ) for key, place in parts.items()}
+        if "url" not in values:
             raise InvalidSettings(
                 f"The connection '{name}' has no 'url'.", detail="Such as: url: duckdb:///warehouse.duckdb"
             )
-        named = {setting.key.rpartition(".")[2]: setting.value for setting in options if setting}
-        return Connection(str(url.value), named, url.origin)
+        url = str(values.pop("url"))
+        options = {key.removeprefix(_OPTION): value for key, value in values.items()}
+        return Connection(url, options, parts["url"].origin)
 
     def _connections(self) -> Iterator[Setting]:
         for name in self.connection_names():
-            for keys in self._keys_of(name):
-                if setting := self._in_files_or_why(keys):
+            for key in _parts_of(name, self._places()):
+                if setting := self._in_files_or_why(("connections", name, *key.split(".", 1))):
                     yield setting
 
-    def _keys_of(self, name: str) -> list[Keys]:
-        """Return where a connection's url stands, then each of its options."""
-        at: Keys = ("connections", name)
-        options = {
-            key: None for file, prefix in self._places() for key in file.names((*prefix, *at, "options"))
-        }
-        return [(*at, "url"), *((*at, "options", option) for option in options)]
+
+def _parts_of(name: str, places: Iterable[tuple[SettingsFile, Keys]]) -> Parts:
+    """Return where a connection's ``url`` stands, then each of its options."""
+    parts: Parts = {}
+    for file, prefix in places:
+        at: Keys = (*prefix, "connections", name)
+        options = ((_OPTION + option, (*at, "options", option)) for option in file.names((*at, "options")))
+        for key, keys in (("url", (*at, "url")), *options):
+            if (place := file.get(keys)) is not None:
+                parts.setdefault(key, place)
+    return {key: parts[key] for key in sorted(parts, key=lambda key: key != "url")}
+
+
+def _is_within(folder: Path, root: Path) -> bool:
+    """Tell whether a folder lies in another, wherever links lead."""
+    return folder.resolve().is_relative_to(root.resolve())
 
 
 def _login(environ: Mapping[str, str]) -> str:

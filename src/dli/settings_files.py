@@ -5,12 +5,13 @@ Loaded only where such a file exists, since reading YAML costs a quick command a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataspec.errors import InvalidSettings, InvalidSpec
 from dataspec.problems import Problem, nearest
-from dataspec.variables import expand
+from dataspec.variables import CREDENTIALS, expand, variables_in
 from dataspec.yaml_document import Document, read_document
+from dli.settings import VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,14 +21,31 @@ Keys = tuple[str, ...]
 
 _ANY = "*"
 _TEXT, _NUMBER, _SCALAR = "text", "a number", "text, a number, true or false"
+
+
+class _Key(NamedTuple):
+    """What a setting may hold, and what a project's file may do with it (decisions 16)."""
+
+    type: str
+    expands: bool = False
+    """Whether a project's file may fill in variables. The user's own file may everywhere."""
+
+
+# Keys without `expands` are sent to a server, or name one: from any command, the project's authors
+# would get the values of the user's variables there.
 _OVERRIDES: dict[str, Any] = {
-    "datasets_dir": _TEXT,
-    "user": _TEXT,
-    "server": {"url": _TEXT, "timeout_seconds": _NUMBER},
-    "store": {"url": _TEXT},
-    "connections": {_ANY: {"url": _TEXT, "options": {_ANY: _SCALAR}}},
+    "datasets_dir": _Key(_TEXT, expands=True),
+    "user": _Key(_TEXT),
+    "server": {"url": _Key(_TEXT), "timeout_seconds": _Key(_NUMBER)},
+    "store": {"url": _Key(_TEXT)},
+    # Used by `dli dataset run` and `basecamp dev` alone; other machines need a permission (dataspec.trust).
+    "connections": {_ANY: {"url": _Key(_TEXT, expands=True), "options": {_ANY: _Key(_SCALAR, expands=True)}}},
 }
-_SCHEMA: dict[str, Any] = {"name": _TEXT, **_OVERRIDES, "environments": {_ANY: _OVERRIDES}}
+_SCHEMA: dict[str, Any] = {
+    "name": _Key(_TEXT, expands=True),
+    **_OVERRIDES,
+    "environments": {_ANY: _OVERRIDES},
+}
 _TYPES: dict[str, tuple[type, ...]] = {
     _TEXT: (str,),
     # Text as well: it may be a ${VARIABLE}.
@@ -42,13 +60,15 @@ class SettingsFile:
     Args:
         path: Where it is.
         shown: What it is called in messages.
+        of_project: Whether it comes with the project, and not from the person.
 
     Raises:
         InvalidSettings: With every problem, each at its line and column.
     """
 
-    def __init__(self, path: Path, shown: str) -> None:
+    def __init__(self, path: Path, shown: str, *, of_project: bool) -> None:
         self.shown = shown
+        self.of_project = of_project
         self._document = _read(path, shown)
         self._data: dict[str, Any] = self._document.data or {}
         if problems := list(_problems(self._document, self._data, _SCHEMA, ())):
@@ -59,36 +79,79 @@ class SettingsFile:
         """The environments that this file defines or overrides."""
         return list(self._data.get("environments") or {})
 
-    def get(self, keys: Keys) -> tuple[Any, str] | None:
-        """Return the value at a path of keys with its place, or None if the file does not set it."""
+    def get(self, keys: Keys) -> Place | None:
+        """Return what stands at a path of keys, or None if the file does not set it."""
         value: Any = self._data
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         if value is None:
             return None
         line, column = self._document.position(keys)
-        return value, f"{self.shown}:{line}:{column}"
+        return Place(self, keys, value, f"{self.shown}:{line}:{column}")
 
     def names(self, keys: Keys) -> list[str]:
         """Return the keys of the mapping at a path; none if there is no mapping."""
         found = self.get(keys)
-        return list(found[0]) if found and isinstance(found[0], dict) else []
+        return list(found.value) if found and isinstance(found.value, dict) else []
 
 
-def expanded(text: str, environ: Mapping[str, str], *, where: str) -> str:
-    """Fill in ``${VAR}`` and ``${VAR:-default}``; ``$$`` stands for one ``$``.
+class Place(NamedTuple):
+    """Where a setting stands in a file."""
 
-    Raises:
-        InvalidSettings: When a variable is not set and has no default.
-    """
-    try:
-        return expand(text, environ)
-    except KeyError as missing:
-        name = missing.args[0]
-        raise InvalidSettings(
-            f"{where}: the variable {name} is not set.",
-            detail=f"Set it, or write ${{{name}:-DEFAULT}}.",
-        ) from None
+    file: SettingsFile
+    keys: Keys
+    """The keys from the top of the file."""
+    value: Any
+    """The value as it is written."""
+    origin: str
+    """File, line and column."""
+
+    @property
+    def variables(self) -> set[str]:
+        """The variables that the value is filled in with."""
+        return variables_in(self.value) if isinstance(self.value, str) else set()
+
+    def expanded(self, environ: Mapping[str, str]) -> Any:
+        """Return the value with ``${VAR}`` and ``${VAR:-default}`` filled in; ``$$`` stands for one ``$``.
+
+        Raises:
+            InvalidSettings: When a variable may not be filled in here, or is not set and has no default.
+        """
+        if not isinstance(self.value, str) or "$" not in self.value:
+            return self.value
+        self._check_variables()
+        try:
+            return expand(self.value, environ)
+        except KeyError as missing:
+            name = missing.args[0]
+            raise InvalidSettings(
+                f"{self.origin}: the variable {name} is not set.",
+                detail=f"Set it, or write ${{{name}:-DEFAULT}}.",
+            ) from None
+
+    def _check_variables(self) -> None:
+        """Refuse the variables that a project's file may not fill in."""
+        if not self.file.of_project:
+            return
+        name = ".".join(self.keys[2:] if self.keys[0] == "environments" else self.keys)
+        own = VARIABLES.get(name)
+        # Its own variable gives nothing away: where that is set, it stands before every file.
+        refused = self.variables & CREDENTIALS if _key_at(self.keys).expands else self.variables - {own}
+        if refused:
+            raise InvalidSettings(
+                f"{self.origin}: a project's file may not fill in {', '.join(sorted(refused))} in '{name}'.",
+                detail="Its value would be sent to a server that the project names.\n"
+                + (f"Write the value itself, or set {own}." if own else "Use another variable."),
+            )
+
+
+def _key_at(keys: Keys) -> _Key:
+    """Return what the table of settings says of a key."""
+    found: Any = _SCHEMA
+    for part in keys:
+        found = found.get(part) or found[_ANY]
+    key: _Key = found
+    return key
 
 
 def _read(path: Path, shown: str) -> Document:
@@ -128,5 +191,7 @@ def _problems(
                 yield from _problems(document, value, expected, keys)
             else:
                 yield document.problem(keys, f"'{'.'.join(keys)}': expected keys and values, got {value!r}.")
-        elif not isinstance(value, _TYPES[expected]) or (expected != _SCALAR and isinstance(value, bool)):
-            yield document.problem(keys, f"'{'.'.join(keys)}': expected {expected}, got {value!r}.")
+        elif not isinstance(value, _TYPES[expected.type]) or (
+            expected.type != _SCALAR and isinstance(value, bool)
+        ):
+            yield document.problem(keys, f"'{'.'.join(keys)}': expected {expected.type}, got {value!r}.")

@@ -8,40 +8,52 @@ from typing import TYPE_CHECKING, Any
 from dataspec.engines.addresses import DEFAULT_FILE, Address
 from dataspec.errors import InvalidSettings, InvalidSpec
 from dataspec.names import DEFAULT_CONNECTION
-from dataspec.variables import expand
+from dataspec.trust import check_owner, connection_permission, implicit_credentials
+from dataspec.variables import CREDENTIALS, expand, variables_in
 from dataspec.yaml_document import Document, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from dataspec.trust import Trust
+
 PROJECT_FILE = "dli.yaml"
+_OPTION = "options."
 
 
-def airflow_connections(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+def airflow_connections(
+    folder: Path, environ: Mapping[str, str], trust: Trust | None = None
+) -> dict[str, str]:
     """Return every connection in Airflow's JSON, by its id.
 
     Args:
         folder: The project's folder; a ``dli.yaml`` in it is read.
         environ: For ``${VAR}`` in the project's file.
+        trust: The permissions of the project; without it, none are needed.
 
     Raises:
         InvalidSettings: When ``connections:`` of that file can't be used; says where.
+        Refused: Without a permission, when that file belongs to another user, or has variables sent to
+            another machine (decisions 16).
     """
     default = _in_airflow(Address.of_file(folder / DEFAULT_FILE))
-    found = {DEFAULT_CONNECTION: default} | _Project(folder, environ).connections()
+    found = {DEFAULT_CONNECTION: default} | _Project(folder, environ, trust).connections()
     return {name: json.dumps(connection) for name, connection in found.items()}
 
 
 class _Project:
-    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environ: Mapping[str, str], trust: Trust | None) -> None:
         self._folder = folder
         self._environ = environ
+        self._trust = trust
 
     def connections(self) -> dict[str, dict[str, Any]]:
         file = self._folder / PROJECT_FILE
         if not file.exists():
             return {}
+        if self._trust is not None:
+            check_owner(file, str(file), self._trust)
         try:
             document = read_document(file.read_bytes(), str(file))
         except InvalidSpec as error:
@@ -60,13 +72,30 @@ class _Project:
         options = entry.get("options") or {}
         if not isinstance(options, dict):
             raise _wrong(document, (*place, "options"), "options must be a mapping.")
+        written = {"url": entry["url"]}
+        written |= {f"{_OPTION}{key}": it for key, it in options.items() if it is not None}
+        texts = [it for it in written.values() if isinstance(it, str)]
+        named = {name for text in texts for name in variables_in(text)}
+        if refused := named & CREDENTIALS:
+            raise _wrong(document, place, f"a project's file may not fill in {', '.join(sorted(refused))}.")
+        address = self._address(document, place, written)
+        if self._trust is not None:
+            sent = {variable for variable in named if self._environ.get(variable)}
+            sent |= implicit_credentials(address, self._environ)
+            at = ":".join(map(str, (self._folder / PROJECT_FILE, *document.position((*place, "url")))))
+            if (permission := connection_permission(name, at, written, sent, address)) is not None:
+                self._trust.require(permission)
+        return _in_airflow(address)
+
+    def _address(self, document: Document, place: tuple[str, ...], written: Mapping[str, Any]) -> Address:
+        """Return where a connection leads, its variables filled in."""
         try:
-            url = expand(entry["url"], self._environ)
-            texts = {
-                key: expand(value, self._environ) if isinstance(value, str) else value
-                for key, value in options.items()
+            filled = {
+                key: expand(it, self._environ) if isinstance(it, str) else it for key, it in written.items()
             }
-            return _in_airflow(Address.read(url, texts, self._folder))
+            url = filled.pop("url")
+            options = {key.removeprefix(_OPTION): it for key, it in filled.items()}
+            return Address.read(url, options, self._folder)
         except KeyError as missing:
             raise _wrong(document, place, f"the variable {missing.args[0]} is not set.") from None
         except ValueError as error:

@@ -24,6 +24,7 @@ from basecamp.dev.parts import parts_of
 from basecamp.dev.ports import claim
 from basecamp.dev.process import Program
 from basecamp.dev.supervisor import Supervisor
+from dataspec.trust import Trust
 
 if TYPE_CHECKING:
     from basecamp.dev.interrupts import Interrupts
@@ -100,7 +101,7 @@ class Startup:
             server_port=port,
             airflow_port=claim(asked.airflow_port, option="--airflow-port", other=port),
             store_url=asked.store_url,
-            connections=airflow_connections(asked.project, os.environ),
+            connections=airflow_connections(asked.project, os.environ, Trust(asked.project, os.environ)),
             keys=kept_keys(self._home.secrets),
             database_url=asked.database_url,
         )

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from basecamp.dev.connections import airflow_connections
-from dataspec.errors import InvalidSettings
+from dataspec.errors import InvalidSettings, Refused
+from dataspec.trust import Trust
+from dli.settings import Settings
 
 
 def connections(folder: Path, text: str | None = None, **environ: str) -> dict[str, Any]:
@@ -92,3 +94,52 @@ def test_a_connection_that_can_t_be_used_is_named_with_its_place(
 
     assert place in (invalid.value.detail or "")
     assert reason in (invalid.value.detail or "")
+
+
+@pytest.mark.parametrize(
+    ("entry", "sent"),
+    [
+        ("{url: 'trino://ann:${SECRET}@far.example/hive'}", "SECRET"),
+        ("{url: 'trino://localhost/hive', options: {host: far.example, x: '${SECRET}'}}", "SECRET"),
+        ("{url: 'postgresql://far.example/d'}", "PGPASSWORD"),
+        ("{url: 'snowflake:///d', options: {password: '${SECRET}'}}", "SECRET"),
+    ],
+)
+def test_a_variable_goes_to_another_machine_after_an_agreement_alone(
+    tmp_path: Path, entry: str, sent: str
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    environ = {"HOME": str(tmp_path), "SECRET": "hunter2", "PGPASSWORD": "hunter2"}
+    (project / "dli.yaml").write_text(f"connections:\n  x: {entry}\n")
+    with pytest.raises(Refused, match=f"dli.yaml:2:12: the connection 'x' sends {sent} to ") as refused:
+        airflow_connections(project, environ, Trust(project, environ))
+    assert "hunter2" not in f"{refused.value}{refused.value.detail}"
+    # What a file of the person's own overrides, `basecamp dev` reads as it is here.
+    (project / ".dli.local.yaml").write_text("connections: {x: {url: 'trino://localhost/hive'}}\n")
+    Settings(project, {}, environ).grant_permissions()
+    assert "x" in airflow_connections(project, environ, Trust(project, environ))
+
+
+@pytest.mark.parametrize(
+    "entry", ["{url: 'trino://ann:${SECRET}@localhost/hive'}", "{url: 'trino://far.example/hive'}"]
+)
+def test_what_stays_here_or_holds_no_variable_takes_no_agreement(tmp_path: Path, entry: str) -> None:
+    environ = {"HOME": str(tmp_path), "SECRET": "hunter2"}
+    (tmp_path / "dli.yaml").write_text(f"connections: {{x: {entry}}}\n")
+    assert "x" in airflow_connections(tmp_path, environ, Trust(tmp_path, environ))
+
+
+def test_the_token_is_filled_in_nowhere(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings) as invalid:
+        connections(
+            tmp_path, "connections: {x: {url: 'trino://${DLI_TOKEN}@localhost'}}", DLI_TOKEN="hunter2"
+        )
+    assert "may not fill in DLI_TOKEN" in (invalid.value.detail or "")
+
+
+def test_a_project_file_of_another_user_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dli.yaml").write_text("connections: {}\n")
+    monkeypatch.setattr("dataspec.trust.foreign_owners", lambda _file: [65534])
+    with pytest.raises(Refused, match="belongs to another user"):
+        airflow_connections(tmp_path, {}, Trust(tmp_path, {"HOME": str(tmp_path)}))

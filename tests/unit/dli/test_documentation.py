@@ -66,7 +66,10 @@ def test_the_line_that_a_group_shows_of_a_command_is_the_first_of_its_help() -> 
 
 def test_every_command_is_in_the_documentation() -> None:
     paths = {context.command_path for context, _ in commands()}
-    assert {f"dli {name}" for name in ("workflow run", "dataset register", "config show", "version")} < paths
+    assert {
+        f"dli {name}"
+        for name in ("workflow run", "dataset register", "config show", "config trust", "version")
+    } < paths
     assert paths == set(re.findall(r"^### `(.+)`$", reference(), re.MULTILINE))
 
 

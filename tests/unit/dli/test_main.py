@@ -50,7 +50,7 @@ def test_an_unknown_parameter_is_printed_as_in_the_session_of_the_specification(
         (["workfow"], "No such command 'workfow'. Did you mean 'workflow'?"),
         (["workflow", "stat"], "No such command 'stat'. Did you mean 'status'?"),
         (["dataset", "registr", "x"], "No such command 'registr'. Did you mean 'register'?"),
-        (["config", "xyz"], "No such command 'xyz'. Commands: show."),
+        (["config", "xyz"], "No such command 'xyz'. Commands: show, trust."),
         (["workflow", "list", "--runing"], "Did you mean '--running'?"),
         (["workflow", "list", "--source", "git"], "'git' is not one of 'code', 'manual', 'all'."),
         (["workflow", "run"], "Missing argument 'DATASET'."),

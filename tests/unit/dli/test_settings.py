@@ -54,9 +54,8 @@ def test_the_users_file_is_where_xdg_says(project: Path, tmp_path: Path) -> None
 
 
 def test_variables_are_filled_in_with_their_defaults(project: Path) -> None:
-    (project / "dli.yaml").write_text(
-        "user: ${WHO}\ndatasets_dir: ${DIR:-specs}\nserver:\n  url: http://${HOST:-h}:${PORT:-}80/$$x\n"
-    )
+    (project / "dli.yaml").write_text("datasets_dir: ${DIR:-specs}\n")
+    user_file(project, "user: ${WHO}\nserver:\n  url: http://${HOST:-h}:${PORT:-}80/$$x\n")
     found = settings(project, WHO="dana", HOST="basecamp")
     assert (found.user, found.datasets_dir.name, found.server_url) == (
         "dana",
@@ -66,9 +65,11 @@ def test_variables_are_filled_in_with_their_defaults(project: Path) -> None:
 
 
 def test_a_variable_that_is_not_set_is_named_with_its_place(project: Path) -> None:
-    (project / "dli.yaml").write_text("server:\n  url: ${BASECAMP}\n")
-    with pytest.raises(InvalidSettings, match=r"dli\.yaml:2:8: the variable BASECAMP is not set\."):
+    (project / "dli.yaml").write_text("server:\n  url: ${DLI_SERVER_URL}\ndatasets_dir: ${SPECS}\n")
+    with pytest.raises(InvalidSettings, match=r"dli\.yaml:2:8: the variable DLI_SERVER_URL is not set\."):
         _ = settings(project).server_url
+    with pytest.raises(InvalidSettings, match=r"dli\.yaml:3:15: the variable SPECS is not set\."):
+        _ = settings(project).datasets_dir
 
 
 def test_a_variable_that_no_used_setting_needs_may_be_missing(project: Path) -> None:

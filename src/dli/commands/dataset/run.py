@@ -68,6 +68,7 @@ def command(
         from dli.local.run import Plan
 
         plan = Plan.of(session.project.find(dataset), parameters, session.settings, say, engine)
+        session.settings.require_permission(plan.spec.execution.connection)
         run = _run(session, plan, limit)
     from dli.local.output import print_run, tell_run
 
@@ -95,6 +96,8 @@ def _run_all(session: Session, parameters: dict[str, str], *, dry_run: bool) -> 
     if dry_run:
         print_previews(session, whole.plans)
         return 0
+    for plan in whole.plans:
+        session.settings.require_permission(plan.spec.execution.connection)
     steps: list[Step] = []
     count = len(whole.plans)
 

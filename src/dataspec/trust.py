@@ -1,0 +1,244 @@
+"""Whose settings files are read, and which permissions the user granted to a project (decisions 16).
+
+The settings of a cloned project come from its authors. What they may do without a permission is in the
+table of keys in ``dli.settings_files``; permissions are kept in the user's own folder, never in the
+project.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cached_property
+from shlex import quote
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dataspec.errors import InvalidSettings, Refused
+from dataspec.names import user_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from dataspec.engines.addresses import Address
+
+FILE = "trusted.json"
+"""The file in the user's own folder with the permissions granted, by the project's folder."""
+
+_WITHOUT_HOST = frozenset({"postgres", "mysql", "sqlite"})
+"""Kinds of engines that are on this machine where the URL names no host."""
+
+_REDIRECTING = ("host", "addr", "account", "service", "server", "proxy", "endpoint", "url", "dsn")
+"""What is in the names of options that may lead to another host than the URL's."""
+
+_BORROWING = frozenset({"service", "passfile", "connection_name", "private_key_file"})
+"""Options of drivers that name a file, or an entry in one, with credentials of the user."""
+
+
+class Permission(NamedTuple):
+    """Something that a project's files ask for and the user has to grant, once for the project."""
+
+    identity: str
+    """What is kept; anything else, such as another server, is another permission."""
+    place: str
+    """The file, with line and column where there are any."""
+    what: str
+    """What would be done: the end of a sentence that begins with the place."""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what}"
+
+
+class Trust:
+    """The permissions that the user granted to a project.
+
+    Args:
+        project: The project's folder.
+        environ: Names the user's own folder.
+        ask: Asks the user for a permission; None without a terminal.
+    """
+
+    def __init__(
+        self, project: Path, environ: Mapping[str, str], ask: Callable[[Permission], bool] | None = None
+    ) -> None:
+        self._project = project
+        self._file = user_folder(environ) / FILE
+        self._ask = ask
+
+    def require(self, permission: Permission) -> None:
+        """Check that a permission was granted; on a terminal, ask for it.
+
+        Raises:
+            Refused: Without the permission; says how to grant it.
+        """
+        if self.granted(permission):
+            return
+        if self._ask is not None and self._ask(permission):
+            self.grant([permission])
+            return
+        self._ask = None  # asked once in a command
+        raise self.refusal(permission)
+
+    def refusal(self, permission: Permission) -> Refused:
+        """Return the error for a permission that was not granted."""
+        return Refused(
+            f"{permission}.",
+            detail="You have not agreed to that for this project. Look at its settings; if they are right, run:\n"
+            f"dli config trust --path {quote(self._key)}\n"
+            "If this is not your project, name the folder of yours with --path.",
+        )
+
+    def granted(self, permission: Permission) -> bool:
+        """Tell whether the user granted a permission."""
+        return permission.identity in self._kept.get(self._key, ())
+
+    def grant(self, permissions: Iterable[Permission]) -> None:
+        """Keep permissions that the user grants."""
+        known = self._kept.get(self._key, [])
+        added = [permission.identity for permission in permissions]
+        self._kept[self._key] = list(dict.fromkeys([*known, *added]))
+        try:
+            self._write(json.dumps(self._kept, indent=2, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise InvalidSettings(
+                f"Can't keep what you agreed to in {self._file}: {error.strerror}.",
+                detail="XDG_CONFIG_HOME names the folder above it.",
+            ) from error
+
+    def _write(self, text: str) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        new = self._file.with_name(f".{FILE}.{os.getpid()}")
+        new.unlink(missing_ok=True)
+        with open(new, "x", encoding="utf-8", opener=_open_for_owner) as file:
+            file.write(text)
+        new.replace(self._file)
+
+    @cached_property
+    def _key(self) -> str:
+        return str(self._project.resolve())
+
+    @cached_property
+    def _kept(self) -> dict[str, list[str]]:
+        if not self._file.is_file() or foreign_owners(self._file):
+            return {}
+        try:
+            kept = json.loads(self._file.read_text(encoding="utf-8"))
+            return {str(project): list(map(str, permissions)) for project, permissions in kept.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            raise InvalidSettings(
+                f"Can't read {self._file}, where dli keeps what you agreed to.",
+                detail="Remove it; dli then asks again.",
+            ) from None
+
+
+def _open_for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def connection_permission(
+    name: str, place: str, written: Mapping[str, Any], sent: Iterable[str], address: Address
+) -> Permission | None:
+    """Return the permission that a project needs before its connection is opened.
+
+    Args:
+        name: The connection's name.
+        place: Where its URL stands.
+        written: Its URL and options as they are written, before variables are filled in.
+        sent: What the connection sends of the user's, such as the names of variables.
+        address: Where it leads.
+
+    Returns:
+        None when it sends nothing of the user's, or stays on this machine.
+    """
+    named = ", ".join(sorted(set(sent)))
+    if not named or _stays_here(address):
+        return None
+    from hashlib import sha256  # here, as in what follows: every command of a project loads this module
+
+    digest = sha256(json.dumps(written, sort_keys=True, default=str).encode()).hexdigest()
+    known = address.host and address.host in str(written["url"]).lower()
+    where = address.host if known else "a server that a variable or an option names"
+    return Permission(
+        f"connection {name} {digest}", place, f"the connection '{name}' sends {named} to {where}"
+    )
+
+
+def implicit_credentials(address: Address, environ: Mapping[str, str]) -> set[str]:
+    """Return the user's credentials that a driver takes by itself, or that an option points to."""
+    found = {f"what the option '{key}' points to" for key in address.options if key in _BORROWING}
+    if address.kind == "postgres":
+        found |= {name for name in ("PGPASSWORD", "PGSERVICE") if environ.get(name)}
+    return found
+
+
+def _stays_here(address: Address) -> bool:
+    if address.kind == "duckdb":
+        return True
+    if any(part in key.lower() for key in address.options for part in _REDIRECTING):
+        return False
+    return _is_loopback(address.host) if address.host else address.kind in _WITHOUT_HOST
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_owner(file: Path, shown: str, trust: Trust) -> None:
+    """Check that a settings file and its folder belong to the user or to root.
+
+    Raises:
+        Refused: When they do not, without a permission. Never asks: shell completion reads settings too.
+    """
+    permission = owner_permission(file, shown)
+    if permission is not None and not trust.granted(permission):
+        raise trust.refusal(permission)
+
+
+def owner_permission(file: Path, shown: str) -> Permission | None:
+    """Return the permission that reading a settings file needs; None for the user's own."""
+    owners = foreign_owners(file)
+    if not owners:
+        return None
+    names = " and ".join(map(_login_of, owners))
+    return Permission(
+        f"owner {' '.join(map(str, owners))} of {file.name}",
+        shown,
+        f"the file, a link on the way to it or its folder belongs to another user ({names}), so it is not read",
+    )
+
+
+def foreign_owners(file: Path) -> list[int]:
+    """Return the owners, other than the user and root, of a file, of links to it, and of their folders.
+
+    Under ``sudo`` the calling user counts as well. On Windows, which has no such ids, there are none.
+    """
+    if not hasattr(os, "geteuid"):
+        return []
+    trusted = {0, os.geteuid()}
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
+        trusted.add(int(os.environ["SUDO_UID"]))
+    owners = {path.lstat().st_uid for step in _steps_to(file.absolute()) for path in (step, step.parent)}
+    return sorted(owners - trusted)
+
+
+def _steps_to(file: Path) -> Iterator[Path]:
+    """Yield each link that stands for a file, then the file."""
+    while file.is_symlink():
+        yield file
+        file = file.parent / file.readlink()
+    yield file
+    yield file.resolve()
+
+
+def _login_of(uid: int) -> str:
+    from pwd import getpwuid
+
+    try:
+        return getpwuid(uid).pw_name
+    except KeyError:
+        return f"user id {uid}"
