@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+import logging
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dataspec.catalog import Catalog, SpecFile, resolve
 from dataspec.documents import is_dataset, looks_like_dataset
 from dataspec.errors import InvalidSpec
 from dataspec.kept_versions import KeptVersions
+from dataspec.keys import why_no_key
 from dataspec.listing import ABSENT, Lister
 from dataspec.names import why_invalid
-from dataspec.parsing import check_document, parse_document
-from dataspec.problems import Problem
+from dataspec.parsing import MAX_SQL_BYTES, check_document, file_places, parse_document
+from dataspec.problems import Problem, unexpected
 from dataspec.releases import (
     CODE_PREFIX,
+    MAX_MAP_BYTES,
     Release,
+    check_map,
     file_map_key,
     is_spec_key,
     mapped_files,
     sibling_key,
     sql_key,
+    sql_text,
 )
 from dataspec.spec_cache import CachedSpec
 from dataspec.store.base import StoredObject
@@ -29,13 +34,19 @@ from dataspec.workflows import SourceType
 from dataspec.yaml_document import MAX_YAML_BYTES, Document, read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from dataspec.ledger import KeptVersion, Ledger
     from dataspec.listing import Listing
     from dataspec.spec_cache import SpecCache
     from dataspec.store.base import ObjectInfo, Store
 
+log = logging.getLogger(__name__)
+
+UNREADABLE = "unreadable"
+"""The ETag of what could not be read although it is listed: it is tried again at each look."""
+UNFORESEEN = "unforeseen"
+"""The ETag of a spec that failed as nobody has foreseen: another version of this program reads it again."""
 
 BATCH = 500
 """How many specs are read at once: what parsing them takes in memory is many times what is kept."""
@@ -81,13 +92,13 @@ class CatalogReader:
             catalog,
             retired=self._retired(catalog, removed),
             ledger_etag=listing.ledger_etag,
-            fingerprint=listing.fingerprint,
+            fingerprint="" if _is_unsettled(entries.values()) else listing.fingerprint,
         )
         return self._last
 
     def _entries(self, listing: Listing) -> tuple[dict[str, CachedSpec], dict[str, CachedSpec]]:
         """Return what is known of each YAML file that is there, and of those that were there before."""
-        keys = [key for key in listing.objects if is_spec_key(key)]
+        keys = [key for key in listing.objects if is_spec_key(key) or key.endswith("/")]
         known = self._cache.load()
         changed = [key for key in keys if not _is_current(known.get(key), key, listing)]
         fresh: dict[str, CachedSpec] = {}
@@ -136,39 +147,65 @@ class CatalogReader:
     def _read_specs(
         self, keys: list[str], known: Mapping[str, CachedSpec], listing: Listing
     ) -> dict[str, CachedSpec]:
-        unchanged = _Unchanged(known, listing)
-        small = {key for key in keys if listing.objects[key].size <= MAX_YAML_BYTES}
-        bodies = self._get_many(small, unchanged.yaml)
-        maps = self._store.get_many(
-            [file_map_key(key) for key in bodies if file_map_key(key) in listing.objects]
-        )
-        drafts = {
-            key: _draft(listing.objects[key], bodies.get(key), maps)
-            for key in keys
-            if key in bodies or key not in small  # the others were removed since the store was listed
-        }
-        sql: dict[str, StoredObject] = {}
+        unchanged, reading = _Unchanged(known, listing), _Reading(self._store, listing)
+        reading.take(stored for key in keys if (stored := unchanged.yaml(key)) is not None)
+        reading.read(keys, MAX_YAML_BYTES, "a spec")
+        present = [key for key in keys if reading.holds(key)]  # the others were removed since the listing
+        maps = [file_map_key(key) for key in present if file_map_key(key) in listing.objects]
+        reading.read(maps, MAX_MAP_BYTES, "a map")
+        drafts = {key: _guarded_draft(key, reading) for key in present}
         for key, draft in drafts.items():
-            sql |= unchanged.sql(key, draft.sql_keys)
-        sql |= self._store.get_many(
-            {wanted for draft in drafts.values() for wanted in draft.sql_keys.values()} - sql.keys()
-        )
-        return {key: self._finished(draft, maps | sql, known.get(key)) for key, draft in drafts.items()}
+            reading.take(unchanged.sql(key, draft.sql_keys).values())
+        sql_keys = [wanted for draft in drafts.values() for wanted in draft.sql_keys.values()]
+        reading.read(sql_keys, MAX_SQL_BYTES, "a SQL file")
+        return {key: _finished(draft, reading, known.get(key)) for key, draft in drafts.items()}
 
-    def _get_many(
-        self, keys: set[str], at_hand: Callable[[str], StoredObject | None]
-    ) -> dict[str, StoredObject]:
-        found = {key: stored for key in keys if (stored := at_hand(key)) is not None}
-        return found | self._store.get_many(keys - found.keys())
 
-    @staticmethod
-    def _finished(
-        draft: _Draft, consulted: Mapping[str, StoredObject], before: CachedSpec | None
-    ) -> CachedSpec:
-        current = draft.finish(consulted)
-        keys = [file_map_key(draft.file.key), *draft.sql_keys.values()]
-        etags = {key: consulted[key].etag if key in consulted else ABSENT for key in keys}
-        return CachedSpec(etags | {draft.file.key: draft.file.etag}, current, _last_good(current, before))
+class _Reading:
+    """The objects that were read for some specs, and why others can't be."""
+
+    def __init__(self, store: Store, listing: Listing) -> None:
+        self._store = store
+        self.listing = listing
+        self.found: dict[str, StoredObject] = {}
+        self.problems: dict[str, str] = {}
+        """Why objects can't be used, by key."""
+        self._unreadable: set[str] = set()
+
+    def take(self, objects: Iterable[StoredObject]) -> None:
+        """Take objects over that are at hand."""
+        self.found |= {stored.key: stored for stored in objects}
+
+    def read(self, keys: Iterable[str], limit: int, kind: str) -> None:
+        """Read objects side by side, those alone that have at most so many bytes."""
+        wanted = {key for key in keys if not self.holds(key)}
+        for key in wanted:
+            if problem := self._why_not(key, limit, kind):
+                self.problems[key] = problem
+        found = self._store.get_many(wanted - self.problems.keys())
+        self.found |= found
+        self.problems |= found.unreadable
+        self._unreadable |= found.unreadable.keys()
+
+    def _why_not(self, key: str, limit: int, kind: str) -> str | None:
+        info = self.listing.objects.get(key)
+        if info is None:
+            return why_no_key(key)
+        if info.size > limit:
+            return f"it has {info.size // 1024:,} KiB; {kind} may have {limit // 1024:,} KiB at most"
+        return info.problem
+
+    def holds(self, key: str) -> bool:
+        """Tell whether an object was read, or can't be."""
+        return key in self.found or key in self.problems
+
+    def etag(self, key: str) -> str:
+        """Return the ETag that a key was read with, or that keeps it from being read once more."""
+        if key in self.found:
+            return self.found[key].etag
+        if key in self._unreadable:
+            return UNREADABLE
+        return self.listing.etag(key) if key in self.problems else ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,22 +243,63 @@ class _Draft:
     """A YAML file that was read, before its SQL is."""
 
     file: SpecFile
-    document: Document | None
+    document: Document | None = None
     """None for a file that can't be read, whose error says why, and for one of another kind."""
-    sql_keys: Mapping[str, str]
+    sql_keys: Mapping[str, str] = field(default_factory=dict)
     """Where its SQL files are, by the path that it names them with."""
+    is_unforeseen: bool = False
 
-    def finish(self, sql: Mapping[str, StoredObject]) -> SpecFile | None:
+    def finish(self, reading: _Reading) -> SpecFile | None:
         """Return the spec with its SQL, or None for a YAML file of another kind."""
-        if self.document is None:
+        if self.document is None or self.file.error is not None:
             return self.file if self.file.error else None
+        places = self.sql_keys.items()
         try:
-            files = {path: _text(sql[key], path) for path, key in self.sql_keys.items() if key in sql}
+            self._check_readable(self.document, reading)
+            files = {path: sql_text(reading.found[key], path) for path, key in places if key in reading.found}
             spec = check_document(self.document, files)
         except InvalidSpec as error:
             return replace(self.file, error=error)
         spec_hash = Release(self.file.yaml, files).spec_hash
         return replace(self.file, spec=spec, name=spec.name, files=files, spec_hash=spec_hash)
+
+    def _check_readable(self, document: Document, reading: _Reading) -> None:
+        if not reading.problems.keys() & set(self.sql_keys.values()):
+            return
+        found = [
+            document.problem(at, f"the SQL file '{path}' can't be used: {problem}.")
+            for at, path in file_places(parse_document(document))
+            if (problem := reading.problems.get(self.sql_keys.get(path, "")))
+        ]
+        if found:
+            raise InvalidSpec(found)
+
+
+def _guarded_draft(key: str, reading: _Reading) -> _Draft:
+    """Return a spec's draft; one with an error where it fails as nobody has foreseen: the other specs go on."""
+    try:
+        return _draft(key, reading)
+    except Exception as error:
+        log.exception("%s can't be read", key)
+        file = _spec_file(reading.listing.objects[key], reading.found.get(key))
+        return _Draft(_broken(file, unexpected(error, key)), is_unforeseen=True)
+
+
+def _finished(draft: _Draft, reading: _Reading, before: CachedSpec | None) -> CachedSpec:
+    file = draft.file
+    etag = UNFORESEEN if draft.is_unforeseen else reading.etag(file.key)
+    try:
+        current = draft.finish(reading)
+    except Exception as error:
+        log.exception("%s can't be read", file.key)
+        current, etag = _broken(file, unexpected(error, file.key)), UNFORESEEN
+    keys = [file_map_key(file.key), *draft.sql_keys.values()]
+    etags = {key: reading.etag(key) for key in keys} | {file.key: etag}
+    return CachedSpec(etags, current, _last_good(current, before))
+
+
+def _is_unsettled(entries: Iterable[CachedSpec]) -> bool:
+    return any(UNREADABLE in entry.etags.values() for entry in entries)
 
 
 def _is_place_of(text: str, place: str, spec_key: str, path: str) -> bool:
@@ -230,27 +308,37 @@ def _is_place_of(text: str, place: str, spec_key: str, path: str) -> bool:
     return place in {sibling_key(spec_key, path), sql_key(spec_key, digest)}
 
 
-def _draft(info: ObjectInfo, stored: StoredObject | None, maps: Mapping[str, StoredObject]) -> _Draft:
-    body = stored.body if stored else b""
-    file = SpecFile(
+def _draft(key: str, reading: _Reading) -> _Draft:
+    info, stored = reading.listing.objects[key], reading.found.get(key)
+    file = _spec_file(info, stored)
+    if stored is None:
+        return _Draft(_broken(file, Problem(f"the file can't be used: {reading.problems[key]}.", key, 1, 1)))
+    try:
+        document = read_document(stored.body, key)
+    except InvalidSpec as error:
+        return _Draft(replace(file, error=error) if looks_like_dataset(stored.body) else file)
+    if not is_dataset(document):
+        return _Draft(file)
+    file = replace(file, name=_readable_name(document))
+    try:
+        return _Draft(file, document, _sql_keys(key, document, stored.body, reading))
+    except InvalidSpec as error:
+        return _Draft(replace(file, error=error), document)
+
+
+def _spec_file(info: ObjectInfo, stored: StoredObject | None) -> SpecFile:
+    return SpecFile(
         source=SourceType.CODE if info.key.startswith(CODE_PREFIX) else SourceType.MANUAL,
         key=info.key,
         etag=stored.etag if stored else info.etag,
         last_modified=info.last_modified,
         name=None,
-        yaml=body,
+        yaml=stored.body if stored else b"",
     )
-    if stored is None:
-        return _Draft(replace(file, error=InvalidSpec([_too_large(info)])), None, {})
-    try:
-        document = read_document(body, info.key)
-    except InvalidSpec as error:
-        return _Draft(replace(file, error=error) if looks_like_dataset(body) else file, None, {})
-    if not is_dataset(document):
-        return _Draft(file, None, {})
-    return _Draft(
-        replace(file, name=_readable_name(document)), document, _sql_keys(info.key, document, body, maps)
-    )
+
+
+def _broken(file: SpecFile, problem: Problem) -> SpecFile:
+    return replace(file, error=InvalidSpec([problem]))
 
 
 def _is_current(entry: CachedSpec | None, key: str, listing: Listing) -> bool:
@@ -291,29 +379,28 @@ def _named(entry: CachedSpec) -> SpecFile:
     return current
 
 
-def _sql_keys(key: str, document: Document, yaml: bytes, maps: Mapping[str, StoredObject]) -> dict[str, str]:
-    """Return where the SQL files of a YAML are, by the path that it names them with."""
-    file_map = maps.get(file_map_key(key))
+def _sql_keys(key: str, document: Document, yaml: bytes, reading: _Reading) -> dict[str, str]:
+    """Return where the SQL files of a YAML are, by the path that it names them with.
+
+    Raises:
+        InvalidSpec: When the spec has SQL files, and a map to them that can't be used.
+    """
+    map_key = file_map_key(key)
+    file_map = reading.found.get(map_key)
     mapped = mapped_files(file_map.body if file_map else None, yaml)
     if mapped is not None:
         return {path: sql_key(key, digest) for path, digest in mapped.items()}
     try:
-        return {path: sibling_key(key, path) for path in parse_document(document).files}
+        named = parse_document(document).files
     except InvalidSpec:
         return {}
-
-
-def _too_large(info: ObjectInfo) -> Problem:
-    size, limit = info.size // 1024, MAX_YAML_BYTES // 1024
-    return Problem(f"the file has {size:,} KiB; a spec may have {limit} KiB at most.", info.key, 1, 1)
-
-
-def _text(stored: StoredObject, path: str) -> str:
-    try:
-        return stored.body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        message = f"the SQL file '{path}' is not UTF-8 (byte {error.start})."
-        raise InvalidSpec([Problem(message, stored.key)]) from None
+    if named and map_key in reading.problems:
+        raise InvalidSpec(
+            [Problem(f"the map to the SQL files can't be used: {reading.problems[map_key]}.", map_key)]
+        )
+    if named and file_map:
+        check_map(file_map.body, map_key)
+    return {path: sibling_key(key, path) for path in named}
 
 
 def _readable_name(document: Document) -> str | None:

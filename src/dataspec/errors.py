@@ -7,6 +7,7 @@ The tree::
     │   ├── InvalidSettings     a missing or wrong setting
     │   ├── MissingDriver       an engine's driver is not installed
     │   ├── InvalidName         not a dataset's name
+    │   ├── InvalidKey          no store can have an object under this key
     │   ├── InvalidSpec         a Dataset Spec that can't be used
     │   ├── InvalidTemplate     SQL that can't be rendered
     │   └── InvalidParameters   a run's parameters
@@ -31,6 +32,7 @@ The tree::
     │   ├── ServerUnreachable
     │   ├── AirflowUnreachable
     │   ├── StoreUnreachable
+    │   │   └── UnreadableObject  one object can't be read; the store answers
     │   ├── EngineUnreachable
     │   ├── ServerBusy          too many requests of one kind wait already
     │   └── NotLoaded           Airflow has not loaded the dataset's DAG
@@ -107,6 +109,18 @@ class InvalidName(InvalidUsage):
 
     code = "invalid_name"
     http_status = 422
+
+
+class InvalidKey(InvalidUsage, ValueError):
+    """No store can have an object under this key (``docs/architecture.md``, "Keys")."""
+
+    code = "invalid_key"
+    http_status = 422
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(f"'{key}' is not a key, the path of an object in a store.", detail=f"{reason[:1].upper()}{reason[1:]}.")
 
 
 class InvalidSpec(InvalidUsage):
@@ -374,6 +388,16 @@ class StoreUnreachable(Unavailable):
     """The store does not answer, or refuses the credentials."""
 
     code = "store_unreachable"
+
+
+class UnreadableObject(StoreUnreachable):
+    """One object can't be read, such as a file without the right to; the store itself answers."""
+
+    code = "unreadable_object"
+
+    def __init__(self, title: str, reason: str, *, detail: str) -> None:
+        self.reason = reason
+        super().__init__(title, detail=detail)
 
 
 class EngineUnreachable(Unavailable):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from dataspec.catalog import SpecFile
-from dataspec.errors import InvalidSpec
+from dataspec.errors import InvalidSpec, StoreUnreachable
 from dataspec.ledger import read_version, version_body, version_key
 from dataspec.parsing import check_spec
 from dataspec.releases import CODE_PREFIX, Release
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from dataspec.ledger import KeptVersion
     from dataspec.store.base import Store
+
+log = logging.getLogger(__name__)
 
 _WRITERS = 32
 
@@ -52,7 +55,8 @@ class KeptVersions:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        return read_version(self._store.get(version_key(spec_hash)))
+        key = version_key(spec_hash)
+        return read_version(self._store.get_many([key]).get(key))
 
     def keep(self, files: Iterable[SpecFile]) -> None:
         """Keep usable specs whole. One that is kept already stays as it is.
@@ -69,6 +73,10 @@ class KeptVersions:
             self._store.put(version_key(release.spec_hash), version_body(release), expected=MISSING)
         except PreconditionFailed:
             return  # the key carries the hash of what it holds
+        except StoreUnreachable:
+            raise
+        except Exception:
+            log.exception("The version of %s can't be kept", file.key)  # those of the others are
 
 
 def _spec_file(kept: KeptVersion, release: Release) -> SpecFile | None:
@@ -76,6 +84,9 @@ def _spec_file(kept: KeptVersion, release: Release) -> SpecFile | None:
         spec = check_spec(release.yaml, release.files, file=kept.key)
     except InvalidSpec:
         return None  # it was usable by the rules of an older version of this program
+    except Exception:
+        log.exception("The version %s of %s can't be read", kept.spec_hash, kept.key)
+        return None
     return SpecFile(
         source=SourceType.CODE if kept.key.startswith(CODE_PREFIX) else SourceType.MANUAL,
         key=kept.key,

@@ -7,6 +7,7 @@ the last good version of every spec, and each version is kept whole under its ha
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -16,13 +17,18 @@ from dataspec.releases import Release
 from dataspec.workflows import SourceType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dataspec.store.base import StoredObject
+
+log = logging.getLogger(__name__)
 
 LEDGER_KEY = "basecamp/ledger.json"
 VERSIONS_PREFIX = "basecamp/versions/"
 FORMAT = 1
+
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError)
+"""What reading JSON of any form may raise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +73,9 @@ class Ledger:
                 return cls()
             return cls(
                 moved_at=datetime.fromisoformat(data["moved_at"]),
-                entries={name: _entry(entry) for name, entry in data["datasets"].items()},
+                entries=dict(_entries(data["datasets"])),
             )
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except _UNREADABLE:
             return cls()
 
     def body(self) -> bytes:
@@ -114,9 +120,20 @@ def read_version(stored: StoredObject | None) -> Release | None:
         data = json.loads(stored.body)
         release = Release(data["yaml"].encode(), data["files"])
         whole = stored.key == version_key(release.spec_hash)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except _UNREADABLE:
         return None
     return release if whole else None
+
+
+def _entries(datasets: Mapping[str, Any]) -> Iterator[tuple[str, LedgerEntry]]:
+    """Yield the entries that can be read; the others' datasets count as new, and no dataset bears with them."""
+    for name, data in datasets.items():
+        try:
+            entry = _entry(data)
+        except _UNREADABLE:
+            log.warning("The ledger's entry of %s can't be read; it is made anew", ascii(name))
+        else:
+            yield name, entry
 
 
 def _entry(data: Mapping[str, Any]) -> LedgerEntry:

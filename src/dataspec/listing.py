@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from dataspec.keys import is_hidden
 from dataspec.ledger import LEDGER_KEY, Ledger
 from dataspec.releases import CODE_PREFIX, MANUAL_PREFIX
-from dataspec.store.base import MISSING
+from dataspec.store.base import MISSING, ObjectInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from dataspec.store.base import ObjectInfo, Store, StoredObject
+    from dataspec.store.base import Store, StoredObject
 
 ABSENT = ""
 """The ETag that a key without an object counts as."""
@@ -84,7 +85,10 @@ class Lister:
         stored = self._store.get(LEDGER_KEY, known=at_hand.stored)
         if stored is not at_hand.stored:
             at_hand = self._at_hand = LedgerAtHand(stored)
-        return Listing(self._objects(), at_hand)
+        objects = self._objects()
+        if any(info.problem for info in objects.values()):
+            objects = dict(_told(objects, at_hand.ledger))
+        return Listing(objects, at_hand)
 
     def moved_on(self, stored: StoredObject, ledger: Ledger) -> None:
         """Take over the ledger that was just written, so that it need not be sent back."""
@@ -96,3 +100,18 @@ class Lister:
             code = beside.submit(lambda: list(self._store.list(CODE_PREFIX)))
             manual = list(self._store.list(MANUAL_PREFIX))
             return {info.key: info for info in [*code.result(), *manual]}
+
+
+def _told(objects: Mapping[str, ObjectInfo], ledger: Ledger) -> Iterator[tuple[str, ObjectInfo]]:
+    """Yield the objects that count, those that can't be used included, so that each becomes a row.
+
+    Hidden ones are other tools' and are passed over; one that was a dataset's is told, since that would
+    else vanish without a word. So is each dataset in a folder that can't be looked into.
+    """
+    for key, info in objects.items():
+        if info.problem is None or not is_hidden(key) or key in ledger.by_key:
+            yield key, info
+        if info.problem is not None and key.endswith("/"):
+            for inside in ledger.by_key:
+                if inside.startswith(key) and inside not in objects:
+                    yield inside, ObjectInfo.unusable(inside, info.problem, info.last_modified)

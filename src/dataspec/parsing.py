@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from dataspec.errors import InvalidSpec
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem, in_reading_order, nearest
-from dataspec.spec import RESERVED_PARAMETERS, DatasetSpec
+from dataspec.spec import MAX_SQL_FILES, RESERVED_PARAMETERS, DatasetSpec
 from dataspec.sql_parts import sql_part
 from dataspec.yaml_document import MAX_YAML_BYTES, Document, Path, read_document
 
@@ -173,6 +173,9 @@ def _spanning_problems(spec: DatasetSpec, document: Document) -> Iterator[Proble
     if (spec.query_file is None) == (spec.query_statement is None):
         path: Path = ("query_statement",) if spec.query_file else ()
         yield document.problem(path, "give exactly one of 'query_file' and 'query_statement'.", at_key=True)
+    if len(spec.files) > MAX_SQL_FILES:
+        message = f"the spec names {len(spec.files):,} SQL files; at most {MAX_SQL_FILES} are allowed."
+        yield document.problem((), message)
     seen: dict[str, int] = {}
     for index, parameter in enumerate(spec.parameters):
         at: Path = ("parameters", index, "name")
@@ -241,7 +244,7 @@ def sql_file_problems(spec: DatasetSpec, files: Mapping[str, str], document: Doc
 
 
 def _missing_files(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:
-    for path, named in _file_places(spec):
+    for path, named in file_places(spec):
         if named not in files:
             message = f"the SQL file '{named}' does not exist beside the YAML."
             yield document.problem(path, message, hint=nearest(named, files))
@@ -254,7 +257,8 @@ def _missing_files(spec: DatasetSpec, files: Mapping[str, str], document: Docume
             yield document.problem(path, f"the SQL file '{named}' is empty.")
 
 
-def _file_places(spec: DatasetSpec) -> Iterator[tuple[Path, str]]:
+def file_places(spec: DatasetSpec) -> Iterator[tuple[Path, str]]:
+    """Yield each place of a spec that names a SQL file, and the path that it gives."""
     if spec.query_file is not None:
         yield ("query_file",), spec.query_file
     for key in ("pre_statements", "post_statements"):

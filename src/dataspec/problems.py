@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MAX_TOLD = 500
+"""Of the message of an unexpected error, so many letters are told."""
+
 Severity = Literal["error", "warning"]
 
 
@@ -39,6 +42,13 @@ class Problem:
     def to_json(self) -> dict[str, Any]:
         """Return the problem as the API shows it."""
         return asdict(self)
+
+
+def unexpected(error: Exception, file: str) -> Problem:
+    """Return what is told of a file that no check foresaw: the mistake is this program's, not the others' to bear."""
+    found = " ".join(str(error).split())[:MAX_TOLD]
+    message = f"an unexpected error while reading it: {type(error).__name__}: {found}"
+    return Problem(message, file, 1, 1, "This is a mistake in dli; please report it.")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

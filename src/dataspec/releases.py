@@ -9,11 +9,15 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from dataspec.errors import Conflict, StoreUnreachable
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, ValidationError
+
+from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
+from dataspec.problems import MAX_TOLD, Problem
+from dataspec.spec import MAX_SQL_FILES
 from dataspec.spec_hash import spec_hash
-from dataspec.store.base import MISSING, PreconditionFailed
+from dataspec.store.base import MISSING, PreconditionFailed, usable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +28,11 @@ CODE_PREFIX = "code/"
 PUBLICATION_KEY = "code/publish.json"
 MANUAL_PREFIX = "manual/"
 SPEC_SUFFIXES = (".yaml", ".yml")
+
+MAX_MAP_BYTES: Final = 1024 * 1024
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 _PENDING = timedelta(minutes=1)
 """How long a writer may take between its two last writes, and a removal for what follows the YAML's."""
@@ -114,8 +123,36 @@ def sibling_key(spec_key: str, path: str) -> str:
 
 def mapped_files(file_map: bytes | None, yaml: bytes) -> dict[str, str] | None:
     """Return the SQL files of the very bytes of a YAML, as path to SHA-256, or None without an entry."""
-    entry = _read_map(file_map)["versions"].get(_sha256(yaml))
-    return dict(entry["files"]) if entry else None
+    entry = _read_map(file_map).versions.get(_sha256(yaml))
+    return dict(entry.files) if entry and entry.files else None
+
+
+def check_map(file_map: bytes | None, key: str) -> None:
+    """Refuse a map that can't be used; who reads a dataset must not pass over it to files that may be older.
+
+    Args:
+        file_map: The map's bytes; None where there is none.
+        key: The map's key.
+
+    Raises:
+        InvalidSpec: With the reason.
+    """
+    if file_map is None:
+        return
+    try:
+        _FileMap.model_validate_json(file_map)
+    except ValueError as error:
+        raise InvalidSpec([Problem(_why_no_map(error), key)]) from None
+
+
+def _why_no_map(error: ValueError) -> str:
+    told = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        told = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+    return (
+        f"the map to the SQL files can't be used ({told[:MAX_TOLD]}). Register or publish the dataset again."
+    )
 
 
 def sql_digests(files: Mapping[str, str]) -> dict[str, str]:
@@ -141,22 +178,39 @@ def read_release(store: Store, key: str, named: Iterable[str] = ()) -> StoredRel
         named: The SQL files that the spec names, for one that has them beside it.
 
     Raises:
+        InvalidSpec: When its map or a SQL file can't be used.
         StoreUnreachable: When the store does not answer.
     """
     stored = store.get(key)
     if stored is None:
         return None
     file_map = store.get(file_map_key(key))
+    check_map(file_map.body if file_map and named else None, file_map_key(key))
     mapped = mapped_files(file_map.body if file_map else None, stored.body)
     if mapped is None:
         places = {path: sibling_key(key, path) for path in named}
     else:
         places = {path: sql_key(key, digest) for path, digest in mapped.items()}
     found = store.get_many(set(places.values()))
+    for place, reason in found.unreadable.items():
+        raise InvalidSpec([Problem(f"the SQL file can't be used: {reason}.", place)])
     if not found.keys() >= set(places.values()):
         return None
-    files = {path: found[place].body.decode("utf-8-sig") for path, place in places.items()}
+    files = {path: sql_text(found[place], path) for path, place in places.items()}
     return StoredRelease(Release(stored.body, files), stored.etag, file_map.etag if file_map else MISSING)
+
+
+def sql_text(stored: StoredObject, path: str) -> str:
+    """Return the text of a SQL file.
+
+    Raises:
+        InvalidSpec: When it is not UTF-8.
+    """
+    try:
+        return stored.body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"the SQL file '{path}' is not UTF-8 (byte {error.start})."
+        raise InvalidSpec([Problem(message, stored.key)]) from None
 
 
 def write_release(
@@ -241,7 +295,7 @@ def _delete_files(store: Store, key: str, map_etag: str, now: datetime) -> None:
     mark = json.dumps({"versions": {}, "removed_at": now.isoformat()}).encode()
     try:
         marked = store.put(file_map_key(key), mark, expected=map_etag)
-        for info in list(store.list(sql_prefix(key))):
+        for info in list(usable(store.list(sql_prefix(key)))):
             store.delete(info.key, expected=info.etag)
         store.delete(file_map_key(key), expected=marked)
     except PreconditionFailed:
@@ -259,38 +313,36 @@ def _write_files(
 ) -> None:
     digests = sql_digests(release.files)
     file_map = _read_map(kept.body if kept else None)
-    if _is_being_removed(file_map, now):
+    if file_map.removed_at is not None and now - file_map.removed_at < _PENDING:
         raise _conflict(key)
-    versions = file_map["versions"]
+    versions = file_map.versions
     old, new = _sha256(current or b""), _sha256(release.yaml)
     # Where there is no YAML, someone may be removing the map: then writing it anew holds them off.
-    is_mapped = current is not None and versions.get(new, {}).get("files") == digests
+    is_mapped = current is not None and new in versions and versions[new].files == digests
     if not is_mapped and old == new and _another_is_writing(versions, old, now):
         raise _conflict(key)
-    in_use = _digests_in(versions)
+    in_use = file_map.digests
     for path, digest in digests.items():
         _put_sql(store, sql_key(key, digest), release.files[path].encode(), in_use=digest in in_use)
     if not is_mapped:
-        body = json.dumps(_moved_on(file_map, old, new, digests, now), indent=1, sort_keys=True).encode()
+        body = _moved_on(file_map, old, new, digests, now).body()
         store.put(file_map_key(key), body, expected=kept.etag if kept else MISSING)
 
 
-def _moved_on(
-    file_map: Mapping[str, Any], old: str, new: str, digests: Mapping[str, str], now: datetime
-) -> dict[str, Any]:
+def _moved_on(file_map: _FileMap, old: str, new: str, digests: Mapping[str, str], now: datetime) -> _FileMap:
     """Return the map with an entry more, and without what was replaced more than an hour ago."""
-    versions = dict(file_map["versions"])
+    versions = dict(file_map.versions)
     if old in versions:
-        versions[old] = {**versions[old], "replaced_at": now.isoformat()}
-    versions = {sha: entry for sha, entry in versions.items() if _is_recent(_last_time(entry), now)}
-    versions[new] = {"files": dict(digests), "written_at": now.isoformat()}
-    retired = {sha: at for sha, at in file_map["retired"].items() if _is_recent(at, now)}
-    retired |= dict.fromkeys(_digests_in(file_map["versions"]), now.isoformat())
-    in_use = _digests_in(versions)
-    return {
-        "versions": versions,
-        "retired": {sha: at for sha, at in sorted(retired.items()) if sha not in in_use},
-    }
+        versions[old] = versions[old].model_copy(update={"replaced_at": now})
+    versions = {sha: entry for sha, entry in versions.items() if now - entry.last_time < _KEPT}
+    versions[new] = _MapEntry(files=dict(digests), written_at=now)
+    retired = {sha: at for sha, at in file_map.retired.items() if now - at < _KEPT}
+    retired |= dict.fromkeys(file_map.digests, now)
+    moved_on = _FileMap(versions=versions)
+    needed = moved_on.digests
+    return moved_on.model_copy(
+        update={"retired": {sha: at for sha, at in retired.items() if sha not in needed}}
+    )
 
 
 def _sweep(store: Store, key: str, now: datetime) -> None:
@@ -301,27 +353,21 @@ def _sweep(store: Store, key: str, now: datetime) -> None:
     try:
         stored = store.get(file_map_key(key))
         file_map = _read_map(stored.body if stored else None)
-        recently = {sha for sha, at in file_map["retired"].items() if _is_recent(at, now)}
-        needed = {sql_key(key, sha) for sha in _digests_in(file_map["versions"]) | recently}
-        for info in list(store.list(sql_prefix(key))):
+        recently = {sha for sha, at in file_map.retired.items() if now - at < _KEPT}
+        needed = {sql_key(key, sha) for sha in file_map.digests | recently}
+        for info in list(usable(store.list(sql_prefix(key)))):
             if info.key not in needed and now - info.last_modified > _KEPT:
                 store.delete(info.key, expected=info.etag)
     except (StoreUnreachable, PreconditionFailed):
         return
 
 
-def _is_being_removed(file_map: Mapping[str, Any], now: datetime) -> bool:
-    removed_at = file_map["removed_at"]
-    return removed_at is not None and now - datetime.fromisoformat(removed_at) < _PENDING
-
-
-def _another_is_writing(versions: Mapping[str, Any], current: str, now: datetime) -> bool:
+def _another_is_writing(versions: Mapping[str, _MapEntry], current: str, now: datetime) -> bool:
     """Tell whether someone has written the map's entry, and not yet the YAML that goes with it."""
     if current not in versions:
         return False
-    since = datetime.fromisoformat(versions[current]["written_at"])
-    times = (datetime.fromisoformat(entry["written_at"]) for entry in versions.values())
-    return any(since < written and now - written < _PENDING for written in times)
+    since = versions[current].written_at
+    return any(since < entry.written_at and now - entry.written_at < _PENDING for entry in versions.values())
 
 
 def _put_sql(store: Store, key: str, body: bytes, *, in_use: bool) -> None:
@@ -335,30 +381,45 @@ def _put_sql(store: Store, key: str, body: bytes, *, in_use: bool) -> None:
         store.put(key, body, expected=found.etag if found else MISSING)
 
 
-def _read_map(body: bytes | None) -> dict[str, Any]:
-    """Return a map's versions, and the SQL that none of them needs any more; of one that is broken, nothing."""
+class _MapEntry(BaseModel):
+    """The SQL files of one version of a YAML."""
+
+    files: Annotated[dict[str, _Digest], Field(max_length=MAX_SQL_FILES)]
+    written_at: AwareDatetime = _EARLIEST
+    replaced_at: AwareDatetime | None = None
+
+    @property
+    def last_time(self) -> datetime:
+        """When it was replaced, or written where it was not."""
+        return self.replaced_at or self.written_at
+
+
+class _FileMap(BaseModel):
+    """The map from a YAML's bytes to its SQL files."""
+
+    versions: dict[str, _MapEntry]
+    """By the SHA-256 of the YAML."""
+    retired: dict[str, AwareDatetime] = {}
+    """The SQL that none of them needs any more, and since when."""
+    removed_at: AwareDatetime | None = None
+
+    @property
+    def digests(self) -> set[str]:
+        """The SHA-256 of each SQL file of a version."""
+        return {digest for entry in self.versions.values() for digest in entry.files.values()}
+
+    def body(self) -> bytes:
+        """Return it as it is stored."""
+        data = self.model_dump(mode="json", exclude_none=True)
+        return json.dumps(data, indent=1, sort_keys=True).encode()
+
+
+def _read_map(body: bytes | None) -> _FileMap:
+    """Return a map; an empty one for one that can't be used, which a writer makes anew."""
     try:
-        data = json.loads(body or b"{}")
-        versions = {sha: entry for sha, entry in data["versions"].items() if entry["files"].values()}
-        return {
-            "versions": versions,
-            "retired": dict(data.get("retired", {})),
-            "removed_at": data.get("removed_at"),
-        }
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return {"versions": {}, "retired": {}, "removed_at": None}
-
-
-def _digests_in(versions: Mapping[str, Any]) -> set[str]:
-    return {digest for entry in versions.values() for digest in entry["files"].values()}
-
-
-def _last_time(entry: Mapping[str, str]) -> str:
-    return entry.get("replaced_at", entry["written_at"])
-
-
-def _is_recent(moment: str, now: datetime) -> bool:
-    return now - datetime.fromisoformat(moment) < _KEPT
+        return _FileMap.model_validate_json(body or b"")
+    except ValueError:
+        return _FileMap(versions={})
 
 
 def _sha256(body: bytes) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from dataspec.keys import why_no_key
 from dataspec.names import DEFAULT_CONNECTION, why_invalid
 from dataspec.parameter_values import (
     ParameterType,
@@ -33,6 +34,7 @@ RESERVED_PARAMETERS = frozenset({"data_interval_start", "data_interval_end"})
 MAX_RETRIES = 100
 MAX_DELAY_SECONDS = 24 * 3600
 MAX_TIMEOUT_SECONDS = 7 * 24 * 3600
+MAX_SQL_FILES = 200
 MAX_OWNER = 100
 MAX_DESCRIPTION = 5000
 MAX_TAG = 100
@@ -81,6 +83,10 @@ def _check_parameter_name(name: str) -> str:
 def _check_relative(path: str) -> str:
     if path.startswith(("/", "\\")) or ":" in path or "\\" in path or ".." in path.split("/"):
         raise ValueError("the path must be relative to the YAML and stay inside its folder.")
+    if reason := why_no_key(path):
+        plain = "/".join(part for part in path.split("/") if part not in {"", "."})
+        hint = f" Write '{plain}'." if plain != path and why_no_key(plain) is None else ""
+        raise ValueError(f"no store can have a file of this path: {reason}.{hint}")
     return path
 
 

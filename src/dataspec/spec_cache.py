@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -16,8 +17,10 @@ from dataspec.spec import DatasetSpec
 from dataspec.workflows import SourceType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 """Raised whenever what is kept on disk changes its form; a cache of another form is dropped."""
@@ -79,7 +82,7 @@ class DiskSpecCache:
                 version = database.execute("PRAGMA user_version").fetchone()[0]
                 if version != self._version:
                     rows = database.execute("SELECT key, entry FROM specs").fetchall()
-                    self._entries = {key: _from_json(json.loads(entry)) for key, entry in rows}
+                    self._entries = dict(_readable(rows))
                     self._version = version
         except (sqlite3.DatabaseError, ValueError, LookupError, TypeError):
             self._path.unlink(missing_ok=True)
@@ -90,7 +93,7 @@ class DiskSpecCache:
         """Keep what changed and drop what is gone."""
         if not changed and not removed:
             return
-        rows = [(key, json.dumps(_to_json(entry))) for key, entry in changed.items()]
+        rows = list(_writable(changed))
         with closing(self._open()) as database, database:
             database.execute("BEGIN IMMEDIATE")
             database.executemany("INSERT OR REPLACE INTO specs VALUES (?, ?)", rows)
@@ -107,6 +110,28 @@ class DiskSpecCache:
         database = sqlite3.connect(self._path, timeout=_LOCK_SECONDS, isolation_level=None)
         database.execute("CREATE TABLE IF NOT EXISTS specs (key TEXT PRIMARY KEY, entry TEXT NOT NULL)")
         return database
+
+
+def _readable(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, CachedSpec]]:
+    """Yield the entries that can be read; the specs of the others are read from the store again."""
+    for key, text in rows:
+        try:
+            entry = _from_json(json.loads(text))
+        except Exception:
+            log.exception("%s can't be read from the cache", ascii(key))
+        else:
+            yield key, entry
+
+
+def _writable(entries: Mapping[str, CachedSpec]) -> Iterator[tuple[str, str]]:
+    """Yield the entries that can be written down; the specs of the others are read from the store each time."""
+    for key, entry in entries.items():
+        try:
+            text = json.dumps(_to_json(entry))
+        except Exception:
+            log.exception("%s can't be kept in the cache", ascii(key))
+        else:
+            yield key, text
 
 
 def _to_json(entry: CachedSpec) -> dict[str, Any]:

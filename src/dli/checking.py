@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dataspec.checking import CheckedSpec, check_broken, check_sound
 from dataspec.isolation import restart_clock
+from dataspec.problems import unexpected
 from dataspec.project_checks import check_project
 from dli.isolated import isolated_batches
 from dli.paths import shown
@@ -48,7 +49,15 @@ def check_datasets(
 
 
 def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]) -> CheckedSpec:
-    """Check one spec by itself."""
+    """Check one spec by itself; one that fails as nobody has foreseen is told, and the others are checked."""
+    try:
+        return _check_local(dataset, dialects)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+        problems = (*dataset.problems, unexpected(error, dataset.file))
+        return CheckedSpec(file=dataset.file, name=dataset.name, problems=problems)
+
+
+def _check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]) -> CheckedSpec:
     if dataset.document is None:
         return CheckedSpec(file=dataset.file, name=dataset.name, problems=dataset.problems)
     spec = dataset.spec or dataset.part

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dataspec.documents import is_dataset, looks_like_dataset
 from dataspec.errors import InvalidSpec
+from dataspec.keys import is_hidden
 from dataspec.releases import (
     CODE_PREFIX,
     file_map_key,
@@ -17,7 +19,7 @@ from dataspec.releases import (
     sql_digests,
     sql_key,
 )
-from dataspec.store.base import MISSING
+from dataspec.store.base import MISSING, usable
 from dataspec.yaml_document import MAX_YAML_BYTES, read_document
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from dataspec.store import ObjectInfo, Store, StoredObject
     from dli.project import LocalDataset
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,8 @@ class Deployed:
     objects: Mapping[str, ObjectInfo]
     specs: Mapping[str, DeployedSpec] = field(repr=False)
     """The YAML files, by key."""
+    unusable: tuple[str, ...] = ()
+    """What is to be told of objects that nobody can use, and no publish can remove."""
 
     @property
     def datasets(self) -> list[DeployedSpec]:
@@ -87,7 +93,13 @@ class _Comparison:
     def __init__(self, store: Store, wanted: Mapping[str, LocalDataset]) -> None:
         self._store = store
         self._wanted = wanted
-        self._objects = {info.key: info for info in store.list(CODE_PREFIX)}
+        listed = list(store.list(CODE_PREFIX))
+        self._objects = {info.key: info for info in usable(listed)}
+        self._unusable = tuple(
+            f"{info.key} can't be used, nor removed from here: {info.problem}."
+            for info in listed
+            if info.problem is not None and is_spec_key(info.key) and not is_hidden(info.key)
+        )
         self._bodies: dict[str, bytes] = {}
         self._known: Collection[str] = ()
         self._fetched: dict[str, StoredObject] = {}
@@ -106,28 +118,36 @@ class _Comparison:
         maps = [file_map_key(key) for key in keys if self._needs_map(key)]
         self._fetched = fetched | self._store.get_many(key for key in maps if key in self._objects)
         self._fetched |= self._store.get_many(self._unsure_siblings())
-        specs = {key: self._spec(key) for key in keys if key in self._bodies or key not in small}
-        return Deployed(self._objects, specs)
+        there = [key for key in keys if key in self._bodies or key not in small or key in fetched.unreadable]
+        return Deployed(self._objects, {key: self._guarded_spec(key) for key in there}, self._unusable)
+
+    def _guarded_spec(self, key: str) -> DeployedSpec:
+        """Describe a YAML file; one that fails as nobody has foreseen is a broken one, and is replaced."""
+        try:
+            return self._spec(key)
+        except Exception:
+            log.exception("%s can't be read", key)
+            return self._unread(key)
+
+    def _unread(self, key: str) -> DeployedSpec:
+        file_map = self._fetched.get(file_map_key(key)) or self._objects.get(file_map_key(key))
+        stored = self._fetched.get(key) or self._objects[key]
+        etag = file_map.etag if file_map else MISSING
+        return DeployedSpec(key=key, etag=stored.etag, files_etag=etag, is_dataset=key in self._wanted)
 
     def _needs_map(self, key: str) -> bool:
         dataset = self._wanted.get(key)
         return dataset is None or bool(dataset.sql) or key not in self._known
 
     def _spec(self, key: str) -> DeployedSpec:
-        etag = self._fetched[key].etag if key in self._fetched else self._objects[key].etag
-        file_map = self._objects.get(file_map_key(key))
         body = self._bodies.get(key)
-        fetched_map = self._fetched.get(file_map_key(key), file_map)
-        files_etag = fetched_map.etag if fetched_map else MISSING
-        if body is None:  # too large for a spec: nobody can read it
-            return DeployedSpec(key=key, etag=etag, files_etag=files_etag, is_dataset=key in self._wanted)
+        if body is None:  # too large for a spec, or nobody can read it
+            return self._unread(key)
         wanted = self._wanted.get(key)
         same_yaml = wanted is not None and wanted.yaml == body
         name, names_files, dataset = _described(body, wanted if same_yaml else None)
-        return DeployedSpec(
-            key=key,
-            etag=etag,
-            files_etag=files_etag,
+        return replace(
+            self._unread(key),
             is_dataset=dataset,
             name=name,
             siblings=tuple(sibling_key(key, path) for path in names_files),

@@ -6,12 +6,14 @@ import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from dataspec.documents import connection_of, is_dataset, is_dataset_document, looks_like_dataset, name_of
 from dataspec.errors import InvalidSpec, NotFound
+from dataspec.keys import shown_key
 from dataspec.names import check_name
-from dataspec.problems import Problem, in_reading_order, name_taken, nearest
+from dataspec.problems import Problem, in_reading_order, name_taken, nearest, unexpected
 from dataspec.yaml_document import MAX_YAML_BYTES, read_document
 from dli.paths import shown
 
@@ -71,7 +73,7 @@ class Project:
     @cached_property
     def files(self) -> tuple[Path, ...]:
         """The YAML files in the project that are Dataset Specs, in the order of their paths."""
-        return tuple(path for path in self.yaml_files() if is_dataset_document(_head(path)))
+        return tuple(path for path in self.yaml_files() if _means_dataset(_head(path)))
 
     @cached_property
     def _resolved_root(self) -> Path:
@@ -124,16 +126,18 @@ class Project:
 
     def read(self, path: Path) -> LocalDataset:
         """Read a spec with its SQL files; what is wrong with it stands in its ``problems``."""
-        file = shown(path)
+        file = shown_key(shown(path))
         body = b""
         try:
             if self._leads_out(path):
                 raise self._outside(file)
             body = _read_bytes(path, file, MAX_YAML_BYTES)
             document = read_document(body, file)
+            return self._dataset(path, body, document)
         except InvalidSpec as error:
             return LocalDataset(file=file, name=None, yaml=body, problems=error.problems)
-        return self._dataset(path, body, document)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+            return LocalDataset(file=file, name=None, yaml=body, problems=(unexpected(error, file),))
 
     def read_if_dataset(self, path: Path) -> LocalDataset | None:
         """Read a YAML file as :meth:`read` does; None if it is no Dataset Spec."""
@@ -181,6 +185,8 @@ class Project:
                     texts[named] = self._sql_in(file)
             except InvalidSpec as error:
                 unreadable[named] = error.problems
+            except OSError as error:
+                unreadable[named] = (_unreadable(error, shown(file)),)
         return texts, unreadable
 
     def _sql_in(self, path: Path) -> str:
@@ -227,7 +233,7 @@ class Project:
     def _holding(self, name: str) -> Iterator[Path]:
         """Yield the specs in whose text a name occurs, so that the others need not be parsed."""
         for path in self.yaml_files():
-            if name.encode() in (head := _head(path)) and is_dataset_document(head):
+            if name.encode() in (head := _head(path)) and _means_dataset(head):
                 yield path
 
     def _existing(self, name: str) -> Path:
@@ -286,7 +292,7 @@ def _neighbours(path: Path) -> list[str]:
 def _head(path: Path) -> bytes:
     """Return a file's bytes as far as a spec may have them; nothing for one that can't be read, or is a device."""
     try:
-        if not path.is_file():
+        if not path.is_file():  # to open a pipe would wait for ever
             return b""
         with path.open("rb") as file:
             return file.read(MAX_YAML_BYTES)
@@ -294,12 +300,26 @@ def _head(path: Path) -> bytes:
         return b""
 
 
+def _means_dataset(body: bytes) -> bool:
+    try:
+        return is_dataset_document(body)
+    except Exception:  # noqa: BLE001 - it is read again, and then told
+        return looks_like_dataset(body)
+
+
+def _unreadable(error: OSError, file: str) -> Problem:
+    return Problem(f"the file can't be read: {error.strerror}.", file)
+
+
 def _read_bytes(path: Path, file: str, limit: int) -> bytes:
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not S_ISREG(status.st_mode):
+            raise InvalidSpec([Problem("it is no file, but a pipe or a device.", file)])
+        size = status.st_size
         body = path.read_bytes() if size <= limit else b""
     except OSError as error:
-        raise InvalidSpec([Problem(f"the file can't be read: {error.strerror}.", file)]) from None
+        raise InvalidSpec([_unreadable(error, file)]) from None
     if size > limit:
         message = f"the file has {size // 1024:,} KiB; at most {limit // 1024:,} are allowed."
         raise InvalidSpec([Problem(message, file, 1, 1)])

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from dataspec.errors import InvalidSpec, StoreUnreachable
+from dataspec.keys import why_no_key
 from dataspec.problems import Problem
-from dataspec.releases import CODE_PREFIX, MANUAL_PREFIX, is_spec_key, read_publication
+from dataspec.releases import CODE_PREFIX, MANUAL_PREFIX, file_map_key, is_spec_key, read_publication, sql_key
 from dataspec.spec_hash import spec_hash
+from dataspec.store.base import usable
 from dli.deployed import read_deployed
 from dli.project import duplicates
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 Action = Literal["add", "change", "move", "remove"]
 
 MAX_KEY_BYTES = 900
+"""Of the path below ``code/``: a bucket's prefix counts as well."""
+_A_DIGEST = "0" * 64
 SHOWN = 5
 LARGE_SHARE = 3
 """A removal of more than one in so many datasets needs consent."""
@@ -103,13 +107,11 @@ def checked_datasets(project: Project) -> dict[str, LocalDataset]:
 
 
 def _why_no_key(relative: str) -> str | None:
-    if any(part.startswith(".") for part in relative.split("/")):
-        return "its name begins with a dot"
-    if "\\" in relative or not relative.isprintable():
-        return "its path holds a letter that no key may have"
-    if len(relative.encode()) > MAX_KEY_BYTES:
-        return f"its path is longer than {MAX_KEY_BYTES} bytes"
-    return None
+    if reason := why_no_key(relative, limit=MAX_KEY_BYTES):
+        return reason
+    # Its SQL goes beside it, under names that are made of its own.
+    derived = (why_no_key(key) for key in (file_map_key(relative), sql_key(relative, _A_DIGEST)))
+    return next(filter(None, derived), None)
 
 
 def make_plan(
@@ -140,7 +142,7 @@ def make_plan(
     return Plan(
         changes=(*sorted(draft.written(), key=_place), *sorted(draft.removals(), key=_place)),
         unchanged=tuple(sorted(draft.unchanged())),
-        warnings=(*warnings, *([] if prune else draft.left())),
+        warnings=(*warnings, *deployed.unusable, *([] if prune else draft.left())),
         consent=tuple(consent),
         wanted=wanted,
         deployed=deployed,
@@ -156,7 +158,7 @@ def _place(change: Change) -> tuple[str, str]:
 def _manual_names(store: Store) -> tuple[frozenset[str], list[str]]:
     """Return the datasets that have a manual spec: Basecamp names its files after them."""
     try:
-        keys = [info.key for info in store.list(MANUAL_PREFIX) if is_spec_key(info.key)]
+        keys = [info.key for info in usable(store.list(MANUAL_PREFIX)) if is_spec_key(info.key)]
     except StoreUnreachable:
         return frozenset(), [
             "manual/ can't be read from here: which manual specs are overridden is not known."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import tempfile
@@ -19,10 +20,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataspec.problems import unexpected
 from dli_airflow.datasets import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+log = logging.getLogger(__name__)
 
 _AHEAD_SECONDS = 3.0
 _WRITING = ".writing-"
@@ -118,7 +122,7 @@ class DagFolder:
         text = _SHARD.format(digest=digest, base_url=self._base_url)
         head = json.dumps({"digest": digest})
         if _first_line(lines_of(code)) != head:
-            _write(lines_of(code), "\n".join([head, *(json.dumps(member.to_json()) for member in members)]))
+            _write(lines_of(code), "\n".join([head, *map(_line, members)]))
         return _write_code(code, text)
 
     def _removed(self, kept: set[Path]) -> Iterator[Path]:
@@ -150,6 +154,16 @@ def read_shard(code: Path, name: str | None = None) -> Iterator[dict[str, object
         for line in lines:
             if start is None or line.startswith(start):
                 yield json.loads(line)
+
+
+def _line(dataset: Dataset) -> str:
+    """Return a dataset as a shard keeps it; for one that can't be written, the reason, which its DAG fails with."""
+    try:
+        return json.dumps(dataset.to_json())
+    except Exception as error:
+        log.exception("The dataset %s can't be written", dataset.name)
+        told = str(unexpected(error, dataset.key))
+        return json.dumps({"name": dataset.name, "spec_hash": dataset.spec_hash, "broken": told})
 
 
 def _write_code(path: Path, text: str) -> bool:

@@ -81,7 +81,13 @@ class Dataset:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Dataset:
-        """Return the dataset that :meth:`to_json` wrote; it was checked when it was read from the store."""
+        """Return the dataset that :meth:`to_json` wrote; it was checked when it was read from the store.
+
+        Raises:
+            ValueError: When the folder's writer could not write it; with the reason.
+        """
+        if "broken" in data:
+            raise ValueError(data["broken"])
         return cls(
             name=data["name"],
             source=SourceType(data["source"]),

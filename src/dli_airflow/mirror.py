@@ -128,6 +128,8 @@ class StoreMirror:
             catalog = reader.read(listing)
             changed = self._dags.write(lasting(catalog, self._dags.registered_at), problems(catalog, broken))
             log.info("%d datasets; files that changed: %s", len(catalog.effective), _named(changed))
+            if catalog.fingerprint != listing.fingerprint:
+                return "", changed  # some of it could not be read, and is tried again
         return self._state(listing, broken), changed
 
     def _state(self, listing: Listing, broken: list[BrokenDag]) -> str:

@@ -10,7 +10,7 @@ from dataspec.backfills import BackfillPlan
 from dataspec.errors import InvalidName
 from dataspec.names import check_name
 from dataspec.run_ids import parse_run_id
-from dataspec.store.base import MISSING, PreconditionFailed
+from dataspec.store.base import MISSING, PreconditionFailed, usable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,13 +97,14 @@ class Plans:
 
     def active_datasets(self) -> list[str]:
         """Return the datasets that have an active plan, in the order of their names."""
-        listed = self._store.list(ACTIVE_PREFIX)
-        return [info.key.removeprefix(ACTIVE_PREFIX).removesuffix(".json") for info in listed]
+        listed = usable(self._store.list(ACTIVE_PREFIX))
+        names = [info.key.removeprefix(ACTIVE_PREFIX).removesuffix(".json") for info in listed]
+        return [name for name in names if _is_name(name)]  # others may have put something else there
 
     def ended_ids(self, dataset: str | None = None) -> list[str]:
         """Return the ids of the backfills that have ended, of one dataset or of all."""
         prefix = f"{ENDED_PREFIX}{dataset}/" if dataset else ENDED_PREFIX
-        listed = self._store.list(prefix)
+        listed = usable(self._store.list(prefix))
         return [info.key.rpartition("/")[2].removesuffix(".json") for info in listed]
 
     def read_ended(self, backfill_ids: Iterable[str]) -> list[BackfillPlan]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from basecamp.notifications.channels import channels
 from basecamp.notifications.entry import Entry
 from basecamp.notifications.notice import Notice, notice_id
-from dataspec.store.base import MISSING, PreconditionFailed
+from dataspec.store.base import MISSING, PreconditionFailed, usable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -101,7 +101,7 @@ class Outbox:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        listed = {info.key: info.etag for info in self._store.list(PREFIX)}
+        listed = {info.key: info.etag for info in usable(self._store.list(PREFIX))}
         known = {key: kept for key, kept in self._known.items() if listed.get(key) == kept[0]}
         for key, stored in self._store.get_many(listed.keys() - known.keys()).items():
             entry = Entry.read(stored.body)

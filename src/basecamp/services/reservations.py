@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidUsage, StoreUnreachable
-from dataspec.store.base import MISSING, PreconditionFailed
+from dataspec.store.base import MISSING, PreconditionFailed, usable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,7 +127,7 @@ class Reservations:
         """Remove the plans of days that are over; quietly, since others do so as well."""
         oldest = f"{self._clock.now().date() - timedelta(days=KEPT_DAYS - 1):%Y%m%d}"
         try:
-            for info in self._store.list(PREFIX):
+            for info in usable(self._store.list(PREFIX)):
                 if info.key.removeprefix(PREFIX).partition("/")[0] < oldest:
                     self._store.delete(info.key, expected=info.etag)
         except PreconditionFailed:

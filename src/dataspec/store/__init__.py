@@ -1,7 +1,7 @@
 """The store: a bucket, or a folder, that holds every spec (spec 2.3, decisions 4)."""
 
-from dataspec.store.base import ObjectInfo, PreconditionFailed, Store, StoredObject
+from dataspec.store.base import Found, ObjectInfo, PreconditionFailed, Store, StoredObject
 from dataspec.store.memory import MemoryStore
 from dataspec.store.opening import open_store
 
-__all__ = ["MemoryStore", "ObjectInfo", "PreconditionFailed", "Store", "StoredObject", "open_store"]
+__all__ = ["Found", "MemoryStore", "ObjectInfo", "PreconditionFailed", "Store", "StoredObject", "open_store"]

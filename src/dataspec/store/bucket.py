@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
+    InvalidPathError,
     NotModifiedError,
     PreconditionError,
     UnknownConfigurationKeyError,
@@ -21,14 +23,16 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from dataspec.errors import InvalidSettings, StoreUnreachable
-from dataspec.store.base import MISSING, ObjectInfo, PreconditionFailed, StoredObject
+from dataspec.keys import MAX_KEY_BYTES, check_key, shown_key, why_no_key
+from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject
 from dataspec.store.patience import OutOfPatience, Patience
-from dataspec.store.refusals import MISSING_BUCKET, code_of, unreachable
+from dataspec.store.raw_listing import raw_pages
+from dataspec.store.refusals import MISSING_BUCKET, code_of, unreachable, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from obstore import ObjectMeta
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
+T = TypeVar("T")
 
 MAX_RETRIES = 5
 SECONDS_PER_PAGE = 1.0
@@ -78,15 +82,28 @@ class BucketStore:
         self._unquoted = str(self._options.pop("unquoted_etags", "")).lower() == "true"
         self._bucket, self._prefix = bucket, prefix
         self.url = "/".join(part for part in (f"s3://{bucket}", prefix) if part)
+        self._key_bytes = MAX_KEY_BYTES - len(f"{prefix}/".encode()) * bool(prefix)
         self._store = self._connect()
         self._deletes_conditionally = True
 
     def _connect(self, headers: Mapping[str, str] | None = None) -> S3Store:
         """Return a client, whose every request has these headers; nothing is sent yet."""
+        return self._client(self._options, prefix=self._prefix, headers=headers)
+
+    def _connect_to_bucket(self, address: str | None) -> S3Store:
+        """Return a client of the whole bucket: at an address with a query of its own, or at its usual one."""
+        if address is None:
+            return self._client(self._options)
+        others = {name: value for name, value in self._options.items() if not _is_address(name)}
+        return self._client(others | {"endpoint": address, "virtual_hosted_style_request": "true"})
+
+    def _client(
+        self, options: dict[str, Any], *, prefix: str = "", headers: Mapping[str, str] | None = None
+    ) -> S3Store:
         try:
             return S3Store(
                 self._bucket,
-                prefix=self._prefix or None,
+                prefix=prefix or None,
                 disable_bulk_delete=True,
                 client_options={
                     "connect_timeout": timedelta(seconds=self._limits.connect),
@@ -98,7 +115,7 @@ class BucketStore:
                     "max_retries": MAX_RETRIES,
                     "retry_timeout": timedelta(seconds=self._limits.retry),
                 },
-                **self._options,
+                **options,
             )
         except UnknownConfigurationKeyError as error:
             named = ", ".join(f"'{name}'" for name in sorted(self._options))
@@ -113,22 +130,41 @@ class BucketStore:
             yield os.environ.get(f"AWS_{name.upper()}", "")
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        # obstore lists whole folders alone.
         folder = prefix.rpartition("/")[0]
-        found: list[ObjectInfo] = []
+        if folder and why_no_key(folder):
+            return iter(())
         with self._answering(prefix):
-            for page in self._pages(folder):
-                found += [
-                    ObjectInfo(m["path"], m["e_tag"] or "", m["size"], m["last_modified"])
-                    for m in page
-                    if m["path"].startswith(prefix)
-                ]
-        found.sort(key=attrgetter("key"))
-        return iter(found)
+            try:
+                found = list(self._usable(folder))
+            except InvalidPathError:
+                found = list(self._everything(folder))
+        kept = (info for info in found if info.key.startswith(prefix))
+        return iter(sorted(kept, key=attrgetter("key")))
 
-    def _pages(self, folder: str) -> Iterator[Sequence[ObjectMeta]]:
+    def _usable(self, folder: str) -> Iterator[ObjectInfo]:
+        """Yield a folder's objects as obstore lists them: whole folders, and only where it takes every key."""
+        pages = obstore.list(self._store, prefix=folder or None, chunk_size=PAGE_KEYS)
+        for page in self._ahead(iter(pages)):
+            for meta in page:
+                yield self._info(meta["path"], meta["e_tag"] or "", meta["size"], meta["last_modified"])
+
+    def _everything(self, folder: str) -> Iterator[ObjectInfo]:
+        """Yield a folder's objects one and all."""
+        above = f"{self._prefix}/" if self._prefix else ""
+        whole = f"{above}{folder}/" if folder else above
+        pages = raw_pages(self._connect_to_bucket, whole, page_keys=PAGE_KEYS, timeout=self._limits.request)
+        for page in self._ahead(pages):
+            for raw in page:
+                if not raw.key.endswith("/"):  # what consoles put where a person makes a folder
+                    yield self._info(raw.key.removeprefix(above), raw.etag, raw.size, raw.last_modified)
+
+    def _info(self, key: str, etag: str, size: int, at: datetime) -> ObjectInfo:
+        if problem := why_no_key(key, limit=self._key_bytes):
+            return ObjectInfo.unusable(shown_key(key), f"no store can have this key: {problem}", at)
+        return ObjectInfo(key, etag, size, at)
+
+    def _ahead(self, pages: Iterator[T]) -> Iterator[T]:
         """Yield a listing's pages; the next one is on its way while one is read."""
-        pages = iter(obstore.list(self._store, prefix=folder or None, chunk_size=PAGE_KEYS))
         patience = Patience(self._limits.call, per_answer=SECONDS_PER_PAGE)
         with _readers(1) as reader:
             coming = reader.submit(next, pages, None)
@@ -137,8 +173,9 @@ class BucketStore:
                 yield page
 
     def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
+        check_key(key, limit=self._key_bytes)
         options: Any = {"if_none_match": self._shown(known.etag)} if known else None
-        with self._answering(key):
+        with self._answering(key, unreadable):
             try:
                 answer = obstore.get(self._store, key, options=options)
                 return StoredObject(key, answer.meta["e_tag"] or "", bytes(answer.bytes()))
@@ -149,14 +186,17 @@ class BucketStore:
                     raise
                 return None
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
+    def get_many(self, keys: Iterable[str]) -> Found:
         patience = Patience(self._limits.call, per_answer=SECONDS_PER_OBJECT)
+        found = Found()
         with self._answering("many keys"), _readers(READERS) as readers:
-            coming = [readers.submit(self.get, key) for key in keys]
-            found = [patience.wait(answer) for answer in coming]
-        return {stored.key: stored for stored in found if stored is not None}
+            coming = {key: readers.submit(self.get, key) for key in keys}
+            for key, answer in coming.items():
+                found.take(key, partial(patience.wait, answer))
+        return found
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
+        check_key(key, limit=self._key_bytes)
         mode: Any = "create" if expected == MISSING else {"e_tag": self._shown(expected)}
         with self._answering(key):
             try:
@@ -210,14 +250,22 @@ class BucketStore:
         return etag.strip('"') if self._unquoted else etag
 
     @contextmanager
-    def _answering(self, key: str) -> Iterator[None]:
+    def _answering(
+        self, key: str, told: Callable[[str, str, Exception], StoreUnreachable] = unreachable
+    ) -> Iterator[None]:
         try:
             yield
         except OutOfPatience:
             detail = f"{self.url}: no answer for {self._limits.call:g} s."
             raise StoreUnreachable("The store does not answer.", detail=detail) from None
         except (BaseError, OSError) as error:
-            raise unreachable(self.url, key, error) from error
+            raise told(self.url, key, error) from error
+
+
+def _is_address(option: str) -> bool:
+    """Tell whether an option says where the bucket is."""
+    name = option.lower().removeprefix("aws_")
+    return name in {*ENDPOINT_OPTIONS, "virtual_hosted_style_request"}
 
 
 @contextmanager

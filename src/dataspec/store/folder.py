@@ -6,27 +6,34 @@ rename, so no reader sees half a file. The ETag is a hash of the content.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from dataspec.errors import StoreUnreachable
-from dataspec.store.base import MISSING, ObjectInfo, PreconditionFailed, StoredObject
+from dataspec.errors import InvalidKey, StoreUnreachable, UnreadableObject
+from dataspec.keys import HIDDEN, check_key, shown_key, why_no_key
+from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from io import BufferedReader
 
-_HIDDEN = "."
-"""Names that begin with a dot are the store's own: its lock and files being written."""
+_OF_ONE_FILE: Final = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG, errno.EFBIG}
+)
+"""Errors that say something of one file; every other one may be the disk's."""
 
 
 class FolderStore:
-    """A store in a folder; keys are paths below it."""
+    """A store in a folder; keys are paths below it. Hidden names are not part of it: its lock is one."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -40,55 +47,77 @@ class FolderStore:
         return self._root.as_uri()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        found = []
-        for path in self._files(prefix):
-            try:
-                # st_mtime may be of long before the file was copied here, times and all.
-                body, written = path.read_bytes(), path.stat().st_ctime
-            except FileNotFoundError:
-                continue  # removed since the folder was read
-            except OSError as error:
-                raise _unreachable(self.url, error) from error
-            key = path.relative_to(self._root).as_posix()
-            found.append(ObjectInfo(key, _etag(body), len(body), datetime.fromtimestamp(written, UTC)))
+        found = [info for path in self._paths(prefix) if (info := self._info(path)) is not None]
         self._check_root()
-        return iter(sorted(found, key=lambda info: info.key))
+        kept = (info for info in found if info.key.startswith(prefix))
+        return iter(sorted(kept, key=lambda info: info.key))
 
-    def _files(self, prefix: str) -> Iterator[Path]:
-        top = self._root / prefix.rpartition("/")[0]
-        for folder, folders, names in os.walk(top, onerror=self._unless_missing, followlinks=False):
-            folders[:] = [name for name in folders if not name.startswith(_HIDDEN)]
-            for name in names:
-                path = Path(folder, name)
-                if not name.startswith(_HIDDEN) and path.relative_to(self._root).as_posix().startswith(
-                    prefix
-                ):
-                    yield path
+    def _paths(self, prefix: str) -> Iterator[Path]:
+        """Yield the files of the folder that a prefix names, and the folders that can't be looked into."""
+        below = prefix.rpartition("/")[0]
+        if below and why_no_key(below):
+            return
+        top = self._root / below
+        failed: list[OSError] = []
+        for folder, folders, names in os.walk(top, onerror=failed.append, followlinks=False):
+            folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+            yield from (Path(folder, name) for name in names if not name.startswith(HIDDEN))
+        for error in failed:
+            if error.errno in _OF_ONE_FILE and Path(error.filename) != top:
+                yield Path(error.filename)
+            elif not isinstance(error, FileNotFoundError):
+                raise _unreachable(self.url, error)
 
-    def _unless_missing(self, error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
-            raise _unreachable(self.url, error)
+    def _info(self, path: Path) -> ObjectInfo | None:
+        """Return what a listing shows of a file; None for one that was removed since the folder was read."""
+        key = path.relative_to(self._root).as_posix()
+        status = None
+        try:
+            status = path.lstat()
+            if (problem := _why_unusable(key, path)) is None:
+                with _opened(path) as file:
+                    digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+                    status = os.fstat(file.fileno())
+                    return ObjectInfo(key, digest.hexdigest(), status.st_size, _written(status))
+        except (FileNotFoundError, IsADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno not in _OF_ONE_FILE:
+                raise _unreachable(self.url, error) from error
+            problem = _reason(error)
+        is_folder = status is not None and stat.S_ISDIR(status.st_mode)
+        return ObjectInfo.unusable(shown_key(key) + "/" * is_folder, problem, _written(status))
 
     def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
         try:
-            body = self._path(key).read_bytes()
+            with _opened(self._path(key)) as file:
+                body = file.read()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             self._check_root()
             return None
         except OSError as error:
-            raise _unreachable(self.url, error) from error
+            raise self._failed(error) from error
         etag = _etag(body)
         return known if known and known.etag == etag else StoredObject(key, etag, body)
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
-        return {key: stored for key in keys if (stored := self.get(key)) is not None}
+    def _failed(self, error: OSError) -> StoreUnreachable:
+        if error.errno not in _OF_ONE_FILE:
+            return _unreachable(self.url, error)
+        told = _unreachable(self.url, error).detail or ""
+        return UnreadableObject("An object in the store can't be read.", _reason(error), detail=told)
+
+    def get_many(self, keys: Iterable[str]) -> Found:
+        found = Found()
+        for key in keys:
+            found.take(key, partial(self.get, key))
+        return found
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
+        path = self._path(key)
         with self._writing():
             self._check(key, expected)
-            path = self._path(key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=_HIDDEN)
+            self._make_folder(key, path)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=HIDDEN)
             with os.fdopen(handle, "wb") as file:
                 file.write(body)
                 file.flush()
@@ -97,10 +126,20 @@ class FolderStore:
             Path(name).replace(path)
         return _etag(body)
 
+    @staticmethod
+    def _make_folder(key: str, path: Path) -> None:
+        if path.is_dir():
+            raise InvalidKey(key, "a folder has this name")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InvalidKey(key, "a file has the name of one of its folders") from error
+
     def delete(self, key: str, *, expected: str) -> None:
+        path = self._path(key)
         with self._writing():
             self._check(key, expected)
-            self._path(key).unlink()
+            path.unlink()
 
     def _check(self, key: str, expected: str) -> None:
         stored = self.get(key)
@@ -115,23 +154,49 @@ class FolderStore:
             raise _unreachable(self.url, error) from error
 
     def _path(self, key: str) -> Path:
-        parts = key.split("/")
-        if not all(parts) or any(part.startswith(_HIDDEN) for part in parts) or "\\" in key or "\x00" in key:
-            raise ValueError(f"not a key: {key!r}")
-        return self._root.joinpath(*parts)
+        check_key(key)
+        return self._root.joinpath(*key.split("/"))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            with (self._root / f"{_HIDDEN}lock").open("w") as lock:
+            with (self._root / f"{HIDDEN}lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
         except OSError as error:
             raise _unreachable(self.url, error) from error
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    """Open a file to be read; nothing but a file, and without waiting: opening a pipe would wait for ever."""
+    with open(path, "rb", opener=_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.ENODEV, "a pipe or a device is no file", str(path))
+        yield file
+
+
+def _at_once(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)
+
+
+def _why_unusable(key: str, path: Path) -> str | None:
+    if problem := why_no_key(key):
+        return f"no store can have this key: {problem}"
+    return None if path.exists() else "it is a link that leads nowhere"
+
+
+def _written(status: os.stat_result | None) -> datetime:
+    # st_mtime may be of long before the file was copied here, times and all.
+    return datetime.fromtimestamp(status.st_ctime if status else 0, UTC)
+
+
 def _etag(body: bytes) -> str:
     return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def _reason(error: OSError) -> str:
+    return f"it can't be read: {error.strerror or error}"
 
 
 def _unreachable(url: str, error: OSError) -> StoreUnreachable:

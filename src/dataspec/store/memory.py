@@ -1,13 +1,15 @@
-"""A store in memory: for tests, and for trying things out."""
+"""A store in memory: for tests, and for trying things out. It refuses the keys that real stores refuse."""
 
 from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from dataspec.store.base import MISSING, ObjectInfo, PreconditionFailed, StoredObject
+from dataspec.keys import check_key
+from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,13 +34,17 @@ class MemoryStore:
             yield ObjectInfo(key, stored.etag, len(stored.body), written)
 
     def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
+        check_key(key)
         kept = self._objects.get(key)
         if kept is None:
             return None
         return known if known and known.etag == kept[0].etag else kept[0]
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
-        return {key: stored for key in keys if (stored := self.get(key)) is not None}
+    def get_many(self, keys: Iterable[str]) -> Found:
+        found = Found()
+        for key in keys:
+            found.take(key, partial(self.get, key))
+        return found
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
         etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
@@ -53,6 +59,7 @@ class MemoryStore:
             del self._objects[key]
 
     def _check(self, key: str, expected: str) -> None:
+        check_key(key)
         kept = self._objects.get(key)
         if expected != (kept[0].etag if kept else MISSING):
             raise PreconditionFailed(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from dataspec.errors import StoreUnreachable
+from dataspec.errors import StoreUnreachable, UnreadableObject
 
 MISSING_BUCKET: Final = "NoSuchBucket"
 
@@ -29,13 +29,18 @@ _CODES: Final = {
 }
 """What the codes of S3's error documents mean to the one who has to act."""
 
+_OF_ONE_OBJECT: Final = re.compile(
+    r"AccessDenied|InvalidObjectState|InvalidObjectName|InvalidRequest|KMS.*|KeyTooLongError"
+)
+"""Codes of a GET that say something of the one object: its rights, its storage class, its encryption."""
+
 _METADATA_SERVICE: Final = "http://169.254."
 """Where obstore looks for credentials last."""
 
 
 def code_of(error: Exception) -> str | None:
     """Return the code of the error document that a server sent."""
-    found = re.search(r"<Code>(\w{1,100})</Code>", str(error))
+    found = re.search(r"<Code>([\w.]{1,100})</Code>", str(error))
     return found[1] if found else None
 
 
@@ -50,16 +55,22 @@ def unreachable(url: str, key: str, error: Exception) -> StoreUnreachable:
     if _METADATA_SERVICE in str(error):
         advice = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role."
         return StoreUnreachable("There are no credentials for the store.", detail=f"{url}: {advice}")
-    if found := re.search(r'Path "([^"]*)"', str(error)):
-        advice = f"Rename or remove {found[1]!r}: no part of a key may be empty, '.' or '..', or hold control characters."
-        return StoreUnreachable(
-            "An object in the store has a key that can't be read.", detail=f"{url}: {advice}"
-        )
     code = code_of(error) or ("AccessDenied" if _is_refusal(error) else None)
     if code in _CODES:
         title, advice = _CODES[code]
         return StoreUnreachable(title, detail=f"{url}: {advice.format(key=key)}")
     return StoreUnreachable("The store does not answer.", detail=f"{url}: {_reason(error)}")
+
+
+def unreadable(url: str, key: str, error: Exception) -> StoreUnreachable:
+    """Make the error of a GET: of the one object, where the server says that; else of the store."""
+    told = unreachable(url, key, error)
+    code = code_of(error) or ("AccessDenied" if _is_refusal(error) else "")
+    if not _OF_ONE_OBJECT.fullmatch(code):
+        return told
+    return UnreadableObject(
+        told.title, f"it can't be read: the store answers {code}", detail=told.detail or url
+    )
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -1,0 +1,89 @@
+"""Lists a bucket whatever keys it holds: obstore fails at a page with one that it can't take.
+
+The credentials are obstore's, which signs the requests; they are ordinary ``ListObjectsV2``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, unquote_to_bytes, urlencode
+from urllib.request import urlopen
+from xml.etree import ElementTree as ET
+
+import obstore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from obstore.store import S3Store
+
+SIGNED_FOR: Final = timedelta(minutes=5)
+_LAST: Final = "dli"
+"""The last parameter, which S3 passes over: obstore adds the ``/`` of an object's path to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawObject:
+    """An object as the server lists it; in its key, bytes that are not UTF-8 are lone surrogates."""
+
+    key: str
+    etag: str
+    size: int
+    last_modified: datetime
+
+
+def raw_pages(
+    connect: Callable[[str | None], S3Store], prefix: str, *, page_keys: int, timeout: float
+) -> Iterator[list[RawObject]]:
+    """Yield the pages of a listing.
+
+    Args:
+        connect: Returns a client of the bucket at an address, or at its own for None.
+        prefix: What the keys begin with, from the bucket's root.
+        page_keys: How many keys a page has at most.
+        timeout: Seconds for each page.
+
+    Raises:
+        OSError: When the server does not answer, or not with a page.
+    """
+    bucket = obstore.sign(connect(None), "GET", "", SIGNED_FOR).partition("?")[0].rstrip("/")
+    asked = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": str(page_keys)}
+    token: str | None = ""
+    while token is not None:
+        query = urlencode(asked | ({"continuation-token": token} if token else {}), quote_via=quote)
+        client = connect(f"{bucket}?{query}&{_LAST}=")
+        page, token = _page_at(obstore.sign(client, "GET", "", SIGNED_FOR), timeout)
+        yield page
+
+
+def _page_at(address: str, timeout: float) -> tuple[list[RawObject], str | None]:
+    try:
+        with urlopen(address, timeout=timeout) as answer:  # noqa: S310 - the store's address
+            return _read_page(answer.read())
+    except (HTTPException, ET.ParseError, ValueError) as error:
+        raise OSError(f"the server's listing can't be read: {type(error).__name__} {error}") from error
+
+
+def _read_page(body: bytes) -> tuple[list[RawObject], str | None]:
+    """Return a page's objects and the token of the next page."""
+    root = ET.fromstring(body)  # noqa: S314 - of the server that gets our credentials
+    encoded = _text(root, "EncodingType") == "url"
+    page = [_read_object(part, encoded=encoded) for part in root.iterfind("{*}Contents")]
+    return page, _text(root, "NextContinuationToken") or None
+
+
+def _read_object(part: ET.Element, *, encoded: bool) -> RawObject:
+    key = _text(part, "Key")
+    if encoded:
+        # AWS writes a space as "+"; Ceph and others as "%20".
+        key = unquote_to_bytes(key.replace("+", " ")).decode("utf-8", "surrogateescape")
+    written = datetime.fromisoformat(_text(part, "LastModified"))
+    at = written if written.tzinfo else written.replace(tzinfo=UTC)
+    return RawObject(key, _text(part, "ETag"), int(_text(part, "Size") or 0), at)
+
+
+def _text(part: ET.Element, name: str) -> str:
+    return part.findtext(f"{{*}}{name}") or ""
