@@ -13,7 +13,7 @@ from calls import Cost
 from obstore.store import S3Store
 
 from dataspec.releases import CODE_PREFIX, MANUAL_PREFIX
-from dataspec.store import ObjectInfo, Store, StoredObject
+from dataspec.store import Found, ObjectInfo, Store, StoredObject
 from dataspec.store.bucket import PAGE_KEYS
 
 PREFIXES = (CODE_PREFIX, MANUAL_PREFIX)
@@ -42,7 +42,7 @@ class CountingStore:
             self.gets += 1
         return self.store.get(key, known=known)
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
+    def get_many(self, keys: Iterable[str]) -> Found:
         """Read many, and count them."""
         wanted = list(keys)
         with self._lock:

@@ -120,7 +120,10 @@ class InvalidKey(InvalidUsage, ValueError):
     def __init__(self, key: str, reason: str) -> None:
         self.key = key
         self.reason = reason
-        super().__init__(f"'{key}' is not a key, the path of an object in a store.", detail=f"{reason[:1].upper()}{reason[1:]}.")
+        super().__init__(
+            f"'{key}' is not a key, the path of an object in a store.",
+            detail=f"{reason[:1].upper()}{reason[1:]}.",
+        )
 
 
 class InvalidSpec(InvalidUsage):

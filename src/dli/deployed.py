@@ -43,7 +43,7 @@ class DeployedSpec:
     name: str | None = None
     """The name inside; None if it can't be read."""
     siblings: tuple[str, ...] = ()
-    """The keys beside it that its SQL files would have in a plain copy."""
+    """Its SQL files beside it, where a plain copy has them."""
     mapped: Mapping[str, str] | None = None
     """The SHA-256 of its SQL files by path, as its map has them; None where they lie beside it."""
     same_yaml: bool = False
@@ -150,7 +150,9 @@ class _Comparison:
             self._unread(key),
             is_dataset=dataset,
             name=name,
-            siblings=tuple(sibling_key(key, path) for path in names_files),
+            siblings=tuple(
+                place for path in names_files if (place := sibling_key(key, path)) in self._objects
+            ),
             mapped=self._mapped(key),
             same_yaml=same_yaml,
             same_sql=wanted is not None and self._has_same_sql(key, wanted),

@@ -286,7 +286,7 @@ def is_path(name: str) -> bool:
 
 
 def _neighbours(path: Path) -> list[str]:
-    return [sibling.name for sibling in path.parent.glob("*.sql")]
+    return [sibling.name for sibling in path.parent.glob("*.sql") if sibling.is_file()]
 
 
 def _head(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dataspec.errors import StoreUnreachable
+from dataspec.errors import StoreUnreachable, UnreadableObject
 from dataspec.store import PreconditionFailed, Store
 from dataspec.store.base import MISSING
 from dataspec.store.bucket import BucketStore, Limits
@@ -225,15 +225,44 @@ def test_a_server_that_knows_no_conditional_delete_gets_a_plain_one(store: Store
     assert list(store.list("")) == []
 
 
-def test_a_key_that_cannot_be_read_is_named_with_what_to_do(store: Store, between: Proxy) -> None:
-    store.put("code/a.yaml", b"x", expected=MISSING)
+def test_one_object_that_may_not_be_read_keeps_no_other_from_being_read(store: Store, between: Proxy) -> None:
+    for name in ("a", "b"):
+        store.put(f"code/{name}.yaml", b"x", expected=MISSING)
+    refused = refusal(403, "AccessDenied")
+    between.rule = lambda request: refused if request.path.partition("?")[0].endswith("a.yaml") else None
+    found = store.get_many(["code/a.yaml", "code/b.yaml"])
+    assert (list(found), list(found.unreadable)) == (["code/b.yaml"], ["code/a.yaml"])
+    assert "AccessDenied" in found.unreadable["code/a.yaml"]
+    with pytest.raises(UnreadableObject):
+        store.get("code/a.yaml")
 
-    def with_an_empty_folder(handler: Handler) -> None:
+
+@pytest.mark.parametrize("step", [".", ".."])
+def test_a_step_in_a_key_which_no_client_but_its_writers_sends_is_listed_with_its_reason(
+    step: str, store: Store, between: Proxy
+) -> None:
+    for name in ("a", "b"):
+        store.put(f"code/{name}.yaml", b"x", expected=MISSING)
+
+    def with_a_step(handler: Handler) -> None:
         status, headers, body = handler.ask_server()
-        handler.reply(status, headers, body.replace(b"code/a.yaml", b"code//a.yaml"))
+        plain = body.replace(b"code/a.yaml", f"code/{step}/a.yaml".encode())
+        handler.reply(status, headers, plain.replace(b"code%2Fa.yaml", f"code%2F{step}%2Fa.yaml".encode()))
 
-    between.rule = lambda request: with_an_empty_folder if "list-type=2" in request.path else None
-    error = fails(lambda: store.list("code/"))
-    assert error.title == "An object in the store has a key that can't be read."
-    assert "code//a.yaml" in (error.detail or "")
-    assert "Rename or remove" in (error.detail or "")
+    between.rule = lambda request: with_a_step if "list-type=2" in request.path else None
+    bad, good = store.list("code/")
+    assert (bad.key, good.key) == (f"code/{step}/a.yaml", "code/b.yaml")
+    assert f"one of its parts is '{step}'" in (bad.problem or "")
+
+
+def test_a_listing_that_is_cut_off_behind_a_bad_key_is_an_error_and_no_shorter_listing(
+    s3: S3, store: Store, between: Proxy
+) -> None:
+    s3.send("PUT", "code//x.yaml", b"x")
+
+    def cut_off(handler: Handler) -> None:
+        status, headers, body = handler.ask_server()
+        handler.reply(status, headers, body[: len(body) // 2])
+
+    between.rule = lambda request: cut_off if "encoding-type=url" in request.path else None
+    assert "can't be read" in (fails(lambda: list(store.list("code/"))).detail or "")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dataspec.errors import InvalidKey
 from dataspec.store import MemoryStore, PreconditionFailed, Store, open_store
 from dataspec.store.base import MISSING
 from s3 import S3
@@ -221,5 +222,5 @@ def test_a_store_sees_nothing_beside_its_prefix(s3: S3) -> None:
     for place in (s3.below("one"), s3.below("one-more"), s3.below("one/more")):
         place.store().put("code/a", b"x", expected=MISSING)
     assert [info.key for info in s3.below("one").store().list("")] == ["code/a", "more/code/a"]
-    with pytest.raises(ValueError, match="path"):
+    with pytest.raises(InvalidKey, match="is not a key"):
         s3.below("one-more").store().get("../one/code/a")

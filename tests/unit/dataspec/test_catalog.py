@@ -8,7 +8,7 @@ import pytest
 from dataspec.catalog import Catalog
 from dataspec.catalog_reader import CatalogReader
 from dataspec.spec_cache import DiskSpecCache, MemorySpecCache, SpecCache
-from dataspec.store import MemoryStore, StoredObject
+from dataspec.store import Found, MemoryStore
 from dataspec.store.base import MISSING
 from dataspec.workflows import SourceType
 from unit.dataspec.specs import spec_text
@@ -21,7 +21,7 @@ class CountingStore(MemoryStore):
         super().__init__()
         self.read: list[str] = []
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
+    def get_many(self, keys: Iterable[str]) -> Found:
         wanted = list(keys)
         self.read.extend(wanted)
         return super().get_many(wanted)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.errors import DliError, InvalidSettings, StoreUnreachable
+from dataspec.errors import DliError, InvalidKey, InvalidSettings, StoreUnreachable
 from dataspec.store import open_store
 from dataspec.store.base import MISSING
 
@@ -15,7 +15,7 @@ from dataspec.store.base import MISSING
 @pytest.mark.parametrize("key", ["../x", "a/../b", "/etc/passwd", "a//b", "", ".lock", "a\\b", "a\x00"])
 def test_no_key_leaves_the_folder(key: str, tmp_path: Path) -> None:
     folder = open_store(str(tmp_path / "store"))
-    with pytest.raises(ValueError, match="not a key"):
+    with pytest.raises(InvalidKey, match="is not a key"):
         folder.put(key, b"x", expected=MISSING)
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 

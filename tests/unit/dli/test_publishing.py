@@ -10,7 +10,7 @@ from dataspec.catalog_reader import CatalogReader
 from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
 from dataspec.releases import PUBLICATION_KEY, manual_key, read_publication
 from dataspec.spec_cache import MemorySpecCache
-from dataspec.store import MemoryStore, ObjectInfo, Store, StoredObject, open_store
+from dataspec.store import Found, MemoryStore, ObjectInfo, Store, StoredObject, open_store
 from dataspec.store.base import MISSING
 from dli.code_writer import CodeWriter
 from dli.publishing import Plan
@@ -253,7 +253,7 @@ def test_where_manual_can_t_be_read_the_publish_goes_on_and_says_so(project: Pat
                 raise StoreUnreachable("The store refuses these credentials.")
             return super().list(prefix)
 
-        def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
+        def get_many(self, keys: Iterable[str]) -> Found:
             assert all(key.startswith("code/") for key in keys)
             return super().get_many(keys)
 

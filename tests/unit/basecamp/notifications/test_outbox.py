@@ -10,8 +10,7 @@ from basecamp.notifications.notice import RunEnd, SourceChange
 from basecamp.notifications.outbox import Outbox
 from basecamp.services.clock import ManualClock
 from dataspec.spec import EmailTarget, NamedTarget, Target, WebhookTarget
-from dataspec.store import MemoryStore
-from dataspec.store.base import StoredObject
+from dataspec.store import Found, MemoryStore
 from dataspec.workflows import RunStatus, SourceType, WorkflowRun
 from unit.basecamp.notifications.conftest import Channels, slack
 
@@ -158,7 +157,7 @@ def test_a_look_at_an_outbox_that_did_not_change_reads_no_notice(clock: ManualCl
     read: list[str] = []
 
     class Counting(MemoryStore):
-        def get_many(self, keys: Iterable[str]) -> dict[str, StoredObject]:
+        def get_many(self, keys: Iterable[str]) -> Found:
             wanted = list(keys)
             read.extend(wanted)
             return super().get_many(wanted)
