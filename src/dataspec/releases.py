@@ -76,7 +76,7 @@ def read_publication(store: Store) -> Publication | None:
         data = json.loads(stored.body if stored else b"")
         at = datetime.fromisoformat(data["published_at"])
         texts = {key: _text_or_none(data.get(key)) for key in ("commit", "repository", "ref", "by")}
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     return Publication(published_at=at if at.tzinfo else at.replace(tzinfo=UTC), **texts)
 

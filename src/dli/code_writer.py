@@ -236,7 +236,7 @@ def publication_body(publication: Publication, content: str) -> bytes:
 def _content_of(body: bytes) -> str | None:
     try:
         content = json.loads(body)["content"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return None
     return content if isinstance(content, str) else None
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dataspec.errors import InvalidKey, StoreUnreachable, UnreadableObject
-from dataspec.keys import HIDDEN, check_key, shown_key, why_no_key
+from dataspec.keys import HIDDEN, MAX_KEY_BYTES, check_key, shown_key, why_no_key
 from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _OF_ONE_FILE: Final = frozenset(
     {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG, errno.EFBIG}
 )
 """Errors that say something of one file; every other one may be the disk's."""
+
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+"""A larger file is not even hashed: none that this program reads is nearly as large."""
 
 
 class FolderStore:
@@ -60,13 +63,18 @@ class FolderStore:
         top = self._root / below
         failed: list[OSError] = []
         for folder, folders, names in os.walk(top, onerror=failed.append, followlinks=False):
-            folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
-            yield from (Path(folder, name) for name in names if not name.startswith(HIDDEN))
+            too_deep = [name for name in folders if self._is_too_deep(Path(folder, name))]
+            folders[:] = [name for name in folders if not name.startswith(HIDDEN) and name not in too_deep]
+            yield from (Path(folder, name) for name in (*names, *too_deep) if not name.startswith(HIDDEN))
         for error in failed:
             if error.errno in _OF_ONE_FILE and Path(error.filename) != top:
                 yield Path(error.filename)
             elif not isinstance(error, FileNotFoundError):
                 raise _unreachable(self.url, error)
+
+    def _is_too_deep(self, folder: Path) -> bool:
+        """Tell whether no file in a folder can have a key; os.walk would go down until its stack ends."""
+        return len(os.fsencode(folder.relative_to(self._root))) > MAX_KEY_BYTES
 
     def _info(self, path: Path) -> ObjectInfo | None:
         """Return what a listing shows of a file; None for one that was removed since the folder was read."""
@@ -171,8 +179,11 @@ class FolderStore:
 def _opened(path: Path) -> Iterator[BufferedReader]:
     """Open a file to be read; nothing but a file, and without waiting: opening a pipe would wait for ever."""
     with open(path, "rb", opener=_at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.ENODEV, "a pipe or a device is no file", str(path))
+        if status.st_size > MAX_FILE_BYTES:
+            raise OSError(errno.EFBIG, f"it has {status.st_size >> 20:,} MiB", str(path))
         yield file
 
 

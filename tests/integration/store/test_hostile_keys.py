@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count
@@ -214,6 +215,25 @@ def test_a_file_that_is_none_is_a_row_of_the_spec_that_needs_it(
     catalog = read(store)
     assert reason(catalog, "code/x.yaml")
     assert [file.key for file in catalog.invalid] == ["code/x.yaml"]
+
+
+def test_folders_as_deep_as_a_disk_takes_them_end_no_listing(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    store.put(GOOD, SPEC, expected=MISSING)
+    begun = Path.cwd()
+    os.chdir(tmp_path / "store/code")
+    try:
+        for _ in range(1_500):
+            Path("d").mkdir()
+            os.chdir("d")
+    finally:
+        os.chdir(begun)
+    try:
+        catalog = read(store)
+    finally:  # deeper than what clears up after tests goes
+        subprocess.run(["rm", "-rf", "d"], cwd=tmp_path / "store/code", check=True)
+    (row,) = catalog.invalid
+    assert "at most 1,024 are allowed" in reason(catalog, row.key)
 
 
 @pytest.mark.parametrize("name", [b"\xff.yaml", b"a\\b.yaml", b"a\nb.yaml", b"\x01.yaml"])

@@ -9,6 +9,7 @@ import pytest
 
 from dataspec.catalog_reader import CatalogReader
 from dataspec.errors import InvalidSpec
+from dataspec.releases import PUBLICATION_KEY, read_publication
 from dataspec.spec_cache import MemorySpecCache
 from dataspec.store import Store, open_store
 from dataspec.store.base import MISSING
@@ -130,3 +131,10 @@ def test_a_publish_tells_of_keys_that_it_can_not_remove(s3: S3, project: Path) -
         "code//x.yaml can't be used, nor removed from here"
     ]
     assert len(seen(store)) == 1
+
+
+def test_a_publication_that_is_no_json_keeps_nobody_from_publishing(folder: Store, project: Path) -> None:
+    folder.put(PUBLICATION_KEY, b"[" * 100_000, expected=MISSING)
+    publish(folder, put_files(project, {"a.yaml": spec_of("a")}))
+    assert list(seen(folder)) == ["a"]
+    assert read_publication(folder) is not None
