@@ -52,6 +52,8 @@ def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]
     """Check one spec by itself; one that fails as nobody has foreseen is told, and the others are checked."""
     try:
         return _check_local(dataset, dialects)
+    except MemoryError:
+        raise  # the limit of this child process
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told
         problems = (*dataset.problems, unexpected(error, dataset.file))
         return CheckedSpec(file=dataset.file, name=dataset.name, problems=problems)

@@ -129,15 +129,20 @@ class Project:
         file = shown_key(shown(path))
         body = b""
         try:
-            if self._leads_out(path):
-                raise self._outside(file)
-            body = _read_bytes(path, file, MAX_YAML_BYTES)
+            body = self._yaml_in(path, file)
             document = read_document(body, file)
             return self._dataset(path, body, document)
         except InvalidSpec as error:
             return LocalDataset(file=file, name=None, yaml=body, problems=error.problems)
+        except MemoryError:
+            raise  # the limit of a child process
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told
             return LocalDataset(file=file, name=None, yaml=body, problems=(unexpected(error, file),))
+
+    def _yaml_in(self, path: Path, file: str) -> bytes:
+        if self._leads_out(path):
+            raise self._outside(file)
+        return _read_bytes(path, file, MAX_YAML_BYTES)
 
     def read_if_dataset(self, path: Path) -> LocalDataset | None:
         """Read a YAML file as :meth:`read` does; None if it is no Dataset Spec."""

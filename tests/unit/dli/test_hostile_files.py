@@ -13,6 +13,8 @@ from dataspec.releases import PUBLICATION_KEY, read_publication
 from dataspec.spec_cache import MemorySpecCache
 from dataspec.store import Store, open_store
 from dataspec.store.base import MISSING
+from dataspec.yaml_document import Document, read_document
+from dli.checking import check_local
 from dli.project import Project
 from dli.publishing import checked_datasets
 from s3 import S3
@@ -37,33 +39,33 @@ def test_validate_tells_a_path_that_is_no_key_at_its_place(path: str, dli: Dli, 
     assert dli("dataset", "validate", "good").status == 0
 
 
-def test_an_error_that_nobody_foresaw_is_told_of_its_file_and_the_others_are_checked(
-    dli: Dli, project: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_error_that_nobody_foresaw_is_told_of_its_file_and_the_others_are_read(
+    project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(project, "good.yaml", spec_of("good", more="corn: 1\n"))
     write(project, "bad.yaml", spec_of("bad"))
 
-    def failing(self: Project, path: Path, *rest: object) -> object:
-        if path.name == "bad.yaml":
+    def failing(body: bytes, file: str) -> Document:
+        if file.endswith("bad.yaml"):
             raise RecursionError("deep")
-        return read(self, path, *rest)  # type: ignore[arg-type]
+        return read_document(body, file)
 
-    read = Project._dataset
-    monkeypatch.setattr(Project, "_dataset", failing)
-    result = dli("dataset", "validate")
-    assert result.status == 2
-    assert "datasets/bad.yaml:1:1: an unexpected error while reading it: RecursionError: deep" in result.err
-    assert "unknown key 'corn'" in result.err
+    monkeypatch.setattr("dli.project.read_document", failing)
+    bad, good = Project(project, project / "datasets").datasets()
+    assert "an unexpected error while reading it: RecursionError: deep" in str(bad.problems[0])
+    assert "unknown key 'corn'" in str(good.problems[0])
+    checked = check_local(bad, {})
+    assert checked.problems == bad.problems
 
 
 def test_a_check_that_fails_as_nobody_foresaw_is_told_of_its_file(
-    dli: Dli, project: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(project, "a.yaml", spec_of("a"))
     monkeypatch.setattr("dli.checking.check_sound", lambda *_: 1 // 0)
-    result = dli("dataset", "validate")
-    assert result.status == 2
-    assert "datasets/a.yaml:1:1: an unexpected error while reading it: ZeroDivisionError" in result.err
+    (dataset,) = Project(project, project / "datasets").datasets()
+    (problem,) = check_local(dataset, {}).problems
+    assert "an unexpected error while reading it: ZeroDivisionError" in str(problem)
 
 
 def test_a_pipe_among_the_files_holds_no_command(dli: Dli, project: Path) -> None:
