@@ -44,4 +44,19 @@ class BigQueryEngine(DriverEngine):
         client = driver.Client(
             project=self.project_id, location=self.location, default_query_job_config=self._config
         )
-        return dbapi.connect(client)
+        return _Connection(dbapi.connect(client))
+
+
+class _Connection:
+    """A connection whose cursors send SQL as it is: Google's make ``%`` of each ``%%``."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.commit = connection.commit
+        self.close = connection.close
+
+    def cursor(self) -> Any:
+        cursor = self._connection.cursor()
+        execute = cursor.execute
+        cursor.execute = lambda sql: execute(sql.replace("%", "%%"))
+        return cursor

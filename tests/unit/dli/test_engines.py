@@ -81,7 +81,7 @@ def test_a_url_becomes_what_the_driver_takes(
     assert not {"s@crt", "pw", "abc"} & set(engine.place.replace(",", " ").split())
 
 
-def test_bigquery_has_its_dataset_its_place_and_labels_by_which_a_running_job_is_found(
+def test_bigquery_has_its_dataset_its_place_its_sql_as_it_is_and_labels_by_which_a_running_job_is_found(
     monkeypatch: pytest.MonkeyPatch, project: Path
 ) -> None:
     made: list[dict[str, Any]] = []
@@ -97,15 +97,19 @@ def test_bigquery_has_its_dataset_its_place_and_labels_by_which_a_running_job_is
     )
     bigquery.QueryJobConfig = Config  # type: ignore[attr-defined]
     bigquery.Client = lambda **given: made.append(given) or given  # type: ignore[attr-defined,func-returns-value]
-    bigquery.dbapi = SimpleNamespace(connect=lambda client: client)  # type: ignore[attr-defined]
+    sent: list[str] = []
+    cursor = SimpleNamespace(execute=lambda sql: sent.append(sql.replace("%%", "%")))  # as Google's does
+    connection = SimpleNamespace(cursor=lambda: cursor, commit=None, close=None)
+    bigquery.dbapi = SimpleNamespace(connect=lambda _: connection)  # type: ignore[attr-defined]
     for module in (google, cloud, bigquery):
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
     engine = engine_at("bigquery://acme/sales?location=EU", project)
     assert isinstance(engine, BigQueryEngine)
-    connection = engine.get_conn()
-    assert (connection["project"], connection["location"]) == ("acme", "EU")
-    config = connection["default_query_job_config"]
+    engine.get_conn().cursor().execute("select '100%%', '%', '%%%'")
+    assert sent == ["select '100%%', '%', '%%%'"]
+    assert (made[0]["project"], made[0]["location"]) == ("acme", "EU")
+    config = made[0]["default_query_job_config"]
     assert config.default_dataset == "acme.sales"
     engine.labels = {**(engine.labels or {}), "dli_attempt": "1"}
     assert config.labels == {"dli_attempt": "1"}
