@@ -17,6 +17,7 @@ from dataspec.engines.cancellation import Cancellation, cancellation_of
 from dataspec.engines.engine import Waiting
 from dataspec.engines.progress import progress_of
 from dataspec.engines.results import Result, read_result
+from dataspec.engines.string_rules import settle_string_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -199,6 +200,7 @@ class SqlSession:
             self._engine.set_autocommit(connection, True)
         with closing(connection.cursor()) as cursor:
             self._cancellation = cancellation_of(self._engine, connection, cursor)
+            settle_string_rules(self._engine, connection, cursor)
             if self._measure:
                 self._progress = progress_of(self._engine.conn_type, cursor)
             for statement in statements:
