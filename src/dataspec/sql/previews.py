@@ -9,6 +9,7 @@ from dataspec.errors import InvalidTemplate
 from dataspec.sql.engine_parsers import engine_problem
 from dataspec.sql.places import SqlPlaces
 from dataspec.sql.reading import parse_sql
+from dataspec.sql.session_settings import changes_strings
 from dataspec.sql.statements import split_statements
 from dataspec.sql.tables import read_and_written
 from dataspec.sql.templates import render
@@ -68,9 +69,11 @@ def preview_sql(
     warnings: list[str] = []
     reads: set[str] = set()
     writes: set[str] = set()
-    for text in sql_texts(spec, files):
+    texts = [*sql_texts(spec, files)]
+    unsettled = any(changes_strings(text.sql) for text in texts)
+    for text in texts:
         try:
-            parsed = _parsed(text, values, dialect)
+            parsed = _parsed(text, values, dialect, unsettled=unsettled)
         except InvalidTemplate as error:
             raise InvalidTemplate(places.placed(error.problem, text), error.title) from None
         statements += split_statements(parsed.sql, dialect)
@@ -83,9 +86,10 @@ def preview_sql(
     return SqlPreview(statements=statements, reads=sorted(reads), writes=sorted(writes), warnings=warnings)
 
 
-def _parsed(text: SqlText, values: Mapping[str, Any], dialect: str | None) -> ParsedSql:
+def _parsed(text: SqlText, values: Mapping[str, Any], dialect: str | None, *, unsettled: bool) -> ParsedSql:
     """Return a text as rendered and parsed; what generic SQL does not know in it is no error."""
-    parsed = parse_sql(text.sql, render(text.sql, values, dialect=dialect, file=""), dialect)
+    sql = render(text.sql, values, dialect=dialect, file="", unsettled=unsettled)
+    parsed = parse_sql(text.sql, sql, dialect)
     problem = parsed.problem or engine_problem(text.sql, parsed.sql, parsed.trees, dialect)
     if problem is not None and dialect is not None:
         raise InvalidTemplate(problem, f"The SQL is not valid {dialect}.")

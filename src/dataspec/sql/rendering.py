@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
+from dataspec.sql.session_settings import changes_strings
 from dataspec.sql.templates import render
 from dataspec.sql.texts import sql_texts
 
@@ -70,15 +71,18 @@ def render_statements(
         InvalidTemplate: With the place in the user's file.
     """
     rendered = []
-    for text in sql_texts(spec, files):
+    texts = [*sql_texts(spec, files)]
+    unsettled = any(changes_strings(text.sql) for text in texts)
+    for text in texts:
         try:
-            sql = render(text.sql, values, dialect=dialect, file=text.file or file)
+            sql = render(text.sql, values, dialect=dialect, file=text.file or file, unsettled=unsettled)
         except InvalidTemplate as error:
             if yaml is None:
                 raise
             from dataspec.sql.places import SqlPlaces
 
             raise InvalidTemplate(SqlPlaces.of(yaml, file).placed(error.problem, text)) from None
+        unsettled = unsettled or changes_strings(sql)
         parts = _split(sql, dialect)
         begin = 0
         for number, part in enumerate(parts, start=1):

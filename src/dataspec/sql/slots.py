@@ -20,6 +20,7 @@ from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
 from dataspec.sql.names import SqlName
 from dataspec.sql.statements import Quoting, Token, find_tokens, is_name
+from dataspec.sql.surroundings import Reading, is_executed, reading_of, why_unclear, with_own_escape
 from dataspec.sql.template_text import TemplateText
 
 if TYPE_CHECKING:
@@ -31,11 +32,9 @@ _STRING = TokenType.STRING
 _WORD = re.compile(r"[A-Za-z0-9_]*")
 _HARMLESS = re.compile(r"[A-Za-z0-9_ .:/+-]*")
 _UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
-_EXECUTED = re.compile(r"/\*M?!")
-"""How a comment begins that MySQL or MariaDB runs."""
-
-_PREFIXES = frozenset({TokenType.VAR, TokenType.INTRODUCER, TokenType.AMP})
-"""What may stand right before a string and give it other rules, such as ``E'…'`` or ``U&'…'``."""
+_CONTINUED = (
+    "it goes on with the string before it, where a backslash may mean another thing; write them as one."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,45 +91,72 @@ class Slots:
         self._slots.append(slot)
         return f"q{self._nonce}x{len(self._slots) - 1}z"
 
-    def fill(self, text: str, dialect: str | None) -> str:
+    def fill(self, text: str, dialect: str | None, *, unsettled: bool = False) -> str:
         """Write every value into its place.
 
+        Args:
+            text: The SQL, with the words.
+            dialect: The SQL dialect, by sqlglot's name; None where it is not known.
+            unsettled: Whether a statement of the spec changes how strings are read.
+
         Raises:
-            InvalidTemplate: When a value does not fit its place, or the SQL has an open quote.
+            InvalidTemplate: When a value does not fit its place, the SQL has an open quote, or engines
+                may differ in where its quotes are.
         """
         if not self._slots:
             return text
-        try:
-            tokens = find_tokens(text, dialect)
-        except ValueError as error:
-            raise InvalidTemplate(Problem(self._without_words(str(error)), self._file)) from None
-        quoting = Quoting.of(dialect)
+        tokens = self._tokens_of(text, dialect, unsettled=unsettled)
+        quoting = Quoting.of(dialect, unsettled=unsettled)
+        escaped = with_own_escape(tokens)
         pieces: list[str] = []
         expected: list[tuple[TokenType, str | None]] = []
         end = 0
         ahead = text.find(self._nonce)
-        before: FoundToken | None = None
-        for found in tokens:
+        for index, found in enumerate(tokens):
             if 0 <= ahead <= found.end and self._nonce in (token := Token.of(found, text)).source:
-                prefixed = before and before.end + 1 == token.start and before.token_type in _PREFIXES
                 pieces.append(self._in_comment(text[end : token.start]))
-                piece = self._in_token(token, quoting, prefixed=bool(prefixed))
+                reading = Reading.ESCAPED if index in escaped else self._reading_of(tokens, index, text)
+                piece = self._in_token(token, quoting, reading)
                 pieces.append(piece)
                 expected.extend(self._expected(token, piece, dialect))
                 end = token.end
                 ahead = text.find(self._nonce, end)
             else:  # it is copied with what stands around it
                 expected.append((found.token_type, None))
-            before = found
         pieces.append(self._in_comment(text[end:]))
-        return self._proved("".join(pieces), expected, dialect)
+        written = "".join(pieces)
+        if what := quoting.why_read(written, text, self._nonce):
+            raise self._refused(self._suspect(), f"{what} on the engine, also within quotes.")
+        return self._proved(written, expected, dialect)
 
-    def _in_token(self, token: Token, quoting: Quoting, *, prefixed: bool) -> str:
+    def _tokens_of(self, text: str, dialect: str | None, *, unsettled: bool) -> list[FoundToken]:
+        try:
+            tokens = find_tokens(text, dialect)
+        except ValueError as error:
+            raise InvalidTemplate(Problem(self._without_words(str(error)), self._file)) from None
+        if reason := why_unclear(text, tokens, dialect, unsettled=unsettled, word=self._nonce):
+            hint = "Name the engine's SQL under 'execution.dialect'." if dialect is None else None
+            raise self._refused(self._slots[0], f"engines differ in where it stands: {reason}", hint)
+        return tokens
+
+    def _reading_of(self, tokens: Sequence[FoundToken], index: int, text: str) -> Reading:
+        found = reading_of(tokens, index)
+        before = self._alone(Token.of(tokens[index - 1], text).source) if index else None
+        if before is not None and isinstance(before.value, SqlName) and before.value.startswith("_"):
+            found = Reading.PREFIXED  # the name of a character set, as MySQL has it before a string
+        return found
+
+    def _in_token(self, token: Token, quoting: Quoting, reading: Reading) -> str:
+        if reading is Reading.ESCAPED:
+            first = next(self._slots_in(token.source))
+            raise self._refused(first, "no value can stand in quotes with UESCAPE.")
+        if reading is Reading.CONTINUED:
+            quoting = quoting.without_backslash(_CONTINUED)
         if (slot := self._alone(token.source)) is not None:
             if isinstance(slot.value, SqlName):
                 self._note_name(slot.value, token.source)
-            return self._bare(slot, quoting)
-        quote = None if prefixed else quoting.quote_of(token)
+            return self._bare(slot, quoting, reading)
+        quote = None if reading is Reading.PREFIXED else quoting.quote_of(token)
         if token.kind is not _STRING:
             self._note_name(self._written(token.text, _plain), token.text)
         return self._written(token.source, lambda slot: self._inside(slot, quote, quoting))
@@ -139,7 +165,7 @@ class Slots:
         sources = frozenset(slot.source for slot in self._slots_in(text))
         self.names.append(WrittenName(name, self._without_words(text), sources))
 
-    def _bare(self, slot: Slot, quoting: Quoting) -> str:
+    def _bare(self, slot: Slot, quoting: Quoting, reading: Reading) -> str:
         if isinstance(slot.value, SqlName):
             if not is_name(slot.value, quoting.dialect):
                 raise self._refused(slot, f"'{slot.value}' is a word of SQL there, not a name.")
@@ -150,6 +176,10 @@ class Slots:
             raise self._refused(
                 slot, message, f"Write '{{{{ {name} }}}}', or {{{{ {name} | identifier }}}} for a name."
             )
+        if reading is Reading.GLUED or (
+            reading is Reading.PREFIXED and not _WORD.fullmatch(_words(slot.value))
+        ):
+            raise self._refused(slot, "what stands right before it would change how it is read.")
         try:
             return quoting.literal(slot.value)
         except ValueError as error:
@@ -175,7 +205,7 @@ class Slots:
         if self._nonce not in gap:
             return gap
 
-        executed = _EXECUTED.search(gap) is not None
+        executed = is_executed(gap)
 
         def written(slot: Slot) -> str:
             text = str(slot.value)
@@ -183,7 +213,11 @@ class Slots:
                 raise self._refused(slot, f"{text!r} can't stand in a comment.")
             return text
 
-        return self._written(gap, written)
+        filled = self._written(gap, written)
+        if any(filled.count(mark) != gap.count(mark) for mark in ("/*", "*/")):
+            slot = next(self._slots_in(gap))
+            raise self._refused(slot, f"{slot.value!r} can't stand beside a '*' of a comment.")
+        return filled
 
     def _expected(self, token: Token, piece: str, dialect: str | None) -> list[tuple[TokenType, str | None]]:
         """Return the kinds of the tokens that a piece must be, and the text of a quoted one."""
@@ -201,10 +235,13 @@ class Slots:
             for found, (kind, plain) in zip(tokens, expected, strict=True)
         )
         if not same:
-            slot = next((s for s in self._slots if isinstance(s.value, str | list)), self._slots[0])
-            raise self._refused(slot, "a value would change what statements the SQL holds.")
+            raise self._refused(self._suspect(), "a value would change what statements the SQL holds.")
         self.tokens = tokens
         return text
+
+    def _suspect(self) -> Slot:
+        """Return the slot that most likely holds what does not fit, where no single one can be told."""
+        return next((slot for slot in self._slots if isinstance(slot.value, str | list)), self._slots[0])
 
     def _slots_in(self, text: str) -> Iterator[Slot]:
         return (self._slots[int(match[2])] for match in _SLOT.finditer(text) if match[1] == self._nonce)

@@ -6,7 +6,8 @@ Nothing is written anew from a syntax tree: the engine gets the user's own text.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -96,6 +97,16 @@ def is_name(text: str, dialect: str | None) -> bool:
 
 _UNESCAPED = frozenset({("sqlite", "]"), ("bigquery", "`")})
 """Quotes of names that the engine ends at the first mark, doubled or not."""
+_EXPANDED = re.compile(r"\$\{")
+_JOINED = re.compile(r"\\\r?\n")
+_READ_IN_STRINGS = {
+    **dict.fromkeys((None, "hive", "spark", "databricks"), (_EXPANDED, "'${' begins a variable")),
+    "tsql": (_JOINED, "a backslash at the end of a line is left out, with the line break,"),
+}
+"""What an engine reads in any text, also within quotes: no escape keeps it."""
+_UNSETTLED = "a statement of this dataset changes what a backslash means."
+_UNKNOWN = "what a backslash means depends on the engine; name its SQL under 'execution.dialect'."
+_TWO_PARSERS = {"athena": "what a backslash means depends on the statement, which Trino reads or Hive."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,29 +117,28 @@ class Quoting:
     strings: tuple[str, ...]
     string_escapes: tuple[str, ...]
     names: tuple[tuple[str, str], ...]
+    unsettled: bool
+    """Whether a statement of the spec changes how strings are read."""
+    caution: str | None
+    """Why nothing that is written within quotes may hold a backslash; None where it may."""
 
     @classmethod
-    def of(cls, dialect: str | None) -> Quoting:
+    def of(cls, dialect: str | None, *, unsettled: bool = False) -> Quoting:
         """Return the quoting of a dialect, by sqlglot's name; None for generic SQL."""
-        return _quoting(dialect)
+        return _quoting(dialect, unsettled)
+
+    def without_backslash(self, why: str) -> Quoting:
+        """Return the same quoting for a place where a backslash may have another meaning."""
+        return replace(self, caution=why)
 
     def quote_of(self, token: Token) -> str | None:
         """Return the mark that ends a quoted token, or None for one that takes no escapes."""
+        if len(token.text) == len(token.source):
+            return None  # the rest of a command, which may begin with a string
         if token.kind is _STRING:
             return next((q for q in self.strings if token.source.startswith(q)), None)
         if token.kind is _IDENTIFIER:
             return next((end for start, end in self.names if token.source.startswith(start)), None)
-        return None
-
-    def why_not(self, value: str, quote: str) -> str | None:
-        """Return why a value can't stand inside quotes: engines differ there from what is known of them."""
-        if quote in self.strings:
-            if self.dialect is None and "\\" in value:
-                return "what a backslash means depends on the engine; name its SQL under 'execution.dialect'."
-        elif "\\" in value and "\\" in self.string_escapes:
-            return "a backslash in a quoted name means another thing on some engines."
-        elif quote in value and (self.dialect, quote) in _UNESCAPED:
-            return f"a quoted name can't hold {quote}."
         return None
 
     def escape(self, value: str, quote: str) -> str:
@@ -137,13 +147,46 @@ class Quoting:
         Raises:
             ValueError: When it can't stand there.
         """
-        if reason := self.why_not(value, quote):
+        written = self._escaped(value, quote)
+        if reason := self._why_not(value, written, quote):
             raise ValueError(f"{value!r} can't stand here: {reason}")
+        return written
+
+    def why_read(self, written: str, text: str, word: str) -> str | None:
+        """Return what an engine reads in any text, where values make some or are a part of it.
+
+        Args:
+            written: The SQL, with the values.
+            text: The SQL, with a word in the place of each value.
+            word: What each of the words holds.
+        """
+        pattern, what = _READ_IN_STRINGS.get(self.dialect, (None, ""))
+        if pattern is None:
+            return None
+        parts = pattern.split(text)
+        within = pattern is _EXPANDED and any(word in part.partition("}")[0] for part in parts[1:])
+        return what if within or len(pattern.findall(written)) != len(parts) - 1 else None
+
+    def _escaped(self, value: str, quote: str) -> str:
         if quote in self.strings and "\\" in self.string_escapes:
             value = value.replace("\\", "\\\\")
         mark = quote[0]
         doubles = mark in self.string_escapes or quote not in self.strings
         return value.replace(mark, mark * 2 if doubles else f"\\{mark}")
+
+    def _why_not(self, value: str, written: str, quote: str) -> str | None:
+        """Return why a value can't stand inside quotes: engines differ there from what is known of them."""
+        if "\\" in written and self.caution:
+            return self.caution
+        if self.unsettled and quote == "`" and not (value.isascii() and quote not in value):
+            return "a statement of this dataset changes which letters a quoted name ends at."
+        if quote not in self.strings and "\\" in value and "\\" in self.string_escapes:
+            return "a backslash in a quoted name means another thing on some engines."
+        if quote in value and (self.dialect, quote) in _UNESCAPED:
+            return f"a quoted name can't hold {quote}."
+        if quote not in self.strings and self.dialect == "mysql" and max(value, default="") > "\uffff":
+            return "a name can't hold letters beyond U+FFFF."
+        return None
 
     def literal(self, value: Any) -> str:
         """Return a value as a literal that stands by itself; lists as their items with commas between.
@@ -172,8 +215,10 @@ class Quoting:
 
 
 @lru_cache(maxsize=64)
-def _quoting(dialect: str | None) -> Quoting:
+def _quoting(dialect: str | None, unsettled: bool) -> Quoting:
     tokenizer = dialect_of(dialect).tokenizer_class
     strings = sorted((q if isinstance(q, str) else q[0] for q in tokenizer.QUOTES), key=len, reverse=True)
     names = tuple((q, q) if isinstance(q, str) else (q[0], q[1]) for q in tokenizer.IDENTIFIERS)
-    return Quoting(dialect, tuple(strings), tuple(tokenizer.STRING_ESCAPES), names)
+    caution = _UNSETTLED if unsettled else _UNKNOWN if dialect is None else _TWO_PARSERS.get(dialect)
+    escapes = tuple(tokenizer.STRING_ESCAPES)
+    return Quoting(dialect, tuple(strings), escapes, names, unsettled, caution)

@@ -46,17 +46,28 @@ class Rendered(NamedTuple):
     """The SQL's tokens, if it was taken apart."""
 
 
-def render(sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str) -> str:
+def render(
+    sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str, unsettled: bool = False
+) -> str:
     """Render one SQL template with values as data.
+
+    Args:
+        sql: The template.
+        values: The values, by the names that the template uses.
+        dialect: The SQL dialect, by sqlglot's name; None where it is not known.
+        file: The file that it stands in, for problems.
+        unsettled: Whether a statement of the spec changes how strings are read.
 
     Raises:
         InvalidTemplate: When the template is wrong, names something unknown, or a value does
             not fit where it stands.
     """
-    return render_whole(sql, values, dialect=dialect, file=file).sql
+    return render_whole(sql, values, dialect=dialect, file=file, unsettled=unsettled).sql
 
 
-def render_whole(sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str) -> Rendered:
+def render_whole(
+    sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str, unsettled: bool = False
+) -> Rendered:
     """Render one SQL template as :func:`render` does; returns what was found out on the way as well."""
     if is_plain(sql):
         return Rendered(sql)
@@ -64,7 +75,7 @@ def render_whole(sql: str, values: Mapping[str, Any], *, dialect: str | None, fi
 
     slots = Slots(file)
     text = _with_slots(sql, values, slots, file)
-    return Rendered(slots.fill(text, dialect), slots.names, slots.tokens)
+    return Rendered(slots.fill(text, dialect, unsettled=unsettled), slots.names, slots.tokens)
 
 
 def is_plain(sql: str) -> bool:
