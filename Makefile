@@ -18,7 +18,7 @@ setup: .venv/installed ## Make .venv with dli, basecamp and the tools, as locked
 demo: setup ## Show the main job on an Airflow of its own; ONCE=1 ends by itself
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
 
-test: setup ## Run every test, those on real servers included: Airflow, S3, PostgreSQL
+test: setup ## Run every test, those on real servers included: Airflow, S3, PostgreSQL, MariaDB
 	@sh .ci/services
 	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 

@@ -16,6 +16,7 @@ from basecamp.dev.environment import AirflowEnvironment
 from basecamp.dev.interrupts import Interrupts
 from basecamp.dev.lines import LINES, Line
 from basecamp.dev.origin import running_origin
+from mariadb import MariaDB, mariadb_server
 from postgres import Postgres, postgres_server
 from s3 import S3, s3_server
 from stacks import REPOSITORY, Dev, Stack, copy_of_flights
@@ -148,6 +149,13 @@ def pytest_runtest_teardown(item: Any, nextitem: pytest.Item | None) -> Iterator
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server; each process of a session of tests starts its own, within two seconds."""
     with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A MariaDB server; each process of a session of tests starts its own, within four seconds."""
+    with mariadb_server() as server:
         yield server
 
 
