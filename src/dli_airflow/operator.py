@@ -152,8 +152,15 @@ class DatasetOperator(BaseOperator):
         from dataspec.sql.rendering import render_statements
 
         dataset = self.dataset
-        dialect = dataset.spec.execution.dialect or dialect_of(hook.conn_type)
-        return render_statements(dataset.spec, dataset.files, values, dialect=dialect, file=dataset.key)
+        connected = dialect_of(hook.conn_type)
+        return render_statements(
+            dataset.spec,
+            dataset.files,
+            values,
+            dialect=dataset.spec.execution.dialect or connected,
+            file=dataset.key,
+            connected=connected,
+        )
 
     @contextmanager
     def _turn(self, run_id: str, stop: threading.Event) -> Iterator[None]:

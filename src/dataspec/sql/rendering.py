@@ -56,6 +56,7 @@ def render_statements(
     dialect: str | None,
     file: str,
     yaml: bytes | None = None,
+    connected: str | None = None,
 ) -> list[RenderedStatement]:
     """Render a spec's SQL for one run, statement by statement.
 
@@ -66,13 +67,14 @@ def render_statements(
         dialect: The SQL dialect of the connection, by sqlglot's name; None for generic SQL.
         file: The YAML's name, for problems in SQL that stands within it.
         yaml: The YAML, where it is at hand, for the places of these problems.
+        connected: The dialect of the connection itself, where the spec may name another.
 
     Raises:
         InvalidTemplate: With the place in the user's file.
     """
     rendered = []
     texts = [*sql_texts(spec, files)]
-    unsettled = any(changes_strings(text.sql) for text in texts)
+    unsettled = _differ(dialect, connected) or any(changes_strings(text.sql) for text in texts)
     for text in texts:
         try:
             sql = render(text.sql, values, dialect=dialect, file=text.file or file, unsettled=unsettled)
@@ -94,6 +96,15 @@ def render_statements(
                 RenderedStatement(name, part, text.kind, text.continue_on_error, text.file, origin)
             )
     return rendered
+
+
+def _differ(dialect: str | None, connected: str | None) -> bool:
+    """Tell whether the dialect that the spec names reads strings by other rules than its connection's."""
+    if connected is None or dialect in {None, connected}:
+        return False
+    from dataspec.sql.statements import Quoting
+
+    return not Quoting.of(dialect).reads_as(Quoting.of(connected))
 
 
 def _split(sql: str, dialect: str | None) -> list[str]:

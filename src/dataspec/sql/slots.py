@@ -97,7 +97,7 @@ class Slots:
         Args:
             text: The SQL, with the words.
             dialect: The SQL dialect, by sqlglot's name; None where it is not known.
-            unsettled: Whether a statement of the spec changes how strings are read.
+            unsettled: Whether the session may read strings by other rules than the dialect's.
 
         Raises:
             InvalidTemplate: When a value does not fit its place, the SQL has an open quote, or engines

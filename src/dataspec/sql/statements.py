@@ -97,6 +97,8 @@ def is_name(text: str, dialect: str | None) -> bool:
 
 _UNESCAPED = frozenset({("sqlite", "]"), ("bigquery", "`")})
 """Quotes of names that the engine ends at the first mark, doubled or not."""
+_ONE_LINE = frozenset({"bigquery"})
+"""Dialects whose strings end with the line, or make another break of each."""
 _EXPANDED = re.compile(r"\$\{")
 _JOINED = re.compile(r"\\\r?\n")
 _READ_IN_STRINGS = {
@@ -104,7 +106,7 @@ _READ_IN_STRINGS = {
     "tsql": (_JOINED, "a backslash at the end of a line is left out, with the line break,"),
 }
 """What an engine reads in any text, also within quotes: no escape keeps it."""
-_UNSETTLED = "a statement of this dataset changes what a backslash means."
+_UNSETTLED = "a statement of this dataset, or its connection, gives a backslash another meaning."
 _UNKNOWN = "what a backslash means depends on the engine; name its SQL under 'execution.dialect'."
 _TWO_PARSERS = {"athena": "what a backslash means depends on the statement, which Trino reads or Hive."}
 
@@ -118,7 +120,7 @@ class Quoting:
     string_escapes: tuple[str, ...]
     names: tuple[tuple[str, str], ...]
     unsettled: bool
-    """Whether a statement of the spec changes how strings are read."""
+    """Whether the session may read strings by other rules than the dialect's."""
     caution: str | None
     """Why nothing that is written within quotes may hold a backslash; None where it may."""
 
@@ -126,6 +128,10 @@ class Quoting:
     def of(cls, dialect: str | None, *, unsettled: bool = False) -> Quoting:
         """Return the quoting of a dialect, by sqlglot's name; None for generic SQL."""
         return _quoting(dialect, unsettled)
+
+    def reads_as(self, other: Quoting) -> bool:
+        """Tell whether another dialect reads strings by the same rules."""
+        return (self.strings, self.string_escapes) == (other.strings, other.string_escapes)
 
     def without_backslash(self, why: str) -> Quoting:
         """Return the same quoting for a place where a backslash may have another meaning."""
@@ -170,6 +176,8 @@ class Quoting:
     def _escaped(self, value: str, quote: str) -> str:
         if quote in self.strings and "\\" in self.string_escapes:
             value = value.replace("\\", "\\\\")
+        if quote in self.strings and self.dialect in _ONE_LINE:
+            value = value.replace("\n", "\\n").replace("\r", "\\r")
         mark = quote[0]
         doubles = mark in self.string_escapes or quote not in self.strings
         return value.replace(mark, mark * 2 if doubles else f"\\{mark}")

@@ -96,7 +96,7 @@ def why_unclear(
         text: The SQL, with a word in the place of each value.
         tokens: The text's tokens.
         dialect: The SQL dialect, by sqlglot's name; None where it is not known.
-        unsettled: Whether a statement of the spec changes how strings are read.
+        unsettled: Whether the session may read strings by other rules than the dialect's.
         word: What each of the words holds.
     """
     if (dialect is None or unsettled) and _ESCAPED_MARK.search(text):
@@ -104,7 +104,7 @@ def why_unclear(
     for comment in _comments(text, tokens):
         if reason := _why_unclear_comment(comment, dialect, word):
             return reason
-    return _why_unclear_mark(text, tokens) if dialect is None else None
+    return _why_unclear_mark(text, tokens, word) if dialect is None else None
 
 
 def _comments(text: str, tokens: Sequence[FoundToken]) -> Iterator[str]:
@@ -134,6 +134,8 @@ def _why_unclear_comment(comment: str, dialect: str | None, word: str) -> str | 
         if "/*" in comment[2:]:
             return "a comment begins within a comment, and engines differ in where that ends."
         return _UNBALANCED if is_executed(comment) and _is_odd(comment) else None
+    if comment.rstrip("\n").endswith("\\"):
+        return "a backslash at the end of a line goes on with a comment on some engines."
     mark = comment[: 1 if comment.startswith("#") else 2]
     known = dialect in _COMMENTED_BY.get(mark, ())
     if mark == "--":
@@ -146,7 +148,7 @@ def _why_unclear_comment(comment: str, dialect: str | None, word: str) -> str | 
 _UNBALANCED = "a quote in it ends on some engines in another place than on others."
 
 
-def _why_unclear_mark(text: str, tokens: Sequence[FoundToken]) -> str | None:
+def _why_unclear_mark(text: str, tokens: Sequence[FoundToken], word: str) -> str | None:
     """Return what engines read in different ways, where the engine is not known."""
     if any(set(_MARKS[:2]) & set(part) for part in text.split("`")[1::2]):
         return "a quote stands between backticks."
@@ -158,7 +160,7 @@ def _why_unclear_mark(text: str, tokens: Sequence[FoundToken]) -> str | None:
         if token.token_type is TokenType.VAR
     ):
         return "q'…' is a string with marks of its own on some engines only."
-    if any(map(_is_odd, _stretches(text, tokens, ("#", "//"), "\n"))):
+    if any(word in line or _is_odd(line) for line in _stretches(text, tokens, ("#", "//"), "\n")):
         return "'#' and '//' begin a comment on some engines only."
     if any(map(_is_odd, _stretches(text, tokens, ("[",), "]"))):
         return "a quote stands between brackets."

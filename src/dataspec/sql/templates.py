@@ -56,7 +56,7 @@ def render(
         values: The values, by the names that the template uses.
         dialect: The SQL dialect, by sqlglot's name; None where it is not known.
         file: The file that it stands in, for problems.
-        unsettled: Whether a statement of the spec changes how strings are read.
+        unsettled: Whether the session may read strings by other rules than the dialect's.
 
     Raises:
         InvalidTemplate: When the template is wrong, names something unknown, or a value does

@@ -102,6 +102,7 @@ class Plan:
             dialect=self.dialect,
             file=self.dataset.file,
             yaml=self.dataset.yaml,
+            connected=dialect_of(self.engine.conn_type),
         )
 
 
