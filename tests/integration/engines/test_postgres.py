@@ -135,3 +135,43 @@ def test_a_database_that_lets_nobody_in_says_so_without_the_password(
     )
     assert "nobody" in refused.stderr
     assert "hush" not in refused.stderr
+
+
+DROP = "\\'; drop table sales; select 1 --"
+
+
+def test_a_value_that_goes_on_with_an_escaped_string_is_refused_before_anything_runs(
+    project: Path, database: Postgres
+) -> None:
+    assert dli(project, "shop.sales", "-p", "execution_date=2024-01-15").returncode == 0
+    spec = project / "datasets" / "sales.yaml"
+    spec.write_text(SPEC.replace("'{{ item }}'", "E'a'\n    '{{ item }}'"))
+    refused = dli(project, "shop.sales", "-p", "execution_date=2024-01-15", "-p", f"item={DROP}")
+    assert refused.returncode != 0
+    assert "it goes on with the string before it" in refused.stderr
+    assert database.ask("select count(*) from sales where item = 'tea'") == [["3"]]
+
+
+def test_a_database_s_setting_for_strings_gives_way_so_that_a_value_comes_as_it_is(
+    project: Path, database: Postgres
+) -> None:
+    database.ask(f"alter database {database.database} set standard_conforming_strings = off")
+    done = dli(project, "shop.sales", "-p", "execution_date=2024-01-15", "-p", f"item={DROP}")
+    assert done.returncode == 0, done.stderr
+    assert database.ask("select distinct item from sales") == [[DROP]]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        SPEC.replace("sql: begin}", "sql: set standard_conforming_strings = off}"),
+        SPEC.replace("{connection: warehouse}", "{connection: warehouse, dialect: snowflake}"),
+    ],
+)
+def test_a_backslash_is_refused_where_strings_are_read_by_other_rules_than_the_dialect_s(
+    project: Path, database: Postgres, changed: str
+) -> None:
+    (project / "datasets" / "sales.yaml").write_text(changed.replace("sql: commit}", "sql: select 1}"))
+    refused = dli(project, "shop.sales", "-p", "execution_date=2024-01-15", "-p", f"item={DROP}")
+    assert refused.returncode != 0
+    assert "gives a backslash another meaning" in refused.stderr
