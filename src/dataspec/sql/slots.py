@@ -107,7 +107,7 @@ class Slots:
             return text
         tokens = self._tokens_of(text, dialect, unsettled=unsettled)
         quoting = Quoting.of(dialect, unsettled=unsettled)
-        escaped = with_own_escape(tokens)
+        escaped = with_own_escape(text, tokens)
         pieces: list[str] = []
         expected: list[tuple[TokenType, str | None]] = []
         end = 0

@@ -32,6 +32,7 @@ _MARKS = ("'", '"', "`")
 _ESCAPED_MARK = re.compile(r"\\['\"`]")
 _DOLLARS = re.compile(r"\$\w*\$")
 _COMMENT = re.compile(r"--|#|//|/\*|\{#")
+_DOUBTFUL = re.compile(r"--\S|#|//|\{#|/\*M?!|\\\n")
 _EXECUTED = re.compile(r"/\*M?!")
 """How a comment begins that MySQL or MariaDB runs."""
 _COMMENTED_BY = {"#": frozenset({"mysql", "bigquery"}), "//": frozenset({"snowflake"})}
@@ -69,9 +70,11 @@ def reading_of(tokens: Sequence[FoundToken], index: int) -> Reading:
     return Reading.CONTINUED if joined else Reading.PLAIN
 
 
-def with_own_escape(tokens: Sequence[FoundToken]) -> set[int]:
+def with_own_escape(text: str, tokens: Sequence[FoundToken]) -> set[int]:
     """Return which tokens UESCAPE gives a mark of escape, or give one by it: ``U&'…' UESCAPE '!'``."""
     found: set[int] = set()
+    if "UESCAPE" not in text.upper():
+        return found
     for index, token in enumerate(tokens):
         if token.token_type is TokenType.VAR and token.text.upper() == "UESCAPE":
             found.add(index + 1)
@@ -109,8 +112,9 @@ def why_unclear(
 
 def _comments(text: str, tokens: Sequence[FoundToken]) -> Iterator[str]:
     """Yield each comment, with its mark."""
-    if not _COMMENT.search(text):
-        return
+    closed = all("*/" in part for part in text.split("/*")[1:-1])
+    if closed and not _DOUBTFUL.search(text):
+        return  # the usual ones, which every engine reads alike
     end = 0
     for token in (Token.of(found, text) for found in tokens):
         yield from _comments_in(text[end : token.start])

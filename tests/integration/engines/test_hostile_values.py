@@ -123,7 +123,7 @@ NAMES = {
     "duckdb": ['select 1 as "{{ x }}"'],
     "sqlite": ['select 1 as "{{ x }}"', "select 1 as `{{ x }}`", "select 1 as [{{ x }}]"],
     "postgres": ['select 1 as "{{ x }}"', 'select 1 as U&"{{ x }}"', "select 1 as U&\"{{ x }}\" UESCAPE 'z'"],
-    "mysql": ["select 1 as `{{ x }}`", "select 1 as `n{{ x }}`"],
+    "mysql": ["select 1 as `n{{ x }}`"],  # it leaves out what can't be seen at the start of an alias
 }
 LONGEST_NAME = 63
 """In bytes: PostgreSQL cuts a longer one off, MariaDB refuses it."""
@@ -154,9 +154,7 @@ def test_an_engine_gives_back_the_very_name(engine: Engine, value: str, data: st
     place = data.draw(st.sampled_from(NAMES[engine.dialect]))
     sql = rendered(place, engine.dialect, value)
     if sql is not None:
-        name = f"n{value}" if "n{{" in place else value
-        # MariaDB leaves out blanks at the start of an alias.
-        assert engine.ask(sql) == (name.lstrip(" ") if engine.dialect == "mysql" else name, [1])
+        assert engine.ask(sql) == (f"n{value}" if "n{{" in place else value, [1])
 
 
 @settings(max_examples=500, deadline=None)
