@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.problems import Problem
 from dataspec.sql.places import in_template
-from dataspec.sql.statements import dialect_of
+from dataspec.sql.statements import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,16 +45,12 @@ def parse_sql(
     """
     from sqlglot.errors import ParseError, SqlglotError
 
-    read = dialect_of(dialect)
     try:
-        found = list(tokens) if tokens is not None else read.tokenize(sql)
-        return ParsedSql(sql, [tree for tree in read.parser().parse(found, sql) if tree is not None])
+        return ParsedSql(sql, parse(sql, dialect, tokens))
     except ParseError as error:
         wrong = error.errors[0]
         line, column = in_template(template, sql, wrong["line"], wrong["col"], wrong["highlight"])
         return ParsedSql(sql, problem=Problem(_reason(wrong), "", line, column))
-    except RecursionError:
-        return ParsedSql(sql, problem=Problem("It is nested too deep.", ""))
     except SqlglotError as error:
         return ParsedSql(sql, problem=Problem(f"{str(error).splitlines()[0].rstrip('.')}.", ""))
 

@@ -9,12 +9,19 @@ import math
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token as FoundToken
 from sqlglot.tokenizer_core import TokenType
+
+from dataspec.sql.nesting import MAX_SQL, MAX_TOKENS, why_too_deep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlglot import exp
 
 # Looked up once: a look into an enumeration for every token costs more than the tokens.
 _IDENTIFIER, _SEMICOLON, _STRING = TokenType.IDENTIFIER, TokenType.SEMICOLON, TokenType.STRING
@@ -57,13 +64,45 @@ def find_tokens(sql: str, dialect: str | None) -> list[FoundToken]:
     """Return the tokens of a SQL text as sqlglot has them, which takes a third of the time of :func:`tokenize`.
 
     Raises:
-        ValueError: When a quote or a comment is left open.
+        ValueError: When a quote or a comment is left open, and for SQL that is too long.
     """
+    if len(sql) > MAX_SQL:
+        raise ValueError(f"the SQL has {len(sql):,} characters; {MAX_SQL:,} are allowed")
     try:
-        return list(dialect_of(dialect).tokenize(sql))
+        tokens = list(dialect_of(dialect).tokenize(sql))
     except SqlglotError as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ValueError(f"the SQL can't be read: {reason}. Is a quote or a comment left open?") from None
+    if len(tokens) > MAX_TOKENS:
+        raise ValueError(f"the SQL has {len(tokens):,} words and signs; {MAX_TOKENS:,} are allowed")
+    return tokens
+
+
+class UnparsableError(SqlglotError):
+    """SQL is not given to the parser: it is too long, or nested too deep."""
+
+
+def parse(sql: str, dialect: str | None, tokens: Sequence[FoundToken] | None = None) -> list[exp.Expr]:
+    """Return the syntax trees of the statements in a SQL text: the one way to sqlglot's parser.
+
+    Args:
+        sql: The SQL.
+        dialect: Its dialect, by sqlglot's name; None for generic SQL.
+        tokens: Those of the SQL, where they are known.
+
+    Raises:
+        SqlglotError: When it can't be read or parsed; :class:`UnparsableError` when it is not tried.
+    """
+    if len(sql) > MAX_SQL:
+        raise UnparsableError(f"The SQL has {len(sql):,} characters; {MAX_SQL:,} can be checked.")
+    read = dialect_of(dialect)
+    found = list(tokens) if tokens is not None else read.tokenize(sql)
+    if (reason := why_too_deep(found)) is not None:
+        raise UnparsableError(reason)
+    try:
+        return [tree for tree in read.parser().parse(found, sql) if tree is not None]
+    except RecursionError:
+        raise UnparsableError("It is nested too deep.") from None
 
 
 def split_statements(sql: str, dialect: str | None) -> list[str]:
@@ -81,18 +120,19 @@ def split_statements(sql: str, dialect: str | None) -> list[str]:
 
 def is_name(text: str, dialect: str | None) -> bool:
     """Tell whether text that looks like a name is one: ``true`` and ``current_user`` are values."""
-    import sqlglot
+    from sqlglot import exp
 
     if "." in text:
         return True
     try:
-        tree = sqlglot.parse_one(f"select {text}, 1", dialect=dialect)
+        trees = parse(f"select {text}, 1", dialect)
     except SqlglotError:
         return False
-    if not isinstance(tree, sqlglot.exp.Select) or len(tree.expressions) != 2:  # noqa: PLR2004 - the two above
+    tree = trees[0] if len(trees) == 1 else None
+    if not isinstance(tree, exp.Select) or len(tree.expressions) != 2:  # noqa: PLR2004 - the two above
         return False
     first = tree.expressions[0]
-    return isinstance(first, sqlglot.exp.Column) and first.name.lower() == text.lower()
+    return isinstance(first, exp.Column) and first.name.lower() == text.lower()
 
 
 _UNESCAPED = frozenset({("sqlite", "]"), ("bigquery", "`")})

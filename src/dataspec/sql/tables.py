@@ -69,13 +69,14 @@ def access_of(statement: exp.Expr) -> Access:
         elif isinstance(node, _WRITING):
             _take_targets(node, access)
     targets = {id(table) for table in (*access.writes, *access.drops)}
+    scopes = _Scopes()
     access.reads = [
         table
         for table in tables
         if id(table) not in targets
         and is_table(table)
         and not _is_mentioned(table)
-        and not _is_of_with(table)
+        and not scopes.hold(table)
     ]
     return access
 
@@ -165,28 +166,65 @@ def _is_mentioned(table: exp.Table) -> bool:
     return False
 
 
-def _is_of_with(table: exp.Table) -> bool:
-    """Say whether a name is that of a query of a ``with`` around it; each sees those before it."""
-    if table.args.get("db"):
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names that the queries of a ``with`` give, each with its number, and those around it."""
+
+    numbers: dict[str, int]
+    seen: int
+    """How many of them are seen: those before a query of the ``with``, all behind it."""
+    around: _Names | None
+
+    def hold(self, name: str) -> bool:
+        """Say whether a name is one of those that are seen, or of those around."""
+        names: _Names | None = self
+        while names is not None:
+            if names.numbers.get(name, names.seen) < names.seen:
+                return True
+            names = names.around
         return False
-    name = table.name.lower()
-    within: exp.Expr | None = None
-    parent = table.parent
-    while parent is not None:
-        if isinstance(parent, exp.CTE):
-            within = parent
-        with_ = parent.args.get("with_")
-        if isinstance(with_, exp.With) and name in _visible(with_, within):
-            return True
-        parent = parent.parent
-    return False
 
 
-def _visible(with_: exp.With, within: exp.Expr | None) -> list[str]:
-    """Return the names of a ``with`` that one of its queries sees; all for what stands behind it."""
-    names: list[str] = []
-    for query in with_.expressions:
-        if query is within and not with_.recursive:
-            break
-        names.append(query.alias.lower())
-    return names
+class _Scopes:
+    """The names of ``with`` that are seen from each place of a statement; each place is looked at once."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, _Names | None] = {}
+        self._numbers: dict[int, dict[str, int]] = {}
+
+    def hold(self, table: exp.Table) -> bool:
+        """Say whether a table's name is that of a query of a ``with`` around it; each sees those before it."""
+        if table.args.get("db"):
+            return False
+        names = self._around(table)
+        return names is not None and names.hold(table.name.lower())
+
+    def _around(self, node: exp.Expr) -> _Names | None:
+        path: list[exp.Expr] = []
+        at: exp.Expr | None = node
+        while at is not None and id(at) not in self._names:
+            path.append(at)
+            at = at.parent
+        names = self._names[id(at)] if at is not None else None
+        for below in reversed(path):
+            names = self._names[id(below)] = self._within(below, names)
+        return names
+
+    def _within(self, node: exp.Expr, names: _Names | None) -> _Names | None:
+        """Return the names that are seen within a node, given those around it."""
+        if isinstance(with_ := node.args.get("with_"), exp.With):
+            numbers = self._numbered(with_)
+            return _Names(numbers, len(with_.expressions), names)
+        if isinstance(node, exp.CTE) and isinstance(node.parent, exp.With) and names is not None:
+            numbers = self._numbered(node.parent)
+            seen = len(node.parent.expressions) if node.parent.recursive else node.index or 0
+            return _Names(numbers, seen, names.around)
+        return names
+
+    def _numbered(self, with_: exp.With) -> dict[str, int]:
+        if id(with_) not in self._numbers:
+            numbers: dict[str, int] = {}
+            for number, query in enumerate(with_.expressions):
+                numbers.setdefault(query.alias.lower(), number)
+            self._numbers[id(with_)] = numbers
+        return self._numbers[id(with_)]
