@@ -21,8 +21,8 @@ MAX_WAYS = 32
 MAX_DIFFERING = 100
 """And of these no more than so many."""
 
-_CONDITION = re.compile(r"\{[{%][^}]*\bif\b")
-"""Whether a template may have one: Jinja, which can tell, takes long to load."""
+_TAG = re.compile(r"\{[{%]")
+_IF = re.compile(r"\bif\b")
 _EMPTY: dict[str, Any] = {"string": "", "integer": 0, "float": 0.0, "list": []}
 
 
@@ -34,7 +34,7 @@ def other_ways(sql: str, parameters: Iterable[Parameter], values: Mapping[str, A
         parameters: Those of its spec.
         values: What led one way.
     """
-    if not _CONDITION.search(sql) or not (tested := _tested(sql)):
+    if not _may_have_condition(sql) or not (tested := _tested(sql)):
         return []
     differing = {
         parameter.name: [
@@ -44,6 +44,12 @@ def other_ways(sql: str, parameters: Iterable[Parameter], values: Mapping[str, A
         if parameter.name in tested
     }
     return [{**values, **way} for way in _ways(differing, values)]
+
+
+def _may_have_condition(sql: str) -> bool:
+    """Tell whether a template may have a condition: Jinja, which knows, takes long to load."""
+    tags = ((part, _TAG.search(part)) for part in sql.split("}"))
+    return any(tag is not None and _IF.search(part, tag.end()) for part, tag in tags)
 
 
 def _ways(differing: Mapping[str, Sequence[Any]], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -93,10 +99,10 @@ def _tested(sql: str) -> dict[str, list[Any]]:
     """Return the names on which a template's conditions hang, each with the constants that stand beside it."""
     from jinja2 import TemplateError, nodes
 
-    from dataspec.sql.template_sandbox import ENVIRONMENT
+    from dataspec.sql.template_sandbox import parsed
 
     try:
-        tree = ENVIRONMENT.parse(sql)
+        tree = parsed(sql)
     except (TemplateError, RecursionError):  # who renders it tells
         return {}
     conditions: Iterator[Any] = tree.find_all((nodes.If, nodes.CondExpr))

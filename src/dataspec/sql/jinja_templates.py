@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError, TemplateSyntaxError, nodes
 from jinja2.exceptions import SecurityError
-from jinja2.meta import find_undeclared_variables
 
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem, nearest
+from dataspec.sql.template_budget import BudgetError
+from dataspec.sql.template_operations import SLOTS
 from dataspec.sql.template_sandbox import (
     ENVIRONMENT,
-    MAX_RENDERED,
-    SLOTS,
     PlacedError,
     compiled,
     make_readable,
+    names_in,
+    parsed,
     refusals,
 )
 
@@ -46,6 +47,8 @@ def with_slots(sql: str, values: Mapping[str, Any], slots: Slots, file: str) -> 
         text = template.render({**values, SLOTS: slots})
     except PlacedError as error:
         raise InvalidTemplate(error.problem(file, _line_of(error))) from None
+    except BudgetError as error:
+        raise InvalidTemplate(Problem(str(error), file, _line_of(error), None, error.hint)) from None
     except TemplateSyntaxError as error:
         raise InvalidTemplate(_syntax_problem(error, file)) from None
     except _TOO_DEEP:
@@ -53,20 +56,20 @@ def with_slots(sql: str, values: Mapping[str, Any], slots: Slots, file: str) -> 
         raise InvalidTemplate(endless if template else _depth_problem(file)) from None
     except _WRONG as error:
         raise InvalidTemplate(Problem(f"{_plain(error)}.", file, _line_of(error), None)) from None
-    if len(text) > MAX_RENDERED:
-        raise InvalidTemplate(Problem(f"the rendered SQL has {len(text):,} characters.", file))
     return text
 
 
 def checked(sql: str, known: Sequence[str]) -> tuple[list[Problem], frozenset[str] | None]:
     """Return everything that is wrong with a template, and the names that it uses; its file is not named."""
     try:
-        tree = ENVIRONMENT.parse(sql)
+        tree = parsed(sql)
         problems = [error.problem("") for error in refusals(tree, sql)]
         make_readable(tree)
-        used = find_undeclared_variables(tree) - ENVIRONMENT.globals.keys()
+        used = names_in(tree) - ENVIRONMENT.globals.keys()
         if not problems and sql.count("{%") > _DEEP:
             compiled(sql)
+    except PlacedError as error:
+        return [error.problem("")], None
     except TemplateSyntaxError as error:
         return [_syntax_problem(error, "")], None
     except _TOO_DEEP:

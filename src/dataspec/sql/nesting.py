@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from sqlglot.tokenizer_core import Token
 
-MAX_SQL = 1024 * 1024
-"""Characters of a SQL text."""
 MAX_TOKENS = 250_000
 """Words and signs of a SQL text."""
 MAX_DEPTH = 200

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")
 """How a YAML value begins whose lines stand below it as they are."""
 
+MAX_COMPARED = 40_000
+"""How many pairs of lines are compared to find the one that a rendered line comes from."""
+MAX_LINE, FEW_LINES = 200, 20
+"""How much of a line is compared with others, and with how many of them letter by letter."""
+
 
 def in_template(template: str, rendered: str, line: int, column: int, word: str) -> tuple[int, int | None]:
     """Return where in a template a word of the rendered SQL comes from.
@@ -54,6 +59,26 @@ def _whole(word: str, text: str) -> Iterator[int]:
 
 
 def _line_before(before: list[str], after: list[str], line: int) -> int:
+    """Return which line of a template a rendered line comes from; both are compared where they differ alone."""
+    alike = _alike(before, after)
+    if line <= alike:
+        return line
+    below = _alike(before[alike:][::-1], after[alike:][::-1])
+    if line > len(after) - below:
+        return line - len(after) + len(before)
+    before, after = before[alike : len(before) - below], after[alike : len(after) - below]
+    if len(before) * len(after) > MAX_COMPARED:
+        return alike + min(line - alike, max(len(before), 1))
+    return alike + _line_among(before, after, line - alike)
+
+
+def _alike(some: list[str], others: list[str]) -> int:
+    """Return how many lines two texts begin with alike."""
+    pairs = enumerate(zip(some, others, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(some), len(others)))
+
+
+def _line_among(before: list[str], after: list[str], line: int) -> int:
     for kind, start, end, first, last in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if not first <= line - 1 < last:
             continue
@@ -65,7 +90,13 @@ def _line_before(before: list[str], after: list[str], line: int) -> int:
 
 def _most_like(line: str, lines: list[str]) -> int:
     """Return which of some lines of a template a rendered line was made of."""
-    return max(range(len(lines)), key=lambda at: SequenceMatcher(None, lines[at], line).ratio())
+    matcher = SequenceMatcher(None, "", line[:MAX_LINE], autojunk=False)
+
+    def likeness(at: int) -> float:
+        matcher.set_seq1(lines[at][:MAX_LINE])
+        return matcher.ratio() if len(lines) <= FEW_LINES else matcher.quick_ratio()
+
+    return max(range(len(lines)), key=likeness)
 
 
 def in_yaml(document: Document, path: Path, line: int | None, column: int | None) -> tuple[int, int | None]:

@@ -86,11 +86,13 @@ def render_statements(
             raise InvalidTemplate(SqlPlaces.of(yaml, file).placed(error.problem, text)) from None
         unsettled = unsettled or changes_strings(sql)
         parts = _split(sql, dialect)
-        begin = 0
+        begin, seen, line = 0, 0, 1
         for number, part in enumerate(parts, start=1):
             name = text.name if len(parts) == 1 else f"{text.name} ({number} of {len(parts)})"
             begin = sql.index(part, begin)
-            origin = Origin(text, sql, sql.count("\n", 0, begin) + 1)
+            line += sql.count("\n", seen, begin)
+            seen = begin
+            origin = Origin(text, sql, line)
             begin += len(part)
             rendered.append(
                 RenderedStatement(name, part, text.kind, text.continue_on_error, text.file, origin)

@@ -21,6 +21,7 @@ from dataspec.problems import Problem
 from dataspec.sql.names import SqlName
 from dataspec.sql.statements import Quoting, Token, find_tokens, is_name
 from dataspec.sql.surroundings import Reading, is_executed, reading_of, why_unclear, with_own_escape
+from dataspec.sql.template_budget import Budget, BudgetError
 from dataspec.sql.template_text import TemplateText
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
 _CONTINUED = (
     "it goes on with the string before it, where a backslash may mean another thing; write them as one."
 )
+STEPS_OF_A_VALUE = 20
+"""How many steps of a template a value counts for: its word is found and read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class Slots:
         self._file = file
         self._nonce = secrets.token_hex(8)
         self._slots: list[Slot] = []
+        self.budget = Budget()
+        """What is left of the limits of this rendering."""
         self.names: list[WrittenName] = []
         """The names that values are in, once the text was filled."""
         self.tokens: Sequence[FoundToken] | None = None
@@ -79,9 +84,14 @@ class Slots:
             InvalidTemplate: For text made of the template's own and of values, where neither
                 can be told from the other any more.
         """
+        slot = Slot(value, line, column, source)
+        try:
+            self.budget.take(value)
+            self.budget.take_steps(STEPS_OF_A_VALUE)
+        except BudgetError as error:
+            raise self._refused(slot, str(error), error.hint) from None
         if isinstance(value, TemplateText):
             return value
-        slot = Slot(value, line, column, source)
         words = _words(value)
         if unwritable := _UNWRITABLE.search(words):
             raise self._refused(slot, f"it holds U+{ord(unwritable[0]):04X}, which SQL can't hold.")

@@ -16,7 +16,8 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token as FoundToken
 from sqlglot.tokenizer_core import TokenType
 
-from dataspec.sql.nesting import MAX_SQL, MAX_TOKENS, why_too_deep
+from dataspec.sql.nesting import MAX_TOKENS, why_too_deep
+from dataspec.sql.texts import MAX_SQL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

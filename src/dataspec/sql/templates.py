@@ -119,10 +119,15 @@ def _with_slots(sql: str, values: Mapping[str, Any], slots: Slots, file: str) ->
 
         return with_slots(sql, values, slots, file)
 
+    line, begin, seen = 1, 0, 0
+
     def word(match: re.Match[str]) -> str:
-        line = sql.count("\n", 0, match.start()) + 1
-        column = match.start() - sql.rfind("\n", 0, match.start())
-        return slots.take(values[match[1]], line, column, match[1])
+        nonlocal line, begin, seen
+        if newlines := sql.count("\n", seen, match.start()):
+            line += newlines
+            begin = sql.rfind("\n", seen, match.start()) + 1
+        seen = match.start()
+        return slots.take(values[match[1]], line, seen - begin + 1, match[1])
 
     return _SIMPLE.sub(word, sql)
 

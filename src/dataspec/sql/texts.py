@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from dataspec.spec import DatasetSpec
     from dataspec.yaml_document import Path
 
+MAX_SQL = 1024 * 1024
+"""Characters of one SQL text as it is rendered."""
+
 Kind = Literal["pre", "query", "post"]
 
 

@@ -280,8 +280,8 @@ def test_blocks_and_brackets_within_each_other_without_an_end_are_refused(
     inner = begin.removeprefix("{{ "), end.removesuffix(" }}")
     sql = f"{begin}{inner[0] * depth}x{inner[1] * depth}{end}"
     problems, _ = check_template(sql, ["x"], file="q.sql")
-    assert [str(problem) for problem in problems] == ["q.sql: the template is nested too deep."]
-    assert refusal(sql, x=[1]) == "q.sql: the template is nested too deep."
+    assert [str(problem) for problem in problems] == ["q.sql:1: the template is nested too deep."]
+    assert refusal(sql, x=[1]) == "q.sql:1: the template is nested too deep."
 
 
 def test_many_blocks_may_stand_within_each_other() -> None:

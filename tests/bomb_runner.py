@@ -1,0 +1,137 @@
+"""Runs the product on bombs, each in a process of its own, and tells what each took.
+
+A program by itself, so that what a process weighs is the product's own: ``python bomb_runner.py templates``
+writes a line of JSON for each template, ``{"name", "seconds", "mib", "ending"}``; ``sql`` and ``yaml`` do alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+import bombs
+
+from dataspec.checking import check_broken, check_sound
+from dataspec.documents import is_dataset_document
+from dataspec.errors import DliError, InvalidSpec
+from dataspec.parsing import check_spec, parse_document, sql_file_problems
+from dataspec.problems import Problem
+from dataspec.runs import run_values
+from dataspec.sql.previews import preview_sql
+from dataspec.sql.rendering import render_statements
+from dataspec.sql.templates import check_template, render
+from dataspec.sql.transpiling import transpile
+from dataspec.sql_parts import sql_part
+from dataspec.yaml_document import read_document
+
+GIVES_UP = 30
+"""Seconds after which a bomb is known to go on for good."""
+PARAMETERS = "parameters: [{name: a, type: string, default: a}]\n"
+
+
+def check(body: bytes, files: dict[str, str]) -> tuple[Problem, ...]:
+    """Return what is wrong with a spec, as ``dli dataset validate`` tells it."""
+    document = read_document(body, "bomb.yaml")
+    try:
+        spec = parse_document(document)
+    except InvalidSpec as error:
+        return check_broken(document, error.problems, sql_part(document), files).problems
+    known = tuple(sql_file_problems(spec, files, document))
+    return check_sound(spec, files, document, known).problems
+
+
+def go_off_as_template(sql: str) -> str:
+    """Check a template, and render it."""
+    problems, _ = check_template(sql, ["a"], file="bomb.sql")
+    found = [str(problem) for problem in problems[:1]]
+    try:
+        render(sql, {"a": "a"}, dialect="duckdb", file="bomb.sql")
+    except DliError as error:
+        found.append(str(error.detail))
+    go_off_as_sql(sql)
+    return " | ".join(found) or "rendered"
+
+
+def go_off_as_sql(sql: str) -> str:
+    """Check a spec with such SQL, dry run it, and write it in another dialect."""
+    yaml = (bombs.spec_of(sql) + PARAMETERS).encode()
+    files = {"bomb.sql": sql}
+    found = []
+    try:
+        check(yaml, files)
+        spec = check_spec(yaml, files, file="bomb.yaml")
+        values = run_values(spec, {})
+        found.append("checked")
+        preview_sql(spec, files, values, yaml=yaml, file="bomb.yaml")
+        found.append("shown")
+        statements = render_statements(spec, files, values, dialect="duckdb", file="bomb.yaml", yaml=yaml)
+        transpile(statements, read="duckdb", write="spark", yaml=yaml, file="bomb.yaml")
+        found.append("translated")
+    except DliError as error:
+        found.append(str(error.detail))
+    return " | ".join(found)
+
+
+def go_off_as_yaml(text: str) -> str:
+    """Check a spec's YAML."""
+    body = text.encode()
+    told = is_dataset_document(body)
+    try:
+        problems = check(body, {})
+    except InvalidSpec as error:
+        problems = error.problems
+    assert sum(len(str(problem)) for problem in problems) < 100_000, "what is told can be read"  # noqa: PLR2004
+    return f"{told}, {len(problems)} problems: {' '.join(map(str, problems[:1]))}"
+
+
+KINDS: dict[str, tuple[dict[str, str], Callable[[str], str]]] = {
+    "templates": (bombs.TEMPLATES, go_off_as_template),
+    "sql": (bombs.SQL, go_off_as_sql),
+    "yaml": (bombs.YAML, go_off_as_yaml),
+}
+
+
+def measured(go_off: Callable[[str], str], bomb: str) -> dict[str, object]:
+    """Return what a bomb took in a process of its own, and how it ended there."""
+    ends, begins = os.pipe()
+    started = time.monotonic()
+    if not (child := os.fork()):
+        _in_child(go_off, bomb, begins)
+    os.close(begins)
+    with os.fdopen(ends, "rb") as told:
+        ending = told.read(300).decode(errors="replace")
+    _, status, usage = os.wait4(child, 0)
+    if status:
+        ending = f"exit status {status}: {ending}"
+    return {"seconds": time.monotonic() - started, "mib": usage.ru_maxrss / 1024, "ending": ending,
+            "cpu": usage.ru_utime + usage.ru_stime, "died": bool(status)}  # fmt: skip
+
+
+def _in_child(go_off: Callable[[str], str], bomb: str, told: int) -> None:
+    signal.alarm(GIVES_UP)
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    status = 1
+    try:
+        os.write(told, go_off(bomb)[:300].encode())
+        status = 0
+    except BaseException as error:
+        os.write(told, f"{type(error).__name__}: {error}"[:300].encode())
+    finally:
+        os._exit(status)
+
+
+def main(kind: str, *names: str) -> None:
+    """Write what each bomb of a kind took."""
+    found, go_off = KINDS[kind]
+    go_off("select 1")  # whatever loads only now is loaded
+    for name in names or found:
+        print(json.dumps({"name": name, **measured(go_off, found[name])}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
