@@ -57,6 +57,12 @@ TEMPLATES: dict[str, str] = {
     "lists in a loop": "{% for a in range(99999) %}{% set b = [" + "1," * 5000 + "] %}{% endfor %}",
     "filters in a loop": "{% for a in range(9999) %}{% set b = range(9999) | map('string') | sort | list %}{% endfor %}",
     "joins in a loop": "{% set s = 'a' * 900000 %}{% for a in range(999) %}{% set b = [s, s, s] | join(s) %}{% endfor %}",
+    "range made in a loop": "{% for a in range(99999) %}{% set b = range(99999) %}{% endfor %}",
+    "sums in a loop": "{% for a in range(99999) %}{% set b = " + "+".join(["a"] * 100) + " %}{% endfor %}",
+    "macros in a loop": "{% macro m(x) %}{{ x }}{% endmacro %}{% for a in range(99999) %}{{ m(a) }},{% endfor %}",
+    "methods in a loop": "{% for a in range(99999) %}{% set b = 'a'.upper().lower().strip() %}{% endfor %}",
+    "attributes in a loop": "{% set n = namespace(a=1) %}{% for a in range(99999) %}"
+    "{% if n.a == n.a %}{% set n.a = n.a %}{% endif %}{% endfor %}",
     "recursive loop": "{% for a in [1, 2] recursive %}{{ loop([1, 2]) }}{% endfor %}",
     "cycle in a loop": "{% for a in range(99999) %}{{ loop.cycle(*range(99999)) }}{% endfor %}",
     # Doubling
@@ -197,9 +203,10 @@ def spec_of(sql: str) -> str:
 _PLAIN = f"{_HEAD}query_statement: select 1\n"
 
 YAML: dict[str, str] = {
-    "blank lines": "type: Dataset\n" + "\n" * 250_000 + "a: [",
-    "carriage returns": "type: Dataset" + "\r" * 250_000 + "a: [",
-    "blanks": "type: Dataset\n" + " " * 250_000 + "a: [",
+    "blank lines": "\n" * 250_000 + "a: [",
+    "carriage returns": "a" + "\r" * 250_000 + "a: [",
+    "blanks": " " * 250_000 + "a: [",
+    "lines of types": "type\n" * 50_000 + "a: [",
     "blanks and blank lines": "type: Dataset\n" + "  \n" * 80_000 + "a: [",
     "tabs": "\t" * 250_000,
     "flow lists": "a: " + "[" * 250_000,

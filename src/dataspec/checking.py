@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dataspec.graph import GraphDataset
 from dataspec.lineage import Lineage, lineage_in
 from dataspec.parsing import checked_templates
-from dataspec.problems import Problem, in_reading_order
+from dataspec.problems import MAX_PROBLEMS, Problem, first_of, in_reading_order
 from dataspec.sql.checks import sql_problems, unused_parameters
 from dataspec.sql.places import SqlPlaces
 from dataspec.sql.samples import sampled_texts
@@ -71,6 +71,8 @@ def check_sound(
     if not known and all(names is not None for _, _, names in templates):
         names = (name for _, _, used in templates for name in used or ())
         problems += unused_parameters(spec, names, document)
+    if len(problems) > MAX_PROBLEMS:  # errors are told before warnings then
+        problems = first_of(sorted(problems, key=lambda problem: problem.severity))
     dataset = GraphDataset(spec.name, tuple(spec.depends_on), lineage_in(texts, places))
     return _checked(document, dataset, tuple(problems))
 

@@ -11,7 +11,7 @@ from dataspec.errors import InvalidSpec
 from dataspec.names import DEFAULT_CONNECTION
 from dataspec.yaml_document import Document, read_document
 
-_TYPE_LINE = re.compile(rb"""^\s*["']?type["']?\s*:\s*["']?Dataset\b""", re.MULTILINE)
+_TYPE_LINE = re.compile(rb"""^[^\S\n]*["']?type["']?\s*:\s*["']?Dataset\b""", re.MULTILINE)
 
 
 def is_dataset_document(body: bytes) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dataspec.problems import Problem
 from dataspec.sql.places import in_template
 from dataspec.sql.samples import sampled_texts
-from dataspec.sql.table_names import may_be_same, parts_of
+from dataspec.sql.table_names import Endings, may_be_same, parts_of
 from dataspec.sql.tables import Access, access_of, table_name
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from dataspec.sql.places import SqlPlaces
     from dataspec.sql.samples import SampledText
     from dataspec.sql.slots import WrittenName
+    from dataspec.sql.table_names import Parts
 
+MAX_PARTS = 10
+"""Parts of a table's name that may be one that a run gives."""
 _TEMPORARY_SCHEMAS = {"temp", "pg_temp"}
 _HARMLESS_COMMANDS = {"CHECKPOINT", "EXPLAIN", "LOAD", "REFRESH", "VACUUM"}
 """Statements that sqlglot does not take apart, and that move no rows from table to table."""
@@ -102,6 +105,8 @@ class _Session:
         """All that were written, though they may be gone by the end."""
         self._temporary: set[str] = set()
         self._unknown: list[Problem] = []
+        self._named: Mapping[Parts, tuple[int, WrittenName]] = {}
+        """The names that a run gives, of the text that is taken."""
         self._writes_unnamed = False
 
     def take(self, sampled: SampledText) -> None:
@@ -114,16 +119,13 @@ class _Session:
             self._take_trees(other)
 
     def lineage(self) -> Lineage:
-        own = [parts_of(name) for name in self._own]
-        reads = [
-            use
-            for name, use in self._reads.items()
-            if not any(may_be_same(parts_of(name), written) for written in own)
-        ]
+        own = Endings(map(parts_of, self._own))
+        reads = [use for name, use in self._reads.items() if not own.hold(parts_of(name))]
         unknown = tuple(dict.fromkeys(self._unknown))
         return Lineage(_by_name(reads), _by_name(self._writes.values()), unknown, self._writes_unnamed)
 
     def _take_trees(self, sampled: SampledText) -> None:
+        self._named = _by_parts(sampled.names)
         for tree in sampled.parsed.trees:
             if tree.key == "command" and str(tree.this).upper() not in _HARMLESS_COMMANDS:
                 message = f"What {str(tree.this).upper()} reads and writes is not known."
@@ -151,7 +153,7 @@ class _Session:
             return True
         if self._is_temporary(table):
             return False
-        if written := _written_by(sampled.names, name):
+        if written := _written_by(self._named, name):
             writes = uses is self._writes
             self._writes_unnamed |= writes
             verb = "writes" if writes else "reads"
@@ -186,10 +188,20 @@ class _Session:
         self._unknown.append(self._place(problem, sampled))
 
 
-def _written_by(names: Iterable[WrittenName], table: str) -> WrittenName | None:
-    """Return the name that a run gives, if a table's name has it as one or some of its parts."""
-    dotted = f".{table}.".lower()
-    return next((name for name in names if f".{name.name}.".lower() in dotted), None)
+def _by_parts(names: Iterable[WrittenName]) -> dict[Parts, tuple[int, WrittenName]]:
+    """Return names by their parts, each with its number."""
+    found: dict[Parts, tuple[int, WrittenName]] = {}
+    for number, name in enumerate(names):
+        found.setdefault(parts_of(name.name), (number, name))
+    return found
+
+
+def _written_by(named: Mapping[Parts, tuple[int, WrittenName]], table: str) -> WrittenName | None:
+    """Return the first name that a run gives, if a table's name has it as one or some of its parts."""
+    parts = parts_of(table)[:MAX_PARTS] if named else ()
+    within = (parts[begin:end] for begin in range(len(parts)) for end in range(begin + 1, len(parts) + 1))
+    found = [named[some] for some in within if some in named]
+    return min(found, key=lambda numbered: numbered[0])[1] if found else None
 
 
 def _by_name(uses: Iterable[TableUse]) -> tuple[TableUse, ...]:

@@ -6,13 +6,14 @@ The same checks run on a person's machine, on the server, and where DAGs are bui
 from __future__ import annotations
 
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from dataspec.errors import InvalidSpec
 from dataspec.parameters import EXECUTION_DATE
-from dataspec.problems import Problem, in_reading_order, nearest
+from dataspec.problems import Problem, first_of, in_reading_order, nearest
 from dataspec.spec import MAX_SQL_FILES, RESERVED_PARAMETERS, DatasetSpec
 from dataspec.sql_parts import sql_part
 from dataspec.yaml_document import MAX_YAML_BYTES, Document, Path, read_document
@@ -58,9 +59,9 @@ def parse_document(document: Document) -> DatasetSpec:
     try:
         spec = DatasetSpec.model_validate(document.data)
     except ValidationError as error:
-        problems = [_placed(details, document) for details in error.errors(include_url=False)]
+        problems = first_of(_placed(details, document) for details in error.errors(include_url=False))
         raise InvalidSpec(sorted(problems, key=lambda p: (p.line or 0, p.column or 0))) from None
-    if problems := list(_spanning_problems(spec, document)):
+    if problems := first_of(_spanning_problems(spec, document)):
         raise InvalidSpec(problems)
     return spec
 
@@ -231,7 +232,8 @@ def check_document(document: Document, files: Mapping[str, str]) -> DatasetSpec:
         spec = parse_document(document)
     except InvalidSpec as error:
         part = sql_part(document)
-        problems = [*error.problems, *(template_problems(part, files, document) if part else ())]
+        templates = template_problems(part, files, document) if part else ()
+        problems = first_of(chain(error.problems, templates))
         raise InvalidSpec(in_reading_order(problems, document.file)) from None
     if problems := sql_file_problems(spec, files, document):
         raise InvalidSpec(problems)
@@ -240,7 +242,9 @@ def check_document(document: Document, files: Mapping[str, str]) -> DatasetSpec:
 
 def sql_file_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> list[Problem]:
     """Return what is wrong with the SQL of a spec that is sound itself: a file is missing, or no sound template."""
-    return [*_missing_files(spec, files, document), *template_problems(spec, files, document)]
+    return first_of(
+        chain(_missing_files(spec, files, document), template_problems(spec, files, document))
+    )
 
 
 def _missing_files(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_TOLD = 500
-"""Of the message of an unexpected error, so many letters are told."""
-
 Severity = Literal["error", "warning"]
+
+MAX_PROBLEMS = 100
+"""Problems of one spec that are told."""
+MAX_MESSAGE = 1_000
+"""Characters of a message; a text of the user's in it may be as long as the file."""
+MAX_WORD, MAX_KNOWN = 100, 1_000
+"""Letters of a word, and words, that are compared to find the one that was meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,9 @@ class Problem:
     hint: str | None = None
     severity: Severity = "error"
     """A warning can be lived with: the spec is valid all the same."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", shortened(self.message))
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
@@ -46,16 +54,37 @@ class Problem:
 
 def unexpected(error: Exception, file: str) -> Problem:
     """Return what is told of a file that no check foresaw: the mistake is this program's, not the others' to bear."""
-    found = " ".join(str(error).split())[:MAX_TOLD]
+    found = shortened(" ".join(str(error).split()))
     message = f"an unexpected error while reading it: {type(error).__name__}: {found}"
     return Problem(message, file, 1, 1, "This is a mistake in dli; please report it.")
 
 
+def shortened(text: str) -> str:
+    """Return a text that is longer than :data:`MAX_MESSAGE` without its middle."""
+    if len(text) <= MAX_MESSAGE:
+        return text
+    half = MAX_MESSAGE // 2
+    return f"{text[: half - 1]}…{text[-half:]}"
+
+
+def first_of(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the first problems, no more than :data:`MAX_PROBLEMS`; the last says so if there are others."""
+    found = list(islice(problems, MAX_PROBLEMS + 1))
+    if len(found) <= MAX_PROBLEMS:
+        return found
+    *told, last = found
+    message = f"there are more than {MAX_PROBLEMS} problems; those from here on are not told."
+    return [*told, Problem(message, last.file, last.line, last.column, severity=last.severity)]
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return a hint that names the known word nearest to a wrong one, if one is near."""
+    if len(word) > MAX_WORD:
+        return None
     known = list(known)
     exact = [candidate for candidate in known if candidate.lower() == word.lower()]
-    found = exact or get_close_matches(word, known, n=1, cutoff=0.6)
+    close = [candidate for candidate in known[:MAX_KNOWN] if len(candidate) <= MAX_WORD]
+    found = exact or get_close_matches(word, close, n=1, cutoff=0.6)
     return f"Did you mean '{found[0]}'?" if found else None
 
 

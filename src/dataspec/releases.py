@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, ValidationError
 
 from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
-from dataspec.problems import MAX_TOLD, Problem
+from dataspec.problems import Problem, shortened
 from dataspec.spec import MAX_SQL_FILES
 from dataspec.spec_hash import spec_hash
 from dataspec.store.base import MISSING, PreconditionFailed, usable
@@ -151,7 +151,7 @@ def _why_no_map(error: ValueError) -> str:
         first = error.errors(include_url=False, include_input=False)[0]
         told = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
     return (
-        f"the map to the SQL files can't be used ({told[:MAX_TOLD]}). Register or publish the dataset again."
+        f"the map to the SQL files can't be used ({shortened(told)}). Register or publish the dataset again."
     )
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Interval = tuple[datetime, datetime]
 """Start and end of the data that a run is about, in UTC; the run is due at the end."""
 
+MAX_CRON = 500
+"""Characters of a cron expression."""
+
 _FIELDS = 5
 _MOMENT = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
@@ -35,6 +38,8 @@ def check_cron(expression: str) -> str:
     Raises:
         ValueError: With what is wrong.
     """
+    if len(expression) > MAX_CRON:
+        raise ValueError(f"the cron expression has {len(expression):,} characters; {MAX_CRON} are allowed.")
     fields = expression.split()
     if len(fields) != _FIELDS:
         raise ValueError(

@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 HIDDEN = "***"
+MAX_SHOWN = 2_000
+"""Characters of a value that is looked through for secrets; a longer one is hidden whole."""
 
 _SECRET_NAME = re.compile(
     r"pass|pwd|secret|token|credential|(^|[_-])key$|api_?key|access_?key", re.IGNORECASE
@@ -30,4 +32,6 @@ def masked(key: str, value: Any) -> Any:
         return HIDDEN
     if not isinstance(value, str):
         return value
+    if len(value) > MAX_SHOWN:
+        return HIDDEN
     return _NAMED.sub(rf"\g<1>{HIDDEN}", _PASSWORD.sub(rf"\g<1>{HIDDEN}", value))

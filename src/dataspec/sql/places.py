@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from dataspec.yaml_document import read_document
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")
 """How a YAML value begins whose lines stand below it as they are."""
 
+NEAR = 10_000
+"""How far from its place in the rendered line a word is looked for in the template's, in letters."""
 MAX_COMPARED = 40_000
 """How many pairs of lines are compared to find the one that a rendered line comes from."""
 MAX_LINE, FEW_LINES = 200, 20
@@ -38,14 +41,21 @@ def in_template(template: str, rendered: str, line: int, column: int, word: str)
     Returns:
         Its line, and its column unless the word came out of an expression.
     """
-    before = template.splitlines()
+    before = _lines(template)
     number = line
     if template.count("\n") != rendered.count("\n"):
-        number = _line_before(before, rendered.splitlines(), line)
+        number = _line_before(template, rendered, line)
     text = before[number - 1] if number <= len(before) else ""
     begin = max(column - len(word), 0)
-    at = min(_whole(word, text), key=lambda found: abs(found - begin), default=None)
-    return number, None if at is None else at + 1
+    first = max(begin - NEAR, 0)
+    near = text[first : begin + NEAR]
+    at = min(_whole(word, near), key=lambda found: abs(first + found - begin), default=None)
+    return number, None if at is None else first + at + 1
+
+
+@lru_cache(maxsize=8)
+def _lines(text: str) -> list[str]:
+    return text.splitlines()
 
 
 def _whole(word: str, text: str) -> Iterator[int]:
@@ -58,18 +68,27 @@ def _whole(word: str, text: str) -> Iterator[int]:
         at = text.find(word, at + 1)
 
 
-def _line_before(before: list[str], after: list[str], line: int) -> int:
+@lru_cache(maxsize=4096)
+def _line_before(template: str, rendered: str, line: int) -> int:
     """Return which line of a template a rendered line comes from; both are compared where they differ alone."""
-    alike = _alike(before, after)
+    before, after, alike = _compared(template, rendered)
     if line <= alike:
         return line
-    below = _alike(before[alike:][::-1], after[alike:][::-1])
-    if line > len(after) - below:
+    if line > alike + len(after):
         return line - len(after) + len(before)
-    before, after = before[alike : len(before) - below], after[alike : len(after) - below]
     if len(before) * len(after) > MAX_COMPARED:
         return alike + min(line - alike, max(len(before), 1))
     return alike + _line_among(before, after, line - alike)
+
+
+@lru_cache(maxsize=8)
+def _compared(template: str, rendered: str) -> tuple[list[str], list[str], int]:
+    """Return the lines in which two texts differ, and how many stand alike above them."""
+    before, after = _lines(template), _lines(rendered)
+    alike = _alike(before, after)
+    before, after = before[alike:], after[alike:]
+    below = _alike(before[::-1], after[::-1])
+    return before[: len(before) - below], after[: len(after) - below], alike
 
 
 def _alike(some: list[str], others: list[str]) -> int:
@@ -102,7 +121,7 @@ def _most_like(line: str, lines: list[str]) -> int:
 def in_yaml(document: Document, path: Path, line: int | None, column: int | None) -> tuple[int, int | None]:
     """Return where in a YAML a place of the SQL is that it holds; where the SQL begins, if that is all one can say."""
     begin, at = document.position(path)
-    lines = document.text.splitlines()
+    lines = _lines(document.text)
     if line is None or not _BLOCK.match(lines[begin - 1][at - 1 :]):
         return begin, at
     below = next((text for text in lines[begin:] if text.strip()), "")

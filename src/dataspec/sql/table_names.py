@@ -28,6 +28,19 @@ def may_be_same(one: Parts, other: Parts) -> bool:
     return one == other or (shorter >= _QUALIFIED and one[-shorter:] == other[-shorter:])
 
 
+class Endings:
+    """Names of tables, by which others are found that may mean one of them, as :func:`may_be_same` has it."""
+
+    def __init__(self, names: Iterable[Parts]) -> None:
+        self._names = set(names)
+        self._endings = {ending for name in self._names for ending in _endings(name)}
+
+    def hold(self, name: Parts) -> bool:
+        """Tell whether a name may mean one of these tables."""
+        shorter = any(ending in self._names for ending in _endings(name))
+        return name in self._names or shorter or (len(name) >= _QUALIFIED and name in self._endings)
+
+
 class TableNames:
     """Many tables, found by their names or by the ends of them."""
 

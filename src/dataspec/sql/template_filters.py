@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Unit = Literal["day", "week", "month", "quarter", "year"]
 
+MAX_PATTERN = 1_000
+"""Characters of a pattern of ``format_date``."""
+
 _DATE_LENGTH = len("2024-01-15")
 _CODES: dict[str, Callable[[date], str]] = {
     "Y": lambda moment: f"{moment.year:04}",
@@ -80,7 +83,9 @@ def format_date(value: Any, pattern: str) -> str:
     """Write a date or time by the codes of strftime, such as ``%Y%m%d``."""
     moment = _moment(value)
     if not isinstance(pattern, str):
-        raise FilterError(f"format_date takes text such as '%Y%m%d', not {pattern!r}.")
+        raise FilterError(f"format_date takes text such as '%Y%m%d', not {_short(repr(pattern))}.")
+    if len(pattern) > MAX_PATTERN:
+        raise FilterError(f"format_date takes a pattern of {MAX_PATTERN} characters at most.")
 
     def written(code: re.Match[str]) -> str:
         if code[1] not in _CODES:
