@@ -227,7 +227,8 @@ YAML: dict[str, str] = {
     "escapes": 'a: "' + "\\U0001F600" * 24_000 + '"',
     "many keys": "".join(f"key{i}: {i}\n" for i in range(19_000)),
     "unknown keys": _PLAIN + "".join(f"key{i}: 1\n" for i in range(15_000)),
-    "many parameters": f"{_PLAIN}parameters:\n" + "".join(f"  - {{name: p{i}, type: date}}\n" for i in range(6_000)),
+    "many parameters": f"{_PLAIN}parameters:\n"
+    + "".join(f"  - {{name: p{i}, type: date}}\n" for i in range(6_000)),
     "wrong parameters": f"{_PLAIN}parameters: [" + "{}," * 18_000 + "]",
     "wrong names": f"{_PLAIN}parameters: [" + "{name: -, type: x}," * 6_000 + "]",
     "same parameters": f"{_PLAIN}parameters: [" + "{name: a, type: date}," * 6_000 + "]",
@@ -250,7 +251,9 @@ YAML: dict[str, str] = {
     "sexagesimal": f"{_PLAIN}retries: " + "1:" * 120_000 + "1",
     "infinite": f"{_PLAIN}retries: .inf",
     "long default": f"{_PLAIN}parameters: [{{name: a, type: integer, default: '" + "9" * 250_000 + "'}]",
-    "long date": f"{_PLAIN}parameters: [{{name: a, type: datetime, default: '2024-01-01T" + "0" * 240_000 + "'}]",
+    "long date": f"{_PLAIN}parameters: [{{name: a, type: datetime, default: '2024-01-01T"
+    + "0" * 240_000
+    + "'}]",
     "long float default": f"{_PLAIN}parameters: [{{name: a, type: float, default: '" + "9" * 250_000 + "'}]",
     "many choices": f"{_PLAIN}parameters: [{{name: a, type: string, choices: [" + "a," * 19_000 + "]}]",
     "conditions": f"{_HEAD}parameters:\n"

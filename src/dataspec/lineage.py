@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dataspec.problems import Problem
 from dataspec.sql.places import in_template
 from dataspec.sql.samples import sampled_texts
-from dataspec.sql.table_names import Endings, may_be_same, parts_of
+from dataspec.sql.table_names import Endings, parts_of
 from dataspec.sql.tables import Access, access_of, table_name
 
 if TYPE_CHECKING:

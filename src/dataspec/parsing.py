@@ -242,9 +242,7 @@ def check_document(document: Document, files: Mapping[str, str]) -> DatasetSpec:
 
 def sql_file_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> list[Problem]:
     """Return what is wrong with the SQL of a spec that is sound itself: a file is missing, or no sound template."""
-    return first_of(
-        chain(_missing_files(spec, files, document), template_problems(spec, files, document))
-    )
+    return first_of(chain(_missing_files(spec, files, document), template_problems(spec, files, document)))
 
 
 def _missing_files(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:

@@ -74,7 +74,7 @@ def checked(sql: str, known: Sequence[str]) -> tuple[list[Problem], frozenset[st
         return [_syntax_problem(error, "")], None
     except _TOO_DEEP:
         return [_depth_problem("")], None
-    problems += _unknown_names(sql, tree, used - set(known), known)
+    problems += _unknown_names(sql, tree, set(used - set(known)), known)
     return sorted(problems, key=lambda problem: problem.line or 0), frozenset(used)
 
 

@@ -80,7 +80,9 @@ class Budget:
                 self.take_text(len(value))
         elif isinstance(value, list | tuple | set | frozenset | MappingView | range | dict):
             if levels == 0:
-                raise BudgetError(f"a list holds lists more than {MAX_LEVELS} levels deep.", "Use a flat list.")
+                raise BudgetError(
+                    f"a list holds lists more than {MAX_LEVELS} levels deep.", "Use a flat list."
+                )
             self.take_steps(len(value))
             if kind is not range:
                 self._take_items(value, levels - 1)

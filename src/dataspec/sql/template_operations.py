@@ -11,8 +11,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import Undefined, pass_context
-from jinja2.defaults import DEFAULT_FILTERS, DEFAULT_TESTS
+from jinja2.filters import FILTERS
 from jinja2.runtime import LoopContext, Macro
+from jinja2.tests import TESTS
 from jinja2.utils import Namespace
 
 from dataspec.sql.template_budget import MAX_BITS, Budget, BudgetError
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 SLOTS = "_dli_slots"
 """The name under which a rendering finds its slots, and its budget in them."""
+
+DEFAULT_FILTERS = cast("dict[str, Callable[..., Any]]", FILTERS)
+DEFAULT_TESTS = cast("dict[str, Callable[..., Any]]", TESTS)
 
 MAX_WIDTH = 100
 """Digits and blanks that a number may be filled up to."""
@@ -93,10 +97,10 @@ def called(budget: Budget, function: Any, args: tuple[Any, ...], named: Mapping[
             budget.take(value)
     if isinstance(owner, str | list | tuple | dict):
         budget.take(owner)
-        if name == "join" and len(args) == 1:
+        if name == "join" and isinstance(owner, str):
             return lambda items: _join(budget, list(items), owner)
-        if name == "replace":
-            return lambda old, new, *count: _replace(budget, owner, old, new, *count)
+        if name == "replace" and isinstance(owner, str):
+            return lambda old, new, count=None: _replace(budget, owner, old, new, count)
         if name == "zfill" and args and not (isinstance(args[0], int) and args[0] <= MAX_WIDTH):
             raise BudgetError(f"zfill fills up to {MAX_WIDTH} digits at most.")
     return function
@@ -174,7 +178,7 @@ def _formatted(budget: Budget, pattern: str, values: Any) -> str:
     every = list(values.values()) if isinstance(values, dict) else list(values)
     longest = max((len(text_of(budget, value)) for value in every), default=0)
     budget.take_text(len(pattern) + len(found) * (4 * longest + 4 * MAX_WIDTH))
-    return pattern % values
+    return str(pattern % values)
 
 
 def _short(text: str) -> str:
@@ -183,7 +187,7 @@ def _short(text: str) -> str:
 
 def filters() -> dict[str, Callable[..., Any]]:
     """Return the filters of Jinja that a template may use, each within the budget."""
-    own = {
+    own: dict[str, Callable[..., Any]] = {
         "format": _format, "int": _int, "join": _join_filter, "replace": _replace_filter, "round": _round,
         "string": _string, "sum": _sum,
     }  # fmt: skip
@@ -192,7 +196,7 @@ def filters() -> dict[str, Callable[..., Any]]:
 
 def tests() -> dict[str, Callable[..., Any]]:
     """Return the tests of Jinja that a template may use, each within the budget."""
-    kept = {name: DEFAULT_TESTS[name] for name in _OF_ANYTHING}
+    kept: dict[str, Callable[..., Any]] = {name: DEFAULT_TESTS[name] for name in _OF_ANYTHING}
     return kept | {name: _bounded(DEFAULT_TESTS[name]) for name in _TESTS} | _OF_NUMBERS
 
 
@@ -243,7 +247,9 @@ def _format(context: Context, value: str, *args: Any, **named: Any) -> str:
 @pass_context
 def _join_filter(context: Context, value: Any, d: str = "", attribute: Any = None) -> str:
     if attribute is not None:
-        value = context.environment.call_filter("map", value, kwargs={"attribute": attribute}, context=context)
+        value = context.environment.call_filter(
+            "map", value, kwargs={"attribute": attribute}, context=context
+        )
     budget = budget_of(context)
     budget.take(value)
     return _join(budget, list(value), text_of(budget, d))
@@ -252,8 +258,8 @@ def _join_filter(context: Context, value: Any, d: str = "", attribute: Any = Non
 @pass_context
 def _replace_filter(context: Context, value: Any, old: Any, new: Any, count: int | None = None) -> str:
     budget = budget_of(context)
-    texts = [text_of(budget, given) for given in (value, old, new)]
-    return _replace(budget, *texts, count=count)
+    text, old, new = (text_of(budget, given) for given in (value, old, new))
+    return _replace(budget, text, old, new, count)
 
 
 @pass_context
@@ -277,7 +283,9 @@ def _round(context: Context, value: Any, precision: int = 0, method: str = "comm
 @pass_context
 def _sum(context: Context, value: Any, attribute: Any = None, start: Any = 0) -> Any:
     if attribute is not None:
-        value = context.environment.call_filter("map", value, kwargs={"attribute": attribute}, context=context)
+        value = context.environment.call_filter(
+            "map", value, kwargs={"attribute": attribute}, context=context
+        )
     budget = budget_of(context)
     budget.take(value)
     numbers = list(value)

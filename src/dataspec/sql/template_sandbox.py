@@ -24,7 +24,7 @@ from jinja2.visitor import NodeTransformer
 
 from dataspec.problems import Problem, nearest
 from dataspec.sql import template_operations as operations
-from dataspec.sql.template_budget import BudgetError
+from dataspec.sql.template_budget import MAX_BITS, BudgetError
 from dataspec.sql.template_filters import FILTERS, FilterError
 from dataspec.sql.template_operations import SLOTS, budget_of
 from dataspec.sql.template_text import TemplateText
@@ -169,7 +169,7 @@ class _NameFinder(_CodeGenerator, TrackingCodeGenerator):
 class _Counting(NodeTransformer):
     """Puts counters into a template: in each block that may run again, and around what may be large."""
 
-    def visit_For(self, node: nodes.For) -> nodes.Node:
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - as Jinja calls it
         """Count each turn of a loop, also those that its condition leaves out."""
         if node.test is not None:
             words = nodes.Const(_size_of([node.test])[0])
@@ -177,17 +177,17 @@ class _Counting(NodeTransformer):
             node.test = nodes.And(test, node.test, lineno=node.lineno)
         return self._counted(node, "body", "else_")
 
-    def visit_If(self, node: nodes.If) -> nodes.Node:
+    def visit_If(self, node: nodes.If) -> nodes.Node:  # noqa: N802 - as Jinja calls it
         """Count what a condition lets in."""
         return self._counted(node, "body", "else_")
 
-    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:
+    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:  # noqa: N802 - as Jinja calls it
         """Count each call of a macro."""
         return self._counted(node, "body")
 
-    visit_Block = visit_Macro
-    visit_AssignBlock = visit_Macro
-    visit_With = visit_Macro
+    visit_Block = visit_Macro  # noqa: N815
+    visit_AssignBlock = visit_Macro  # noqa: N815
+    visit_With = visit_Macro  # noqa: N815
 
     def _counted(self, node: Any, *fields: str) -> nodes.Node:
         for field in fields:
@@ -195,15 +195,18 @@ class _Counting(NodeTransformer):
                 words, text = _size_of(body)
                 step = _filter(nodes.Const(words, lineno=node.lineno), "_step", [nodes.Const(text)])
                 setattr(node, field, [nodes.ExprStmt(step, lineno=node.lineno), *body])
+        return self._within(node)
+
+    def _within(self, node: nodes.Node) -> nodes.Node:
         self.generic_visit(node)
         return node
 
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802 - as Jinja calls it
         """Count what ``~`` makes."""
         self.generic_visit(node)
         return _filter(nodes.List(node.nodes, lineno=node.lineno), "_joined")
 
-    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802 - as Jinja calls it
         """Count what is compared."""
         self.generic_visit(node)
         node.expr = _sized(node.expr)
@@ -211,19 +214,19 @@ class _Counting(NodeTransformer):
             operand.expr = _sized(operand.expr)
         return node
 
-    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802 - as Jinja calls it
         """Count what is cut out of a list or a text."""
         self.generic_visit(node)
         return _sized(node) if isinstance(node.arg, nodes.Slice) else node
 
-    def visit_List(self, node: Any) -> nodes.Node:
+    def visit_List(self, node: Any) -> nodes.Node:  # noqa: N802 - as Jinja calls it
         """Count what a list holds, unless it stands there."""
         self.generic_visit(node)
         stored = getattr(node, "ctx", "load") != "load"
         return node if stored or all(isinstance(item, nodes.Const) for item in node.items) else _sized(node)
 
-    visit_Tuple = visit_List
-    visit_Dict = visit_List
+    visit_Tuple = visit_List  # noqa: N815
+    visit_Dict = visit_List  # noqa: N815
 
 
 def _filter(node: nodes.Expr, name: str, args: list[nodes.Expr] | None = None) -> nodes.Filter:
@@ -269,13 +272,13 @@ class _SqlEnvironment(ImmutableSandboxedEnvironment):
                 raise BudgetError(f"the rendered SQL has more than {MAX_RENDERED:,} characters.")
         return TemplateText("".join(found))
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: B902, N805
+    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a macro, a loop, or a method that is known."""
-        budget = budget_of(__context)
-        function = operations.called(budget, __obj, args, kwargs)
+        budget = budget_of(context)
+        function = operations.called(budget, obj, args, kwargs)
         budget.enter()
         try:
-            result = super().call(__context, function, *args, **kwargs)
+            result = super().call(context, function, *args, **kwargs)
         finally:
             budget.leave()
         if not isinstance(result, Namespace):
@@ -365,8 +368,8 @@ class _Bounds:
             self._brackets = 0
         elif self._begins:
             self._block(token.value)
-        elif kind == "integer" and token.value.bit_length() > operations.MAX_BITS:
-            message = f"a number has more than {operations.MAX_BITS} bits."
+        elif isinstance(token.value, int) and token.value.bit_length() > MAX_BITS:
+            message = f"a number has more than {MAX_BITS} bits."
             raise PlacedError(message, token.lineno, None, "Let the SQL compute it.")
         self._begins = kind == "block_begin"
         loops = len(self._blocks) > MAX_LOOPS and self._blocks.count("for") > MAX_LOOPS
@@ -519,8 +522,12 @@ def _environment() -> _SqlEnvironment:
         extensions=[_FilterNames],
     )
     own = {name: _placed(name, *about) for name, about in FILTERS.items()}
-    environment.filters = operations.filters() | own | _COUNTERS
-    environment.tests = operations.tests()
+    for table, known in (
+        (environment.filters, operations.filters() | own | _COUNTERS),
+        (environment.tests, operations.tests()),
+    ):
+        table.clear()
+        table.update(known)
     environment.globals = {"range": environment.globals["range"], "dict": dict, "namespace": Namespace}
     return environment
 

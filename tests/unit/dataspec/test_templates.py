@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import wraps
 from typing import Any
 
 import duckdb
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from dataspec.errors import InvalidTemplate
 from dataspec.parsing import parse_spec
 from dataspec.runs import run_values
-from dataspec.sql import templates
+from dataspec.sql import template_sandbox, templates
 from dataspec.sql.rendering import render_statements
 from dataspec.sql.statements import split_statements
 from dataspec.sql.templates import check_template, render
@@ -288,3 +289,79 @@ def test_many_blocks_may_stand_within_each_other() -> None:
     sql = f"{'{% if x %}' * 60}select 1{'{% endif %}' * 60}"
     assert check_template(sql, ["x"], file="q.sql")[0] == []
     assert rendered(sql, x=[1]) == "select 1"
+
+
+NOW = "nothing may be computed now"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "1 + 1", "2 - 1", "2 * 3", "1 / 2", "5 // 2", "5 % 2", "2 ** 8", "-(1)", "+(1)", "'a' ~ 'b'", "'%s' % 'a'",
+        "'a' | upper", "[1, 2] | join(',')", "1 is even", "1 is odd", "'a' in ['a']", "1 == 1", "range(3) | list",
+        "'a'.upper()", "[1, 2][0]", "'abc'[1:]", "('a' | upper) if (1 is odd) else ('b' | lower)", "{'a': 1}['a']",
+        "'2024-01-15' | add_days(1)", "[1, 2] | map('string') | list", "not (1 is even)", "dict(a=1)",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "template",
+    ["select {{ {} }}", "{% if {} %}a{% endif %}", "{% set x = {} %}", "{% for x in [{}] %}{% endfor %}"],
+)
+def test_nothing_in_a_template_is_computed_before_it_runs(
+    template: str, expression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def computed(*_: Any, **__: Any) -> None:
+        raise AssertionError(NOW)
+
+    environment: Any = template_sandbox.ENVIRONMENT
+    for name, filter_ in environment.filters.items():
+        monkeypatch.setitem(environment.filters, name, wraps(filter_)(computed))
+    for name, test in environment.tests.items():
+        monkeypatch.setitem(environment.tests, name, wraps(test)(computed))
+    for method in (
+        "call",
+        "call_binop",
+        "call_unop",
+        "getattr",
+        "getitem",
+        "call_filter",
+        "call_test",
+        "concat",
+    ):
+        monkeypatch.setattr(type(environment), method, computed)
+    for table in (environment.binop_table, environment.unop_table):
+        for operator in table:
+            monkeypatch.setitem(table, operator, computed)
+    sql = template.replace("{}", f"({expression})")
+    assert template_sandbox.names_in(template_sandbox.parsed(sql)) <= {"range", "dict"}
+    assert template_sandbox.compiled.__wrapped__(sql)
+    monkeypatch.undo()
+    assert check_template(sql, [], file="q.sql")[0] == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("{% for i in range(3) %}{{ i }}{% if not loop.last %}, {% endif %}{% endfor %}", "0, 1, 2"),
+        ("{{ '%02d' % 7 }}", None),
+        ("'{{ '%02d' % 7 }}{{ '%s-%s' % (1, 'b') }}{{ '%03d' | format(5) }}'", "'071-b005'"),
+        ("'{{ xs | join('-') }}{{ xs | length }}{{ xs | first }}{{ xs[1:] | join }}'", "'a-b-c3abc'"),
+        ("'{{ 'a,b'.split(',') | last }}{{ 'x'.upper() }}{{ '7'.zfill(3) }}{{ 'aa'.replace('a', 'b') }}'", "'bX007bb'"),
+        ("{{ xs | map('upper') | list }}", "'A', 'B', 'C'"),
+        ("{{ xs | reject('equalto', 'a') | list }}", "'b', 'c'"),
+        ("{{ [3, 1, 2] | sort }}, {{ [1, 2] | sum }}, {{ 2.5 | round | int }}", "1, 2, 3, 3, 2"),
+        ("{% for m in [{'name': 'a', 'n': 1}] %}'{{ m.name }}', {{ m.n }}{% endfor %}", "'a', 1"),
+        ("{% set n = namespace(total=0) %}{% for i in range(4) if i is odd %}{% set n.total = n.total + i %}{% endfor %}{{ n.total }}", "4"),
+        ("{% for k, v in {'a': 1, 'b': 2}.items() %}{{ v }}{{ loop.cycle('x', 'y') | length }}{% endfor %}", None),
+        ("{% for a in [1, [2]] recursive %}{% if a is iterable %}{{ loop(a) }}{% else %}{{ a }}{% endif %} {% endfor %}", "1 2  "),
+        ("{% macro m(a, b=2) %}{{ a }}, {{ b }}{% endmacro %}{{ m(1) }}, {{ m(3, b=4) }}", "1, 2, 3, 4"),
+        ("'{{ missing | default('d') }}'", "'d'"),
+        ("{% if 'b' in xs and 1 < 2 <= 3 %}y{% endif %}", "y"),
+        ("{{ 2 ** 10 }}, {{ 7 // 2 }}, {{ -(3) }}, {{ 7 % 4 }}", "1024, 3, -3, 3"),
+    ],
+)  # fmt: skip
+def test_what_templates_of_sql_use_works_as_it_did(sql: str, expected: str | None) -> None:
+    if expected is None:
+        refusal(sql, xs=["a", "b", "c"])
+    else:
+        assert rendered(sql, xs=["a", "b", "c"]) == expected
