@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -11,6 +12,8 @@ from basecamp.services.cursors import decode_cursor, encode_cursor
 from basecamp.services.known import Known, Page
 from basecamp.services.running import RunningAttempts
 from basecamp.services.specs import find_spec
+from dataspec.errors import InvalidSpec
+from dataspec.problems import unexpected
 from dataspec.schedules import is_tick, next_tick
 from dataspec.workflows import SourceType, WorkflowInfo, WorkflowStatus
 
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
     from basecamp.services.dags import DatasetDags
     from basecamp.services.specs import Specs
     from dataspec.catalog import Catalog, SpecFile
-    from dataspec.spec import Schedule
+    from dataspec.spec import DatasetSpec, Schedule
+
+log = logging.getLogger(__name__)
 
 NOT_LOADED_NOTE = "Airflow has not loaded it yet."
 IMPORT_ERROR_NOTE = "Airflow reports an import error for it; an earlier version may still run."
@@ -164,13 +169,30 @@ def _merged(*parts: Known[object]) -> tuple[str, ...]:
 def _row(
     file: SpecFile, catalog: Catalog, dag: AirflowDag | None, attempt: TaskAttempt | None, now: datetime
 ) -> WorkflowInfo:
+    """Return a dataset's row; one that fails as nobody has foreseen keeps no other from being listed."""
     if file.spec is None or file.name is None:
         return _invalid_row(file)
-    overridden = catalog.effective.get(file.name) is not file
+    try:
+        return _usable_row(file, file.spec, file.name, catalog, dag, attempt, now)
+    except Exception as error:
+        log.exception("The row of %s can't be made", file.key)
+        return _invalid_row(replace(file, error=InvalidSpec([unexpected(error, file.key)])))
+
+
+def _usable_row(  # noqa: PLR0917 - what a row is made of
+    file: SpecFile,
+    spec: DatasetSpec,
+    name: str,
+    catalog: Catalog,
+    dag: AirflowDag | None,
+    attempt: TaskAttempt | None,
+    now: datetime,
+) -> WorkflowInfo:
+    overridden = catalog.effective.get(name) is not file
     status = _status(file, dag, overridden=overridden)
-    schedule = file.spec.schedule
+    schedule = spec.schedule
     return WorkflowInfo(
-        dataset_name=file.name,
+        dataset_name=name,
         source_type=file.source,
         status=status,
         cron=schedule.cron if schedule else None,
@@ -179,10 +201,10 @@ def _row(
         overridden_by=SourceType.CODE if overridden else None,
         enabled=schedule.enabled if schedule else True,
         paused=dag.is_paused if dag else False,
-        owner=file.spec.owner,
-        team=file.spec.team,
-        description=file.spec.description,
-        tags=list(file.spec.tags),
+        owner=spec.owner,
+        team=spec.team,
+        description=spec.description,
+        tags=list(spec.tags),
         spec_hash=file.spec_hash,
         file=file.key,
         note=None if overridden else _note(dag),

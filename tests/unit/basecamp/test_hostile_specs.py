@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,25 @@ def fail_for_bad(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
         return check_document(document, files)
 
     monkeypatch.setattr("dataspec.catalog_reader.check_document", failing)
+
+
+def test_a_row_that_cannot_be_made_keeps_no_other_from_being_listed(
+    client: Client, register: Callable[..., Response], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register("sales.daily")
+    register("sales.hourly", {'"0 9 * * *"': '"0 * * * *"'})
+
+    def failing(cron: str, *rest: object) -> datetime | None:
+        if cron == "0 * * * *":
+            raise OverflowError("no one knew")
+        return datetime(2024, 1, 16, tzinfo=UTC)
+
+    monkeypatch.setattr(
+        "basecamp.services.workflows._next_run", lambda _, schedule, __: failing(schedule.cron)
+    )
+    rows = {row["dataset_name"]: row for row in client.get("/workflows").json()["items"]}
+    assert rows["sales.daily"]["status"] == "active"
+    assert "OverflowError: no one knew" in rows["sales.hourly"]["error"]
 
 
 def test_one_broken_entry_of_the_ledger_costs_no_other(
