@@ -108,7 +108,11 @@ class DiskSpecCache:
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(self._path, timeout=_LOCK_SECONDS, isolation_level=None)
-        database.execute("CREATE TABLE IF NOT EXISTS specs (key TEXT PRIMARY KEY, entry TEXT NOT NULL)")
+        try:
+            database.execute("CREATE TABLE IF NOT EXISTS specs (key TEXT PRIMARY KEY, entry TEXT NOT NULL)")
+        except BaseException:
+            database.close()
+            raise
         return database
 
 

@@ -85,9 +85,9 @@ class Connection:
         # An ASCII name as bytes spares the loading of IDNA.
         host = near.host.encode() if near.host.isascii() else near.host
         self._socket = socket.create_connection((host, near.port), deadline.remaining())  # type: ignore[arg-type] # typeshed lacks bytes
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._http = h11.Connection(h11.CLIENT)
         try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if server.scheme == "https":
                 self._secure(environ, deadline)
         except BaseException:

@@ -53,12 +53,12 @@ class FileLock:
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             self._wait(handle, waiting, stop)
+            if not self._shared:
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, holder.encode(), 0)
         except BaseException:
             os.close(handle)
             raise
-        if not self._shared:
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, holder.encode(), 0)
         self._handle = handle
 
     def _wait(self, handle: int, waiting: Callable[[str], None], stop: threading.Event) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -178,6 +179,20 @@ def test_a_cache_that_cannot_be_read_is_made_anew(store: CountingStore, tmp_path
     for path in tmp_path.iterdir():
         path.write_bytes(b"not a database" * 100)
     assert set(CatalogReader(store, DiskSpecCache(tmp_path)).read().effective) == {"a"}
+
+
+def test_a_cache_that_cannot_be_read_is_closed(tmp_path: Path) -> None:
+    cache = DiskSpecCache(tmp_path)
+    cache.load()
+    (file,) = tmp_path.iterdir()
+    opened = len(list(Path("/dev/fd").iterdir()))
+    kept = []  # what was raised holds the frames, and all that they opened
+    for _ in range(3):
+        file.write_bytes(b"not a database" * 100)
+        with pytest.raises(sqlite3.DatabaseError) as raised:
+            cache.save({}, ["code/a.yaml"])
+        kept.append(raised)
+    assert len(list(Path("/dev/fd").iterdir())) == opened
 
 
 def test_a_file_that_vanishes_between_listing_and_reading_is_left_out(store: CountingStore) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,17 +31,15 @@ class Driver:
 
 
 def test_duckdb_is_interrupted_on_the_cursor_which_is_a_session_of_its_own() -> None:
-    connection = duckdb.connect()
-    cursor = connection.cursor()
-    assert (
-        cancellation_of(SimpleNamespace(conn_type="duckdb"), connection, cursor).how == "cursor.interrupt()"
-    )
+    hook = SimpleNamespace(conn_type="duckdb")
+    with duckdb.connect() as connection, connection.cursor() as cursor:
+        assert cancellation_of(hook, connection, cursor).how == "cursor.interrupt()"
 
 
 def test_sqlite_is_interrupted_on_the_connection() -> None:
-    connection = sqlite3.connect(":memory:")
     hook = SimpleNamespace(conn_type="sqlite")
-    assert cancellation_of(hook, connection, connection.cursor()).how == "connection.interrupt()"
+    with closing(sqlite3.connect(":memory:")) as connection:
+        assert cancellation_of(hook, connection, connection.cursor()).how == "connection.interrupt()"
 
 
 def test_a_drivers_own_cancel_comes_before_anything_else() -> None:

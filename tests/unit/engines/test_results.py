@@ -23,15 +23,15 @@ from dataspec.engines.statement_log import FIRST_ROWS, in_words
     ],
 )
 def test_a_result_is_told_in_a_few_lines(sql: str, said: str) -> None:
-    connection = duckdb.connect()
-    connection.execute("create table numbers as select * from (values (1), (2), (3)) as v(n)")
-    connection.execute(sql)
-    assert in_words(read_result(connection, FIRST_ROWS)) == said
+    with duckdb.connect() as connection:
+        connection.execute("create table numbers as select * from (values (1), (2), (3)) as v(n)")
+        connection.execute(sql)
+        assert in_words(read_result(connection, FIRST_ROWS)) == said
 
 
 def test_ten_rows_are_shown_and_all_are_counted() -> None:
-    connection = duckdb.connect()
-    connection.execute("select range as n from range(25000)")
-    lines = in_words(read_result(connection, FIRST_ROWS)).splitlines()
+    with duckdb.connect() as connection:
+        connection.execute("select range as n from range(25000)")
+        lines = in_words(read_result(connection, FIRST_ROWS)).splitlines()
     assert lines[0] == "25,000 rows, of which the first:"
     assert lines[1:] == ["n", *map(str, range(10))]

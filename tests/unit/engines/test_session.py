@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -81,7 +81,8 @@ def test_each_statement_stands_by_itself_and_one_can_begin_a_transaction(tmp_pat
 def test_a_connection_that_does_not_commit_by_itself_is_committed_at_the_end(tmp_path: Path) -> None:
     engine = SQLite(tmp_path / "w.sqlite")
     session_on(engine).run([statement("create table t (n int)"), statement("insert into t values (7)")])
-    assert engine.get_conn().execute("select n from t").fetchall() == [(7,)]
+    with closing(engine.get_conn()) as connection:
+        assert connection.execute("select n from t").fetchall() == [(7,)]
 
 
 def test_a_statement_that_may_fail_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
