@@ -5,14 +5,15 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import sys
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from basecamp.dev.interpreters import Interpreter, interpreter_for, uv
 from basecamp.dev.lines import AIRFLOW_3
 from basecamp.dev.origin import PACKAGE
-from dataspec.errors import InvalidSettings, Refused
+from dataspec.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,10 +46,22 @@ class AirflowEnvironment:
         """The environment's Python."""
         return self.folder / "bin" / "python"
 
+    def check(self) -> None:
+        """Make sure that a Python is here that the line of Airflow runs on.
+
+        Raises:
+            InvalidUsage: When there is none.
+        """
+        _ = self._interpreter
+
+    @cached_property
+    def _interpreter(self) -> Interpreter:
+        return interpreter_for(self._line)
+
     @property
     def identity(self) -> str:
         """What the environment should hold, as one hash: Python, Airflow and `dli`."""
-        parts = (sys.version, sys.base_prefix, self._line.lock_file.read_text(), self._origin.identity)
+        parts = (self._interpreter.identity, self._line.lock_file.read_text(), self._origin.identity)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     @property
@@ -59,8 +72,9 @@ class AirflowEnvironment:
 
     def commands(self) -> Sequence[tuple[str, Sequence[str]]]:
         """Return the commands that make the environment, in their order, with a name for each."""
-        uv, into = _uv(), ("--python", str(self.python))
-        python = ("venv", "--clear", "--no-python-downloads", "--python", sys.executable, str(self.folder))
+        into = ("--python", str(self.python))
+        made_with = ("--no-python-downloads", "--python", self._interpreter.program)
+        python = ("venv", "--clear", *made_with, str(self.folder))
         airflow = ("pip", "sync", *into, "--require-hashes", str(self._line.lock_file))
         dli = (
             "pip",
@@ -71,7 +85,7 @@ class AirflowEnvironment:
             PACKAGE,
             *self._origin.requirement,
         )
-        return (("python", (uv, *python)), ("airflow", (uv, *airflow)), ("dli", (uv, *dli)))
+        return (("python", (uv(), *python)), ("airflow", (uv(), *airflow)), ("dli", (uv(), *dli)))
 
     @contextmanager
     def ready(self, install: Callable[[], None], interrupts: Interrupts) -> Iterator[None]:
@@ -122,14 +136,3 @@ def _locked(descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _uv() -> str:
-    try:
-        from uv import find_uv_bin
-
-        return find_uv_bin()
-    except (ImportError, FileNotFoundError):
-        raise InvalidSettings(
-            "basecamp dev needs uv to install Airflow.", detail="Install it: pip install 'dli[dev]'"
-        ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -43,14 +42,8 @@ class Line:
         """Make sure that it can run here.
 
         Raises:
-            InvalidUsage: When this Python is too new for it, or it needs a database that is not named.
+            InvalidUsage: When it needs a database that is not named.
         """
-        if sys.version_info[:2] >= self.python_before:
-            least = ".".join(map(str, self.python_before))
-            raise InvalidUsage(
-                f"Airflow {self.name} does not run on Python {sys.version_info[0]}.{sys.version_info[1]}.",
-                detail=f"Start basecamp dev with a Python before {least}.",
-            )
         if not (self.runs_on_sqlite or has_database):
             raise InvalidUsage(
                 f"Airflow {self.name} needs a PostgreSQL database: on SQLite it runs one task at a time, slowly.",

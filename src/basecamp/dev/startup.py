@@ -74,6 +74,7 @@ class Startup:
             DliError: When something could not be started, or ended by itself.
         """
         self._home.line.check(has_database=self._asked.database_url is not None)
+        self._environment.check()
         began = time.monotonic()
         with ExitStack() as stack:
             held = stack.enter_context(self._home.held(self._interrupts))

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from basecamp.dev.lines import AIRFLOW_2, AIRFLOW_3, LINES
+from basecamp.dev.lines import AIRFLOW_2, AIRFLOW_3
+from lines_here import LINES_HERE
 
 TESTS = Path(__file__).resolve().parents[2]
 FILES = sorted(path.name for path in (TESTS / "airflow_side").glob("test_*.py"))
 OF_ONE_LINE = {"test_bundle.py": AIRFLOW_3, "test_dag_files.py": AIRFLOW_2}
 CASES = [
     pytest.param(file, line, id=f"{file}-{name}")
-    for name, line in LINES.items()
+    for name, line in LINES_HERE.items()
     for file in FILES
     if OF_ONE_LINE.get(file, line) == line
 ]

@@ -19,10 +19,11 @@ from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists, Wron
 from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import DagRun, LoadedSpec, LogEvent, RunFilter, TaskAttempt
 from basecamp.airflow.transport import AirflowTransport
-from basecamp.dev.lines import AIRFLOW_2, LINES, Line
+from basecamp.dev.lines import AIRFLOW_2, Line
 from dataspec.store import open_store
 from dataspec.store.base import MISSING
 from endless import ENDLESS
+from lines_here import LINES_HERE
 from stacks import Stack
 
 Kind = Literal["quick", "failing", "slow"]
@@ -120,7 +121,7 @@ def real_world(stack: Stack) -> Iterator[RealWorld]:
 
 pytestmark = pytest.mark.parametrize(
     "line",
-    [pytest.param(None, id="memory"), *(pytest.param(line, id=name) for name, line in LINES.items())],
+    [pytest.param(None, id="memory"), *(pytest.param(line, id=name) for name, line in LINES_HERE.items())],
     indirect=True,
     scope="session",
 )

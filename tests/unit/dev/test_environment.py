@@ -1,6 +1,7 @@
 import json
 import sys
 import threading
+from dataclasses import replace
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import pytest
 
 from basecamp.dev.environment import AirflowEnvironment
+from basecamp.dev.interpreters import interpreter_for
 from basecamp.dev.interrupts import Interrupts
 from basecamp.dev.lines import LINES, Line
 from basecamp.dev.origin import Origin, origin_of, running_origin
-from dataspec.errors import Refused
+from dataspec.errors import InvalidUsage, Refused
 
 
 class Install:
@@ -105,10 +107,32 @@ def test_an_environment_in_use_is_shared_and_not_made_anew_under_its_user(tmp_pa
             other.ready(Install(other), interrupts).__enter__()
 
 
+def test_a_line_that_the_running_python_is_too_new_for_gets_an_older_one_from_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    major, minor = sys.version_info[:2]
+    line = Line("2.11", "/health", python_before=(major, minor + 1))
+    monkeypatch.setenv("PATH", f"{sys.base_prefix}/bin")
+
+    found = interpreter_for(line, running=(major, minor + 1))
+
+    assert Path(found.program).is_relative_to(sys.base_prefix)
+    assert found == replace(interpreter_for(line), program=found.program)
+
+
+def test_a_line_that_no_python_here_runs_is_refused() -> None:
+    line = Line("2.11", "/health", python_before=(3, 11))  # dli itself needs as much
+
+    with pytest.raises(InvalidUsage) as refused:
+        interpreter_for(line, running=(3, 13))
+
+    assert refused.value.title == "Airflow 2.11 does not run on Python 3.13."
+    assert "Install a Python from 3.11 on and before 3.11" in str(refused.value.detail)
+
+
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
-def test_the_lock_file_names_no_host_and_has_a_hash_for_all(line: Line, tmp_path: Path) -> None:
-    made = AirflowEnvironment(tmp_path, Origin(("dli==1",), "dli 1"), line)
-    lock = Path(made.commands()[1][1][-1]).read_text()
+def test_the_lock_file_names_no_host_and_has_a_hash_for_all(line: Line) -> None:
+    lock = line.lock_file.read_text()
 
     assert "://" not in lock
     assert line.version.startswith(f"{line.name}.")
