@@ -1,6 +1,7 @@
 # Everything starts here; `make` alone lists what there is.
 
-PYTHONS := python3 python3.13 python3.12 python3.11
+# The Pythons to make .venv with, the first that is found; none named: .ci/environment chooses.
+PYTHONS ?=
 BIN := .venv/bin
 UV := $(BIN)/uv
 # Two more than cores: those that run on Airflow mostly wait for it.
@@ -8,7 +9,7 @@ WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 1) + 2)"
 AIRFLOW_LOCKS := src/basecamp/dev/airflow-3.3 src/basecamp/dev/airflow-2.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format bench lock clean
+.PHONY: help setup demo test test-fast explore lint format bench lock clean another-python
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -24,6 +25,13 @@ test: setup ## Run every test, those on real servers included: Airflow, S3, Post
 
 test-fast: setup ## Run the tests that need no server
 	@$(BIN)/pytest --numprocesses auto --dist loadgroup tests/unit
+
+explore: setup ## Run tests/unit with examples and in orders of chance; ROUNDS=10 does so ten times
+	@for round in $$(seq $(ROUNDS)); do \
+		$(BIN)/pytest --numprocesses auto --dist loadgroup --hypothesis-profile explore tests/unit || exit; \
+	done
+
+ROUNDS := 1
 
 lint: setup ## Check style, types and which package imports which
 	@$(BIN)/ruff check
@@ -62,3 +70,8 @@ clean: ## Remove what was installed and all that the demo and the tests kept
 .venv/installed: requirements.lock pyproject.toml Makefile
 	@PYTHONS="$(PYTHONS)" sh .ci/environment
 	@touch $@
+
+# A Python that is named takes the place of another.
+ifneq ($(strip $(PYTHONS)),)
+.venv/installed: $(shell PYTHONS="$(PYTHONS)" sh .ci/environment is-made 2>/dev/null || echo another-python)
+endif

@@ -11,20 +11,52 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from basecamp.dev.environment import AirflowEnvironment
 from basecamp.dev.interrupts import Interrupts
-from basecamp.dev.lines import LINES, Line
+from basecamp.dev.lines import Line
 from basecamp.dev.origin import running_origin
+from lines_here import LEFT_OUT, LINES_HERE
 from mariadb import MariaDB, mariadb_server
 from postgres import Postgres, postgres_server
 from s3 import S3, s3_server
 from stacks import REPOSITORY, Dev, Stack, copy_of_flights
 
 AIRFLOW_ENVS = REPOSITORY / ".basecamp"
+SEED = 1
+"""Of the order of the tests, and of the random numbers of each."""
+
+# No property is about time, which a busy machine lacks.
+settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", settings.get_profile("timeless"), derandomize=True, database=None)
+settings.register_profile(
+    "explore", settings.get_profile("timeless"), derandomize=False, max_examples=1000, print_blob=True
+)
+settings.load_profile("suite")
 
 
-def pytest_configure() -> None:
+def pytest_report_header() -> list[str]:
+    """Name the tests that this machine can't run."""
+    return LEFT_OUT
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name them at the end as well, where a person looks."""
+    for line in LEFT_OUT:
+        terminalreporter.write_line(line, yellow=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Fix the seed, unless one is given or chance is asked for (`make explore`)."""
+    exploring = config.getoption("--hypothesis-profile", None) == "explore"
+    if config.getoption("randomly_seed", None) == "default" and not exploring:
+        config.option.randomly_seed = SEED
+    _hear_signals()
+
+
+def _hear_signals() -> None:
     """Hear the signals that a shell's `&` and nohup start a program with ignored; so do its children then."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -71,9 +103,9 @@ def part_of(item: pytest.Item) -> str | None:
     return f"{name or 'stack'} {line.name}" if isinstance(line, Line) else name
 
 
-@pytest.fixture(scope="session", params=list(LINES.values()), ids=list(LINES))
+@pytest.fixture(scope="session", params=list(LINES_HERE.values()), ids=list(LINES_HERE))
 def line(request: pytest.FixtureRequest) -> Line:
-    """The line of Airflow that a test runs on: every test on a real Airflow does so on each."""
+    """The line of Airflow that a test runs on: every test on a real Airflow does so on each that can run here."""
     found: Line = request.param
     return found
 
