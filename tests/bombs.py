@@ -160,6 +160,16 @@ SQL: dict[str, str] = {
     "sums": "select 1" + "+1" * 500_000,
     "ands": "select 1 where a" + " and a" * 170_000,
     "unions": "select 1" + " union all select 1" * 55_000,
+    "fewer unions": "select 1" + " union all select 1" * 24_000,
+    "fewer joins": "select * from t" + " join t on a = b" * 16_000,
+    "fewer items": "select a in (" + "1," * 49_000 + "1)",
+    "fewer sums": "select 1" + "+1" * 49_000,
+    "fewer alternatives": "select 1 where a" + " or a = 1" * 24_000,
+    "fewer statements": "select 1;" * 33_000,
+    "fewer casts": "select 1" + "::int" * 49_000,
+    "fewer dots": "select a" + ".a" * 49_000,
+    "fewer names": "select " + "a.b c," * 19_000 + "1",
+    "tables": "select 1 from " + ",".join(f"t{i}" for i in range(33_000)),
     "withs": "with " + ",".join(f"c{i} as (select * from t{i})" for i in range(30_000)) + " select * from c1",
     "withs of each other": "with d as (select 1)"
     + "".join(f", c{i} as (select * from d join t{i} on a = b)" for i in range(5_000))

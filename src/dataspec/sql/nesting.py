@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlglot.tokenizer_core import Token
 
-MAX_TOKENS = 250_000
+MAX_TOKENS = 100_000
 """Words and signs of a SQL text."""
 MAX_DEPTH = 200
 """Brackets, ``case`` and types within each other."""

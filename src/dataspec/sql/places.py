@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")
 """How a YAML value begins whose lines stand below it as they are."""
 
-NEAR = 10_000
+NEAR = 2_000
 """How far from its place in the rendered line a word is looked for in the template's, in letters."""
 MAX_COMPARED = 40_000
 """How many pairs of lines are compared to find the one that a rendered line comes from."""
@@ -43,7 +43,7 @@ def in_template(template: str, rendered: str, line: int, column: int, word: str)
     """
     before = _lines(template)
     number = line
-    if template.count("\n") != rendered.count("\n"):
+    if _newlines(template) != _newlines(rendered):
         number = _line_before(template, rendered, line)
     text = before[number - 1] if number <= len(before) else ""
     begin = max(column - len(word), 0)
@@ -51,6 +51,11 @@ def in_template(template: str, rendered: str, line: int, column: int, word: str)
     near = text[first : begin + NEAR]
     at = min(_whole(word, near), key=lambda found: abs(first + found - begin), default=None)
     return number, None if at is None else first + at + 1
+
+
+@lru_cache(maxsize=8)
+def _newlines(text: str) -> int:
+    return text.count("\n")
 
 
 @lru_cache(maxsize=8)

@@ -16,7 +16,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token as FoundToken
 from sqlglot.tokenizer_core import TokenType
 
-from dataspec.sql.nesting import MAX_TOKENS, why_too_deep
+from dataspec.sql.nesting import why_too_deep
 from dataspec.sql.texts import MAX_SQL
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # Looked up once: a look into an enumeration for every token costs more than the tokens.
 _IDENTIFIER, _SEMICOLON, _STRING = TokenType.IDENTIFIER, TokenType.SEMICOLON, TokenType.STRING
+
+MAX_FOUND = 400_000
+"""Words and signs of a SQL text that is taken apart, to write values into it or to run it by statements."""
 
 
 class Token(NamedTuple):
@@ -74,8 +77,8 @@ def find_tokens(sql: str, dialect: str | None) -> list[FoundToken]:
     except SqlglotError as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ValueError(f"the SQL can't be read: {reason}. Is a quote or a comment left open?") from None
-    if len(tokens) > MAX_TOKENS:
-        raise ValueError(f"the SQL has {len(tokens):,} words and signs; {MAX_TOKENS:,} are allowed")
+    if len(tokens) > MAX_FOUND:
+        raise ValueError(f"the SQL has {len(tokens):,} words and signs; {MAX_FOUND:,} are allowed")
     return tokens
 
 

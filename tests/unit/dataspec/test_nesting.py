@@ -28,7 +28,7 @@ LEGITIMATE = {
     "5,000 casts": "select " + ", ".join(["a::int::text"] * 5_000) + " from t",
     "distinct from": "select 1 from t where " + " or ".join(["a is distinct from b"] * 500),
     "types": "create table t (a struct(b struct(c int[], d map(varchar, struct(e int)))))",
-    "rows": "insert into t values " + ", ".join(["(1, 'a', cast(x as decimal(10, 2)), date('2020-01-01'))"] * 5_000),
+    "rows": "insert into t values " + ", ".join(["(1, 'a', cast(x as decimal(10, 2)), date('2020-01-01'))"] * 3_000),
     "comparisons": "select " + ", ".join(["a < 1", "b > 2"] * 500) + " from t",
     "statements": "select 1 from t;" * 1_000,
 }  # fmt: skip
