@@ -105,8 +105,12 @@ def parse(sql: str, dialect: str | None, tokens: Sequence[FoundToken] | None = N
         raise UnparsableError(reason)
     try:
         return [tree for tree in read.parser().parse(found, sql) if tree is not None]
+    except SqlglotError:
+        raise
     except RecursionError:
         raise UnparsableError("It is nested too deep.") from None
+    except Exception as error:  # noqa: BLE001 - the parser's own mistakes, such as a TypeError for `->->`
+        raise UnparsableError(f"The parser fails on it ({type(error).__name__}).") from None
 
 
 def split_statements(sql: str, dialect: str | None) -> list[str]:
