@@ -31,7 +31,13 @@ def read_task_instance(row: Answer) -> TaskAttempt:
         max_tries=row["max_tries"],
         start_date=read_time(row["start_date"]),
         end_date=read_time(row["end_date"]),
+        operator=row["operator"],
     )
+
+
+def read_task_id(row: Answer) -> str:
+    """Read which task a task instance is of."""
+    return str(row["task_id"])
 
 
 def read_connection_type(body: Answer) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from basecamp.airflow.answers import read_connection_type, read_import_error, read_version
+from basecamp.airflow.answers import read_connection_type, read_import_error, read_task_id, read_version
 from basecamp.airflow.gateway import DagMissing, RunExists
-from basecamp.airflow.models import DAG_PAGE_LIMIT, AirflowHealth, DagDetails, LoadedSpec
+from basecamp.airflow.models import DAG_PAGE_LIMIT, PAGE_LIMIT, AirflowHealth, DagDetails, LoadedSpec
 from basecamp.airflow.paging import pages
 
 if TYPE_CHECKING:
@@ -74,6 +74,12 @@ class AirflowApi:
         """Return a run."""
         return self._run_or_none("GET", "dags", dag_id, "dagRuns", run_id)
 
+    def task_ids(self, run: DagRun) -> list[str]:
+        """Return the ids of a run's tasks, some of them where there are many; none once Airflow forgot them."""
+        path = self._path("dags", run.dag_id, "dagRuns", run.run_id, "taskInstances")
+        answer = self._transport.request("GET", path, params={"limit": PAGE_LIMIT}, expect=MISSING)
+        return [] if answer.status in MISSING else answer.read(_read_task_ids)
+
     def connection_type(self, connection_id: str) -> str | None:
         """Return the type of a connection in Airflow's database; None if there is none of that id."""
         answer = self._transport.request("GET", self._path("connections", connection_id), expect=MISSING)
@@ -110,3 +116,7 @@ class AirflowApi:
 
     def _read_details(self, row: Answer) -> DagDetails:
         return DagDetails(dag=self._read_dag(row), loaded=LoadedSpec.from_doc(row["doc_md"]))
+
+
+def _read_task_ids(body: Answer) -> list[str]:
+    return [read_task_id(row) for row in body["task_instances"]]

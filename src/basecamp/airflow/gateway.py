@@ -141,6 +141,10 @@ class AirflowGateway(Protocol):
         """Return the latest attempt of each run that has one, in few requests."""
         ...
 
+    def task_ids(self, run: DagRun) -> list[str]:
+        """Return the ids of a run's tasks, some of them where there are many; none once Airflow forgot them."""
+        ...
+
     def running_attempts(self) -> list[TaskAttempt]:
         """Return every attempt that executes at this moment, in all DAGs."""
         ...

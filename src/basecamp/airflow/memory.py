@@ -15,7 +15,9 @@ from urllib.parse import quote
 
 from basecamp.airflow.gateway import DagMissing, RunExists, WrongCursor
 from basecamp.airflow.models import (
+    OPERATOR,
     PAGE_LIMIT,
+    TASK_ID,
     AirflowDag,
     AirflowHealth,
     DagDetails,
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 RunKey = tuple[str, str]
 
+SHARD = "shard_000.py"
+BUNDLE = "datasets"
+
 
 @dataclass(slots=True)
 class _Dag:
@@ -43,6 +48,8 @@ class _Dag:
     loaded: LoadedSpec | None
     tags: frozenset[str]
     retries: int
+    task_id: str = TASK_ID
+    operator: str = OPERATOR
 
 
 @dataclass(slots=True)
@@ -50,6 +57,7 @@ class _Run:
     run: DagRun
     attempt: TaskAttempt
     version: RunVersion | None = None
+    task_id: str = TASK_ID
     logs: dict[int, list[LogEvent]] = field(default_factory=dict)
 
 
@@ -101,9 +109,28 @@ class MemoryAirflow:
                 is_paused=before.dag.is_paused if before else False,
                 next_run=next_run,
                 has_import_errors=has_import_errors,
+                file=SHARD,
+                bundle=BUNDLE,
                 file_token=f"token-of-{dag_id}",
             )
             self._dags[dag_id] = _Dag(dag, loaded, frozenset(tags), retries)
+
+    def take_over(
+        self,
+        dag_id: str,
+        *,
+        file: str = "etl.py",
+        bundle: str | None = "company",
+        tags: Sequence[str] = (),
+        task_id: str = "extract",
+        operator: str = "PythonOperator",
+    ) -> None:
+        """Read a DAG from a file that is not the DAG factory's, whatever it was before; a pause stays as it was."""
+        with self._lock:
+            before = self._dags.get(dag_id)
+            paused = before.dag.is_paused if before else False
+            dag = AirflowDag(dag_id=dag_id, is_paused=paused, file=file, bundle=bundle)
+            self._dags[dag_id] = _Dag(dag, None, frozenset(tags), 0, task_id, operator)
 
     def unload(self, dag_id: str) -> None:
         """Let a DAG be gone from its bundle; its runs stay."""
@@ -148,6 +175,12 @@ class MemoryAirflow:
                 dag_id=dag_id, run_id=run_id, source=source, spec_hash=spec_hash, try_number=number
             )
             kept.logs[number] = []
+
+    def start_other(self, dag_id: str, run_id: str) -> None:
+        """Start the next attempt of a run with code that is not the operator's: it doesn't say what it runs."""
+        self.start(dag_id, run_id, source="", spec_hash="")
+        with self._lock:
+            self._runs[dag_id, run_id].version = None
 
     def log_event(self, dag_id: str, run_id: str, event: LogEvent) -> None:
         """Write to the log of the present attempt."""
@@ -306,13 +339,21 @@ class MemoryAirflow:
     def attempts(self, runs: Sequence[DagRun]) -> list[TaskAttempt]:
         """Return the latest attempt of each run that has one."""
         self._asked()
-        return [self._runs[run.key].attempt for run in runs if run.key in self._runs]
+        kept = (self._runs[run.key] for run in runs if run.key in self._runs)
+        return [one.attempt for one in kept if one.task_id == TASK_ID]
+
+    def task_ids(self, run: DagRun) -> list[str]:
+        """Return the ids of a run's tasks."""
+        self._asked()
+        kept = self._runs.get(run.key)
+        return [kept.task_id] if kept else []
 
     def running_attempts(self) -> list[TaskAttempt]:
         """Return every attempt that executes at this moment, in all DAGs."""
         self._asked()
         with self._lock:
-            return [kept.attempt for kept in self._runs.values() if kept.attempt.state == "running"]
+            kept = [one for one in self._runs.values() if one.task_id == TASK_ID]
+            return [one.attempt for one in kept if one.attempt.state == "running"]
 
     def versions(self, runs: Sequence[DagRun]) -> list[RunVersion]:
         """Return which spec each run's latest attempt ran, where one started."""
@@ -344,11 +385,16 @@ class MemoryAirflow:
         return replace(attempt, state="skipped", start_date=attempt.start_date or now, end_date=now)
 
     def _add(self, run: DagRun) -> DagRun:
-        retries = self._dags[run.dag_id].retries
+        dag = self._dags[run.dag_id]
         attempt = TaskAttempt(
-            dag_id=run.dag_id, run_id=run.run_id, state=None, try_number=0, max_tries=retries
+            dag_id=run.dag_id,
+            run_id=run.run_id,
+            state=None,
+            try_number=0,
+            max_tries=dag.retries,
+            operator=dag.operator,
         )
-        self._runs[run.key] = _Run(run, attempt)
+        self._runs[run.key] = _Run(run, attempt, task_id=dag.task_id)
         return run
 
     def _asked(self) -> None:

@@ -26,6 +26,12 @@ _SPEC_LINE = re.compile(r"spec (?P<hash>[0-9a-f]+) · (?P<source>[a-z]+) · (?P<
 _VERSION_KEY = re.compile(r"dli\.(?P<source>[a-z]+)\.(?P<hash>[0-9a-f]+)\.(?P<try>\d+)")
 VERSION_KEY_PREFIX = "dli."
 
+_SHARD_FILE = re.compile(r"(?:.*/)?(?:dli_)?shard_\d{3,}\.py", re.DOTALL)
+"""The files that datasets' DAGs come from: of the bundle on Airflow 3, of the DAGs folder on Airflow 2."""
+
+OPERATOR = "DatasetOperator"
+"""The operator of a dataset's task; Airflow keeps with each run which operators it was made with."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedSpec:
@@ -55,7 +61,16 @@ class AirflowDag:
     next_run: datetime | None = None
     """When the next scheduled run is due."""
     has_import_errors: bool = False
+    file: str | None = None
+    """The file that Airflow last read it from: within its bundle on Airflow 3, on the machine on Airflow 2."""
+    bundle: str | None = None
+    """The bundle of that file; None on Airflow 2, which has none."""
     file_token: str | None = field(default=None, repr=False)
+
+    @property
+    def is_in_shard(self) -> bool:
+        """Whether its file is one that the DAG factory keeps."""
+        return self.file is not None and _SHARD_FILE.fullmatch(self.file) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +79,11 @@ class DagDetails:
 
     dag: AirflowDag
     loaded: LoadedSpec | None
+
+    @property
+    def is_dataset(self) -> bool:
+        """Whether the DAG factory made it: another DAG has neither its document nor its file."""
+        return self.loaded is not None and self.dag.is_in_shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +169,13 @@ class TaskAttempt:
     """The number of retries that it may have."""
     start_date: datetime | None = None
     end_date: datetime | None = None
+    operator: str | None = None
+    """The class of the task's operator, as Airflow last knew it."""
+
+    @property
+    def is_dataset(self) -> bool:
+        """Whether it is the task of a dataset, as far as Airflow tells."""
+        return self.operator in {None, OPERATOR}
 
     @property
     def started(self) -> int:

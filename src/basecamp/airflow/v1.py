@@ -74,12 +74,16 @@ class Airflow2(AirflowApi):
         return page_of_runs(ask, wanted, limit, cursor)
 
     def _runs_of_id(self, wanted: RunFilter, run_id: str) -> Iterator[DagRun]:
-        """Yield the runs of an id; where no DAG is named, their task instances tell the DAGs."""
+        """Yield the runs of an id; where no DAG is named, their task instances tell the DAGs.
+
+        Those of datasets' tasks first: other DAGs may have very many runs of one id.
+        """
         if wanted.dag_id is not None:
             dag_ids = {wanted.dag_id}
         else:
-            found = self._task_instances({"dag_run_ids": [run_id], "task_ids": [TASK_ID]})
-            dag_ids = {attempt.dag_id for attempt in found}
+            of_run = {"dag_run_ids": [run_id]}
+            found = [*self._task_instances({**of_run, "task_ids": [TASK_ID]})]
+            dag_ids = {attempt.dag_id for attempt in found or self._task_instances(of_run)}
         for dag_id in sorted(dag_ids):
             run = self.get_run(dag_id, run_id)
             if run is not None and wanted.holds(run):

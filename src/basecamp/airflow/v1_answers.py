@@ -39,6 +39,7 @@ def read_dag(row: Answer) -> AirflowDag:
         is_stale=not row["is_active"],
         next_run=read_time(row["next_dagrun_create_after"]),
         has_import_errors=row["has_import_errors"],
+        file=row["fileloc"],
         file_token=row["file_token"],
     )
 

@@ -45,6 +45,8 @@ def read_dag(row: Answer) -> AirflowDag:
         is_stale=row["is_stale"],
         next_run=read_time(row["next_dagrun_run_after"]),
         has_import_errors=row["has_import_errors"],
+        file=row["relative_fileloc"] or row["fileloc"],
+        bundle=row["bundle_name"],
         file_token=row["file_token"],
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import pytest
@@ -35,6 +36,21 @@ SQL: Mapping[Kind, str] = {
 }
 PATIENCE_SECONDS = 90
 
+OTHER_DAG = """\
+# A DAG of the company's own, for airflow.
+import datetime
+try:
+    from airflow.sdk import DAG, BaseOperator
+except ImportError:
+    from airflow import DAG
+    from airflow.models.baseoperator import BaseOperator
+class PythonOperator(BaseOperator):
+    def execute(self, context):
+        pass
+with DAG("{dag_id}", schedule=None, start_date=datetime.datetime(2024, 1, 1), is_paused_upon_creation=False):
+    PythonOperator(task_id="extract")
+"""
+
 
 class World(Protocol):
     """An Airflow with a dataset of each kind, where time goes on."""
@@ -49,6 +65,8 @@ class World(Protocol):
     def break_file(self) -> str: ...
 
     def connect(self, connection_id: str, connection_type: str) -> None: ...
+
+    def bring_dag(self) -> str: ...
 
 
 @dataclass
@@ -84,6 +102,10 @@ class MemoryWorld:
     def connect(self, connection_id: str, connection_type: str) -> None:
         self.gateway.connections[connection_id] = connection_type
 
+    def bring_dag(self) -> str:
+        self.gateway.take_over("company.etl")
+        return "company.etl"
+
 
 @dataclass
 class RealWorld:
@@ -92,6 +114,7 @@ class RealWorld:
     store_url: str
     transport: AirflowTransport
     line: Line
+    home: Path
 
     def dataset(self, kind: Kind) -> str:
         return self.datasets[kind]
@@ -110,13 +133,25 @@ class RealWorld:
         body = {"connection_id": connection_id, "conn_type": connection_type}
         self.transport.request("POST", path, json=body)
 
+    def bring_dag(self) -> str:
+        """Write a file of DAGs that is none of ours; its DAG needs no operator to be listed."""
+        dag_id = f"company.{uuid.uuid4().hex}"
+        airflow = self.home / f"airflow{self.line.suffix}"
+        folder = (
+            airflow / "dags" if self.line == AIRFLOW_2 else airflow / "bundles" / "datasets" / "dags" / "etl"
+        )
+        folder.mkdir(exist_ok=True)
+        (folder / f"{dag_id}.py").write_text(OTHER_DAG.format(dag_id=dag_id))
+        until(self, lambda: self.gateway.get_dag(dag_id) is not None)
+        return dag_id
+
 
 @pytest.fixture(scope="module")
 def real_world(stack: Stack) -> Iterator[RealWorld]:
     retry = {"cron": "0 9 1 1 *", "retry": {"max_attempts": 0}}
     datasets = {kind: stack.register(sql, schedule=retry) for kind, sql in SQL.items()}
     with AirflowTransport(stack.airflow_url, Everyone(), timeout_seconds=60) as transport:
-        yield RealWorld(connect(transport), datasets, stack.store_url, transport, stack.line)
+        yield RealWorld(connect(transport), datasets, stack.store_url, transport, stack.line, stack.home)
 
 
 pytestmark = pytest.mark.parametrize(
@@ -471,6 +506,36 @@ def test_a_run_that_was_ended_before_its_first_attempt_runs_again(
 def test_a_run_that_is_not_there_cannot_run_again(world: World) -> None:
     assert world.gateway.clear_run(world.dataset("quick"), "nothing", note="x") is None
     assert world.gateway.clear_run("test.nothing", "nothing", note="x") is None
+
+
+def test_a_dag_of_ours_is_told_from_another_and_so_are_their_runs(
+    world: World, trigger: Callable[..., DagRun]
+) -> None:
+    ours, theirs = (world.gateway.get_dag(name) for name in (world.dataset("quick"), world.bring_dag()))
+    assert ours is not None
+    assert theirs is not None
+    assert (ours.is_dataset, theirs.is_dataset) == (True, False)
+    assert (theirs.dag.file or "").endswith(".py")
+    by_id = {dag.dag_id: dag for dag in world.gateway.list_dags(tags=["source:manual"])}
+    assert by_id[ours.dag.dag_id].is_in_shard
+    assert theirs.dag.dag_id not in by_id
+    run = trigger("quick")
+    until(world, lambda: state_of(world, run) == "success")
+    assert (world.gateway.task_ids(run), attempt_of(world, run).is_dataset) == (["run"], True)
+    run_id = f"manual__{uuid.uuid4().hex}"
+    other = world.gateway.trigger(theirs.dag.dag_id, run_id, logical_date=datetime.now(UTC), conf={})
+    found = world.gateway.list_runs(RunFilter(run_id=run_id), limit=10).runs
+    assert [one.key for one in found] == [other.key]
+    assert (world.gateway.task_ids(other), world.gateway.attempts([other])) == (["extract"], [])
+
+
+def test_a_run_that_is_marked_as_a_success_before_it_starts_has_started_no_attempt(
+    world: World, trigger: Callable[..., DagRun]
+) -> None:
+    world.gateway.set_paused(world.dataset("quick"), paused=True)
+    run = trigger("quick")
+    world.gateway.set_run_state(run.dag_id, run.run_id, "success", note="not needed")
+    assert (state_of(world, run), attempt_of(world, run).started) == ("success", 0)
 
 
 def test_a_file_that_does_not_load_is_among_the_import_errors(world: World) -> None:
