@@ -17,13 +17,15 @@ from dataspec.catalog_reader import CatalogReader
 from dataspec.errors import DliError, InvalidSettings
 from dataspec.spec_cache import DiskSpecCache
 from dataspec.store import open_store
+from dataspec.takeovers import write_takeover
 from dli_airflow.broken_dags import BrokenDag, BrokenDags
 from dli_airflow.dag_folder import DagFolder
 from dli_airflow.datasets import Dataset
+from dli_airflow.other_dags import OtherDags
 from dli_airflow.snapshot import Snapshot, SnapshotFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -60,6 +62,7 @@ class StoreMirror:
         self._clock = clock
         self._dags = DagFolder(self.path, shards=shards, base_url=base_url)
         self._broken = BrokenDags(self.path)
+        self._others = OtherDags(folder)
         self._snapshot = SnapshotFile(folder / "snapshot.json")
         self._reader: CatalogReader | None = None
 
@@ -126,7 +129,12 @@ class StoreMirror:
         changed: list[str] = []
         if before is None or before.state != self._state(listing, broken):
             catalog = reader.read(listing)
-            changed = self._dags.write(lasting(catalog, self._dags.registered_at), problems(catalog, broken))
+            names = {*catalog.effective, *catalog.retired}
+            others = self._others.among(names)
+            datasets = lasting(catalog, self._dags.registered_at)
+            own = [dataset for dataset in datasets if dataset.name not in others]
+            changed = self._dags.write(own, problems(catalog, broken, others))
+            self._others.keep(names)
             log.info("%d datasets; files that changed: %s", len(catalog.effective), _named(changed))
             if catalog.fingerprint != listing.fingerprint:
                 return "", changed  # some of it could not be read, and is tried again
@@ -134,7 +142,15 @@ class StoreMirror:
 
     def _state(self, listing: Listing, broken: list[BrokenDag]) -> str:
         notes = [f"{note.name} {note.spec_hash}" for note in broken]
-        parts = [listing.fingerprint, listing.ledger_etag, self._dags.form, *notes, *self._dags.names()]
+        others = [f"{name} {file}" for name, file in sorted(self._others.known().items())]
+        parts = [
+            listing.fingerprint,
+            listing.ledger_etag,
+            self._dags.form,
+            *notes,
+            *others,
+            *self._dags.names(),
+        ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _catalog_reader(self) -> CatalogReader:
@@ -168,16 +184,21 @@ def lasting(catalog: Catalog, known: Callable[[str], datetime | None]) -> Iterat
         yield Dataset.of(file, since=since.get(name), retired=True)
 
 
-def problems(catalog: Catalog, broken: Iterable[BrokenDag]) -> Iterator[tuple[str, str]]:
+def problems(
+    catalog: Catalog, broken: Iterable[BrokenDag], others: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     """Yield what Airflow's page is to show as import errors, each with a title for its file."""
     running = {file.key for file in catalog.effective.values()}
-    for file in catalog.invalid:
-        kept = " The last version that could be used keeps running." if file.key in running else ""
-        yield file.key, f"{file.key} can't be used.{kept}\n{file.error.detail if file.error else ''}"
+    for spec in catalog.invalid:
+        kept = " The last version that could be used keeps running." if spec.key in running else ""
+        yield spec.key, f"{spec.key} can't be used.{kept}\n{spec.error.detail if spec.error else ''}"
     for note in broken:
         noted = catalog.effective.get(note.name)
         if noted is not None and noted.spec_hash == note.spec_hash:
             yield f"{noted.key} DAG", f"The DAG of {noted.key} can't be built.\n{note.reason}"
+    for name, file in others.items():
+        if name in catalog.effective:
+            yield f"{catalog.effective[name].key} id", write_takeover(name, file)
 
 
 def _named(files: list[str]) -> str:
