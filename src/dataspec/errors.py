@@ -21,6 +21,7 @@ The tree::
     │   ├── ManagedByCode
     │   ├── Overridden
     │   ├── ExistsInCode        a manual spec under a name that code has
+    │   ├── TakenOver           another DAG has the dataset's id
     │   ├── Paused
     │   ├── NotPaused
     │   ├── RunsActive          a dataset is to go while runs of it are active
@@ -283,6 +284,31 @@ class ExistsInCode(Refused):
             "The Manual file will be kept but inactive.\n"
             "Register it all the same with --yes.",
         )
+
+
+class TakenOver(Refused):
+    """Another DAG has a dataset's id, so that Airflow may run its code in the dataset's place."""
+
+    code = "taken_over"
+
+    def __init__(self, name: str, place: str, *, lately: str | None = None) -> None:
+        """Make the error.
+
+        Args:
+            name: The dataset.
+            place: The other DAG's file, and its bundle where it has one.
+            lately: When it was seen and until when that counts, where the DAG is the dataset's at this moment.
+        """
+        self.place = place
+        super().__init__(
+            f"Another DAG has the id of the dataset '{name}': {place}.",
+            detail=f"{lately or 'Airflow runs that DAG under this id, in place of the dataset.'}\n"
+            "Rename that DAG, or give the dataset another name. Nothing was started or changed in Airflow.",
+        )
+
+    def extras(self) -> dict[str, Any]:
+        """Return where the other DAG comes from."""
+        return {"taken_over_by": self.place}
 
 
 class Paused(Refused):

@@ -72,7 +72,9 @@ class WorkflowInfo:
     file: str
     """The spec's key in the store."""
     error: str | None = None
-    """Why the spec is ``invalid``, with line and column."""
+    """Why the spec is ``invalid``, with line and column; or which DAG took the dataset over."""
+    taken_over_by: str | None = None
+    """The file of another DAG with the dataset's id, and its bundle on Airflow 3; None where there is none."""
     note: str | None = None
     running_run_id: str | None = None
     running_since: datetime | None = None
@@ -100,6 +102,9 @@ class WorkflowRun:
     """How many attempts there can be: one more than the spec's retries."""
     error: str | None = None
     """The last line of the error, when the run failed."""
+    other_code: bool = False
+    """Whether the code of another DAG with the dataset's id ran in it: such a run built nothing, and is
+    ``FAILED`` once it has ended, however it ended in Airflow."""
     note: str | None = None
     url: str | None = None
     """The run's page in Airflow."""
@@ -195,6 +200,8 @@ class SyncReport:
     """What changed since the last check, whoever made that."""
     invalid: list[WorkflowInfo] = field(default_factory=list)
     """The rows of the specs that can't be used."""
+    taken_over: list[WorkflowInfo] = field(default_factory=list)
+    """The rows of the datasets whose id another DAG has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

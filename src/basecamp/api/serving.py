@@ -146,6 +146,7 @@ class _Server(uvicorn.Server):
 def _in_background(services: Services) -> None:
     """Ask each part once, so that something is known should it fail later; then look again and again."""
     threading.Thread(target=services.backfills.reconciler.run, name="backfills", daemon=True).start()
+    threading.Thread(target=services.takeovers.run, name="takeovers", daemon=True).start()
     services.readiness.check()
     with suppress(DliError):
         services.workflows.page(limit=1)  # with many datasets the first list is slow

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from basecamp.services.clock import Clock
     from basecamp.services.reservations import Reservations
     from basecamp.services.run_log import RunLogs
+    from basecamp.services.run_records import RunRecords
     from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
     from basecamp.services.stopping import Stopping
+    from basecamp.services.takeovers import Takeovers
     from dataspec.store import Store
 
 
@@ -34,11 +36,22 @@ def assemble_backfills(
     reservations: Reservations,
     clock: Clock,
     sql: SpecSql,
+    takeovers: Takeovers,
+    records: RunRecords,
     owner: str,
 ) -> Backfills:
     """Return the backfills of a store and an Airflow; ``owner`` names this replica among all."""
     plans = Plans(store)
-    steps = Steps(plans=plans, specs=specs, gateway=gateway, stopping=stopping, logs=logs, clock=clock)
+    steps = Steps(
+        plans=plans,
+        specs=specs,
+        gateway=gateway,
+        stopping=stopping,
+        takeovers=takeovers,
+        records=records,
+        logs=logs,
+        clock=clock,
+    )
     lease = partial(_lease, store, owner, clock)
     return Backfills(
         plans=plans,
@@ -49,6 +62,7 @@ def assemble_backfills(
             reservations=reservations,
             clock=clock,
             sql=sql,
+            takeovers=takeovers,
         ),
         steps=steps,
         records=BackfillRecords(gateway),

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from basecamp.backfills.requests import check_request
-from basecamp.services.loading import not_loaded
+from basecamp.services.loading import check_ready
 from dataspec.backfills import BackfillPlan
-from dataspec.errors import BackfillActive, Paused, Refused
+from dataspec.errors import BackfillActive, Refused
 from dataspec.run_ids import adhoc_run_id
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from basecamp.services.reservations import Reservations
     from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
+    from basecamp.services.takeovers import Takeovers
     from dataspec.workflows import BackfillPreview
 
 
@@ -36,8 +37,10 @@ class BackfillStarting:
         reservations: Reservations,
         clock: Clock,
         sql: SpecSql,
+        takeovers: Takeovers,
     ) -> None:
         self._sql = sql
+        self._takeovers = takeovers
         self._specs = specs
         self._gateway = gateway
         self._plans = plans
@@ -69,6 +72,7 @@ class BackfillStarting:
         Raises:
             BackfillActive: When a backfill of the dataset goes on.
             Paused: When the dataset is paused.
+            TakenOver: When another DAG has the dataset's id.
             Refused: When it is to resume, and every date is built.
             NotLoaded: When Airflow has not loaded the dataset.
             AirflowUnreachable: When Airflow does not answer.
@@ -87,7 +91,7 @@ class BackfillStarting:
         plan_or_done = self._numbered(self._plan(checked, at, key, requested_by))
         if plan_or_done.outcome is not None:
             return plan_or_done
-        self._check_ready(request.dataset)
+        check_ready(self._takeovers.check(request.dataset), request.dataset)
         return self._create(plan_or_done)
 
     def _plan(self, checked: CheckedRequest, at: datetime, key: str, requested_by: str) -> BackfillPlan:
@@ -142,13 +146,6 @@ class BackfillStarting:
             if ended is None and self._gateway.get_run(plan.dataset, backfill_id) is None:
                 return replace(plan, backfill_id=backfill_id)
             number += 1
-
-    def _check_ready(self, dataset: str) -> None:
-        found = self._gateway.get_dag(dataset)
-        if found is None or found.dag.is_stale:
-            raise not_loaded(dataset)
-        if found.dag.is_paused:
-            raise Paused(dataset)
 
     def _create(self, plan: BackfillPlan) -> BackfillPlan:
         while True:

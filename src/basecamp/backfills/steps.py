@@ -18,7 +18,14 @@ from basecamp.airflow.gateway import DagMissing, RunExists
 from basecamp.services.run_records import OWN_KEY, is_killed
 from basecamp.services.specs import find_spec
 from dataspec.backfills import Outcome
-from dataspec.errors import AirflowUnreachable, DatasetNotFound, DliError, InvalidParameters, InvalidSpec
+from dataspec.errors import (
+    AirflowUnreachable,
+    DatasetNotFound,
+    DliError,
+    InvalidParameters,
+    InvalidSpec,
+    TakenOver,
+)
 from dataspec.parameters import EXECUTION_DATE, resolve_parameters
 from dataspec.workflows import RunStatus
 
@@ -30,8 +37,10 @@ if TYPE_CHECKING:
     from basecamp.backfills.plans import HeldPlan, Plans
     from basecamp.services.clock import Clock
     from basecamp.services.run_log import RunLogs
+    from basecamp.services.run_records import RunRecords
     from basecamp.services.specs import Specs
     from basecamp.services.stopping import Stopping
+    from basecamp.services.takeovers import Takeovers
     from dataspec.backfills import BackfillPlan
     from dataspec.catalog import Catalog
 
@@ -60,6 +69,8 @@ class Steps:
         specs: The specs in the store.
         gateway: The Airflow that runs them.
         stopping: Ends a run and its query.
+        takeovers: The datasets that other DAGs have taken over.
+        records: Tells whose code a run ran.
         logs: Tells why a run failed.
         clock: The time.
     """
@@ -68,6 +79,8 @@ class Steps:
     specs: Specs
     gateway: AirflowGateway
     stopping: Stopping
+    takeovers: Takeovers
+    records: RunRecords
     logs: RunLogs
     clock: Clock
     _took: dict[str, float] = field(default_factory=dict)
@@ -111,6 +124,9 @@ class Steps:
             return self._end(held, plan, RunStatus.KILLED, note=str(plan.stop or run.note))
         if run.end_date is not None:
             self._took[plan.dataset] = (run.end_date - _began(run)).total_seconds()
+        if self.records.ran_other_code(run):
+            error = f"{plan.date}: {self.records.why_other(run)}"
+            return self._end(held, plan.after(failed=True), RunStatus.FAILED, error=error)
         failed = run.state == "failed"
         if failed and not plan.keep_going:
             return self._end(held, plan.after(failed=True), RunStatus.FAILED, error=self._error(plan, run))
@@ -131,12 +147,13 @@ class Steps:
         """
         try:
             conf = self._conf(plan)
-        except (DatasetNotFound, InvalidParameters, InvalidSpec) as error:
+            is_ready = self._is_ready(plan.dataset)
+        except (DatasetNotFound, InvalidParameters, InvalidSpec, TakenOver) as error:
             if _may_be_on_its_way(plan, self.clock):
                 return SHORTEST_PAUSE
             why = REMOVED if isinstance(error, DatasetNotFound) else f"{plan.date}: {_line(error)}"
             return self._end(held, plan, RunStatus.FAILED, error=why)
-        if not self._is_ready(plan.dataset):
+        if not is_ready:
             moved = plan is held.plan or self.plans.change(held, plan)
             return WAIT_SECONDS if moved else AT_ONCE
         now = self.clock.now()
@@ -186,7 +203,7 @@ class Steps:
         return {**parameters, OWN_KEY: own}
 
     def _is_ready(self, dataset: str) -> bool:
-        found = self.gateway.get_dag(dataset)
+        found = self.takeovers.check(dataset)
         return found is not None and not found.dag.is_stale and not found.dag.is_paused
 
     def _pause(self, run: DagRun) -> float:

@@ -18,6 +18,7 @@ from basecamp.airflow.models import PAGE_LIMIT, RunFilter
 from basecamp.notifications.notice import RunEnd
 from dataspec.errors import AirflowUnreachable, StoreUnreachable, Unavailable
 from dataspec.store.base import MISSING, PreconditionFailed
+from dataspec.workflows import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from dataspec.catalog import Catalog
     from dataspec.spec import Notifications, Target
     from dataspec.store import Store, StoredObject
+    from dataspec.workflows import WorkflowRun
 
 log = logging.getLogger(__name__)
 
@@ -178,11 +180,12 @@ class RunWatch:
                 return runs
 
     def _tell(self, runs: list[DagRun], watched: Mapping[str, Notifications], catalog: Catalog) -> None:
-        told = [(run, targets) for run in runs if (targets := _targets(run, watched[run.dag_id]))]
-        told.sort(key=lambda one: (one[0].end_date or one[0].run_after, one[0].key))
-        records = self._records.of([run for run, _ in told], catalog)
-        for (run, targets), record in zip(told, records, strict=True):
-            error = self._error(run) if run.state == "failed" else None
+        ended = sorted(runs, key=lambda run: (run.end_date or run.run_after, run.key))
+        for run, record in zip(ended, self._records.of(ended, catalog), strict=True):
+            targets = _targets(record, watched[run.dag_id])
+            if not targets:
+                continue
+            error = record.error or (self._error(run) if run.state == "failed" else None)
             self._outbox.announce_run(RunEnd(run=replace(record, error=error)), targets)
 
     def _error(self, run: DagRun) -> str | None:
@@ -217,8 +220,8 @@ def _watched(catalog: Catalog) -> dict[str, Notifications]:
     return {name: to_tell for name, to_tell in found.items() if to_tell.on_failure or to_tell.on_success}
 
 
-def _targets(run: DagRun, to_tell: Notifications) -> list[Target]:
-    return to_tell.on_success if run.state == "success" else to_tell.on_failure
+def _targets(run: WorkflowRun, to_tell: Notifications) -> list[Target]:
+    return to_tell.on_success if run.status is RunStatus.COMPLETED else to_tell.on_failure
 
 
 def _mark(run: DagRun) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from basecamp.services.readiness import ReadinessChecks
     from basecamp.services.registration import Registration
     from basecamp.services.runs import Runs
+    from basecamp.services.takeovers import Takeovers
     from basecamp.services.versions import Versions
     from basecamp.services.workflows import Workflows
 
@@ -30,5 +31,6 @@ class Services:
     pauses: Pauses
     readiness: ReadinessChecks
     checks: SourceChecks
+    takeovers: Takeovers
     notifications: Notifications
     backfills: Backfills

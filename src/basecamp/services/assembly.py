@@ -35,6 +35,7 @@ from basecamp.services.specs import Specs
 from basecamp.services.starting import Starting
 from basecamp.services.stopping import Stopping
 from basecamp.services.switch_notices import SwitchNotices
+from basecamp.services.takeovers import Takeovers
 from basecamp.services.versions import Versions
 from basecamp.services.workflows import Workflows
 from dataspec.catalog_reader import CatalogReader
@@ -65,6 +66,7 @@ class _Ground:
     records: RunRecords
     logs: RunLogs
     stopping: Stopping
+    takeovers: Takeovers
     workflows: Workflows
     versions: KeptVersions
     owner: str
@@ -93,6 +95,7 @@ def assemble(
         dialects: The SQL dialects of connections that Airflow does not show, by the connection's name.
     """
     specs, dags = Specs(CatalogReader(store, MemorySpecCache()), clock), DatasetDags(gateway, clock)
+    takeovers = Takeovers(store, gateway, specs, dags, clock)
     ground = _Ground(
         store=store,
         gateway=gateway,
@@ -101,10 +104,11 @@ def assemble(
         dags=dags,
         reservations=Reservations(store, clock),
         sql=SpecSql(ConnectionDialects(gateway, clock, named=dialects)),
-        records=RunRecords(gateway, airflow_public_url or gateway.url, clock),
+        records=RunRecords(gateway, airflow_public_url or gateway.url, clock, takeovers),
         logs=RunLogs(gateway, clock),
         stopping=Stopping(gateway, clock),
-        workflows=Workflows(specs, dags, gateway, clock),
+        takeovers=takeovers,
+        workflows=Workflows(specs, dags, gateway, clock, takeovers),
         versions=KeptVersions(store),
         owner=uuid.uuid4().hex,
     )
@@ -115,7 +119,7 @@ def _services(ground: _Ground, settings: NotificationSettings, sync_interval_sec
     store, gateway, clock, specs = ground.store, ground.gateway, ground.clock, ground.specs
     told, backfills = _notifications(ground, settings), _backfills(ground)
     announcer = SwitchNotices(store, ground.versions, told.outbox, clock)
-    sources = Sources(store, specs, ground.versions, gateway, announcer, clock)
+    sources = Sources(store, specs, ground.versions, gateway, announcer, clock, records=ground.records)
     loading = Loading(gateway, ground.dags, clock)
     settling = Settling(sources, loading)
     lease = Lease(store, "check", ground.owner, clock)
@@ -129,6 +133,7 @@ def _services(ground: _Ground, settings: NotificationSettings, sync_interval_sec
             loading=loading,
             clock=clock,
             sql=ground.sql,
+            takeovers=ground.takeovers,
         ),
         changing=Changing(
             store=store,
@@ -138,11 +143,27 @@ def _services(ground: _Ground, settings: NotificationSettings, sync_interval_sec
             stopping=ground.stopping,
             reservations=ground.reservations,
             clock=clock,
+            records=ground.records,
         ),
         versions=Versions(specs, ground.versions, gateway),
-        pauses=Pauses(specs, ground.dags, gateway, ground.workflows, ground.reservations),
+        pauses=Pauses(
+            specs,
+            ground.dags,
+            gateway,
+            ground.workflows,
+            ground.reservations,
+            takeovers=ground.takeovers,
+        ),
         readiness=ReadinessChecks(specs, gateway, told.health),
-        checks=SourceChecks(sources, ground.workflows, lease, clock, interval_seconds=sync_interval_seconds),
+        checks=SourceChecks(
+            sources,
+            ground.workflows,
+            ground.takeovers,
+            lease,
+            clock,
+            interval_seconds=sync_interval_seconds,
+        ),
+        takeovers=ground.takeovers,
         notifications=told,
         backfills=backfills,
     )
@@ -156,7 +177,13 @@ def _runs(ground: _Ground, backfills: Backfills) -> Runs:
         finder=RunFinder(names, gateway),
         records=ground.records,
         history=History(
-            specs=specs, names=names, gateway=gateway, records=ground.records, errors=errors, clock=clock
+            specs=specs,
+            names=names,
+            gateway=gateway,
+            records=ground.records,
+            errors=errors,
+            clock=clock,
+            takeovers=ground.takeovers,
         ),
         starting=Starting(
             specs,
@@ -164,10 +191,13 @@ def _runs(ground: _Ground, backfills: Backfills) -> Runs:
             ground.reservations,
             clock,
             sql=ground.sql,
+            takeovers=ground.takeovers,
             is_taken=backfills.is_active_id,
         ),
         stopping=ground.stopping,
-        retrying=Retrying(specs, gateway, ground.reservations, clock),
+        retrying=Retrying(
+            specs, gateway, ground.reservations, clock, takeovers=ground.takeovers, records=ground.records
+        ),
         logs=ground.logs,
         errors=errors,
         clock=clock,
@@ -197,5 +227,7 @@ def _backfills(ground: _Ground) -> Backfills:
         reservations=ground.reservations,
         clock=ground.clock,
         sql=ground.sql,
+        takeovers=ground.takeovers,
+        records=ground.records,
         owner=ground.owner,
     )

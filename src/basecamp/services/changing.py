@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from basecamp.airflow.models import DagRun
     from basecamp.services.clock import Clock
     from basecamp.services.reservations import Reservations
+    from basecamp.services.run_records import RunRecords
     from basecamp.services.settling import Settling
     from basecamp.services.specs import Specs
     from basecamp.services.stopping import Stopping
@@ -45,7 +46,9 @@ class Changing:
         stopping: Stopping,
         reservations: Reservations,
         clock: Clock,
+        records: RunRecords,
     ) -> None:
+        self._records = records
         self._store = store
         self._specs = specs
         self._settling = settling
@@ -155,7 +158,7 @@ class Changing:
             return UnregisteredDataset(
                 name=name, file=key, effective_source=SourceType.CODE, warnings=[CODE_GOES_ON]
             )
-        active = list(active_runs(self._gateway, name))
+        active = self._active(name)
         if active and not stop and not accept_active:
             raise RunsActive([run.run_id for run in active])
         if idempotency_key is not None:
@@ -163,9 +166,13 @@ class Changing:
         stopped = self._stop(active, requested_by) if stop else []
         self._remove(name, key, etag)
         if stop:  # what has been started since
-            stopped += self._stop(list(active_runs(self._gateway, name)), requested_by)
+            stopped += self._stop(self._active(name), requested_by)
         going_on = [] if stop else [run.run_id for run in active]
         return UnregisteredDataset(name=name, file=key, stopped_runs=stopped, active_runs=going_on)
+
+    def _active(self, name: str) -> list[DagRun]:
+        """Return the dataset's active runs; those of another DAG with its id are not ours to end."""
+        return self._records.without_other_dags(active_runs(self._gateway, name))
 
     def _remove(self, name: str, key: str, etag: str) -> None:
         delete_release(self._store, key, if_match=etag, now=self._clock.now)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from dataspec.errors import DliError, Unavailable
+from dataspec.errors import AirflowUnreachable, DliError, Unavailable
 from dataspec.workflows import SyncReport
 
 if TYPE_CHECKING:
     from basecamp.services.clock import Clock
     from basecamp.services.lease import Lease
     from basecamp.services.sources import Sources
+    from basecamp.services.takeovers import Takeovers
     from basecamp.services.workflows import Workflows
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,16 @@ class SourceChecks:
     """
 
     def __init__(
-        self, sources: Sources, workflows: Workflows, lease: Lease, clock: Clock, *, interval_seconds: float
+        self,
+        sources: Sources,
+        workflows: Workflows,
+        takeovers: Takeovers,
+        lease: Lease,
+        clock: Clock,
+        *,
+        interval_seconds: float,
     ) -> None:
+        self._takeovers = takeovers
         self._sources = sources
         self._workflows = workflows
         self._lease = lease
@@ -69,4 +78,9 @@ class SourceChecks:
         """
         events = self._sources.reconcile()
         checked, invalid = self._workflows.broken()
-        return SyncReport(checked=checked, changes=list(events), invalid=invalid)
+        try:
+            self._takeovers.look()
+            taken_over = self._workflows.taken_over()
+        except AirflowUnreachable:
+            taken_over = []  # what the store says counts by itself
+        return SyncReport(checked=checked, changes=list(events), invalid=invalid, taken_over=taken_over)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from basecamp.services.clock import Clock
 
 DATASET_TAGS = ("source:code", "source:manual")
-"""Every dataset's DAG has one of these tags; other DAGs of the same Airflow have not."""
+"""Every dataset's DAG has one of these tags; another DAG that has one by chance comes from another file."""
 
 MAX_AGE_SECONDS = 30.0
 MIN_AGE_SECONDS = 1.0
@@ -99,7 +99,8 @@ class DatasetDags:
 
     def _fetch(self) -> None:
         started_at = self._clock.monotonic()
-        fetched = {dag.dag_id: dag for dag in self._gateway.list_dags(tags=DATASET_TAGS)}
+        listed = self._gateway.list_dags(tags=DATASET_TAGS)
+        fetched = {dag.dag_id: dag for dag in listed if dag.is_in_shard}
         took = self._clock.monotonic() - started_at
         self._max_age = min(max(took * COST_FACTOR, MIN_AGE_SECONDS), MAX_AGE_SECONDS)
         self._replace(fetched, started_at)

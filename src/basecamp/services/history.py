@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from basecamp.services.run_errors import RunErrors
     from basecamp.services.run_records import RunRecords
     from basecamp.services.specs import Specs
+    from basecamp.services.takeovers import Takeovers
     from dataspec.catalog import Catalog
 
 MAX_SCANNED_PAGES = 10
@@ -84,11 +85,10 @@ class HistoryFilter:
 
     def may_match(self, run: DagRun) -> bool:
         """Say whether a run may be wanted, by what Airflow's row of it tells: the rest costs more requests."""
-        ended = run_status(run, begun=True) if run.finished else None
         return (
             (self.dataset is None or matches_name(run.dag_id, self.dataset))
             and self.run_type in {None, run_type(run)}
-            and (ended is None or self.status in {None, ended})
+            and (not run.finished or self.status in {None, *_ended(run)})
         )
 
     def matches(self, run: WorkflowRun) -> bool:
@@ -140,7 +140,9 @@ class History:
         records: RunRecords,
         errors: RunErrors,
         clock: Clock,
+        takeovers: Takeovers,
     ) -> None:
+        self._takeovers = takeovers
         self._specs = specs
         self._names = names
         self._gateway = gateway
@@ -170,6 +172,14 @@ class History:
         warnings = tuple(dict.fromkeys((*catalog.warnings, *known.value.warnings, *known.warnings)))
         return Page(items=known.value.items, next_cursor=known.value.next_cursor, warnings=warnings)
 
+    def _for_airflow(self, wanted: HistoryFilter) -> RunFilter:
+        """Return what Airflow is to list: for failed runs of a dataset that was taken over, those that ended well too."""
+        asked = wanted.for_airflow
+        taken = wanted.status is RunStatus.FAILED and any(
+            wanted.dataset is None or matches_name(name, wanted.dataset) for name in self._takeovers.seen
+        )
+        return replace(asked, states=(*asked.states, "success")) if taken else asked
+
     def _with_errors(self, known: Known[Page[WorkflowRun]]) -> Known[Page[WorkflowRun]]:
         runs, late = self._errors.into_all(known.value.items)
         warnings = (LATE_ERRORS.format(late),) if late else ()
@@ -181,8 +191,9 @@ class History:
         found: list[WorkflowRun] = []
         warnings: dict[str, None] = {}
         size = limit if wanted == HistoryFilter(dataset=wanted.for_airflow.dag_id) else PAGE_LIMIT
+        for_airflow = self._for_airflow(wanted)
         for _ in range(MAX_SCANNED_PAGES):
-            page = self._gateway.list_runs(wanted.for_airflow, limit=size, cursor=scan.cursor)
+            page = self._gateway.list_runs(for_airflow, limit=size, cursor=scan.cursor)
             after = _after(page.runs, scan.after)
             ours = self._names.among({run.dag_id for run in after})
             warnings |= dict.fromkeys(ours.warnings)
@@ -197,6 +208,11 @@ class History:
             if scan.cursor is None or len(found) == limit:
                 break
         return Known(Page(items=found, next_cursor=scan.next_cursor), tuple(warnings))
+
+
+def _ended(run: DagRun) -> set[RunStatus]:
+    """Return the statuses that a run that has ended may have: one that ended well may have run other code."""
+    return {run_status(run, begun=True, other_code=other) for other in (False, True)}
 
 
 def _after(runs: Iterable[DagRun], key: tuple[str, str]) -> list[DagRun]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataspec.errors import AirflowUnreachable, NotLoaded
+from basecamp.services.takeovers import other_dag, place_of
+from dataspec.errors import AirflowUnreachable, NotLoaded, Paused, TakenOver
+from dataspec.takeovers import read_takeovers
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagImportError
+    from basecamp.airflow.models import DagDetails, DagImportError
     from basecamp.services.clock import Clock
     from basecamp.services.dags import DatasetDags
 
@@ -18,6 +20,7 @@ POLL_SECONDS = 0.2
 ASK_AGAIN_SECONDS = 5.0
 """A parse that was asked for while another was under way may have seen the store as it was before."""
 LOOK_FOR_ERRORS_SECONDS = 1.0
+STORED = "The spec is stored as {}, but Airflow runs that DAG under this id, in place of the dataset."
 PATIENCE_SECONDS = 10.0
 """How long an Airflow that does not answer is waited for."""
 
@@ -49,8 +52,10 @@ class Loading:
         Raises:
             AirflowUnreachable: When Airflow does not answer.
         """
-        found = self._gateway.get_dag(name)
-        if found is None or found.dag.is_stale or found.loaded is None:
+        return self._is_of(self._gateway.get_dag(name), spec_hash)
+
+    def _is_of(self, found: DagDetails | None, spec_hash: str) -> bool:
+        if found is None or found.dag.is_stale or found.loaded is None or not found.is_dataset:
             return False
         if found.loaded.spec_hash != spec_hash:
             return False
@@ -69,6 +74,7 @@ class Loading:
 
         Raises:
             NotLoaded: When it has not by then, or reports an import error.
+            TakenOver: When another DAG has the dataset's id.
         """
         begun = self._clock.monotonic()
         asked = looked = answered = begun
@@ -78,8 +84,11 @@ class Loading:
             if problem is not None and now - answered >= PATIENCE_SECONDS:
                 break
             try:
-                if self.is_loaded(name, spec_hash):
+                found = self._gateway.get_dag(name)
+                if self._is_of(found, spec_hash):
                     return
+                if (other := other_dag(found)) is not None:
+                    raise TakenOver(name, place_of(other), lately=STORED.format(key))
                 if now - looked >= LOOK_FOR_ERRORS_SECONDS:
                     looked = now
                     self._raise_import_error(name, key, since)
@@ -94,6 +103,8 @@ class Loading:
 
     def _raise_import_error(self, name: str, key: str, since: datetime) -> None:
         for error in self._gateway.import_errors():
+            if (file := read_takeovers(error.stack_trace).get(name)) is not None:
+                raise TakenOver(name, file, lately=STORED.format(key))
             if error.timestamp >= since and _is_about(error, name, key):
                 raise NotLoaded(
                     "Airflow could not load this dataset.",
@@ -108,6 +119,19 @@ def not_loaded(name: str) -> NotLoaded:
         detail=f"'{name}' is registered, but Airflow has no DAG of it. Try again in a few seconds; if it "
         "stays so, look at the import errors on Airflow's page.",
     )
+
+
+def check_ready(found: DagDetails | None, name: str) -> None:
+    """Make sure that a run of a dataset would start.
+
+    Raises:
+        NotLoaded: When Airflow has no DAG of it.
+        Paused: When it is paused.
+    """
+    if found is None or found.dag.is_stale:
+        raise not_loaded(name)
+    if found.dag.is_paused:
+        raise Paused(name)
 
 
 def _is_about(error: DagImportError, name: str, key: str) -> bool:

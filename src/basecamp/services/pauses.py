@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from basecamp.services.dags import DatasetDags
     from basecamp.services.reservations import Reservations
     from basecamp.services.specs import Specs
+    from basecamp.services.takeovers import Takeovers
     from basecamp.services.workflows import Workflows
     from dataspec.catalog import SpecFile
     from dataspec.workflows import SourceType, WorkflowInfo
@@ -31,7 +32,10 @@ class Pauses:
         gateway: AirflowGateway,
         workflows: Workflows,
         reservations: Reservations,
+        *,
+        takeovers: Takeovers,
     ) -> None:
+        self._takeovers = takeovers
         self._specs = specs
         self._dags = dags
         self._gateway = gateway
@@ -45,6 +49,7 @@ class Pauses:
             Overridden: For the manual spec of a dataset that code has.
             DatasetNotFound: When there is no such dataset.
             NotLoaded: When Airflow has not loaded it.
+            TakenOver: When another DAG has the dataset's id: it would be that one's pause.
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
@@ -68,6 +73,7 @@ class Pauses:
             Overridden: For the manual spec of a dataset that code has.
             DatasetNotFound: When there is no such dataset.
             NotLoaded: When Airflow has not loaded it.
+            TakenOver: When another DAG has the dataset's id: it would be that one's pause.
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
@@ -85,7 +91,7 @@ class Pauses:
         return self._reservations.find(idempotency_key, ["unpause", name]) is not None
 
     def _dag(self, name: str) -> AirflowDag:
-        found = self._gateway.get_dag(name)
+        found = self._takeovers.check(name)
         if found is None:
             raise not_loaded(name)
         return found.dag

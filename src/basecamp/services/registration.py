@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from basecamp.services.settling import Settling
     from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
+    from basecamp.services.takeovers import Takeovers
     from dataspec.catalog import Catalog, SpecFile
     from dataspec.store import Store, StoredObject
 
@@ -61,8 +63,10 @@ class Registration:
         loading: Loading,
         clock: Clock,
         sql: SpecSql,
+        takeovers: Takeovers,
     ) -> None:
         self._sql = sql
+        self._takeovers = takeovers
         self._store = store
         self._specs = specs
         self._settling = settling
@@ -102,6 +106,7 @@ class Registration:
             InvalidName: When the name can't be a dataset's.
             InvalidSpec: With every problem; nothing is stored.
             ExistsInCode: When code has a spec of that name, and that was not accepted.
+            TakenOver: When another DAG has that id; nothing is stored.
             Conflict: When someone else changed the manual spec meanwhile.
             NotLoaded: When Airflow has not loaded it in time. It is stored.
             StoreUnreachable: When the store does not answer.
@@ -111,6 +116,8 @@ class Registration:
         in_code = is_in_code(catalog, name)
         if in_code and not accept_override:
             raise ExistsInCode
+        with suppress(AirflowUnreachable):  # the wait for the DAG tells it then
+            self._takeovers.check(name)
         release = Release(candidate.yaml.encode(), {path: candidate.files[path] for path in spec.files})
         started_at = self._clock.now()
         current = self._store.get(manual_key(name))

@@ -7,10 +7,10 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from basecamp.services.loading import not_loaded
+from basecamp.services.loading import check_ready
 from basecamp.services.run_records import given_parameters, is_killed
 from basecamp.services.stopping import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
-from dataspec.errors import AirflowUnreachable, InvalidParameters, Paused, Refused, RunNotFound
+from dataspec.errors import AirflowUnreachable, InvalidParameters, Refused, RunNotFound
 from dataspec.parameters import resolve_parameters
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from basecamp.airflow.models import DagRun, TaskAttempt
     from basecamp.services.clock import Clock
     from basecamp.services.reservations import Reservations
+    from basecamp.services.run_records import RunRecords
     from basecamp.services.specs import Specs
+    from basecamp.services.takeovers import Takeovers
     from dataspec.spec import DatasetSpec
 
 RETRIED_BY = "Retried by"
@@ -36,8 +38,17 @@ class Retrying:
     """Runs runs again, each request's once."""
 
     def __init__(
-        self, specs: Specs, gateway: AirflowGateway, reservations: Reservations, clock: Clock
+        self,
+        specs: Specs,
+        gateway: AirflowGateway,
+        reservations: Reservations,
+        clock: Clock,
+        *,
+        takeovers: Takeovers,
+        records: RunRecords,
     ) -> None:
+        self._takeovers = takeovers
+        self._records = records
         self._specs = specs
         self._gateway = gateway
         self._reservations = reservations
@@ -57,6 +68,7 @@ class Retrying:
             Refused: When the run is active, has completed, has parameters that the spec does not take, or
                 may still have a process; when its dataset is not registered any more.
             Paused: When the dataset is paused.
+            TakenOver: When another DAG has the dataset's id.
             NotLoaded: When Airflow has not loaded the dataset.
             RunNotFound: When it is gone meanwhile.
             AirflowUnreachable: When Airflow does not answer.
@@ -86,11 +98,12 @@ class Retrying:
                 "The dataset of this run is not registered any more.",
                 detail=f"Register '{run.dag_id}' again, then retry the run.",
             )
-        found = self._gateway.get_dag(run.dag_id)
-        if found is None or found.dag.is_stale:
-            raise not_loaded(run.dag_id)
-        if found.dag.is_paused:
-            raise Paused(run.dag_id)
+        check_ready(self._takeovers.check(run.dag_id), run.dag_id)
+        if self._records.ran_other_code(run):
+            raise Refused(
+                "This run is not of the dataset's code.",
+                detail=f"{self._records.why_other(run)}\nStart a new run: dli workflow run {run.dag_id}",
+            )
         _check_parameters(run, file.spec)
 
     def _check_process(self, run: DagRun, attempt: TaskAttempt | None) -> None:

@@ -48,7 +48,7 @@ class RunErrors:
 
     def into(self, run: WorkflowRun) -> WorkflowRun:
         """Return a run with its error, if it failed and its log is to be had."""
-        if run.status is RunStatus.FAILED and _key(run) not in self._kept:
+        if self._is_unknown(run):
             self._read(run)
         return self._with_error(run)
 
@@ -57,12 +57,16 @@ class RunErrors:
 
         What is being read when the moment is over is known the next time; the rest is left to the next time.
         """
-        unknown = [run for run in runs if run.status is RunStatus.FAILED and _key(run) not in self._kept]
+        unknown = [run for run in runs if self._is_unknown(run)]
         reading = [self._readers.submit(self._read, run) for run in unknown]
         late = wait(reading, self._patience).not_done
         for one in late:
             one.cancel()
         return [self._with_error(run) for run in runs], len(late)
+
+    def _is_unknown(self, run: WorkflowRun) -> bool:
+        """Say whether a log is to be read; that of another DAG's code tells nothing of the dataset."""
+        return run.status is RunStatus.FAILED and not run.other_code and _key(run) not in self._kept
 
     def _read(self, run: WorkflowRun) -> None:
         try:

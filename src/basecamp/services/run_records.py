@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 from urllib.parse import quote
 
-from dataspec.errors import DliError
+from basecamp.airflow.models import TASK_ID
+from dataspec.errors import DliError, StoreUnreachable
 from dataspec.parameters import EXECUTION_DATE, resolve_parameters
 from dataspec.scheduled_runs import date_of
 from dataspec.workflows import RunStatus, RunType, SourceType, WorkflowRun
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.airflow.models import DagRun, RunVersion, TaskAttempt
     from basecamp.services.clock import Clock
+    from basecamp.services.takeovers import Takeovers
     from dataspec.catalog import Catalog
     from dataspec.spec import DatasetSpec
 
@@ -40,7 +43,10 @@ MAX_TOLD = 10_000
 """Of how many runs the version is kept while they go on; each is asked about again and again."""
 
 K = TypeVar("K")
-_Facts: TypeAlias = "tuple[TaskAttempt | None, RunVersion | None]"
+_Facts: TypeAlias = "tuple[TaskAttempt | None, RunVersion | None, bool]"
+"""A run's attempt, the version that it ran, and whether another DAG's code ran in it."""
+
+OTHER_CODE = "The dataset was not built: in this run Airflow ran the code of another DAG with its id"
 
 
 class RunRecords:
@@ -49,8 +55,11 @@ class RunRecords:
     What it read of a run that has long ended it keeps: Airflow takes most of a second to tell the versions of a page.
     """
 
-    def __init__(self, gateway: AirflowGateway, airflow_public_url: str, clock: Clock) -> None:
+    def __init__(
+        self, gateway: AirflowGateway, airflow_public_url: str, clock: Clock, takeovers: Takeovers
+    ) -> None:
         self._gateway = gateway
+        self._takeovers = takeovers
         self._public_url = airflow_public_url
         self._clock = clock
         self._settled: dict[tuple[str, str, datetime | None], _Facts] = {}
@@ -66,7 +75,7 @@ class RunRecords:
         if not runs:
             return []
         facts = self._facts(runs)
-        return [self._record(run, *facts[run.key], _spec(catalog, run)) for run in runs]
+        return [self._record(run, facts[run.key], _spec(catalog, run)) for run in runs]
 
     def _facts(self, runs: Sequence[DagRun]) -> dict[tuple[str, str], _Facts]:
         """Return each run's attempt and version, asking Airflow only about those that may still change."""
@@ -76,9 +85,42 @@ class RunRecords:
             return known
         attempts = {(found.dag_id, found.run_id): found for found in self._gateway.attempts(unknown)}
         versions = self._versions(unknown, attempts)
-        found = {run.key: (attempts.get(run.key), versions.get(run.key)) for run in unknown}
+        found = {
+            run.key: self._with_code(run, attempts.get(run.key), versions.get(run.key)) for run in unknown
+        }
         self._keep([run for run in unknown if self._is_settled(run)], found)
         return known | found
+
+    def _with_code(self, run: DagRun, attempt: TaskAttempt | None, version: RunVersion | None) -> _Facts:
+        """Return what is known of a run, and whether its code was another DAG's.
+
+        Airflow keeps with each task the operator that it was made with, and the operator's first act is to say
+        which version it runs. So an attempt that ended well and did not say so ran something else.
+        """
+        ended_well = attempt is not None and run.state == attempt.state == "success" and attempt.started > 0
+        other = (ended_well and version is None) or is_of_other_dag(self._gateway, run, attempt)
+        if other:
+            with suppress(StoreUnreachable):
+                self._takeovers.ran(run)
+        return attempt, version, other
+
+    def ran_other_code(self, run: DagRun) -> bool:
+        """Say whether a run is another DAG's, or ran its code.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+        """
+        return self._facts([run])[run.key][2]
+
+    def without_other_dags(self, runs: Iterable[DagRun]) -> list[DagRun]:
+        """Return those of some runs that Basecamp may end: those that it started, and the dataset's own.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+        """
+        runs = list(runs)
+        facts = self._facts(runs)
+        return [run for run in runs if OWN_KEY in run.conf or not facts[run.key][2]]
 
     def _versions(
         self, runs: Sequence[DagRun], attempts: Mapping[tuple[str, str], TaskAttempt]
@@ -112,30 +154,36 @@ class RunRecords:
     def of_new(self, run: DagRun, catalog: Catalog) -> WorkflowRun:
         """Return a run that was made just now, without asking Airflow again: it has no attempt yet."""
         spec = _spec(catalog, run)
-        record = self._record(run, None, None, spec)
+        record = self._record(run, (None, None, False), spec)
         return replace(record, max_attempts=spec.retry.max_attempts + 1) if spec else record
 
-    def _record(
-        self, run: DagRun, attempt: TaskAttempt | None, version: RunVersion | None, spec: DatasetSpec | None
-    ) -> WorkflowRun:
+    def _record(self, run: DagRun, facts: _Facts, spec: DatasetSpec | None) -> WorkflowRun:
+        attempt, version, other = facts
         started = attempt.started if attempt else 0
         begun = attempt is not None and _has_begun(run, attempt)
         return WorkflowRun(
             run_id=run.run_id,
             dataset_name=run.dag_id,
-            source_type=SourceType(version.source) if version else None,
-            spec_hash=version.spec_hash if version else None,
-            status=run_status(run, begun=begun),
+            source_type=SourceType(version.source) if version and not other else None,
+            spec_hash=version.spec_hash if version and not other else None,
+            status=run_status(run, begun=begun, other_code=other),
             run_type=run_type(run),
-            parameters=_parameters(run, spec),
+            parameters=_parameters(run, None if other else spec),
             created_at=run.run_after,
             started_at=_started_at(run, attempt) if begun else None,
             finished_at=run.end_date if run.finished else None,
             attempts=started,
             max_attempts=attempt.max_tries + 1 if attempt else None,
+            error=self.why_other(run) if other else None,
+            other_code=other,
             note=run.note,
             url=self._url(run),
         )
+
+    def why_other(self, run: DagRun) -> str:
+        """Return what is wrong with a run in which another DAG's code ran, in one line."""
+        seen = self._takeovers.seen.get(run.dag_id)
+        return f"{OTHER_CODE}: {seen.place}." if seen else f"{OTHER_CODE}."
 
     def dag_url(self, dataset: str) -> str:
         """Return a dataset's page in Airflow."""
@@ -145,10 +193,16 @@ class RunRecords:
         return f"{self._public_url}{self._gateway.run_page(*run.key)}"
 
 
-def run_status(run: DagRun, *, begun: bool) -> RunStatus:
-    """Return the status of a run; ``begun`` says whether an attempt has started, since a retry if there was one."""
+def run_status(run: DagRun, *, begun: bool, other_code: bool = False) -> RunStatus:
+    """Return the status of a run.
+
+    Args:
+        run: The run.
+        begun: Whether an attempt has started, since a retry if there was one.
+        other_code: Whether another DAG's code ran in it, so that it built nothing.
+    """
     if run.state == "success":
-        return RunStatus.COMPLETED
+        return RunStatus.FAILED if other_code else RunStatus.COMPLETED
     if run.state == "failed":
         return RunStatus.KILLED if is_killed(run) else RunStatus.FAILED
     return RunStatus.RUNNING if run.state == "running" and begun else RunStatus.PENDING
@@ -157,6 +211,17 @@ def run_status(run: DagRun, *, begun: bool) -> RunStatus:
 def is_killed(run: DagRun) -> bool:
     """Say whether a failed run was stopped by somebody."""
     return run.state == "failed" and (run.note or "").startswith(STOPPED_BY)
+
+
+def is_of_other_dag(gateway: AirflowGateway, run: DagRun, attempt: TaskAttempt | None) -> bool:
+    """Say whether a run's tasks are those of another DAG with the dataset's id.
+
+    Raises:
+        AirflowUnreachable: When Airflow does not answer.
+    """
+    if attempt is not None:
+        return not attempt.is_dataset
+    return any(task_id != TASK_ID for task_id in gateway.task_ids(run))
 
 
 def run_type(run: DagRun) -> RunType:

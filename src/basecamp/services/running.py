@@ -66,7 +66,8 @@ class RunningAttempts:
 
     def _fetch(self) -> None:
         began = self._clock.monotonic()
-        attempts = {attempt.dag_id: attempt for attempt in self._gateway.running_attempts()}
+        running = self._gateway.running_attempts()
+        attempts = {attempt.dag_id: attempt for attempt in running if attempt.is_dataset}
         if attempts != self._attempts:
             self._attempts = attempts
         self._at = began

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.services.clock import Clock
+    from basecamp.services.run_records import RunRecords
     from basecamp.services.source_changes import Comparison, Switch
     from basecamp.services.specs import Specs
     from dataspec.catalog import Catalog
@@ -53,7 +54,10 @@ class Sources:
         gateway: AirflowGateway,
         announcer: Announcer,
         clock: Clock,
+        *,
+        records: RunRecords,
     ) -> None:
+        self._records = records
         self._store = store
         self._specs = specs
         self._versions = versions
@@ -97,7 +101,7 @@ class Sources:
 
     def _compare(self, catalog: Catalog) -> Comparison:
         now = self._clock.now()
-        active = self._active() if retires(catalog, now) else None
+        active = self._active(catalog) if retires(catalog, now) else None
         return compare(catalog, now=now, active=active)
 
     def _carry_out(self, comparison: Comparison, catalog: Catalog) -> bool:
@@ -116,10 +120,12 @@ class Sources:
         self._specs.ledger_moved_on(StoredObject(LEDGER_KEY, etag, body), comparison.ledger)
         return True
 
-    def _active(self) -> frozenset[str] | None:
-        """Return the DAGs that have an active run, or None where Airflow does not answer."""
+    def _active(self, catalog: Catalog) -> frozenset[str] | None:
+        """Return the removed datasets that have an active run, or None where Airflow does not answer."""
+        removed = {name for name, entry in catalog.ledger.entries.items() if entry.removed_at}
         try:
-            return frozenset(run.dag_id for run in active_runs(self._gateway))
+            runs = [run for run in active_runs(self._gateway) if run.dag_id in removed]
+            return frozenset(run.dag_id for run in self._records.without_other_dags(runs))
         except AirflowUnreachable as error:
             log.warning("%s Removed datasets keep their DAGs until it does.", error.title)
             return None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from basecamp.airflow.gateway import DagMissing, RunExists
 from basecamp.services.candidates import file_to_run
-from basecamp.services.loading import not_loaded
+from basecamp.services.loading import check_ready, not_loaded
 from basecamp.services.run_records import OWN_KEY, key_of_request
-from dataspec.errors import AirflowUnreachable, Conflict, Paused
+from dataspec.errors import AirflowUnreachable, Conflict
 from dataspec.parameters import resolve_parameters
 from dataspec.run_ids import adhoc_run_id
 from dataspec.runs import run_values
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from basecamp.services.reservations import Reservation, Reservations
     from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
+    from basecamp.services.takeovers import Takeovers
     from dataspec.catalog import SpecFile
     from dataspec.workflows import SourceType
 
@@ -83,6 +84,7 @@ class Starting:
         reservations: The plans of requests.
         clock: The time.
         sql: Reads the SQL of specs, for a preview.
+        takeovers: The datasets that other DAGs have taken over.
         is_taken: Says whether an id of a dataset is not free for a run, since a backfill has it.
     """
 
@@ -94,9 +96,11 @@ class Starting:
         clock: Clock,
         *,
         sql: SpecSql,
+        takeovers: Takeovers,
         is_taken: Callable[[str, str], bool],
     ) -> None:
         self._sql = sql
+        self._takeovers = takeovers
         self._specs = specs
         self._gateway = gateway
         self._reservations = reservations
@@ -139,6 +143,7 @@ class Starting:
         Raises:
             Overridden: When the manual spec was asked for and code has the dataset.
             Paused: When the dataset is paused.
+            TakenOver: When another DAG has the dataset's id.
             InvalidParameters: When the parameters don't fit the spec.
             DatasetNotFound: When there is no such dataset.
             InvalidSpec: When the dataset's only spec can't be used.
@@ -155,7 +160,7 @@ class Starting:
             plan = _Plan.from_json(reservation.plan)
             if not reservation.is_new and (run := self._own_run(request.dataset, plan, key)):
                 return run
-        self._check_ready(request.dataset)
+        check_ready(self._takeovers.check(request.dataset), request.dataset)
         own = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": key}
         return self._trigger(request, plan, reservation, {**parameters, OWN_KEY: own})
 
@@ -163,13 +168,6 @@ class Starting:
         file = file_to_run(self._specs, request.dataset, request.source, request.candidate)
         declared = file.spec.parameters if file.spec else ()
         return file, resolve_parameters(declared, request.parameters)
-
-    def _check_ready(self, dataset: str) -> None:
-        found = self._gateway.get_dag(dataset)
-        if found is None or found.dag.is_stale:
-            raise not_loaded(dataset)
-        if found.dag.is_paused:
-            raise Paused(dataset)
 
     def _trigger(
         self, request: RunRequest, plan: _Plan, reservation: Reservation | None, conf: Mapping[str, Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from basecamp.services.run_records import STOPPED_BY, is_killed
-from dataspec.errors import AirflowUnreachable, RunNotFound
+from basecamp.services.run_records import OWN_KEY, STOPPED_BY, is_killed, is_of_other_dag
+from dataspec.errors import AirflowUnreachable, Refused, RunNotFound
 
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
@@ -37,11 +37,17 @@ class Stopping:
 
         Raises:
             RunNotFound: When it is gone meanwhile.
+            Refused: When it is a run of another DAG with the dataset's id, which Basecamp did not start.
             AirflowUnreachable: When Airflow does not answer, or the run goes on.
         """
         if run.finished:
             return run
         attempt = self._attempt(run)
+        if OWN_KEY not in run.conf and is_of_other_dag(self._gateway, run, attempt):
+            raise Refused(
+                "This run is not the dataset's.",
+                detail=f"Another DAG has the id '{run.dag_id}', and this is a run of it. Stop it in Airflow.",
+            )
         note = self._note(attempt, stopped_by, reason)
         if self._order(run, note) is None:
             raise RunNotFound(run.run_id)

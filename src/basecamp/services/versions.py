@@ -37,7 +37,7 @@ class Versions:
         loaded = None
         try:
             details = self._gateway.get_dag(check_name(name))
-            loaded = details.loaded if details and not details.dag.is_stale else None
+            loaded = details.loaded if details and details.is_dataset and not details.dag.is_stale else None
         except AirflowUnreachable as error:
             warnings.append(f"{error.title} What it runs is not known.")
         manual, code = (_in_source(catalog, name, source) for source in (SourceType.MANUAL, SourceType.CODE))

@@ -12,7 +12,7 @@ from basecamp.services.cursors import decode_cursor, encode_cursor
 from basecamp.services.known import Known, Page
 from basecamp.services.running import RunningAttempts
 from basecamp.services.specs import find_spec
-from dataspec.errors import InvalidSpec
+from dataspec.errors import InvalidSpec, TakenOver
 from dataspec.problems import unexpected
 from dataspec.schedules import is_tick, next_tick
 from dataspec.workflows import SourceType, WorkflowInfo, WorkflowStatus
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from basecamp.services.clock import Clock
     from basecamp.services.dags import DatasetDags
     from basecamp.services.specs import Specs
+    from basecamp.services.takeovers import Takeover, Takeovers
     from dataspec.catalog import Catalog, SpecFile
     from dataspec.spec import DatasetSpec, Schedule
 
@@ -62,19 +63,28 @@ class _Made:
     catalog: Catalog
     dags: Mapping[str, AirflowDag]
     running: Mapping[str, TaskAttempt]
+    taken: Mapping[str, Takeover]
     rows: list[WorkflowInfo]
 
     def is_of(
-        self, catalog: Catalog, dags: Mapping[str, AirflowDag], running: Mapping[str, TaskAttempt]
+        self,
+        catalog: Catalog,
+        dags: Mapping[str, AirflowDag],
+        running: Mapping[str, TaskAttempt],
+        taken: Mapping[str, Takeover],
     ) -> bool:
         """Say whether the rows are those of these very things."""
-        return self.catalog is catalog and self.dags is dags and self.running is running
+        same = self.catalog is catalog and self.dags is dags and self.running is running
+        return same and self.taken == taken
 
 
 class Workflows:
     """Reads workflows from the store and from Airflow."""
 
-    def __init__(self, specs: Specs, dags: DatasetDags, gateway: AirflowGateway, clock: Clock) -> None:
+    def __init__(
+        self, specs: Specs, dags: DatasetDags, gateway: AirflowGateway, clock: Clock, takeovers: Takeovers
+    ) -> None:
+        self._takeovers = takeovers
         self._specs = specs
         self._dags = dags
         self._clock = clock
@@ -112,6 +122,7 @@ class Workflows:
         file = find_spec(catalog.value, name, source)
         dags, running = self._dags.known(), self._running.known()
         row = _row(file, catalog.value, dags.value.get(name), running.value.get(name), self._clock.now())
+        row = _taken_over(row, self._takeovers.lately().get(name))
         return Known(row, _merged(catalog, dags, running))
 
     def broken(self) -> tuple[int, list[WorkflowInfo]]:
@@ -123,22 +134,34 @@ class Workflows:
         catalog = self._specs.catalog()
         return len(catalog.files), [_invalid_row(file) for file in catalog.invalid]
 
+    def taken_over(self) -> list[WorkflowInfo]:
+        """Return the rows of the datasets whose id another DAG has.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer, and never did.
+            StoreUnreachable: When the store does not answer, and never did.
+        """
+        return [row for row in self._rows().value if row.taken_over_by is not None]
+
     def _rows(self) -> Known[list[WorkflowInfo]]:
         """Return every row, by dataset name, code before manual; they are made again when a part changed."""
         catalog, dags, running = self._specs.known(), self._dags.known(), self._running.known()
-        made, now = self._made, self._clock.now()
-        if made is None or not made.is_of(catalog.value, dags.value, running.value):
+        made, now, taken = self._made, self._clock.now(), self._takeovers.lately()
+        if made is None or not made.is_of(catalog.value, dags.value, running.value, taken):
             rows = [
-                _row(
-                    file,
-                    catalog.value,
-                    dags.value.get(file.name or ""),
-                    running.value.get(file.name or ""),
-                    now,
+                _taken_over(
+                    _row(
+                        file,
+                        catalog.value,
+                        dags.value.get(file.name or ""),
+                        running.value.get(file.name or ""),
+                        now,
+                    ),
+                    taken.get(file.name or ""),
                 )
                 for file in _listed(catalog.value)
             ]
-            made = _Made(catalog.value, dags.value, running.value, sorted(rows, key=_place))
+            made = _Made(catalog.value, dags.value, running.value, taken, sorted(rows, key=_place))
             self._made = made
         return Known(made.rows, _merged(catalog, dags, running))
 
@@ -210,6 +233,20 @@ def _usable_row(  # noqa: PLR0917 - what a row is made of
         note=None if overridden else _note(dag),
         running_run_id=attempt.run_id if attempt and not overridden else None,
         running_since=attempt.start_date if attempt and not overridden else None,
+    )
+
+
+def _taken_over(row: WorkflowInfo, takeover: Takeover | None) -> WorkflowInfo:
+    """Return the row of a dataset, with the DAG that took it over: nothing of that one is the dataset's."""
+    if takeover is None or row.status not in {WorkflowStatus.ACTIVE, WorkflowStatus.PAUSED}:
+        return row
+    error = TakenOver(row.dataset_name, takeover.place, lately=takeover.lately())
+    return replace(
+        row,
+        error=f"{error.title}\n{error.detail}",
+        taken_over_by=takeover.place,
+        note=None,
+        next_run=None,
     )
 
 

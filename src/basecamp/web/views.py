@@ -143,7 +143,7 @@ def read_dataset(services: Services, name: str, source: SourceType | None) -> Da
         info=known.value,
         registered=registered,
         spec=parse_spec(registered.yaml.encode(), file=registered.file),
-        others=[row for row in rows.items if row.file != known.value.file or row.error],
+        others=[row for row in rows.items if row.file != known.value.file or _is_broken(row)],
         runs=runs.items,
         backfills=backfills.items,
         airflow_url=services.runs.dag_url(name),
@@ -151,6 +151,11 @@ def read_dataset(services: Services, name: str, source: SourceType | None) -> Da
             dict.fromkeys((*known.warnings, *registered.warnings, *runs.warnings, *backfills.warnings))
         ),
     )
+
+
+def _is_broken(row: WorkflowInfo) -> bool:
+    """Say whether a row is that of a file that can't be used."""
+    return row.error is not None and row.taken_over_by is None
 
 
 def _runs(services: Services, wanted: HistoryFilter, limit: int) -> Page[WorkflowRun]:

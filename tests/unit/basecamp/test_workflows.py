@@ -49,6 +49,7 @@ def test_a_row_says_what_the_spec_and_airflow_say(register: Register, client: Cl
         "spec_hash": registered["spec_hash"],
         "file": "manual/sales.daily.yaml",
         "error": None,
+        "taken_over_by": None,
         "note": None,
         "running_run_id": None,
         "running_since": None,

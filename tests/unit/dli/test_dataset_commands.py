@@ -54,7 +54,6 @@ def test_register_says_when_airflow_does_not_load_it_in_time(
     basecamp: Basecamp, dli: Dli, project: Path
 ) -> None:
     write_clicks(project)
-    basecamp.airflow.load(CLICKS, loaded=None)
     basecamp.loading = False
     result = dli("dataset", "register", CLICKS, "--wait-seconds", "1")
     assert (result.status, result.out) == (5, "")

@@ -58,6 +58,16 @@ def test_a_newer_version_that_cannot_be_used_is_told_beside_the_one_that_goes_on
     assert "'0 25 * * *' is not a cron expression" in page.text
 
 
+def test_a_dataset_whose_id_another_dag_has_says_which(world: World, page_of: PageOf) -> None:
+    world.publish()
+    world.airflow.take_over("sales.daily")
+    refused = page_of(world.post("/workflows/sales.daily/pause"))
+    assert "etl.py in the bundle 'company'" in refused.text
+    page = world.get("/workflows/sales.daily")
+    assert "It is not run: Another DAG has the id of the dataset 'sales.daily'" in page.text
+    assert "this one goes on" not in page.text
+
+
 def test_the_form_has_an_input_of_the_type_of_each_parameter(world: World) -> None:
     world.publish(
         replace={

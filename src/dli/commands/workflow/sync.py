@@ -33,6 +33,7 @@ def command(session: Session) -> None:
     if report.changes:
         session.print_items(report.changes, TITLES, _row)
     warn(f"{row.file} can't be used.\n{row.error or ''}" for row in report.invalid)
+    warn(row.error or "" for row in report.taken_over)
     say(_summary(report.checked, len(report.changes), len(report.invalid)))
 
 

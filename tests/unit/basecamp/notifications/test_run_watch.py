@@ -83,6 +83,20 @@ def test_a_failed_run_is_told_with_its_error_and_a_completed_one_as_well(
 
 
 @pytest.mark.usefixtures("watched")
+def test_a_run_of_another_dag_is_told_as_a_failure_however_it_ended(
+    airflow: MemoryAirflow, store: MemoryStore, start: Start, clock: ManualClock, look: Callable[[], None]
+) -> None:
+    run_id = start()
+    airflow.start_other("sales.daily", run_id)
+    clock.advance(1)
+    airflow.end("sales.daily", run_id, "success")
+    look()
+    [entry] = entries(store)
+    assert entry.notice.target.model_dump()["channel"] == "#failures"
+    assert "ran the code of another DAG" in "\n".join(entry.notice.message.lines)
+
+
+@pytest.mark.usefixtures("watched")
 def test_a_run_is_told_once_by_however_many_replicas_and_looks(
     airflow: MemoryAirflow,
     store: MemoryStore,
