@@ -142,7 +142,7 @@ class StoreMirror:
 
     def _state(self, listing: Listing, broken: list[BrokenDag]) -> str:
         notes = [f"{note.name} {note.spec_hash}" for note in broken]
-        others = [f"{name} {file}" for name, file in sorted(self._others.known().items())]
+        others = [f"{name} {place}" for name, place in sorted(self._others.known().items())]
         parts = [
             listing.fingerprint,
             listing.ledger_etag,
@@ -196,9 +196,9 @@ def problems(
         noted = catalog.effective.get(note.name)
         if noted is not None and noted.spec_hash == note.spec_hash:
             yield f"{noted.key} DAG", f"The DAG of {noted.key} can't be built.\n{note.reason}"
-    for name, file in others.items():
+    for name, place in others.items():
         if name in catalog.effective:
-            yield f"{catalog.effective[name].key} id", write_takeover(name, file)
+            yield f"{catalog.effective[name].key} id", write_takeover(name, place)
 
 
 def _named(files: list[str]) -> str:

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataspec.takeovers import place_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -35,7 +37,7 @@ class OtherDags:
         self._notes = folder / "others"
         self._names = folder / "names.json"
 
-    def note(self, dag_id: str, file: str) -> None:
+    def note(self, dag_id: str, file: str, bundle: str | None = None) -> None:
         """Note that a file makes a DAG of an id.
 
         Raises:
@@ -44,7 +46,8 @@ class OtherDags:
         self._notes.mkdir(parents=True, exist_ok=True)
         path = self._path(dag_id)
         writing = path.with_suffix(f".{os.getpid()}")
-        writing.write_text(json.dumps({"file": file, "changed": _changed(file)}), encoding="utf-8")
+        note = {"file": file, "bundle": bundle, "changed": _changed(file)}
+        writing.write_text(json.dumps(note), encoding="utf-8")
         writing.replace(path)
 
     def keep(self, names: Iterable[str]) -> None:
@@ -55,7 +58,7 @@ class OtherDags:
                 path.unlink(missing_ok=True)
 
     def known(self) -> dict[str, str]:
-        """Return the file of each other DAG that has the id of one of the datasets that were kept."""
+        """Return the place of each other DAG that has the id of one of the datasets that were kept."""
         try:
             names = json.loads(self._names.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -63,26 +66,27 @@ class OtherDags:
         return self.among(names)
 
     def among(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the file of each other DAG that has one of these ids, by id."""
+        """Return the place of each other DAG that has one of these ids, by id: its file, and its bundle."""
         noted = {path.name for path in self._notes.glob("*.json")}
         if not noted:
             return {}
         paths = {name: self._path(name) for name in names}
-        return {name: file for name, path in paths.items() if path.name in noted and (file := _held(path))}
+        return {name: place for name, path in paths.items() if path.name in noted and (place := _held(path))}
 
     def _path(self, dag_id: str) -> Path:
         return self._notes / f"{hashlib.sha256(dag_id.encode()).hexdigest()[:32]}.json"
 
 
 def _held(path: Path) -> str | None:
-    """Return the file that a note names, if the note holds."""
+    """Return the place that a note names, if the note holds."""
     try:
         age = time.time() - path.stat().st_mtime
         note = json.loads(path.read_text(encoding="utf-8"))
-        file, changed = str(note["file"]), note["changed"]
+        file, bundle, changed = str(note["file"]), note["bundle"], note["changed"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    return file if age < HOLDS_SECONDS and changed is not None and changed == _changed(file) else None
+    holds = age < HOLDS_SECONDS and changed is not None and changed == _changed(file)
+    return place_of(file, bundle) if holds else None
 
 
 def _changed(file: str) -> int | None:

@@ -20,7 +20,7 @@ from dli_airflow.dag_files import FileSettings
 from dli_airflow.other_dags import OtherDags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +35,41 @@ def dag_policy(dag: Any) -> None:
     try:
         if all(type(task).__module__ != _OPERATOR for task in dag.tasks):
             for folder in mirrors():
-                OtherDags(folder).note(dag.dag_id, dag.fileloc)
+                OtherDags(folder).note(dag.dag_id, dag.fileloc, bundle_of(dag.fileloc))
     except Exception as error:  # noqa: BLE001 - nobody's DAG may fail for ours
         log.debug("The DAG %s could not be noted: %s", dag.dag_id, error)
 
 
 def mirrors() -> Iterator[Path]:
     """Yield the folders in which this machine mirrors stores: of each bundle, and of the DAG files."""
-    root = conf.get(_SECTION, "dag_bundle_storage_path", fallback=None)
-    bundles = json.loads(conf.get(_SECTION, "dag_bundle_config_list", fallback=None) or "[]")
-    for name in (bundle["name"] for bundle in bundles if bundle.get("classpath") == _BUNDLE):
-        yield Path(root or Path(tempfile.gettempdir(), "airflow", "dag_bundles")) / name
+    for bundle in _bundles():
+        if bundle.get("classpath") == _BUNDLE:
+            yield _storage() / str(bundle["name"])
     if os.environ.get("DLI_STORE_URL"):
         yield FileSettings.from_environment(os.environ).folder
+
+
+def bundle_of(file: str) -> str | None:
+    """Return the bundle that a file is in, by where bundles lie; None on Airflow 2, which has none."""
+    folders = {str(bundle["name"]): _folder(bundle) for bundle in _bundles()}
+    holding = [name for name, folder in folders.items() if Path(file).is_relative_to(folder)]
+    return max(holding, key=lambda name: len(folders[name].parts), default=None)
+
+
+def _folder(bundle: Mapping[str, Any]) -> Path:
+    """Return where a bundle lies: a local one where it says, or in the DAGs folder, others in Airflow's storage."""
+    if str(bundle.get("classpath")).endswith(".LocalDagBundle"):
+        return Path((bundle.get("kwargs") or {}).get("path") or conf.get("core", "dags_folder"))
+    return _storage() / str(bundle["name"])
+
+
+def _bundles() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(
+        conf.get(_SECTION, "dag_bundle_config_list", fallback=None) or "[]"
+    )
+    return found
+
+
+def _storage() -> Path:
+    root = conf.get(_SECTION, "dag_bundle_storage_path", fallback=None)
+    return Path(root or Path(tempfile.gettempdir(), "airflow", "dag_bundles"))

@@ -35,10 +35,15 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of this machine's mirror, as Airflow's processes are told of it."""
     folder = tmp_path / "bundles" / "sets"
     bundles = [
-        {"name": "company", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {}},
+        {
+            "name": "company",
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {},
+        },  # the DAGs folder
         {"name": "sets", "classpath": "dli_airflow.bundle.DatasetBundle", "kwargs": {}},
     ]
     monkeypatch.delenv("DLI_STORE_URL", raising=False)
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path / "dags"))
     if IS_2:
         monkeypatch.setenv("DLI_STORE_URL", "s3://bucket")
         monkeypatch.setenv("DLI_DATASETS_DIR", str(folder))
@@ -60,7 +65,8 @@ def test_a_dag_that_is_not_the_factorys_is_noted_with_its_file_and_loads(
     file.parent.mkdir()
     file.write_text(DAG_FILE)
     assert list(load(file.parent).dags) == ["a.b"]
-    assert OtherDags(mirror).among(["a.b"]) == {"a.b": str(file)}
+    place = str(file) if IS_2 else f"{file} in the bundle 'company'"
+    assert OtherDags(mirror).among(["a.b"]) == {"a.b": place}
 
 
 def test_a_dag_of_the_factory_is_not_noted(tmp_path: Path, mirror: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from basecamp.services.takeovers import other_dag, place_of
+from basecamp.services.takeovers import other_dag, place_of_dag
 from dataspec.errors import AirflowUnreachable, NotLoaded, Paused, TakenOver
 from dataspec.takeovers import read_takeovers
 
@@ -88,7 +88,7 @@ class Loading:
                 if self._is_of(found, spec_hash):
                     return
                 if (other := other_dag(found)) is not None:
-                    raise TakenOver(name, place_of(other), lately=STORED.format(key))
+                    raise TakenOver(name, place_of_dag(other), lately=STORED.format(key))
                 if now - looked >= LOOK_FOR_ERRORS_SECONDS:
                     looked = now
                     self._raise_import_error(name, key, since)
@@ -103,8 +103,8 @@ class Loading:
 
     def _raise_import_error(self, name: str, key: str, since: datetime) -> None:
         for error in self._gateway.import_errors():
-            if (file := read_takeovers(error.stack_trace).get(name)) is not None:
-                raise TakenOver(name, file, lately=STORED.format(key))
+            if (place := read_takeovers(error.stack_trace).get(name)) is not None:
+                raise TakenOver(name, place, lately=STORED.format(key))
             if error.timestamp >= since and _is_about(error, name, key):
                 raise NotLoaded(
                     "Airflow could not load this dataset.",

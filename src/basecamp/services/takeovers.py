@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from dataspec.errors import AirflowUnreachable, StoreUnreachable, TakenOver, Unavailable
 from dataspec.store.base import MISSING, PreconditionFailed
-from dataspec.takeovers import read_takeovers
+from dataspec.takeovers import place_of, read_takeovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -103,14 +103,14 @@ class Takeovers:
         if other is not None:
             with suppress(StoreUnreachable):
                 if name in self._specs.catalog().effective:
-                    self._saw({name: place_of(other)})
-            raise TakenOver(name, place_of(other))
+                    self._saw({name: place_of_dag(other)})
+            raise TakenOver(name, place_of_dag(other))
+        if (found is None or found.dag.is_stale) and (place := self._reported().get(name)):
+            raise TakenOver(name, place)
         self._read()
         lately = self.lately().get(name)
         if lately is not None:
             raise TakenOver(name, lately.place, lately=lately.lately())
-        if (found is None or found.dag.is_stale) and (file := self._reported().get(name)):
-            raise TakenOver(name, file)
         return found
 
     def lately(self) -> Mapping[str, Takeover]:
@@ -155,7 +155,7 @@ class Takeovers:
         names, listed = self._specs.catalog().effective, self._dags.known().value
         doubtful = sorted(name for name in names if not _is_listed(listed.get(name)))
         found = {name: other_dag(self._gateway.get_dag(name)) for name in self._next(doubtful)}
-        places = {name: place_of(dag) for name, dag in found.items() if dag is not None}
+        places = {name: place_of_dag(dag) for name, dag in found.items() if dag is not None}
         if len(places) < len(found):
             reported = self._reported()
             places |= {name: reported[name] for name in found if name in reported and name not in places}
@@ -172,9 +172,9 @@ class Takeovers:
             self._saw({run.dag_id: f"a file that was not seen, whose code ran in {run.run_id}"})
 
     def _reported(self) -> dict[str, str]:
-        """Return the files for whose DAGs those of datasets have stepped back, as Airflow's machines report it."""
+        """Return the places of the DAGs for which those of datasets have stepped back, as Airflow's machines report it."""
         texts = (error.stack_trace for error in self._gateway.import_errors())
-        return {name: file for text in texts for name, file in read_takeovers(text).items()}
+        return {name: place for text in texts for name, place in read_takeovers(text).items()}
 
     def _next(self, names: list[str]) -> Iterable[str]:
         """Return the names that this look asks for; the next look goes on after them."""
@@ -229,10 +229,9 @@ def other_dag(found: DagDetails | None) -> AirflowDag | None:
     return None if found is None or found.dag.is_stale or found.is_dataset else found.dag
 
 
-def place_of(dag: AirflowDag) -> str:
+def place_of_dag(dag: AirflowDag) -> str:
     """Return where a DAG comes from, in words."""
-    file = dag.file or "an unknown file"
-    return f"{file} in the bundle '{dag.bundle}'" if dag.bundle else file
+    return place_of(dag.file or "an unknown file", dag.bundle)
 
 
 def _is_listed(dag: AirflowDag | None) -> bool:

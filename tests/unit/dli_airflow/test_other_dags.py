@@ -54,10 +54,10 @@ def test_the_dag_of_a_dataset_whose_id_another_has_steps_back_and_returns(
 ) -> None:
     mirror.refresh()
     assert datasets(mirror) == {"a.b", "a.c"}
-    OtherDags(folder).note("a.b", str(etl))
+    OtherDags(folder).note("a.b", str(etl), "company")
     assert mirror.refresh()
     assert datasets(mirror) == {"a.c"}
-    assert f"another DAG has its id, in the file {etl}." in problems(mirror)
+    assert f"another DAG has its id, in {etl} in the bundle 'company'." in problems(mirror)
     assert not mirror.refresh()
     etl.unlink()
     assert mirror.refresh()
