@@ -48,6 +48,7 @@ bench: setup ## Measure the commands, local runs, checks, runs, backfills, the s
 	@$(BIN)/python bench/commands.py
 	@$(BIN)/python bench/local_runs.py
 	@$(BIN)/python bench/validate.py
+	@$(BIN)/python bench/limits.py
 	@$(BIN)/python bench/runs.py
 	@$(BIN)/python bench/backfills.py
 	@$(BIN)/python bench/lists.py
