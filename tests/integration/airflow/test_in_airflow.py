@@ -9,18 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from basecamp.dev.lines import AIRFLOW_2, AIRFLOW_3
-from lines_here import LINES_HERE
-
 TESTS = Path(__file__).resolve().parents[2]
-FILES = sorted(path.name for path in (TESTS / "airflow_side").glob("test_*.py"))
-OF_ONE_LINE = {"test_bundle.py": AIRFLOW_3, "test_dag_files.py": AIRFLOW_2}
-CASES = [
-    pytest.param(file, line, id=f"{file}-{name}")
-    for name, line in LINES_HERE.items()
-    for file in FILES
-    if OF_ONE_LINE.get(file, line) == line
-]
 
 
 @pytest.fixture(scope="session")
@@ -37,23 +26,15 @@ def pytest_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("file", "line"), CASES, indirect=["line"], scope="session")
 def test_what_airflow_loads_works_inside_airflow(
-    file: str, airflow_env: Path, pytest_alone: Path, tmp_path: Path
+    airflow_env: Path, pytest_alone: Path, tmp_path: Path
 ) -> None:
+    """One process for all files of a line: Airflow takes seconds to import."""
     folder = TESTS / "airflow_side"
     plain = ["-c", os.devnull, "--rootdir", str(folder), "--confcutdir", str(folder)]
     plain += ["--import-mode=importlib", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [
-            airflow_env / "bin" / "python",
-            "-m",
-            "pytest",
-            *plain,
-            "--basetemp",
-            tmp_path / "tests",
-            folder / file,
-        ],
+        [airflow_env / "bin" / "python", "-m", "pytest", *plain, "--basetemp", tmp_path / "tests", folder],
         env={**os.environ, "PYTHONPATH": f"{pytest_alone}:{TESTS}", "PYTEST_ADDOPTS": ""},
         cwd=tmp_path,
         stdout=subprocess.PIPE,

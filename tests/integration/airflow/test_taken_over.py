@@ -84,12 +84,19 @@ class Company:
         return lines.with_suffix(".py")
 
     def settle(self, name: str) -> None:
-        """Wait until Airflow has parsed the dataset's file as it is; its time is set ahead by seconds."""
+        """Have Airflow parse the dataset's file once its time, which is set ahead by seconds, has passed.
+
+        From then on Airflow does not parse it by itself before its next turn.
+        """
         shard = self.shard(name)
+        until(lambda: time.time() > shard.stat().st_mtime)
+        asked_at = time.time()
+        token = self.airflow.ask(f"/dags/{name}")["file_token"]
+        self.airflow.ask(f"/parseDagFile/{token}", "PUT", accept="*/*")
 
         def parsed() -> bool:
             at = datetime.fromisoformat(self.airflow.ask(f"/dags/{name}")["last_parsed_time"])
-            return at.timestamp() > shard.stat().st_mtime
+            return at.timestamp() > asked_at
 
         until(parsed)
 

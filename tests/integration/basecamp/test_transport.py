@@ -314,6 +314,7 @@ def test_dags_are_listed_in_pages_as_large_as_airflow_is_set_up_to_give(
         "is_stale": False,
         "has_import_errors": False,
     }
+    row |= {"fileloc": "/dags/a.py", "relative_fileloc": "a.py", "bundle_name": "datasets"}
     row |= {"file_token": "x", "next_dagrun_run_after": None, "next_dagrun_create_after": None}
     rows = [row | {"dag_id": f"a.{number}"} for number in range(2050)]
 
