@@ -12,7 +12,7 @@ from airflow.models.dag import DagModel, DagTag
 from airflow.models.dagbundle import DagBundleModel
 from airflow.utils.session import create_session
 
-from dataspec.schedules import next_tick
+from dataspec.schedule.cron import next_tick
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from counting import PREFIXES
 
-from dataspec.releases import Release, write_release
+from dataspec.catalog.spec_storage import Release, write_release
 from dataspec.store import MemoryStore, Store
 from dataspec.store.base import MISSING
 from dataspec.store.bucket import READERS

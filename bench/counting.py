@@ -12,7 +12,7 @@ import obstore
 from calls import Cost
 from obstore.store import S3Store
 
-from dataspec.releases import CODE_PREFIX, MANUAL_PREFIX
+from dataspec.catalog.spec_storage import CODE_PREFIX, MANUAL_PREFIX
 from dataspec.store import Found, ObjectInfo, Store, StoredObject
 from dataspec.store.bucket import PAGE_KEYS
 

@@ -19,7 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from validate import generate
 
 from dataspec.isolation import LIMITS, Worker
-from dataspec.sql.templates import render
+from dataspec.sql.template.render import render
 from dli.checking import _check_batch
 from dli.project import Project
 

@@ -17,7 +17,7 @@ from processes import Command, measure, table
 from server import BENCH, BIN, install_airflow
 from serving import Place, Running, airflow, answer_of, basecamp
 
-from dataspec.releases import write_release
+from dataspec.catalog.spec_storage import write_release
 from dataspec.store import MemoryStore
 from postgres import postgres_server
 

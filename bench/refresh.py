@@ -15,8 +15,8 @@ from pathlib import Path
 from counting import CountingStore, bare_list
 from obstore.store import S3Store
 
-from dataspec.catalog_reader import CatalogReader
-from dataspec.spec_cache import DiskSpecCache
+from dataspec.catalog.cache import DiskSpecCache
+from dataspec.catalog.reader import CatalogReader
 from dataspec.store import open_store
 from dli_airflow.bundle import SHARDS, DatasetBundle
 from dli_airflow.mirror import StoreMirror

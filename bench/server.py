@@ -17,7 +17,7 @@ from typing import Any
 from basecamp.dev.environment import AirflowEnvironment
 from basecamp.dev.interrupts import Interrupts
 from basecamp.dev.origin import running_origin
-from dataspec.releases import Release, manual_key, write_release
+from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.store import open_store
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))

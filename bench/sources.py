@@ -30,7 +30,7 @@ from serving import Place, Running, airflow, airflow_environ, answer_of, basecam
 from basecamp.airflow.memory import MemoryAirflow
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import SystemClock
-from dataspec.ledger import LEDGER_KEY
+from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.store import StoredObject
 from s3 import S3
 

@@ -15,8 +15,8 @@ from calls import Call, Cost, measure, table
 from commands import machine
 from counting import PREFIXES, CountingStore, bare_list
 
-from dataspec.catalog_reader import CatalogReader
-from dataspec.spec_cache import MemorySpecCache
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.reader import CatalogReader
 from dataspec.store.bucket import READERS
 from s3 import S3
 

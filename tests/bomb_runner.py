@@ -16,18 +16,18 @@ from collections.abc import Callable
 from typing import Any
 
 import bombs
-from dataspec.checking import check_broken, check_sound
-from dataspec.documents import is_dataset_document
 from dataspec.errors import DliError, InvalidSpec
-from dataspec.parsing import check_spec, parse_document, sql_file_problems
+from dataspec.parameters.run_values import run_values
 from dataspec.problems import Problem
-from dataspec.runs import run_values
-from dataspec.sql.previews import preview_sql
+from dataspec.project.spec_checks import check_broken, check_sound
+from dataspec.spec.detection import is_dataset_document
+from dataspec.spec.parse import check_spec, parse_document, sql_file_problems
+from dataspec.spec.partial import sql_part
+from dataspec.spec.yaml_reader import read_document
+from dataspec.sql.preview import preview_sql
 from dataspec.sql.rendering import render_statements
-from dataspec.sql.templates import check_template, render
-from dataspec.sql.transpiling import transpile
-from dataspec.sql_parts import sql_part
-from dataspec.yaml_document import read_document
+from dataspec.sql.template.render import check_template, render
+from dataspec.sql.transpile import transpile
 
 GIVES_UP = 120
 """Seconds after which a bomb is known to go on for good."""

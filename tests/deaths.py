@@ -25,10 +25,10 @@ from basecamp.services import Services
 from basecamp.services.assembly import assemble
 from basecamp.services.candidates import Candidate
 from basecamp.services.clock import SystemClock
-from dataspec.catalog_reader import CatalogReader
-from dataspec.editing import ScheduleChanges
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.reader import CatalogReader
 from dataspec.errors import DatasetNotFound
-from dataspec.spec_cache import MemorySpecCache
+from dataspec.spec.yaml_editor import ScheduleChanges
 from dataspec.store import Store, open_store
 from dataspec.store.base import MISSING
 

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from dataspec.errors import InvalidTemplate
-from dataspec.parameter_values import ParameterValueError, coerce
-from dataspec.sql.templates import render
+from dataspec.parameters.types import ParameterValueError, coerce
+from dataspec.sql.template.render import render
 
 FRAGMENTS = [
     "'", "''", '"', "`", "]", "[", "\\", "\\'", "\\\\", "--", "-- ", "/*", "*/", "/*!", "#", ";", "; drop table canary",

@@ -203,7 +203,7 @@ class _Reader:
 
 
 def _dialect(name: str) -> str:
-    from dataspec.sql.transpiling import check_dialect
+    from dataspec.sql.transpile import check_dialect
 
     try:
         return check_dialect(name)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 MIB: Final = 1024 * 1024
-PRELOADED: Final = ["dataspec.checking", "dataspec.sql.previews", "dataspec.sql.transpiling"]
+PRELOADED: Final = ["dataspec.project.spec_checks", "dataspec.sql.preview", "dataspec.sql.transpile"]
 """What a fork server imports once, so that a new worker starts in milliseconds."""
 
 

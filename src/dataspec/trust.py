@@ -14,7 +14,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataspec.errors import InvalidSettings, Refused
-from dataspec.names import user_folder
+from dataspec.spec.names import user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What the server answers beside the models of :mod:`dataspec.workflows`."""
+"""What the server answers beside the models of :mod:`dataspec.models`."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from dataspec.workflows import Backfill, WorkflowRun
+    from dataspec.models import Backfill, WorkflowRun
     from dli.answers import RunLog
 
 P = ParamSpec("P")

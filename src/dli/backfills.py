@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.workflows import RunStatus
+from dataspec.models import RunStatus
 from dli.session import say
 from dli.tables import pairs, printable
 from dli.times import between, duration, local
 from dli.waiting import followed
 
 if TYPE_CHECKING:
-    from dataspec.workflows import Backfill
+    from dataspec.models import Backfill
     from dli.client import Client
 
 BAR_WIDTH = 24

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataspec.errors import BackfillNotFound, InvalidUsage, RunNotFound
-from dataspec.names import check_name
-from dataspec.workflows import (
+from dataspec.models import (
     Backfill,
     BackfillPreview,
     DatasetVersions,
@@ -28,6 +27,7 @@ from dataspec.workflows import (
     WorkflowInfo,
     WorkflowRun,
 )
+from dataspec.spec.names import check_name
 from dli.call import Call, Listing, Steps, get, new_key, post, read_list
 from dli.decoding import decode, unreadable
 

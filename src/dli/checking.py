@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataspec.checking import CheckedSpec, check_broken, check_sound
 from dataspec.isolation import restart_clock
 from dataspec.problems import unexpected
-from dataspec.project_checks import check_project
+from dataspec.project.cross_checks import check_project
+from dataspec.project.spec_checks import CheckedSpec, check_broken, check_sound
 from dli.isolated import isolated_batches
 from dli.paths import shown
 from dli.project import Project

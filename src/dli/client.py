@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from dataspec.workflows import Backfill, WorkflowRun
+    from dataspec.models import Backfill, WorkflowRun
     from dli.answers import RunLog
 
 __all__ = ["Client", "Listing"]

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from dataspec.errors import Conflict
-from dataspec.releases import (
+from dataspec.catalog.spec_storage import (
     PUBLICATION_KEY,
     Publication,
     Release,
@@ -22,6 +21,7 @@ from dataspec.releases import (
     sql_digests,
     write_release,
 )
+from dataspec.errors import Conflict
 from dataspec.store.base import MISSING, PreconditionFailed
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dataspec.workflows import DatasetVersions, SpecVersion
+    from dataspec.models import DatasetVersions, SpecVersion
 
 LOCAL, MANUAL, CODE, AIRFLOW = "local", "manual", "code", "airflow"
 _BASES = (AIRFLOW, CODE, MANUAL)

@@ -1,4 +1,4 @@
-"""Between the API's JSON and the dataclasses of :mod:`dataspec.workflows`."""
+"""Between the API's JSON and the dataclasses of :mod:`dataspec.models`."""
 
 from __future__ import annotations
 

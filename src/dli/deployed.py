@@ -7,10 +7,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dataspec.documents import is_dataset, looks_like_dataset
-from dataspec.errors import InvalidSpec
-from dataspec.keys import is_hidden
-from dataspec.releases import (
+from dataspec.catalog.spec_storage import (
     CODE_PREFIX,
     file_map_key,
     is_spec_key,
@@ -19,8 +16,11 @@ from dataspec.releases import (
     sql_digests,
     sql_key,
 )
+from dataspec.errors import InvalidSpec
+from dataspec.keys import is_hidden
+from dataspec.spec.detection import is_dataset, looks_like_dataset
+from dataspec.spec.yaml_reader import MAX_YAML_BYTES, read_document
 from dataspec.store.base import MISSING, usable
-from dataspec.yaml_document import MAX_YAML_BYTES, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -10,7 +10,7 @@ from dli.tables import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from dataspec.graph import DatasetGraph
+    from dataspec.project.graph import DatasetGraph
 
 Kind = Literal["dataset", "source", "missing"]
 

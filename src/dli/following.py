@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from dataspec.workflows import Backfill, WorkflowRun
+from dataspec.models import Backfill, WorkflowRun
 
 if TYPE_CHECKING:
     from dataspec.errors import Unavailable

@@ -9,7 +9,7 @@ from dli.session import say, warn
 from dli.tables import pairs
 
 if TYPE_CHECKING:
-    from dataspec.workflows import BackfillPreview, RunPreview
+    from dataspec.models import BackfillPreview, RunPreview
     from dli.project import LocalDataset
     from dli.session import Session
 

@@ -9,19 +9,25 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
-from dataspec.documents import connection_of, is_dataset, is_dataset_document, looks_like_dataset, name_of
 from dataspec.errors import InvalidSpec, NotFound
 from dataspec.keys import shown_key
-from dataspec.names import check_name
 from dataspec.problems import Problem, in_reading_order, name_taken, nearest, unexpected
-from dataspec.yaml_document import MAX_YAML_BYTES, read_document
+from dataspec.spec.detection import (
+    connection_of,
+    is_dataset,
+    is_dataset_document,
+    looks_like_dataset,
+    name_of,
+)
+from dataspec.spec.names import check_name
+from dataspec.spec.yaml_reader import MAX_YAML_BYTES, read_document
 from dli.paths import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from dataspec.spec import DatasetSpec
-    from dataspec.yaml_document import Document
+    from dataspec.spec.model import DatasetSpec
+    from dataspec.spec.yaml_reader import Document
 
 _SUFFIXES = (".yaml", ".yml")
 _UNREADABLE = "-- not read"
@@ -153,8 +159,8 @@ class Project:
 
     def _dataset(self, path: Path, body: bytes, document: Document) -> LocalDataset:
         # Loaded here: the model of the spec takes longer than to find one.
-        from dataspec.parsing import parse_document, sql_file_problems
-        from dataspec.sql_parts import sql_part
+        from dataspec.spec.parse import parse_document, sql_file_problems
+        from dataspec.spec.partial import sql_part
 
         spec: DatasetSpec | None = None
         problems: list[Problem] = []
@@ -198,7 +204,7 @@ class Project:
         file = shown(path)
         if not self._holds(path):
             raise self._outside(file)
-        from dataspec.parsing import MAX_SQL_BYTES
+        from dataspec.spec.parse import MAX_SQL_BYTES
 
         body = _read_bytes(path, file, MAX_SQL_BYTES)
         try:

@@ -6,11 +6,18 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from dataspec.catalog.spec_storage import (
+    CODE_PREFIX,
+    MANUAL_PREFIX,
+    file_map_key,
+    is_spec_key,
+    read_publication,
+    sql_key,
+)
 from dataspec.errors import InvalidSpec, StoreUnreachable
 from dataspec.keys import why_no_key
 from dataspec.problems import Problem
-from dataspec.releases import CODE_PREFIX, MANUAL_PREFIX, file_map_key, is_spec_key, read_publication, sql_key
-from dataspec.spec_hash import spec_hash
+from dataspec.spec.content_hash import spec_hash
 from dataspec.store.base import usable
 from dli.deployed import read_deployed
 from dli.project import duplicates
@@ -18,7 +25,7 @@ from dli.project import duplicates
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from dataspec.releases import Publication
+    from dataspec.catalog.spec_storage import Publication
     from dataspec.store import Store
     from dli.deployed import Deployed, DeployedSpec
     from dli.project import LocalDataset, Project

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from dataspec.engines.dialects import ConnectionDialect
-    from dataspec.spec import DatasetSpec
+    from dataspec.spec.model import DatasetSpec
     from dataspec.store import Store
     from dataspec.trust import Permission
     from dli.client import Client

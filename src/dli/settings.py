@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataspec.errors import InvalidSettings, InvalidUsage
-from dataspec.names import user_folder
+from dataspec.spec.names import user_folder
 from dli.addresses import DEFAULT_SERVER_URL, parse_address
 from dli.paths import PROJECT_FILES, shown
 

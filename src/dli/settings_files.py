@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataspec.errors import InvalidSettings, InvalidSpec
 from dataspec.problems import Problem, nearest
+from dataspec.spec.yaml_reader import Document, read_document
 from dataspec.variables import CREDENTIALS, expand, variables_in
-from dataspec.yaml_document import Document, read_document
 from dli.settings import VARIABLES
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeVar
 
 import click
 
-from dataspec.workflows import Backfill, RunStatus, WorkflowRun
+from dataspec.models import Backfill, RunStatus, WorkflowRun
 from dli.session import INTERRUPTED, say
 from dli.spinner import frames, lines_may_change
 from dli.tables import printable

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dataspec.spec import DatasetSpec
-from dataspec.spec_cache import spec_to_json
-from dataspec.workflows import SourceType
+from dataspec.catalog.cache import spec_to_json
+from dataspec.models import SourceType
+from dataspec.spec.model import DatasetSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dataspec.catalog import SpecFile
+    from dataspec.catalog.effective import SpecFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

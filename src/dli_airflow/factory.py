@@ -26,7 +26,7 @@ from dli_airflow.operator import DatasetOperator
 from dli_airflow.timetable import DatasetTimetable
 
 if TYPE_CHECKING:
-    from dataspec.spec import Parameter
+    from dataspec.spec.model import Parameter
 
 log = logging.getLogger(__name__)
 

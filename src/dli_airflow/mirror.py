@@ -13,9 +13,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dataspec.catalog_reader import CatalogReader
+from dataspec.catalog.cache import DiskSpecCache
+from dataspec.catalog.reader import CatalogReader
 from dataspec.errors import DliError, InvalidSettings
-from dataspec.spec_cache import DiskSpecCache
 from dataspec.store import open_store
 from dataspec.takeovers import write_takeover
 from dli_airflow.broken_dags import BrokenDag, BrokenDags
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from dataspec.catalog import Catalog
-    from dataspec.listing import Listing
+    from dataspec.catalog.effective import Catalog
+    from dataspec.catalog.listing import Listing
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from dataspec.engines.file_lock import FileLock
 from dataspec.engines.session import SessionCancelled, SqlSession
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.errors import InvalidParameters
-from dataspec.parameters import EXECUTION_DATE, resolve_parameters
-from dataspec.runs import run_values
-from dataspec.scheduled_runs import ScheduledRun, data_interval
+from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
+from dataspec.parameters.run_values import run_values
+from dataspec.schedule.next_run import ScheduledRun, data_interval
 from dli_airflow.airflow_api import (
     AirflowException,
     AirflowFailException,

@@ -14,7 +14,7 @@ from airflow import settings
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 
-from dataspec.run_ids import parse_run_id
+from dataspec.schedule.run_ids import parse_run_id
 from dli_airflow.airflow_api import DagRunInfo, DataInterval
 
 if TYPE_CHECKING:

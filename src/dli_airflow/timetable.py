@@ -1,4 +1,4 @@
-"""When a dataset's scheduled runs are due: Airflow's side of :mod:`dataspec.scheduled_runs`."""
+"""When a dataset's scheduled runs are due: Airflow's side of :mod:`dataspec.schedule.next_run`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pendulum
 
-from dataspec.run_ids import scheduled_run_id
-from dataspec.scheduled_runs import ScheduledRun, next_run, run_to_create
-from dataspec.schedules import next_tick, previous_tick
+from dataspec.schedule.cron import next_tick, previous_tick
+from dataspec.schedule.next_run import ScheduledRun, next_run, run_to_create
+from dataspec.schedule.run_ids import scheduled_run_id
 from dli_airflow.airflow_api import (
     AIRFLOW_2,
     DagRunInfo,

@@ -12,11 +12,11 @@ from uuid import uuid4
 import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 
-from dataspec.catalog_reader import CatalogReader
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.ledger import LEDGER_KEY, KeptVersion, Ledger, LedgerEntry
+from dataspec.catalog.reader import CatalogReader
+from dataspec.catalog.version_archive import KeptVersions
 from dataspec.errors import InvalidSettings, StoreUnreachable
-from dataspec.kept_versions import KeptVersions
-from dataspec.ledger import LEDGER_KEY, KeptVersion, Ledger, LedgerEntry
-from dataspec.spec_cache import MemorySpecCache
 from dataspec.store import open_store
 from dataspec.store.base import MISSING
 from dli_airflow.broken_dags import BrokenDag, BrokenDags

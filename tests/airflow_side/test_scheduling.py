@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from airflow_side.scheduling import Loop, scheduler
-from dataspec.run_ids import scheduled_run_id
-from dataspec.schedules import interval_of_date
+from dataspec.schedule.cron import interval_of_date
+from dataspec.schedule.run_ids import scheduled_run_id
 
 SEOUL, NEW_YORK, LONDON, NUUK = "Asia/Seoul", "America/New_York", "Europe/London", "America/Nuuk"
 KIRITIMATI, PAGO_PAGO, TONGATAPU = "Pacific/Kiritimati", "Pacific/Pago_Pago", "Pacific/Tongatapu"

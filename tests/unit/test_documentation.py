@@ -8,8 +8,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from dataspec.parsing import check_spec
-from dataspec.spec import DatasetSpec
+from dataspec.spec.model import DatasetSpec
+from dataspec.spec.parse import check_spec
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *REPOSITORY.glob("examples/**/*.md")]

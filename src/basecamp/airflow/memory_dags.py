@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from basecamp.airflow.models import LoadedSpec
-from dataspec.catalog_reader import CatalogReader
-from dataspec.schedules import next_tick
-from dataspec.spec_cache import MemorySpecCache
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.reader import CatalogReader
+from dataspec.schedule.cron import next_tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from basecamp.airflow.memory import MemoryAirflow
-    from dataspec.catalog import SpecFile
+    from dataspec.catalog.effective import SpecFile
     from dataspec.store import Store
 
 

@@ -11,7 +11,7 @@ from basecamp.api.callers import Caller, IdempotencyKey, ServicesOf, source_of
 from basecamp.api.documents import BackfillBody, BackfillPage, StopBody
 from basecamp.api.warnings import put_warnings
 from basecamp.backfills.requests import BackfillRequest
-from dataspec.workflows import Backfill, BackfillPreview
+from dataspec.models import Backfill, BackfillPreview
 
 router = APIRouter(prefix=PREFIX, tags=["backfills"])
 

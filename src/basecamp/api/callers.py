@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Request
 from starlette.datastructures import Headers
 
 from basecamp.services import Services
-from dataspec.workflows import SourceType
+from dataspec.models import SourceType
 
 if TYPE_CHECKING:
     from starlette.types import Scope

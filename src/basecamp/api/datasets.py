@@ -10,8 +10,8 @@ from basecamp.api import PREFIX
 from basecamp.api.callers import Caller, IdempotencyKey, ServicesOf, SourceChoice, source_of
 from basecamp.api.documents import DatasetPage, RegistrationBody, SpecBody, UpdateBody
 from basecamp.services.registration import Validation
-from dataspec.editing import ScheduleChanges
-from dataspec.workflows import DatasetVersions, RegisteredDataset, UnregisteredDataset
+from dataspec.models import DatasetVersions, RegisteredDataset, UnregisteredDataset
+from dataspec.spec.yaml_editor import ScheduleChanges
 
 router = APIRouter(prefix=f"{PREFIX}/datasets", tags=["datasets"])
 

@@ -1,4 +1,4 @@
-"""What goes over the wire beside the dataclasses of :mod:`dataspec.workflows`."""
+"""What goes over the wire beside the dataclasses of :mod:`dataspec.models`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from basecamp.api.callers import SourceChoice
 from basecamp.notifications.trial import On, TriedChannel
 from basecamp.services.candidates import Candidate
 from dataspec.errors import InvalidUsage
-from dataspec.workflows import Backfill, Every, RegisteredDataset, RunStatus, WorkflowInfo, WorkflowRun
+from dataspec.models import Backfill, Every, RegisteredDataset, RunStatus, WorkflowInfo, WorkflowRun
 
 MAX_FILES = 200
 MAX_PATH = 500

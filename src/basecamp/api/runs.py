@@ -15,7 +15,7 @@ from basecamp.api.warnings import put_warnings
 from basecamp.services.history import HistoryFilter
 from basecamp.services.run_log import RunLog
 from dataspec.errors import InvalidUsage
-from dataspec.workflows import RunType, WorkflowRun
+from dataspec.models import RunType, WorkflowRun
 
 router = APIRouter(prefix=f"{PREFIX}/runs", tags=["runs"])
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from fastapi import APIRouter, Request, Response
 
-from dataspec.json_schema import schema_text
+from dataspec.spec.json_schema import schema_text
 
 router = APIRouter(prefix="/schemas", tags=["schemas"])
 

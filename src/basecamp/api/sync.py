@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from basecamp.api import PREFIX
 from basecamp.api.callers import ServicesOf
-from dataspec.workflows import SyncReport
+from dataspec.models import SyncReport
 
 router = APIRouter(prefix=f"{PREFIX}/sync", tags=["server"])
 

@@ -12,7 +12,7 @@ from basecamp.api.documents import RunBody, SourceBody, WorkflowPage
 from basecamp.api.warnings import put_warnings
 from basecamp.services.starting import RunRequest
 from basecamp.services.workflows import WorkflowFilter
-from dataspec.workflows import RunPreview, WorkflowInfo, WorkflowRun
+from dataspec.models import RunPreview, WorkflowInfo, WorkflowRun
 
 router = APIRouter(prefix=f"{PREFIX}/workflows", tags=["workflows"])
 

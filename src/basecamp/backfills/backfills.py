@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from basecamp.backfills.records import record
 from basecamp.services.cursors import decode_cursor, encode_cursor
 from basecamp.services.known import Known, Page
-from dataspec.backfills import StopOrder
 from dataspec.errors import AirflowUnreachable, BackfillNotFound, InternalError, RunNotFound
-from dataspec.names import check_name
-from dataspec.run_ids import parse_run_id
-from dataspec.workflows import RunStatus
+from dataspec.models import RunStatus
+from dataspec.schedule.backfill_plan import StopOrder
+from dataspec.schedule.run_ids import parse_run_id
+from dataspec.spec.names import check_name
 
 if TYPE_CHECKING:
     from basecamp.backfills.plans import Plans
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from basecamp.backfills.starting import BackfillStarting
     from basecamp.backfills.steps import Steps
     from basecamp.services.clock import Clock
-    from dataspec.backfills import BackfillPlan
-    from dataspec.workflows import Backfill, BackfillPreview
+    from dataspec.models import Backfill, BackfillPreview
+    from dataspec.schedule.backfill_plan import BackfillPlan
 
 STOP_SECONDS = 100.0
 """How long a stop waits for the backfill to end; whatever happens, it will."""

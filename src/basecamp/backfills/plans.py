@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dataspec.backfills import BackfillPlan
 from dataspec.errors import InvalidName
-from dataspec.names import check_name
-from dataspec.run_ids import parse_run_id
+from dataspec.schedule.backfill_plan import BackfillPlan
+from dataspec.schedule.run_ids import parse_run_id
+from dataspec.spec.names import check_name
 from dataspec.store.base import MISSING, PreconditionFailed, usable
 
 if TYPE_CHECKING:

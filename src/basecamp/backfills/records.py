@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataspec.workflows import Backfill, RunStatus
+from dataspec.models import Backfill, RunStatus
 
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.airflow.models import DagRun
-    from dataspec.backfills import BackfillPlan
+    from dataspec.schedule.backfill_plan import BackfillPlan
 
 GOING_DOWN = "Stopping."
 

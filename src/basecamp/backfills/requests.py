@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from basecamp.services.candidates import file_to_run
-from dataspec.backfills import MAX_DATES, DateRange, ordered
 from dataspec.errors import InvalidParameters, InvalidUsage
-from dataspec.parameters import EXECUTION_DATE, resolve_parameters
-from dataspec.runs import run_values
-from dataspec.workflows import BackfillPreview
+from dataspec.models import BackfillPreview
+from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
+from dataspec.parameters.run_values import run_values
+from dataspec.schedule.backfill_plan import MAX_DATES, DateRange, ordered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from basecamp.services.candidates import Candidate
     from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
-    from dataspec.catalog import SpecFile
-    from dataspec.spec import DatasetSpec
-    from dataspec.sql.previews import SqlPreview
-    from dataspec.workflows import Every, SourceType
+    from dataspec.catalog.effective import SpecFile
+    from dataspec.models import Every, SourceType
+    from dataspec.spec.model import DatasetSpec
+    from dataspec.sql.preview import SqlPreview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from basecamp.backfills.requests import check_request
 from basecamp.services.loading import check_ready
-from dataspec.backfills import BackfillPlan
 from dataspec.errors import BackfillActive, Refused
-from dataspec.run_ids import adhoc_run_id
+from dataspec.schedule.backfill_plan import BackfillPlan
+from dataspec.schedule.run_ids import adhoc_run_id
 
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
     from basecamp.services.takeovers import Takeovers
-    from dataspec.workflows import BackfillPreview
+    from dataspec.models import BackfillPreview
 
 
 class BackfillStarting:

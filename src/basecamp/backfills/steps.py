@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from basecamp.airflow.gateway import DagMissing, RunExists
 from basecamp.services.run_records import OWN_KEY, is_killed
 from basecamp.services.specs import find_spec
-from dataspec.backfills import Outcome
 from dataspec.errors import (
     AirflowUnreachable,
     DatasetNotFound,
@@ -26,8 +25,9 @@ from dataspec.errors import (
     InvalidSpec,
     TakenOver,
 )
-from dataspec.parameters import EXECUTION_DATE, resolve_parameters
-from dataspec.workflows import RunStatus
+from dataspec.models import RunStatus
+from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
+from dataspec.schedule.backfill_plan import Outcome
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from basecamp.services.specs import Specs
     from basecamp.services.stopping import Stopping
     from basecamp.services.takeovers import Takeovers
-    from dataspec.backfills import BackfillPlan
-    from dataspec.catalog import Catalog
+    from dataspec.catalog.effective import Catalog
+    from dataspec.schedule.backfill_plan import BackfillPlan
 
 log = logging.getLogger(__name__)
 

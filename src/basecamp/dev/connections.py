@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.engines.addresses import DEFAULT_FILE, Address
 from dataspec.errors import InvalidSettings, InvalidSpec
-from dataspec.names import DEFAULT_CONNECTION
+from dataspec.spec.names import DEFAULT_CONNECTION
+from dataspec.spec.yaml_reader import Document, read_document
 from dataspec.trust import check_owner, connection_permission, implicit_credentials
 from dataspec.variables import CREDENTIALS, expand, variables_in
-from dataspec.yaml_document import Document, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dataspec.spec import EmailTarget, NamedTarget, SlackTarget
+from dataspec.spec.model import EmailTarget, NamedTarget, SlackTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dataspec.spec import Target
+    from dataspec.spec.model import Target
 
 
 class SendFailed(Exception):

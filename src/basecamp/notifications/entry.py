@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from basecamp.notifications.notice import Link, Message, Notice, target_json
-from dataspec.spec import Target
+from dataspec.spec.model import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from basecamp.notifications.configuration import NotificationSettings
     from basecamp.notifications.delivery import Delivery, FailingChannel
     from basecamp.services.specs import Specs
-    from dataspec.catalog import Catalog
-    from dataspec.spec import Target
+    from dataspec.catalog.effective import Catalog
+    from dataspec.spec.model import Target
 
 MAX_NAMED = 10
 """How many channels the line names; the others are counted."""

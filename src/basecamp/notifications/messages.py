@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from basecamp.notifications.notice import Link, Message
 from basecamp.web.links import Links
-from dataspec.workflows import RunStatus, SourceType
+from dataspec.models import RunStatus, SourceType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from basecamp.notifications.notice import Event, RunEnd, SourceChange
-    from dataspec.workflows import WorkflowRun
+    from dataspec.models import WorkflowRun
 
 MAX_LISTED = 20
 """How many datasets one message lists; the others are counted."""

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from dataspec.spec import Target
-    from dataspec.workflows import SourceType, WorkflowRun
+    from dataspec.models import SourceType, WorkflowRun
+    from dataspec.spec.model import Target
 
 Event = Literal["source_change", "failure", "success", "test"]
 

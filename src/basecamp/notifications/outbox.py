@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from basecamp.notifications.messages import Messages
     from basecamp.notifications.notice import Message, RunEnd, SourceChange
     from basecamp.services.clock import Clock
-    from dataspec.spec import Target
+    from dataspec.spec.model import Target
     from dataspec.store import Store
 
 PREFIX = "basecamp/outbox/"

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from basecamp.airflow.models import PAGE_LIMIT, RunFilter
 from basecamp.notifications.notice import RunEnd
 from dataspec.errors import AirflowUnreachable, StoreUnreachable, Unavailable
+from dataspec.models import RunStatus
 from dataspec.store.base import MISSING, PreconditionFailed
-from dataspec.workflows import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from basecamp.services.run_log import RunLogs
     from basecamp.services.run_records import RunRecords
     from basecamp.services.specs import Specs
-    from dataspec.catalog import Catalog
-    from dataspec.spec import Notifications, Target
+    from dataspec.catalog.effective import Catalog
+    from dataspec.models import WorkflowRun
+    from dataspec.spec.model import Notifications, Target
     from dataspec.store import Store, StoredObject
-    from dataspec.workflows import WorkflowRun
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from basecamp.notifications.configuration import (
     TARGETS,
 )
 from dataspec.problems import nearest
-from dataspec.spec import EmailTarget, NamedTarget, SlackTarget
+from dataspec.spec.model import EmailTarget, NamedTarget, SlackTarget
 
 if TYPE_CHECKING:
     from basecamp.notifications.configuration import NotificationSettings
     from basecamp.notifications.notice import Notice
-    from dataspec.spec import Target
+    from dataspec.spec.model import Target
 
 
 class Sender(Protocol):

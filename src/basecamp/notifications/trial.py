@@ -12,7 +12,7 @@ from basecamp.notifications.channels import SendFailed, channel_name, channels
 from basecamp.notifications.notice import Notice
 from dataspec.errors import NotFound, Refused
 from dataspec.problems import nearest
-from dataspec.spec import NamedTarget, Notifications
+from dataspec.spec.model import NamedTarget, Notifications
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from basecamp.notifications.sending import Sender
     from basecamp.services.clock import Clock
     from basecamp.services.specs import Specs
-    from dataspec.spec import Target
+    from dataspec.spec.model import Target
 
 On = Literal["on_failure", "on_success", "on_source_change"]
 

@@ -38,9 +38,9 @@ from basecamp.services.switch_notices import SwitchNotices
 from basecamp.services.takeovers import Takeovers
 from basecamp.services.versions import Versions
 from basecamp.services.workflows import Workflows
-from dataspec.catalog_reader import CatalogReader
-from dataspec.kept_versions import KeptVersions
-from dataspec.spec_cache import MemorySpecCache
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.reader import CatalogReader
+from dataspec.catalog.version_archive import KeptVersions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from basecamp.services.specs import find_runnable
-from dataspec.catalog import SpecFile
+from dataspec.catalog.effective import SpecFile
+from dataspec.catalog.spec_storage import Release
 from dataspec.errors import InvalidSpec
-from dataspec.parsing import check_spec
+from dataspec.models import SourceType
 from dataspec.problems import Problem
-from dataspec.releases import Release
-from dataspec.workflows import SourceType
-from dataspec.yaml_document import read_document
+from dataspec.spec.parse import check_spec
+from dataspec.spec.yaml_reader import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from basecamp.services.specs import Specs
-    from dataspec.spec import DatasetSpec
+    from dataspec.spec.model import DatasetSpec
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 """When a spec that is not in the store was written there."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from basecamp.services.active_runs import active_runs
 from basecamp.services.registration import is_etag, is_in_code
 from basecamp.services.specs import find_spec
-from dataspec.editing import edit_schedule
+from dataspec.catalog.spec_storage import Release, delete_release, manual_key, read_release, write_release
 from dataspec.errors import Conflict, DatasetNotFound, InvalidUsage, ManagedByCode, RunsActive
-from dataspec.names import check_name
-from dataspec.releases import Release, delete_release, manual_key, read_release, write_release
-from dataspec.workflows import RegisteredDataset, SourceType, UnregisteredDataset
+from dataspec.models import RegisteredDataset, SourceType, UnregisteredDataset
+from dataspec.spec.names import check_name
+from dataspec.spec.yaml_editor import edit_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from basecamp.services.settling import Settling
     from basecamp.services.specs import Specs
     from basecamp.services.stopping import Stopping
-    from dataspec.catalog import Catalog, SpecFile
-    from dataspec.editing import ScheduleChanges
-    from dataspec.releases import StoredRelease
+    from dataspec.catalog.effective import Catalog, SpecFile
+    from dataspec.catalog.spec_storage import StoredRelease
+    from dataspec.spec.yaml_editor import ScheduleChanges
     from dataspec.store import Store
 
 STAYS_OVERRIDDEN = "The Manual file was changed; it stays overridden by Code."

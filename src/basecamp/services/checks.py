@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from dataspec.errors import AirflowUnreachable, DliError, Unavailable
-from dataspec.workflows import SyncReport
+from dataspec.models import SyncReport
 
 if TYPE_CHECKING:
     from basecamp.services.clock import Clock

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.services.clock import Clock
-    from dataspec.spec import DatasetSpec
+    from dataspec.spec.model import DatasetSpec
 
 MAX_AGE_SECONDS = 30.0
 """How long what Airflow said of a connection counts, and that it said nothing."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from basecamp.airflow.models import PAGE_LIMIT, RunFilter
 from dataspec.errors import InvalidUsage, RunNotFound
-from dataspec.run_ids import parse_run_id
+from dataspec.schedule.run_ids import parse_run_id
 
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway

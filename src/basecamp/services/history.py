@@ -16,8 +16,8 @@ from basecamp.services.known import Known, LastKnown, Page
 from basecamp.services.run_records import run_status, run_type
 from basecamp.services.workflows import matches_name
 from dataspec.errors import DatasetNotFound, InvalidUsage
+from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
 from dataspec.problems import nearest
-from dataspec.workflows import RunStatus, RunType, SourceType, WorkflowRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from basecamp.services.run_records import RunRecords
     from basecamp.services.specs import Specs
     from basecamp.services.takeovers import Takeovers
-    from dataspec.catalog import Catalog
+    from dataspec.catalog.effective import Catalog
 
 MAX_SCANNED_PAGES = 10
 """How many of Airflow's pages one request looks through; then it answers what it has, and a cursor."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from basecamp.services.specs import Specs
     from basecamp.services.takeovers import Takeovers
     from basecamp.services.workflows import Workflows
-    from dataspec.catalog import SpecFile
-    from dataspec.workflows import SourceType, WorkflowInfo
+    from dataspec.catalog.effective import SpecFile
+    from dataspec.models import SourceType, WorkflowInfo
 
 
 class Pauses:

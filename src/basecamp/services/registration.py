@@ -11,11 +11,11 @@ from basecamp.services.candidates import Candidate, checked
 from basecamp.services.cursors import decode_cursor, encode_cursor
 from basecamp.services.known import Page
 from basecamp.services.specs import find_spec
+from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.errors import AirflowUnreachable, ExistsInCode, InvalidSpec
-from dataspec.names import check_name
-from dataspec.releases import Release, manual_key, write_release
+from dataspec.models import RegisteredDataset, SourceType
+from dataspec.spec.names import check_name
 from dataspec.store.base import MISSING
-from dataspec.workflows import RegisteredDataset, SourceType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
     from basecamp.services.takeovers import Takeovers
-    from dataspec.catalog import Catalog, SpecFile
+    from dataspec.catalog.effective import Catalog, SpecFile
     from dataspec.store import Store, StoredObject
 
 OVERRIDDEN_WARNING = "This dataset exists in Code: the Manual file is kept but inactive."

@@ -11,7 +11,7 @@ from basecamp.services.loading import check_ready
 from basecamp.services.run_records import given_parameters, is_killed
 from basecamp.services.stopping import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
 from dataspec.errors import AirflowUnreachable, InvalidParameters, Refused, RunNotFound
-from dataspec.parameters import resolve_parameters
+from dataspec.parameters.resolve import resolve_parameters
 
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from basecamp.services.run_records import RunRecords
     from basecamp.services.specs import Specs
     from basecamp.services.takeovers import Takeovers
-    from dataspec.spec import DatasetSpec
+    from dataspec.spec.model import DatasetSpec
 
 RETRIED_BY = "Retried by"
 """What the note of a retried run begins with: it takes the place of the mark of a stop."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from basecamp.services.run_log import LATE_LINES
 from dataspec.errors import AirflowUnreachable
-from dataspec.workflows import RunStatus
+from dataspec.models import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from basecamp.services.clock import Clock
     from basecamp.services.run_log import RunLogs
-    from dataspec.workflows import WorkflowRun
+    from dataspec.models import WorkflowRun
 
 READERS = 8
 """How many logs are read at once."""

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from basecamp.airflow.models import TASK_ID
 from dataspec.errors import DliError, StoreUnreachable
-from dataspec.parameters import EXECUTION_DATE, resolve_parameters
-from dataspec.scheduled_runs import date_of
-from dataspec.workflows import RunStatus, RunType, SourceType, WorkflowRun
+from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
+from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
+from dataspec.schedule.next_run import date_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from basecamp.airflow.models import DagRun, RunVersion, TaskAttempt
     from basecamp.services.clock import Clock
     from basecamp.services.takeovers import Takeovers
-    from dataspec.catalog import Catalog
-    from dataspec.spec import DatasetSpec
+    from dataspec.catalog.effective import Catalog
+    from dataspec.spec.model import DatasetSpec
 
 STOPPED_BY = "Stopped by"
 """What the note of a stopped run begins with; Airflow itself only knows ``failed``."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from basecamp.services.specs import Specs
     from basecamp.services.starting import RunRequest, Starting
     from basecamp.services.stopping import Stopping
-    from dataspec.workflows import RunPreview, WorkflowRun
+    from dataspec.models import RunPreview, WorkflowRun
 
 
 class Runs:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataspec.workflows import RegisteredDataset, SourceType
+from dataspec.models import RegisteredDataset, SourceType
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from basecamp.services.loading import Loading
     from basecamp.services.sources import Sources
-    from dataspec.releases import Release
+    from dataspec.catalog.spec_storage import Release
 
 
 class Settling:

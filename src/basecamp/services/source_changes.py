@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from dataspec.ledger import KeptVersion, Ledger, LedgerEntry
-from dataspec.workflows import SourceEvent, SourceType
+from dataspec.catalog.ledger import KeptVersion, Ledger, LedgerEntry
+from dataspec.models import SourceEvent, SourceType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
-    from dataspec.catalog import Catalog, SpecFile
+    from dataspec.catalog.effective import Catalog, SpecFile
 
 RETIREMENT = timedelta(seconds=60)
 """How long a removed dataset's DAG stays at least: a run may have been created just before."""

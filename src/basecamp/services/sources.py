@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from basecamp.services.active_runs import active_runs
 from basecamp.services.source_changes import compare, retires
+from dataspec.catalog.ledger import LEDGER_KEY
+from dataspec.catalog.spec_storage import delete_leftovers
 from dataspec.errors import AirflowUnreachable, Conflict, StoreUnreachable
-from dataspec.ledger import LEDGER_KEY
-from dataspec.releases import delete_leftovers
+from dataspec.models import SourceType
 from dataspec.store.base import PreconditionFailed, StoredObject
-from dataspec.workflows import SourceType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from basecamp.services.run_records import RunRecords
     from basecamp.services.source_changes import Comparison, Switch
     from basecamp.services.specs import Specs
-    from dataspec.catalog import Catalog
-    from dataspec.kept_versions import KeptVersions
+    from dataspec.catalog.effective import Catalog
+    from dataspec.catalog.version_archive import KeptVersions
+    from dataspec.models import SourceEvent
     from dataspec.store import Store
-    from dataspec.workflows import SourceEvent
 
 log = logging.getLogger(__name__)
 

@@ -12,15 +12,15 @@ from cachetools import TTLCache
 
 from dataspec.errors import InvalidTemplate, ServerBusy
 from dataspec.isolation import LIMITS, LimitExceeded, Limits, Worker
-from dataspec.lineage import Lineage, lineage_of
-from dataspec.sql.previews import SqlPreview, preview_sql
+from dataspec.sql.lineage.lineage import Lineage, lineage_of
+from dataspec.sql.preview import SqlPreview, preview_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from basecamp.services.dialects import ConnectionDialects
-    from dataspec.catalog import SpecFile
-    from dataspec.spec import DatasetSpec
+    from dataspec.catalog.effective import SpecFile
+    from dataspec.spec.model import DatasetSpec
 
 R = TypeVar("R")
 
@@ -98,7 +98,7 @@ class SpecSql:
         Args:
             spec: The spec.
             file: Where it stands, with its SQL.
-            values: What the templates see: :func:`dataspec.runs.run_values`.
+            values: What the templates see: :func:`dataspec.parameters.run_values.run_values`.
 
         Raises:
             InvalidTemplate: When it can't be rendered or parsed within the limits; with the place in the file.

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from basecamp.services.known import Known, warning
 from dataspec.errors import DatasetNotFound, Overridden, StoreUnreachable
+from dataspec.models import SourceType
 from dataspec.problems import nearest
-from dataspec.workflows import SourceType
 
 if TYPE_CHECKING:
     from basecamp.services.clock import Clock
-    from dataspec.catalog import Catalog, SpecFile
-    from dataspec.catalog_reader import CatalogReader
-    from dataspec.ledger import Ledger
+    from dataspec.catalog.effective import Catalog, SpecFile
+    from dataspec.catalog.ledger import Ledger
+    from dataspec.catalog.reader import CatalogReader
     from dataspec.store import StoredObject
 
 log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from basecamp.services.candidates import file_to_run
 from basecamp.services.loading import check_ready, not_loaded
 from basecamp.services.run_records import OWN_KEY, key_of_request
 from dataspec.errors import AirflowUnreachable, Conflict
-from dataspec.parameters import resolve_parameters
-from dataspec.run_ids import adhoc_run_id
-from dataspec.runs import run_values
-from dataspec.workflows import RunPreview
+from dataspec.models import RunPreview
+from dataspec.parameters.resolve import resolve_parameters
+from dataspec.parameters.run_values import run_values
+from dataspec.schedule.run_ids import adhoc_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from basecamp.services.spec_sql import SpecSql
     from basecamp.services.specs import Specs
     from basecamp.services.takeovers import Takeovers
-    from dataspec.catalog import SpecFile
-    from dataspec.workflows import SourceType
+    from dataspec.catalog.effective import SpecFile
+    from dataspec.models import SourceType
 
 MAX_RUNS_A_SECOND = 50
 TRIES = 3

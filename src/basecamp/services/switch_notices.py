@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from basecamp.notifications.notice import SourceChange
-from dataspec.releases import read_publication
-from dataspec.schedules import next_tick
+from dataspec.catalog.spec_storage import read_publication
+from dataspec.schedule.cron import next_tick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from basecamp.notifications.outbox import Outbox
     from basecamp.services.clock import Clock
     from basecamp.services.source_changes import Switch
-    from dataspec.catalog import Catalog, SpecFile
-    from dataspec.kept_versions import KeptVersions
-    from dataspec.releases import Publication
-    from dataspec.spec import DatasetSpec, Target
+    from dataspec.catalog.effective import Catalog, SpecFile
+    from dataspec.catalog.spec_storage import Publication
+    from dataspec.catalog.version_archive import KeptVersions
+    from dataspec.spec.model import DatasetSpec, Target
     from dataspec.store import Store
 
 PATIENCE_SECONDS = 5.0

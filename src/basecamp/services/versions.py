@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from basecamp.services.specs import find_spec
 from dataspec.errors import AirflowUnreachable
-from dataspec.names import check_name
-from dataspec.workflows import DatasetVersions, SourceType, SpecVersion
+from dataspec.models import DatasetVersions, SourceType, SpecVersion
+from dataspec.spec.names import check_name
 
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.airflow.models import LoadedSpec
     from basecamp.services.specs import Specs
-    from dataspec.catalog import Catalog, SpecFile
-    from dataspec.kept_versions import KeptVersions
+    from dataspec.catalog.effective import Catalog, SpecFile
+    from dataspec.catalog.version_archive import KeptVersions
 
 
 class Versions:

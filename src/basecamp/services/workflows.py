@@ -13,9 +13,9 @@ from basecamp.services.known import Known, Page
 from basecamp.services.running import RunningAttempts
 from basecamp.services.specs import find_spec
 from dataspec.errors import InvalidSpec, TakenOver
+from dataspec.models import SourceType, WorkflowInfo, WorkflowStatus
 from dataspec.problems import unexpected
-from dataspec.schedules import is_tick, next_tick
-from dataspec.workflows import SourceType, WorkflowInfo, WorkflowStatus
+from dataspec.schedule.cron import is_tick, next_tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from basecamp.services.dags import DatasetDags
     from basecamp.services.specs import Specs
     from basecamp.services.takeovers import Takeover, Takeovers
-    from dataspec.catalog import Catalog, SpecFile
-    from dataspec.spec import DatasetSpec, Schedule
+    from dataspec.catalog.effective import Catalog, SpecFile
+    from dataspec.spec.model import DatasetSpec, Schedule
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dataspec.errors import DliError
-    from dataspec.spec import Parameter
-    from dataspec.workflows import RunPreview
+    from dataspec.models import RunPreview
+    from dataspec.spec.model import Parameter
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 1000

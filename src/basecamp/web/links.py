@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from basecamp.web.static_files import static_file
-from dataspec.run_ids import parse_run_id
+from dataspec.schedule.run_ids import parse_run_id
 
 if TYPE_CHECKING:
-    from dataspec.workflows import WorkflowRun
+    from dataspec.models import WorkflowRun
 
 
 @dataclass(frozen=True, slots=True)

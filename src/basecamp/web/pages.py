@@ -19,7 +19,7 @@ from basecamp.api.problems import RETRY_AFTER_SECONDS, report_mistake
 from basecamp.web import forms, times
 from basecamp.web.links import Links
 from dataspec.errors import DliError, Unavailable
-from dataspec.workflows import RunStatus, SourceType, WorkflowStatus
+from dataspec.models import RunStatus, SourceType, WorkflowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping

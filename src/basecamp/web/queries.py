@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 
 from basecamp.services.history import HistoryFilter
 from dataspec.errors import InvalidUsage
+from dataspec.models import RunStatus, RunType, SourceType, WorkflowInfo, WorkflowStatus
 from dataspec.problems import nearest
-from dataspec.workflows import RunStatus, RunType, SourceType, WorkflowInfo, WorkflowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from basecamp.services import Services
-    from dataspec.workflows import SourceType, WorkflowInfo
+    from dataspec.models import SourceType, WorkflowInfo
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
 

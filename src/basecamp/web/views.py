@@ -10,18 +10,18 @@ from basecamp.services.history import HistoryFilter
 from basecamp.services.known import Page
 from basecamp.services.workflows import WorkflowFilter
 from basecamp.web.queries import DatasetQuery, RunQuery, states_of
-from dataspec.backfills import backfill_run_id
 from dataspec.errors import NotFound, Unavailable
-from dataspec.parsing import parse_spec
-from dataspec.workflows import Backfill, SourceType, WorkflowInfo, WorkflowRun, WorkflowStatus
+from dataspec.models import Backfill, SourceType, WorkflowInfo, WorkflowRun, WorkflowStatus
+from dataspec.schedule.backfill_plan import backfill_run_id
+from dataspec.spec.parse import parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from basecamp.services import Services
     from basecamp.services.run_log import RunLog
-    from dataspec.spec import DatasetSpec, Statement
-    from dataspec.workflows import RegisteredDataset
+    from dataspec.models import RegisteredDataset
+    from dataspec.spec.model import DatasetSpec, Statement
 
 EVERYTHING = 1_000_000
 ROWS_A_PAGE = 100

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dataspec.engines.error_places import place_in
 from dataspec.problems import Problem
-from dataspec.sql.places import in_template
+from dataspec.sql.source_map import in_template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
 from dataspec.sql.session_settings import changes_strings
-from dataspec.sql.templates import render
-from dataspec.sql.texts import sql_texts
+from dataspec.sql.sql_sources import sql_texts
+from dataspec.sql.template.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dataspec.spec import DatasetSpec
-    from dataspec.sql.texts import Kind, SqlText
+    from dataspec.spec.model import DatasetSpec
+    from dataspec.sql.sql_sources import Kind, SqlText
 
 _COMMENTS = ("-", "/", "#")
 """How a text may begin that holds nothing but comments."""
@@ -63,7 +63,7 @@ def render_statements(
     Args:
         spec: The spec.
         files: The text of each SQL file, by the path that the spec names it with.
-        values: What the templates see: :func:`dataspec.runs.run_values`.
+        values: What the templates see: :func:`dataspec.parameters.run_values.run_values`.
         dialect: The SQL dialect of the connection, by sqlglot's name; None for generic SQL.
         file: The YAML's name, for problems in SQL that stands within it.
         yaml: The YAML, where it is at hand, for the places of these problems.
@@ -81,7 +81,7 @@ def render_statements(
         except InvalidTemplate as error:
             if yaml is None:
                 raise
-            from dataspec.sql.places import SqlPlaces
+            from dataspec.sql.source_map import SqlPlaces
 
             raise InvalidTemplate(SqlPlaces.of(yaml, file).placed(error.problem, text)) from None
         unsettled = unsettled or changes_strings(sql)
@@ -104,7 +104,7 @@ def _differ(dialect: str | None, connected: str | None) -> bool:
     """Tell whether the dialect that the spec names reads strings by other rules than its connection's."""
     if connected is None or dialect in {None, connected}:
         return False
-    from dataspec.sql.statements import Quoting
+    from dataspec.sql.tokens import Quoting
 
     return not Quoting.of(dialect).reads_as(Quoting.of(connected))
 
@@ -113,6 +113,6 @@ def _split(sql: str, dialect: str | None) -> list[str]:
     text = sql.strip()
     if text and ";" not in text and not text.startswith(_COMMENTS):
         return [text]
-    from dataspec.sql.statements import split_statements
+    from dataspec.sql.tokens import split_statements
 
     return split_statements(sql, dialect)

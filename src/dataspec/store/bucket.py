@@ -25,9 +25,9 @@ from obstore.store import S3Store
 from dataspec.errors import InvalidSettings, StoreUnreachable
 from dataspec.keys import MAX_KEY_BYTES, check_key, shown_key, why_no_key
 from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject
-from dataspec.store.patience import OutOfPatience, Patience
+from dataspec.store.call_budget import OutOfPatience, Patience
 from dataspec.store.raw_listing import raw_pages
-from dataspec.store.refusals import MISSING_BUCKET, code_of, unreachable, unreadable
+from dataspec.store.s3_errors import MISSING_BUCKET, code_of, unreachable, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

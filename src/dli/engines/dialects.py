@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dataspec.engines.addresses import Address
 from dataspec.engines.dialects import ConnectionDialect, dialect_of
 from dataspec.errors import InvalidSettings
-from dataspec.names import DEFAULT_CONNECTION
+from dataspec.spec.names import DEFAULT_CONNECTION
 
 if TYPE_CHECKING:
     from dli.settings import Settings

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.engines.addresses import DEFAULT_FILE, Address
 from dataspec.errors import DliError, InvalidSettings
-from dataspec.names import DEFAULT_CONNECTION
 from dataspec.problems import nearest
+from dataspec.spec.names import DEFAULT_CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

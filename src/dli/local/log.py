@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dataspec.spec_hash import spec_hash
+from dataspec.spec.content_hash import spec_hash
 
 if TYPE_CHECKING:
     from pathlib import Path

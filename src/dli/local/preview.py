@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dataspec.sql.previews import preview_sql
+from dataspec.sql.preview import preview_sql
 from dli.isolated import isolated
 from dli.previews import numbered
 from dli.session import warn

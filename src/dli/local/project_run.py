@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from dataspec.errors import DliError, InvalidSpec, InvalidUsage, NotFound, UnknownParameter
-from dataspec.graph import DatasetGraph, GraphDataset
 from dataspec.problems import nearest
+from dataspec.project.graph import DatasetGraph, GraphDataset
 from dli.isolated import isolated
 from dli.local.run import Plan
 from dli.paths import shown

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataspec.parameters import resolve_parameters
-from dataspec.parsing import parse_spec
-from dataspec.runs import run_values
+from dataspec.parameters.resolve import resolve_parameters
+from dataspec.parameters.run_values import run_values
+from dataspec.spec.parse import parse_spec
 from dataspec.sql.rendering import render_statements
-from dataspec.sql.transpiling import check_dialect, transpile
+from dataspec.sql.transpile import check_dialect, transpile
 from dli.isolated import isolated
 from dli.session import warn
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dataspec.engines.dialects import dialect_of
 from dataspec.engines.session import SqlSession, StatementFailed, one_line, place_of
 from dataspec.errors import RunFailed
-from dataspec.parameters import resolve_parameters
-from dataspec.runs import run_values
+from dataspec.parameters.resolve import resolve_parameters
+from dataspec.parameters.run_values import run_values
 from dataspec.sql.rendering import RenderedStatement, render_statements
 from dli.engines.opening import open_engine
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dataspec.engines.results import Result
     from dataspec.engines.session import Witness
-    from dataspec.spec import DatasetSpec
+    from dataspec.spec.model import DatasetSpec
     from dli.engines.driver import DriverEngine
     from dli.project import LocalDataset
     from dli.settings import Settings
@@ -220,7 +220,7 @@ def _place(plan: Plan, statement: RenderedStatement, error: BaseException) -> st
     """Return where in the user's file the engine found the mistake; where the statement begins, if it does not say."""
     from dataspec.engines.error_places import place_in
     from dataspec.problems import Problem
-    from dataspec.sql.places import SqlPlaces, in_template
+    from dataspec.sql.source_map import SqlPlaces, in_template
 
     origin = statement.origin
     if origin is None:

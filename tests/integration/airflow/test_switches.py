@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from airflow_api import Airflow, ScheduledRun, until
-from dataspec.schedules import interval_of_date, next_tick
+from dataspec.schedule.cron import interval_of_date, next_tick
 from integration.airflow.test_running import store_of
 from stacks import Stack
 

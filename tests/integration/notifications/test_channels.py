@@ -21,7 +21,7 @@ from basecamp.notifications.configuration import NotificationSettings, Smtp
 from basecamp.notifications.notice import Link, Message, Notice
 from basecamp.notifications.sending import ChannelSender
 from basecamp.notifications.webhook import send_to_webhook
-from dataspec.spec import EmailTarget, NamedTarget, SlackTarget, Target, WebhookTarget
+from dataspec.spec.model import EmailTarget, NamedTarget, SlackTarget, Target, WebhookTarget
 from receivers import SLACK_SECRET, SLACK_TOKEN, Answer, MailServer, Slack, WebhookReceiver
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr'")  # Apprise imports it

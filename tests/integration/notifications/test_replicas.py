@@ -20,9 +20,9 @@ from basecamp.notifications.notice import Notice, SourceChange
 from basecamp.notifications.outbox import PREFIX, Outbox
 from basecamp.notifications.sending import ChannelSender
 from basecamp.services.clock import ManualClock, SystemClock
-from dataspec.spec import SlackTarget
+from dataspec.models import SourceType
+from dataspec.spec.model import SlackTarget
 from dataspec.store import Store, open_store
-from dataspec.workflows import SourceType
 from receivers import SLACK_TOKEN, Slack
 
 PATIENCE_SECONDS = 60

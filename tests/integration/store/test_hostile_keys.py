@@ -19,14 +19,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dataspec.catalog import Catalog, SpecFile
-from dataspec.catalog_reader import CatalogReader
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.effective import Catalog, SpecFile
+from dataspec.catalog.ledger import LEDGER_KEY, KeptVersion, Ledger, LedgerEntry
+from dataspec.catalog.reader import CatalogReader
+from dataspec.catalog.spec_storage import Release, file_map_key, read_release, sql_key, write_release
+from dataspec.catalog.version_archive import KeptVersions
 from dataspec.errors import InvalidKey, InvalidSpec, UnreadableObject
-from dataspec.kept_versions import KeptVersions
 from dataspec.keys import MAX_KEY_BYTES, MAX_PART_BYTES, why_no_key
-from dataspec.ledger import LEDGER_KEY, KeptVersion, Ledger, LedgerEntry
-from dataspec.releases import Release, file_map_key, read_release, sql_key, write_release
-from dataspec.spec_cache import MemorySpecCache
 from dataspec.store import MemoryStore, Store, open_store
 from dataspec.store.base import MISSING, usable
 from s3 import S3

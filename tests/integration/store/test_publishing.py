@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dataspec.catalog.spec_storage import read_publication
 from dataspec.errors import Conflict
-from dataspec.releases import read_publication
 from dataspec.store import MemoryStore
 from dli.code_writer import CodeWriter
 from s3 import S3

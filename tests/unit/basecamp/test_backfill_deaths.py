@@ -21,10 +21,10 @@ from basecamp.backfills.requests import BackfillRequest
 from basecamp.services import Services
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import Clock, ManualClock, SystemClock
+from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.errors import AirflowUnreachable, DliError
-from dataspec.releases import Release, manual_key, write_release
+from dataspec.models import Backfill, RunStatus
 from dataspec.store import MemoryStore
-from dataspec.workflows import Backfill, RunStatus
 
 NAME = "sales.daily"
 YAML = f"""\

@@ -13,7 +13,7 @@ from basecamp.backfills.steps import LONGEST_PAUSE, SHORTEST_PAUSE
 from basecamp.services import Services
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
-from dataspec.backfills import BackfillPlan
+from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.store import MemoryStore
 
 Register = Callable[..., Response]

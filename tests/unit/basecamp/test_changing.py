@@ -11,9 +11,9 @@ from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.memory_dags import MemoryDags
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
-from dataspec.editing import ScheduleChanges
+from dataspec.catalog.spec_storage import Release, read_release, write_release
 from dataspec.errors import Conflict
-from dataspec.releases import Release, read_release, write_release
+from dataspec.spec.yaml_editor import ScheduleChanges
 from dataspec.store import MemoryStore, StoredObject
 
 NAME = "sales.daily"

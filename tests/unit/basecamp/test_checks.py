@@ -15,12 +15,12 @@ from basecamp.services import Services
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
 from basecamp.services.lease import Lease
-from dataspec.catalog_reader import CatalogReader
-from dataspec.ledger import LEDGER_KEY, Ledger, LedgerEntry
-from dataspec.spec_cache import MemorySpecCache
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.ledger import LEDGER_KEY, Ledger, LedgerEntry
+from dataspec.catalog.reader import CatalogReader
+from dataspec.models import SourceType
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
-from dataspec.workflows import SourceType
 
 Register = Callable[..., Any]
 Publish = Callable[..., None]

@@ -11,7 +11,7 @@ from httpx import Client, Response
 from basecamp.airflow.memory import MemoryAirflow
 from basecamp.services.clock import ManualClock
 from basecamp.services.dialects import MAX_AGE_SECONDS, MAX_KEPT, ConnectionDialects
-from dataspec.spec import DatasetSpec
+from dataspec.spec.model import DatasetSpec
 
 ONLY_DUCKDB = "SELECT 7 // 2 FROM clicks WHERE day = '{{ execution_date }}' LIMIT {{ limit }}"
 BROKEN = "SELECT 1 FROM clicks WHERE\n  day = = '{{ execution_date }}'"

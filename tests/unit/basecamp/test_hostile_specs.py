@@ -18,12 +18,12 @@ from basecamp.services import Services
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock, SystemClock
 from basecamp.web.routes import router
-from dataspec.ledger import LEDGER_KEY
-from dataspec.parsing import check_document
-from dataspec.spec import DatasetSpec
+from dataspec.catalog.ledger import LEDGER_KEY
+from dataspec.spec.model import DatasetSpec
+from dataspec.spec.parse import check_document
+from dataspec.spec.yaml_reader import Document
 from dataspec.store import MemoryStore, Store, open_store
 from dataspec.store.base import MISSING
-from dataspec.yaml_document import Document
 
 HEAD = "name: bad\ntype: Dataset\nowner: a@example.com\n"
 
@@ -174,7 +174,7 @@ def fail_for_bad(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
             raise error
         return check_document(document, files)
 
-    monkeypatch.setattr("dataspec.catalog_reader.check_document", failing)
+    monkeypatch.setattr("dataspec.catalog.reader.check_document", failing)
 
 
 def test_a_row_that_cannot_be_made_keeps_no_other_from_being_listed(

@@ -13,7 +13,7 @@ from basecamp.airflow.models import LogEvent
 from basecamp.services.clock import ManualClock
 from basecamp.services.run_errors import READERS, RunErrors
 from basecamp.services.run_log import RunLogs
-from dataspec.workflows import RunStatus, WorkflowRun
+from dataspec.models import RunStatus, WorkflowRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from httpx import Client, Response
 from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import LogEvent
 from basecamp.services.clock import ManualClock
-from dataspec.scheduled_runs import ScheduledRun
+from dataspec.schedule.next_run import ScheduledRun
 
 Register = Callable[..., Response]
 Start = Callable[..., str]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from httpx import Client
 
-from dataspec.json_schema import schema_text
+from dataspec.spec.json_schema import schema_text
 
 
 def test_the_schema_is_served_and_kept_until_it_changes(client: Client) -> None:

@@ -13,11 +13,11 @@ from basecamp.airflow.memory import MemoryAirflow
 from basecamp.services.clock import SystemClock
 from basecamp.services.dialects import ConnectionDialects
 from basecamp.services.spec_sql import MAX_CALLS, SpecSql, WorkerPool
-from dataspec.catalog import SpecFile
+from dataspec.catalog.effective import SpecFile
 from dataspec.errors import InvalidTemplate, ServerBusy
 from dataspec.isolation import LimitExceeded, Limits
-from dataspec.parsing import check_spec
-from dataspec.workflows import SourceType
+from dataspec.models import SourceType
+from dataspec.spec.parse import check_spec
 from unit.dataspec import isolated_calls
 
 HEAVY = "select " + ", ".join(f"a.c{number} + 1 as c{number}" for number in range(20_000)) + " from a"

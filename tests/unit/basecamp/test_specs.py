@@ -11,9 +11,9 @@ from basecamp.airflow.memory import MemoryAirflow
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
 from basecamp.services.specs import Specs
-from dataspec.catalog_reader import CatalogReader
-from dataspec.ledger import LEDGER_KEY
-from dataspec.spec_cache import MemorySpecCache
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.ledger import LEDGER_KEY
+from dataspec.catalog.reader import CatalogReader
 from dataspec.store import MemoryStore, ObjectInfo, StoredObject
 from dataspec.store.base import MISSING
 from unit.dataspec.specs import spec_text

@@ -12,12 +12,12 @@ import pytest
 from basecamp.services.clock import ManualClock
 from basecamp.services.source_changes import Switch
 from basecamp.services.switch_notices import PATIENCE_SECONDS, SwitchNotices
-from dataspec.ledger import KeptVersion, LedgerEntry
-from dataspec.parsing import parse_spec
-from dataspec.releases import PUBLICATION_KEY
+from dataspec.catalog.ledger import KeptVersion, LedgerEntry
+from dataspec.catalog.spec_storage import PUBLICATION_KEY
+from dataspec.models import SourceType
+from dataspec.spec.parse import parse_spec
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
-from dataspec.workflows import SourceType
 
 YAML = b"""\
 name: a

@@ -15,7 +15,7 @@ from basecamp.services import Services
 from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock
 from basecamp.services.takeovers import COUNTS_FOR, KEPT_FOR, KEY
-from dataspec.ledger import LEDGER_KEY
+from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 from dataspec.takeovers import write_takeover

@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataspec.backfills import BackfillPlan, DateRange, Outcome, StopOrder, backfill_run_id, ordered
 from dataspec.errors import InternalError, InvalidUsage
-from dataspec.run_ids import parse_run_id
-from dataspec.workflows import RunStatus
+from dataspec.models import RunStatus
+from dataspec.schedule.backfill_plan import (
+    BackfillPlan,
+    DateRange,
+    Outcome,
+    StopOrder,
+    backfill_run_id,
+    ordered,
+)
+from dataspec.schedule.run_ids import parse_run_id
 
 NOW = datetime(2024, 1, 15, 9, 30, 45, 123456, tzinfo=UTC)
 PLAN = BackfillPlan(

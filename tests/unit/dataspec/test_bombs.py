@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import bombs
 from dataspec.errors import DliError
-from dataspec.sql.templates import check_template, render
+from dataspec.sql.template.render import check_template, render
 
 TESTS = Path(__file__).parents[2]
 MAX_SECONDS = 5

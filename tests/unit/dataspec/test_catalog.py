@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.catalog import Catalog
-from dataspec.catalog_reader import CatalogReader
-from dataspec.spec_cache import DiskSpecCache, MemorySpecCache, SpecCache
+from dataspec.catalog.cache import DiskSpecCache, MemorySpecCache, SpecCache
+from dataspec.catalog.effective import Catalog
+from dataspec.catalog.reader import CatalogReader
+from dataspec.models import SourceType
 from dataspec.store import Found, MemoryStore
 from dataspec.store.base import MISSING
-from dataspec.workflows import SourceType
 from unit.dataspec.specs import spec_text
 
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from dataspec.checking import CheckedSpec, check_broken, check_sound
 from dataspec.errors import InvalidSpec
-from dataspec.parsing import parse_document, sql_file_problems
 from dataspec.problems import Problem
-from dataspec.project_checks import check_project
-from dataspec.sql.template_filters import FILTERS
-from dataspec.yaml_document import read_document
+from dataspec.project.cross_checks import check_project
+from dataspec.project.spec_checks import CheckedSpec, check_broken, check_sound
+from dataspec.spec.parse import parse_document, sql_file_problems
+from dataspec.spec.yaml_reader import read_document
+from dataspec.sql.template.filters import FILTERS
 
 DUCKDB = "execution: {dialect: duckdb}\n"
 DATE = "parameters: [{name: execution_date, type: date}]\n"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dataspec.parsing import parse_spec
-from dataspec.spec import Parameter
-from dataspec.sql.conditions import MAX_DIFFERING, other_ways
-from dataspec.sql.samples import sampled_texts
+from dataspec.spec.model import Parameter
+from dataspec.spec.parse import parse_spec
+from dataspec.sql.template.branches import MAX_DIFFERING, other_ways
+from dataspec.sql.template.samples import sampled_texts
 from unit.dataspec.test_checking import DUCKDB, of_sql
 from unit.dataspec.test_lineage import of_sql as tables_of
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataspec.editing import ScheduleChanges, edit_schedule
 from dataspec.errors import InvalidSpec, InvalidUsage
-from dataspec.parsing import parse_spec
-from dataspec.spec import DatasetSpec
+from dataspec.spec.model import DatasetSpec
+from dataspec.spec.parse import parse_spec
+from dataspec.spec.yaml_editor import ScheduleChanges, edit_schedule
 from unit.dataspec.specs import SPEC
 
 HEAD = "name: a\ntype: Dataset\nowner: a@example.com\n"

@@ -9,7 +9,7 @@ import pytest
 
 from dataspec.sql import engine_parsers
 from dataspec.sql.engine_parsers import engine_problem
-from dataspec.sql.reading import parse_sql
+from dataspec.sql.parse import parse_sql
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import random
 import pytest
 
 from dataspec.errors import DatasetNotFound, InvalidUsage
-from dataspec.graph import DatasetGraph, Edge, GraphDataset
-from dataspec.lineage import Lineage, TableUse
-from dataspec.sql.table_names import TableNames
+from dataspec.project.graph import DatasetGraph, Edge, GraphDataset
+from dataspec.sql.lineage.lineage import Lineage, TableUse
+from dataspec.sql.lineage.table_names import TableNames
 
 
 def dataset(name: str, *depends_on: str, reads: str = "", writes: str = "") -> GraphDataset:

@@ -9,9 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from dataspec.errors import InvalidSpec
-from dataspec.json_schema import COMMAND, dataset_schema, generated_text, schema_text
-from dataspec.parsing import parse_spec
-from dataspec.yaml_document import read_document
+from dataspec.spec.json_schema import COMMAND, dataset_schema, generated_text, schema_text
+from dataspec.spec.parse import parse_spec
+from dataspec.spec.yaml_reader import read_document
 from parameter_cases import CASES, Case
 from unit.dataspec.specs import SPEC
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.catalog import Catalog, SpecFile
-from dataspec.catalog_reader import CatalogReader
-from dataspec.kept_versions import KeptVersions
-from dataspec.ledger import (
+from dataspec.catalog.cache import DiskSpecCache, MemorySpecCache
+from dataspec.catalog.effective import Catalog, SpecFile
+from dataspec.catalog.ledger import (
     LEDGER_KEY,
     KeptVersion,
     Ledger,
@@ -20,10 +19,11 @@ from dataspec.ledger import (
     version_body,
     version_key,
 )
-from dataspec.releases import Release, write_release
-from dataspec.spec_cache import DiskSpecCache, MemorySpecCache
+from dataspec.catalog.reader import CatalogReader
+from dataspec.catalog.spec_storage import Release, write_release
+from dataspec.catalog.version_archive import KeptVersions
+from dataspec.models import SourceType
 from dataspec.store import MemoryStore, StoredObject
-from dataspec.workflows import SourceType
 from unit.dataspec.specs import spec_text
 from unit.dataspec.test_catalog import CountingStore, put, remove
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from dataspec.lineage import Lineage, lineage_of
-from dataspec.parsing import parse_spec
-from dataspec.sql.places import SqlPlaces
-from dataspec.yaml_document import read_document
+from dataspec.spec.parse import parse_spec
+from dataspec.spec.yaml_reader import read_document
+from dataspec.sql.lineage.lineage import Lineage, lineage_of
+from dataspec.sql.source_map import SqlPlaces
 
 HEAD = "name: sales.daily\ntype: Dataset\nowner: ann@example.com\n"
 DUCKDB = "execution: {dialect: duckdb}\n"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dataspec.errors import InvalidName
-from dataspec.names import check_name
+from dataspec.spec.names import check_name
 
 
 @pytest.mark.parametrize(

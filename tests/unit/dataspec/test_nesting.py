@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot.errors import SqlglotError
 
-from dataspec.sql.statements import UnparsableError, parse
-from dataspec.sql.tables import read_and_written
+from dataspec.sql.lineage.tables import read_and_written
+from dataspec.sql.tokens import UnparsableError, parse
 
 LEGITIMATE = {
     "a list of 10,000": "select a in (" + "1, " * 9_999 + "1) from t",

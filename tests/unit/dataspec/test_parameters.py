@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from dataspec.errors import InvalidParameters, MissingParameter, UnknownParameter
-from dataspec.parameter_values import PARAMETER_TYPES
-from dataspec.parameters import resolve_parameters
-from dataspec.spec import Parameter
+from dataspec.parameters.resolve import resolve_parameters
+from dataspec.parameters.types import PARAMETER_TYPES
+from dataspec.spec.model import Parameter
 from parameter_cases import CASES, DATE, KINDS, Case
 
 DECLARED = [

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from dataspec.documents import is_dataset_document
 from dataspec.errors import InvalidSpec
-from dataspec.parsing import check_spec, parse_spec
-from dataspec.spec import DatasetSpec, SlackTarget
+from dataspec.spec.detection import is_dataset_document
+from dataspec.spec.model import DatasetSpec, SlackTarget
+from dataspec.spec.parse import check_spec, parse_spec
 from unit.dataspec.specs import SPEC, SQL, spec_text
 
 FILE = "datasets/clicks.yaml"

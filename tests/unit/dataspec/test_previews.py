@@ -4,9 +4,9 @@ import pytest
 import sqlglot
 
 from dataspec.errors import InvalidTemplate
-from dataspec.parsing import parse_spec
-from dataspec.sql.previews import SqlPreview, preview_sql
-from dataspec.sql.tables import read_and_written
+from dataspec.spec.parse import parse_spec
+from dataspec.sql.lineage.tables import read_and_written
+from dataspec.sql.preview import SqlPreview, preview_sql
 
 HEAD = "name: a.b\ntype: Dataset\nowner: ann@example.com\n"
 DUCKDB = "execution:\n  dialect: duckdb\n"

@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from dataspec.catalog_reader import CatalogReader
-from dataspec.errors import Conflict
-from dataspec.releases import (
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.reader import CatalogReader
+from dataspec.catalog.spec_storage import (
     Release,
     delete_release,
     file_map_key,
@@ -19,7 +19,7 @@ from dataspec.releases import (
     sql_prefix,
     write_release,
 )
-from dataspec.spec_cache import MemorySpecCache
+from dataspec.errors import Conflict
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 from unit.dataspec.specs import SPEC, SQL

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataspec.run_ids import scheduled_run_id
-from dataspec.scheduled_runs import ScheduledRun, data_interval, date_of, next_run, run_to_create
-from dataspec.schedules import execution_date, interval_of_date, next_tick, previous_tick
+from dataspec.schedule.cron import execution_date, interval_of_date, next_tick, previous_tick
+from dataspec.schedule.next_run import ScheduledRun, data_interval, date_of, next_run, run_to_create
+from dataspec.schedule.run_ids import scheduled_run_id
 
 SEOUL, NEW_YORK, LONDON = "Asia/Seoul", "America/New_York", "Europe/London"
 KIRITIMATI, PAGO_PAGO, TONGATAPU = "Pacific/Kiritimati", "Pacific/Pago_Pago", "Pacific/Tongatapu"

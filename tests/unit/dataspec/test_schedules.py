@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataspec.schedules import (
+from dataspec.schedule.cron import (
     check_cron,
     check_timezone,
     execution_date,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dataspec.errors import InvalidSpec
-from dataspec.parsing import parse_spec
+from dataspec.spec.parse import parse_spec
 from unit.dataspec.specs import spec_text
 
 

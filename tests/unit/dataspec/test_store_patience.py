@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from dataspec.store.patience import OutOfPatience, Patience
+from dataspec.store.call_budget import OutOfPatience, Patience
 
 
 class Clock:

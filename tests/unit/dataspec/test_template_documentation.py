@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dataspec.errors import InvalidTemplate
-from dataspec.sql.template_filters import FILTERS
-from dataspec.sql.templates import check_template, render
+from dataspec.sql.template.filters import FILTERS
+from dataspec.sql.template.render import check_template, render
 
 PAGE = (Path(__file__).parents[3] / "docs" / "sql-templates.md").read_text()
 _FENCED = re.compile(

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataspec.errors import InvalidTemplate
-from dataspec.sql.template_filters import add_days, add_months, format_date, start_of
-from dataspec.sql.templates import check_template, render
+from dataspec.sql.template.filters import add_days, add_months, format_date, start_of
+from dataspec.sql.template.render import check_template, render
 
 DAY = "2024-01-31"
 TIME = "2024-01-31T22:30:00+00:00"
@@ -146,7 +146,7 @@ def test_the_start_of_a_unit_is_its_own_start_and_never_later(moment: datetime, 
 
 def test_a_template_is_checked_without_loading_a_sql_parser() -> None:
     code = (
-        "import sys, json; from dataspec.sql.templates import check_template\n"
+        "import sys, json; from dataspec.sql.template.render import check_template\n"
         "check_template('{{ d | add_days(1) }}', ['d'], file='q')\n"
         "print(json.dumps('sqlglot' in sys.modules))"
     )

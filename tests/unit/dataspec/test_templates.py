@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataspec.errors import InvalidTemplate
-from dataspec.parsing import parse_spec
-from dataspec.runs import run_values
-from dataspec.sql import template_sandbox, templates
+from dataspec.parameters.run_values import run_values
+from dataspec.spec.parse import parse_spec
 from dataspec.sql.rendering import render_statements
-from dataspec.sql.statements import split_statements
-from dataspec.sql.templates import check_template, render
+from dataspec.sql.template import render as templates
+from dataspec.sql.template import sandbox as template_sandbox
+from dataspec.sql.template.render import check_template, render
+from dataspec.sql.tokens import split_statements
 from unit.dataspec.specs import SPEC, SQL
 
 DIALECTS = ["duckdb", "postgres", "trino", "snowflake", "bigquery", "databricks", "spark", "mysql", "redshift",

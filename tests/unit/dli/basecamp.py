@@ -15,18 +15,18 @@ from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import LoadedSpec, LogEvent, RunFilter
 from basecamp.api.app import create_app
 from basecamp.services.assembly import assemble
-from dataspec.catalog_reader import CatalogReader
-from dataspec.releases import Release, manual_key, write_release
-from dataspec.run_ids import parse_run_id
-from dataspec.schedules import next_tick
-from dataspec.spec_cache import MemorySpecCache
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.reader import CatalogReader
+from dataspec.catalog.spec_storage import Release, manual_key, write_release
+from dataspec.schedule.cron import next_tick
+from dataspec.schedule.run_ids import parse_run_id
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dataspec.catalog import SpecFile
+    from dataspec.catalog.effective import SpecFile
 
 NOW = datetime(2024, 1, 15, 9, 30, 45, tzinfo=UTC)
 

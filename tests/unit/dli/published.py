@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from dataspec.catalog_reader import CatalogReader
-from dataspec.releases import Publication, Release
-from dataspec.spec_cache import MemorySpecCache
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.reader import CatalogReader
+from dataspec.catalog.spec_storage import Publication, Release
 from dataspec.store import MemoryStore
 from dli.code_writer import CodeWriter
 from dli.project import Project

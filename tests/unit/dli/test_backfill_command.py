@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from basecamp.airflow.models import RunFilter
-from dataspec.workflows import Backfill, BackfillPreview
+from dataspec.models import Backfill, BackfillPreview
 from dli import Client
 from unit.dli.basecamp import Basecamp
 from unit.dli.conftest import Dli

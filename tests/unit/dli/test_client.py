@@ -21,7 +21,7 @@ from dataspec.errors import (
     ServerUnreachable,
     Unavailable,
 )
-from dataspec.workflows import RunStatus, SourceType, WorkflowStatus
+from dataspec.models import RunStatus, SourceType, WorkflowStatus
 from dli import AsyncClient, Client
 from dli.calls import Calls
 from dli.following import pause_after

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.releases import manual_key, read_publication
+from dataspec.catalog.spec_storage import manual_key, read_publication
 from dataspec.store import Store, open_store
 from dataspec.store.base import MISSING
 from dli.revision import find_revision

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.workflows import RegisteredDataset
+from dataspec.models import RegisteredDataset
 from unit.dli.basecamp import Basecamp
 from unit.dli.conftest import Dli
 from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_SQL, CLICKS_YAML, spec_of, write_clicks

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from dataspec.errors import InternalError
-from dataspec.workflows import RunStatus, SourceType, WorkflowInfo, WorkflowRun, WorkflowStatus
+from dataspec.models import RunStatus, SourceType, WorkflowInfo, WorkflowRun, WorkflowStatus
 from dli.decoding import decode, encode
 
 RUN = WorkflowRun(

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.catalog_reader import CatalogReader
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.reader import CatalogReader
+from dataspec.catalog.spec_storage import PUBLICATION_KEY, read_publication
 from dataspec.errors import InvalidSpec
-from dataspec.releases import PUBLICATION_KEY, read_publication
-from dataspec.spec_cache import MemorySpecCache
+from dataspec.spec.yaml_reader import Document, read_document
 from dataspec.store import Store, open_store
 from dataspec.store.base import MISSING
-from dataspec.yaml_document import Document, read_document
 from dli.checking import check_local
 from dli.project import Project
 from dli.publishing import checked_datasets

@@ -20,9 +20,9 @@ import duckdb
 import pytest
 
 from dataspec.engines.file_lock import FileLock, LockStopped
-from dataspec.parsing import parse_document
-from dataspec.spec import DatasetSpec
-from dataspec.yaml_document import Document
+from dataspec.spec.model import DatasetSpec
+from dataspec.spec.parse import parse_document
+from dataspec.spec.yaml_reader import Document
 from endless import ENDLESS
 from unit.dli.conftest import Dli
 from unit.dli.terminal import on_terminal
@@ -287,7 +287,7 @@ def _late_check(held: Callable[[], bool], monkeypatch: pytest.MonkeyPatch) -> No
             assert time.monotonic() < deadline
         return parse_document(document)
 
-    monkeypatch.setattr("dataspec.parsing.parse_document", check)
+    monkeypatch.setattr("dataspec.spec.parse.parse_document", check)
 
 
 @pytest.mark.usefixtures("_late_check")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.catalog_reader import CatalogReader
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.reader import CatalogReader
+from dataspec.catalog.spec_storage import PUBLICATION_KEY, manual_key, read_publication
 from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
-from dataspec.releases import PUBLICATION_KEY, manual_key, read_publication
-from dataspec.spec_cache import MemorySpecCache
 from dataspec.store import Found, MemoryStore, ObjectInfo, Store, StoredObject, open_store
 from dataspec.store.base import MISSING
 from dli.code_writer import CodeWriter

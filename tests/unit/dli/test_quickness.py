@@ -51,8 +51,8 @@ OWN_OF_HELP = {
 }
 OWN_OF_A_CALL = {
     *OWN_OF_HELP,
-    "dataspec.names",
-    "dataspec.workflows",
+    "dataspec.spec.names",
+    "dataspec.models",
     "dli.addresses",
     "dli.client",
     "dli.connection",
@@ -143,7 +143,7 @@ def test_a_run_on_this_machine_loads_no_template_engine_no_parser_of_sql_and_no_
     modules = loaded_by("dataset", "run", "shop.numbers")
     assert libraries(modules) >= {"pydantic", "duckdb", "yaml"}
     assert not libraries(modules) & {"jinja2", "sqlglot", "rich", "h11", "obstore"}
-    assert not {"dataspec.releases", "dataspec.store"} & modules
+    assert not {"dataspec.catalog.spec_storage", "dataspec.store"} & modules
 
 
 def test_the_package_alone_loads_nothing() -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dataspec.workflows import WorkflowRun
+from dataspec.models import WorkflowRun
 from unit.dli.basecamp import Basecamp
 from unit.dli.conftest import Dli
 from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML, spec_of

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dataspec.json_schema import schema_text
+from dataspec.spec.json_schema import schema_text
 from unit.dli.conftest import Dli
 
 

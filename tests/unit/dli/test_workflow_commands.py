@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.workflows import WorkflowInfo, WorkflowRun
+from dataspec.models import WorkflowInfo, WorkflowRun
 from unit.dli.basecamp import NOW, Basecamp
 from unit.dli.conftest import Dli
 from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML, spec_of, write_clicks

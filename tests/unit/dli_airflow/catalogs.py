@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataspec.catalog import Catalog
-from dataspec.catalog_reader import CatalogReader
-from dataspec.releases import Release, write_release
-from dataspec.spec_cache import MemorySpecCache
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.effective import Catalog
+from dataspec.catalog.reader import CatalogReader
+from dataspec.catalog.spec_storage import Release, write_release
 from dataspec.store import MemoryStore
 from dli_airflow.datasets import Dataset
 

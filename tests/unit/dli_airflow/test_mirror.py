@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.yaml_document import Document, read_document
+from dataspec.spec.yaml_reader import Document, read_document
 from dli_airflow.datasets import Dataset
 from dli_airflow.mirror import StoreMirror
 from unit.dli_airflow.catalogs import spec_yaml
@@ -94,7 +94,7 @@ def test_an_error_that_nobody_foresaw_costs_no_other_dataset(
         return read_document(body, file)
 
     with monkeypatch.context() as patch:
-        patch.setattr("dataspec.catalog_reader.read_document", failing)
+        patch.setattr("dataspec.catalog.reader.read_document", failing)
         mirror = machine("new")
         mirror.refresh()
         assert names(mirror) == ["good"]
@@ -129,7 +129,7 @@ def test_what_the_cache_cannot_keep_is_read_again_and_the_rest_is_kept(
     store: Path, machine: Callable[[str], StoreMirror], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (store / "code" / "bad.yaml").write_text("name: bad\ntype: Dataset\nowner: nobody\n")
-    monkeypatch.setattr("dataspec.spec_cache.asdict", lambda _: {"message": object()})
+    monkeypatch.setattr("dataspec.catalog.cache.asdict", lambda _: {"message": object()})
     mirror = machine("new")
     mirror.refresh()
     (store / "code" / "other.yaml").write_bytes(spec_yaml("other"))

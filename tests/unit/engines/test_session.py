@@ -18,7 +18,7 @@ import pytest
 from dataspec.engines.session import SessionCancelled, SqlSession, StatementFailed
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.sql.rendering import RenderedStatement
-from dataspec.sql.texts import Kind
+from dataspec.sql.sql_sources import Kind
 from endless import ENDLESS
 from unit.engines.engines import LONG_IN_SQLITE, DuckDB, Engine, SQLite
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dataspec.parameters import resolve_parameters
-from dataspec.parsing import check_spec
-from dataspec.runs import run_values
-from dataspec.spec import DatasetSpec
-from dataspec.sql.previews import SqlPreview, preview_sql
+from dataspec.parameters.resolve import resolve_parameters
+from dataspec.parameters.run_values import run_values
+from dataspec.spec.model import DatasetSpec
+from dataspec.spec.parse import check_spec
+from dataspec.sql.preview import SqlPreview, preview_sql
 from dataspec.sql.rendering import render_statements
 from tpch.tables import ORDERS, fill, tables
 

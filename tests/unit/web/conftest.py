@@ -22,7 +22,7 @@ from basecamp.services.assembly import assemble
 from basecamp.services.clock import ManualClock, SystemClock
 from basecamp.services.starting import RunRequest
 from basecamp.web.routes import router
-from dataspec.releases import Release, manual_key, write_release
+from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dataspec.catalog.spec_storage import Publication
 from dataspec.errors import NotFound, Refused
-from dataspec.releases import Publication
 from dli.code_writer import CodeWriter
 from dli.options import common_options, pass_session, store_option
 from dli.paths import shown

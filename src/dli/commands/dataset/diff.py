@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from dataspec.errors import DatasetNotFound, NotFound
-from dataspec.spec_hash import spec_hash
-from dataspec.workflows import DatasetVersions, SourceType, SpecVersion
+from dataspec.models import DatasetVersions, SourceType, SpecVersion
+from dataspec.spec.content_hash import spec_hash
 from dli.comparison import AIRFLOW, LOCAL, Comparison
 from dli.options import dataset_argument, pass_session, server_options
 from dli.session import Session, warn

@@ -14,8 +14,8 @@ from dli.session import Session, say, warn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dataspec.checking import CheckedSpec
-    from dataspec.graph import DatasetGraph
+    from dataspec.project.graph import DatasetGraph
+    from dataspec.project.spec_checks import CheckedSpec
     from dli.drawings import Drawing
 
 
@@ -39,7 +39,7 @@ def command(session: Session, dataset: str | None, form: str | None) -> None:
     dataset stands under what it is built from. With DATASET, a name or the path of a file: what
     that one is built from, and what is built from it.
     """
-    from dataspec.graph import DatasetGraph
+    from dataspec.project.graph import DatasetGraph
     from dli.checking import check_datasets
     from dli.drawings import Drawing
 
@@ -107,7 +107,7 @@ def _report(graph: DatasetGraph, names: Sequence[str], checked: Sequence[Checked
 
 
 def _warn(graph: DatasetGraph, names: Sequence[str], checked: Sequence[CheckedSpec]) -> None:
-    from dataspec.graph import as_path
+    from dataspec.project.graph import as_path
 
     for spec in checked:
         if not spec.valid and (spec.name is None or spec.name in names):

@@ -10,7 +10,7 @@ from dli.options import pass_session, server_options, source_option
 from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
-    from dataspec.workflows import RegisteredDataset
+    from dataspec.models import RegisteredDataset
     from dli.project import LocalDataset
 
 LOCAL_TITLES = ("DATASET", "OWNER", "CRON", "TIMEZONE", "FILE")

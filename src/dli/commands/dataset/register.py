@@ -11,7 +11,7 @@ from dli.options import dataset_argument, pass_session, server_options, wait_opt
 from dli.session import Session, is_interactive, warn
 
 if TYPE_CHECKING:
-    from dataspec.workflows import RegisteredDataset
+    from dataspec.models import RegisteredDataset
     from dli.project import LocalDataset
 
 OVERRIDE_WARNING = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dataspec.json_schema import schema_text
+from dataspec.spec.json_schema import schema_text
 from dli.options import verbose_option
 from dli.session import say
 

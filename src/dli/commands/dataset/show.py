@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.parsing import parse_spec
-from dataspec.sql.texts import sql_texts
+from dataspec.spec.parse import parse_spec
+from dataspec.sql.sql_sources import sql_texts
 from dli.options import dataset_argument, param_option, pass_session, server_options, source_option
 from dli.session import Session
 from dli.tables import pairs
@@ -15,7 +15,7 @@ from dli.tables import pairs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dataspec.spec import DatasetSpec, Parameter
+    from dataspec.spec.model import DatasetSpec, Parameter
 
 
 @click.command("show")
@@ -97,7 +97,7 @@ def _tables(
     file: str, spec: DatasetSpec, files: Mapping[str, str], dialect: str | None
 ) -> tuple[list[str], list[str]]:
     """Return the tables that a dataset reads of others, and those that it writes."""
-    from dataspec.lineage import lineage_of
+    from dataspec.sql.lineage.lineage import lineage_of
     from dli.isolated import isolated
 
     lineage = isolated(file, lineage_of, spec, files, dialect=dialect)

@@ -11,7 +11,7 @@ from dli.options import dataset_argument, pass_session, server_options, source_o
 from dli.session import Session, is_interactive, say, warn
 
 if TYPE_CHECKING:
-    from dataspec.workflows import UnregisteredDataset
+    from dataspec.models import UnregisteredDataset
 
 
 @click.command("unregister")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataspec.errors import InvalidUsage, ManagedByCode
-from dataspec.workflows import SourceType
+from dataspec.models import SourceType
 from dli.options import dataset_argument, pass_session, server_options, source_option, wait_options
 from dli.session import Session, warn
 
 if TYPE_CHECKING:
-    from dataspec.workflows import RegisteredDataset
+    from dataspec.models import RegisteredDataset
 
 
 @click.command("update")

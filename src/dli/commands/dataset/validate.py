@@ -15,8 +15,8 @@ from dli.session import Session, warn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dataspec.checking import CheckedSpec
     from dataspec.problems import Problem
+    from dataspec.project.spec_checks import CheckedSpec
 
 
 @click.command("validate")

@@ -19,7 +19,7 @@ from dli.options import (
 from dli.session import Session, is_interactive
 
 if TYPE_CHECKING:
-    from dataspec.workflows import BackfillPreview, Every
+    from dataspec.models import BackfillPreview, Every
 
 
 @click.command("backfill")
@@ -85,7 +85,7 @@ def command(
 
     `dli workflow status` and `dli workflow stop` take the backfill's id.
     """
-    from dataspec.backfills import MANY_DATES, DateRange
+    from dataspec.schedule.backfill_plan import MANY_DATES, DateRange
 
     name = session.dataset_name(dataset)
     if timeout and not wait:

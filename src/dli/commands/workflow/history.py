@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.workflows import RunStatus
+from dataspec.models import RunStatus
 from dli.options import pass_session, server_options, source_option
 from dli.session import Session, warn
 from dli.times import between, local, parse_moment
 
 if TYPE_CHECKING:
-    from dataspec.workflows import WorkflowRun
+    from dataspec.models import WorkflowRun
 
 MAX_LIMIT = 10_000
 TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "STATUS", "STARTED", "TOOK")

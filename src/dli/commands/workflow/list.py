@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.workflows import WorkflowStatus
+from dataspec.models import WorkflowStatus
 from dli.options import pass_session, server_options, source_option
 from dli.session import Session, say, warn
 from dli.times import in_zone, local
 
 if TYPE_CHECKING:
-    from dataspec.workflows import WorkflowInfo
+    from dataspec.models import WorkflowInfo
 
 TITLES = ("DATASET", "SOURCE", "STATUS", "CRON", "NEXT RUN")
 RUNNING_TITLES = ("RUN ID", "STARTED")

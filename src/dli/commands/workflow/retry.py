@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from dataspec.errors import DliError, NotFound, NotLoaded, Refused
-from dataspec.workflows import RunStatus
+from dataspec.models import RunStatus
 from dli.options import pass_session, server_options
 from dli.session import Session, is_interactive, say, warn
 from dli.times import local, parse_moment
 
 if TYPE_CHECKING:
-    from dataspec.workflows import WorkflowRun
+    from dataspec.models import WorkflowRun
 
 MAX_RUNS = 10_000
 TITLES = ("RUN ID", "TYPE", "STARTED", "PARAMETERS")

@@ -18,7 +18,7 @@ from dli.options import (
 from dli.run_kinds import DIFFERENCE
 
 if TYPE_CHECKING:
-    from dataspec.workflows import RunPreview
+    from dataspec.models import RunPreview
     from dli.session import Session
 
 HELP = f"""Start a run of a dataset now.

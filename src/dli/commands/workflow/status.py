@@ -14,7 +14,7 @@ from dli.tables import pairs
 from dli.times import between, local
 
 if TYPE_CHECKING:
-    from dataspec.workflows import WorkflowRun
+    from dataspec.models import WorkflowRun
 
 
 @click.command("status")

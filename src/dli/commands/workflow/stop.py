@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.errors import AirflowUnreachable, BackfillNotFound, RunNotFound
-from dataspec.workflows import RunStatus
+from dataspec.models import RunStatus
 from dli.options import pass_session, run_dataset_option, server_options
 from dli.session import Session
 
 if TYPE_CHECKING:
-    from dataspec.workflows import Backfill, WorkflowRun
+    from dataspec.models import Backfill, WorkflowRun
 
 
 @click.command("stop")

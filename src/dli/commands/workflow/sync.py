@@ -10,7 +10,7 @@ from dli.options import pass_session, server_options
 from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
-    from dataspec.workflows import SourceEvent
+    from dataspec.models import SourceEvent
 
 TITLES = ("CHANGE", "DATASET", "SOURCE", "FILE")
 

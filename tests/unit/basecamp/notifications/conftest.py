@@ -15,9 +15,9 @@ from basecamp.notifications.messages import Messages
 from basecamp.notifications.notice import Notice, SourceChange
 from basecamp.notifications.outbox import PREFIX, Outbox
 from basecamp.services.clock import ManualClock
-from dataspec.spec import SlackTarget
+from dataspec.models import SourceType
+from dataspec.spec.model import SlackTarget
 from dataspec.store import MemoryStore
-from dataspec.workflows import SourceType
 
 
 def slack(channel: str = "#data") -> SlackTarget:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.notice import Message, RunEnd, SourceChange
 from basecamp.notifications.slack import slack_text
-from dataspec.workflows import RunStatus, SourceType, WorkflowRun
+from dataspec.models import RunStatus, SourceType, WorkflowRun
 
 AGAIN = "dli workflow retry sales.daily_20240115_093045"
 MESSAGES = Messages("https://basecamp.example.com")

@@ -9,9 +9,9 @@ from basecamp.notifications.messages import Messages
 from basecamp.notifications.notice import RunEnd, SourceChange
 from basecamp.notifications.outbox import Outbox
 from basecamp.services.clock import ManualClock
-from dataspec.spec import EmailTarget, NamedTarget, Target, WebhookTarget
+from dataspec.models import RunStatus, SourceType, WorkflowRun
+from dataspec.spec.model import EmailTarget, NamedTarget, Target, WebhookTarget
 from dataspec.store import Found, MemoryStore
-from dataspec.workflows import RunStatus, SourceType, WorkflowRun
 from unit.basecamp.notifications.conftest import Channels, slack
 
 Change = Callable[..., SourceChange]

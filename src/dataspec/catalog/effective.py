@@ -1,0 +1,122 @@
+"""Every spec in the store, and which one is effective: code wins (spec 2.4, decisions 2)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from dataspec.catalog.ledger import Ledger
+from dataspec.errors import InvalidSpec
+from dataspec.models import SourceType
+from dataspec.problems import Problem
+from dataspec.store.base import MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from dataspec.spec.model import DatasetSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecFile:
+    """One spec in the store: usable, with ``spec``, or not, with ``error``."""
+
+    source: SourceType
+    key: str
+    etag: str
+    last_modified: datetime
+    name: str | None
+    """The name inside the YAML; None where it can't be read."""
+    yaml: bytes = field(repr=False)
+    spec: DatasetSpec | None = None
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    spec_hash: str | None = None
+    error: InvalidSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The specs of a store at one time, and the ledger as it was then."""
+
+    files: tuple[SpecFile, ...]
+    """Every spec, usable or not, by source and key."""
+    effective: Mapping[str, SpecFile]
+    """The one that Airflow runs, by dataset name."""
+    overridden: Mapping[str, SpecFile]
+    """Manual specs whose name code has as well."""
+    invalid: tuple[SpecFile, ...]
+    """Specs that can't be used, each with its error."""
+    retired: Mapping[str, SpecFile] = field(default_factory=dict)
+    """The last versions of datasets that no source has any more, while the ledger lists them."""
+    ledger: Ledger = field(default_factory=Ledger)
+    ledger_etag: str = MISSING
+    fingerprint: str = ""
+    """That of the listing which this was read from."""
+
+    def get(self, name: str, source: SourceType | None = None) -> SpecFile | None:
+        """Return the effective spec of a dataset, or the usable one of a source."""
+        effective, overridden = self.effective.get(name), self.overridden.get(name)
+        if source is None:
+            return effective
+        return next((spec for spec in (effective, overridden) if spec and spec.source is source), None)
+
+
+def resolve(
+    files: Iterable[SpecFile], last_good: Mapping[str, SpecFile], ledger: Ledger | None = None
+) -> Catalog:
+    """Decide which spec is effective for each name.
+
+    Args:
+        files: Every spec in the store.
+        last_good: By key, the last usable version of files that can't be used now.
+        ledger: What was so before.
+
+    Two files of one source with one name: the one that the ledger names stays, else the
+    older; the other is an error.
+    """
+    ledger = ledger or Ledger()
+    ordered = sorted(files, key=lambda file: (file.source, file.key))
+    holders = _holders(ordered, last_good, ledger)
+    usable: dict[SourceType, dict[str, SpecFile]] = {source: {} for source in SourceType}
+    for (source, name), file in holders.items():
+        usable[source][name] = file if file.error is None else last_good[file.key]
+    code, manual = usable[SourceType.CODE], usable[SourceType.MANUAL]
+    checked = tuple(_checked(file, holders) for file in ordered)
+    return Catalog(
+        files=checked,
+        effective=manual | code,
+        overridden={name: file for name, file in manual.items() if name in code},
+        invalid=tuple(file for file in checked if file.error is not None),
+        ledger=ledger,
+    )
+
+
+def _holders(
+    files: list[SpecFile], last_good: Mapping[str, SpecFile], ledger: Ledger
+) -> dict[tuple[SourceType, str], SpecFile]:
+    """Return which file has each name, in each source."""
+    claims: dict[tuple[SourceType, str], list[SpecFile]] = defaultdict(list)
+    for file in files:
+        good = file if file.error is None else last_good.get(file.key)
+        if good is not None and good.name is not None:
+            claims[file.source, good.name].append(file)
+    return {
+        (source, name): next(
+            (file for file in same if file.key == ledger.holder(source, name)), min(same, key=_age)
+        )
+        for (source, name), same in claims.items()
+    }
+
+
+def _age(file: SpecFile) -> tuple[datetime, str]:
+    return file.last_modified, file.key
+
+
+def _checked(file: SpecFile, holders: Mapping[tuple[SourceType, str], SpecFile]) -> SpecFile:
+    holder = holders.get((file.source, file.name or ""))
+    if file.error is not None or holder is None or holder is file:
+        return file
+    problem = Problem(f"the dataset '{file.name}' is defined in {holder.key} already.", file.key, 1, 1)
+    return replace(file, spec=None, error=InvalidSpec([problem]))

@@ -1,0 +1,433 @@
+"""A spec in the store together with its SQL: how both change as one (decisions 4).
+
+The layout and the protocol are described in ``docs/architecture.md``, "The store".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, ValidationError
+
+from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
+from dataspec.problems import Problem, shortened
+from dataspec.spec.content_hash import spec_hash
+from dataspec.spec.model import MAX_SQL_FILES
+from dataspec.store.base import MISSING, PreconditionFailed, usable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from dataspec.store.base import Store, StoredObject
+
+CODE_PREFIX = "code/"
+PUBLICATION_KEY = "code/publish.json"
+MANUAL_PREFIX = "manual/"
+SPEC_SUFFIXES = (".yaml", ".yml")
+
+MAX_MAP_BYTES: Final = 1024 * 1024
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+_PENDING = timedelta(minutes=1)
+"""How long a writer may take between its two last writes, and a removal for what follows the YAML's."""
+_KEPT = timedelta(hours=1)
+"""How long what was replaced is kept for readers that are under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One version of a dataset: the YAML's bytes, and its SQL files by the path it names them with."""
+
+    yaml: bytes
+    files: Mapping[str, str]
+
+    @property
+    def spec_hash(self) -> str:
+        """The hash that names this version: of the YAML and its SQL together."""
+        return spec_hash(self.yaml, self.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What was published to ``code/`` last: its commit, and who did it when."""
+
+    commit: str | None
+    repository: str | None
+    ref: str | None
+    """The branch or tag, as the CI system names it."""
+    published_at: datetime
+    by: str | None
+
+
+def read_publication(store: Store) -> Publication | None:
+    """Return what was published last, or None where nobody did, or it can't be read.
+
+    Raises:
+        StoreUnreachable: When the store does not answer.
+    """
+    stored = store.get(PUBLICATION_KEY)
+    try:
+        data = json.loads(stored.body if stored else b"")
+        at = datetime.fromisoformat(data["published_at"])
+        texts = {key: _text_or_none(data.get(key)) for key in ("commit", "repository", "ref", "by")}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return Publication(published_at=at if at.tzinfo else at.replace(tzinfo=UTC), **texts)
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def manual_key(name: str) -> str:
+    """Return where the manual spec of a dataset is kept."""
+    return f"{MANUAL_PREFIX}{name}.yaml"
+
+
+def is_spec_key(key: str) -> bool:
+    """Tell whether a key may hold a spec."""
+    return key.endswith(SPEC_SUFFIXES)
+
+
+def file_map_key(spec_key: str) -> str:
+    """Return the key of the map from a YAML's bytes to its SQL files."""
+    return f"{_stem(spec_key)}.files.json"
+
+
+def sql_prefix(spec_key: str) -> str:
+    """Return the prefix of the SQL files of a YAML that has a map."""
+    return f"{_stem(spec_key)}.files/"
+
+
+def sql_key(spec_key: str, digest: str) -> str:
+    """Return the key of a SQL file, by the SHA-256 of its text."""
+    return f"{sql_prefix(spec_key)}{digest}.sql"
+
+
+def _stem(spec_key: str) -> str:
+    # A .yml keeps its suffix: it may lie beside a .yaml of the same name.
+    return spec_key.removesuffix(".yaml")
+
+
+def sibling_key(spec_key: str, path: str) -> str:
+    """Return the key of a SQL file that lies beside its YAML, as a plain copy leaves it."""
+    folder, slash, _ = spec_key.rpartition("/")
+    return f"{folder}{slash}{path}"
+
+
+def mapped_files(file_map: bytes | None, yaml: bytes) -> dict[str, str] | None:
+    """Return the SQL files of the very bytes of a YAML, as path to SHA-256, or None without an entry."""
+    entry = _read_map(file_map).versions.get(_sha256(yaml))
+    return dict(entry.files) if entry and entry.files else None
+
+
+def check_map(file_map: bytes | None, key: str) -> None:
+    """Refuse a map that can't be used; who reads a dataset must not pass over it to files that may be older.
+
+    Args:
+        file_map: The map's bytes; None where there is none.
+        key: The map's key.
+
+    Raises:
+        InvalidSpec: With the reason.
+    """
+    if file_map is None:
+        return
+    try:
+        _FileMap.model_validate_json(file_map)
+    except ValueError as error:
+        raise InvalidSpec([Problem(_why_no_map(error), key)]) from None
+
+
+def _why_no_map(error: ValueError) -> str:
+    told = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        told = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+    return (
+        f"the map to the SQL files can't be used ({shortened(told)}). Register or publish the dataset again."
+    )
+
+
+def sql_digests(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the SHA-256 of each SQL file, by the path that the spec names it with."""
+    return {path: _sha256(text.encode()) for path, text in files.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRelease:
+    """A release as it is in the store, with the ETags that a change of it is conditional on."""
+
+    release: Release
+    etag: str
+    files_etag: str
+
+
+def read_release(store: Store, key: str, named: Iterable[str] = ()) -> StoredRelease | None:
+    """Return a spec with its SQL, or None if there is none, or one of its files is gone meanwhile.
+
+    Args:
+        store: The store.
+        key: The YAML's key.
+        named: The SQL files that the spec names, for one that has them beside it.
+
+    Raises:
+        InvalidSpec: When its map or a SQL file can't be used.
+        StoreUnreachable: When the store does not answer.
+    """
+    stored = store.get(key)
+    if stored is None:
+        return None
+    file_map = store.get(file_map_key(key))
+    check_map(file_map.body if file_map and named else None, file_map_key(key))
+    mapped = mapped_files(file_map.body if file_map else None, stored.body)
+    if mapped is None:
+        places = {path: sibling_key(key, path) for path in named}
+    else:
+        places = {path: sql_key(key, digest) for path, digest in mapped.items()}
+    found = store.get_many(set(places.values()))
+    for place, reason in found.unreadable.items():
+        raise InvalidSpec([Problem(f"the SQL file can't be used: {reason}.", place)])
+    if not found.keys() >= set(places.values()):
+        return None
+    files = {path: sql_text(found[place], path) for path, place in places.items()}
+    return StoredRelease(Release(stored.body, files), stored.etag, file_map.etag if file_map else MISSING)
+
+
+def sql_text(stored: StoredObject, path: str) -> str:
+    """Return the text of a SQL file.
+
+    Raises:
+        InvalidSpec: When it is not UTF-8.
+    """
+    try:
+        return stored.body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"the SQL file '{path}' is not UTF-8 (byte {error.start})."
+        raise InvalidSpec([Problem(message, stored.key)]) from None
+
+
+def write_release(
+    store: Store,
+    key: str,
+    release: Release,
+    *,
+    if_match: str | None = None,
+    files_if_match: str | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> str:
+    """Write a spec and its SQL so that no reader ever sees the one without the other.
+
+    Args:
+        store: The store.
+        key: The YAML's key.
+        release: What to write.
+        if_match: The ETag that the YAML must have now; ``None`` for whatever is there.
+        files_if_match: The ETag that the map to its SQL must have now; ``None`` for whatever is there.
+        now: The clock.
+
+    Returns:
+        The YAML's new ETag.
+
+    Raises:
+        Conflict: When someone else was first; nothing that a reader sees has changed.
+    """
+    current = store.get(key)
+    etag = current.etag if current else MISSING
+    if if_match is not None and if_match != etag:
+        raise _conflict(key)
+    kept = store.get(file_map_key(key))
+    if files_if_match is not None and files_if_match != (kept.etag if kept else MISSING):
+        raise _conflict(key)
+    try:
+        if release.files:
+            body = current.body if current else None
+            _write_files(store, key, release, current=body, kept=kept, now=now())
+        if current is None or current.body != release.yaml:
+            etag = store.put(key, release.yaml, expected=etag)
+    except PreconditionFailed:
+        raise _conflict(key) from None
+    if kept is not None:
+        _sweep(store, key, now())
+    return etag
+
+
+def delete_release(
+    store: Store, key: str, *, if_match: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> None:
+    """Remove a spec with its map and its SQL, the YAML first, so that no reader sees it without them.
+
+    Args:
+        store: The store.
+        key: The YAML's key.
+        if_match: The ETag that the YAML must have now.
+        now: The clock.
+
+    Raises:
+        Conflict: When someone else was first; nothing is removed.
+    """
+    kept = store.get(file_map_key(key))
+    try:
+        store.delete(key, expected=if_match)
+    except PreconditionFailed:
+        raise _conflict(key) from None
+    if kept is not None:
+        _delete_files(store, key, kept.etag, now())
+
+
+def delete_leftovers(
+    store: Store, key: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> None:
+    """Remove the map and the SQL of a YAML that is gone; nothing where it is there."""
+    kept = store.get(file_map_key(key))
+    if store.get(key) is None:
+        _delete_files(store, key, kept.etag if kept else MISSING, now())
+
+
+def _delete_files(store: Store, key: str, map_etag: str, now: datetime) -> None:
+    """Remove a map and its SQL; meanwhile a mark in the map keeps writers away."""
+    mark = json.dumps({"versions": {}, "removed_at": now.isoformat()}).encode()
+    try:
+        marked = store.put(file_map_key(key), mark, expected=map_etag)
+        for info in list(usable(store.list(sql_prefix(key)))):
+            store.delete(info.key, expected=info.etag)
+        store.delete(file_map_key(key), expected=marked)
+    except PreconditionFailed:
+        return  # someone writes the dataset anew, or removes it as well
+
+
+def _write_files(
+    store: Store,
+    key: str,
+    release: Release,
+    *,
+    current: bytes | None,
+    kept: StoredObject | None,
+    now: datetime,
+) -> None:
+    digests = sql_digests(release.files)
+    file_map = _read_map(kept.body if kept else None)
+    if file_map.removed_at is not None and now - file_map.removed_at < _PENDING:
+        raise _conflict(key)
+    versions = file_map.versions
+    old, new = _sha256(current or b""), _sha256(release.yaml)
+    # Where there is no YAML, someone may be removing the map: then writing it anew holds them off.
+    is_mapped = current is not None and new in versions and versions[new].files == digests
+    if not is_mapped and old == new and _another_is_writing(versions, old, now):
+        raise _conflict(key)
+    in_use = file_map.digests
+    for path, digest in digests.items():
+        _put_sql(store, sql_key(key, digest), release.files[path].encode(), in_use=digest in in_use)
+    if not is_mapped:
+        body = _moved_on(file_map, old, new, digests, now).body()
+        store.put(file_map_key(key), body, expected=kept.etag if kept else MISSING)
+
+
+def _moved_on(file_map: _FileMap, old: str, new: str, digests: Mapping[str, str], now: datetime) -> _FileMap:
+    """Return the map with an entry more, and without what was replaced more than an hour ago."""
+    versions = dict(file_map.versions)
+    if old in versions:
+        versions[old] = versions[old].model_copy(update={"replaced_at": now})
+    versions = {sha: entry for sha, entry in versions.items() if now - entry.last_time < _KEPT}
+    versions[new] = _MapEntry(files=dict(digests), written_at=now)
+    retired = {sha: at for sha, at in file_map.retired.items() if now - at < _KEPT}
+    retired |= dict.fromkeys(file_map.digests, now)
+    moved_on = _FileMap(versions=versions)
+    needed = moved_on.digests
+    return moved_on.model_copy(
+        update={"retired": {sha: at for sha, at in retired.items() if sha not in needed}}
+    )
+
+
+def _sweep(store: Store, key: str, now: datetime) -> None:
+    """Remove SQL that no version needs any more, nor a reader that is under way.
+
+    A writer that died left some behind as well; whatever stays now goes when the dataset is written next.
+    """
+    try:
+        stored = store.get(file_map_key(key))
+        file_map = _read_map(stored.body if stored else None)
+        recently = {sha for sha, at in file_map.retired.items() if now - at < _KEPT}
+        needed = {sql_key(key, sha) for sha in file_map.digests | recently}
+        for info in list(usable(store.list(sql_prefix(key)))):
+            if info.key not in needed and now - info.last_modified > _KEPT:
+                store.delete(info.key, expected=info.etag)
+    except (StoreUnreachable, PreconditionFailed):
+        return
+
+
+def _another_is_writing(versions: Mapping[str, _MapEntry], current: str, now: datetime) -> bool:
+    """Tell whether someone has written the map's entry, and not yet the YAML that goes with it."""
+    if current not in versions:
+        return False
+    since = versions[current].written_at
+    return any(since < entry.written_at and now - entry.written_at < _PENDING for entry in versions.values())
+
+
+def _put_sql(store: Store, key: str, body: bytes, *, in_use: bool) -> None:
+    """Put a SQL file; one that is there already and in no use is put again, lest it be swept away as old."""
+    if in_use and store.get(key) is not None:
+        return
+    try:
+        store.put(key, body, expected=MISSING)
+    except PreconditionFailed:
+        found = store.get(key)
+        store.put(key, body, expected=found.etag if found else MISSING)
+
+
+class _MapEntry(BaseModel):
+    """The SQL files of one version of a YAML."""
+
+    files: Annotated[dict[str, _Digest], Field(max_length=MAX_SQL_FILES)]
+    written_at: AwareDatetime = _EARLIEST
+    replaced_at: AwareDatetime | None = None
+
+    @property
+    def last_time(self) -> datetime:
+        """When it was replaced, or written where it was not."""
+        return self.replaced_at or self.written_at
+
+
+class _FileMap(BaseModel):
+    """The map from a YAML's bytes to its SQL files."""
+
+    versions: dict[str, _MapEntry]
+    """By the SHA-256 of the YAML."""
+    retired: dict[str, AwareDatetime] = {}
+    """The SQL that none of them needs any more, and since when."""
+    removed_at: AwareDatetime | None = None
+
+    @property
+    def digests(self) -> set[str]:
+        """The SHA-256 of each SQL file of a version."""
+        return {digest for entry in self.versions.values() for digest in entry.files.values()}
+
+    def body(self) -> bytes:
+        """Return it as it is stored."""
+        data = self.model_dump(mode="json", exclude_none=True)
+        return json.dumps(data, indent=1, sort_keys=True).encode()
+
+
+def _read_map(body: bytes | None) -> _FileMap:
+    """Return a map; an empty one for one that can't be used, which a writer makes anew."""
+    try:
+        return _FileMap.model_validate_json(body or b"")
+    except ValueError:
+        return _FileMap(versions={})
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def _conflict(key: str) -> Conflict:
+    return Conflict(
+        "This dataset was changed by someone else meanwhile.",
+        detail=f"{key} is not what it was when this change began. Look at it, then try again.",
+    )

@@ -1,0 +1,1 @@
+"""Checks of one spec and across a project's specs, and the graph of its datasets."""

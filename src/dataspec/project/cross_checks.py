@@ -1,0 +1,170 @@
+"""What can be told wrong only where a project's datasets are seen together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from dataspec.problems import Problem, name_taken, nearest
+from dataspec.project.graph import DatasetGraph, as_path
+from dataspec.sql.lineage.table_names import parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dataspec.project.spec_checks import CheckedSpec
+    from dataspec.sql.lineage.lineage import TableUse
+    from dataspec.sql.lineage.table_names import Parts
+
+MAX_HINTS = 50
+"""So many names are compared with all others; in a project of thousands each takes a while."""
+
+_NEAR_SCHEMA, _NEAR_TABLE = 0.7, 0.8
+"""How alike the names of two schemas are, and of two tables in them, where one may be meant for the other."""
+
+
+def check_project(checked: Sequence[CheckedSpec]) -> list[CheckedSpec]:
+    """Return the specs of a project, each with the problems that the others make for it."""
+    graph = DatasetGraph.of(spec.dataset for spec in checked if spec.dataset)
+    found = _Project(checked, graph).problems()
+    return [replace(spec, problems=(*spec.problems, *found.get(spec.file, ()))) for spec in checked]
+
+
+class _Project:
+    def __init__(self, checked: Sequence[CheckedSpec], graph: DatasetGraph) -> None:
+        self._graph = graph
+        self._checked = checked
+        self._first: dict[str, CheckedSpec] = {}
+        self._schemas = _Schemas(graph)
+        self._hints_left = MAX_HINTS
+        for spec in checked:
+            if spec.name is not None:
+                self._first.setdefault(spec.name, spec)
+
+    def problems(self) -> dict[str, list[Problem]]:
+        """Return what is wrong, by the file of the spec."""
+        found: defaultdict[str, list[Problem]] = defaultdict(list)
+        for spec in self._checked:
+            if spec.name is None or spec.dataset is None:
+                continue
+            if (first := self._first[spec.name]) is not spec:
+                found[spec.file].append(spec.problem(("name",), name_taken(spec.name, first.file)))
+                continue
+            found[spec.file] += self._missing(spec)
+            found[spec.file] += self._undeclared(spec)
+            found[spec.file] += self._unknown_tables(spec.dataset.lineage.reads)
+        for file, problem in (*self._cycles(), *self._written_twice()):
+            found[file].append(problem)
+        return found
+
+    def _missing(self, spec: CheckedSpec) -> Iterator[Problem]:
+        upstream = spec.dataset.depends_on if spec.dataset else ()
+        for index, name in enumerate(upstream):
+            if name not in self._graph.datasets:
+                message = f"this project has no dataset '{name}'."
+                yield spec.problem(("depends_on", index), message, hint=self._nearest(name)).as_warning()
+
+    def _nearest(self, name: str) -> str | None:
+        if not self._hints_left:
+            return None
+        self._hints_left -= 1
+        return nearest(name, self._graph.datasets)
+
+    def _undeclared(self, spec: CheckedSpec) -> Iterator[Problem]:
+        edges = [edge for edge in self._graph.parents(spec.name or "") if not edge.declared]
+        if not edges:
+            return
+        tables = ", ".join(table for edge in edges for table in edge.tables)
+        upstream = [edge.upstream for edge in edges]
+        builders = " and ".join(f"'{name}'" for name in upstream)
+        verb = "builds" if len(upstream) == 1 else "build"
+        message = f"the SQL reads {tables}, which {builders} {verb}, and 'depends_on' does not say so."
+        line, column = spec.depends_on_at or spec.places.get(("name",), (1, 1))
+        yield Problem(message, spec.file, line, column, _line_to_add(spec, upstream), "warning")
+
+    def _unknown_tables(self, reads: Sequence[TableUse]) -> Iterator[Problem]:
+        for use in reads:
+            if not self._graph.builders(use.name) and (meant := self._schemas.near(use.name)) is not None:
+                message = (
+                    f"no dataset of this project builds '{use.name}', and others build tables in its schema."
+                )
+                if meant.other_schema:
+                    message = f"no dataset of this project builds '{use.name}'."
+                yield use.problem(message, hint=meant.hint).as_warning()
+
+    def _cycles(self) -> Iterator[tuple[str, Problem]]:
+        for cycle in self._graph.cycles():
+            spec = self._first[cycle[0]]
+            message = f"these datasets depend on each other: {as_path(cycle)}."
+            at = spec.depends_on_at or spec.places.get(("name",), (1, 1))
+            yield spec.file, Problem(message, spec.file, *at, "One of these steps has to go.")
+
+    def _written_twice(self) -> Iterator[tuple[str, Problem]]:
+        for table, names in self._graph.tables().items():
+            for name in names[1:]:
+                spec = self._first[name]
+                uses = spec.dataset.lineage.writes if spec.dataset else ()
+                use = next((use for use in uses if use.name.lower() == table), None)
+                message = f"the dataset '{names[0]}' writes the table {use.name if use else table} as well."
+                problem = use.problem(message) if use else spec.problem(("name",), message)
+                yield spec.file, problem.as_warning()
+
+
+def _line_to_add(spec: CheckedSpec, upstream: Sequence[str]) -> str:
+    at = spec.places.get(("depends_on",))
+    if spec.depends_on_at is None or at is None or ("depends_on", 0) not in spec.places:
+        return f"Add: depends_on: [{', '.join(upstream)}]"
+    if at[0] != spec.depends_on_at[0]:
+        return "Add: " + " and ".join(f"- {name}" for name in upstream)
+    return f"Add to the list: {', '.join(upstream)}"
+
+
+class _Meant:
+    """What may be meant by a table that no dataset builds."""
+
+    def __init__(self, hint: str | None, *, other_schema: bool = False) -> None:
+        self.hint = hint
+        self.other_schema = other_schema
+
+
+class _Schemas:
+    """The tables that a project builds, by schema."""
+
+    def __init__(self, graph: DatasetGraph) -> None:
+        self._tables: defaultdict[Parts, dict[str, None]] = defaultdict(dict)
+        for table in graph.tables():
+            *schema, name = parts_of(table)
+            for begin in range(len(schema)):
+                self._tables[tuple(schema[begin:])][name] = None
+        self._near: dict[str, _Meant | None] = {}
+        self._hints_left = MAX_HINTS
+
+    def near(self, table: str) -> _Meant | None:
+        """Return what may be meant by a table in a schema that the project builds, or in one called much alike."""
+        if table.lower() not in self._near:
+            *schema, name = parts_of(table)
+            self._near[table.lower()] = self._look(tuple(schema), name)
+        return self._near[table.lower()]
+
+    def _look(self, schema: Parts, name: str) -> _Meant | None:
+        if not schema:
+            return None
+        endings = (schema[begin:] for begin in range(len(schema)))
+        known = next((ending for ending in endings if ending in self._tables), None)
+        if known is not None:
+            found = self._like(name, known)
+            prefix = ".".join((*known, ""))
+            return _Meant(f"Did you mean '{prefix}{found[0]}'?" if found else None)
+        schemas = {".".join(parts): parts for parts in self._tables}
+        for other in get_close_matches(".".join(schema), schemas, n=1, cutoff=_NEAR_SCHEMA):
+            for found_name in self._like(name, schemas[other], cutoff=_NEAR_TABLE):
+                return _Meant(f"Did you mean '{other}.{found_name}'?", other_schema=True)
+        return None
+
+    def _like(self, name: str, schema: Parts, *, cutoff: float = 0.6) -> list[str]:
+        if not self._hints_left:
+            return []
+        self._hints_left -= 1
+        return get_close_matches(name, self._tables[schema], n=1, cutoff=cutoff)

@@ -1,0 +1,239 @@
+"""Backfills: the dates of a range, and the plan by which they are built (docs/backfill.md).
+
+Everything here is a function of its arguments; who reads the clock, the store and Airflow
+stands in ``basecamp.backfills``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from dataspec.errors import InternalError, InvalidUsage
+from dataspec.models import Every, RunStatus
+from dataspec.parameters.types import ParameterValueError, coerce
+from dataspec.schedule.cron import execution_date, interval_from
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+FORMAT = 1
+MAX_DATES = 40_000
+"""More than a hundred years of days."""
+MANY_DATES = 366
+"""A person is asked before more dates than these are built."""
+FIRST_YEAR, LAST_YEAR = 1000, 9998
+"""Between them a date has a midnight in every time zone."""
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class DateRange:
+    """Dates from the first to the last, both included."""
+
+    start: date
+    end: date
+
+    @classmethod
+    def parse(cls, start: str, end: str) -> DateRange:
+        """Read a range.
+
+        Raises:
+            InvalidUsage: When one is no date, or the end lies before the start.
+        """
+        read = cls(_date("start", start), _date("end", end))
+        if read.end < read.start:
+            raise InvalidUsage(
+                f"The end, {read.end}, lies before the start, {read.start}.",
+                detail="To build the last date first, keep the order and add: --reverse",
+            )
+        return read
+
+    def __len__(self) -> int:
+        return (self.end - self.start).days + 1
+
+    def days(self) -> Iterator[str]:
+        """Yield every date."""
+        return ((self.start + number * _DAY).isoformat() for number in range(len(self)))
+
+    def interval_starts(self, cron: str, zone: str) -> Iterator[str]:
+        """Yield the dates on which an interval of a schedule starts: those that its runs build."""
+        day = self.start
+        while day <= self.end:
+            found = execution_date(cron, zone, interval_from(cron, zone, day.isoformat())[0])
+            day = date.fromisoformat(found)
+            if day <= self.end:
+                yield day.isoformat()
+            day += _DAY
+
+
+def _date(name: str, text: str) -> date:
+    try:
+        found = date.fromisoformat(coerce(text, "date"))
+    except ParameterValueError as error:
+        raise InvalidUsage(f"Invalid {name} date: {error}") from None
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise InvalidUsage(
+            f"Invalid {name} date: the year of {found} does not lie between {FIRST_YEAR} and {LAST_YEAR}."
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopOrder:
+    """Somebody wants a backfill to end."""
+
+    by: str
+    at: datetime
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        words = f"Stopped by {self.by} at {self.at.isoformat(timespec='seconds')}"
+        return f"{words}: {self.reason}" if self.reason else words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a backfill ended."""
+
+    status: RunStatus
+    at: datetime
+    error: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillPlan:
+    """What was asked for, and how far it is: one object in the store."""
+
+    backfill_id: str
+    dataset: str
+    start: str
+    end: str
+    every: Every
+    reverse: bool
+    keep_going: bool
+    parameters: Mapping[str, Any]
+    """What every run gets beside its ``execution_date``, as it was given."""
+    dates: tuple[str, ...]
+    """The dates to build, in their order."""
+    built_before: tuple[str, ...] = ()
+    """The dates of the range that earlier backfills had built, where this one resumed."""
+    at: int = 0
+    """Which date is the present one; as many as there are dates once all are through."""
+    asked_at: datetime | None = None
+    """When a run of the present date was last about to be asked of Airflow."""
+    failed: tuple[str, ...] = ()
+    stop: StopOrder | None = None
+    outcome: Outcome | None = None
+    """Set once, when it has ended; the object then only waits to be put away."""
+    requested_by: str
+    created_at: datetime
+    idempotency_key: str | None = field(default=None, repr=False)
+
+    @property
+    def date(self) -> str:
+        """The present date; the last one once all are through."""
+        return self.dates[min(self.at, len(self.dates) - 1)]
+
+    @property
+    def run_id(self) -> str:
+        """The id of the present date's run, which can't be created twice."""
+        return backfill_run_id(self.backfill_id, self.date)
+
+    @property
+    def is_through(self) -> bool:
+        """Whether every date has been built or has failed."""
+        return self.at >= len(self.dates)
+
+    @property
+    def built(self) -> tuple[str, ...]:
+        """The dates that this backfill has built."""
+        return tuple(day for day in self.dates[: self.at] if day not in set(self.failed))
+
+    def after(self, *, failed: bool) -> BackfillPlan:
+        """Return it with the present date through."""
+        more = (self.date,) if failed else ()
+        return replace(self, at=self.at + 1, failed=(*self.failed, *more), asked_at=None)
+
+    def asking(self, now: datetime) -> BackfillPlan:
+        """Return it with a run of the present date about to be asked for."""
+        return replace(self, asked_at=now)
+
+    def stopping(self, order: StopOrder) -> BackfillPlan:
+        """Return it with an order to end; the first one stands."""
+        return replace(self, stop=self.stop or order)
+
+    def ended(self, outcome: Outcome) -> BackfillPlan:
+        """Return it with its outcome."""
+        return replace(self, outcome=outcome)
+
+    def continues(self, other: BackfillPlan) -> bool:
+        """Say whether what the other one built need not be built again: same range, same parameters."""
+        return all(
+            getattr(self, name) == getattr(other, name)
+            for name in ("dataset", "start", "end", "every", "parameters")
+        )
+
+    def body(self) -> bytes:
+        """Return what :meth:`read` reads."""
+        data = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps({"format": FORMAT, **data}, default=_to_json, separators=(",", ":")).encode()
+
+    @classmethod
+    def read(cls, body: bytes) -> BackfillPlan:
+        """Return the plan in an object.
+
+        Raises:
+            InternalError: When it is of another form, as a later version may have written it.
+        """
+        try:
+            data = _of_this_format(json.loads(body))
+            moments = {"asked_at": _moment(data["asked_at"]), "created_at": _moment(data["created_at"])}
+            lists = {name: tuple(data[name]) for name in ("dates", "built_before", "failed")}
+            parts = {"stop": _stop(data["stop"]), "outcome": _outcome(data["outcome"])}
+            return cls(**{**data, **moments, **lists, **parts})
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InternalError("The plan of a backfill can't be read.", detail=str(error)) from error
+
+
+def _of_this_format(data: dict[str, Any]) -> dict[str, Any]:
+    if data.pop("format") != FORMAT:
+        raise ValueError("it is of another format")
+    return data
+
+
+def backfill_run_id(backfill_id: str, day: str) -> str:
+    """Return the id of the run that builds one date of a backfill (decisions 6)."""
+    return f"{backfill_id}_{day.replace('-', '')}"
+
+
+def ordered(days: Iterable[str], *, reverse: bool) -> tuple[str, ...]:
+    """Return dates in the order in which they are to be built."""
+    return tuple(sorted(days, reverse=reverse))
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _stop(data: Mapping[str, Any] | None) -> StopOrder | None:
+    if data is None:
+        return None
+    return StopOrder(by=data["by"], at=datetime.fromisoformat(data["at"]), reason=data["reason"])
+
+
+def _outcome(data: Mapping[str, Any] | None) -> Outcome | None:
+    if data is None:
+        return None
+    at, status = datetime.fromisoformat(data["at"]), RunStatus(data["status"])
+    return Outcome(status=status, at=at, error=data["error"], note=data["note"])

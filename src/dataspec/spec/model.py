@@ -1,0 +1,300 @@
+"""The Dataset Spec: one YAML file that says what a dataset is and when it is built.
+
+The model is that of decisions 1 and the spec's section 4. It holds what one file says;
+rules that span the file, such as parameters a schedule could not fill, are in
+:mod:`dataspec.spec.parse`, which also tells where in the file a problem is.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sized
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from dataspec.keys import why_no_key
+from dataspec.parameters.resolve import EXECUTION_DATE
+from dataspec.parameters.types import (
+    ParameterType,
+    ParameterValueError,
+    check_choice,
+    coerce,
+    coerce_choices,
+)
+from dataspec.schedule.cron import check_cron, check_timezone
+from dataspec.spec.names import DEFAULT_CONNECTION, why_invalid
+
+T = TypeVar("T", bound=Sized)
+
+RESERVED_PARAMETERS = frozenset({"data_interval_start", "data_interval_end"})
+"""Names that every run's SQL has beside its parameters."""
+
+MAX_RETRIES = 100
+MAX_DELAY_SECONDS = 24 * 3600
+MAX_TIMEOUT_SECONDS = 7 * 24 * 3600
+MAX_SQL_FILES = 200
+MAX_OWNER = 100
+MAX_DESCRIPTION = 5000
+MAX_TAG = 100
+MAX_TAGS = 100
+
+
+def _at_most(limit: int, things: str) -> Callable[[T], T]:
+    """Refuse what is longer, without repeating all of it in the error."""
+
+    def check(value: T) -> T:
+        if len(value) > limit:
+            raise ValueError(f"it has {len(value):,} {things}; {limit:,} at most.")
+        return value
+
+    return check
+
+
+def _check_printable(text: str) -> str:
+    """Refuse what no page, table or database shows, such as NUL; tabs and line breaks are text."""
+    for place, letter in enumerate(text):
+        if unicodedata.category(letter) == "Cc" and letter not in "\t\n\r":
+            raise ValueError(
+                f"it holds the control character U+{ord(letter):04X} (letter {place + 1}); remove it."
+            )
+    return text
+
+
+def _check_line(text: str) -> str:
+    if "\n" in text or "\r" in text or "\t" in text:
+        raise ValueError("it must be one line without tabs.")
+    return _check_printable(text)
+
+
+def _check_dataset_name(name: str) -> str:
+    if reason := why_invalid(name):
+        raise ValueError(reason)
+    return name
+
+
+def _check_parameter_name(name: str) -> str:
+    if name in RESERVED_PARAMETERS:
+        raise ValueError("every run has this value already; choose another name.")
+    return name
+
+
+def _check_relative(path: str) -> str:
+    if path.startswith(("/", "\\")) or ":" in path or "\\" in path or ".." in path.split("/"):
+        raise ValueError("the path must be relative to the YAML and stay inside its folder.")
+    if reason := why_no_key(path):
+        plain = "/".join(part for part in path.split("/") if part not in {"", "."})
+        hint = f" Write '{plain}'." if plain != path and why_no_key(plain) is None else ""
+        raise ValueError(f"no store can have a file of this path: {reason}.{hint}")
+    return path
+
+
+DatasetName = Annotated[str, AfterValidator(_check_dataset_name)]
+SqlPath = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_check_relative)]
+SqlText = Annotated[str, StringConstraints(min_length=1, strip_whitespace=False)]
+Cron = Annotated[str, AfterValidator(check_cron)]
+TimeZone = Annotated[str, AfterValidator(check_timezone)]
+Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$"), AfterValidator(_check_line)]
+Owner = Annotated[Email, AfterValidator(_at_most(MAX_OWNER, "letters"))]
+Description = Annotated[
+    str, AfterValidator(_at_most(MAX_DESCRIPTION, "letters")), AfterValidator(_check_printable)
+]
+Tag = Annotated[
+    str,
+    StringConstraints(min_length=1),
+    AfterValidator(_at_most(MAX_TAG, "letters")),
+    AfterValidator(_check_line),
+]
+Tags = Annotated[list[Tag], AfterValidator(_at_most(MAX_TAGS, "entries"))]
+MailAddress = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\-]+@[A-Za-z0-9.\-]+$", max_length=254)
+]
+"""An address that a message can be sent to; one that a list or a header would split is none."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Statement(_Part):
+    """A statement before or after the query, in one session with it."""
+
+    name: str
+    sql: SqlText | None = None
+    file: SqlPath | None = None
+    continue_on_error: bool = False
+
+    @model_validator(mode="after")
+    def _one_text(self) -> Statement:
+        if (self.sql is None) == (self.file is None):
+            raise ValueError("give exactly one of 'sql' and 'file'.")
+        return self
+
+
+class Parameter(_Part):
+    """A value that a run takes (decisions 6)."""
+
+    name: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$"), AfterValidator(_check_parameter_name)
+    ]
+    type: ParameterType
+    required: bool = True
+    """Whether a run must give it; a parameter with a default never is."""
+    default: Any = None
+    description: Description | None = None
+    choices: list[Any] | None = None
+
+    @model_validator(mode="after")
+    def _values_fit(self) -> Parameter:
+        if self.choices is not None and not self.choices:
+            raise ValueError("'choices' must not be empty.")
+        try:
+            coerce_choices(self.choices or (), self.kind)
+            default = None if self.default is None else coerce(self.default, self.kind)
+        except ParameterValueError as error:
+            raise ValueError(str(error)) from error
+        if default is not None and self.choices:
+            self._check_default(default, self.choices)
+        return self
+
+    def _check_default(self, default: Any, choices: list[Any]) -> None:
+        try:
+            check_choice(default, choices, self.kind)
+        except ParameterValueError:
+            raise ValueError(f"the default {self.default!r} is not one of 'choices'.") from None
+
+    @property
+    def kind(self) -> ParameterType:
+        """The type that its values are read as: an ``execution_date`` is a date, also where it is text."""
+        return "date" if self.name == EXECUTION_DATE else self.type
+
+    @property
+    def must_be_given(self) -> bool:
+        """Whether a run without this parameter is refused."""
+        return self.required and self.default is None
+
+
+class Column(_Part):
+    """A column that the query yields."""
+
+    name: str
+    type: str
+    description: Description | None = None
+
+
+class Execution(_Part):
+    """Where and how long the SQL runs."""
+
+    connection: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$")] = DEFAULT_CONNECTION
+    dialect: str | None = None
+    """The SQL's dialect; that of the connection if not given."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_SECONDS)] = 3600
+
+
+class Retry(_Part):
+    """Retries of a failed attempt."""
+
+    max_attempts: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = 1
+    """The number of retries (decisions 6), so one fewer than the attempts."""
+    delay_seconds: Annotated[int, Field(ge=0, le=MAX_DELAY_SECONDS)] = 300
+
+
+def _check_webhook(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("write an address such as https://hooks.example.com/dli.")
+    if "@" in parts.netloc:
+        raise ValueError("a spec holds no credentials; use a target that the server's settings define.")
+    return url
+
+
+class SlackTarget(_Part):
+    """A Slack channel."""
+
+    type: Literal["slack"]
+    channel: Annotated[str, StringConstraints(pattern=r"^[#@]?[^\s#@<>|]{1,80}$")]
+
+
+class EmailTarget(_Part):
+    """One or more mail addresses."""
+
+    type: Literal["email"]
+    to: MailAddress | Annotated[list[MailAddress], Field(min_length=1, max_length=50)]
+
+
+class WebhookTarget(_Part):
+    """A URL that takes a POST."""
+
+    type: Literal["webhook"]
+    url: Annotated[
+        str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=2000), AfterValidator(_check_webhook)
+    ]
+
+
+class NamedTarget(_Part):
+    """A target that the server's settings define."""
+
+    type: Literal["target"]
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,100}$")]
+
+
+Target = Annotated[
+    SlackTarget | EmailTarget | WebhookTarget | NamedTarget,
+    Field(discriminator="type"),
+]
+
+
+class Notifications(_Part):
+    """Who is told, and of what (decisions 5)."""
+
+    on_failure: list[Target] = []
+    on_success: list[Target] = []
+    on_source_change: list[Target] = []
+
+
+class Schedule(_Part):
+    """When the dataset is built (spec 4)."""
+
+    cron: Cron
+    enabled: bool = True
+    timezone: TimeZone = "UTC"
+    retry: Retry = Retry()
+    notifications: Notifications = Notifications()
+
+
+class DatasetSpec(_Part):
+    """A Dataset Spec, whole (decisions 1)."""
+
+    name: DatasetName
+    type: Literal["Dataset"]
+    owner: Owner
+    team: Annotated[str, StringConstraints(pattern=r"^@[A-Za-z0-9_.\-]+$")] | None = None
+    description: Description | None = None
+    tags: Tags = []
+    domains: Tags = []
+    query_file: SqlPath | None = None
+    query_statement: SqlText | None = None
+    pre_statements: list[Statement] = []
+    post_statements: list[Statement] = []
+    parameters: list[Parameter] = []
+    depends_on: list[DatasetName] = []
+    columns: Annotated[list[Column], Field(alias="schema")] = []
+    execution: Execution = Execution()
+    schedule: Schedule | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of the SQL files that the spec names, each once, relative to its YAML."""
+        statements = (*self.pre_statements, *self.post_statements)
+        named = [self.query_file, *(statement.file for statement in statements)]
+        return tuple(dict.fromkeys(path for path in named if path is not None))
+
+    @property
+    def retry(self) -> Retry:
+        """The retries of a run; the defaults for a spec without a schedule."""
+        return self.schedule.retry if self.schedule else Retry()

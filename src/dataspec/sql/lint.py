@@ -1,0 +1,169 @@
+"""What can be told wrong in a spec's SQL before any run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from dataspec.parameters.resolve import EXECUTION_DATE
+from dataspec.problems import Problem
+from dataspec.spec.model import RESERVED_PARAMETERS
+from dataspec.sql.engine_parsers import engine_problem
+from dataspec.sql.lineage.tables import access_of
+from dataspec.sql.preview import UNCHECKED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from dataspec.engines.dialects import ConnectionDialect
+    from dataspec.spec.model import DatasetSpec
+    from dataspec.spec.yaml_reader import Document
+    from dataspec.sql.source_map import SqlPlaces
+    from dataspec.sql.template.samples import SampledText
+
+_SHOWING = (exp.Describe, exp.Show)
+_IDLE = (
+    exp.Analyze,
+    exp.Attach,
+    exp.Comment,
+    exp.Commit,
+    exp.Detach,
+    exp.Drop,
+    exp.Pragma,
+    exp.Rollback,
+    exp.Set,
+    exp.Transaction,
+    exp.Use,
+)
+"""Statements that yield no rows and fill no table: they may stand around a query, not for it."""
+
+
+def unused_parameters(spec: DatasetSpec, names: Iterable[str], document: Document) -> Iterator[Problem]:
+    """Yield a warning for each parameter that no SQL uses.
+
+    The interval of a run's data follows from its ``execution_date``, so who uses one uses the other.
+    """
+    used = set(names)
+    if used & RESERVED_PARAMETERS:
+        used.add(EXECUTION_DATE)
+    for index, parameter in enumerate(spec.parameters):
+        if parameter.name not in used:
+            message = f"no SQL uses the parameter '{parameter.name}'."
+            hint = f"Write {{{{ {parameter.name} }}}} where it belongs, or remove it."
+            yield document.problem(("parameters", index, "name"), message, hint=hint).as_warning()
+
+
+def sql_problems(
+    spec: DatasetSpec,
+    texts: Sequence[SampledText],
+    places: SqlPlaces,
+    *,
+    skip: frozenset[int] = frozenset(),
+    dialect: ConnectionDialect | None = None,
+) -> Iterator[Problem]:
+    """Yield what is wrong with a spec's SQL as its dialect reads it, each at its place in the user's file.
+
+    Args:
+        spec: The spec.
+        texts: Its SQL, rendered with sample values.
+        places: Where it stands.
+        skip: The texts, by number, that are known to be wrong as templates.
+        dialect: That of the spec's connection on this machine. What is wrong in it is an error, as in
+            the dialect that the spec names; a warning where nobody defined the connection here, and where
+            no dialect is known.
+    """
+    named = spec.execution.dialect
+    read = named or (dialect.name if dialect else None)
+    for number, sampled in enumerate(texts):
+        if number in skip:
+            continue
+        wrong = next(filter(None, (_unread(way, read) for way in sampled.all_ways)), None)
+        if wrong is not None and named is None:
+            hint = _unsure(spec.execution.connection, read)
+            wrong = replace(wrong, hint=hint, severity="error" if dialect and dialect.defined else "warning")
+        for problem in [wrong] if wrong is not None else _problems_of(sampled):
+            yield places.placed(problem, sampled.text)
+
+
+def _unsure(connection: str, dialect: str | None) -> str:
+    """Return the hint for SQL of which the spec does not say what it is."""
+    if dialect is None:
+        return UNCHECKED.format("").strip()
+    return f"It was read so since '{connection}' is {dialect} here; 'execution.dialect' names another."
+
+
+def _unread(sampled: SampledText, dialect: str | None) -> Problem | None:
+    """Return what the dialect does not read in a text."""
+    if sampled.unrendered is not None:
+        return None
+    parsed = sampled.parsed
+    wrong = parsed.problem or engine_problem(sampled.text.sql, parsed.sql, parsed.trees, dialect)
+    if wrong is None:
+        return None
+    given = ", ".join(
+        f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in sampled.values.items()
+    )
+    if dialect is None:
+        return replace(wrong, message=f"with {given}: {wrong.message}") if given else wrong
+    return replace(wrong, message=f"not valid {dialect}{f' with {given}' if given else ''}: {wrong.message}")
+
+
+def _problems_of(sampled: SampledText) -> Iterator[Problem]:
+    if (why := sampled.unrendered) is not None:
+        message = f"the SQL is not checked, since sample values don't fit: {why.message}"
+        hint = why.hint or "A default that fits lets it be checked."
+        yield Problem(message, "", why.line, why.column, hint, "warning")
+    else:
+        yield from _statement_problems(sampled)
+
+
+def _statement_problems(sampled: SampledText) -> Iterator[Problem]:
+    trees = sampled.parsed.trees
+    if not any(way.parsed.trees for way in sampled.all_ways):
+        yield _empty(sampled)
+    for tree in trees:
+        if isinstance(tree, _SHOWING):
+            yield _at_start(f"{tree.key.upper()} yields rows that nobody sees.", "Remove the statement.")
+        elif isinstance(tree, exp.Drop) and str(tree.args.get("kind")).upper() in {"DATABASE", "SCHEMA"}:
+            yield _at_start(
+                f"{_kind(tree)} takes the tables of other datasets with it.", "Drop tables by name."
+            )
+    if sampled.text.kind == "query":
+        yield from _query_problems(trees, [tree for way in sampled.all_ways for tree in way.parsed.trees])
+
+
+def _query_problems(trees: Sequence[exp.Expr], any_way: Sequence[exp.Expr]) -> Iterator[Problem]:
+    if len(trees) > 1:
+        message = f"the query holds {len(trees)} statements."
+        hint = "Keep the one that builds the dataset; put the others under 'pre_statements' or 'post_statements'."
+        yield _at_start(message, hint)
+    if trees and all(isinstance(tree, _IDLE) and not _writes(tree) for tree in any_way):
+        kinds = ", ".join(dict.fromkeys(map(_kind, trees)))
+        message = f"the query builds nothing: {kinds} neither yields rows nor fills a table."
+        hint = "Put it under 'pre_statements' or 'post_statements', and what builds the dataset here."
+        yield replace(_at_start(message, hint), severity="error")
+
+
+def _writes(tree: exp.Expr) -> bool:
+    return bool(access_of(tree).writes)
+
+
+def _empty(sampled: SampledText) -> Problem:
+    what = "the query" if sampled.text.kind == "query" else f"the statement '{sampled.text.name}'"
+    if "{%" in sampled.text.sql:
+        return _at_start(f"{what} holds no statement with the parameters' sample values.", None)
+    problem = _at_start(f"{what} holds no statement, only comments.", "Write its SQL, or remove it.")
+    return replace(problem, severity="error")
+
+
+def _kind(tree: exp.Expr) -> str:
+    kind = tree.args.get("kind")
+    named = {"transaction": "BEGIN", "drop": f"DROP {kind}" if isinstance(kind, str) else "DROP"}
+    return named.get(tree.key, tree.key.upper())
+
+
+def _at_start(message: str, hint: str | None) -> Problem:
+    return Problem(message, "", 1, 1, hint, "warning")

@@ -1,0 +1,1 @@
+"""Values in SQL: where they stand, how each is written there, and what is refused."""

@@ -1,0 +1,295 @@
+"""Where values stand in a SQL text, and how each is written there (decisions 6).
+
+A slot is one ``{{ … }}`` of one rendering. While the template renders, a word stands in
+for its value; :meth:`Slots.fill` then writes each value as the place demands, and proves
+that the statements are those that the text had with the words.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from sqlglot.tokenizer_core import Token as FoundToken
+from sqlglot.tokenizer_core import TokenType
+
+from dataspec.errors import InvalidTemplate
+from dataspec.problems import Problem
+from dataspec.sql.template.budget import Budget, BudgetError
+from dataspec.sql.template.text import TemplateText
+from dataspec.sql.tokens import Quoting, Token, find_tokens, is_name
+from dataspec.sql.values.context import Reading, is_executed, reading_of, why_unclear, with_own_escape
+from dataspec.sql.values.identifiers import SqlName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_SLOT = re.compile(r"q([0-9a-f]{16})x([0-9]+)z")
+"""The words of any rendering; only those with its own nonce are a rendering's slots."""
+_STRING = TokenType.STRING
+_WORD = re.compile(r"[A-Za-z0-9_]*")
+_HARMLESS = re.compile(r"[A-Za-z0-9_ .:/+-]*")
+_UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
+_CONTINUED = (
+    "it goes on with the string before it, where a backslash may mean another thing; write them as one."
+)
+STEPS_OF_A_VALUE = 20
+"""How many steps of a template a value counts for: its word is found and read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One value and where in the template it was asked for."""
+
+    value: Any
+    line: int
+    column: int
+    source: str
+    """The name that the template uses for it; empty for a constant."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenName:
+    """A name in the SQL that a value is in."""
+
+    name: str
+    """As it was written, such as ``events_2024``."""
+    template: str
+    """As the template has it, such as ``events_{{ year }}``."""
+    sources: frozenset[str]
+    """The names that the template uses for the values."""
+
+
+class Slots:
+    """The slots of one rendering."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._nonce = secrets.token_hex(8)
+        self._slots: list[Slot] = []
+        self.budget = Budget()
+        """What is left of the limits of this rendering."""
+        self.names: list[WrittenName] = []
+        """The names that values are in, once the text was filled."""
+        self.tokens: Sequence[FoundToken] | None = None
+        """The tokens of the text once it was filled; None for one without a slot."""
+
+    def take(self, value: Any, line: int, column: int, source: str) -> str:
+        """Return the word that stands for a value.
+
+        Raises:
+            InvalidTemplate: For text made of the template's own and of values, where neither
+                can be told from the other any more.
+        """
+        slot = Slot(value, line, column, source)
+        try:
+            self.budget.take(value)
+            self.budget.take_steps(STEPS_OF_A_VALUE)
+        except BudgetError as error:
+            raise self._refused(slot, str(error), error.hint) from None
+        if isinstance(value, TemplateText):
+            return value
+        words = _words(value)
+        if unwritable := _UNWRITABLE.search(words):
+            raise self._refused(slot, f"it holds U+{ord(unwritable[0]):04X}, which SQL can't hold.")
+        if self._nonce in words.lower():
+            message = "a block's text that holds values was changed or joined with others."
+            raise self._refused(slot, message, "Write each by itself: {{ one }}{{ other }}.")
+        self._slots.append(slot)
+        return f"q{self._nonce}x{len(self._slots) - 1}z"
+
+    def fill(self, text: str, dialect: str | None, *, unsettled: bool = False) -> str:
+        """Write every value into its place.
+
+        Args:
+            text: The SQL, with the words.
+            dialect: The SQL dialect, by sqlglot's name; None where it is not known.
+            unsettled: Whether the session may read strings by other rules than the dialect's.
+
+        Raises:
+            InvalidTemplate: When a value does not fit its place, the SQL has an open quote, or engines
+                may differ in where its quotes are.
+        """
+        if not self._slots:
+            return text
+        tokens = self._tokens_of(text, dialect, unsettled=unsettled)
+        quoting = Quoting.of(dialect, unsettled=unsettled)
+        escaped = with_own_escape(text, tokens)
+        pieces: list[str] = []
+        expected: list[tuple[TokenType, str | None]] = []
+        end = 0
+        ahead = text.find(self._nonce)
+        for index, found in enumerate(tokens):
+            if 0 <= ahead <= found.end and self._nonce in (token := Token.of(found, text)).source:
+                pieces.append(self._in_comment(text[end : token.start]))
+                reading = Reading.ESCAPED if index in escaped else self._reading_of(tokens, index, text)
+                piece = self._in_token(token, quoting, reading)
+                pieces.append(piece)
+                expected.extend(self._expected(token, piece, dialect))
+                end = token.end
+                ahead = text.find(self._nonce, end)
+            else:  # it is copied with what stands around it
+                expected.append((found.token_type, None))
+        pieces.append(self._in_comment(text[end:]))
+        written = "".join(pieces)
+        if what := quoting.why_read(written, text, self._nonce):
+            raise self._refused(self._suspect(), f"{what} on the engine, also within quotes.")
+        return self._proved(written, expected, dialect)
+
+    def _tokens_of(self, text: str, dialect: str | None, *, unsettled: bool) -> list[FoundToken]:
+        try:
+            tokens = find_tokens(text, dialect)
+        except ValueError as error:
+            raise InvalidTemplate(Problem(self._without_words(str(error)), self._file)) from None
+        if reason := why_unclear(text, tokens, dialect, unsettled=unsettled, word=self._nonce):
+            hint = "Name the engine's SQL under 'execution.dialect'." if dialect is None else None
+            raise self._refused(self._slots[0], f"engines differ in where it stands: {reason}", hint)
+        return tokens
+
+    def _reading_of(self, tokens: Sequence[FoundToken], index: int, text: str) -> Reading:
+        found = reading_of(tokens, index)
+        before = self._alone(Token.of(tokens[index - 1], text).source) if index else None
+        if before is not None and isinstance(before.value, SqlName) and before.value.startswith("_"):
+            found = Reading.PREFIXED  # the name of a character set, as MySQL has it before a string
+        return found
+
+    def _in_token(self, token: Token, quoting: Quoting, reading: Reading) -> str:
+        if reading is Reading.ESCAPED:
+            first = next(self._slots_in(token.source))
+            raise self._refused(first, "no value can stand in quotes with UESCAPE.")
+        if reading is Reading.CONTINUED:
+            quoting = quoting.without_backslash(_CONTINUED)
+        if (slot := self._alone(token.source)) is not None:
+            if isinstance(slot.value, SqlName):
+                self._note_name(slot.value, token.source)
+            return self._bare(slot, quoting, reading)
+        quote = None if reading is Reading.PREFIXED else quoting.quote_of(token)
+        if token.kind is not _STRING:
+            self._note_name(self._written(token.text, _plain), token.text)
+        return self._written(token.source, lambda slot: self._inside(slot, quote, quoting))
+
+    def _note_name(self, name: str, text: str) -> None:
+        sources = frozenset(slot.source for slot in self._slots_in(text))
+        self.names.append(WrittenName(name, self._without_words(text), sources))
+
+    def _bare(self, slot: Slot, quoting: Quoting, reading: Reading) -> str:
+        if isinstance(slot.value, SqlName):
+            if not is_name(slot.value, quoting.dialect):
+                raise self._refused(slot, f"'{slot.value}' is a word of SQL there, not a name.")
+            return str(slot.value)
+        if isinstance(slot.value, str):
+            name = slot.source or "value"
+            message = f"the text {slot.value!r} stands without quotes, where it would be SQL."
+            raise self._refused(
+                slot, message, f"Write '{{{{ {name} }}}}', or {{{{ {name} | identifier }}}} for a name."
+            )
+        if reading is Reading.GLUED or (
+            reading is Reading.PREFIXED and not _WORD.fullmatch(_words(slot.value))
+        ):
+            raise self._refused(slot, "what stands right before it would change how it is read.")
+        try:
+            return quoting.literal(slot.value)
+        except ValueError as error:
+            raise self._refused(slot, f"{str(error).rstrip('.')}.") from None
+
+    def _inside(self, slot: Slot, quote: str | None, quoting: Quoting) -> str:
+        if slot.value is None or isinstance(slot.value, list | tuple | dict):
+            what = "no value" if slot.value is None else "a list"
+            raise self._refused(slot, f"there is {what} to put inside the quotes.", "Use {% if %} around it.")
+        value = quoting.plain(slot.value)
+        if quote is not None:
+            try:
+                return quoting.escape(value, quote)
+            except ValueError as error:
+                raise self._refused(slot, str(error)) from None
+        if _WORD.fullmatch(value):
+            return value
+        raise self._refused(
+            slot, f"{value!r} would change the SQL around it; only A-Z, a-z, 0-9 and '_' may stand here."
+        )
+
+    def _in_comment(self, gap: str) -> str:
+        if self._nonce not in gap:
+            return gap
+
+        executed = is_executed(gap)
+
+        def written(slot: Slot) -> str:
+            text = str(slot.value)
+            if executed or not _HARMLESS.fullmatch(text):
+                raise self._refused(slot, f"{text!r} can't stand in a comment.")
+            return text
+
+        filled = self._written(gap, written)
+        if any(filled.count(mark) != gap.count(mark) for mark in ("/*", "*/")):
+            slot = next(self._slots_in(gap))
+            raise self._refused(slot, f"{slot.value!r} can't stand beside a '*' of a comment.")
+        return filled
+
+    def _expected(self, token: Token, piece: str, dialect: str | None) -> list[tuple[TokenType, str | None]]:
+        """Return the kinds of the tokens that a piece must be, and the text of a quoted one."""
+        if self._alone(token.source) is not None:
+            return [(kind, None) for kind in _kinds_in(piece, dialect)]
+        return [(token.kind, self._written(token.text, _plain))]
+
+    def _proved(self, text: str, expected: list[tuple[TokenType, str | None]], dialect: str | None) -> str:
+        try:
+            tokens = find_tokens(text, dialect)
+        except ValueError:
+            tokens = []
+        same = len(tokens) == len(expected) and all(
+            found.token_type is kind and (plain is None or found.text == plain)
+            for found, (kind, plain) in zip(tokens, expected, strict=True)
+        )
+        if not same:
+            raise self._refused(self._suspect(), "a value would change what statements the SQL holds.")
+        self.tokens = tokens
+        return text
+
+    def _suspect(self) -> Slot:
+        """Return the slot that most likely holds what does not fit, where no single one can be told."""
+        return next((slot for slot in self._slots if isinstance(slot.value, str | list)), self._slots[0])
+
+    def _slots_in(self, text: str) -> Iterator[Slot]:
+        return (self._slots[int(match[2])] for match in _SLOT.finditer(text) if match[1] == self._nonce)
+
+    def _alone(self, text: str) -> Slot | None:
+        """Return the slot that a text is, and nothing else."""
+        match = _SLOT.fullmatch(text)
+        return self._slots[int(match[2])] if match and match[1] == self._nonce else None
+
+    def _written(self, text: str, written: Callable[[Slot], str]) -> str:
+        """Return a text with something written for each of its slots."""
+
+        def of_match(match: re.Match[str]) -> str:
+            return written(self._slots[int(match[2])]) if match[1] == self._nonce else match[0]
+
+        return _SLOT.sub(of_match, text)
+
+    def _without_words(self, message: str) -> str:
+        return self._written(message, lambda slot: f"{{{{ {slot.source} }}}}")
+
+    def _refused(self, slot: Slot, message: str, hint: str | None = None) -> InvalidTemplate:
+        named = f"'{slot.source}': " if slot.source else ""
+        return InvalidTemplate(Problem(f"{named}{message}", self._file, slot.line, slot.column, hint))
+
+
+@lru_cache(maxsize=256)
+def _kinds_in(piece: str, dialect: str | None) -> tuple[TokenType, ...]:
+    return tuple(found.token_type for found in find_tokens(piece, dialect))
+
+
+def _plain(slot: Slot) -> str:
+    return Quoting.plain(slot.value)
+
+
+def _words(value: Any) -> str:
+    """Return all text in a value, items of a list included."""
+    if isinstance(value, dict):
+        return _words([*value, *value.values()])
+    if isinstance(value, list | tuple):
+        return " ".join(map(_words, value))
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,184 @@
+"""What around a value changes how an engine reads it (decisions 6, 17).
+
+sqlglot's tokenizer tells where a value stands. Engines differ from it, and from each other,
+in what the text around means: a string that continues another one has that one's rules, a
+prefix gives other rules, and what one engine takes for a comment is SQL to the next. What is
+found here is read by the strictest rules, or refused.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from sqlglot.tokenizer_core import Token as FoundToken
+from sqlglot.tokenizer_core import TokenType
+
+from dataspec.sql.tokens import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+TEXTS = frozenset(kind for kind in TokenType if kind.name.endswith("STRING"))
+"""Every kind of string: plain, national, raw, of bytes, …"""
+
+_QUOTED = TEXTS | {TokenType.IDENTIFIER}
+
+_PREFIXES = frozenset({TokenType.VAR, TokenType.AMP})
+"""What may stand right before a string and give it other rules, such as ``E'…'`` or ``U&'…'``."""
+
+_MARKS = ("'", '"', "`")
+_ESCAPED_MARK = re.compile(r"\\['\"`]")
+_DOLLARS = re.compile(r"\$\w*\$")
+_COMMENT = re.compile(r"--|#|//|/\*|\{#")
+_DOUBTFUL = re.compile(r"--\S|#|//|\{#|/\*M?!|\\\n")
+_EXECUTED = re.compile(r"/\*M?!")
+"""How a comment begins that MySQL or MariaDB runs."""
+_COMMENTED_BY = {"#": frozenset({"mysql", "bigquery"}), "//": frozenset({"snowflake"})}
+"""The dialects in which a mark begins a comment, whatever follows it."""
+_BLANK_AFTER = frozenset({None, "mysql", "doris", "starrocks"})
+"""Dialects in which ``--`` begins a comment only where a blank follows."""
+
+
+class Reading(Enum):
+    """How an engine may read what stands at a place."""
+
+    PLAIN = auto()
+    CONTINUED = auto()
+    """As the rest of the string before it, by the rules of that one."""
+    PREFIXED = auto()
+    """By the rules of what stands before it."""
+    ESCAPED = auto()
+    """By a mark of escape that UESCAPE says."""
+    GLUED = auto()
+    """As a part of the number before it."""
+
+
+def reading_of(tokens: Sequence[FoundToken], index: int) -> Reading:
+    """Tell how an engine may read a token, by the tokens around it."""
+    token = tokens[index]
+    before = tokens[index - 1] if index else None
+    if before is None:
+        return Reading.PLAIN
+    near = before.end + 1 == token.start
+    if near and before.token_type is TokenType.NUMBER:
+        return Reading.GLUED
+    if (near and before.token_type in _PREFIXES) or before.token_type is TokenType.INTRODUCER:
+        return Reading.PREFIXED
+    joined = before.token_type in TEXTS and token.token_type is not TokenType.IDENTIFIER
+    return Reading.CONTINUED if joined else Reading.PLAIN
+
+
+def with_own_escape(text: str, tokens: Sequence[FoundToken]) -> set[int]:
+    """Return which tokens UESCAPE gives a mark of escape, or give one by it: ``U&'…' UESCAPE '!'``."""
+    found: set[int] = set()
+    if "UESCAPE" not in text.upper():
+        return found
+    for index, token in enumerate(tokens):
+        if token.token_type is TokenType.VAR and token.text.upper() == "UESCAPE":
+            found.add(index + 1)
+            first = index
+            while first and tokens[first - 1].token_type in _QUOTED:
+                first -= 1
+            found.update(range(first, index))
+    return found
+
+
+def is_executed(gap: str) -> bool:
+    """Tell whether comments hold one that MySQL or MariaDB runs."""
+    return _EXECUTED.search(gap) is not None
+
+
+def why_unclear(
+    text: str, tokens: Sequence[FoundToken], dialect: str | None, *, unsettled: bool, word: str
+) -> str | None:
+    """Return why engines may differ in where a template's own quotes and comments begin and end.
+
+    Args:
+        text: The SQL, with a word in the place of each value.
+        tokens: The text's tokens.
+        dialect: The SQL dialect, by sqlglot's name; None where it is not known.
+        unsettled: Whether the session may read strings by other rules than the dialect's.
+        word: What each of the words holds.
+    """
+    if (dialect is None or unsettled) and _ESCAPED_MARK.search(text):
+        return "a backslash stands before a quote, which ends a string on some engines only."
+    for comment in _comments(text, tokens):
+        if reason := _why_unclear_comment(comment, dialect, word):
+            return reason
+    return _why_unclear_mark(text, tokens, word) if dialect is None else None
+
+
+def _comments(text: str, tokens: Sequence[FoundToken]) -> Iterator[str]:
+    """Yield each comment, with its mark."""
+    closed = all("*/" in part for part in text.split("/*")[1:-1])
+    if closed and not _DOUBTFUL.search(text):
+        return  # the usual ones, which every engine reads alike
+    end = 0
+    for token in (Token.of(found, text) for found in tokens):
+        yield from _comments_in(text[end : token.start])
+        end = token.end
+    yield from _comments_in(text[end:])
+
+
+def _comments_in(gap: str) -> Iterator[str]:
+    at = 0
+    while found := _COMMENT.search(gap, at):
+        closing = {"/*": "*/", "{#": "#}"}.get(found[0], "\n")
+        end = gap.find(closing, found.end())
+        at = len(gap) if end < 0 else end + len(closing)
+        yield gap[found.start() : at]
+
+
+def _why_unclear_comment(comment: str, dialect: str | None, word: str) -> str | None:
+    if comment.startswith("{#"):
+        return "'{#' begins no comment on the engine."
+    if comment.startswith("/*"):
+        if "/*" in comment[2:]:
+            return "a comment begins within a comment, and engines differ in where that ends."
+        return _UNBALANCED if is_executed(comment) and _is_odd(comment) else None
+    if comment.rstrip("\n").endswith("\\"):
+        return "a backslash at the end of a line goes on with a comment on some engines."
+    mark = comment[: 1 if comment.startswith("#") else 2]
+    known = dialect in _COMMENTED_BY.get(mark, ())
+    if mark == "--":
+        known = dialect not in _BLANK_AFTER or comment[2:3].isspace() or comment == "--"
+    if known or not (word in comment or _is_odd(comment)):
+        return None
+    return f"'{mark}' begins a comment on some engines only; write '-- ' instead."
+
+
+_UNBALANCED = "a quote in it ends on some engines in another place than on others."
+
+
+def _why_unclear_mark(text: str, tokens: Sequence[FoundToken], word: str) -> str | None:
+    """Return what engines read in different ways, where the engine is not known."""
+    if any(set(_MARKS[:2]) & set(part) for part in text.split("`")[1::2]):
+        return "a quote stands between backticks."
+    if _DOLLARS.search(text):
+        return "dollars quote a string on some engines only."
+    if any(
+        token.text.lower() in {"q", "nq"} and text.startswith("'", token.end + 1)
+        for token in tokens
+        if token.token_type is TokenType.VAR
+    ):
+        return "q'…' is a string with marks of its own on some engines only."
+    if any(word in line or _is_odd(line) for line in _stretches(text, tokens, ("#", "//"), "\n")):
+        return "'#' and '//' begin a comment on some engines only."
+    if any(map(_is_odd, _stretches(text, tokens, ("[",), "]"))):
+        return "a quote stands between brackets."
+    return None
+
+
+def _stretches(text: str, tokens: Sequence[FoundToken], marks: tuple[str, ...], end: str) -> Iterator[str]:
+    """Yield the text from each token that is one of the marks to the end, none of it twice."""
+    done = 0
+    for token in tokens:
+        if token.start >= done and text.startswith(marks, token.start):
+            done = text.find(end, token.start) % (len(text) + 1)
+            yield text[token.start : done]
+
+
+def _is_odd(text: str) -> bool:
+    return any(text.count(mark) % 2 for mark in _MARKS)
