@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from basecamp.airflow.credentials import Everyone
-from basecamp.airflow.transport import AirflowTransport
+from basecamp.airflow.http.credentials import Everyone
+from basecamp.airflow.http.transport import AirflowTransport
 from basecamp.airflow.v2 import Airflow3
 
 if __name__ == "__main__":

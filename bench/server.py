@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from basecamp.dev.environment import AirflowEnvironment
-from basecamp.dev.interrupts import Interrupts
+from basecamp.dev.airflow.environment import AirflowEnvironment
 from basecamp.dev.origin import running_origin
+from basecamp.dev.processes.interrupts import Interrupts
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.store import open_store
 

@@ -27,9 +27,9 @@ from processes import table as table_of_commands
 from server import AIRFLOW_ENV, BENCH, BIN, install_airflow
 from serving import Place, Running, airflow, airflow_environ, answer_of, basecamp
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import SystemClock
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.server.assembly import assemble
+from basecamp.shared.clock import SystemClock
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.store import StoredObject
 from s3 import S3

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-from basecamp.dev.environment import AirflowEnvironment
-from basecamp.dev.interrupts import Interrupts
+from basecamp.dev.airflow.environment import AirflowEnvironment
 from basecamp.dev.lines import Line
 from basecamp.dev.origin import running_origin
+from basecamp.dev.processes.interrupts import Interrupts
 from lines_here import LEFT_OUT, LINES_HERE
 from mariadb import MariaDB, mariadb_server
 from postgres import Postgres, postgres_server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from basecamp.dev.interpreters import interpreter_for
+from basecamp.dev.airflow.interpreters import interpreter_for
 from basecamp.dev.lines import LINES, Line
 from dataspec.errors import InvalidUsage
 

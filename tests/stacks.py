@@ -17,8 +17,8 @@ from typing import Any, Self
 import duckdb
 import yaml
 
-from basecamp.dev import sessions
 from basecamp.dev.lines import AIRFLOW_3, Line
+from basecamp.dev.processes import sessions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FLIGHTS = REPOSITORY / "examples" / "flights"

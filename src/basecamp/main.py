@@ -63,12 +63,12 @@ def serve(host: str, port: int) -> None:
     BASECAMP_AIRFLOW_USERNAME and BASECAMP_AIRFLOW_PASSWORD, or BASECAMP_AIRFLOW_TOKEN, or
     BASECAMP_AIRFLOW_AUTH=none for an Airflow that lets everyone in.
     """
-    from basecamp.settings import Settings, check_host
+    from basecamp.server.settings import Settings, check_host
 
     try:
         check_host(host)
         settings = Settings.from_environment(os.environ)
-        from basecamp.api.serving import Serving  # takes seconds; a wrong setting is told at once
+        from basecamp.server.serving import Serving  # takes seconds; a wrong setting is told at once
 
         Serving.prepare(settings, host, port).run()
     except DliError as error:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from basecamp.dev.ports import claim
+from basecamp.dev.processes.ports import claim
 from stacks import Stack
 
 PARAMETERS = [

@@ -11,7 +11,7 @@ from dataspec.errors import AirflowUnreachable
 
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.transport import AirflowTransport
+    from basecamp.airflow.http.transport import AirflowTransport
 
 _VERSION = re.compile(r"(\d+)\.(\d+)[\w.+-]*")
 

@@ -11,18 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlencode
 
-from basecamp.airflow.answers import read_task_instance
-from basecamp.airflow.api import MISSING, AirflowApi
+from basecamp.airflow.http.paging import posted_pages
 from basecamp.airflow.models import TASK_ID, RunPage, RunVersion
-from basecamp.airflow.paging import posted_pages
-from basecamp.airflow.v1_answers import read_dag, read_log, read_parts, read_run
+from basecamp.airflow.responses import read_task_instance
+from basecamp.airflow.rest_gateway import MISSING, AirflowApi
+from basecamp.airflow.v1_responses import read_dag, read_log, read_parts, read_run
 from basecamp.airflow.v1_runs import page_of_runs, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from basecamp.airflow.http.transport import AirflowTransport
     from basecamp.airflow.models import AirflowDag, AirflowHealth, DagRun, LogEvent, RunFilter, TaskAttempt
-    from basecamp.airflow.transport import AirflowTransport
     from basecamp.airflow.v1_runs import Rows
 
 RUNS_IN_ONE_REQUEST = 50

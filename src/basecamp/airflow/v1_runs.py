@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from basecamp.airflow.gateway import WrongCursor
 from basecamp.airflow.models import PAGE_LIMIT, RunPage
-from basecamp.airflow.v1_answers import read_run
+from basecamp.airflow.v1_responses import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,11 +11,11 @@ from fastapi import APIRouter
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
-from basecamp.api import backfills, datasets, health, notifications, runs, schemas, sync, workflows
 from basecamp.api.guards import BodyLimit, HostGuard, OriginGuard
-from basecamp.api.metrics import Metrics
 from basecamp.api.observing import Observing
 from basecamp.api.problems import DOCUMENT_SCHEMA, MEDIA_TYPE, install_problem_handlers
+from basecamp.api.routes import backfills, datasets, health, notifications, runs, schemas, sync, workflows
+from basecamp.monitoring.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection

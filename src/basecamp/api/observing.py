@@ -6,12 +6,12 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from basecamp.api.callers import caller_name
+from basecamp.api.dependencies import caller_name
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from basecamp.api.metrics import Metrics
+    from basecamp.monitoring.metrics import Metrics
 
 log = logging.getLogger("basecamp.requests")
 

@@ -9,20 +9,20 @@ from basecamp.backfills.backfills import Backfills
 from basecamp.backfills.plans import Plans
 from basecamp.backfills.reconciler import Reconciler
 from basecamp.backfills.records import BackfillRecords
-from basecamp.backfills.starting import BackfillStarting
+from basecamp.backfills.start import BackfillStarting
 from basecamp.backfills.steps import Steps
-from basecamp.services.lease import Lease
+from basecamp.shared.lease import Lease
 
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.services.clock import Clock
-    from basecamp.services.reservations import Reservations
-    from basecamp.services.run_log import RunLogs
-    from basecamp.services.run_records import RunRecords
-    from basecamp.services.spec_sql import SpecSql
-    from basecamp.services.specs import Specs
-    from basecamp.services.stopping import Stopping
-    from basecamp.services.takeovers import Takeovers
+    from basecamp.datasets.catalog_cache import Specs
+    from basecamp.datasets.spec_sql import SpecSql
+    from basecamp.runs.logs import RunLogs
+    from basecamp.runs.records import RunRecords
+    from basecamp.runs.stop import Stopping
+    from basecamp.shared.clock import Clock
+    from basecamp.shared.idempotency import Reservations
+    from basecamp.workflows.takeovers import Takeovers
     from dataspec.store import Store
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from basecamp.backfills.records import record
-from basecamp.services.cursors import decode_cursor, encode_cursor
-from basecamp.services.known import Known, Page
+from basecamp.shared.cursors import decode_cursor, encode_cursor
+from basecamp.shared.last_known import Known, Page
 from dataspec.errors import AirflowUnreachable, BackfillNotFound, InternalError, RunNotFound
 from dataspec.models import RunStatus
 from dataspec.schedule.backfill_plan import StopOrder
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from basecamp.backfills.reconciler import Reconciler
     from basecamp.backfills.records import BackfillRecords
     from basecamp.backfills.requests import BackfillRequest
-    from basecamp.backfills.starting import BackfillStarting
+    from basecamp.backfills.start import BackfillStarting
     from basecamp.backfills.steps import Steps
-    from basecamp.services.clock import Clock
+    from basecamp.shared.clock import Clock
     from dataspec.models import Backfill, BackfillPreview
     from dataspec.schedule.backfill_plan import BackfillPlan
 
@@ -53,13 +53,13 @@ class Backfills:
     def start(
         self, request: BackfillRequest, *, requested_by: str, idempotency_key: str | None = None
     ) -> Backfill:
-        """Start a backfill; see :meth:`~basecamp.backfills.starting.BackfillStarting.start`."""
+        """Start a backfill; see :meth:`~basecamp.backfills.start.BackfillStarting.start`."""
         plan = self._starting.start(request, requested_by=requested_by, idempotency_key=idempotency_key)
         self.reconciler.wake(plan.dataset)
         return record(plan, plan.outcome.status if plan.outcome else RunStatus.PENDING)
 
     def preview(self, request: BackfillRequest) -> BackfillPreview:
-        """Return what a backfill would do; see :meth:`~basecamp.backfills.starting.BackfillStarting.preview`."""
+        """Return what a backfill would do; see :meth:`~basecamp.backfills.start.BackfillStarting.preview`."""
         return self._starting.preview(request)
 
     def get(self, backfill_id: str) -> Known[Backfill]:

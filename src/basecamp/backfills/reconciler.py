@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from basecamp.backfills.plans import Plans
     from basecamp.backfills.steps import Steps
-    from basecamp.services.clock import Clock
-    from basecamp.services.lease import Lease
+    from basecamp.shared.clock import Clock
+    from basecamp.shared.lease import Lease
 
 log = logging.getLogger(__name__)
 

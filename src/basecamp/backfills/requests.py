@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from basecamp.services.candidates import file_to_run
+from basecamp.datasets.submitted_specs import file_to_run
 from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.models import BackfillPreview
 from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
@@ -15,9 +15,9 @@ from dataspec.schedule.backfill_plan import MAX_DATES, DateRange, ordered
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from basecamp.services.candidates import Candidate
-    from basecamp.services.spec_sql import SpecSql
-    from basecamp.services.specs import Specs
+    from basecamp.datasets.catalog_cache import Specs
+    from basecamp.datasets.spec_sql import SpecSql
+    from basecamp.datasets.submitted_specs import Candidate
     from dataspec.catalog.effective import SpecFile
     from dataspec.models import Every, SourceType
     from dataspec.spec.model import DatasetSpec

@@ -15,8 +15,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from basecamp.airflow.gateway import DagMissing, RunExists
-from basecamp.services.run_records import OWN_KEY, is_killed
-from basecamp.services.specs import find_spec
+from basecamp.datasets.catalog_cache import find_spec
+from basecamp.runs.records import OWN_KEY, is_killed
 from dataspec.errors import (
     AirflowUnreachable,
     DatasetNotFound,
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.airflow.models import DagRun
     from basecamp.backfills.plans import HeldPlan, Plans
-    from basecamp.services.clock import Clock
-    from basecamp.services.run_log import RunLogs
-    from basecamp.services.run_records import RunRecords
-    from basecamp.services.specs import Specs
-    from basecamp.services.stopping import Stopping
-    from basecamp.services.takeovers import Takeovers
+    from basecamp.datasets.catalog_cache import Specs
+    from basecamp.runs.logs import RunLogs
+    from basecamp.runs.records import RunRecords
+    from basecamp.runs.stop import Stopping
+    from basecamp.shared.clock import Clock
+    from basecamp.workflows.takeovers import Takeovers
     from dataspec.catalog.effective import Catalog
     from dataspec.schedule.backfill_plan import BackfillPlan
 

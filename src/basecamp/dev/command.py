@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from basecamp.dev.home import Home
-from basecamp.dev.interrupts import Interrupted, Interrupts
 from basecamp.dev.lines import AIRFLOW_3, LINES
+from basecamp.dev.processes.interrupts import Interrupted, Interrupts
 from basecamp.dev.progress import Progress
 from basecamp.dev.startup import Request, Startup
 from dataspec.errors import DliError

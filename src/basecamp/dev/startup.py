@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from basecamp.dev.airflow.connections import airflow_connections
+from basecamp.dev.airflow.database import Database
+from basecamp.dev.airflow.environment import AirflowEnvironment
+from basecamp.dev.airflow.keys import kept_keys
 from basecamp.dev.configuration import Configuration
-from basecamp.dev.connections import airflow_connections
-from basecamp.dev.database import Database
-from basecamp.dev.environment import AirflowEnvironment
-from basecamp.dev.guard import Guard
 from basecamp.dev.home import Addresses, Home
-from basecamp.dev.keys import kept_keys
 from basecamp.dev.origin import running_origin
-from basecamp.dev.parts import parts_of
-from basecamp.dev.ports import claim
-from basecamp.dev.process import Program
-from basecamp.dev.supervisor import Supervisor
+from basecamp.dev.processes.guard import Guard
+from basecamp.dev.processes.parts import parts_of
+from basecamp.dev.processes.ports import claim
+from basecamp.dev.processes.process import Program
+from basecamp.dev.processes.supervisor import Supervisor
 from dataspec.trust import Trust
 
 if TYPE_CHECKING:
-    from basecamp.dev.interrupts import Interrupts
-    from basecamp.dev.parts import Parts
+    from basecamp.dev.processes.interrupts import Interrupts
+    from basecamp.dev.processes.parts import Parts
     from basecamp.dev.progress import Progress
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")

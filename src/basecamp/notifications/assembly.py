@@ -6,21 +6,21 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from basecamp.notifications.channel_test import Trial
+from basecamp.notifications.channels.sending import ChannelSender
 from basecamp.notifications.delivery import Delivery
 from basecamp.notifications.health import ChannelHealth
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.outbox import Outbox
 from basecamp.notifications.run_watch import RunWatch
-from basecamp.notifications.sending import ChannelSender
-from basecamp.notifications.trial import Trial
 
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.datasets.catalog_cache import Specs
     from basecamp.notifications.configuration import NotificationSettings
-    from basecamp.services.clock import Clock
-    from basecamp.services.run_log import RunLogs
-    from basecamp.services.run_records import RunRecords
-    from basecamp.services.specs import Specs
+    from basecamp.runs.logs import RunLogs
+    from basecamp.runs.records import RunRecords
+    from basecamp.shared.clock import Clock
     from dataspec.store import Store
 
 

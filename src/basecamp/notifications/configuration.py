@@ -164,7 +164,7 @@ def _targets(text: str) -> Mapping[str, str]:
             f"{TARGETS} is no JSON object of names and Apprise URLs, nor a file with one. "
             f"""Example: {TARGETS}={{"oncall": "pagerduty://KEY@APIKEY"}}"""
         )
-    from basecamp.notifications.apprise_channels import is_apprise_url
+    from basecamp.notifications.channels.apprise_channels import is_apprise_url
 
     for name, url in data.items():
         if not is_apprise_url(url):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from basecamp.notifications.channels import SendFailed, channel_name
+from basecamp.notifications.channels.channel import SendFailed, channel_name
 from basecamp.notifications.notice import notice_id
 from dataspec.errors import StoreUnreachable
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from basecamp.notifications.channels.sending import Sender
     from basecamp.notifications.entry import Entry
     from basecamp.notifications.outbox import Outbox
-    from basecamp.notifications.sending import Sender
-    from basecamp.services.clock import Clock
+    from basecamp.shared.clock import Clock
 
 log = logging.getLogger(__name__)
 

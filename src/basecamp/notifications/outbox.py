@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from basecamp.notifications.channels import channels
+from basecamp.notifications.channels.channel import channels
 from basecamp.notifications.entry import Entry
 from basecamp.notifications.notice import Notice, notice_id
 from dataspec.store.base import MISSING, PreconditionFailed, usable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from basecamp.notifications.messages import Messages
     from basecamp.notifications.notice import Message, RunEnd, SourceChange
-    from basecamp.services.clock import Clock
+    from basecamp.shared.clock import Clock
     from dataspec.spec.model import Target
     from dataspec.store import Store
 

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from basecamp.airflow.gateway import AirflowGateway
     from basecamp.airflow.models import DagRun
+    from basecamp.datasets.catalog_cache import Specs
     from basecamp.notifications.outbox import Outbox
-    from basecamp.services.clock import Clock
-    from basecamp.services.run_log import RunLogs
-    from basecamp.services.run_records import RunRecords
-    from basecamp.services.specs import Specs
+    from basecamp.runs.logs import RunLogs
+    from basecamp.runs.records import RunRecords
+    from basecamp.shared.clock import Clock
     from dataspec.catalog.effective import Catalog
     from dataspec.models import WorkflowRun
     from dataspec.spec.model import Notifications, Target

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar, get_args
 
-from basecamp.services.history import HistoryFilter
+from basecamp.runs.history import HistoryFilter
 from dataspec.errors import InvalidUsage
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowInfo, WorkflowStatus
 from dataspec.problems import nearest

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from basecamp.api.callers import Caller, ServicesOf
-from basecamp.services.starting import RunRequest
+from basecamp.api.dependencies import Caller, ServicesOf
+from basecamp.runs.start import RunRequest
 from basecamp.web.forms import Form, RunForm
 from basecamp.web.pages import HEADERS, LastRoute, PageRoute, links_of, page
 from basecamp.web.queries import LIMITS, RUN_TYPES, STATES, DatasetQuery, RunQuery, attempt_of, source_of

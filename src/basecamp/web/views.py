@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from basecamp.services.history import HistoryFilter
-from basecamp.services.known import Page
-from basecamp.services.workflows import WorkflowFilter
+from basecamp.runs.history import HistoryFilter
+from basecamp.shared.last_known import Page
 from basecamp.web.queries import DatasetQuery, RunQuery, states_of
+from basecamp.workflows.rows import WorkflowFilter
 from dataspec.errors import NotFound, Unavailable
 from dataspec.models import Backfill, SourceType, WorkflowInfo, WorkflowRun, WorkflowStatus
 from dataspec.schedule.backfill_plan import backfill_run_id
@@ -18,8 +18,8 @@ from dataspec.spec.parse import parse_spec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from basecamp.runs.logs import RunLog
     from basecamp.services import Services
-    from basecamp.services.run_log import RunLog
     from dataspec.models import RegisteredDataset
     from dataspec.spec.model import DatasetSpec, Statement
 

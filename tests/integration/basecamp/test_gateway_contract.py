@@ -15,11 +15,11 @@ from typing import Any, Literal, Protocol
 import pytest
 
 from basecamp.airflow.connect import connect
-from basecamp.airflow.credentials import Everyone
 from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists, WrongCursor
-from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.http.credentials import Everyone
+from basecamp.airflow.http.transport import AirflowTransport
 from basecamp.airflow.models import DagRun, LoadedSpec, LogEvent, RunFilter, TaskAttempt
-from basecamp.airflow.transport import AirflowTransport
+from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.dev.lines import AIRFLOW_2, Line
 from dataspec.store import open_store
 from dataspec.store.base import MISSING

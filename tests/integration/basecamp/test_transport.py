@@ -14,8 +14,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from basecamp.airflow.connect import NotAirflow, connect, late_gateway
-from basecamp.airflow.credentials import AirflowToken, Credentials, Everyone, Password
-from basecamp.airflow.transport import RETRY_PAUSES_SECONDS, AirflowRefused, AirflowTransport
+from basecamp.airflow.http.credentials import AirflowToken, Credentials, Everyone, Password
+from basecamp.airflow.http.transport import RETRY_PAUSES_SECONDS, AirflowRefused, AirflowTransport
 from basecamp.airflow.v1 import Airflow2
 from basecamp.airflow.v2 import Airflow3
 from dataspec.errors import AirflowUnreachable

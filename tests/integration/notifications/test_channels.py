@@ -16,11 +16,11 @@ from ipaddress import ip_network
 
 import pytest
 
-from basecamp.notifications.channels import SendFailed
+from basecamp.notifications.channels.channel import SendFailed
+from basecamp.notifications.channels.sending import ChannelSender
+from basecamp.notifications.channels.webhook import send_to_webhook
 from basecamp.notifications.configuration import NotificationSettings, Smtp
 from basecamp.notifications.notice import Link, Message, Notice
-from basecamp.notifications.sending import ChannelSender
-from basecamp.notifications.webhook import send_to_webhook
 from dataspec.spec.model import EmailTarget, NamedTarget, SlackTarget, Target, WebhookTarget
 from receivers import SLACK_SECRET, SLACK_TOKEN, Answer, MailServer, Slack, WebhookReceiver
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from basecamp.notifications.channels.sending import ChannelSender
 from basecamp.notifications.configuration import NotificationSettings
 from basecamp.notifications.delivery import CLAIM, LOOK_SECONDS, Delivery
 from basecamp.notifications.entry import Entry
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.notice import Notice, SourceChange
 from basecamp.notifications.outbox import PREFIX, Outbox
-from basecamp.notifications.sending import ChannelSender
-from basecamp.services.clock import ManualClock, SystemClock
+from basecamp.shared.clock import ManualClock, SystemClock
 from dataspec.models import SourceType
 from dataspec.spec.model import SlackTarget
 from dataspec.store import Store, open_store

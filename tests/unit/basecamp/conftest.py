@@ -11,12 +11,12 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 from httpx import ASGITransport, BaseTransport, ByteStream, Client, Request, Response
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.airflow.memory_dags import MemoryDags
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.api.app import create_app
+from basecamp.server.assembly import assemble
 from basecamp.services import Services
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock, SystemClock
+from basecamp.shared.clock import ManualClock, SystemClock
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from basecamp.airflow.v1_answers import read_log, read_parts, read_run
+from basecamp.airflow.v1_responses import read_log, read_parts, read_run
 
 LOG = """\
 vm

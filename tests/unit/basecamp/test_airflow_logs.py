@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from basecamp.airflow import v1_answers, v2_answers
+from basecamp.airflow import v1_responses as v1_answers
+from basecamp.airflow import v2_responses as v2_answers
 
 FOUND = "/logs/dag_id=a/run_id=a_1/task_id=run/attempt=1.log"
 OUT_OF_REACH = "Could not read served logs: 403 FORBIDDEN"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from httpx import Client
 
-from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import LogEvent
-from basecamp.services.clock import ManualClock
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.shared.clock import ManualClock
 from dataspec.errors import DliError
 
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.airflow.memory_dags import MemoryDags
 from basecamp.airflow.models import DagRun, RunFilter
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.backfills.requests import BackfillRequest
+from basecamp.server.assembly import assemble
 from basecamp.services import Services
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import Clock, ManualClock, SystemClock
+from basecamp.shared.clock import Clock, ManualClock, SystemClock
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.errors import AirflowUnreachable, DliError
 from dataspec.models import Backfill, RunStatus

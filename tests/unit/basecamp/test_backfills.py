@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import DagRun, LogEvent, RunFilter
+from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.backfills.steps import LONGEST_PAUSE, SHORTEST_PAUSE
+from basecamp.server.assembly import assemble
 from basecamp.services import Services
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock
+from basecamp.shared.clock import ManualClock
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.store import MemoryStore
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.airflow.memory_dags import MemoryDags
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.airflow.testing.dag_processor import MemoryDags
+from basecamp.server.assembly import assemble
+from basecamp.shared.clock import ManualClock
 from dataspec.catalog.spec_storage import Release, read_release, write_release
 from dataspec.errors import Conflict
 from dataspec.spec.yaml_editor import ScheduleChanges

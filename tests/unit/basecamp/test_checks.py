@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from httpx import Client
 
-from basecamp.airflow.memory import MemoryAirflow
+from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.notifications.entry import Entry
+from basecamp.server.assembly import assemble
 from basecamp.services import Services
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock
-from basecamp.services.lease import Lease
+from basecamp.shared.clock import ManualClock
+from basecamp.shared.lease import Lease
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.ledger import LEDGER_KEY, Ledger, LedgerEntry
 from dataspec.catalog.reader import CatalogReader

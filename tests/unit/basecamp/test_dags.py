@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import AirflowDag
-from basecamp.services.clock import ManualClock
-from basecamp.services.dags import DatasetDags
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.shared.clock import ManualClock
+from basecamp.workflows.dag_cache import DatasetDags
 
 
 class SlowAirflow(MemoryAirflow):

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.services.clock import ManualClock
-from basecamp.services.dialects import MAX_AGE_SECONDS, MAX_KEPT, ConnectionDialects
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.datasets.connection_dialects import MAX_AGE_SECONDS, MAX_KEPT, ConnectionDialects
+from basecamp.shared.clock import ManualClock
 from dataspec.spec.model import DatasetSpec
 
 ONLY_DUCKDB = "SELECT 7 // 2 FROM clicks WHERE day = '{{ execution_date }}' LIMIT {{ limit }}"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import LogEvent
-from basecamp.services.clock import ManualClock
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.shared.clock import ManualClock
 
 Register = Callable[..., Response]
 Start = Callable[..., str]

@@ -11,12 +11,12 @@ import pytest
 from fastapi import FastAPI
 from httpx import Client, Response
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.airflow.memory_dags import MemoryDags
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.api.app import create_app
+from basecamp.server.assembly import assemble
 from basecamp.services import Services
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock, SystemClock
+from basecamp.shared.clock import ManualClock, SystemClock
 from basecamp.web.routes import router
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.spec.model import DatasetSpec
@@ -188,9 +188,7 @@ def test_a_row_that_cannot_be_made_keeps_no_other_from_being_listed(
             raise OverflowError("no one knew")
         return datetime(2024, 1, 16, tzinfo=UTC)
 
-    monkeypatch.setattr(
-        "basecamp.services.workflows._next_run", lambda _, schedule, __: failing(schedule.cron)
-    )
+    monkeypatch.setattr("basecamp.workflows.rows._next_run", lambda _, schedule, __: failing(schedule.cron))
     rows = {row["dataset_name"]: row for row in client.get("/workflows").json()["items"]}
     assert rows["sales.daily"]["status"] == "active"
     assert "OverflowError: no one knew" in rows["sales.hourly"]["error"]

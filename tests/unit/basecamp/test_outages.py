@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.airflow.memory_dags import MemoryDags
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.api.app import create_app
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock
+from basecamp.server.assembly import assemble
+from basecamp.shared.clock import ManualClock
 from dataspec.errors import StoreUnreachable
 from dataspec.store import MemoryStore, StoredObject
 

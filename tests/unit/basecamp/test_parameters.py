@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.airflow.memory_dags import MemoryDags
 from basecamp.airflow.models import RunFilter
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.airflow.testing.dag_processor import MemoryDags
 from parameter_cases import CASES, DATE, Case
 
 SPEC = "name: sales.daily\ntype: Dataset\nowner: a@example.com\nquery_statement: select 1\n"

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import RunFilter
+from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.backfills.reconciler import LEASE_SECONDS, LOOK_SECONDS, LOOKS_A_SECOND
 from basecamp.backfills.requests import BackfillRequest
+from basecamp.server.assembly import assemble
 from basecamp.services import Services
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock
+from basecamp.shared.clock import ManualClock
 from dataspec.errors import AirflowUnreachable
 from dataspec.store import MemoryStore
 from unit.dli.basecamp import Basecamp

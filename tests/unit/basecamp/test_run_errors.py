@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import LogEvent
-from basecamp.services.clock import ManualClock
-from basecamp.services.run_errors import READERS, RunErrors
-from basecamp.services.run_log import RunLogs
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.runs.failure_reasons import READERS, RunErrors
+from basecamp.runs.logs import RunLogs
+from basecamp.shared.clock import ManualClock
 from dataspec.models import RunStatus, WorkflowRun
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import TaskAttempt
-from basecamp.services.clock import ManualClock
-from basecamp.services.running import RunningAttempts
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.runs.running_runs import RunningAttempts
+from basecamp.shared.clock import ManualClock
 from dataspec.errors import AirflowUnreachable
 
 

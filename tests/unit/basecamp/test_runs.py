@@ -8,9 +8,9 @@ from unittest.mock import ANY
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import LogEvent
-from basecamp.services.clock import ManualClock
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.shared.clock import ManualClock
 from dataspec.schedule.next_run import ScheduledRun
 
 Register = Callable[..., Response]

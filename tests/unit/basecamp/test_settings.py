@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-import basecamp.settings
-from basecamp.airflow.credentials import AirflowToken, Everyone, Password
-from basecamp.settings import Settings, is_loopback
+import basecamp.server.settings
+from basecamp.airflow.http.credentials import AirflowToken, Everyone, Password
+from basecamp.server.settings import Settings, is_loopback
 from dataspec.errors import InvalidSettings
 
 ENVIRONMENT = {
@@ -146,7 +146,9 @@ def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
 def test_every_setting_is_documented() -> None:
     page = (Path(__file__).parents[3] / "docs" / "server.md").read_text()
     settings = [
-        value for name, value in vars(basecamp.settings).items() if name.isupper() and isinstance(value, str)
+        value
+        for name, value in vars(basecamp.server.settings).items()
+        if name.isupper() and isinstance(value, str)
     ]
     assert len(settings) == 11
     for name in settings:

@@ -9,10 +9,10 @@ from functools import partial
 
 import pytest
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.services.clock import SystemClock
-from basecamp.services.dialects import ConnectionDialects
-from basecamp.services.spec_sql import MAX_CALLS, SpecSql, WorkerPool
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.datasets.connection_dialects import ConnectionDialects
+from basecamp.datasets.spec_sql import MAX_CALLS, SpecSql, WorkerPool
+from basecamp.shared.clock import SystemClock
 from dataspec.catalog.effective import SpecFile
 from dataspec.errors import InvalidTemplate, ServerBusy
 from dataspec.isolation import LimitExceeded, Limits

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock
-from basecamp.services.specs import Specs
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.datasets.catalog_cache import Specs
+from basecamp.server.assembly import assemble
+from basecamp.shared.clock import ManualClock
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.catalog.reader import CatalogReader

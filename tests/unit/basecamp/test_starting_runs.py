@@ -8,13 +8,13 @@ import pytest
 from httpx import Client, Response
 
 from basecamp.airflow.gateway import RunExists
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.airflow.memory_dags import MemoryDags
 from basecamp.airflow.models import DagRun, RunFilter
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.api.app import create_app
+from basecamp.server.assembly import assemble
 from basecamp.services import Services
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock
+from basecamp.shared.clock import ManualClock
 from dataspec.errors import AirflowUnreachable
 from dataspec.store import MemoryStore
 from unit.basecamp.conftest import SQL, YAML
@@ -270,7 +270,7 @@ def test_two_keys_in_one_second_start_two_runs(
 def test_keys_of_days_that_are_over_are_removed(
     register: Register, client: Client, clock: ManualClock, store: MemoryStore
 ) -> None:
-    from basecamp.services.reservations import PREFIX, Reservations
+    from basecamp.shared.idempotency import PREFIX, Reservations
 
     register()
     run(client, key="abc")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from basecamp.services.clock import ManualClock
-from basecamp.services.source_changes import Switch
-from basecamp.services.switch_notices import PATIENCE_SECONDS, SwitchNotices
+from basecamp.shared.clock import ManualClock
+from basecamp.sync.diff import Switch
+from basecamp.sync.notices import PATIENCE_SECONDS, SwitchNotices
 from dataspec.catalog.ledger import KeptVersion, LedgerEntry
 from dataspec.catalog.spec_storage import PUBLICATION_KEY
 from dataspec.models import SourceType

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import DagRun, LoadedSpec, RunFilter
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.server.assembly import assemble
 from basecamp.services import Services
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock
-from basecamp.services.takeovers import COUNTS_FOR, KEPT_FOR, KEY
+from basecamp.shared.clock import ManualClock
+from basecamp.workflows.takeovers import COUNTS_FOR, KEPT_FOR, KEY
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.airflow.memory_dags import MemoryDags
-from basecamp.services.clock import ManualClock
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.airflow.testing.dag_processor import MemoryDags
+from basecamp.shared.clock import ManualClock
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 

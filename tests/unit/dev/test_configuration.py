@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from basecamp.dev.airflow.keys import Keys
 from basecamp.dev.configuration import Configuration
 from basecamp.dev.home import Home
-from basecamp.dev.keys import Keys
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from basecamp.dev.database import Database
+from basecamp.dev.airflow.database import Database
 
 
 def migrate(database: Database, version: str) -> None:

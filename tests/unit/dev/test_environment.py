@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from basecamp.dev.environment import AirflowEnvironment
-from basecamp.dev.interpreters import interpreter_for
-from basecamp.dev.interrupts import Interrupts
+from basecamp.dev.airflow.environment import AirflowEnvironment
+from basecamp.dev.airflow.interpreters import interpreter_for
 from basecamp.dev.lines import LINES, Line
 from basecamp.dev.origin import Origin, origin_of, running_origin
+from basecamp.dev.processes.interrupts import Interrupts
 from dataspec.errors import InvalidUsage, Refused
 
 

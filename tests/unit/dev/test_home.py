@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from basecamp.dev.airflow.keys import kept_keys
 from basecamp.dev.home import Addresses, Home
-from basecamp.dev.interrupts import Interrupts
-from basecamp.dev.keys import kept_keys
+from basecamp.dev.processes.interrupts import Interrupts
 from dataspec.errors import InvalidUsage, Refused
 
 HOLD = """
 import sys
 from pathlib import Path
 from basecamp.dev.home import Home
-from basecamp.dev.interrupts import Interrupts
+from basecamp.dev.processes.interrupts import Interrupts
 
 with Interrupts() as interrupts, Home(Path(sys.argv[1])).held(interrupts):
     print("held", flush=True)

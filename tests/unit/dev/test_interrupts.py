@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from basecamp.dev.interrupts import Interrupted, Interrupts
+from basecamp.dev.processes.interrupts import Interrupted, Interrupts
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_the_handlers_are_as_before_afterwards() -> None:
 def test_a_signal_that_was_ignored_at_the_start_as_by_nohup_stays_ignored() -> None:
     ask = """
 import os, signal
-from basecamp.dev.interrupts import Interrupts
+from basecamp.dev.processes.interrupts import Interrupts
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 with Interrupts() as interrupts:
     os.kill(os.getpid(), signal.SIGHUP)

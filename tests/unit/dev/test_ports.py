@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from basecamp.dev.ports import LOOPBACK, claim, holder_of
+from basecamp.dev.processes.ports import LOOPBACK, claim, holder_of
 from dataspec.errors import Refused
 
 

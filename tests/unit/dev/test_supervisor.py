@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from basecamp.dev import sessions
-from basecamp.dev.guard import Guard
-from basecamp.dev.interrupts import Interrupted, Interrupts
-from basecamp.dev.parts import Part
-from basecamp.dev.process import Program
+from basecamp.dev.processes import sessions
+from basecamp.dev.processes.guard import Guard
+from basecamp.dev.processes.interrupts import Interrupted, Interrupts
+from basecamp.dev.processes.parts import Part
+from basecamp.dev.processes.process import Program
+from basecamp.dev.processes.supervisor import Supervisor
 from basecamp.dev.progress import Progress
-from basecamp.dev.supervisor import Supervisor
 from dataspec.errors import Unavailable
 
 BEHAVED = "import pathlib, os, time; pathlib.Path('up').write_text(str(os.getpid())); time.sleep(600)"
@@ -235,13 +235,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from basecamp.dev.guard import Guard
+from basecamp.dev.processes.guard import Guard
 from basecamp.dev.home import Home
-from basecamp.dev.interrupts import Interrupts
-from basecamp.dev.parts import Part
-from basecamp.dev.process import Program
+from basecamp.dev.processes.interrupts import Interrupts
+from basecamp.dev.processes.parts import Part
+from basecamp.dev.processes.process import Program
 from basecamp.dev.progress import Progress
-from basecamp.dev.supervisor import Supervisor
+from basecamp.dev.processes.supervisor import Supervisor
 
 folder, moment = Path(sys.argv[1]), sys.argv[3]
 command = [sys.executable, "-c", sys.argv[2]]

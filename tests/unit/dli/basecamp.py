@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import LoadedSpec, LogEvent, RunFilter
+from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.api.app import create_app
-from basecamp.services.assembly import assemble
+from basecamp.server.assembly import assemble
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.spec_storage import Release, manual_key, write_release

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from basecamp.notifications.configuration import NotificationSettings
-from basecamp.services.assembly import assemble
+from basecamp.server.assembly import assemble
 from receivers import SLACK_TOKEN, Slack
 from unit.dli.basecamp import Basecamp, Server
 from unit.dli.conftest import Dli

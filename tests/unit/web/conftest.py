@@ -14,13 +14,13 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient, Response
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.airflow.memory_dags import MemoryDags
 from basecamp.airflow.models import LogEvent
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.api.app import create_app
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock, SystemClock
-from basecamp.services.starting import RunRequest
+from basecamp.runs.start import RunRequest
+from basecamp.server.assembly import assemble
+from basecamp.shared.clock import ManualClock, SystemClock
 from basecamp.web.routes import router
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.store import MemoryStore

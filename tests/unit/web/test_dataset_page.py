@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from httpx import Response
 
-from basecamp.services.history import HistoryFilter
+from basecamp.runs.history import HistoryFilter
 from unit.web.conftest import SQL, Page, World, make_yaml
 
 PageOf = Callable[[Response], Page]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from httpx import Response
 
-from basecamp.services.history import HistoryFilter
+from basecamp.runs.history import HistoryFilter
 from parameter_cases import CASES, DATE, Case
 from unit.web.conftest import Page, World
 

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from basecamp.services.history import HistoryFilter
+from basecamp.runs.history import HistoryFilter
 from basecamp.web.static_files import MEDIA_TYPES, static_file
 from unit.web.conftest import ORIGIN, World
 

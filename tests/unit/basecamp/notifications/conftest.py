@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from basecamp.notifications.channels import SendFailed, channel_name
+from basecamp.notifications.channels.channel import SendFailed, channel_name
 from basecamp.notifications.delivery import Delivery
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.notice import Notice, SourceChange
 from basecamp.notifications.outbox import PREFIX, Outbox
-from basecamp.services.clock import ManualClock
+from basecamp.shared.clock import ManualClock
 from dataspec.models import SourceType
 from dataspec.spec.model import SlackTarget
 from dataspec.store import MemoryStore

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from basecamp.notifications.configuration import NotificationSettings
-from basecamp.settings import Settings
+from basecamp.server.settings import Settings
 from dataspec.errors import InvalidSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr'")  # Apprise imports it

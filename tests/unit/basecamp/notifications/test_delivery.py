@@ -9,13 +9,13 @@ from datetime import timedelta
 
 import pytest
 
-from basecamp.notifications.channels import SendFailed, channel_name
+from basecamp.notifications.channels.channel import SendFailed, channel_name
 from basecamp.notifications.delivery import CLAIM, Delivery
 from basecamp.notifications.entry import Entry
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.notice import Notice, SourceChange
 from basecamp.notifications.outbox import PREFIX, Outbox
-from basecamp.services.clock import ManualClock
+from basecamp.shared.clock import ManualClock
 from dataspec.errors import StoreUnreachable
 from dataspec.store import MemoryStore
 from dataspec.store.base import ObjectInfo

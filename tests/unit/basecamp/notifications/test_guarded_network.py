@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from basecamp.notifications.guarded_network import is_allowed
+from basecamp.notifications.channels.guarded_network import is_allowed
 
 
 @pytest.mark.parametrize(

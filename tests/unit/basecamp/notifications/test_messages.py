@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from basecamp.notifications.channels.slack import slack_text
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.notice import Message, RunEnd, SourceChange
-from basecamp.notifications.slack import slack_text
 from dataspec.models import RunStatus, SourceType, WorkflowRun
 
 AGAIN = "dli workflow retry sales.daily_20240115_093045"

@@ -8,7 +8,7 @@ from datetime import timedelta
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.notice import RunEnd, SourceChange
 from basecamp.notifications.outbox import Outbox
-from basecamp.services.clock import ManualClock
+from basecamp.shared.clock import ManualClock
 from dataspec.models import RunStatus, SourceType, WorkflowRun
 from dataspec.spec.model import EmailTarget, NamedTarget, Target, WebhookTarget
 from dataspec.store import Found, MemoryStore

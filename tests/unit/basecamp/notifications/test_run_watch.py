@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from httpx import Client
 
-from basecamp.airflow.memory import MemoryAirflow
 from basecamp.airflow.models import LogEvent
+from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.notifications.entry import Entry
 from basecamp.notifications.outbox import PREFIX
 from basecamp.notifications.run_watch import KEY, Seen
+from basecamp.server.assembly import assemble
 from basecamp.services import Services
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock
+from basecamp.shared.clock import ManualClock
 from dataspec.store import MemoryStore
 
 TOLD = """  timezone: Asia/Seoul

@@ -10,12 +10,12 @@ import pytest
 from fastapi import FastAPI
 from httpx import Client
 
-from basecamp.airflow.memory import MemoryAirflow
-from basecamp.airflow.memory_dags import MemoryDags
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.notifications.configuration import NotificationSettings
+from basecamp.server.assembly import assemble
 from basecamp.services import Services
-from basecamp.services.assembly import assemble
-from basecamp.services.clock import ManualClock
+from basecamp.shared.clock import ManualClock
 from dataspec.store import MemoryStore
 from receivers import SLACK_TOKEN, Slack
 

@@ -1,0 +1,1 @@
+"""HTTP to Airflow: requests with timeouts and retries, credentials, pages."""

@@ -1,0 +1,52 @@
+"""The DAG processor of the Airflow in memory: makes a DAG of every effective spec in a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from basecamp.airflow.models import LoadedSpec
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.reader import CatalogReader
+from dataspec.schedule.cron import next_tick
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from basecamp.airflow.testing.airflow import MemoryAirflow
+    from dataspec.catalog.effective import SpecFile
+    from dataspec.store import Store
+
+
+class MemoryDags:
+    """Loads what a store holds into an Airflow in memory, whenever it is asked to."""
+
+    def __init__(self, airflow: MemoryAirflow, store: Store, now: Callable[[], datetime]) -> None:
+        self._airflow = airflow
+        self._reader = CatalogReader(store, MemorySpecCache())
+        self._now = now
+        self._loaded: dict[str, tuple[str | None, bool]] = {}
+
+    def refresh(self) -> None:
+        """Look at the store and load what changed."""
+        catalog = self._reader.read()
+        lasting = {**catalog.effective, **catalog.retired}
+        for name in self._loaded.keys() - lasting.keys():
+            self._airflow.unload(name)
+            del self._loaded[name]
+        for name, file in lasting.items():
+            version = file.spec_hash, name in catalog.retired
+            if file.spec_hash is not None and self._loaded.get(name) != version:
+                self._load(name, file, file.spec_hash, retired=name in catalog.retired)
+                self._loaded[name] = version
+
+    def _load(self, name: str, file: SpecFile, spec_hash: str, *, retired: bool) -> None:
+        schedule = file.spec.schedule if file.spec and not retired else None
+        due = schedule is not None and schedule.enabled
+        self._airflow.load(
+            name,
+            loaded=LoadedSpec(spec_hash, file.source, file.key),
+            tags=[f"source:{file.source}"],
+            next_run=next_tick(schedule.cron, schedule.timezone, self._now()) if schedule and due else None,
+            retries=file.spec.retry.max_attempts if file.spec else 0,
+        )

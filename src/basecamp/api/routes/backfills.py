@@ -1,0 +1,82 @@
+"""Routes of backfills: start, list, show, stop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from basecamp.api import PREFIX
+from basecamp.api.dependencies import Caller, IdempotencyKey, ServicesOf, source_of
+from basecamp.api.request_models import BackfillBody, BackfillPage, StopBody
+from basecamp.api.warnings import put_warnings
+from basecamp.backfills.requests import BackfillRequest
+from dataspec.models import Backfill, BackfillPreview
+
+router = APIRouter(prefix=PREFIX, tags=["backfills"])
+
+PAGE = 20
+MAX_PAGE = 100
+
+
+@router.post(
+    "/workflows/{name}/backfills",
+    status_code=201,
+    responses={200: {"model": BackfillPreview, "description": "A dry run"}},
+)
+def start_backfill(
+    *,
+    services: ServicesOf,
+    caller: Caller,
+    response: Response,
+    name: str,
+    body: BackfillBody,
+    idempotency_key: IdempotencyKey = None,
+) -> Backfill | BackfillPreview:
+    """Build a dataset for each date of a range, one after the other, or show what that would do."""
+    request = BackfillRequest(
+        dataset=name,
+        start=body.start,
+        end=body.end,
+        parameters=body.parameters,
+        source=source_of(body.source),
+        every=body.every,
+        reverse=body.reverse,
+        keep_going=body.keep_going,
+        resume=body.resume,
+        candidate=body.candidate(),
+    )
+    if body.dry_run:
+        response.status_code = 200
+        return services.backfills.preview(request)
+    return services.backfills.start(request, requested_by=caller, idempotency_key=idempotency_key)
+
+
+@router.get("/backfills")
+def list_backfills(
+    *,
+    services: ServicesOf,
+    dataset: Annotated[str | None, Query(description="Those of this dataset.")] = None,
+    active: Annotated[bool | None, Query(description="Those that go on, or those that have ended.")] = None,
+    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} come on one page.")] = PAGE,
+    cursor: str | None = None,
+) -> BackfillPage:
+    """List backfills, newest first."""
+    page = services.backfills.page(dataset=dataset, active=active, limit=min(limit, MAX_PAGE), cursor=cursor)
+    return BackfillPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))
+
+
+@router.get("/backfills/{backfill_id}")
+def get_backfill(services: ServicesOf, response: Response, backfill_id: str) -> Backfill:
+    """Show a backfill."""
+    known = services.backfills.get(backfill_id)
+    put_warnings(response, known.warnings)
+    return known.value
+
+
+@router.post("/backfills/{backfill_id}/stop")
+def stop_backfill(
+    services: ServicesOf, caller: Caller, backfill_id: str, body: StopBody | None = None
+) -> Backfill:
+    """Stop a backfill, and answer when it has ended; one that has ended is answered as it ended."""
+    return services.backfills.stop(backfill_id, stopped_by=caller, reason=body.reason if body else None)

@@ -1,0 +1,130 @@
+"""Routes of registered specs: list, show, register, change, remove, check."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+
+from basecamp.api import PREFIX
+from basecamp.api.dependencies import Caller, IdempotencyKey, ServicesOf, SourceChoice, source_of
+from basecamp.api.request_models import DatasetPage, RegistrationBody, SpecBody, UpdateBody
+from basecamp.datasets.registration import Validation
+from dataspec.models import DatasetVersions, RegisteredDataset, UnregisteredDataset
+from dataspec.spec.yaml_editor import ScheduleChanges
+
+router = APIRouter(prefix=f"{PREFIX}/datasets", tags=["datasets"])
+
+PAGE = 50
+MAX_PAGE = 200
+MAX_WAIT_SECONDS = 120
+
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds for Airflow to load it.")]
+IfMatch = Annotated[str | None, Header(description="The ETag of the manual spec; `*` for any.")]
+
+
+@router.get("")
+def list_datasets(
+    services: ServicesOf,
+    source: SourceChoice = "all",
+    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} come on one page.")] = PAGE,
+    cursor: str | None = None,
+) -> DatasetPage:
+    """List the registered specs that can be used, with their YAML and SQL."""
+    page = services.registration.page(source_of(source), limit=min(limit, MAX_PAGE), cursor=cursor)
+    return DatasetPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))
+
+
+@router.get("/{name}")
+def get_dataset(
+    services: ServicesOf, response: Response, name: str, source: SourceChoice | None = None
+) -> RegisteredDataset:
+    """Show a dataset's effective spec, or that of one source."""
+    dataset = services.registration.get(name, source_of(source))
+    response.headers["ETag"] = quoted(dataset.etag)
+    return dataset
+
+
+@router.put("/{name}", responses={201: {"model": RegisteredDataset, "description": "It is new"}})
+def register(
+    *,
+    services: ServicesOf,
+    response: Response,
+    name: str,
+    body: RegistrationBody,
+    wait: Wait = 60,
+    if_match: IfMatch = None,
+    if_none_match: Annotated[str | None, Header(description="`*`: there must be no manual spec.")] = None,
+) -> RegisteredDataset:
+    """Register a spec as manual, and answer when Airflow has loaded it."""
+    registered = services.registration.register(
+        name,
+        body.candidate(),
+        accept_override=body.accept_override,
+        if_match=if_match,
+        only_create=if_none_match == "*",
+        wait_seconds=wait,
+    )
+    response.status_code = 201 if registered.created else 200
+    response.headers["ETag"] = quoted(registered.dataset.etag)
+    return registered.dataset
+
+
+@router.patch("/{name}")
+def update(
+    *,
+    services: ServicesOf,
+    response: Response,
+    name: str,
+    body: UpdateBody,
+    wait: Wait = 60,
+    if_match: IfMatch = None,
+) -> RegisteredDataset:
+    """Change the schedule in a manual spec, in place, and answer when Airflow has loaded it."""
+    changes = ScheduleChanges(**body.model_dump(exclude={"source"}))
+    dataset = services.changing.update(
+        name, changes, source=source_of(body.source), if_match=if_match, wait_seconds=wait
+    )
+    response.headers["ETag"] = quoted(dataset.etag)
+    return dataset
+
+
+@router.delete("/{name}")
+def unregister(
+    *,
+    services: ServicesOf,
+    caller: Caller,
+    name: str,
+    source: SourceChoice | None = None,
+    stop: Annotated[bool, Query(description="End the runs that are active.")] = False,
+    accept_active: Annotated[bool, Query(description="Let the runs that are active end.")] = False,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> UnregisteredDataset:
+    """Remove a manual spec; where runs are active, only if that is accepted."""
+    return services.changing.unregister(
+        name,
+        requested_by=caller,
+        source=source_of(source),
+        stop=stop,
+        accept_active=accept_active,
+        if_match=if_match,
+        idempotency_key=idempotency_key,
+    )
+
+
+@router.get("/{name}/versions")
+def get_versions(services: ServicesOf, name: str) -> DatasetVersions:
+    """Show a dataset's versions side by side: manual, code, and the one that Airflow runs."""
+    return services.versions.of(name)
+
+
+@router.post("/validate")
+def validate(services: ServicesOf, body: SpecBody) -> Validation:
+    """Check a spec as a registration does; nothing is stored."""
+    return services.registration.validate(body.candidate())
+
+
+def quoted(etag: str) -> str:
+    """Return an ETag as a header has it."""
+    return '"' + etag.strip('"') + '"'

@@ -1,0 +1,117 @@
+"""Routes of runs: list, show, stop, retry, log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AfterValidator, AwareDatetime
+
+from basecamp.api import PREFIX
+from basecamp.api.dependencies import Caller, IdempotencyKey, ServicesOf, SourceChoice, source_of
+from basecamp.api.request_models import RunPage, Status, StopBody
+from basecamp.api.warnings import put_warnings
+from basecamp.runs.history import HistoryFilter
+from basecamp.runs.logs import RunLog
+from dataspec.errors import InvalidUsage
+from dataspec.models import RunType, WorkflowRun
+
+router = APIRouter(prefix=f"{PREFIX}/runs", tags=["runs"])
+
+PAGE = 20
+MAX_PAGE = 500
+CURSOR_HAS_ATTEMPT = (
+    "A cursor leads through the attempts by itself, from 'start' or from where an answer ended."
+)
+FIRST_YEAR = 1970
+LAST_YEAR = 9998
+
+
+def _in_range(moment: datetime) -> datetime:
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"the year must lie between {FIRST_YEAR} and {LAST_YEAR}")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
+"""A time that every database can compare with others."""
+
+Dataset = Annotated[str | None, Query(description="The run's dataset, where its id is not unique.")]
+
+
+@router.get("")
+def list_runs(
+    *,
+    services: ServicesOf,
+    dataset: Annotated[str | None, Query(description="A name, or a pattern with `*`.")] = None,
+    source: SourceChoice = "all",
+    status: Status | None = None,
+    run_type: RunType | None = None,
+    since: Annotated[Moment | None, Query(description="Due, or asked for, then or later.")] = None,
+    until: Annotated[Moment | None, Query(description="Due, or asked for, before.")] = None,
+    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} come on one page.")] = PAGE,
+    cursor: str | None = None,
+) -> RunPage:
+    """List runs, newest first."""
+    wanted = HistoryFilter(
+        dataset=dataset,
+        source=source_of(source),
+        status=status,
+        run_type=run_type,
+        since=since,
+        until=until,
+    )
+    page = services.runs.page(wanted, limit=min(limit, MAX_PAGE), cursor=cursor)
+    return RunPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))
+
+
+@router.get("/{run_id}")
+def get_run(services: ServicesOf, response: Response, run_id: str, dataset: Dataset = None) -> WorkflowRun:
+    """Show a run."""
+    known = services.runs.get(run_id, dataset)
+    put_warnings(response, known.warnings)
+    return known.value
+
+
+@router.post("/{run_id}/stop")
+def stop_run(
+    services: ServicesOf, caller: Caller, run_id: str, body: StopBody | None = None, dataset: Dataset = None
+) -> WorkflowRun:
+    """Stop a run, and answer when it has ended; one that has ended already is answered as it ended."""
+    return services.runs.stop(
+        run_id, stopped_by=caller, reason=body.reason if body else None, dataset=dataset
+    )
+
+
+@router.post("/{run_id}/retry")
+def retry_run(
+    services: ServicesOf,
+    caller: Caller,
+    run_id: str,
+    dataset: Dataset = None,
+    idempotency_key: IdempotencyKey = None,
+) -> WorkflowRun:
+    """Run a failed or killed run again: same id and parameters, the spec that is effective by then."""
+    return services.runs.retry(run_id, retried_by=caller, idempotency_key=idempotency_key, dataset=dataset)
+
+
+@router.get("/{run_id}/logs")
+def get_log(
+    services: ServicesOf,
+    run_id: str,
+    attempt: Annotated[int | None, Query(ge=1, description="The last one, if not given.")] = None,
+    cursor: Annotated[
+        str | None,
+        Query(
+            description="Only what comes after it: an answer's `next_cursor`, or `start` for the first line."
+        ),
+    ] = None,
+    dataset: Dataset = None,
+) -> RunLog:
+    """Show the log of one attempt of a run, or go on with the logs of all of them."""
+    if cursor is not None:
+        if attempt is not None:
+            raise InvalidUsage("'attempt' and 'cursor' can't be combined.", detail=CURSOR_HAS_ATTEMPT)
+        return services.runs.log_after(run_id, cursor, dataset=dataset)
+    return services.runs.log(run_id, attempt=attempt, dataset=dataset)

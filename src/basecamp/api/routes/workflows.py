@@ -1,0 +1,89 @@
+"""Routes of workflows: list, run, pause, resume."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from basecamp.api import PREFIX
+from basecamp.api.dependencies import Caller, IdempotencyKey, ServicesOf, SourceChoice, source_of
+from basecamp.api.request_models import RunBody, SourceBody, WorkflowPage
+from basecamp.api.warnings import put_warnings
+from basecamp.runs.start import RunRequest
+from basecamp.workflows.rows import WorkflowFilter
+from dataspec.models import RunPreview, WorkflowInfo, WorkflowRun
+
+router = APIRouter(prefix=f"{PREFIX}/workflows", tags=["workflows"])
+
+PAGE = 100
+MAX_PAGE = 10_000
+
+
+@router.get("")
+def list_workflows(
+    *,
+    services: ServicesOf,
+    source: SourceChoice = "all",
+    running: bool = False,
+    enabled_only: bool = False,
+    dataset: Annotated[str | None, Query(description="A name, or a pattern with `*`.")] = None,
+    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} come on one page.")] = PAGE,
+    cursor: str | None = None,
+) -> WorkflowPage:
+    """List every registered dataset, one row for each source that it is in."""
+    wanted = WorkflowFilter(
+        source=source_of(source), dataset=dataset, running=running, enabled_only=enabled_only
+    )
+    page = services.workflows.page(wanted, limit=min(limit, MAX_PAGE), cursor=cursor)
+    return WorkflowPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))
+
+
+@router.get("/{name}")
+def get_workflow(
+    services: ServicesOf, response: Response, name: str, source: SourceChoice | None = None
+) -> WorkflowInfo:
+    """Show a dataset's effective row, or that of one source."""
+    known = services.workflows.get(name, source_of(source))
+    put_warnings(response, known.warnings)
+    return known.value
+
+
+@router.post(
+    "/{name}/runs", status_code=201, responses={200: {"model": RunPreview, "description": "A dry run"}}
+)
+def start_run(
+    *,
+    services: ServicesOf,
+    caller: Caller,
+    response: Response,
+    name: str,
+    body: RunBody,
+    idempotency_key: IdempotencyKey = None,
+) -> WorkflowRun | RunPreview:
+    """Start an adhoc run of the effective spec, or show what it would do."""
+    request = RunRequest(
+        dataset=name,
+        parameters=body.parameters,
+        source=source_of(body.source),
+        candidate=body.candidate(),
+    )
+    if body.dry_run:
+        response.status_code = 200
+        return services.runs.preview(request)
+    return services.runs.start(request, requested_by=caller, idempotency_key=idempotency_key)
+
+
+@router.post("/{name}/pause")
+def pause(services: ServicesOf, name: str, body: SourceBody | None = None) -> WorkflowInfo:
+    """Pause a dataset: no run of it starts until it is resumed."""
+    return services.pauses.pause(name, source_of(body.source if body else None))
+
+
+@router.post("/{name}/unpause")
+def unpause(
+    services: ServicesOf, name: str, body: SourceBody | None = None, idempotency_key: IdempotencyKey = None
+) -> WorkflowInfo:
+    """Resume a paused dataset."""
+    source = source_of(body.source if body else None)
+    return services.pauses.unpause(name, source, idempotency_key=idempotency_key)

@@ -1,0 +1,161 @@
+"""Starting backfills: one at a time for each dataset, and each request's once."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from basecamp.backfills.requests import check_request
+from basecamp.datasets.dag_readiness import check_ready
+from dataspec.errors import BackfillActive, Refused
+from dataspec.schedule.backfill_plan import BackfillPlan
+from dataspec.schedule.run_ids import adhoc_run_id
+
+if TYPE_CHECKING:
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.backfills.plans import Plans
+    from basecamp.backfills.requests import BackfillRequest, CheckedRequest
+    from basecamp.datasets.catalog_cache import Specs
+    from basecamp.datasets.spec_sql import SpecSql
+    from basecamp.shared.clock import Clock
+    from basecamp.shared.idempotency import Reservations
+    from basecamp.workflows.takeovers import Takeovers
+    from dataspec.models import BackfillPreview
+
+
+class BackfillStarting:
+    """Makes plans of requests."""
+
+    def __init__(
+        self,
+        *,
+        specs: Specs,
+        gateway: AirflowGateway,
+        plans: Plans,
+        reservations: Reservations,
+        clock: Clock,
+        sql: SpecSql,
+        takeovers: Takeovers,
+    ) -> None:
+        self._sql = sql
+        self._takeovers = takeovers
+        self._specs = specs
+        self._gateway = gateway
+        self._plans = plans
+        self._reservations = reservations
+        self._clock = clock
+
+    def preview(self, request: BackfillRequest) -> BackfillPreview:
+        """Return what a backfill would do; nothing is started, and Airflow need not answer.
+
+        Raises:
+            InvalidTemplate: When the SQL can't be rendered with the parameters, or parsed in its dialect.
+            ServerBusy: When the server reads too much SQL already.
+            Refused: When it is to resume, and every date is built.
+        """
+        checked = check_request(self._specs, request)
+        plan = self._plan(checked, self._clock.now(), "", "")
+        return checked.preview(plan.dates, self._sql)
+
+    def start(
+        self, request: BackfillRequest, *, requested_by: str, idempotency_key: str | None
+    ) -> BackfillPlan:
+        """Write the plan of a backfill; the reconciler does the rest.
+
+        Args:
+            request: What to build.
+            requested_by: Who asks.
+            idempotency_key: A second call with it returns the first one's backfill.
+
+        Raises:
+            BackfillActive: When a backfill of the dataset goes on.
+            Paused: When the dataset is paused.
+            TakenOver: When another DAG has the dataset's id.
+            Refused: When it is to resume, and every date is built.
+            NotLoaded: When Airflow has not loaded the dataset.
+            AirflowUnreachable: When Airflow does not answer.
+            StoreUnreachable: When the store does not answer.
+            InvalidUsage: When the request is wrong; see :func:`check_request` for its other errors.
+        """
+        key, at = idempotency_key or uuid.uuid4().hex, self._clock.now()
+        checked = check_request(self._specs, request)
+        if idempotency_key is not None:
+            plan = {"at": at.isoformat()}
+            reserved = self._reservations.reserve(idempotency_key, request.identity(), plan)
+            at = datetime.fromisoformat(reserved.plan["at"])
+        held = self._plans.active(request.dataset)
+        if held is not None and held.plan.idempotency_key == key:
+            return held.plan
+        plan_or_done = self._numbered(self._plan(checked, at, key, requested_by))
+        if plan_or_done.outcome is not None:
+            return plan_or_done
+        check_ready(self._takeovers.check(request.dataset), request.dataset)
+        return self._create(plan_or_done)
+
+    def _plan(self, checked: CheckedRequest, at: datetime, key: str, requested_by: str) -> BackfillPlan:
+        request = checked.request
+        plan = BackfillPlan(
+            backfill_id=adhoc_run_id(request.dataset, at),
+            dataset=request.dataset,
+            start=checked.range.start.isoformat(),
+            end=checked.range.end.isoformat(),
+            every=request.every,
+            reverse=request.reverse,
+            keep_going=request.keep_going,
+            parameters=checked.parameters,
+            dates=checked.days,
+            requested_by=requested_by,
+            created_at=at,
+            idempotency_key=key,
+        )
+        return self._resumed(plan) if request.resume else plan
+
+    def _resumed(self, plan: BackfillPlan) -> BackfillPlan:
+        """Return a plan without the dates that the last backfill of its range, or those before it, built."""
+        last = self._last_of(plan)
+        if last is None:
+            return plan
+        built = {*last.built_before, *last.built}
+        left = tuple(day for day in plan.dates if day not in built)
+        if not left:
+            raise Refused(
+                f"Every date from {plan.start} to {plan.end} is built already.",
+                detail=f"By {last.backfill_id}. Leave --resume out to build them again.",
+            )
+        return replace(plan, dates=left, built_before=tuple(sorted(built)))
+
+    def _last_of(self, plan: BackfillPlan) -> BackfillPlan | None:
+        """Return the last backfill of the same range and parameters that has ended."""
+        newest_first = sorted(self._plans.ended_ids(plan.dataset), reverse=True)
+        for backfill_id in newest_first:
+            ended = self._plans.ended(plan.dataset, backfill_id)
+            if ended is not None and plan.continues(ended) and ended.idempotency_key != plan.idempotency_key:
+                return ended
+        return None
+
+    def _numbered(self, plan: BackfillPlan) -> BackfillPlan:
+        """Return a plan under an id of its second that nothing has; or this request's own, if it has ended."""
+        number = 1
+        while True:
+            backfill_id = adhoc_run_id(plan.dataset, plan.created_at, number)
+            ended = self._plans.ended(plan.dataset, backfill_id)
+            if ended is not None and ended.idempotency_key == plan.idempotency_key:
+                return ended
+            if ended is None and self._gateway.get_run(plan.dataset, backfill_id) is None:
+                return replace(plan, backfill_id=backfill_id)
+            number += 1
+
+    def _create(self, plan: BackfillPlan) -> BackfillPlan:
+        while True:
+            if self._plans.create(plan) is not None:
+                return plan
+            held = self._plans.active(plan.dataset)
+            if held is None:
+                continue
+            if held.plan.idempotency_key == plan.idempotency_key:
+                return held.plan
+            if held.plan.outcome is None:
+                raise BackfillActive(held.plan.backfill_id)
+            self._plans.put_away(held)

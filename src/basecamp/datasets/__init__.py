@@ -1,0 +1,1 @@
+"""Registered specs: checked, stored, changed and removed; the SQL in them; whether Airflow has loaded them."""

@@ -1,0 +1,71 @@
+"""What follows a write to ``manual/``: the ledger moves on, and Airflow loads what changed (decisions 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dataspec.models import RegisteredDataset, SourceType
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from basecamp.datasets.dag_readiness import Loading
+    from basecamp.sync.sources import Sources
+    from dataspec.catalog.spec_storage import Release
+
+
+class Settling:
+    """Brings the ledger and Airflow up to a manual spec that was just written or removed."""
+
+    def __init__(self, sources: Sources, loading: Loading) -> None:
+        self._sources = sources
+        self._loading = loading
+
+    def written(
+        self,
+        name: str,
+        release: Release,
+        *,
+        key: str,
+        etag: str,
+        since: datetime,
+        wait_seconds: float,
+        overridden: str | None = None,
+    ) -> RegisteredDataset:
+        """Return the spec as it is registered now, once Airflow has loaded it.
+
+        Args:
+            name: The dataset.
+            release: What was written.
+            key: The YAML's key in the store.
+            etag: The YAML's ETag.
+            since: When the write began.
+            wait_seconds: How long Airflow may take; 0 not to wait.
+            overridden: What to warn of where code has the dataset, so that Airflow has nothing to load.
+
+        Raises:
+            NotLoaded: When Airflow has not loaded it in time. It is stored.
+        """
+        self._sources.follow()
+        waits = overridden is None and wait_seconds > 0
+        if waits:
+            self._loading.wait(name, key, release.spec_hash, since=since, seconds=wait_seconds)
+        elif overridden is None:
+            self._loading.request(name)
+        return RegisteredDataset(
+            name=name,
+            source_type=SourceType.MANUAL,
+            file=key,
+            etag=etag,
+            spec_hash=release.spec_hash,
+            effective=overridden is None,
+            loaded=waits,
+            yaml=release.yaml.decode(),
+            files=dict(release.files),
+            warnings=[overridden] if overridden else [],
+        )
+
+    def removed(self, name: str) -> None:
+        """See to it that Airflow takes a dataset off its schedule, or goes on with code's."""
+        self._sources.follow()
+        self._loading.request(name)

@@ -1,0 +1,250 @@
+"""Changing and removing manual specs; what code has is changed in Git alone (spec 2.5, decisions 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from basecamp.datasets.catalog_cache import find_spec
+from basecamp.datasets.registration import is_etag, is_in_code
+from basecamp.runs.active_runs import active_runs
+from dataspec.catalog.spec_storage import Release, delete_release, manual_key, read_release, write_release
+from dataspec.errors import Conflict, DatasetNotFound, InvalidUsage, ManagedByCode, RunsActive
+from dataspec.models import RegisteredDataset, SourceType, UnregisteredDataset
+from dataspec.spec.names import check_name
+from dataspec.spec.yaml_editor import edit_schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import DagRun
+    from basecamp.datasets.after_write import Settling
+    from basecamp.datasets.catalog_cache import Specs
+    from basecamp.runs.records import RunRecords
+    from basecamp.runs.stop import Stopping
+    from basecamp.shared.clock import Clock
+    from basecamp.shared.idempotency import Reservations
+    from dataspec.catalog.effective import Catalog, SpecFile
+    from dataspec.catalog.spec_storage import StoredRelease
+    from dataspec.spec.yaml_editor import ScheduleChanges
+    from dataspec.store import Store
+
+STAYS_OVERRIDDEN = "The Manual file was changed; it stays overridden by Code."
+CODE_GOES_ON = "The Manual file is gone; the dataset goes on as Code has it."
+
+
+class Changing:
+    """Updates and unregisters manual specs."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        specs: Specs,
+        settling: Settling,
+        gateway: AirflowGateway,
+        stopping: Stopping,
+        reservations: Reservations,
+        clock: Clock,
+        records: RunRecords,
+    ) -> None:
+        self._records = records
+        self._store = store
+        self._specs = specs
+        self._settling = settling
+        self._gateway = gateway
+        self._stopping = stopping
+        self._reservations = reservations
+        self._clock = clock
+
+    def update(
+        self,
+        name: str,
+        changes: ScheduleChanges,
+        *,
+        source: SourceType | None = None,
+        if_match: str | None = None,
+        wait_seconds: float = 60.0,
+    ) -> RegisteredDataset:
+        """Change the schedule in a manual spec, and wait until Airflow has loaded it.
+
+        Args:
+            name: The dataset.
+            changes: What to set; what is so already is not touched.
+            source: ``manual`` for the kept file of a dataset that code has.
+            if_match: The ETag that the manual spec must have, in quotes or not; ``*`` for any.
+            wait_seconds: How long Airflow may take to load it; 0 not to wait.
+
+        Raises:
+            InvalidUsage: When nothing is to be changed, or the YAML can't be changed in place.
+            InvalidSpec: When the result, or what is there, is no valid spec; nothing is stored.
+            ManagedByCode: When code has the dataset.
+            DatasetNotFound: When there is no manual spec.
+            Conflict: When someone else changed it meanwhile.
+            NotLoaded: When Airflow has not loaded it in time. It is stored.
+            StoreUnreachable: When the store does not answer.
+        """
+        if not changes.values():
+            raise InvalidUsage("Nothing to change was given.")
+        catalog = self._specs.catalog(fresh=True)
+        file = _manual_file(catalog, name, source)
+        stored = self._read(file, if_match)
+        text = stored.release.yaml.decode()
+        release = Release(edit_schedule(text, changes, file=file.key).encode(), stored.release.files)
+        started_at = self._clock.now()
+        etag = stored.etag
+        if release != stored.release:
+            etag = write_release(
+                self._store,
+                file.key,
+                release,
+                if_match=stored.etag,
+                files_if_match=stored.files_etag,
+                now=self._clock.now,
+            )
+        return self._settling.written(
+            name,
+            release,
+            key=file.key,
+            etag=etag,
+            since=started_at,
+            wait_seconds=wait_seconds,
+            overridden=STAYS_OVERRIDDEN if is_in_code(catalog, name) else None,
+        )
+
+    def unregister(
+        self,
+        name: str,
+        *,
+        requested_by: str,
+        source: SourceType | None = None,
+        stop: bool = False,
+        accept_active: bool = False,
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> UnregisteredDataset:
+        """Remove a manual spec.
+
+        Its DAG stays, unscheduled, until no run of it is active; its history stays.
+
+        Args:
+            name: The dataset.
+            requested_by: Who asks; stands in the note of runs that are ended.
+            source: ``manual`` for the kept file of a dataset that code has.
+            stop: End the runs that are active.
+            accept_active: Let the runs that are active end by themselves.
+            if_match: The ETag that the manual spec must have, in quotes or not; ``*`` for any.
+            idempotency_key: A call with the key of one that has removed the spec succeeds.
+
+        Raises:
+            RunsActive: When runs are active, and neither was accepted.
+            ManagedByCode: When code has the dataset.
+            DatasetNotFound: When there is no manual spec.
+            Conflict: When someone else changed it meanwhile.
+            AirflowUnreachable: When Airflow does not answer, so that nobody knows of its runs.
+            StoreUnreachable: When the store does not answer.
+        """
+        request = ["unregister", check_name(name), source]
+        catalog = self._specs.catalog(fresh=True)
+        try:
+            key, etag = self._unregistered_file(catalog, name, source, if_match)
+        except (DatasetNotFound, ManagedByCode):
+            done = self._reservations.find(idempotency_key, request) if idempotency_key else None
+            if done is None:
+                raise
+            return UnregisteredDataset(name=name, file=done.plan["file"])
+        if is_in_code(catalog, name):
+            self._remove(name, key, etag)
+            return UnregisteredDataset(
+                name=name, file=key, effective_source=SourceType.CODE, warnings=[CODE_GOES_ON]
+            )
+        active = self._active(name)
+        if active and not stop and not accept_active:
+            raise RunsActive([run.run_id for run in active])
+        if idempotency_key is not None:
+            self._reservations.reserve(idempotency_key, request, {"file": key})
+        stopped = self._stop(active, requested_by) if stop else []
+        self._remove(name, key, etag)
+        if stop:  # what has been started since
+            stopped += self._stop(self._active(name), requested_by)
+        going_on = [] if stop else [run.run_id for run in active]
+        return UnregisteredDataset(name=name, file=key, stopped_runs=stopped, active_runs=going_on)
+
+    def _active(self, name: str) -> list[DagRun]:
+        """Return the dataset's active runs; those of another DAG with its id are not ours to end."""
+        return self._records.without_other_dags(active_runs(self._gateway, name))
+
+    def _remove(self, name: str, key: str, etag: str) -> None:
+        delete_release(self._store, key, if_match=etag, now=self._clock.now)
+        self._settling.removed(name)
+
+    def _read(self, file: SpecFile, if_match: str | None) -> StoredRelease:
+        """Return the file as it is now.
+
+        Raises:
+            Conflict: When it is not the one that the caller, or the catalog, has seen.
+        """
+        stored = read_release(self._store, file.key, file.spec.files if file.spec else ())
+        if stored is None or stored.etag != file.etag:
+            raise _changed(file.key)
+        if if_match is not None and not is_etag(if_match, stored.etag):
+            raise _changed(file.key)
+        return stored
+
+    def _unregistered_file(
+        self, catalog: Catalog, name: str, source: SourceType | None, if_match: str | None
+    ) -> tuple[str, str]:
+        """Return the key and the ETag of a manual spec, sound or not."""
+        _check_source(catalog, name, source)
+        usable = catalog.get(name, SourceType.MANUAL)
+        own = {file.key for file in catalog.invalid if file.name == name} | {manual_key(name)}
+        key = usable.key if usable else next((file.key for file in catalog.files if file.key in own), None)
+        stored = self._store.get(key) if key else None
+        if stored is None:
+            raise _not_manual(catalog, name)
+        if if_match is not None and not is_etag(if_match, stored.etag):
+            raise _changed(stored.key)
+        return stored.key, stored.etag
+
+    def _stop(self, runs: Sequence[DagRun], requested_by: str) -> list[str]:
+        """End runs, the newest first, so that none of those that wait starts meanwhile."""
+        for run in runs:
+            self._stopping.stop(run, stopped_by=requested_by, reason="the dataset was unregistered")
+        return [run.run_id for run in runs]
+
+
+def _manual_file(catalog: Catalog, name: str, source: SourceType | None) -> SpecFile:
+    """Return the manual spec that is to be changed."""
+    _check_source(catalog, check_name(name), source)
+    file = catalog.get(name, SourceType.MANUAL)
+    if file is None:
+        file = find_spec(catalog, name, SourceType.MANUAL)
+    broken = next((other for other in catalog.invalid if other.key == file.key), None)
+    if broken is not None and broken.error is not None:
+        raise broken.error
+    return file
+
+
+def _check_source(catalog: Catalog, name: str, source: SourceType | None) -> None:
+    """Refuse what code has, unless the manual file beside it is meant."""
+    if source is not SourceType.MANUAL and is_in_code(catalog, name):
+        raise ManagedByCode
+    if source is SourceType.CODE:
+        find_spec(catalog, name, source)
+
+
+def _not_manual(catalog: Catalog, name: str) -> DatasetNotFound:
+    if is_in_code(catalog, name):
+        return DatasetNotFound(name, hint="In manual it is not; it is in code.")
+    try:
+        find_spec(catalog, name, SourceType.MANUAL)
+    except DatasetNotFound as error:
+        return error
+    return DatasetNotFound(name)
+
+
+def _changed(key: str) -> Conflict:
+    return Conflict(
+        "This dataset was changed by someone else meanwhile.",
+        detail=f"{key} is not what it was. Look at it, then try again.",
+    )

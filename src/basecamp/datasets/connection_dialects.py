@@ -1,0 +1,67 @@
+"""The SQL dialects of connections, for specs that name none (decisions 1)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from dataspec.engines.dialects import dialect_of
+from dataspec.errors import AirflowUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.shared.clock import Clock
+    from dataspec.spec.model import DatasetSpec
+
+MAX_AGE_SECONDS = 30.0
+"""How long what Airflow said of a connection counts, and that it said nothing."""
+MAX_KEPT = 500
+
+
+class ConnectionDialects:
+    """Knows the dialect of a spec's SQL, as far as anybody tells it. Safe to share between threads."""
+
+    def __init__(
+        self, gateway: AirflowGateway, clock: Clock, *, named: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep what tells it.
+
+        Args:
+            gateway: The Airflow that has the connections.
+            clock: The time.
+            named: The dialects of connections that Airflow does not show, by the connection's name.
+        """
+        self._gateway = gateway
+        self._clock = clock
+        self._named = named or {}
+        self._kept: OrderedDict[str, tuple[float, str | None]] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, spec: DatasetSpec) -> str | None:
+        """Return the dialect of a spec's SQL, by sqlglot's name; None if nobody tells it.
+
+        The spec's own comes first, then the one that the server was told for its connection, then
+        that of the connection's type in Airflow. An Airflow that does not answer tells nothing.
+        """
+        connection = spec.execution.connection
+        return spec.execution.dialect or self._named.get(connection) or self._in_airflow(connection)
+
+    def _in_airflow(self, connection: str) -> str | None:
+        now = self._clock.monotonic()
+        with self._lock:
+            at, dialect = self._kept.get(connection, (now - MAX_AGE_SECONDS, None))
+        if now - at < MAX_AGE_SECONDS:
+            return dialect
+        try:
+            dialect = dialect_of(self._gateway.connection_type(connection))
+        except AirflowUnreachable:
+            dialect = None
+        with self._lock:
+            self._kept[connection] = (self._clock.monotonic(), dialect)
+            self._kept.move_to_end(connection)
+            while len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
+        return dialect

@@ -1,0 +1,158 @@
+"""Getting Airflow to load a spec, and telling whether it has (decisions 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from basecamp.workflows.takeovers import other_dag, place_of_dag
+from dataspec.errors import AirflowUnreachable, NotLoaded, Paused, TakenOver
+from dataspec.takeovers import read_takeovers
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import DagDetails, DagImportError
+    from basecamp.shared.clock import Clock
+    from basecamp.workflows.dag_cache import DatasetDags
+
+POLL_SECONDS = 0.2
+ASK_AGAIN_SECONDS = 5.0
+"""A parse that was asked for while another was under way may have seen the store as it was before."""
+LOOK_FOR_ERRORS_SECONDS = 1.0
+STORED = "The spec is stored as {}, but Airflow runs that DAG under this id, in place of the dataset."
+PATIENCE_SECONDS = 10.0
+"""How long an Airflow that does not answer is waited for."""
+
+
+class Loading:
+    """Waits until Airflow has made a DAG of one version of a spec."""
+
+    def __init__(self, gateway: AirflowGateway, dags: DatasetDags, clock: Clock) -> None:
+        self._gateway = gateway
+        self._dags = dags
+        self._clock = clock
+
+    def request(self, name: str) -> None:
+        """Ask Airflow to load what changed; quietly, since it looks by itself before long.
+
+        A dataset that is new has no file yet that could be named: any of its bundle will do.
+        """
+        try:
+            known = self._dags.known().value
+            dag = known.get(name) or next((dag for dag in known.values() if not dag.is_stale), None)
+            if dag is not None:
+                self._gateway.request_parse(dag)
+        except AirflowUnreachable:
+            return
+
+    def is_loaded(self, name: str, spec_hash: str) -> bool:
+        """Say whether Airflow's DAG is made of this version of the spec.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+        """
+        return self._is_of(self._gateway.get_dag(name), spec_hash)
+
+    def _is_of(self, found: DagDetails | None, spec_hash: str) -> bool:
+        if found is None or found.dag.is_stale or found.loaded is None or not found.is_dataset:
+            return False
+        if found.loaded.spec_hash != spec_hash:
+            return False
+        self._dags.put(found.dag)
+        return True
+
+    def wait(self, name: str, key: str, spec_hash: str, *, since: datetime, seconds: float) -> None:
+        """Return when Airflow has loaded this version.
+
+        Args:
+            name: The dataset.
+            key: The spec's key in the store, by which import errors are told.
+            spec_hash: The version.
+            since: When the version was written; import errors from before are of others.
+            seconds: How long to wait at most.
+
+        Raises:
+            NotLoaded: When it has not by then, or reports an import error.
+            TakenOver: When another DAG has the dataset's id.
+        """
+        begun = self._clock.monotonic()
+        asked = looked = answered = begun
+        problem: AirflowUnreachable | None = None
+        self.request(name)
+        while (now := self._clock.monotonic()) - begun < seconds:
+            if problem is not None and now - answered >= PATIENCE_SECONDS:
+                break
+            try:
+                found = self._gateway.get_dag(name)
+                if self._is_of(found, spec_hash):
+                    return
+                if (other := other_dag(found)) is not None:
+                    raise TakenOver(name, place_of_dag(other), lately=STORED.format(key))
+                if now - looked >= LOOK_FOR_ERRORS_SECONDS:
+                    looked = now
+                    self._raise_import_error(name, key, since)
+                if now - asked >= ASK_AGAIN_SECONDS:
+                    asked = now
+                    self.request(name)
+                answered, problem = self._clock.monotonic(), None
+            except AirflowUnreachable as error:
+                problem = error
+            self._clock.wait(POLL_SECONDS)
+        raise _stored_but_not_loaded(key, self._clock.monotonic() - begun, problem)
+
+    def _raise_import_error(self, name: str, key: str, since: datetime) -> None:
+        for error in self._gateway.import_errors():
+            if (place := read_takeovers(error.stack_trace).get(name)) is not None:
+                raise TakenOver(name, place, lately=STORED.format(key))
+            if error.timestamp >= since and _is_about(error, name, key):
+                raise NotLoaded(
+                    "Airflow could not load this dataset.",
+                    detail=f"The spec is stored as {key}. Airflow says:\n{_reason(error, name, key)}",
+                )
+
+
+def not_loaded(name: str) -> NotLoaded:
+    """Make the error for a dataset that Airflow has no DAG of."""
+    return NotLoaded(
+        "Airflow has not loaded this dataset yet.",
+        detail=f"'{name}' is registered, but Airflow has no DAG of it. Try again in a few seconds; if it "
+        "stays so, look at the import errors on Airflow's page.",
+    )
+
+
+def check_ready(found: DagDetails | None, name: str) -> None:
+    """Make sure that a run of a dataset would start.
+
+    Raises:
+        NotLoaded: When Airflow has no DAG of it.
+        Paused: When it is paused.
+    """
+    if found is None or found.dag.is_stale:
+        raise not_loaded(name)
+    if found.dag.is_paused:
+        raise Paused(name)
+
+
+def _is_about(error: DagImportError, name: str, key: str) -> bool:
+    return key in error.filename or _speaks_of(error.stack_trace, name, key)
+
+
+def _speaks_of(text: str, name: str, key: str) -> bool:
+    return key in text or f"'{name}'" in text
+
+
+def _reason(error: DagImportError, name: str, key: str) -> str:
+    """Return the last line of what is said of a dataset; on Airflow 2 one error has a paragraph for each."""
+    paragraphs = [part for part in error.stack_trace.split("\n\n") if _speaks_of(part, name, key)]
+    trace = paragraphs[-1] if paragraphs else error.stack_trace
+    return next((line.strip() for line in reversed(trace.splitlines()) if line.strip()), "no reason")
+
+
+def _stored_but_not_loaded(key: str, waited: float, problem: AirflowUnreachable | None) -> NotLoaded:
+    reason = f"{problem.title} {problem.detail}\n" if problem else ""
+    return NotLoaded(
+        f"The dataset is registered, but Airflow has not loaded it within {waited:.0f} s.",
+        detail=f"{reason}The spec is stored as {key}; Airflow will pick it up by itself. "
+        "See whether it has with: dli workflow list",
+    )

@@ -1,0 +1,139 @@
+"""The SQL of specs: previews and lineage, in the dialect of the connection, each in a child process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import partial
+from queue import Empty, LifoQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cachetools import TTLCache
+
+from dataspec.errors import InvalidTemplate, ServerBusy
+from dataspec.isolation import LIMITS, LimitExceeded, Limits, Worker
+from dataspec.sql.lineage.lineage import Lineage, lineage_of
+from dataspec.sql.preview import SqlPreview, preview_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from basecamp.datasets.connection_dialects import ConnectionDialects
+    from dataspec.catalog.effective import SpecFile
+    from dataspec.spec.model import DatasetSpec
+
+R = TypeVar("R")
+
+MAX_WAITING = 16
+"""How many calls may wait for a worker; further ones are refused at once."""
+MAX_CALLS = 200
+"""After so many calls a worker is replaced, so that its caches don't use up its memory."""
+LINEAGE_SECONDS = 60.0
+"""How long a lineage is remembered, and that it could not be told."""
+MAX_LINEAGES = 1_000
+
+
+class WorkerPool:
+    """Child processes for the calls of many threads; they start when they are needed.
+
+    Args:
+        limits: What each call may use.
+        size: How many calls are worked on at once.
+        waiting: How many more may wait.
+    """
+
+    def __init__(self, limits: Limits, *, size: int, waiting: int = MAX_WAITING) -> None:
+        self._limits = limits
+        self._admitted = threading.BoundedSemaphore(size + waiting)
+        self._idle: LifoQueue[tuple[Worker | None, int]] = LifoQueue()
+        for _ in range(size):
+            self._idle.put((None, 0))
+
+    def call(self, function: Callable[[], R]) -> R:
+        """Return what a function returns; raises what it raises.
+
+        Raises:
+            LimitExceeded: When the call exceeded its limits.
+            ServerBusy: When too many calls are waiting.
+        """
+        if not self._admitted.acquire(blocking=False):
+            raise ServerBusy
+        try:
+            return self._call(function)
+        finally:
+            self._admitted.release()
+
+    def _call(self, function: Callable[[], R]) -> R:
+        try:
+            worker, calls = self._idle.get(timeout=self._limits.wall_seconds)
+        except Empty:
+            raise ServerBusy from None
+        try:
+            worker = worker or Worker(self._limits)
+            return worker.call(function)
+        finally:
+            calls += 1
+            if worker and calls >= MAX_CALLS:
+                worker.end()
+            self._idle.put((worker, calls) if worker and worker.alive else (None, 0))
+
+
+class SpecSql:
+    """Renders and parses the SQL of specs. Safe to share between threads.
+
+    Args:
+        dialects: The dialects of connections.
+        limits: What reading the SQL of one spec may use.
+    """
+
+    def __init__(self, dialects: ConnectionDialects, limits: Limits = LIMITS) -> None:
+        self._dialects = dialects
+        self._workers = WorkerPool(limits, size=os.cpu_count() or 1)
+        self._lineages: TTLCache[tuple[str, str | None], Lineage] = TTLCache(MAX_LINEAGES, LINEAGE_SECONDS)
+        self._lock = threading.Lock()
+
+    def preview(self, spec: DatasetSpec, file: SpecFile, values: Mapping[str, Any]) -> SqlPreview:
+        """Return a spec's SQL as rendered with a run's values and parsed.
+
+        Args:
+            spec: The spec.
+            file: Where it stands, with its SQL.
+            values: What the templates see: :func:`dataspec.parameters.run_values.run_values`.
+
+        Raises:
+            InvalidTemplate: When it can't be rendered or parsed within the limits; with the place in the file.
+            ServerBusy: When the server reads too much SQL already.
+        """
+        try:
+            return self._workers.call(
+                partial(
+                    preview_sql,
+                    spec,
+                    file.files,
+                    values,
+                    yaml=file.yaml,
+                    file=file.key,
+                    dialect=self._dialects.of(spec),
+                )
+            )
+        except LimitExceeded as exceeded:
+            raise InvalidTemplate(exceeded.problem(file.key), "The SQL can't be checked.") from None
+
+    def lineage(self, spec: DatasetSpec, file: SpecFile) -> Lineage:
+        """Return the tables that a spec's SQL reads and writes; unknown where the limits don't let it be read.
+
+        Raises:
+            ServerBusy: When the server reads too much SQL already.
+        """
+        dialect = self._dialects.of(spec)
+        key = (file.spec_hash or "", dialect)
+        with self._lock:
+            if key in self._lineages:
+                return self._lineages[key]
+        try:
+            found = self._workers.call(partial(lineage_of, spec, file.files, dialect=dialect))
+        except LimitExceeded as exceeded:
+            found = Lineage(unknown=(exceeded.problem(file.key),))
+        with self._lock:
+            self._lineages[key] = found
+        return found

@@ -1,0 +1,85 @@
+"""Specs that somebody sends: to be checked, registered, or tried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from basecamp.datasets.catalog_cache import find_runnable
+from dataspec.catalog.effective import SpecFile
+from dataspec.catalog.spec_storage import Release
+from dataspec.errors import InvalidSpec
+from dataspec.models import SourceType
+from dataspec.problems import Problem
+from dataspec.spec.parse import check_spec
+from dataspec.spec.yaml_reader import read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from basecamp.datasets.catalog_cache import Specs
+    from dataspec.spec.model import DatasetSpec
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+"""When a spec that is not in the store was written there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A spec that somebody sent: its YAML, its SQL, and the YAML's name on their machine."""
+
+    yaml: str = field(repr=False)
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    file: str = "dataset.yaml"
+
+
+def checked(candidate: Candidate, *, name: str | None = None) -> DatasetSpec:
+    """Check a spec, whole.
+
+    Raises:
+        InvalidSpec: With every problem, each at its place in the user's files.
+    """
+    body = candidate.yaml.encode()
+    spec = check_spec(body, candidate.files, file=candidate.file)
+    problems = []
+    if name is not None and spec.name != name:
+        message = f"the name is '{spec.name}', but '{name}' was to be registered."
+        problems.append(read_document(body, candidate.file).problem(("name",), message))
+    problems += [
+        Problem(f"the SQL file '{path}' was sent, but the spec does not name it.", candidate.file)
+        for path in sorted(set(candidate.files) - set(spec.files))
+    ]
+    if problems:
+        raise InvalidSpec(problems)
+    return spec
+
+
+def file_to_run(
+    specs: Specs, dataset: str, source: SourceType | None, candidate: Candidate | None
+) -> SpecFile:
+    """Return the spec that a run of a dataset would run, or the one that was sent to be tried out.
+
+    Raises:
+        InvalidSpec: When it can't be used.
+        Overridden, DatasetNotFound: As for a run, where none was sent.
+        StoreUnreachable: When the store does not answer.
+    """
+    if candidate is not None:
+        return _as_file(candidate, dataset)
+    return find_runnable(specs.catalog(fresh=True), dataset, source)
+
+
+def _as_file(candidate: Candidate, name: str) -> SpecFile:
+    spec, body = checked(candidate, name=name), candidate.yaml.encode()
+    return SpecFile(
+        source=SourceType.MANUAL,
+        key=candidate.file,
+        etag="",
+        last_modified=NEVER,
+        name=spec.name,
+        yaml=body,
+        spec=spec,
+        files=candidate.files,
+        spec_hash=Release(body, dict(candidate.files)).spec_hash,
+    )

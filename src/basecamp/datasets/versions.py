@@ -1,0 +1,83 @@
+"""A dataset's versions side by side: manual, code, and what Airflow runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from basecamp.datasets.catalog_cache import find_spec
+from dataspec.errors import AirflowUnreachable
+from dataspec.models import DatasetVersions, SourceType, SpecVersion
+from dataspec.spec.names import check_name
+
+if TYPE_CHECKING:
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import LoadedSpec
+    from basecamp.datasets.catalog_cache import Specs
+    from dataspec.catalog.effective import Catalog, SpecFile
+    from dataspec.catalog.version_archive import KeptVersions
+
+
+class Versions:
+    """Finds the versions of a dataset that are in use."""
+
+    def __init__(self, specs: Specs, kept: KeptVersions, gateway: AirflowGateway) -> None:
+        self._specs = specs
+        self._kept = kept
+        self._gateway = gateway
+
+    def of(self, name: str) -> DatasetVersions:
+        """Return a dataset's versions.
+
+        Raises:
+            DatasetNotFound: When no source has it, and Airflow has no DAG of it.
+            StoreUnreachable: When the store does not answer, and never did.
+        """
+        known = self._specs.known()
+        catalog, warnings = known.value, list(known.warnings)
+        loaded = None
+        try:
+            details = self._gateway.get_dag(check_name(name))
+            loaded = details.loaded if details and details.is_dataset and not details.dag.is_stale else None
+        except AirflowUnreachable as error:
+            warnings.append(f"{error.title} What it runs is not known.")
+        manual, code = (_in_source(catalog, name, source) for source in (SourceType.MANUAL, SourceType.CODE))
+        if not (manual or code or loaded):
+            find_spec(catalog, name)
+        return DatasetVersions(
+            name=name,
+            manual=manual,
+            code=code,
+            airflow=self._loaded(catalog, loaded) if loaded else None,
+            warnings=warnings,
+        )
+
+    def _loaded(self, catalog: Catalog, loaded: LoadedSpec) -> SpecVersion:
+        in_use = (*catalog.effective.values(), *catalog.overridden.values(), *catalog.retired.values())
+        file = next((file for file in in_use if file.spec_hash == loaded.spec_hash), None)
+        kept = None if file else self._kept.release(loaded.spec_hash)
+        yaml, files = (file.yaml, file.files) if file else (kept.yaml, kept.files) if kept else (None, {})
+        return SpecVersion(
+            source_type=SourceType(loaded.source),
+            file=loaded.key,
+            spec_hash=loaded.spec_hash,
+            yaml=yaml.decode() if yaml is not None else None,
+            files=dict(files),
+        )
+
+
+def _in_source(catalog: Catalog, name: str, source: SourceType) -> SpecVersion | None:
+    """Return what a source has now, be it broken."""
+    usable = catalog.get(name, source)
+    broken = [file for file in catalog.invalid if file.source is source and file.name == name]
+    at_place = next((file for file in broken if usable is None or file.key == usable.key), None)
+    file: SpecFile | None = at_place or usable
+    if file is None:
+        return None
+    return SpecVersion(
+        source_type=source,
+        file=file.key,
+        spec_hash=file.spec_hash if file.error is None else None,
+        yaml=file.yaml.decode("utf-8", "replace"),
+        files=dict(file.files),
+        error=file.error.detail if file.error else None,
+    )

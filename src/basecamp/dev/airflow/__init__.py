@@ -1,0 +1,1 @@
+"""The Airflow of `basecamp dev`: its environment, database, settings and connections."""

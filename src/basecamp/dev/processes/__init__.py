@@ -1,0 +1,1 @@
+"""The programs of `basecamp dev`: started, watched and ended."""

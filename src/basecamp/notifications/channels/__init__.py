@@ -1,0 +1,1 @@
+"""Channels: Slack, webhooks, and e-mail and named targets by Apprise."""

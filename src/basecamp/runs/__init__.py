@@ -1,0 +1,1 @@
+"""Runs: started, found, listed, stopped, retried; their logs and why they failed."""

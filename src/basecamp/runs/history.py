@@ -1,0 +1,222 @@
+"""The history of runs, newest first, a page at a time (spec 5.7).
+
+Airflow filters by state, dataset and time; it knows nothing of sources, of ``KILLED`` or
+of backfills of ours, so those are told from the rows that it lists. A cursor is Airflow's
+own, and where a page of its rows was left halfway, the run after which to go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from basecamp.airflow.models import PAGE_LIMIT, RunFilter
+from basecamp.runs.records import run_status, run_type
+from basecamp.shared.cursors import decode_cursor, encode_cursor
+from basecamp.shared.last_known import Known, LastKnown, Page
+from basecamp.workflows.rows import matches_name
+from dataspec.errors import DatasetNotFound, InvalidUsage
+from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
+from dataspec.problems import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import DagRun, DagRunState
+    from basecamp.datasets.catalog_cache import Specs
+    from basecamp.runs.failure_reasons import RunErrors
+    from basecamp.runs.records import RunRecords
+    from basecamp.shared.clock import Clock
+    from basecamp.workflows.dataset_names import DatasetNames
+    from basecamp.workflows.takeovers import Takeovers
+    from dataspec.catalog.effective import Catalog
+
+MAX_SCANNED_PAGES = 10
+"""How many of Airflow's pages one request looks through; then it answers what it has, and a cursor."""
+
+LATE_ERRORS = (
+    "Airflow is slow to show logs: the errors of {} failed runs are not known yet. Ask again in a moment."
+)
+
+_STATES: dict[RunStatus, tuple[DagRunState, ...]] = {
+    RunStatus.PENDING: ("queued", "running"),
+    RunStatus.RUNNING: ("running",),
+    RunStatus.COMPLETED: ("success",),
+    RunStatus.FAILED: ("failed",),
+    RunStatus.KILLED: ("failed",),
+}
+
+_RUN_TYPES: dict[RunType, tuple[str, ...]] = {
+    "scheduled": ("scheduled",),
+    "backfill": ("backfill", "manual"),
+    "adhoc": ("manual", "operator_triggered", "asset_triggered", "asset_materialization"),
+}
+"""Airflow's own words: to it the runs of our backfills are triggered by hand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryFilter:
+    """Which runs to list."""
+
+    dataset: str | None = None
+    """A dataset's name, or a pattern with ``*``."""
+    source: SourceType | None = None
+    status: RunStatus | None = None
+    run_type: RunType | None = None
+    since: datetime | None = None
+    """Only runs that were due, or asked for, at this moment or later."""
+    until: datetime | None = None
+    """Only runs that were due, or asked for, before this moment."""
+
+    def check(self) -> None:
+        """Make sure that a run can be between the two times.
+
+        Raises:
+            InvalidUsage: When the first is not before the second.
+        """
+        if self.since and self.until and self.since >= self.until:
+            since, until = (moment.isoformat(timespec="minutes") for moment in (self.since, self.until))
+            raise InvalidUsage(
+                f"No run can be from {since} on and before {until}.",
+                detail="Name the earlier time with --since, the later one with --until.",
+            )
+
+    def may_match(self, run: DagRun) -> bool:
+        """Say whether a run may be wanted, by what Airflow's row of it tells: the rest costs more requests."""
+        return (
+            (self.dataset is None or matches_name(run.dag_id, self.dataset))
+            and self.run_type in {None, run_type(run)}
+            and (not run.finished or self.status in {None, *_ended(run)})
+        )
+
+    def matches(self, run: WorkflowRun) -> bool:
+        """Say whether a run is wanted; one that has not started has no source."""
+        return (
+            (self.dataset is None or matches_name(run.dataset_name, self.dataset))
+            and self.source in {None, run.source_type}
+            and self.status in {None, run.status}
+            and self.run_type in {None, run.run_type}
+        )
+
+    @property
+    def for_airflow(self) -> RunFilter:
+        """The part that Airflow itself can filter by."""
+        exact = self.dataset if self.dataset and "*" not in self.dataset else None
+        return RunFilter(
+            dag_id=exact,
+            states=_STATES[self.status] if self.status else (),
+            run_types=_RUN_TYPES[self.run_type] if self.run_type else (),
+            due_from=self.since,
+            due_before=self.until,
+        )
+
+
+@dataclass(slots=True)
+class _Scan:
+    """Where a walk through Airflow's pages is."""
+
+    cursor: str | None
+    after: tuple[str, str]
+    """The run on this page after which to go on."""
+
+    @property
+    def next_cursor(self) -> str | None:
+        """The cursor with which to go on; None at the end."""
+        at_end = self.cursor is None and not any(self.after)
+        return None if at_end else encode_cursor([self.cursor or "", *self.after])
+
+
+class History:
+    """Lists runs."""
+
+    def __init__(
+        self,
+        *,
+        specs: Specs,
+        names: DatasetNames,
+        gateway: AirflowGateway,
+        records: RunRecords,
+        errors: RunErrors,
+        clock: Clock,
+        takeovers: Takeovers,
+    ) -> None:
+        self._takeovers = takeovers
+        self._specs = specs
+        self._names = names
+        self._gateway = gateway
+        self._records = records
+        self._errors = errors
+        self._last: LastKnown[Page[WorkflowRun]] = LastKnown(clock)
+
+    def page(self, wanted: HistoryFilter, *, limit: int, cursor: str | None = None) -> Page[WorkflowRun]:
+        """Return runs, newest first, the failed ones with their errors as far as Airflow tells them at once.
+
+        Raises:
+            DatasetNotFound: When no dataset of that name is known, nor was.
+            InvalidUsage: For a cursor of another list, or times between which nothing lies.
+            AirflowUnreachable: When Airflow does not answer, and did not answer this before.
+        """
+        wanted.check()
+        place = decode_cursor(cursor, parts=3) if cursor else ["", "", ""]
+        catalog, exact = self._specs.known(), wanted.for_airflow.dag_id
+        if exact is not None and not self._names.among([exact]).value:
+            raise DatasetNotFound(exact, hint=nearest(exact, self._names.all()))
+
+        def ask() -> Known[Page[WorkflowRun]]:
+            scan = _Scan(place[0] or None, (place[1], place[2]))
+            return self._with_errors(self._scan(wanted, catalog.value, limit, scan))
+
+        known = self._last.read((wanted, limit, cursor), ask)
+        warnings = tuple(dict.fromkeys((*catalog.warnings, *known.value.warnings, *known.warnings)))
+        return Page(items=known.value.items, next_cursor=known.value.next_cursor, warnings=warnings)
+
+    def _for_airflow(self, wanted: HistoryFilter) -> RunFilter:
+        """Return what Airflow is to list: for failed runs of a dataset that was taken over, those that ended well too."""
+        asked = wanted.for_airflow
+        taken = wanted.status is RunStatus.FAILED and any(
+            wanted.dataset is None or matches_name(name, wanted.dataset) for name in self._takeovers.seen
+        )
+        return replace(asked, states=(*asked.states, "success")) if taken else asked
+
+    def _with_errors(self, known: Known[Page[WorkflowRun]]) -> Known[Page[WorkflowRun]]:
+        runs, late = self._errors.into_all(known.value.items)
+        warnings = (LATE_ERRORS.format(late),) if late else ()
+        return replace(known, value=replace(known.value, items=runs, warnings=warnings))
+
+    def _scan(
+        self, wanted: HistoryFilter, catalog: Catalog, limit: int, scan: _Scan
+    ) -> Known[Page[WorkflowRun]]:
+        found: list[WorkflowRun] = []
+        warnings: dict[str, None] = {}
+        size = limit if wanted == HistoryFilter(dataset=wanted.for_airflow.dag_id) else PAGE_LIMIT
+        for_airflow = self._for_airflow(wanted)
+        for _ in range(MAX_SCANNED_PAGES):
+            page = self._gateway.list_runs(for_airflow, limit=size, cursor=scan.cursor)
+            after = _after(page.runs, scan.after)
+            ours = self._names.among({run.dag_id for run in after})
+            warnings |= dict.fromkeys(ours.warnings)
+            rows = [run for run in after if run.dag_id in ours.value and wanted.may_match(run)]
+            kept = [run for run in self._records.of(rows, catalog) if wanted.matches(run)]
+            room = limit - len(found)
+            found += kept[:room]
+            if len(kept) > room:
+                scan = _Scan(scan.cursor, (found[-1].dataset_name, found[-1].run_id))
+                break
+            scan = _Scan(page.next_cursor, ("", ""))
+            if scan.cursor is None or len(found) == limit:
+                break
+        return Known(Page(items=found, next_cursor=scan.next_cursor), tuple(warnings))
+
+
+def _ended(run: DagRun) -> set[RunStatus]:
+    """Return the statuses that a run that has ended may have: one that ended well may have run other code."""
+    return {run_status(run, begun=True, other_code=other) for other in (False, True)}
+
+
+def _after(runs: Iterable[DagRun], key: tuple[str, str]) -> list[DagRun]:
+    """Return the runs after one; all of them where that one is gone from the page."""
+    runs = list(runs)
+    keys = [run.key for run in runs]
+    return runs[keys.index(key) + 1 :] if key in keys else runs

@@ -1,0 +1,290 @@
+"""From Airflow's runs to the runs that the API shows (docs/architecture.md, "A dataset in Airflow")."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
+from urllib.parse import quote
+
+from basecamp.airflow.models import TASK_ID
+from dataspec.errors import DliError, StoreUnreachable
+from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
+from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
+from dataspec.schedule.next_run import date_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import DagRun, RunVersion, TaskAttempt
+    from basecamp.shared.clock import Clock
+    from basecamp.workflows.takeovers import Takeovers
+    from dataspec.catalog.effective import Catalog
+    from dataspec.spec.model import DatasetSpec
+
+STOPPED_BY = "Stopped by"
+"""What the note of a stopped run begins with; Airflow itself only knows ``failed``."""
+
+OWN_KEY = "_dli"
+"""What Basecamp writes into a run's conf beside the parameters."""
+
+SETTLED_AFTER = timedelta(minutes=5)
+"""How long after its end nothing of a run changes any more, short of a retry, which gives it another end."""
+
+MAX_SETTLED = 50_000
+"""Of how many ended runs the attempt and the version are kept in memory, some 1 KB each."""
+
+MAX_TOLD = 10_000
+"""Of how many runs the version is kept while they go on; each is asked about again and again."""
+
+K = TypeVar("K")
+_Facts: TypeAlias = "tuple[TaskAttempt | None, RunVersion | None, bool]"
+"""A run's attempt, the version that it ran, and whether another DAG's code ran in it."""
+
+OTHER_CODE = "The dataset was not built: in this run Airflow ran the code of another DAG with its id"
+
+
+class RunRecords:
+    """Reads what belongs to runs, for many at once, and puts it together.
+
+    What it read of a run that has long ended it keeps: Airflow takes most of a second to tell the versions of a page.
+    """
+
+    def __init__(
+        self, gateway: AirflowGateway, airflow_public_url: str, clock: Clock, takeovers: Takeovers
+    ) -> None:
+        self._gateway = gateway
+        self._takeovers = takeovers
+        self._public_url = airflow_public_url
+        self._clock = clock
+        self._settled: dict[tuple[str, str, datetime | None], _Facts] = {}
+        self._told: dict[tuple[str, str], RunVersion] = {}
+        self._lock = threading.Lock()
+
+    def of(self, runs: Sequence[DagRun], catalog: Catalog) -> list[WorkflowRun]:
+        """Return runs as the API shows them, in the same order.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+        """
+        if not runs:
+            return []
+        facts = self._facts(runs)
+        return [self._record(run, facts[run.key], _spec(catalog, run)) for run in runs]
+
+    def _facts(self, runs: Sequence[DagRun]) -> dict[tuple[str, str], _Facts]:
+        """Return each run's attempt and version, asking Airflow only about those that may still change."""
+        known = {run.key: facts for run in runs if (facts := self._settled.get(_end_of(run)))}
+        unknown = [run for run in runs if run.key not in known]
+        if not unknown:
+            return known
+        attempts = {(found.dag_id, found.run_id): found for found in self._gateway.attempts(unknown)}
+        versions = self._versions(unknown, attempts)
+        found = {
+            run.key: self._with_code(run, attempts.get(run.key), versions.get(run.key)) for run in unknown
+        }
+        self._keep([run for run in unknown if self._is_settled(run)], found)
+        return known | found
+
+    def _with_code(self, run: DagRun, attempt: TaskAttempt | None, version: RunVersion | None) -> _Facts:
+        """Return what is known of a run, and whether its code was another DAG's.
+
+        Airflow keeps with each task the operator that it was made with, and the operator's first act is to say
+        which version it runs. So an attempt that ended well and did not say so ran something else.
+        """
+        ended_well = attempt is not None and run.state == attempt.state == "success" and attempt.started > 0
+        other = (ended_well and version is None) or is_of_other_dag(self._gateway, run, attempt)
+        if other:
+            with suppress(StoreUnreachable):
+                self._takeovers.ran(run)
+        return attempt, version, other
+
+    def ran_other_code(self, run: DagRun) -> bool:
+        """Say whether a run is another DAG's, or ran its code.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+        """
+        return self._facts([run])[run.key][2]
+
+    def without_other_dags(self, runs: Iterable[DagRun]) -> list[DagRun]:
+        """Return those of some runs that Basecamp may end: those that it started, and the dataset's own.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+        """
+        runs = list(runs)
+        facts = self._facts(runs)
+        return [run for run in runs if OWN_KEY in run.conf or not facts[run.key][2]]
+
+    def _versions(
+        self, runs: Sequence[DagRun], attempts: Mapping[tuple[str, str], TaskAttempt]
+    ) -> dict[tuple[str, str], RunVersion]:
+        """Return what each run's last attempt ran; one attempt runs one version, so that is asked for once."""
+        started = [run for run in runs if (attempt := attempts.get(run.key)) and attempt.started]
+        told = {
+            run.key: version
+            for run in started
+            if (version := self._told.get(run.key)) and version.try_number == attempts[run.key].started
+        }
+        unknown = [run for run in started if run.key not in told]
+        newest: dict[tuple[str, str], RunVersion] = {}
+        for version in self._gateway.versions(unknown) if unknown else ():
+            kept = newest.get((version.dag_id, version.run_id))
+            if kept is None or kept.try_number < version.try_number:
+                newest[version.dag_id, version.run_id] = version
+        with self._lock:
+            self._told.update(newest)
+            _trim(self._told, MAX_TOLD)
+        return told | newest
+
+    def _is_settled(self, run: DagRun) -> bool:
+        return run.finished and run.end_date is not None and self._clock.now() - run.end_date > SETTLED_AFTER
+
+    def _keep(self, runs: Sequence[DagRun], found: Mapping[tuple[str, str], _Facts]) -> None:
+        with self._lock:
+            self._settled.update({_end_of(run): found[run.key] for run in runs})
+            _trim(self._settled, MAX_SETTLED)
+
+    def of_new(self, run: DagRun, catalog: Catalog) -> WorkflowRun:
+        """Return a run that was made just now, without asking Airflow again: it has no attempt yet."""
+        spec = _spec(catalog, run)
+        record = self._record(run, (None, None, False), spec)
+        return replace(record, max_attempts=spec.retry.max_attempts + 1) if spec else record
+
+    def _record(self, run: DagRun, facts: _Facts, spec: DatasetSpec | None) -> WorkflowRun:
+        attempt, version, other = facts
+        started = attempt.started if attempt else 0
+        begun = attempt is not None and _has_begun(run, attempt)
+        return WorkflowRun(
+            run_id=run.run_id,
+            dataset_name=run.dag_id,
+            source_type=SourceType(version.source) if version and not other else None,
+            spec_hash=version.spec_hash if version and not other else None,
+            status=run_status(run, begun=begun, other_code=other),
+            run_type=run_type(run),
+            parameters=_parameters(run, None if other else spec),
+            created_at=run.run_after,
+            started_at=_started_at(run, attempt) if begun else None,
+            finished_at=run.end_date if run.finished else None,
+            attempts=started,
+            max_attempts=attempt.max_tries + 1 if attempt else None,
+            error=self.why_other(run) if other else None,
+            other_code=other,
+            note=run.note,
+            url=self._url(run),
+        )
+
+    def why_other(self, run: DagRun) -> str:
+        """Return what is wrong with a run in which another DAG's code ran, in one line."""
+        seen = self._takeovers.seen.get(run.dag_id)
+        return f"{OTHER_CODE}: {seen.place}." if seen else f"{OTHER_CODE}."
+
+    def dag_url(self, dataset: str) -> str:
+        """Return a dataset's page in Airflow."""
+        return f"{self._public_url}/dags/{quote(dataset, safe='')}"
+
+    def _url(self, run: DagRun) -> str:
+        return f"{self._public_url}{self._gateway.run_page(*run.key)}"
+
+
+def run_status(run: DagRun, *, begun: bool, other_code: bool = False) -> RunStatus:
+    """Return the status of a run.
+
+    Args:
+        run: The run.
+        begun: Whether an attempt has started, since a retry if there was one.
+        other_code: Whether another DAG's code ran in it, so that it built nothing.
+    """
+    if run.state == "success":
+        return RunStatus.FAILED if other_code else RunStatus.COMPLETED
+    if run.state == "failed":
+        return RunStatus.KILLED if is_killed(run) else RunStatus.FAILED
+    return RunStatus.RUNNING if run.state == "running" and begun else RunStatus.PENDING
+
+
+def is_killed(run: DagRun) -> bool:
+    """Say whether a failed run was stopped by somebody."""
+    return run.state == "failed" and (run.note or "").startswith(STOPPED_BY)
+
+
+def is_of_other_dag(gateway: AirflowGateway, run: DagRun, attempt: TaskAttempt | None) -> bool:
+    """Say whether a run's tasks are those of another DAG with the dataset's id.
+
+    Raises:
+        AirflowUnreachable: When Airflow does not answer.
+    """
+    if attempt is not None:
+        return not attempt.is_dataset
+    return any(task_id != TASK_ID for task_id in gateway.task_ids(run))
+
+
+def run_type(run: DagRun) -> RunType:
+    """Return why a run exists; one that somebody made on Airflow's page counts as adhoc."""
+    own = run.conf.get(OWN_KEY)
+    said = own.get("run_type") if isinstance(own, dict) else None
+    known: tuple[RunType, ...] = get_args(RunType)
+    return next((word for word in known if word in {said, run.run_type}), "adhoc")
+
+
+def key_of_request(run: DagRun) -> str | None:
+    """Return the key of the request that started a run, if it had one."""
+    own = run.conf.get(OWN_KEY)
+    key = own.get("idempotency_key") if isinstance(own, dict) else None
+    return key if isinstance(key, str) else None
+
+
+def _spec(catalog: Catalog, run: DagRun) -> DatasetSpec | None:
+    file = catalog.get(run.dag_id)
+    return file.spec if file else None
+
+
+def _parameters(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
+    """Return a run's parameters with what the spec fills in, or as given where they don't fit it."""
+    given = given_parameters(run, spec)
+    if spec is None:
+        return given
+    try:
+        return resolve_parameters(spec.parameters, given)
+    except DliError:
+        return given
+
+
+def given_parameters(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
+    """Return what a run was given: a scheduled one by its schedule as well."""
+    given = {name: value for name, value in run.conf.items() if name != OWN_KEY}
+    declared = {parameter.name for parameter in spec.parameters} if spec else set()
+    if run.run_type == "scheduled" and run.data_interval_start and EXECUTION_DATE in declared - given.keys():
+        given[EXECUTION_DATE] = date_of(run.data_interval_start)
+    return given
+
+
+def _has_begun(run: DagRun, attempt: TaskAttempt) -> bool:
+    """Say whether an attempt has started since the run was made, or since it was made to run again.
+
+    A retry leaves Airflow's row of the attempt as it was until the next one starts, while the run starts anew.
+    """
+    if not attempt.started or run.state == "queued":
+        return False
+    return run.start_date is None or attempt.start_date is None or attempt.start_date >= run.start_date
+
+
+def _started_at(run: DagRun, attempt: TaskAttempt | None) -> datetime | None:
+    """Return when the first attempt started; Airflow keeps the time of the latest one alone."""
+    return attempt.start_date if attempt and attempt.started == 1 else run.start_date
+
+
+def _trim(kept: dict[K, Any], most: int) -> None:
+    """Remove the oldest entries beyond a number."""
+    for key in list(islice(kept, max(0, len(kept) - most))):
+        del kept[key]
+
+
+def _end_of(run: DagRun) -> tuple[str, str, datetime | None]:
+    """Return what tells one end of a run from the ends of its retries; no active run has one."""
+    return (*run.key, run.end_date if run.finished else None)

@@ -1,0 +1,188 @@
+"""Running a failed or killed run again, under its own id (decisions 6)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from basecamp.datasets.dag_readiness import check_ready
+from basecamp.runs.records import given_parameters, is_killed
+from basecamp.runs.stop import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
+from dataspec.errors import AirflowUnreachable, InvalidParameters, Refused, RunNotFound
+from dataspec.parameters.resolve import resolve_parameters
+
+if TYPE_CHECKING:
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import DagRun, TaskAttempt
+    from basecamp.datasets.catalog_cache import Specs
+    from basecamp.runs.records import RunRecords
+    from basecamp.shared.clock import Clock
+    from basecamp.shared.idempotency import Reservations
+    from basecamp.workflows.takeovers import Takeovers
+    from dataspec.spec.model import DatasetSpec
+
+RETRIED_BY = "Retried by"
+"""What the note of a retried run begins with: it takes the place of the mark of a stop."""
+
+LINGER = timedelta(minutes=5)
+"""How long a stopped process may live unseen. Its supervisor ends it at the next heartbeat, or
+after three that don't reach Airflow; and Airflow itself gives it up when five minutes bring none."""
+
+TAKEOVER_SECONDS = 10.0
+"""How long another request for the same retry is waited for, before its work is done in its place."""
+
+
+class Retrying:
+    """Runs runs again, each request's once."""
+
+    def __init__(
+        self,
+        specs: Specs,
+        gateway: AirflowGateway,
+        reservations: Reservations,
+        clock: Clock,
+        *,
+        takeovers: Takeovers,
+        records: RunRecords,
+    ) -> None:
+        self._takeovers = takeovers
+        self._records = records
+        self._specs = specs
+        self._gateway = gateway
+        self._reservations = reservations
+        self._clock = clock
+
+    def retry(self, run: DagRun, *, retried_by: str, idempotency_key: str | None = None) -> DagRun:
+        """Run a failed or killed run again: same id and parameters, the spec effective by then.
+
+        However many ask for it, whatever replicas they reach: one end of a run is retried once.
+
+        Args:
+            run: The run.
+            retried_by: Who asks; kept in the run's note.
+            idempotency_key: A second call with it changes nothing, and returns the run as it is by then.
+
+        Raises:
+            Refused: When the run is active, has completed, has parameters that the spec does not take, or
+                may still have a process; when its dataset is not registered any more.
+            Paused: When the dataset is paused.
+            TakenOver: When another DAG has the dataset's id.
+            NotLoaded: When Airflow has not loaded the dataset.
+            RunNotFound: When it is gone meanwhile.
+            AirflowUnreachable: When Airflow does not answer.
+            StoreUnreachable: When the store does not answer.
+        """
+        if idempotency_key is not None and self._is_done(run, idempotency_key):
+            return run
+        _check_ended(run)
+        self._check_dataset(run)
+        attempt = next(iter(self._gateway.attempts([run])), None)
+        self._check_process(run, attempt)
+        return self._once(run, self._note(run, attempt, retried_by))
+
+    def _is_done(self, run: DagRun, key: str) -> bool:
+        """Say whether the first request with this key has done what it came for."""
+        request = ["retry", run.dag_id, run.run_id]
+        found = self._reservations.find(key, request)
+        if found is None and not run.finished:
+            return False
+        first = found or self._reservations.reserve(key, request, {"end": _end(run)})
+        return bool(first.plan["end"] != _end(run))
+
+    def _check_dataset(self, run: DagRun) -> None:
+        file = self._specs.catalog(fresh=True).effective.get(run.dag_id)
+        if file is None or file.spec is None:
+            raise Refused(
+                "The dataset of this run is not registered any more.",
+                detail=f"Register '{run.dag_id}' again, then retry the run.",
+            )
+        check_ready(self._takeovers.check(run.dag_id), run.dag_id)
+        if self._records.ran_other_code(run):
+            raise Refused(
+                "This run is not of the dataset's code.",
+                detail=f"{self._records.why_other(run)}\nStart a new run: dli workflow run {run.dag_id}",
+            )
+        _check_parameters(run, file.spec)
+
+    def _check_process(self, run: DagRun, attempt: TaskAttempt | None) -> None:
+        """Wait until the process of a killed attempt is gone: its query would run beside the new one."""
+        if not is_killed(run) or attempt is None or not attempt.started or attempt.state == "skipped":
+            return
+        deadline = self._clock.monotonic() + VERIFY_SECONDS
+        last = (run.end_date or self._clock.now()) + LINGER
+        while self._clock.now() < last:
+            if self._gateway.process_is_gone(run.dag_id, run.run_id, attempt.try_number):
+                return
+            if self._clock.monotonic() >= deadline:
+                raise Refused(
+                    "The process of the stopped attempt was not seen to end; its query may still run.",
+                    detail=f"Retry the run when it is gone, at the latest after {last:%H:%M:%S} UTC.",
+                )
+            self._clock.wait(POLL_SECONDS)
+
+    def _once(self, run: DagRun, note: str) -> DagRun:
+        """Clear the run, unless another request does: then wait until it has."""
+        this_end = ["retry", run.dag_id, run.run_id, _end(run)]
+        key = hashlib.sha256(json.dumps(this_end).encode()).hexdigest()
+        if not self._reservations.reserve(key, this_end, {}).is_new:
+            deadline = self._clock.monotonic() + TAKEOVER_SECONDS
+            while self._clock.monotonic() < deadline:
+                now = self._gateway.get_run(run.dag_id, run.run_id)
+                if now is None or not now.finished or now.end_date != run.end_date:
+                    return _found(now, run)
+                self._clock.wait(POLL_SECONDS)
+        return self._clear(run, note)
+
+    def _clear(self, run: DagRun, note: str) -> DagRun:
+        try:
+            return _found(self._gateway.clear_run(run.dag_id, run.run_id, note=note), run)
+        except AirflowUnreachable as error:
+            detail = (
+                f"{error.detail}\nWhether the run was started again is not known. "
+                f"See: dli workflow status {run.run_id}"
+            )
+            raise AirflowUnreachable(error.title, detail=detail) from error
+
+    def _note(self, run: DagRun, attempt: TaskAttempt | None, retried_by: str) -> str:
+        at = self._clock.now().isoformat(timespec="seconds")
+        after = f" after attempt {attempt.started}" if attempt and attempt.started else ""
+        before = f". Before: {run.note}" if run.note else ""
+        return f"{RETRIED_BY} {retried_by} at {at}{after}{before}"[:MAX_NOTE_LENGTH]
+
+
+def _check_ended(run: DagRun) -> None:
+    if not run.finished:
+        raise Refused(
+            "This run is active.",
+            detail=f"Follow it with: dli workflow status {run.run_id} --wait\n"
+            f"To end it first:  dli workflow stop {run.run_id}",
+        )
+    if run.state == "success":
+        raise Refused(
+            "This run has completed.",
+            detail=f"A completed run is not run again. To build it anew: dli workflow run {run.dag_id} "
+            "with its parameters.",
+        )
+
+
+def _check_parameters(run: DagRun, spec: DatasetSpec) -> None:
+    try:
+        resolve_parameters(spec.parameters, given_parameters(run, spec))
+    except InvalidParameters as error:
+        raise Refused(
+            "The run's parameters don't fit the spec that is effective now.",
+            detail=f"{error.title}\nStart a new run: dli workflow run {run.dag_id}",
+        ) from error
+
+
+def _found(now: DagRun | None, run: DagRun) -> DagRun:
+    if now is None:
+        raise RunNotFound(run.run_id)
+    return now
+
+
+def _end(run: DagRun) -> str:
+    """Return what tells one end of a run from the ends of its retries."""
+    return run.end_date.isoformat() if run.end_date else ""

@@ -1,0 +1,225 @@
+"""Starting adhoc runs (decisions 6)."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from basecamp.airflow.gateway import DagMissing, RunExists
+from basecamp.datasets.dag_readiness import check_ready, not_loaded
+from basecamp.datasets.submitted_specs import file_to_run
+from basecamp.runs.records import OWN_KEY, key_of_request
+from dataspec.errors import AirflowUnreachable, Conflict
+from dataspec.models import RunPreview
+from dataspec.parameters.resolve import resolve_parameters
+from dataspec.parameters.run_values import run_values
+from dataspec.schedule.run_ids import adhoc_run_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import DagRun
+    from basecamp.datasets.catalog_cache import Specs
+    from basecamp.datasets.spec_sql import SpecSql
+    from basecamp.datasets.submitted_specs import Candidate
+    from basecamp.shared.clock import Clock
+    from basecamp.shared.idempotency import Reservation, Reservations
+    from basecamp.workflows.takeovers import Takeovers
+    from dataspec.catalog.effective import SpecFile
+    from dataspec.models import SourceType
+
+MAX_RUNS_A_SECOND = 50
+TRIES = 3
+PAUSE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What somebody asks to be run."""
+
+    dataset: str
+    parameters: Mapping[str, Any]
+    source: SourceType | None = None
+    candidate: Candidate | None = None
+    """For a preview: the spec to try out, in place of the registered one."""
+
+    def identity(self) -> list[Any]:
+        """Return what makes two requests the same."""
+        return ["run", self.dataset, self.source, dict(self.parameters)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The run to be made: the second of its id, which of that second it is, its logical date."""
+
+    at: datetime
+    counter: int
+    logical_date: datetime
+
+    @classmethod
+    def from_json(cls, plan: Mapping[str, Any]) -> _Plan:
+        at, logical_date = (datetime.fromisoformat(plan[key]) for key in ("at", "logical_date"))
+        return cls(at, plan["counter"], logical_date)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "at": self.at.isoformat(),
+            "counter": self.counter,
+            "logical_date": self.logical_date.isoformat(),
+        }
+
+    def run_id(self, dataset: str) -> str:
+        return adhoc_run_id(dataset, self.at, self.counter)
+
+
+class Starting:
+    """Starts runs, each request's once.
+
+    Args:
+        specs: The specs in the store.
+        gateway: The Airflow that runs them.
+        reservations: The plans of requests.
+        clock: The time.
+        sql: Reads the SQL of specs, for a preview.
+        takeovers: The datasets that other DAGs have taken over.
+        is_taken: Says whether an id of a dataset is not free for a run, since a backfill has it.
+    """
+
+    def __init__(
+        self,
+        specs: Specs,
+        gateway: AirflowGateway,
+        reservations: Reservations,
+        clock: Clock,
+        *,
+        sql: SpecSql,
+        takeovers: Takeovers,
+        is_taken: Callable[[str, str], bool],
+    ) -> None:
+        self._sql = sql
+        self._takeovers = takeovers
+        self._specs = specs
+        self._gateway = gateway
+        self._reservations = reservations
+        self._clock = clock
+        self._is_taken = is_taken
+
+    def preview(self, request: RunRequest) -> RunPreview:
+        """Return what a run would do; nothing is started, and Airflow need not answer.
+
+        Raises:
+            Overridden, DatasetNotFound, InvalidSpec: As for a start.
+            InvalidParameters: When the parameters don't fit the spec.
+            InvalidTemplate: When the SQL can't be rendered with them, or parsed in its dialect.
+            ServerBusy: When the server reads too much SQL already.
+            StoreUnreachable: When the store does not answer.
+        """
+        file, parameters = self._checked(request)
+        assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
+        sql = self._sql.preview(file.spec, file, run_values(file.spec, parameters))
+        return RunPreview(
+            dataset_name=request.dataset,
+            source_type=file.source,
+            spec_hash=file.spec_hash or "",
+            parameters=parameters,
+            statements=sql.statements,
+            reads=sql.reads,
+            writes=sql.writes,
+            registered=request.candidate is None,
+            warnings=sql.warnings,
+        )
+
+    def start(self, request: RunRequest, *, requested_by: str, idempotency_key: str | None) -> DagRun:
+        """Start a run of the effective spec.
+
+        Args:
+            request: What to run.
+            requested_by: Who asks.
+            idempotency_key: A second call with it returns the first one's run.
+
+        Raises:
+            Overridden: When the manual spec was asked for and code has the dataset.
+            Paused: When the dataset is paused.
+            TakenOver: When another DAG has the dataset's id.
+            InvalidParameters: When the parameters don't fit the spec.
+            DatasetNotFound: When there is no such dataset.
+            InvalidSpec: When the dataset's only spec can't be used.
+            NotLoaded: When Airflow has not loaded it.
+            AirflowUnreachable: When Airflow does not answer.
+            StoreUnreachable: When the store does not answer.
+        """
+        _, parameters = self._checked(request)
+        key = idempotency_key or uuid.uuid4().hex
+        now = self._clock.now()
+        plan, reservation = _Plan(now, 1, now), None
+        if idempotency_key is not None:
+            reservation = self._reservations.reserve(idempotency_key, request.identity(), plan.to_json())
+            plan = _Plan.from_json(reservation.plan)
+            if not reservation.is_new and (run := self._own_run(request.dataset, plan, key)):
+                return run
+        check_ready(self._takeovers.check(request.dataset), request.dataset)
+        own = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": key}
+        return self._trigger(request, plan, reservation, {**parameters, OWN_KEY: own})
+
+    def _checked(self, request: RunRequest) -> tuple[SpecFile, dict[str, Any]]:
+        file = file_to_run(self._specs, request.dataset, request.source, request.candidate)
+        declared = file.spec.parameters if file.spec else ()
+        return file, resolve_parameters(declared, request.parameters)
+
+    def _trigger(
+        self, request: RunRequest, plan: _Plan, reservation: Reservation | None, conf: Mapping[str, Any]
+    ) -> DagRun:
+        """Trigger a run; where its id is another request's, the next one of that second."""
+        for _ in range(MAX_RUNS_A_SECOND):
+            if run := self._try(request.dataset, plan, conf):
+                return run
+            # A clock may stand still from one try to the next; logical dates may not.
+            later = self._clock.now() + timedelta(microseconds=plan.counter)
+            plan = _Plan(plan.at, plan.counter + 1, later)
+            if reservation is not None:
+                reservation = self._reservations.change(reservation, request.identity(), plan.to_json())
+                plan = _Plan.from_json(reservation.plan)
+        raise Conflict(
+            "Too many runs of this dataset were started in one second.", detail="Try again in a moment."
+        )
+
+    def _try(self, dataset: str, plan: _Plan, conf: Mapping[str, Any]) -> DagRun | None:
+        """Trigger a run, or return the one that an earlier try of this request made; None if the id is taken.
+
+        Since the id can be taken only once, a try that went wrong may be made again.
+        """
+        run_id, key = plan.run_id(dataset), conf[OWN_KEY]["idempotency_key"]
+        if self._is_taken(dataset, run_id):
+            return None
+        for tries_left in reversed(range(TRIES)):
+            try:
+                return self._gateway.trigger(dataset, run_id, logical_date=plan.logical_date, conf=conf)
+            except RunExists:
+                return self._own_run(dataset, plan, key)
+            except DagMissing:
+                raise not_loaded(dataset) from None
+            except AirflowUnreachable as error:
+                if run := self._after_trouble(dataset, plan, key, error):
+                    return run
+                if not tries_left:
+                    raise
+            self._clock.wait(PAUSE_SECONDS)
+        return None
+
+    def _after_trouble(self, dataset: str, plan: _Plan, key: str, error: AirflowUnreachable) -> DagRun | None:
+        """Look whether a request got through whose answer was lost, or was an error."""
+        try:
+            return self._own_run(dataset, plan, key)
+        except AirflowUnreachable:
+            run_id = plan.run_id(dataset)
+            detail = (
+                f"{error.detail}\nWhether the run was started is not known. See: dli workflow status {run_id}"
+            )
+            raise AirflowUnreachable(error.title, detail=detail) from error
+
+    def _own_run(self, dataset: str, plan: _Plan, key: str) -> DagRun | None:
+        run = self._gateway.get_run(dataset, plan.run_id(dataset))
+        return run if run is not None and key_of_request(run) == key else None

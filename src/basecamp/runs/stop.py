@@ -1,0 +1,120 @@
+"""Stopping runs (decisions 6, "KILLED")."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from basecamp.runs.records import OWN_KEY, STOPPED_BY, is_killed, is_of_other_dag
+from dataspec.errors import AirflowUnreachable, Refused, RunNotFound
+
+if TYPE_CHECKING:
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import DagRun, TaskAttempt
+    from basecamp.shared.clock import Clock
+
+VERIFY_SECONDS = 20.0
+"""How long a run may take to end, and then the process of its attempt."""
+POLL_SECONDS = 0.5
+STILL_THERE = "The process of the attempt was not seen to end; its query may still run."
+MAX_NOTE_LENGTH = 1000
+"""Airflow's own limit."""
+
+
+class Stopping:
+    """Stops runs."""
+
+    def __init__(self, gateway: AirflowGateway, clock: Clock) -> None:
+        self._gateway = gateway
+        self._clock = clock
+
+    def stop(self, run: DagRun, *, stopped_by: str, reason: str | None) -> DagRun:
+        """Stop a run; return when it has ended and its process is gone. One that has ended stays as it is.
+
+        Airflow writes the note and the state together, so that no run is seen that failed
+        without saying that somebody stopped it. The process leaves once it has cancelled its
+        query; where it is not seen to leave, the note of the run that is returned says so.
+
+        Raises:
+            RunNotFound: When it is gone meanwhile.
+            Refused: When it is a run of another DAG with the dataset's id, which Basecamp did not start.
+            AirflowUnreachable: When Airflow does not answer, or the run goes on.
+        """
+        if run.finished:
+            return run
+        attempt = self._attempt(run)
+        if OWN_KEY not in run.conf and is_of_other_dag(self._gateway, run, attempt):
+            raise Refused(
+                "This run is not the dataset's.",
+                detail=f"Another DAG has the id '{run.dag_id}', and this is a run of it. Stop it in Airflow.",
+            )
+        note = self._note(attempt, stopped_by, reason)
+        if self._order(run, note) is None:
+            raise RunNotFound(run.run_id)
+        ended, worked_on = self._ended(run, note, _running(attempt))
+        if worked_on is None or self._is_gone(worked_on):
+            return ended
+        return replace(ended, note=f"{ended.note} {STILL_THERE}")
+
+    def _order(self, run: DagRun, note: str) -> DagRun | None:
+        return self._gateway.set_run_state(run.dag_id, run.run_id, "failed", note=note)
+
+    def _is_gone(self, attempt: TaskAttempt) -> bool:
+        deadline = self._clock.monotonic() + VERIFY_SECONDS
+        while self._clock.monotonic() < deadline:
+            if self._gateway.process_is_gone(attempt.dag_id, attempt.run_id, attempt.try_number):
+                return True
+            self._clock.wait(POLL_SECONDS)
+        return False
+
+    def _attempt(self, run: DagRun) -> TaskAttempt | None:
+        return next(iter(self._gateway.attempts([run])), None)
+
+    def _note(self, attempt: TaskAttempt | None, stopped_by: str, reason: str | None) -> str:
+        at = self._clock.now().isoformat(timespec="seconds")
+        during = (
+            f" in attempt {attempt.started}" if attempt and attempt.started else " before its first attempt"
+        )
+        note = f"{STOPPED_BY} {stopped_by} at {at}{during}"
+        return (f"{note}: {reason}" if reason else note)[:MAX_NOTE_LENGTH]
+
+    def _ended(
+        self, run: DagRun, note: str, worked_on: TaskAttempt | None
+    ) -> tuple[DagRun, TaskAttempt | None]:
+        """Wait until a run and its attempt have ended; return the run, and the attempt that was being worked on.
+
+        Airflow's scheduler may be about to queue the attempt in the moment in which the run is
+        ended, and then starts it in a run that is over: it is ended once more. Where none was
+        worked on before, a single look does not tell that none is about to be.
+        """
+        deadline = self._clock.monotonic() + VERIFY_SECONDS
+        looks = 1 if worked_on else 2
+        while self._clock.monotonic() < deadline:
+            now, attempt = self._gateway.get_run(run.dag_id, run.run_id), self._attempt(run)
+            if now is None:
+                raise RunNotFound(run.run_id)
+            if now.finished and (attempt is None or attempt.ended):
+                looks -= 1
+                if looks <= 0:
+                    return self._corrected(now, attempt), worked_on
+            elif now.finished:
+                worked_on = _running(attempt) or worked_on
+                self._order(run, note)
+            self._clock.wait(POLL_SECONDS)
+        raise AirflowUnreachable(
+            "The run has not ended.",
+            detail=f"Airflow was told to end '{run.run_id}', and {VERIFY_SECONDS:.0f} s later it goes on. "
+            "Look at its page in Airflow.",
+        )
+
+    def _corrected(self, run: DagRun, attempt: TaskAttempt | None) -> DagRun:
+        """Give a run its success back, if it had it a moment before it was stopped."""
+        succeeded = attempt is not None and attempt.state == "success"
+        if not succeeded or not is_killed(run):
+            return run
+        note = f"Completed before the stop took effect. {run.note}"[:MAX_NOTE_LENGTH]
+        return self._gateway.set_run_state(run.dag_id, run.run_id, "success", note=note) or run
+
+
+def _running(attempt: TaskAttempt | None) -> TaskAttempt | None:
+    return attempt if attempt is not None and attempt.state == "running" else None

@@ -1,0 +1,197 @@
+"""Starting and ending the server: settings, proofs, the socket, signals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from basecamp.airflow.connect import NotAirflow, connect, late_gateway
+from basecamp.airflow.http.transport import AirflowRefused, AirflowTransport
+from basecamp.api.app import create_app
+from basecamp.api.guards import LOOPBACK_HOSTS
+from basecamp.monitoring.metrics import Metrics
+from basecamp.server.assembly import assemble
+from basecamp.shared.clock import SystemClock
+from basecamp.sync.store_proof import prove_conditional_writes
+from basecamp.web.routes import router
+from dataspec.errors import AirflowUnreachable, DliError, InvalidSettings
+from dataspec.store import open_store
+
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
+
+    from fastapi import FastAPI
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.backfills.reconciler import Reconciler
+    from basecamp.notifications.delivery import Delivery
+    from basecamp.server.settings import Settings
+    from basecamp.services import Services
+
+log = logging.getLogger(__name__)
+
+LAST_REQUESTS_SECONDS = 5
+"""How long requests may take to end once the server is to go down."""
+
+LAST_MESSAGES_SECONDS = 3
+"""How long messages may take then that are on their way: one that is not marked as sent is sent again."""
+
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server that is ready to be run."""
+
+    app: FastAPI
+    clock: SystemClock
+    listener: socket.socket
+    delivery: Delivery
+    reconciler: Reconciler
+
+    @classmethod
+    def prepare(cls, settings: Settings, host: str, port: int) -> Serving:
+        """Prove that the server can work with its settings.
+
+        Raises:
+            InvalidSettings: When it can't, in one line.
+            StoreUnreachable: When the store does not answer.
+        """
+        _configure_logging(settings.log_level)
+        store = open_store(settings.store_url)
+        prove_conditional_writes(store)
+        metrics = Metrics()
+        gateway = _gateway(settings, metrics)
+        clock = SystemClock()
+        services = assemble(
+            store,
+            gateway,
+            clock,
+            airflow_public_url=settings.airflow_public_url,
+            sync_interval_seconds=settings.sync_interval_seconds,
+            notifications=settings.notifications,
+            dialects=settings.dialects,
+        )
+        app = create_app(
+            services,
+            metrics=metrics,
+            hosts=LOOPBACK_HOSTS | {host},
+            pages=router,
+            on_start=threading.Thread(
+                target=_in_background, args=(services,), name="checks", daemon=True
+            ).start,
+        )
+        delivery, reconciler = services.notifications.delivery, services.backfills.reconciler
+        return cls(app, clock, _listen(host, port), delivery, reconciler)
+
+    def run(self) -> NoReturn:
+        """Answer requests until a signal comes; then end the process, within seconds."""
+        config = uvicorn.Config(
+            self.app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
+        )
+        ended_by = _Server(config, self.clock).run_until_signal(self.listener)
+        self.reconciler.end()
+        self.delivery.end(LAST_MESSAGES_SECONDS)
+        log.info("Basecamp has ended.")
+        logging.shutdown()
+        # A thread that still waits for Airflow must not keep the process.
+        os._exit(0 if ended_by == signal.SIGTERM else 128 + ended_by)
+
+
+class _Server(uvicorn.Server):
+    """A server that wakes whoever waits when it is to end."""
+
+    def __init__(self, config: uvicorn.Config, clock: SystemClock) -> None:
+        super().__init__(config)
+        self._clock = clock
+        self._ended_by = signal.SIGTERM
+
+    def run_until_signal(self, listener: socket.socket) -> int:
+        """Serve, and return the signal that ended it."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # uvicorn sets its own, and raises the signal again at the end
+        self.run(sockets=[listener])
+        return self._ended_by
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say where."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            log.info("Basecamp listens on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end."""
+        self._ended_by = signal.Signals(sig)
+        self._clock.end()
+        super().handle_exit(sig, frame)
+
+
+def _in_background(services: Services) -> None:
+    """Ask each part once, so that something is known should it fail later; then look again and again."""
+    threading.Thread(target=services.backfills.reconciler.run, name="backfills", daemon=True).start()
+    threading.Thread(target=services.takeovers.run, name="takeovers", daemon=True).start()
+    services.readiness.check()
+    with suppress(DliError):
+        services.workflows.page(limit=1)  # with many datasets the first list is slow
+    services.notifications.start()
+    services.checks.run()
+
+
+def _gateway(settings: Settings, metrics: Metrics) -> AirflowGateway:
+    """Connect to Airflow; one that is down now may come up later, one that refuses us won't help itself."""
+    transport = AirflowTransport(
+        settings.airflow_url,
+        settings.airflow_credentials,
+        timeout_seconds=settings.airflow_timeout_seconds,
+        observe=metrics.airflow_request,
+    )
+    try:
+        gateway = connect(transport)
+        version = gateway.health().version
+    except (NotAirflow, AirflowRefused) as error:
+        raise InvalidSettings(error.title, detail=error.detail) from error
+    except AirflowUnreachable as error:
+        log.warning(
+            "%s %s Basecamp starts all the same.", error.title, (error.detail or "").replace("\n", " ")
+        )
+        return late_gateway(transport)
+    log.info("Airflow %s answers at %s", version, settings.airflow_url)
+    return gateway
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol named, asyncio sends each piece of an answer at once; else a body waits 40 ms for an ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise InvalidSettings(
+            f"Can't listen on {host}, port {port}: {error.strerror}. Choose another with --port."
+        ) from error
+    return listener
+
+
+def _configure_logging(level: str) -> None:
+    logging.basicConfig(stream=sys.stderr, format=LOG_FORMAT, level=level.upper(), force=True)
+    for noisy in ("httpx", "httpcore", "uvicorn.error", "urllib3", "slack_sdk"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,211 @@
+"""The environment variables of ``basecamp serve``.
+
+A production server is configured by its environment alone, so that one image runs
+everywhere. Every value is checked before anything is opened; what is missing or wrong
+is named, with what to write instead.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from basecamp.airflow.http.credentials import AirflowToken, Credentials, Everyone, Password
+from basecamp.notifications.configuration import NotificationSettings
+from dataspec.errors import InvalidSettings, InvalidUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
+MIN_SYNC_INTERVAL_SECONDS = 5
+MAX_SYNC_INTERVAL_SECONDS = 24 * 3600
+MAX_TIMEOUT_SECONDS = 120
+
+STORE_URL = "BASECAMP_STORE_URL"
+AIRFLOW_URL = "BASECAMP_AIRFLOW_URL"
+AIRFLOW_PUBLIC_URL = "BASECAMP_AIRFLOW_PUBLIC_URL"
+AIRFLOW_USERNAME = "BASECAMP_AIRFLOW_USERNAME"
+AIRFLOW_PASSWORD = "BASECAMP_AIRFLOW_PASSWORD"  # noqa: S105 - a variable's name
+AIRFLOW_TOKEN = "BASECAMP_AIRFLOW_TOKEN"  # noqa: S105 - a variable's name
+AIRFLOW_AUTH = "BASECAMP_AIRFLOW_AUTH"
+AIRFLOW_TIMEOUT = "BASECAMP_AIRFLOW_TIMEOUT_SECONDS"
+SYNC_INTERVAL = "SYNC_INTERVAL_SECONDS"
+DIALECTS = "BASECAMP_DIALECTS"
+LOG_LEVEL = "BASECAMP_LOG_LEVEL"
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What ``basecamp serve`` was told by its environment."""
+
+    store_url: str
+    airflow_url: str
+    airflow_public_url: str
+    """Where people see Airflow's page; the address that Basecamp uses unless given."""
+    airflow_credentials: Credentials = field(repr=False)
+    airflow_timeout_seconds: float = 10.0
+    """How long Airflow may take to answer one request."""
+    sync_interval_seconds: int = 300
+    """How often the store is looked at when nobody asks (spec 6.1)."""
+    dialects: Mapping[str, str] = field(default_factory=dict)
+    """The SQL dialects of connections that Airflow's API does not show, by the connection's name."""
+    log_level: LogLevel = "info"
+    notifications: NotificationSettings = field(default_factory=NotificationSettings)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the settings.
+
+        Raises:
+            InvalidSettings: Naming the first variable that is missing or wrong, in one line.
+        """
+        read = _Reader(environment)
+        airflow_url = read.http_url(AIRFLOW_URL)
+        return cls(
+            store_url=read.store_url(STORE_URL),
+            airflow_url=airflow_url,
+            airflow_public_url=read.http_url(AIRFLOW_PUBLIC_URL, default=airflow_url),
+            airflow_credentials=read.credentials(),
+            airflow_timeout_seconds=read.number(AIRFLOW_TIMEOUT, 10, 1, MAX_TIMEOUT_SECONDS),
+            sync_interval_seconds=read.number(
+                SYNC_INTERVAL, 300, MIN_SYNC_INTERVAL_SECONDS, MAX_SYNC_INTERVAL_SECONDS
+            ),
+            dialects=read.dialects(),
+            log_level=read.log_level(),
+            notifications=NotificationSettings.from_environment(environment),
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a server that listens on this host is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_host(host: str) -> None:
+    """Refuse to listen where others could ask, as long as nobody can tell who asks (decisions 9).
+
+    Raises:
+        InvalidSettings: For a host that is not loopback.
+    """
+    if not is_loopback(host):
+        raise InvalidSettings(
+            f"--host {host} is reached from other machines, and this version can't tell who asks: "
+            "it listens on loopback only. Use --host 127.0.0.1, behind a proxy that authenticates."
+        )
+
+
+class _Reader:
+    """Reads single variables; an empty one counts as not set."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def _get(self, name: str) -> str | None:
+        return self._environment.get(name, "").strip() or None
+
+    def _required(self, name: str, example: str) -> str:
+        if value := self._get(name):
+            return value
+        near = get_close_matches(name, set(self._environment) - {name}, n=1, cutoff=0.85)
+        hint = f" ({near[0]} is set: a typing error?)" if near else ""
+        raise InvalidSettings(f"{name} is not set{hint}. Example: {name}={example}")
+
+    def store_url(self, name: str) -> str:
+        value = self._required(name, "s3://bucket/prefix or file:///var/lib/basecamp/store")
+        if not (_SCHEME.match(value) or value.startswith(("/", "."))):
+            raise InvalidSettings(
+                f"{name} is '{value}': write an address such as s3://bucket/prefix or file:///a/folder."
+            )
+        return value
+
+    def http_url(self, name: str, *, default: str | None = None) -> str:
+        value = self._get(name) or default or self._required(name, "http://airflow.internal:8080")
+        try:
+            parts = urlsplit(value)
+            valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            valid = False
+        if not valid:
+            raise InvalidSettings(f"{name} is not an address: write it like http://airflow.internal:8080.")
+        if parts.username or parts.password:
+            raise InvalidSettings(
+                f"{name} must not hold credentials: put them in {AIRFLOW_USERNAME} and {AIRFLOW_PASSWORD}."
+            )
+        return value.rstrip("/")
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        text = self._get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit()) or not least <= int(text) <= most:
+            raise InvalidSettings(f"{name} is '{text}': write a whole number of seconds, {least} to {most}.")
+        return int(text)
+
+    def dialects(self) -> dict[str, str]:
+        found = {}
+        for entry in filter(None, (part.strip() for part in (self._get(DIALECTS) or "").split(","))):
+            connection, _, dialect = (part.strip() for part in entry.partition("="))
+            if not (connection and dialect):
+                raise InvalidSettings(
+                    f"{DIALECTS}: '{entry}' is not a connection and its dialect. "
+                    f"Example: {DIALECTS}=dli_default=duckdb,lake=trino"
+                )
+            found[connection] = _dialect(dialect)
+        return found
+
+    def log_level(self) -> LogLevel:
+        text = (self._get(LOG_LEVEL) or "info").lower()
+        found = next((level for level in LOG_LEVELS if level == text), None)
+        if found is None:
+            raise InvalidSettings(f"{LOG_LEVEL} is '{text}': write one of {', '.join(LOG_LEVELS)}.")
+        return found
+
+    def credentials(self) -> Credentials:
+        username, password = self._get(AIRFLOW_USERNAME), self._get(AIRFLOW_PASSWORD)
+        token, auth = self._get(AIRFLOW_TOKEN), self._get(AIRFLOW_AUTH)
+        if auth not in {None, "none"}:
+            raise InvalidSettings(
+                f"{AIRFLOW_AUTH} is '{auth}': the only value is 'none', for an Airflow that lets everyone in."
+            )
+        given = [name for name, value in ((AIRFLOW_TOKEN, token), (AIRFLOW_AUTH, auth)) if value]
+        if username or password:
+            given.append(f"{AIRFLOW_USERNAME} and {AIRFLOW_PASSWORD}")
+        if len(given) > 1:
+            raise InvalidSettings(f"Set only one of {'; '.join(given)}.")
+        if token:
+            return AirflowToken(token)
+        if auth:
+            return Everyone()
+        return self._password(username, password)
+
+    def _password(self, username: str | None, password: str | None) -> Credentials:
+        if username and password:
+            return Password(username, password)
+        missing = AIRFLOW_PASSWORD if username else AIRFLOW_USERNAME
+        if username or password:
+            raise InvalidSettings(f"{missing} is not set: Airflow needs a user name and a password.")
+        raise InvalidSettings(
+            f"{AIRFLOW_USERNAME} and {AIRFLOW_PASSWORD} are not set (nor {AIRFLOW_TOKEN}). "
+            f"For an Airflow that lets everyone in, set {AIRFLOW_AUTH}=none."
+        )
+
+
+def _dialect(name: str) -> str:
+    from dataspec.sql.transpile import check_dialect
+
+    try:
+        return check_dialect(name)
+    except InvalidUsage as error:
+        raise InvalidSettings(f"{DIALECTS}: {error.title} {error.detail}") from None

@@ -1,0 +1,36 @@
+"""What Basecamp does, free of HTTP: each module is one thing that it can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from basecamp.backfills.backfills import Backfills
+    from basecamp.datasets.changes import Changing
+    from basecamp.datasets.registration import Registration
+    from basecamp.datasets.versions import Versions
+    from basecamp.monitoring.readiness import ReadinessChecks
+    from basecamp.notifications.assembly import Notifications
+    from basecamp.runs.runs import Runs
+    from basecamp.sync.check import SourceChecks
+    from basecamp.workflows.pauses import Pauses
+    from basecamp.workflows.rows import Workflows
+    from basecamp.workflows.takeovers import Takeovers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The services, as routes get them from ``app.state.services``."""
+
+    workflows: Workflows
+    runs: Runs
+    registration: Registration
+    changing: Changing
+    versions: Versions
+    pauses: Pauses
+    readiness: ReadinessChecks
+    checks: SourceChecks
+    takeovers: Takeovers
+    notifications: Notifications
+    backfills: Backfills

@@ -1,0 +1,1 @@
+"""What all domains use: the clock, leases, idempotency keys, cursors, answers that may be old."""

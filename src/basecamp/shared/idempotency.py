@@ -1,0 +1,150 @@
+"""Idempotency keys: a request that comes twice has one effect, whichever replica gets it.
+
+The first request with a key writes, create-only, what it is about to do under
+``basecamp/idempotency/<day>/``; one that repeats it finds that and does the very same.
+Keys are remembered for ten minutes at least, mostly until midnight UTC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from dataspec.errors import InvalidUsage, StoreUnreachable
+from dataspec.store.base import MISSING, PreconditionFailed, usable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date
+
+    from basecamp.shared.clock import Clock
+    from dataspec.store import Store
+
+log = logging.getLogger(__name__)
+
+PREFIX = "basecamp/idempotency/"
+MAX_KEY_LENGTH = 255
+MIN_AGE = timedelta(minutes=10)
+"""How long after midnight the keys of the day before count as well."""
+KEPT_DAYS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What the first request with a key set out to do."""
+
+    key: str
+    etag: str
+    plan: Mapping[str, Any]
+    is_new: bool
+
+
+class Reservations:
+    """The plans of requests, by their idempotency keys."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._swept: date | None = None
+
+    def reserve(self, key: str, request: Sequence[Any], plan: Mapping[str, Any]) -> Reservation:
+        """Write down what a request is about to do, or return what was written before.
+
+        Args:
+            key: The request's idempotency key.
+            request: What was asked for; a second request with the key must ask the same.
+            plan: What a first request is going to do.
+
+        Raises:
+            InvalidUsage: When the key was used for another request.
+            StoreUnreachable: When the store does not answer.
+        """
+        self._sweep_once_a_day()
+        today, *before = self._paths(key)
+        for path in before:
+            if found := self._read(path, request):
+                return found
+        try:
+            etag = self._store.put(today, _body(request, plan), expected=MISSING)
+        except PreconditionFailed:
+            return self._read(today, request) or self.reserve(key, request, plan)
+        return Reservation(today, etag, plan, is_new=True)
+
+    def find(self, key: str, request: Sequence[Any]) -> Reservation | None:
+        """Return what a request with this key set out to do, if there was one.
+
+        Raises:
+            InvalidUsage: When the key was used for another request.
+            StoreUnreachable: When the store does not answer.
+        """
+        found = (self._read(path, request) for path in self._paths(key))
+        return next((reservation for reservation in found if reservation), None)
+
+    def change(
+        self, reservation: Reservation, request: Sequence[Any], plan: Mapping[str, Any]
+    ) -> Reservation:
+        """Replace a plan that can't be carried out, or return what another request replaced it with.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        try:
+            etag = self._store.put(reservation.key, _body(request, plan), expected=reservation.etag)
+        except PreconditionFailed:
+            return self._read(reservation.key, request) or reservation
+        return Reservation(reservation.key, etag, plan, is_new=False)
+
+    def _read(self, path: str, request: Sequence[Any]) -> Reservation | None:
+        stored = self._store.get(path)
+        if stored is None:
+            return None
+        record = json.loads(stored.body)
+        if record["request"] != _digest(request):
+            raise InvalidUsage(
+                "This Idempotency-Key was used for another request.", detail="Use a new key for each request."
+            )
+        return Reservation(path, stored.etag, record["plan"], is_new=False)
+
+    def _paths(self, key: str) -> list[str]:
+        """Return where a key's plan is, or may be: under this day, or the one that has just ended."""
+        name = hashlib.sha256(_checked(key).encode()).hexdigest()
+        now = self._clock.now()
+        days = dict.fromkeys((now.date(), (now - MIN_AGE).date()))
+        return [f"{PREFIX}{day:%Y%m%d}/{name}.json" for day in days]
+
+    def _sweep_once_a_day(self) -> None:
+        today = self._clock.now().date()
+        if self._swept != today:
+            self._swept = today
+            threading.Thread(target=self.sweep, name="sweep-idempotency-keys", daemon=True).start()
+
+    def sweep(self) -> None:
+        """Remove the plans of days that are over; quietly, since others do so as well."""
+        oldest = f"{self._clock.now().date() - timedelta(days=KEPT_DAYS - 1):%Y%m%d}"
+        try:
+            for info in usable(self._store.list(PREFIX)):
+                if info.key.removeprefix(PREFIX).partition("/")[0] < oldest:
+                    self._store.delete(info.key, expected=info.etag)
+        except PreconditionFailed:
+            return
+        except StoreUnreachable as error:
+            log.warning("Old idempotency keys could not be removed: %s", error.detail)
+
+
+def _checked(key: str) -> str:
+    if not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise InvalidUsage(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters.")
+    return key
+
+
+def _body(request: Sequence[Any], plan: Mapping[str, Any]) -> bytes:
+    return json.dumps({"request": _digest(request), "plan": plan}).encode()
+
+
+def _digest(request: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()

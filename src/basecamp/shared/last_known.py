@@ -1,0 +1,90 @@
+"""Answers that may be old: what Airflow or the store said when it last answered (decisions 5)."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from dataspec.errors import AirflowUnreachable, StoreUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from basecamp.shared.clock import Clock
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+MAX_KEPT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Generic[T_co]):
+    """A value, with a warning for each part of it that could not be asked anew."""
+
+    value: T_co
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T_co]):
+    """Some items of a list, and where the next ones begin."""
+
+    items: Sequence[T_co]
+    next_cursor: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Kept(Generic[T]):
+    value: T
+    at: float
+
+
+@dataclass(slots=True)
+class LastKnown(Generic[T]):
+    """Keeps the last good answers, for the time when there are none."""
+
+    clock: Clock
+    _kept: OrderedDict[Hashable, _Kept[T]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def read(self, question: Hashable, ask: Callable[[], Known[T]]) -> Known[T]:
+        """Ask; where there is no answer, return the last one to the same question, with a warning.
+
+        Raises:
+            AirflowUnreachable: When there is no answer, and never was.
+            StoreUnreachable: As well.
+        """
+        try:
+            known = ask()
+        except (AirflowUnreachable, StoreUnreachable) as error:
+            with self._lock:
+                kept = self._kept.get(question)
+            if kept is None:
+                raise
+            return Known(kept.value, (warning(error.title, self.clock.monotonic() - kept.at),))
+        if not known.warnings:
+            self._keep(question, known.value)
+        return known
+
+    def _keep(self, question: Hashable, value: T) -> None:
+        with self._lock:
+            self._kept[question] = _Kept(value, self.clock.monotonic())
+            self._kept.move_to_end(question)
+            while len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
+
+
+def warning(reason: str, age_seconds: float) -> str:
+    """Say what does not answer, and how old what is shown instead is."""
+    return f"{reason} What is shown is {_age(age_seconds)} old."
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} s"

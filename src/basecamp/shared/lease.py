@@ -1,0 +1,78 @@
+"""A lease: work that one replica at a time is to do, as long as it lives (decisions 5)."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from dataspec.store.base import MISSING, PreconditionFailed
+
+if TYPE_CHECKING:
+    from basecamp.shared.clock import Clock
+    from dataspec.store import Store, StoredObject
+
+PREFIX = "basecamp/leases/"
+
+
+class Lease:
+    """An object with an owner and an end. It saves work; nothing may be wrong where two hold it.
+
+    Args:
+        store: Where it is kept.
+        name: What the work is.
+        owner: Names this replica among all.
+        clock: The time; the replicas' clocks may differ by seconds.
+    """
+
+    def __init__(self, store: Store, name: str, owner: str, clock: Clock) -> None:
+        self._store = store
+        self._key = f"{PREFIX}{name}.json"
+        self._owner = owner
+        self._clock = clock
+
+    def take(self, seconds: float) -> float:
+        """Take the lease, or take it again.
+
+        Args:
+            seconds: How long it is to last.
+
+        Returns:
+            0 when it is ours, else how many seconds the other's lasts.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        now = self._clock.now()
+        stored = self._store.get(self._key)
+        owner, until = _read(stored, now)
+        if owner != self._owner and until > now:
+            return min((until - now).total_seconds(), seconds)
+        body = json.dumps({"owner": self._owner, "until": (now + timedelta(seconds=seconds)).isoformat()})
+        try:
+            self._store.put(self._key, body.encode(), expected=stored.etag if stored else MISSING)
+        except PreconditionFailed:
+            return seconds
+        return 0.0
+
+    def release(self) -> None:
+        """Let others have the lease at once, and leave nothing behind.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        stored = self._store.get(self._key)
+        if stored is None or _read(stored, self._clock.now())[0] != self._owner:
+            return
+        try:
+            self._store.delete(self._key, expected=stored.etag)
+        except PreconditionFailed:
+            return
+
+
+def _read(stored: StoredObject | None, now: datetime) -> tuple[str | None, datetime]:
+    try:
+        data = json.loads(stored.body) if stored else {}
+        return data["owner"], datetime.fromisoformat(data["until"])
+    except (ValueError, LookupError, TypeError):
+        return None, now

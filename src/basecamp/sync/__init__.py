@@ -1,0 +1,1 @@
+"""The periodic check of the store: what changed in the sources of datasets, and who is notified."""

@@ -1,0 +1,179 @@
+"""What changed in the sources of datasets: the catalog beside the ledger (spec 6.1, docs/sources.md).
+
+Functions of their arguments alone; :mod:`basecamp.sync.sources` carries out what they say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from dataspec.catalog.ledger import KeptVersion, Ledger, LedgerEntry
+from dataspec.models import SourceEvent, SourceType
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from datetime import datetime
+
+    from dataspec.catalog.effective import Catalog, SpecFile
+
+RETIREMENT = timedelta(seconds=60)
+"""How long a removed dataset's DAG stays at least: a run may have been created just before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A dataset whose effective source has changed."""
+
+    name: str
+    before: LedgerEntry
+    after: LedgerEntry
+
+    @property
+    def occurrence(self) -> str:
+        """What tells this switch from an equal one on another day, whoever finds it and how often."""
+        return f"{self.after.since.isoformat()}/{self.after.switches}"
+
+    @property
+    def going(self) -> KeptVersion:
+        """The version that was effective."""
+        return self.before.versions[self.before.source]
+
+    @property
+    def coming(self) -> KeptVersion:
+        """The version that is effective now."""
+        return self.after.versions[self.after.source]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How the ledger is to move on."""
+
+    ledger: Ledger
+    """The ledger as it is to be; the very one that there is where nothing has changed."""
+    events: tuple[SourceEvent, ...]
+    switches: tuple[Switch, ...]
+    unkept: tuple[SpecFile, ...]
+    """Versions that are not kept yet."""
+
+
+def retires(catalog: Catalog, now: datetime) -> bool:
+    """Tell whether a removed dataset's DAG may go, if no run of it is active."""
+    return any(_may_go(entry, now) for entry in catalog.ledger.entries.values())
+
+
+def compare(catalog: Catalog, *, now: datetime, active: Collection[str] | None) -> Comparison:
+    """Compare the specs in the store with the ledger.
+
+    Args:
+        catalog: The specs, and the ledger.
+        now: The present moment.
+        active: The datasets that have an active run; None where that is not known, and then
+            no removed dataset's DAG goes.
+    """
+    before = catalog.ledger.entries
+    present = {name: _present(catalog, name, before.get(name)) for name in catalog.effective}
+    absent = {
+        name: entry if entry.removed_at else replace(entry, removed_at=now)
+        for name, entry in before.items()
+        if name not in present and not (_may_go(entry, now) and active is not None and name not in active)
+    }
+    entries = present | absent
+    if entries == before:
+        return Comparison(catalog.ledger, (), (), ())
+    return Comparison(
+        ledger=Ledger(moved_at=now, entries=entries),
+        events=tuple(_events(before, entries)),
+        switches=tuple(_switches(before, present)),
+        unkept=tuple(_unkept(catalog, before)),
+    )
+
+
+def _present(catalog: Catalog, name: str, before: LedgerEntry | None) -> LedgerEntry:
+    effective, overridden = catalog.effective[name], catalog.overridden.get(name)
+    files = [file for file in (effective, overridden) if file is not None]
+    versions = {file.source: _kept(file, before) for file in files}
+    if before is None or before.removed_at:
+        came = min(file.last_modified for file in files)
+        since = max(came, before.removed_at) if before and before.removed_at else came
+        return LedgerEntry(since=since, source=effective.source, versions=versions)
+    if (before.source, before.versions) == (effective.source, versions):
+        return before
+    return LedgerEntry(
+        since=before.since,
+        source=effective.source,
+        versions=versions,
+        switches=before.switches + (before.source is not effective.source),
+    )
+
+
+def _kept(file: SpecFile, before: LedgerEntry | None) -> KeptVersion:
+    """Return a file's version; the same content written again is no other one, whoever saw which time."""
+    known = before.versions.get(file.source) if before else None
+    if known is not None and (known.key, known.spec_hash) == (file.key, file.spec_hash):
+        return known
+    return KeptVersion(key=file.key, spec_hash=file.spec_hash or "", written_at=file.last_modified)
+
+
+def _may_go(entry: LedgerEntry, now: datetime) -> bool:
+    return entry.removed_at is not None and now - entry.removed_at >= RETIREMENT
+
+
+def _unkept(catalog: Catalog, before: Mapping[str, LedgerEntry]) -> Iterator[SpecFile]:
+    known = {kept.spec_hash for entry in before.values() for kept in entry.versions.values()}
+    for files in (catalog.effective, catalog.overridden):
+        yield from (file for file in files.values() if file.spec_hash not in known)
+
+
+def _switches(before: Mapping[str, LedgerEntry], present: Mapping[str, LedgerEntry]) -> Iterator[Switch]:
+    for name, after in sorted(present.items()):
+        entry = before.get(name)
+        if entry is not None and not entry.removed_at and entry.source is not after.source:
+            yield Switch(name, entry, after)
+
+
+def _events(before: Mapping[str, LedgerEntry], after: Mapping[str, LedgerEntry]) -> Iterator[SourceEvent]:
+    """Yield what changed, by name; a switch of source stands for the coming or going of code's file."""
+    for name in sorted(before.keys() | after.keys()):
+        was, now = _held(before.get(name)), _held(after.get(name))
+        switched = bool(was and now) and before[name].source is not after[name].source
+        if switched:
+            yield _switched(name, after[name])
+        for source in SourceType:
+            event = _event(name, source, was.get(source), now.get(source))
+            if event is not None and not (switched and event.change != "changed"):
+                yield event
+
+
+def _held(entry: LedgerEntry | None) -> Mapping[SourceType, KeptVersion]:
+    return entry.versions if entry and not entry.removed_at else {}
+
+
+def _switched(name: str, after: LedgerEntry) -> SourceEvent:
+    kept = after.versions[after.source]
+    return SourceEvent(
+        dataset_name=name,
+        change="overridden" if after.source is SourceType.CODE else "released",
+        source_type=after.source,
+        file=kept.key,
+        spec_hash=kept.spec_hash,
+    )
+
+
+def _event(
+    name: str, source: SourceType, was: KeptVersion | None, now: KeptVersion | None
+) -> SourceEvent | None:
+    if was is None and now is None:
+        return None
+    if now is None and was is not None:
+        return SourceEvent(dataset_name=name, change="removed", source_type=source, file=was.key)
+    if now is None or (was and (was.spec_hash, was.key) == (now.spec_hash, now.key)):
+        return None
+    return SourceEvent(
+        dataset_name=name,
+        change="changed" if was else "added",
+        source_type=source,
+        file=now.key,
+        spec_hash=now.spec_hash,
+    )

@@ -1,0 +1,96 @@
+"""Tells people whose dataset changed its source (spec 4 and 6.1, decisions 5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from basecamp.notifications.notice import SourceChange
+from dataspec.catalog.spec_storage import read_publication
+from dataspec.schedule.cron import next_tick
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from basecamp.notifications.outbox import Outbox
+    from basecamp.shared.clock import Clock
+    from basecamp.sync.diff import Switch
+    from dataspec.catalog.effective import Catalog, SpecFile
+    from dataspec.catalog.spec_storage import Publication
+    from dataspec.catalog.version_archive import KeptVersions
+    from dataspec.spec.model import DatasetSpec, Target
+    from dataspec.store import Store
+
+PATIENCE_SECONDS = 5.0
+"""How long a notice waits for who publishes to say which commit it is."""
+POLL_SECONDS = 0.2
+
+
+class SwitchNotices:
+    """Puts a notice for each channel of both specs, the going and the coming one, into the outbox."""
+
+    def __init__(self, store: Store, versions: KeptVersions, outbox: Outbox, clock: Clock) -> None:
+        self._store = store
+        self._versions = versions
+        self._outbox = outbox
+        self._clock = clock
+
+    def announce(self, switches: Sequence[Switch], catalog: Catalog) -> None:
+        """See to it that each switch is told once to each channel, however often this is called for it.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        going = self._versions.files([switch.going for switch in switches])
+        told = []
+        publication = self._publication(catalog.ledger.moved_at) if switches else None
+        for switch in switches:
+            coming, gone = catalog.effective[switch.name], going.get(switch.going)
+            targets = [*_targets(gone), *_targets(coming)]
+            if targets:
+                told.append((self._change(switch, coming, publication), targets))
+        if told:
+            self._outbox.announce(told)
+
+    def _publication(self, moved_at: datetime | None) -> Publication | None:
+        """Return what was published last if it can have made what changed since the ledger moved on.
+
+        Who publishes writes the specs first, so a check between two of its writes waits for the
+        last one; where nobody ever published, nobody is waited for.
+        """
+        deadline = self._clock.monotonic() + PATIENCE_SECONDS
+        while (found := read_publication(self._store)) is not None and moved_at is not None:
+            if found.published_at >= moved_at:
+                return found
+            if self._clock.monotonic() >= deadline:
+                return None
+            self._clock.wait(POLL_SECONDS)
+        return None
+
+    def _change(self, switch: Switch, coming: SpecFile, publication: Publication | None) -> SourceChange:
+        return SourceChange(
+            dataset=switch.name,
+            before=switch.before.source,
+            after=switch.after.source,
+            file=switch.coming.key,
+            previous_file=switch.going.key,
+            spec_hash=switch.coming.spec_hash,
+            commit=publication.commit if publication else None,
+            repository=publication.repository if publication else None,
+            next_run=_next_run(coming.spec, self._clock.now()),
+            at=self._clock.now(),
+            occurrence=switch.occurrence,
+        )
+
+
+def _targets(file: SpecFile | None) -> list[Target]:
+    schedule = file.spec.schedule if file and file.spec else None
+    return schedule.notifications.on_source_change if schedule else []
+
+
+def _next_run(spec: DatasetSpec | None, now: datetime) -> datetime | None:
+    schedule = spec.schedule if spec else None
+    if schedule is None or not schedule.enabled:
+        return None
+    return next_tick(schedule.cron, schedule.timezone, now).astimezone(ZoneInfo(schedule.timezone))

@@ -1,0 +1,46 @@
+"""Which of an Airflow's DAGs are datasets': registered ones, and removed ones that Airflow remembers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from basecamp.shared.last_known import Known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from basecamp.datasets.catalog_cache import Specs
+    from basecamp.workflows.dag_cache import DatasetDags
+
+
+class DatasetNames:
+    """Knows the datasets' names, and asks Airflow for its DAGs only about a name that is not among them.
+
+    A DAG that was a dataset's once remains one, so that an old list does as well as a new one.
+    """
+
+    def __init__(self, specs: Specs, dags: DatasetDags) -> None:
+        self._specs = specs
+        self._dags = dags
+
+    def among(self, names: Iterable[str]) -> Known[frozenset[str]]:
+        """Return those of some names that are datasets'.
+
+        Raises:
+            AirflowUnreachable: When one is not known, and Airflow does not answer, and never did.
+            StoreUnreachable: When the store does not answer, and never did.
+        """
+        wanted, catalog = frozenset(names), self._specs.known()
+        unknown = wanted - catalog.value.effective.keys() - self._dags.last_known.keys()
+        if not unknown:
+            return Known(wanted, catalog.warnings)
+        dags = self._dags.known()
+        return Known(wanted - (unknown - dags.value.keys()), (*catalog.warnings, *dags.warnings))
+
+    def all(self) -> frozenset[str]:
+        """Return every name that is known at this moment.
+
+        Raises:
+            StoreUnreachable: When the store does not answer, and never did.
+        """
+        return frozenset(self._specs.known().value.effective) | frozenset(self._dags.last_known)

@@ -1,0 +1,127 @@
+"""Pausing and resuming datasets: a person's decision, kept by Airflow (decisions 3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from basecamp.airflow.gateway import DagMissing
+from basecamp.datasets.catalog_cache import find_runnable
+from basecamp.datasets.dag_readiness import not_loaded
+from dataspec.errors import NotPaused
+
+if TYPE_CHECKING:
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import AirflowDag
+    from basecamp.datasets.catalog_cache import Specs
+    from basecamp.shared.idempotency import Reservations
+    from basecamp.workflows.dag_cache import DatasetDags
+    from basecamp.workflows.rows import Workflows
+    from basecamp.workflows.takeovers import Takeovers
+    from dataspec.catalog.effective import SpecFile
+    from dataspec.models import SourceType, WorkflowInfo
+
+
+class Pauses:
+    """Pauses and resumes datasets."""
+
+    def __init__(
+        self,
+        specs: Specs,
+        dags: DatasetDags,
+        gateway: AirflowGateway,
+        workflows: Workflows,
+        reservations: Reservations,
+        *,
+        takeovers: Takeovers,
+    ) -> None:
+        self._takeovers = takeovers
+        self._specs = specs
+        self._dags = dags
+        self._gateway = gateway
+        self._workflows = workflows
+        self._reservations = reservations
+
+    def pause(self, name: str, source: SourceType | None = None) -> WorkflowInfo:
+        """Pause a dataset: no run of it starts until it is resumed. Harmless if it is paused.
+
+        Raises:
+            Overridden: For the manual spec of a dataset that code has.
+            DatasetNotFound: When there is no such dataset.
+            NotLoaded: When Airflow has not loaded it.
+            TakenOver: When another DAG has the dataset's id: it would be that one's pause.
+            AirflowUnreachable: When Airflow does not answer.
+            StoreUnreachable: When the store does not answer.
+        """
+        file = find_runnable(self._specs.catalog(fresh=True), name, source)
+        before = self._dag(name)
+        self._set(name, paused=True)
+        return self._shown(name, file, "It was paused already." if before.is_paused else None)
+
+    def unpause(
+        self, name: str, source: SourceType | None = None, *, idempotency_key: str | None = None
+    ) -> WorkflowInfo:
+        """Resume a paused dataset.
+
+        Args:
+            name: The dataset.
+            source: Refused where this is not the source that runs.
+            idempotency_key: A call with the key of one that has resumed the dataset succeeds.
+
+        Raises:
+            NotPaused: When there is no pause to clear.
+            Overridden: For the manual spec of a dataset that code has.
+            DatasetNotFound: When there is no such dataset.
+            NotLoaded: When Airflow has not loaded it.
+            TakenOver: When another DAG has the dataset's id: it would be that one's pause.
+            AirflowUnreachable: When Airflow does not answer.
+            StoreUnreachable: When the store does not answer.
+        """
+        file = find_runnable(self._specs.catalog(fresh=True), name, source)
+        if not self._dag(name).is_paused and not self._is_done(name, idempotency_key):
+            raise _not_paused(file)
+        if idempotency_key is not None:
+            self._reservations.reserve(idempotency_key, ["unpause", name], {})
+        self._set(name, paused=False)
+        return self._shown(name, file, f"It is resumed. {_switched_off(file)}" if _is_off(file) else None)
+
+    def _is_done(self, name: str, idempotency_key: str | None) -> bool:
+        if idempotency_key is None:
+            return False
+        return self._reservations.find(idempotency_key, ["unpause", name]) is not None
+
+    def _dag(self, name: str) -> AirflowDag:
+        found = self._takeovers.check(name)
+        if found is None:
+            raise not_loaded(name)
+        return found.dag
+
+    def _set(self, name: str, *, paused: bool) -> None:
+        try:
+            self._dags.put(self._gateway.set_paused(name, paused=paused))
+        except DagMissing:
+            raise not_loaded(name) from None
+
+    def _shown(self, name: str, file: SpecFile, note: str | None) -> WorkflowInfo:
+        row = self._workflows.get(name, file.source).value
+        return replace(row, note=note) if note else row
+
+
+def _is_off(file: SpecFile) -> bool:
+    return file.spec is not None and file.spec.schedule is not None and not file.spec.schedule.enabled
+
+
+def _switched_off(file: SpecFile) -> str:
+    return (
+        "The spec still has its schedule off: set 'schedule.enabled: true' in the YAML "
+        f"({file.key}) and {_how_to_change(file)}."
+    )
+
+
+def _how_to_change(file: SpecFile) -> str:
+    return "deploy it from Git" if file.source == "code" else "register it again"
+
+
+def _not_paused(file: SpecFile) -> NotPaused:
+    title = "This dataset is not paused."
+    return NotPaused(title, detail=_switched_off(file) if _is_off(file) else None)

@@ -1,0 +1,283 @@
+"""The workflows: one row for each dataset and source, with what its schedule does (spec 5.6)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from basecamp.datasets.catalog_cache import find_spec
+from basecamp.runs.running_runs import RunningAttempts
+from basecamp.shared.cursors import decode_cursor, encode_cursor
+from basecamp.shared.last_known import Known, Page
+from dataspec.errors import InvalidSpec, TakenOver
+from dataspec.models import SourceType, WorkflowInfo, WorkflowStatus
+from dataspec.problems import unexpected
+from dataspec.schedule.cron import is_tick, next_tick
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import AirflowDag, TaskAttempt
+    from basecamp.datasets.catalog_cache import Specs
+    from basecamp.shared.clock import Clock
+    from basecamp.workflows.dag_cache import DatasetDags
+    from basecamp.workflows.takeovers import Takeover, Takeovers
+    from dataspec.catalog.effective import Catalog, SpecFile
+    from dataspec.spec.model import DatasetSpec, Schedule
+
+log = logging.getLogger(__name__)
+
+NOT_LOADED_NOTE = "Airflow has not loaded it yet."
+IMPORT_ERROR_NOTE = "Airflow reports an import error for it; an earlier version may still run."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowFilter:
+    """Which rows to list."""
+
+    source: SourceType | None = None
+    dataset: str | None = None
+    """A dataset's name, or a pattern with ``*``."""
+    running: bool = False
+    enabled_only: bool = False
+
+    def matches(self, row: WorkflowInfo) -> bool:
+        """Say whether a row is wanted."""
+        return (
+            self.source in {None, row.source_type}
+            and (self.dataset is None or matches_name(row.dataset_name, self.dataset))
+            and (not self.running or row.running_run_id is not None)
+            and (not self.enabled_only or (row.status is WorkflowStatus.ACTIVE and row.cron is not None))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The rows, and what they were made of."""
+
+    catalog: Catalog
+    dags: Mapping[str, AirflowDag]
+    running: Mapping[str, TaskAttempt]
+    taken: Mapping[str, Takeover]
+    rows: list[WorkflowInfo]
+
+    def is_of(
+        self,
+        catalog: Catalog,
+        dags: Mapping[str, AirflowDag],
+        running: Mapping[str, TaskAttempt],
+        taken: Mapping[str, Takeover],
+    ) -> bool:
+        """Say whether the rows are those of these very things."""
+        same = self.catalog is catalog and self.dags is dags and self.running is running
+        return same and self.taken == taken
+
+
+class Workflows:
+    """Reads workflows from the store and from Airflow."""
+
+    def __init__(
+        self, specs: Specs, dags: DatasetDags, gateway: AirflowGateway, clock: Clock, takeovers: Takeovers
+    ) -> None:
+        self._takeovers = takeovers
+        self._specs = specs
+        self._dags = dags
+        self._clock = clock
+        self._running = RunningAttempts(gateway, clock)
+        self._made: _Made | None = None
+
+    def page(
+        self, wanted: WorkflowFilter | None = None, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[WorkflowInfo]:
+        """Return the rows that are wanted, by dataset name, code before manual.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer, and never did.
+            StoreUnreachable: When the store does not answer, and never did.
+            InvalidUsage: For a cursor of another list.
+        """
+        after = decode_cursor(cursor, parts=3) if cursor else None
+        everything = self._rows()
+        matches = (wanted or WorkflowFilter()).matches
+        rows = [row for row in everything.value if matches(row) and (after is None or _place(row) > after)]
+        page = rows[:limit]
+        more = encode_cursor(_place(page[-1])) if len(rows) > limit else None
+        return Page(items=page, next_cursor=more, warnings=everything.warnings)
+
+    def get(self, name: str, source: SourceType | None = None) -> Known[WorkflowInfo]:
+        """Return a dataset's effective row, or that of one source.
+
+        Raises:
+            DatasetNotFound: When there is none.
+            InvalidSpec: When the dataset's only spec can't be used.
+            AirflowUnreachable: When Airflow does not answer, and never did.
+            StoreUnreachable: When the store does not answer, and never did.
+        """
+        catalog = self._specs.known()
+        file = find_spec(catalog.value, name, source)
+        dags, running = self._dags.known(), self._running.known()
+        row = _row(file, catalog.value, dags.value.get(name), running.value.get(name), self._clock.now())
+        row = _taken_over(row, self._takeovers.lately().get(name))
+        return Known(row, _merged(catalog, dags, running))
+
+    def broken(self) -> tuple[int, list[WorkflowInfo]]:
+        """Return how many specs there are, and the rows of those that can't be used.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        catalog = self._specs.catalog()
+        return len(catalog.files), [_invalid_row(file) for file in catalog.invalid]
+
+    def taken_over(self) -> list[WorkflowInfo]:
+        """Return the rows of the datasets whose id another DAG has.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer, and never did.
+            StoreUnreachable: When the store does not answer, and never did.
+        """
+        return [row for row in self._rows().value if row.taken_over_by is not None]
+
+    def _rows(self) -> Known[list[WorkflowInfo]]:
+        """Return every row, by dataset name, code before manual; they are made again when a part changed."""
+        catalog, dags, running = self._specs.known(), self._dags.known(), self._running.known()
+        made, now, taken = self._made, self._clock.now(), self._takeovers.lately()
+        if made is None or not made.is_of(catalog.value, dags.value, running.value, taken):
+            rows = [
+                _taken_over(
+                    _row(
+                        file,
+                        catalog.value,
+                        dags.value.get(file.name or ""),
+                        running.value.get(file.name or ""),
+                        now,
+                    ),
+                    taken.get(file.name or ""),
+                )
+                for file in _listed(catalog.value)
+            ]
+            made = _Made(catalog.value, dags.value, running.value, taken, sorted(rows, key=_place))
+            self._made = made
+        return Known(made.rows, _merged(catalog, dags, running))
+
+
+def matches_name(name: str, wanted: str) -> bool:
+    """Say whether a dataset's name is the one that is wanted, or fits the pattern with ``*``."""
+    return (
+        name == wanted
+        if "*" not in wanted
+        else fnmatchcase(name, wanted.replace("[", "[[]").replace("?", "[?]"))
+    )
+
+
+def _listed(catalog: Catalog) -> Iterator[SpecFile]:
+    yield from catalog.effective.values()
+    yield from catalog.overridden.values()
+    yield from catalog.invalid
+
+
+def _place(row: WorkflowInfo) -> list[str]:
+    return [row.dataset_name, row.source_type, row.file]
+
+
+def _merged(*parts: Known[object]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for part in parts for text in part.warnings))
+
+
+def _row(
+    file: SpecFile, catalog: Catalog, dag: AirflowDag | None, attempt: TaskAttempt | None, now: datetime
+) -> WorkflowInfo:
+    """Return a dataset's row; one that fails as nobody has foreseen keeps no other from being listed."""
+    if file.spec is None or file.name is None:
+        return _invalid_row(file)
+    try:
+        return _usable_row(file, file.spec, file.name, catalog, dag, attempt, now)
+    except Exception as error:
+        log.exception("The row of %s can't be made", file.key)
+        return _invalid_row(replace(file, error=InvalidSpec([unexpected(error, file.key)])))
+
+
+def _usable_row(  # noqa: PLR0917 - what a row is made of
+    file: SpecFile,
+    spec: DatasetSpec,
+    name: str,
+    catalog: Catalog,
+    dag: AirflowDag | None,
+    attempt: TaskAttempt | None,
+    now: datetime,
+) -> WorkflowInfo:
+    overridden = catalog.effective.get(name) is not file
+    status = _status(file, dag, overridden=overridden)
+    schedule = spec.schedule
+    return WorkflowInfo(
+        dataset_name=name,
+        source_type=file.source,
+        status=status,
+        cron=schedule.cron if schedule else None,
+        timezone=schedule.timezone if schedule else None,
+        next_run=_next_run(dag, schedule, now) if schedule and status is WorkflowStatus.ACTIVE else None,
+        overridden_by=SourceType.CODE if overridden else None,
+        enabled=schedule.enabled if schedule else True,
+        paused=dag.is_paused if dag else False,
+        owner=spec.owner,
+        team=spec.team,
+        description=spec.description,
+        tags=list(spec.tags),
+        spec_hash=file.spec_hash,
+        file=file.key,
+        note=None if overridden else _note(dag),
+        running_run_id=attempt.run_id if attempt and not overridden else None,
+        running_since=attempt.start_date if attempt and not overridden else None,
+    )
+
+
+def _taken_over(row: WorkflowInfo, takeover: Takeover | None) -> WorkflowInfo:
+    """Return the row of a dataset, with the DAG that took it over: nothing of that one is the dataset's."""
+    if takeover is None or row.status not in {WorkflowStatus.ACTIVE, WorkflowStatus.PAUSED}:
+        return row
+    error = TakenOver(row.dataset_name, takeover.place, lately=takeover.lately())
+    return replace(
+        row,
+        error=f"{error.title}\n{error.detail}",
+        taken_over_by=takeover.place,
+        note=None,
+        next_run=None,
+    )
+
+
+def _invalid_row(file: SpecFile) -> WorkflowInfo:
+    return WorkflowInfo(
+        dataset_name=file.name or file.key,
+        source_type=file.source,
+        status=WorkflowStatus.INVALID,
+        file=file.key,
+        error=file.error.detail if file.error else None,
+    )
+
+
+def _status(file: SpecFile, dag: AirflowDag | None, *, overridden: bool) -> WorkflowStatus:
+    if overridden:
+        return WorkflowStatus.OVERRIDDEN
+    switched_off = file.spec is not None and file.spec.schedule is not None and not file.spec.schedule.enabled
+    return WorkflowStatus.PAUSED if switched_off or (dag and dag.is_paused) else WorkflowStatus.ACTIVE
+
+
+def _next_run(dag: AirflowDag | None, schedule: Schedule, now: datetime) -> datetime | None:
+    """Return what Airflow says; the next tick while Airflow's answer is still of another schedule."""
+    if dag is None or dag.is_stale or dag.next_run is None:
+        return None
+    cron, zone, due = schedule.cron, schedule.timezone, dag.next_run
+    if due > now and not is_tick(cron, zone, due):
+        due = next_tick(cron, zone, now)
+    return due.astimezone(ZoneInfo(zone))
+
+
+def _note(dag: AirflowDag | None) -> str | None:
+    if dag is None or dag.is_stale:
+        return NOT_LOADED_NOTE
+    return IMPORT_ERROR_NOTE if dag.has_import_errors else None

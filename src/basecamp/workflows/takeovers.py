@@ -1,0 +1,249 @@
+"""Other DAGs under a dataset's id: which one Airflow has now, and which it had lately.
+
+Airflow keeps one DAG for each id: that of the file that it parsed last. Where another file makes
+one of a dataset's id, the dataset's own DAG steps back within seconds (``docs/airflow.md``); until
+then the id changes hands from parse to parse, so what was seen once counts for a while.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import cycle, islice
+from typing import TYPE_CHECKING
+
+from dataspec.errors import AirflowUnreachable, StoreUnreachable, TakenOver, Unavailable
+from dataspec.store.base import MISSING, PreconditionFailed
+from dataspec.takeovers import place_of, read_takeovers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from basecamp.airflow.gateway import AirflowGateway
+    from basecamp.airflow.models import AirflowDag, DagDetails, DagRun
+    from basecamp.datasets.catalog_cache import Specs
+    from basecamp.shared.clock import Clock
+    from basecamp.workflows.dag_cache import DatasetDags
+    from dataspec.store import Store, StoredObject
+
+log = logging.getLogger(__name__)
+
+KEY = "basecamp/takeovers.json"
+FORMAT = 1
+COUNTS_FOR = timedelta(minutes=5)
+"""How long a take-over counts after it was last seen: before the dataset's own DAG steps back, or where Airflow's
+machines have no such DAG factory yet, the id may be the dataset's at one look and the other DAG's at the next."""
+KEPT_FOR = timedelta(days=30)
+"""How long the store remembers one, so that runs of that time are still told from the dataset's."""
+WRITTEN_AGAIN = timedelta(minutes=1)
+"""How much later a take-over that goes on is written again."""
+LOOK_SECONDS = 2.0
+COST_FACTOR = 30
+"""A look that took long is followed by a pause that is so many times as long."""
+ASKED_AT_ONCE = 50
+"""Maximum number of DAGs that one look asks for; the next look goes on with the others."""
+WRITE_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takeover:
+    """A DAG that has a dataset's id and does not come from the DAG factory."""
+
+    place: str
+    """Its file, and its bundle on Airflow 3."""
+    seen_at: datetime
+
+    def lately(self) -> str:
+        """Return when it was seen, and until when that counts."""
+        until = self.seen_at + COUNTS_FOR
+        return (
+            f"Airflow had that DAG at {self.seen_at:%H:%M:%S} UTC. Where two files make a DAG of one id, it is now "
+            f"the one, now the other: unless it is seen again, this ends at {until:%H:%M:%S} UTC."
+        )
+
+
+class Takeovers:
+    """Finds the datasets that other DAGs have taken over. Safe to share between threads and replicas.
+
+    Args:
+        store: Where the replicas tell each other what they saw.
+        gateway: The Airflow that runs the datasets.
+        specs: The specs in the store.
+        dags: The datasets' DAGs.
+        clock: The time.
+    """
+
+    def __init__(
+        self, store: Store, gateway: AirflowGateway, specs: Specs, dags: DatasetDags, clock: Clock
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._specs = specs
+        self._dags = dags
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stored: StoredObject | None = None
+        self._seen: Mapping[str, Takeover] = {}
+        self._turn = 0
+
+    def check(self, name: str) -> DagDetails | None:
+        """Return the DAG of a dataset, made sure that it is the dataset's.
+
+        Raises:
+            TakenOver: When Airflow has another DAG under this id, or had it lately.
+            AirflowUnreachable: When Airflow does not answer.
+            StoreUnreachable: When the store does not answer.
+        """
+        found = self._gateway.get_dag(name)
+        other = other_dag(found)
+        if other is not None:
+            with suppress(StoreUnreachable):
+                if name in self._specs.catalog().effective:
+                    self._saw({name: place_of_dag(other)})
+            raise TakenOver(name, place_of_dag(other))
+        if (found is None or found.dag.is_stale) and (place := self._reported().get(name)):
+            raise TakenOver(name, place)
+        self._read()
+        lately = self.lately().get(name)
+        if lately is not None:
+            raise TakenOver(name, lately.place, lately=lately.lately())
+        return found
+
+    def lately(self) -> Mapping[str, Takeover]:
+        """Return the take-overs that count, by dataset, as this replica knows them."""
+        now = self._clock.now()
+        return {name: one for name, one in self._seen.items() if now - one.seen_at < COUNTS_FOR}
+
+    @property
+    def seen(self) -> Mapping[str, Takeover]:
+        """The take-overs of the last weeks, by dataset; the same object for as long as nothing changes."""
+        return self._seen
+
+    def run(self) -> None:
+        """Look again and again, until the server is to end."""
+        unreachable = False
+        while True:
+            began = self._clock.monotonic()
+            try:
+                self.look()
+                unreachable = False
+            except (AirflowUnreachable, StoreUnreachable) as error:
+                if not unreachable:
+                    log.warning("The owners of DAGs could not be looked at: %s", error.title)
+                unreachable = True
+            except Exception:
+                log.exception("The look at the owners of DAGs failed")
+            try:
+                took = self._clock.monotonic() - began
+                self._clock.wait(max(LOOK_SECONDS, COST_FACTOR * took))
+            except Unavailable:
+                return
+
+    def look(self) -> None:
+        """Find the datasets whose id another DAG has now.
+
+        Only a dataset that is not among the datasets' DAGs is asked for.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+            StoreUnreachable: When the store does not answer.
+        """
+        names, listed = self._specs.catalog().effective, self._dags.known().value
+        doubtful = sorted(name for name in names if not _is_listed(listed.get(name)))
+        found = {name: other_dag(self._gateway.get_dag(name)) for name in self._next(doubtful)}
+        places = {name: place_of_dag(dag) for name, dag in found.items() if dag is not None}
+        if len(places) < len(found):
+            reported = self._reported()
+            places |= {name: reported[name] for name in found if name in reported and name not in places}
+        self._saw(places)
+
+    def ran(self, run: DagRun) -> None:
+        """Write down that another DAG's code ran in a run, where that DAG itself was not seen.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        ended = run.end_date or self._clock.now()
+        if run.dag_id not in self.lately() and self._clock.now() - ended < COUNTS_FOR:
+            self._saw({run.dag_id: f"a file that was not seen, whose code ran in {run.run_id}"})
+
+    def _reported(self) -> dict[str, str]:
+        """Return the places of the DAGs for which those of datasets have stepped back, as Airflow's machines report it."""
+        texts = (error.stack_trace for error in self._gateway.import_errors())
+        return {name: place for text in texts for name, place in read_takeovers(text).items()}
+
+    def _next(self, names: list[str]) -> Iterable[str]:
+        """Return the names that this look asks for; the next look goes on after them."""
+        if len(names) <= ASKED_AT_ONCE:
+            return names
+        start = self._turn % len(names)
+        self._turn = start + ASKED_AT_ONCE
+        return list(islice(cycle(names), start, start + ASKED_AT_ONCE))
+
+    def _saw(self, places: Mapping[str, str]) -> None:
+        """Write down what was seen; what was written a moment ago is not written again."""
+        for _ in range(WRITE_ATTEMPTS):
+            self._read()
+            now = self._clock.now()
+            news = {name: place for name, place in places.items() if self._is_news(name, place, now)}
+            if not news:
+                return
+            kept = {name: one for name, one in self._seen.items() if now - one.seen_at < KEPT_FOR}
+            came = {name: Takeover(place=place, seen_at=now) for name, place in news.items()}
+            if self._write(kept | came):
+                for name, one in came.items():
+                    log.warning("Another DAG has the id of the dataset %s: %s", name, one.place)
+                return
+
+    def _is_news(self, name: str, place: str, now: datetime) -> bool:
+        known = self._seen.get(name)
+        return known is None or known.place != place or now - known.seen_at >= WRITTEN_AGAIN
+
+    def _read(self) -> None:
+        with self._lock:
+            stored = self._store.get(KEY, known=self._stored)
+            if stored is not self._stored:
+                self._stored, self._seen = stored, dict(_entries(stored))
+
+    def _write(self, seen: Mapping[str, Takeover]) -> bool:
+        """Replace what the store has; False where another replica has just done so."""
+        entries = {
+            name: {"place": one.place, "seen_at": one.seen_at.isoformat()}
+            for name, one in sorted(seen.items())
+        }
+        body = json.dumps({"format": FORMAT, "takeovers": entries}).encode()
+        try:
+            self._store.put(KEY, body, expected=self._stored.etag if self._stored else MISSING)
+        except PreconditionFailed:
+            return False
+        self._read()
+        return True
+
+
+def other_dag(found: DagDetails | None) -> AirflowDag | None:
+    """Return the DAG if it is another than a dataset's; one that is gone from its file has no owner."""
+    return None if found is None or found.dag.is_stale or found.is_dataset else found.dag
+
+
+def place_of_dag(dag: AirflowDag) -> str:
+    """Return where a DAG comes from, in words."""
+    return place_of(dag.file or "an unknown file", dag.bundle)
+
+
+def _is_listed(dag: AirflowDag | None) -> bool:
+    return dag is not None and not dag.is_stale
+
+
+def _entries(stored: StoredObject | None) -> Iterator[tuple[str, Takeover]]:
+    """Yield what an object says; nothing where there is none, or one of another form."""
+    try:
+        data = json.loads(stored.body) if stored else {}
+        entries = data.get("takeovers", {}) if data.get("format") == FORMAT else {}
+        for name, entry in entries.items():
+            yield name, Takeover(place=str(entry["place"]), seen_at=datetime.fromisoformat(entry["seen_at"]))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return
