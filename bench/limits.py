@@ -20,8 +20,8 @@ from validate import generate
 
 from dataspec.isolation import LIMITS, Worker
 from dataspec.sql.template.render import render
-from dli.checking import _check_batch
-from dli.project import Project
+from dli.project.check import _check_batch
+from dli.project.project import Project
 
 SPECS = 200
 """As many as one batch of `dli dataset validate` holds, twice."""

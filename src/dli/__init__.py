@@ -10,19 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dli.async_client import AsyncClient
-    from dli.client import Client
+    from dli.client.async_client import AsyncClient
+    from dli.client.client import Client
 
 __all__ = ["AsyncClient", "Client"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "Client":
-        from dli.client import Client
+        from dli.client.client import Client
 
         return Client
     if name == "AsyncClient":
-        from dli.async_client import AsyncClient
+        from dli.client.async_client import AsyncClient
 
         return AsyncClient
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from dataspec.spec.model import DatasetSpec
     from dataspec.store import Store
     from dataspec.trust import Permission
-    from dli.client import Client
-    from dli.project import Project
-    from dli.settings import Settings
+    from dli.client.client import Client
+    from dli.config.settings import Settings
+    from dli.project.project import Project
 
     T = TypeVar("T")
 
@@ -46,14 +46,14 @@ class Session:
     @cached_property
     def root(self) -> Path:
         """The project's folder."""
-        from dli.paths import find_root
+        from dli.project.paths import find_root
 
         return find_root(self.path)
 
     @cached_property
     def settings(self) -> Settings:
         """The settings, the options of this command among them."""
-        from dli.settings import Settings
+        from dli.config.settings import Settings
 
         options = {"env": self.env, "server.url": self.server_url, "store.url": self.store_url}
         return Settings(self.root, options, os.environ, ask=_ask if is_interactive() else None)
@@ -61,14 +61,14 @@ class Session:
     @cached_property
     def project(self) -> Project:
         """The project on this machine."""
-        from dli.project import Project
+        from dli.project.project import Project
 
         return Project(self.root, self.settings.datasets_dir)
 
     @cached_property
     def dialects(self) -> dict[str, ConnectionDialect]:
         """The SQL dialects of the connections of this machine, by the connection's name."""
-        from dli.engines.dialects import dialects_here
+        from dli.local.engines.dialects import dialects_here
 
         return dialects_here(self.settings)
 
@@ -80,14 +80,14 @@ class Session:
     @cached_property
     def store(self) -> Store:
         """The store that the settings name."""
-        from dli.stores import open_named_store
+        from dli.config.stores import open_named_store
 
         return open_named_store(self.settings)
 
     @cached_property
     def client(self) -> Client:
         """A client of the server that the settings name."""
-        from dli.client import Client
+        from dli.client.client import Client
 
         if stronger := self.settings.overridden_by_variable():
             say(
@@ -114,7 +114,7 @@ class Session:
         """
         if "/" not in named and not named.endswith((".yaml", ".yml")):
             return named
-        from dli.project import is_path
+        from dli.project.project import is_path
 
         if not is_path(named):
             return named
@@ -128,7 +128,7 @@ class Session:
         if self.format == "json":
             self.print_json(list(items))
             return
-        from dli.tables import print_table
+        from dli.output.tables import print_table
 
         print_table(titles, map(row, items))
 
@@ -143,7 +143,7 @@ class Session:
         """Print data as JSON, and nothing else; a list with an item in each line."""
         import json
 
-        from dli.decoding import encode
+        from dli.client.decoding import encode
 
         def dumped(item: Any, indent: int | None) -> str:
             return json.dumps(item, indent=indent, ensure_ascii=False, default=encode)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from dataspec.errors import Refused
-from dli.paths import PROJECT_FILES, here, shown
+from dli.project.paths import PROJECT_FILES, here, shown
 from dli.session import say
 
 
@@ -19,7 +19,7 @@ def command(folder: str | None) -> None:
     FOLDER is made where it is missing; without it, the project is the current folder. It gets
     a dli.yaml, which says where datasets run, and a .gitignore. What is there stays as it is.
     """
-    from dli.first_files import project_files, write_new
+    from dli.project.scaffold import project_files, write_new
 
     root = here() / folder if folder else here()
     if root.exists() and not root.is_dir():

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.engines.session import place_of
+from dli.output.spinner import frames, lines_may_change, shows_unicode
+from dli.output.tables import printable
+from dli.output.times import duration
 from dli.session import say
-from dli.spinner import frames, lines_may_change, shows_unicode
-from dli.tables import printable
-from dli.times import duration
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dli.output.tables import print_table
 from dli.session import say
-from dli.tables import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

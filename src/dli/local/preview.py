@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dataspec.sql.preview import preview_sql
-from dli.isolated import isolated
-from dli.previews import numbered
+from dli.output.previews import numbered
+from dli.output.tables import pairs
+from dli.project.isolated import isolated
 from dli.session import warn
-from dli.tables import pairs
 
 if TYPE_CHECKING:
     from dli.local.run import Plan

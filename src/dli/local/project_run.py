@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from dataspec.errors import DliError, InvalidSpec, InvalidUsage, NotFound, UnknownParameter
 from dataspec.problems import nearest
 from dataspec.project.graph import DatasetGraph, GraphDataset
-from dli.isolated import isolated
 from dli.local.run import Plan
-from dli.paths import shown
-from dli.project import duplicates
+from dli.project.isolated import isolated
+from dli.project.paths import shown
+from dli.project.project import duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from dli.config.settings import Settings
     from dli.local.run import LocalRun
-    from dli.project import LocalDataset, Project
-    from dli.settings import Settings
+    from dli.project.project import LocalDataset, Project
 
 Outcome = Literal["COMPLETED", "FAILED", "SKIPPED"]
 

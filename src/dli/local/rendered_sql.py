@@ -11,7 +11,7 @@ from dataspec.parameters.run_values import run_values
 from dataspec.spec.parse import parse_spec
 from dataspec.sql.rendering import render_statements
 from dataspec.sql.transpile import check_dialect, transpile
-from dli.isolated import isolated
+from dli.project.isolated import isolated
 from dli.session import warn
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataspec.errors import RunFailed
 from dataspec.parameters.resolve import resolve_parameters
 from dataspec.parameters.run_values import run_values
 from dataspec.sql.rendering import RenderedStatement, render_statements
-from dli.engines.opening import open_engine
+from dli.local.engines.opening import open_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from dataspec.engines.results import Result
     from dataspec.engines.session import Witness
     from dataspec.spec.model import DatasetSpec
-    from dli.engines.driver import DriverEngine
-    from dli.project import LocalDataset
-    from dli.settings import Settings
+    from dli.config.settings import Settings
+    from dli.local.engines.driver import DriverEngine
+    from dli.project.project import LocalDataset
 
 _POINTER = re.compile(r" LINE \d+: .*$")
 """How DuckDB shows the line, which the place says better."""

@@ -14,7 +14,7 @@ import pytest
 from dataspec.catalog.spec_storage import read_publication
 from dataspec.errors import Conflict
 from dataspec.store import MemoryStore
-from dli.code_writer import CodeWriter
+from dli.project.publish_apply import CodeWriter
 from s3 import S3
 from unit.dli.published import COMMIT, NOON, planned, publish, put_files, seen, spec, wanted
 

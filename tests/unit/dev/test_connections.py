@@ -7,7 +7,7 @@ import pytest
 from basecamp.dev.airflow.connections import airflow_connections
 from dataspec.errors import InvalidSettings, Refused
 from dataspec.trust import Trust
-from dli.settings import Settings
+from dli.config.settings import Settings
 
 
 def connections(folder: Path, text: str | None = None, **environ: str) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.spec_storage import Publication, Release
 from dataspec.store import MemoryStore
-from dli.code_writer import CodeWriter
-from dli.project import Project
-from dli.publishing import Plan, checked_datasets, make_plan
+from dli.project.project import Project
+from dli.project.publish_apply import CodeWriter
+from dli.project.publish_plan import Plan, checked_datasets, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

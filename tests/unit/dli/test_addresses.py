@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dataspec.errors import InvalidSettings
-from dli.addresses import Address, parse_address
+from dli.client.addresses import Address, parse_address
 
 
 @pytest.mark.parametrize(

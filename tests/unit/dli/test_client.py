@@ -23,8 +23,8 @@ from dataspec.errors import (
 )
 from dataspec.models import RunStatus, SourceType, WorkflowStatus
 from dli import AsyncClient, Client
-from dli.calls import Calls
-from dli.following import pause_after
+from dli.client.calls import Calls
+from dli.client.polling import pause_after
 from unit.dli.basecamp import Basecamp
 from unit.dli.both_clients import blocking
 from unit.dli.scripted_server import answer, raw, scripted, silence

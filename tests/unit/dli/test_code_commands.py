@@ -12,7 +12,7 @@ import pytest
 from dataspec.catalog.spec_storage import manual_key, read_publication
 from dataspec.store import Store, open_store
 from dataspec.store.base import MISSING
-from dli.revision import find_revision
+from dli.project.revision import find_revision
 from unit.dli.conftest import Dli
 from unit.dli.published import planned, put_files, seen, spec, wanted
 from unit.dli.terminal import on_terminal

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from dataspec.errors import EngineUnreachable
-from dli.engines.bigquery import BigQueryEngine
-from dli.engines.driver import DriverEngine
-from dli.engines.opening import open_engine
-from dli.settings import Settings
+from dli.config.settings import Settings
+from dli.local.engines.bigquery import BigQueryEngine
+from dli.local.engines.driver import DriverEngine
+from dli.local.engines.opening import open_engine
 
 
 @pytest.fixture

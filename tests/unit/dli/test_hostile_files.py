@@ -14,9 +14,9 @@ from dataspec.errors import InvalidSpec
 from dataspec.spec.yaml_reader import Document, read_document
 from dataspec.store import Store, open_store
 from dataspec.store.base import MISSING
-from dli.checking import check_local
-from dli.project import Project
-from dli.publishing import checked_datasets
+from dli.project.check import check_local
+from dli.project.project import Project
+from dli.project.publish_plan import checked_datasets
 from s3 import S3
 from unit.dli.conftest import Dli
 from unit.dli.published import publish, put_files, seen, spec
@@ -50,7 +50,7 @@ def test_an_error_that_nobody_foresaw_is_told_of_its_file_and_the_others_are_rea
             raise RecursionError("deep")
         return read_document(body, file)
 
-    monkeypatch.setattr("dli.project.read_document", failing)
+    monkeypatch.setattr("dli.project.project.read_document", failing)
     bad, good = Project(project, project / "datasets").datasets()
     assert "an unexpected error while reading it: RecursionError: deep" in str(bad.problems[0])
     assert "unknown key 'corn'" in str(good.problems[0])
@@ -62,7 +62,7 @@ def test_a_check_that_fails_as_nobody_foresaw_is_told_of_its_file(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(project, "a.yaml", spec_of("a"))
-    monkeypatch.setattr("dli.checking.check_sound", lambda *_: 1 // 0)
+    monkeypatch.setattr("dli.project.check.check_sound", lambda *_: 1 // 0)
     (dataset,) = Project(project, project / "datasets").datasets()
     (problem,) = check_local(dataset, {}).problems
     assert "an unexpected error while reading it: ZeroDivisionError" in str(problem)
@@ -119,8 +119,8 @@ def test_what_fails_among_the_deployed_as_nobody_foresaw_is_replaced(
 ) -> None:
     shop = put_files(project, {"a.yaml": spec_of("a"), "b.yaml": spec_of("b")})
     folder.put("code/a.yaml", b"name: a", expected=MISSING)
-    monkeypatch.setattr("dli.deployed.looks_like_dataset", lambda _: 1 // 0)
-    monkeypatch.setattr("dli.deployed.is_dataset", lambda _: 1 // 0)
+    monkeypatch.setattr("dli.project.published_state.looks_like_dataset", lambda _: 1 // 0)
+    monkeypatch.setattr("dli.project.published_state.is_dataset", lambda _: 1 // 0)
     publish(folder, shop)
     assert len(seen(folder)) == 2
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dli.first_files import RESERVED
+from dli.project.scaffold import RESERVED
 from unit.dli.conftest import Dli
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dli.masking import masked
+from dli.config.masking import masked
 
 
 @pytest.mark.parametrize(

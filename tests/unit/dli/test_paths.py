@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataspec.errors import InvalidUsage
-from dli.paths import find_root, shown
+from dli.project.paths import find_root, shown
 
 
 def test_the_project_is_the_nearest_folder_above_with_a_settings_file(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataspec.errors import InvalidName, InvalidSpec, NotFound
-from dli.project import Project
+from dli.project.project import Project
 from unit.dli.specs import CLICKS, CLICKS_SQL, CLICKS_YAML, spec_of, write_clicks
 
 

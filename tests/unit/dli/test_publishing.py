@@ -12,8 +12,8 @@ from dataspec.catalog.spec_storage import PUBLICATION_KEY, manual_key, read_publ
 from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
 from dataspec.store import Found, MemoryStore, ObjectInfo, Store, StoredObject, open_store
 from dataspec.store.base import MISSING
-from dli.code_writer import CodeWriter
-from dli.publishing import Plan
+from dli.project.publish_apply import CodeWriter
+from dli.project.publish_plan import Plan
 from unit.dli.published import (
     COMMIT,
     NOON,

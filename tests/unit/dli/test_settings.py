@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataspec.errors import InvalidSettings, InvalidUsage
-from dli.settings import Settings
+from dli.config.settings import Settings
 
 
 def settings(

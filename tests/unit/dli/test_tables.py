@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dli.tables import aligned, display_width, pairs, print_table, printable
+from dli.output.tables import aligned, display_width, pairs, print_table, printable
 
 TITLES = ("DATASET", "SOURCE", "NEXT RUN")
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from dataspec.errors import InvalidUsage
-from dli.times import between, duration, in_zone, local, parse_moment
+from dli.output.times import between, duration, in_zone, local, parse_moment
 
 NOON = datetime(2024, 7, 1, 12, tzinfo=UTC)
 

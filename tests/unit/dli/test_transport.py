@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dataspec.errors import InternalError, InvalidSettings, ServerUnreachable
-from dli.transport import Transport
-from dli.wire import RETRY_DELAYS_SECONDS
+from dli.client.protocol import RETRY_DELAYS_SECONDS
+from dli.client.transport import Transport
 from unit.dli.scripted_server import (
     CERTIFICATE,
     answer,

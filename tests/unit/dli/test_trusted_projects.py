@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from dataspec.errors import InvalidSettings, Refused
 from dataspec.variables import expand, variables_in
-from dli.paths import PROJECT_FILES
-from dli.settings import VARIABLES, Settings
+from dli.config.settings import VARIABLES, Settings
+from dli.project.paths import PROJECT_FILES
 from unit.dli.scripted_server import answer, scripted
 from unit.dli.specs import spec_of
 from unit.dli.terminal import on_terminal

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import dli.checking
+import dli.project.check
 from dataspec.isolation import LimitExceeded, Limits
 from dataspec.problems import Problem
-from dli.annotations import annotation
-from dli.isolated import isolated_batches
-from dli.project import Project
+from dli.output.annotations import annotation
+from dli.project.isolated import isolated_batches
+from dli.project.project import Project
 from unit.dataspec import isolated_calls
 from unit.dli.conftest import Dli
 from unit.dli.specs import spec_of
@@ -115,9 +115,9 @@ def test_a_sql_file_that_can_not_be_read_is_told_once(dli: Dli, project: Path) -
 PROGRAM = """
 import sys
 from pathlib import Path
-import dli.checking
-dli.checking.MANY = int(sys.argv[1])
-print(dli.checking.check_datasets(dli.checking.Project(Path(), Path("datasets")), {}))
+import dli.project.check
+dli.project.check.MANY = int(sys.argv[1])
+print(dli.project.check.check_datasets(dli.project.check.Project(Path(), Path("datasets")), {}))
 """
 
 
@@ -147,8 +147,8 @@ def test_a_yaml_is_read_once_for_a_check(project: Path, monkeypatch: pytest.Monk
         return whole(self, path)
 
     monkeypatch.setattr(Project, "read", counted)
-    monkeypatch.setattr("dli.project.is_dataset_document", lambda body: pytest.fail("read twice"))
-    dli.checking._check_batch(project, project / "datasets", {}, [project / "datasets" / "a.yaml"])
+    monkeypatch.setattr("dli.project.project.is_dataset_document", lambda body: pytest.fail("read twice"))
+    dli.project.check._check_batch(project, project / "datasets", {}, [project / "datasets" / "a.yaml"])
     assert read == ["a.yaml"]
 
 
@@ -248,7 +248,7 @@ def test_an_item_that_ends_its_process_fails_alone(workers: int) -> None:
 
 
 def test_sql_that_can_not_be_read_in_time_is_a_problem_of_its_file() -> None:
-    found = dli.checking._not_checked(Path("datasets/a.yaml"), LimitExceeded("it took more than 3 s"))
+    found = dli.project.check._not_checked(Path("datasets/a.yaml"), LimitExceeded("it took more than 3 s"))
     [problem] = found.problems
     assert str(problem) == (
         "datasets/a.yaml: the SQL can't be checked: it took more than 3 s. "

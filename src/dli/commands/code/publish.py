@@ -10,20 +10,20 @@ import click
 
 from dataspec.catalog.spec_storage import Publication
 from dataspec.errors import NotFound, Refused
-from dli.code_writer import CodeWriter
 from dli.options import common_options, pass_session, store_option
-from dli.paths import shown
-from dli.publishing import checked_datasets, make_plan
-from dli.revision import find_revision
+from dli.output.tables import print_table
+from dli.project.paths import shown
+from dli.project.publish_apply import CodeWriter
+from dli.project.publish_plan import checked_datasets, make_plan
+from dli.project.revision import find_revision
 from dli.session import Session, is_interactive, say, warn
-from dli.tables import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dli.project import LocalDataset
-    from dli.publishing import Action, Change, Plan
-    from dli.revision import Revision
+    from dli.project.project import LocalDataset
+    from dli.project.publish_plan import Action, Change, Plan
+    from dli.project.revision import Revision
 
 TITLES = ("ACTION", "DATASET", "FILE", "NOTE")
 WORDS: tuple[tuple[Action, str], ...] = (

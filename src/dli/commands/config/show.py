@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataspec.problems import nearest
-from dli.masking import masked
+from dli.config.masking import masked
+from dli.config.settings import VARIABLES
 from dli.options import pass_session, server_options
 from dli.session import Session, warn
-from dli.settings import VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dli.settings import Settings
+    from dli.config.settings import Settings
 
 
 @click.command("show")

@@ -8,7 +8,7 @@ import click
 
 from dataspec.errors import NotFound
 from dli.options import complete_dataset, env_option, pass_session, path_option, verbose_option
-from dli.paths import shown
+from dli.project.paths import shown
 from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dataspec.project.graph import DatasetGraph
     from dataspec.project.spec_checks import CheckedSpec
-    from dli.drawings import Drawing
+    from dli.output.diagrams import Drawing
 
 
 @click.command("graph")
@@ -40,8 +40,8 @@ def command(session: Session, dataset: str | None, form: str | None) -> None:
     that one is built from, and what is built from it.
     """
     from dataspec.project.graph import DatasetGraph
-    from dli.checking import check_datasets
-    from dli.drawings import Drawing
+    from dli.output.diagrams import Drawing
+    from dli.project.check import check_datasets
 
     name = session.dataset_name(dataset) if dataset else None
     checked = check_datasets(session.project, session.dialects)
@@ -64,11 +64,11 @@ def command(session: Session, dataset: str | None, form: str | None) -> None:
 
 def _drawn(drawing: Drawing, name: str | None, form: str | None) -> str:
     if form in {"mermaid", "dot"}:
-        from dli.drawings import dot, mermaid
+        from dli.output.diagrams import dot, mermaid
 
         return (mermaid if form == "mermaid" else dot)(drawing)
-    from dli.drawings import Node
-    from dli.trees import tree_around, whole_tree
+    from dli.output.diagrams import Node
+    from dli.output.trees import tree_around, whole_tree
 
     return "\n".join(whole_tree(drawing) if name is None else tree_around(Node(name), drawing))
 

@@ -22,7 +22,7 @@ def command(session: Session, name: str | None) -> None:
     NAME is the dataset's name; without it, that of the project with `.hello`. The files are
     whole: they run as they are, and show where everything stands.
     """
-    from dli.first_files import dataset_files, owner_here, write_new
+    from dli.project.scaffold import dataset_files, owner_here, write_new
 
     name = name or f"{session.settings.get('name').value}.hello"
     check_name(name)

@@ -11,7 +11,7 @@ from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
     from dataspec.models import RegisteredDataset
-    from dli.project import LocalDataset
+    from dli.project.project import LocalDataset
 
 LOCAL_TITLES = ("DATASET", "OWNER", "CRON", "TIMEZONE", "FILE")
 REGISTERED_TITLES = ("DATASET", "SOURCE", "EFFECTIVE", "LOADED", "SPEC", "FILE")
@@ -46,7 +46,7 @@ def _list_local(session: Session) -> None:
         if dataset.problems:
             say(f"Warning: {dataset.file} is not valid: dli dataset validate {dataset.file}")
     if not datasets:
-        from dli.paths import shown
+        from dli.project.paths import shown
 
         say(f"There is no Dataset Spec in {shown(session.project.folder)}.")
 

@@ -12,7 +12,7 @@ from dli.session import Session, is_interactive, warn
 
 if TYPE_CHECKING:
     from dataspec.models import RegisteredDataset
-    from dli.project import LocalDataset
+    from dli.project.project import LocalDataset
 
 OVERRIDE_WARNING = (
     "This dataset already exists in Code path.\n"

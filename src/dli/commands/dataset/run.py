@@ -62,7 +62,7 @@ def command(
         return _run_all(session, parameters, dry_run=dry_run)
     if dry_run:
         return _preview(session, dataset, parameters)
-    from dli.engines.opening import opened_early
+    from dli.local.engines.opening import opened_early
 
     with opened_early(session.project, dataset, session.settings, say) as engine:
         from dli.local.run import Plan
@@ -114,7 +114,7 @@ def _run_all(session: Session, parameters: dict[str, str], *, dry_run: bool) -> 
 def _run(session: Session, plan: Plan, limit: int, label: str = "") -> LocalRun:
     from dli.local.display import ProgressLine, StatementLines
     from dli.local.run import Runner
-    from dli.spinner import lines_may_change
+    from dli.output.spinner import lines_may_change
 
     runner = Runner(plan, StatementLines(verbose=session.verbose), limit=limit, measure=lines_may_change())
     try:

@@ -9,8 +9,8 @@ import click
 from dataspec.spec.parse import parse_spec
 from dataspec.sql.sql_sources import sql_texts
 from dli.options import dataset_argument, param_option, pass_session, server_options, source_option
+from dli.output.tables import pairs
 from dli.session import Session
-from dli.tables import pairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +98,7 @@ def _tables(
 ) -> tuple[list[str], list[str]]:
     """Return the tables that a dataset reads of others, and those that it writes."""
     from dataspec.sql.lineage.lineage import lineage_of
-    from dli.isolated import isolated
+    from dli.project.isolated import isolated
 
     lineage = isolated(file, lineage_of, spec, files, dialect=dialect)
     return [use.name for use in lineage.reads], [use.name for use in lineage.writes]

@@ -9,7 +9,7 @@ import click
 
 from dataspec.errors import InvalidSpec, InvalidUsage, NotFound
 from dli.options import complete_dataset, env_option, pass_session, path_option, verbose_option
-from dli.paths import shown
+from dli.project.paths import shown
 from dli.session import Session, warn
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def command(
 
 def _checked(session: Session, named: Sequence[str]) -> list[CheckedSpec]:
     """Return the specs that were asked for; others of the project tell what is wrong between them."""
-    from dli.checking import check_datasets
+    from dli.project.check import check_datasets
 
     wanted = [session.project.find(name) for name in named]
     files = {dataset.file for dataset in wanted}
@@ -87,7 +87,7 @@ def _report(spec: CheckedSpec) -> dict[str, object]:
 
 
 def _print_annotations(problems: Sequence[Problem], checked: int) -> None:
-    from dli.annotations import annotation
+    from dli.output.annotations import annotation
 
     for problem in problems:
         click.echo(annotation(problem))

@@ -10,7 +10,7 @@ from dli.options import complete_dataset, pass_session, server_options
 from dli.session import Session
 
 if TYPE_CHECKING:
-    from dli.answers import TriedChannel
+    from dli.client.responses import TriedChannel
 
 TITLES = ("CHANNEL", "FOR", "RESULT")
 

@@ -104,7 +104,7 @@ def command(
             resume=resume,
         )
         if dry_run:
-            from dli.previews import preview
+            from dli.output.previews import preview
 
             found = preview(session, dataset, source, ask)
             session.print_item(found, _described(found))
@@ -139,7 +139,7 @@ def _ask(preview: BackfillPreview) -> None:
 
 
 def _wait(session: Session, backfill_id: str, timeout: float | None) -> None:
-    from dli.backfills import tell_end, wait_for
+    from dli.output.backfill_progress import tell_end, wait_for
 
     backfill = wait_for(session.client, backfill_id, timeout=timeout)
     if session.format == "json":
@@ -148,7 +148,7 @@ def _wait(session: Session, backfill_id: str, timeout: float | None) -> None:
 
 
 def _described(preview: BackfillPreview) -> str:
-    from dli.previews import head
+    from dli.output.previews import head
 
     above = head(preview, ("Dates", str(len(preview.dates))))
     parts = [above, "\n".join(preview.dates), *_statements(preview.dates[0], preview.first_statements)]

@@ -9,8 +9,8 @@ import click
 
 from dataspec.models import RunStatus
 from dli.options import pass_session, server_options, source_option
+from dli.output.times import between, local, parse_moment
 from dli.session import Session, warn
-from dli.times import between, local, parse_moment
 
 if TYPE_CHECKING:
     from dataspec.models import WorkflowRun

@@ -8,8 +8,8 @@ import click
 
 from dataspec.models import WorkflowStatus
 from dli.options import pass_session, server_options, source_option
+from dli.output.times import in_zone, local
 from dli.session import Session, say, warn
-from dli.times import in_zone, local
 
 if TYPE_CHECKING:
     from dataspec.models import WorkflowInfo

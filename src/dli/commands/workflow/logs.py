@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from dli.options import pass_session, run_dataset_option, server_options
+from dli.output.tables import printable
 from dli.session import Session, say
-from dli.tables import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dli.client import Client
+    from dli.client.client import Client
 
 
 @click.command("logs")

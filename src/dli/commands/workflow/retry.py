@@ -9,8 +9,8 @@ import click
 from dataspec.errors import DliError, NotFound, NotLoaded, Refused
 from dataspec.models import RunStatus
 from dli.options import pass_session, server_options
+from dli.output.times import local, parse_moment
 from dli.session import Session, is_interactive, say, warn
-from dli.times import local, parse_moment
 
 if TYPE_CHECKING:
     from dataspec.models import WorkflowRun
@@ -88,7 +88,7 @@ def command(
 
 
 def _wait(session: Session, run: WorkflowRun, timeout: float | None) -> None:
-    from dli.waiting import tell_end, wait_for
+    from dli.output.run_progress import tell_end, wait_for
 
     ended = wait_for(session.client, run.run_id, timeout=timeout, dataset=run.dataset_name)
     if session.format == "json":
@@ -163,7 +163,7 @@ def _retried(session: Session, runs: list[WorkflowRun]) -> tuple[list[WorkflowRu
 
 
 def _waited(session: Session, runs: list[WorkflowRun], timeout: float | None) -> list[WorkflowRun]:
-    from dli.waiting import wait_for
+    from dli.output.run_progress import wait_for
 
     ended = []
     for run in runs:

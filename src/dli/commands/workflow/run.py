@@ -63,7 +63,7 @@ def command(
     if timeout and not wait:
         raise click.UsageError("--timeout is for --wait.")
     if dry_run:
-        from dli.previews import preview
+        from dli.output.previews import preview
 
         ask = partial(session.client.preview_run, name, parameters, source=source)
         found = preview(session, dataset, source, ask)
@@ -77,7 +77,7 @@ def command(
 
 
 def _wait(session: Session, run_id: str, timeout: float | None) -> None:
-    from dli.waiting import tell_end, wait_for
+    from dli.output.run_progress import tell_end, wait_for
 
     run = wait_for(session.client, run_id, timeout=timeout)
     if session.format == "json":
@@ -86,6 +86,6 @@ def _wait(session: Session, run_id: str, timeout: float | None) -> None:
 
 
 def _described(preview: RunPreview) -> str:
-    from dli.previews import head, numbered
+    from dli.output.previews import head, numbered
 
     return "\n\n".join((head(preview), numbered(preview.statements)))

@@ -9,9 +9,9 @@ import click
 
 from dataspec.errors import AirflowUnreachable, BackfillNotFound, RunNotFound
 from dli.options import pass_session, run_dataset_option, server_options
+from dli.output.tables import pairs
+from dli.output.times import between, local
 from dli.session import Session
-from dli.tables import pairs
-from dli.times import between, local
 
 if TYPE_CHECKING:
     from dataspec.models import WorkflowRun
@@ -46,7 +46,7 @@ def command(session: Session, run_id: str, dataset: str | None, wait: bool, time
     if not wait:
         session.print_item(run, described(run))
         return
-    from dli.waiting import tell_end, wait_for
+    from dli.output.run_progress import tell_end, wait_for
 
     run = wait_for(session.client, run_id, timeout=timeout, dataset=dataset)
     session.print_item(run, described(run))
@@ -55,7 +55,7 @@ def command(session: Session, run_id: str, dataset: str | None, wait: bool, time
 
 def _show_backfill(session: Session, backfill_id: str, *, wait: bool, timeout: float | None) -> bool:
     """Show the backfill of that id; False if there is none."""
-    from dli import backfills
+    from dli.output import backfill_progress as backfills
 
     try:
         backfill = session.client.get_backfill(backfill_id)

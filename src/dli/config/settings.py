@@ -1,0 +1,400 @@
+"""Settings: each from the strongest place that gives it.
+
+Strongest first: an option, a ``DLI_*`` variable, ``.dli.local.yaml``, ``dli.yaml``, the
+user's own file (decisions 8). The values of a chosen environment stand before the plain
+values of all three files. Files are read only when nothing stronger decides.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dataspec.errors import InvalidSettings, InvalidUsage
+from dataspec.spec.names import user_folder
+from dli.client.addresses import DEFAULT_SERVER_URL, parse_address
+from dli.project.paths import PROJECT_FILES, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from dataspec.trust import Permission, Trust
+    from dli.config.files import Keys, Place, SettingsFile
+
+    Parts = dict[str, Place]
+    """Where the parts of a connection stand, by ``url`` and ``options.NAME``."""
+
+DEFAULT_TIMEOUT_SECONDS = 30
+DEFAULT_FOLDER = "datasets"
+
+VARIABLES = {
+    "env": "DLI_ENV",
+    "server.url": "DLI_SERVER_URL",
+    "server.timeout_seconds": "DLI_SERVER_TIMEOUT_SECONDS",
+    "store.url": "DLI_STORE_URL",
+    "datasets_dir": "DLI_DATASETS_DIR",
+    "user": "DLI_USER",
+}
+"""The settings that a variable may give, and its name."""
+
+_OPTION = "options."
+
+OPTIONS = {"env": "--env", "server.url": "--server-url", "store.url": "--store"}
+"""The settings that an option may give, and its name."""
+
+
+class Setting(NamedTuple):
+    """A setting's value, and where it came from."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+class Connection(NamedTuple):
+    """What a connection is on this machine."""
+
+    url: str
+    options: dict[str, Any]
+    origin: str
+
+
+class Settings:
+    """The settings of one command.
+
+    Args:
+        root: The project's folder.
+        options: What options gave, by setting; None for those that were not given.
+        environ: The environment's variables.
+        ask: Asks the user for a permission of the project; None without a terminal.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        options: Mapping[str, str | None],
+        environ: Mapping[str, str],
+        ask: Callable[[Permission], bool] | None = None,
+    ) -> None:
+        self.root = root
+        self._options = options
+        self._environ = environ
+        self._ask = ask
+
+    @property
+    def env(self) -> str | None:
+        """The chosen environment."""
+        given = self._given("env")
+        return given.value if given else None
+
+    @property
+    def server_url(self) -> str:
+        """The server's address.
+
+        Raises:
+            Refused: When a project's file gives it with credentials, without a permission.
+        """
+        setting = self.get("server.url")
+        if (permission := self._server_permission(setting)) is not None:
+            self._trust.require(permission)
+        return str(setting.value)
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a call to the server may take."""
+        setting = self.get("server.timeout_seconds")
+        try:
+            seconds = float(setting.value)
+        except ValueError:
+            seconds = 0
+        if not 0 < seconds <= 24 * 3600:
+            raise InvalidSettings(
+                f"{setting.origin}: 'server.timeout_seconds' must be a number of seconds above 0, "
+                f"got '{setting.value}'."
+            )
+        return seconds
+
+    @property
+    def datasets_dir(self) -> Path:
+        """The folder in which the project's specs are.
+
+        Raises:
+            InvalidSettings: When a project's file names a folder outside the project.
+        """
+        setting = self.get("datasets_dir")
+        folder = self.root / str(setting.value)
+        if setting.origin != VARIABLES["datasets_dir"] and not _is_within(folder, self.root):
+            raise InvalidSettings(
+                f"{setting.origin}: 'datasets_dir' leads out of the project: {setting.value}",
+                detail=f"Name a folder below {self.root.resolve()}.",
+            )
+        return folder
+
+    @property
+    def user(self) -> str:
+        """Who acts: the name of the login, unless it is set."""
+        return str(self.get("user").value)
+
+    def get(self, key: str) -> Setting:
+        """Return a setting, such as ``server.url``, from the strongest place that gives it.
+
+        Raises:
+            InvalidSettings: When a file that had to be read holds a mistake, or the value
+                names a variable that is not set.
+            InvalidUsage: When the chosen environment is not defined.
+        """
+        given = self._given(key)
+        if self.env is not None:
+            self._check_files()
+        found = given or self._in_files(tuple(key.split(".")), self._environ)
+        return found or Setting(key, self._defaults[key], "default")
+
+    def all(self) -> list[Setting]:
+        """Return every setting, connections included; one that can't be filled in says why in its origin."""
+        self._check_files()
+        plain = [
+            self._found(key) or Setting(key, default, "default") for key, default in self._defaults.items()
+        ]
+        return [*plain, *self._connections()]
+
+    def unread_variables(self) -> list[str]:
+        """Return the ``DLI_*`` variables that are set and that nothing reads."""
+        known = set(VARIABLES.values())
+        return sorted(name for name in self._environ if name.startswith("DLI_") and name not in known)
+
+    def overridden_by_variable(self) -> Setting | None:
+        """Return the server's address in a variable, where it stands before that of the chosen environment."""
+        given = self._given("server.url")
+        if given is None or given.origin != VARIABLES["server.url"] or self.env is None:
+            return None
+        keys = ("environments", self.env, "server", "url")
+        return given if any(file.get(keys) for file in self._files) else None
+
+    def _given(self, key: str) -> Setting | None:
+        """Return a setting that an option or a variable gives."""
+        if option := self._options.get(key):
+            return Setting(key, option, OPTIONS[key])
+        variable = VARIABLES.get(key)
+        if variable is not None and self._environ.get(variable):
+            return Setting(key, self._environ[variable], variable)
+        return None
+
+    def _found(self, key: str) -> Setting | None:
+        return self._given(key) or self._in_files_or_why(tuple(key.split(".")))
+
+    def _in_files_or_why(self, keys: Keys) -> Setting | None:
+        """Return a setting as it may be shown, or why it can't be filled in."""
+        try:
+            return self._in_files(keys, self._shown_environ)
+        except InvalidSettings as error:
+            return Setting(".".join(keys), None, error.title)
+
+    def _in_files(self, keys: Keys, environ: Mapping[str, str]) -> Setting | None:
+        place = self._place(keys)
+        return Setting(".".join(keys), place.expanded(environ), place.origin) if place else None
+
+    def _place(self, keys: Keys) -> Place | None:
+        """Return the strongest place in a file that gives a setting."""
+        places = (file.get((*prefix, *keys)) for file, prefix in self._places())
+        return next(filter(None, places), None)
+
+    @cached_property
+    def _shown_environ(self) -> dict[str, str]:
+        """The variables, without the values of those whose names speak of a secret."""
+        from dli.config.masking import masked
+
+        return {
+            name: value if name in {"PWD", "OLDPWD"} else str(masked(name, value)) if value else ""
+            for name, value in self._environ.items()
+        }
+
+    def _places(self) -> Iterator[tuple[SettingsFile, Keys]]:
+        """Yield where a setting may stand, strongest first."""
+        if self.env is not None:
+            yield from ((file, ("environments", self.env)) for file in self._files)
+        yield from ((file, ()) for file in self._files)
+
+    def _check_files(self) -> None:
+        """Read the files; raise for a mistake in one, or where none defines the chosen environment."""
+        known = sorted({name for file in self._files for name in file.environments})
+        if self.env is None or self.env in known:
+            return
+        from dataspec.problems import nearest
+
+        hint = nearest(self.env, known) or (f"Defined: {', '.join(known)}." if known else "None is defined.")
+        raise InvalidUsage(f"No environment '{self.env}' in the settings files.", detail=hint)
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return {
+            "env": None,
+            "server.url": DEFAULT_SERVER_URL,
+            "server.timeout_seconds": DEFAULT_TIMEOUT_SECONDS,
+            "store.url": None,
+            "user": _login(self._environ),
+            "name": self.root.resolve().name,
+            "datasets_dir": DEFAULT_FOLDER,
+        }
+
+    @cached_property
+    def _files(self) -> tuple[SettingsFile, ...]:
+        paths = self._paths()
+        if not paths:
+            return ()
+        from dataspec.trust import check_owner
+        from dli.config.files import SettingsFile
+
+        for path in paths:
+            check_owner(path, shown(path), self._trust)
+        mine = self._user_file()
+        return tuple(SettingsFile(path, shown(path), of_project=path != mine) for path in paths)
+
+    def _paths(self) -> list[Path]:
+        """Return the settings files that are there, strongest first."""
+        paths = (*(self.root / name for name in PROJECT_FILES), self._user_file())
+        return [path for path in paths if path.is_file()]
+
+    def _user_file(self) -> Path:
+        return user_folder(self._environ) / "config.yaml"
+
+    def connection_names(self) -> list[str]:
+        """Return the names of the connections that the files define."""
+        places = self._places()
+        return sorted({name for file, prefix in places for name in file.names((*prefix, "connections"))})
+
+    def connection(self, name: str) -> Connection | None:
+        """Return what a connection is on this machine; None if no file says.
+
+        Raises:
+            InvalidSettings: When a file holds a mistake, a variable is not set, or there is no ``url``.
+        """
+        self._check_files()
+        if name not in self.connection_names():
+            return None
+        return self._connection(name, _parts_of(name, self._places()))
+
+    def require_permission(self, name: str) -> None:
+        """Check that a connection may send what it does of the user's (decisions 16).
+
+        Raises:
+            Refused: When a project's file says where to, without a permission.
+        """
+        if (permission := self._connection_permission(name, _parts_of(name, self._places()))) is not None:
+            self._trust.require(permission)
+
+    def grant_permissions(self) -> list[Permission]:
+        """Grant all permissions that the project's files ask for; return the new ones."""
+        from dataspec.trust import owner_permission
+
+        found = (owner_permission(path, shown(path)) for path in self._paths())
+        # Owners first: without them the files are not read for the others.
+        return [*self._granted(filter(None, found)), *self._granted(self._permissions())]
+
+    def _granted(self, permissions: Iterable[Permission]) -> list[Permission]:
+        """Grant permissions; return those that were not granted before."""
+        new = [it for it in dict.fromkeys(permissions) if not self._trust.granted(it)]
+        if new:
+            self._trust.grant(new)
+        return new
+
+    @cached_property
+    def _trust(self) -> Trust:
+        from dataspec.trust import Trust
+
+        return Trust(self.root, self._environ, self._ask)
+
+    def _permissions(self) -> Iterator[Permission]:
+        """Yield the permissions that the settings need in the chosen environment, owners aside."""
+        self._check_files()
+        if (server := self._server_permission(self.get("server.url"))) is not None:
+            yield server
+        shared = shown(self.root / PROJECT_FILES[-1])  # all that `basecamp dev` reads
+        alone: list[tuple[SettingsFile, Keys]] = [(file, ()) for file in self._files if file.shown == shared]
+        for name in self.connection_names():
+            for places in (self._places(), alone):
+                with suppress(InvalidSettings):  # an error of whatever command opens the connection
+                    if (permission := self._connection_permission(name, _parts_of(name, places))) is not None:
+                        yield permission
+
+    def _server_permission(self, setting: Setting) -> Permission | None:
+        """Return the permission to send credentials in an address of a project's file."""
+        if self._given("server.url") or "@" not in str(setting.value):
+            return None
+        place = self._place(("server", "url"))
+        address = parse_address(str(setting.value))
+        if place is None or not place.file.of_project or address.credentials is None:
+            return None
+        from dataspec.trust import Permission
+
+        return Permission(
+            f"server {address}", setting.origin, f"the address of the server {address} holds credentials"
+        )
+
+    def _connection_permission(self, name: str, parts: Parts) -> Permission | None:
+        projects = [place for place in parts.values() if place.file.of_project]
+        if not projects:
+            return None
+        connection = self._connection(name, parts)
+        from dataspec.engines.addresses import Address
+        from dataspec.trust import connection_permission, implicit_credentials
+
+        try:
+            address = Address.read(connection.url, connection.options, self.root)
+        except ValueError:
+            return None  # can't be opened either
+        named = {variable for place in parts.values() for variable in place.variables}
+        sent = {variable for variable in named if self._environ.get(variable)}
+        sent |= implicit_credentials(address, self._environ)
+        if len(projects) < len(parts):
+            sent.add(f"what {shown(self._user_file())} says of it")
+        written = {key: place.value for key, place in parts.items()}
+        return connection_permission(name, connection.origin, written, sent, address)
+
+    def _connection(self, name: str, parts: Parts) -> Connection:
+        values = {key: place.expanded(self._environ) for key, place in parts.items()}
+        if "url" not in values:
+            raise InvalidSettings(
+                f"The connection '{name}' has no 'url'.", detail="Such as: url: duckdb:///warehouse.duckdb"
+            )
+        url = str(values.pop("url"))
+        options = {key.removeprefix(_OPTION): value for key, value in values.items()}
+        return Connection(url, options, parts["url"].origin)
+
+    def _connections(self) -> Iterator[Setting]:
+        for name in self.connection_names():
+            for key in _parts_of(name, self._places()):
+                if setting := self._in_files_or_why(("connections", name, *key.split(".", 1))):
+                    yield setting
+
+
+def _parts_of(name: str, places: Iterable[tuple[SettingsFile, Keys]]) -> Parts:
+    """Return where a connection's ``url`` stands, then each of its options."""
+    parts: Parts = {}
+    for file, prefix in places:
+        at: Keys = (*prefix, "connections", name)
+        options = ((_OPTION + option, (*at, "options", option)) for option in file.names((*at, "options")))
+        for key, keys in (("url", (*at, "url")), *options):
+            if (place := file.get(keys)) is not None:
+                parts.setdefault(key, place)
+    return {key: parts[key] for key in sorted(parts, key=lambda key: key != "url")}
+
+
+def _is_within(folder: Path, root: Path) -> bool:
+    """Tell whether a folder lies in another, wherever links lead."""
+    return folder.resolve().is_relative_to(root.resolve())
+
+
+def _login(environ: Mapping[str, str]) -> str:
+    """Return the name of the person at this machine."""
+    named = next((environ[name] for name in ("LOGNAME", "USER", "USERNAME") if environ.get(name)), None)
+    if named is not None:
+        return named
+    try:
+        from pwd import getpwuid
+
+        return getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        return "unknown"

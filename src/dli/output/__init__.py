@@ -1,0 +1,1 @@
+"""What a person sees: tables, trees, diagrams, times and progress."""

@@ -1,0 +1,81 @@
+"""Dry runs: of the registered spec, or of one on this machine that is not registered yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from dataspec.errors import DatasetNotFound, NotFound
+from dli.output.tables import pairs
+from dli.session import say, warn
+
+if TYPE_CHECKING:
+    from dataspec.models import BackfillPreview, RunPreview
+    from dli.project.project import LocalDataset
+    from dli.session import Session
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Ask(Protocol[T_co]):
+    """Asks the server for a preview: of the registered spec, or of the one that is sent along."""
+
+    def __call__(
+        self, *, yaml: str | None = None, files: dict[str, str] | None = None, file: str | None = None
+    ) -> T_co:
+        """Return the preview."""
+        ...
+
+
+def preview(session: Session, named: str, source: str | None, ask: Ask[T_co]) -> T_co:
+    """Return a preview of what is named: a file, the registered dataset, or else the project's.
+
+    Raises:
+        DatasetNotFound: When neither the server nor the project has it.
+        InvalidSpec: When the file can't be used.
+    """
+    from dli.project.project import is_path
+
+    if source is None and is_path(named):
+        return ask(**_sent(session.project.find(named)))
+    try:
+        return ask()
+    except DatasetNotFound as error:
+        local = _in_project(session, named) if source is None else None
+        if local is None:
+            raise error from None
+        say(f"This dataset is not registered yet; the spec is that of {local.file}.")
+        return ask(**_sent(local))
+
+
+def head(preview: RunPreview | BackfillPreview, *more: tuple[str, str]) -> str:
+    """Return what stands above the SQL of a preview; what could not be checked goes to standard error."""
+    warn(preview.warnings)
+    kind = preview.source_type if preview.registered else "not registered"
+    return pairs(
+        [
+            ("Dataset", preview.dataset_name),
+            ("Source", f"{kind} (spec {preview.spec_hash})"),
+            ("Parameters", "\n".join(f"{key}={value}" for key, value in preview.parameters.items())),
+            ("Reads", "\n".join(preview.reads)),
+            ("Writes", "\n".join(preview.writes)),
+            *more,
+        ]
+    )
+
+
+def numbered(statements: list[str]) -> str:
+    """Return statements one below the other, each under its number."""
+    count = len(statements)
+    return "\n\n".join(f"-- {number} of {count}\n{sql}" for number, sql in enumerate(statements, 1))
+
+
+def _in_project(session: Session, name: str) -> LocalDataset | None:
+    try:
+        return session.project.find(name)
+    except NotFound:
+        return None
+
+
+def _sent(local: LocalDataset) -> dict[str, Any]:
+    local.checked()
+    return {"yaml": local.yaml.decode(), "files": local.sql, "file": local.file}

@@ -1,0 +1,1 @@
+"""The project on this machine: its specs found, checked, compared and published."""

@@ -1,0 +1,113 @@
+"""All specs of a project, checked: each by itself, in child processes, then together."""
+
+from __future__ import annotations
+
+import gc
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataspec.isolation import restart_clock
+from dataspec.problems import unexpected
+from dataspec.project.cross_checks import check_project
+from dataspec.project.spec_checks import CheckedSpec, check_broken, check_sound
+from dli.project.isolated import isolated_batches
+from dli.project.paths import shown
+from dli.project.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dataspec.engines.dialects import ConnectionDialect
+    from dataspec.isolation import LimitExceeded
+    from dli.project.project import LocalDataset
+
+MANY = 150
+"""From so many files on, the time that another process takes to start is made up for."""
+MAX_BATCH = 100
+"""So many specs are checked in one call, so that their memory stays within the limits."""
+_BATCHES_EACH = 8
+"""Batches for each process, so that none waits long for another at the end."""
+
+
+def check_datasets(
+    project: Project, dialects: Mapping[str, ConnectionDialect], *, also: Sequence[LocalDataset] = ()
+) -> list[CheckedSpec]:
+    """Return every spec of a project, checked by itself and together, in the order of the files.
+
+    Args:
+        project: The project.
+        dialects: Those of the connections of this machine, by the connection's name.
+        also: Specs that a person named; those that lie elsewhere are checked as the project's.
+    """
+    checked = _check_files(project, dialects)
+    inside = {spec.file for spec in checked}
+    outside = [[Path(dataset.file)] for dataset in also if dataset.file not in inside]
+    checked += _check_batches(project, dialects, outside, 1)
+    return check_project(checked)
+
+
+def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]) -> CheckedSpec:
+    """Check one spec by itself; one that fails as nobody has foreseen is told, and the others are checked."""
+    try:
+        return _check_local(dataset, dialects)
+    except MemoryError:
+        raise  # the limit of this child process
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+        problems = (*dataset.problems, unexpected(error, dataset.file))
+        return CheckedSpec(file=dataset.file, name=dataset.name, problems=problems)
+
+
+def _check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]) -> CheckedSpec:
+    if dataset.document is None:
+        return CheckedSpec(file=dataset.file, name=dataset.name, problems=dataset.problems)
+    spec = dataset.spec or dataset.part
+    dialect = dialects.get(spec.execution.connection) if spec else None
+    if dataset.spec is not None:
+        return check_sound(dataset.spec, dataset.sql, dataset.document, dataset.problems, dialect)
+    return check_broken(dataset.document, dataset.problems, dataset.part, dataset.sql, dialect)
+
+
+def _check_files(project: Project, dialects: Mapping[str, ConnectionDialect]) -> list[CheckedSpec]:
+    paths = list(project.yaml_files())
+    workers = os.cpu_count() or 1 if len(paths) >= MANY else 1
+    size = max(1, min(MAX_BATCH, len(paths) // (workers * _BATCHES_EACH)))
+    return _check_batches(project, dialects, _batches(paths, size), workers)
+
+
+def _check_batches(
+    project: Project,
+    dialects: Mapping[str, ConnectionDialect],
+    batches: Sequence[Sequence[Path]],
+    workers: int,
+) -> list[CheckedSpec]:
+    check = partial(_check_batch, project.root, project.folder, dialects)
+    found = isolated_batches(check, batches, workers=workers, failed=_not_checked)
+    return [spec for spec in found if spec is not None]
+
+
+def _batches(paths: Sequence[Path], size: int) -> list[Sequence[Path]]:
+    return [paths[begin : begin + size] for begin in range(0, len(paths), size)]
+
+
+def _not_checked(path: Path, exceeded: LimitExceeded) -> CheckedSpec:
+    file = shown(path)
+    return CheckedSpec(file=file, name=None, problems=(exceeded.problem(file),))
+
+
+def _check_batch(
+    root: Path, folder: Path, dialects: Mapping[str, ConnectionDialect], paths: Sequence[Path]
+) -> list[CheckedSpec | None]:
+    """Check specs in a child process; None for a YAML file that is none."""
+    gc.set_threshold(100_000, 20, 20)  # the process lives for seconds
+    project = Project(root, folder)
+    return [_check_file(project, path, dialects) for path in paths]
+
+
+def _check_file(
+    project: Project, path: Path, dialects: Mapping[str, ConnectionDialect]
+) -> CheckedSpec | None:
+    restart_clock()
+    dataset = project.read_if_dataset(path)
+    return check_local(dataset, dialects) if dataset is not None else None

@@ -1,0 +1,337 @@
+"""The project on this machine: its specs with their SQL, found by name or by file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from stat import S_ISREG
+from typing import TYPE_CHECKING
+
+from dataspec.errors import InvalidSpec, NotFound
+from dataspec.keys import shown_key
+from dataspec.problems import Problem, in_reading_order, name_taken, nearest, unexpected
+from dataspec.spec.detection import (
+    connection_of,
+    is_dataset,
+    is_dataset_document,
+    looks_like_dataset,
+    name_of,
+)
+from dataspec.spec.names import check_name
+from dataspec.spec.yaml_reader import MAX_YAML_BYTES, read_document
+from dli.project.paths import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from dataspec.spec.model import DatasetSpec
+    from dataspec.spec.yaml_reader import Document
+
+_SUFFIXES = (".yaml", ".yml")
+_UNREADABLE = "-- not read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalDataset:
+    """A spec on this machine, sound or not."""
+
+    file: str
+    """Its path as the reader would write it."""
+    name: str | None
+    """The name inside; None if it can't be read."""
+    yaml: bytes = field(repr=False)
+    sql: dict[str, str] = field(default_factory=dict, repr=False)
+    """The text of each SQL file that is there, by the path that the spec names it with."""
+    spec: DatasetSpec | None = None
+    """None for a spec that can't be used."""
+    part: DatasetSpec | None = None
+    """Of one that can't be used, what its SQL hangs on, where that can be told."""
+    problems: tuple[Problem, ...] = ()
+    document: Document | None = field(default=None, repr=False)
+    """The YAML as it was read; None if it can't be."""
+
+    def checked(self) -> DatasetSpec:
+        """Return the spec.
+
+        Raises:
+            InvalidSpec: With every problem found in it.
+        """
+        if self.spec is None or self.problems:
+            raise InvalidSpec(self.problems)
+        return self.spec
+
+
+class Project:
+    """The specs below a project's folder.
+
+    Args:
+        root: The project's folder; no SQL file outside it is read.
+        folder: The folder in it that holds the specs.
+    """
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.root = root
+        self.folder = folder
+        self._resolved: dict[Path, Path] = {}
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The YAML files in the project that are Dataset Specs, in the order of their paths."""
+        return tuple(path for path in self.yaml_files() if _means_dataset(_head(path)))
+
+    @cached_property
+    def _resolved_root(self) -> Path:
+        return self.root.resolve()
+
+    def names(self) -> list[str]:
+        """Return the names of the project's datasets, of broken ones where they can be read."""
+        return [name for path in self.files if (name := name_in(_head(path)))]
+
+    def datasets(self) -> Iterator[LocalDataset]:
+        """Yield every spec of the project, sound or not."""
+        return map(self.read, self.files)
+
+    def find(self, name: str) -> LocalDataset:
+        """Return the spec that a name or the path of a file means.
+
+        Raises:
+            InvalidName: When it can be neither.
+            InvalidSpec: When two files have that name.
+            NotFound: When there is none; names the nearest.
+        """
+        if is_path(name):
+            return self.read(self._existing(name))
+        check_name(name)
+        found = [dataset for dataset in map(self.read, self._holding(name)) if dataset.name == name]
+        if not found:
+            raise self._unknown(name)
+        if problems := duplicates(found):
+            raise InvalidSpec(problems)
+        return found[0]
+
+    def connection_of(self, name: str) -> str | None:
+        """Return the connection of the spec that a name or the path of a file means, before it is checked.
+
+        Returns:
+            Its name; None if that can't be told, for a reason that :meth:`find` tells.
+        """
+        if is_path(name):
+            paths = [path for path in self._meant_by(name) if path.is_file()][:1]
+        else:
+            paths = list(self._holding(name))
+        for path in paths:
+            try:
+                document = read_document(_head(path), "")
+            except InvalidSpec:
+                continue
+            if is_path(name) or name_of(document) == name:
+                return connection_of(document)
+        return None
+
+    def read(self, path: Path) -> LocalDataset:
+        """Read a spec with its SQL files; what is wrong with it stands in its ``problems``."""
+        file = shown_key(shown(path))
+        body = b""
+        try:
+            body = self._yaml_in(path, file)
+            document = read_document(body, file)
+            return self._dataset(path, body, document)
+        except InvalidSpec as error:
+            return LocalDataset(file=file, name=None, yaml=body, problems=error.problems)
+        except MemoryError:
+            raise  # the limit of a child process
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+            return LocalDataset(file=file, name=None, yaml=body, problems=(unexpected(error, file),))
+
+    def _yaml_in(self, path: Path, file: str) -> bytes:
+        if self._leads_out(path):
+            raise self._outside(file)
+        return _read_bytes(path, file, MAX_YAML_BYTES)
+
+    def read_if_dataset(self, path: Path) -> LocalDataset | None:
+        """Read a YAML file as :meth:`read` does; None if it is no Dataset Spec."""
+        found = self.read(path)
+        if found.document is not None:
+            return found if is_dataset(found.document) else None
+        return found if looks_like_dataset(found.yaml or _head(path)) else None
+
+    def _dataset(self, path: Path, body: bytes, document: Document) -> LocalDataset:
+        # Loaded here: the model of the spec takes longer than to find one.
+        from dataspec.spec.parse import parse_document, sql_file_problems
+        from dataspec.spec.partial import sql_part
+
+        spec: DatasetSpec | None = None
+        problems: list[Problem] = []
+        try:
+            spec = parse_document(document)
+        except InvalidSpec as error:
+            problems += error.problems
+        part = spec or sql_part(document)
+        found = LocalDataset(
+            file=document.file, name=name_of(document), yaml=body, spec=spec, document=document
+        )
+        if part is None:
+            return replace(found, problems=tuple(problems))
+        sql, unreadable = self._sql_of(part, path)
+        problems += [problem for those in unreadable.values() for problem in those]
+        others = list(unreadable)
+        if not sql.keys() | unreadable.keys() >= set(part.files):
+            others += _neighbours(path)  # they serve as hints where a name has no file
+        known = {**dict.fromkeys(others, _UNREADABLE), **sql}
+        problems += [it for it in sql_file_problems(part, known, document) if it not in problems]
+        if spec is not None:
+            return replace(found, sql=sql, problems=tuple(problems))
+        return replace(found, sql=sql, part=part, problems=in_reading_order(problems, document.file))
+
+    def _sql_of(self, spec: DatasetSpec, path: Path) -> tuple[dict[str, str], dict[str, tuple[Problem, ...]]]:
+        """Return the text of each SQL file that is there, and what is wrong with those that can't be read."""
+        texts: dict[str, str] = {}
+        unreadable: dict[str, tuple[Problem, ...]] = {}
+        for named in spec.files:
+            file = path.parent / named
+            try:
+                if file.is_file():
+                    texts[named] = self._sql_in(file)
+            except InvalidSpec as error:
+                unreadable[named] = error.problems
+            except OSError as error:
+                unreadable[named] = (_unreadable(error, shown(file)),)
+        return texts, unreadable
+
+    def _sql_in(self, path: Path) -> str:
+        file = shown(path)
+        if not self._holds(path):
+            raise self._outside(file)
+        from dataspec.spec.parse import MAX_SQL_BYTES
+
+        body = _read_bytes(path, file, MAX_SQL_BYTES)
+        try:
+            return body.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = body.count(b"\n", 0, error.start) + 1
+            column = error.start - body.rfind(b"\n", 0, error.start)
+            message = f"the byte 0x{body[error.start]:02x} is not UTF-8; save the file as UTF-8."
+            raise InvalidSpec([Problem(message, file, line, column)]) from None
+
+    def _holds(self, path: Path) -> bool:
+        """Tell whether a file lies in the project, wherever links lead."""
+        real = path.resolve() if path.is_symlink() else self._real_folder(path)
+        return real.is_relative_to(self._resolved_root)
+
+    def _leads_out(self, path: Path) -> bool:
+        """Tell whether a file in the project is a link to one outside it."""
+        within = path.is_symlink() and self._real_folder(path).is_relative_to(self._resolved_root)
+        return within and not self._holds(path)
+
+    def _real_folder(self, path: Path) -> Path:
+        """Return the folder of a file, wherever links lead."""
+        folder = path.parent
+        if folder not in self._resolved:
+            self._resolved[folder] = folder.resolve()
+        return self._resolved[folder]
+
+    def _outside(self, file: str) -> InvalidSpec:
+        return InvalidSpec([Problem(f"the file lies outside the project, {self._resolved_root}.", file)])
+
+    def yaml_files(self) -> Iterator[Path]:
+        """Yield the YAML files in the project, whatever is in them, in the order of their paths."""
+        for folder, subfolders, names in os.walk(self.folder):
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            yield from (Path(folder, name) for name in sorted(names) if name.endswith(_SUFFIXES))
+
+    def _holding(self, name: str) -> Iterator[Path]:
+        """Yield the specs in whose text a name occurs, so that the others need not be parsed."""
+        for path in self.yaml_files():
+            if name.encode() in (head := _head(path)) and _means_dataset(head):
+                yield path
+
+    def _existing(self, name: str) -> Path:
+        for path in self._meant_by(name):
+            if path.is_file():
+                return path
+        hint = nearest(name, map(shown, self.files))
+        raise NotFound(f"No such file: {name}", detail=hint)
+
+    def _meant_by(self, name: str) -> tuple[Path, Path]:
+        return Path(name), self.root / name
+
+    def _unknown(self, name: str) -> NotFound:
+        known = self.names()
+        where = shown(self.folder)
+        if not self.folder.is_dir():
+            looked = f"There is no folder {where}; name the project's folder with --path."
+        else:
+            looked = f"Looked in {where} ({len(known):,} dataset{'' if len(known) == 1 else 's'})."
+        hint = nearest(name, known)
+        return NotFound(
+            f"Dataset not found in this project: {name}", detail=f"{hint}\n{looked}" if hint else looked
+        )
+
+
+def duplicates(datasets: Iterable[LocalDataset]) -> list[Problem]:
+    """Return a problem for each dataset whose name another file before it has."""
+    first: dict[str, str] = {}
+    problems = []
+    for dataset in datasets:
+        if dataset.name is None or first.setdefault(dataset.name, dataset.file) == dataset.file:
+            continue
+        place = read_document(dataset.yaml, dataset.file).position(("name",))
+        problems.append(Problem(name_taken(dataset.name, first[dataset.name]), dataset.file, *place))
+    return problems
+
+
+def name_in(body: bytes) -> str | None:
+    """Return the ``name`` in a spec that may be broken elsewhere."""
+    try:
+        return name_of(read_document(body, ""))
+    except InvalidSpec:
+        return None
+
+
+def is_path(name: str) -> bool:
+    """Tell whether a dataset is named by its file, not by its name."""
+    file_like = "/" in name or os.sep in name or name.endswith(_SUFFIXES)
+    return file_like and ((name.endswith(_SUFFIXES) and os.sep in name) or Path(name).is_file())
+
+
+def _neighbours(path: Path) -> list[str]:
+    return [sibling.name for sibling in path.parent.glob("*.sql") if sibling.is_file()]
+
+
+def _head(path: Path) -> bytes:
+    """Return a file's bytes as far as a spec may have them; nothing for one that can't be read, or is a device."""
+    try:
+        if not path.is_file():  # to open a pipe would wait for ever
+            return b""
+        with path.open("rb") as file:
+            return file.read(MAX_YAML_BYTES)
+    except OSError:
+        return b""
+
+
+def _means_dataset(body: bytes) -> bool:
+    try:
+        return is_dataset_document(body)
+    except Exception:  # noqa: BLE001 - it is read again, and then told
+        return looks_like_dataset(body)
+
+
+def _unreadable(error: OSError, file: str) -> Problem:
+    return Problem(f"the file can't be read: {error.strerror}.", file)
+
+
+def _read_bytes(path: Path, file: str, limit: int) -> bytes:
+    try:
+        status = path.stat()
+        if not S_ISREG(status.st_mode):
+            raise InvalidSpec([Problem("it is no file, but a pipe or a device.", file)])
+        size = status.st_size
+        body = path.read_bytes() if size <= limit else b""
+    except OSError as error:
+        raise InvalidSpec([_unreadable(error, file)]) from None
+    if size > limit:
+        message = f"the file has {size // 1024:,} KiB; at most {limit // 1024:,} are allowed."
+        raise InvalidSpec([Problem(message, file, 1, 1)])
+    return body

@@ -1,0 +1,272 @@
+"""Carries out a publish: writes to ``code/`` so that no reader sees half of a dataset, nor none of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from dataspec.catalog.spec_storage import (
+    PUBLICATION_KEY,
+    Publication,
+    Release,
+    delete_leftovers,
+    delete_release,
+    file_map_key,
+    mapped_files,
+    sql_digests,
+    write_release,
+)
+from dataspec.errors import Conflict
+from dataspec.store.base import MISSING, PreconditionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from dataspec.store import Store
+    from dli.project.publish_plan import Plan
+
+WRITERS = 16
+ATTEMPTS = 5
+RETRY_SECONDS = 0.2
+LEFTOVERS_AGE = timedelta(hours=1)
+"""How old an object without a YAML must be: a younger one may be of a dataset that is being written."""
+
+_SQL_KEY = re.compile(r"(?P<stem>.+)\.files/[0-9a-f]{64}\.sql")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What there was of a dataset when it was looked at."""
+
+    etag: str
+    files_etag: str
+    mapped: Mapping[str, str] | None
+    """The SHA-256 of its SQL files by path."""
+
+
+class CodeWriter:
+    """Writes what a plan says.
+
+    First all that is added or changed, then what is removed, then the publication. Killed
+    between any two writes it leaves each dataset whole, and a repetition does the rest.
+    """
+
+    def __init__(self, store: Store, plan: Plan, *, prune: bool, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._plan = plan
+        self._prune = prune
+        self._now = now
+        self._stand_ins: dict[str, str] = {}
+
+    def write(self, publication: Publication) -> None:
+        """Carry out the plan.
+
+        Args:
+            publication: What is to be written down as published.
+
+        Raises:
+            Conflict: When somebody else publishes at the same time.
+            StoreUnreachable: When the store does not answer.
+        """
+        known = self._store.get(PUBLICATION_KEY)
+        self._write_specs()
+        self._remove_specs()
+        self._remove_leftovers()
+        if not self._plan.changes and known is not None and _content_of(known.body) == self._plan.content:
+            return
+        body = publication_body(publication, self._plan.content)
+        try:
+            self._store.put(PUBLICATION_KEY, body, expected=known.etag if known else MISSING)
+        except PreconditionFailed:
+            other = self._store.get(PUBLICATION_KEY)
+            if other is None or _content_of(other.body) != self._plan.content:
+                raise _someone_else(PUBLICATION_KEY) from None
+
+    def _write_specs(self) -> None:
+        keys = [change.file for change in self._plan.changes if change.file in self._plan.wanted]
+        keys = [key for key in dict.fromkeys(keys) if not self._is_same(key)]
+        waiting = dict(self._waits(set(keys)))
+        _side_by_side(self._write_spec, [key for key in keys if key not in waiting])
+        while waiting:
+            key = next((key for key, other in waiting.items() if other not in waiting), None)
+            if key is None:
+                key, other = next(iter(waiting.items()))
+                self._put_stand_in(other)
+            self._write_spec(key)
+            del waiting[key]
+
+    def _is_same(self, key: str) -> bool:
+        spec = self._plan.deployed.specs.get(key)
+        return spec is not None and spec.same_yaml and spec.same_sql
+
+    def _waits(self, keys: set[str]) -> Iterator[tuple[str, str]]:
+        """Yield files that hold a dataset which has its new place elsewhere, and that place: it must come first."""
+        places = {dataset.name: key for key, dataset in self._plan.wanted.items()}
+        for key in sorted(keys):
+            spec = self._plan.deployed.specs.get(key)
+            place = places.get(spec.name) if spec and spec.name is not None else None
+            if place is not None and place != key and place in keys:
+                yield key, place
+
+    def _put_stand_in(self, key: str) -> None:
+        """Put a dataset beside its place until that is free: where files change places in a circle."""
+        place = stand_in_key(key)
+        self._stand_ins[place] = self._write(place, self._release(key), self._seen(place))
+
+    def _write_spec(self, key: str) -> None:
+        self._write(key, self._release(key), self._seen(key))
+
+    def _release(self, key: str) -> Release:
+        dataset = self._plan.wanted[key]
+        return Release(dataset.yaml, dataset.sql)
+
+    def _seen(self, key: str) -> _Seen:
+        deployed = self._plan.deployed
+        spec = deployed.specs.get(key)
+        if spec is None:
+            return _Seen(deployed.etag(key), deployed.etag(file_map_key(key)), None)
+        return _Seen(spec.etag, spec.files_etag, spec.mapped)
+
+    def _write(self, key: str, release: Release, seen: _Seen) -> str:
+        """Write a dataset, unless somebody has changed it since the plan was made, and not to the very same."""
+        first = seen
+        for attempt in range(ATTEMPTS):
+            try:
+                return write_release(
+                    self._store,
+                    key,
+                    release,
+                    if_match=seen.etag,
+                    files_if_match=seen.files_etag,
+                    now=self._now,
+                )
+            except Conflict:
+                seen, is_written = self._look(key, release)
+                if is_written:
+                    return seen.etag
+                if (seen.etag, seen.mapped) != (first.etag, first.mapped):
+                    break
+                time.sleep(RETRY_SECONDS * attempt)
+        raise _someone_else(key)
+
+    def _look(self, key: str, release: Release) -> tuple[_Seen, bool]:
+        """Return what there is of a dataset now, and whether it is this release already."""
+        stored, file_map = self._store.get(key), self._store.get(file_map_key(key))
+        files_etag = file_map.etag if file_map else MISSING
+        if stored is None:
+            return _Seen(MISSING, files_etag, None), False
+        mapped = mapped_files(file_map.body if file_map else None, stored.body)
+        is_written = stored.body == release.yaml and (mapped or {}) == sql_digests(release.files)
+        return _Seen(stored.etag, files_etag, mapped), is_written
+
+    def _remove_specs(self) -> None:
+        removed = {spec.key: spec.etag for spec in self._plan.removed} | self._stand_ins
+        _side_by_side(lambda item: self._remove(*item), removed.items())
+        beside = {key for spec in self._plan.removed if spec.mapped is None for key in spec.siblings}
+        self._remove_objects(beside - self._in_plain_copies())
+
+    def _remove(self, key: str, etag: str) -> None:
+        try:
+            delete_release(self._store, key, if_match=etag, now=self._now)
+        except Conflict:
+            if self._store.get(key) is not None:
+                raise _someone_else(key) from None
+
+    def _remove_leftovers(self) -> None:
+        """Remove what no dataset needs: of publishes that were killed, and of plain copies before them."""
+        if not self._prune:
+            return
+        deployed, wanted = self._plan.deployed, self._plan.wanted
+        old = {
+            key for key, info in deployed.objects.items() if self._now() - info.last_modified > LEFTOVERS_AGE
+        }
+        owners = {owner for key in old if (owner := _owner(key)) is not None}
+        ownerless = sorted(owners - deployed.objects.keys() - wanted.keys())
+        _side_by_side(lambda owner: delete_leftovers(self._store, owner, now=self._now), ownerless)
+        specs = [spec for spec in deployed.specs.values() if spec.key in wanted and spec.mapped]
+        replaced = {key for spec in specs for key in spec.siblings}
+        self._remove_objects((replaced & old) - self._in_plain_copies())
+
+    def _in_plain_copies(self) -> set[str]:
+        """Return the SQL files that lie beside YAML files which stay, and are read from there."""
+        gone = {spec.key for spec in self._plan.removed}
+        return {
+            key
+            for spec in self._plan.deployed.specs.values()
+            if spec.mapped is None and spec.key not in gone
+            for key in spec.siblings
+        }
+
+    def _remove_objects(self, keys: Iterable[str]) -> None:
+        def remove(key: str) -> None:
+            try:
+                self._store.delete(key, expected=self._plan.deployed.etag(key))
+            except PreconditionFailed:
+                return  # it is gone, or somebody needs it again
+
+        _side_by_side(remove, sorted(keys))
+
+
+def stand_in_key(key: str) -> str:
+    """Return where a dataset stands while another file has its place."""
+    return f"{key.rpartition('.')[0]}.moving.yaml"
+
+
+def publication_body(publication: Publication, content: str) -> bytes:
+    """Return a publication as it is written to the store."""
+    fields = {
+        "commit": publication.commit,
+        "repository": publication.repository,
+        "ref": publication.ref,
+        "published_at": publication.published_at.isoformat(),
+        "by": publication.by,
+        "content": content,
+    }
+    return json.dumps(fields, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _content_of(body: bytes) -> str | None:
+    try:
+        content = json.loads(body)["content"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return content if isinstance(content, str) else None
+
+
+def _owner(key: str) -> str | None:
+    """Return the key of the YAML that a map or a SQL file belongs to; None for anything else."""
+    stem = key.removesuffix(".files.json")
+    if stem == key:
+        match = _SQL_KEY.fullmatch(key)
+        if match is None:
+            return None
+        stem = match["stem"]
+    return stem if stem.endswith(".yml") else f"{stem}.yaml"
+
+
+def _side_by_side(act: Callable[[T], None], items: Iterable[T]) -> None:
+    """Do something with each item, several at a time; after a failure no more are begun."""
+    with ThreadPoolExecutor(WRITERS) as writers:
+        begun = [writers.submit(act, item) for item in items]
+        try:
+            for future in begun:
+                future.result()
+        except BaseException:
+            writers.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _someone_else(key: str) -> Conflict:
+    return Conflict(
+        "Someone else publishes to this store at the same time.",
+        detail=f"{key} was changed since this publish began. Each dataset is whole, but not all are "
+        "published: see what is there with --dry-run, then publish again.",
+    )

@@ -1,0 +1,164 @@
+"""The files that a project and a dataset begin with."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+from dataspec.errors import Refused
+from dli.project.paths import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_PROJECT = """\
+# The project: where its datasets are, which server they go to, and what their connections mean on this machine.
+name: {name}
+datasets_dir: datasets
+
+server:
+  url: http://127.0.0.1:8800 # DLI_SERVER_URL stands before it
+
+connections:
+  dli_default: # what a dataset runs on, unless it names another
+    url: duckdb:///warehouse.duckdb
+"""
+
+_IGNORED = """\
+# What dli, Basecamp and DuckDB keep on this machine.
+.dli/
+.dli.local.yaml
+.basecamp/
+*.duckdb
+*.duckdb.lock
+*.duckdb.wal
+"""
+
+_SPEC = """\
+name: {quoted}
+type: Dataset
+owner: {owner}
+description: What one row of it is.
+query_file: {name}.sql
+
+# In one session with the query, and in one transaction: a date that is built again has the same rows.
+pre_statements:
+{schema}  - name: table
+    sql: create table if not exists {table} (day date, greeting varchar)
+  - name: begin
+    sql: begin transaction
+  - name: clear
+    sql: delete from {table} where day = date '{{{{ execution_date }}}}'
+post_statements:
+  - name: commit
+    sql: commit
+
+parameters:
+  - name: execution_date # a scheduled run fills it in
+    type: date
+    description: The day to build.
+  - name: greeting
+    type: string
+    default: hello
+
+schedule:
+  cron: "0 9 * * *"
+  timezone: UTC
+  retry:
+    max_attempts: 2
+    delay_seconds: 60
+"""
+
+_SCHEMA = """\
+  - name: schema
+    sql: create schema if not exists {schema}
+"""
+
+_SQL = """\
+insert into {table}
+select
+    date '{{{{ execution_date }}}}' as day,
+    '{{{{ greeting }}}}' as greeting
+"""
+
+_NOBODY = "you@example.com"
+_OTHER_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
+"""What YAML, in one version or another, takes for something else than text."""
+RESERVED = frozenset(
+    """
+    all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case
+    cast check collate collation column columns concurrently constraint create cross default deferrable
+    desc describe distinct do else end except false fetch for foreign freeze from full generated glob
+    group having ilike in initially inner intersect into is isnull join lambda lateral leading left like
+    limit map natural not notnull null offset on only or order outer overlaps pivot pivot_longer
+    pivot_wider placing positional primary qualify references returning right select semi show similar
+    some struct summarize symmetric table tablesample then to trailing true try_cast tuple union unique
+    unpack unpivot using variadic verbose when where window with
+    """.split()  # noqa: SIM905 - a hundred words are read more easily so
+)
+"""Words that DuckDB, where a first dataset runs, takes for no table's name without quotes."""
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+def project_files(name: str) -> dict[str, str]:
+    """Return the text of each file of a new project, by its path in it."""
+    return {"dli.yaml": _PROJECT.format(name=name), ".gitignore": _IGNORED}
+
+
+def dataset_files(name: str, owner: str) -> dict[str, str]:
+    """Return the text of each file of a new dataset, by its path in the folder of the project's datasets.
+
+    It builds the table of its name: the last two parts of it, of which the first is the schema.
+    """
+    *above, last = map(_identifier, name.split("."))
+    table = ".".join([*above[-1:], last])
+    schema = _SCHEMA.format(schema=above[-1]) if above else ""
+    return {
+        f"dataset.{name}.yaml": _SPEC.format(
+            name=name, quoted=_quoted(name), owner=owner, table=table, schema=schema
+        ),
+        f"{name}.sql": _SQL.format(table=table),
+    }
+
+
+def _identifier(part: str) -> str:
+    """Return a part of a name as SQL takes it: without quotes, but for its own words."""
+    word = re.sub(r"\W", "_", part)
+    if word.lower() in RESERVED:
+        return f'"{word}"'
+    return f"_{word}" if word[:1].isdigit() else word
+
+
+def _quoted(name: str) -> str:
+    """Return a name as YAML takes it for text: ``0.1`` and ``on`` want quotes."""
+    plain = re.fullmatch(r"[A-Za-z_][\w.-]*", name) and name.lower() not in _OTHER_WORDS
+    return name if plain else f'"{name}"'
+
+
+def write_new(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """Write files that are not there yet; return their paths as the reader would write them.
+
+    Raises:
+        Refused: When one of them is there; nothing is written then.
+    """
+    paths = {folder / name: text for name, text in files.items()}
+    for path in paths:
+        if path.exists() or path.is_symlink():
+            raise Refused(f"{shown(path)} is there already.", detail="Nothing was written.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in paths.items():
+        path.write_text(text, encoding="utf-8")
+    return [shown(path) for path in paths]
+
+
+def owner_here() -> str:
+    """Return who owns what is made here: the address that Git signs with, if it has one."""
+    try:
+        asked = ["git", "config", "user.email"]
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603 - as is
+    except (OSError, subprocess.SubprocessError):
+        return _NOBODY
+    email = found.stdout.strip()
+    return email if _EMAIL.fullmatch(email) else _NOBODY
