@@ -17,7 +17,6 @@ from typing import Any
 
 import bombs
 from dataspec.errors import DliError, InvalidSpec
-from dataspec.parameters.run_values import run_values
 from dataspec.problems import Problem
 from dataspec.project.spec_checks import check_broken, check_sound
 from dataspec.spec.detection import is_dataset_document
@@ -27,6 +26,7 @@ from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.preview import preview_sql
 from dataspec.sql.rendering import render_statements
 from dataspec.sql.template.render import check_template, render
+from dataspec.sql.template.run_values import run_values
 from dataspec.sql.transpile import transpile
 
 GIVES_UP = 120

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dataspec.engines.dialects import dialect_of
 from dataspec.engines.file_lock import FileLock
 from dataspec.engines.session import SessionCancelled, SqlSession
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.errors import InvalidParameters
 from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
-from dataspec.parameters.run_values import run_values
 from dataspec.schedule.next_run import ScheduledRun, data_interval
+from dataspec.sql.dialects import dialect_of
+from dataspec.sql.template.run_values import run_values
 from dli_airflow.airflow_api import (
     AirflowException,
     AirflowFailException,

@@ -9,8 +9,8 @@ from basecamp.datasets.submitted_specs import file_to_run
 from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.models import BackfillPreview
 from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
-from dataspec.parameters.run_values import run_values
 from dataspec.schedule.backfill_plan import MAX_DATES, DateRange, ordered
+from dataspec.sql.template.run_values import run_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

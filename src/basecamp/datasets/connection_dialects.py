@@ -6,8 +6,8 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from dataspec.engines.dialects import dialect_of
 from dataspec.errors import AirflowUnreachable
+from dataspec.sql.dialects import dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -98,7 +98,7 @@ class SpecSql:
         Args:
             spec: The spec.
             file: Where it stands, with its SQL.
-            values: What the templates see: :func:`dataspec.parameters.run_values.run_values`.
+            values: What the templates see: :func:`dataspec.sql.template.run_values.run_values`.
 
         Raises:
             InvalidTemplate: When it can't be rendered or parsed within the limits; with the place in the file.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from basecamp.dev.airflow.settings import airflow_settings
 from basecamp.dev.lines import AIRFLOW_2
 from basecamp.dev.processes.ports import LOOPBACK
-from dataspec.engines.dialects import dialect_of
+from dataspec.sql.dialects import dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,8 +14,8 @@ from basecamp.runs.records import OWN_KEY, key_of_request
 from dataspec.errors import AirflowUnreachable, Conflict
 from dataspec.models import RunPreview
 from dataspec.parameters.resolve import resolve_parameters
-from dataspec.parameters.run_values import run_values
 from dataspec.schedule.run_ids import adhoc_run_id
+from dataspec.sql.template.run_values import run_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,9 +16,9 @@ from dataspec.sql.template.samples import sampled_texts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dataspec.engines.dialects import ConnectionDialect
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.yaml_reader import Document, Path, Place
+    from dataspec.sql.dialects import ConnectionDialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

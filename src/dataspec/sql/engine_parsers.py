@@ -11,8 +11,8 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from dataspec.engines.error_places import place_in
 from dataspec.problems import Problem
+from dataspec.sql.error_places import place_in
 from dataspec.sql.source_map import in_template
 
 if TYPE_CHECKING:

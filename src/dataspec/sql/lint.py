@@ -18,9 +18,9 @@ from dataspec.sql.preview import UNCHECKED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from dataspec.engines.dialects import ConnectionDialect
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.yaml_reader import Document
+    from dataspec.sql.dialects import ConnectionDialect
     from dataspec.sql.source_map import SqlPlaces
     from dataspec.sql.template.samples import SampledText
 

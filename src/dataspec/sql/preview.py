@@ -55,7 +55,7 @@ def preview_sql(
     Args:
         spec: The spec.
         files: The text of each SQL file, by the path that the spec names it with.
-        values: What the templates see: :func:`dataspec.parameters.run_values.run_values`.
+        values: What the templates see: :func:`dataspec.sql.template.run_values.run_values`.
         yaml: The spec's YAML, for places in SQL that stands within it.
         file: The YAML's name.
         dialect: That of the connection, where it is known.

@@ -63,7 +63,7 @@ def render_statements(
     Args:
         spec: The spec.
         files: The text of each SQL file, by the path that the spec names it with.
-        values: What the templates see: :func:`dataspec.parameters.run_values.run_values`.
+        values: What the templates see: :func:`dataspec.sql.template.run_values.run_values`.
         dialect: The SQL dialect of the connection, by sqlglot's name; None for generic SQL.
         file: The YAML's name, for problems in SQL that stands within it.
         yaml: The YAML, where it is at hand, for the places of these problems.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataspec.parameters.resolve import resolve_parameters
-from dataspec.parameters.run_values import run_values
 from dataspec.spec.parse import parse_spec
 from dataspec.sql.rendering import render_statements
+from dataspec.sql.template.run_values import run_values
 from dataspec.sql.transpile import check_dialect, transpile
 from dli.project.isolated import isolated
 from dli.session import warn

@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dataspec.engines.dialects import dialect_of
 from dataspec.engines.session import SqlSession, StatementFailed, one_line, place_of
 from dataspec.errors import RunFailed
 from dataspec.parameters.resolve import resolve_parameters
-from dataspec.parameters.run_values import run_values
+from dataspec.sql.dialects import dialect_of
 from dataspec.sql.rendering import RenderedStatement, render_statements
+from dataspec.sql.template.run_values import run_values
 from dli.local.engines.opening import open_engine
 
 if TYPE_CHECKING:
@@ -218,8 +218,8 @@ def _failure(plan: Plan, failed: StatementFailed) -> RunFailed:
 
 def _place(plan: Plan, statement: RenderedStatement, error: BaseException) -> str | None:
     """Return where in the user's file the engine found the mistake; where the statement begins, if it does not say."""
-    from dataspec.engines.error_places import place_in
     from dataspec.problems import Problem
+    from dataspec.sql.error_places import place_in
     from dataspec.sql.source_map import SqlPlaces, in_template
 
     origin = statement.origin

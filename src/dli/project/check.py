@@ -19,8 +19,8 @@ from dli.project.project import Project
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dataspec.engines.dialects import ConnectionDialect
     from dataspec.isolation import LimitExceeded
+    from dataspec.sql.dialects import ConnectionDialect
     from dli.project.project import LocalDataset
 
 MANY = 150

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataspec.errors import InvalidTemplate
-from dataspec.parameters.run_values import run_values
 from dataspec.spec.parse import parse_spec
 from dataspec.sql.rendering import render_statements
 from dataspec.sql.template import render as templates
 from dataspec.sql.template import sandbox as template_sandbox
 from dataspec.sql.template.render import check_template, render
+from dataspec.sql.template.run_values import run_values
 from dataspec.sql.tokens import split_statements
 from unit.dataspec.specs import SPEC, SQL
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlglot.dialects.dialect import Dialects
 
-from dataspec.engines import dialects
+from dataspec.sql import dialects
 
 
 def test_every_dialect_is_one_that_the_sql_parser_knows() -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import duckdb
 import pytest
 
-from dataspec.engines.error_places import PlaceInStatement, place_in
+from dataspec.sql.error_places import PlaceInStatement, place_in
 
 SQL = "select 1 as one,\n  two\nfrom numbers"
 

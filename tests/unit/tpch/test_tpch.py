@@ -7,11 +7,11 @@ import duckdb
 import pytest
 
 from dataspec.parameters.resolve import resolve_parameters
-from dataspec.parameters.run_values import run_values
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.parse import check_spec
 from dataspec.sql.preview import SqlPreview, preview_sql
 from dataspec.sql.rendering import render_statements
+from dataspec.sql.template.run_values import run_values
 from tpch.tables import ORDERS, fill, tables
 
 DATASETS = Path(__file__).parents[2] / "tpch" / "datasets"

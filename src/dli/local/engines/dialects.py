@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dataspec.engines.addresses import Address
-from dataspec.engines.dialects import ConnectionDialect, dialect_of
 from dataspec.errors import InvalidSettings
 from dataspec.spec.names import DEFAULT_CONNECTION
+from dataspec.sql.dialects import ConnectionDialect, dialect_of
 
 if TYPE_CHECKING:
     from dli.config.settings import Settings
