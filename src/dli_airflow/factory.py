@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from dataspec.contract import SOURCE_TAG, TASK_ID, write_document_line
 from dli_airflow.airflow_api import (
     AIRFLOW_VERSION,
     DAG,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TASK_ID = "run"
 MAX_ACTIVE_RUNS = 1000
 MAX_TAG_LENGTH = 100
 """Airflow refuses a DAG with a longer tag."""
@@ -150,7 +150,7 @@ def _described(parameter: Parameter) -> str:
 def _tags(dataset: Dataset) -> list[str]:
     spec = dataset.spec
     team = [f"team:{spec.team}"] if spec.team else []
-    tags = [f"source:{dataset.source}", *team, f"owner:{spec.owner}", *spec.tags]
+    tags = [f"{SOURCE_TAG}{dataset.source}", *team, f"owner:{spec.owner}", *spec.tags]
     return sorted({tag[:MAX_TAG_LENGTH] for tag in tags if tag})
 
 
@@ -170,7 +170,7 @@ def _document(dataset: Dataset, base_url: str | None) -> str:
         spec.description,
         f"| | |\n| --- | --- |\n{table}",
         base_url and f"[{dataset.name} in Basecamp]({base_url.rstrip('/')}/workflows/{quote(dataset.name)})",
-        f"spec {dataset.spec_hash} · {dataset.source} · {dataset.key}",
+        write_document_line(dataset.spec_hash, dataset.source, dataset.key),
     ]
     return "\n\n".join(part for part in parts if part)
 

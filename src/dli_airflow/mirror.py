@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from dataspec.catalog.cache import DiskSpecCache
 from dataspec.catalog.reader import CatalogReader
+from dataspec.contract import write_takeover
 from dataspec.errors import DliError, InvalidSettings
 from dataspec.store import open_store
-from dataspec.takeovers import write_takeover
 from dli_airflow.broken_dags import BrokenDag, BrokenDags
 from dli_airflow.dag_folder import DagFolder
 from dli_airflow.datasets import Dataset

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dataspec.contract import TIMETABLE_RUN_TYPES, given_parameters, write_version_key
 from dataspec.engines.file_lock import FileLock
 from dataspec.engines.session import SessionCancelled, SqlSession
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.errors import InvalidParameters
-from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
+from dataspec.parameters.resolve import resolve_parameters
 from dataspec.schedule.next_run import ScheduledRun, data_interval
 from dataspec.sql.dialects import dialect_of
 from dataspec.sql.template.run_values import run_values
@@ -31,12 +32,6 @@ if TYPE_CHECKING:
 
     from dataspec.sql.rendering import RenderedStatement
     from dli_airflow.datasets import Dataset
-
-SERVER_KEY = "_dli"
-"""Where Basecamp puts its own words in a run's conf; the rest of the conf is parameters."""
-
-_TIMED = frozenset({"scheduled", "backfill"})
-"""Types of runs that Airflow's timetable made, so that they have a data interval of their own."""
 
 
 class DatasetOperator(BaseOperator):
@@ -78,10 +73,12 @@ class DatasetOperator(BaseOperator):
 
     def _attempt(self, context: Mapping[str, Any]) -> None:
         ti, run = context["ti"], context["dag_run"]
-        ti.xcom_push(key=attempt_key(self.dataset, ti.try_number), value=self.dataset.key)
+        dataset = self.dataset
+        version = write_version_key(dataset.source, dataset.spec_hash, ti.try_number)
+        ti.xcom_push(key=version, value=dataset.key)
         self._tell_version()
         scheduled = self._scheduled(run)
-        parameters = self._parameters(run, scheduled)
+        parameters = self._parameters(run)
         hook = self._hook()
         interval = data_interval(*self._clock(), scheduled) if scheduled else None
         values = run_values(self.dataset.spec, parameters, data_interval=interval)
@@ -110,15 +107,15 @@ class DatasetOperator(BaseOperator):
         return (schedule.cron, schedule.timezone) if schedule else (None, "UTC")
 
     def _scheduled(self, run: Any) -> ScheduledRun | None:
-        if str(getattr(run.run_type, "value", run.run_type)) not in _TIMED or run.data_interval_start is None:
+        if _type_of(run) not in TIMETABLE_RUN_TYPES or run.data_interval_start is None:
             return None
         return ScheduledRun.kept((run.data_interval_start, run.data_interval_end))
 
-    def _parameters(self, run: Any, scheduled: ScheduledRun | None) -> dict[str, Any]:
-        given = {name: value for name, value in (run.conf or {}).items() if name != SERVER_KEY}
+    def _parameters(self, run: Any) -> dict[str, Any]:
         declared = self.dataset.spec.parameters
-        if scheduled and any(p.name == EXECUTION_DATE for p in declared) and EXECUTION_DATE not in given:
-            given[EXECUTION_DATE] = scheduled.date
+        given = given_parameters(
+            run.conf or {}, declared, run_type=_type_of(run), interval_start=run.data_interval_start
+        )
         try:
             parameters = resolve_parameters(declared, given)
         except InvalidParameters as error:
@@ -176,6 +173,6 @@ class DatasetOperator(BaseOperator):
             lock.release()
 
 
-def attempt_key(dataset: Dataset, try_number: int) -> str:
-    """Return the key of the XCom that tells which version an attempt runs (``docs/architecture.md``)."""
-    return f"dli.{dataset.source}.{dataset.spec_hash}.{try_number}"
+def _type_of(run: Any) -> str:
+    """Return Airflow's type of a run; some lines have an enumeration for it."""
+    return str(getattr(run.run_type, "value", run.run_type))

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataspec.takeovers import place_of
+from dataspec.contract import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from dataspec.contract import OPERATOR, LoadedSpec, is_shard_file, read_version_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,33 +22,6 @@ DAG_PAGE_LIMIT = 2000
 for ten thousand, so the fewer there are the better; it ends well within the time that an answer may take."""
 
 DagRunState = Literal["queued", "running", "success", "failed"]
-
-_SPEC_LINE = re.compile(r"spec (?P<hash>[0-9a-f]+) · (?P<source>[a-z]+) · (?P<key>.+)")
-_VERSION_KEY = re.compile(r"dli\.(?P<source>[a-z]+)\.(?P<hash>[0-9a-f]+)\.(?P<try>\d+)")
-VERSION_KEY_PREFIX = "dli."
-
-_SHARD_FILE = re.compile(r"(?:.*/)?(?:dli_)?shard_\d{3,}\.py", re.DOTALL)
-"""The files that datasets' DAGs come from: of the bundle on Airflow 3, of the DAGs folder on Airflow 2."""
-
-OPERATOR = "DatasetOperator"
-"""The operator of a dataset's task; Airflow keeps with each run which operators it was made with."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedSpec:
-    """The version of a spec that Airflow has made a DAG of."""
-
-    spec_hash: str
-    source: str
-    key: str
-    """The spec's key in the store."""
-
-    @classmethod
-    def from_doc(cls, doc_md: str | None) -> LoadedSpec | None:
-        """Read the last line of a DAG's documentation; None if it is no dataset's DAG."""
-        last = (doc_md or "").strip().rsplit("\n", 1)[-1].strip()
-        match = _SPEC_LINE.fullmatch(last)
-        return cls(match["hash"], match["source"], match["key"]) if match else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +44,7 @@ class AirflowDag:
     @property
     def is_in_shard(self) -> bool:
         """Whether its file is one that the DAG factory keeps."""
-        return self.file is not None and _SHARD_FILE.fullmatch(self.file) is not None
+        return self.file is not None and is_shard_file(self.file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,16 +181,8 @@ class RunVersion:
     @classmethod
     def from_xcom_key(cls, dag_id: str, run_id: str, key: str) -> RunVersion | None:
         """Read the key ``dli.<source>.<hash>.<try>``; None if it is another."""
-        match = _VERSION_KEY.fullmatch(key)
-        if match is None:
-            return None
-        return cls(
-            dag_id=dag_id,
-            run_id=run_id,
-            source=match["source"],
-            spec_hash=match["hash"],
-            try_number=int(match["try"]),
-        )
+        version = read_version_key(key)
+        return cls(dag_id=dag_id, run_id=run_id, **version._asdict()) if version else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

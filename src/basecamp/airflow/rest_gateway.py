@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 from basecamp.airflow.gateway import DagMissing, RunExists
 from basecamp.airflow.http.paging import pages
-from basecamp.airflow.models import DAG_PAGE_LIMIT, PAGE_LIMIT, AirflowHealth, DagDetails, LoadedSpec
+from basecamp.airflow.models import DAG_PAGE_LIMIT, PAGE_LIMIT, AirflowHealth, DagDetails
 from basecamp.airflow.responses import read_connection_type, read_import_error, read_task_id, read_version
+from dataspec.contract import read_document_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -115,7 +116,7 @@ class AirflowApi:
         return f"{self._root}/" + "/".join(quote(part, safe="~") for part in parts)
 
     def _read_details(self, row: Answer) -> DagDetails:
-        return DagDetails(dag=self._read_dag(row), loaded=LoadedSpec.from_doc(row["doc_md"]))
+        return DagDetails(dag=self._read_dag(row), loaded=read_document_line(row["doc_md"]))
 
 
 def _read_task_ids(body: Answer) -> list[str]:

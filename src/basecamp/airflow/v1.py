@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlencode
 
 from basecamp.airflow.http.paging import posted_pages
-from basecamp.airflow.models import TASK_ID, RunPage, RunVersion
+from basecamp.airflow.models import RunPage, RunVersion
 from basecamp.airflow.responses import read_task_instance
 from basecamp.airflow.rest_gateway import MISSING, AirflowApi
 from basecamp.airflow.v1_responses import read_dag, read_log, read_parts, read_run
 from basecamp.airflow.v1_runs import page_of_runs, read_rows
+from dataspec.contract import TASK_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,11 +6,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from basecamp.airflow.models import (
-    AirflowDag,
-    DagRun,
-    LogEvent,
-)
+from basecamp.airflow.models import AirflowDag, DagRun, LogEvent
 from basecamp.airflow.responses import read_time
 
 if TYPE_CHECKING:

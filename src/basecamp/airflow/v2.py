@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 from basecamp.airflow.gateway import WrongCursor
-from basecamp.airflow.models import PAGE_LIMIT, TASK_ID, VERSION_KEY_PREFIX, RunPage, RunVersion
+from basecamp.airflow.models import PAGE_LIMIT, RunPage, RunVersion
 from basecamp.airflow.responses import read_task_instance
 from basecamp.airflow.rest_gateway import MISSING, TAKEN_OR_MISSING, AirflowApi
 from basecamp.airflow.v2_responses import read_dag, read_log, read_parts, read_run, read_run_page, read_xcom
+from dataspec.contract import TASK_ID, VERSION_KEY_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from basecamp.airflow.models import (
-    AirflowDag,
-    DagRun,
-    LogEvent,
-    RunPage,
-)
+from basecamp.airflow.models import AirflowDag, DagRun, LogEvent, RunPage
 from basecamp.airflow.responses import read_time
 
 if TYPE_CHECKING:

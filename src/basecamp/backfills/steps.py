@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from basecamp.airflow.gateway import DagMissing, RunExists
 from basecamp.datasets.catalog_cache import find_spec
-from basecamp.runs.records import OWN_KEY, is_killed
+from basecamp.runs.records import is_killed
+from dataspec.contract import CONF_KEY
 from dataspec.errors import (
     AirflowUnreachable,
     DatasetNotFound,
@@ -200,7 +201,7 @@ class Steps:
             "requested_by": plan.requested_by,
             "idempotency_key": plan.run_id,
         }
-        return {**parameters, OWN_KEY: own}
+        return {**parameters, CONF_KEY: own}
 
     def _is_ready(self, dataset: str) -> bool:
         found = self.takeovers.check(dataset)
@@ -253,7 +254,7 @@ class Steps:
 
 def is_own(run: DagRun, plan: BackfillPlan) -> bool:
     """Say whether a run was started by a backfill, and not by somebody under an id of its form."""
-    own = run.conf.get(OWN_KEY)
+    own = run.conf.get(CONF_KEY)
     return isinstance(own, dict) and own.get("backfill_id") == plan.backfill_id
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from basecamp.workflows.takeovers import other_dag, place_of_dag
+from dataspec.contract import read_takeovers
 from dataspec.errors import AirflowUnreachable, NotLoaded, Paused, TakenOver
-from dataspec.takeovers import read_takeovers
 
 if TYPE_CHECKING:
     from datetime import datetime

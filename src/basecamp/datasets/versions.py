@@ -11,10 +11,10 @@ from dataspec.spec.names import check_name
 
 if TYPE_CHECKING:
     from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import LoadedSpec
     from basecamp.datasets.catalog_cache import Specs
     from dataspec.catalog.effective import Catalog, SpecFile
     from dataspec.catalog.version_archive import KeptVersions
+    from dataspec.contract import LoadedSpec
 
 
 class Versions:

@@ -10,11 +10,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 from urllib.parse import quote
 
-from basecamp.airflow.models import TASK_ID
+from dataspec.contract import CONF_KEY, TASK_ID, given_parameters
 from dataspec.errors import DliError, StoreUnreachable
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
-from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
-from dataspec.schedule.next_run import date_of
+from dataspec.parameters.resolve import resolve_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
 STOPPED_BY = "Stopped by"
 """What the note of a stopped run begins with; Airflow itself only knows ``failed``."""
-
-OWN_KEY = "_dli"
-"""What Basecamp writes into a run's conf beside the parameters."""
 
 SETTLED_AFTER = timedelta(minutes=5)
 """How long after its end nothing of a run changes any more, short of a retry, which gives it another end."""
@@ -120,7 +116,7 @@ class RunRecords:
         """
         runs = list(runs)
         facts = self._facts(runs)
-        return [run for run in runs if OWN_KEY in run.conf or not facts[run.key][2]]
+        return [run for run in runs if CONF_KEY in run.conf or not facts[run.key][2]]
 
     def _versions(
         self, runs: Sequence[DagRun], attempts: Mapping[tuple[str, str], TaskAttempt]
@@ -226,7 +222,7 @@ def is_of_other_dag(gateway: AirflowGateway, run: DagRun, attempt: TaskAttempt |
 
 def run_type(run: DagRun) -> RunType:
     """Return why a run exists; one that somebody made on Airflow's page counts as adhoc."""
-    own = run.conf.get(OWN_KEY)
+    own = run.conf.get(CONF_KEY)
     said = own.get("run_type") if isinstance(own, dict) else None
     known: tuple[RunType, ...] = get_args(RunType)
     return next((word for word in known if word in {said, run.run_type}), "adhoc")
@@ -234,7 +230,7 @@ def run_type(run: DagRun) -> RunType:
 
 def key_of_request(run: DagRun) -> str | None:
     """Return the key of the request that started a run, if it had one."""
-    own = run.conf.get(OWN_KEY)
+    own = run.conf.get(CONF_KEY)
     key = own.get("idempotency_key") if isinstance(own, dict) else None
     return key if isinstance(key, str) else None
 
@@ -246,7 +242,7 @@ def _spec(catalog: Catalog, run: DagRun) -> DatasetSpec | None:
 
 def _parameters(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
     """Return a run's parameters with what the spec fills in, or as given where they don't fit it."""
-    given = given_parameters(run, spec)
+    given = parameters_given(run, spec)
     if spec is None:
         return given
     try:
@@ -255,13 +251,14 @@ def _parameters(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
         return given
 
 
-def given_parameters(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
-    """Return what a run was given: a scheduled one by its schedule as well."""
-    given = {name: value for name, value in run.conf.items() if name != OWN_KEY}
-    declared = {parameter.name for parameter in spec.parameters} if spec else set()
-    if run.run_type == "scheduled" and run.data_interval_start and EXECUTION_DATE in declared - given.keys():
-        given[EXECUTION_DATE] = date_of(run.data_interval_start)
-    return given
+def parameters_given(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
+    """Return what a run was given, by its conf and by the timetable."""
+    return given_parameters(
+        run.conf,
+        spec.parameters if spec else (),
+        run_type=run.run_type,
+        interval_start=run.data_interval_start,
+    )
 
 
 def _has_begun(run: DagRun, attempt: TaskAttempt) -> bool:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from basecamp.datasets.dag_readiness import check_ready
-from basecamp.runs.records import given_parameters, is_killed
+from basecamp.runs.records import is_killed, parameters_given
 from basecamp.runs.stop import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
 from dataspec.errors import AirflowUnreachable, InvalidParameters, Refused, RunNotFound
 from dataspec.parameters.resolve import resolve_parameters
@@ -169,7 +169,7 @@ def _check_ended(run: DagRun) -> None:
 
 def _check_parameters(run: DagRun, spec: DatasetSpec) -> None:
     try:
-        resolve_parameters(spec.parameters, given_parameters(run, spec))
+        resolve_parameters(spec.parameters, parameters_given(run, spec))
     except InvalidParameters as error:
         raise Refused(
             "The run's parameters don't fit the spec that is effective now.",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from basecamp.airflow.gateway import DagMissing, RunExists
 from basecamp.datasets.dag_readiness import check_ready, not_loaded
 from basecamp.datasets.submitted_specs import file_to_run
-from basecamp.runs.records import OWN_KEY, key_of_request
+from basecamp.runs.records import key_of_request
+from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Conflict
 from dataspec.models import RunPreview
 from dataspec.parameters.resolve import resolve_parameters
@@ -162,7 +163,7 @@ class Starting:
                 return run
         check_ready(self._takeovers.check(request.dataset), request.dataset)
         own = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": key}
-        return self._trigger(request, plan, reservation, {**parameters, OWN_KEY: own})
+        return self._trigger(request, plan, reservation, {**parameters, CONF_KEY: own})
 
     def _checked(self, request: RunRequest) -> tuple[SpecFile, dict[str, Any]]:
         file = file_to_run(self._specs, request.dataset, request.source, request.candidate)
@@ -191,7 +192,7 @@ class Starting:
 
         Since the id can be taken only once, a try that went wrong may be made again.
         """
-        run_id, key = plan.run_id(dataset), conf[OWN_KEY]["idempotency_key"]
+        run_id, key = plan.run_id(dataset), conf[CONF_KEY]["idempotency_key"]
         if self._is_taken(dataset, run_id):
             return None
         for tries_left in reversed(range(TRIES)):

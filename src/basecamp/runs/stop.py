@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from basecamp.runs.records import OWN_KEY, STOPPED_BY, is_killed, is_of_other_dag
+from basecamp.runs.records import STOPPED_BY, is_killed, is_of_other_dag
+from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Refused, RunNotFound
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Stopping:
         if run.finished:
             return run
         attempt = self._attempt(run)
-        if OWN_KEY not in run.conf and is_of_other_dag(self._gateway, run, attempt):
+        if CONF_KEY not in run.conf and is_of_other_dag(self._gateway, run, attempt):
             raise Refused(
                 "This run is not the dataset's.",
                 detail=f"Another DAG has the id '{run.dag_id}', and this is a run of it. Stop it in Airflow.",

@@ -7,7 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from basecamp.shared.last_known import Known, warning
+from dataspec.contract import SOURCE_TAG
 from dataspec.errors import AirflowUnreachable
+from dataspec.models import SourceType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from basecamp.airflow.models import AirflowDag
     from basecamp.shared.clock import Clock
 
-DATASET_TAGS = ("source:code", "source:manual")
+DATASET_TAGS = tuple(f"{SOURCE_TAG}{source}" for source in SourceType)
 """Every dataset's DAG has one of these tags; another DAG that has one by chance comes from another file."""
 
 MAX_AGE_SECONDS = 30.0

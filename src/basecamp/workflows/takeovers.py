@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
+from dataspec.contract import place_of, read_takeovers
 from dataspec.errors import AirflowUnreachable, StoreUnreachable, TakenOver, Unavailable
 from dataspec.store.base import MISSING, PreconditionFailed
-from dataspec.takeovers import place_of, read_takeovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -18,9 +18,10 @@ from basecamp.airflow.connect import connect
 from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists, WrongCursor
 from basecamp.airflow.http.credentials import Everyone
 from basecamp.airflow.http.transport import AirflowTransport
-from basecamp.airflow.models import DagRun, LoadedSpec, LogEvent, RunFilter, TaskAttempt
+from basecamp.airflow.models import DagRun, LogEvent, RunFilter, TaskAttempt
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.dev.lines import AIRFLOW_2, Line
+from dataspec.contract import LoadedSpec
 from dataspec.store import open_store
 from dataspec.store.base import MISSING
 from endless import ENDLESS

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from basecamp.airflow.models import LoadedSpec
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.datasets.dag_readiness import Loading
 from basecamp.workflows.dag_cache import DatasetDags
+from dataspec.contract import LoadedSpec
 from dataspec.errors import NotLoaded
 
 NAME, KEY, HASH = "shop.daily", "manual/shop.daily.yaml", "0123456789abcdef"

@@ -236,17 +236,20 @@ def test_a_run_whose_parameters_the_spec_does_not_take_any_more_is_not_retried(
     assert get(failed)["status"] == "FAILED"
 
 
-def test_a_scheduled_run_is_retried_for_the_date_that_it_builds(
+@pytest.mark.parametrize("run_type", ["scheduled", "backfill"])
+def test_a_run_of_the_timetable_is_retried_for_the_date_that_it_builds(
     register: Register,
     client: Client,
     execute: Execute,
     airflow: MemoryAirflow,
     get: Callable[..., Any],
+    run_type: str,
 ) -> None:
+    """A scheduled one, and one of Airflow's own backfill."""
     register(replace=NO_RETRIES)
     run_id = "sales.daily_20240115_000000"
     interval = (datetime(2024, 1, 14, tzinfo=UTC), datetime(2024, 1, 15, tzinfo=UTC))
-    airflow.schedule("sales.daily", run_id, interval)
+    airflow.schedule("sales.daily", run_id, interval, run_type=run_type)
     execute(run_id, "failed")
     assert retry(client, run_id).status_code == 200
     assert get(run_id)["parameters"]["execution_date"] == "2024-01-14"

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.models import DagRun, LoadedSpec, RunFilter
+from basecamp.airflow.models import DagRun, RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.server.assembly import assemble
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from basecamp.workflows.takeovers import COUNTS_FOR, KEPT_FOR, KEY
 from dataspec.catalog.ledger import LEDGER_KEY
+from dataspec.contract import LoadedSpec, write_takeover
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
-from dataspec.takeovers import write_takeover
 from unit.basecamp.conftest import SQL
 
 NAME = "sales.daily"

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from basecamp.airflow.models import LoadedSpec, LogEvent, RunFilter
+from basecamp.airflow.models import LogEvent, RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.api.app import create_app
 from basecamp.server.assembly import assemble
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
+from dataspec.contract import LoadedSpec
 from dataspec.schedule.cron import next_tick
 from dataspec.schedule.run_ids import parse_run_id
 from dataspec.store import MemoryStore

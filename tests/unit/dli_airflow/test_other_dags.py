@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.takeovers import read_takeovers, write_takeover
+from dataspec.contract import read_takeovers, write_takeover
 from dli_airflow.dag_folder import read_shard
 from dli_airflow.mirror import StoreMirror
 from dli_airflow.other_dags import HOLDS_SECONDS, OtherDags

@@ -15,20 +15,18 @@ from urllib.parse import quote
 
 from basecamp.airflow.gateway import DagMissing, RunExists, WrongCursor
 from basecamp.airflow.models import (
-    OPERATOR,
     PAGE_LIMIT,
-    TASK_ID,
     AirflowDag,
     AirflowHealth,
     DagDetails,
     DagImportError,
     DagRun,
-    LoadedSpec,
     LogEvent,
     RunPage,
     RunVersion,
     TaskAttempt,
 )
+from dataspec.contract import OPERATOR, TASK_ID, LoadedSpec
 from dataspec.errors import AirflowUnreachable
 
 if TYPE_CHECKING:
@@ -138,14 +136,16 @@ class MemoryAirflow:
             kept = self._dags[dag_id]
             kept.dag = replace(kept.dag, is_stale=True)
 
-    def schedule(self, dag_id: str, run_id: str, interval: tuple[datetime, datetime]) -> DagRun:
-        """Make a scheduled run, due at the end of its data interval."""
+    def schedule(
+        self, dag_id: str, run_id: str, interval: tuple[datetime, datetime], *, run_type: str = "scheduled"
+    ) -> DagRun:
+        """Make a run of the timetable, due at the end of its data interval: scheduled, or of Airflow's backfill."""
         start, end = interval
         run = DagRun(
             dag_id=dag_id,
             run_id=run_id,
             state="queued",
-            run_type="scheduled",
+            run_type=run_type,
             run_after=end,
             logical_date=start,
             data_interval_start=start,

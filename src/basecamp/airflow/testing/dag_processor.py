@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from basecamp.airflow.models import LoadedSpec
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
+from dataspec.contract import LoadedSpec
 from dataspec.schedule.cron import next_tick
 
 if TYPE_CHECKING:

@@ -1,0 +1,75 @@
+"""What Basecamp and Airflow's machines agree on: each side writes what the other reads."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dataspec.contract import (
+    CONF_KEY,
+    given_parameters,
+    is_shard_file,
+    read_document_line,
+    read_takeovers,
+    read_version_key,
+    write_document_line,
+    write_takeover,
+    write_version_key,
+)
+from dataspec.spec.model import Parameter
+
+START = datetime(2024, 1, 14, tzinfo=UTC)
+DECLARED = [Parameter(name="execution_date", type="date"), Parameter(name="limit", type="integer")]
+
+
+@pytest.mark.parametrize(
+    ("run_type", "interval_start", "conf", "given"),
+    [
+        ("scheduled", START, {}, {"execution_date": "2024-01-14"}),
+        ("backfill", START, {}, {"execution_date": "2024-01-14"}),
+        ("scheduled", START, {"execution_date": "2023-01-01"}, {"execution_date": "2023-01-01"}),
+        ("scheduled", None, {}, {}),
+        ("manual", START, {"limit": 1, CONF_KEY: {"run_type": "adhoc"}}, {"limit": 1}),
+        ("asset_triggered", START, {}, {}),
+    ],
+)
+def test_the_timetable_gives_the_partition_of_the_runs_that_it_made(
+    run_type: str, interval_start: datetime | None, conf: dict[str, Any], given: dict[str, Any]
+) -> None:
+    found = given_parameters(conf, DECLARED, run_type=run_type, interval_start=interval_start)
+    assert found == given
+
+
+def test_a_dataset_that_takes_no_partition_is_given_none() -> None:
+    assert given_parameters({}, DECLARED[1:], run_type="scheduled", interval_start=START) == {}
+
+
+def test_what_one_side_writes_the_other_reads() -> None:
+    assert read_version_key(write_version_key("code", "0123abcd", 3)) == ("code", "0123abcd", 3)
+    line = write_document_line("0123abcd", "manual", "manual/a · b.yaml")
+    assert read_document_line(f"A dataset.\n\n{line}\n") == ("0123abcd", "manual", "manual/a · b.yaml")
+    assert read_takeovers(write_takeover("a.b", "etl.py in the bundle 'company'")) == {
+        "a.b": "etl.py in the bundle 'company'"
+    }
+
+
+def test_what_is_not_ours_is_read_as_nothing() -> None:
+    assert read_version_key("return_value") is None
+    assert read_document_line("spec of the company") is None
+    assert read_document_line(None) is None
+    assert read_takeovers("Broken DAG") == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "ours"),
+    [
+        ("shard_001.py", True),
+        ("/opt/airflow/dags/dli_shard_015.py", True),
+        ("etl/shard_001.py.bak", False),
+        ("my_shard_001.py", False),
+    ],
+)
+def test_the_files_of_the_factory_are_told_from_others(file: str, ours: bool) -> None:
+    assert is_shard_file(file) is ours
