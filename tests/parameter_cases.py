@@ -25,9 +25,9 @@ class Case:
     value: Any = None
     """What ``x`` is then, unless it is refused."""
     title: str | None = None
-    """The error of the specification's 7.1."""
+    """The API's title of the error (specification 8.2, 8.3)."""
     text: str | None = None
-    """The command line's wording, where the specification's 3.4 shows another."""
+    """The command line's wording, where it is another (specification 8.2)."""
     detail: str | None = None
     code: str = "invalid_parameter"
 

@@ -56,8 +56,8 @@ class DliError(Exception):
 
     Attributes:
         code: Stable name of the error, for programs.
-        exit_status: What a command ends with (decisions 8).
-        http_status: What the API answers with (decisions 10).
+        exit_status: What a command ends with (specification 20.4).
+        http_status: What the API answers with (specification 19.9).
         title: One line, the ``title`` of the API's problem details.
         text: What the command line prints after ``Error: ``; the title unless the
             specification shows another wording.
@@ -106,7 +106,7 @@ class MissingDriver(InvalidUsage):
 
 
 class InvalidName(InvalidUsage):
-    """A dataset's name breaks the rules of decisions 2."""
+    """A dataset's name breaks the rules of specification 3.1 and 3.2."""
 
     code = "invalid_name"
     http_status = 422
@@ -160,14 +160,14 @@ class InvalidTemplate(InvalidUsage):
 
 
 class InvalidParameters(InvalidUsage):
-    """A run's parameters don't fit the spec (spec 3.4)."""
+    """A run's parameters don't fit the spec (specification 8.1)."""
 
     code = "invalid_parameter"
     http_status = 422
 
 
 class MissingParameter(InvalidParameters):
-    """A required parameter was not given (spec 7.1)."""
+    """A required parameter was not given (specification 8.3)."""
 
     code = "missing_parameter"
 
@@ -177,7 +177,7 @@ class MissingParameter(InvalidParameters):
 
 
 class UnknownParameter(InvalidParameters):
-    """A parameter was given that the spec does not define (spec 3.4 and 7.1)."""
+    """A parameter was given that the spec does not define (specification 8.2)."""
 
     code = "unknown_parameter"
 
@@ -206,7 +206,7 @@ class NotFound(DliError):
 
 
 class DatasetNotFound(NotFound):
-    """No spec of that name is registered (spec 7.1)."""
+    """No spec of that name is registered (specification 20.14)."""
 
     code = "dataset_not_found"
 
@@ -250,7 +250,7 @@ class Refused(DliError):
 
 
 class ManagedByCode(Refused):
-    """A dataset that code manages can't be changed here (spec 2.7 and 7.1)."""
+    """A dataset that code manages can't be changed here (specification 16.6)."""
 
     code = "managed_by_code"
 
@@ -264,7 +264,7 @@ class ManagedByCode(Refused):
 
 
 class Overridden(Refused):
-    """A manual spec that code overrides is not run (spec 7.1)."""
+    """A manual spec that code overrides is not run (specification 7.9)."""
 
     code = "overridden"
 
@@ -273,7 +273,7 @@ class Overridden(Refused):
 
 
 class ExistsInCode(Refused):
-    """A manual spec was sent under a name that code has, without consent (spec 2.7)."""
+    """A manual spec was sent under a name that code has, without consent (specification 16.4)."""
 
     code = "exists_in_code"
 
@@ -312,7 +312,7 @@ class TakenOver(Refused):
 
 
 class Paused(Refused):
-    """A run was asked of a paused dataset; Airflow would leave it queued for ever (decisions 3)."""
+    """A run was asked of a paused dataset; Airflow would leave it queued for ever (specification 7.7)."""
 
     code = "paused"
 
@@ -321,13 +321,13 @@ class Paused(Refused):
 
 
 class NotPaused(Refused):
-    """There was no pause to clear (decisions 3)."""
+    """There was no pause to clear (specification 7.4)."""
 
     code = "not_paused"
 
 
 class RunsActive(Refused):
-    """A dataset is to be unregistered while runs of it are active (decisions 2)."""
+    """A dataset is to be unregistered while runs of it are active (specification 16.8)."""
 
     code = "runs_active"
 
@@ -346,7 +346,7 @@ class RunsActive(Refused):
 
 
 class BackfillActive(Refused):
-    """A dataset has one backfill at a time (decisions 6)."""
+    """A dataset has one backfill at a time (specification 14.6)."""
 
     code = "backfill_active"
 
@@ -364,14 +364,14 @@ class BackfillActive(Refused):
 
 
 class Conflict(Refused):
-    """The thing changed under the caller's hands (decisions 4)."""
+    """The thing changed under the caller's hands (specification 5.10)."""
 
     code = "conflict"
     http_status = 412
 
 
 class Unauthorized(Refused):
-    """The caller is not known, or not allowed (decisions 9)."""
+    """The caller is not known, or not allowed."""
 
     code = "unauthorized"
     http_status = 401
@@ -399,7 +399,7 @@ class Unavailable(DliError):
 
 
 class ServerUnreachable(Unavailable):
-    """Basecamp does not answer (spec 7.1)."""
+    """Basecamp does not answer (specification 20.13)."""
 
     code = "server_unreachable"
 
@@ -436,7 +436,7 @@ class EngineUnreachable(Unavailable):
 
 
 class ServerBusy(Unavailable):
-    """The server works on as many requests of a kind as it can; others wait already (decisions 17)."""
+    """The server works on as many requests of a kind as it can; others wait already (specification 18.14)."""
 
     code = "server_busy"
 
@@ -447,7 +447,7 @@ class ServerBusy(Unavailable):
 
 
 class NotLoaded(Unavailable):
-    """Airflow has not loaded the dataset's DAG (decisions 7)."""
+    """Airflow has not loaded the dataset's DAG (specification 16.2)."""
 
     code = "not_loaded"
     http_status = 504

@@ -1,4 +1,4 @@
-"""Call functions on untrusted input in child processes, within limits of time and memory (decisions 17).
+"""Call functions on untrusted input in child processes, within limits of time and memory (specification 10.12, 27.2).
 
 A parser or a template that runs away takes its own child process down and nothing else. The parent gets a
 :class:`LimitExceeded` for that one input. The limits are the kernel's, so compiled code can't hold them off.

@@ -1,4 +1,4 @@
-"""What a key is: the one definition that every kind of store keeps to (decisions 17)."""
+"""What a key is: the one definition that every kind of store keeps to (specification 5.16)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server says of workflows and runs: the data model of the spec's section 8.
+"""What the server says of workflows and runs: the data model (specification 19.7).
 
 The same names in the API, in ``--format json`` and in the client. Plain dataclasses,
 so that a quick command reads them without loading a validation library.
@@ -17,14 +17,14 @@ Every = Literal["day", "schedule"]
 
 
 class SourceType(StrEnum):
-    """Where a registered spec comes from (spec 2.1)."""
+    """Where a registered spec comes from (specification 1.2)."""
 
     MANUAL = "manual"
     CODE = "code"
 
 
 class WorkflowStatus(StrEnum):
-    """What the schedule of a registered spec does (spec 2.6)."""
+    """What the schedule of a registered spec does (specification 7.1)."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -33,7 +33,7 @@ class WorkflowStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """How far a run is (spec 5.5)."""
+    """How far a run is (specification 12.5)."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -55,7 +55,7 @@ class WorkflowInfo:
     source_type: SourceType
     status: WorkflowStatus
     cron: str | None = None
-    """None for a spec without a schedule (decisions 3)."""
+    """None for a spec without a schedule (specification 7.8)."""
     timezone: str | None = None
     next_run: datetime | None = None
     """When Airflow starts the next scheduled run; None if it won't."""
@@ -87,7 +87,7 @@ class WorkflowRun:
     run_id: str
     dataset_name: str
     source_type: SourceType | None = None
-    """The source of the spec that the last attempt ran; None before the first started (decisions 2)."""
+    """The source of the spec that the last attempt ran; None before the first started (specification 12.8)."""
     spec_hash: str | None = None
     """The content hash of that spec."""
     status: RunStatus
@@ -192,7 +192,7 @@ class SourceEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
-    """What a check of the store found (spec 6.1)."""
+    """What a check of the store found (specification 19.5)."""
 
     checked: int
     """How many specs there are."""
@@ -206,7 +206,7 @@ class SyncReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPreview:
-    """What a run would do (``--dry-run``, decisions 6)."""
+    """What a run would do (``--dry-run``, specification 12.21)."""
 
     dataset_name: str
     source_type: SourceType
@@ -226,7 +226,7 @@ class RunPreview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfill:
-    """The runs of a dataset for one date after the other (spec 5.3)."""
+    """The runs of a dataset for one date after the other (specification 14.1)."""
 
     backfill_id: str
     dataset_name: str

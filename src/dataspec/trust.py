@@ -1,4 +1,4 @@
-"""Whose settings files are read, and which permissions the user granted to a project (decisions 16).
+"""Whose settings files are read, and which permissions the user granted to a project (specification 21.7, 21.8).
 
 The settings of a cloned project come from its authors. What they may do without a permission is in the
 table of keys in ``dli.config.files``; permissions are kept in the user's own folder, never in the

@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows ``dli``; the process's own arguments if not given.
 
     Returns:
-        The exit status (decisions 8).
+        The exit status (specification 20.4).
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     _keep_output_going()
@@ -161,8 +161,8 @@ def _check_encoding(arguments: Sequence[str]) -> None:
 def error_text(error: DliError) -> str:
     """Return an error as the command line prints it: ``Error: ``, the text, then the detail, aligned.
 
-    The one exception is an unknown parameter, whose second line the specification's
-    session shows at the margin (3.4; compare 2.7).
+    The one exception is an unknown parameter, whose second line stands at the margin
+    (specification 8.2; compare 16.6).
     """
     margin = "" if isinstance(error, UnknownParameter) else " " * len("Error: ")
     lines = [*error.text.splitlines(), *(error.detail or "").splitlines()]

@@ -1,4 +1,4 @@
-"""The options that commands share (spec 3.2), one decorator each.
+"""The options that commands share (specification 20.6), one decorator each.
 
 They are remembered in the command's :class:`~dli.session.Session`, and may stand before
 the command as well as after it; the last one counts.
@@ -109,7 +109,7 @@ def server_options(function: F) -> F:
 
 
 def source_option(*, everything: bool) -> Callable[[F], F]:
-    """Add ``--source`` (spec 3.3): a filter with ``all``, or which of a dataset's two specs is meant."""
+    """Add ``--source`` (specification 20.8): a filter with ``all``, or which of a dataset's two specs is meant."""
     if everything:
         choices, text = (
             ["code", "manual", "all"],

@@ -1,4 +1,4 @@
-"""The difference between the two commands named ``run``; the help of both states it (spec 3.1)."""
+"""The difference between the two commands named ``run``; the help of both states it (specification 22.29)."""
 
 DIFFERENCE = """\b
                   dli dataset run               dli workflow run

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 INTERRUPTED = 130
-"""The exit status after Ctrl-C (decisions 8)."""
+"""The exit status after Ctrl-C (specification 20.4)."""
 
 
 class Session:

@@ -169,7 +169,7 @@ class StoreMirror:
 def lasting(catalog: Catalog, known: Callable[[str], datetime | None]) -> Iterator[Dataset]:
     """Yield the datasets that have a DAG: the effective ones, and removed ones whose runs may be active.
 
-    Airflow never schedules the remaining tasks of a DAG that vanished (decisions 2). When a name
+    Airflow never schedules the remaining tasks of a DAG that vanished (specification 4.8). When a name
     was registered never moves while it stays: the ledger says it, or until then what this
     machine wrote down when it first saw the name.
 

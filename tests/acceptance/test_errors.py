@@ -1,4 +1,4 @@
-"""The errors of the specification's table 7.1, as the command line prints them."""
+"""Errors as the command line prints them (specification 7.9, 8.2, 8.3, 16.6, 20.13, 20.14)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The story of the spec's section 2.4: code wins, the manual file is kept, and takes over again.
+"""The story of the two sources (specification 4.1): code wins, the manual file is kept, and takes over again.
 
 On a real Airflow and a real S3 server, with three servers over one store, a pipeline that
 publishes from Git, and a Slack that counts.

@@ -1,4 +1,4 @@
-"""Finds out which line of Airflow answers, and makes the gateway to it (decisions 7)."""
+"""Finds out which line of Airflow answers, and makes the gateway to it (specification 15.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface to Airflow, the same for every line (decisions 7).
+"""The interface to Airflow, the same for every line (specification 15.2).
 
 Every call ends within the gateway's timeout. Where no other error is named, one that
 gets no answer, or an answer that says that Airflow could not do it, raises

@@ -170,7 +170,7 @@ class TaskAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunVersion:
-    """The spec that a run's latest attempt ran: its first act is to say so (decisions 2)."""
+    """The spec that a run's latest attempt ran: its first act is to say so (specification 12.7)."""
 
     dag_id: str
     run_id: str

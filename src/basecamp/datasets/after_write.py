@@ -1,4 +1,4 @@
-"""What follows a write to ``manual/``: the ledger moves on, and Airflow loads what changed (decisions 7)."""
+"""What follows a write to ``manual/``: the ledger moves on, and Airflow loads what changed (specification 16.1)."""
 
 from __future__ import annotations
 

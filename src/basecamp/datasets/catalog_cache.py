@@ -123,7 +123,7 @@ def find_runnable(catalog: Catalog, name: str, source: SourceType | None) -> Spe
     """Return the spec that Airflow runs, where it is that of the source that was asked for.
 
     Raises:
-        Overridden: When a manual spec was asked for that code overrides (decisions 3).
+        Overridden: When a manual spec was asked for that code overrides (specification 7.9).
         InvalidSpec: When the dataset's only spec can't be used.
         DatasetNotFound: When there is none.
     """

@@ -1,4 +1,4 @@
-"""Changing and removing manual specs; what code has is changed in Git alone (spec 2.5, decisions 3)."""
+"""Changing and removing manual specs; what code has is changed in Git alone (specification 16.5 to 16.9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQL dialects of connections, for specs that name none (decisions 1)."""
+"""The SQL dialects of connections, for specs that name none (specification 18.13)."""
 
 from __future__ import annotations
 

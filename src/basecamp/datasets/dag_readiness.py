@@ -1,4 +1,4 @@
-"""Getting Airflow to load a spec, and telling whether it has (decisions 7)."""
+"""Getting Airflow to load a spec, and telling whether it has (specification 16.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registering specs, and reading those that are registered (spec 2.1, decisions 4 and 7)."""
+"""Registering specs, and reading those that are registered (specification 16.1)."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Configuration:
 
         Settings of another Airflow in the caller's shell are left out; its connections
         and variables (``AIRFLOW_CONN_…``, ``AIRFLOW_VAR_…``) are kept. Basecamp's own don't
-        reach Airflow: they hold the secrets of channels (decisions 5).
+        reach Airflow: they hold the secrets of channels (specification 25.11).
         """
         kept = {
             name: value

@@ -1,4 +1,4 @@
-"""The history of runs, newest first, a page at a time (spec 5.7).
+"""The history of runs, newest first, a page at a time (specification 12.18).
 
 Airflow filters by state, dataset and time; it knows nothing of sources, of ``KILLED`` or
 of backfills of ours, so those are told from the rows that it lists. A cursor is Airflow's

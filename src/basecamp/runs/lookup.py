@@ -1,4 +1,4 @@
-"""A run's id alone finds its run, also one that somebody made on Airflow's page (decisions 6)."""
+"""A run's id alone finds its run, also one that somebody made on Airflow's page (specification 3.7)."""
 
 from __future__ import annotations
 

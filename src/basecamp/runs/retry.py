@@ -1,4 +1,4 @@
-"""Running a failed or killed run again, under its own id (decisions 6)."""
+"""Running a failed or killed run again, under its own id (specification 13.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting adhoc runs (decisions 6)."""
+"""Starting adhoc runs (specification 12.1)."""
 
 from __future__ import annotations
 

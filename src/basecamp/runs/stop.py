@@ -1,4 +1,4 @@
-"""Stopping runs (decisions 6, "KILLED")."""
+"""Stopping runs (specification 13.1)."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Settings:
     airflow_timeout_seconds: float = 10.0
     """How long Airflow may take to answer one request."""
     sync_interval_seconds: int = 300
-    """How often the store is looked at when nobody asks (spec 6.1)."""
+    """How often the store is looked at when nobody asks (specification 6.4)."""
     dialects: Mapping[str, str] = field(default_factory=dict)
     """The SQL dialects of connections that Airflow's API does not show, by the connection's name."""
     log_level: LogLevel = "info"
@@ -94,7 +94,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_host(host: str) -> None:
-    """Refuse to listen where others could ask, as long as nobody can tell who asks (decisions 9).
+    """Refuse to listen where others could ask, as long as nobody can tell who asks (specification 26.1).
 
     Raises:
         InvalidSettings: For a host that is not loopback.

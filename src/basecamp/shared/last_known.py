@@ -1,4 +1,4 @@
-"""Answers that may be old: what Airflow or the store said when it last answered (decisions 5)."""
+"""Answers that may be old: what Airflow or the store said when it last answered (specification 18.7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lease: work that one replica at a time is to do, as long as it lives (decisions 5)."""
+"""A lease: work that one replica at a time is to do, as long as it lives (specification 6.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The periodic look at the store (spec 6.1), and the one that somebody asks for now."""
+"""The periodic look at the store (specification 6.4), and the one that somebody asks for now."""
 
 from __future__ import annotations
 

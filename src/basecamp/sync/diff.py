@@ -1,4 +1,4 @@
-"""What changed in the sources of datasets: the catalog beside the ledger (spec 6.1, docs/sources.md).
+"""What changed in the sources of datasets: the catalog beside the ledger (specification 6.6, docs/sources.md).
 
 Functions of their arguments alone; :mod:`basecamp.sync.sources` carries out what they say.
 """

@@ -1,4 +1,4 @@
-"""Tells people whose dataset changed its source (spec 4 and 6.1, decisions 5)."""
+"""Tells people whose dataset changed its source (specification 6.7)."""
 
 from __future__ import annotations
 

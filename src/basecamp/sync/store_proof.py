@@ -1,4 +1,4 @@
-"""Proof that the store honours conditional writes; some look-alikes of S3 ignore them (decisions 4)."""
+"""Proof that the store honours conditional writes; some look-alikes of S3 ignore them (specification 5.11)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def moment(at: datetime | None, style: Style = "absolute") -> Markup | str:
 
 
 def in_own_zone(at: datetime | None) -> Markup | str:
-    """Return a time as ``YYYY-MM-DD HH:MM`` in the zone that it is in already (spec 5.6)."""
+    """Return a time as ``YYYY-MM-DD HH:MM`` in the zone that it is in already (specification 24.5)."""
     if at is None:
         return NONE
     return _TIME.format(at.isoformat(timespec="seconds"), "kept", f"{at:%Y-%m-%d %H:%M}")

@@ -1,4 +1,4 @@
-"""Pausing and resuming datasets: a person's decision, kept by Airflow (decisions 3)."""
+"""Pausing and resuming datasets: a person's decision, kept by Airflow (specification 7.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workflows: one row for each dataset and source, with what its schedule does (spec 5.6)."""
+"""The workflows: one row for each dataset and source, with what its schedule does (specification 22.6)."""
 
 from __future__ import annotations
 

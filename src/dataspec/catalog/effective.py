@@ -1,4 +1,4 @@
-"""Every spec in the store, and which one is effective: code wins (spec 2.4, decisions 2)."""
+"""Every spec in the store, and which one is effective: code wins (specification 4.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A spec in the store together with its SQL: how both change as one (decisions 4).
+"""A spec in the store together with its SQL: how both change as one (specification 5.4).
 
 The layout and the protocol are described in ``docs/architecture.md``, "The store".
 """

@@ -1,7 +1,7 @@
 """Where an engine is: the ``url`` and ``options`` of a connection in ``dli.yaml``.
 
 `basecamp dev` makes an Airflow connection of them, `dli dataset run` connects by the driver
-itself: both read them here, so that a connection means the same in both worlds (decisions 6).
+itself: both read them here, so that a connection means the same in both worlds (specification 23.4).
 """
 
 from __future__ import annotations

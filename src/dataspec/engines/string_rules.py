@@ -1,4 +1,4 @@
-"""The rules by which a session reads strings: those by which values were written (decisions 6).
+"""The rules by which a session reads strings: those by which values were written (specification 9.16).
 
 A server, a database, a role or a connection may have others by its settings. In PostgreSQL a
 backslash would end a string then; in MySQL each would be read as two.

@@ -1,4 +1,4 @@
-"""A run's parameters: strict in name, presence and type (spec 3.4, decisions 6).
+"""A run's parameters: strict in name, presence and type (specification 8.1).
 
 Checked wherever a run can start: the command line, the API and the run itself.
 """

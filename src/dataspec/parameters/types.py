@@ -1,4 +1,4 @@
-"""The values of parameters: each type, and how text is read as it (decisions 6)."""
+"""The values of parameters: each type, and how text is read as it (specification 8.4)."""
 
 from __future__ import annotations
 

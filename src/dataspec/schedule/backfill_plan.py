@@ -207,7 +207,7 @@ def _of_this_format(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def backfill_run_id(backfill_id: str, day: str) -> str:
-    """Return the id of the run that builds one date of a backfill (decisions 6)."""
+    """Return the id of the run that builds one date of a backfill (specification 3.6)."""
     return f"{backfill_id}_{day.replace('-', '')}"
 
 

@@ -2,7 +2,7 @@
 
 Ticks are those of Debian's cron, clock changes included: a job at a fixed time that a
 change skips runs right after it, one that a change repeats runs once. Everything here
-is a function of its arguments; Airflow's timetable only asks (decisions 6).
+is a function of its arguments; Airflow's timetable only asks (specification 11.1).
 """
 
 from __future__ import annotations

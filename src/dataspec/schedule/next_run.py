@@ -84,7 +84,7 @@ def next_run(
     registered_at: datetime,
     now: datetime,
 ) -> ScheduledRun:
-    """Return the next scheduled run (decisions 6, "When runs start").
+    """Return the next scheduled run (specification 11.3 to 11.8).
 
     After a pause it is the latest one missed. What a change of the schedule made due was not
     missed: each date is returned in its turn, and a schedule of several runs a day makes up

@@ -1,4 +1,4 @@
-"""Run ids: a run's id alone tells its dataset (decisions 6)."""
+"""Run ids: a run's id alone tells its dataset (specification 3.4)."""
 
 from __future__ import annotations
 

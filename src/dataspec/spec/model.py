@@ -1,6 +1,6 @@
 """The Dataset Spec: one YAML file that says what a dataset is and when it is built.
 
-The model is that of decisions 1 and the spec's section 4. It holds what one file says;
+The model is that of specification 2.1 to 2.23. It holds what one file says;
 rules that span the file, such as parameters a schedule could not fill, are in
 :mod:`dataspec.spec.parse`, which also tells where in the file a problem is.
 """
@@ -133,7 +133,7 @@ class Statement(_Part):
 
 
 class Parameter(_Part):
-    """A value that a run takes (decisions 6)."""
+    """A value that a run takes (specification 2.7)."""
 
     name: Annotated[
         str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$"), AfterValidator(_check_parameter_name)
@@ -196,7 +196,7 @@ class Retry(_Part):
     """Retries of a failed attempt."""
 
     max_attempts: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = 1
-    """The number of retries (decisions 6), so one fewer than the attempts."""
+    """The number of retries (specification 2.13), so one fewer than the attempts."""
     delay_seconds: Annotated[int, Field(ge=0, le=MAX_DELAY_SECONDS)] = 300
 
 
@@ -250,7 +250,7 @@ Target = Annotated[
 
 
 class Notifications(_Part):
-    """Who is told, and of what (decisions 5)."""
+    """Who is told, and of what (specification 2.14)."""
 
     on_failure: list[Target] = []
     on_success: list[Target] = []
@@ -258,7 +258,7 @@ class Notifications(_Part):
 
 
 class Schedule(_Part):
-    """When the dataset is built (spec 4)."""
+    """When the dataset is built (specification 2.12)."""
 
     cron: Cron
     enabled: bool = True
@@ -268,7 +268,7 @@ class Schedule(_Part):
 
 
 class DatasetSpec(_Part):
-    """A Dataset Spec, whole (decisions 1)."""
+    """A Dataset Spec, whole (specification 2.1)."""
 
     name: DatasetName
     type: Literal["Dataset"]

@@ -1,4 +1,4 @@
-"""Names: what that of a dataset may look like (decisions 2), of the default connection, of the user's own folder."""
+"""Names: what that of a dataset may look like (specification 3.1), of the default connection, of the user's own folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_CONNECTION = "dli_default"
-"""The connection of a dataset that names none (decisions 6)."""
+"""The connection of a dataset that names none (specification 2.11)."""
 
 MAX_LENGTH = 200
 RESERVED_PREFIXES = ("manual__", "scheduled__", "backfill__", "asset_triggered__", "dataset_triggered__")

@@ -2,7 +2,7 @@
 
 Built straight from the C parser's events: duplicate keys, tags, several documents and
 deep or bloated nesting are refused, only ``true`` and ``false`` are booleans, and dates
-stay text (decisions 9).
+stay text (specification 2.19).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How deep and how long SQL may be for a parser to take it apart (decisions 17).
+"""How deep and how long SQL may be for a parser to take it apart (specification 10.13).
 
 sqlglot's parser is compiled and recursive: it ends the process where SQL is nested too deep, tries the same
 words in several ways where it can't tell yet what they are, and keeps some hundred bytes for each. So the

@@ -1,4 +1,4 @@
-"""What a run's SQL would do: each statement as rendered and parsed, the tables read and written (decisions 6)."""
+"""What a run's SQL would do: each statement as rendered and parsed, the tables read and written (specification 12.21)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: a bucket, or a folder, that holds every spec (spec 2.3, decisions 4)."""
+"""The store: a bucket, or a folder, that holds every spec (specification 5.2, 5.9)."""
 
 from dataspec.store.base import Found, ObjectInfo, PreconditionFailed, Store, StoredObject
 from dataspec.store.memory import MemoryStore

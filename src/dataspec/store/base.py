@@ -25,7 +25,7 @@ class PreconditionFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """An object as a listing shows it. The ETag alone tells whether it changed (decisions 4)."""
+    """An object as a listing shows it. The ETag alone tells whether it changed (specification 4.7)."""
 
     key: str
     etag: str

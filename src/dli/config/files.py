@@ -24,7 +24,7 @@ _TEXT, _NUMBER, _SCALAR = "text", "a number", "text, a number, true or false"
 
 
 class _Key(NamedTuple):
-    """What a setting may hold, and what a project's file may do with it (decisions 16)."""
+    """What a setting may hold, and what a project's file may do with it (specification 21.6)."""
 
     type: str
     expands: bool = False

@@ -1,7 +1,7 @@
 """Settings: each from the strongest place that gives it.
 
 Strongest first: an option, a ``DLI_*`` variable, ``.dli.local.yaml``, ``dli.yaml``, the
-user's own file (decisions 8). The values of a chosen environment stand before the plain
+user's own file (specification 21.1). The values of a chosen environment stand before the plain
 values of all three files. Files are read only when nothing stronger decides.
 """
 
@@ -277,7 +277,7 @@ class Settings:
         return self._connection(name, _parts_of(name, self._places()))
 
     def require_permission(self, name: str) -> None:
-        """Check that a connection may send what it does of the user's (decisions 16).
+        """Check that a connection may send what it does of the user's (specification 21.8).
 
         Raises:
             Refused: When a project's file says where to, without a permission.

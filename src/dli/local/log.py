@@ -1,4 +1,4 @@
-"""The log of runs on this machine: ``.dli/runs.jsonl`` in the project, a line for each (spec 3.1)."""
+"""The log of runs on this machine: ``.dli/runs.jsonl`` in the project, a line for each (specification 23.8)."""
 
 from __future__ import annotations
 

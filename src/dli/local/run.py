@@ -1,4 +1,4 @@
-"""A dataset's SQL run on this machine, by the code that renders and runs it in Airflow (spec 3.1)."""
+"""A dataset's SQL run on this machine, by the code that renders and runs it in Airflow (specification 23.1)."""
 
 from __future__ import annotations
 

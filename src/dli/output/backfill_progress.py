@@ -71,7 +71,7 @@ def wait_for(client: Client, backfill_id: str, *, timeout: float | None) -> Back
 
 
 def tell_end(backfill: Backfill) -> None:
-    """Say how a backfill ended, and end with exit status 1 unless it completed (decisions 8)."""
+    """Say how a backfill ended, and end with exit status 1 unless it completed (specification 20.15)."""
     took = between(backfill.created_at, backfill.finished_at)
     built = f"{backfill.dates_done} of {backfill.dates_total} dates built"
     say(f"Backfill {backfill.status.lower()} after {took}: {built}.")

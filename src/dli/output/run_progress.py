@@ -99,7 +99,7 @@ def followed(
 
 
 def tell_end(run: WorkflowRun) -> None:
-    """Say how a run ended, and end with exit status 1 unless it completed (decisions 8)."""
+    """Say how a run ended, and end with exit status 1 unless it completed (specification 20.15)."""
     took = between(run.started_at, run.finished_at)
     say(f"Run {run.status.lower()} after {took}." if took else f"Run {run.status.lower()}.")
     if run.status is RunStatus.COMPLETED:

@@ -13,7 +13,7 @@ _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
 
 
 def in_zone(moment: datetime, zone: str | None) -> str:
-    """Return ``YYYY-MM-DD HH:MM`` in a schedule's time zone (spec 5.6).
+    """Return ``YYYY-MM-DD HH:MM`` in a schedule's time zone (specification 20.11).
 
     The server sends the next run with the offset of that zone; only one in UTC may still
     have to be moved there, for which the zone has to be loaded.

@@ -1,4 +1,4 @@
-"""Read SQL in child processes: a text that brings a parser down ends no command (decisions 17)."""
+"""Read SQL in child processes: a text that brings a parser down ends no command (specification 10.12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishing a project: what must change under ``code/`` so that it holds what Git has (decisions 8)."""
+"""Publishing a project: what must change under ``code/`` so that it holds what Git has (specification 17.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that is killed at any of its writes loses nothing and doubles nothing (decisions 4 and 5)."""
+"""A server that is killed at any of its writes loses nothing and doubles nothing (specification 5.4, 18.1)."""
 
 from __future__ import annotations
 

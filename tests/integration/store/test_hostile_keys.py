@@ -1,4 +1,4 @@
-"""Whatever lies in a store, the effect is on that one thing (decisions 17): keys, maps, files that can't be read.
+"""Whatever lies in a store, the effect is on that one thing: keys, maps, files that can't be read (specification 4.6, 5.16).
 
 The same on every kind of store: memory, a folder, and a bucket on a real S3 server.
 """

@@ -1,4 +1,4 @@
-"""A backfill whose servers die, or meet others, at each of their calls in turn (decisions 5 and 6)."""
+"""A backfill whose servers die, or meet others, at each of their calls in turn (specification 14.8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dialect that SQL is read in where its spec names none: that of its connection (decisions 1)."""
+"""The dialect that SQL is read in where its spec names none: that of its connection (specification 18.13)."""
 
 from __future__ import annotations
 

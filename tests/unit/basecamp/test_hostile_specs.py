@@ -1,4 +1,4 @@
-"""Whatever one spec, map or key in the store is, the server goes on for all the others (decisions 17)."""
+"""Whatever one spec, map or key in the store is, the server goes on for all the others (specification 4.6)."""
 
 from __future__ import annotations
 

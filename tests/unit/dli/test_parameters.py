@@ -1,4 +1,4 @@
-"""What the command line makes of ``-p``, in the words of the specification's 3.4 and 7.1."""
+"""What the command line makes of ``-p``, in the words of specification 8.2 and 8.3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the settings of a project that somebody else wrote may not do (decisions 16)."""
+"""What the settings of a project that somebody else wrote may not do (specification 21.6 to 21.8)."""
 
 from __future__ import annotations
 

@@ -260,7 +260,7 @@ def test_a_timeout_without_a_wait_is_refused(clicks: Basecamp, dli: Dli) -> None
 
 @pytest.fixture
 def several(basecamp: Basecamp, dli: Dli) -> Basecamp:
-    """The datasets of the specification's example (5.6)."""
+    """The datasets of the example in specification 22.5."""
     metrics = "iceberg.analytics.user_metrics"
     basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
     basecamp.put_manual(CLICKS, CLICKS_YAML.replace("0 9", "0 8"), CLICKS_FILES)

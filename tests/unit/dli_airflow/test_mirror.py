@@ -1,4 +1,4 @@
-"""Whatever one spec, map or key in the store is, Airflow's machines build all other datasets (decisions 17)."""
+"""Whatever one spec, map or key in the store is, Airflow's machines build all other datasets (specification 4.6)."""
 
 from __future__ import annotations
 

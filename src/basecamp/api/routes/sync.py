@@ -1,4 +1,4 @@
-"""The route that asks for a check of the store now (spec 6.1)."""
+"""The route that asks for a check of the store now (specification 19.5)."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def airflow_connections(
     Raises:
         InvalidSettings: When ``connections:`` of that file can't be used; says where.
         Refused: Without a permission, when that file belongs to another user, or has variables sent to
-            another machine (decisions 16).
+            another machine (specification 21.7, 21.8).
     """
     default = _in_airflow(Address.of_file(folder / DEFAULT_FILE))
     found = {DEFAULT_CONNECTION: default} | _Project(folder, environ, trust).connections()

@@ -1,4 +1,4 @@
-"""What one rendering of a template may take: steps, characters, and depth, counted as it goes (decisions 17).
+"""What one rendering of a template may take: steps, characters, and depth, counted as it goes (specification 9.12).
 
 The count is the same on every machine and each time: a template is either within it or never.
 Nothing is measured by a clock, and nothing is done before it is known to fit.

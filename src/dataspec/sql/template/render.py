@@ -1,4 +1,4 @@
-"""SQL templates: Jinja, sandboxed, where values go in as data (decisions 6).
+"""SQL templates: Jinja, sandboxed, where values go in as data (specification 9.1, 9.3).
 
 A value never becomes SQL. Each ``{{ … }}`` is first rendered as a word that stands for
 it; the dialect's own tokenizer then tells where the word is: inside quotes, where the

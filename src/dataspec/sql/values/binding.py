@@ -1,4 +1,4 @@
-"""Where values stand in a SQL text, and how each is written there (decisions 6).
+"""Where values stand in a SQL text, and how each is written there (specification 9.3).
 
 A slot is one ``{{ … }}`` of one rendering. While the template renders, a word stands in
 for its value; :meth:`Slots.fill` then writes each value as the place demands, and proves

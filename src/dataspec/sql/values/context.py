@@ -1,4 +1,4 @@
-"""What around a value changes how an engine reads it (decisions 6, 17).
+"""What around a value changes how an engine reads it (specification 9.7).
 
 sqlglot's tokenizer tells where a value stands. Engines differ from it, and from each other,
 in what the text around means: a string that continues another one has that one's rules, a

@@ -1,4 +1,4 @@
-"""``dli code publish`` (spec 2.1 and 2.3, decisions 4 and 8)."""
+"""``dli code publish`` (specification 17.1, 22.26)."""
 
 from __future__ import annotations
 

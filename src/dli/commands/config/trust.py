@@ -1,4 +1,4 @@
-"""``dli config trust`` (decisions 16)."""
+"""``dli config trust`` (specification 22.31)."""
 
 from __future__ import annotations
 

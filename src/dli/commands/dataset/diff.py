@@ -1,4 +1,4 @@
-"""``dli dataset diff``: what is here, in manual, in code, and what Airflow runs (decisions 8)."""
+"""``dli dataset diff``: what is here, in manual, in code, and what Airflow runs (specification 22.18)."""
 
 from __future__ import annotations
 

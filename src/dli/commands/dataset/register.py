@@ -1,4 +1,4 @@
-"""``dli dataset register`` (spec 2.1 and 2.7)."""
+"""``dli dataset register`` (specification 22.14)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OVERRIDE_WARNING = (
     "Your Manual registration will be overridden by Code.\n"
     "The Manual file will be kept but inactive."
 )
-"""As the specification's session shows it (2.7)."""
+"""As specification 22.14 shows it."""
 
 
 @click.command("register")

@@ -1,4 +1,4 @@
-"""``dli dataset run`` (spec 3.1 and 3.2)."""
+"""``dli dataset run`` (specification 23.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``dli dataset unregister`` (spec 2.5 and 2.7, decisions 2 and 3)."""
+"""``dli dataset unregister`` (specification 22.17)."""
 
 from __future__ import annotations
 

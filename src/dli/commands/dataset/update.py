@@ -1,4 +1,4 @@
-"""``dli dataset update`` (spec 2.5 and 2.7, decisions 3 and 8)."""
+"""``dli dataset update`` (specification 22.16)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``dli workflow backfill`` (spec 5.3)."""
+"""``dli workflow backfill`` (specification 22.3)."""
 
 from __future__ import annotations
 

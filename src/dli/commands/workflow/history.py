@@ -1,4 +1,4 @@
-"""``dli workflow history`` (spec 5.7)."""
+"""``dli workflow history`` (specification 22.8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``dli workflow list`` (spec 5.6)."""
+"""``dli workflow list`` (specification 22.5)."""
 
 from __future__ import annotations
 

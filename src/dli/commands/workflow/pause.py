@@ -1,4 +1,4 @@
-"""``dli workflow pause`` (spec 5.8)."""
+"""``dli workflow pause`` (specification 22.12)."""
 
 from __future__ import annotations
 

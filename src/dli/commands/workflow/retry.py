@@ -1,4 +1,4 @@
-"""``dli workflow retry`` (decisions 6)."""
+"""``dli workflow retry`` (specification 22.10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``dli workflow run`` (spec 5.2)."""
+"""``dli workflow run`` (specification 22.1)."""
 
 from __future__ import annotations
 

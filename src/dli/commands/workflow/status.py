@@ -1,4 +1,4 @@
-"""``dli workflow status`` (spec 5.5)."""
+"""``dli workflow status`` (specification 22.4)."""
 
 from __future__ import annotations
 

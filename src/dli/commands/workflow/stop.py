@@ -1,4 +1,4 @@
-"""``dli workflow stop`` (spec 5.4)."""
+"""``dli workflow stop`` (specification 22.9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``dli workflow sync`` (spec 6.1, decisions 5)."""
+"""``dli workflow sync`` (specification 22.13)."""
 
 from __future__ import annotations
 

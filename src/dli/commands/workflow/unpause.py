@@ -1,4 +1,4 @@
-"""``dli workflow unpause`` (spec 5.8)."""
+"""``dli workflow unpause`` (specification 22.12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the name of a connection to the engine that it means on this machine (decisions 6)."""
+"""From the name of a connection to the engine that it means on this machine (specification 23.3)."""
 
 from __future__ import annotations
 
