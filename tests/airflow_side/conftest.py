@@ -32,6 +32,11 @@ os.environ |= {
 }
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # Inside Airflow these tests run without the settings of pyproject.toml.
+    config.addinivalue_line("markers", "rule(*numbers): proves rules of docs/specification.md")
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """A folder that is a store."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataspec.models import WorkflowInfo, WorkflowRun
+from dataspec.store.base import MISSING
 from unit.dli.basecamp import NOW, Basecamp
 from unit.dli.conftest import Dli
 from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML, spec_of, write_clicks
@@ -32,11 +33,13 @@ def start(dli: Dli) -> str:
 # run
 
 
+@pytest.mark.rule("20.1", "22.1")
 def test_run_prints_the_run_id_and_nothing_else(clicks: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "run", CLICKS, "-p", "execution_date=2024-01-15")
     assert (result.status, result.out, result.err) == (0, f"Run started: {RUN_ID}\n", "")
 
 
+@pytest.mark.rule("19.15")
 def test_run_gives_the_parameters_and_who_asked_to_airflow(clicks: Basecamp, dli: Dli) -> None:
     dli("workflow", "run", CLICKS, "-p", "execution_date=2024-01-15", "-p", "limit=7")
     run = clicks.airflow.get_run(CLICKS, RUN_ID)
@@ -45,17 +48,20 @@ def test_run_gives_the_parameters_and_who_asked_to_airflow(clicks: Basecamp, dli
     assert run.conf["_dli"]["requested_by"] == "dana"
 
 
+@pytest.mark.rule("20.9")
 def test_run_takes_the_path_of_the_datasets_file(clicks: Basecamp, dli: Dli, project: Path) -> None:
     (project / "datasets" / "x.yaml").write_text(CLICKS_YAML)
     result = dli("workflow", "run", "datasets/x.yaml", "-p", "execution_date=2024-01-15")
     assert result.out == f"Run started: {RUN_ID}\n"
 
 
+@pytest.mark.rule("20.2")
 def test_run_as_json_prints_the_run_with_the_apis_fields(clicks: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "run", CLICKS, "-p", "execution_date=2024-01-15", "-f", "json")
     assert set(json.loads(result.out)) == set(WorkflowRun.__slots__)
 
 
+@pytest.mark.rule("22.1")
 def test_a_dry_run_shows_parameters_and_sql_and_starts_nothing(clicks: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "run", CLICKS, "-p", "execution_date=2024-01-15", "--dry-run")
     assert result.status == 0
@@ -76,6 +82,7 @@ def test_a_dry_run_names_the_tables_that_are_read_and_written(basecamp: Basecamp
     assert (shown["reads"], shown["writes"], shown["registered"]) == (["clicks"], ["daily"], True)
 
 
+@pytest.mark.rule("22.2")
 @pytest.mark.parametrize("named", [f"datasets/dataset.{CLICKS}.yaml", CLICKS])
 def test_a_dry_run_of_a_spec_that_is_not_registered_is_that_of_the_project(
     basecamp: Basecamp, dli: Dli, project: Path, named: str
@@ -99,6 +106,7 @@ def test_a_dry_run_of_another_project_is_asked_for_with_its_path(
     assert (result.status, "not registered" in result.out) == (0, True)
 
 
+@pytest.mark.rule("22.2")
 def test_a_dry_run_of_a_file_is_of_that_file_and_of_a_name_of_what_is_registered(
     clicks: Basecamp, dli: Dli, project: Path
 ) -> None:
@@ -109,6 +117,7 @@ def test_a_dry_run_of_a_file_is_of_that_file_and_of_a_name_of_what_is_registered
     assert "select 'mine'" not in dli("workflow", "run", str(path), "--source", "code", *DRY).out
 
 
+@pytest.mark.rule("22.2")
 def test_a_dry_run_tells_where_in_the_users_file_the_sql_is_wrong(
     basecamp: Basecamp, dli: Dli, project: Path
 ) -> None:
@@ -163,6 +172,7 @@ def test_a_value_of_the_wrong_type_is_refused(clicks: Basecamp, dli: Dli) -> Non
     assert "Invalid value for parameter 'limit'" in result.err
 
 
+@pytest.mark.rule("20.7")
 @pytest.mark.parametrize("parameter", ["limit", "=1", " =1"])
 def test_a_parameter_without_a_key_and_a_value_is_refused(clicks: Basecamp, dli: Dli, parameter: str) -> None:
     result = dli("workflow", "run", CLICKS, "-p", parameter)
@@ -170,16 +180,19 @@ def test_a_parameter_without_a_key_and_a_value_is_refused(clicks: Basecamp, dli:
     assert f"'{parameter}' is not KEY=VALUE." in result.err
 
 
+@pytest.mark.rule("20.7")
 def test_a_parameter_given_twice_is_refused(clicks: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "run", CLICKS, "-p", "limit=1", "-p", "limit=2")
     assert (result.status, "'limit' is given twice." in result.err) == (2, True)
 
 
+@pytest.mark.rule("20.7")
 def test_a_value_may_hold_an_equals_sign(clicks: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "run", CLICKS, "-p", "execution_date=a=b")
     assert "got 'a=b'" in result.err
 
 
+@pytest.mark.rule("20.14")
 def test_a_dataset_that_is_not_registered_is_answered_as_the_specification_says(
     clicks: Basecamp, dli: Dli
 ) -> None:
@@ -190,6 +203,7 @@ def test_a_dataset_that_is_not_registered_is_answered_as_the_specification_says(
     assert f"Did you mean '{CLICKS}'?" in " ".join(more)
 
 
+@pytest.mark.rule("20.8")
 def test_an_overridden_spec_is_not_run(clicks: Basecamp, dli: Dli) -> None:
     clicks.put_manual(CLICKS, CLICKS_YAML, CLICKS_FILES)
     result = dli("workflow", "run", CLICKS, "--source", "manual", "-p", "execution_date=2024-01-15")
@@ -197,6 +211,7 @@ def test_an_overridden_spec_is_not_run(clicks: Basecamp, dli: Dli) -> None:
     assert result.err.splitlines()[0] == "Error: This dataset is overridden by Code. Use the Code version."
 
 
+@pytest.mark.rule("20.13")
 def test_a_server_that_is_not_there_is_answered_as_the_specification_says(
     dli: Dli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +224,7 @@ def test_a_server_that_is_not_there_is_answered_as_the_specification_says(
     )
 
 
+@pytest.mark.rule("20.4")
 def test_an_airflow_that_does_not_answer_ends_with_5(clicks: Basecamp, dli: Dli) -> None:
     clicks.airflow.down = "connection refused"
     result = dli("workflow", "run", CLICKS, "-p", "execution_date=2024-01-15")
@@ -218,6 +234,7 @@ def test_an_airflow_that_does_not_answer_ends_with_5(clicks: Basecamp, dli: Dli)
 # wait
 
 
+@pytest.mark.rule("20.15")
 def test_wait_follows_a_run_to_its_end(clicks: Basecamp, dli: Dli) -> None:
     run_id = start(dli)
     clicks.complete(run_id)
@@ -227,6 +244,7 @@ def test_wait_follows_a_run_to_its_end(clicks: Basecamp, dli: Dli) -> None:
     assert result.err == "Run completed after 0s.\n"
 
 
+@pytest.mark.rule("20.4")
 def test_wait_ends_with_1_for_a_run_that_failed_and_says_why(clicks: Basecamp, dli: Dli) -> None:
     run_id = start(dli)
     clicks.fail(run_id)
@@ -243,6 +261,7 @@ def test_wait_ends_with_1_for_a_run_that_was_stopped(clicks: Basecamp, dli: Dli)
     assert (result.status, "Run killed" in result.err) == (1, True)
 
 
+@pytest.mark.rule("20.15")
 def test_a_wait_that_is_too_long_leaves_the_run_and_says_so(clicks: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "run", CLICKS, "-p", "execution_date=2024-01-15", "--wait", "--timeout", "0.2")
     assert (result.status, result.out) == (1, f"Run started: {RUN_ID}\n")
@@ -270,6 +289,7 @@ def several(basecamp: Basecamp, dli: Dli) -> Basecamp:
     return basecamp
 
 
+@pytest.mark.rule("22.5", "22.6")
 def test_list_prints_the_table_of_the_specification(several: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "list")
     assert (result.status, result.err) == (0, "")
@@ -282,6 +302,7 @@ def test_list_prints_the_table_of_the_specification(several: Basecamp, dli: Dli)
     ]
 
 
+@pytest.mark.rule("19.7", "20.2")
 def test_list_as_json_is_an_array_with_the_apis_fields(several: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "list", "--format", "json")
     rows = json.loads(result.out)
@@ -289,6 +310,7 @@ def test_list_as_json_is_an_array_with_the_apis_fields(several: Basecamp, dli: D
     assert rows[0]["next_run"] == "2024-01-16T09:00:00+09:00"
 
 
+@pytest.mark.rule("20.8", "22.5")
 @pytest.mark.parametrize(
     ("options", "count"),
     [
@@ -306,6 +328,7 @@ def test_list_filters(several: Basecamp, dli: Dli, options: list[str], count: in
     assert len(json.loads(dli("workflow", "list", "-f", "json", *options).out)) == count
 
 
+@pytest.mark.rule("22.7")
 def test_list_of_running_datasets_adds_the_run_and_its_start(clicks: Basecamp, dli: Dli) -> None:
     run_id = start(dli)
     clicks.start_attempt(run_id)
@@ -320,6 +343,7 @@ def test_a_spec_without_a_schedule_has_no_cron_and_no_next_run(basecamp: Basecam
     assert dli("workflow", "list").out.splitlines()[1].split() == ["plain", "manual", "active", "-", "-"]
 
 
+@pytest.mark.rule("22.7")
 def test_an_invalid_spec_is_listed_and_the_reason_told_beside_the_table(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_code("bad", spec_of("bad", more="tagz: []\n"))
     result = dli("workflow", "list")
@@ -345,6 +369,7 @@ def test_figures_that_are_old_are_shown_with_a_warning(clicks: Basecamp, dli: Dl
 # status, stop, logs
 
 
+@pytest.mark.rule("22.4")
 def test_status_shows_what_is_known_of_a_run(clicks: Basecamp, dli: Dli) -> None:
     run_id = start(dli)
     clicks.complete(run_id)
@@ -359,12 +384,14 @@ def test_status_shows_what_is_known_of_a_run(clicks: Basecamp, dli: Dli) -> None
     assert lines["Source"].strip().startswith("code (spec ")
 
 
+@pytest.mark.rule("12.8")
 def test_a_run_that_no_attempt_started_of_has_no_source_yet(clicks: Basecamp, dli: Dli) -> None:
     out = dli("workflow", "status", start(dli)).out
     assert "Status:      PENDING\n" in out
     assert "Source:      -\n" in out
 
 
+@pytest.mark.rule("20.4")
 @pytest.mark.parametrize("run_id", [RUN_ID, "nope", "a/b", "manual__2024-01-15T00:00:00+00:00"])
 @pytest.mark.parametrize("command", ["status", "stop", "logs"])
 def test_a_run_that_is_not_there_is_answered_with_3(
@@ -374,11 +401,13 @@ def test_a_run_that_is_not_there_is_answered_with_3(
     assert (result.status, result.err.startswith(f"Error: Run not found: {run_id}")) == (3, True)
 
 
+@pytest.mark.rule("26.8")
 @pytest.mark.parametrize("run_id", ["", "  ", ".", ".."])
 def test_what_can_be_no_run_id_is_refused(clicks: Basecamp, dli: Dli, run_id: str) -> None:
     assert dli("workflow", "status", run_id).status == 2
 
 
+@pytest.mark.rule("22.9")
 def test_stop_ends_a_run_and_keeps_who_and_why(clicks: Basecamp, dli: Dli) -> None:
     run_id = start(dli)
     clicks.start_attempt(run_id)
@@ -390,6 +419,7 @@ def test_stop_ends_a_run_and_keeps_who_and_why(clicks: Basecamp, dli: Dli) -> No
     assert "wrong date" in status
 
 
+@pytest.mark.rule("22.9")
 def test_a_second_stop_is_harmless_and_a_finished_run_stays_as_it_ended(clicks: Basecamp, dli: Dli) -> None:
     run_id = start(dli)
     assert dli("workflow", "stop", run_id).out == f"Stopped: {run_id}\n"
@@ -400,6 +430,7 @@ def test_a_second_stop_is_harmless_and_a_finished_run_stays_as_it_ended(clicks: 
     assert (result.status, result.out) == (0, f"Already ended: {other} (COMPLETED)\n")
 
 
+@pytest.mark.rule("20.1", "22.11")
 def test_logs_prints_the_log_and_nothing_else(clicks: Basecamp, dli: Dli) -> None:
     run_id = start(dli)
     clicks.start_attempt(run_id)
@@ -416,6 +447,7 @@ def test_logs_of_a_run_that_has_not_started_says_so(clicks: Basecamp, dli: Dli) 
     assert (result.status, result.out, result.err) == (0, "", "The run has not started yet.\n")
 
 
+@pytest.mark.rule("22.11")
 def test_logs_of_one_attempt(clicks: Basecamp, dli: Dli) -> None:
     run_id = start(dli)
     clicks.fail(run_id)
@@ -424,6 +456,7 @@ def test_logs_of_one_attempt(clicks: Basecamp, dli: Dli) -> None:
     assert dli("workflow", "logs", run_id, "--attempt", "3").status == 3
 
 
+@pytest.mark.rule("22.11")
 def test_logs_follow_ends_when_the_run_has_ended_with_the_lines_of_every_attempt(
     clicks: Basecamp, dli: Dli
 ) -> None:
@@ -441,6 +474,7 @@ def test_logs_follow_is_for_people(clicks: Basecamp, dli: Dli) -> None:
 # pause, unpause
 
 
+@pytest.mark.rule("22.12")
 def test_a_paused_dataset_is_not_run_and_the_error_names_the_way_out(clicks: Basecamp, dli: Dli) -> None:
     assert dli("workflow", "pause", CLICKS).out == f"Paused: {CLICKS}\n"
     result = dli("workflow", "run", CLICKS, "-p", "execution_date=2024-01-15")
@@ -449,11 +483,13 @@ def test_a_paused_dataset_is_not_run_and_the_error_names_the_way_out(clicks: Bas
     assert dli("workflow", "run", CLICKS, "-p", "execution_date=2024-01-15").status == 0
 
 
+@pytest.mark.rule("7.4", "22.12")
 def test_a_dataset_that_is_not_paused_can_not_be_resumed(clicks: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "unpause", CLICKS)
     assert (result.status, result.out, result.err) == (4, "", "Error: This dataset is not paused.\n")
 
 
+@pytest.mark.rule("7.6")
 def test_a_dataset_whose_schedule_is_off_is_resumed_with_a_hint(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_manual("off", spec_of("off", more='schedule: {cron: "0 1 * * *", enabled: false}\n'))
     dli("workflow", "pause", "off")
@@ -462,6 +498,7 @@ def test_a_dataset_whose_schedule_is_off_is_resumed_with_a_hint(basecamp: Baseca
     assert "schedule.enabled: true" in result.err
 
 
+@pytest.mark.rule("7.9")
 @pytest.mark.parametrize("command", ["pause", "unpause"])
 def test_an_overridden_spec_can_not_be_paused(clicks: Basecamp, dli: Dli, command: str) -> None:
     clicks.put_manual(CLICKS, CLICKS_YAML, CLICKS_FILES)
@@ -478,6 +515,7 @@ def test_what_can_be_no_name_is_refused(clicks: Basecamp, dli: Dli, name: str) -
 # history
 
 
+@pytest.mark.rule("22.8")
 def test_history_lists_runs_newest_first_with_the_version_that_each_ran(clicks: Basecamp, dli: Dli) -> None:
     first, second = start(dli), start(dli)
     clicks.complete(first)
@@ -489,6 +527,7 @@ def test_history_lists_runs_newest_first_with_the_version_that_each_ran(clicks: 
     assert rows[1].split()[3:] == ["adhoc", "COMPLETED", "2024-01-15", "18:30:45", "0s"]
 
 
+@pytest.mark.rule("22.8")
 def test_history_says_why_runs_failed(clicks: Basecamp, dli: Dli) -> None:
     failed, completed = start(dli), start(dli)
     clicks.fail(failed)
@@ -499,6 +538,7 @@ def test_history_says_why_runs_failed(clicks: Basecamp, dli: Dli) -> None:
     assert "ERROR" not in dli("workflow", "history", "-s", "COMPLETED").out
 
 
+@pytest.mark.rule("20.8")
 @pytest.mark.parametrize(
     ("options", "count"),
     [
@@ -533,6 +573,7 @@ def test_history_names_the_dataset_where_a_run_id_does_not(clicks: Basecamp, dli
     assert dli("workflow", "status", "manual__2024", "-d", CLICKS).status == 0
 
 
+@pytest.mark.rule("22.8")
 def test_history_goes_over_all_pages_up_to_its_limit(clicks: Basecamp, dli: Dli) -> None:
     for number in range(150):
         run_id = f"{CLICKS}_20230101_{number:06}"
@@ -544,3 +585,30 @@ def test_history_goes_over_all_pages_up_to_its_limit(clicks: Basecamp, dli: Dli)
 @pytest.mark.parametrize("options", [["-n", "0"], ["-s", "done"], ["--since", "soon"], ["--run-type", "x"]])
 def test_history_refuses_filters_that_make_no_sense(clicks: Basecamp, dli: Dli, options: list[str]) -> None:
     assert dli("workflow", "history", *options).status == 2
+
+
+# sync
+
+
+@pytest.mark.rule("22.13")
+def test_a_sync_prints_what_changed_and_the_specs_that_cannot_be_used(basecamp: Basecamp, dli: Dli) -> None:
+    assert dli("workflow", "sync").status == 0
+    basecamp.put_manual(CLICKS, CLICKS_YAML, CLICKS_FILES)
+    basecamp.store.put("code/broken.yaml", b"type: Dataset\nname: broken\n", expected=MISSING)
+    result = dli("workflow", "sync")
+    assert [line.split() for line in result.out.splitlines()] == [
+        ["CHANGE", "DATASET", "SOURCE", "FILE"],
+        ["added", CLICKS, "manual", f"manual/{CLICKS}.yaml"],
+    ]
+    assert "code/broken.yaml can't be used." in result.err
+    assert "'owner'" in result.err
+    assert result.err.endswith("Checked 2 specs: 1 change, 1 can't be used.\n")
+    again = dli("workflow", "sync")
+    assert (again.status, again.out) == (0, "")
+    assert again.err.endswith("Checked 2 specs: nothing changed, 1 can't be used.\n")
+
+
+@pytest.mark.rule("22.13")
+def test_a_sync_names_the_datasets_whose_id_another_dag_has(clicks: Basecamp, dli: Dli) -> None:
+    clicks.airflow.take_over(CLICKS)
+    assert f"Another DAG has the id of the dataset '{CLICKS}'" in dli("workflow", "sync").err
