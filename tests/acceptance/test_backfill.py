@@ -55,6 +55,7 @@ def check_one_after_the_other(runs: list[dict[str, Any]]) -> None:
         assert earlier["finished_at"] <= later["created_at"], (earlier, later)
 
 
+@pytest.mark.rule("14.4")
 def test_the_first_failure_ends_it(stack: Stack) -> None:
     query = "select error('no data') where '{{ execution_date }}' = '2013-01-02'"
     name = stack.register(query, parameters=DATE, **NO_RETRY)
@@ -65,6 +66,7 @@ def test_the_first_failure_ends_it(stack: Stack) -> None:
     assert [run["status"] for run in runs_of(stack, name)] == ["COMPLETED", "FAILED"]
 
 
+@pytest.mark.rule("14.9")
 def test_a_stop_by_its_id_ends_the_run_and_no_other_starts(stack: Stack) -> None:
     slow = "select count(*) from range(10_000_000_000) a where '{{ execution_date }}' <> a.range::text"
     name = stack.register(slow, parameters=DATE, **NO_RETRY)
@@ -95,6 +97,7 @@ def replicas(stack: Stack, tmp_path: Path) -> Iterator[list[tuple[Serve, Stack]]
         server.process.wait()
 
 
+@pytest.mark.rule("14.3")
 @pytest.mark.timeout(900)
 def test_january_is_built_date_by_date_though_a_server_is_killed_in_the_middle(
     stack: Stack, replicas: list[tuple[Serve, Stack]]

@@ -93,6 +93,7 @@ FAULTS: dict[str, tuple[Callable[[Proxy], AbstractContextManager[None]], str]] =
 }
 
 
+@pytest.mark.rule("14.10")
 @pytest.mark.parametrize(("fault", "told"), FAULTS.values(), ids=FAULTS)
 def test_while_airflow_fails_a_backfill_waits_and_says_so_and_then_goes_on(
     behind: Behind, fault: Callable[[Proxy], AbstractContextManager[None]], told: str
@@ -121,6 +122,7 @@ def test_while_airflow_fails_a_backfill_waits_and_says_so_and_then_goes_on(
     assert built == [first, second]
 
 
+@pytest.mark.rule("15.5")
 @pytest.mark.parametrize("line", [AIRFLOW_3], ids=["3.3"], indirect=True, scope="session")
 def test_a_token_that_expires_in_the_middle_of_a_backfill_is_renewed_unseen(behind: Behind) -> None:
     """Airflow 2 gets a name and a password each time, so this is of Airflow 3 alone."""
@@ -148,6 +150,7 @@ def count(between: Proxy, path: str) -> int:
     return sum(request.path == path for request in between.asked)
 
 
+@pytest.mark.rule("14.12")
 def test_a_run_that_is_deleted_in_airflow_in_the_middle_of_a_backfill_is_built_again(behind: Behind) -> None:
     """Airflow 3 lets nobody delete a run that executes: a pause keeps this one from it."""
     gated, airflow, dag = behind.gated, Airflow(behind.stack), f"/dags/{behind.name}"
@@ -171,6 +174,7 @@ def test_a_run_that_is_deleted_in_airflow_in_the_middle_of_a_backfill_is_built_a
     assert built == ["2021-01-01", "2021-01-02"]
 
 
+@pytest.mark.rule("14.10")
 def test_a_pause_in_the_middle_holds_it_and_it_says_so_until_the_dataset_is_unpaused(
     stack: Stack, engine: Postgres
 ) -> None:
@@ -192,6 +196,7 @@ def test_a_pause_in_the_middle_holds_it_and_it_says_so_until_the_dataset_is_unpa
     assert [day for day, _ in gated.built()] == ["2024-01-01", "2024-01-02"]
 
 
+@pytest.mark.rule("14.11")
 def test_when_code_takes_the_dataset_over_in_the_middle_the_rest_is_built_by_its_version(
     stack: Stack, engine: Postgres
 ) -> None:
@@ -217,6 +222,7 @@ def test_when_code_takes_the_dataset_over_in_the_middle_the_rest_is_built_by_its
     assert [run["source_type"] for run in runs_of(stack, name)] == ["manual", "code", "code"]
 
 
+@pytest.mark.rule("14.11")
 def test_a_dataset_that_is_removed_in_the_middle_ends_it_after_the_present_date(
     stack: Stack, engine: Postgres
 ) -> None:

@@ -35,6 +35,7 @@ def basecamp_dev(*options: str, folder: Path) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.rule("28.5")
 def test_a_second_start_on_a_home_in_use_is_refused_naming_the_process(stack: Stack) -> None:
     done = basecamp_dev("--home", str(stack.home), folder=stack.project)
 
@@ -64,6 +65,7 @@ def test_airflow_lets_its_page_be_seen_on_loopback(stack: Stack) -> None:
     connection.close()
 
 
+@pytest.mark.rule("26.1", "28.1")
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux who listens")
 def test_nothing_listens_beyond_loopback(stack: Stack) -> None:
     family = family_of(stack.pid)
@@ -87,6 +89,7 @@ def listening(pids: set[int]) -> list[str]:
     return [row[1].rpartition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
 
 
+@pytest.mark.rule("28.3")
 @on_airflow_3
 @pytest.mark.timeout(900)
 def test_a_second_start_finds_all_that_was_there_and_each_end_leaves_no_process(
@@ -160,6 +163,7 @@ def test_ctrl_c_twice_ends_it_at_once(airflow_env: Path, tmp_path: Path) -> None
     assert not alive(family)
 
 
+@pytest.mark.rule("28.3")
 def test_a_kill_leaves_no_process_either(
     airflow_env: Path, airflow_options: Callable[[], list[str]], line: Line, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def follow(page: str, stack: Stack) -> None:
         assert done.returncode == 0, (arguments, done.stderr)
 
 
+@pytest.mark.rule("28.1")
 @pytest.mark.parametrize("page", ["README.md", "README.ko.md"])
 def test_the_readme_leads_from_an_empty_folder_to_a_table_here_and_then_unchanged_to_the_same_on_the_server(
     stack: Stack, tmp_path: Path, page: str

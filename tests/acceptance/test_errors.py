@@ -16,6 +16,7 @@ def dataset(stack: Stack) -> str:
     return stack.register("select date '{{ execution_date }}' limit {{ limit }}", parameters=PARAMETERS)
 
 
+@pytest.mark.rule("20.13")
 def test_no_server(stack: Stack) -> None:
     nowhere = f"http://127.0.0.1:{claim(0, option='--port')}"
 
@@ -26,6 +27,7 @@ def test_no_server(stack: Stack) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.rule("8.3")
 def test_a_required_parameter_is_missing(stack: Stack, dataset: str) -> None:
     done = stack.cli("workflow", "run", dataset)
 
@@ -33,6 +35,7 @@ def test_a_required_parameter_is_missing(stack: Stack, dataset: str) -> None:
     assert done.stderr.startswith("Error: Missing required parameter: execution_date\n")
 
 
+@pytest.mark.rule("8.2")
 def test_an_undefined_parameter(stack: Stack, dataset: str) -> None:
     done = stack.cli("workflow", "run", dataset, "-p", "execution_date=2024-01-15", "-p", "undefined_param=1")
 
@@ -51,6 +54,7 @@ def test_a_parameter_of_the_wrong_type(stack: Stack, dataset: str, given: str) -
     assert "execution_date" in done.stderr
 
 
+@pytest.mark.rule("20.14")
 def test_a_dataset_that_is_not_registered(stack: Stack) -> None:
     done = stack.cli("workflow", "run", "nobody.knows")
 
@@ -85,6 +89,7 @@ def test_a_wrong_spec_is_named_by_its_place_and_nothing_is_stored(
     assert stack.cli("workflow", "run", name).returncode == 3
 
 
+@pytest.mark.rule("22.15")
 def test_a_dataset_that_code_manages_can_t_be_replaced_without_consent(stack: Stack) -> None:
     name = stack.write("select 1")
     file = stack.project / "datasets" / f"dataset.{name}.yaml"
@@ -98,6 +103,7 @@ def test_a_dataset_that_code_manages_can_t_be_replaced_without_consent(stack: St
     assert done.stderr.startswith("Error: This dataset already exists in Code path.\n")
 
 
+@pytest.mark.rule("7.9")
 def test_an_overridden_dataset_is_run_in_code_s_version_alone(stack: Stack) -> None:
     name = stack.register("select 1")
     file = stack.project / "datasets" / f"dataset.{name}.yaml"

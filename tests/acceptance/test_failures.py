@@ -3,6 +3,8 @@
 import re
 import time
 
+import pytest
+
 from endless import ENDLESS
 from stacks import Stack
 
@@ -27,6 +29,7 @@ def test_waiting_for_a_run_that_fails_ends_with_status_1(stack: Stack) -> None:
     assert stack.cli("workflow", "run", name, "--wait").returncode == 1
 
 
+@pytest.mark.rule("2.13", "12.9")
 def test_a_failed_attempt_is_tried_again_as_often_as_the_spec_says(stack: Stack) -> None:
     retry = {"max_attempts": 1, "delay_seconds": 0}
     name = stack.register("select * from no_such_table", schedule={"cron": "0 0 1 1 *", "retry": retry})
@@ -53,6 +56,7 @@ def test_a_failing_statement_leaves_the_rows_of_before(stack: Stack) -> None:
     assert stack.rows("select row from kept") == [(1,)]
 
 
+@pytest.mark.rule("12.15")
 def test_stop_ends_a_long_query_and_the_next_run_can_start(stack: Stack) -> None:
     name = stack.register(ENDLESS)
     run_id = stack.run(name)
@@ -68,6 +72,7 @@ def test_stop_ends_a_long_query_and_the_next_run_can_start(stack: Stack) -> None
     assert stack.wait(stack.run(other), seconds=60)["status"] == "COMPLETED"
 
 
+@pytest.mark.rule("12.4")
 def test_a_run_waits_for_the_one_before_it(stack: Stack) -> None:
     name = stack.register(ENDLESS)
     first = stack.run(name)
@@ -81,6 +86,7 @@ def test_a_run_waits_for_the_one_before_it(stack: Stack) -> None:
         assert stack.cli("workflow", "stop", run_id).returncode == 0
 
 
+@pytest.mark.rule("22.7")
 def test_a_running_run_is_listed(stack: Stack) -> None:
     name = stack.register(ENDLESS)
     run_id = stack.run(name)
@@ -92,6 +98,7 @@ def test_a_running_run_is_listed(stack: Stack) -> None:
     assert stack.cli("workflow", "stop", run_id).returncode == 0
 
 
+@pytest.mark.rule("7.7")
 def test_a_paused_dataset_is_not_run_until_it_is_unpaused(stack: Stack) -> None:
     name = stack.register("select 1", schedule={"cron": "0 9 * * *"})
     assert stack.cli("workflow", "pause", name).stdout == f"Paused: {name}\n"

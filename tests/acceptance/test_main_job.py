@@ -26,6 +26,7 @@ def finished(stack: Stack, flights: str) -> str:
     return run_id
 
 
+@pytest.mark.rule("22.1")
 def test_run_prints_the_run_id_alone(stack: Stack, flights: str) -> None:
     done = stack.cli("workflow", "run", flights, "-p", "execution_date=2013-01-02")
 
@@ -62,6 +63,7 @@ def test_status_says_what_ran_and_how_it_ended(stack: Stack, finished: str) -> N
     assert datetime.fromisoformat(run["started_at"]) <= datetime.fromisoformat(run["finished_at"])
 
 
+@pytest.mark.rule("7.8")
 def test_list_shows_the_schedule_and_the_next_run_in_its_zone(stack: Stack, flights: str) -> None:
     header, row = stack.cli("workflow", "list", "--dataset", flights).stdout.splitlines()
 
@@ -69,6 +71,7 @@ def test_list_shows_the_schedule_and_the_next_run_in_its_zone(stack: Stack, flig
     assert re.fullmatch(r"flights\.daily +manual +active +0 6 \* \* \* +\d{4}-\d\d-\d\d 06:00", row)
 
 
+@pytest.mark.rule("12.8")
 def test_history_shows_the_run_with_the_spec_that_it_ran(stack: Stack, finished: str) -> None:
     runs = {run["run_id"]: run for run in stack.ask("workflow", "history", "-d", "flights.daily")}
 
@@ -104,6 +107,7 @@ def test_a_dry_run_reads_sql_in_the_dialect_of_the_project_s_connection(stack: S
     assert "The SQL is not valid duckdb." in done.stderr
 
 
+@pytest.mark.rule("12.6")
 def test_a_changed_query_is_what_the_next_run_runs(stack: Stack) -> None:
     name = stack.register("create or replace table changing as select 1 as answer")
     assert stack.wait(stack.run(name))["status"] == "COMPLETED"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
 import yaml
 
 from stacks import Stack
@@ -31,6 +32,7 @@ def told(stack: Stack, name: str) -> list[dict[str, Any]]:
         assert time.monotonic() < deadline, runs
 
 
+@pytest.mark.rule("12.6", "13.5")
 def test_failed_runs_are_mended_by_a_mended_query_and_retried_under_their_ids(stack: Stack) -> None:
     name = stack.register("select * from no_such_table", schedule=NO_RETRY)
     runs = [stack.run(name) for _ in range(3)]

@@ -194,6 +194,7 @@ def company(
         yield company
 
 
+@pytest.mark.rule("4.1")
 def test_code_takes_over_and_gives_back_and_everybody_is_told_once(company: Company) -> None:
     analyst = company.analyst
 

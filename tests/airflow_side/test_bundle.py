@@ -57,6 +57,7 @@ def plug_in(store: Path) -> None:
     store.with_name("unplugged").rename(store)
 
 
+@pytest.mark.rule("15.6")
 def test_every_effective_dataset_has_a_dag_and_code_wins(store: Path, bundle: BUNDLES) -> None:
     write(store, "a")
     write(store, "b")
@@ -69,6 +70,7 @@ def test_every_effective_dataset_has_a_dag_and_code_wins(store: Path, bundle: BU
     assert lines["b"].endswith(" · code · code/b.yaml")
 
 
+@pytest.mark.rule("15.6")
 def test_a_refresh_brings_what_changed_and_takes_away_what_is_gone(store: Path, bundle: BUNDLES) -> None:
     write(store, "a")
     write(store, "b")
@@ -90,6 +92,7 @@ def test_an_empty_store_has_no_dags(bundle: BUNDLES) -> None:
     assert spec_lines(one) == {}
 
 
+@pytest.mark.rule("15.11")
 def test_a_spec_that_can_not_be_used_is_an_import_error_of_its_own(store: Path, bundle: BUNDLES) -> None:
     write(store, "a")
     write(store, "b", spec_yaml("b", more="shcedule: {}\n"))
@@ -139,6 +142,7 @@ def keep(store: Path) -> None:
     place.put(LEDGER_KEY, Ledger(moved_at=SINCE, entries=entries).body(), expected=MISSING)
 
 
+@pytest.mark.rule("4.5")
 def test_a_machine_that_is_new_and_empty_runs_the_last_good_version_of_a_broken_spec(
     store: Path, bundle: BUNDLES
 ) -> None:
@@ -153,6 +157,7 @@ def test_a_machine_that_is_new_and_empty_runs_the_last_good_version_of_a_broken_
     assert "manual/a.yaml can't be used. The last version that could be used keeps running." in error
 
 
+@pytest.mark.rule("4.8")
 def test_a_removed_dataset_keeps_its_dag_unscheduled_while_the_ledger_lists_it(
     store: Path, bundle: BUNDLES
 ) -> None:
@@ -187,6 +192,7 @@ def test_when_a_dataset_was_registered_does_not_move_when_its_spec_changes(
     assert loaded(one).dags["a"].timetable.registered_at == before
 
 
+@pytest.mark.rule("15.10")
 def test_a_dag_that_can_not_be_built_is_shown_until_its_spec_changes(store: Path, bundle: BUNDLES) -> None:
     write(store, "a")
     one = bundle()
@@ -201,6 +207,7 @@ def test_a_dag_that_can_not_be_built_is_shown_until_its_spec_changes(store: Path
     assert not list(one.path.glob("problem_*.py"))
 
 
+@pytest.mark.rule("15.12")
 def test_an_unreachable_store_leaves_every_dag_as_it_was(
     store: Path, bundle: BUNDLES, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -219,6 +226,7 @@ def test_an_unreachable_store_leaves_every_dag_as_it_was(
     assert set(spec_lines(worker)) == {"a", "b"}
 
 
+@pytest.mark.rule("15.12")
 def test_an_unreachable_store_with_nothing_on_disk_is_an_error_and_no_empty_folder(
     store: Path, bundle: BUNDLES
 ) -> None:

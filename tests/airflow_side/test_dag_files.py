@@ -53,6 +53,7 @@ def in_a_worker_for(name: str, patch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.rule("15.7")
 def test_every_effective_dataset_has_a_dag_in_the_file_of_its_share(store: Path, dags_folder: Path) -> None:
     names = [f"d{number}" for number in range(10)]
     for name in names:
@@ -80,6 +81,7 @@ def test_a_store_without_datasets_is_no_error(dags_folder: Path) -> None:
     assert (bag.dags, bag.import_errors) == ({}, {})
 
 
+@pytest.mark.rule("15.7")
 def test_a_look_that_finds_a_change_has_airflow_parse_that_share_and_no_other(
     store: Path, dags_folder: Path
 ) -> None:
@@ -104,6 +106,7 @@ def test_a_folder_that_can_not_be_written_to_is_no_error(tmp_path: Path) -> None
     touch(tmp_path / "nowhere", ["shard_001.py", "problem_x.py", "shard_002.jsonl"])
 
 
+@pytest.mark.rule("4.6")
 def test_a_spec_that_can_not_be_used_is_an_import_error_and_hurts_no_other(
     store: Path, dags_folder: Path
 ) -> None:
@@ -118,6 +121,7 @@ def test_a_spec_that_can_not_be_used_is_an_import_error_and_hurts_no_other(
     assert "manual/worse.yaml:3:1: not valid YAML" in trace
 
 
+@pytest.mark.rule("15.9")
 def test_a_worker_builds_the_one_dag_that_it_runs_as_it_is_now(
     store: Path, dags_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +137,7 @@ def test_a_worker_builds_the_one_dag_that_it_runs_as_it_is_now(
     assert bag.dags["b"].description == "Mended"
 
 
+@pytest.mark.rule("15.12")
 def test_while_the_store_does_not_answer_the_datasets_of_before_stay(store: Path, dags_folder: Path) -> None:
     put(store, "a")
     loaded(dags_folder)
@@ -171,6 +176,7 @@ def test_an_interval_that_is_no_number_is_named() -> None:
         FileSettings.from_environment({"DLI_REFRESH_INTERVAL": "soon"})
 
 
+@pytest.mark.rule("15.7")
 def test_who_watches_has_a_change_parsed_without_any_parse(store: Path, dags_folder: Path) -> None:
     put(store, "a")
     loaded(dags_folder)

@@ -70,6 +70,7 @@ def connecting(hook: DuckDBHook) -> tuple[threading.Event, threading.Thread]:
     return connected, thread
 
 
+@pytest.mark.rule("15.15")
 @pytest.mark.parametrize(
     ("hook", "database"),
     [
@@ -85,6 +86,7 @@ def test_the_file_is_the_host_or_the_path_of_the_uri(hook: Callable[[], DuckDBHo
     assert hook().database == database
 
 
+@pytest.mark.rule("15.15")
 def test_airflow_finds_the_hook_by_the_connections_type(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -107,12 +109,14 @@ def test_the_calls_of_every_sql_hook_work(tmp_path: Path) -> None:
     assert hook.get_first("select word from t where n = ?", parameters=[2]) == ("two",)
 
 
+@pytest.mark.rule("15.15")
 def test_the_extra_sets_duckdbs_own_settings(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("n\n7\n")
     hook = hook_on(extra=f'{{"config": {{"file_search_path": "{tmp_path}", "threads": 1}}}}')
     assert hook.get_first("select n, current_setting('threads') from read_csv('rows.csv')") == (7, 1)
 
 
+@pytest.mark.rule("12.16")
 def test_a_read_only_connection_can_not_write_and_shares_the_file(tmp_path: Path) -> None:
     path = str(tmp_path / "w.duckdb")
     hook_on(path).run("create table t (n int)")
@@ -123,6 +127,7 @@ def test_a_read_only_connection_can_not_write_and_shares_the_file(tmp_path: Path
         assert other.get_first("select count(*) from t") == (0,)
 
 
+@pytest.mark.rule("12.16")
 @pytest.mark.parametrize("how", ["hook", "another program"])
 def test_a_file_that_is_in_use_is_waited_for(
     tmp_path: Path, how: str, capfd: pytest.CaptureFixture[str]

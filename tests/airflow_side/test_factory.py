@@ -55,6 +55,7 @@ def in_a_worker_for_b(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "b")
 
 
+@pytest.mark.rule("3.3", "15.13")
 def test_a_dag_says_what_the_spec_says() -> None:
     dag = dag_of(full())
     assert dag.dag_id == "web.clicks"
@@ -68,6 +69,7 @@ def test_a_dag_says_what_the_spec_says() -> None:
     assert task.execution_timeout == timedelta(seconds=90)
 
 
+@pytest.mark.rule("7.2", "12.4")
 def test_runs_wait_at_the_task_and_no_setting_of_airflows_pauses_the_dag() -> None:
     dag = dag_of(full())
     assert dag.get_task("run").max_active_tis_per_dag == 1
@@ -78,12 +80,14 @@ def test_runs_wait_at_the_task_and_no_setting_of_airflows_pauses_the_dag() -> No
     assert IS_2 or dag.disable_bundle_versioning is True
 
 
+@pytest.mark.rule("7.5")
 @pytest.mark.parametrize("more", ["", full(enabled=False)])
 def test_without_an_enabled_schedule_no_run_is_ever_due(more: str) -> None:
     dag = dag_of(more)
     assert not dag.timetable.can_be_scheduled
 
 
+@pytest.mark.rule("8.10")
 def test_parameters_never_keep_airflow_from_scheduling_or_starting_a_run() -> None:
     params = dag_of(full()).params
     assert params.validate() == {"execution_date": None, "limit": 10}
@@ -95,6 +99,7 @@ def test_parameters_never_keep_airflow_from_scheduling_or_starting_a_run() -> No
     assert params.get_param("execution_date").description == "(date; required)"
 
 
+@pytest.mark.rule("15.13")
 def test_the_documents_last_line_tells_the_version_the_source_and_the_key() -> None:
     [dataset] = datasets("web.clicks", more=full())
     dag = build_dag(dataset, base_url="https://basecamp.example.com/", turns=Path("/nowhere"))
@@ -122,10 +127,12 @@ def test_a_file_of_the_bundle_holds_the_dags_of_its_datasets(shard: Path) -> Non
     assert {name for name, value in module.items() if isinstance(value, DAG)} == {"a", "b", "c"}
 
 
+@pytest.mark.rule("15.9")
 def test_a_worker_builds_the_one_dag_that_it_runs(shard: Path, in_a_worker_for_b: None) -> None:
     assert list(load(str(shard))) == ["b"]
 
 
+@pytest.mark.rule("15.10")
 def test_a_dataset_that_can_not_be_built_hurts_no_other_and_is_noted(shard: Path) -> None:
     lines = lines_of(shard).read_text().splitlines()
     data = json.loads(lines[2])
@@ -141,6 +148,7 @@ def test_a_dataset_that_can_not_be_built_hurts_no_other_and_is_noted(shard: Path
     assert list(BrokenDags(shard.parent)) == []
 
 
+@pytest.mark.rule("15.10")
 def test_a_dag_that_airflow_could_not_store_hurts_no_other(
     shard: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +165,7 @@ def test_a_dag_that_airflow_could_not_store_hurts_no_other(
     assert sorted(load(str(shard))) == ["a", "b", "c"]
 
 
+@pytest.mark.rule("15.9")
 def test_parsing_loads_no_sql_parser_no_engine_and_no_store(shard: Path) -> None:
     check = (
         "import sys, runpy; runpy.run_path(sys.argv[1]); "

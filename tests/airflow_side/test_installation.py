@@ -5,11 +5,13 @@ from importlib.metadata import entry_points
 from importlib.resources import files
 
 import jsonschema
+import pytest
 
 from airflow_side.airflow_names import known_timetables
 from dli_airflow.provider import get_provider_info
 
 
+@pytest.mark.rule("15.16")
 def test_airflow_loads_the_timetable_from_the_installed_plugin() -> None:
     assert "dli_airflow.timetable.DatasetTimetable" in known_timetables()
 

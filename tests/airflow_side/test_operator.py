@@ -105,6 +105,7 @@ def test_a_run_builds_what_its_sql_says(warehouse: Path, turns: Path) -> None:
     assert rows(warehouse, "select day::text, n, since from built") == [("2024-01-15", 7, since)]
 
 
+@pytest.mark.rule("12.7")
 def test_the_first_act_tells_which_version_runs_even_if_all_else_fails(warehouse: Path, turns: Path) -> None:
     dataset, attempt = clicks(), Attempt(try_number=2)
     with pytest.raises(AirflowFailException):
@@ -112,6 +113,7 @@ def test_the_first_act_tells_which_version_runs_even_if_all_else_fails(warehouse
     assert attempt.pushed == [(f"dli.manual.{dataset.spec_hash}.2", "manual/web.clicks.yaml")]
 
 
+@pytest.mark.rule("11.2")
 @pytest.mark.parametrize("run_type", ["scheduled", "backfill"])
 def test_a_scheduled_run_builds_the_local_date_on_which_its_interval_starts(
     warehouse: Path, turns: Path, run_type: str
@@ -121,6 +123,7 @@ def test_a_scheduled_run_builds_the_local_date_on_which_its_interval_starts(
     assert rows(warehouse, "select day::text, n, since from built") == [("2024-01-15", 3, since)]
 
 
+@pytest.mark.rule("11.9")
 def test_a_scheduled_run_builds_the_date_it_was_made_for_whatever_the_zone_is_now(
     warehouse: Path, turns: Path
 ) -> None:
@@ -142,6 +145,7 @@ def test_where_another_interval_stands_in_the_sql_sees_the_one_of_the_date(
     assert rows(warehouse, "select day::text, n, since from built") == [("2024-01-16", 3, since)]
 
 
+@pytest.mark.rule("8.1", "8.9")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_a_run_gets_its_parameters_or_fails_without_retries_whoever_started_it(
     case: Case, warehouse: Path, turns: Path, capfd: pytest.CaptureFixture[str]
@@ -159,11 +163,13 @@ def test_a_run_gets_its_parameters_or_fails_without_retries_whoever_started_it(
     assert not warehouse.exists()
 
 
+@pytest.mark.rule("8.9")
 def test_a_run_without_a_conf_lacks_what_is_required(turns: Path) -> None:
     with pytest.raises(AirflowFailException, match=r"^Missing required parameter: execution_date$"):
         execute(operator(clicks(), turns), Run(conf=None))
 
 
+@pytest.mark.rule("12.9")
 def test_a_wrong_query_is_retried_since_it_may_be_mended(warehouse: Path, turns: Path) -> None:
     with pytest.raises(StatementFailed) as failure:
         execute(operator(clicks("select * from nowhere"), turns))
@@ -171,6 +177,7 @@ def test_a_wrong_query_is_retried_since_it_may_be_mended(warehouse: Path, turns:
     assert str(failure.value).startswith("statement 'query' failed: Catalog Error: Table with name nowhere")
 
 
+@pytest.mark.rule("12.9")
 def test_a_value_that_does_not_fit_the_template_is_retried_too(warehouse: Path, turns: Path) -> None:
     more = "parameters: [{name: word, type: string}]\n"
     with pytest.raises(InvalidTemplate) as failure:
@@ -178,18 +185,21 @@ def test_a_value_that_does_not_fit_the_template_is_retried_too(warehouse: Path, 
     assert "without quotes" in str(failure.value.detail)
 
 
+@pytest.mark.rule("15.14")
 def test_a_connection_that_is_missing_is_named_with_what_to_do(turns: Path) -> None:
     dataset = clicks("select 1", "execution: {connection: lake}\n")
     with pytest.raises(AirflowException, match=r"no connection 'lake'.*airflow connections add lake"):
         execute(operator(dataset, turns), Run())
 
 
+@pytest.mark.rule("15.14")
 def test_a_connection_that_runs_no_sql_is_refused(turns: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_DLI_DEFAULT", '{"conn_type": "smtp", "host": "localhost"}')
     with pytest.raises(AirflowException, match="'dli_default' of the type 'smtp' runs no SQL"):
         execute(operator(clicks("select 1", ""), turns), Run())
 
 
+@pytest.mark.rule("9.15")
 def test_the_sql_is_rendered_in_the_connections_dialect(warehouse: Path, turns: Path) -> None:
     query = '"select * from (values ($$its; {{ word }}$$)) v(t)"'
     dataset = clicks(query, "parameters: [{name: word, type: string, default: fine}]\n")
@@ -221,6 +231,7 @@ def test_a_kill_cancels_the_query_and_says_so(
     assert "Cancelling the query on the engine: cursor.interrupt()" in capfd.readouterr().out
 
 
+@pytest.mark.rule("12.10")
 def test_an_expired_timeout_cancels_the_query_and_names_the_setting(warehouse: Path, turns: Path) -> None:
     task = operator(clicks(ENDLESS, "execution: {timeout_seconds: 4}\n"), turns)
     with pytest.raises(AirflowTaskTimeout) as expired, timeout(4):
@@ -253,6 +264,7 @@ def test_a_kill_before_the_sql_began_keeps_it_from_beginning(warehouse: Path, tu
     assert not warehouse.exists()
 
 
+@pytest.mark.rule("12.15")
 def test_the_next_attempt_waits_until_the_last_one_is_gone(
     warehouse: Path, turns: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

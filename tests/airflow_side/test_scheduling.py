@@ -76,6 +76,7 @@ def follow(loop: Loop, until: datetime) -> None:
         assert run.run_id == scheduled_run_id("sales.daily", shown)
 
 
+@pytest.mark.rule("11.1")
 @pytest.mark.parametrize(("zone", "change"), CHANGES)
 @pytest.mark.parametrize(("hour", "minute"), [(9, 0), (1, 30), (2, 30), (0, 0), (23, 59)])
 def test_a_daily_schedule_builds_each_date_at_its_hour_of_the_wall_clock(
@@ -97,6 +98,7 @@ def test_a_daily_schedule_builds_each_date_at_its_hour_of_the_wall_clock(
     assert loop.dates == [day.isoformat() for day in expected[:-1]]
 
 
+@pytest.mark.rule("11.1")
 @pytest.mark.parametrize("zone", SPRING_AND_AUTUMN)
 @pytest.mark.parametrize(
     ("cron", "weekday", "day"), [("30 1 * * 0", 6, None), ("0 9 * * 1", 0, None), ("30 2 1 * *", None, 1)]
@@ -113,6 +115,7 @@ def test_a_weekly_and_a_monthly_schedule_build_each_of_their_dates_in_a_year(
     assert loop.dates == [found.isoformat() for found in expected[:-1]]
 
 
+@pytest.mark.rule("11.1")
 @pytest.mark.parametrize(("zone", "change"), CHANGES)
 @pytest.mark.parametrize(("cron", "step"), [("0 * * * *", HOUR), ("*/15 * * * *", 15 * MINUTE)])
 def test_several_runs_a_day_come_at_each_step_also_in_the_hour_that_the_clock_skips_or_repeats(
@@ -146,6 +149,7 @@ def test_the_run_of_an_hour_that_is_skipped_until_midnight_builds_the_date_it_wa
 ZONES = [SEOUL, NEW_YORK, LONDON, KIRITIMATI, PAGO_PAGO]
 
 
+@pytest.mark.rule("11.4")
 @pytest.mark.parametrize("seed", range(25))
 def test_airflow_builds_every_date_once_in_order_however_cron_and_zone_change(
     seed: int, tmp_path: Path
@@ -204,6 +208,7 @@ def test_a_change_of_the_zone_alone_builds_no_date_twice_where_each_date_is_anot
     assert loop.dates == days("2024-01-14", "2024-01-18")
 
 
+@pytest.mark.rule("11.4")
 def test_a_run_that_ends_late_brings_no_date_again(tmp_path: Path) -> None:
     loop = scheduler(DAILY, at("2024-01-15T12:00"), tmp_path)
     loop.pass_to(at("2024-01-17T02:00"))
@@ -230,6 +235,7 @@ def test_a_run_that_a_person_made_for_the_start_of_the_next_interval_keeps_no_da
 TICKS = [("0 9 * * *", DAY), ("0 * * * *", HOUR), ("0 9 * * 1", 7 * DAY)]
 
 
+@pytest.mark.rule("11.7")
 @pytest.mark.parametrize("parsed", [False, True])
 @pytest.mark.parametrize(("cron", "step"), TICKS)
 def test_after_a_pause_the_latest_missed_interval_alone_runs(

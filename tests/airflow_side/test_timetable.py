@@ -55,6 +55,7 @@ def following(table: DatasetTimetable, last: DataInterval | None = None) -> DagR
     return info
 
 
+@pytest.mark.rule("11.3")
 def test_the_first_run_is_due_at_the_first_tick_after_registration() -> None:
     info = following(timetable("2024-01-15T12:01"))
     assert info.data_interval == interval("2024-01-15T00:00", "2024-01-16T00:00")  # 09:00 in Seoul
@@ -68,6 +69,7 @@ def test_the_next_run_follows_the_last_one() -> None:
     assert info.run_after == at("2024-01-17T00:00")
 
 
+@pytest.mark.rule("11.7")
 def test_of_the_runs_missed_in_a_downtime_the_latest_alone_is_due() -> None:
     last = interval("2024-01-15T00:00", "2024-01-16T00:00")
     assert following(timetable("2024-01-20T12:00"), last).data_interval == interval(
@@ -75,6 +77,7 @@ def test_of_the_runs_missed_in_a_downtime_the_latest_alone_is_due() -> None:
     )
 
 
+@pytest.mark.rule("11.9")
 def test_an_interval_tells_its_date_whatever_the_zone_is_by_then() -> None:
     info = following(timetable("2024-01-15T12:01", cron="0 21 * * *", zone=NEW_YORK))
     assert info.data_interval.start.replace(microsecond=0) == at("2024-01-15T02:00")  # the 14th there
@@ -95,6 +98,7 @@ def test_a_dag_whose_next_run_airflow_does_not_know_gets_none() -> None:
     assert timetable("2024-01-18T12:00").next_run_info_from_dag_model(dag_model=DagModel(dag_id="x")) is None
 
 
+@pytest.mark.rule("11.10")
 @pytest.mark.parametrize(("zone", "cron"), [(SEOUL, "0 9 * * *"), (NEW_YORK, "0 19 * * *")])
 def test_airflows_own_backfill_gets_one_interval_after_the_other_each_with_its_date(
     zone: str, cron: str
@@ -120,6 +124,7 @@ def test_who_draws_a_calendar_gets_each_run_to_come() -> None:
     assert starts == [pendulum.datetime(2024, 1, day) for day in (16, 17, 18)]
 
 
+@pytest.mark.rule("3.4", "11.11")
 @on_3
 def test_a_scheduled_runs_id_is_the_datasets_name_and_its_moment_in_utc() -> None:
     run_id = timetable("2024-01-16T00:05").generate_run_id(
@@ -141,6 +146,7 @@ def test_a_scheduled_run_that_airflow_2_has_not_planned_has_the_end_of_its_inter
     assert run_id == "sales.daily_20240116_000000"
 
 
+@pytest.mark.rule("11.11")
 @pytest.mark.parametrize("run_type", [DagRunType.MANUAL, DagRunType.BACKFILL_JOB])
 def test_runs_of_other_types_keep_airflows_own_ids(run_type: DagRunType) -> None:
     moment = {("logical_date" if AIRFLOW_2 else "run_after"): pendulum.datetime(2024, 1, 16)}
@@ -155,6 +161,7 @@ def test_a_run_triggered_by_hand_has_the_last_interval_that_ended() -> None:
     assert table.infer_manual_data_interval(run_after=pendulum.datetime(2024, 1, 16)) == ended
 
 
+@pytest.mark.rule("15.16")
 def test_airflow_stores_the_timetable_and_finds_it_through_the_plugin() -> None:
     stored = encode_timetable(timetable("2024-01-16T05:00"))
     found = decode_timetable(stored)

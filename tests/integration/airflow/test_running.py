@@ -7,6 +7,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from airflow_api import NEVER, Airflow, until
 from endless import ENDLESS
 from stacks import Stack
@@ -45,6 +47,7 @@ def test_a_scheduled_run_has_our_id_its_version_and_the_partition_of_its_interva
     assert shown["url"].startswith(stack.airflow_url)
 
 
+@pytest.mark.rule("12.6")
 def test_a_mended_query_mends_the_run_at_its_next_attempt(stack: Stack) -> None:
     airflow = Airflow(stack)
     retry = {"max_attempts": 2, "delay_seconds": 3}
@@ -60,6 +63,7 @@ def test_a_mended_query_mends_the_run_at_its_next_attempt(stack: Stack) -> None:
     assert key.endswith(f".{instance['try_number']}")
 
 
+@pytest.mark.rule("8.9")
 def test_a_wrong_parameter_given_on_airflows_page_fails_the_run_at_once(stack: Stack) -> None:
     airflow = Airflow(stack)
     name = stack.register(
@@ -82,6 +86,7 @@ def test_a_wrong_parameter_given_on_airflows_page_fails_the_run_at_once(stack: S
         assert shown["url"].startswith(stack.airflow_url)
 
 
+@pytest.mark.rule("12.16")
 def test_two_datasets_on_one_duckdb_file_take_turns(stack: Stack) -> None:
     airflow = Airflow(stack)
 
@@ -98,6 +103,7 @@ def test_two_datasets_on_one_duckdb_file_take_turns(stack: Stack) -> None:
     assert airflow.finished(second, waiting)["state"] == "success"
 
 
+@pytest.mark.rule("12.10")
 def test_an_expired_timeout_cancels_the_query(stack: Stack) -> None:
     airflow = Airflow(stack)
     name = stack.register(
@@ -112,6 +118,7 @@ def test_an_expired_timeout_cancels_the_query(stack: Stack) -> None:
     assert "Cancelling the query on the engine: cursor.interrupt()" in log
 
 
+@pytest.mark.rule("15.11")
 def test_a_spec_broken_in_the_store_is_an_import_error_and_its_last_good_version_runs(stack: Stack) -> None:
     airflow = Airflow(stack)
     name = stack.register("select 1", schedule={"cron": NEVER})

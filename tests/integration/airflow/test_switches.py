@@ -66,6 +66,7 @@ class Registered:
         return ended if ended.keys() >= {run.run_id for run in runs} else None
 
 
+@pytest.mark.rule("3.3")
 def test_a_schedule_goes_on_without_gap_or_overlap_when_code_takes_over_and_goes_again(stack: Stack) -> None:
     dataset = Registered(stack, stack.register("select 1", schedule={"cron": MINUTELY, "timezone": SEOUL}))
     by_hand = dataset.more_runs()
@@ -100,6 +101,7 @@ def test_a_schedule_goes_on_without_gap_or_overlap_when_code_takes_over_and_goes
     dataset.airflow.ask(f"/dags/{dataset.name}", "PATCH", {"is_paused": True})
 
 
+@pytest.mark.rule("7.2")
 def test_a_paused_dataset_stays_paused_when_code_takes_over_and_goes_again(stack: Stack) -> None:
     dataset = Registered(stack, stack.register("select 1", schedule={"cron": "0 0 1 1 *", "timezone": SEOUL}))
     assert stack.cli("workflow", "pause", dataset.name).returncode == 0
@@ -111,6 +113,7 @@ def test_a_paused_dataset_stays_paused_when_code_takes_over_and_goes_again(stack
     assert dataset.runs() == []
 
 
+@pytest.mark.rule("11.6")
 def test_each_date_that_a_change_of_the_zone_makes_due_is_built_at_once_and_once(stack: Stack) -> None:
     tick = (datetime.now(UTC) + timedelta(seconds=105)).astimezone(ZoneInfo(PAGO_PAGO))
     dataset = Registered(

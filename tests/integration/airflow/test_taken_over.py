@@ -120,6 +120,7 @@ def company(stack: Stack, tmp_path: Path) -> Iterator[Company]:
         file.unlink()
 
 
+@pytest.mark.rule("12.23", "12.25")
 def test_nothing_starts_in_a_dag_that_took_a_dataset_over_and_its_runs_are_not_shown_as_ours(
     stack: Stack, company: Company
 ) -> None:
@@ -169,6 +170,7 @@ def test_nothing_starts_in_a_dag_that_took_a_dataset_over_and_its_runs_are_not_s
     assert stack.cli("workflow", "retry", run_id).returncode == 4
 
 
+@pytest.mark.rule("15.19")
 def test_where_two_files_make_a_dag_of_one_id_the_datasets_own_steps_back_and_returns(
     stack: Stack, company: Company
 ) -> None:
@@ -204,6 +206,7 @@ def test_where_two_files_make_a_dag_of_one_id_the_datasets_own_steps_back_and_re
     assert not airflow.import_errors(f"'{name}'")
 
 
+@pytest.mark.rule("12.23")
 def test_a_name_that_another_dag_has_is_refused_before_anything_is_stored(
     stack: Stack, company: Company
 ) -> None:

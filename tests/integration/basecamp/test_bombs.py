@@ -89,6 +89,7 @@ def peak_kib(server: Serve) -> int:
     return int(status.split("VmHWM:")[1].split()[0])
 
 
+@pytest.mark.rule("10.12")
 def test_the_others_are_listed_and_run_dry_with_every_bomb_in_the_store(server: Serve) -> None:
     url = server.url()
     with Health(url) as health, httpx.Client(base_url=f"{url}/api/v1", timeout=120) as client:
@@ -101,6 +102,7 @@ def test_the_others_are_listed_and_run_dry_with_every_bomb_in_the_store(server: 
     assert peak_kib(server) < MAX_KIB
 
 
+@pytest.mark.rule("10.12")
 @pytest.mark.parametrize(("kind", "bomb"), [(kind, bomb) for kind, names in HEAVY.items() for bomb in names])
 def test_a_bomb_is_run_dry_and_shown_without_holding_the_server(server: Serve, kind: str, bomb: str) -> None:
     name = f"{kind}_{list(bombs.TEMPLATES if kind == 'templates' else bombs.SQL).index(bomb)}"

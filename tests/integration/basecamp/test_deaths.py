@@ -30,6 +30,7 @@ def deaths(folder: Path, work: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.rule("5.4", "18.1")
 @pytest.mark.parametrize("work", ["register", "replace"])
 def test_a_registration_that_dies_leaves_the_old_version_or_the_new_one_and_may_be_repeated(
     tmp_path: Path, work: str
@@ -43,6 +44,7 @@ def test_a_registration_that_dies_leaves_the_old_version_or_the_new_one_and_may_
         assert death["repeated"]["retired"] == death["repeated"]["notices"] == 0
 
 
+@pytest.mark.rule("5.4")
 def test_an_update_that_dies_leaves_the_old_schedule_or_the_new_one_and_may_be_repeated(
     tmp_path: Path,
 ) -> None:
@@ -53,6 +55,7 @@ def test_an_update_that_dies_leaves_the_old_schedule_or_the_new_one_and_may_be_r
         assert [death[when]["invalid"] for when in ("found", "checked", "repeated")] == [0, 0, 0]
 
 
+@pytest.mark.rule("5.8")
 def test_a_removal_that_dies_leaves_the_whole_dataset_or_nothing_of_it(tmp_path: Path) -> None:
     for death in deaths(tmp_path, "unregister"):
         assert death["found"]["effective"] in {"one", None}
@@ -65,6 +68,7 @@ def test_a_removal_that_dies_leaves_the_whole_dataset_or_nothing_of_it(tmp_path:
         assert death["repeated"]["retired"] == 1, "its DAG stays until its runs have ended"
 
 
+@pytest.mark.rule("6.3", "18.1")
 @pytest.mark.parametrize(("work", "effective", "notices"), [("override", "code", 1), ("release", "one", 2)])
 def test_a_check_that_dies_is_made_up_for_by_the_next_and_everything_is_told_once(
     tmp_path: Path, work: str, effective: str, notices: int

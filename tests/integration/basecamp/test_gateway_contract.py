@@ -239,6 +239,7 @@ def test_dags_are_listed_by_their_tags(world: World) -> None:
     assert world.dataset("quick") not in {dag.dag_id for dag in world.gateway.list_dags(tags=["no:such"])}
 
 
+@pytest.mark.rule("7.3")
 def test_pausing_and_resuming_are_harmless_when_repeated(world: World) -> None:
     name = world.dataset("quick")
     for paused in (True, True, False, False):
@@ -260,6 +261,7 @@ def test_parsing_may_be_asked_for_again_at_once(world: World) -> None:
         world.gateway.request_parse(details.dag)
 
 
+@pytest.mark.rule("15.2")
 def test_a_run_keeps_what_it_was_started_with_and_succeeds(world: World) -> None:
     name, now = world.dataset("quick"), datetime.now(UTC)
     run_id, conf = f"{name}_{uuid.uuid4().hex}", {"_dli": {"run_type": "adhoc", "who": "영희"}}
@@ -296,6 +298,7 @@ def test_there_is_no_run_that_is_not_there(world: World, trigger: Callable[..., 
     assert world.gateway.set_run_state(run.dag_id, "nothing", "failed", note="x") is None
 
 
+@pytest.mark.rule("15.2")
 def test_runs_are_listed_newest_first_a_page_at_a_time(world: World, trigger: Callable[..., DagRun]) -> None:
     world.gateway.set_paused(world.dataset("quick"), paused=True)
     started = [trigger("quick").run_id for _ in range(5)]
@@ -326,6 +329,7 @@ def test_a_cursor_that_no_page_gave_is_refused(world: World) -> None:
         world.gateway.list_runs(RunFilter(), limit=2, cursor="nonsense")
 
 
+@pytest.mark.rule("15.2")
 def test_runs_are_filtered_by_id_state_and_time(world: World, trigger: Callable[..., DagRun]) -> None:
     world.gateway.set_paused(world.dataset("quick"), paused=True)
     first, second = trigger("quick"), trigger("quick")
@@ -381,6 +385,7 @@ def test_a_run_has_no_attempt_and_no_version_before_it_starts(
     assert world.gateway.versions([run]) == []
 
 
+@pytest.mark.rule("15.2")
 def test_attempts_and_versions_of_many_runs_come_together(
     world: World, trigger: Callable[..., DagRun]
 ) -> None:
@@ -420,6 +425,7 @@ def test_the_log_of_a_failed_attempt_holds_its_error(world: World, trigger: Call
     assert world.gateway.log(run.dag_id, "nothing", 1) is None
 
 
+@pytest.mark.rule("15.2")
 def test_a_running_run_that_is_ended_has_ended_with_its_process(
     world: World, trigger: Callable[..., DagRun]
 ) -> None:
@@ -435,6 +441,7 @@ def test_a_running_run_that_is_ended_has_ended_with_its_process(
     assert run.key not in {(attempt.dag_id, attempt.run_id) for attempt in world.gateway.running_attempts()}
 
 
+@pytest.mark.rule("13.4")
 def test_a_run_that_several_end_at_the_same_moment_has_ended_for_each(
     world: World, trigger: Callable[..., DagRun]
 ) -> None:
@@ -463,6 +470,7 @@ def test_a_waiting_run_that_is_ended_has_started_no_attempt(
     assert state_of(world, run) == "failed"
 
 
+@pytest.mark.rule("13.5")
 def test_a_run_that_has_failed_runs_again_as_its_next_attempt(
     world: World, trigger: Callable[..., DagRun]
 ) -> None:
@@ -544,6 +552,7 @@ def test_a_file_that_does_not_load_is_among_the_import_errors(world: World) -> N
     until(world, lambda: any(key in error.stack_trace for error in world.gateway.import_errors()))
 
 
+@pytest.mark.rule("18.13")
 def test_the_type_of_a_connection(world: World) -> None:
     name = f"lake_{uuid.uuid4().hex}"
     assert world.gateway.connection_type(name) is None

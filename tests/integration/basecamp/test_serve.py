@@ -106,6 +106,7 @@ def refused(environment: dict[str, str], *options: str) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.rule("18.2")
 def test_a_missing_setting_is_one_line_and_exit_status_2(environment: dict[str, str]) -> None:
     del environment["BASECAMP_STORE_URL"]
     done = refused(environment)
@@ -114,6 +115,7 @@ def test_a_missing_setting_is_one_line_and_exit_status_2(environment: dict[str, 
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.rule("26.1")
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
 def test_beyond_loopback_it_refuses_to_start(environment: dict[str, str], host: str) -> None:
     done = refused(environment, "--host", host)
@@ -141,6 +143,7 @@ def test_a_store_that_cannot_be_made_is_told(environment: dict[str, str], tmp_pa
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.rule("18.4")
 @pytest.mark.parametrize(
     ("status", "body", "told"),
     [
@@ -167,6 +170,7 @@ def test_an_airflow_that_will_not_do_is_told(
     assert done.stderr.count("Error: ") == 1
 
 
+@pytest.mark.rule("18.4", "18.9")
 def test_without_airflow_it_starts_and_says_that_it_is_not_ready(running: Serve) -> None:
     url = running.url()
     assert httpx.get(f"{url}/healthz").status_code == 200
@@ -176,6 +180,7 @@ def test_without_airflow_it_starts_and_says_that_it_is_not_ready(running: Serve)
     assert "Basecamp starts all the same" in running.log
 
 
+@pytest.mark.rule("5.2")
 def test_the_store_is_left_as_it_was(running: Serve) -> None:
     files = (path for path in (running.folder / "store").rglob("*") if path.is_file())
     found = {path.relative_to(running.folder / "store").as_posix() for path in files}
@@ -183,6 +188,7 @@ def test_the_store_is_left_as_it_was(running: Serve) -> None:
     assert kept == set()
 
 
+@pytest.mark.rule("26.2")
 def test_a_foreign_host_name_is_refused(running: Serve) -> None:
     answer = httpx.get(f"{running.url()}/healthz", headers={"Host": "evil.example.com"})
     assert answer.status_code == 421
@@ -211,6 +217,7 @@ def test_it_listens_on_ipv6_loopback_as_well(serve: Callable[..., Serve]) -> Non
     assert httpx.get(f"{url}/healthz").status_code == 200
 
 
+@pytest.mark.rule("18.12")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_ends_it_within_seconds(
     serve: Callable[..., Serve], number: signal.Signals, status: int
@@ -222,6 +229,7 @@ def test_a_signal_ends_it_within_seconds(
     assert server.log.rstrip().endswith("Basecamp has ended.")
 
 
+@pytest.mark.rule("18.12")
 def test_a_signal_ends_it_while_a_registration_waits_for_airflow(
     serve: Callable[..., Serve], server: Any
 ) -> None:
@@ -251,6 +259,7 @@ def test_a_signal_ends_it_while_a_registration_waits_for_airflow(
     assert json.loads(answers[0].text)["title"] == "The server is going down."
 
 
+@pytest.mark.rule("18.11")
 def test_a_request_leaves_one_line_on_stderr(running: Serve) -> None:
     httpx.get(f"{running.url()}/api/v1/datasets/nothing")
     running.wait_until(lambda: "GET /api/v1/datasets/nothing 404" in running.log)

@@ -44,6 +44,7 @@ def statuses(*given: int) -> Script:
     return lambda handler: handler.answer(left.pop(0) if left else 200, {"detail": "trouble"})
 
 
+@pytest.mark.rule("15.3")
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_what_can_be_repeated_is_sent_again_after_passing_trouble(
     server: Any, transport_to: Callable[..., AirflowTransport], status: int
@@ -64,6 +65,7 @@ def test_after_three_tries_it_gives_up_and_says_what_airflow_said(
     assert len(server.asked) == 3
 
 
+@pytest.mark.rule("15.3")
 def test_what_starts_something_is_never_sent_twice(
     server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
@@ -73,6 +75,7 @@ def test_what_starts_something_is_never_sent_twice(
     assert len(server.asked) == 1
 
 
+@pytest.mark.rule("15.3")
 def test_a_change_is_sent_again_where_another_wrote_at_the_same_moment(
     server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
@@ -101,6 +104,7 @@ def turned_away(times: int, **headers: str) -> Script:
     )
 
 
+@pytest.mark.rule("15.4")
 def test_what_was_turned_away_unread_is_sent_again_whatever_it_is(
     server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
@@ -111,6 +115,7 @@ def test_what_was_turned_away_unread_is_sent_again_whatever_it_is(
     assert slept == list(RETRY_PAUSES_SECONDS)
 
 
+@pytest.mark.rule("15.4")
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [
@@ -134,6 +139,7 @@ def test_the_next_try_comes_when_airflow_asks_for_it(
     assert seconds[0] <= slept[0] <= seconds[1]
 
 
+@pytest.mark.rule("15.4")
 @pytest.mark.parametrize("said", ["6", "9" * 400])
 def test_a_pause_beyond_the_timeout_is_an_error_at_once_and_airflow_is_left_alone_until_then(
     server: Any, transport_to: Callable[..., AirflowTransport], said: str
@@ -161,6 +167,7 @@ def test_all_pauses_together_stay_within_the_timeout(
     assert slept == [3]
 
 
+@pytest.mark.rule("15.3")
 def test_an_answer_that_does_not_come_in_time_is_not_waited_for(
     server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
@@ -204,6 +211,7 @@ def test_right_after_a_failure_others_fail_at_once(
     assert observed == ["unreachable"] * 3
 
 
+@pytest.mark.rule("15.5")
 def test_a_password_is_exchanged_for_a_token_once(
     server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
@@ -215,6 +223,7 @@ def test_a_password_is_exchanged_for_a_token_once(
     assert [asked[3] for asked in server.asked[1:]] == ["Bearer abc"] * 3
 
 
+@pytest.mark.rule("15.5")
 @pytest.mark.parametrize(("status", "detail"), [(401, "Token Expired"), (403, "Invalid JWT token")])
 def test_a_token_that_is_no_longer_good_is_renewed_once(
     server: Any, transport_to: Callable[..., AirflowTransport], status: int, detail: str
@@ -234,6 +243,7 @@ def test_a_token_that_is_no_longer_good_is_renewed_once(
     assert server.count("/auth/token") == 2
 
 
+@pytest.mark.rule("15.5")
 def test_of_many_threads_one_renews_the_token(
     server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
@@ -299,6 +309,7 @@ def test_an_answer_of_another_shape_is_told_with_its_address(
     assert str(caught.value.detail).startswith(f"GET {server.url}/api/v2/dags: ")
 
 
+@pytest.mark.rule("15.17")
 @pytest.mark.parametrize(("most", "requests"), [(100, 21), (2000, 2)])
 @pytest.mark.parametrize("gateway", [Airflow2, Airflow3])
 def test_dags_are_listed_in_pages_as_large_as_airflow_is_set_up_to_give(
@@ -329,11 +340,13 @@ def test_dags_are_listed_in_pages_as_large_as_airflow_is_set_up_to_give(
     assert len(server.asked) == requests
 
 
+@pytest.mark.rule("15.1")
 def test_airflow_3_is_found_out_by_asking(server: Any, transport_to: Callable[..., AirflowTransport]) -> None:
     server.script = lambda handler: handler.answer(200, {"version": "3.3.2"})
     assert isinstance(connect(transport_to()), Airflow3)
 
 
+@pytest.mark.rule("15.1")
 def test_an_airflow_3_that_is_too_old_is_refused(
     server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
@@ -362,6 +375,7 @@ def airflow_2(version: str) -> Callable[[Any], None]:
 BASIC = "Basic " + base64.b64encode(b"basecamp:secret").decode()
 
 
+@pytest.mark.rule("15.1")
 def test_airflow_2_is_told_apart_and_gets_the_name_and_password_with_each_request(
     server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
@@ -381,6 +395,7 @@ def test_airflow_2_that_refuses_the_password_is_asked_no_second_time(
     assert sum("/dags" in path for _, path, *_ in server.asked) == 1
 
 
+@pytest.mark.rule("15.1")
 @pytest.mark.parametrize("version", ["2.10.5", "3.2.1"])
 def test_an_airflow_of_another_line_is_refused(
     server: Any, transport_to: Callable[..., AirflowTransport], version: str
@@ -391,6 +406,7 @@ def test_an_airflow_of_another_line_is_refused(
     assert "works with Airflow 2.11, and with 3.3 and later" in str(refused.value.detail)
 
 
+@pytest.mark.rule("18.4")
 def test_an_airflow_that_comes_up_later_is_found_out_by_the_first_call_that_reaches_it(
     server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
@@ -404,6 +420,7 @@ def test_an_airflow_that_comes_up_later_is_found_out_by_the_first_call_that_reac
     assert gateway.run_page("a.b", "a.b_20240115_093045") == "/dags/a.b/grid?dag_run_id=a.b_20240115_093045"
 
 
+@pytest.mark.rule("15.1")
 @pytest.mark.parametrize("body", [b"<html>hello", b'{"version": 5}', b"[]", b'{"version": "nginx"}'])
 def test_another_server_is_told_apart(
     server: Any, transport_to: Callable[..., AirflowTransport], body: bytes

@@ -134,6 +134,7 @@ def as_text(kind: str, value: Any) -> str:
     return str(value).lower() if kind == "boolean" else str(value)
 
 
+@pytest.mark.rule("9.3")
 @settings(max_examples=1000, deadline=None)
 @given(typed(), st.data())
 def test_an_engine_gives_back_the_very_text_and_loses_no_table(
@@ -147,6 +148,7 @@ def test_an_engine_gives_back_the_very_text_and_loses_no_table(
         assert engine.ask(sql)[1] == [places[place](text)]
 
 
+@pytest.mark.rule("9.5")
 @settings(max_examples=300, deadline=None)
 @given(TEXTS, st.data())
 def test_an_engine_gives_back_the_very_name(engine: Engine, value: str, data: st.DataObject) -> None:
@@ -157,6 +159,7 @@ def test_an_engine_gives_back_the_very_name(engine: Engine, value: str, data: st
         assert engine.ask(sql) == (f"n{value}" if "n{{" in place else value, [1])
 
 
+@pytest.mark.rule("9.4")
 @settings(max_examples=500, deadline=None)
 @given(typed(), st.sampled_from(BARE))
 @example(("float", 7.890886683888251e-305), BARE[0])
@@ -194,6 +197,7 @@ SETTINGS = {
 BACK = {"postgres": "reset standard_conforming_strings", "mysql": "set session sql_mode = default"}
 
 
+@pytest.mark.rule("9.17")
 @settings(max_examples=400, deadline=None)
 @given(TEXTS, st.data())
 @example(DROP, None)
@@ -244,6 +248,7 @@ STRICT = {
 }
 
 
+@pytest.mark.rule("9.16")
 @settings(max_examples=300, deadline=None)
 @given(TEXTS, st.sampled_from(sorted(PLAIN)))
 @example(DROP, "select '{{ x }}'")

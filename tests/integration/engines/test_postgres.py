@@ -55,6 +55,7 @@ def dli(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.rule("23.3")
 def test_a_run_builds_the_table_and_a_second_one_leaves_the_same_rows(
     project: Path, database: Postgres
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_run_builds_the_table_and_a_second_one_leaves_the_same_rows(
     assert database.ask("select count(*) from sales") == [["3"]]
 
 
+@pytest.mark.rule("12.11")
 def test_a_failure_in_a_transaction_leaves_what_was_there_and_names_the_place(
     project: Path, database: Postgres
 ) -> None:
@@ -86,6 +88,7 @@ def test_a_failure_in_a_transaction_leaves_what_was_there_and_names_the_place(
     assert database.ask("select count(*) from sales") == [["3"]]
 
 
+@pytest.mark.rule("12.11")
 def test_each_statement_is_committed_by_itself_unless_one_begins_a_transaction(
     project: Path, database: Postgres
 ) -> None:
@@ -95,6 +98,7 @@ def test_each_statement_is_committed_by_itself_unless_one_begins_a_transaction(
     assert database.ask("select count(*) from kept") == [["0"]]
 
 
+@pytest.mark.rule("23.7")
 def test_ctrl_c_cancels_the_query_on_the_server(project: Path, database: Postgres) -> None:
     (project / "datasets" / "n.yaml").write_text(ASKED.format("select pg_sleep(600)"))
     command = [sys.executable, "-m", "dli", "dataset", "run", "shop.numbers"]
@@ -122,6 +126,7 @@ def test_values_of_postgresql_are_plain_json(project: Path) -> None:
     assert (row["price"], row["doc"], row["list"], row["no"]) == ("1.50", {"a": [1]}, [1, 2], None)
 
 
+@pytest.mark.rule("23.7")
 def test_a_database_that_lets_nobody_in_says_so_without_the_password(
     project: Path, database: Postgres
 ) -> None:

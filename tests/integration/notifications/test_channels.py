@@ -94,6 +94,7 @@ def send(settings: NotificationSettings, notice: Callable[[Target], Notice]) -> 
     return send
 
 
+@pytest.mark.rule("25.8")
 def test_slack_takes_a_message_of_the_bot_in_the_channel_that_is_named(send: Send, slack: Slack) -> None:
     send(SLACK)
     (message,) = slack.messages
@@ -148,6 +149,7 @@ def test_slack_is_asked_once_for_each_attempt_also_when_the_connection_breaks(
     assert len(connections) == 1
 
 
+@pytest.mark.rule("25.8")
 def test_a_mail_has_its_subject_its_text_and_one_recipient(send: Send, mail: MailServer) -> None:
     send(MAIL)
     ((recipient, message),) = mail.mails
@@ -163,6 +165,7 @@ def test_a_recipient_that_the_mail_server_refuses_is_told_in_its_words(send: Sen
         send(MAIL)
 
 
+@pytest.mark.rule("25.8", "25.9")
 def test_a_webhook_gets_the_documented_body_and_a_key_to_know_it_again(
     send: Send, receiver: WebhookReceiver
 ) -> None:
@@ -181,6 +184,7 @@ def test_a_webhook_gets_the_documented_body_and_a_key_to_know_it_again(
     }
 
 
+@pytest.mark.rule("25.9")
 @pytest.mark.parametrize(
     ("reply", "reason", "retry_after"),
     [
@@ -199,6 +203,7 @@ def test_a_webhook_that_does_not_take_it_says_why(
     assert len(receiver.asked) == 1
 
 
+@pytest.mark.rule("26.4")
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"])
 def test_a_webhook_does_not_reach_the_server_s_own_machine_by_any_name(
     send: Send, receiver: WebhookReceiver, host: str
@@ -219,6 +224,7 @@ def test_a_webhook_that_does_not_answer_is_given_a_bounded_time(
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.rule("25.9")
 def test_a_webhook_that_answers_a_letter_at_a_time_is_given_no_longer(
     settings: NotificationSettings, notice: Callable[[Target], Notice]
 ) -> None:
@@ -242,6 +248,7 @@ def test_a_webhook_that_answers_a_letter_at_a_time_is_given_no_longer(
         dripping.join()
 
 
+@pytest.mark.rule("25.8")
 def test_a_named_target_is_any_service_of_apprise(send: Send, receiver: WebhookReceiver) -> None:
     send(ONCALL)
     (asked,) = receiver.asked
@@ -267,6 +274,7 @@ def test_a_channel_without_its_settings_names_what_to_set(
         send(target, **lacking)
 
 
+@pytest.mark.rule("26.5")
 def test_no_secret_is_in_a_log_or_a_reason_whatever_goes_wrong(
     send: Send,
     slack: Slack,

@@ -96,6 +96,7 @@ def replicas(store: Store, sender: ChannelSender) -> Iterator[list[Replica]]:
         replica.end()
 
 
+@pytest.mark.rule("1.7", "25.2")
 def test_three_replicas_that_all_find_a_change_tell_it_once(
     replicas: list[Replica], slack: Slack, store: Store
 ) -> None:
@@ -145,6 +146,7 @@ def test_what_is_put_in_while_its_channel_is_busy_is_sent_right_after(
         replica.end()
 
 
+@pytest.mark.rule("25.2")
 def test_a_replica_that_is_killed_while_it_sends_leaves_the_message_to_the_others(
     store: Store, slack: Slack, sender: ChannelSender, tmp_path: Path
 ) -> None:
@@ -173,6 +175,7 @@ def test_a_replica_that_is_killed_while_it_sends_leaves_the_message_to_the_other
     assert slack.count("#data") == 1
 
 
+@pytest.mark.rule("25.4")
 def test_a_channel_that_hangs_holds_up_no_other_of_its_kind(store: Store, slack: Slack) -> None:
     with Slack() as hanging:
         hanging.hang()
@@ -206,6 +209,7 @@ def test_a_channel_that_hangs_holds_up_no_other_of_its_kind(store: Store, slack:
             replica.end()
 
 
+@pytest.mark.rule("25.2")
 def test_a_channel_that_was_down_gets_its_message_when_it_is_up_again(
     store: Store, slack: Slack, replicas: list[Replica]
 ) -> None:

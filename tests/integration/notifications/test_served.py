@@ -127,6 +127,7 @@ def test_a_change_of_source_reaches_every_channel_and_a_failing_one_is_seen_unti
         assert secret not in served.log
 
 
+@pytest.mark.rule("18.12")
 def test_a_server_that_is_told_to_end_lets_a_message_arrive_that_is_on_its_way(
     served: Served, slack: Slack
 ) -> None:

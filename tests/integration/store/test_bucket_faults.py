@@ -79,6 +79,7 @@ CALLS: dict[str, Callable[[Store], object]] = {
 each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 
 
+@pytest.mark.rule("5.14")
 @each_call
 def test_a_server_that_hangs_ends_a_call_in_time(
     call: Callable[[Store], object], hurried: Store, between: Proxy
@@ -88,6 +89,7 @@ def test_a_server_that_hangs_ends_a_call_in_time(
     assert error.title == "The store does not answer."
 
 
+@pytest.mark.rule("5.14")
 def test_with_the_limits_of_production_a_call_ends_within_half_a_minute(place: S3, between: Proxy) -> None:
     between.rule = lambda _: hang
     store = place.store()
@@ -103,6 +105,7 @@ def test_an_answer_that_stops_half_way_ends_the_call_in_time(
     fails(lambda: list(hurried.list("code/")))
 
 
+@pytest.mark.rule("5.14")
 def test_many_slow_answers_end_the_call_however_many_there_are(hurried: Store, between: Proxy) -> None:
     def slowly(_: Request) -> None:
         time.sleep(0.9)  # just quick enough for a request
@@ -139,6 +142,7 @@ def test_after_an_overload_the_same_store_answers_again(store: Store, between: P
     assert [info.key for info in store.list("code/")] == ["code/a"]
 
 
+@pytest.mark.rule("5.17")
 @each_call
 def test_a_secret_that_does_not_fit_is_told_without_showing_it(
     call: Callable[[Store], object], s3: S3
@@ -150,11 +154,13 @@ def test_a_secret_that_does_not_fit_is_told_without_showing_it(
     assert "not-the-secret" not in f"{error.title} {error.text} {error.detail} {error.__cause__}"
 
 
+@pytest.mark.rule("5.17")
 def test_an_access_key_that_is_not_known_is_told(s3: S3) -> None:
     error = fails(lambda: s3.secretly(AWS_ACCESS_KEY_ID="NOBODY").store().list(""))
     assert "AWS_ACCESS_KEY_ID" in (error.detail or "")
 
 
+@pytest.mark.rule("5.17")
 def test_a_right_that_is_missing_is_told_with_the_key(store: Store, between: Proxy) -> None:
     between.rule = lambda request: refusal(403, "AccessDenied") if request.method == "PUT" else None
     error = fails(lambda: store.put("manual/a.yaml", b"x", expected=MISSING))
@@ -162,6 +168,7 @@ def test_a_right_that_is_missing_is_told_with_the_key(store: Store, between: Pro
     assert "'manual/a.yaml'" in (error.detail or "")
 
 
+@pytest.mark.rule("5.13")
 @each_call
 def test_a_bucket_that_is_missing_is_no_empty_store(call: Callable[[Store], object], s3: S3) -> None:
     error = fails(lambda: call(s3.in_bucket("dli-tests-no-such-bucket").store()))
@@ -170,6 +177,7 @@ def test_a_bucket_that_is_missing_is_no_empty_store(call: Callable[[Store], obje
     assert "dli-tests-no-such-bucket" in (error.detail or "")
 
 
+@pytest.mark.rule("5.17")
 @each_call
 def test_a_server_that_is_not_there_is_told_with_its_address(call: Callable[[Store], object], s3: S3) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
@@ -178,6 +186,7 @@ def test_a_server_that_is_not_there_is_told_with_its_address(call: Callable[[Sto
     assert endpoint in (error.detail or "")
 
 
+@pytest.mark.rule("5.13")
 @pytest.mark.parametrize("fault", [cut_short, hang, answer(500), refusal(403, "AccessDenied")])
 def test_a_listing_that_fails_on_its_second_page_is_no_half_listing(
     fault: Callable[..., None], s3: S3, store: Store, hurried: Store, between: Proxy
@@ -196,6 +205,7 @@ def fill(store: Store, count: int) -> None:
         )
 
 
+@pytest.mark.rule("5.12")
 def test_a_delete_tells_the_server_what_it_expects(store: Store, between: Proxy) -> None:
     etag = store.put("code/a", b"x", expected=MISSING)
     store.delete("code/a", expected=etag)
@@ -203,6 +213,7 @@ def test_a_delete_tells_the_server_what_it_expects(store: Store, between: Proxy)
     assert [condition.strip('"') for condition in sent if condition] == [etag.strip('"')]
 
 
+@pytest.mark.rule("5.12")
 @pytest.mark.parametrize(("status", "code"), [(412, "PreconditionFailed"), (404, "NoSuchKey")])
 def test_a_delete_that_the_server_refuses_is_told_as_someone_elses_change(
     status: int, code: str, store: Store, between: Proxy
@@ -214,6 +225,7 @@ def test_a_delete_that_the_server_refuses_is_told_as_someone_elses_change(
     assert store.get("code/a") is not None
 
 
+@pytest.mark.rule("5.12")
 def test_a_server_that_knows_no_conditional_delete_gets_a_plain_one(store: Store, between: Proxy) -> None:
     def refusing(request: Request) -> Callable[..., None] | None:
         return refusal(501, "NotImplemented") if "if-match" in request.headers else None

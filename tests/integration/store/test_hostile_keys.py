@@ -98,6 +98,7 @@ def reason(catalog: Catalog, key: str) -> str:
 numbers = count()
 
 
+@pytest.mark.rule("5.16")
 @examples
 @given(key=keys)
 @example(key="x" * MAX_PART_BYTES)
@@ -128,6 +129,7 @@ def test_every_store_takes_the_same_keys_and_refuses_the_same(key: str, store: S
     assert store.get_many([beside])[beside].body == b"good"
 
 
+@pytest.mark.rule("5.16")
 def test_the_longest_keys_are_taken_by_every_store(store: Store) -> None:
     part = "é" * (MAX_PART_BYTES // 2)
     key = "/".join([part] * 3)
@@ -135,6 +137,7 @@ def test_the_longest_keys_are_taken_by_every_store(store: Store) -> None:
     assert [info.key for info in store.list(f"{part}/")] == [key]
 
 
+@pytest.mark.rule("5.16")
 def test_a_bucket_is_listed_whole_whatever_keys_other_programs_put_there(s3: S3) -> None:
     store = s3.store()
     good = [GOOD, "code/z z+é%20.yaml", "code/deep/er/y.yaml"]
@@ -149,6 +152,7 @@ def test_a_bucket_is_listed_whole_whatever_keys_other_programs_put_there(s3: S3)
     assert [info.key for info in listed] == sorted(info.key for info in listed)
 
 
+@pytest.mark.rule("5.13")
 def test_more_than_a_page_of_keys_is_listed_whole_around_a_bad_one(
     s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +165,7 @@ def test_more_than_a_page_of_keys_is_listed_whole_around_a_bad_one(
     assert [info.key for info in usable(store.list("code/"))] == names
 
 
+@pytest.mark.rule("5.16")
 @pytest.mark.parametrize("key", IN_A_BUCKET)
 def test_a_bad_key_in_a_bucket_is_a_row_with_its_reason_and_nothing_else(key: str, s3: S3) -> None:
     store = s3.store()
@@ -173,6 +178,7 @@ def test_a_bad_key_in_a_bucket_is_a_row_with_its_reason_and_nothing_else(key: st
     assert "no store can have this key" in reason(catalog, row.key)
 
 
+@pytest.mark.rule("5.16")
 def test_what_is_nobodys_spec_in_a_bucket_is_passed_over(s3: S3) -> None:
     store = s3.store()
     store.put(GOOD, SPEC, expected=MISSING)
@@ -202,6 +208,7 @@ def too_large(path: Path) -> None:
         file.truncate(1 << 30)
 
 
+@pytest.mark.rule("4.6")
 @pytest.mark.parametrize("make", [a_pipe, a_dead_link, a_link_to_itself, a_device, too_large])
 @pytest.mark.parametrize("name", ["x.yaml", "q.sql", "x.files.json"])
 def test_a_file_that_is_none_is_a_row_of_the_spec_that_needs_it(
@@ -236,6 +243,7 @@ def test_folders_as_deep_as_a_disk_takes_them_end_no_listing(tmp_path: Path) -> 
     assert "at most 1,024 are allowed" in reason(catalog, row.key)
 
 
+@pytest.mark.rule("5.16")
 @pytest.mark.parametrize("name", [b"\xff.yaml", b"a\\b.yaml", b"a\nb.yaml", b"\x01.yaml"])
 def test_a_name_that_is_no_key_is_a_row_in_a_folder_too(name: bytes, tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
@@ -274,6 +282,7 @@ def shared() -> Iterator[Path]:
                 os.seteuid(0)
 
 
+@pytest.mark.rule("4.6")
 @pytest.mark.parametrize("name", ["code/secret.yaml", "code/secret"])
 def test_what_may_not_be_read_is_a_row_and_a_dataset_within_keeps_running(name: str, shared: Path) -> None:
     store, path = open_store(str(shared)), shared / name
@@ -328,6 +337,7 @@ def spec(query_file: str, name: str = "x") -> bytes:
     return f"name: {name}\ntype: Dataset\nowner: a@example.com\nquery_file: {text}\n".encode()
 
 
+@pytest.mark.rule("2.6")
 @pytest.mark.parametrize(
     "path",
     [
@@ -390,6 +400,7 @@ MAPS = [
 ]
 
 
+@pytest.mark.rule("4.6", "5.3")
 @pytest.mark.parametrize("body", MAPS, ids=range(len(MAPS)))
 def test_a_map_that_cannot_be_used_is_a_row_and_is_made_anew_by_the_next_writer(
     body: bytes, store: Store
@@ -405,6 +416,7 @@ def test_a_map_that_cannot_be_used_is_a_row_and_is_made_anew_by_the_next_writer(
     assert read(store).effective["x"].files == {"q.sql": "select 2"}
 
 
+@pytest.mark.rule("4.6")
 @examples
 @given(value=anything, digest=st.text(max_size=70), wraps=st.integers(0, 3))
 def test_whatever_json_a_map_is_the_others_are_read(
@@ -431,6 +443,7 @@ def test_a_map_is_of_no_account_to_a_spec_without_sql_files(store: Store) -> Non
     assert read(store).invalid == ()
 
 
+@pytest.mark.rule("2.21")
 @pytest.mark.parametrize("body", [b"\xff", b"x" * (2 << 20)])
 def test_sql_that_is_no_text_or_too_large_is_a_row(body: bytes, store: Store) -> None:
     store.put(GOOD, SPEC, expected=MISSING)

@@ -74,6 +74,7 @@ def test_the_command_publishes_into_a_bucket_and_the_next_one_finds_nothing_to_d
     assert (again.returncode, again.stdout) == (0, "Published: 5 unchanged.\n")
 
 
+@pytest.mark.rule("17.3")
 def test_a_publish_that_is_killed_leaves_whole_datasets_and_the_next_one_finishes(
     project: Path, s3: S3
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_publish_that_is_killed_leaves_whole_datasets_and_the_next_one_finishe
     assert all(".files/" in key for key in left)
 
 
+@pytest.mark.rule("17.6")
 def test_of_two_publishes_at_once_into_a_bucket_each_dataset_is_whole_and_the_later_is_told(
     project: Path, s3: S3
 ) -> None:

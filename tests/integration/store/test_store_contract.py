@@ -66,6 +66,7 @@ def test_what_is_known_and_unchanged_is_returned_as_it_is(store: Store) -> None:
     assert store.get("a", known=changed) is None
 
 
+@pytest.mark.rule("1.5")
 def test_a_listing_is_of_its_prefix_in_the_order_of_keys(store: Store) -> None:
     for key in ("code/b/2.yaml", "code/a.yaml", "codex/z.yaml", "manual/a.yaml", "code/b/1.yaml", "code/Z"):
         store.put(key, key.encode(), expected=MISSING)
@@ -80,6 +81,7 @@ def test_a_listing_is_of_its_prefix_in_the_order_of_keys(store: Store) -> None:
     assert len(list(store.list(""))) == 6
 
 
+@pytest.mark.rule("5.13")
 def test_a_listing_of_several_pages_has_every_key_once(store: Store) -> None:
     keys = [f"code/{number:05d}.yaml" for number in range(2_345)]
     with ThreadPoolExecutor(16) as writers:
@@ -106,6 +108,7 @@ def test_what_vanishes_between_the_listing_and_the_reading_is_left_out(store: St
     assert store.get_many(listed).keys() == {"code/b"}
 
 
+@pytest.mark.rule("4.7")
 def test_the_etag_changes_with_the_content_alone(store: Store) -> None:
     first = store.put("a", b"one", expected=MISSING)
     second = store.put("a", b"two", expected=first)
@@ -120,6 +123,7 @@ def test_a_create_only_write_of_what_exists_is_refused_and_changes_nothing(store
     assert store.get_many(["a"])["a"].body == b"one"
 
 
+@pytest.mark.rule("5.9")
 def test_a_write_that_expects_another_version_is_refused_and_changes_nothing(store: Store) -> None:
     old = store.put("a", b"one", expected=MISSING)
     store.put("a", b"two", expected=old)
@@ -147,6 +151,7 @@ def test_what_was_removed_may_be_created_again(store: Store) -> None:
     assert store.get_many(["a"])["a"].body == b"two"
 
 
+@pytest.mark.rule("5.9", "5.15")
 def test_of_many_writers_at_once_exactly_one_wins(store: Store) -> None:
     etag = store.put("a", b"start", expected=MISSING)
 
@@ -163,6 +168,7 @@ def test_of_many_writers_at_once_exactly_one_wins(store: Store) -> None:
     assert store.get_many(["a"])["a"].body == str(won.index(True)).encode()
 
 
+@pytest.mark.rule("5.9")
 def test_of_many_creators_at_once_exactly_one_wins(store: Store) -> None:
     def create(number: int) -> bool:
         try:
@@ -197,6 +203,7 @@ def test_no_step_is_lost_where_many_count_one_object_up(store: Store) -> None:
     assert store.get_many(["count"])["count"].body == b"24"
 
 
+@pytest.mark.rule("5.16")
 @pytest.mark.parametrize("letters", ODD_LETTERS)
 def test_a_key_may_have_odd_letters(letters: str, store: Store) -> None:
     key = f"code/{letters}/{letters}.yaml"

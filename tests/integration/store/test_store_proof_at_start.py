@@ -68,6 +68,7 @@ def refusal(place: S3, environ: Mapping[str, str] | None = None) -> tuple[int, s
     return process.returncode, said
 
 
+@pytest.mark.rule("5.11")
 def test_a_server_that_ignores_conditions_is_refused_in_one_line(careless: S3) -> None:
     status, said = refusal(careless)
     assert status == 2
@@ -91,6 +92,7 @@ def test_a_server_that_honours_them_is_accepted_and_nothing_is_left_in_it(s3: S3
     assert [info.key for info in s3.store().list("basecamp/probe-")] == []
 
 
+@pytest.mark.rule("5.11")
 def test_ceph_without_its_setting_is_refused_and_the_setting_named(s3: S3) -> None:
     if "unquoted_etags=true" not in s3.url:
         pytest.skip("this server takes ETags as they are")
@@ -100,6 +102,7 @@ def test_ceph_without_its_setting_is_refused_and_the_setting_named(s3: S3) -> No
     assert "?unquoted_etags=true" in said
 
 
+@pytest.mark.rule("18.4")
 def test_a_server_that_refuses_the_credentials_or_has_no_such_bucket_ends_the_start(s3: S3) -> None:
     secret = "a-secret-that-nobody-may-see"
     status, said = refusal(s3, {"AWS_SECRET_ACCESS_KEY": secret})
@@ -111,6 +114,7 @@ def test_a_server_that_refuses_the_credentials_or_has_no_such_bucket_ends_the_st
     assert "bucket does not exist" in said
 
 
+@pytest.mark.rule("5.1")
 def test_credentials_in_the_address_are_refused_without_showing_them() -> None:
     status, said = refusal(S3("s3://KEY:very-secret@bucket/prod", {}))
     assert status == 2

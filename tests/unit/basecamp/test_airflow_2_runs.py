@@ -62,6 +62,7 @@ def test_pages_hold_every_run_once_the_last_first() -> None:
     assert airflow.all(RunFilter()) == ["sales_4", "sales_3", "sales_2", "sales_1", "sales_0"]
 
 
+@pytest.mark.rule("15.18")
 def test_runs_that_come_while_somebody_turns_pages_show_no_run_twice_and_hide_none() -> None:
     airflow = Airflow([run(number) for number in range(4)])
     first = page_of_runs(airflow.ask, RunFilter(), 2, None)
@@ -76,6 +77,7 @@ def test_runs_that_come_while_somebody_turns_pages_show_no_run_twice_and_hide_no
     assert second.next_cursor is None
 
 
+@pytest.mark.rule("15.18")
 def test_from_a_moment_on_the_runs_that_wait_come_and_those_that_started_since() -> None:
     waiting = {"state": "queued", "start_date": None, "end_date": None}
     airflow = Airflow([run(0), run(1, **waiting), run(2), run(3, **waiting), run(4), run(5, **waiting)])
@@ -85,6 +87,7 @@ def test_from_a_moment_on_the_runs_that_wait_come_and_those_that_started_since()
     assert airflow.all(RunFilter(due_from=due_from, states=("queued",))) == ["sales_5", "sales_3"]
 
 
+@pytest.mark.rule("15.18")
 def test_what_airflow_can_not_filter_by_is_left_out_here() -> None:
     airflow = Airflow([run(0), run(1, run_type="scheduled"), run(2)])
     assert airflow.all(RunFilter(run_types=("scheduled",))) == ["sales_1"]

@@ -90,6 +90,7 @@ def events(airflow: MemoryAirflow, clock: ManualClock, client: Client) -> dict[s
     }
 
 
+@pytest.mark.rule("19.1", "19.2", "19.7")
 def test_every_example_is_answered_as_documented(
     client: Client, events: dict[str, Callable[[], None]]
 ) -> None:
@@ -107,6 +108,7 @@ def test_every_example_is_answered_as_documented(
     assert count == PAGE.count("```http")
 
 
+@pytest.mark.rule("19.1", "19.2", "19.3", "19.4")
 def test_every_route_is_documented(client: Client) -> None:
     table = PAGE.split("## Headers")[0].replace("`…/unpause`", "`POST /workflows/{name}/unpause`")
     for path, operations in client.get("http://test/openapi.json").json()["paths"].items():
@@ -122,6 +124,7 @@ def test_every_query_parameter_and_header_is_documented(client: Client) -> None:
                 assert parameter["name"].lower() in PAGE.lower(), parameter["name"]
 
 
+@pytest.mark.rule("19.9")
 def test_every_code_that_the_server_answers_is_documented() -> None:
     of_others = {"error", "invalid_settings", "unauthorized", "server_unreachable"}
     of_others |= {"missing_driver", "engine_unreachable", "run_failed"}  # of runs on a person's machine

@@ -181,6 +181,7 @@ class Life:
         return shown.status
 
 
+@pytest.mark.rule("14.8", "18.1")
 def test_killed_at_any_call_no_date_is_left_out_and_none_is_built_twice() -> None:
     for at in count(1):
         world, fate = World(), Fate(frozenset({at}))
@@ -237,6 +238,7 @@ class Meeting:
             self.meet()
 
 
+@pytest.mark.rule("14.8")
 @pytest.mark.parametrize("looks", [1, 3])
 def test_whenever_another_server_goes_further_no_date_is_left_out_and_none_is_built_twice(
     looks: int,
@@ -264,6 +266,7 @@ def test_whenever_another_server_goes_further_no_date_is_left_out_and_none_is_bu
             return
 
 
+@pytest.mark.rule("14.9")
 def test_whenever_it_is_stopped_elsewhere_no_run_of_it_goes_on_or_comes_later() -> None:
     for at in count(1):
         world = World()
@@ -290,6 +293,7 @@ def test_whenever_it_is_stopped_elsewhere_no_run_of_it_goes_on_or_comes_later() 
             assert shown.dates_done == len(succeeded), "what was built after all is counted"
 
 
+@pytest.mark.rule("14.9")
 def test_an_order_to_stop_that_comes_at_any_moment_is_never_lost() -> None:
     for at in count(1):
         world = World()
@@ -324,6 +328,7 @@ def test_an_order_to_stop_that_comes_at_any_moment_is_never_lost() -> None:
             assert world.replica().backfills.get(backfill_id).value.status is RunStatus.KILLED
 
 
+@pytest.mark.rule("1.7", "14.8")
 def test_three_servers_at_once_build_each_date_once_and_in_order() -> None:
     world = World(clock=SystemClock())
     replicas = [world.replica() for _ in range(3)]
@@ -350,6 +355,7 @@ def test_three_servers_at_once_build_each_date_once_and_in_order() -> None:
     assert replicas[1].backfills.get(backfill_id).value.status is RunStatus.COMPLETED
 
 
+@pytest.mark.rule("14.6")
 def test_of_many_requests_at_once_one_backfill_comes() -> None:
     world = World(clock=SystemClock())
     answers: list[str] = []

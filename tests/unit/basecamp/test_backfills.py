@@ -103,6 +103,7 @@ def other(store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock) -> Wor
 # What a backfill is.
 
 
+@pytest.mark.rule("14.1")
 def test_each_date_is_built_one_after_the_other(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -119,6 +120,7 @@ def test_each_date_is_built_one_after_the_other(
     assert (done["error"], done["note"], done["failed_dates"]) == (None, None, [])
 
 
+@pytest.mark.rule("14.3")
 def test_the_next_run_is_asked_for_only_after_the_last_one_has_succeeded(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -132,6 +134,7 @@ def test_the_next_run_is_asked_for_only_after_the_last_one_has_succeeded(
     assert built(airflow) == DATES[:2]
 
 
+@pytest.mark.rule("14.16")
 def test_it_looks_closely_only_once_a_run_may_be_about_to_end(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -155,6 +158,7 @@ def test_it_looks_closely_only_once_a_run_may_be_about_to_end(
     assert pauses == pytest.approx([1, 0.5, 0.16, 0.2])
 
 
+@pytest.mark.rule("12.2")
 def test_each_run_has_the_backfills_id_with_its_date_its_parameters_and_who_asked(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -176,6 +180,7 @@ def test_each_run_has_the_backfills_id_with_its_date_its_parameters_and_who_aske
     assert {row["run_type"] for row in rows} == {"backfill"}
 
 
+@pytest.mark.rule("14.15")
 def test_while_it_goes_on_it_says_which_date_it_is_at(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -195,6 +200,7 @@ def test_while_it_goes_on_it_says_which_date_it_is_at(
     assert (run["run_type"], run["dataset_name"]) == ("backfill", NAME)
 
 
+@pytest.mark.rule("14.2")
 def test_it_may_begin_with_the_last_date(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -204,6 +210,7 @@ def test_it_may_begin_with_the_last_date(
     assert built(airflow) == DATES[::-1]
 
 
+@pytest.mark.rule("14.2")
 def test_of_a_schedule_only_dates_on_which_an_interval_starts_are_built(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -216,6 +223,7 @@ def test_of_a_schedule_only_dates_on_which_an_interval_starts_are_built(
 # Failures.
 
 
+@pytest.mark.rule("14.4")
 def test_the_first_failure_ends_it_after_its_retries(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -231,6 +239,7 @@ def test_the_first_failure_ends_it_after_its_retries(
     assert failed["attempts"] == 2, "its retry was waited for"
 
 
+@pytest.mark.rule("14.4")
 def test_it_goes_on_after_a_failure_where_that_is_asked_and_names_the_dates(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -245,6 +254,7 @@ def test_it_goes_on_after_a_failure_where_that_is_asked_and_names_the_dates(
     assert done["error"] == "2 of 5 dates failed: 2024-01-02, 2024-01-05"
 
 
+@pytest.mark.rule("14.5")
 def test_started_again_it_begins_with_the_first_date(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -260,6 +270,7 @@ def test_started_again_it_begins_with_the_first_date(
     assert show(client)["status"] == "FAILED", "the first one's end stays readable"
 
 
+@pytest.mark.rule("14.5")
 def test_resumed_it_begins_with_the_first_date_not_built_however_often(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -274,6 +285,7 @@ def test_resumed_it_begins_with_the_first_date_not_built_however_often(
     assert refused.json()["title"] == "Every date from 2024-01-01 to 2024-01-05 is built already."
 
 
+@pytest.mark.rule("14.5")
 def test_resumed_it_builds_what_failed_where_it_had_gone_on(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -287,6 +299,7 @@ def test_resumed_it_builds_what_failed_where_it_had_gone_on(
     assert built(airflow) == [*DATES, "2024-01-02", "2024-01-05"]
 
 
+@pytest.mark.rule("14.5")
 @pytest.mark.parametrize("change", [{"end": "2024-01-06"}, {"parameters": {"limit": 7}}])
 def test_of_another_range_or_with_other_parameters_nothing_counts_as_built(
     register: Register, client: Client, worker: Worker, change: Mapping[str, Any]
@@ -301,6 +314,7 @@ def test_of_another_range_or_with_other_parameters_nothing_counts_as_built(
 # Asking.
 
 
+@pytest.mark.rule("14.14")
 def test_a_dry_run_shows_the_dates_and_the_sql_of_the_first_and_the_last(
     register: Register, client: Client, store: MemoryStore, airflow: MemoryAirflow
 ) -> None:
@@ -316,6 +330,7 @@ def test_a_dry_run_shows_the_dates_and_the_sql_of_the_first_and_the_last(
     assert not list(store.list("basecamp/backfills/"))
 
 
+@pytest.mark.rule("14.1", "14.14")
 @pytest.mark.parametrize(
     ("body", "status", "code", "words"),
     [
@@ -351,6 +366,7 @@ def test_a_wrong_request_is_refused_with_one_clear_message(
     assert not list(store.list("basecamp/backfills/"))
 
 
+@pytest.mark.rule("14.1")
 def test_a_dataset_that_takes_no_date_can_not_be_backfilled(register: Register, client: Client) -> None:
     register(
         replace={"  - name: execution_date\n    type: date\n": ""},
@@ -371,6 +387,7 @@ def test_without_a_schedule_or_a_tick_there_are_no_dates_of_it(register: Registe
     assert answer.json()["title"] == "This dataset has no schedule that could tell the dates."
 
 
+@pytest.mark.rule("7.7")
 def test_an_unknown_dataset_an_overridden_spec_and_a_paused_dataset_are_refused(
     register: Register, publish: Callable[..., None], client: Client
 ) -> None:
@@ -384,6 +401,7 @@ def test_an_unknown_dataset_an_overridden_spec_and_a_paused_dataset_are_refused(
     assert f"dli workflow unpause {NAME}" in paused.json()["title"]
 
 
+@pytest.mark.rule("14.6")
 def test_a_second_backfill_of_a_dataset_is_refused_with_the_firsts_id(
     register: Register, client: Client, worker: Worker
 ) -> None:
@@ -396,6 +414,7 @@ def test_a_second_backfill_of_a_dataset_is_refused_with_the_firsts_id(
     assert f"dli workflow stop {ID}" in refused.json()["detail"]
 
 
+@pytest.mark.rule("14.6")
 def test_another_dataset_may_be_backfilled_meanwhile(register: Register, client: Client) -> None:
     register()
     register("other.set")
@@ -403,6 +422,7 @@ def test_another_dataset_may_be_backfilled_meanwhile(register: Register, client:
     assert client.post("/workflows/other.set/backfills", json=RANGE).status_code == 201
 
 
+@pytest.mark.rule("19.11")
 def test_a_repeated_request_starts_nothing_twice_not_even_after_the_end(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -417,6 +437,7 @@ def test_a_repeated_request_starts_nothing_twice_not_even_after_the_end(
     assert start(client, key="k", end="2024-01-06").status_code == 400
 
 
+@pytest.mark.rule("3.6")
 def test_a_backfill_never_has_the_id_of_a_run_nor_a_run_that_of_a_backfill(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -440,6 +461,7 @@ def test_a_plan_of_a_later_version_is_left_alone_and_keeps_nobody_from_running_t
 # Under way.
 
 
+@pytest.mark.rule("7.7", "14.10")
 def test_while_the_dataset_is_paused_it_waits_and_says_so(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -461,6 +483,7 @@ def test_while_the_dataset_is_paused_it_waits_and_says_so(
     assert show(client)["status"] == "COMPLETED"
 
 
+@pytest.mark.rule("14.11")
 def test_a_dataset_that_is_removed_ends_it_with_the_reason(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -479,6 +502,7 @@ def test_a_dataset_that_is_removed_ends_it_with_the_reason(
     assert built(airflow) == DATES[:3]
 
 
+@pytest.mark.rule("14.11")
 def test_when_code_takes_over_it_goes_on_with_what_is_effective_by_then(
     register: Register,
     publish: Callable[..., None],
@@ -495,6 +519,7 @@ def test_when_code_takes_over_it_goes_on_with_what_is_effective_by_then(
     assert [run.conf["limit"] for run in all_runs(airflow)] == [100, 100, 500, 500, 500]
 
 
+@pytest.mark.rule("14.11")
 def test_parameters_that_do_not_fit_any_more_end_it_with_the_reason(
     register: Register, client: Client, worker: Worker, clock: ManualClock
 ) -> None:
@@ -522,6 +547,7 @@ def test_a_replica_that_does_not_know_the_dataset_yet_looks_again(
     assert built(airflow) == DATES[:1]
 
 
+@pytest.mark.rule("14.12")
 def test_a_run_that_was_deleted_in_airflow_is_built_again(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -535,6 +561,7 @@ def test_a_run_that_was_deleted_in_airflow_is_built_again(
     assert show(client)["status"] == "COMPLETED"
 
 
+@pytest.mark.rule("14.12")
 def test_a_run_of_its_id_that_somebody_else_made_ends_it(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -562,6 +589,7 @@ def test_a_logical_date_that_is_taken_only_delays_it(
     assert built(airflow) == ["x", *DATES]
 
 
+@pytest.mark.rule("14.10")
 def test_while_airflow_does_not_answer_it_waits_and_says_so_and_then_goes_on(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -589,6 +617,7 @@ def stop(client: Client, backfill_id: str = ID, **body: Any) -> Response:
     return answer
 
 
+@pytest.mark.rule("14.9")
 def test_a_stop_ends_its_run_and_then_the_backfill(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -633,6 +662,7 @@ def test_a_stop_of_one_that_has_ended_says_how_it_ended(
     assert stop(client).json()["status"] == "COMPLETED"
 
 
+@pytest.mark.rule("14.9")
 def test_a_run_that_is_stopped_by_its_id_ends_the_backfill(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -648,6 +678,7 @@ def test_a_run_that_is_stopped_by_its_id_ends_the_backfill(
     assert built(airflow) == DATES[:3]
 
 
+@pytest.mark.rule("14.9")
 def test_an_order_to_stop_outlives_who_took_it(
     register: Register, client: Client, worker: Worker, other: Worker, airflow: MemoryAirflow
 ) -> None:
@@ -733,6 +764,7 @@ def listed(client: Client, **query: Any) -> list[str]:
     return [item["backfill_id"] for item in answer.json()["items"]]
 
 
+@pytest.mark.rule("19.3")
 def test_they_are_listed_newest_first_by_dataset_and_by_whether_they_go_on(
     client: Client, three: list[str]
 ) -> None:
@@ -744,6 +776,7 @@ def test_they_are_listed_newest_first_by_dataset_and_by_whether_they_go_on(
     assert listed(client, dataset="no.such") == []
 
 
+@pytest.mark.rule("19.8")
 def test_a_list_is_read_page_by_page(client: Client, three: list[str]) -> None:
     first = client.get("/backfills", params={"limit": 2}).json()
     second = client.get("/backfills", params={"limit": 2, "cursor": first["next_cursor"]}).json()

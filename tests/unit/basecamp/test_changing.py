@@ -35,6 +35,7 @@ def update(client: Client, headers: dict[str, str] | None = None, **body: Any) -
 # Update
 
 
+@pytest.mark.rule("16.5")
 def test_an_update_changes_the_yaml_in_place_and_waits_until_airflow_has_it(
     register: Register, client: Client, store: MemoryStore
 ) -> None:
@@ -51,6 +52,7 @@ def test_an_update_changes_the_yaml_in_place_and_waits_until_airflow_has_it(
     assert client.get(f"/datasets/{NAME}").json()["spec_hash"] == answer.json()["spec_hash"]
 
 
+@pytest.mark.rule("16.5")
 def test_an_update_to_what_is_so_already_writes_nothing(
     register: Register, client: Client, store: MemoryStore
 ) -> None:
@@ -93,6 +95,7 @@ def test_what_is_not_registered_can_t_be_changed(client: Client, publish: Publis
         assert "In manual it is not; it is in code." in answer.json()["detail"]
 
 
+@pytest.mark.rule("16.6")
 @pytest.mark.parametrize("source", [None, "code", "all"])
 @pytest.mark.parametrize("replace", [{}, {"timezone: Asia/Seoul": "timezone: Nowhere"}])
 def test_what_code_has_is_not_changed_here(
@@ -116,6 +119,7 @@ def test_what_code_has_is_not_changed_here(
         }
 
 
+@pytest.mark.rule("16.7")
 def test_the_kept_manual_file_is_changed_and_stays_overridden(
     register: Register, client: Client, publish: Publish, store: MemoryStore
 ) -> None:
@@ -128,6 +132,7 @@ def test_the_kept_manual_file_is_changed_and_stays_overridden(
     assert client.get(f"/workflows/{NAME}").json()["cron"] == "0 5 * * *"
 
 
+@pytest.mark.rule("5.10")
 def test_of_two_who_update_upon_the_same_version_the_second_is_told(
     register: Register, client: Client
 ) -> None:
@@ -172,6 +177,7 @@ FILE = {"query.sql": "SELECT 'mine'"}
 WITHIN = {"query_file: query.sql": "query_statement: SELECT 1"}
 
 
+@pytest.mark.rule("5.10")
 @pytest.mark.parametrize(
     ("spec", "files", "theirs", "sql"),
     [
@@ -256,6 +262,7 @@ def test_while_airflow_does_not_load_it_the_update_is_stored_and_the_error_says_
 # Unregister
 
 
+@pytest.mark.rule("16.8")
 def test_an_unregistered_dataset_is_gone_with_its_sql_and_its_history_stays(
     register: Register, client: Client, store: MemoryStore, start: Callable[..., str], execute: Any
 ) -> None:
@@ -279,6 +286,7 @@ def test_an_unregistered_dataset_is_gone_with_its_sql_and_its_history_stays(
     assert client.get(f"/runs/{run}").json()["status"] == "COMPLETED"
 
 
+@pytest.mark.rule("16.8")
 def test_active_runs_are_listed_and_must_be_accepted(
     register: Register, client: Client, store: MemoryStore, start: Callable[..., str]
 ) -> None:
@@ -294,6 +302,7 @@ def test_active_runs_are_listed_and_must_be_accepted(
     assert client.get(f"/runs/{runs[0]}").json()["status"] == "PENDING"
 
 
+@pytest.mark.rule("16.8")
 def test_active_runs_are_ended_where_that_is_asked(
     register: Register, client: Client, start: Callable[..., str], execute: Any
 ) -> None:
@@ -309,6 +318,7 @@ def test_active_runs_are_ended_where_that_is_asked(
         assert found["note"].endswith(": the dataset was unregistered")
 
 
+@pytest.mark.rule("16.7")
 def test_the_kept_manual_file_goes_and_code_goes_on_whatever_runs(
     register: Register, client: Client, publish: Publish, start: Callable[..., str], store: MemoryStore
 ) -> None:
@@ -333,6 +343,7 @@ def test_a_removal_that_is_sent_again_succeeds_and_a_later_one_finds_nothing(
     assert client.delete(f"/datasets/{NAME}", headers={"Idempotency-Key": "k2"}).status_code == 404
 
 
+@pytest.mark.rule("16.9")
 def test_while_airflow_is_down_nothing_is_removed(
     register: Register, client: Client, airflow: MemoryAirflow, store: MemoryStore
 ) -> None:
@@ -343,6 +354,7 @@ def test_while_airflow_is_down_nothing_is_removed(
     assert text_of(store) is not None
 
 
+@pytest.mark.rule("6.1", "6.4")
 def test_the_ledger_follows_each_change(register: Register, client: Client) -> None:
     register()
     update(client, cron="0 7 * * *")
@@ -354,6 +366,7 @@ def test_the_ledger_follows_each_change(register: Register, client: Client) -> N
 # Versions
 
 
+@pytest.mark.rule("16.10")
 def test_the_versions_stand_side_by_side(
     register: Register, client: Client, publish: Publish, dags: MemoryDags
 ) -> None:
@@ -366,6 +379,7 @@ def test_the_versions_stand_side_by_side(
     assert (found["name"], found["warnings"]) == (NAME, [])
 
 
+@pytest.mark.rule("16.10")
 def test_what_airflow_still_runs_is_shown_from_what_was_kept(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -380,6 +394,7 @@ def test_what_airflow_still_runs_is_shown_from_what_was_kept(
     assert found["code"] is None
 
 
+@pytest.mark.rule("16.10")
 def test_a_broken_file_is_among_the_versions_with_its_reason(
     register: Register, client: Client, publish: Publish
 ) -> None:

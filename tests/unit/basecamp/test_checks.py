@@ -49,6 +49,7 @@ def changes(client: Client) -> list[tuple[str, str, str]]:
     ]
 
 
+@pytest.mark.rule("6.4", "6.6", "19.5", "22.13")
 def test_a_sync_says_what_changed_since_the_last_check(
     client: Client, store: MemoryStore, register: Register, publish: Publish
 ) -> None:
@@ -64,6 +65,7 @@ def test_a_sync_says_what_changed_since_the_last_check(
     assert changes(client) == [("released", "sales.daily", "manual"), ("removed", "sales.hourly", "code")]
 
 
+@pytest.mark.rule("19.5")
 def test_a_sync_names_the_specs_that_cannot_be_used(
     client: Client, store: MemoryStore, publish: Publish
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_sync_names_the_specs_that_cannot_be_used(
     assert "query_file" in report["invalid"][0]["error"]
 
 
+@pytest.mark.rule("6.1")
 def test_a_dataset_keeps_the_time_it_came_through_every_switch_and_gets_another_after_an_absence(
     client: Client, store: MemoryStore, clock: ManualClock, register: Register, publish: Publish
 ) -> None:
@@ -94,6 +97,7 @@ def test_a_dataset_keeps_the_time_it_came_through_every_switch_and_gets_another_
     assert ledger(store).entries["sales.daily"].since == clock.now()
 
 
+@pytest.mark.rule("4.8", "6.4")
 def test_a_removed_dataset_stays_listed_until_no_run_of_it_is_active(
     client: Client,
     services: Services,
@@ -119,6 +123,7 @@ def test_a_removed_dataset_stays_listed_until_no_run_of_it_is_active(
     assert CatalogReader(store, MemorySpecCache()).read().retired == {}
 
 
+@pytest.mark.rule("4.8")
 def test_a_removed_dataset_stays_for_a_minute_at_least(
     client: Client, store: MemoryStore, clock: ManualClock, register: Register
 ) -> None:
@@ -133,6 +138,7 @@ def test_a_removed_dataset_stays_for_a_minute_at_least(
     assert ledger(store).entries == {}
 
 
+@pytest.mark.rule("4.8")
 def test_a_removed_dataset_stays_while_airflow_does_not_answer(
     client: Client, store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, register: Register
 ) -> None:
@@ -145,6 +151,7 @@ def test_a_removed_dataset_stays_while_airflow_does_not_answer(
     assert "sales.daily" in ledger(store).entries
 
 
+@pytest.mark.rule("6.1")
 def test_what_replicas_saw_at_different_times_does_not_move_the_ledger(
     client: Client, store: MemoryStore, clock: ManualClock, airflow: MemoryAirflow, register: Register
 ) -> None:
@@ -160,6 +167,7 @@ def test_what_replicas_saw_at_different_times_does_not_move_the_ledger(
     assert store.get(LEDGER_KEY) == before
 
 
+@pytest.mark.rule("6.2")
 def test_a_ledger_that_was_lost_is_made_anew(client: Client, store: MemoryStore, register: Register) -> None:
     register()
     before = ledger(store).entries
@@ -179,6 +187,7 @@ def test_a_ledger_that_cannot_be_read_is_made_anew(
     assert ledger(store).entries == before
 
 
+@pytest.mark.rule("6.5")
 def test_one_replica_at_a_time_checks_and_another_takes_over_when_it_is_gone(
     store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, publish: Publish
 ) -> None:
@@ -193,6 +202,7 @@ def test_one_replica_at_a_time_checks_and_another_takes_over_when_it_is_gone(
     assert "sales.daily" in ledger(store).entries
 
 
+@pytest.mark.rule("6.5")
 def test_of_two_that_want_a_lease_at_once_one_gets_it(store: MemoryStore, clock: ManualClock) -> None:
     class Late(MemoryStore):
         """A store in which another one is first, just before a write."""
@@ -229,6 +239,7 @@ def notify(channel: str) -> dict[str, str]:
     return {zone: f"{zone}  notifications:\n    on_source_change: [{target}]\n"}
 
 
+@pytest.mark.rule("6.7")
 def test_a_switch_is_told_to_the_channels_of_both_specs_once_each(
     client: Client, store: MemoryStore, register: Register, publish: Publish
 ) -> None:
@@ -240,6 +251,7 @@ def test_a_switch_is_told_to_the_channels_of_both_specs_once_each(
     assert len(told(store)) == 2
 
 
+@pytest.mark.rule("6.7")
 def test_each_time_that_code_goes_and_comes_is_told(
     client: Client, store: MemoryStore, register: Register, publish: Publish
 ) -> None:
@@ -253,6 +265,7 @@ def test_each_time_that_code_goes_and_comes_is_told(
         assert len(told(store)) == 2 * number
 
 
+@pytest.mark.rule("6.7")
 def test_a_dataset_that_came_or_went_or_only_changed_is_no_switch(
     client: Client, store: MemoryStore, register: Register, publish: Publish
 ) -> None:
@@ -265,6 +278,7 @@ def test_a_dataset_that_came_or_went_or_only_changed_is_no_switch(
     assert told(store) == []
 
 
+@pytest.mark.rule("6.3")
 def test_a_switch_is_told_once_though_the_server_dies_before_the_ledger_moves_on(
     store: MemoryStore,
     airflow: MemoryAirflow,
@@ -293,6 +307,7 @@ def test_a_switch_is_told_once_though_the_server_dies_before_the_ledger_moves_on
     assert len(told(store)) == 1
 
 
+@pytest.mark.rule("6.3")
 def test_a_switch_is_told_once_though_others_move_the_ledger_on_meanwhile(
     client: Client,
     store: MemoryStore,
@@ -328,6 +343,7 @@ def test_a_switch_is_told_once_though_others_move_the_ledger_on_meanwhile(
     assert len(told(store)) == 1
 
 
+@pytest.mark.rule("6.3")
 def test_a_thousand_files_that_go_at_once_are_told_in_one_message_and_lose_nobody_s_work(
     client: Client, store: MemoryStore, clock: ManualClock, make_yaml: Callable[..., str]
 ) -> None:

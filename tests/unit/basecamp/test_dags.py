@@ -37,6 +37,7 @@ def airflow() -> Iterator[SlowAirflow]:
     airflow.may_answer.set()
 
 
+@pytest.mark.rule("18.6")
 def test_while_airflow_takes_long_what_was_known_is_shown_with_its_age(airflow: SlowAirflow) -> None:
     clock = ManualClock(datetime(2024, 1, 15, tzinfo=UTC))
     dags = DatasetDags(airflow, clock, patience_seconds=0.01)
@@ -70,6 +71,7 @@ def test_a_fetch_that_was_waited_for_is_not_waited_for_again(airflow: SlowAirflo
         answers_later.cancel()
 
 
+@pytest.mark.rule("18.6")
 def test_a_quick_airflow_is_waited_for(airflow: SlowAirflow) -> None:
     clock = ManualClock(datetime(2024, 1, 15, tzinfo=UTC))
     dags = DatasetDags(airflow, clock)

@@ -29,6 +29,7 @@ def spec(**execution: str) -> DatasetSpec:
     )
 
 
+@pytest.mark.rule("9.15", "18.13")
 def test_the_spec_s_own_comes_first_then_the_server_s_then_airflow_s(
     airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -41,6 +42,7 @@ def test_the_spec_s_own_comes_first_then_the_server_s_then_airflow_s(
     assert dialects.of(spec(connection="unknown")) is None
 
 
+@pytest.mark.rule("18.13")
 def test_airflow_is_asked_for_a_connection_once_in_a_while(
     airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -73,6 +75,7 @@ ASKED = [
 ]
 
 
+@pytest.mark.rule("12.21")
 @pytest.mark.parametrize(("path", "body"), ASKED)
 def test_a_dry_run_reads_sql_in_the_dialect_of_its_connection(
     register: Callable[..., Response],
@@ -92,6 +95,7 @@ def test_a_dry_run_reads_sql_in_the_dialect_of_its_connection(
     assert (problem["file"], problem["line"]) == ("manual/query.sql", 2)
 
 
+@pytest.mark.rule("12.21")
 @pytest.mark.parametrize(("path", "body"), ASKED)
 def test_a_dry_run_of_a_dialect_that_nobody_tells_warns_though_airflow_is_down(
     register: Callable[..., Response],

@@ -24,11 +24,13 @@ def guarded(client_of: Callable[[Any], Client], services: Services) -> Client:
     return client
 
 
+@pytest.mark.rule("26.2")
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8800", "localhost:8800", "LOCALHOST", "[::1]:8800"])
 def test_the_own_hosts_are_answered(guarded: Client, host: str) -> None:
     assert guarded.get("/workflows", headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.rule("26.2")
 @pytest.mark.parametrize(
     "host", ["evil.example.com", "127.0.0.1.evil.com:8800", "127.0.0.2", "", "[::1", "localhost@x"]
 )
@@ -37,6 +39,7 @@ def test_a_foreign_host_name_is_refused(guarded: Client, host: str) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (421, PROBLEM)
 
 
+@pytest.mark.rule("26.3")
 @pytest.mark.parametrize("origin", ["https://evil.example.com", "null", "http://127.0.0.1:9999", "http://["])
 def test_a_page_of_another_site_changes_nothing(guarded: Client, origin: str) -> None:
     answer = guarded.post("/workflows/x/pause", headers={"Origin": origin})
@@ -44,27 +47,32 @@ def test_a_page_of_another_site_changes_nothing(guarded: Client, origin: str) ->
     assert (answer.status_code, answer.headers["content-type"]) == (403, PROBLEM)
 
 
+@pytest.mark.rule("26.3")
 def test_a_page_of_the_server_itself_may_change_things(guarded: Client) -> None:
     answer = guarded.post("/workflows/x/pause", headers={"Origin": "http://127.0.0.1:8800"})
     assert answer.json()["code"] == "dataset_not_found"
 
 
+@pytest.mark.rule("26.3")
 def test_no_other_site_may_read_answers(client: Client) -> None:
     answer = client.get("/workflows", headers={"Origin": "https://evil.example.com"})
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
+@pytest.mark.rule("27.1")
 def test_a_body_that_is_too_large_is_refused(client: Client) -> None:
     answer = client.put("/datasets/x", content=b"x" * (2 * 1024 * 1024 + 1))
     assert (answer.status_code, answer.headers["content-type"]) == (413, PROBLEM)
     assert answer.json()["title"] == "The request is too large."
 
 
+@pytest.mark.rule("27.1")
 def test_a_body_that_grows_too_large_without_saying_so_is_refused(client: Client) -> None:
     chunks = (b"x" * 65536 for _ in range(40))
     assert client.put("/datasets/x", content=chunks).status_code == 413
 
 
+@pytest.mark.rule("19.14")
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -97,6 +105,7 @@ def test_a_wrong_wait_is_refused(client: Client, wait: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_usage")
 
 
+@pytest.mark.rule("19.9")
 def test_unknown_pages_and_wrong_methods_are_problems_too(client: Client) -> None:
     unknown = client.get("/nothing")
     wrong = client.delete("/runs")
@@ -104,6 +113,7 @@ def test_unknown_pages_and_wrong_methods_are_problems_too(client: Client) -> Non
     assert (wrong.status_code, wrong.json()["code"], wrong.headers["allow"]) == (405, "invalid_usage", "GET")
 
 
+@pytest.mark.rule("19.16")
 def test_a_mistake_in_the_program_shows_a_number_and_no_inner_details(
     client_of: Callable[[Any], Client], services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,6 +132,7 @@ def test_a_mistake_in_the_program_shows_a_number_and_no_inner_details(
     assert any(number in record.getMessage() and record.exc_info for record in caplog.records)
 
 
+@pytest.mark.rule("18.11")
 def test_each_request_leaves_one_line_without_query_headers_or_body(
     register: Register, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -134,6 +145,7 @@ def test_each_request_leaves_one_line_without_query_headers_or_body(
     assert "\n" not in line
 
 
+@pytest.mark.rule("18.11")
 def test_a_line_break_in_an_address_does_not_forge_a_line(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -142,6 +154,7 @@ def test_a_line_break_in_an_address_does_not_forge_a_line(
     assert all("\n" not in record.getMessage() for record in caplog.records)
 
 
+@pytest.mark.rule("18.10")
 def test_figures_are_counted_by_route(register: Register, client: Client) -> None:
     register()
     client.get("/workflows/sales.daily")
@@ -153,6 +166,7 @@ def test_figures_are_counted_by_route(register: Register, client: Client) -> Non
     assert "sales.daily" not in answer.text
 
 
+@pytest.mark.rule("19.17")
 def test_the_page_of_the_api_loads_nothing_from_other_hosts(client: Client) -> None:
     client.base_url = "http://test"
     page = client.get("/docs").text
@@ -165,6 +179,7 @@ def test_the_page_of_the_api_loads_nothing_from_other_hosts(client: Client) -> N
         assert client.get(f"/static-offline-docs/{file}").status_code == 200
 
 
+@pytest.mark.rule("19.17")
 def test_the_description_names_every_route_and_its_problems(client: Client) -> None:
     client.base_url = "http://test"
     description = client.get("/openapi.json").json()

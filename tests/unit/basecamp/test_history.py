@@ -53,6 +53,7 @@ def one_of_each(
     return runs
 
 
+@pytest.mark.rule("12.18")
 def test_runs_come_newest_first_and_twenty_at_a_time(
     register: Register, start: Start, client: Client
 ) -> None:
@@ -63,18 +64,21 @@ def test_runs_come_newest_first_and_twenty_at_a_time(
     assert ids(client) == started[::-1]
 
 
+@pytest.mark.rule("12.5")
 def test_each_status_is_filtered(one_of_each: dict[str, str], client: Client) -> None:
     for status, run_id in one_of_each.items():
         assert ids(client, status=status) == [run_id]
         assert ids(client, status=status.lower()) == [run_id]
 
 
+@pytest.mark.rule("12.18")
 def test_sources_are_filtered_by_what_each_run_ran(one_of_each: dict[str, str], client: Client) -> None:
     assert ids(client, source="code") == [one_of_each["COMPLETED"]]
     assert ids(client, source="manual") == [one_of_each[status] for status in ("RUNNING", "KILLED", "FAILED")]
     assert len(ids(client, source="all")) == 5
 
 
+@pytest.mark.rule("1.4")
 def test_types_are_filtered(register: Register, start: Start, client: Client, airflow: MemoryAirflow) -> None:
     register()
     adhoc = start()
@@ -84,6 +88,7 @@ def test_types_are_filtered(register: Register, start: Start, client: Client, ai
     assert ids(client, run_type="scheduled") == ["sales.daily_20240115_000000"]
 
 
+@pytest.mark.rule("12.18")
 def test_datasets_are_filtered_by_name_and_by_pattern(
     register: Register, start: Start, client: Client
 ) -> None:
@@ -111,6 +116,7 @@ def test_times_bound_when_runs_were_due(register: Register, start: Start, client
     assert ids(client, until="2024-01-15T18:30:47+09:00") == [first]
 
 
+@pytest.mark.rule("12.18", "27.4")
 @pytest.mark.parametrize("limit", [1, 3, 7])
 def test_filtered_pages_leave_nothing_out_and_show_nothing_twice(
     register: Register, start: Start, execute: Execute, client: Client, limit: int
@@ -144,6 +150,7 @@ def test_more_runs_than_airflow_puts_on_a_page(register: Register, start: Start,
     assert ids(client, limit=110) == started[::-1]
 
 
+@pytest.mark.rule("4.9")
 def test_the_history_of_a_removed_dataset_stays_readable(
     register: Register, start: Start, client: Client, airflow: MemoryAirflow, store: Any, clock: ManualClock
 ) -> None:
@@ -201,6 +208,7 @@ def test_a_wrong_query_is_told_by_its_parameter(client: Client, query: dict[str,
     assert told in answer.json()["detail"]
 
 
+@pytest.mark.rule("12.24", "27.4")
 def test_a_page_of_runs_costs_airflow_few_requests(
     register: Register, start: Start, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -213,6 +221,7 @@ def test_a_page_of_runs_costs_airflow_few_requests(
     assert airflow.requests - before <= 4
 
 
+@pytest.mark.rule("12.24")
 @pytest.mark.parametrize(
     "query",
     [{"status": "KILLED"}, {"run_type": "backfill"}, {"dataset": "nothing.*"}, {"run_type": "scheduled"}],
@@ -234,6 +243,7 @@ def test_what_airflows_rows_tell_is_filtered_without_asking_for_more(
     assert airflow.requests - before <= 4
 
 
+@pytest.mark.rule("12.24")
 def test_runs_that_ended_a_while_ago_cost_one_request_until_they_are_retried(
     register: Register,
     start: Start,
@@ -257,6 +267,7 @@ def test_runs_that_ended_a_while_ago_cost_one_request_until_they_are_retried(
     assert (again["status"], again["attempts"], first[0]["attempts"]) == ("COMPLETED", 2, 1)
 
 
+@pytest.mark.rule("12.17")
 def test_failed_runs_are_listed_with_their_errors(
     register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
 ) -> None:

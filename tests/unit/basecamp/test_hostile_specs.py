@@ -135,6 +135,7 @@ def check_that_all_goes_on(
     return str(invalid["error"])
 
 
+@pytest.mark.rule("4.6")
 @pytest.mark.usefixtures("bad")
 def test_a_bad_thing_in_the_store_is_a_row_and_all_else_goes_on(
     client: Client,
@@ -147,6 +148,7 @@ def test_a_bad_thing_in_the_store_is_a_row_and_all_else_goes_on(
         assert page(path).is_success
 
 
+@pytest.mark.rule("4.6")
 @pytest.mark.parametrize(
     "error", [RuntimeError("no one knew"), RecursionError(), MemoryError(), KeyError("x")]
 )
@@ -177,6 +179,7 @@ def fail_for_bad(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dataspec.catalog.reader.check_document", failing)
 
 
+@pytest.mark.rule("4.6")
 def test_a_row_that_cannot_be_made_keeps_no_other_from_being_listed(
     client: Client, register: Callable[..., Response], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +197,7 @@ def test_a_row_that_cannot_be_made_keeps_no_other_from_being_listed(
     assert "OverflowError: no one knew" in rows["sales.hourly"]["error"]
 
 
+@pytest.mark.rule("4.6")
 def test_one_broken_entry_of_the_ledger_costs_no_other(
     client: Client, register: Callable[..., Response], store: Store
 ) -> None:
@@ -211,6 +215,7 @@ def test_one_broken_entry_of_the_ledger_costs_no_other(
     assert [row["dataset_name"] for row in rows] == ["sales.daily", "sales.weekly"]
 
 
+@pytest.mark.rule("4.6")
 def test_other_objects_among_plans_notices_and_keys_break_no_list(
     client: Client, register: Callable[..., Response], folder: Path
 ) -> None:

@@ -8,6 +8,7 @@ from basecamp.runs.log_cursors import REMEMBERED, LogCursor
 ALL = 10**6
 
 
+@pytest.mark.rule("12.19")
 def test_each_line_comes_once_in_pieces_however_they_are_cut() -> None:
     log = [f"line {number}" for number in range(100)]
     cursor, read = LogCursor(), list[str]()
@@ -18,6 +19,7 @@ def test_each_line_comes_once_in_pieces_however_they_are_cut() -> None:
     assert read == log
 
 
+@pytest.mark.rule("12.19")
 def test_a_late_line_that_airflow_puts_among_those_that_were_read_comes_once_and_none_twice() -> None:
     log = [f"{number} s: line" for number in range(50)]
     read, cursor = LogCursor().go_on(log[:40], ALL)
@@ -47,6 +49,7 @@ def test_a_cursor_stays_short() -> None:
     assert len(cursor.write()) < 600
 
 
+@pytest.mark.rule("26.8")
 @pytest.mark.parametrize("text", ["", "end", "WyJhIl0", "WyJsb2ciLCJ4IiwiMCIsIiIsIiJd", "a" * 9000])
 def test_what_is_no_cursor_of_a_log_is_refused(text: str) -> None:
     with pytest.raises(WrongCursor):

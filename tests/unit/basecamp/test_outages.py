@@ -18,6 +18,7 @@ Register = Callable[..., Response]
 AIRFLOW_OUT = "Airflow does not answer. What is shown is 90 s old."
 
 
+@pytest.mark.rule("18.7")
 def test_rows_that_were_read_are_shown_with_their_age_while_airflow_is_down(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -32,6 +33,7 @@ def test_rows_that_were_read_are_shown_with_their_age_while_airflow_is_down(
     assert (one.status_code, one.headers["dli-warning"]) == (200, AIRFLOW_OUT)
 
 
+@pytest.mark.rule("18.7")
 def test_runs_that_were_read_are_shown_with_their_age_while_airflow_is_down(
     register: Register, start: Callable[..., str], client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -46,6 +48,7 @@ def test_runs_that_were_read_are_shown_with_their_age_while_airflow_is_down(
     assert (again.json(), again.headers["dli-warning"]) == (one, AIRFLOW_OUT)
 
 
+@pytest.mark.rule("18.7")
 def test_what_was_never_read_is_an_error_while_airflow_is_down(
     client: Client, airflow: MemoryAirflow, dags: MemoryDags
 ) -> None:
@@ -56,6 +59,7 @@ def test_what_was_never_read_is_an_error_while_airflow_is_down(
         assert "connection refused" in answer.json()["detail"]
 
 
+@pytest.mark.rule("18.8")
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -132,6 +136,7 @@ def on_flaky(
     return client
 
 
+@pytest.mark.rule("18.7")
 def test_rows_are_shown_with_their_age_while_the_store_is_down(
     on_flaky: Client, flaky: FlakyStore, clock: ManualClock
 ) -> None:
@@ -142,6 +147,7 @@ def test_rows_are_shown_with_their_age_while_the_store_is_down(
     assert answer["warnings"] == ["The store does not answer. What is shown is 5 min old."]
 
 
+@pytest.mark.rule("18.8")
 def test_a_registration_fails_with_a_clear_error_while_the_store_is_down(
     on_flaky: Client, flaky: FlakyStore, make_yaml: Callable[..., str]
 ) -> None:
@@ -163,6 +169,7 @@ def test_a_run_is_shown_while_the_store_is_down(
     assert on_flaky.get("/runs").json()["items"][0]["run_id"] == run_id
 
 
+@pytest.mark.rule("18.9")
 def test_readiness_waits_for_the_first_answers_and_then_tells_of_trouble_only(
     client_of: Callable[[Any], Client],
     services: Any,

@@ -29,6 +29,7 @@ def check_refused(answer: Response, case: Case) -> None:
     assert told == [case.code, case.title, case.text, case.detail]
 
 
+@pytest.mark.rule("8.1")
 @every_case
 def test_the_api_gives_a_run_its_parameters_or_refuses_them(
     case: Case, client: Client, airflow: MemoryAirflow, dags: MemoryDags
@@ -51,6 +52,7 @@ def test_the_api_gives_a_run_its_parameters_or_refuses_them(
     assert {name: value for name, value in run.conf.items() if name != "_dli"} == expected
 
 
+@pytest.mark.rule("8.1")
 @every_case
 def test_the_api_gives_a_backfill_its_parameters_or_refuses_them(
     case: Case, client: Client, airflow: MemoryAirflow, dags: MemoryDags

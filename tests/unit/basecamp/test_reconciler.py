@@ -70,6 +70,7 @@ def test_a_server_without_backfills_asks_airflow_nothing(
     assert airflow.requests == before
 
 
+@pytest.mark.rule("14.13")
 def test_while_one_server_looks_at_it_closely_another_asks_airflow_nothing(
     replicas: tuple[Services, Services], client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -85,6 +86,7 @@ def test_while_one_server_looks_at_it_closely_another_asks_airflow_nothing(
         clock.advance(1)
 
 
+@pytest.mark.rule("14.13")
 def test_when_a_server_dies_another_takes_over_once_its_lease_is_over(
     replicas: tuple[Services, Services], client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -102,6 +104,7 @@ def test_when_a_server_dies_another_takes_over_once_its_lease_is_over(
     assert waited <= LEASE_SECONDS + LOOK_SECONDS
 
 
+@pytest.mark.rule("14.7")
 def test_when_it_has_ended_nothing_is_left_but_the_plan(
     replicas: tuple[Services, Services],
     client: Client,
@@ -119,6 +122,7 @@ def test_when_it_has_ended_nothing_is_left_but_the_plan(
     assert keys == [f"basecamp/backfills/ended/{NAME}/{made['backfill_id']}.json"]
 
 
+@pytest.mark.rule("14.16")
 def test_of_many_that_go_on_so_many_are_looked_at_in_a_second_and_no_more(
     replicas: tuple[Services, Services],
     register: Register,
@@ -168,6 +172,7 @@ class OwnWay:
         return getattr(self._airflow, name)
 
 
+@pytest.mark.rule("14.13")
 def test_a_server_that_can_not_reach_airflow_leaves_it_to_one_that_can(
     replicas: tuple[Services, Services],
     client: Client,

@@ -20,6 +20,7 @@ def body(yaml: str, **more: Any) -> dict[str, Any]:
     return {"yaml": yaml, "files": {"query.sql": SQL}} | more
 
 
+@pytest.mark.rule("5.2", "5.3", "16.1")
 def test_a_registered_spec_is_stored_as_it_came_and_loaded(register: Register, store: MemoryStore) -> None:
     answer = register(replace={"owner: ": "owner:   "})
     dataset = answer.json()
@@ -49,6 +50,7 @@ def test_a_change_of_the_sql_alone_is_a_new_version(register: Register, client: 
     assert client.get("/datasets/sales.daily").json()["files"] == {"query.sql": "SELECT 2 AS two"}
 
 
+@pytest.mark.rule("26.8")
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -82,6 +84,7 @@ def test_every_problem_of_a_spec_is_told_with_its_place_and_nothing_is_stored(
     assert not list(store.list("manual/"))
 
 
+@pytest.mark.rule("16.3")
 def test_the_name_in_the_yaml_must_be_that_of_the_request(client: Client, make_yaml: MakeYaml) -> None:
     answer = client.put("/datasets/sales.hourly", json=body(make_yaml("sales.daily")))
     assert answer.status_code == 422
@@ -89,6 +92,7 @@ def test_the_name_in_the_yaml_must_be_that_of_the_request(client: Client, make_y
     assert "'sales.daily', but 'sales.hourly' was to be registered" in answer.json()["detail"]
 
 
+@pytest.mark.rule("2.21", "16.3")
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
@@ -117,6 +121,7 @@ def test_an_alias_bomb_is_refused(client: Client) -> None:
     assert answer.json()["code"] == "invalid_spec"
 
 
+@pytest.mark.rule("16.4")
 def test_a_spec_under_a_name_of_code_needs_consent(
     client: Client, make_yaml: MakeYaml, publish: Callable[..., None], store: MemoryStore
 ) -> None:
@@ -128,6 +133,7 @@ def test_a_spec_under_a_name_of_code_needs_consent(
     assert not list(store.list("manual/"))
 
 
+@pytest.mark.rule("16.4")
 def test_with_consent_it_is_kept_but_inactive(register: Register, publish: Callable[..., None]) -> None:
     publish()
     dataset = register(accept_override=True).json()
@@ -135,6 +141,7 @@ def test_with_consent_it_is_kept_but_inactive(register: Register, publish: Calla
     assert dataset["warnings"] == ["This dataset exists in Code: the Manual file is kept but inactive."]
 
 
+@pytest.mark.rule("16.4")
 def test_a_broken_spec_in_code_keeps_its_name(
     client: Client, make_yaml: MakeYaml, publish: Callable[..., None]
 ) -> None:
@@ -143,6 +150,7 @@ def test_a_broken_spec_in_code_keeps_its_name(
     assert answer.json()["code"] == "exists_in_code"
 
 
+@pytest.mark.rule("5.10")
 def test_of_two_who_change_one_spec_the_second_is_told(
     register: Register, client: Client, make_yaml: MakeYaml
 ) -> None:
@@ -160,6 +168,7 @@ def test_of_two_who_change_one_spec_the_second_is_told(
     assert client.get("/workflows/sales.daily").json()["cron"] == "0 8 * * *"
 
 
+@pytest.mark.rule("19.13")
 def test_create_only_is_refused_where_there_is_a_spec(
     register: Register, client: Client, make_yaml: MakeYaml
 ) -> None:
@@ -168,6 +177,7 @@ def test_create_only_is_refused_where_there_is_a_spec(
     assert client.put("/datasets/sales.daily", json=body(make_yaml()), headers=headers).status_code == 412
 
 
+@pytest.mark.rule("19.13")
 def test_a_change_of_nothing_is_refused_where_something_was_expected(
     client: Client, make_yaml: MakeYaml
 ) -> None:
@@ -176,6 +186,7 @@ def test_a_change_of_nothing_is_refused_where_something_was_expected(
         assert answer.status_code == 412
 
 
+@pytest.mark.rule("16.2")
 def test_without_waiting_it_is_stored_and_not_loaded_yet(
     client: Client, make_yaml: MakeYaml, airflow: MemoryAirflow
 ) -> None:
@@ -186,6 +197,7 @@ def test_without_waiting_it_is_stored_and_not_loaded_yet(
     assert client.get("/workflows/sales.daily").json()["note"] == "Airflow has not loaded it yet."
 
 
+@pytest.mark.rule("16.2")
 def test_where_airflow_does_not_load_it_in_time_the_error_says_that_it_is_stored(
     client: Client, make_yaml: MakeYaml, clock: ManualClock, store: MemoryStore, airflow: MemoryAirflow
 ) -> None:
@@ -199,6 +211,7 @@ def test_where_airflow_does_not_load_it_in_time_the_error_says_that_it_is_stored
     assert store.get("manual/sales.daily.yaml") is not None
 
 
+@pytest.mark.rule("16.2")
 def test_an_import_error_of_it_is_shown(
     client: Client, make_yaml: MakeYaml, clock: ManualClock, airflow: MemoryAirflow
 ) -> None:
@@ -214,6 +227,7 @@ def test_an_import_error_of_it_is_shown(
     assert "ValueError: too deep" in answer.json()["detail"]
 
 
+@pytest.mark.rule("16.2")
 def test_import_errors_from_before_and_of_others_are_passed_over(
     register: Register, clock: ManualClock, airflow: MemoryAirflow, dags: MemoryDags
 ) -> None:
@@ -233,6 +247,7 @@ def test_import_errors_from_before_and_of_others_are_passed_over(
     assert register().json()["loaded"] is True
 
 
+@pytest.mark.rule("16.9")
 def test_a_spec_is_stored_while_airflow_is_down(
     client: Client, make_yaml: MakeYaml, airflow: MemoryAirflow, store: MemoryStore
 ) -> None:
@@ -243,6 +258,7 @@ def test_a_spec_is_stored_while_airflow_is_down(
     assert store.get("manual/sales.daily.yaml") is not None
 
 
+@pytest.mark.rule("19.4")
 def test_validate_tells_problems_and_stores_nothing(
     client: Client, make_yaml: MakeYaml, store: MemoryStore
 ) -> None:
@@ -257,6 +273,7 @@ def test_validate_tells_problems_and_stores_nothing(
     assert not list(store.list(""))
 
 
+@pytest.mark.rule("19.4")
 def test_registered_specs_are_listed_in_pages(register: Register, client: Client) -> None:
     names = ["a.one", "b.two", "c.three"]
     for name in names:
@@ -273,6 +290,7 @@ def test_registered_specs_are_listed_in_pages(register: Register, client: Client
     assert found == names
 
 
+@pytest.mark.rule("1.2")
 def test_each_source_can_be_shown(register: Register, client: Client, publish: Callable[..., None]) -> None:
     register()
     publish()
@@ -282,6 +300,7 @@ def test_each_source_can_be_shown(register: Register, client: Client, publish: C
     assert (manual["source_type"], manual["effective"], manual["loaded"]) == ("manual", False, False)
 
 
+@pytest.mark.rule("20.14")
 def test_an_unknown_dataset_is_answered_with_the_nearest(register: Register, client: Client) -> None:
     register("sales.daily")
     answer = client.get("/datasets/sales.dayly")

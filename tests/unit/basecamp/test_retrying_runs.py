@@ -63,6 +63,7 @@ def history(client: Client, **query: str) -> list[str]:
     return [item["run_id"] for item in client.get("/runs", params=query).json()["items"]]
 
 
+@pytest.mark.rule("13.5")
 def test_a_retried_run_waits_runs_and_completes_with_its_id_parameters_and_creation(
     failed: str,
     client: Client,
@@ -99,6 +100,7 @@ def test_a_retried_run_whose_task_waits_its_turn_is_pending(
     assert (get(failed)["status"], get(failed)["started_at"]) == ("PENDING", None)
 
 
+@pytest.mark.rule("13.5")
 def test_a_retry_runs_the_version_that_is_effective_by_then(
     failed: str,
     client: Client,
@@ -115,6 +117,7 @@ def test_a_retry_runs_the_version_that_is_effective_by_then(
     assert get(failed)["spec_hash"] == mended != before
 
 
+@pytest.mark.rule("13.5")
 def test_a_retry_brings_as_many_attempts_as_the_spec_now_allows(
     failed: str, client: Client, register: Register, execute: Execute, clock: ManualClock
 ) -> None:
@@ -129,6 +132,7 @@ def test_a_retry_brings_as_many_attempts_as_the_spec_now_allows(
     assert (ended["status"], ended["attempts"], ended["max_attempts"]) == ("FAILED", 4, 4)
 
 
+@pytest.mark.rule("13.5")
 @pytest.mark.parametrize(("state", "status"), [("success", "COMPLETED"), ("failed", "FAILED")])
 def test_a_stopped_run_that_is_retried_ends_as_its_last_attempt_does(
     killed: str, client: Client, execute: Execute, get: Callable[..., Any], state: str, status: str
@@ -165,6 +169,7 @@ def test_a_run_that_was_stopped_before_its_first_attempt_starts_its_first(
     assert (get(run_id)["status"], get(run_id)["attempts"]) == ("COMPLETED", 1)
 
 
+@pytest.mark.rule("13.7")
 def test_a_retry_does_not_start_while_the_killed_process_may_still_run(
     killed: str, client: Client, airflow: MemoryAirflow, get: Callable[..., Any]
 ) -> None:
@@ -178,6 +183,7 @@ def test_a_retry_does_not_start_while_the_killed_process_may_still_run(
     assert retry(client, killed).status_code == 200
 
 
+@pytest.mark.rule("13.7")
 def test_a_process_that_nobody_can_tell_of_any_more_keeps_no_run_for_ever(
     killed: str, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -186,6 +192,7 @@ def test_a_process_that_nobody_can_tell_of_any_more_keeps_no_run_for_ever(
     assert retry(client, killed).status_code == 200
 
 
+@pytest.mark.rule("13.6")
 def test_an_active_run_is_not_retried(register: Register, start: Start, client: Client) -> None:
     register()
     answer = retry(client, run_id := start())
@@ -193,6 +200,7 @@ def test_an_active_run_is_not_retried(register: Register, start: Start, client: 
     assert f"dli workflow stop {run_id}" in answer.json()["detail"]
 
 
+@pytest.mark.rule("13.6")
 def test_a_completed_run_is_not_retried(
     register: Register, start: Start, execute: Execute, client: Client, get: Callable[..., Any]
 ) -> None:
@@ -204,6 +212,7 @@ def test_a_completed_run_is_not_retried(
     assert get(run_id)["note"] is None
 
 
+@pytest.mark.rule("13.6")
 def test_a_run_of_a_paused_dataset_is_not_retried(
     failed: str, client: Client, get: Callable[..., Any]
 ) -> None:
@@ -213,6 +222,7 @@ def test_a_run_of_a_paused_dataset_is_not_retried(
     assert get(failed)["status"] == "FAILED"
 
 
+@pytest.mark.rule("13.6")
 def test_a_run_of_a_removed_dataset_is_not_retried(
     failed: str, client: Client, get: Callable[..., Any]
 ) -> None:
@@ -223,6 +233,7 @@ def test_a_run_of_a_removed_dataset_is_not_retried(
     assert get(failed)["status"] == "FAILED"
 
 
+@pytest.mark.rule("13.6")
 def test_a_run_whose_parameters_the_spec_does_not_take_any_more_is_not_retried(
     failed: str, client: Client, register: Register, get: Callable[..., Any]
 ) -> None:
@@ -259,6 +270,7 @@ def test_a_run_that_is_not_there_is_not_found(failed: str, client: Client) -> No
     assert retry(client, "sales.daily_20200101_000001").status_code == 404
 
 
+@pytest.mark.rule("13.8")
 def test_a_request_that_is_repeated_retries_once_and_is_answered_with_the_run_as_it_is(
     failed: str, client: Client, execute: Execute, get: Callable[..., Any], clock: ManualClock
 ) -> None:
@@ -290,6 +302,7 @@ def test_a_retry_whose_answer_was_lost_may_be_asked_for_again(
     assert retry(client, failed, "k").json()["status"] == "PENDING"
 
 
+@pytest.mark.rule("13.8")
 def test_of_many_who_ask_at_once_one_retries_and_the_others_see_it(
     failed: str, client: Client, airflow: MemoryAirflow, get: Callable[..., Any]
 ) -> None:

@@ -69,6 +69,7 @@ def failed(airflow: SlowLogs, number: int, error: str | None = "E: x") -> Workfl
     )
 
 
+@pytest.mark.rule("12.17")
 def test_a_list_waits_a_moment_for_errors_and_has_them_the_next_time(
     airflow: SlowLogs, errors: RunErrors
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_list_waits_a_moment_for_errors_and_has_them_the_next_time(
         assert time.monotonic() < deadline
 
 
+@pytest.mark.rule("12.17")
 def test_what_a_list_leaves_behind_is_a_few_logs_at_most(airflow: SlowLogs, errors: RunErrors) -> None:
     runs = [failed(airflow, number) for number in range(40)]
     assert errors.into_all(runs)[1] == 40

@@ -53,6 +53,7 @@ def test_a_quick_airflow_is_waited_for(airflow: SlowAirflow, clock: ManualClock)
     assert set(running.known().value) == {"a", "b"}
 
 
+@pytest.mark.rule("18.6")
 def test_while_airflow_takes_long_what_it_told_is_shown_for_half_a_minute(
     airflow: SlowAirflow, clock: ManualClock
 ) -> None:

@@ -26,6 +26,7 @@ def get(client: Client, run_id: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.rule("12.5")
 def test_a_run_goes_from_pending_over_running_to_completed(
     register: Register,
     start: Start,
@@ -51,6 +52,7 @@ def test_a_run_goes_from_pending_over_running_to_completed(
     assert done["finished_at"] == "2024-01-15T09:31:16.123456Z"
 
 
+@pytest.mark.rule("12.8")
 def test_a_run_shows_the_source_and_version_that_its_last_attempt_ran(
     register: Register, start: Start, execute: Execute, client: Client, publish: Callable[..., None]
 ) -> None:
@@ -66,6 +68,7 @@ def test_a_run_shows_the_source_and_version_that_its_last_attempt_ran(
     assert after["spec_hash"] == client.get("/workflows/sales.daily").json()["spec_hash"]
 
 
+@pytest.mark.rule("12.5")
 def test_between_two_attempts_a_run_is_running(
     register: Register, start: Start, execute: Execute, client: Client
 ) -> None:
@@ -75,6 +78,7 @@ def test_between_two_attempts_a_run_is_running(
     assert get(client, run_id)["status"] == "RUNNING"
 
 
+@pytest.mark.rule("12.17")
 def test_a_failed_run_shows_its_last_error(
     register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -99,6 +103,7 @@ def test_a_scheduled_run_shows_the_date_that_it_builds(
     assert run["parameters"] == {"execution_date": "2024-01-14", "limit": 100}
 
 
+@pytest.mark.rule("11.9")
 @pytest.mark.parametrize(
     ("made_in", "date"), [("Asia/Seoul", "2024-01-14"), ("America/New_York", "2024-01-13")]
 )
@@ -111,6 +116,7 @@ def test_a_scheduled_run_shows_the_date_it_was_made_for_whatever_the_zone_is_now
     assert get(client, "sales.daily_20240115_000000")["parameters"]["execution_date"] == date
 
 
+@pytest.mark.rule("3.7")
 @pytest.mark.parametrize("run_id", ["manual__2024-01-15T09:30:45.1+00:00_x8f3", "by hand"[:2]])
 def test_a_run_that_somebody_made_in_airflow_is_found_by_its_id(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock, run_id: str
@@ -123,6 +129,7 @@ def test_a_run_that_somebody_made_in_airflow_is_found_by_its_id(
     assert run["parameters"] == {"limit": "many"}
 
 
+@pytest.mark.rule("3.7")
 def test_an_id_that_two_datasets_share_asks_which_is_meant(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -135,6 +142,7 @@ def test_an_id_that_two_datasets_share_asks_which_is_meant(
     assert client.get("/runs/by_hand?dataset=sales.hourly").json()["dataset_name"] == "sales.hourly"
 
 
+@pytest.mark.rule("12.23")
 def test_runs_of_dags_that_are_no_datasets_are_not_shown(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -158,6 +166,7 @@ def test_an_unknown_run_is_not_found(register: Register, client: Client, run_id:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.rule("13.1")
 def test_stopping_a_running_run_kills_it_and_says_who_when_and_why(
     register: Register, start: Start, execute: Execute, client: Client
 ) -> None:
@@ -171,6 +180,7 @@ def test_stopping_a_running_run_kills_it_and_says_who_when_and_why(
     assert get(client, run_id)["status"] == "KILLED"
 
 
+@pytest.mark.rule("13.4")
 def test_stopping_a_pending_run_kills_it_before_its_first_attempt(
     register: Register, start: Start, client: Client
 ) -> None:
@@ -181,6 +191,7 @@ def test_stopping_a_pending_run_kills_it_before_its_first_attempt(
     assert "before its first attempt" in answer.json()["note"]
 
 
+@pytest.mark.rule("13.3")
 def test_a_second_stop_is_harmless(register: Register, start: Start, client: Client) -> None:
     register()
     run_id = start()
@@ -190,6 +201,7 @@ def test_a_second_stop_is_harmless(register: Register, start: Start, client: Cli
     assert second.json() == first.json()
 
 
+@pytest.mark.rule("13.3")
 @pytest.mark.parametrize(("state", "status"), [("success", "COMPLETED"), ("failed", "FAILED")])
 def test_stopping_a_finished_run_says_how_it_ended(
     register: Register, start: Start, execute: Execute, client: Client, state: str, status: str
@@ -202,6 +214,7 @@ def test_stopping_a_finished_run_says_how_it_ended(
     assert (answer.status_code, answer.json()["status"], answer.json()["note"]) == (200, status, None)
 
 
+@pytest.mark.rule("13.4")
 @pytest.mark.parametrize("looks_before", [0, 1])
 def test_an_attempt_that_airflow_starts_in_the_moment_of_the_stop_is_ended_as_well(
     register: Register,
@@ -232,6 +245,7 @@ def test_an_attempt_that_airflow_starts_in_the_moment_of_the_stop_is_ended_as_we
     assert [attempt.state for attempt in attempts([run])] == ["failed"]
 
 
+@pytest.mark.rule("13.2")
 def test_a_stop_says_where_the_process_was_not_seen_to_end(
     register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -243,6 +257,7 @@ def test_a_stop_says_where_the_process_was_not_seen_to_end(
     assert note.endswith("The process of the attempt was not seen to end; its query may still run.")
 
 
+@pytest.mark.rule("19.15")
 def test_a_line_break_in_a_name_does_not_reach_the_note(
     register: Register, start: Start, client: Client
 ) -> None:
@@ -252,6 +267,7 @@ def test_a_line_break_in_a_name_does_not_reach_the_note(
     assert note.startswith("Stopped by kimlee at")
 
 
+@pytest.mark.rule("1.4", "12.19")
 def test_the_log_of_each_attempt_is_shown(
     register: Register,
     start: Start,
@@ -293,6 +309,7 @@ def test_the_log_of_each_attempt_is_shown(
     assert client.get(f"/runs/{run_id}/logs", params={"attempt": 3}).status_code == 404
 
 
+@pytest.mark.rule("12.20")
 def test_of_a_huge_log_the_end_is_shown(
     register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -316,6 +333,7 @@ def follow(client: Client, run_id: str, cursor: str | None, pieces: int = 1) -> 
     return lines, cursor
 
 
+@pytest.mark.rule("12.19")
 def test_a_log_is_followed_from_before_the_start_through_all_attempts_to_the_end(
     register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -365,6 +383,7 @@ def test_a_log_is_followed_from_where_a_whole_one_ended(
     assert follow(client, run_id, shown["next_cursor"])[0] == ["1: b"]
 
 
+@pytest.mark.rule("12.20")
 def test_a_huge_log_is_followed_whole_in_pieces(
     register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -387,6 +406,7 @@ def test_a_huge_log_is_followed_whole_in_pieces(
     assert pieces[0]["lines"] + pieces[1]["lines"] == [str(number) for number in range(20_010)]
 
 
+@pytest.mark.rule("19.8")
 @pytest.mark.parametrize("params", [{"cursor": "x"}, {"cursor": ""}, {"cursor": "start", "attempt": 1}])
 def test_a_cursor_that_is_none_of_a_log_is_refused(
     register: Register, start: Start, client: Client, params: dict[str, Any]
@@ -396,6 +416,7 @@ def test_a_cursor_that_is_none_of_a_log_is_refused(
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_usage")
 
 
+@pytest.mark.rule("12.24")
 def test_a_run_that_is_followed_costs_two_requests_a_look_and_one_more_when_its_attempt_has_started(
     register: Register,
     start: Start,

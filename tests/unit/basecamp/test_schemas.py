@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pytest
 from httpx import Client
 
 from dataspec.spec.json_schema import schema_text
 
 
+@pytest.mark.rule("19.6")
 def test_the_schema_is_served_and_kept_until_it_changes(client: Client) -> None:
     answer = client.get("http://test/schemas/dataset.json")
     assert (answer.status_code, answer.text) == (200, schema_text())

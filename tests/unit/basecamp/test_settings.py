@@ -29,6 +29,7 @@ def refused(environment: dict[str, str]) -> str:
     return caught.value.title
 
 
+@pytest.mark.rule("18.3")
 def test_the_least_that_is_needed_leaves_the_rest_to_defaults() -> None:
     settings = Settings.from_environment(ENVIRONMENT)
     assert settings.airflow_url == "https://airflow.example.com"
@@ -54,6 +55,7 @@ def test_everything_can_be_set() -> None:
     assert settings.log_level == "debug"
 
 
+@pytest.mark.rule("18.3")
 def test_a_token_or_an_open_airflow_stand_in_for_a_password() -> None:
     names = ("BASECAMP_AIRFLOW_USERNAME", "BASECAMP_AIRFLOW_PASSWORD")
     token = Settings.from_environment(without(*names, BASECAMP_AIRFLOW_TOKEN="t"))
@@ -62,6 +64,7 @@ def test_a_token_or_an_open_airflow_stand_in_for_a_password() -> None:
     assert everyone.airflow_credentials == Everyone()
 
 
+@pytest.mark.rule("18.2")
 @pytest.mark.parametrize("name", ["BASECAMP_STORE_URL", "BASECAMP_AIRFLOW_URL"])
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_a_missing_setting_is_named_with_an_example(name: str, value: str | None) -> None:
@@ -75,6 +78,7 @@ def test_a_typing_error_in_a_name_is_pointed_at() -> None:
     assert "BASECAMP_STOREURL is set: a typing error?" in title
 
 
+@pytest.mark.rule("18.2")
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
@@ -113,18 +117,21 @@ def test_credentials_have_no_place_in_an_address_and_are_not_repeated() -> None:
     assert "hunter3" not in title
 
 
+@pytest.mark.rule("18.3")
 def test_without_any_credentials_all_ways_are_named() -> None:
     title = refused(without("BASECAMP_AIRFLOW_USERNAME", "BASECAMP_AIRFLOW_PASSWORD"))
     for name in ("USERNAME", "PASSWORD", "TOKEN", "AUTH=none"):
         assert f"BASECAMP_AIRFLOW_{name}" in title
 
 
+@pytest.mark.rule("26.5")
 def test_secrets_do_not_show_where_settings_are_printed() -> None:
     assert "hunter2" not in repr(Settings.from_environment(ENVIRONMENT))
     assert "hunter2" not in repr(Password("a", "hunter2"))
     assert "hunter2" not in repr(AirflowToken("hunter2"))
 
 
+@pytest.mark.rule("26.1")
 @pytest.mark.parametrize(
     ("host", "loopback"),
     [

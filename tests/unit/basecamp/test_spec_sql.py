@@ -45,6 +45,7 @@ def spec_sql(limits: Limits) -> SpecSql:
     return SpecSql(ConnectionDialects(MemoryAirflow(), SystemClock()), limits)
 
 
+@pytest.mark.rule("10.12")
 def test_sql_that_takes_too_long_is_an_error_of_its_spec_and_the_next_is_read() -> None:
     sql, heavy, light = spec_sql(SHORT), spec_file(HEAVY), spec_file("select * from raw.clicks")
     assert heavy.spec
@@ -57,6 +58,7 @@ def test_sql_that_takes_too_long_is_an_error_of_its_spec_and_the_next_is_read() 
     assert sql.preview(light.spec, light, {}).reads == ["raw.clicks"]
 
 
+@pytest.mark.rule("18.14")
 def test_a_lineage_that_takes_too_long_is_unknown_and_not_tried_again_at_once() -> None:
     sql, heavy = spec_sql(SHORT), spec_file(HEAVY)
     assert heavy.spec
@@ -67,6 +69,7 @@ def test_a_lineage_that_takes_too_long_is_unknown_and_not_tried_again_at_once() 
     assert sql.lineage(heavy.spec, heavy) is found
 
 
+@pytest.mark.rule("18.14")
 def test_a_lineage_is_read_once_for_all_who_ask() -> None:
     sql, file = spec_sql(Limits()), spec_file("select * from raw.clicks")
     assert file.spec
@@ -81,6 +84,7 @@ def pool() -> WorkerPool:
     return WorkerPool(Limits(cpu_seconds=60, wall_seconds=60), size=1, waiting=1)
 
 
+@pytest.mark.rule("18.14")
 def test_more_calls_than_may_wait_are_refused_at_once(pool: WorkerPool) -> None:
     with ThreadPoolExecutor(2) as callers:
         calls = [callers.submit(pool.call, partial(isolated_calls.spin, 1.0)) for _ in range(2)]

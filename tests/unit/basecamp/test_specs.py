@@ -72,6 +72,7 @@ def listings(store: SlowStore) -> int:
     return count
 
 
+@pytest.mark.rule("18.5")
 def test_a_store_that_lists_quickly_is_listed_again_after_two_seconds(
     specs: Specs, store: SlowStore, clock: ManualClock
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_store_that_lists_slowly_is_listed_again_after_ten_times_as_long(
     assert listings(store) == 1
 
 
+@pytest.mark.rule("18.5")
 def test_no_catalog_is_shown_that_is_older_than_half_a_minute(
     specs: Specs, store: SlowStore, clock: ManualClock
 ) -> None:
@@ -120,6 +122,7 @@ def test_past_half_of_its_age_a_catalog_is_read_anew_while_the_old_one_is_shown(
     assert set(specs.catalog(fresh=True).effective) == {"a", "b"}
 
 
+@pytest.mark.rule("18.5")
 def test_who_decides_by_the_catalog_gets_a_fresh_one_however_young_the_last_is(
     specs: Specs, store: SlowStore
 ) -> None:

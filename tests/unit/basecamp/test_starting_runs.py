@@ -32,6 +32,7 @@ def all_runs(airflow: MemoryAirflow) -> tuple[DagRun, ...]:
     return airflow.list_runs(RunFilter(), limit=100).runs
 
 
+@pytest.mark.rule("12.1")
 def test_a_run_gets_its_id_from_the_dataset_and_the_second(register: Register, client: Client) -> None:
     register()
     answer = run(client)
@@ -47,6 +48,7 @@ def test_a_run_gets_its_id_from_the_dataset_and_the_second(register: Register, c
     )
 
 
+@pytest.mark.rule("12.2")
 def test_airflow_gets_the_parameters_who_asked_and_the_present_moment(
     register: Register, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -63,6 +65,7 @@ def test_airflow_gets_the_parameters_who_asked_and_the_present_moment(
     assert started.logical_date == datetime(2024, 1, 15, 9, 30, 45, 123456, tzinfo=UTC)
 
 
+@pytest.mark.rule("12.3")
 def test_runs_of_one_second_get_a_counter(register: Register, client: Client, clock: ManualClock) -> None:
     register()
     ids = [run(client).json()["run_id"] for _ in range(3)]
@@ -72,6 +75,7 @@ def test_runs_of_one_second_get_a_counter(register: Register, client: Client, cl
     assert ids == [stem, f"{stem}_2", f"{stem}_3", f"{stem}_4"]
 
 
+@pytest.mark.rule("3.5")
 def test_a_run_asked_for_on_the_minute_leaves_second_00_to_scheduled_runs(
     register: Register, client: Client, clock: ManualClock
 ) -> None:
@@ -80,6 +84,7 @@ def test_a_run_asked_for_on_the_minute_leaves_second_00_to_scheduled_runs(
     assert run(client).json()["run_id"] == "sales.daily_20240115_093101"
 
 
+@pytest.mark.rule("12.1")
 @pytest.mark.parametrize(
     ("parameters", "code", "title"),
     [
@@ -109,6 +114,7 @@ def test_wrong_parameters_are_refused_and_nothing_starts(
     assert not all_runs(airflow)
 
 
+@pytest.mark.rule("19.9")
 def test_the_command_lines_wording_stands_beside_the_title(register: Register, client: Client) -> None:
     register()
     problem = run(client, parameters=PARAMETERS | {"x": 1}).json()
@@ -117,12 +123,14 @@ def test_the_command_lines_wording_stands_beside_the_title(register: Register, c
     )
 
 
+@pytest.mark.rule("8.4")
 def test_text_is_taken_for_any_type_as_a_command_line_gives_it(register: Register, client: Client) -> None:
     register()
     answer = run(client, parameters=PARAMETERS | {"limit": "5"})
     assert answer.json()["parameters"]["limit"] == 5
 
 
+@pytest.mark.rule("12.21")
 def test_a_dry_run_shows_the_sql_and_starts_nothing(
     register: Register, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -147,6 +155,7 @@ def test_an_unknown_dataset_is_not_found(client: Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "dataset_not_found")
 
 
+@pytest.mark.rule("7.7")
 def test_a_paused_dataset_is_refused_with_the_command_that_resumes_it(
     register: Register, client: Client
 ) -> None:
@@ -157,11 +166,13 @@ def test_a_paused_dataset_is_refused_with_the_command_that_resumes_it(
     assert answer.json()["title"].endswith("dli workflow unpause sales.daily")
 
 
+@pytest.mark.rule("7.5")
 def test_a_schedule_that_is_switched_off_does_not_hinder_a_run(register: Register, client: Client) -> None:
     register(replace={'cron: "0 9 * * *"': 'cron: "0 9 * * *"\n  enabled: false'})
     assert run(client).status_code == 201
 
 
+@pytest.mark.rule("7.9")
 def test_the_effective_spec_is_run_and_an_overridden_one_refused(
     register: Register, client: Client, publish: Callable[..., None]
 ) -> None:
@@ -189,6 +200,7 @@ def test_a_dataset_whose_only_spec_is_broken_says_why(client: Client, publish: C
     assert answer.json()["problems"][0]["file"] == "code/sales.daily.yaml"
 
 
+@pytest.mark.rule("12.1")
 def test_a_dataset_that_airflow_has_not_loaded_says_so(
     client: Client, make_yaml: Callable[..., str], airflow: MemoryAirflow
 ) -> None:
@@ -198,6 +210,7 @@ def test_a_dataset_that_airflow_has_not_loaded_says_so(
     assert (answer.status_code, answer.json()["code"]) == (504, "not_loaded")
 
 
+@pytest.mark.rule("19.11")
 def test_a_request_that_comes_twice_starts_one_run(
     register: Register, client: Client, clock: ManualClock, airflow: MemoryAirflow
 ) -> None:
@@ -210,6 +223,7 @@ def test_a_request_that_comes_twice_starts_one_run(
     assert len(all_runs(airflow)) == 1
 
 
+@pytest.mark.rule("19.11")
 def test_a_repeated_request_finds_its_run_on_another_replica(
     register: Register,
     client: Client,
@@ -226,6 +240,7 @@ def test_a_repeated_request_finds_its_run_on_another_replica(
     assert len(all_runs(airflow)) == 1
 
 
+@pytest.mark.rule("19.11")
 def test_a_repeated_request_finds_its_run_after_midnight(
     register: Register, client: Client, clock: ManualClock, airflow: MemoryAirflow
 ) -> None:
@@ -246,6 +261,7 @@ def test_a_repeated_request_finds_its_run_though_the_dataset_is_paused_meanwhile
     assert run(client, key="abc").json()["run_id"] == first.json()["run_id"]
 
 
+@pytest.mark.rule("19.11")
 def test_a_key_of_another_request_is_refused(
     register: Register, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -267,6 +283,7 @@ def test_two_keys_in_one_second_start_two_runs(
     assert run(client, key="b").json()["run_id"] == second["run_id"]
 
 
+@pytest.mark.rule("19.12")
 def test_keys_of_days_that_are_over_are_removed(
     register: Register, client: Client, clock: ManualClock, store: MemoryStore
 ) -> None:
@@ -300,6 +317,7 @@ def silent(store: MemoryStore, clock: ManualClock, dags: MemoryDags) -> SilentAi
     return airflow
 
 
+@pytest.mark.rule("12.3")
 def test_a_run_whose_answer_was_lost_is_found(
     silent: SilentAirflow,
     store: MemoryStore,
@@ -346,6 +364,7 @@ def test_a_start_is_tried_again_while_airflows_database_is_locked(
     assert len(all_runs(airflow)) == (1 if status == 201 else 0)
 
 
+@pytest.mark.rule("12.3")
 def test_a_run_of_another_key_is_never_taken_for_ones_own(
     airflow: MemoryAirflow, register: Register, client: Client
 ) -> None:
@@ -357,6 +376,7 @@ def test_a_run_of_another_key_is_never_taken_for_ones_own(
     assert run(client, key="mine").json()["run_id"] == "sales.daily_20240115_093045_2"
 
 
+@pytest.mark.rule("18.8")
 def test_without_airflow_no_run_starts_and_the_error_says_so(
     register: Register, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -369,6 +389,7 @@ def test_without_airflow_no_run_starts_and_the_error_says_so(
     assert not all_runs(airflow)
 
 
+@pytest.mark.rule("12.22")
 def test_a_spec_is_sent_along_with_a_dry_run_alone(client: Client, airflow: MemoryAirflow) -> None:
     spec = {"yaml": YAML.format(name="sales.daily"), "files": {"query.sql": SQL}, "file": "d/x.yaml"}
     body = {"parameters": {"execution_date": "2024-01-14"}, "spec": spec}
@@ -383,6 +404,7 @@ def test_a_spec_is_sent_along_with_a_dry_run_alone(client: Client, airflow: Memo
     assert (backfill.status_code, backfill.json()["code"]) == (400, "invalid_usage")
 
 
+@pytest.mark.rule("12.22")
 def test_a_spec_that_is_sent_along_is_checked_as_for_a_registration(client: Client) -> None:
     spec = {"yaml": YAML.format(name="other"), "files": {"query.sql": SQL}, "file": "d/x.yaml"}
     answer = client.post("/workflows/sales.daily/runs", json={"dry_run": True, "spec": spec})

@@ -49,6 +49,7 @@ def test_a_sound_store_passes_and_nothing_is_left_in_it() -> None:
     assert not list(store.list(""))
 
 
+@pytest.mark.rule("5.11")
 @pytest.mark.parametrize(
     ("ignored", "told"),
     [

@@ -70,12 +70,14 @@ def shop() -> Shop:
     return Shop()
 
 
+@pytest.mark.rule("6.8")
 def test_a_check_between_two_writes_of_who_publishes_waits_for_the_last_one(shop: Shop) -> None:
     shop.publish("before", shop.clock.now() - timedelta(days=1))
     shop.clock.on_wait.append(lambda: shop.publish("4f2a91c", shop.clock.now()))
     assert shop.commit_told() == "4f2a91c"
 
 
+@pytest.mark.rule("6.8")
 def test_what_nobody_published_is_told_without_a_commit_after_a_while(shop: Shop) -> None:
     shop.publish("before", shop.clock.now() - timedelta(days=1))
     began = shop.clock.monotonic()
@@ -83,6 +85,7 @@ def test_what_nobody_published_is_told_without_a_commit_after_a_while(shop: Shop
     assert PATIENCE_SECONDS <= shop.clock.monotonic() - began < PATIENCE_SECONDS + 1
 
 
+@pytest.mark.rule("6.8")
 def test_where_nobody_ever_published_nobody_is_waited_for(shop: Shop) -> None:
     began = shop.clock.monotonic()
     assert shop.commit_told() is None

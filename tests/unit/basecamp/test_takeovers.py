@@ -76,6 +76,7 @@ ORDERS = {
 }
 
 
+@pytest.mark.rule("12.23")
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("taken", [True, False], ids=["now", "lately"])
 def test_an_order_to_a_dataset_that_was_taken_over_is_refused_with_where_the_other_dag_is(
@@ -107,6 +108,7 @@ def test_a_file_that_only_looks_like_a_shard_is_not_taken_for_one(
     assert run(client).json()["taken_over_by"] == "/dags/dli_shard_001.py"
 
 
+@pytest.mark.rule("12.23")
 def test_what_was_taken_over_lately_is_refused_until_it_was_not_seen_for_a_while(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -134,6 +136,7 @@ def test_a_dataset_whose_dag_stepped_back_is_refused_with_the_file_that_airflow_
     assert row["taken_over_by"] == "/dags/etl.py"
 
 
+@pytest.mark.rule("12.23")
 def test_what_one_replica_saw_the_others_know(
     register: Register,
     client: Client,
@@ -149,6 +152,7 @@ def test_what_one_replica_saw_the_others_know(
     assert run(client).status_code == 409
 
 
+@pytest.mark.rule("12.23")
 def test_a_name_that_a_dag_has_is_not_registered(
     client: Client, airflow: MemoryAirflow, store: MemoryStore, make_yaml: Callable[..., str], dags: object
 ) -> None:
@@ -172,6 +176,7 @@ def test_a_dag_that_takes_the_name_while_it_is_registered_is_told_at_once(
     assert f"stored as manual/{NAME}.yaml" in answer.json()["detail"]
 
 
+@pytest.mark.rule("12.23")
 def test_a_run_of_the_dataset_is_not_run_again_in_the_other_dag(
     register: Register, client: Client, airflow: MemoryAirflow, start: Start, execute: Execute
 ) -> None:
@@ -187,6 +192,7 @@ def test_a_run_of_the_dataset_is_not_run_again_in_the_other_dag(
 # Runs.
 
 
+@pytest.mark.rule("12.25")
 def test_a_run_of_the_other_dag_is_reported_and_not_shown_as_ours(run_of_other: str, client: Client) -> None:
     shown = show(client, run_of_other)
     assert (shown["status"], shown["other_code"]) == ("FAILED", True)
@@ -207,6 +213,7 @@ def test_a_dag_that_has_a_datasets_tag_by_chance_is_none(
     assert client.get("/runs/theirs").status_code == 404
 
 
+@pytest.mark.rule("12.25")
 def test_the_history_has_a_run_of_the_other_dag_among_the_failed_ones(
     run_of_other: str, client: Client
 ) -> None:
@@ -216,6 +223,7 @@ def test_the_history_has_a_run_of_the_other_dag_among_the_failed_ones(
     assert listed(client, status="COMPLETED") == []
 
 
+@pytest.mark.rule("12.25")
 def test_a_run_that_ended_well_and_did_not_say_what_it_ran_ran_other_code(
     register: Register, client: Client, airflow: MemoryAirflow, start: Start
 ) -> None:
@@ -239,6 +247,7 @@ def test_a_run_that_somebody_marks_as_a_success_before_it_starts_is_no_other_dag
     assert (show(client, run_id)["status"], show(client, run_id)["other_code"]) == ("COMPLETED", False)
 
 
+@pytest.mark.rule("12.25")
 def test_an_attempt_of_the_other_dag_is_not_shown_as_running(
     register: Register, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -250,6 +259,7 @@ def test_an_attempt_of_the_other_dag_is_not_shown_as_running(
     assert (row["running_run_id"], show(client, "theirs")["other_code"]) == (None, True)
 
 
+@pytest.mark.rule("12.25")
 def test_an_active_run_of_the_other_dag_is_not_ended(
     register: Register, client: Client, airflow: MemoryAirflow, start: Start, clock: ManualClock
 ) -> None:
@@ -290,6 +300,7 @@ def test_a_dataset_that_was_removed_does_not_wait_for_the_other_dags_runs(
 # What people see.
 
 
+@pytest.mark.rule("19.5")
 def test_rows_and_the_check_say_what_took_a_dataset_over(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -366,6 +377,7 @@ def test_a_record_that_cannot_be_read_is_as_good_as_none(
 # Backfills.
 
 
+@pytest.mark.rule("12.25")
 @pytest.mark.parametrize("keep_going", [False, True])
 def test_a_backfill_ends_when_a_run_of_it_ran_other_code(
     register: Register,
@@ -394,6 +406,7 @@ def test_a_backfill_ends_when_a_run_of_it_ran_other_code(
     assert len(all_runs(airflow)) == 1
 
 
+@pytest.mark.rule("12.23")
 def test_a_backfill_starts_no_date_in_a_dag_that_took_the_dataset_over_meanwhile(
     register: Register,
     client: Client,

@@ -30,6 +30,7 @@ def row(client: Client, name: str = "sales.daily", **query: Any) -> dict[str, An
     return found
 
 
+@pytest.mark.rule("7.1")
 def test_a_row_says_what_the_spec_and_airflow_say(register: Register, client: Client) -> None:
     registered = register(replace={"owner:": "description: Clicks by day\ntags: [core]\nowner:"}).json()
     assert row(client) == {
@@ -56,6 +57,7 @@ def test_a_row_says_what_the_spec_and_airflow_say(register: Register, client: Cl
     }
 
 
+@pytest.mark.rule("7.8")
 def test_without_a_schedule_there_is_no_cron_and_no_next_run(register: Register, client: Client) -> None:
     register(replace={'schedule:\n  cron: "0 9 * * *"\n  timezone: Asia/Seoul\n': ""})
     assert [row(client)[key] for key in ("status", "cron", "timezone", "next_run")] == [
@@ -66,6 +68,7 @@ def test_without_a_schedule_there_is_no_cron_and_no_next_run(register: Register,
     ]
 
 
+@pytest.mark.rule("7.5")
 def test_a_schedule_that_is_switched_off_counts_as_paused(register: Register, client: Client) -> None:
     register(replace={"schedule:": "schedule:\n  enabled: false"})
     found = row(client)
@@ -73,6 +76,7 @@ def test_a_schedule_that_is_switched_off_counts_as_paused(register: Register, cl
     assert found["next_run"] is None
 
 
+@pytest.mark.rule("1.2", "7.1")
 def test_code_wins_and_the_manual_row_shows_that_it_is_overridden(
     register: Register, publish: Publish, client: Client
 ) -> None:
@@ -90,6 +94,7 @@ def test_code_wins_and_the_manual_row_shows_that_it_is_overridden(
     assert row(client, source="manual")["status"] == "overridden"
 
 
+@pytest.mark.rule("4.1")
 def test_the_manual_spec_is_effective_again_when_code_goes(
     register: Register,
     publish: Publish,
@@ -108,6 +113,7 @@ def test_the_manual_spec_is_effective_again_when_code_goes(
     assert [(found["source_type"], found["status"]) for found in rows(client)] == [("manual", "active")]
 
 
+@pytest.mark.rule("7.2")
 def test_a_pause_survives_the_change_of_the_source(
     register: Register, publish: Publish, client: Client
 ) -> None:
@@ -117,6 +123,7 @@ def test_a_pause_survives_the_change_of_the_source(
     assert (row(client)["source_type"], row(client)["status"]) == ("code", "paused")
 
 
+@pytest.mark.rule("4.4", "7.1")
 def test_a_broken_file_gets_a_row_and_the_last_good_version_keeps_its_own(
     publish: Publish, client: Client
 ) -> None:
@@ -141,6 +148,7 @@ def test_a_file_whose_name_cannot_be_read_is_listed_by_its_key(
     assert (found["dataset_name"], found["status"]) == ("code/broken.yaml", "invalid")
 
 
+@pytest.mark.rule("19.1")
 def test_rows_are_filtered_by_source_name_and_state(
     register: Register, publish: Publish, client: Client
 ) -> None:
@@ -181,6 +189,7 @@ def test_running_ones_show_their_run_and_since_when(
     assert waiting
 
 
+@pytest.mark.rule("19.8", "22.6")
 def test_rows_come_in_pages(register: Register, publish: Publish, client: Client) -> None:
     for name in ("a", "b", "c"):
         register(name)
@@ -196,6 +205,7 @@ def test_rows_come_in_pages(register: Register, publish: Publish, client: Client
     assert found == [("a", "manual"), ("b", "code"), ("b", "manual"), ("c", "manual")]
 
 
+@pytest.mark.rule("18.6")
 def test_a_pause_made_on_airflows_page_shows_soon(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -216,6 +226,7 @@ def test_a_dataset_whose_file_does_not_import_has_a_note(
     assert row(client)["note"].startswith("Airflow reports an import error for it")
 
 
+@pytest.mark.rule("7.3")
 def test_pausing_and_resuming(register: Register, client: Client, airflow: MemoryAirflow) -> None:
     register()
     paused = client.post("/workflows/sales.daily/pause").json()
@@ -229,6 +240,7 @@ def test_pausing_and_resuming(register: Register, client: Client, airflow: Memor
     assert details.dag.is_paused is False
 
 
+@pytest.mark.rule("7.4")
 def test_resuming_what_is_not_paused_is_refused(register: Register, client: Client) -> None:
     register()
     answer = client.post("/workflows/sales.daily/unpause")
@@ -244,6 +256,7 @@ def test_a_resume_that_comes_twice_succeeds_twice(register: Register, client: Cl
     assert (first.status_code, second.status_code) == (200, 200)
 
 
+@pytest.mark.rule("7.6")
 def test_resuming_where_the_spec_has_the_schedule_off_says_how_to_turn_it_on(
     register: Register, client: Client
 ) -> None:
@@ -257,6 +270,7 @@ def test_resuming_where_the_spec_has_the_schedule_off_says_how_to_turn_it_on(
     assert "schedule.enabled: true" in refused["detail"]
 
 
+@pytest.mark.rule("7.9")
 @pytest.mark.parametrize("verb", ["pause", "unpause"])
 def test_the_overridden_spec_is_neither_paused_nor_resumed(
     register: Register, publish: Publish, client: Client, verb: str
@@ -273,6 +287,7 @@ def test_an_unknown_dataset_is_neither_paused_nor_resumed(client: Client, verb: 
     assert client.post(f"/workflows/nope/{verb}").json()["code"] == "dataset_not_found"
 
 
+@pytest.mark.rule("7.8")
 def test_next_run_is_that_of_the_spec_while_airflow_still_has_the_schedule_before(
     register: Register,
     client: Client,

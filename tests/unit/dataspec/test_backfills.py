@@ -40,6 +40,7 @@ def starts(start: str, end: str, cron: str, zone: str = "UTC") -> list[str]:
     return list(DateRange.parse(start, end).interval_starts(cron, zone))
 
 
+@pytest.mark.rule("14.1")
 def test_a_range_holds_both_its_ends() -> None:
     assert list(DateRange.parse("2013-01-30", "2013-02-02").days()) == [
         "2013-01-30",
@@ -61,6 +62,7 @@ def test_every_date_of_a_range_comes_once_and_in_order(first: date, more: int) -
     assert days == sorted(set(days))
 
 
+@pytest.mark.rule("14.14")
 @pytest.mark.parametrize(
     ("start", "end", "words"),
     [
@@ -79,6 +81,7 @@ def test_a_wrong_range_is_told_in_one_line(start: str, end: str, words: str) -> 
     assert words in raised.value.title
 
 
+@pytest.mark.rule("14.2")
 def test_of_a_schedule_only_dates_on_which_an_interval_starts_are_built() -> None:
     assert starts("2024-01-01", "2024-01-20", "0 8 * * 1") == ["2024-01-01", "2024-01-08", "2024-01-15"]
     assert starts("2024-01-02", "2024-01-07", "0 8 * * 1") == []
@@ -96,11 +99,13 @@ def test_a_daily_schedule_builds_each_date_of_its_zone_clock_changes_included(zo
         )
 
 
+@pytest.mark.rule("14.2")
 def test_dates_are_built_from_the_first_or_in_reverse_from_the_last() -> None:
     days = DateRange.parse("2013-01-01", "2013-01-03").days()
     assert ordered(days, reverse=True) == ("2013-01-03", "2013-01-02", "2013-01-01")
 
 
+@pytest.mark.rule("3.6")
 def test_a_run_id_tells_dataset_backfill_and_date() -> None:
     parsed = parse_run_id(PLAN.run_id)
     assert parsed is not None
@@ -125,6 +130,7 @@ def test_the_first_order_to_stop_stands() -> None:
     assert str(stopped.stop) == "Stopped by ann at 2024-01-15T09:30:45+00:00: wrong"
 
 
+@pytest.mark.rule("14.7")
 @pytest.mark.parametrize(
     "plan",
     [

@@ -28,6 +28,7 @@ def gone_off(kind: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.rule("9.12")
 @pytest.mark.parametrize("kind", ["templates", "sql", "yaml"])
 def test_every_bomb_is_over_within_seconds_and_leaves_the_process_alive(kind: str) -> None:
     known = {"templates": bombs.TEMPLATES, "sql": bombs.SQL, "yaml": bombs.YAML}[kind]
@@ -89,6 +90,7 @@ def statements(draw: st.DrawFn, depth: int = 3) -> str:
     }[draw(st.sampled_from(kinds))]
 
 
+@pytest.mark.rule("9.12")
 @settings(max_examples=300, deadline=10_000)
 @given(st.lists(statements(), min_size=1, max_size=4).map("".join))
 def test_a_template_is_rendered_or_refused_whatever_it_does(body: str) -> None:

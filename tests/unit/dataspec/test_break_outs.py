@@ -64,6 +64,7 @@ def shape(node: Any) -> Any:
     return None if isinstance(node, str) or not node else type(node).__name__
 
 
+@pytest.mark.rule("9.8")
 @settings(max_examples=1500, deadline=None)
 @given(typed(), st.sampled_from(PLACES), st.sampled_from(DIALECTS))
 @example(("string", "\\"), "select 1 as `{{ x }}`", "bigquery")
@@ -93,6 +94,7 @@ def test_what_no_sql_can_hold_is_refused(value: str, template: str) -> None:
     assert rendered(template, "duckdb", value) is None
 
 
+@pytest.mark.rule("9.6", "9.7")
 @pytest.mark.parametrize(
     ("template", "dialect", "value"),
     [
@@ -116,6 +118,7 @@ def test_what_engines_read_in_more_than_one_way_is_refused(
 BACKSLASH = "\\'; drop table canary; select 1 --"
 
 
+@pytest.mark.rule("9.7")
 @pytest.mark.parametrize("dialect", ["postgres", "redshift", "duckdb", "mysql", "spark", None])
 @pytest.mark.parametrize(
     "template",
@@ -133,6 +136,7 @@ def test_what_goes_on_with_a_string_may_have_its_rules(template: str, dialect: s
     assert rendered(template, dialect, "2024-01-15") is not None
 
 
+@pytest.mark.rule("9.7")
 @pytest.mark.parametrize("template", ["select '{{ x }}'", 'select "{{ x }}"'])
 @pytest.mark.parametrize("value", [BACKSLASH, "a\\", '\\"; drop table canary; --', "${env:SECRET}"])
 def test_what_any_engine_reads_otherwise_is_refused_where_none_is_named(template: str, value: str) -> None:
@@ -140,6 +144,7 @@ def test_what_any_engine_reads_otherwise_is_refused_where_none_is_named(template
     assert rendered(template, None, "it's 100 %") is not None
 
 
+@pytest.mark.rule("9.7")
 @pytest.mark.parametrize(
     "template",
     [
@@ -178,6 +183,7 @@ def test_usual_sql_is_written_also_where_no_engine_is_named(template: str) -> No
     assert rendered(template, None, "it's") is not None
 
 
+@pytest.mark.rule("9.7")
 @pytest.mark.parametrize("dialect", ["spark", "databricks", "hive", None])
 @pytest.mark.parametrize(
     ("template", "value"),
@@ -195,6 +201,7 @@ def test_no_value_names_a_variable_of_the_engine(template: str, value: str, dial
     assert rendered(template, dialect, value) is None
 
 
+@pytest.mark.rule("9.7")
 @pytest.mark.parametrize(
     ("template", "dialect", "value"),
     [
@@ -239,6 +246,7 @@ def test_what_stands_around_a_value_may_change_how_it_is_read(
     assert rendered(template, dialect, value) is None
 
 
+@pytest.mark.rule("9.17")
 @pytest.mark.parametrize(
     ("template", "dialect", "value"),
     [

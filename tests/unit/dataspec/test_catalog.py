@@ -58,6 +58,7 @@ def sources(catalog: Catalog) -> dict[str, str]:
     return {name: file.source.value for name, file in catalog.effective.items()}
 
 
+@pytest.mark.rule("1.3", "4.1")
 def test_code_wins_the_manual_file_is_kept_and_takes_over_again(
     store: CountingStore, reader: CatalogReader
 ) -> None:
@@ -74,11 +75,13 @@ def test_code_wins_the_manual_file_is_kept_and_takes_over_again(
     assert after.overridden == {}
 
 
+@pytest.mark.rule("1.1", "4.2")
 def test_the_name_inside_the_yaml_counts_not_the_files(store: CountingStore, reader: CatalogReader) -> None:
     put(store, "code/some/folder/x.yml", spec_text("sales.daily"))
     assert sources(reader.read()) == {"sales.daily": "code"}
 
 
+@pytest.mark.rule("2.1")
 def test_yaml_of_another_kind_and_other_files_are_passed_over(
     store: CountingStore, reader: CatalogReader
 ) -> None:
@@ -88,6 +91,7 @@ def test_yaml_of_another_kind_and_other_files_are_passed_over(
     assert reader.read().files == ()
 
 
+@pytest.mark.rule("4.4")
 def test_a_spec_that_breaks_goes_on_running_as_it_last_was_and_shows_why(
     store: CountingStore, reader: CatalogReader
 ) -> None:
@@ -104,6 +108,7 @@ def test_a_spec_that_breaks_goes_on_running_as_it_last_was_and_shows_why(
     assert reader.read().invalid == ()
 
 
+@pytest.mark.rule("4.4")
 def test_a_broken_spec_that_was_never_good_leaves_the_other_source_in_place(
     store: CountingStore, reader: CatalogReader
 ) -> None:
@@ -114,6 +119,7 @@ def test_a_broken_spec_that_was_never_good_leaves_the_other_source_in_place(
     assert [(file.key, file.name) for file in catalog.invalid] == [("code/a.yaml", "a")]
 
 
+@pytest.mark.rule("4.3")
 def test_of_two_files_with_one_name_the_older_stays_and_the_newer_is_an_error(
     store: CountingStore, reader: CatalogReader
 ) -> None:
@@ -125,6 +131,7 @@ def test_of_two_files_with_one_name_the_older_stays_and_the_newer_is_an_error(
     assert "the dataset 'a' is defined in code/z.yaml already." in str(catalog.invalid[0].error.detail)  # type: ignore[union-attr]
 
 
+@pytest.mark.rule("5.6")
 def test_a_plain_copy_has_its_sql_beside_it(store: CountingStore, reader: CatalogReader) -> None:
     yaml = "name: a\ntype: Dataset\nowner: a@b.c\nquery_file: sql/a.sql\n"
     put(store, "code/team/a.yaml", yaml)
@@ -135,6 +142,7 @@ def test_a_plain_copy_has_its_sql_beside_it(store: CountingStore, reader: Catalo
     assert dict(reader.read().effective["a"].files) == {"sql/a.sql": "select 2"}
 
 
+@pytest.mark.rule("4.7")
 def test_what_did_not_change_is_not_read_again(store: CountingStore, reader: CatalogReader) -> None:
     for name in "abc":
         put(store, f"code/{name}.yaml", spec_text(name))
@@ -149,6 +157,7 @@ def test_what_did_not_change_is_not_read_again(store: CountingStore, reader: Cat
     assert store.read == ["code/b.yaml"]
 
 
+@pytest.mark.rule("4.7")
 def test_a_new_process_on_the_same_folder_reads_nothing_again(store: CountingStore, tmp_path: Path) -> None:
     put(store, "code/a.yaml", spec_text("a"))
     put(store, "code/b.yaml", spec_text("b", extra="corn: 1"))
@@ -204,6 +213,7 @@ def test_a_file_that_vanishes_between_listing_and_reading_is_left_out(store: Cou
     assert set(reader.read(listing).effective) == {"b"}
 
 
+@pytest.mark.rule("2.20")
 def test_a_file_that_is_too_large_is_not_even_fetched(store: CountingStore, reader: CatalogReader) -> None:
     put(store, "code/a.yaml", spec_text("a") + "#" * 10_000_000)
     catalog = reader.read()
@@ -211,6 +221,7 @@ def test_a_file_that_is_too_large_is_not_even_fetched(store: CountingStore, read
     assert "a spec may have 256 KiB at most" in str(catalog.invalid[0].error.detail)  # type: ignore[union-attr]
 
 
+@pytest.mark.rule("2.20")
 def test_a_file_that_is_no_utf8_is_listed_with_its_place(store: CountingStore, reader: CatalogReader) -> None:
     store.put("code/a.yaml", b"type: Dataset\nname: \xff", expected=MISSING)
     assert "code/a.yaml:2:7: the byte 0xff is not UTF-8" in str(reader.read().invalid[0].error.detail)  # type: ignore[union-attr]

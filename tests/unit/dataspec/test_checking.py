@@ -38,12 +38,14 @@ def test_a_sound_spec_has_no_problem() -> None:
     assert of_sql("insert into a select * from b where d = '{{ execution_date }}'", yaml=DUCKDB + DATE) == []
 
 
+@pytest.mark.rule("10.1")
 def test_sql_that_its_dialect_does_not_know_is_an_error_at_its_place() -> None:
     assert of_sql("select a\nfrom b where x = = 1") == [
         "error d/q.sql:2:18: not valid duckdb: Something is missing after '='."
     ]
 
 
+@pytest.mark.rule("10.2")
 def test_what_duckdb_alone_refuses_is_an_error_in_the_dialect_that_the_spec_names_and_told_once() -> None:
     assert of_sql("select a,\n, b from t") == [
         'error d/q.sql:2:1: not valid duckdb: syntax error at or near ",".'
@@ -54,6 +56,7 @@ def test_what_duckdb_alone_refuses_is_an_error_in_the_dialect_that_the_spec_name
     ]
 
 
+@pytest.mark.rule("10.1")
 def test_sql_that_generic_sql_does_not_know_is_a_warning_that_names_the_dialect() -> None:
     (warning,) = of_sql("select a\nfrom b where x = = 1", yaml="")
     assert warning.startswith("warning d/q.sql:2:18: Something is missing after '='.")
@@ -67,6 +70,7 @@ def test_a_mistake_within_the_yaml_is_told_at_its_place_there() -> None:
     ]
 
 
+@pytest.mark.rule("10.5")
 def test_a_parameter_that_no_sql_uses_is_a_warning() -> None:
     parameters = "parameters: [{name: execution_date, type: date}, {name: n, type: integer}]\n"
     assert of_sql("select {{ n }}", yaml=DUCKDB + parameters) == [
@@ -77,6 +81,7 @@ def test_a_parameter_that_no_sql_uses_is_a_warning() -> None:
     ]
 
 
+@pytest.mark.rule("10.5")
 @pytest.mark.parametrize(
     "sql",
     [
@@ -90,6 +95,7 @@ def test_a_parameter_is_used_wherever_a_template_needs_it(sql: str) -> None:
     assert of_sql(sql, yaml=DUCKDB + DATE) == []
 
 
+@pytest.mark.rule("9.1")
 def test_all_that_is_wrong_with_a_template_is_told_at_once() -> None:
     sql = "select {{ a | foo }}\nfrom {{ b }} where {{ a }}\nand {{ c is bar }} {% include 'x' %}"
     assert of_sql(sql) == [
@@ -102,6 +108,7 @@ def test_all_that_is_wrong_with_a_template_is_told_at_once() -> None:
     ]
 
 
+@pytest.mark.rule("9.13")
 def test_a_template_within_the_yaml_is_told_with_its_line_there() -> None:
     found = checked("a", "query_statement: |\n  select 1\n  from {{ nowhere }}\n")
     assert told(found.problems) == [
@@ -109,6 +116,7 @@ def test_a_template_within_the_yaml_is_told_with_its_line_there() -> None:
     ]
 
 
+@pytest.mark.rule("10.1")
 def test_a_template_that_sample_values_do_not_fit_is_a_warning() -> None:
     (warning,) = of_sql("select {{ t }}", yaml=f"{DUCKDB}parameters: [{{name: t, type: string}}]\n")
     assert warning.startswith(
@@ -122,6 +130,7 @@ def test_the_sample_of_a_parameter_with_choices_is_one_of_them() -> None:
     assert of_sql("select '{{ d | start_of(unit) }}'", yaml=DUCKDB + unit) == []
 
 
+@pytest.mark.rule("10.4")
 @pytest.mark.parametrize(
     ("sql", "problem"),
     [
@@ -138,6 +147,7 @@ def test_a_statement_that_can_not_be_a_datasets_query_is_told(sql: str, problem:
     assert of_sql(sql)[0].startswith(problem)
 
 
+@pytest.mark.rule("10.4")
 @pytest.mark.parametrize(
     "sql", ["vacuum", "call f()", "copy t to 'f.csv'", "select 1;", "with a as (select 1) from a"]
 )
@@ -145,6 +155,7 @@ def test_what_may_be_a_query_is_left_alone(sql: str) -> None:
     assert of_sql(sql) == []
 
 
+@pytest.mark.rule("10.4")
 def test_a_pre_statement_that_holds_none_is_told_by_its_name() -> None:
     found = checked("a", "query_statement: select 1\npre_statements: [{name: todo, sql: '-- todo'}]\n")
     assert told(found.problems) == [
@@ -160,6 +171,7 @@ def sound(name: str, sql: str, yaml: str = "") -> CheckedSpec:
     return checked(name, f"{DUCKDB}query_file: q.sql\n{yaml}", file=f"d/{name}.yaml", q=sql)
 
 
+@pytest.mark.rule("10.11")
 def test_a_dependency_that_the_project_lacks_is_a_warning_with_the_nearest_name() -> None:
     assert project(sound("s.a", "select 1"), sound("s.b", "select 1", "depends_on: [s.aa, gone]\n")) == [
         "warning d/s.b.yaml:6:14: this project has no dataset 's.aa'. Did you mean 's.a'?",
@@ -167,6 +179,7 @@ def test_a_dependency_that_the_project_lacks_is_a_warning_with_the_nearest_name(
     ]
 
 
+@pytest.mark.rule("10.11")
 @pytest.mark.parametrize(
     ("yaml", "place", "hint"),
     [
@@ -188,6 +201,7 @@ def test_a_table_that_another_dataset_builds_has_to_be_declared_with_the_line_to
     ]
 
 
+@pytest.mark.rule("10.11")
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
@@ -207,11 +221,13 @@ def test_a_table_that_nobody_builds_in_or_near_a_schema_of_the_project_is_a_warn
     assert warning.endswith(problem)
 
 
+@pytest.mark.rule("10.11")
 @pytest.mark.parametrize("table", ["raw.orders", "orders", "other.customers", "shpo.customers"])
 def test_a_table_of_elsewhere_is_no_problem(table: str) -> None:
     assert project(sound("shop.orders", "select 1"), sound("b", f"select * from {table}")) == []
 
 
+@pytest.mark.rule("10.11")
 def test_a_cycle_is_an_error_that_shows_all_of_it() -> None:
     datasets = [sound(name, "select 1", f"depends_on: [{other}]\n") for name, other in ("ab", "bc", "ca")]
     assert project(*datasets) == [
@@ -219,6 +235,7 @@ def test_a_cycle_is_an_error_that_shows_all_of_it() -> None:
     ]
 
 
+@pytest.mark.rule("10.11")
 def test_two_datasets_that_write_one_table_are_a_warning_at_the_second() -> None:
     assert project(sound("a", "insert into s.t select 1"), sound("b", "insert into\nS.T select 1")) == [
         "warning d/q.sql:2:3: the dataset 'a' writes the table S.T as well."
@@ -228,6 +245,7 @@ def test_two_datasets_that_write_one_table_are_a_warning_at_the_second() -> None
     ]
 
 
+@pytest.mark.rule("10.11")
 def test_a_name_that_stands_twice_is_an_error_at_the_second() -> None:
     second = checked("a", "query_statement: select 1\n", file="d/second.yaml")
     assert project(sound("a", "select 1"), second) == [

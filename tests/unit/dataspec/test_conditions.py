@@ -42,6 +42,7 @@ READS_BY_CONDITION = [
 ]
 
 
+@pytest.mark.rule("10.3")
 @pytest.mark.parametrize(("parameter", "sql", "reads"), READS_BY_CONDITION)
 def test_lineage_has_the_tables_of_each_way_that_a_run_can_go(
     parameter: str, sql: str, reads: set[str]
@@ -63,6 +64,7 @@ def test_what_is_dropped_one_way_is_there_after_another() -> None:
     assert tables_of(sql, more=TWO)[1] == {"x"}
 
 
+@pytest.mark.rule("10.3")
 def test_of_too_many_ways_those_are_gone_that_differ_in_one_value() -> None:
     names = [f"p{number}" for number in range(12)]
     parameters = ", ".join(f"{{name: {name}, type: boolean, default: false}}" for name in names)
@@ -72,6 +74,7 @@ def test_of_too_many_ways_those_are_gone_that_differ_in_one_value() -> None:
     assert len(other_ways(sql, declared, dict.fromkeys(names, False))) == len(names)
 
 
+@pytest.mark.rule("10.3")
 def test_ways_that_make_the_same_sql_are_read_once() -> None:
     sql = 'query_statement: "{% if p %}{% endif %}select 1{% if q %}, 2{% endif %}"\n'
     spec = parse_spec(f"name: a\ntype: Dataset\nowner: a@example.com\n{TWO}{sql}".encode(), file="a.yaml")
@@ -92,6 +95,7 @@ def test_a_template_too_deep_to_be_read_has_no_other_ways() -> None:
     assert other_ways(deep, [Parameter(name="p", type="boolean")], {"p": True}) == []
 
 
+@pytest.mark.rule("10.3")
 def test_a_mistake_one_way_is_told_with_the_values_that_lead_there() -> None:
     sql = "select 1\n{% if not p %}\nfrom a where = = 1\n{% endif %}\n{% if q %}order by 1{% endif %}"
     assert of_sql(sql, yaml=DUCKDB + TWO) == [

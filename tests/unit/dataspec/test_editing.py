@@ -252,6 +252,7 @@ CHANGES = st.builds(
 )
 
 
+@pytest.mark.rule("16.5")
 @given(text=specs(), changes=CHANGES)
 def test_whatever_the_file_looks_like_the_values_are_set_and_every_other_line_stays(
     text: str, changes: ScheduleChanges

@@ -12,6 +12,7 @@ from dataspec.sql.engine_parsers import engine_problem
 from dataspec.sql.parse import parse_sql
 
 
+@pytest.mark.rule("10.2")
 @pytest.mark.parametrize(
     ("sql", "place", "reason"),
     [

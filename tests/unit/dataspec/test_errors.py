@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from dataspec import errors
 from dataspec.errors import DliError
 
@@ -17,6 +19,7 @@ def kinds(base: type[DliError] = DliError) -> Iterator[type[DliError]]:
         yield from kinds(kind)
 
 
+@pytest.mark.rule("19.10", "20.4")
 def test_every_error_has_a_code_of_its_own_and_statuses_of_the_table() -> None:
     codes = [kind.code for kind in kinds()]
     assert len(codes) == len(set(codes))
@@ -30,6 +33,7 @@ def test_the_tree_in_the_modules_first_lines_names_every_error() -> None:
     assert {kind.__name__ for kind in kinds()} <= named
 
 
+@pytest.mark.rule("16.6", "19.10")
 def test_the_words_of_the_specification_are_kept() -> None:
     assert errors.ServerUnreachable().title == "Cannot connect to server. Check your connection settings."
     assert errors.MissingParameter("execution_date").title == "Missing required parameter: execution_date"
@@ -43,6 +47,7 @@ def test_the_words_of_the_specification_are_kept() -> None:
     )
 
 
+@pytest.mark.rule("19.10")
 def test_the_table_is_whole_no_package_has_error_codes_of_its_own() -> None:
     sources = Path(errors.__file__).parents[1].rglob("*.py")
     codes = {

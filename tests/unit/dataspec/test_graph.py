@@ -19,6 +19,7 @@ def graph(*datasets: GraphDataset) -> DatasetGraph:
     return DatasetGraph.of(datasets)
 
 
+@pytest.mark.rule("2.9", "10.9")
 def test_an_edge_tells_whether_it_is_declared_found_in_the_sql_or_both() -> None:
     found = graph(
         dataset("a"),
@@ -40,6 +41,7 @@ def test_a_dataset_is_found_by_the_tables_that_its_sql_writes_not_by_its_name() 
     assert found.edges == (Edge("x", "z", tables=("wh.x",)),)
 
 
+@pytest.mark.rule("10.9")
 @pytest.mark.parametrize(
     ("built", "read", "found"),
     [
@@ -62,6 +64,7 @@ def test_a_name_may_leave_out_what_stands_before_schema_and_table_if_only_one_fi
     assert TableNames(built.split()).find(read) == found
 
 
+@pytest.mark.rule("10.10")
 def test_the_order_is_that_of_the_edges_and_else_by_name_whatever_order_the_files_come_in() -> None:
     datasets = [
         dataset("z"),
@@ -76,6 +79,7 @@ def test_the_order_is_that_of_the_edges_and_else_by_name_whatever_order_the_file
         assert graph(*datasets).order() == ("b", "c", "d", "z", "m", "a")
 
 
+@pytest.mark.rule("10.10")
 def test_cycles_are_told_whole_and_there_is_no_order() -> None:
     found = graph(
         dataset("a", "b"),
@@ -92,6 +96,7 @@ def test_cycles_are_told_whole_and_there_is_no_order() -> None:
     assert raised.value.detail == "a → b → c → a\nx → y → x"
 
 
+@pytest.mark.rule("10.10")
 def test_what_is_upstream_and_downstream_is_told_through_any_number_of_steps_in_order() -> None:
     found = graph(dataset("d", "b", "c"), dataset("c", "a"), dataset("b", "a"), dataset("a"), dataset("x"))
     assert found.upstream("d") == ("a", "b", "c")

@@ -41,6 +41,7 @@ def test_an_error_of_the_function_is_raised_here_and_the_worker_goes_on(worker: 
     assert worker.call(partial(isolated_calls.double, 1)) == 2
 
 
+@pytest.mark.rule("10.12", "27.2")
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
@@ -59,6 +60,7 @@ def test_a_call_that_exceeds_its_limits_ends_its_own_process_alone(
     assert not worker.alive
 
 
+@pytest.mark.rule("27.2")
 def test_a_call_that_waits_for_ever_is_ended_by_the_clock_on_the_wall() -> None:
     worker = Worker(Limits(wall_seconds=0.2))
     with pytest.raises(LimitExceeded, match=r"it took more than 0\.2 s"):
@@ -71,6 +73,7 @@ def test_each_call_has_the_whole_time(worker: Worker) -> None:
         worker.call(partial(isolated_calls.spin, 0.15))
 
 
+@pytest.mark.rule("27.2")
 def test_each_item_of_a_batch_may_have_the_whole_time(worker: Worker) -> None:
     each = [0.15] * 4
     assert worker.call(partial(isolated_calls.spin_each, each)) == each
@@ -94,6 +97,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.rule("27.2")
 @pytest.mark.parametrize("threads", ["threads", "one thread"])
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, threads: str) -> None:
     program = tmp_path / "parent.py"

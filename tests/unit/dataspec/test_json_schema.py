@@ -46,10 +46,12 @@ def test_the_schema_is_one_of_the_draft_that_it_names() -> None:
     assert SCHEMA["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
 
 
+@pytest.mark.rule("2.23")
 def test_the_schema_that_is_shipped_is_that_of_the_model() -> None:
     assert schema_text() == generated_text(), f"write it anew: {COMMAND}"
 
 
+@pytest.mark.rule("2.18")
 def test_every_key_says_what_it_means_and_no_other_key_is_taken() -> None:
     for name, model in {"DatasetSpec": SCHEMA, **SCHEMA["$defs"]}.items():
         assert model["additionalProperties"] is False, name
@@ -81,6 +83,7 @@ FITTING = [
 ]  # fmt: skip
 
 
+@pytest.mark.rule("2.10", "2.23")
 @pytest.mark.parametrize("more", FITTING)
 def test_what_the_parser_takes_the_schema_takes(more: str) -> None:
     parse_spec((BARE + more).encode(), file="a.yaml")
@@ -115,6 +118,7 @@ BROKEN = [
 ]  # fmt: skip
 
 
+@pytest.mark.rule("2.2", "2.5", "2.6", "2.14", "2.15", "2.23")
 @pytest.mark.parametrize("text", BROKEN, ids=lambda text: text[-60:])
 def test_what_the_schema_refuses_the_parser_refuses_too(text: str) -> None:
     with pytest.raises(InvalidSpec):

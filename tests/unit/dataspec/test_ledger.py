@@ -76,6 +76,7 @@ def kept(file: SpecFile) -> KeptVersion:
     return KeptVersion(key=file.key, spec_hash=file.spec_hash, written_at=file.last_modified)
 
 
+@pytest.mark.rule("4.5")
 def test_a_new_machine_runs_the_last_good_version_of_a_spec_that_is_broken_now(
     store: CountingStore, keep: Keep
 ) -> None:
@@ -112,6 +113,7 @@ def test_a_reader_goes_on_with_what_it_saw_itself_where_that_is_newer_than_the_l
     assert reader.read().effective["a"] == second
 
 
+@pytest.mark.rule("4.4")
 @pytest.mark.parametrize("new_process", [False, True])
 def test_a_reader_that_was_away_goes_on_with_the_newer_version_of_the_ledger(
     store: CountingStore, keep: Keep, tmp_path: Path, new_process: bool
@@ -138,6 +140,7 @@ def test_a_file_that_now_names_another_dataset_keeps_no_version_of_the_first(
     assert set(catalog.retired) == {"a"}
 
 
+@pytest.mark.rule("4.3")
 def test_of_two_files_with_one_name_the_one_that_was_effective_stays_though_it_is_newer_by_time(
     store: CountingStore, keep: Keep
 ) -> None:
@@ -162,6 +165,7 @@ def test_a_file_that_was_effective_and_broke_keeps_its_name_against_another_file
     assert [file.key for file in catalog.invalid] == ["code/a.yaml", "code/z.yaml"]
 
 
+@pytest.mark.rule("4.2")
 def test_a_dataset_that_was_renamed_inside_its_file_goes_and_the_new_name_comes(
     store: CountingStore, keep: Keep
 ) -> None:
@@ -199,6 +203,7 @@ def test_a_dataset_of_which_no_version_was_kept_is_gone_at_once(store: CountingS
     assert fresh(store).retired == {}
 
 
+@pytest.mark.rule("4.5")
 def test_a_version_that_is_not_what_its_hash_says_is_none() -> None:
     release = Release(b"name: a", {"a.sql": "select 1"})
     body = version_body(release)
@@ -221,6 +226,7 @@ def test_with_nothing_changed_a_reader_asks_for_the_ledger_alone_and_returns_the
     assert store.read == []
 
 
+@pytest.mark.rule("4.7")
 @pytest.mark.parametrize(
     ("yaml", "sql", "read"),
     [

@@ -23,6 +23,7 @@ def of_sql(sql: str, *, more: str = "", dialect: str = "duckdb") -> tuple[set[st
     return {use.name for use in found.reads}, {use.name for use in found.writes}
 
 
+@pytest.mark.rule("10.6")
 @pytest.mark.parametrize(
     ("sql", "reads", "writes"),
     [
@@ -58,6 +59,7 @@ def test_lineage_is_what_a_run_reads_of_others_and_leaves_behind(
     assert of_sql(sql) == (reads, writes)
 
 
+@pytest.mark.rule("10.6")
 @pytest.mark.parametrize(
     ("dialect", "sql", "reads", "writes"),
     [
@@ -77,6 +79,7 @@ def test_lineage_in_the_ways_of_other_engines(
     assert of_sql(sql, dialect=dialect) == (reads, writes)
 
 
+@pytest.mark.rule("10.6")
 def test_the_statements_of_a_run_share_one_session_in_their_order() -> None:
     found = lineage(
         f"{DUCKDB}query_file: q.sql\n"
@@ -91,6 +94,7 @@ def test_the_statements_of_a_run_share_one_session_in_their_order() -> None:
     assert [use.name for use in found.writes] == ["sales.daily", "sales.log"]
 
 
+@pytest.mark.rule("10.6")
 def test_nobody_has_to_give_parameters() -> None:
     sql = (
         "{% if full %}insert into all_of.x{% else %}insert into day_of.x{% endif %}\n"
@@ -105,6 +109,7 @@ def test_nobody_has_to_give_parameters() -> None:
     assert of_sql(sql, more=more) == ({"raw.clicks"}, {"all_of.x", "day_of.x"})
 
 
+@pytest.mark.rule("10.7")
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
@@ -132,12 +137,14 @@ def test_what_only_a_run_can_tell_is_unknown_and_no_error(sql: str, message: str
     assert problem.file == "d/q.sql"
 
 
+@pytest.mark.rule("10.7")
 def test_a_name_that_a_default_or_a_first_choice_gives_is_known() -> None:
     more = "parameters: [{name: t, type: string, default: raw.a}, {name: u, type: string, choices: [b, c]}]\n"
     reads, _ = of_sql("select * from {{ t | identifier }}, raw.x_{{ t | length }}", more=more)
     assert reads == {"raw.a", "raw.x_5"}
 
 
+@pytest.mark.rule("10.8")
 def test_a_dataset_builds_what_it_writes_else_the_table_of_its_name() -> None:
     assert lineage("query_statement: select * from raw\n").builds("sales.daily") == ("sales.daily",)
     assert lineage("query_statement: insert into a.b select 1\n").builds("sales.daily") == ("a.b",)

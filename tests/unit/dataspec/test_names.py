@@ -6,6 +6,7 @@ from dataspec.errors import InvalidName
 from dataspec.spec.names import check_name
 
 
+@pytest.mark.rule("3.1")
 @pytest.mark.parametrize(
     "name", ["a", "iceberg.analytics.daily_clicks", "A-b_c.1", "x" * 200, "run_20240101"]
 )
@@ -13,6 +14,7 @@ def test_a_name_of_letters_digits_dots_and_dashes_is_taken(name: str) -> None:
     assert check_name(name) == name
 
 
+@pytest.mark.rule("3.1", "3.2")
 @pytest.mark.parametrize(
     ("name", "rule"),
     [

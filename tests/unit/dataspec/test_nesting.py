@@ -34,6 +34,7 @@ LEGITIMATE = {
 }  # fmt: skip
 
 
+@pytest.mark.rule("10.13")
 @pytest.mark.parametrize(
     ("name", "dialect"),
     [
@@ -47,6 +48,7 @@ def test_what_people_and_generators_write_is_parsed(name: str, dialect: str | No
     assert parse(LEGITIMATE[name], dialect)
 
 
+@pytest.mark.rule("10.13")
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
@@ -68,6 +70,7 @@ def test_what_a_parser_would_not_live_through_is_told_before(sql: str, reason: s
         parse(sql, "duckdb")
 
 
+@pytest.mark.rule("10.13")
 def test_a_text_of_more_than_a_mebibyte_is_not_parsed() -> None:
     with pytest.raises(UnparsableError, match=r"has 1,048,588 characters; 1,048,576 can be checked"):
         parse("select 1 -- " + "a" * 1024 * 1024, "duckdb")
@@ -138,6 +141,7 @@ UNITS = [
 ]
 
 
+@pytest.mark.rule("10.13")
 @settings(max_examples=400)
 @given(
     st.sampled_from(

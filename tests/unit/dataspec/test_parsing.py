@@ -18,6 +18,7 @@ def problems(text: str | bytes, files: dict[str, str] | None = None) -> list[str
     return [str(problem) for problem in caught.value.problems]
 
 
+@pytest.mark.rule("1.1")
 def test_the_example_of_the_specification_is_read_whole() -> None:
     spec = check_spec(SPEC.encode(), {"daily_clicks.sql": SQL}, file=FILE)
     assert spec.name == "iceberg.analytics.daily_clicks"
@@ -33,6 +34,7 @@ def test_the_example_of_the_specification_is_read_whole() -> None:
     assert spec.schedule.notifications.on_source_change == [SlackTarget(type="slack", channel="#data-alerts")]
 
 
+@pytest.mark.rule("2.7", "2.11", "2.12", "2.13")
 def test_what_a_spec_does_not_say_has_the_defaults_of_the_specification() -> None:
     spec = parse_spec(spec_text("a", extra="schedule: {cron: '0 9 * * *'}").encode(), file=FILE)
     assert spec.schedule is not None
@@ -41,10 +43,12 @@ def test_what_a_spec_does_not_say_has_the_defaults_of_the_specification() -> Non
     assert (spec.execution.connection, spec.execution.timeout_seconds) == ("dli_default", 3600)
 
 
+@pytest.mark.rule("2.12")
 def test_a_spec_without_a_schedule_is_legal() -> None:
     assert parse_spec(spec_text("a").encode(), file=FILE).schedule is None
 
 
+@pytest.mark.rule("2.2", "2.6", "2.7", "2.9", "2.17", "2.18", "8.8")
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
@@ -126,11 +130,13 @@ def test_a_mistake_is_told_with_file_line_column_and_what_to_write(old: str, new
     assert any(problem in found for found in problems(SPEC.replace(old, new, 1)))
 
 
+@pytest.mark.rule("2.22")
 def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:
     text = SPEC.replace("cron:", "corn:").replace("Asia/Seoul", "Mars").replace("owner:", "ower:")
     assert [problem.split(":")[1] for problem in problems(text)] == ["2", "4", "13", "15", "16"]
 
 
+@pytest.mark.rule("2.19", "4.6")
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
@@ -159,11 +165,13 @@ def test_hostile_or_broken_yaml_is_refused_with_one_clear_message(body: bytes, p
     assert problem in found[0]
 
 
+@pytest.mark.rule("2.19")
 def test_an_alias_bomb_is_refused_before_it_grows() -> None:
     levels = [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]" for i in range(1, 30)]
     assert "aliases are not allowed" in problems("\n".join(["l0: &l0 [x]", *levels]))[0]
 
 
+@pytest.mark.rule("2.19")
 def test_dates_and_words_like_no_stay_text() -> None:
     text = spec_text(
         "a",
@@ -173,6 +181,7 @@ def test_dates_and_words_like_no_stay_text() -> None:
     assert [parameter.default for parameter in spec.parameters] == ["2024-01-15", "no"]
 
 
+@pytest.mark.rule("9.1")
 @pytest.mark.parametrize(
     ("sql", "problem"),
     [
@@ -193,6 +202,7 @@ def test_a_mistake_in_the_sql_template_is_found_before_anything_runs(sql: str, p
     assert problem in problems(SPEC, {"daily_clicks.sql": sql})[0]
 
 
+@pytest.mark.rule("2.4")
 def test_exactly_one_query_must_be_given() -> None:
     both = spec_text("a", extra="query_file: x.sql")
     assert (
@@ -202,11 +212,13 @@ def test_exactly_one_query_must_be_given() -> None:
     assert "give exactly one of 'query_file' and 'query_statement'." in problems(neither)[0]
 
 
+@pytest.mark.rule("2.17")
 def test_a_parameter_that_the_schedule_cannot_give_may_have_a_default() -> None:
     extra = "schedule: {cron: '0 9 * * *'}\nparameters: [{name: limit, type: integer, default: 10}]"
     assert isinstance(check_spec(spec_text("a", extra=extra).encode(), {}, file=FILE), DatasetSpec)
 
 
+@pytest.mark.rule("2.8")
 def test_a_default_must_be_one_of_the_choices_and_of_the_type() -> None:
     wrong = "parameters: [{name: n, type: integer, default: 3, choices: [1, 2]}]"
     assert "the default 3 is not one of 'choices'." in problems(spec_text("a", extra=wrong))[0]
@@ -220,11 +232,13 @@ def test_a_default_must_be_one_of_the_choices_and_of_the_type() -> None:
     )
 
 
+@pytest.mark.rule("2.11")
 def test_an_unknown_dialect_is_refused_with_the_nearest() -> None:
     wrong = spec_text("a", extra="execution: {dialect: duckbd}")
     assert "Did you mean 'duckdb'?" in problems(wrong)[0]
 
 
+@pytest.mark.rule("2.1")
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -242,6 +256,7 @@ def test_a_yaml_file_of_another_kind_is_passed_over_and_a_broken_spec_is_not(
     assert is_dataset_document(body) is expected
 
 
+@pytest.mark.rule("2.22")
 def test_a_mistake_in_the_yaml_hides_none_in_the_sql() -> None:
     found = problems(SPEC + "tagz: []\n", {"daily_clicks.sql": "select {{ nowhere }}"})
     assert [text.partition(": ")[2].split("'")[1] for text in found] == ["tagz", "nowhere"]

@@ -29,6 +29,7 @@ def problem_of(yaml: str, files: dict[str, str] | None = None, **values: object)
     return raised.value.title, f"{problem.file}:{problem.line}:{problem.column}"
 
 
+@pytest.mark.rule("12.21")
 @pytest.mark.parametrize(
     ("sql", "reads", "writes"),
     [
@@ -69,6 +70,7 @@ def test_a_preview_has_every_statement_and_all_tables() -> None:
     assert (found.reads, found.writes, found.warnings) == (["c"], ["t", "u"], [])
 
 
+@pytest.mark.rule("9.13")
 def test_a_mistake_in_a_sql_file_is_told_with_its_line_and_column_there() -> None:
     yaml = f"{DUCKDB}query_file: q.sql\n"
     assert problem_of(yaml, {"q.sql": "select a,\n  b fromm c where x = = 1\n"}) == (
@@ -85,6 +87,7 @@ def test_what_duckdb_alone_refuses_is_told_at_its_place() -> None:
     )
 
 
+@pytest.mark.rule("9.13")
 def test_lines_that_the_template_adds_and_takes_away_do_not_move_the_place() -> None:
     sql = (
         "{% for name in names %}\nselect {{ name }};\n{% endfor %}\n{# a\ncomment #}\n"
@@ -96,6 +99,7 @@ def test_lines_that_the_template_adds_and_takes_away_do_not_move_the_place() -> 
     assert preview_files(yaml, {"q.sql": sql}, names=[1, 2, 3]).reads == ["t"]
 
 
+@pytest.mark.rule("9.13")
 def test_a_mistake_in_sql_within_the_yaml_is_told_with_its_line_and_column_there() -> None:
     yaml = f"{DUCKDB}query_statement: |\n  select a\n  fromm b = = c\n"
     assert problem_of(yaml)[1] == "d/a.yaml:8:9"

@@ -63,6 +63,7 @@ def seen(store: MemoryStore) -> Release | None:
     return Release(file.yaml, dict(file.files)) if file else None
 
 
+@pytest.mark.rule("5.3")
 def test_the_yaml_is_kept_as_it_came_and_its_sql_in_a_file_of_its_own() -> None:
     store = MemoryStore()
     write_release(store, KEY, OLD)
@@ -74,6 +75,7 @@ def test_the_yaml_is_kept_as_it_came_and_its_sql_in_a_file_of_its_own() -> None:
     assert store.get_many(sql)[sql[0]].body == SQL.encode()
 
 
+@pytest.mark.rule("5.4")
 @pytest.mark.parametrize("new", [NEW_SQL, NEW_BOTH], ids=["sql", "yaml and sql"])
 @pytest.mark.parametrize("before", [None, OLD], ids=["first", "update"])
 def test_wherever_the_writer_dies_a_reader_sees_the_old_pair_or_the_new_one(
@@ -97,6 +99,7 @@ def test_wherever_the_writer_dies_a_reader_sees_the_old_pair_or_the_new_one(
     assert len(outcomes) > 2
 
 
+@pytest.mark.rule("5.4")
 def test_after_a_writer_died_the_same_write_succeeds() -> None:
     store = MortalStore()
     write_release(store, KEY, OLD)
@@ -108,6 +111,7 @@ def test_after_a_writer_died_the_same_write_succeeds() -> None:
     assert seen(store) == NEW_BOTH
 
 
+@pytest.mark.rule("5.5")
 def test_two_datasets_may_both_call_their_sql_query_sql() -> None:
     store = MemoryStore()
     for name in ("a", "b"):
@@ -129,6 +133,7 @@ def test_a_writer_that_looked_at_an_older_version_is_told() -> None:
     assert seen(store) == NEW_BOTH
 
 
+@pytest.mark.rule("5.10")
 def test_of_two_updates_at_once_the_second_is_told_and_the_first_stands() -> None:
     class Racing(MemoryStore):
         rival: Release | None = None
@@ -170,6 +175,7 @@ def test_writing_the_same_again_writes_nothing() -> None:
     assert write_release(store, KEY, OLD) == etag
 
 
+@pytest.mark.rule("1.6")
 def test_the_hash_names_the_yaml_and_the_sql_together() -> None:
     assert len({OLD.spec_hash, NEW_SQL.spec_hash, NEW_BOTH.spec_hash}) == 3
     assert OLD.spec_hash == Release(bytes(OLD.yaml), dict(OLD.files)).spec_hash
@@ -198,6 +204,7 @@ def release(number: int) -> Release:
     return Release(OLD.yaml + f"# {number}\n".encode(), {"daily_clicks.sql": f"select {number}"})
 
 
+@pytest.mark.rule("5.7")
 @pytest.mark.parametrize("yaml_changes", [True, False])
 def test_what_was_replaced_stays_an_hour_for_readers_under_way_and_goes_with_a_later_write(
     yaml_changes: bool,
@@ -241,6 +248,7 @@ def test_going_back_to_sql_that_is_about_to_be_swept_keeps_it() -> None:
     assert "select 0" in store.sql()
 
 
+@pytest.mark.rule("5.8")
 def test_a_release_is_removed_whole_the_yaml_first() -> None:
     for lives in range(9):
         store = MortalStore()
@@ -322,6 +330,7 @@ class Interrupted(MemoryStore):
                 act()
 
 
+@pytest.mark.rule("4.6")
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"versions": {"a": 1}}', b'{"versions": {"a": {}}}'])
 def test_a_map_that_is_broken_counts_as_none_and_is_made_anew(body: bytes) -> None:
     store = MortalStore()

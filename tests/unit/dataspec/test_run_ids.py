@@ -12,6 +12,7 @@ from dataspec.spec.names import why_invalid
 AT = datetime(2024, 1, 15, 9, 30, 45, tzinfo=UTC)
 
 
+@pytest.mark.rule("3.4")
 def test_an_adhoc_run_is_named_by_dataset_and_time_in_utc() -> None:
     seoul = AT.astimezone(timezone(timedelta(hours=9)))
     assert adhoc_run_id("iceberg.analytics.daily_clicks", seoul) == (
@@ -19,15 +20,18 @@ def test_an_adhoc_run_is_named_by_dataset_and_time_in_utc() -> None:
     )
 
 
+@pytest.mark.rule("3.5")
 def test_a_second_run_within_the_same_second_gets_a_counter() -> None:
     assert adhoc_run_id("a", AT, 2) == "a_20240115_093045_2"
 
 
+@pytest.mark.rule("3.5")
 def test_an_adhoc_id_never_ends_in_second_00_where_scheduled_ids_are() -> None:
     assert adhoc_run_id("a", AT.replace(second=0)) == "a_20240115_093001"
     assert scheduled_run_id("a", AT.replace(second=0)) == "a_20240115_093000"
 
 
+@pytest.mark.rule("3.7")
 @given(
     st.from_regex(r"[A-Za-z0-9_-]{1,20}(\.[A-Za-z0-9_-]{1,20}){0,2}", fullmatch=True).filter(
         lambda name: why_invalid(name) is None

@@ -110,12 +110,14 @@ def check_what_airflow_needs(scheduler: Scheduler) -> None:
     assert [date_of(run.interval[0]) for run in scheduler.runs] == scheduler.dates
 
 
+@pytest.mark.rule("11.2")
 def test_a_daily_run_at_nine_on_the_16th_builds_the_15th() -> None:
     now = at("2024-01-16T09:00", SEOUL)
     run = next_run(DAILY, SEOUL, last=None, registered_at=at("2024-01-15T12:00", SEOUL), now=now)
     assert (run.date, run.due, data_interval(DAILY, SEOUL, run)) == ("2024-01-15", now, (now - DAY, now))
 
 
+@pytest.mark.rule("11.3")
 def test_the_first_run_is_due_at_the_first_tick_after_registration_never_before() -> None:
     registered = at("2024-01-15T09:00:01", SEOUL)
     for now in (registered, at("2024-01-16T08:59", SEOUL)):
@@ -158,6 +160,7 @@ def test_over_a_year_each_tick_has_its_run_and_each_run_its_date(cron: str, zone
         assert scheduler.dates == [str(it.astimezone(ZoneInfo(zone)).date()) for it in starts]
 
 
+@pytest.mark.rule("11.7")
 @pytest.mark.parametrize("cron", [DAILY, HOURLY, WEEKLY])
 def test_after_a_pause_only_the_latest_missed_interval_runs(cron: str) -> None:
     scheduler = ran(cron, SEOUL, "2024-02-02T12:00")
@@ -178,6 +181,7 @@ def test_after_a_pause_in_which_the_hour_changed_only_the_latest_missed_interval
     assert scheduler.dates[before:] == ["2024-01-29"]
 
 
+@pytest.mark.rule("11.4")
 @pytest.mark.parametrize(
     ("now", "cron", "built", "due"),
     [
@@ -197,6 +201,7 @@ def test_a_changed_cron_builds_no_date_twice_and_leaves_none_out(
     assert (scheduler.next.date, scheduler.next.due) == (built, at(due, SEOUL))
 
 
+@pytest.mark.rule("11.6")
 def test_a_date_that_a_change_of_the_zone_made_due_runs_at_once_with_its_own_data() -> None:
     scheduler = ran(DAILY, PAGO_PAGO, "2024-01-16T12:00")
     assert scheduler.dates[-1] == "2024-01-15"
@@ -244,6 +249,7 @@ def test_days_become_weeks_from_the_next_date_of_the_weekly_schedule_on() -> Non
     assert scheduler.dates == [*days("2024-01-14", "2024-01-17"), "2024-01-22", "2024-01-29"]
 
 
+@pytest.mark.rule("11.5")
 @pytest.mark.parametrize(
     ("before", "after"),
     [("* * * * *", "*/2 * * * *"), ("*/10 * * * *", "* * * * *"), (HOURLY, "*/7 * * * *")],
@@ -262,6 +268,7 @@ def test_schedules_of_several_runs_a_day_leave_no_gap_and_no_overlap_between_the
     check_what_airflow_needs(scheduler)
 
 
+@pytest.mark.rule("11.5")
 def test_a_schedule_of_minutes_goes_on_where_the_day_ended() -> None:
     scheduler = ran(DAILY, SEOUL, "2024-01-16T11:12:20")
     last = scheduler.runs[-1]
@@ -285,6 +292,7 @@ def test_the_day_that_an_hourly_schedule_left_unfinished_is_built_by_the_daily_o
     assert scheduler.dates[-3:] == days("2024-01-16", "2024-01-18")
 
 
+@pytest.mark.rule("11.8")
 def test_a_dataset_that_comes_again_has_no_run_for_the_time_it_was_away() -> None:
     scheduler = ran(DAILY, SEOUL, "2024-01-16T12:00")
     scheduler.now = scheduler.registered_at = at("2024-01-20T12:00", SEOUL)
@@ -294,6 +302,7 @@ def test_a_dataset_that_comes_again_has_no_run_for_the_time_it_was_away() -> Non
     assert (scheduler.next.date, scheduler.next.due) == ("2024-01-20", at("2024-01-21T09:00", SEOUL))
 
 
+@pytest.mark.rule("11.8")
 def test_a_dataset_that_comes_again_the_same_day_builds_no_date_again() -> None:
     scheduler = ran(DAILY, SEOUL, "2024-01-16T09:30")
     scheduler.now = scheduler.registered_at = at("2024-01-16T09:45", SEOUL)
@@ -301,6 +310,7 @@ def test_a_dataset_that_comes_again_the_same_day_builds_no_date_again() -> None:
     assert (scheduler.dates[-1], scheduler.next.date) == ("2024-01-15", "2024-01-16")
 
 
+@pytest.mark.rule("11.6")
 def test_a_dates_run_that_a_change_made_due_waits_for_its_turn_however_late() -> None:
     scheduler = ran(WEEKLY, SEOUL, "2024-01-22T09:30", since="2024-01-17")
     scheduler.change(DAILY, SEOUL)
@@ -335,6 +345,7 @@ WAITS = st.one_of(
 )
 
 
+@pytest.mark.rule("11.4")
 @settings(max_examples=150, deadline=None)
 @given(MOMENTS, st.lists(st.tuples(DAILY_CRONS, ZONES, WAITS), min_size=2, max_size=7))
 def test_daily_schedules_build_every_date_once_in_order_however_cron_and_zone_change(
@@ -395,6 +406,7 @@ def test_no_date_is_built_twice_whatever_daily_or_coarser_schedules_follow_each_
     assert scheduler.dates == sorted(set(scheduler.dates))
 
 
+@pytest.mark.rule("11.7")
 @settings(max_examples=80, deadline=None)
 @given(MOMENTS, DAILY_CRONS, ZONES, st.integers(2, 40), st.integers(0, 1439))
 def test_a_pause_leaves_exactly_the_latest_date(

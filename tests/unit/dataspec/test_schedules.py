@@ -25,11 +25,13 @@ def at(text: str, zone: str = "UTC") -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
+@pytest.mark.rule("2.16")
 @pytest.mark.parametrize("cron", ["0 9 * * *", "*/15 * * * *", "0 0 1 * *", "0 0 * * MON-FRI", "0 0 L * *"])
 def test_a_cron_expression_of_five_fields_is_taken(cron: str) -> None:
     assert check_cron(cron) == cron
 
 
+@pytest.mark.rule("2.16")
 @pytest.mark.parametrize(
     ("cron", "message"),
     [
@@ -45,6 +47,7 @@ def test_a_wrong_cron_expression_is_refused_with_the_field(cron: str, message: s
         check_cron(cron)
 
 
+@pytest.mark.rule("2.16")
 def test_an_unknown_time_zone_is_refused_with_the_nearest() -> None:
     assert check_timezone(SEOUL) == SEOUL
     with pytest.raises(ValueError, match="Did you mean 'America/New_York'"):
@@ -80,18 +83,21 @@ def test_the_tick_before_the_next_tick_is_not_after_now(cron: str, zone: str, mo
     assert previous_tick(cron, zone, following) <= moment < following
 
 
+@pytest.mark.rule("11.1")
 def test_a_job_in_the_hour_that_the_clock_skips_runs_right_after_it() -> None:
     assert next_tick("30 2 * * *", NEW_YORK, at("2026-03-08T00:00", NEW_YORK)) == at(
         "2026-03-08T03:00", NEW_YORK
     )
 
 
+@pytest.mark.rule("11.1")
 def test_a_job_in_the_hour_that_the_clock_repeats_runs_once() -> None:
     first = next_tick("30 1 * * *", NEW_YORK, at("2026-11-01T00:00", NEW_YORK))
     assert first.isoformat() == "2026-11-01T05:30:00+00:00"
     assert next_tick("30 1 * * *", NEW_YORK, first).isoformat() == "2026-11-02T06:30:00+00:00"
 
 
+@pytest.mark.rule("11.2")
 @pytest.mark.parametrize(
     ("day", "start"), [("2026-03-28", "2026-03-29T00:00"), ("2026-03-29", "2026-03-29T23:30")]
 )
@@ -102,6 +108,7 @@ def test_a_date_whose_hour_is_skipped_until_midnight_keeps_its_interval(day: str
     assert interval_of_date(cron, zone, day) == (begin, next_tick(cron, zone, begin))
 
 
+@pytest.mark.rule("11.1")
 def test_an_hourly_job_runs_in_both_hours_that_bear_one_name() -> None:
     ticks = [at("2026-11-01T00:30", NEW_YORK)]
     for _ in range(3):
@@ -109,6 +116,7 @@ def test_an_hourly_job_runs_in_both_hours_that_bear_one_name() -> None:
     assert [tick.hour for tick in ticks[1:]] == [5, 6, 7]
 
 
+@pytest.mark.rule("9.2")
 def test_a_run_for_a_date_has_the_interval_of_the_scheduled_run_for_it() -> None:
     assert interval_of_date(DAILY, SEOUL, "2024-01-15") == (
         at("2024-01-15T09:00", SEOUL),
@@ -116,6 +124,7 @@ def test_a_run_for_a_date_has_the_interval_of_the_scheduled_run_for_it() -> None
     )
 
 
+@pytest.mark.rule("9.2")
 @pytest.mark.parametrize("cron", [None, "0 9 * * 1"])
 def test_a_run_for_a_date_on_which_no_interval_starts_has_the_local_day(cron: str | None) -> None:
     assert interval_of_date(cron, SEOUL, "2024-01-16") == (at("2024-01-16", SEOUL), at("2024-01-17", SEOUL))

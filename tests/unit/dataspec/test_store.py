@@ -12,6 +12,7 @@ from dataspec.store import open_store
 from dataspec.store.base import MISSING
 
 
+@pytest.mark.rule("5.15", "5.16")
 @pytest.mark.parametrize("key", ["../x", "a/../b", "/etc/passwd", "a//b", "", ".lock", "a\\b", "a\x00"])
 def test_no_key_leaves_the_folder(key: str, tmp_path: Path) -> None:
     folder = open_store(str(tmp_path / "store"))
@@ -27,6 +28,7 @@ def test_a_folder_that_cannot_be_made_is_told_with_its_path(tmp_path: Path) -> N
     assert str(tmp_path) in (caught.value.detail or "")
 
 
+@pytest.mark.rule("5.13")
 def test_a_folder_that_has_gone_is_no_empty_store(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     etag = store.put("code/a", b"x", expected=MISSING)
@@ -48,6 +50,7 @@ def test_a_folder_that_is_there_without_the_prefix_is_an_empty_listing(tmp_path:
     assert list(store.list("code/")) == []
 
 
+@pytest.mark.rule("5.1")
 @pytest.mark.parametrize(
     "url", ["ftp://x/y", "s3://", "http://bucket", " ", "s3:///prefix", "s3://bucket:9000/x", "s3://b/x#y"]
 )
@@ -58,6 +61,7 @@ def test_an_address_of_no_known_kind_is_refused(url: str) -> None:
     assert caught.value.exit_status == 2
 
 
+@pytest.mark.rule("5.1")
 def test_a_file_address_names_a_folder(tmp_path: Path) -> None:
     address = (tmp_path / "my store").as_uri()
     open_store(address).put("a", b"x", expected=MISSING)
@@ -65,6 +69,7 @@ def test_a_file_address_names_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "my store" / "a").read_bytes() == b"x"
 
 
+@pytest.mark.rule("5.1")
 @pytest.mark.parametrize(
     ("url", "told"),
     [

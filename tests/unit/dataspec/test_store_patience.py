@@ -34,6 +34,7 @@ def test_an_answer_that_comes_while_one_waits_is_returned() -> None:
         assert Patience(60).wait(answer)
 
 
+@pytest.mark.rule("5.14")
 def test_each_answer_earns_time_and_none_is_earned_by_waiting() -> None:
     clock = Clock()
     patience = Patience(10, per_answer=100, now=clock)

@@ -57,6 +57,7 @@ def examples() -> Iterator[Example]:
 EXAMPLES = list(examples())
 
 
+@pytest.mark.rule("9.1")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.template[:60])
 def test_every_example_of_the_page_is_what_a_reader_gets(example: Example) -> None:
     outcome = example.outcome()
@@ -69,6 +70,7 @@ def test_no_example_of_the_page_is_passed_over() -> None:
     assert len(re.findall(r"^```\w+$", PAGE, re.MULTILINE)) == 3 * len(_FENCED.findall(PAGE))
 
 
+@pytest.mark.rule("9.10")
 def test_every_filter_has_an_example() -> None:
     for name in FILTERS:
         assert any(f"| {name}" in example.template for example in EXAMPLES), name

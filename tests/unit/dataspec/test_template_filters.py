@@ -29,6 +29,7 @@ def refusal(sql: str, **values: Any) -> str:
     return caught.value.detail
 
 
+@pytest.mark.rule("9.10")
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
@@ -61,6 +62,7 @@ def test_a_date_gives_a_date_and_a_time_gives_a_time(expression: str, expected: 
     assert result(expression, d=DAY, t=TIME) == expected
 
 
+@pytest.mark.rule("9.10")
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
@@ -93,6 +95,7 @@ def test_what_a_filter_cannot_use_is_told_with_what_to_write(expression: str, me
     assert message in refusal(f"select '{{{{ {expression} }}}}'", d=DAY, t=TIME)
 
 
+@pytest.mark.rule("9.11")
 def test_the_place_is_that_of_the_filter_also_where_a_line_has_it_twice() -> None:
     sql = "select 1,\n  '{{ d | add_days(1) }}' and '{{ d | add_days(1) | add_days(x) }}'"
     assert refusal(sql, d=DAY, x="q").startswith(
@@ -101,6 +104,7 @@ def test_the_place_is_that_of_the_filter_also_where_a_line_has_it_twice() -> Non
     assert refusal("{% if d | start_of('x') %}{% endif %}", d=DAY).startswith("q.sql:1:11: ")
 
 
+@pytest.mark.rule("9.11")
 @pytest.mark.parametrize("sql", ["{{ d | add_day(1) }}", "{% if x %}{{ d | add_day(1) }}{% endif %}"])
 def test_an_unknown_filter_is_found_before_a_run_wherever_it_stands_with_the_nearest(sql: str) -> None:
     [problem], _ = check_template(f"select\n{sql}", ["d", "x"], file="q.sql")
@@ -110,6 +114,7 @@ def test_an_unknown_filter_is_found_before_a_run_wherever_it_stands_with_the_nea
     assert "Filters for dates and names: add_days, " in str(check_template("{{ 1 | zzz }}", [], file="q.sql"))
 
 
+@pytest.mark.rule("9.10")
 def test_what_a_filter_gives_is_data() -> None:
     sql = "select '{{ d | format_date(x) }}'"
     assert render(sql, {"d": DAY, "x": "'; drop"}, dialect="duckdb", file="q") == "select '''; drop'"

@@ -42,6 +42,7 @@ def refusal(sql: str, dialect: str | None = "duckdb", /, **values: Any) -> str:
     return caught.value.detail
 
 
+@pytest.mark.rule("9.3")
 def test_a_value_inside_quotes_is_escaped_for_them() -> None:
     assert rendered("select '{{ x }}'", x="O'Hare") == "select 'O''Hare'"
     assert rendered('select "{{ x }}"', x='a"b') == 'select "a""b"'
@@ -49,16 +50,19 @@ def test_a_value_inside_quotes_is_escaped_for_them() -> None:
     assert rendered("select '{{ x }}'", "snowflake", x="O'Hare \\") == "select 'O''Hare \\\\'"
 
 
+@pytest.mark.rule("9.4")
 def test_numbers_booleans_and_nothing_stand_as_literals() -> None:
     assert rendered("select {{ a }}, {{ b }}, {{ c }}, {{ d }}", a=-1, b=2.5, c=True, d=None) == (
         "select -1, 2.5, TRUE, NULL"
     )
 
 
+@pytest.mark.rule("9.4")
 def test_a_list_stands_as_literals_with_commas_between() -> None:
     assert rendered("where c in ({{ x }})", x=["A'A", "UA", 3]) == "where c in ('A''A', 'UA', 3)"
 
 
+@pytest.mark.rule("9.5")
 def test_a_name_passes_through_the_identifier_filter_alone() -> None:
     assert rendered("from {{ x | identifier }}", x="sales.daily") == "from sales.daily"
     assert "is not a name such as table or schema.table" in refusal(
@@ -66,11 +70,13 @@ def test_a_name_passes_through_the_identifier_filter_alone() -> None:
     )
 
 
+@pytest.mark.rule("9.5")
 def test_a_value_may_be_part_of_a_name_if_it_is_only_letters_and_digits() -> None:
     assert rendered("from events_{{ x }}", x="20240115") == "from events_20240115"
     assert "would change the SQL around it" in refusal("from events_{{ x }}", x="x y")
 
 
+@pytest.mark.rule("9.4")
 def test_text_without_quotes_is_refused_with_its_place_and_what_to_write() -> None:
     assert refusal("select 1,\n  {{ x }}", x="1; drop table t") == (
         "q.sql:2:3: 'x': the text '1; drop table t' stands without quotes, where it would be SQL. "
@@ -82,17 +88,20 @@ def test_the_place_of_a_value_is_that_of_its_own_braces() -> None:
     assert refusal("select {{ n }}, {{ x }}", n=1, x="a").startswith("q.sql:1:17: 'x'")
 
 
+@pytest.mark.rule("9.4")
 @pytest.mark.parametrize("value", [None, ["a"]])
 def test_nothing_and_a_list_inside_quotes_are_refused(value: Any) -> None:
     assert "inside the quotes" in refusal("select '{{ x }}'", x=value)
 
 
+@pytest.mark.rule("9.6")
 def test_a_value_in_a_comment_may_not_end_the_comment() -> None:
     assert rendered("-- for {{ x }}\nselect 1", x="2024-01-15") == "-- for 2024-01-15\nselect 1"
     assert "can't stand in a comment" in refusal("-- {{ x }}\nselect 1", x="x\ndrop table t")
     assert "can't stand in a comment" in refusal("/* {{ x }} */ select 1", x="*/ drop table t; /*")
 
 
+@pytest.mark.rule("9.5")
 @pytest.mark.parametrize("word", ["true", "NULL", "current_user", "distinct", "case"])
 def test_a_word_of_sql_is_no_name(word: str) -> None:
     assert f"'{word}' is a word of SQL there, not a name." in refusal("select {{ x | identifier }}", x=word)
@@ -103,6 +112,7 @@ def test_a_name_may_be_one_that_sql_has_a_meaning_for_elsewhere(name: str) -> No
     assert rendered("select {{ x | identifier }}", x=name) == f"select {name}"
 
 
+@pytest.mark.rule("9.9")
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
@@ -125,10 +135,12 @@ def test_a_blocks_text_goes_into_the_sql_as_the_templates_own() -> None:
     assert rendered("{% macro m(v) %}'{{ v }}'{% endmacro %}select {{ m(x) }}", x="a'b") == "select 'a''b'"
 
 
+@pytest.mark.rule("9.12")
 def test_a_macro_that_calls_itself_without_an_end_is_refused() -> None:
     assert "calls itself" in refusal("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}")
 
 
+@pytest.mark.rule("9.9")
 def test_conditions_loops_and_blocks_work_and_their_values_are_data_too() -> None:
     assert rendered("{% if x %}where c = '{{ x }}'{% endif %}", x="q'q") == "where c = 'q''q'"
     assert rendered("{% for c in x %}'{{ c }}'{{ ', ' if not loop.last else '' }}{% endfor %}", x=[]) == ""
@@ -139,6 +151,7 @@ def test_conditions_loops_and_blocks_work_and_their_values_are_data_too() -> Non
     assert rendered("select '{{ a ~ b }}'", a="'", b=";") == "select ''';'"
 
 
+@pytest.mark.rule("9.9", "9.12")
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
@@ -157,6 +170,7 @@ def test_a_template_that_goes_wrong_or_too_far_is_refused_with_its_line(sql: str
     assert message in refusal(sql, x=1)
 
 
+@pytest.mark.rule("9.7")
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_hostile_value_stays_one_string_or_is_refused_in_every_dialect(
@@ -175,6 +189,7 @@ def test_a_hostile_value_stays_one_string_or_is_refused_in_every_dialect(
         assert len(split_statements(text, dialect)) == 1
 
 
+@pytest.mark.rule("9.3")
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_characters="\x00", exclude_categories=["Cs"])))
 def test_duckdb_reads_back_the_very_text_that_was_put_in(duck: duckdb.DuckDBPyConnection, value: str) -> None:
@@ -182,6 +197,7 @@ def test_duckdb_reads_back_the_very_text_that_was_put_in(duck: duckdb.DuckDBPyCo
     assert duck.execute(sql).fetchall() == [(value, value)]
 
 
+@pytest.mark.rule("9.8")
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(DIALECTS),
@@ -201,6 +217,7 @@ def test_no_value_changes_how_many_statements_there_are(
     assert len(split_statements(text, dialect)) == len(split_statements(harmless, dialect))
 
 
+@pytest.mark.rule("9.14")
 def test_statements_keep_their_order_names_and_own_text() -> None:
     text = SPEC.replace(
         "parameters:",
@@ -220,11 +237,13 @@ def test_statements_keep_their_order_names_and_own_text() -> None:
     assert found[1].sql == "delete from t where d = '2024-01-15'"
 
 
+@pytest.mark.rule("9.14")
 def test_semicolons_in_strings_and_comments_end_no_statement() -> None:
     sql = "select ';' -- ;\n; /* ; */ select $$;$$;\n-- the end ;"
     assert split_statements(sql, "duckdb") == ["select ';' -- ;", "/* ; */ select $$;$$"]
 
 
+@pytest.mark.rule("9.2")
 def test_a_run_sees_its_interval_beside_its_parameters() -> None:
     spec = parse_spec(SPEC.encode(), file="a.yaml")
     assert run_values(spec, {"execution_date": "2024-01-15"}) == {
@@ -234,6 +253,7 @@ def test_a_run_sees_its_interval_beside_its_parameters() -> None:
     }
 
 
+@pytest.mark.rule("9.1")
 @pytest.mark.parametrize(
     "sql",
     [
@@ -271,6 +291,7 @@ def test_a_template_of_nothing_but_names_is_rendered_and_checked_as_jinja_does(
     assert outcome() == quick
 
 
+@pytest.mark.rule("9.12")
 @pytest.mark.parametrize("depth", [120, 3000])
 @pytest.mark.parametrize(
     ("begin", "end"),

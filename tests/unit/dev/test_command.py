@@ -34,6 +34,7 @@ def test_the_store_is_an_address_or_a_folder_made_absolute(store: str | None, ur
     assert request_for(store).store_url == url
 
 
+@pytest.mark.rule("28.2")
 def test_the_help_says_what_it_does_and_the_defaults() -> None:
     help_text = CliRunner().invoke(dev, ["--help"]).output
 
@@ -55,6 +56,7 @@ def test_a_database_of_another_kind_is_wrong_usage(url: str) -> None:
     assert "postgresql://user:password@127.0.0.1:5432/airflow" in done.output
 
 
+@pytest.mark.rule("28.2")
 def test_airflow_2_without_a_database_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
     done = CliRunner().invoke(dev, ["--home", str(tmp_path / "home"), "--airflow", "2.11"])
 

@@ -72,6 +72,7 @@ def test_another_basecamp_s_settings_in_the_shell_are_left_out(configuration: Co
     assert environ["SYNC_INTERVAL_SECONDS"] == "5"
 
 
+@pytest.mark.rule("25.11")
 def test_what_channels_need_reaches_basecamp_and_never_airflow(
     configuration: Configuration, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ def connections(folder: Path, text: str | None = None, **environ: str) -> dict[s
     return {name: json.loads(connection) for name, connection in found.items()}
 
 
+@pytest.mark.rule("23.4")
 def test_without_a_project_file_there_is_a_duckdb_file_in_the_project_s_folder(tmp_path: Path) -> None:
     assert connections(tmp_path) == {
         "dli_default": {
@@ -51,6 +52,7 @@ def test_an_absolute_duckdb_file_stays_where_it_is(tmp_path: Path) -> None:
     assert found["big"]["host"] == "/var/big.duckdb"
 
 
+@pytest.mark.rule("23.4")
 def test_another_engine_s_url_is_taken_apart_for_airflow(tmp_path: Path) -> None:
     found = connections(
         tmp_path,

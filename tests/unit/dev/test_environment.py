@@ -33,6 +33,7 @@ def environment(folder: Path, identity: str = "dli 1") -> AirflowEnvironment:
     return AirflowEnvironment(folder / "airflow-env", Origin(("dli==1",), identity), patience=0.2)
 
 
+@pytest.mark.rule("28.1")
 def test_airflow_is_installed_once(tmp_path: Path) -> None:
     made = environment(tmp_path)
     install = Install(made)

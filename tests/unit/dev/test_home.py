@@ -23,6 +23,7 @@ with Interrupts() as interrupts, Home(Path(sys.argv[1])).held(interrupts):
 """
 
 
+@pytest.mark.rule("28.5")
 def test_a_home_in_use_is_refused_with_the_pid_of_who_uses_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:

@@ -7,6 +7,7 @@ from basecamp.dev.processes.ports import LOOPBACK, claim, holder_of
 from dataspec.errors import Refused
 
 
+@pytest.mark.rule("28.2")
 def test_port_0_is_a_free_one_that_can_be_listened_on() -> None:
     port = claim(0, option="--port")
 
@@ -14,6 +15,7 @@ def test_port_0_is_a_free_one_that_can_be_listened_on() -> None:
         server.bind((LOOPBACK, port))
 
 
+@pytest.mark.rule("28.5")
 def test_a_taken_port_is_refused_naming_who_holds_it_and_what_to_do() -> None:
     with socket.create_server((LOOPBACK, 0)) as server, pytest.raises(Refused) as refused:
         claim(server.getsockname()[1], option="--airflow-port")

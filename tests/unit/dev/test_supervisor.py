@@ -85,6 +85,7 @@ def test_parts_are_up_when_started_and_gone_when_left(
     assert "web is up" in shown.getvalue()
 
 
+@pytest.mark.rule("28.4")
 def test_a_part_that_dies_while_starting_is_named_with_the_end_of_its_log(
     supervise: Callable[..., Supervisor], tmp_path: Path
 ) -> None:
@@ -112,6 +113,7 @@ def test_a_part_that_is_killed_later_ends_the_watch_and_takes_the_others_down(
     assert not sessions.members(session_in(tmp_path / "other"))
 
 
+@pytest.mark.rule("28.4")
 def test_a_part_that_keeps_nothing_is_started_again_when_it_is_killed(
     supervise: Callable[..., Supervisor], tmp_path: Path, shown: StringIO
 ) -> None:
@@ -137,6 +139,7 @@ def test_a_part_that_keeps_nothing_is_started_again_when_it_is_killed(
     assert not sessions.members(session_in(tmp_path))
 
 
+@pytest.mark.rule("28.4")
 def test_a_part_that_ends_again_and_again_ends_the_watch(
     supervise: Callable[..., Supervisor], tmp_path: Path, shown: StringIO
 ) -> None:
@@ -275,6 +278,7 @@ def test_a_killed_supervisor_leaves_nothing_and_holds_the_home_until_then(tmp_pa
         assert not sessions.members(session)
 
 
+@pytest.mark.rule("28.3")
 def test_a_supervisor_that_is_killed_the_moment_it_starts_a_part_leaves_nothing(tmp_path: Path) -> None:
     from basecamp.dev.home import Home
 

@@ -52,6 +52,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         parse_address(url)
 
 
+@pytest.mark.rule("26.6")
 @pytest.mark.parametrize(
     "url", ["ftp://me:secret@h", "http://me:secret/x@h", "http://[me:secret@h", "http://me:secret\u2100@h"]
 )

@@ -55,11 +55,13 @@ def backfills(basecamp: Basecamp) -> list[str]:
     return [info.key for info in basecamp.store.list("basecamp/backfills/")]
 
 
+@pytest.mark.rule("22.3")
 def test_it_prints_the_backfills_id_and_nothing_else(clicks: Basecamp, dli: Dli) -> None:
     result = dli(*ARGUMENTS)
     assert (result.status, result.out, result.err) == (0, f"Backfill started: {ID}\n", "")
 
 
+@pytest.mark.rule("22.3")
 def test_options_reach_the_server(clicks: Basecamp, dli: Dli) -> None:
     options = ("-p", "limit=7", "--reverse", "--keep-going", "--every", "schedule", "--source", "code")
     made = json.loads(dli(*ARGUMENTS, *options, "--resume", "-f", "json").out)
@@ -80,6 +82,7 @@ def test_a_dry_run_lists_the_dates_and_the_sql_of_the_first_and_the_last(clicks:
     assert set(shown) == set(BackfillPreview.__slots__)
 
 
+@pytest.mark.rule("22.2")
 def test_a_dry_run_of_a_spec_that_is_not_registered_is_that_of_the_project(
     basecamp: Basecamp, dli: Dli, project: Path
 ) -> None:
@@ -139,6 +142,7 @@ def test_a_second_one_is_refused_and_told_how_to_stop_the_first(clicks: Basecamp
 # More than a year.
 
 
+@pytest.mark.rule("20.10")
 def test_more_than_a_year_of_dates_is_refused_where_nobody_can_be_asked(clicks: Basecamp, dli: Dli) -> None:
     result = dli(*YEARS)
     assert (result.status, result.out) == (4, "")
@@ -147,6 +151,7 @@ def test_more_than_a_year_of_dates_is_refused_where_nobody_can_be_asked(clicks: 
     assert backfills(clicks) == []
 
 
+@pytest.mark.rule("22.3")
 def test_more_than_a_year_of_dates_is_built_with_yes(clicks: Basecamp, dli: Dli) -> None:
     assert dli(*YEARS, "--yes").status == 0
 
@@ -157,6 +162,7 @@ def test_few_dates_of_a_long_range_need_no_question(basecamp: Basecamp, dli: Dli
     assert (result.status, result.out) == (0, f"Backfill started: {ID}\n")
 
 
+@pytest.mark.rule("22.3")
 @pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 4)])
 def test_a_person_is_asked_about_more_than_a_year(clicks: Basecamp, answer: str, status: int) -> None:
     screen = on_terminal(YEARS, keys=[("[y/N]: ", answer)])
@@ -180,6 +186,7 @@ def test_wait_as_json_prints_the_backfill_as_it_ended_alone(reconciled: Basecamp
     assert json.loads(result.out)["status"] == "COMPLETED"
 
 
+@pytest.mark.rule("20.15")
 def test_on_a_terminal_a_bar_fills_with_the_present_date_and_the_time_left(clicks: Basecamp) -> None:
     advanced: list[str] = []
 
@@ -227,6 +234,7 @@ def test_a_timeout_leaves_it_as_well(clicks: Basecamp, dli: Dli) -> None:
 # By its id.
 
 
+@pytest.mark.rule("22.4")
 def test_status_shows_a_backfill_by_its_id(clicks: Basecamp, dli: Dli) -> None:
     dli(*ARGUMENTS, "-p", "limit=7", "--keep-going")
     advance(clicks)
@@ -260,6 +268,7 @@ def test_status_of_one_run_of_it_shows_the_run(clicks: Basecamp, dli: Dli) -> No
     assert "Type:        backfill\n" in result.out
 
 
+@pytest.mark.rule("22.8")
 def test_history_shows_its_runs_and_filters_by_type(clicks: Basecamp, dli: Dli) -> None:
     dli("workflow", "run", CLICKS, "-p", "execution_date=2024-01-15")
     dli(*ARGUMENTS)
@@ -272,6 +281,7 @@ def test_history_shows_its_runs_and_filters_by_type(clicks: Basecamp, dli: Dli) 
     assert len(json.loads(dli("workflow", "history", "-f", "json").out)) == 3
 
 
+@pytest.mark.rule("22.9")
 def test_stop_ends_a_backfill_by_its_id_and_is_harmless_when_repeated(clicks: Basecamp, dli: Dli) -> None:
     dli(*ARGUMENTS)
     advance(clicks)
@@ -289,6 +299,7 @@ def test_stop_of_one_that_has_ended_says_how(reconciled: Basecamp, dli: Dli) -> 
     assert dli("workflow", "stop", ID).out == f"Already ended: {ID} (COMPLETED)\n"
 
 
+@pytest.mark.rule("22.4")
 def test_while_airflow_does_not_answer_a_backfill_is_shown_and_told_to_stop_all_the_same(
     clicks: Basecamp, dli: Dli
 ) -> None:

@@ -26,6 +26,7 @@ def manual_yaml(basecamp: Basecamp) -> str | None:
 # update
 
 
+@pytest.mark.rule("22.16")
 def test_update_changes_the_yaml_in_place(basecamp: Basecamp, dli: Dli) -> None:
     yaml = CLICKS_YAML + "  # 아홉 시\n"
     basecamp.put_manual(CLICKS, yaml, CLICKS_FILES)
@@ -50,6 +51,7 @@ def test_update_as_json_prints_the_dataset(basecamp: Basecamp, dli: Dli) -> None
     assert (updated["loaded"], updated["yaml"]) == (False, CLICKS_YAML.replace("0 9", "0 10"))
 
 
+@pytest.mark.rule("16.6")
 def test_update_of_a_dataset_of_code_is_refused_in_the_words_of_the_specification(
     basecamp: Basecamp, dli: Dli, project: Path
 ) -> None:
@@ -60,6 +62,7 @@ def test_update_of_a_dataset_of_code_is_refused_in_the_words_of_the_specificatio
         assert (result.status, result.out, result.err) == (4, "", MANAGED_BY_CODE)
 
 
+@pytest.mark.rule("16.7")
 def test_update_reaches_the_kept_file_and_says_that_it_stays_overridden(
     basecamp: Basecamp, dli: Dli, project: Path
 ) -> None:
@@ -75,6 +78,7 @@ def test_update_reaches_the_kept_file_and_says_that_it_stays_overridden(
     assert "kept but inactive" in whole.err
 
 
+@pytest.mark.rule("22.16")
 def test_update_takes_a_whole_file(basecamp: Basecamp, dli: Dli, project: Path) -> None:
     basecamp.put_manual(CLICKS, OTHER_YAML, CLICKS_FILES)
     path = write_clicks(project)
@@ -92,6 +96,7 @@ def test_a_file_of_another_dataset_or_of_one_that_is_not_registered_is_refused(
     assert (new.status, "Dataset not found. Register first: dli dataset register" in new.err) == (3, True)
 
 
+@pytest.mark.rule("22.16")
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -127,6 +132,7 @@ def test_a_dataset_without_a_schedule_gets_one_with_a_cron(basecamp: Basecamp, d
 # unregister
 
 
+@pytest.mark.rule("22.17")
 def test_unregister_removes_the_dataset(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_manual(CLICKS, CLICKS_YAML, CLICKS_FILES)
     result = dli("dataset", "unregister", CLICKS)
@@ -136,6 +142,7 @@ def test_unregister_removes_the_dataset(basecamp: Basecamp, dli: Dli) -> None:
     assert (again.status, again.out) == (3, "")
 
 
+@pytest.mark.rule("16.6")
 def test_unregister_of_a_dataset_of_code_is_refused_in_the_words_of_the_specification(
     basecamp: Basecamp, dli: Dli
 ) -> None:
@@ -155,6 +162,7 @@ def start(dli: Dli) -> str:
     return result.out.removeprefix("Run started: ").strip()
 
 
+@pytest.mark.rule("20.10")
 def test_where_runs_are_active_and_nobody_can_be_asked_it_is_refused(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_manual(CLICKS, CLICKS_YAML, CLICKS_FILES)
     run = start(dli)
@@ -170,6 +178,7 @@ def test_where_runs_are_active_and_nobody_can_be_asked_it_is_refused(basecamp: B
     assert (accepted.status, accepted.err) == (0, f"Goes on to its end: {run}\n")
 
 
+@pytest.mark.rule("22.17")
 def test_a_person_is_shown_the_runs_and_asked(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_manual(CLICKS, CLICKS_YAML, CLICKS_FILES)
     run = start(dli)
@@ -181,6 +190,7 @@ def test_a_person_is_shown_the_runs_and_asked(basecamp: Basecamp, dli: Dli) -> N
     assert manual_yaml(basecamp) is None
 
 
+@pytest.mark.rule("22.17")
 def test_stop_ends_the_runs(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_manual(CLICKS, CLICKS_YAML, CLICKS_FILES)
     run = start(dli)
@@ -193,6 +203,7 @@ def test_stop_ends_the_runs(basecamp: Basecamp, dli: Dli) -> None:
 # diff
 
 
+@pytest.mark.rule("22.18")
 def test_diff_shows_where_a_dataset_is_and_how_the_versions_differ(
     basecamp: Basecamp, dli: Dli, project: Path
 ) -> None:
@@ -237,6 +248,7 @@ def test_diff_of_what_is_the_same_everywhere_shows_the_table_alone(
     assert dli("dataset", "diff", CLICKS).status == 0
 
 
+@pytest.mark.rule("22.18")
 def test_diff_as_json_is_one_object(basecamp: Basecamp, dli: Dli, project: Path) -> None:
     write_clicks(project)
     basecamp.put_code(CLICKS, OTHER_YAML, CLICKS_FILES)

@@ -60,6 +60,7 @@ def test_the_package_offers_the_two_clients_and_nothing_else() -> None:
         _ = dli.Cleint
 
 
+@pytest.mark.rule("20.18")
 def test_both_clients_have_every_call_with_its_arguments_and_description() -> None:
     for name, call in inspect.getmembers(Calls, inspect.isfunction):
         for kind in (Client, AsyncClient):
@@ -91,6 +92,7 @@ def test_calls_with_one_key_start_one_run(client: Client) -> None:
     assert first.run_id == second.run_id != other.run_id
 
 
+@pytest.mark.rule("19.15")
 def test_the_user_arrives_in_any_script(basecamp: Basecamp, client: Client) -> None:
     with client:
         run = client.start_run(CLICKS, {"execution_date": "2024-01-15"})
@@ -126,6 +128,7 @@ def test_a_pause_and_its_end(client: Client) -> None:
             client.unpause(CLICKS)
 
 
+@pytest.mark.rule("19.13")
 def test_a_registration_upon_another_etag_is_refused(client: Client) -> None:
     yaml = spec_of("mine")
     with client:
@@ -167,6 +170,7 @@ def test_the_server_is_that_of_the_environment_unless_it_is_named(
     assert str(make_client()._transport.server) == "http://127.0.0.1:8800"
 
 
+@pytest.mark.rule("19.8")
 def test_warnings_of_single_answers_and_of_lists_are_told(
     make_client: ClientMaker, basecamp: Basecamp
 ) -> None:
@@ -184,6 +188,7 @@ def test_warnings_of_single_answers_and_of_lists_are_told(
 RUNNING = {"run_id": "a_1", "dataset_name": "a", "status": "RUNNING", "run_type": "adhoc"}
 
 
+@pytest.mark.rule("20.16")
 def test_following_a_run_bears_a_server_that_restarts(make_client: ClientMaker) -> None:
     gone = answer({"title": "Going down.", "code": "unavailable"}, status="503 Service Unavailable")
     steps = [
@@ -208,6 +213,7 @@ def test_the_end_of_a_short_run_is_noticed_soon(make_client: ClientMaker) -> Non
     assert monotonic() - began < 4
 
 
+@pytest.mark.rule("20.16")
 @pytest.mark.parametrize(
     ("followed_for", "longest", "pause"),
     [(0, 1, 0.1), (10, 1, 0.5), (3600, 1, 1), (3600, 10, 10), (0, 0.01, 0.01)],
@@ -284,6 +290,7 @@ def test_following_a_log_pauses_only_where_nothing_more_is_there(make_client: Cl
     assert monotonic() - began < 30
 
 
+@pytest.mark.rule("12.19")
 def test_following_a_log_bears_a_server_that_restarts_and_loses_no_line(make_client: ClientMaker) -> None:
     gone = answer({"title": "Going down.", "code": "unavailable"}, status="503 Service Unavailable")
     steps = [

@@ -36,6 +36,7 @@ def run_of(basecamp: Basecamp) -> str:
         return client.start_run(NAME, {"execution_date": "2024-01-13"}).run_id
 
 
+@pytest.mark.rule("20.18")
 def test_every_program_of_the_page_runs_as_it_says(
     sales: Basecamp, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,6 +37,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return open_store(str(tmp_path / "store"))
 
 
+@pytest.mark.rule("22.26")
 def test_publish_says_what_it_does_and_does_it(dli: Dli, project: Path, store: Store) -> None:
     put_files(project, FOUR)
     assert dli("code", "publish").status == 0
@@ -60,6 +61,7 @@ def test_publish_says_what_it_does_and_does_it(dli: Dli, project: Path, store: S
     assert dli("code", "publish").out == "Published: 4 unchanged.\n"
 
 
+@pytest.mark.rule("22.26")
 def test_a_dry_run_says_the_same_and_writes_nothing(dli: Dli, project: Path, store: Store) -> None:
     put_files(project, FOUR)
     dry = dli("code", "publish", "--dry-run")
@@ -69,6 +71,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(dli: Dli, project: Path, sto
     assert dry.out.splitlines()[-1] == "Would be published: 4 added, 0 unchanged. Nothing was written."
 
 
+@pytest.mark.rule("22.26")
 def test_as_json_it_prints_one_object(dli: Dli, project: Path, store: Store) -> None:
     put_files(project, FOUR)
     dry, done = (
@@ -89,6 +92,7 @@ def test_as_json_it_prints_one_object(dli: Dli, project: Path, store: Store) -> 
     assert (again["changes"], again["unchanged"]) == ([], ["shop.a", "shop.b", "shop.c", "shop.d"])
 
 
+@pytest.mark.rule("17.1")
 def test_nothing_is_written_where_one_spec_is_wrong(dli: Dli, project: Path, store: Store) -> None:
     put_files(project, FOUR | {"e.yaml": "type: Dataset\nname: a\n", "f.yaml": FOUR["a.yaml"]})
     result = dli("code", "publish")
@@ -98,6 +102,7 @@ def test_nothing_is_written_where_one_spec_is_wrong(dli: Dli, project: Path, sto
     assert not list(store.list(""))
 
 
+@pytest.mark.rule("17.5")
 def test_a_large_removal_is_refused_where_nobody_can_be_asked(dli: Dli, project: Path, store: Store) -> None:
     put_files(project, FOUR)
     dli("code", "publish")
@@ -118,6 +123,7 @@ def test_a_large_removal_is_refused_where_nobody_can_be_asked(dli: Dli, project:
     assert len(seen(store)) == 2
 
 
+@pytest.mark.rule("17.5")
 def test_a_person_is_asked_about_a_large_removal(dli: Dli, project: Path, store: Store) -> None:
     put_files(project, FOUR)
     dli("code", "publish")
@@ -129,6 +135,7 @@ def test_a_person_is_asked_about_a_large_removal(dli: Dli, project: Path, store:
     assert "remove   shop.d" in yes.text.partition("Proceed?")[0]
 
 
+@pytest.mark.rule("17.5")
 def test_an_empty_project_removes_nothing_by_mistake(dli: Dli, project: Path, store: Store) -> None:
     put_files(project, FOUR)
     dli("code", "publish")
@@ -203,6 +210,7 @@ def test_where_the_bucket_s_library_is_missing_the_extra_is_named(project: Path)
 # The commit
 
 
+@pytest.mark.rule("17.7")
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
@@ -243,6 +251,7 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+@pytest.mark.rule("17.7")
 def test_outside_ci_the_commit_is_git_s(project: Path) -> None:
     put_files(project, FOUR)
     datasets = project / "datasets"
@@ -298,6 +307,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.rule("17.3")
 def test_a_publish_that_was_killed_is_finished_by_the_next_one(project: Path, store: Store) -> None:
     files = {f"{letter}.yaml": spec(f"shop.{letter}", sql=f"{letter}.sql") for letter in "abc"}
     put_files(project, files | {f"{letter}.sql": "select 1" for letter in "abc"})

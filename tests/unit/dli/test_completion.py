@@ -21,6 +21,7 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.rule("20.19")
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_completion_is_written_and_loaded_by_the_shells_startup_file_once(
     dli: Dli, home: Path, shell: str
@@ -113,6 +114,7 @@ def test_commands_options_and_values_are_completed() -> None:
     assert completed("workflow", "list", "--source", "") == ["code", "manual", "all"]
 
 
+@pytest.mark.rule("20.19")
 def test_the_datasets_of_the_project_are_completed(project: Path) -> None:
     (project / "datasets" / "a.yaml").write_text(spec_of("sales.daily"))
     (project / "datasets" / "b.yaml").write_text(spec_of("sales.weekly"))

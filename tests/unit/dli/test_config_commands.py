@@ -8,6 +8,7 @@ import pytest
 from unit.dli.conftest import Dli
 
 
+@pytest.mark.rule("21.10", "22.28")
 def test_config_show_names_the_origin_of_each_setting(
     dli: Dli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -28,6 +29,7 @@ def test_config_show_names_the_origin_of_each_setting(
     ]
 
 
+@pytest.mark.rule("21.10")
 def test_config_show_as_json_masks_secrets_too(dli: Dli, project: Path) -> None:
     (project / "dli.yaml").write_text("connections: {wh: {options: {password: hunter2}}}\n")
     result = dli("config", "show", "-f", "json")
@@ -44,6 +46,7 @@ def test_config_show_names_an_option_as_the_origin(dli: Dli) -> None:
     assert {"setting": "server.url", "value": "http://option", "origin": "--server-url"} in json.loads(out)
 
 
+@pytest.mark.rule("21.10")
 def test_a_variable_with_a_typing_error_is_told(dli: Dli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLI_SERVER_ULR", "http://h")
     assert dli("config", "show").err == (

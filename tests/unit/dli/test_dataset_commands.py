@@ -13,6 +13,7 @@ from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_SQL, CLICKS_YAML, spec_o
 # register
 
 
+@pytest.mark.rule("22.14")
 def test_register_stores_the_yaml_as_it_is_and_its_sql(basecamp: Basecamp, dli: Dli, project: Path) -> None:
     basecamp.put_manual("first", spec_of("first"))
     yaml = "# our clicks, 한국어\n" + CLICKS_YAML
@@ -23,6 +24,7 @@ def test_register_stores_the_yaml_as_it_is_and_its_sql(basecamp: Basecamp, dli: 
     assert (stored.yaml, stored.files, stored.loaded) == (yaml, CLICKS_FILES, True)
 
 
+@pytest.mark.rule("16.1")
 def test_a_dataset_can_be_run_as_soon_as_it_is_registered(
     basecamp: Basecamp, dli: Dli, project: Path
 ) -> None:
@@ -60,6 +62,7 @@ def test_register_says_when_airflow_does_not_load_it_in_time(
     assert "has not loaded it within 1 s" in result.err
 
 
+@pytest.mark.rule("22.14")
 def test_register_checks_here_before_it_asks_the_server(
     dli: Dli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +77,7 @@ def test_register_checks_here_before_it_asks_the_server(
     )
 
 
+@pytest.mark.rule("22.15")
 def test_a_name_that_code_has_is_not_registered_without_consent(
     basecamp: Basecamp, dli: Dli, project: Path
 ) -> None:
@@ -90,6 +94,7 @@ def test_a_name_that_code_has_is_not_registered_without_consent(
     assert not list(basecamp.store.list("manual/"))
 
 
+@pytest.mark.rule("22.15")
 def test_a_name_that_code_has_is_registered_with_yes_and_stays_overridden(
     basecamp: Basecamp, dli: Dli, project: Path
 ) -> None:
@@ -119,6 +124,7 @@ def test_register_of_a_name_that_the_project_does_not_have_is_answered_with_3(
 # validate
 
 
+@pytest.mark.rule("22.19")
 def test_validate_checks_the_whole_project_without_a_server(dli: Dli, project: Path) -> None:
     write_clicks(project)
     (project / "datasets" / "b.yaml").write_text(spec_of("b"))
@@ -173,6 +179,7 @@ def test_names_and_all_do_not_go_together(dli: Dli, project: Path) -> None:
 # list
 
 
+@pytest.mark.rule("22.21")
 def test_list_shows_the_project_without_a_server(dli: Dli, project: Path) -> None:
     write_clicks(project)
     (project / "datasets" / "b.yaml").write_text(spec_of("b", more="tagz: []\n"))
@@ -200,6 +207,7 @@ def test_list_reads_the_folder_that_the_settings_name(dli: Dli, project: Path) -
     assert "specs/x.yaml" in dli("dataset", "list").out
 
 
+@pytest.mark.rule("22.21")
 def test_list_registered_asks_the_server(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
     basecamp.put_manual(CLICKS, CLICKS_YAML, CLICKS_FILES)
@@ -218,6 +226,7 @@ def test_a_filter_by_source_is_for_what_is_registered(dli: Dli, project: Path) -
 # show
 
 
+@pytest.mark.rule("2.10", "22.22")
 def test_show_describes_a_spec_of_the_project(dli: Dli, project: Path) -> None:
     write_clicks(project)
     out = dli("dataset", "show", CLICKS).out
@@ -227,6 +236,7 @@ def test_show_describes_a_spec_of_the_project(dli: Dli, project: Path) -> None:
     assert "              limit (integer, optional, default 100)\n" in out
 
 
+@pytest.mark.rule("22.22")
 def test_show_tells_which_tables_a_dataset_reads_and_writes(dli: Dli, project: Path) -> None:
     spec = spec_of("b").replace("select 1", "insert into s.b select * from s.b, raw.x")
     (project / "datasets" / "b.yaml").write_text(spec)
@@ -236,6 +246,7 @@ def test_show_tells_which_tables_a_dataset_reads_and_writes(dli: Dli, project: P
     assert (shown["reads"], shown["writes"]) == (["raw.x"], ["s.b"])
 
 
+@pytest.mark.rule("22.21")
 def test_show_registered_tells_them_as_the_server_does(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
     assert "Reads:        clicks\n" in dli("dataset", "show", CLICKS, "--registered").out
@@ -264,6 +275,7 @@ def test_show_as_json_has_the_spec_the_yaml_and_the_sql(dli: Dli, project: Path)
     )
 
 
+@pytest.mark.rule("22.21")
 def test_show_registered_shows_what_the_server_has(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
     basecamp.put_manual(CLICKS, CLICKS_YAML.replace("0 9", "0 8"), CLICKS_FILES)
@@ -281,6 +293,7 @@ def test_show_registered_shows_what_the_server_has(basecamp: Basecamp, dli: Dli)
 # run
 
 
+@pytest.mark.rule("22.29")
 @pytest.mark.parametrize("group", ["dataset", "workflow"])
 def test_the_help_of_both_commands_named_run_states_their_difference(dli: Dli, group: str) -> None:
     out = dli(group, "run", "--help").out

@@ -64,6 +64,7 @@ def test_the_line_that_a_group_shows_of_a_command_is_the_first_of_its_help() -> 
                 assert "," not in line
 
 
+@pytest.mark.rule("22.13")
 def test_every_command_is_in_the_documentation() -> None:
     paths = {context.command_path for context, _ in commands()}
     assert {
@@ -162,6 +163,7 @@ def output_of(command: str, basecamp: Basecamp) -> str:
     return shown.replace("http://airflow.memory", "https://airflow.example")
 
 
+@pytest.mark.rule("22.12")
 @pytest.mark.parametrize(
     ("page", "prepare"),
     [

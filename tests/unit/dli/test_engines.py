@@ -40,6 +40,7 @@ def engine_at(url: str, project: Path, options: str = "{}") -> DriverEngine:
     return open_engine("x", Settings(project, {}, {}), print)
 
 
+@pytest.mark.rule("23.3")
 @pytest.mark.parametrize(
     ("url", "options", "expected"),
     [

@@ -23,6 +23,7 @@ def shop(project: Path) -> Path:
     return project
 
 
+@pytest.mark.rule("22.23")
 def test_each_dataset_stands_under_what_it_is_built_from_and_is_followed_once(dli: Dli, shop: Path) -> None:
     result = dli("dataset", "graph")
     assert (result.status, result.err) == (0, "")
@@ -38,6 +39,7 @@ def test_each_dataset_stands_under_what_it_is_built_from_and_is_followed_once(dl
     )
 
 
+@pytest.mark.rule("22.23")
 @pytest.mark.parametrize("named", ["s.lines", "datasets/s.lines.yaml"])
 def test_with_a_name_both_directions_are_shown(dli: Dli, shop: Path, named: str) -> None:
     assert dli("dataset", "graph", named).out == (
@@ -62,6 +64,7 @@ def test_a_name_that_the_project_does_not_have_is_answered_with_the_nearest(dli:
     assert dli("dataset", "graph", "datasets/x.yaml").status == 3
 
 
+@pytest.mark.rule("22.23")
 def test_mermaid_has_every_node_once_and_dots_what_only_depends_on_tells(dli: Dli, shop: Path) -> None:
     assert dli("dataset", "graph", "s.lines", "-f", "mermaid").out == (
         "flowchart LR\n"
@@ -79,6 +82,7 @@ def test_mermaid_has_every_node_once_and_dots_what_only_depends_on_tells(dli: Dl
     )
 
 
+@pytest.mark.rule("22.23")
 def test_dot_is_a_digraph_whose_names_are_quoted(dli: Dli, project: Path) -> None:
     write(project, "a", """'select * from raw."x""y"'""")
     write(project, "b", "select 1", "depends_on: [a]\n")
@@ -95,6 +99,7 @@ def test_dot_is_a_digraph_whose_names_are_quoted(dli: Dli, project: Path) -> Non
     )
 
 
+@pytest.mark.rule("22.23")
 def test_json_has_the_datasets_in_order_and_what_each_edge_rests_on(dli: Dli, shop: Path) -> None:
     report = json.loads(dli("dataset", "graph", "-f", "json").out)
     assert [dataset["name"] for dataset in report["datasets"]] == ["s.alone", "s.orders", "s.lines", "s.sums"]
@@ -118,6 +123,7 @@ def test_json_has_the_datasets_in_order_and_what_each_edge_rests_on(dli: Dli, sh
     assert dli("-f", "json", "dataset", "graph").out == dli("dataset", "graph", "-f", "json").out
 
 
+@pytest.mark.rule("22.23")
 def test_broken_specs_and_cycles_are_drawn_with_a_warning(dli: Dli, project: Path) -> None:
     write(project, "a", "select 1", "depends_on: [b]\n")
     write(project, "b", "select 1", "depends_on: [a]\ntagz: []\n")

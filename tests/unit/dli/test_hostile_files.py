@@ -39,6 +39,7 @@ def test_validate_tells_a_path_that_is_no_key_at_its_place(path: str, dli: Dli, 
     assert dli("dataset", "validate", "good").status == 0
 
 
+@pytest.mark.rule("4.6")
 def test_an_error_that_nobody_foresaw_is_told_of_its_file_and_the_others_are_read(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +59,7 @@ def test_an_error_that_nobody_foresaw_is_told_of_its_file_and_the_others_are_rea
     assert checked.problems == bad.problems
 
 
+@pytest.mark.rule("4.6")
 def test_a_check_that_fails_as_nobody_foresaw_is_told_of_its_file(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

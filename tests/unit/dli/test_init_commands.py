@@ -12,6 +12,7 @@ from dli.project.scaffold import RESERVED
 from unit.dli.conftest import Dli
 
 
+@pytest.mark.rule("22.25")
 def test_a_new_project_s_first_dataset_is_valid_and_runs_as_it_is(
     dli: Dli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +90,7 @@ def test_the_owner_is_who_git_says_is_here(dli: Dli, project: Path) -> None:
     assert "owner: dana@example.org\n" in (project / "datasets" / "dataset.a.b.yaml").read_text()
 
 
+@pytest.mark.rule("22.25")
 def test_nothing_that_is_there_is_written_over(dli: Dli, project: Path) -> None:
     (project / "dli.yaml").write_text("name: shop\n")
     again = dli("init")

@@ -69,6 +69,7 @@ def log_of(project: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (project / ".dli" / "runs.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.rule("23.1", "23.2")
 def test_a_run_builds_the_table_and_shows_its_first_rows_how_many_were_written_and_how_long_it_took(
     dli: Dli, project: Path, sales: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_run_builds_the_table_and_shows_its_first_rows_how_many_were_written_a
     assert ask(project, "select count(*) from shop.sales") == [(3,)]
 
 
+@pytest.mark.rule("23.2")
 def test_the_rows_of_a_query_that_writes_nothing_are_its_own_and_the_limit_says_how_many_there_are(
     dli: Dli, project: Path
 ) -> None:
@@ -102,6 +104,7 @@ def test_a_dataset_is_named_by_its_file_as_well(dli: Dli, project: Path, sales: 
     assert result.status == 0, result.err
 
 
+@pytest.mark.rule("23.1")
 def test_json_tells_parameters_statements_and_rows_and_nothing_else_is_printed(dli: Dli, sales: Path) -> None:
     result = dli("dataset", "run", "shop.sales", "-p", "execution_date=2024-01-15", "-f", "json")
     report = json.loads(result.out)
@@ -112,6 +115,7 @@ def test_json_tells_parameters_statements_and_rows_and_nothing_else_is_printed(d
     assert report["rows"][1] == {"day": "2024-01-15", "item": "tea", "price": "1.50", "gone": True}
 
 
+@pytest.mark.rule("23.1")
 def test_csv_is_what_a_spreadsheet_reads(dli: Dli, project: Path) -> None:
     query = "select 'a,\"b' as text, date '2024-01-15' as day, true as yes, null as no, [1, 2] as list"
     write(project, ASKED.format(json.dumps(query)), "shop.numbers")
@@ -122,6 +126,7 @@ def test_csv_is_what_a_spreadsheet_reads(dli: Dli, project: Path) -> None:
     ]
 
 
+@pytest.mark.rule("20.6")
 def test_verbose_shows_each_statement_with_its_time(dli: Dli, sales: Path) -> None:
     told = dli("dataset", "run", "shop.sales", "-p", "execution_date=2024-01-15", "-v").err
     assert "pre statement 'clear':\ndelete from shop.sales where day = date '2024-01-15'\n" in told
@@ -130,6 +135,7 @@ def test_verbose_shows_each_statement_with_its_time(dli: Dli, sales: Path) -> No
     assert "LIMIT" not in told
 
 
+@pytest.mark.rule("23.5")
 def test_a_dry_run_shows_the_sql_as_it_would_go_to_the_engine_and_runs_nothing(
     dli: Dli, project: Path, sales: Path
 ) -> None:
@@ -145,6 +151,7 @@ def test_a_dry_run_shows_the_sql_as_it_would_go_to_the_engine_and_runs_nothing(
     assert (preview["dialect"], len(preview["statements"])) == ("duckdb", 4)
 
 
+@pytest.mark.rule("8.1")
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -162,6 +169,7 @@ def test_parameters_are_as_strict_as_on_the_server(
     assert not (project / "warehouse.duckdb").exists()
 
 
+@pytest.mark.rule("23.6")
 def test_a_mistake_in_the_sql_is_told_with_its_place_in_the_yaml(
     dli: Dli, project: Path, sales: Path
 ) -> None:
@@ -178,6 +186,7 @@ def test_a_mistake_in_the_sql_is_told_with_its_place_in_the_yaml(
     assert str(entry["error"]).startswith(place)
 
 
+@pytest.mark.rule("23.6")
 def test_a_mistake_in_a_sql_file_is_told_with_its_place_there(dli: Dli, project: Path) -> None:
     write(project, ASKED.replace("query_statement: {}", "query_file: numbers.sql"), "shop.numbers")
     sql = project / "datasets" / "numbers.sql"
@@ -196,6 +205,7 @@ def test_a_statement_that_may_fail_is_a_warning_and_the_run_goes_on(dli: Dli, pr
     assert "Warning: pre statement 'tidy' failed: Catalog Error" in result.err
 
 
+@pytest.mark.rule("23.8")
 def test_each_run_is_a_line_in_the_log_of_the_project_which_git_does_not_see(
     dli: Dli, project: Path, sales: Path
 ) -> None:
@@ -208,6 +218,7 @@ def test_each_run_is_a_line_in_the_log_of_the_project_which_git_does_not_see(
     assert (project / ".dli" / ".gitignore").read_text() == "*\n"
 
 
+@pytest.mark.rule("23.3")
 def test_a_connection_of_dli_yaml_is_what_the_spec_s_connection_means_here(dli: Dli, project: Path) -> None:
     (project / "data").mkdir()
     (project / "data" / "orders.csv").write_text("item\ntea\ncup\n")
@@ -227,6 +238,7 @@ def test_a_connection_of_dli_yaml_is_what_the_spec_s_connection_means_here(dli: 
     assert "(DuckDB, files/lake.duckdb)" in result.err
 
 
+@pytest.mark.rule("23.3")
 @pytest.mark.parametrize(
     ("settings", "status", "said"),
     [
@@ -290,6 +302,7 @@ def _late_check(held: Callable[[], bool], monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("dataspec.spec.parse.parse_document", check)
 
 
+@pytest.mark.rule("23.9")
 @pytest.mark.usefixtures("_late_check")
 def test_a_file_that_is_there_is_opened_while_the_spec_is_still_checked(
     dli: Dli, project: Path, held: Callable[[], bool]
@@ -300,12 +313,14 @@ def test_a_file_that_is_there_is_opened_while_the_spec_is_still_checked(
     assert not held()
 
 
+@pytest.mark.rule("23.9")
 def test_a_wrong_spec_makes_no_file(dli: Dli, project: Path) -> None:
     write(project, ASKED.format("select 1 as n") + "retries: 3\n", "shop.numbers")
     assert "unknown key 'retries'" in dli("dataset", "run", "shop.numbers").err
     assert not (project / "warehouse.duckdb").exists()
 
 
+@pytest.mark.rule("23.9")
 @pytest.mark.usefixtures("_late_check")
 def test_a_wrong_spec_leaves_the_file_free(dli: Dli, project: Path, held: Callable[[], bool]) -> None:
     write(project, ASKED.format("select 1 as n") + "retries: 3\n", "shop.numbers")
@@ -313,6 +328,7 @@ def test_a_wrong_spec_leaves_the_file_free(dli: Dli, project: Path, held: Callab
     assert not held()
 
 
+@pytest.mark.rule("23.9")
 def test_a_wrong_spec_is_told_though_another_process_holds_the_file(
     dli: Dli, project: Path, held: Callable[[], bool]
 ) -> None:
@@ -326,6 +342,7 @@ def test_a_wrong_spec_is_told_though_another_process_holds_the_file(
     assert not held()
 
 
+@pytest.mark.rule("23.7")
 def test_ctrl_c_cancels_the_query_and_leaves_the_file_free(project: Path) -> None:
     write(project, ASKED.format(ENDLESS), "shop.numbers")
     command = [sys.executable, "-m", "dli", "dataset", "run", "shop.numbers", "-v"]
@@ -344,6 +361,7 @@ def test_ctrl_c_cancels_the_query_and_leaves_the_file_free(project: Path) -> Non
     duckdb.connect(str(project / "warehouse.duckdb")).close()
 
 
+@pytest.mark.rule("23.12")
 def test_on_a_terminal_a_long_query_shows_how_far_it_is(project: Path) -> None:
     query = "select count(*) as n from range(200000000) where hash(range) % 3 = 1 and md5(range::text) > '0'"
     write(project, ASKED.format(json.dumps(query)), "shop.numbers")
@@ -353,6 +371,7 @@ def test_on_a_terminal_a_long_query_shows_how_far_it_is(project: Path) -> None:
     assert re.search(r"statement 'query'  █*░+ +\d+%  \d+s", seen.text), seen.text
 
 
+@pytest.mark.rule("23.8")
 def test_a_log_that_can_t_be_written_is_a_warning(dli: Dli, project: Path) -> None:
     write(project, ASKED.format("select 1 as n"), "shop.numbers")
     (project / ".dli").write_text("in the way")
@@ -361,6 +380,7 @@ def test_a_log_that_can_t_be_written_is_a_warning(dli: Dli, project: Path) -> No
     assert "Warning: the log of local runs can't be written" in result.err
 
 
+@pytest.mark.rule("23.1")
 def test_no_server_is_asked(dli: Dli, project: Path, sales: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "DLI_SERVER_URL", "http://127.0.0.1:9")
     assert dli("dataset", "run", "shop.sales", "-p", "execution_date=2024-01-15").status == 0

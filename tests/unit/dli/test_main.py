@@ -27,6 +27,7 @@ def program(*arguments: str, **environ: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.rule("20.5")
 def test_an_error_is_printed_with_its_further_lines_aligned() -> None:
     assert error_text(ManagedByCode()) == (
         "Error: This dataset is managed by Code (GitOps).\n"
@@ -36,6 +37,7 @@ def test_an_error_is_printed_with_its_further_lines_aligned() -> None:
     assert error_text(DliError("It is so.", detail="a\nb")) == "Error: It is so.\n       a\n       b"
 
 
+@pytest.mark.rule("8.2")
 def test_an_unknown_parameter_is_printed_as_in_the_session_of_the_specification() -> None:
     error = UnknownParameter("undefined_param", {"execution_date": True, "limit": False})
     assert error_text(error) == (
@@ -44,6 +46,7 @@ def test_an_unknown_parameter_is_printed_as_in_the_session_of_the_specification(
     )
 
 
+@pytest.mark.rule("20.4", "20.17")
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
@@ -72,6 +75,7 @@ def test_a_group_alone_shows_its_commands(dli: Dli, arguments: list[str]) -> Non
     assert (result.status, "Commands:" in result.err) == (2, True)
 
 
+@pytest.mark.rule("22.28")
 @pytest.mark.parametrize("arguments", [["--version"], ["version"]])
 def test_the_version_is_that_of_the_distribution(dli: Dli, arguments: list[str]) -> None:
     from importlib.metadata import version
@@ -79,6 +83,7 @@ def test_the_version_is_that_of_the_distribution(dli: Dli, arguments: list[str])
     assert dli(*arguments).out == f"dli {version('dli')}\n"
 
 
+@pytest.mark.rule("20.6")
 def test_options_that_commands_share_may_stand_before_the_command_and_the_last_one_counts(dli: Dli) -> None:
     before = dli("--server-url", "http://127.0.0.1:1", "workflow", "list")
     assert "http://127.0.0.1:1: connection refused" in before.err
@@ -86,6 +91,7 @@ def test_options_that_commands_share_may_stand_before_the_command_and_the_last_o
     assert "http://127.0.0.1:2: connection refused" in both.err
 
 
+@pytest.mark.rule("20.6")
 def test_verbose_shows_every_call_on_standard_error(basecamp: Basecamp, dli: Dli) -> None:
     for arguments in (["workflow", "list", "-v"], ["-v", "workflow", "list"]):
         result = dli(*arguments)
@@ -93,6 +99,7 @@ def test_verbose_shows_every_call_on_standard_error(basecamp: Basecamp, dli: Dli
         assert result.out.startswith("DATASET")
 
 
+@pytest.mark.rule("20.5")
 def test_a_mistake_in_the_program_is_one_line_with_the_way_to_its_traceback(tmp_path: Path) -> None:
     # A library that breaks when it is loaded stands for every mistake that nobody thought of.
     (tmp_path / "h11.py").write_text("raise RuntimeError('boom')\n")
@@ -124,6 +131,7 @@ def test_an_argument_that_is_no_text_is_refused() -> None:
     assert finished.stderr == b"Error: An argument is not valid UTF-8: caf\\udce9\n"
 
 
+@pytest.mark.rule("20.5")
 def test_an_error_of_the_user_shows_no_traceback_even_when_verbose(dli: Dli) -> None:
     assert "Traceback" not in dli("dataset", "run", "a", "-v").err
 
@@ -160,6 +168,7 @@ def test_output_that_can_not_be_written_is_an_error() -> None:
     )
 
 
+@pytest.mark.rule("20.4")
 def test_an_interrupt_ends_with_130_and_no_traceback() -> None:
     with scripted(drip) as server:
         process = program("workflow", "list", "--server-url", server.url)
@@ -192,6 +201,7 @@ def test_json_has_korean_letters_as_they_are(basecamp: Basecamp, dli: Dli) -> No
     assert '"description": "일별 클릭"' in dli("workflow", "list", "-f", "json").out
 
 
+@pytest.mark.rule("21.4")
 def test_a_variable_that_overrides_the_chosen_environment_is_told(
     basecamp: Basecamp, dli: Dli, project: Path
 ) -> None:

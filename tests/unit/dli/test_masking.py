@@ -5,6 +5,7 @@ import pytest
 from dli.config.masking import masked
 
 
+@pytest.mark.rule("21.10")
 @pytest.mark.parametrize(
     ("value", "shown"),
     [

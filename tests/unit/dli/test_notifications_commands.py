@@ -40,6 +40,7 @@ def clicks(basecamp: Basecamp, server: Server, slack: Slack) -> Basecamp:
     return basecamp
 
 
+@pytest.mark.rule("22.27")
 @pytest.mark.usefixtures("clicks")
 def test_each_channel_is_shown_with_its_result_and_a_failure_is_the_exit_status(
     dli: Dli, slack: Slack
@@ -54,6 +55,7 @@ def test_each_channel_is_shown_with_its_result_and_a_failure_is_the_exit_status(
     assert slack.count("#data-alerts", f"Test message for {CLICKS}") == 1
 
 
+@pytest.mark.rule("22.27")
 @pytest.mark.usefixtures("clicks")
 def test_the_channels_of_one_event_alone_are_tested_where_it_is_named(dli: Dli, slack: Slack) -> None:
     result = dli("notifications", "test", CLICKS, "--event", "on_failure", "--format", "json")

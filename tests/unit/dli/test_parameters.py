@@ -23,6 +23,7 @@ def given(case: Case) -> list[str]:
     return [word for name, value in case.given.items() for word in ("-p", f"{name}={value}")]
 
 
+@pytest.mark.rule("8.1")
 @every_text
 def test_the_command_line_gives_a_run_its_parameters_or_refuses_them(
     case: Case, basecamp: Basecamp, dli: Dli
@@ -37,6 +38,7 @@ def test_the_command_line_gives_a_run_its_parameters_or_refuses_them(
     assert json.loads(result.out)["parameters"] == DATE | {"x": case.value}
 
 
+@pytest.mark.rule("8.1")
 @every_text
 def test_the_command_line_gives_a_backfill_its_parameters_or_refuses_them(
     case: Case, basecamp: Basecamp, dli: Dli

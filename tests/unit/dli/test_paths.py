@@ -8,6 +8,7 @@ from dataspec.errors import InvalidUsage
 from dli.project.paths import find_root, shown
 
 
+@pytest.mark.rule("21.9")
 def test_the_project_is_the_nearest_folder_above_with_a_settings_file(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -18,6 +19,7 @@ def test_the_project_is_the_nearest_folder_above_with_a_settings_file(
     assert find_root("..") == Path("..")
 
 
+@pytest.mark.rule("21.9")
 def test_a_project_that_is_not_there_is_refused() -> None:
     with pytest.raises(InvalidUsage, match="No such folder: nowhere"):
         find_root("nowhere")

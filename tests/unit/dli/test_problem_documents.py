@@ -50,6 +50,7 @@ def answered(error: DliError) -> DliError:
     return found
 
 
+@pytest.mark.rule("20.18")
 @pytest.mark.parametrize(
     "error",
     [

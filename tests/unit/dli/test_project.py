@@ -18,6 +18,7 @@ def problems(error: pytest.ExceptionInfo[InvalidSpec]) -> list[str]:
     return [str(problem) for problem in error.value.problems]
 
 
+@pytest.mark.rule("20.9")
 def test_a_dataset_is_found_by_its_name_and_by_its_file(shop: Project, project: Path) -> None:
     write_clicks(project)
     by_name = shop.find(CLICKS)
@@ -38,6 +39,7 @@ def test_a_file_is_found_from_the_projects_folder_too(
     assert shop.find(f"datasets/{path.name}").file == f"project/datasets/{path.name}"
 
 
+@pytest.mark.rule("2.1")
 def test_specs_are_found_in_every_folder_whatever_their_files_are_called(
     shop: Project, project: Path
 ) -> None:
@@ -117,6 +119,7 @@ def test_all_problems_of_a_spec_are_found_at_once(shop: Project, project: Path) 
     ]
 
 
+@pytest.mark.rule("2.21")
 def test_a_missing_sql_file_is_answered_with_the_nearest_beside_it(shop: Project, project: Path) -> None:
     write_clicks(project).write_text(CLICKS_YAML.replace("daily_clicks.sql", "daily_click.sql"))
     with pytest.raises(InvalidSpec) as error:
@@ -139,6 +142,7 @@ def test_a_template_that_names_an_unknown_value_is_placed_in_the_sql_file(
     assert "execution_date" in problems(error)[0]
 
 
+@pytest.mark.rule("2.21")
 def test_a_sql_file_that_is_not_utf_8_is_named_with_the_place(shop: Project, project: Path) -> None:
     write_clicks(project)
     (project / "datasets" / "daily_clicks.sql").write_bytes(b"select 1,\n  '\xb0\xa1'\n")
@@ -149,6 +153,7 @@ def test_a_sql_file_that_is_not_utf_8_is_named_with_the_place(shop: Project, pro
     ]
 
 
+@pytest.mark.rule("23.11")
 def test_a_sql_file_that_leads_out_of_the_project_is_not_read(shop: Project, project: Path) -> None:
     secret = project.parent / "secret.sql"
     secret.write_text("select 'secret'")
@@ -160,6 +165,7 @@ def test_a_sql_file_that_leads_out_of_the_project_is_not_read(shop: Project, pro
     assert "lies outside the project" in str(found.problems[0])
 
 
+@pytest.mark.rule("23.11")
 def test_a_linked_folder_that_leads_out_of_the_project_is_not_read(shop: Project, project: Path) -> None:
     outside = project.parent / "outside"
     outside.mkdir()
@@ -172,6 +178,7 @@ def test_a_linked_folder_that_leads_out_of_the_project_is_not_read(shop: Project
     assert "lies outside the project" in str(found.problems[0])
 
 
+@pytest.mark.rule("23.11")
 @pytest.mark.parametrize("target", ["../../secret.yaml", "{project}/../secret.yaml", "/dev/stdin"])
 def test_a_spec_that_is_a_link_out_of_the_project_is_not_read(
     shop: Project, project: Path, target: str
@@ -190,12 +197,14 @@ def test_a_spec_that_is_a_link_out_of_the_project_is_not_read(
     assert shop.read(link).checked().name == "y"
 
 
+@pytest.mark.rule("23.11")
 def test_a_spec_outside_the_project_is_read_where_the_person_names_it(shop: Project, project: Path) -> None:
     (project.parent / "real.yaml").write_text(spec_of("x"))
     (project.parent / "link.yaml").symlink_to("real.yaml")
     assert shop.find("../link.yaml").checked().name == "x"
 
 
+@pytest.mark.rule("2.20")
 @pytest.mark.parametrize(("name", "size"), [("big.yaml", 10_000_000), ("big.sql", 3_000_000)])
 def test_a_file_that_is_too_large_is_refused_by_its_size(
     shop: Project, project: Path, name: str, size: int

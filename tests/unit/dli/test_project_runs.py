@@ -30,6 +30,7 @@ def chain(project: Path) -> Path:
     return project
 
 
+@pytest.mark.rule("23.10")
 def test_every_dataset_is_built_after_those_that_it_reads_though_it_does_not_say_so(
     dli: Dli, chain: Path
 ) -> None:
@@ -43,6 +44,7 @@ def test_every_dataset_is_built_after_those_that_it_reads_though_it_does_not_say
         assert warehouse.execute("select a.n, w, day from a, lonely, c").fetchall()[0][:2] == (30, "ho")
 
 
+@pytest.mark.rule("23.10")
 def test_one_that_fails_takes_along_what_is_built_from_it_and_the_others_go_on(dli: Dli, chain: Path) -> None:
     put(chain, "b", "create or replace table b as select no_column as n from c")
     result = dli("dataset", "run", "--all", "-p", "execution_date=2024-01-15")
@@ -63,6 +65,7 @@ def test_json_tells_of_each_what_became_of_it(dli: Dli, chain: Path) -> None:
     assert "no_column" in found[1]["error"]
 
 
+@pytest.mark.rule("23.10")
 def test_nothing_runs_where_one_spec_or_one_parameter_is_wrong(dli: Dli, chain: Path) -> None:
     refused = {
         (): "Missing required parameter: execution_date\n       Add: -p execution_date=VALUE\n       In: c (datasets/c.yaml)",

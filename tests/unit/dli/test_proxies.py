@@ -12,6 +12,7 @@ def proxy(url: str, **environ: str) -> str | None:
     return str(found) if found else None
 
 
+@pytest.mark.rule("21.11")
 def test_the_variable_of_the_servers_scheme_names_the_proxy() -> None:
     environ = {"HTTP_PROXY": "http://a:1", "HTTPS_PROXY": "http://b:2"}
     assert proxy("http://h", **environ) == "http://a:1"
@@ -33,11 +34,13 @@ def test_the_header_proxy_of_a_cgi_request_is_not_taken_for_a_setting() -> None:
     assert proxy("http://h", HTTP_PROXY="http://evil:1", REQUEST_METHOD="GET") is None
 
 
+@pytest.mark.rule("21.11")
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "localhost", "[::1]"])
 def test_a_server_on_this_machine_is_reached_directly(host: str) -> None:
     assert proxy(f"http://{host}:8800", http_proxy="http://a:1") is None
 
 
+@pytest.mark.rule("21.11")
 @pytest.mark.parametrize(
     ("url", "excepted", "direct"),
     [

@@ -66,6 +66,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return MemoryStore() if request.param == "memory" else open_store(str(tmp_path / "store"))
 
 
+@pytest.mark.rule("17.1")
 def test_a_published_project_is_what_readers_see(store: Store, project: Path) -> None:
     shop = put_files(project, SHOP)
     plan = publish(store, shop)
@@ -77,6 +78,7 @@ def test_a_published_project_is_what_readers_see(store: Store, project: Path) ->
     }
 
 
+@pytest.mark.rule("17.2")
 def test_what_did_not_change_is_not_written(project: Path) -> None:
     store = Counting()
     shop = put_files(project, SHOP)
@@ -119,6 +121,7 @@ def test_content_decides_where_the_etag_is_no_hash_of_it(project: Path) -> None:
     assert seen(store) == wanted(changed)
 
 
+@pytest.mark.rule("17.2")
 def test_a_change_is_told_by_its_part(store: Store, project: Path) -> None:
     publish(store, put_files(project, SHOP))
     later = {
@@ -137,6 +140,7 @@ def test_a_change_is_told_by_its_part(store: Store, project: Path) -> None:
     assert seen(store) == wanted(shop)
 
 
+@pytest.mark.rule("17.4")
 def test_what_git_no_longer_has_goes_with_all_its_objects(store: Store, project: Path) -> None:
     publish(store, put_files(project, SHOP))
     left = {path: text for path, text in SHOP.items() if not path.startswith("a.")}
@@ -146,6 +150,7 @@ def test_what_git_no_longer_has_goes_with_all_its_objects(store: Store, project:
     assert seen(store).keys() == {"shop.b", "shop.c", "shop.d"}
 
 
+@pytest.mark.rule("17.4")
 def test_without_prune_nothing_is_removed_and_what_stays_is_told(store: Store, project: Path) -> None:
     publish(store, put_files(project, SHOP))
     moved = {"new/" + path: text for path, text in SHOP.items() if path.startswith("a.")}
@@ -156,6 +161,7 @@ def test_without_prune_nothing_is_removed_and_what_stays_is_told(store: Store, p
     assert seen(store).keys() == {"shop.a", "shop.b", "shop.c", "shop.d"}
 
 
+@pytest.mark.rule("17.3")
 def test_a_moved_file_is_there_all_the_time(project: Path) -> None:
     store = Watched()
     publish(store, put_files(project, SHOP), now=store.now)
@@ -190,6 +196,7 @@ CIRCLE = {
 }
 
 
+@pytest.mark.rule("17.3")
 @pytest.mark.parametrize(
     "names",
     [
@@ -236,6 +243,7 @@ def test_a_dataset_that_is_renamed_in_its_file_is_a_new_one_and_the_old_one_goes
     assert seen(store) == wanted(shop)
 
 
+@pytest.mark.rule("17.2")
 def test_what_is_overridden_and_what_takes_over_again_is_told(store: Store, project: Path) -> None:
     for name in ("shop.a", "shop.d", "other"):
         store.put(manual_key(name), spec(name, sql=None).encode(), expected=MISSING)
@@ -263,6 +271,7 @@ def test_where_manual_can_t_be_read_the_publish_goes_on_and_says_so(project: Pat
     assert len(actions(plan)) == 4
 
 
+@pytest.mark.rule("17.1")
 def test_every_mistake_of_every_spec_is_told_at_once(project: Path) -> None:
     broken = {
         "a.yaml": spec("shop.a", sql="gone.sql"),
@@ -281,6 +290,7 @@ def test_every_mistake_of_every_spec_is_told_at_once(project: Path) -> None:
     ]
 
 
+@pytest.mark.rule("5.2", "17.4")
 def test_other_files_under_code_are_left_alone(store: Store, project: Path) -> None:
     others = {"code/README.md": b"# ours", "code/values.yaml": b"a: 1\n", "code/macros.sql": b"select 1"}
     for key, body in others.items():
@@ -329,6 +339,7 @@ def test_a_broken_file_in_code_is_replaced_or_removed(store: Store, project: Pat
     assert seen(store) == wanted(shop)
 
 
+@pytest.mark.rule("17.5")
 def test_a_removal_of_more_than_a_third_needs_consent(store: Store, project: Path) -> None:
     three = {f"{letter}.yaml": spec(letter, sql=None) for letter in "abc"}
     publish(store, put_files(project, three))
@@ -343,6 +354,7 @@ def test_moving_everything_needs_no_consent(store: Store, project: Path) -> None
     assert planned(store, moved).consent == ()
 
 
+@pytest.mark.rule("17.5")
 def test_removing_what_another_repository_published_needs_consent(store: Store, project: Path) -> None:
     publish(store, put_files(project, SHOP))
     left = put_files(project, {path: text for path, text in SHOP.items() if not path.startswith("a.")})
@@ -355,6 +367,7 @@ def test_removing_what_another_repository_published_needs_consent(store: Store, 
 # The publication
 
 
+@pytest.mark.rule("17.7")
 def test_the_commit_is_written_last_and_only_if_something_changed(project: Path) -> None:
     store = Counting()
     assert read_publication(store) is None
@@ -392,6 +405,7 @@ def later_shop() -> dict[str, str]:
     }
 
 
+@pytest.mark.rule("17.3")
 def test_killed_before_any_write_a_reader_sees_whole_datasets_and_a_repetition_does_the_rest(
     project: Path,
 ) -> None:
@@ -452,6 +466,7 @@ def other_shop() -> dict[str, str]:
     return later_shop() | {"a.sql": "select 'theirs'", "d.sql": "select 'theirs'"}
 
 
+@pytest.mark.rule("17.6")
 @pytest.mark.parametrize("theirs", [later_shop, other_shop], ids=["the same", "another commit"])
 def test_two_publishes_at_once_end_in_one_state_or_the_later_is_told(
     project: Path, theirs: Callable[[], dict[str, str]]
@@ -478,6 +493,7 @@ def test_two_publishes_at_once_end_in_one_state_or_the_later_is_told(
 WITHOUT_A = {path: text for path, text in SHOP.items() if not path.startswith("a.")}
 
 
+@pytest.mark.rule("17.6")
 @pytest.mark.parametrize(
     ("mine", "theirs"),
     [

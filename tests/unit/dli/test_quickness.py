@@ -83,6 +83,7 @@ def slow(modules: set[str]) -> set[str]:
     return {name for name in modules if name in SLOW or name.partition(".")[0] in SLOW}
 
 
+@pytest.mark.rule("20.17")
 @pytest.mark.parametrize("arguments", [["--help"], ["workflow", "--help"], ["dataset", "--help"]])
 def test_help_loads_no_library_but_click(arguments: list[str]) -> None:
     modules = loaded_by(*arguments)
@@ -90,6 +91,7 @@ def test_help_loads_no_library_but_click(arguments: list[str]) -> None:
     assert slow(modules) == set()
 
 
+@pytest.mark.rule("20.17")
 def test_a_list_loads_h11_beside_it(basecamp: Basecamp) -> None:
     basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
     modules = loaded_by("workflow", "list")

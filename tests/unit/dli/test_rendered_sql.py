@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from unit.dli.basecamp import Basecamp
 from unit.dli.conftest import Dli
 from unit.dli.specs import CLICKS, spec_of, write_clicks
@@ -18,6 +20,7 @@ def show(dli: Dli, *arguments: str) -> str:
     return result.out
 
 
+@pytest.mark.rule("22.22")
 def test_with_parameters_the_sql_is_shown_as_it_would_run(dli: Dli, project: Path) -> None:
     write_clicks(project)
     assert show(dli, "-p", DATE) == "select * from clicks where day = '2024-01-15' limit 100\n"
@@ -25,6 +28,7 @@ def test_with_parameters_the_sql_is_shown_as_it_would_run(dli: Dli, project: Pat
     assert "{{ limit }}" in show(dli)
 
 
+@pytest.mark.rule("22.22")
 def test_in_another_dialect(dli: Dli, project: Path) -> None:
     write_clicks(project)
     shown = show(dli, "-p", DATE, "--dialect", "TSQL")

@@ -49,6 +49,7 @@ def failed(clicks: Basecamp, dli: Dli) -> list[str]:
 SINCE = ("--since", "2024-01-15")
 
 
+@pytest.mark.rule("22.10")
 def test_a_failed_run_is_retried_by_its_id(clicks: Basecamp, dli: Dli) -> None:
     run_id = start(dli, clicks)
     clicks.fail(run_id)
@@ -100,10 +101,12 @@ def test_a_run_of_a_paused_dataset_is_refused_with_the_way_out(clicks: Basecamp,
     assert (result.status, f"dli workflow unpause {CLICKS}" in result.err) == (4, True)
 
 
+@pytest.mark.rule("20.4")
 def test_a_run_that_is_not_there_is_answered_with_3(clicks: Basecamp, dli: Dli) -> None:
     assert dli("workflow", "retry", f"{CLICKS}_20200101_000001").status == 3
 
 
+@pytest.mark.rule("22.10")
 def test_all_failed_runs_are_retried_the_earliest_first(
     clicks: Basecamp, dli: Dli, failed: list[str]
 ) -> None:
@@ -113,6 +116,7 @@ def test_all_failed_runs_are_retried_the_earliest_first(
     assert {status_of(dli, run_id) for run_id in failed} == {"PENDING"}
 
 
+@pytest.mark.rule("22.10")
 def test_a_dry_run_lists_the_failed_runs_and_retries_none(
     clicks: Basecamp, dli: Dli, failed: list[str]
 ) -> None:
@@ -151,6 +155,7 @@ def test_runs_that_are_too_old_are_left(clicks: Basecamp, dli: Dli, failed: list
     assert (result.status, result.err) == (0, "0 runs failed.\n")
 
 
+@pytest.mark.rule("20.10")
 def test_nothing_is_retried_without_a_question_where_nobody_can_answer(
     clicks: Basecamp, dli: Dli, failed: list[str]
 ) -> None:
@@ -161,6 +166,7 @@ def test_nothing_is_retried_without_a_question_where_nobody_can_answer(
     assert {status_of(dli, run_id) for run_id in failed} == {"FAILED"}
 
 
+@pytest.mark.rule("22.10")
 def test_a_person_is_shown_the_runs_and_asked(clicks: Basecamp, dli: Dli, failed: list[str]) -> None:
     question = "Retry 3 runs? [y/N]:"
     command = ["workflow", "retry", "--failed", *SINCE]
@@ -172,6 +178,7 @@ def test_a_person_is_shown_the_runs_and_asked(clicks: Basecamp, dli: Dli, failed
     assert (yes.status, "Retried 3 of 3 runs." in yes.text) == (0, True)
 
 
+@pytest.mark.rule("22.10")
 def test_a_run_that_is_refused_does_not_keep_the_others_from_it(
     clicks: Basecamp, dli: Dli, failed: list[str]
 ) -> None:

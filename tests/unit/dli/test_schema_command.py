@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from dataspec.spec.json_schema import schema_text
 from unit.dli.conftest import Dli
 
 
+@pytest.mark.rule("22.24")
 def test_the_schema_is_printed_or_written_to_a_file(dli: Dli, project: Path) -> None:
     printed = dli("dataset", "schema")
     assert (printed.status, printed.out, printed.err) == (0, schema_text(), "")

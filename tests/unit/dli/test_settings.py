@@ -23,6 +23,7 @@ def user_file(root: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.rule("21.1")
 def test_a_setting_that_nothing_gives_has_its_default(project: Path) -> None:
     found = settings(project)
     assert (found.server_url, found.timeout_seconds, found.datasets_dir) == (
@@ -33,6 +34,7 @@ def test_a_setting_that_nothing_gives_has_its_default(project: Path) -> None:
     assert {setting.origin for setting in found.all()} == {"default"}
 
 
+@pytest.mark.rule("21.1")
 def test_each_place_stands_before_the_next(project: Path) -> None:
     path = user_file(project, "server: {url: http://user}\n")
     assert settings(project).get("server.url")[1:] == ("http://user", f"{path}:1:15")
@@ -46,6 +48,7 @@ def test_each_place_stands_before_the_next(project: Path) -> None:
     assert by_option.get("server.url")[1:] == ("http://option", "--server-url")
 
 
+@pytest.mark.rule("21.1")
 def test_the_users_file_is_where_xdg_says(project: Path, tmp_path: Path) -> None:
     (tmp_path / "xdg" / "dli").mkdir(parents=True)
     (tmp_path / "xdg" / "dli" / "config.yaml").write_text("user: 다나\n")
@@ -53,6 +56,7 @@ def test_the_users_file_is_where_xdg_says(project: Path, tmp_path: Path) -> None
     assert found.user == "다나"
 
 
+@pytest.mark.rule("21.5")
 def test_variables_are_filled_in_with_their_defaults(project: Path) -> None:
     (project / "dli.yaml").write_text("datasets_dir: ${DIR:-specs}\n")
     user_file(project, "user: ${WHO}\nserver:\n  url: http://${HOST:-h}:${PORT:-}80/$$x\n")
@@ -64,6 +68,7 @@ def test_variables_are_filled_in_with_their_defaults(project: Path) -> None:
     )
 
 
+@pytest.mark.rule("21.5")
 def test_a_variable_that_is_not_set_is_named_with_its_place(project: Path) -> None:
     (project / "dli.yaml").write_text("server:\n  url: ${DLI_SERVER_URL}\ndatasets_dir: ${SPECS}\n")
     with pytest.raises(InvalidSettings, match=r"dli\.yaml:2:8: the variable DLI_SERVER_URL is not set\."):
@@ -72,6 +77,7 @@ def test_a_variable_that_is_not_set_is_named_with_its_place(project: Path) -> No
         _ = settings(project).datasets_dir
 
 
+@pytest.mark.rule("21.5")
 def test_a_variable_that_no_used_setting_needs_may_be_missing(project: Path) -> None:
     (project / "dli.yaml").write_text("connections: {prod: {url: 'postgres://${SECRET}@db'}}\n")
     found = settings(project)
@@ -81,6 +87,7 @@ def test_a_variable_that_no_used_setting_needs_may_be_missing(project: Path) -> 
     assert "SECRET is not set" in shown["connections.prod.url"].origin
 
 
+@pytest.mark.rule("21.3")
 def test_an_environment_stands_before_the_plain_values_of_every_file(project: Path) -> None:
     (project / "dli.yaml").write_text(
         "server: {url: http://dev}\nenvironments:\n  prod:\n    server: {url: https://prod}\n"
@@ -91,6 +98,7 @@ def test_an_environment_stands_before_the_plain_values_of_every_file(project: Pa
     assert settings(project, DLI_ENV="prod").server_url == "https://prod"
 
 
+@pytest.mark.rule("21.4")
 def test_a_variable_that_stands_before_the_chosen_environment_is_told(project: Path) -> None:
     (project / "dli.yaml").write_text("environments: {prod: {server: {url: https://prod}}, qa: {}}\n")
     found = settings(project, env="prod", DLI_SERVER_URL="http://variable").overridden_by_variable()
@@ -100,6 +108,7 @@ def test_a_variable_that_stands_before_the_chosen_environment_is_told(project: P
     assert settings(project, env="prod").overridden_by_variable() is None
 
 
+@pytest.mark.rule("21.3")
 def test_an_environment_that_is_not_defined_is_answered_with_the_nearest(project: Path) -> None:
     (project / "dli.yaml").write_text("environments: {prod: {}, qa: {}}\n")
     with pytest.raises(InvalidUsage) as error:
@@ -113,6 +122,7 @@ def test_an_environment_that_is_not_defined_is_answered_with_the_nearest(project
     assert error.value.detail == "Defined: prod, qa."
 
 
+@pytest.mark.rule("21.2")
 def test_every_mistake_in_a_file_is_named_with_line_column_and_the_nearest_key(project: Path) -> None:
     (project / "dli.yaml").write_text(
         "nmae: shop\nserver:\n  ulr: http://h\n  timeout_seconds: yes\nconnections:\n  a:\n    url: 3\n"
@@ -136,6 +146,7 @@ def test_a_file_that_sets_nothing_is_no_mistake(project: Path, text: str) -> Non
     assert settings(project).server_url == "http://127.0.0.1:8800"
 
 
+@pytest.mark.rule("21.2")
 @pytest.mark.parametrize(
     ("text", "place"),
     [

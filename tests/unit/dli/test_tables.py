@@ -29,6 +29,7 @@ def test_letters_that_are_put_together_are_counted_once() -> None:
     assert display_width("e\u0301") == 1
 
 
+@pytest.mark.rule("26.7")
 @given(st.lists(st.tuples(st.text(), st.text(), st.text()), max_size=5))
 def test_no_text_breaks_a_table_into_more_lines_than_it_has_rows(rows: list[tuple[str, str, str]]) -> None:
     cells = [[printable(cell) for cell in row] for row in rows]
@@ -37,6 +38,7 @@ def test_no_text_breaks_a_table_into_more_lines_than_it_has_rows(rows: list[tupl
     assert all(line.isprintable() for line in lines)
 
 
+@pytest.mark.rule("20.1", "20.3")
 def test_a_table_is_never_cut_and_has_no_colour_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -47,6 +49,7 @@ def test_a_table_is_never_cut_and_has_no_colour_where_there_is_no_terminal(
     assert "\x1b" not in out
 
 
+@pytest.mark.rule("20.3")
 def test_what_could_drive_a_terminal_is_taken_out_of_a_cell() -> None:
     assert printable("a\x1b[2Jb\nc\td\u202e") == "a [2Jb c d "
 
@@ -57,6 +60,7 @@ def test_labels_are_aligned_and_further_lines_hang_below_the_first() -> None:
     )
 
 
+@pytest.mark.rule("26.7")
 def test_what_could_drive_a_terminal_is_taken_out_of_values_too() -> None:
     assert pairs([("Error", "a\x1b]0;x\x07b\nc")]) == "Error:  a ]0;x b\n        c"
 

@@ -28,6 +28,7 @@ def clicks(basecamp: Basecamp, project: Path) -> Basecamp:
     return basecamp
 
 
+@pytest.mark.rule("20.10", "22.14")
 def test_register_asks_as_the_specification_shows_and_goes_on_with_yes(clicks: Basecamp) -> None:
     screen = on_terminal(("dataset", "register", CLICKS), keys=[("[y/N]: ", "y\n")])
     assert screen.status == 0
@@ -67,6 +68,7 @@ def test_wait_shows_how_the_run_is_doing(clicks: Basecamp) -> None:
     assert screen.text.index("PENDING") < screen.text.index("RUNNING") < screen.text.index("Run completed")
 
 
+@pytest.mark.rule("20.15")
 def test_an_interrupted_wait_leaves_the_run_and_says_how_to_stop_it(clicks: Basecamp) -> None:
     screen = on_terminal(RUN, keys=[("PENDING", CTRL_C)])
     assert screen.status == 130
@@ -83,6 +85,7 @@ def test_states_have_colours_on_a_terminal(clicks: Basecamp) -> None:
     assert text.startswith("\x1b[1mDATASET")
 
 
+@pytest.mark.rule("20.3")
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_colours_can_be_turned_off(clicks: Basecamp, environ: dict[str, str]) -> None:
     text = on_terminal(("workflow", "list"), environ=environ).text

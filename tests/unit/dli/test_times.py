@@ -10,6 +10,7 @@ from dli.output.times import between, duration, in_zone, local, parse_moment
 NOON = datetime(2024, 7, 1, 12, tzinfo=UTC)
 
 
+@pytest.mark.rule("20.11")
 def test_the_next_run_is_shown_in_the_schedules_zone() -> None:
     assert in_zone(NOON, "Asia/Seoul") == "2024-07-01 21:00"
     assert in_zone(NOON, "America/New_York") == "2024-07-01 08:00"
@@ -25,6 +26,7 @@ def test_a_zone_that_this_machine_does_not_know_leaves_the_servers_offset() -> N
     assert in_zone(NOON, "../etc/passwd") == "2024-07-01 12:00"
 
 
+@pytest.mark.rule("20.11")
 def test_times_of_runs_are_shown_in_the_readers_zone() -> None:
     assert local(NOON) == "2024-07-01 21:00:00"
     assert local(None) == "-"
@@ -69,6 +71,7 @@ def test_a_date_as_an_end_means_the_end_of_that_day() -> None:
     assert parse_moment("2024-07-01T12:00", end_of_day=True).isoformat() == "2024-07-01T12:00:00+09:00"
 
 
+@pytest.mark.rule("20.11")
 @pytest.mark.parametrize(
     ("text", "ago"),
     [

@@ -80,6 +80,7 @@ def test_a_call_sends_json_and_returns_json(connect: Connect) -> None:
     assert get.target == "/api/v1/runs?limit=3&running=true&wait=0"
 
 
+@pytest.mark.rule("26.8")
 def test_a_part_of_a_route_can_not_break_out_of_it(connect: Connect) -> None:
     with scripted(answer({})) as server:
         transport = connect(server.url)
@@ -108,6 +109,7 @@ def test_an_answer_that_says_close_is_not_asked_on_again(naps: Naps, connect: Co
     assert naps.taken == []
 
 
+@pytest.mark.rule("20.12")
 @pytest.mark.parametrize("fault", [silence, reset, half])
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_a_call_that_may_be_repeated_survives_a_broken_connection(
@@ -119,6 +121,7 @@ def test_a_call_that_may_be_repeated_survives_a_broken_connection(
     assert naps.taken == [RETRY_DELAYS_SECONDS[0]]
 
 
+@pytest.mark.rule("20.12")
 def test_a_post_with_a_key_is_sent_again_with_the_same_key(naps: Naps, connect: Connect) -> None:
     with scripted(half, silence, answer({"run_id": "a"})) as server:
         transport = connect(server.url)
@@ -126,6 +129,7 @@ def test_a_post_with_a_key_is_sent_again_with_the_same_key(naps: Naps, connect: 
     assert [(r.headers["idempotency-key"], r.body) for r in server.received] == [("k", b'{"a": 1}')] * 3
 
 
+@pytest.mark.rule("20.12")
 def test_a_post_without_a_key_is_never_sent_twice(naps: Naps, connect: Connect) -> None:
     with scripted(silence, answer({})) as server:
         transport = connect(server.url)
@@ -242,6 +246,7 @@ def test_each_call_is_logged_in_one_line_and_warnings_of_the_server_are_passed_o
     assert warnings == ["Airflow does not answer; 12 s old."]
 
 
+@pytest.mark.rule("26.6")
 def test_a_server_below_a_path_with_a_password_is_reached_and_the_password_not_shown(
     connect: Connect,
 ) -> None:

@@ -42,6 +42,7 @@ def write(project: Path, sql: str) -> None:
     (project / "datasets" / "numbers.sql").write_text(sql)
 
 
+@pytest.mark.rule("23.3")
 def test_the_statements_go_to_the_catalog_and_schema_of_the_url_and_the_first_rows_come_back(
     dli: Dli, project: Path, trino: Coordinator
 ) -> None:
@@ -70,6 +71,7 @@ def test_the_rows_of_a_query_are_read_to_their_end(dli: Dli, project: Path, trin
     assert trino.queries[-1].polls == 3
 
 
+@pytest.mark.rule("23.6")
 def test_a_mistake_is_told_at_its_place_in_the_file(dli: Dli, project: Path, trino: Coordinator) -> None:
     write(project, "select\n       no_such\nfrom t\n")
     result = dli("dataset", "run", "shop.numbers", "-p", "execution_date=2024-01-15")
@@ -78,6 +80,7 @@ def test_a_mistake_is_told_at_its_place_in_the_file(dli: Dli, project: Path, tri
     assert "Column 'no_such' cannot be resolved" in result.err
 
 
+@pytest.mark.rule("23.7")
 def test_ctrl_c_cancels_the_query_on_the_coordinator(project: Path, trino: Coordinator) -> None:
     write(project, "select n from endless")
     command = [
@@ -104,6 +107,7 @@ def test_ctrl_c_cancels_the_query_on_the_coordinator(project: Path, trino: Coord
     assert "Traceback" not in told
 
 
+@pytest.mark.rule("23.12")
 def test_on_a_terminal_the_share_that_trino_tells_is_shown(project: Path, trino: Coordinator) -> None:
     write(project, "select n from endless")
     arguments = ["dataset", "run", "shop.numbers", "-p", "execution_date=2024-01-15"]

@@ -82,6 +82,7 @@ def given_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # Variables
 
 
+@pytest.mark.rule("21.6")
 @pytest.mark.parametrize("file", PROJECT_FILES)
 @pytest.mark.parametrize("env", [None, "prod"])
 @pytest.mark.parametrize("key", SENT)
@@ -99,6 +100,7 @@ def test_no_file_of_a_project_fills_a_variable_into_what_is_sent_to_a_server(
     assert SECRET not in message
 
 
+@pytest.mark.rule("21.6")
 @pytest.mark.parametrize(
     "text", ["${X:-a}${AWS_SECRET_ACCESS_KEY}", "${AWS_SECRET_ACCESS_KEY:-x}", "$${${HOME}"]
 )
@@ -126,12 +128,14 @@ def test_a_project_may_write_the_values_themselves(project: Path) -> None:
     assert (settings(project).user, settings(project).server_url) == ("ci", "http://basecamp/$x")
 
 
+@pytest.mark.rule("21.6")
 def test_a_setting_s_own_variable_may_be_named_since_it_stands_before_the_file(project: Path) -> None:
     (project / "dli.yaml").write_text("server: {url: '${DLI_SERVER_URL:-http://127.0.0.1:8800}'}\n")
     assert settings(project).server_url == "http://127.0.0.1:8800"
     assert settings(project, DLI_SERVER_URL="http://mine").server_url == "http://mine"
 
 
+@pytest.mark.rule("21.6")
 @pytest.mark.parametrize("key", ["connections.x.url", "connections.x.options.password"])
 def test_no_connection_of_a_project_names_the_token(project: Path, key: str) -> None:
     text = nested(key, "postgresql://${DLI_TOKEN}@h/d")
@@ -141,6 +145,7 @@ def test_no_connection_of_a_project_names_the_token(project: Path, key: str) -> 
     assert "may not fill in DLI_TOKEN" in shown[key].origin
 
 
+@pytest.mark.rule("21.6")
 @pytest.mark.parametrize(
     "arguments", [["workflow", "list"], ["notifications", "test", "x"], ["workflow", "run", "x"]]
 )
@@ -178,6 +183,7 @@ def server_with_credentials(project: Path) -> Iterator[ScriptedServer]:
         yield server
 
 
+@pytest.mark.rule("21.8")
 def test_credentials_go_to_a_server_that_a_project_names_after_an_agreement_alone(
     dli: Dli, project: Path
 ) -> None:
@@ -196,6 +202,7 @@ def test_credentials_go_to_a_server_that_a_project_names_after_an_agreement_alon
     assert dli("config", "trust", "-f", "json").out == "[]\n"
 
 
+@pytest.mark.rule("21.8", "22.31")
 def test_an_agreement_holds_for_one_project_and_one_server(dli: Dli, project: Path) -> None:
     with server_with_credentials(project):
         dli("config", "trust")
@@ -208,6 +215,7 @@ def test_an_agreement_holds_for_one_project_and_one_server(dli: Dli, project: Pa
     assert dli("workflow", "list").status == 4
 
 
+@pytest.mark.rule("22.31")
 def test_what_was_agreed_to_is_kept_in_the_person_s_folder_for_the_person_alone(
     dli: Dli, project: Path
 ) -> None:
@@ -225,6 +233,7 @@ def test_what_was_agreed_to_is_kept_in_the_person_s_folder_for_the_person_alone(
     assert "Can't keep what you agreed to" in dli("config", "trust").err
 
 
+@pytest.mark.rule("21.8")
 @pytest.mark.parametrize(("key", "status"), [("y\n", 0), ("n\n", 4)])
 def test_at_a_terminal_the_person_is_asked_once(project: Path, key: str, status: int) -> None:
     with server_with_credentials(project) as server:
@@ -302,6 +311,7 @@ FAR = [
 ]
 
 
+@pytest.mark.rule("21.8")
 @pytest.mark.parametrize("entry", FAR)
 def test_a_variable_goes_to_a_database_elsewhere_after_an_agreement_alone(
     dli: Dli, project: Path, database: Database, entry: str
@@ -330,6 +340,7 @@ def test_a_refusal_does_not_show_a_variable_that_names_the_host(dli: Dli, projec
     assert SECRET.lower() not in refused.err.lower()
 
 
+@pytest.mark.rule("21.8")
 def test_a_connection_that_changes_is_agreed_to_anew(dli: Dli, project: Path, database: Database) -> None:
     text = "connections:\n  far: " + FAR[0].format(port=database.port) + "\n"
     (project / "dli.yaml").write_text(text)
@@ -338,6 +349,7 @@ def test_a_connection_that_changes_is_agreed_to_anew(dli: Dli, project: Path, da
     assert (dli("dataset", "run", "x").status, database.received) == (4, b"")
 
 
+@pytest.mark.rule("21.8")
 @pytest.mark.parametrize(
     ("variable", "options", "sent"),
     [
@@ -404,6 +416,7 @@ def test_a_connection_of_the_person_s_own_takes_no_agreement(
 # Owners
 
 
+@pytest.mark.rule("21.7")
 @pytest.mark.parametrize("file", PROJECT_FILES)
 def test_a_settings_file_of_another_user_is_not_read(
     dli: Dli, project: Path, monkeypatch: pytest.MonkeyPatch, file: str
@@ -424,6 +437,7 @@ def test_a_settings_file_of_another_user_is_not_read(
     assert len(evil.received) == 1
 
 
+@pytest.mark.rule("21.7")
 @pytest.mark.parametrize("what", ["folder", "link", "link of the link", "target", "folder of the target"])
 def test_neither_is_one_behind_a_link_or_in_a_folder_of_another_user(
     project: Path, monkeypatch: pytest.MonkeyPatch, what: str
@@ -446,6 +460,7 @@ def test_neither_is_one_behind_a_link_or_in_a_folder_of_another_user(
         settings(project).get("name")
 
 
+@pytest.mark.rule("21.7")
 def test_the_person_s_own_file_must_be_the_person_s(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     user_file(project, "user: mallory\n")
     given_away(project.parent / "home" / ".config" / "dli" / "config.yaml", monkeypatch)
@@ -463,6 +478,7 @@ def test_under_sudo_the_files_of_the_person_who_called_it_are_read(
     assert settings(project).get("name").value == "shop"
 
 
+@pytest.mark.rule("21.7")
 def test_completion_asks_nothing_and_reads_nothing_of_another_user(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -482,6 +498,7 @@ def test_completion_asks_nothing_and_reads_nothing_of_another_user(
 # Folders and links
 
 
+@pytest.mark.rule("21.12")
 @pytest.mark.parametrize("value", ["..", "../outside", "/", "datasets/../.."])
 @pytest.mark.parametrize("file", PROJECT_FILES)
 def test_the_folder_of_the_specs_lies_in_the_project(project: Path, file: str, value: str) -> None:
@@ -490,6 +507,7 @@ def test_the_folder_of_the_specs_lies_in_the_project(project: Path, file: str, v
         _ = settings(project).datasets_dir
 
 
+@pytest.mark.rule("21.12")
 def test_a_linked_folder_of_specs_that_leads_out_of_the_project_is_refused(project: Path) -> None:
     (project / "datasets").rmdir()
     (project / "datasets").symlink_to(project.parent)
@@ -501,6 +519,7 @@ def test_a_linked_folder_of_specs_that_leads_out_of_the_project_is_refused(proje
 # What is shown
 
 
+@pytest.mark.rule("21.10")
 @pytest.mark.parametrize("format_", ["table", "json"])
 def test_config_show_never_shows_the_value_of_a_secret_variable(
     dli: Dli, project: Path, format_: str

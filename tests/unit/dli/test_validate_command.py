@@ -25,6 +25,7 @@ def write(project: Path, name: str, more: str = "") -> None:
     (project / "datasets" / f"{name}.yaml").write_text(spec_of(name, more=more))
 
 
+@pytest.mark.rule("22.19")
 def test_warnings_alone_leave_a_spec_valid(dli: Dli, project: Path) -> None:
     write(project, "a", UNUSED)
     result = dli("dataset", "validate")
@@ -32,6 +33,7 @@ def test_warnings_alone_leave_a_spec_valid(dli: Dli, project: Path) -> None:
     assert result.err == f"Warning: {WARNING}\n"
 
 
+@pytest.mark.rule("22.19")
 def test_strict_takes_warnings_for_errors(dli: Dli, project: Path) -> None:
     write(project, "a", UNUSED)
     result = dli("dataset", "validate", "--strict")
@@ -41,6 +43,7 @@ def test_strict_takes_warnings_for_errors(dli: Dli, project: Path) -> None:
     assert (report["valid"], report["problems"][0]["severity"]) == (False, "error")
 
 
+@pytest.mark.rule("22.19")
 def test_json_tells_how_bad_each_problem_is(dli: Dli, project: Path) -> None:
     write(project, "a", UNUSED)
     result = dli("dataset", "validate", "-f", "json")
@@ -59,6 +62,7 @@ def test_json_tells_how_bad_each_problem_is(dli: Dli, project: Path) -> None:
     assert dli("-f", "json", "dataset", "validate").out == result.out
 
 
+@pytest.mark.rule("22.19")
 def test_github_marks_the_lines_of_a_pull_request(dli: Dli, project: Path) -> None:
     write(project, "a", UNUSED)
     write(project, "b", "tagz: []\n")
@@ -77,6 +81,7 @@ def test_github_marks_the_lines_of_a_pull_request(dli: Dli, project: Path) -> No
     assert dli("dataset", "validate", "-f", "github", "--strict").status == 2
 
 
+@pytest.mark.rule("26.7")
 def test_no_text_ends_or_forges_an_annotation() -> None:
     problem = Problem("100% of\n::error::x\r", "a,b:c%\n.yaml", 1, None, "y")
     assert annotation(problem) == ("::error file=a%2Cb%3Ac%25%0A.yaml,line=1::100%25 of%0A::error::x%0D y")
@@ -121,6 +126,7 @@ print(dli.project.check.check_datasets(dli.project.check.Project(Path(), Path("d
 """
 
 
+@pytest.mark.rule("22.20")
 def test_many_specs_are_checked_on_every_core_with_the_same_outcome(project: Path) -> None:
     for number in range(20):
         write(project, f"d{number:02}", UNUSED if number % 3 else "tagz: []\n")
@@ -137,6 +143,7 @@ def test_many_specs_are_checked_on_every_core_with_the_same_outcome(project: Pat
     assert outcomes[0].count("CheckedSpec(") == 21
 
 
+@pytest.mark.rule("22.20")
 def test_a_yaml_is_read_once_for_a_check(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(project, "a", UNUSED)
     read: list[str] = []
@@ -152,6 +159,7 @@ def test_a_yaml_is_read_once_for_a_check(project: Path, monkeypatch: pytest.Monk
     assert read == ["a.yaml"]
 
 
+@pytest.mark.rule("10.1")
 def test_sql_that_says_no_dialect_is_read_in_that_of_its_connection_here(dli: Dli, project: Path) -> None:
     path = project / "datasets" / "a.yaml"
     head = "name: shop.daily\ntype: Dataset\nowner: dana@example.com\n"
@@ -199,6 +207,7 @@ schedule: {cron: 0 25 * * *}
 """
 
 
+@pytest.mark.rule("2.22")
 def test_a_wrong_key_does_not_keep_the_sql_from_being_checked(dli: Dli, project: Path) -> None:
     (project / "datasets" / "a.yaml").write_text(BROKEN)
     (project / "datasets" / "q.sql").write_text("select {{ n }}\nfrom where a = = 1")
@@ -214,6 +223,7 @@ def test_a_wrong_key_does_not_keep_the_sql_from_being_checked(dli: Dli, project:
     ]
 
 
+@pytest.mark.rule("2.22")
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
@@ -234,6 +244,7 @@ def test_sql_is_not_checked_where_its_parameters_or_its_dialect_can_not_be_told(
     assert "q.sql" not in told
 
 
+@pytest.mark.rule("10.12")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_item_that_ends_its_process_fails_alone(workers: int) -> None:
     """The others of its batch are done again, and the order stays."""
@@ -247,6 +258,7 @@ def test_an_item_that_ends_its_process_fails_alone(workers: int) -> None:
     assert found == [0, 1, -2, 3, 4, 5, 6]
 
 
+@pytest.mark.rule("10.12")
 def test_sql_that_can_not_be_read_in_time_is_a_problem_of_its_file() -> None:
     found = dli.project.check._not_checked(Path("datasets/a.yaml"), LimitExceeded("it took more than 3 s"))
     [problem] = found.problems

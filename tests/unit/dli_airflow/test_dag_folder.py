@@ -21,6 +21,7 @@ def names_in(path: Path) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.rule("15.8")
 def test_a_datasets_shard_depends_on_its_name_alone() -> None:
     assert [shard_of(name, 128) for name in ("t.minute", "t.slow", "t.a")] == [80, 33, 83]
     spread = {shard_of(f"dataset.{number}", 128) for number in range(5000)}
@@ -35,6 +36,7 @@ def test_every_dataset_is_in_the_file_of_its_shard(tmp_path: Path) -> None:
     assert all(f"shard_{shard_of(n, 4):03}.py" == file for file, members in found.items() for n in members)
 
 
+@pytest.mark.rule("15.8")
 def test_only_the_file_of_a_changed_dataset_is_written_again(tmp_path: Path) -> None:
     names = [f"d{number}" for number in range(20)]
     before = datasets(*names)

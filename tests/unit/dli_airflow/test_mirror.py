@@ -56,6 +56,7 @@ def names(mirror: StoreMirror) -> list[str]:
     return sorted(str(line["name"]) for line in lines(mirror))
 
 
+@pytest.mark.rule("4.6")
 @pytest.mark.parametrize("files", BAD_FILES.values(), ids=BAD_FILES.keys())
 def test_a_new_machine_builds_every_other_dataset_and_shows_the_reason(
     files: dict[str, bytes], store: Path, machine: Callable[[str], StoreMirror]
@@ -83,6 +84,7 @@ def test_a_pipe_holds_no_machine(store: Path, machine: Callable[[str], StoreMirr
     assert names(mirror) == ["good"]
 
 
+@pytest.mark.rule("4.6")
 def test_an_error_that_nobody_foresaw_costs_no_other_dataset(
     store: Path, machine: Callable[[str], StoreMirror], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +107,7 @@ def test_an_error_that_nobody_foresaw_costs_no_other_dataset(
     assert names(mirror) == ["bad", "good", "other"]
 
 
+@pytest.mark.rule("4.6")
 def test_a_dataset_that_cannot_be_written_fails_alone(
     store: Path, machine: Callable[[str], StoreMirror], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def problems(mirror: StoreMirror) -> str:
     return "\n".join(file.read_text() for file in mirror.path.glob("problem_*.py"))
 
 
+@pytest.mark.rule("15.19")
 def test_the_dag_of_a_dataset_whose_id_another_has_steps_back_and_returns(
     mirror: StoreMirror, folder: Path, etl: Path
 ) -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import duckdb
+import pytest
 
 from dataspec.engines.cancellation import cancellation_of
 
@@ -42,6 +43,7 @@ def test_sqlite_is_interrupted_on_the_connection() -> None:
         assert cancellation_of(hook, connection, connection.cursor()).how == "connection.interrupt()"
 
 
+@pytest.mark.rule("12.14")
 def test_a_drivers_own_cancel_comes_before_anything_else() -> None:
     calls: list[str] = []
     cursor = SimpleNamespace(cancel=lambda: calls.append("cursor"))
@@ -60,6 +62,7 @@ def test_a_driver_that_offers_nothing_has_its_connection_closed() -> None:
     assert closed == [True]
 
 
+@pytest.mark.rule("12.14")
 def test_mysql_and_snowflake_are_asked_over_a_second_connection() -> None:
     for kind, ask, order in (
         ("mysql", "SELECT CONNECTION_ID()", "KILL QUERY 42"),
@@ -73,6 +76,7 @@ def test_mysql_and_snowflake_are_asked_over_a_second_connection() -> None:
         assert driver.executed == [(1, ask), (2, order)]
 
 
+@pytest.mark.rule("12.14")
 def test_bigquery_jobs_are_found_by_the_label_of_the_attempt() -> None:
     cancelled: list[str] = []
 

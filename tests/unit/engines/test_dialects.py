@@ -11,6 +11,7 @@ def test_every_dialect_is_one_that_the_sql_parser_knows() -> None:
     assert set(dialects._BY_CONNECTION_TYPE.values()) <= known
 
 
+@pytest.mark.rule("9.15")
 @pytest.mark.parametrize(
     ("connection_type", "dialect"),
     [("duckdb", "duckdb"), ("gcpbigquery", "bigquery"), ("mssql", "tsql"), ("something", None), (None, None)],

@@ -20,6 +20,7 @@ class DriverError(Exception):
         self.diag = SimpleNamespace(statement_position=position)
 
 
+@pytest.mark.rule("23.6")
 @pytest.mark.parametrize(
     "error",
     [

@@ -54,6 +54,7 @@ def cancel_once_running(session: SqlSession, name: str) -> threading.Thread:
     return thread
 
 
+@pytest.mark.rule("12.11")
 def test_statements_run_in_their_order_in_one_session(tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     session_on(DuckDB(path)).run(
@@ -66,6 +67,7 @@ def test_statements_run_in_their_order_in_one_session(tmp_path: Path) -> None:
     assert rows(path, "select n from result order by n") == [(2,), (11,)]
 
 
+@pytest.mark.rule("12.11")
 def test_each_statement_stands_by_itself_and_one_can_begin_a_transaction(tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     with pytest.raises(StatementFailed):
@@ -85,6 +87,7 @@ def test_a_connection_that_does_not_commit_by_itself_is_committed_at_the_end(tmp
         assert connection.execute("select n from t").fetchall() == [(7,)]
 
 
+@pytest.mark.rule("2.5", "12.12")
 def test_a_statement_that_may_fail_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "w.duckdb"
     session_on(DuckDB(path)).run(
@@ -100,6 +103,7 @@ def test_a_statement_that_may_fail_is_passed_over(tmp_path: Path, caplog: pytest
     assert "continue_on_error" in caplog.text
 
 
+@pytest.mark.rule("12.12")
 def test_an_error_says_in_one_line_which_statement_failed_and_why() -> None:
     broken = statement("select *\nfrom nowhere", "check", "post", file="sql/check.sql")
     with pytest.raises(StatementFailed) as failure:
@@ -134,6 +138,7 @@ def test_the_log_tells_sql_seconds_rows_affected_and_first_rows(caplog: pytest.L
     assert re.search(r"'query' took \d+\.\d\d s: 12 rows", caplog.text)
 
 
+@pytest.mark.rule("12.14")
 @pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
 def test_a_cancelled_query_ends_at_once_on_the_engine(tmp_path: Path, engine: str) -> None:
     hook: Engine = DuckDB() if engine == "duckdb" else SQLite(tmp_path / "w.sqlite")
@@ -209,6 +214,7 @@ def signal_once_running(session: SqlSession, number: signal.Signals) -> threadin
     return thread
 
 
+@pytest.mark.rule("12.13")
 def test_a_signal_reaches_the_main_thread_while_a_query_runs_and_its_handler_can_cancel() -> None:
     session = session_on(DuckDB())
     with on_signal(signal.SIGUSR1, lambda *_: session.cancel()):

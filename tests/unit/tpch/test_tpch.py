@@ -67,6 +67,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDB
         yield connection
 
 
+@pytest.mark.rule("9.14")
 @pytest.mark.parametrize("name", READS)
 def test_each_query_is_a_sound_dataset_that_runs_as_tpch_validates_it(name: str) -> None:
     spec = Query(name).spec()
@@ -74,6 +75,7 @@ def test_each_query_is_a_sound_dataset_that_runs_as_tpch_validates_it(name: str)
     assert not any(parameter.must_be_given for parameter in spec.parameters)
 
 
+@pytest.mark.rule("10.6")
 @pytest.mark.parametrize("name", READS)
 def test_the_tables_that_each_query_reads_and_writes_are_those_of_tpch(name: str) -> None:
     preview = Query(name).preview()
@@ -82,6 +84,7 @@ def test_the_tables_that_each_query_reads_and_writes_are_those_of_tpch(name: str
     assert preview.warnings == []
 
 
+@pytest.mark.rule("9.14")
 @pytest.mark.parametrize("name", READS)
 def test_each_query_finds_rows_on_duckdb(name: str, database: duckdb.DuckDBPyConnection) -> None:
     query = Query(name)

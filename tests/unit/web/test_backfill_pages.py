@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from basecamp.backfills.requests import BackfillRequest
 from unit.web.conftest import World
 
@@ -30,6 +32,7 @@ def build(world: World, backfill_id: str, day: int, *states: Any) -> str:
     return run_id
 
 
+@pytest.mark.rule("14.15", "24.1")
 def test_a_backfill_shows_how_far_it_is_its_present_date_and_who_asked(world: World) -> None:
     world.publish()
     backfill_id = start(world)
@@ -45,6 +48,7 @@ def test_a_backfill_shows_how_far_it_is_its_present_date_and_who_asked(world: Wo
     assert [cell.text for cell in page.all("td", class_="main")] == [second, first]
 
 
+@pytest.mark.rule("24.2")
 def test_a_backfill_is_refreshed_and_can_be_stopped_until_it_has_ended(world: World) -> None:
     world.publish()
     backfill_id = start(world)
@@ -71,6 +75,7 @@ def test_a_failed_backfill_says_why_and_leads_to_the_runs_of_the_dates(world: Wo
     assert {part.text for part in page.all("a", href=f"/runs/{failed}")} == {"2024-01-01", failed}
 
 
+@pytest.mark.rule("24.1")
 def test_a_dataset_shows_its_backfills_and_each_of_their_runs_leads_to_its_own(world: World) -> None:
     world.publish()
     earlier = start(world, days=1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from httpx import Response
 
 from basecamp.runs.history import HistoryFilter
@@ -10,6 +11,7 @@ from unit.web.conftest import SQL, Page, World, make_yaml
 PageOf = Callable[[Response], Page]
 
 
+@pytest.mark.rule("24.1")
 def test_it_shows_the_spec_as_it_is_stored(world: World) -> None:
     world.publish()
     page = world.get("/workflows/sales.daily")
@@ -38,6 +40,7 @@ def test_code_says_that_it_is_changed_in_git_and_manual_how_to_register(world: W
     assert "dli dataset register" in world.get("/workflows/sales.weekly").text
 
 
+@pytest.mark.rule("24.2")
 def test_an_overridden_manual_spec_says_so_and_has_no_buttons(world: World) -> None:
     world.register()
     world.publish()
@@ -91,6 +94,7 @@ def test_the_form_has_an_input_of_the_type_of_each_parameter(world: World) -> No
     assert "Left empty: 100. No more rows than this." in page.text
 
 
+@pytest.mark.rule("24.2")
 def test_run_starts_a_run_and_leads_to_its_page(world: World, page_of: PageOf) -> None:
     world.publish()
     sent = {"p.execution_date": "2024-01-14", "p.limit": "7", "do": "run", "key": "k1"}
@@ -101,6 +105,7 @@ def test_run_starts_a_run_and_leads_to_its_page(world: World, page_of: PageOf) -
     assert run.parameters == {"execution_date": "2024-01-14", "limit": 7}
 
 
+@pytest.mark.rule("24.4")
 def test_an_empty_field_is_the_default(world: World) -> None:
     world.publish()
     world.post("/workflows/sales.daily/runs", {"p.execution_date": "2024-01-14", "p.limit": " "})
@@ -108,6 +113,7 @@ def test_an_empty_field_is_the_default(world: World) -> None:
     assert run.parameters["limit"] == 100
 
 
+@pytest.mark.rule("24.4")
 def test_the_same_form_sent_twice_starts_one_run(world: World) -> None:
     world.publish()
     sent = {"p.execution_date": "2024-01-14", "key": "k1"}
@@ -144,6 +150,7 @@ def test_an_unknown_parameter_is_refused_as_the_api_does(world: World, page_of: 
     assert "Unknown parameter 'limt'. Allowed: execution_date, limit" in page.text
 
 
+@pytest.mark.rule("24.2")
 def test_the_preview_shows_the_sql_and_starts_nothing(world: World, page_of: PageOf) -> None:
     world.publish()
     sent = {"p.execution_date": "2024-01-14", "do": "preview"}
@@ -153,6 +160,7 @@ def test_the_preview_shows_the_sql_and_starts_nothing(world: World, page_of: Pag
     assert not world.services.runs.page(HistoryFilter()).items
 
 
+@pytest.mark.rule("24.2")
 def test_pause_and_unpause_come_back_to_the_dataset(world: World) -> None:
     world.publish()
     answer = world.post("/workflows/sales.daily/pause")

@@ -10,6 +10,7 @@ def names(world: World, address: str) -> list[str]:
     return [cell.text.split()[0] for cell in world.get(address).all("td", class_="main")]
 
 
+@pytest.mark.rule("24.1")
 def test_a_row_shows_source_status_schedule_next_run_and_owner(world: World) -> None:
     world.publish()
     [row] = world.get("/").all("tr")[1:]
@@ -28,6 +29,7 @@ def test_code_and_the_manual_spec_that_it_overrides_are_two_rows(world: World) -
     assert page.all("a", href="/workflows/sales.daily?source=manual")
 
 
+@pytest.mark.rule("24.3")
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
@@ -107,6 +109,7 @@ def test_a_run_that_executes_is_linked_from_its_dataset(world: World) -> None:
     assert world.get("/").one("a", href=f"/runs/{run_id}").text == "running"
 
 
+@pytest.mark.rule("24.6")
 def test_when_airflow_does_not_answer_the_page_says_so_with_the_age_of_what_it_shows(world: World) -> None:
     world.publish()
     assert not world.get("/").all("p", class_="warn")
@@ -118,6 +121,7 @@ def test_when_airflow_does_not_answer_the_page_says_so_with_the_age_of_what_it_s
     assert "Airflow does not answer. What is shown is 45 s old." in page.one("p", class_="warn").text
 
 
+@pytest.mark.rule("24.6")
 def test_a_page_that_airflow_never_answered_for_is_an_error_that_tries_again(world: World) -> None:
     world.publish()
     world.airflow.down = "connection refused"

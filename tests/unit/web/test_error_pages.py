@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from unit.web.conftest import World
 
 
+@pytest.mark.rule("24.6")
 def test_an_unknown_dataset_is_a_page_with_the_api_s_wording_and_the_nearest_name(world: World) -> None:
     world.publish()
     page = world.get("/workflows/sales.dialy")

@@ -16,6 +16,7 @@ TYPED = [case for case in CASES if case.is_text and all(text.strip() for text in
 """An empty field gives no parameter, and so the default."""
 
 
+@pytest.mark.rule("8.1")
 @pytest.mark.parametrize("case", TYPED, ids=lambda case: case.id)
 def test_the_page_gives_a_run_its_parameters_or_refuses_them(
     case: Case, world: World, page_of: Callable[[Response], Page]

@@ -9,6 +9,7 @@ def run_ids(world: World, address: str) -> list[str]:
     return [cell.text.split()[0] for cell in world.get(address).all("td", class_="main")]
 
 
+@pytest.mark.rule("24.1")
 def test_a_run_shows_its_status_parameters_attempts_and_log(world: World) -> None:
     world.publish()
     run_id = world.start(limit=7)
@@ -20,6 +21,7 @@ def test_a_run_shows_its_status_parameters_attempts_and_log(world: World) -> Non
     assert "42 rows written" in page.one("pre", id="log").text
 
 
+@pytest.mark.rule("24.5")
 def test_times_are_sent_with_offset_and_read_as_utc_without_a_script(world: World) -> None:
     world.publish()
     run_id = world.start()
@@ -55,6 +57,7 @@ def test_a_failed_run_shows_the_error_and_the_log_of_each_attempt(world: World) 
     assert "no attempt 9" in world.get(f"/runs/{run_id}?attempt=9").text
 
 
+@pytest.mark.rule("24.2")
 def test_stop_ends_the_run_with_who_and_why_in_its_note(world: World) -> None:
     world.publish()
     run_id = world.start()
@@ -79,12 +82,14 @@ def test_a_long_log_is_shown_by_its_end(world: World) -> None:
     assert "700 before them are left out" in page.text
 
 
+@pytest.mark.rule("24.1")
 def test_the_history_is_newest_first(world: World) -> None:
     world.publish()
     first, second = world.start(), world.start()
     assert run_ids(world, "/runs") == [second, first]
 
 
+@pytest.mark.rule("24.3")
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

@@ -13,6 +13,7 @@ ORDERS = ("/workflows/sales.daily/runs", "/workflows/sales.daily/pause", "/workf
 HOSTILE = "<script>alert(1)</script>"
 
 
+@pytest.mark.rule("24.8")
 @pytest.mark.parametrize("order", [*ORDERS, "/runs/{run_id}/stop"])
 @pytest.mark.parametrize(
     "headers",
@@ -37,6 +38,7 @@ def test_an_order_from_another_page_is_refused(world: World, order: str, headers
     assert [run.run_id for run in world.services.runs.page(HistoryFilter()).items] == [run_id]
 
 
+@pytest.mark.rule("24.8")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -52,12 +54,14 @@ def test_an_order_from_a_page_of_this_server_is_carried_out(world: World, header
     assert world.services.workflows.get("sales.daily").value.paused
 
 
+@pytest.mark.rule("24.8")
 def test_a_body_that_is_no_form_is_refused(world: World) -> None:
     world.publish()
     answer = world.ask("POST", ORDERS[1], json={}, headers={"Origin": ORIGIN})
     assert answer.status_code == 400
 
 
+@pytest.mark.rule("24.7")
 def test_what_a_spec_says_is_never_taken_for_markup(world: World) -> None:
     world.register(
         "sales.hostile",
@@ -95,6 +99,7 @@ def test_what_an_address_says_is_never_taken_for_markup(world: World, address: s
     assert len(page.all("script")) == 2
 
 
+@pytest.mark.rule("24.7")
 def test_what_a_run_logs_is_never_taken_for_markup(world: World) -> None:
     world.publish()
     run_id = world.start()
@@ -105,6 +110,7 @@ def test_what_a_run_logs_is_never_taken_for_markup(world: World) -> None:
     assert len(page.all("script")) == 2
 
 
+@pytest.mark.rule("24.7")
 @pytest.mark.parametrize(
     "address", ["/", "/runs", "/workflows/sales.daily", "/workflows/none", "/no-such-page"]
 )
@@ -123,6 +129,7 @@ def test_every_page_forbids_other_hosts_inline_scripts_and_frames(world: World, 
     assert all(part.attributes["src"].startswith("/static/") for part in page.all("script"))
 
 
+@pytest.mark.rule("24.9")
 def test_a_static_file_is_kept_for_ever_under_the_hash_of_its_content(world: World) -> None:
     for part in world.get("/").all("script"):
         answer = world.ask("GET", part.attributes["src"])
@@ -134,6 +141,7 @@ def test_a_static_file_is_kept_for_ever_under_the_hash_of_its_content(world: Wor
     assert answer.content == static_file("app.css").body
 
 
+@pytest.mark.rule("24.9")
 @pytest.mark.parametrize("name", ["..%2froutes.py", "routes.py", "%2fetc%2fpasswd", "app.css.bak"])
 def test_no_other_file_is_given_out(world: World, name: str) -> None:
     assert world.ask("GET", f"/static/0/{name}").status_code == 404

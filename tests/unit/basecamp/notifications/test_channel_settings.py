@@ -59,6 +59,7 @@ def test_named_targets_come_from_json_or_from_a_file_with_it(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.rule("25.11")
 @pytest.mark.parametrize(
     ("name", "value", "named"),
     [
@@ -82,6 +83,7 @@ def test_a_wrong_setting_is_named_and_its_secret_is_not_shown(name: str, value: 
     assert "s3cr3t" not in str(caught.value)
 
 
+@pytest.mark.rule("26.5")
 def test_no_secret_is_in_what_the_settings_look_like_or_in_a_redacted_text() -> None:
     settings = read(
         SLACK_TOKEN="xoxb-1-s3cr3t",

@@ -41,6 +41,7 @@ def only(store: MemoryStore, channel: str) -> Entry:
     return entry
 
 
+@pytest.mark.rule("25.3")
 def test_a_channel_that_fails_is_tried_again_later_each_time(
     outbox: Outbox, change: Change, channels: Channels, look: Look, clock: ManualClock, store: MemoryStore
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_channel_that_fails_is_tried_again_later_each_time(
     assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]
 
 
+@pytest.mark.rule("25.3")
 def test_a_channel_says_itself_when_to_come_again(
     outbox: Outbox, change: Change, channels: Channels, look: Look, clock: ManualClock
 ) -> None:
@@ -74,6 +76,7 @@ def test_a_channel_says_itself_when_to_come_again(
     assert len(channels.sent) == 2
 
 
+@pytest.mark.rule("25.3")
 def test_a_message_is_given_up_after_a_day_and_not_before(
     outbox: Outbox, change: Change, channels: Channels, clock: ManualClock
 ) -> None:
@@ -100,6 +103,7 @@ def test_a_message_is_given_up_after_a_day_and_not_before(
     assert (failing.name, failing.waiting, failing.given_up) == ("slack #data", 0, 1)
 
 
+@pytest.mark.rule("25.4")
 def test_a_failing_channel_holds_up_no_other(
     outbox: Outbox, change: Change, channels: Channels, look: Look, clock: ManualClock
 ) -> None:
@@ -163,6 +167,7 @@ def test_a_claim_of_a_replica_that_died_ends_and_the_message_comes(
     assert len(channels.sent) == 1
 
 
+@pytest.mark.rule("25.2")
 def test_of_two_replicas_that_want_a_notice_one_sends_it(
     outbox: Outbox, change: Change, channels: Channels, clock: ManualClock, store: MemoryStore
 ) -> None:
@@ -186,6 +191,7 @@ def test_of_two_replicas_that_want_a_notice_one_sends_it(
     assert sorted(name for name, _ in channels.sent) == sorted(f"slack #c{number}" for number in range(20))
 
 
+@pytest.mark.rule("25.4")
 def test_a_hanging_channel_is_left_to_itself_and_counts_as_failing(
     outbox: Outbox, change: Change, clock: ManualClock, store: MemoryStore
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from basecamp.notifications.channels.guarded_network import is_allowed
 
 
+@pytest.mark.rule("26.4")
 @pytest.mark.parametrize(
     "address",
     [
@@ -42,6 +43,7 @@ def test_public_addresses_are_reached(address: str) -> None:
     assert is_allowed(ipaddress.ip_address(address), ())
 
 
+@pytest.mark.rule("26.4")
 def test_a_network_that_the_settings_name_is_reached_and_no_other() -> None:
     allowed = (ipaddress.ip_network("10.20.0.0/16"), ipaddress.ip_network("fd00:1::/32"))
     assert is_allowed(ipaddress.ip_address("10.20.3.4"), allowed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
+import pytest
+
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.notice import RunEnd, SourceChange
 from basecamp.notifications.outbox import Outbox
@@ -18,6 +20,7 @@ Change = Callable[..., SourceChange]
 Look = Callable[[], float]
 
 
+@pytest.mark.rule("25.1")
 def test_a_channel_of_both_specs_is_told_once(
     outbox: Outbox, change: Change, channels: Channels, look: Look
 ) -> None:
@@ -29,6 +32,7 @@ def test_a_channel_of_both_specs_is_told_once(
     ]
 
 
+@pytest.mark.rule("25.1")
 def test_several_changes_of_one_check_are_one_message_for_a_channel(
     outbox: Outbox, change: Change, channels: Channels, look: Look
 ) -> None:
@@ -44,6 +48,7 @@ def test_a_message_about_many_datasets_lists_some_and_counts_the_rest(change: Ch
     assert len(message.data["changes"]) == 25
 
 
+@pytest.mark.rule("25.1")
 def test_a_repeated_check_adds_no_notice(
     outbox: Outbox, change: Change, clock: ManualClock, store: MemoryStore, notices: Callable[[], int]
 ) -> None:
@@ -54,6 +59,7 @@ def test_a_repeated_check_adds_no_notice(
     assert notices() == 1
 
 
+@pytest.mark.rule("25.1")
 def test_a_check_that_is_repeated_with_more_changes_tells_only_those(
     outbox: Outbox, change: Change, channels: Channels, look: Look
 ) -> None:
@@ -90,6 +96,7 @@ def test_the_same_change_on_another_day_is_told(
     assert [title for _, title in channels.sent].count("sales.daily: manual → code") == 2
 
 
+@pytest.mark.rule("25.5")
 def test_sent_notices_are_removed_after_two_days(
     outbox: Outbox, change: Change, look: Look, clock: ManualClock, notices: Callable[[], int]
 ) -> None:
@@ -112,6 +119,7 @@ def test_each_address_of_an_e_mail_target_is_a_channel(
     assert sorted(name for name, _ in channels.sent) == ["email kim@example.com", "email lee@example.com"]
 
 
+@pytest.mark.rule("2.14")
 def test_every_kind_of_target_survives_the_store(
     outbox: Outbox, change: Change, channels: Channels, look: Look
 ) -> None:

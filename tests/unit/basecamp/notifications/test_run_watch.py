@@ -54,6 +54,7 @@ def watched(register: Register, look: Callable[[], None], clock: ManualClock) ->
     clock.advance(1)
 
 
+@pytest.mark.rule("25.6")
 @pytest.mark.usefixtures("watched")
 def test_a_failed_run_is_told_with_its_error_and_a_completed_one_as_well(
     airflow: MemoryAirflow,
@@ -96,6 +97,7 @@ def test_a_run_of_another_dag_is_told_as_a_failure_however_it_ended(
     assert "ran the code of another DAG" in "\n".join(entry.notice.message.lines)
 
 
+@pytest.mark.rule("25.6")
 @pytest.mark.usefixtures("watched")
 def test_a_run_is_told_once_by_however_many_replicas_and_looks(
     airflow: MemoryAirflow,
@@ -124,6 +126,7 @@ def test_a_retry_within_the_attempts_is_no_end(
     assert titles(store) == []
 
 
+@pytest.mark.rule("25.6")
 @pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize(("state", "told"), [("success", "completed"), ("failed", "failed")])
 def test_a_stopped_run_that_is_retried_is_told_again_as_it_then_ends(
@@ -151,6 +154,7 @@ def test_a_stopped_run_that_is_retried_is_told_again_as_it_then_ends(
     assert titles(store) == ["sales.daily was stopped", f"sales.daily {told}"]
 
 
+@pytest.mark.rule("25.6")
 @pytest.mark.usefixtures("watched")
 def test_a_stopped_run_is_told_as_stopped(
     client: Client, store: MemoryStore, start: Start, execute: Execute, look: Callable[[], None]
@@ -165,6 +169,7 @@ def test_a_stopped_run_is_told_as_stopped(
     assert any("Stopped by kim" in line and "wrong date" in line for line in entry.notice.message.lines)
 
 
+@pytest.mark.rule("25.6")
 @pytest.mark.usefixtures("watched")
 def test_what_ended_while_airflow_was_down_for_an_hour_is_all_told_after(
     airflow: MemoryAirflow,
@@ -209,6 +214,7 @@ def test_a_run_that_airflow_shows_later_than_one_that_ended_after_it_is_told(
     assert len(titles(store)) == 2
 
 
+@pytest.mark.rule("25.7")
 def test_runs_that_ended_before_the_first_look_are_not_told(
     register: Register,
     store: MemoryStore,
@@ -245,6 +251,7 @@ def test_a_channel_that_is_added_is_not_told_of_what_ended_before(
     assert titles(store) == []
 
 
+@pytest.mark.rule("25.7")
 def test_airflow_is_not_asked_while_nobody_is_to_be_told(
     airflow: MemoryAirflow, register: Register, clock: ManualClock, look: Callable[[], None]
 ) -> None:

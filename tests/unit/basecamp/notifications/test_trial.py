@@ -61,6 +61,7 @@ def checked(client: Client) -> tuple[str, str]:
     return answer["status"], answer["checks"]["notifications"]
 
 
+@pytest.mark.rule("22.27")
 def test_a_test_message_goes_to_each_channel_and_says_which_took_it(
     client: Client, register: Callable[..., Any], slack: Slack
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_dataset_without_channels_has_none_to_test(client: Client, register: C
     assert (answer.status_code, answer.json()["title"]) == (409, "sales.daily has no channel to test.")
 
 
+@pytest.mark.rule("25.10")
 def test_what_the_server_lacks_for_a_channel_shows_before_it_is_needed(
     client: Client, register: Callable[..., Any]
 ) -> None:
@@ -139,6 +141,7 @@ def test_what_the_server_lacks_for_a_channel_shows_before_it_is_needed(
     assert client.get("http://test/readyz").status_code == 200
 
 
+@pytest.mark.rule("25.10")
 def test_a_channel_that_fails_is_named_with_since_when_and_why_and_no_secret(
     client: Client,
     services: Services,
