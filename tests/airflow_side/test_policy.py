@@ -58,6 +58,7 @@ def load(folder: Path) -> DagBag:
     return DagBag(dag_folder=folder)
 
 
+@pytest.mark.rule("15.19")
 def test_a_dag_that_is_not_the_factorys_is_noted_with_its_file_and_loads(
     tmp_path: Path, mirror: Path
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_dag_that_is_not_the_factorys_is_noted_with_its_file_and_loads(
     assert OtherDags(mirror).among(["a.b"]) == {"a.b": place}
 
 
+@pytest.mark.rule("15.19")
 def test_a_dag_of_the_factory_is_not_noted(tmp_path: Path, mirror: Path) -> None:
     folder = DagFolder(tmp_path / "dags", shards=1, base_url=None)
     folder.write(datasets("a.b"), [])
@@ -76,6 +78,7 @@ def test_a_dag_of_the_factory_is_not_noted(tmp_path: Path, mirror: Path) -> None
     assert OtherDags(mirror).among(["a.b"]) == {}
 
 
+@pytest.mark.rule("15.19")
 def test_a_dag_that_cannot_be_noted_loads_all_the_same(
     tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from basecamp.airflow.v1_responses import read_log, read_parts, read_run
 
 LOG = """\
@@ -32,6 +34,7 @@ dli_airflow.session.StatementFailed: statement 'query' failed: Catalog Error: or
 """
 
 
+@pytest.mark.rule("12.19")
 def test_a_log_is_read_as_events_with_what_belongs_to_each() -> None:
     query, failure = read_log(LOG)
     assert query.timestamp == datetime(2024, 1, 15, 9, 0, 2, 250000, tzinfo=UTC)
@@ -41,6 +44,7 @@ def test_a_log_is_read_as_events_with_what_belongs_to_each() -> None:
     assert failure.details[0] == "Traceback (most recent call last):"
 
 
+@pytest.mark.rule("12.17")
 def test_of_errors_that_follow_from_each_other_the_last_is_the_error_in_one_line() -> None:
     *_, failure = read_log(LOG)
     assert failure.error == "StatementFailed: statement 'query' failed: Catalog Error: orders does not exist!"

@@ -25,6 +25,7 @@ def v1_log(places: list[str], *events: str) -> str:
     )
 
 
+@pytest.mark.rule("12.19")
 @pytest.mark.parametrize(("airflow", "written"), [(v1_answers, v1_log), (v2_answers, v2_log)])
 def test_the_places_of_a_log_which_change_while_it_grows_are_no_lines_of_it(
     airflow: Any, written: Any
@@ -45,6 +46,7 @@ def test_a_log_of_airflow_3_without_places_is_read_as_it_is() -> None:
         assert len(v2_answers.read_log({"content": content})) == len(content)
 
 
+@pytest.mark.rule("12.17")
 def test_of_errors_of_airflow_3_that_follow_from_each_other_the_first_named_is_the_error_in_one_line() -> (
     None
 ):

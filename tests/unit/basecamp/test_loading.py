@@ -41,11 +41,13 @@ def wait(airflow: MemoryAirflow, after_each: Callable[[], None], *, seconds: flo
     loading.wait(NAME, KEY, HASH, since=BEGUN, seconds=seconds)
 
 
+@pytest.mark.rule("16.2")
 def test_a_machine_that_stalls_is_not_taken_for_an_airflow_that_does_not_answer() -> None:
     airflow = MemoryAirflow()
     wait(airflow, lambda: airflow.load(NAME, loaded=LoadedSpec(HASH, "manual", KEY)), seconds=60)
 
 
+@pytest.mark.rule("16.2")
 def test_an_airflow_that_does_not_answer_is_not_waited_for_to_the_end() -> None:
     airflow = MemoryAirflow()
     airflow.down = "no route to host"

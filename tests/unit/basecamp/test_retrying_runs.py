@@ -247,6 +247,7 @@ def test_a_run_whose_parameters_the_spec_does_not_take_any_more_is_not_retried(
     assert get(failed)["status"] == "FAILED"
 
 
+@pytest.mark.rule("11.12")
 @pytest.mark.parametrize("run_type", ["scheduled", "backfill"])
 def test_a_run_of_the_timetable_is_retried_for_the_date_that_it_builds(
     register: Register,

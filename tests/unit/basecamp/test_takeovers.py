@@ -100,6 +100,7 @@ def test_an_order_to_a_dataset_that_was_taken_over_is_refused_with_where_the_oth
     assert not details.dag.is_paused
 
 
+@pytest.mark.rule("12.23")
 def test_a_file_that_only_looks_like_a_shard_is_not_taken_for_one(
     register: Register, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -123,6 +124,7 @@ def test_what_was_taken_over_lately_is_refused_until_it_was_not_seen_for_a_while
     assert run(client).status_code == 201
 
 
+@pytest.mark.rule("12.23")
 def test_a_dataset_whose_dag_stepped_back_is_refused_with_the_file_that_airflow_reports(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -165,6 +167,7 @@ def test_a_name_that_a_dag_has_is_not_registered(
     assert answer.status_code == 201
 
 
+@pytest.mark.rule("12.23")
 def test_a_dag_that_takes_the_name_while_it_is_registered_is_told_at_once(
     client: Client, airflow: MemoryAirflow, make_yaml: Callable[..., str], dags: object, clock: ManualClock
 ) -> None:
@@ -238,6 +241,7 @@ def test_a_run_that_ended_well_and_did_not_say_what_it_ran_ran_other_code(
     assert (refused.status_code, run_id in refused.json()["taken_over_by"]) == (409, True)
 
 
+@pytest.mark.rule("12.25")
 def test_a_run_that_somebody_marks_as_a_success_before_it_starts_is_no_other_dags(
     register: Register, client: Client, airflow: MemoryAirflow, start: Start
 ) -> None:
@@ -277,6 +281,7 @@ def test_an_active_run_of_the_other_dag_is_not_ended(
     assert theirs.state == "running"
 
 
+@pytest.mark.rule("4.8")
 def test_a_dataset_that_was_removed_does_not_wait_for_the_other_dags_runs(
     register: Register,
     client: Client,
@@ -300,7 +305,7 @@ def test_a_dataset_that_was_removed_does_not_wait_for_the_other_dags_runs(
 # What people see.
 
 
-@pytest.mark.rule("19.5")
+@pytest.mark.rule("7.10", "19.5")
 def test_rows_and_the_check_say_what_took_a_dataset_over(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -322,6 +327,7 @@ def test_rows_and_the_check_say_what_took_a_dataset_over(
     assert client.get("/workflows").json()["items"][0]["taken_over_by"] is None
 
 
+@pytest.mark.rule("19.5")
 def test_code_that_brings_a_dataset_under_a_taken_id_is_reported(
     publish: Callable[..., None], client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
@@ -377,7 +383,7 @@ def test_a_record_that_cannot_be_read_is_as_good_as_none(
 # Backfills.
 
 
-@pytest.mark.rule("12.25")
+@pytest.mark.rule("12.25", "14.12")
 @pytest.mark.parametrize("keep_going", [False, True])
 def test_a_backfill_ends_when_a_run_of_it_ran_other_code(
     register: Register,

@@ -24,6 +24,7 @@ START = datetime(2024, 1, 14, tzinfo=UTC)
 DECLARED = [Parameter(name="execution_date", type="date"), Parameter(name="limit", type="integer")]
 
 
+@pytest.mark.rule("11.12")
 @pytest.mark.parametrize(
     ("run_type", "interval_start", "conf", "given"),
     [
@@ -42,10 +43,12 @@ def test_the_timetable_gives_the_partition_of_the_runs_that_it_made(
     assert found == given
 
 
+@pytest.mark.rule("11.12")
 def test_a_dataset_that_takes_no_partition_is_given_none() -> None:
     assert given_parameters({}, DECLARED[1:], run_type="scheduled", interval_start=START) == {}
 
 
+@pytest.mark.rule("15.20")
 def test_what_one_side_writes_the_other_reads() -> None:
     assert read_version_key(write_version_key("code", "0123abcd", 3)) == ("code", "0123abcd", 3)
     line = write_document_line("0123abcd", "manual", "manual/a · b.yaml")
@@ -55,6 +58,7 @@ def test_what_one_side_writes_the_other_reads() -> None:
     }
 
 
+@pytest.mark.rule("15.20")
 def test_what_is_not_ours_is_read_as_nothing() -> None:
     assert read_version_key("return_value") is None
     assert read_document_line("spec of the company") is None
@@ -62,6 +66,7 @@ def test_what_is_not_ours_is_read_as_nothing() -> None:
     assert read_takeovers("Broken DAG") == {}
 
 
+@pytest.mark.rule("15.20")
 @pytest.mark.parametrize(
     ("file", "ours"),
     [

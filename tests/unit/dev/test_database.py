@@ -44,6 +44,7 @@ def test_a_migration_keeps_what_was_there(database: Database) -> None:
     assert versions(database) == ["3.3.2", "3.3.3"]
 
 
+@pytest.mark.rule("28.3")
 def test_a_migration_that_was_cut_off_leaves_the_old_database_as_it_was(database: Database) -> None:
     migrate(database, "3.3.2")
     database.begin()
@@ -54,6 +55,7 @@ def test_a_migration_that_was_cut_off_leaves_the_old_database_as_it_was(database
     assert versions(database) == ["3.3.2", "3.3.3"]
 
 
+@pytest.mark.rule("28.3")
 def test_what_a_killed_writer_left_in_its_log_is_kept(database: Database) -> None:
     migrate(database, "3.3.2")
     writer = sqlite3.connect(database.file)

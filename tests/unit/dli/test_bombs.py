@@ -32,6 +32,7 @@ def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], cwd=project, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.rule("10.12")
 def test_a_project_is_checked_to_its_end_with_bombs_in_it(project: Path) -> None:
     write(project, "sound", "select 1 as a")
     write(project, "wrong", "select from from")
@@ -47,6 +48,7 @@ def test_a_project_is_checked_to_its_end_with_bombs_in_it(project: Path) -> None
         assert f"datasets/bomb_{number}/" in done.stderr, bomb
 
 
+@pytest.mark.rule("10.12")
 @pytest.mark.parametrize("bomb", ["subqueries", "indexes"])
 def test_a_bomb_is_shown_and_run_dry_without_taking_the_command_along(project: Path, bomb: str) -> None:
     write(project, "bomb", bombs.SQL[bomb])

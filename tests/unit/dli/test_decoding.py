@@ -20,6 +20,7 @@ RUN = WorkflowRun(
 )
 
 
+@pytest.mark.rule("19.7")
 def test_what_is_encoded_is_decoded_to_the_same() -> None:
     assert decode(WorkflowRun, json.loads(json.dumps(RUN, default=encode))) == RUN
 

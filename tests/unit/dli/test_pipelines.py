@@ -53,6 +53,7 @@ def test_both_systems_have_a_pipeline() -> None:
     assert [path.stem for path in PIPELINES] == ["github-actions", "gitlab-ci"]
 
 
+@pytest.mark.rule("17.1")
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
 def test_the_commands_of_a_pipeline_publish_a_project(
     path: Path, dli: Dli, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

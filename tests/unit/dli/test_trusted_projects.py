@@ -117,12 +117,14 @@ def test_a_text_that_names_no_variable_is_the_same_whatever_the_environment_hold
         assert expand(text, environ) == expand(text, {})
 
 
+@pytest.mark.rule("21.6")
 def test_the_person_s_own_file_may_fill_in_variables_everywhere(project: Path) -> None:
     user_file(project, "user: ${WHO}\nserver: {url: 'http://${HOST}/$$x', timeout_seconds: '${SECONDS}'}\n")
     found = settings(project, WHO="dana", HOST="basecamp", SECONDS="7")
     assert (found.user, found.server_url, found.timeout_seconds) == ("dana", "http://basecamp/$x", 7)
 
 
+@pytest.mark.rule("21.6")
 def test_a_project_may_write_the_values_themselves(project: Path) -> None:
     (project / "dli.yaml").write_text("user: ci\nserver: {url: 'http://basecamp/$$x'}\n")
     assert (settings(project).user, settings(project).server_url) == ("ci", "http://basecamp/$x")
@@ -244,6 +246,7 @@ def test_at_a_terminal_the_person_is_asked_once(project: Path, key: str, status:
             assert "[y/N]" not in on_terminal(["workflow", "list"]).text
 
 
+@pytest.mark.rule("21.8")
 def test_credentials_in_an_address_of_the_person_s_own_are_sent_without_a_question(
     dli: Dli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,6 +379,7 @@ def test_credentials_that_a_driver_finds_by_itself_are_agreed_to_as_well(
     assert f"sends {sent} to 127.1" in refused.err
 
 
+@pytest.mark.rule("21.8")
 def test_a_project_can_t_lead_a_connection_of_the_person_s_own_elsewhere(
     dli: Dli, project: Path, database: Database
 ) -> None:
@@ -388,6 +392,7 @@ def test_a_project_can_t_lead_a_connection_of_the_person_s_own_elsewhere(
     assert "config.yaml says of it" in refused.err
 
 
+@pytest.mark.rule("21.8")
 @pytest.mark.parametrize(
     "entry",
     [
@@ -405,6 +410,7 @@ def test_what_stays_on_this_machine_or_is_the_project_s_own_takes_no_agreement(
     assert database.received
 
 
+@pytest.mark.rule("21.8")
 def test_a_connection_of_the_person_s_own_takes_no_agreement(
     dli: Dli, project: Path, database: Database
 ) -> None:
@@ -468,6 +474,7 @@ def test_the_person_s_own_file_must_be_the_person_s(project: Path, monkeypatch: 
         _ = settings(project).user
 
 
+@pytest.mark.rule("21.7")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user's rights")
 def test_under_sudo_the_files_of_the_person_who_called_it_are_read(
     project: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from dli_airflow.broken_dags import BrokenDag, BrokenDags
 
 A, B = BrokenDag("a", "h1", "too bad"), BrokenDag("b", "h2", "worse")
 
 
+@pytest.mark.rule("15.10")
 def test_notes_stay_until_the_shard_is_parsed_again(tmp_path: Path) -> None:
     notes = BrokenDags(tmp_path / "dags")
     assert list(notes) == []
@@ -17,6 +20,7 @@ def test_notes_stay_until_the_shard_is_parsed_again(tmp_path: Path) -> None:
     assert set(BrokenDags(tmp_path / "dags")) == {B}
 
 
+@pytest.mark.rule("15.10")
 def test_a_shard_is_sound_in_the_version_that_was_parsed_without_trouble(tmp_path: Path) -> None:
     notes = BrokenDags(tmp_path / "dags")
     notes.keep("shard_000.py", "v1", [])

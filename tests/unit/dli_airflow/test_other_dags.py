@@ -65,6 +65,7 @@ def test_the_dag_of_a_dataset_whose_id_another_has_steps_back_and_returns(
     assert (datasets(mirror), problems(mirror)) == ({"a.b", "a.c"}, "")
 
 
+@pytest.mark.rule("15.19")
 def test_a_dataset_that_comes_under_the_id_of_a_dag_never_gets_one_of_its_own(
     mirror: StoreMirror, folder: Path, etl: Path
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_dataset_that_comes_under_the_id_of_a_dag_never_gets_one_of_its_own(
     assert datasets(mirror) == {"a.c"}
 
 
+@pytest.mark.rule("15.19")
 def test_a_note_holds_while_its_file_is_as_it_was(folder: Path, etl: Path) -> None:
     notes = OtherDags(folder)
     notes.note("a.b", str(etl))
@@ -95,6 +97,7 @@ def test_a_note_of_a_file_within_an_archive_holds_while_the_archive_is_as_it_was
     assert notes.among(["a.b"]) == {}
 
 
+@pytest.mark.rule("15.19")
 def test_a_note_that_no_parse_renews_lapses_and_goes(folder: Path, etl: Path) -> None:
     notes = OtherDags(folder)
     notes.note("a.b", str(etl))
@@ -118,6 +121,7 @@ def test_a_note_that_cannot_be_read_holds_nothing_back(folder: Path, etl: Path, 
     assert notes.among(["a.b"]) == {}
 
 
+@pytest.mark.rule("15.20")
 def test_what_airflow_shows_can_be_read_back() -> None:
     texts = [write_takeover("a.b", "/dags/etl.py"), write_takeover("a.c", "/dags/it's 100%.zip/x.py")]
     trace = "Traceback (most recent call last):\n  File x\nImportError: " + "\n\n".join(texts)

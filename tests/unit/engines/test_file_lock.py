@@ -49,6 +49,7 @@ def take(lock: FileLock, seen: list[str] | None = None, *, give_up: bool = False
     return seen
 
 
+@pytest.mark.rule("12.16")
 def test_a_lock_has_one_holder_and_the_others_are_told_who(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     seen: list[str] = []
@@ -57,6 +58,7 @@ def test_a_lock_has_one_holder_and_the_others_are_told_who(tmp_path: Path) -> No
     assert seen == ["another process"]
 
 
+@pytest.mark.rule("12.16")
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
 def test_a_lock_is_free_when_the_process_that_held_it_is_gone(tmp_path: Path, ending: signal.Signals) -> None:
     path = tmp_path / "x.lock"
@@ -86,6 +88,7 @@ def test_a_released_lock_can_be_taken_again(tmp_path: Path) -> None:
     second.release()
 
 
+@pytest.mark.rule("12.16")
 def test_readers_share_and_keep_a_writer_out(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     with held_elsewhere(path, "shared"):

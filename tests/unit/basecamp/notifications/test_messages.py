@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import pytest
+
 from basecamp.notifications.channels.slack import slack_text
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.notice import Message, RunEnd, SourceChange
@@ -32,6 +34,7 @@ def run(status: RunStatus = RunStatus.FAILED, **more: object) -> RunEnd:
     return RunEnd(run=WorkflowRun(**told | more))  # type: ignore[arg-type]
 
 
+@pytest.mark.rule("25.12")
 def test_a_change_of_source_says_from_what_to_what_which_file_and_commit_and_the_next_run(
     change: Callable[..., SourceChange],
 ) -> None:
@@ -48,6 +51,7 @@ def test_a_change_of_source_says_from_what_to_what_which_file_and_commit_and_the
     assert [link.url for link in message.links] == ["https://basecamp.example.com/workflows/sales.daily"]
 
 
+@pytest.mark.rule("25.12")
 def test_a_fallback_says_that_the_manual_spec_is_effective_again(
     change: Callable[..., SourceChange],
 ) -> None:
@@ -57,6 +61,7 @@ def test_a_fallback_says_that_the_manual_spec_is_effective_again(
     assert message.lines[-1] == "Next run: -"
 
 
+@pytest.mark.rule("25.12")
 def test_a_failure_says_what_ran_why_it_failed_and_how_to_run_it_again() -> None:
     message = MESSAGES.of_end(run())
     assert message.title == "sales.daily failed"
@@ -76,6 +81,7 @@ def test_a_failure_says_what_ran_why_it_failed_and_how_to_run_it_again() -> None
     ]
 
 
+@pytest.mark.rule("25.6")
 def test_a_stopped_run_is_a_failure_that_says_who_stopped_it() -> None:
     end = run(RunStatus.KILLED, error=None, note="Stopped by kim at 2024-01-15T09:30:57+00:00 in attempt 1")
     message = MESSAGES.of_end(end)
@@ -89,11 +95,13 @@ def test_a_success_asks_for_nothing() -> None:
     assert not any(line.startswith(("Error", "Run it again", "Log")) for line in message.lines)
 
 
+@pytest.mark.rule("25.12")
 def test_without_a_public_address_there_is_no_link_to_basecamp() -> None:
     links = Messages(None).of_end(run()).links
     assert [link.text for link in links] == ["In Airflow"]
 
 
+@pytest.mark.rule("25.13")
 def test_a_long_or_many_lined_error_stays_one_short_line() -> None:
     message = MESSAGES.of_end(run(error="a\nb " + "x" * 5000))
     (line,) = (line for line in message.lines if line.startswith("Error"))
@@ -101,11 +109,13 @@ def test_a_long_or_many_lined_error_stays_one_short_line() -> None:
     assert len(line) < 320
 
 
+@pytest.mark.rule("25.13")
 def test_no_value_calls_a_slack_channel_or_makes_a_link() -> None:
     message = MESSAGES.of_end(run(error="<!channel> <http://evil|click> &"))
     assert "&lt;!channel&gt; &lt;http://evil|click&gt; &amp;" in slack_text(message)
 
 
+@pytest.mark.rule("25.13")
 def test_a_slack_message_is_never_longer_than_slack_shows_in_one() -> None:
     message = Message(event="test", dataset=None, title="t", lines=tuple("&" * 100 for _ in range(100)))
     assert len(slack_text(message)) < 4000
