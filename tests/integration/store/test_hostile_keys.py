@@ -444,7 +444,7 @@ def test_a_map_is_of_no_account_to_a_spec_without_sql_files(store: Store) -> Non
 
 
 @pytest.mark.rule("2.21")
-@pytest.mark.parametrize("body", [b"\xff", b"x" * (2 << 20)])
+@pytest.mark.parametrize("body", [b"\xff", b"x" * (2 << 20)], ids=["no text", "too large"])
 def test_sql_that_is_no_text_or_too_large_is_a_row(body: bytes, store: Store) -> None:
     store.put(GOOD, SPEC, expected=MISSING)
     store.put("code/x.yaml", YAML, expected=MISSING)
