@@ -90,7 +90,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 def name_taken(name: str, first: str) -> str:
     """Return what is wrong with a name that the first file has already."""
-    return f"the name '{name}' stands in {first} already; a name may stand once."
+    return f"duplicate dataset name '{name}': already defined in {first}."
 
 
 def in_reading_order(problems: Iterable[Problem], first: str) -> tuple[Problem, ...]:

@@ -108,7 +108,7 @@ def test_while_airflow_fails_a_backfill_waits_and_says_so_and_then_goes_on(
         gated.open(first)
         shown = until_backfill(stack, backfill_id, lambda shown: shown["note"] is not None)
         assert shown["status"] == "RUNNING"
-        assert shown["note"] == f"{told} The backfill goes on once Airflow can be used again."
+        assert shown["note"] == f"{told} The backfill continues when Airflow is available again."
         before = time.monotonic()
         refused = stack.cli("workflow", "run", behind.name, "-p", f"execution_date={second}")
         assert (refused.returncode, refused.stdout) == (5, "")

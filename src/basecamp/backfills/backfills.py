@@ -174,7 +174,7 @@ class Backfills:
             return Known(self._records.of(plan))
         except AirflowUnreachable as error:
             status = RunStatus.RUNNING if plan.at or plan.asked_at else RunStatus.PENDING
-            text = f"{error.title} The backfill goes on once Airflow can be used again."
+            text = f"{error.title} The backfill continues when Airflow is available again."
             return Known(record(plan, status, text), (text,))
 
 

@@ -115,7 +115,7 @@ def find_spec(catalog: Catalog, name: str, source: SourceType | None = None) -> 
         if file.name == name and source in {None, file.source} and file.error is not None:
             raise file.error
     if source is not None and (other := catalog.get(name)):
-        raise DatasetNotFound(name, hint=f"In {source} it is not; it is in {other.source}.")
+        raise DatasetNotFound(name, hint=f"Not registered in {source}; found in {other.source}.")
     raise DatasetNotFound(name, hint=nearest(name, catalog.effective))
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dataspec.store import Store
 
 STAYS_OVERRIDDEN = "The Manual file was changed; it stays overridden by Code."
-CODE_GOES_ON = "The Manual file is gone; the dataset goes on as Code has it."
+CODE_GOES_ON = "The manual file was removed; the dataset keeps running from code."
 
 
 class Changing:
@@ -235,7 +235,7 @@ def _check_source(catalog: Catalog, name: str, source: SourceType | None) -> Non
 
 def _not_manual(catalog: Catalog, name: str) -> DatasetNotFound:
     if is_in_code(catalog, name):
-        return DatasetNotFound(name, hint="In manual it is not; it is in code.")
+        return DatasetNotFound(name, hint="Not registered in manual; found in code.")
     try:
         find_spec(catalog, name, SourceType.MANUAL)
     except DatasetNotFound as error:

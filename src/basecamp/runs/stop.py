@@ -104,7 +104,7 @@ class Stopping:
             self._clock.wait(POLL_SECONDS)
         raise AirflowUnreachable(
             "The run has not ended.",
-            detail=f"Airflow was told to end '{run.run_id}', and {VERIFY_SECONDS:.0f} s later it goes on. "
+            detail=f"Airflow was told to end '{run.run_id}', and {VERIFY_SECONDS:.0f} s later it is still running. "
             "Look at its page in Airflow.",
         )
 

@@ -66,5 +66,5 @@ def ended(found: Ended | None, kind: Literal["run", "backfill"], name: str) -> E
         TimeoutError: When it goes on.
     """
     if found is None or not found.status.finished:
-        raise TimeoutError(f"The {kind} '{name}' has not ended yet; it goes on.")
+        raise TimeoutError(f"The {kind} '{name}' has not finished yet; it keeps running.")
     return found

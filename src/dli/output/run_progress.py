@@ -94,7 +94,7 @@ def followed(
     if interrupted:
         _leave(name, f"Interrupted; the {kind} goes on.", INTERRUPTED)
     if state is None or not state.status.finished:
-        _leave(name, f"Error: The {kind} has not ended within {timeout:g} s; it goes on.", 1)
+        _leave(name, f"Error: The {kind} has not finished within {timeout:g} s; it keeps running.", 1)
     return state
 
 

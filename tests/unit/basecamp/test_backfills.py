@@ -601,7 +601,7 @@ def test_while_airflow_does_not_answer_it_waits_and_says_so_and_then_goes_on(
         worker.look()
     answer = client.get(f"/backfills/{ID}")
     assert answer.json()["status"] == "RUNNING"
-    note = "Airflow does not answer. The backfill goes on once Airflow can be used again."
+    note = "Airflow does not answer. The backfill continues when Airflow is available again."
     assert answer.json()["note"] == note
     assert "Dli-Warning" in answer.headers
     airflow.down = None

@@ -92,7 +92,7 @@ def test_what_is_not_registered_can_t_be_changed(client: Client, publish: Publis
         client.delete(f"/datasets/{NAME}?source=manual"),
     ):
         assert (answer.status_code, answer.json()["code"]) == (404, "dataset_not_found")
-        assert "In manual it is not; it is in code." in answer.json()["detail"]
+        assert "Not registered in manual; found in code." in answer.json()["detail"]
 
 
 @pytest.mark.rule("16.6")
@@ -327,7 +327,7 @@ def test_the_kept_manual_file_goes_and_code_goes_on_whatever_runs(
     start()
     answer = client.delete(f"/datasets/{NAME}", params={"source": "manual"})
     assert (answer.status_code, answer.json()["effective_source"]) == (200, "code")
-    assert answer.json()["warnings"] == ["The Manual file is gone; the dataset goes on as Code has it."]
+    assert answer.json()["warnings"] == ["The manual file was removed; the dataset keeps running from code."]
     assert text_of(store) is None
     assert client.get(f"/workflows/{NAME}").json()["source_type"] == "code"
 

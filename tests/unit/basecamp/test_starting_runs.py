@@ -190,7 +190,7 @@ def test_code_is_not_found_where_only_a_manual_spec_is(register: Register, clien
     register()
     answer = run(client, source="code")
     assert answer.status_code == 404
-    assert "it is in manual" in answer.json()["detail"]
+    assert "found in manual" in answer.json()["detail"]
 
 
 def test_a_dataset_whose_only_spec_is_broken_says_why(client: Client, publish: Callable[..., None]) -> None:

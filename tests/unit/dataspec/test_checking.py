@@ -249,7 +249,7 @@ def test_two_datasets_that_write_one_table_are_a_warning_at_the_second() -> None
 def test_a_name_that_stands_twice_is_an_error_at_the_second() -> None:
     second = checked("a", "query_statement: select 1\n", file="d/second.yaml")
     assert project(sound("a", "select 1"), second) == [
-        "error d/second.yaml:1:7: the name 'a' stands in d/a.yaml already; a name may stand once."
+        "error d/second.yaml:1:7: duplicate dataset name 'a': already defined in d/a.yaml."
     ]
 
 

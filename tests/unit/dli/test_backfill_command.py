@@ -228,7 +228,7 @@ def test_an_interrupted_wait_leaves_it_and_says_how_to_stop_it(clicks: Basecamp)
 def test_a_timeout_leaves_it_as_well(clicks: Basecamp, dli: Dli) -> None:
     result = dli(*ARGUMENTS, "--wait", "--timeout", "0.1")
     assert result.status == 1
-    assert "has not ended within 0.1 s; it goes on" in result.err
+    assert "has not finished within 0.1 s; it keeps running" in result.err
 
 
 # By its id.
@@ -308,7 +308,7 @@ def test_while_airflow_does_not_answer_a_backfill_is_shown_and_told_to_stop_all_
     clicks.airflow.down = "connection refused"
     shown = dli("workflow", "status", ID)
     assert shown.status == 0
-    assert "Airflow does not answer. The backfill goes on once Airflow can be used again." in shown.out
+    assert "Airflow does not answer. The backfill continues when Airflow is available again." in shown.out
     stopped = dli("workflow", "stop", ID)
     assert stopped.status == 5
     assert "The backfill was told to stop; it does so as soon as Airflow answers." in stopped.err

@@ -152,7 +152,7 @@ def test_unregister_of_a_dataset_of_code_is_refused_in_the_words_of_the_specific
     assert (result.status, result.out, result.err) == (4, "", MANAGED_BY_CODE)
     kept = dli("dataset", "unregister", CLICKS, "--source", "manual")
     assert (kept.status, kept.out) == (0, f"Unregistered: {CLICKS}\n")
-    assert kept.err == "Warning: The Manual file is gone; the dataset goes on as Code has it.\n"
+    assert kept.err == "Warning: The manual file was removed; the dataset keeps running from code.\n"
     assert manual_yaml(basecamp) is None
 
 

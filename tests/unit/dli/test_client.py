@@ -247,7 +247,7 @@ def test_waiting_longer_than_the_timeout_is_an_error_that_leaves_the_run(make_cl
     with (
         scripted(*[answer(RUNNING)] * 100) as server,
         make_client(server.url) as client,
-        pytest.raises(TimeoutError, match="'a_1' has not ended yet; it goes on"),
+        pytest.raises(TimeoutError, match="'a_1' has not finished yet; it keeps running"),
     ):
         client.wait("a_1", interval_seconds=0.01, timeout_seconds=0.1)
 
@@ -329,7 +329,7 @@ def test_following_the_log_of_a_run_that_is_not_there_is_an_error(client: Client
 def test_a_backfill_is_waited_for_and_one_that_goes_on_is_left(basecamp: Basecamp, client: Client) -> None:
     with client:
         backfill = client.start_backfill(CLICKS, "2024-01-01", "2024-01-02")
-        with pytest.raises(TimeoutError, match=f"backfill '{backfill.backfill_id}' has not ended yet"):
+        with pytest.raises(TimeoutError, match=f"backfill '{backfill.backfill_id}' has not finished yet"):
             client.wait_backfill(backfill.backfill_id, interval_seconds=0.01, timeout_seconds=0.1)
         client.stop_backfill(backfill.backfill_id)
         assert client.wait_backfill(backfill.backfill_id).status is RunStatus.KILLED

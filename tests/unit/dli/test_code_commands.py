@@ -98,7 +98,10 @@ def test_nothing_is_written_where_one_spec_is_wrong(dli: Dli, project: Path, sto
     result = dli("code", "publish")
     assert (result.status, result.out) == (2, "")
     assert "datasets/e.yaml:1:1: the key 'owner' is missing." in result.err
-    assert "datasets/f.yaml:1:7: the name 'shop.a' stands in datasets/a.yaml already" in result.err
+    assert (
+        "datasets/f.yaml:1:7: duplicate dataset name 'shop.a': already defined in datasets/a.yaml"
+        in result.err
+    )
     assert not list(store.list(""))
 
 

@@ -100,7 +100,7 @@ def test_two_files_with_one_name_are_refused_at_the_second(shop: Project, projec
     with pytest.raises(InvalidSpec) as error:
         shop.find("twin")
     assert problems(error) == [
-        "datasets/b.yaml:2:7: the name 'twin' stands in datasets/a.yaml already; a name may stand once."
+        "datasets/b.yaml:2:7: duplicate dataset name 'twin': already defined in datasets/a.yaml."
     ]
     assert shop.find("datasets/b.yaml").name == "twin"
 

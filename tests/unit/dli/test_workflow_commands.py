@@ -265,7 +265,7 @@ def test_wait_ends_with_1_for_a_run_that_was_stopped(clicks: Basecamp, dli: Dli)
 def test_a_wait_that_is_too_long_leaves_the_run_and_says_so(clicks: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "run", CLICKS, "-p", "execution_date=2024-01-15", "--wait", "--timeout", "0.2")
     assert (result.status, result.out) == (1, f"Run started: {RUN_ID}\n")
-    assert "has not ended within 0.2 s; it goes on." in result.err
+    assert "has not finished within 0.2 s; it keeps running." in result.err
     assert f"dli workflow stop {RUN_ID}" in result.err
 
 

@@ -86,7 +86,7 @@ def test_a_dataset_shows_its_backfills_and_each_of_their_runs_leads_to_its_own(w
     page = world.get("/workflows/sales.daily")
     shown = [part.text for part in page.all("a") if part.attributes["href"].startswith("/backfills/")]
     assert [text for text in shown if text in {earlier, present}] == [present, earlier]
-    assert "A backfill goes on: 1 of 3 dates, now 2024-01-02." in page.text
+    assert "A backfill is running: 1 of 3 dates, now 2024-01-02." in page.text
     for address in (f"/runs/{run_id}", "/runs?dataset=sales.daily&until=2024-01-16"):
         assert world.get(address).all("a", href=f"/backfills/{earlier}")
 

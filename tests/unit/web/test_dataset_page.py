@@ -57,7 +57,7 @@ def test_a_newer_version_that_cannot_be_used_is_told_beside_the_one_that_goes_on
     world.put("code/sales.daily/sales.daily.yaml", text)
     page = world.get("/workflows/sales.daily")
     assert page.status == 200
-    assert "can't be used; this one goes on" in page.text
+    assert "can't be used; this version keeps running" in page.text
     assert "'0 25 * * *' is not a cron expression" in page.text
 
 

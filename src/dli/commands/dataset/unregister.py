@@ -28,7 +28,7 @@ def command(session: Session, dataset: str, source: str | None, yes: bool, stop:
 
     No run of it starts any more; its history stays. Where runs are active they are listed,
     and you are asked. A dataset that code has is removed in Git; with --source manual the
-    kept manual file is removed, and the dataset goes on as code has it.
+    kept manual file is removed, and the dataset keeps running from code.
     """
     name = session.dataset_name(dataset)
     try:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="With --wait: wait no longer than this; the backfill goes on.",
+    help="With --wait: wait no longer than this; the backfill continues.",
 )
 @server_options
 @pass_session

@@ -42,7 +42,7 @@ TITLES = ("RUN ID", "TYPE", "STARTED", "PARAMETERS")
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="With --wait: wait for each run no longer than this; the run goes on.",
+    help="With --wait: wait for each run no longer than this; the run continues.",
 )
 @server_options
 @pass_session

@@ -44,7 +44,7 @@ not; so does a name that only the project has.
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="With --wait: wait no longer than this; the run goes on.",
+    help="With --wait: wait no longer than this; the run continues.",
 )
 @server_options
 @pass_session

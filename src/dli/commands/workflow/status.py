@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="With --wait: wait no longer than this; the run goes on.",
+    help="With --wait: wait no longer than this; the run continues.",
 )
 @run_dataset_option
 @server_options
