@@ -71,6 +71,7 @@ def test_a_call_that_waits_for_ever_is_ended_by_the_clock_on_the_wall() -> None:
 def test_each_call_has_the_whole_time(worker: Worker) -> None:
     for _ in range(4):
         worker.call(partial(isolated_calls.spin, 0.15))
+    assert worker.alive
 
 
 @pytest.mark.rule("27.2")
