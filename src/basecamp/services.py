@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from basecamp.backfills.backfills import Backfills
-    from basecamp.datasets.changes import Changing
-    from basecamp.datasets.registration import Registration
-    from basecamp.datasets.versions import Versions
-    from basecamp.monitoring.readiness import ReadinessChecks
-    from basecamp.notifications.assembly import Notifications
-    from basecamp.runs.runs import Runs
-    from basecamp.sync.check import SourceChecks
-    from basecamp.workflows.pauses import Pauses
-    from basecamp.workflows.rows import Workflows
-    from basecamp.workflows.takeovers import Takeovers
+from basecamp.backfills.backfills import Backfills
+from basecamp.datasets.changes import Changing
+from basecamp.datasets.registration import Registration
+from basecamp.datasets.versions import Versions
+from basecamp.monitoring.readiness import ReadinessChecks
+from basecamp.notifications.assembly import Notifications
+from basecamp.runs.runs import Runs
+from basecamp.sync.check import SourceChecks
+from basecamp.workflows.pauses import Pauses
+from basecamp.workflows.rows import Workflows
+from basecamp.workflows.takeovers import Takeovers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

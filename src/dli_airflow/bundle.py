@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle
 
 from dli_airflow import factory  # noqa: F401 - loaded here, once, for all the parses that this process forks
 from dli_airflow.mirror import StoreMirror
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 SHARDS = 128
 

@@ -17,17 +17,13 @@ import os
 import runpy
 import tempfile
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dataspec.errors import DliError, InvalidSettings
+from dli_airflow.airflow_api import DAG
 from dli_airflow.mirror import StoreMirror
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from dli_airflow.airflow_api import DAG
 
 log = logging.getLogger(__name__)
 

@@ -14,17 +14,14 @@ import os
 import re
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dataspec.problems import unexpected
 from dli_airflow.datasets import Dataset
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 log = logging.getLogger(__name__)
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dataspec.catalog.cache import spec_to_json
+from dataspec.catalog.effective import SpecFile
 from dataspec.models import SourceType
 from dataspec.spec.model import DatasetSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from dataspec.catalog.effective import SpecFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-from dataspec.engines.duckdb_file import MEMORY, DuckDBFile
-
-if TYPE_CHECKING:
-    from dataspec.engines.duckdb_file import LockedConnection
+from dataspec.engines.duckdb_file import MEMORY, DuckDBFile, LockedConnection
 
 
 class DuckDBHook(DbApiHook):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from dataspec.contract import SOURCE_TAG, TASK_ID, write_document_line
+from dataspec.spec.model import Parameter
 from dli_airflow.airflow_api import (
     AIRFLOW_VERSION,
     DAG,
@@ -25,9 +26,6 @@ from dli_airflow.dag_folder import digest_of, read_shard
 from dli_airflow.datasets import Dataset
 from dli_airflow.operator import DatasetOperator
 from dli_airflow.timetable import DatasetTimetable
-
-if TYPE_CHECKING:
-    from dataspec.spec.model import Parameter
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,14 @@ import fcntl
 import hashlib
 import logging
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import datetime
+from pathlib import Path
 
 from dataspec.catalog.cache import DiskSpecCache
+from dataspec.catalog.effective import Catalog
+from dataspec.catalog.listing import Listing
 from dataspec.catalog.reader import CatalogReader
 from dataspec.contract import write_takeover
 from dataspec.errors import DliError, InvalidSettings
@@ -23,14 +27,6 @@ from dli_airflow.dag_folder import DagFolder
 from dli_airflow.datasets import Dataset
 from dli_airflow.other_dags import OtherDags
 from dli_airflow.snapshot import Snapshot, SnapshotFile
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from datetime import datetime
-    from pathlib import Path
-
-    from dataspec.catalog.effective import Catalog
-    from dataspec.catalog.listing import Listing
 
 log = logging.getLogger(__name__)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from dataspec.contract import TIMETABLE_RUN_TYPES, given_parameters, write_version_key
 from dataspec.engines.file_lock import FileLock
@@ -15,6 +18,7 @@ from dataspec.errors import InvalidParameters
 from dataspec.parameters.resolve import resolve_parameters
 from dataspec.schedule.next_run import ScheduledRun, data_interval
 from dataspec.sql.dialects import dialect_of
+from dataspec.sql.rendering import RenderedStatement
 from dataspec.sql.template.run_values import run_values
 from dli_airflow.airflow_api import (
     AirflowException,
@@ -24,14 +28,7 @@ from dli_airflow.airflow_api import (
     BaseHook,
     BaseOperator,
 )
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from dataspec.sql.rendering import RenderedStatement
-    from dli_airflow.datasets import Dataset
+from dli_airflow.datasets import Dataset
 
 
 class DatasetOperator(BaseOperator):

@@ -14,13 +14,10 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dataspec.contract import place_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 HOLDS_SECONDS = 3600.0
 """How long a note holds unless a parse renews it: Airflow parses every file more often, changed or not."""

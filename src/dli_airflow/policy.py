@@ -10,17 +10,15 @@ import json
 import logging
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.configuration import conf
 from airflow.policies import hookimpl
 
 from dli_airflow.dag_files import FileSettings
 from dli_airflow.other_dags import OtherDags
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ is not committed yet, and leaves it to them to commit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import pendulum
 from airflow import settings
@@ -16,9 +17,6 @@ from airflow.models.dagrun import DagRun
 
 from dataspec.schedule.run_ids import parse_run_id
 from dli_airflow.airflow_api import DagRunInfo, DataInterval
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 _AUTOMATED = ("scheduled", "backfill")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pendulum
 
@@ -17,11 +18,7 @@ from dli_airflow.airflow_api import (
     TimeRestriction,
     Timetable,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from dli_airflow.stored_runs import StoredRuns
+from dli_airflow.stored_runs import StoredRuns
 
 _MOMENT = timedelta(microseconds=1)
 _AUTOMATED = frozenset({"scheduled", "backfill"})

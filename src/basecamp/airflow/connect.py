@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.http.transport import AirflowTransport
 from basecamp.airflow.v1 import Airflow2
 from basecamp.airflow.v2 import Airflow3
 from dataspec.errors import AirflowUnreachable
-
-if TYPE_CHECKING:
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.http.transport import AirflowTransport
 
 _VERSION = re.compile(r"(\d+)\.(\d+)[\w.+-]*")
 

@@ -7,26 +7,23 @@ gets no answer, or an answer that says that Airflow could not do it, raises
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
 
+from basecamp.airflow.models import (
+    AirflowDag,
+    AirflowHealth,
+    DagDetails,
+    DagImportError,
+    DagRun,
+    LogEvent,
+    RunFilter,
+    RunPage,
+    RunVersion,
+    TaskAttempt,
+)
 from dataspec.errors import InvalidUsage
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from basecamp.airflow.models import (
-        AirflowDag,
-        AirflowHealth,
-        DagDetails,
-        DagImportError,
-        DagRun,
-        LogEvent,
-        RunFilter,
-        RunPage,
-        RunVersion,
-        TaskAttempt,
-    )
 
 
 class DagMissing(Exception):

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from basecamp.airflow.gateway import DagMissing, RunExists
 from basecamp.airflow.http.paging import pages
-from basecamp.airflow.models import DAG_PAGE_LIMIT, PAGE_LIMIT, AirflowHealth, DagDetails
-from basecamp.airflow.responses import read_connection_type, read_import_error, read_task_id, read_version
+from basecamp.airflow.http.transport import AirflowTransport
+from basecamp.airflow.models import (
+    DAG_PAGE_LIMIT,
+    PAGE_LIMIT,
+    AirflowDag,
+    AirflowHealth,
+    DagDetails,
+    DagImportError,
+    DagRun,
+)
+from basecamp.airflow.responses import (
+    Answer,
+    read_connection_type,
+    read_import_error,
+    read_task_id,
+    read_version,
+)
 from dataspec.contract import read_document_line
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
-
-    from basecamp.airflow.http.transport import AirflowTransport
-    from basecamp.airflow.models import AirflowDag, DagImportError, DagRun
-    from basecamp.airflow.responses import Answer
 
 T = TypeVar("T")
 

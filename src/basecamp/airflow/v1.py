@@ -7,24 +7,28 @@ a request of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from basecamp.airflow.http.paging import posted_pages
-from basecamp.airflow.models import RunPage, RunVersion
+from basecamp.airflow.http.transport import AirflowTransport
+from basecamp.airflow.models import (
+    AirflowDag,
+    AirflowHealth,
+    DagRun,
+    LogEvent,
+    RunFilter,
+    RunPage,
+    RunVersion,
+    TaskAttempt,
+)
 from basecamp.airflow.responses import read_task_instance
 from basecamp.airflow.rest_gateway import MISSING, AirflowApi
 from basecamp.airflow.v1_responses import read_dag, read_log, read_parts, read_run
-from basecamp.airflow.v1_runs import page_of_runs, read_rows
+from basecamp.airflow.v1_runs import Rows, page_of_runs, read_rows
 from dataspec.contract import TASK_ID
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from basecamp.airflow.http.transport import AirflowTransport
-    from basecamp.airflow.models import AirflowDag, AirflowHealth, DagRun, LogEvent, RunFilter, TaskAttempt
-    from basecamp.airflow.v1_runs import Rows
 
 RUNS_IN_ONE_REQUEST = 50
 """Few enough for one page of task instances, also where a run's id is taken in several DAGs."""

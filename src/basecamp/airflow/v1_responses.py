@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from basecamp.airflow.models import AirflowDag, DagRun, LogEvent
-from basecamp.airflow.responses import read_time
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from basecamp.airflow.responses import Answer
+from basecamp.airflow.responses import Answer, read_time
 
 _AUTOMATED = frozenset({"scheduled", "backfill"})
 

@@ -10,17 +10,13 @@ wait, which are few, then those that started since, which is no earlier than the
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from basecamp.airflow.gateway import WrongCursor
-from basecamp.airflow.models import PAGE_LIMIT, RunPage
+from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter, RunPage
 from basecamp.airflow.v1_responses import read_run
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from basecamp.airflow.models import DagRun, RunFilter
 
 Phase = Literal["all", "waiting", "started"]
 Rows = tuple[list["DagRun"], int]

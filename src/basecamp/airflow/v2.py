@@ -8,22 +8,28 @@ compared again.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 from basecamp.airflow.gateway import WrongCursor
-from basecamp.airflow.models import PAGE_LIMIT, RunPage, RunVersion
+from basecamp.airflow.http.transport import AirflowTransport
+from basecamp.airflow.models import (
+    PAGE_LIMIT,
+    AirflowDag,
+    AirflowHealth,
+    DagRun,
+    LogEvent,
+    RunFilter,
+    RunPage,
+    RunVersion,
+    TaskAttempt,
+)
 from basecamp.airflow.responses import read_task_instance
 from basecamp.airflow.rest_gateway import MISSING, TAKEN_OR_MISSING, AirflowApi
 from basecamp.airflow.v2_responses import read_dag, read_log, read_parts, read_run, read_run_page, read_xcom
 from dataspec.contract import TASK_ID, VERSION_KEY_PREFIX
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from basecamp.airflow.http.transport import AirflowTransport
-    from basecamp.airflow.models import AirflowDag, AirflowHealth, DagRun, LogEvent, RunFilter, TaskAttempt
 
 R = TypeVar("R", bound="_OfRun")
 

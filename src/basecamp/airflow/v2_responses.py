@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from basecamp.airflow.models import AirflowDag, DagRun, LogEvent, RunPage
-from basecamp.airflow.responses import read_time
-
-if TYPE_CHECKING:
-    from basecamp.airflow.responses import Answer
+from basecamp.airflow.responses import Answer, read_time
 
 _OWN_FIELDS = frozenset(
     {"timestamp", "event", "level", "logger", "filename", "lineno", "error_detail", "chan"}

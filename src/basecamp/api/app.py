@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio.to_thread
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
@@ -16,13 +17,7 @@ from basecamp.api.observing import Observing
 from basecamp.api.problems import DOCUMENT_SCHEMA, MEDIA_TYPE, install_problem_handlers
 from basecamp.api.routes import backfills, datasets, health, notifications, runs, schemas, sync, workflows
 from basecamp.monitoring.metrics import Metrics
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
-
-    from fastapi import FastAPI
-
-    from basecamp.services import Services
+from basecamp.services import Services
 
 THREADS = 100
 """How many requests are worked on at once; a registration that waits for Airflow takes one."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 from urllib.parse import unquote
 
 from fastapi import Depends, Header, Request
 from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from basecamp.services import Services
 from dataspec.models import SourceType
-
-if TYPE_CHECKING:
-    from starlette.types import Scope
 
 NOBODY = "anonymous"
 MAX_NAME_LENGTH = 100

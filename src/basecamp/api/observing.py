@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from basecamp.api.dependencies import caller_name
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from basecamp.monitoring.metrics import Metrics
+from basecamp.monitoring.metrics import Metrics
 
 log = logging.getLogger("basecamp.requests")
 

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
+from basecamp.airflow.gateway import AirflowGateway
 from basecamp.backfills.backfills import Backfills
 from basecamp.backfills.plans import Plans
 from basecamp.backfills.reconciler import Reconciler
 from basecamp.backfills.records import BackfillRecords
 from basecamp.backfills.start import BackfillStarting
 from basecamp.backfills.steps import Steps
+from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.spec_sql import SpecSql
+from basecamp.runs.logs import RunLogs
+from basecamp.runs.records import RunRecords
+from basecamp.runs.stop import Stopping
+from basecamp.shared.clock import Clock
+from basecamp.shared.idempotency import Reservations
 from basecamp.shared.lease import Lease
-
-if TYPE_CHECKING:
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.datasets.spec_sql import SpecSql
-    from basecamp.runs.logs import RunLogs
-    from basecamp.runs.records import RunRecords
-    from basecamp.runs.stop import Stopping
-    from basecamp.shared.clock import Clock
-    from basecamp.shared.idempotency import Reservations
-    from basecamp.workflows.takeovers import Takeovers
-    from dataspec.store import Store
+from basecamp.workflows.takeovers import Takeovers
+from dataspec.store import Store
 
 
 def assemble_backfills(

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from basecamp.backfills.records import record
+from basecamp.backfills.plans import Plans
+from basecamp.backfills.reconciler import Reconciler
+from basecamp.backfills.records import BackfillRecords, record
+from basecamp.backfills.requests import BackfillRequest
+from basecamp.backfills.start import BackfillStarting
+from basecamp.backfills.steps import Steps
+from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import Known, Page
 from dataspec.errors import AirflowUnreachable, BackfillNotFound, InternalError, RunNotFound
-from dataspec.models import RunStatus
-from dataspec.schedule.backfill_plan import StopOrder
+from dataspec.models import Backfill, BackfillPreview, RunStatus
+from dataspec.schedule.backfill_plan import BackfillPlan, StopOrder
 from dataspec.schedule.run_ids import parse_run_id
 from dataspec.spec.names import check_name
-
-if TYPE_CHECKING:
-    from basecamp.backfills.plans import Plans
-    from basecamp.backfills.reconciler import Reconciler
-    from basecamp.backfills.records import BackfillRecords
-    from basecamp.backfills.requests import BackfillRequest
-    from basecamp.backfills.start import BackfillStarting
-    from basecamp.backfills.steps import Steps
-    from basecamp.shared.clock import Clock
-    from dataspec.models import Backfill, BackfillPreview
-    from dataspec.schedule.backfill_plan import BackfillPlan
 
 STOP_SECONDS = 100.0
 """How long a stop waits for the backfill to end; whatever happens, it will."""

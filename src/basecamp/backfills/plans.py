@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidName
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import parse_run_id
 from dataspec.spec.names import check_name
+from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, PreconditionFailed, usable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from dataspec.store import Store, StoredObject
 
 PREFIX = "basecamp/backfills/"
 ACTIVE_PREFIX = f"{PREFIX}active/"

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from basecamp.backfills.plans import Plans
+from basecamp.backfills.steps import Steps
+from basecamp.shared.clock import Clock
+from basecamp.shared.lease import Lease
 from dataspec.errors import DliError, Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from basecamp.backfills.plans import Plans
-    from basecamp.backfills.steps import Steps
-    from basecamp.shared.clock import Clock
-    from basecamp.shared.lease import Lease
 
 log = logging.getLogger(__name__)
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import DagRun
 from dataspec.models import Backfill, RunStatus
-
-if TYPE_CHECKING:
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagRun
-    from dataspec.schedule.backfill_plan import BackfillPlan
+from dataspec.schedule.backfill_plan import BackfillPlan
 
 GOING_DOWN = "Stopping."
 

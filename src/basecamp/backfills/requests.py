@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from basecamp.datasets.submitted_specs import file_to_run
+from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.spec_sql import SpecSql
+from basecamp.datasets.submitted_specs import Candidate, file_to_run
+from dataspec.catalog.effective import SpecFile
 from dataspec.errors import InvalidParameters, InvalidUsage
-from dataspec.models import BackfillPreview
+from dataspec.models import BackfillPreview, Every, SourceType
 from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
 from dataspec.schedule.backfill_plan import MAX_DATES, DateRange, ordered
+from dataspec.spec.model import DatasetSpec
+from dataspec.sql.preview import SqlPreview
 from dataspec.sql.template.run_values import run_values
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.datasets.spec_sql import SpecSql
-    from basecamp.datasets.submitted_specs import Candidate
-    from dataspec.catalog.effective import SpecFile
-    from dataspec.models import Every, SourceType
-    from dataspec.spec.model import DatasetSpec
-    from dataspec.sql.preview import SqlPreview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,24 +5,20 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from basecamp.backfills.requests import check_request
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.backfills.plans import Plans
+from basecamp.backfills.requests import BackfillRequest, CheckedRequest, check_request
+from basecamp.datasets.catalog_cache import Specs
 from basecamp.datasets.dag_readiness import check_ready
+from basecamp.datasets.spec_sql import SpecSql
+from basecamp.shared.clock import Clock
+from basecamp.shared.idempotency import Reservations
+from basecamp.workflows.takeovers import Takeovers
 from dataspec.errors import BackfillActive, Refused
+from dataspec.models import BackfillPreview
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import adhoc_run_id
-
-if TYPE_CHECKING:
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.backfills.plans import Plans
-    from basecamp.backfills.requests import BackfillRequest, CheckedRequest
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.datasets.spec_sql import SpecSql
-    from basecamp.shared.clock import Clock
-    from basecamp.shared.idempotency import Reservations
-    from basecamp.workflows.takeovers import Takeovers
-    from dataspec.models import BackfillPreview
 
 
 class BackfillStarting:

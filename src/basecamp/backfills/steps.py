@@ -11,12 +11,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
-from basecamp.airflow.gateway import DagMissing, RunExists
-from basecamp.datasets.catalog_cache import find_spec
-from basecamp.runs.records import is_killed
+from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists
+from basecamp.airflow.models import DagRun
+from basecamp.backfills.plans import HeldPlan, Plans
+from basecamp.datasets.catalog_cache import Specs, find_spec
+from basecamp.runs.logs import RunLogs
+from basecamp.runs.records import RunRecords, is_killed
+from basecamp.runs.stop import Stopping
+from basecamp.shared.clock import Clock
+from basecamp.workflows.takeovers import Takeovers
+from dataspec.catalog.effective import Catalog
 from dataspec.contract import CONF_KEY
 from dataspec.errors import (
     AirflowUnreachable,
@@ -28,22 +35,7 @@ from dataspec.errors import (
 )
 from dataspec.models import RunStatus
 from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
-from dataspec.schedule.backfill_plan import Outcome
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagRun
-    from basecamp.backfills.plans import HeldPlan, Plans
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.runs.logs import RunLogs
-    from basecamp.runs.records import RunRecords
-    from basecamp.runs.stop import Stopping
-    from basecamp.shared.clock import Clock
-    from basecamp.workflows.takeovers import Takeovers
-    from dataspec.catalog.effective import Catalog
-    from dataspec.schedule.backfill_plan import BackfillPlan
+from dataspec.schedule.backfill_plan import BackfillPlan, Outcome
 
 log = logging.getLogger(__name__)
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
+from basecamp.datasets.dag_readiness import Loading
+from basecamp.sync.sources import Sources
+from dataspec.catalog.spec_storage import Release
 from dataspec.models import RegisteredDataset, SourceType
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from basecamp.datasets.dag_readiness import Loading
-    from basecamp.sync.sources import Sources
-    from dataspec.catalog.spec_storage import Release
 
 
 class Settling:

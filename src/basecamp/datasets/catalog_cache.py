@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
 
+from basecamp.shared.clock import Clock
 from basecamp.shared.last_known import Known, warning
+from dataspec.catalog.effective import Catalog, SpecFile
+from dataspec.catalog.ledger import Ledger
+from dataspec.catalog.reader import CatalogReader
 from dataspec.errors import DatasetNotFound, Overridden, StoreUnreachable
 from dataspec.models import SourceType
 from dataspec.problems import nearest
-
-if TYPE_CHECKING:
-    from basecamp.shared.clock import Clock
-    from dataspec.catalog.effective import Catalog, SpecFile
-    from dataspec.catalog.ledger import Ledger
-    from dataspec.catalog.reader import CatalogReader
-    from dataspec.store import StoredObject
+from dataspec.store import StoredObject
 
 log = logging.getLogger(__name__)
 

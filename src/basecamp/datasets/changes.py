@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from basecamp.datasets.catalog_cache import find_spec
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import DagRun
+from basecamp.datasets.after_write import Settling
+from basecamp.datasets.catalog_cache import Specs, find_spec
 from basecamp.datasets.registration import is_etag, is_in_code
 from basecamp.runs.active_runs import active_runs
-from dataspec.catalog.spec_storage import Release, delete_release, manual_key, read_release, write_release
+from basecamp.runs.records import RunRecords
+from basecamp.runs.stop import Stopping
+from basecamp.shared.clock import Clock
+from basecamp.shared.idempotency import Reservations
+from dataspec.catalog.effective import Catalog, SpecFile
+from dataspec.catalog.spec_storage import (
+    Release,
+    StoredRelease,
+    delete_release,
+    manual_key,
+    read_release,
+    write_release,
+)
 from dataspec.errors import Conflict, DatasetNotFound, InvalidUsage, ManagedByCode, RunsActive
 from dataspec.models import RegisteredDataset, SourceType, UnregisteredDataset
 from dataspec.spec.names import check_name
-from dataspec.spec.yaml_editor import edit_schedule
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagRun
-    from basecamp.datasets.after_write import Settling
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.runs.records import RunRecords
-    from basecamp.runs.stop import Stopping
-    from basecamp.shared.clock import Clock
-    from basecamp.shared.idempotency import Reservations
-    from dataspec.catalog.effective import Catalog, SpecFile
-    from dataspec.catalog.spec_storage import StoredRelease
-    from dataspec.spec.yaml_editor import ScheduleChanges
-    from dataspec.store import Store
+from dataspec.spec.yaml_editor import ScheduleChanges, edit_schedule
+from dataspec.store import Store
 
 STAYS_OVERRIDDEN = "The Manual file was changed; it stays overridden by Code."
 CODE_GOES_ON = "The manual file was removed; the dataset keeps running from code."

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from threading import Lock
-from typing import TYPE_CHECKING
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.shared.clock import Clock
 from dataspec.errors import AirflowUnreachable
+from dataspec.spec.model import DatasetSpec
 from dataspec.sql.dialects import dialect_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.shared.clock import Clock
-    from dataspec.spec.model import DatasetSpec
 
 MAX_AGE_SECONDS = 30.0
 """How long what Airflow said of a connection counts, and that it said nothing."""

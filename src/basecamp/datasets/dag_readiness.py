@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import DagDetails, DagImportError
+from basecamp.shared.clock import Clock
+from basecamp.workflows.dag_cache import DatasetDags
 from basecamp.workflows.takeovers import other_dag, place_of_dag
 from dataspec.contract import read_takeovers
 from dataspec.errors import AirflowUnreachable, NotLoaded, Paused, TakenOver
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagDetails, DagImportError
-    from basecamp.shared.clock import Clock
-    from basecamp.workflows.dag_cache import DatasetDags
 
 POLL_SECONDS = 0.2
 ASK_AGAIN_SECONDS = 5.0

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from basecamp.datasets.catalog_cache import find_spec
+from basecamp.datasets.after_write import Settling
+from basecamp.datasets.catalog_cache import Specs, find_spec
+from basecamp.datasets.dag_readiness import Loading
+from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import Candidate, checked
+from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import Page
+from basecamp.workflows.takeovers import Takeovers
+from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.errors import AirflowUnreachable, ExistsInCode, InvalidSpec
 from dataspec.models import RegisteredDataset, SourceType
 from dataspec.spec.names import check_name
+from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from basecamp.datasets.after_write import Settling
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.datasets.dag_readiness import Loading
-    from basecamp.datasets.spec_sql import SpecSql
-    from basecamp.shared.clock import Clock
-    from basecamp.workflows.takeovers import Takeovers
-    from dataspec.catalog.effective import Catalog, SpecFile
-    from dataspec.store import Store, StoredObject
 
 OVERRIDDEN_WARNING = "This dataset exists in Code: the Manual file is kept but inactive."
 CHECKERS = 8

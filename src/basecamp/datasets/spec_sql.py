@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Mapping
 from functools import partial
 from queue import Empty, LifoQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from cachetools import TTLCache
 
+from basecamp.datasets.connection_dialects import ConnectionDialects
+from dataspec.catalog.effective import SpecFile
 from dataspec.errors import InvalidTemplate, ServerBusy
 from dataspec.isolation import LIMITS, LimitExceeded, Limits, Worker
+from dataspec.spec.model import DatasetSpec
 from dataspec.sql.lineage.lineage import Lineage, lineage_of
 from dataspec.sql.preview import SqlPreview, preview_sql
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from basecamp.datasets.connection_dialects import ConnectionDialects
-    from dataspec.catalog.effective import SpecFile
-    from dataspec.spec.model import DatasetSpec
 
 R = TypeVar("R")
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from basecamp.datasets.catalog_cache import find_runnable
+from basecamp.datasets.catalog_cache import Specs, find_runnable
 from dataspec.catalog.effective import SpecFile
 from dataspec.catalog.spec_storage import Release
 from dataspec.errors import InvalidSpec
 from dataspec.models import SourceType
 from dataspec.problems import Problem
+from dataspec.spec.model import DatasetSpec
 from dataspec.spec.parse import check_spec
 from dataspec.spec.yaml_reader import read_document
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from basecamp.datasets.catalog_cache import Specs
-    from dataspec.spec.model import DatasetSpec
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 """When a spec that is not in the store was written there."""

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from basecamp.datasets.catalog_cache import find_spec
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.datasets.catalog_cache import Specs, find_spec
+from dataspec.catalog.effective import Catalog, SpecFile
+from dataspec.catalog.version_archive import KeptVersions
+from dataspec.contract import LoadedSpec
 from dataspec.errors import AirflowUnreachable
 from dataspec.models import DatasetVersions, SourceType, SpecVersion
 from dataspec.spec.names import check_name
-
-if TYPE_CHECKING:
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.datasets.catalog_cache import Specs
-    from dataspec.catalog.effective import Catalog, SpecFile
-    from dataspec.catalog.version_archive import KeptVersions
-    from dataspec.contract import LoadedSpec
 
 
 class Versions:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from basecamp.dev.airflow.keys import Keys
 from basecamp.dev.airflow.settings import airflow_settings
+from basecamp.dev.home import Home
 from basecamp.dev.lines import AIRFLOW_2
 from basecamp.dev.processes.ports import LOOPBACK
 from dataspec.sql.dialects import dialect_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from basecamp.dev.airflow.keys import Keys
-    from basecamp.dev.home import Home
 
 # Without bytecode on disk each part would compile Airflow anew, for seconds, at each start.
 _OF_ANOTHER_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")

@@ -6,20 +6,15 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from basecamp.dev.lines import AIRFLOW_3
+from basecamp.dev.lines import AIRFLOW_3, Line
 from basecamp.dev.processes.guard import GRACE_SECONDS
+from basecamp.dev.processes.interrupts import Interrupts
 from dataspec.errors import InvalidUsage, Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from basecamp.dev.lines import Line
-    from basecamp.dev.processes.interrupts import Interrupts
 
 _TEARDOWN_SECONDS = GRACE_SECONDS + 10
 

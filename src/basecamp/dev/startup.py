@@ -8,7 +8,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -20,16 +19,13 @@ from basecamp.dev.configuration import Configuration
 from basecamp.dev.home import Addresses, Home
 from basecamp.dev.origin import running_origin
 from basecamp.dev.processes.guard import Guard
-from basecamp.dev.processes.parts import parts_of
+from basecamp.dev.processes.interrupts import Interrupts
+from basecamp.dev.processes.parts import Parts, parts_of
 from basecamp.dev.processes.ports import claim
 from basecamp.dev.processes.process import Program
 from basecamp.dev.processes.supervisor import Supervisor
+from basecamp.dev.progress import Progress
 from dataspec.trust import Trust
-
-if TYPE_CHECKING:
-    from basecamp.dev.processes.interrupts import Interrupts
-    from basecamp.dev.processes.parts import Parts
-    from basecamp.dev.progress import Progress
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.datasets.catalog_cache import Specs
+from basecamp.notifications.health import ChannelHealth
 from dataspec.errors import DliError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.notifications.health import ChannelHealth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.datasets.catalog_cache import Specs
 from basecamp.notifications.channel_test import Trial
 from basecamp.notifications.channels.sending import ChannelSender
+from basecamp.notifications.configuration import NotificationSettings
 from basecamp.notifications.delivery import Delivery
 from basecamp.notifications.health import ChannelHealth
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.outbox import Outbox
 from basecamp.notifications.run_watch import RunWatch
-
-if TYPE_CHECKING:
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.notifications.configuration import NotificationSettings
-    from basecamp.runs.logs import RunLogs
-    from basecamp.runs.records import RunRecords
-    from basecamp.shared.clock import Clock
-    from dataspec.store import Store
+from basecamp.runs.logs import RunLogs
+from basecamp.runs.records import RunRecords
+from basecamp.shared.clock import Clock
+from dataspec.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,25 +5,20 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
+from basecamp.datasets.catalog_cache import Specs
 from basecamp.notifications.channels.channel import SendFailed, channel_name, channels
-from basecamp.notifications.notice import Notice
+from basecamp.notifications.channels.sending import Sender
+from basecamp.notifications.configuration import NotificationSettings
+from basecamp.notifications.messages import Messages
+from basecamp.notifications.notice import Event, Message, Notice
+from basecamp.shared.clock import Clock
 from dataspec.errors import NotFound, Refused
 from dataspec.problems import nearest
-from dataspec.spec.model import NamedTarget, Notifications
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.notifications.channels.sending import Sender
-    from basecamp.notifications.configuration import NotificationSettings
-    from basecamp.notifications.messages import Messages
-    from basecamp.notifications.notice import Event, Message
-    from basecamp.shared.clock import Clock
-    from dataspec.spec.model import Target
+from dataspec.spec.model import NamedTarget, Notifications, Target
 
 On = Literal["on_failure", "on_success", "on_source_change"]
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Literal
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from dataspec.errors import InvalidSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from urllib.parse import SplitResult
 
 PUBLIC_URL = "BASECAMP_PUBLIC_URL"
 SLACK_TOKEN = "BASECAMP_SLACK_TOKEN"  # noqa: S105 - a variable's name

@@ -9,22 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from basecamp.notifications.channels.channel import SendFailed, channel_name
+from basecamp.notifications.channels.sending import Sender
+from basecamp.notifications.entry import Entry
 from basecamp.notifications.notice import notice_id
+from basecamp.notifications.outbox import Outbox
+from basecamp.shared.clock import Clock
 from dataspec.errors import StoreUnreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
-
-    from basecamp.notifications.channels.sending import Sender
-    from basecamp.notifications.entry import Entry
-    from basecamp.notifications.outbox import Outbox
-    from basecamp.shared.clock import Clock
 
 log = logging.getLogger(__name__)
 

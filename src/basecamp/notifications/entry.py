@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from basecamp.notifications.notice import Link, Message, Notice, target_json
 from dataspec.spec.model import Target
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FORMAT = 1
 FIRST_RETRY = timedelta(seconds=5)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from basecamp.datasets.catalog_cache import Specs
 from basecamp.notifications.channels.channel import channel_name, channels
 from basecamp.notifications.channels.sending import missing_setting
+from basecamp.notifications.configuration import NotificationSettings
+from basecamp.notifications.delivery import Delivery, FailingChannel
+from dataspec.catalog.effective import Catalog
 from dataspec.errors import StoreUnreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.notifications.configuration import NotificationSettings
-    from basecamp.notifications.delivery import Delivery, FailingChannel
-    from dataspec.catalog.effective import Catalog
-    from dataspec.spec.model import Target
+from dataspec.spec.model import Target
 
 MAX_NAMED = 10
 """How many channels the line names; the others are counted."""

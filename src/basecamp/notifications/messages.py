@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
-from basecamp.notifications.notice import Link, Message
+from basecamp.notifications.notice import Event, Link, Message, RunEnd, SourceChange
 from basecamp.web.links import Links
-from dataspec.models import RunStatus, SourceType
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from basecamp.notifications.notice import Event, RunEnd, SourceChange
-    from dataspec.models import WorkflowRun
+from dataspec.models import RunStatus, SourceType, WorkflowRun
 
 MAX_LISTED = 20
 """How many datasets one message lists; the others are counted."""

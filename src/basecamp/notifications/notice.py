@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from dataspec.models import SourceType, WorkflowRun
-    from dataspec.spec.model import Target
+from dataspec.models import SourceType, WorkflowRun
+from dataspec.spec.model import Target
 
 Event = Literal["source_change", "failure", "success", "test"]
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 
 from basecamp.notifications.channels.channel import channels
 from basecamp.notifications.entry import Entry
-from basecamp.notifications.notice import Notice, notice_id
+from basecamp.notifications.messages import Messages
+from basecamp.notifications.notice import Message, Notice, RunEnd, SourceChange, notice_id
+from basecamp.shared.clock import Clock
+from dataspec.spec.model import Target
+from dataspec.store import Store
 from dataspec.store.base import MISSING, PreconditionFailed, usable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from datetime import datetime
-
-    from basecamp.notifications.messages import Messages
-    from basecamp.notifications.notice import Message, RunEnd, SourceChange
-    from basecamp.shared.clock import Clock
-    from dataspec.spec.model import Target
-    from dataspec.store import Store
 
 PREFIX = "basecamp/outbox/"
 KEPT = timedelta(days=2)

@@ -10,30 +10,24 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from basecamp.airflow.models import PAGE_LIMIT, RunFilter
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
+from basecamp.datasets.catalog_cache import Specs
 from basecamp.notifications.notice import RunEnd
+from basecamp.notifications.outbox import Outbox
+from basecamp.runs.logs import RunLogs
+from basecamp.runs.records import RunRecords
+from basecamp.shared.clock import Clock
+from dataspec.catalog.effective import Catalog
 from dataspec.errors import AirflowUnreachable, StoreUnreachable, Unavailable
-from dataspec.models import RunStatus
+from dataspec.models import RunStatus, WorkflowRun
+from dataspec.spec.model import Notifications, Target
+from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, PreconditionFailed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagRun
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.notifications.outbox import Outbox
-    from basecamp.runs.logs import RunLogs
-    from basecamp.runs.records import RunRecords
-    from basecamp.shared.clock import Clock
-    from dataspec.catalog.effective import Catalog
-    from dataspec.models import WorkflowRun
-    from dataspec.spec.model import Notifications, Target
-    from dataspec.store import Store, StoredObject
 
 log = logging.getLogger(__name__)
 

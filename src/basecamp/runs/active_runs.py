@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from basecamp.airflow.models import PAGE_LIMIT, RunFilter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagRun
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
 
 
 def active_runs(gateway: AirflowGateway, dataset: str | None = None) -> Iterator[DagRun]:

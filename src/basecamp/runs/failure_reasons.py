@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from basecamp.runs.logs import LATE_LINES
+from basecamp.runs.logs import LATE_LINES, RunLogs
+from basecamp.shared.clock import Clock
 from dataspec.errors import AirflowUnreachable
-from dataspec.models import RunStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from basecamp.runs.logs import RunLogs
-    from basecamp.shared.clock import Clock
-    from dataspec.models import WorkflowRun
+from dataspec.models import RunStatus, WorkflowRun
 
 READERS = 8
 """How many logs are read at once."""

@@ -7,31 +7,25 @@ own, and where a page of its rows was left halfway, the run after which to go on
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import datetime
 
-from basecamp.airflow.models import PAGE_LIMIT, RunFilter
-from basecamp.runs.records import run_status, run_type
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import PAGE_LIMIT, DagRun, DagRunState, RunFilter
+from basecamp.datasets.catalog_cache import Specs
+from basecamp.runs.failure_reasons import RunErrors
+from basecamp.runs.records import RunRecords, run_status, run_type
+from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import Known, LastKnown, Page
+from basecamp.workflows.dataset_names import DatasetNames
 from basecamp.workflows.rows import matches_name
+from basecamp.workflows.takeovers import Takeovers
+from dataspec.catalog.effective import Catalog
 from dataspec.errors import DatasetNotFound, InvalidUsage
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
 from dataspec.problems import nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagRun, DagRunState
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.runs.failure_reasons import RunErrors
-    from basecamp.runs.records import RunRecords
-    from basecamp.shared.clock import Clock
-    from basecamp.workflows.dataset_names import DatasetNames
-    from basecamp.workflows.takeovers import Takeovers
-    from dataspec.catalog.effective import Catalog
 
 MAX_SCANNED_PAGES = 10
 """How many of Airflow's pages one request looks through; then it answers what it has, and a cursor."""

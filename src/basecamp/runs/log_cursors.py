@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from basecamp.airflow.gateway import WrongCursor
 from basecamp.shared.cursors import decode_cursor, encode_cursor
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 START = "start"
 """The cursor of a log's first line."""

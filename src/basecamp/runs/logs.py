@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import DagRun, LogEvent
 from basecamp.runs.log_cursors import LogCursor
+from basecamp.shared.clock import Clock
 from dataspec.errors import NotFound
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagRun, LogEvent
-    from basecamp.shared.clock import Clock
 
 MAX_LINES = 20_000
 """Of a longer log, only the end is shown; of a longer piece, only the beginning."""

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from basecamp.airflow.models import PAGE_LIMIT, RunFilter
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
+from basecamp.workflows.dataset_names import DatasetNames
 from dataspec.errors import InvalidUsage, RunNotFound
 from dataspec.schedule.run_ids import parse_run_id
-
-if TYPE_CHECKING:
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagRun
-    from basecamp.workflows.dataset_names import DatasetNames
 
 MAX_LENGTH = 250
 MAX_PAGES = 10

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
+from typing import Any, TypeAlias, TypeVar, get_args
 from urllib.parse import quote
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import DagRun, RunVersion, TaskAttempt
+from basecamp.shared.clock import Clock
+from basecamp.workflows.takeovers import Takeovers
+from dataspec.catalog.effective import Catalog
 from dataspec.contract import CONF_KEY, TASK_ID, given_parameters
 from dataspec.errors import DliError, StoreUnreachable
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
 from dataspec.parameters.resolve import resolve_parameters
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagRun, RunVersion, TaskAttempt
-    from basecamp.shared.clock import Clock
-    from basecamp.workflows.takeovers import Takeovers
-    from dataspec.catalog.effective import Catalog
-    from dataspec.spec.model import DatasetSpec
+from dataspec.spec.model import DatasetSpec
 
 STOPPED_BY = "Stopped by"
 """What the note of a stopped run begins with; Airflow itself only knows ``failed``."""

@@ -5,23 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import DagRun, TaskAttempt
+from basecamp.datasets.catalog_cache import Specs
 from basecamp.datasets.dag_readiness import check_ready
-from basecamp.runs.records import is_killed, parameters_given
+from basecamp.runs.records import RunRecords, is_killed, parameters_given
 from basecamp.runs.stop import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
+from basecamp.shared.clock import Clock
+from basecamp.shared.idempotency import Reservations
+from basecamp.workflows.takeovers import Takeovers
 from dataspec.errors import AirflowUnreachable, InvalidParameters, Refused, RunNotFound
 from dataspec.parameters.resolve import resolve_parameters
-
-if TYPE_CHECKING:
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagRun, TaskAttempt
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.runs.records import RunRecords
-    from basecamp.shared.clock import Clock
-    from basecamp.shared.idempotency import Reservations
-    from basecamp.workflows.takeovers import Takeovers
-    from dataspec.spec.model import DatasetSpec
+from dataspec.spec.model import DatasetSpec
 
 RETRIED_BY = "Retried by"
 """What the note of a retried run begins with: it takes the place of the mark of a stop."""

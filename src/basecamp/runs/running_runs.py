@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import TaskAttempt
+from basecamp.shared.clock import Clock
 from basecamp.shared.last_known import Known, warning
 from dataspec.errors import AirflowUnreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import TaskAttempt
-    from basecamp.shared.clock import Clock
 
 MAX_AGE_SECONDS = 30.0
 PATIENCE_SECONDS = 0.25

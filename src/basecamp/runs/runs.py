@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from basecamp.shared.last_known import Known, LastKnown
-
-if TYPE_CHECKING:
-    from basecamp.airflow.models import DagRun
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.runs.failure_reasons import RunErrors
-    from basecamp.runs.history import History, HistoryFilter
-    from basecamp.runs.logs import RunLog, RunLogs
-    from basecamp.runs.lookup import RunFinder
-    from basecamp.runs.records import RunRecords
-    from basecamp.runs.retry import Retrying
-    from basecamp.runs.start import RunRequest, Starting
-    from basecamp.runs.stop import Stopping
-    from basecamp.shared.clock import Clock
-    from basecamp.shared.last_known import Page
-    from dataspec.models import RunPreview, WorkflowRun
+from basecamp.airflow.models import DagRun
+from basecamp.datasets.catalog_cache import Specs
+from basecamp.runs.failure_reasons import RunErrors
+from basecamp.runs.history import History, HistoryFilter
+from basecamp.runs.logs import RunLog, RunLogs
+from basecamp.runs.lookup import RunFinder
+from basecamp.runs.records import RunRecords
+from basecamp.runs.retry import Retrying
+from basecamp.runs.start import RunRequest, Starting
+from basecamp.runs.stop import Stopping
+from basecamp.shared.clock import Clock
+from basecamp.shared.last_known import Known, LastKnown, Page
+from dataspec.models import RunPreview, WorkflowRun
 
 
 class Runs:

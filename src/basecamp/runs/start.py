@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from basecamp.airflow.gateway import DagMissing, RunExists
+from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists
+from basecamp.airflow.models import DagRun
+from basecamp.datasets.catalog_cache import Specs
 from basecamp.datasets.dag_readiness import check_ready, not_loaded
-from basecamp.datasets.submitted_specs import file_to_run
+from basecamp.datasets.spec_sql import SpecSql
+from basecamp.datasets.submitted_specs import Candidate, file_to_run
 from basecamp.runs.records import key_of_request
+from basecamp.shared.clock import Clock
+from basecamp.shared.idempotency import Reservation, Reservations
+from basecamp.workflows.takeovers import Takeovers
+from dataspec.catalog.effective import SpecFile
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Conflict
-from dataspec.models import RunPreview
+from dataspec.models import RunPreview, SourceType
 from dataspec.parameters.resolve import resolve_parameters
 from dataspec.schedule.run_ids import adhoc_run_id
 from dataspec.sql.template.run_values import run_values
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagRun
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.datasets.spec_sql import SpecSql
-    from basecamp.datasets.submitted_specs import Candidate
-    from basecamp.shared.clock import Clock
-    from basecamp.shared.idempotency import Reservation, Reservations
-    from basecamp.workflows.takeovers import Takeovers
-    from dataspec.catalog.effective import SpecFile
-    from dataspec.models import SourceType
 
 MAX_RUNS_A_SECOND = 50
 TRIES = 3

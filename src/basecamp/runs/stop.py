@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import DagRun, TaskAttempt
 from basecamp.runs.records import STOPPED_BY, is_killed, is_of_other_dag
+from basecamp.shared.clock import Clock
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Refused, RunNotFound
-
-if TYPE_CHECKING:
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import DagRun, TaskAttempt
-    from basecamp.shared.clock import Clock
 
 VERIFY_SECONDS = 20.0
 """How long a run may take to end, and then the process of its attempt."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from basecamp.airflow.gateway import AirflowGateway
 from basecamp.backfills.assembly import assemble_backfills
+from basecamp.backfills.backfills import Backfills
 from basecamp.datasets.after_write import Settling
 from basecamp.datasets.catalog_cache import Specs
 from basecamp.datasets.changes import Changing
@@ -16,7 +18,7 @@ from basecamp.datasets.registration import Registration
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.versions import Versions
 from basecamp.monitoring.readiness import ReadinessChecks
-from basecamp.notifications.assembly import assemble_notifications
+from basecamp.notifications.assembly import Notifications, assemble_notifications
 from basecamp.notifications.configuration import NotificationSettings
 from basecamp.runs.failure_reasons import RunErrors
 from basecamp.runs.history import History
@@ -28,6 +30,7 @@ from basecamp.runs.runs import Runs
 from basecamp.runs.start import Starting
 from basecamp.runs.stop import Stopping
 from basecamp.services import Services
+from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from basecamp.shared.lease import Lease
 from basecamp.sync.check import SourceChecks
@@ -41,15 +44,7 @@ from basecamp.workflows.takeovers import Takeovers
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.version_archive import KeptVersions
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.backfills.backfills import Backfills
-    from basecamp.notifications.assembly import Notifications
-    from basecamp.shared.clock import Clock
-    from dataspec.store import Store
+from dataspec.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

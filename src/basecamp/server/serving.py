@@ -10,33 +10,28 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import NoReturn
 
 import uvicorn
+from fastapi import FastAPI
 
 from basecamp.airflow.connect import NotAirflow, connect, late_gateway
+from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.http.transport import AirflowRefused, AirflowTransport
 from basecamp.api.app import create_app
 from basecamp.api.guards import LOOPBACK_HOSTS
+from basecamp.backfills.reconciler import Reconciler
 from basecamp.monitoring.metrics import Metrics
+from basecamp.notifications.delivery import Delivery
 from basecamp.server.assembly import assemble
+from basecamp.server.settings import Settings
+from basecamp.services import Services
 from basecamp.shared.clock import SystemClock
 from basecamp.sync.store_proof import prove_conditional_writes
 from basecamp.web.routes import router
 from dataspec.errors import AirflowUnreachable, DliError, InvalidSettings
 from dataspec.store import open_store
-
-if TYPE_CHECKING:
-    from types import FrameType
-    from typing import NoReturn
-
-    from fastapi import FastAPI
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.backfills.reconciler import Reconciler
-    from basecamp.notifications.delivery import Delivery
-    from basecamp.server.settings import Settings
-    from basecamp.services import Services
 
 log = logging.getLogger(__name__)
 

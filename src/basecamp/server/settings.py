@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from basecamp.airflow.http.credentials import AirflowToken, Credentials, Everyone, Password
 from basecamp.notifications.configuration import NotificationSettings
 from dataspec.errors import InvalidSettings, InvalidUsage
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 

@@ -11,19 +11,15 @@ import hashlib
 import json
 import logging
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import date, timedelta
+from typing import Any
 
+from basecamp.shared.clock import Clock
 from dataspec.errors import InvalidUsage, StoreUnreachable
+from dataspec.store import Store
 from dataspec.store.base import MISSING, PreconditionFailed, usable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import date
-
-    from basecamp.shared.clock import Clock
-    from dataspec.store import Store
 
 log = logging.getLogger(__name__)
 

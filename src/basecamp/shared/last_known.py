@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from basecamp.shared.clock import Clock
 from dataspec.errors import AirflowUnreachable, StoreUnreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
-
-    from basecamp.shared.clock import Clock
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
+from basecamp.shared.clock import Clock
+from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, PreconditionFailed
-
-if TYPE_CHECKING:
-    from basecamp.shared.clock import Clock
-    from dataspec.store import Store, StoredObject
 
 PREFIX = "basecamp/leases/"
 

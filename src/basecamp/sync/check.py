@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+from basecamp.shared.clock import Clock
+from basecamp.shared.lease import Lease
+from basecamp.sync.sources import Sources
+from basecamp.workflows.rows import Workflows
+from basecamp.workflows.takeovers import Takeovers
 from dataspec.errors import AirflowUnreachable, DliError, Unavailable
 from dataspec.models import SyncReport
-
-if TYPE_CHECKING:
-    from basecamp.shared.clock import Clock
-    from basecamp.shared.lease import Lease
-    from basecamp.sync.sources import Sources
-    from basecamp.workflows.rows import Workflows
-    from basecamp.workflows.takeovers import Takeovers
 
 log = logging.getLogger(__name__)
 

@@ -5,18 +5,13 @@ Functions of their arguments alone; :mod:`basecamp.sync.sources` carries out wha
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
+from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.ledger import KeptVersion, Ledger, LedgerEntry
 from dataspec.models import SourceEvent, SourceType
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-    from datetime import datetime
-
-    from dataspec.catalog.effective import Catalog, SpecFile
 
 RETIREMENT = timedelta(seconds=60)
 """How long a removed dataset's DAG stays at least: a run may have been created just before."""

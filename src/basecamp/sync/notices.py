@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from basecamp.notifications.notice import SourceChange
-from dataspec.catalog.spec_storage import read_publication
+from basecamp.notifications.outbox import Outbox
+from basecamp.shared.clock import Clock
+from basecamp.sync.diff import Switch
+from dataspec.catalog.effective import Catalog, SpecFile
+from dataspec.catalog.spec_storage import Publication, read_publication
+from dataspec.catalog.version_archive import KeptVersions
 from dataspec.schedule.cron import next_tick
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from basecamp.notifications.outbox import Outbox
-    from basecamp.shared.clock import Clock
-    from basecamp.sync.diff import Switch
-    from dataspec.catalog.effective import Catalog, SpecFile
-    from dataspec.catalog.spec_storage import Publication
-    from dataspec.catalog.version_archive import KeptVersions
-    from dataspec.spec.model import DatasetSpec, Target
-    from dataspec.store import Store
+from dataspec.spec.model import DatasetSpec, Target
+from dataspec.store import Store
 
 PATIENCE_SECONDS = 5.0
 """How long a notice waits for who publishes to say which commit it is."""

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.datasets.catalog_cache import Specs
 from basecamp.runs.active_runs import active_runs
-from basecamp.sync.diff import compare, retires
+from basecamp.runs.records import RunRecords
+from basecamp.shared.clock import Clock
+from basecamp.sync.diff import Comparison, Switch, compare, retires
+from dataspec.catalog.effective import Catalog
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.catalog.spec_storage import delete_leftovers
+from dataspec.catalog.version_archive import KeptVersions
 from dataspec.errors import AirflowUnreachable, Conflict, StoreUnreachable
-from dataspec.models import SourceType
+from dataspec.models import SourceEvent, SourceType
+from dataspec.store import Store
 from dataspec.store.base import PreconditionFailed, StoredObject
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.runs.records import RunRecords
-    from basecamp.shared.clock import Clock
-    from basecamp.sync.diff import Comparison, Switch
-    from dataspec.catalog.effective import Catalog
-    from dataspec.catalog.version_archive import KeptVersions
-    from dataspec.models import SourceEvent
-    from dataspec.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidSettings
+from dataspec.store import Store
 from dataspec.store.base import MISSING, PreconditionFailed
-
-if TYPE_CHECKING:
-    from dataspec.store import Store
 
 PREFIX = "basecamp/probe-"
 

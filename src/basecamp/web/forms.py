@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 
-from dataspec.errors import CrossOrigin, InvalidUsage
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from dataspec.errors import DliError
-    from dataspec.models import RunPreview
-    from dataspec.spec.model import Parameter
+from dataspec.errors import CrossOrigin, DliError, InvalidUsage
+from dataspec.models import RunPreview
+from dataspec.spec.model import Parameter
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 1000

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from basecamp.web.static_files import static_file
+from dataspec.models import WorkflowRun
 from dataspec.schedule.run_ids import parse_run_id
-
-if TYPE_CHECKING:
-    from dataspec.models import WorkflowRun
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,28 +5,24 @@ from __future__ import annotations
 import logging
 import re
 import uuid
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match
+from starlette.types import Scope
 
 from basecamp.api.problems import RETRY_AFTER_SECONDS, report_mistake
 from basecamp.web import forms, times
 from basecamp.web.links import Links
 from dataspec.errors import DliError, Unavailable
 from dataspec.models import RunStatus, SourceType, WorkflowStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
-
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.types import Scope
 
 log = logging.getLogger(__name__)
 

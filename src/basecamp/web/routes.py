@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from basecamp.api.dependencies import Caller, ServicesOf
 from basecamp.runs.start import RunRequest
+from basecamp.services import Services
 from basecamp.web.forms import Form, RunForm
 from basecamp.web.pages import HEADERS, LastRoute, PageRoute, links_of, page
 from basecamp.web.queries import LIMITS, RUN_TYPES, STATES, DatasetQuery, RunQuery, attempt_of, source_of
 from basecamp.web.static_files import static_file
 from basecamp.web.views import read_backfill, read_dataset, read_datasets, read_run, read_runs
 from dataspec.errors import DliError, NotFound
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from basecamp.services import Services
-    from dataspec.models import SourceType, WorkflowInfo
+from dataspec.models import SourceType, WorkflowInfo
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
 

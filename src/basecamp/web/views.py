@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from basecamp.runs.history import HistoryFilter
+from basecamp.runs.logs import RunLog
+from basecamp.services import Services
 from basecamp.shared.last_known import Page
 from basecamp.web.queries import DatasetQuery, RunQuery, states_of
 from basecamp.workflows.rows import WorkflowFilter
 from dataspec.errors import NotFound, Unavailable
-from dataspec.models import Backfill, SourceType, WorkflowInfo, WorkflowRun, WorkflowStatus
+from dataspec.models import Backfill, RegisteredDataset, SourceType, WorkflowInfo, WorkflowRun, WorkflowStatus
 from dataspec.schedule.backfill_plan import backfill_run_id
+from dataspec.spec.model import DatasetSpec, Statement
 from dataspec.spec.parse import parse_spec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from basecamp.runs.logs import RunLog
-    from basecamp.services import Services
-    from dataspec.models import RegisteredDataset
-    from dataspec.spec.model import DatasetSpec, Statement
 
 EVERYTHING = 1_000_000
 ROWS_A_PAGE = 100

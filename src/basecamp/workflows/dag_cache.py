@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import AirflowDag
+from basecamp.shared.clock import Clock
 from basecamp.shared.last_known import Known, warning
 from dataspec.contract import SOURCE_TAG
 from dataspec.errors import AirflowUnreachable
 from dataspec.models import SourceType
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import AirflowDag
-    from basecamp.shared.clock import Clock
 
 DATASET_TAGS = tuple(f"{SOURCE_TAG}{source}" for source in SourceType)
 """Every dataset's DAG has one of these tags; another DAG that has one by chance comes from another file."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
+from basecamp.datasets.catalog_cache import Specs
 from basecamp.shared.last_known import Known
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.workflows.dag_cache import DatasetDags
+from basecamp.workflows.dag_cache import DatasetDags
 
 
 class DatasetNames:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from basecamp.airflow.gateway import DagMissing
-from basecamp.datasets.catalog_cache import find_runnable
+from basecamp.airflow.gateway import AirflowGateway, DagMissing
+from basecamp.airflow.models import AirflowDag
+from basecamp.datasets.catalog_cache import Specs, find_runnable
 from basecamp.datasets.dag_readiness import not_loaded
+from basecamp.shared.idempotency import Reservations
+from basecamp.workflows.dag_cache import DatasetDags
+from basecamp.workflows.rows import Workflows
+from basecamp.workflows.takeovers import Takeovers
+from dataspec.catalog.effective import SpecFile
 from dataspec.errors import NotPaused
-
-if TYPE_CHECKING:
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import AirflowDag
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.shared.idempotency import Reservations
-    from basecamp.workflows.dag_cache import DatasetDags
-    from basecamp.workflows.rows import Workflows
-    from basecamp.workflows.takeovers import Takeovers
-    from dataspec.catalog.effective import SpecFile
-    from dataspec.models import SourceType, WorkflowInfo
+from dataspec.models import SourceType, WorkflowInfo
 
 
 class Pauses:

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from basecamp.datasets.catalog_cache import find_spec
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import AirflowDag, TaskAttempt
+from basecamp.datasets.catalog_cache import Specs, find_spec
 from basecamp.runs.running_runs import RunningAttempts
+from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import Known, Page
+from basecamp.workflows.dag_cache import DatasetDags
+from basecamp.workflows.takeovers import Takeover, Takeovers
+from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import InvalidSpec, TakenOver
 from dataspec.models import SourceType, WorkflowInfo, WorkflowStatus
 from dataspec.problems import unexpected
 from dataspec.schedule.cron import is_tick, next_tick
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import AirflowDag, TaskAttempt
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.shared.clock import Clock
-    from basecamp.workflows.dag_cache import DatasetDags
-    from basecamp.workflows.takeovers import Takeover, Takeovers
-    from dataspec.catalog.effective import Catalog, SpecFile
-    from dataspec.spec.model import DatasetSpec, Schedule
+from dataspec.spec.model import DatasetSpec, Schedule
 
 log = logging.getLogger(__name__)
 

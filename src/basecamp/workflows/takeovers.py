@@ -10,25 +10,21 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import cycle, islice
-from typing import TYPE_CHECKING
 
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import AirflowDag, DagDetails, DagRun
+from basecamp.datasets.catalog_cache import Specs
+from basecamp.shared.clock import Clock
+from basecamp.workflows.dag_cache import DatasetDags
 from dataspec.contract import place_of, read_takeovers
 from dataspec.errors import AirflowUnreachable, StoreUnreachable, TakenOver, Unavailable
+from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, PreconditionFailed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from basecamp.airflow.gateway import AirflowGateway
-    from basecamp.airflow.models import AirflowDag, DagDetails, DagRun
-    from basecamp.datasets.catalog_cache import Specs
-    from basecamp.shared.clock import Clock
-    from basecamp.workflows.dag_cache import DatasetDags
-    from dataspec.store import Store, StoredObject
 
 log = logging.getLogger(__name__)
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import base64
 import threading
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from basecamp.airflow.http.credentials import AirflowToken, Password
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from basecamp.airflow.http.credentials import Credentials
+from basecamp.airflow.http.credentials import AirflowToken, Credentials, Password
 
 Headers = dict[str, str]
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
+from basecamp.airflow.http.transport import AirflowTransport, Answer
 from basecamp.airflow.models import PAGE_LIMIT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from basecamp.airflow.http.transport import AirflowTransport, Answer
 
 T = TypeVar("T")
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from basecamp.airflow.http.authorization import for_airflow_2, for_airflow_3
+from basecamp.airflow.http.credentials import Credentials, Password
 from dataspec.errors import AirflowUnreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Self
-
-    from basecamp.airflow.http.credentials import Credentials, Password
 
 T = TypeVar("T")
 

@@ -8,9 +8,10 @@ play the part of the scheduler and the workers: :meth:`~MemoryAirflow.start`,
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from basecamp.airflow.gateway import DagMissing, RunExists, WrongCursor
@@ -22,17 +23,13 @@ from basecamp.airflow.models import (
     DagImportError,
     DagRun,
     LogEvent,
+    RunFilter,
     RunPage,
     RunVersion,
     TaskAttempt,
 )
 from dataspec.contract import OPERATOR, TASK_ID, LoadedSpec
 from dataspec.errors import AirflowUnreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from basecamp.airflow.models import RunFilter
 
 RunKey = tuple[str, str]
 

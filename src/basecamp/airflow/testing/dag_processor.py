@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import datetime
 
+from basecamp.airflow.testing.airflow import MemoryAirflow
 from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.effective import SpecFile
 from dataspec.catalog.reader import CatalogReader
 from dataspec.contract import LoadedSpec
 from dataspec.schedule.cron import next_tick
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
-    from basecamp.airflow.testing.airflow import MemoryAirflow
-    from dataspec.catalog.effective import SpecFile
-    from dataspec.store import Store
+from dataspec.store import Store
 
 
 class MemoryDags:

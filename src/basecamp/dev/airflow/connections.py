@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from dataspec.engines.addresses import DEFAULT_FILE, Address
 from dataspec.errors import InvalidSettings, InvalidSpec
 from dataspec.spec.names import DEFAULT_CONNECTION
 from dataspec.spec.yaml_reader import Document, read_document
-from dataspec.trust import check_owner, connection_permission, implicit_credentials
+from dataspec.trust import Trust, check_owner, connection_permission, implicit_credentials
 from dataspec.variables import CREDENTIALS, expand, variables_in
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from dataspec.trust import Trust
 
 PROJECT_FILE = "dli.yaml"
 _OPTION = "options."

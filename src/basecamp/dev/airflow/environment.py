@@ -6,22 +6,16 @@ import fcntl
 import hashlib
 import os
 import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from basecamp.dev.airflow.interpreters import Interpreter, interpreter_for, uv
-from basecamp.dev.lines import AIRFLOW_3
-from basecamp.dev.origin import PACKAGE
+from basecamp.dev.lines import AIRFLOW_3, Line
+from basecamp.dev.origin import PACKAGE, Origin
+from basecamp.dev.processes.interrupts import Interrupts
 from dataspec.errors import Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from basecamp.dev.lines import Line
-    from basecamp.dev.origin import Origin
-    from basecamp.dev.processes.interrupts import Interrupts
 
 _STAMP = "basecamp-installed"
 

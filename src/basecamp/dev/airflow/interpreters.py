@@ -5,12 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from basecamp.dev.lines import Line
 from dataspec.errors import InvalidSettings, InvalidUsage
-
-if TYPE_CHECKING:
-    from basecamp.dev.lines import Line
 
 _OLDEST = "3.11"
 """The first version of Python that `dli` runs on."""

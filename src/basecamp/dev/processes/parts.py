@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
+from basecamp.dev.airflow.environment import AirflowEnvironment
+from basecamp.dev.configuration import Configuration
 from basecamp.dev.lines import AIRFLOW_2
 from basecamp.dev.processes.health import AirflowHealth, server_ready
 from basecamp.dev.processes.ports import LOOPBACK
 from basecamp.dev.processes.process import Program
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from basecamp.dev.airflow.environment import AirflowEnvironment
-    from basecamp.dev.configuration import Configuration
 
 OPEN_TO_ALL = """\
 # Written by basecamp dev: Airflow listens on this machine alone, and lets everyone in.

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import SEEK_END
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from basecamp.dev.processes import sessions
+from basecamp.dev.processes.guard import Guard
 from dataspec.errors import Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from basecamp.dev.processes.guard import Guard
 
 _TAIL_BYTES = 64 * 1024
 

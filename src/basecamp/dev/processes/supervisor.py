@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable
+from typing import Self
 
-from basecamp.dev.processes.guard import GRACE_SECONDS
+from basecamp.dev.processes.guard import GRACE_SECONDS, Guard
+from basecamp.dev.processes.interrupts import Interrupts
+from basecamp.dev.processes.parts import Part
 from basecamp.dev.processes.ports import holder_of
-from basecamp.dev.processes.process import Process
+from basecamp.dev.processes.process import Process, Program
+from basecamp.dev.progress import Progress
 from dataspec.errors import Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from basecamp.dev.processes.guard import Guard
-    from basecamp.dev.processes.interrupts import Interrupts
-    from basecamp.dev.processes.parts import Part
-    from basecamp.dev.processes.process import Program
-    from basecamp.dev.progress import Progress
 
 START_SECONDS = 300.0
 """How long parts may take to become healthy; Airflow's take a minute on a slow machine."""

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import apprise
 from apprise.conversion import convert_between
 
 from basecamp.notifications.channels.channel import SendFailed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from basecamp.notifications.configuration import NotificationSettings
-    from basecamp.notifications.notice import Notice
+from basecamp.notifications.configuration import NotificationSettings
+from basecamp.notifications.notice import Notice
 
 TIMEOUT_SECONDS = 15
 

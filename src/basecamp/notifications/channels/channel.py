@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from dataspec.spec.model import EmailTarget, NamedTarget, SlackTarget
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from dataspec.spec.model import Target
+from dataspec.spec.model import EmailTarget, NamedTarget, SlackTarget, Target
 
 
 class SendFailed(Exception):

@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import httpcore
 
 from basecamp.notifications.channels.channel import SendFailed
-from basecamp.notifications.configuration import WEBHOOK_NETWORKS
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Iterable, Sequence
-
-    from basecamp.notifications.configuration import Network
+from basecamp.notifications.configuration import WEBHOOK_NETWORKS, Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

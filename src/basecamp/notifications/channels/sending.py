@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from basecamp.notifications.channels.channel import SendFailed
 from basecamp.notifications.configuration import (
@@ -11,14 +11,11 @@ from basecamp.notifications.configuration import (
     SLACK_WEBHOOK_URL,
     SMTP_URL,
     TARGETS,
+    NotificationSettings,
 )
+from basecamp.notifications.notice import Notice
 from dataspec.problems import nearest
-from dataspec.spec.model import EmailTarget, NamedTarget, SlackTarget
-
-if TYPE_CHECKING:
-    from basecamp.notifications.configuration import NotificationSettings
-    from basecamp.notifications.notice import Notice
-    from dataspec.spec.model import Target
+from dataspec.spec.model import EmailTarget, NamedTarget, SlackTarget, Target
 
 
 class Sender(Protocol):

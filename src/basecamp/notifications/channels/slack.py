@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import WebClient
 from slack_sdk.webhook import WebhookClient
 
 from basecamp.notifications.channels.channel import SendFailed
-from basecamp.notifications.configuration import SLACK_TOKEN, SLACK_WEBHOOK_URL
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from basecamp.notifications.configuration import NotificationSettings
-    from basecamp.notifications.notice import Message, Notice
+from basecamp.notifications.configuration import SLACK_TOKEN, SLACK_WEBHOOK_URL, NotificationSettings
+from basecamp.notifications.notice import Message, Notice
 
 TIMEOUT_SECONDS = 10
 MAX_TEXT = 3500

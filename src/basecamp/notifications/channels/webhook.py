@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
 
 from basecamp.notifications.channels.channel import SendFailed
 from basecamp.notifications.channels.guarded_network import GuardedNetwork
-
-if TYPE_CHECKING:
-    from basecamp.notifications.configuration import NotificationSettings
-    from basecamp.notifications.notice import Notice
+from basecamp.notifications.configuration import NotificationSettings
+from basecamp.notifications.notice import Notice
 
 TIMEOUT_SECONDS = 15.0
 
