@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from basecamp.backfills.backfills import Backfills
-from basecamp.datasets.changes import Changing
-from basecamp.datasets.registration import Registration
+from basecamp.datasets.registered_specs import RegisteredSpecs
+from basecamp.datasets.takeovers import Takeovers
 from basecamp.datasets.versions import Versions
 from basecamp.monitoring.readiness import ReadinessChecks
 from basecamp.notifications.assembly import Notifications
+from basecamp.registration.changes import Changing
+from basecamp.registration.register import Registration
 from basecamp.runs.runs import Runs
 from basecamp.sync.check import SourceChecks
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
-from basecamp.workflows.takeovers import Takeovers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Services:
     workflows: Workflows
     runs: Runs
     registration: Registration
+    registered_specs: RegisteredSpecs
     changing: Changing
     versions: Versions
     pauses: Pauses

@@ -13,13 +13,13 @@ from basecamp.backfills.start import BackfillStarting
 from basecamp.backfills.steps import Steps
 from basecamp.datasets.catalog_cache import Specs
 from basecamp.datasets.spec_sql import SpecSql
+from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.logs import RunLogs
 from basecamp.runs.records import RunRecords
 from basecamp.runs.stop import Stopping
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from basecamp.shared.lease import Lease
-from basecamp.workflows.takeovers import Takeovers
 from dataspec.store import Store
 
 

@@ -12,9 +12,9 @@ from basecamp.backfills.requests import BackfillRequest, CheckedRequest, check_r
 from basecamp.datasets.catalog_cache import Specs
 from basecamp.datasets.dag_readiness import check_ready
 from basecamp.datasets.spec_sql import SpecSql
+from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
-from basecamp.workflows.takeovers import Takeovers
 from dataspec.errors import BackfillActive, Refused
 from dataspec.models import BackfillPreview
 from dataspec.schedule.backfill_plan import BackfillPlan

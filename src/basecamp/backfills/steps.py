@@ -18,11 +18,11 @@ from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists
 from basecamp.airflow.models import DagRun
 from basecamp.backfills.plans import HeldPlan, Plans
 from basecamp.datasets.catalog_cache import Specs, find_spec
+from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.logs import RunLogs
 from basecamp.runs.records import RunRecords, is_killed
 from basecamp.runs.stop import Stopping
 from basecamp.shared.clock import Clock
-from basecamp.workflows.takeovers import Takeovers
 from dataspec.catalog.effective import Catalog
 from dataspec.contract import CONF_KEY
 from dataspec.errors import (

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagDetails, DagImportError
+from basecamp.datasets.dag_cache import DatasetDags
+from basecamp.datasets.takeovers import other_dag, place_of_dag
 from basecamp.shared.clock import Clock
-from basecamp.workflows.dag_cache import DatasetDags
-from basecamp.workflows.takeovers import other_dag, place_of_dag
 from dataspec.contract import read_takeovers
 from dataspec.errors import AirflowUnreachable, NotLoaded, Paused, TakenOver
 

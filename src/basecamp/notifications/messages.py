@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from basecamp.notifications.notice import Event, Link, Message, RunEnd, SourceChange
-from basecamp.web.links import Links
+from basecamp.shared.page_links import Links
 from dataspec.models import RunStatus, SourceType, WorkflowRun
 
 MAX_LISTED = 20

@@ -14,14 +14,13 @@ from datetime import datetime
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import PAGE_LIMIT, DagRun, DagRunState, RunFilter
 from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.dataset_names import DatasetNames, matches_name
+from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.failure_reasons import RunErrors
 from basecamp.runs.records import RunRecords, run_status, run_type
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import Known, LastKnown, Page
-from basecamp.workflows.dataset_names import DatasetNames
-from basecamp.workflows.rows import matches_name
-from basecamp.workflows.takeovers import Takeovers
 from dataspec.catalog.effective import Catalog
 from dataspec.errors import DatasetNotFound, InvalidUsage
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun

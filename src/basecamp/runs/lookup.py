@@ -6,7 +6,7 @@ import re
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
-from basecamp.workflows.dataset_names import DatasetNames
+from basecamp.datasets.dataset_names import DatasetNames
 from dataspec.errors import InvalidUsage, RunNotFound
 from dataspec.schedule.run_ids import parse_run_id
 

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun, RunVersion, TaskAttempt
+from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.clock import Clock
-from basecamp.workflows.takeovers import Takeovers
 from dataspec.catalog.effective import Catalog
 from dataspec.contract import CONF_KEY, TASK_ID, given_parameters
 from dataspec.errors import DliError, StoreUnreachable

@@ -10,11 +10,11 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun, TaskAttempt
 from basecamp.datasets.catalog_cache import Specs
 from basecamp.datasets.dag_readiness import check_ready
+from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.records import RunRecords, is_killed, parameters_given
 from basecamp.runs.stop import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
-from basecamp.workflows.takeovers import Takeovers
 from dataspec.errors import AirflowUnreachable, InvalidParameters, Refused, RunNotFound
 from dataspec.parameters.resolve import resolve_parameters
 from dataspec.spec.model import DatasetSpec

@@ -14,10 +14,10 @@ from basecamp.datasets.catalog_cache import Specs
 from basecamp.datasets.dag_readiness import check_ready, not_loaded
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import Candidate, file_to_run
+from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.records import key_of_request
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservation, Reservations
-from basecamp.workflows.takeovers import Takeovers
 from dataspec.catalog.effective import SpecFile
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Conflict

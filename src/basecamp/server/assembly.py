@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.backfills.assembly import assemble_backfills
 from basecamp.backfills.backfills import Backfills
-from basecamp.datasets.after_write import Settling
 from basecamp.datasets.catalog_cache import Specs
-from basecamp.datasets.changes import Changing
 from basecamp.datasets.connection_dialects import ConnectionDialects
+from basecamp.datasets.dag_cache import DatasetDags
 from basecamp.datasets.dag_readiness import Loading
-from basecamp.datasets.registration import Registration
+from basecamp.datasets.dataset_names import DatasetNames
+from basecamp.datasets.registered_specs import RegisteredSpecs
 from basecamp.datasets.spec_sql import SpecSql
+from basecamp.datasets.takeovers import Takeovers
 from basecamp.datasets.versions import Versions
 from basecamp.monitoring.readiness import ReadinessChecks
 from basecamp.notifications.assembly import Notifications, assemble_notifications
 from basecamp.notifications.configuration import NotificationSettings
+from basecamp.registration.after_write import Settling
+from basecamp.registration.changes import Changing
+from basecamp.registration.register import Registration
 from basecamp.runs.failure_reasons import RunErrors
 from basecamp.runs.history import History
 from basecamp.runs.logs import RunLogs
@@ -34,13 +38,10 @@ from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from basecamp.shared.lease import Lease
 from basecamp.sync.check import SourceChecks
+from basecamp.sync.ledger_update import Sources
 from basecamp.sync.notices import SwitchNotices
-from basecamp.sync.sources import Sources
-from basecamp.workflows.dag_cache import DatasetDags
-from basecamp.workflows.dataset_names import DatasetNames
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
-from basecamp.workflows.takeovers import Takeovers
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.version_archive import KeptVersions
@@ -125,11 +126,10 @@ def _services(ground: _Ground, settings: NotificationSettings, sync_interval_sec
             store=store,
             specs=specs,
             settling=settling,
-            loading=loading,
             clock=clock,
-            sql=ground.sql,
             takeovers=ground.takeovers,
         ),
+        registered_specs=RegisteredSpecs(specs, loading, ground.sql),
         changing=Changing(
             store=store,
             specs=specs,

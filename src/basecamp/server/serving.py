@@ -26,9 +26,9 @@ from basecamp.monitoring.metrics import Metrics
 from basecamp.notifications.delivery import Delivery
 from basecamp.server.assembly import assemble
 from basecamp.server.settings import Settings
+from basecamp.server.store_proof import prove_conditional_writes
 from basecamp.services import Services
 from basecamp.shared.clock import SystemClock
-from basecamp.sync.store_proof import prove_conditional_writes
 from basecamp.web.routes import router
 from dataspec.errors import AirflowUnreachable, DliError, InvalidSettings
 from dataspec.store import open_store

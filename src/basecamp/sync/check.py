@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
+from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.clock import Clock
 from basecamp.shared.lease import Lease
-from basecamp.sync.sources import Sources
+from basecamp.sync.ledger_update import Sources
 from basecamp.workflows.rows import Workflows
-from basecamp.workflows.takeovers import Takeovers
 from dataspec.errors import AirflowUnreachable, DliError, Unavailable
 from dataspec.models import SyncReport
 

@@ -1,6 +1,6 @@
 """What changed in the sources of datasets: the catalog beside the ledger (specification 6.6, docs/sources.md).
 
-Functions of their arguments alone; :mod:`basecamp.sync.sources` carries out what they say.
+Functions of their arguments alone; :mod:`basecamp.sync.ledger_update` carries out what they say.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import logging
 import re
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -19,8 +19,9 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from basecamp.api.problems import RETRY_AFTER_SECONDS, report_mistake
+from basecamp.shared.page_links import Links
 from basecamp.web import forms, times
-from basecamp.web.links import Links
+from basecamp.web.static_files import static_address
 from dataspec.errors import DliError, Unavailable
 from dataspec.models import RunStatus, SourceType, WorkflowStatus
 
@@ -87,7 +88,11 @@ def page(
     **context: Any,
 ) -> HTMLResponse:
     """Render a page."""
-    text = _templates().get_template(template).render(links=links_of(request), **context)
+    text = (
+        _templates()
+        .get_template(template)
+        .render(links=links_of(request), static=partial(static_address, links_of(request).root), **context)
+    )
     return HTMLResponse(text, status, {**HEADERS, **(headers or {})})
 
 

@@ -39,3 +39,8 @@ def static_file(name: str) -> StaticFile:
         raise NotFound("There is no such page.")
     body = files("basecamp.web").joinpath("static", name).read_bytes()
     return StaticFile(body, MEDIA_TYPES[name], hashlib.sha256(body).hexdigest()[:12])
+
+
+def static_address(root: str, name: str) -> str:
+    """Return the address of one of the page's files, below the path that a proxy serves Basecamp under."""
+    return f"{root}/static/{static_file(name).digest}/{name}"

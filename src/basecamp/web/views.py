@@ -130,7 +130,7 @@ def read_dataset(services: Services, name: str, source: SourceType | None) -> Da
         StoreUnreachable: When the store does not answer, and never did.
     """
     known = services.workflows.get(name, source)
-    registered = services.registration.get(name, known.value.source_type)
+    registered = services.registered_specs.get(name, known.value.source_type)
     rows = services.workflows.page(WorkflowFilter(dataset=name))
     runs = _runs(services, HistoryFilter(dataset=name), RUNS_OF_A_DATASET)
     backfills = _backfills_of(services, name)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from basecamp.airflow.gateway import AirflowGateway, DagMissing
 from basecamp.airflow.models import AirflowDag
 from basecamp.datasets.catalog_cache import Specs, find_runnable
+from basecamp.datasets.dag_cache import DatasetDags
 from basecamp.datasets.dag_readiness import not_loaded
+from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.idempotency import Reservations
-from basecamp.workflows.dag_cache import DatasetDags
 from basecamp.workflows.rows import Workflows
-from basecamp.workflows.takeovers import Takeovers
 from dataspec.catalog.effective import SpecFile
 from dataspec.errors import NotPaused
 from dataspec.models import SourceType, WorkflowInfo

@@ -6,18 +6,18 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import AirflowDag, TaskAttempt
 from basecamp.datasets.catalog_cache import Specs, find_spec
+from basecamp.datasets.dag_cache import DatasetDags
+from basecamp.datasets.dataset_names import matches_name
+from basecamp.datasets.takeovers import Takeover, Takeovers
 from basecamp.runs.running_runs import RunningAttempts
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import Known, Page
-from basecamp.workflows.dag_cache import DatasetDags
-from basecamp.workflows.takeovers import Takeover, Takeovers
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import InvalidSpec, TakenOver
 from dataspec.models import SourceType, WorkflowInfo, WorkflowStatus
@@ -159,15 +159,6 @@ class Workflows:
             made = _Made(catalog.value, dags.value, running.value, taken, sorted(rows, key=_place))
             self._made = made
         return Known(made.rows, _merged(catalog, dags, running))
-
-
-def matches_name(name: str, wanted: str) -> bool:
-    """Say whether a dataset's name is the one that is wanted, or fits the pattern with ``*``."""
-    return (
-        name == wanted
-        if "*" not in wanted
-        else fnmatchcase(name, wanted.replace("[", "[[]").replace("?", "[?]"))
-    )
 
 
 def _listed(catalog: Catalog) -> Iterator[SpecFile]:

@@ -10,8 +10,8 @@ import pytest
 
 from basecamp.airflow.models import AirflowDag
 from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.datasets.dag_cache import DatasetDags
 from basecamp.shared.clock import ManualClock
-from basecamp.workflows.dag_cache import DatasetDags
 
 
 class SlowAirflow(MemoryAirflow):

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.datasets.dag_cache import DatasetDags
 from basecamp.datasets.dag_readiness import Loading
-from basecamp.workflows.dag_cache import DatasetDags
 from dataspec.contract import LoadedSpec
 from dataspec.errors import NotLoaded
 

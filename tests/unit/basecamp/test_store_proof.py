@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from basecamp.sync.store_proof import prove_conditional_writes
+from basecamp.server.store_proof import prove_conditional_writes
 from dataspec.errors import InvalidSettings, StoreUnreachable
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING, PreconditionFailed

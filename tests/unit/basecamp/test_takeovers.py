@@ -11,10 +11,10 @@ from httpx import Client, Response
 
 from basecamp.airflow.models import DagRun, RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.datasets.takeovers import COUNTS_FOR, KEPT_FOR, KEY
 from basecamp.server.assembly import assemble
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
-from basecamp.workflows.takeovers import COUNTS_FOR, KEPT_FOR, KEY
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.contract import LoadedSpec, write_takeover
 from dataspec.store import MemoryStore

@@ -20,7 +20,7 @@ def test_register_stores_the_yaml_as_it_is_and_its_sql(basecamp: Basecamp, dli: 
     write_clicks(project).write_text(yaml)
     result = dli("dataset", "register", CLICKS)
     assert (result.status, result.out, result.err) == (0, f"Registered: {CLICKS}\n", "")
-    stored = basecamp.services.registration.get(CLICKS)
+    stored = basecamp.services.registered_specs.get(CLICKS)
     assert (stored.yaml, stored.files, stored.loaded) == (yaml, CLICKS_FILES, True)
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from basecamp.api import PREFIX
 from basecamp.api.dependencies import Caller, IdempotencyKey, ServicesOf, SourceChoice, source_of
 from basecamp.api.request_models import DatasetPage, RegistrationBody, SpecBody, UpdateBody
-from basecamp.datasets.registration import Validation
+from basecamp.registration.register import Validation
 from dataspec.models import DatasetVersions, RegisteredDataset, UnregisteredDataset
 from dataspec.spec.yaml_editor import ScheduleChanges
 
@@ -31,7 +31,7 @@ def list_datasets(
     cursor: str | None = None,
 ) -> DatasetPage:
     """List the registered specs that can be used, with their YAML and SQL."""
-    page = services.registration.page(source_of(source), limit=min(limit, MAX_PAGE), cursor=cursor)
+    page = services.registered_specs.page(source_of(source), limit=min(limit, MAX_PAGE), cursor=cursor)
     return DatasetPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))
 
 
@@ -40,7 +40,7 @@ def get_dataset(
     services: ServicesOf, response: Response, name: str, source: SourceChoice | None = None
 ) -> RegisteredDataset:
     """Show a dataset's effective spec, or that of one source."""
-    dataset = services.registration.get(name, source_of(source))
+    dataset = services.registered_specs.get(name, source_of(source))
     response.headers["ETag"] = quoted(dataset.etag)
     return dataset
 

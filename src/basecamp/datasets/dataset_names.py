@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
 from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.dag_cache import DatasetDags
 from basecamp.shared.last_known import Known
-from basecamp.workflows.dag_cache import DatasetDags
 
 
 class DatasetNames:
@@ -40,3 +41,12 @@ class DatasetNames:
             StoreUnreachable: When the store does not answer, and never did.
         """
         return frozenset(self._specs.known().value.effective) | frozenset(self._dags.last_known)
+
+
+def matches_name(name: str, wanted: str) -> bool:
+    """Return whether a dataset's name equals the wanted one, or fits its pattern with ``*``."""
+    return (
+        name == wanted
+        if "*" not in wanted
+        else fnmatchcase(name, wanted.replace("[", "[[]").replace("?", "[?]"))
+    )

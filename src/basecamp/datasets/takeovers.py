@@ -19,8 +19,8 @@ from itertools import cycle, islice
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import AirflowDag, DagDetails, DagRun
 from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.dag_cache import DatasetDags
 from basecamp.shared.clock import Clock
-from basecamp.workflows.dag_cache import DatasetDags
 from dataspec.contract import place_of, read_takeovers
 from dataspec.errors import AirflowUnreachable, StoreUnreachable, TakenOver, Unavailable
 from dataspec.store import Store, StoredObject

@@ -1,11 +1,10 @@
-"""The addresses of the pages."""
+"""Addresses of Basecamp's pages: the page links with them, and so do notifications."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode
 
-from basecamp.web.static_files import static_file
 from dataspec.models import WorkflowRun
 from dataspec.schedule.run_ids import parse_run_id
 
@@ -66,10 +65,6 @@ class Links:
     def api(self) -> str:
         """Return the description of the HTTP API."""
         return self._address("/docs", {})
-
-    def static(self, name: str) -> str:
-        """Return one of the page's own files."""
-        return self._address(f"/static/{static_file(name).digest}/{name}", {})
 
     def _address(self, path: str, query: dict[str, object]) -> str:
         given = {name: str(value) for name, value in query.items() if value not in (None, "")}

@@ -1,23 +1,17 @@
-"""Registering specs, and reading those that are registered (specification 16.1)."""
+"""Register specs as manual (specification 16.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from basecamp.datasets.after_write import Settling
-from basecamp.datasets.catalog_cache import Specs, find_spec
-from basecamp.datasets.dag_readiness import Loading
-from basecamp.datasets.spec_sql import SpecSql
+from basecamp.datasets.catalog_cache import Specs
 from basecamp.datasets.submitted_specs import Candidate, checked
+from basecamp.datasets.takeovers import Takeovers
+from basecamp.registration.after_write import Settling
 from basecamp.shared.clock import Clock
-from basecamp.shared.cursors import decode_cursor, encode_cursor
-from basecamp.shared.last_known import Page
-from basecamp.workflows.takeovers import Takeovers
-from dataspec.catalog.effective import Catalog, SpecFile
+from dataspec.catalog.effective import Catalog
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.errors import AirflowUnreachable, ExistsInCode, InvalidSpec
 from dataspec.models import RegisteredDataset, SourceType
@@ -26,7 +20,6 @@ from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING
 
 OVERRIDDEN_WARNING = "This dataset exists in Code: the Manual file is kept but inactive."
-CHECKERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +41,7 @@ class Validation:
 
 
 class Registration:
-    """Checks, stores and shows specs."""
+    """Checks specs and stores them as manual."""
 
     def __init__(
         self,
@@ -56,19 +49,14 @@ class Registration:
         store: Store,
         specs: Specs,
         settling: Settling,
-        loading: Loading,
         clock: Clock,
-        sql: SpecSql,
         takeovers: Takeovers,
     ) -> None:
-        self._sql = sql
         self._takeovers = takeovers
         self._store = store
         self._specs = specs
         self._settling = settling
-        self._loading = loading
         self._clock = clock
-        self._seen_loaded: dict[str, str] = {}
 
     def validate(self, candidate: Candidate) -> Validation:
         """Check a spec as a registration does; nothing is stored."""
@@ -134,85 +122,6 @@ class Registration:
             overridden=OVERRIDDEN_WARNING if in_code else None,
         )
         return Registered(dataset=dataset, created=current is None)
-
-    def get(self, name: str, source: SourceType | None = None) -> RegisteredDataset:
-        """Return a dataset's effective spec, or that of one source.
-
-        Raises:
-            DatasetNotFound: When there is none.
-            InvalidSpec: When the dataset's only spec can't be used.
-            StoreUnreachable: When the store does not answer, and never did.
-        """
-        catalog = self._specs.known()
-        file = find_spec(catalog.value, name, source)
-        return self._with_tables(next(self._described([file], catalog.value, catalog.warnings)), file)
-
-    def page(
-        self, source: SourceType | None = None, *, limit: int = 100, cursor: str | None = None
-    ) -> Page[RegisteredDataset]:
-        """Return the registered specs that can be used, by name, code before manual.
-
-        Raises:
-            StoreUnreachable: When the store does not answer, and never did.
-            InvalidUsage: For a cursor of another list.
-        """
-        after = decode_cursor(cursor, parts=2) if cursor else None
-        catalog = self._specs.known()
-        usable = (*catalog.value.effective.values(), *catalog.value.overridden.values())
-        files = sorted((file for file in usable if source in {None, file.source}), key=_place)
-        files = [file for file in files if after is None or _place(file) > after]
-        more = encode_cursor(_place(files[limit - 1])) if len(files) > limit else None
-        items = list(self._described(files[:limit], catalog.value, ()))
-        warnings = dict.fromkeys((*catalog.warnings, *(text for item in items for text in item.warnings)))
-        return Page(items=items, next_cursor=more, warnings=tuple(warnings))
-
-    def _described(
-        self, files: Sequence[SpecFile], catalog: Catalog, warnings: Sequence[str]
-    ) -> Iterator[RegisteredDataset]:
-        with ThreadPoolExecutor(CHECKERS) as checkers:
-            states = checkers.map(lambda file: self._is_loaded(file, catalog), files)
-            for file, (loaded, problem) in zip(files, states, strict=True):
-                yield RegisteredDataset(
-                    name=file.name or "",
-                    source_type=file.source,
-                    file=file.key,
-                    etag=file.etag,
-                    spec_hash=file.spec_hash or "",
-                    effective=catalog.effective.get(file.name or "") is file,
-                    loaded=loaded,
-                    yaml=file.yaml.decode("utf-8", "replace"),
-                    files=dict(file.files),
-                    warnings=[*warnings, *([problem] if problem else [])],
-                )
-
-    def _is_loaded(self, file: SpecFile, catalog: Catalog) -> tuple[bool, str | None]:
-        """Say whether Airflow has this version. Once it has, it has until there is another."""
-        name, spec_hash = file.name or "", file.spec_hash or ""
-        if catalog.effective.get(name) is not file:
-            return False, None
-        if self._seen_loaded.get(name) != spec_hash:
-            try:
-                if not self._loading.is_loaded(name, spec_hash):
-                    return False, None
-            except AirflowUnreachable as error:
-                return False, f"{error.title} Whether it has loaded the spec is not known."
-            self._seen_loaded[name] = spec_hash
-        return True, None
-
-    def _with_tables(self, dataset: RegisteredDataset, file: SpecFile) -> RegisteredDataset:
-        """Return a dataset with the tables that its SQL reads and writes; a list of many would take too long."""
-        if file.spec is None:
-            return dataset
-        lineage = self._sql.lineage(file.spec, file)
-        reads, writes = ([use.name for use in uses] for uses in (lineage.reads, lineage.writes))
-        warnings = list(dataset.warnings)
-        if lineage.unknown and not (reads or writes):
-            warnings.append(f"The tables that the SQL reads and writes are not known: {lineage.unknown[0]}")
-        return replace(dataset, reads=reads, writes=writes, warnings=warnings)
-
-
-def _place(file: SpecFile) -> list[str]:
-    return [file.name or "", file.source]
 
 
 def _expected(current: StoredObject | None, if_match: str | None) -> str | None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun
-from basecamp.datasets.after_write import Settling
 from basecamp.datasets.catalog_cache import Specs, find_spec
-from basecamp.datasets.registration import is_etag, is_in_code
+from basecamp.registration.after_write import Settling
+from basecamp.registration.register import is_etag, is_in_code
 from basecamp.runs.active_runs import active_runs
 from basecamp.runs.records import RunRecords
 from basecamp.runs.stop import Stopping

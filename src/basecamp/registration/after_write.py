@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from basecamp.datasets.dag_readiness import Loading
-from basecamp.sync.sources import Sources
+from basecamp.sync.ledger_update import Sources
 from dataspec.catalog.spec_storage import Release
 from dataspec.models import RegisteredDataset, SourceType
 

@@ -1,0 +1,1 @@
+"""Register, update and remove manual specs."""
