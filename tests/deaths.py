@@ -20,7 +20,7 @@ from typing import Any
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
-from basecamp.datasets.submitted_specs import Candidate
+from basecamp.datasets.submitted_specs import SubmittedSpec
 from basecamp.notifications.entry import Entry
 from basecamp.server.assembly import assemble
 from basecamp.services import Services
@@ -88,13 +88,13 @@ class Killing:
         return done
 
 
-def candidate(version: str) -> Candidate:
+def candidate(version: str) -> SubmittedSpec:
     channel = '{type: slack, channel: "#told"}'
     yaml = (
         f"name: {NAME}\ntype: Dataset\nowner: ann@example.com\ndescription: {version}\nquery_file: q.sql\n"
         f'schedule: {{cron: "0 9 * * *", notifications: {{on_source_change: [{channel}]}}}}\n'
     )
-    return Candidate(yaml=yaml, files={"q.sql": f"select '{version}'"})
+    return SubmittedSpec(yaml=yaml, files={"q.sql": f"select '{version}'"})
 
 
 def services_on(store: Any) -> Services:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from basecamp.backfills.backfills import Backfills
 from basecamp.datasets.registered_specs import RegisteredSpecs
 from basecamp.datasets.takeovers import Takeovers
-from basecamp.datasets.versions import Versions
+from basecamp.datasets.versions import VersionsInUse
 from basecamp.monitoring.readiness import ReadinessChecks
 from basecamp.notifications.assembly import Notifications
-from basecamp.registration.changes import Changing
+from basecamp.registration.changes import ManualSpecChanges
 from basecamp.registration.register import Registration
 from basecamp.runs.runs import Runs
-from basecamp.sync.check import SourceChecks
+from basecamp.sync.check import PeriodicCheck
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
 
@@ -26,11 +26,11 @@ class Services:
     runs: Runs
     registration: Registration
     registered_specs: RegisteredSpecs
-    changing: Changing
-    versions: Versions
+    changing: ManualSpecChanges
+    versions: VersionsInUse
     pauses: Pauses
     readiness: ReadinessChecks
-    checks: SourceChecks
+    checks: PeriodicCheck
     takeovers: Takeovers
     notifications: Notifications
     backfills: Backfills

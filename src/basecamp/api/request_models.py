@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from basecamp.api.dependencies import SourceChoice
-from basecamp.datasets.submitted_specs import Candidate
+from basecamp.datasets.submitted_specs import SubmittedSpec
 from basecamp.notifications.channel_test import On, TriedChannel
 from dataspec.errors import InvalidUsage
 from dataspec.models import Backfill, Every, RegisteredDataset, RunStatus, WorkflowInfo, WorkflowRun
@@ -45,9 +45,9 @@ class SpecBody(_Body):
     file: Annotated[str, Field(max_length=MAX_PATH)] | None = None
     """The YAML's name on the sender's machine, for problems."""
 
-    def candidate(self) -> Candidate:
+    def candidate(self) -> SubmittedSpec:
         """Return the spec as the services take it."""
-        return Candidate(yaml=self.yaml, files=self.files, file=self.file or "dataset.yaml")
+        return SubmittedSpec(yaml=self.yaml, files=self.files, file=self.file or "dataset.yaml")
 
 
 class RunBody(SourceBody):
@@ -59,7 +59,7 @@ class RunBody(SourceBody):
     spec: SpecBody | None = None
     """For a dry run: the spec to try out, registered or not, in place of the registered one."""
 
-    def candidate(self) -> Candidate | None:
+    def candidate(self) -> SubmittedSpec | None:
         """Return the spec that was sent along.
 
         Raises:

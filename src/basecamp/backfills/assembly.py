@@ -6,17 +6,17 @@ from functools import partial
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.backfills.backfills import Backfills
-from basecamp.backfills.plans import Plans
+from basecamp.backfills.plans import PlanStore
 from basecamp.backfills.reconciler import Reconciler
 from basecamp.backfills.records import BackfillRecords
-from basecamp.backfills.start import BackfillStarting
-from basecamp.backfills.steps import Steps
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.backfills.start import BackfillStarter
+from basecamp.backfills.steps import BackfillSteps
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.logs import RunLogs
 from basecamp.runs.records import RunRecords
-from basecamp.runs.stop import Stopping
+from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from basecamp.shared.lease import Lease
@@ -27,8 +27,8 @@ def assemble_backfills(
     *,
     store: Store,
     gateway: AirflowGateway,
-    specs: Specs,
-    stopping: Stopping,
+    specs: CatalogCache,
+    stopping: RunStopper,
     logs: RunLogs,
     reservations: Reservations,
     clock: Clock,
@@ -38,8 +38,8 @@ def assemble_backfills(
     owner: str,
 ) -> Backfills:
     """Return the backfills of a store and an Airflow; ``owner`` names this replica among all."""
-    plans = Plans(store)
-    steps = Steps(
+    plans = PlanStore(store)
+    steps = BackfillSteps(
         plans=plans,
         specs=specs,
         gateway=gateway,
@@ -52,7 +52,7 @@ def assemble_backfills(
     lease = partial(_lease, store, owner, clock)
     return Backfills(
         plans=plans,
-        starting=BackfillStarting(
+        starting=BackfillStarter(
             specs=specs,
             gateway=gateway,
             plans=plans,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from basecamp.backfills.plans import Plans
+from basecamp.backfills.plans import PlanStore
 from basecamp.backfills.reconciler import Reconciler
 from basecamp.backfills.records import BackfillRecords, record
 from basecamp.backfills.requests import BackfillRequest
-from basecamp.backfills.start import BackfillStarting
-from basecamp.backfills.steps import Steps
+from basecamp.backfills.start import BackfillStarter
+from basecamp.backfills.steps import BackfillSteps
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
-from basecamp.shared.last_known import Known, Page
+from basecamp.shared.last_known import ListPage, ValueWithWarnings
 from dataspec.errors import AirflowUnreachable, BackfillNotFound, InternalError, RunNotFound
 from dataspec.models import Backfill, BackfillPreview, RunStatus
 from dataspec.schedule.backfill_plan import BackfillPlan, StopOrder
@@ -29,9 +29,9 @@ class Backfills:
     def __init__(
         self,
         *,
-        plans: Plans,
-        starting: BackfillStarting,
-        steps: Steps,
+        plans: PlanStore,
+        starting: BackfillStarter,
+        steps: BackfillSteps,
         records: BackfillRecords,
         reconciler: Reconciler,
         clock: Clock,
@@ -46,16 +46,16 @@ class Backfills:
     def start(
         self, request: BackfillRequest, *, requested_by: str, idempotency_key: str | None = None
     ) -> Backfill:
-        """Start a backfill; see :meth:`~basecamp.backfills.start.BackfillStarting.start`."""
+        """Start a backfill; see :meth:`~basecamp.backfills.start.BackfillStarter.start`."""
         plan = self._starting.start(request, requested_by=requested_by, idempotency_key=idempotency_key)
         self.reconciler.wake(plan.dataset)
         return record(plan, plan.outcome.status if plan.outcome else RunStatus.PENDING)
 
     def preview(self, request: BackfillRequest) -> BackfillPreview:
-        """Return what a backfill would do; see :meth:`~basecamp.backfills.start.BackfillStarting.preview`."""
+        """Return what a backfill would do; see :meth:`~basecamp.backfills.start.BackfillStarter.preview`."""
         return self._starting.preview(request)
 
-    def get(self, backfill_id: str) -> Known[Backfill]:
+    def get(self, backfill_id: str) -> ValueWithWarnings[Backfill]:
         """Return a backfill; while Airflow does not answer, what the store knows of it, with a warning.
 
         Raises:
@@ -66,7 +66,7 @@ class Backfills:
 
     def page(
         self, *, dataset: str | None = None, active: bool | None = None, limit: int, cursor: str | None = None
-    ) -> Page[Backfill]:
+    ) -> ListPage[Backfill]:
         """Return backfills, newest first.
 
         Args:
@@ -92,7 +92,7 @@ class Backfills:
         plans = [going_on.get(name) or read.get(name) for name in names]
         shown = [self._shown(plan) for plan in plans if plan is not None]
         more = len(rest) > limit
-        return Page(
+        return ListPage(
             items=[known.value for known in shown],
             next_cursor=encode_cursor([_place(names[-1]), names[-1]]) if more else None,
             warnings=tuple(dict.fromkeys(text for known in shown for text in known.warnings)),
@@ -162,13 +162,13 @@ class Backfills:
             detail = f"{error.detail}\nThe backfill was told to stop; it does so as soon as Airflow answers."
             raise AirflowUnreachable(error.title, detail=detail) from error
 
-    def _shown(self, plan: BackfillPlan) -> Known[Backfill]:
+    def _shown(self, plan: BackfillPlan) -> ValueWithWarnings[Backfill]:
         try:
-            return Known(self._records.of(plan))
+            return ValueWithWarnings(self._records.of(plan))
         except AirflowUnreachable as error:
             status = RunStatus.RUNNING if plan.at or plan.asked_at else RunStatus.PENDING
             text = f"{error.title} The backfill continues when Airflow is available again."
-            return Known(record(plan, status, text), (text,))
+            return ValueWithWarnings(record(plan, status, text), (text,))
 
 
 def _place(backfill_id: str) -> str:

@@ -19,29 +19,29 @@ ENDED_PREFIX = f"{PREFIX}ended/"
 
 
 @dataclass(frozen=True, slots=True)
-class HeldPlan:
+class StoredPlan:
     """A plan as it was read, and the ETag that a change of it must find."""
 
     plan: BackfillPlan
     etag: str
 
 
-class Plans:
+class PlanStore:
     """Reads and writes plans. Every method raises StoreUnreachable when the store does not answer."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[str, tuple[StoredObject, HeldPlan]] = {}
+        self._known: dict[str, tuple[StoredObject, StoredPlan]] = {}
 
-    def create(self, plan: BackfillPlan) -> HeldPlan | None:
+    def create(self, plan: BackfillPlan) -> StoredPlan | None:
         """Write a new plan; None if its dataset has one already."""
         try:
             etag = self._store.put(_active_key(plan.dataset), plan.body(), expected=MISSING)
         except PreconditionFailed:
             return None
-        return HeldPlan(plan, etag)
+        return StoredPlan(plan, etag)
 
-    def active(self, dataset: str) -> HeldPlan | None:
+    def active(self, dataset: str) -> StoredPlan | None:
         """Return the plan of a dataset's backfill that has not ended, or waits to be put away.
 
         Raises:
@@ -54,19 +54,19 @@ class Plans:
             return None
         if known is not None and stored is known[0]:
             return known[1]
-        held = HeldPlan(BackfillPlan.read(stored.body), stored.etag)
+        held = StoredPlan(BackfillPlan.read(stored.body), stored.etag)
         self._known[dataset] = stored, held
         return held
 
-    def change(self, held: HeldPlan, plan: BackfillPlan) -> HeldPlan | None:
+    def change(self, held: StoredPlan, plan: BackfillPlan) -> StoredPlan | None:
         """Replace a plan; None if it is not any more as it was read."""
         try:
             etag = self._store.put(_active_key(plan.dataset), plan.body(), expected=held.etag)
         except PreconditionFailed:
             return None
-        return HeldPlan(plan, etag)
+        return StoredPlan(plan, etag)
 
-    def put_away(self, held: HeldPlan) -> None:
+    def put_away(self, held: StoredPlan) -> None:
         """Keep a plan that has an outcome among the ended ones, and make room for the next."""
         plan = held.plan
         # Another replica may have done either, or this one before it died: an outcome is set once.

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from basecamp.backfills.plans import Plans
-from basecamp.backfills.steps import Steps
+from basecamp.backfills.plans import PlanStore
+from basecamp.backfills.steps import BackfillSteps
 from basecamp.shared.clock import Clock
 from basecamp.shared.lease import Lease
 from dataspec.errors import DliError, Unavailable
@@ -54,7 +54,9 @@ class Reconciler:
         clock: The time.
     """
 
-    def __init__(self, steps: Steps, plans: Plans, lease: Callable[[str], Lease], clock: Clock) -> None:
+    def __init__(
+        self, steps: BackfillSteps, plans: PlanStore, lease: Callable[[str], Lease], clock: Clock
+    ) -> None:
         self._steps = steps
         self._plans = plans
         self._lease = lease

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.spec_sql import SpecSql
-from basecamp.datasets.submitted_specs import Candidate, file_to_run
+from basecamp.datasets.submitted_specs import SubmittedSpec, file_to_run
 from dataspec.catalog.effective import SpecFile
 from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.models import BackfillPreview, Every, SourceType
@@ -32,7 +32,7 @@ class BackfillRequest:
     reverse: bool = False
     keep_going: bool = False
     resume: bool = False
-    candidate: Candidate | None = None
+    candidate: SubmittedSpec | None = None
     """For a preview: the spec to try out, in place of the registered one."""
 
     def identity(self) -> list[Any]:
@@ -82,7 +82,7 @@ class CheckedRequest:
         return sql.preview(self.spec, self.file, run_values(self.spec, resolved))
 
 
-def check_request(specs: Specs, request: BackfillRequest) -> CheckedRequest:
+def check_request(specs: CatalogCache, request: BackfillRequest) -> CheckedRequest:
     """Check a request against the spec that is effective now.
 
     Raises:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.backfills.plans import Plans
+from basecamp.backfills.plans import PlanStore
 from basecamp.backfills.requests import BackfillRequest, CheckedRequest, check_request
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_readiness import check_ready
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.takeovers import Takeovers
@@ -21,15 +21,15 @@ from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import adhoc_run_id
 
 
-class BackfillStarting:
+class BackfillStarter:
     """Makes plans of requests."""
 
     def __init__(
         self,
         *,
-        specs: Specs,
+        specs: CatalogCache,
         gateway: AirflowGateway,
-        plans: Plans,
+        plans: PlanStore,
         reservations: Reservations,
         clock: Clock,
         sql: SpecSql,

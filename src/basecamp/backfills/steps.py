@@ -16,12 +16,12 @@ from typing import Any
 
 from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists
 from basecamp.airflow.models import DagRun
-from basecamp.backfills.plans import HeldPlan, Plans
-from basecamp.datasets.catalog_cache import Specs, find_spec
+from basecamp.backfills.plans import PlanStore, StoredPlan
+from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.logs import RunLogs
 from basecamp.runs.records import RunRecords, is_killed
-from basecamp.runs.stop import Stopping
+from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
 from dataspec.catalog.effective import Catalog
 from dataspec.contract import CONF_KEY
@@ -54,7 +54,7 @@ REMOVED = "The dataset was removed while its backfill was under way."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Steps:
+class BackfillSteps:
     """Carries backfills on, a step at a time. Safe to share between threads.
 
     Args:
@@ -68,10 +68,10 @@ class Steps:
         clock: The time.
     """
 
-    plans: Plans
-    specs: Specs
+    plans: PlanStore
+    specs: CatalogCache
     gateway: AirflowGateway
-    stopping: Stopping
+    stopping: RunStopper
     takeovers: Takeovers
     records: RunRecords
     logs: RunLogs
@@ -96,7 +96,7 @@ class Steps:
             pause = self._step(held) if held else None
         return pause
 
-    def _step(self, held: HeldPlan) -> float | None:
+    def _step(self, held: StoredPlan) -> float | None:
         plan = held.plan
         if plan.outcome is not None:
             self.plans.put_away(held)
@@ -111,7 +111,7 @@ class Steps:
             return self._stop_run(plan, run) if plan.stop else self._pause(run)
         return self._after(held, plan, run)
 
-    def _after(self, held: HeldPlan, plan: BackfillPlan, run: DagRun) -> float:
+    def _after(self, held: StoredPlan, plan: BackfillPlan, run: DagRun) -> float:
         """Go on after the run of the present date has ended."""
         if is_killed(run):
             return self._end(held, plan, RunStatus.KILLED, note=str(plan.stop or run.note))
@@ -131,7 +131,7 @@ class Steps:
             return self._end(held, following, RunStatus.KILLED, note=str(plan.stop))
         return self._begin(held, following)
 
-    def _begin(self, held: HeldPlan, plan: BackfillPlan) -> float:
+    def _begin(self, held: StoredPlan, plan: BackfillPlan) -> float:
         """Start the run of the plan's present date, where nothing stands against it.
 
         Args:
@@ -165,7 +165,7 @@ class Steps:
         except DagMissing:
             return
 
-    def _look_again(self, asking: HeldPlan) -> float:
+    def _look_again(self, asking: StoredPlan) -> float:
         """End the run that was just asked for if its backfill has ended meanwhile."""
         plan = asking.plan
         held = self.plans.active(plan.dataset)
@@ -215,14 +215,14 @@ class Steps:
         self.stopping.stop(run, stopped_by=order.by, reason=reason)
         return AT_ONCE
 
-    def _end_stopped(self, held: HeldPlan, plan: BackfillPlan) -> float:
+    def _end_stopped(self, held: StoredPlan, plan: BackfillPlan) -> float:
         if _may_be_on_its_way(plan, self.clock):
             return SHORTEST_PAUSE
         return self._end(held, plan, RunStatus.KILLED, note=str(plan.stop))
 
     def _end(
         self,
-        held: HeldPlan,
+        held: StoredPlan,
         plan: BackfillPlan,
         status: RunStatus,
         *,

@@ -6,7 +6,7 @@ import logging
 import threading
 
 from basecamp.shared.clock import Clock
-from basecamp.shared.last_known import Known, warning
+from basecamp.shared.last_known import ValueWithWarnings, warning
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.ledger import Ledger
 from dataspec.catalog.reader import CatalogReader
@@ -24,7 +24,7 @@ COST_FACTOR = 10
 takes, within the bounds above."""
 
 
-class Specs:
+class CatalogCache:
     """The specs in the store, as they were some seconds ago. Safe to share between threads.
 
     Where a listing takes long, a catalog that is past half of its age is read anew in the
@@ -84,18 +84,20 @@ class Specs:
         finally:
             self._refreshing.release()
 
-    def known(self) -> Known[Catalog]:
+    def known(self) -> ValueWithWarnings[Catalog]:
         """Return the catalog; if the store does not answer, the last one, with a warning.
 
         Raises:
             StoreUnreachable: When the store does not answer, and never did.
         """
         try:
-            return Known(self.catalog())
+            return ValueWithWarnings(self.catalog())
         except StoreUnreachable as error:
             if self._catalog is None:
                 raise
-            return Known(self._catalog, (warning(error.title, self._clock.monotonic() - self._at),))
+            return ValueWithWarnings(
+                self._catalog, (warning(error.title, self._clock.monotonic() - self._at),)
+            )
 
 
 def find_spec(catalog: Catalog, name: str, source: SourceType | None = None) -> SpecFile:

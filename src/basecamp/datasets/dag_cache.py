@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import AirflowDag
 from basecamp.shared.clock import Clock
-from basecamp.shared.last_known import Known, warning
+from basecamp.shared.last_known import ValueWithWarnings, warning
 from dataspec.contract import SOURCE_TAG
 from dataspec.errors import AirflowUnreachable
 from dataspec.models import SourceType
@@ -26,7 +26,7 @@ COST_FACTOR = 10
 """A list that took long to get is kept for longer: ten times as long, within the bounds above."""
 
 
-class DatasetDags:
+class DagCache:
     """The DAGs of all datasets. Safe to share between threads.
 
     A list that is past half of its age is fetched anew in the background. For one that is past
@@ -49,7 +49,7 @@ class DatasetDags:
         self._max_age = MIN_AGE_SECONDS
         self._changed: dict[str, float] = {}
 
-    def known(self) -> Known[Mapping[str, AirflowDag]]:
+    def known(self) -> ValueWithWarnings[Mapping[str, AirflowDag]]:
         """Return the DAGs by id; if Airflow does not answer, or is slow, as they were, with a warning.
 
         Raises:
@@ -57,21 +57,21 @@ class DatasetDags:
         """
         age = self._age()
         if age is not None and age <= self._max_age / 2:
-            return Known(self._dags)
+            return ValueWithWarnings(self._dags)
         fetching = self._fetch_in_background()
         if age is None:
             fetching.result()
-            return Known(self._dags)
+            return ValueWithWarnings(self._dags)
         if age <= self._max_age:
-            return Known(self._dags)
+            return ValueWithWarnings(self._dags)
         try:
             under_way = self._clock.monotonic() - self._asked_at
             fetching.result(max(0.0, self._patience - under_way))
         except AirflowUnreachable as error:
-            return Known(self._dags, (warning(error.title, age),))
+            return ValueWithWarnings(self._dags, (warning(error.title, age),))
         except TimeoutError:
-            return Known(self._dags, (warning(SLOW, age),))
-        return Known(self._dags)
+            return ValueWithWarnings(self._dags, (warning(SLOW, age),))
+        return ValueWithWarnings(self._dags)
 
     @property
     def last_known(self) -> Mapping[str, AirflowDag]:

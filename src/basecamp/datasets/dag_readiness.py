@@ -6,7 +6,7 @@ from datetime import datetime
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagDetails, DagImportError
-from basecamp.datasets.dag_cache import DatasetDags
+from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.takeovers import other_dag, place_of_dag
 from basecamp.shared.clock import Clock
 from dataspec.contract import read_takeovers
@@ -21,10 +21,10 @@ PATIENCE_SECONDS = 10.0
 """How long an Airflow that does not answer is waited for."""
 
 
-class Loading:
+class DagReadiness:
     """Waits until Airflow has made a DAG of one version of a spec."""
 
-    def __init__(self, gateway: AirflowGateway, dags: DatasetDags, clock: Clock) -> None:
+    def __init__(self, gateway: AirflowGateway, dags: DagCache, clock: Clock) -> None:
         self._gateway = gateway
         self._dags = dags
         self._clock = clock

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from basecamp.datasets.catalog_cache import Specs
-from basecamp.datasets.dag_cache import DatasetDags
-from basecamp.shared.last_known import Known
+from basecamp.datasets.catalog_cache import CatalogCache
+from basecamp.datasets.dag_cache import DagCache
+from basecamp.shared.last_known import ValueWithWarnings
 
 
 class DatasetNames:
@@ -16,11 +16,11 @@ class DatasetNames:
     A DAG that was a dataset's once remains one, so that an old list does as well as a new one.
     """
 
-    def __init__(self, specs: Specs, dags: DatasetDags) -> None:
+    def __init__(self, specs: CatalogCache, dags: DagCache) -> None:
         self._specs = specs
         self._dags = dags
 
-    def among(self, names: Iterable[str]) -> Known[frozenset[str]]:
+    def among(self, names: Iterable[str]) -> ValueWithWarnings[frozenset[str]]:
         """Return those of some names that are datasets'.
 
         Raises:
@@ -30,9 +30,9 @@ class DatasetNames:
         wanted, catalog = frozenset(names), self._specs.known()
         unknown = wanted - catalog.value.effective.keys() - self._dags.last_known.keys()
         if not unknown:
-            return Known(wanted, catalog.warnings)
+            return ValueWithWarnings(wanted, catalog.warnings)
         dags = self._dags.known()
-        return Known(wanted - (unknown - dags.value.keys()), (*catalog.warnings, *dags.warnings))
+        return ValueWithWarnings(wanted - (unknown - dags.value.keys()), (*catalog.warnings, *dags.warnings))
 
     def all(self) -> frozenset[str]:
         """Return every name that is known at this moment.

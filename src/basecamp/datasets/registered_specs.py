@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from basecamp.datasets.catalog_cache import Specs, find_spec
-from basecamp.datasets.dag_readiness import Loading
+from basecamp.datasets.catalog_cache import CatalogCache, find_spec
+from basecamp.datasets.dag_readiness import DagReadiness
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.shared.cursors import decode_cursor, encode_cursor
-from basecamp.shared.last_known import Page
+from basecamp.shared.last_known import ListPage
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import AirflowUnreachable
 from dataspec.models import RegisteredDataset, SourceType
@@ -22,7 +22,7 @@ CHECKERS = 8
 class RegisteredSpecs:
     """Shows registered specs, with what their SQL reads and writes."""
 
-    def __init__(self, specs: Specs, loading: Loading, sql: SpecSql) -> None:
+    def __init__(self, specs: CatalogCache, loading: DagReadiness, sql: SpecSql) -> None:
         self._specs = specs
         self._loading = loading
         self._sql = sql
@@ -42,7 +42,7 @@ class RegisteredSpecs:
 
     def page(
         self, source: SourceType | None = None, *, limit: int = 100, cursor: str | None = None
-    ) -> Page[RegisteredDataset]:
+    ) -> ListPage[RegisteredDataset]:
         """Return the registered specs that can be used, by name, code before manual.
 
         Raises:
@@ -57,7 +57,7 @@ class RegisteredSpecs:
         more = encode_cursor(_place(files[limit - 1])) if len(files) > limit else None
         items = list(self._described(files[:limit], catalog.value, ()))
         warnings = dict.fromkeys((*catalog.warnings, *(text for item in items for text in item.warnings)))
-        return Page(items=items, next_cursor=more, warnings=tuple(warnings))
+        return ListPage(items=items, next_cursor=more, warnings=tuple(warnings))
 
     def _described(
         self, files: Sequence[SpecFile], catalog: Catalog, warnings: Sequence[str]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from basecamp.datasets.catalog_cache import Specs, find_runnable
+from basecamp.datasets.catalog_cache import CatalogCache, find_runnable
 from dataspec.catalog.effective import SpecFile
 from dataspec.catalog.spec_storage import Release
 from dataspec.errors import InvalidSpec
@@ -21,7 +21,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class SubmittedSpec:
     """A spec that somebody sent: its YAML, its SQL, and the YAML's name on their machine."""
 
     yaml: str = field(repr=False)
@@ -29,7 +29,7 @@ class Candidate:
     file: str = "dataset.yaml"
 
 
-def checked(candidate: Candidate, *, name: str | None = None) -> DatasetSpec:
+def checked(candidate: SubmittedSpec, *, name: str | None = None) -> DatasetSpec:
     """Check a spec, whole.
 
     Raises:
@@ -51,7 +51,7 @@ def checked(candidate: Candidate, *, name: str | None = None) -> DatasetSpec:
 
 
 def file_to_run(
-    specs: Specs, dataset: str, source: SourceType | None, candidate: Candidate | None
+    specs: CatalogCache, dataset: str, source: SourceType | None, candidate: SubmittedSpec | None
 ) -> SpecFile:
     """Return the spec that a run of a dataset would run, or the one that was sent to be tried out.
 
@@ -65,7 +65,7 @@ def file_to_run(
     return find_runnable(specs.catalog(fresh=True), dataset, source)
 
 
-def _as_file(candidate: Candidate, name: str) -> SpecFile:
+def _as_file(candidate: SubmittedSpec, name: str) -> SpecFile:
     spec, body = checked(candidate, name=name), candidate.yaml.encode()
     return SpecFile(
         source=SourceType.MANUAL,

@@ -18,8 +18,8 @@ from itertools import cycle, islice
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import AirflowDag, DagDetails, DagRun
-from basecamp.datasets.catalog_cache import Specs
-from basecamp.datasets.dag_cache import DatasetDags
+from basecamp.datasets.catalog_cache import CatalogCache
+from basecamp.datasets.dag_cache import DagCache
 from basecamp.shared.clock import Clock
 from dataspec.contract import place_of, read_takeovers
 from dataspec.errors import AirflowUnreachable, StoreUnreachable, TakenOver, Unavailable
@@ -74,7 +74,7 @@ class Takeovers:
     """
 
     def __init__(
-        self, store: Store, gateway: AirflowGateway, specs: Specs, dags: DatasetDags, clock: Clock
+        self, store: Store, gateway: AirflowGateway, specs: CatalogCache, dags: DagCache, clock: Clock
     ) -> None:
         self._store = store
         self._gateway = gateway

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.datasets.catalog_cache import Specs, find_spec
+from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.version_archive import KeptVersions
 from dataspec.contract import LoadedSpec
@@ -12,10 +12,10 @@ from dataspec.models import DatasetVersions, SourceType, SpecVersion
 from dataspec.spec.names import check_name
 
 
-class Versions:
+class VersionsInUse:
     """Finds the versions of a dataset that are in use."""
 
-    def __init__(self, specs: Specs, kept: KeptVersions, gateway: AirflowGateway) -> None:
+    def __init__(self, specs: CatalogCache, kept: KeptVersions, gateway: AirflowGateway) -> None:
         self._specs = specs
         self._kept = kept
         self._gateway = gateway

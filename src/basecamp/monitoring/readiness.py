@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.notifications.health import ChannelHealth
 from dataspec.errors import DliError
 
@@ -26,7 +26,7 @@ class Readiness:
 class ReadinessChecks:
     """Asks the store, Airflow and the channels of notifications how they are."""
 
-    def __init__(self, specs: Specs, gateway: AirflowGateway, channels: ChannelHealth) -> None:
+    def __init__(self, specs: CatalogCache, gateway: AirflowGateway, channels: ChannelHealth) -> None:
         self._specs = specs
         self._gateway = gateway
         self._channels = channels

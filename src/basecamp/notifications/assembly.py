@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.notifications.channel_test import Trial
 from basecamp.notifications.channels.sending import ChannelSender
 from basecamp.notifications.configuration import NotificationSettings
@@ -41,7 +41,7 @@ def assemble_notifications(
     *,
     store: Store,
     gateway: AirflowGateway,
-    specs: Specs,
+    specs: CatalogCache,
     records: RunRecords,
     logs: RunLogs,
     clock: Clock,

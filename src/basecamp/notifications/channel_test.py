@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.notifications.channels.channel import SendFailed, channel_name, channels
 from basecamp.notifications.channels.sending import Sender
 from basecamp.notifications.configuration import NotificationSettings
@@ -48,7 +48,7 @@ class Trial:
 
     def __init__(
         self,
-        specs: Specs,
+        specs: CatalogCache,
         sender: Sender,
         settings: NotificationSettings,
         messages: Messages,

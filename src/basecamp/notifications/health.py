@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.notifications.channels.channel import channel_name, channels
 from basecamp.notifications.channels.sending import missing_setting
 from basecamp.notifications.configuration import NotificationSettings
@@ -20,7 +20,7 @@ MAX_NAMED = 10
 class ChannelHealth:
     """Tells which channels don't work: those that fail, and those that the server has no settings for."""
 
-    def __init__(self, delivery: Delivery, specs: Specs, settings: NotificationSettings) -> None:
+    def __init__(self, delivery: Delivery, specs: CatalogCache, settings: NotificationSettings) -> None:
         self._delivery = delivery
         self._specs = specs
         self._settings = settings

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.notifications.notice import RunEnd
 from basecamp.notifications.outbox import Outbox
 from basecamp.runs.logs import RunLogs
@@ -106,7 +106,7 @@ class RunWatch:
         *,
         store: Store,
         gateway: AirflowGateway,
-        specs: Specs,
+        specs: CatalogCache,
         records: RunRecords,
         logs: RunLogs,
         outbox: Outbox,

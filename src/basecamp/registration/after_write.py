@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from basecamp.datasets.dag_readiness import Loading
-from basecamp.sync.ledger_update import Sources
+from basecamp.datasets.dag_readiness import DagReadiness
+from basecamp.sync.ledger_update import LedgerUpdater
 from dataspec.catalog.spec_storage import Release
 from dataspec.models import RegisteredDataset, SourceType
 
 
-class Settling:
+class WriteFollowUp:
     """Brings the ledger and Airflow up to a manual spec that was just written or removed."""
 
-    def __init__(self, sources: Sources, loading: Loading) -> None:
+    def __init__(self, sources: LedgerUpdater, loading: DagReadiness) -> None:
         self._sources = sources
         self._loading = loading
 

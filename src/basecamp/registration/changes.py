@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun
-from basecamp.datasets.catalog_cache import Specs, find_spec
-from basecamp.registration.after_write import Settling
+from basecamp.datasets.catalog_cache import CatalogCache, find_spec
+from basecamp.registration.after_write import WriteFollowUp
 from basecamp.registration.register import is_etag, is_in_code
 from basecamp.runs.active_runs import active_runs
 from basecamp.runs.records import RunRecords
-from basecamp.runs.stop import Stopping
+from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from dataspec.catalog.effective import Catalog, SpecFile
@@ -33,17 +33,17 @@ STAYS_OVERRIDDEN = "The Manual file was changed; it stays overridden by Code."
 CODE_GOES_ON = "The manual file was removed; the dataset keeps running from code."
 
 
-class Changing:
+class ManualSpecChanges:
     """Updates and unregisters manual specs."""
 
     def __init__(
         self,
         *,
         store: Store,
-        specs: Specs,
-        settling: Settling,
+        specs: CatalogCache,
+        settling: WriteFollowUp,
         gateway: AirflowGateway,
-        stopping: Stopping,
+        stopping: RunStopper,
         reservations: Reservations,
         clock: Clock,
         records: RunRecords,

@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from basecamp.datasets.catalog_cache import Specs
-from basecamp.datasets.submitted_specs import Candidate, checked
+from basecamp.datasets.catalog_cache import CatalogCache
+from basecamp.datasets.submitted_specs import SubmittedSpec, checked
 from basecamp.datasets.takeovers import Takeovers
-from basecamp.registration.after_write import Settling
+from basecamp.registration.after_write import WriteFollowUp
 from basecamp.shared.clock import Clock
 from dataspec.catalog.effective import Catalog
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
@@ -47,8 +47,8 @@ class Registration:
         self,
         *,
         store: Store,
-        specs: Specs,
-        settling: Settling,
+        specs: CatalogCache,
+        settling: WriteFollowUp,
         clock: Clock,
         takeovers: Takeovers,
     ) -> None:
@@ -58,7 +58,7 @@ class Registration:
         self._settling = settling
         self._clock = clock
 
-    def validate(self, candidate: Candidate) -> Validation:
+    def validate(self, candidate: SubmittedSpec) -> Validation:
         """Check a spec as a registration does; nothing is stored."""
         try:
             spec = checked(candidate)
@@ -69,7 +69,7 @@ class Registration:
     def register(
         self,
         name: str,
-        candidate: Candidate,
+        candidate: SubmittedSpec,
         *,
         accept_override: bool = False,
         if_match: str | None = None,

@@ -27,7 +27,7 @@ MAX_KEPT = 50_000
 _Key: TypeAlias = "tuple[str, str, datetime | None]"
 
 
-class RunErrors:
+class FailureReasons:
     """Puts errors into failed runs. Safe to share between threads.
 
     The error of a run that has ended is settled, short of a retry, which gives the run another end: it is read once.

@@ -13,14 +13,14 @@ from datetime import datetime
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import PAGE_LIMIT, DagRun, DagRunState, RunFilter
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dataset_names import DatasetNames, matches_name
 from basecamp.datasets.takeovers import Takeovers
-from basecamp.runs.failure_reasons import RunErrors
+from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.records import RunRecords, run_status, run_type
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
-from basecamp.shared.last_known import Known, LastKnown, Page
+from basecamp.shared.last_known import LastAnswers, ListPage, ValueWithWarnings
 from dataspec.catalog.effective import Catalog
 from dataspec.errors import DatasetNotFound, InvalidUsage
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
@@ -121,17 +121,17 @@ class _Scan:
         return None if at_end else encode_cursor([self.cursor or "", *self.after])
 
 
-class History:
+class RunHistory:
     """Lists runs."""
 
     def __init__(
         self,
         *,
-        specs: Specs,
+        specs: CatalogCache,
         names: DatasetNames,
         gateway: AirflowGateway,
         records: RunRecords,
-        errors: RunErrors,
+        errors: FailureReasons,
         clock: Clock,
         takeovers: Takeovers,
     ) -> None:
@@ -141,9 +141,9 @@ class History:
         self._gateway = gateway
         self._records = records
         self._errors = errors
-        self._last: LastKnown[Page[WorkflowRun]] = LastKnown(clock)
+        self._last: LastAnswers[ListPage[WorkflowRun]] = LastAnswers(clock)
 
-    def page(self, wanted: HistoryFilter, *, limit: int, cursor: str | None = None) -> Page[WorkflowRun]:
+    def page(self, wanted: HistoryFilter, *, limit: int, cursor: str | None = None) -> ListPage[WorkflowRun]:
         """Return runs, newest first, the failed ones with their errors as far as Airflow tells them at once.
 
         Raises:
@@ -157,13 +157,13 @@ class History:
         if exact is not None and not self._names.among([exact]).value:
             raise DatasetNotFound(exact, hint=nearest(exact, self._names.all()))
 
-        def ask() -> Known[Page[WorkflowRun]]:
+        def ask() -> ValueWithWarnings[ListPage[WorkflowRun]]:
             scan = _Scan(place[0] or None, (place[1], place[2]))
             return self._with_errors(self._scan(wanted, catalog.value, limit, scan))
 
         known = self._last.read((wanted, limit, cursor), ask)
         warnings = tuple(dict.fromkeys((*catalog.warnings, *known.value.warnings, *known.warnings)))
-        return Page(items=known.value.items, next_cursor=known.value.next_cursor, warnings=warnings)
+        return ListPage(items=known.value.items, next_cursor=known.value.next_cursor, warnings=warnings)
 
     def _for_airflow(self, wanted: HistoryFilter) -> RunFilter:
         """Return what Airflow is to list: for failed runs of a dataset that was taken over, those that ended well too."""
@@ -173,14 +173,16 @@ class History:
         )
         return replace(asked, states=(*asked.states, "success")) if taken else asked
 
-    def _with_errors(self, known: Known[Page[WorkflowRun]]) -> Known[Page[WorkflowRun]]:
+    def _with_errors(
+        self, known: ValueWithWarnings[ListPage[WorkflowRun]]
+    ) -> ValueWithWarnings[ListPage[WorkflowRun]]:
         runs, late = self._errors.into_all(known.value.items)
         warnings = (LATE_ERRORS.format(late),) if late else ()
         return replace(known, value=replace(known.value, items=runs, warnings=warnings))
 
     def _scan(
         self, wanted: HistoryFilter, catalog: Catalog, limit: int, scan: _Scan
-    ) -> Known[Page[WorkflowRun]]:
+    ) -> ValueWithWarnings[ListPage[WorkflowRun]]:
         found: list[WorkflowRun] = []
         warnings: dict[str, None] = {}
         size = limit if wanted == HistoryFilter(dataset=wanted.for_airflow.dag_id) else PAGE_LIMIT
@@ -200,7 +202,7 @@ class History:
             scan = _Scan(page.next_cursor, ("", ""))
             if scan.cursor is None or len(found) == limit:
                 break
-        return Known(Page(items=found, next_cursor=scan.next_cursor), tuple(warnings))
+        return ValueWithWarnings(ListPage(items=found, next_cursor=scan.next_cursor), tuple(warnings))
 
 
 def _ended(run: DagRun) -> set[RunStatus]:

@@ -15,7 +15,7 @@ MAX_PAGES = 10
 _ALLOWED = re.compile(r"[A-Za-z0-9_.~:+-]+")
 
 
-class RunFinder:
+class RunLookup:
     """Finds runs by their ids."""
 
     def __init__(self, names: DatasetNames, gateway: AirflowGateway) -> None:

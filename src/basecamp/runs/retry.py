@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun, TaskAttempt
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_readiness import check_ready
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.records import RunRecords, is_killed, parameters_given
@@ -30,12 +30,12 @@ TAKEOVER_SECONDS = 10.0
 """How long another request for the same retry is waited for, before its work is done in its place."""
 
 
-class Retrying:
+class RunRetrier:
     """Runs runs again, each request's once."""
 
     def __init__(
         self,
-        specs: Specs,
+        specs: CatalogCache,
         gateway: AirflowGateway,
         reservations: Reservations,
         clock: Clock,

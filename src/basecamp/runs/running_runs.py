@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import TaskAttempt
 from basecamp.shared.clock import Clock
-from basecamp.shared.last_known import Known, warning
+from basecamp.shared.last_known import ValueWithWarnings, warning
 from dataspec.errors import AirflowUnreachable
 
 MAX_AGE_SECONDS = 30.0
@@ -33,7 +33,7 @@ class RunningAttempts:
         self._attempts: Mapping[str, TaskAttempt] = {}
         self._at: float | None = None
 
-    def known(self) -> Known[Mapping[str, TaskAttempt]]:
+    def known(self) -> ValueWithWarnings[Mapping[str, TaskAttempt]]:
         """Return the attempts by dataset; the same object for as long as nothing changes.
 
         Raises:
@@ -43,12 +43,12 @@ class RunningAttempts:
         try:
             fetching.result(None if age is None or age > MAX_AGE_SECONDS else self._patience)
         except TimeoutError:
-            return Known(self._attempts)
+            return ValueWithWarnings(self._attempts)
         except AirflowUnreachable as error:
             if age is None:
                 raise
-            return Known(self._attempts, (warning(error.title, age),))
-        return Known(self._attempts)
+            return ValueWithWarnings(self._attempts, (warning(error.title, age),))
+        return ValueWithWarnings(self._attempts)
 
     def _age(self) -> float | None:
         return None if self._at is None else self._clock.monotonic() - self._at

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from basecamp.airflow.models import DagRun
-from basecamp.datasets.catalog_cache import Specs
-from basecamp.runs.failure_reasons import RunErrors
-from basecamp.runs.history import History, HistoryFilter
+from basecamp.datasets.catalog_cache import CatalogCache
+from basecamp.runs.failure_reasons import FailureReasons
+from basecamp.runs.history import HistoryFilter, RunHistory
 from basecamp.runs.logs import RunLog, RunLogs
-from basecamp.runs.lookup import RunFinder
+from basecamp.runs.lookup import RunLookup
 from basecamp.runs.records import RunRecords
-from basecamp.runs.retry import Retrying
-from basecamp.runs.start import RunRequest, Starting
-from basecamp.runs.stop import Stopping
+from basecamp.runs.retry import RunRetrier
+from basecamp.runs.start import RunRequest, RunStarter
+from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
-from basecamp.shared.last_known import Known, LastKnown, Page
+from basecamp.shared.last_known import LastAnswers, ListPage, ValueWithWarnings
 from dataspec.models import RunPreview, WorkflowRun
 
 
@@ -23,15 +23,15 @@ class Runs:
     def __init__(
         self,
         *,
-        specs: Specs,
-        finder: RunFinder,
+        specs: CatalogCache,
+        finder: RunLookup,
         records: RunRecords,
-        history: History,
-        starting: Starting,
-        stopping: Stopping,
-        retrying: Retrying,
+        history: RunHistory,
+        starting: RunStarter,
+        stopping: RunStopper,
+        retrying: RunRetrier,
         logs: RunLogs,
-        errors: RunErrors,
+        errors: FailureReasons,
         clock: Clock,
     ) -> None:
         self._specs = specs
@@ -43,38 +43,40 @@ class Runs:
         self._retrying = retrying
         self._logs = logs
         self._errors = errors
-        self._last: LastKnown[WorkflowRun] = LastKnown(clock)
+        self._last: LastAnswers[WorkflowRun] = LastAnswers(clock)
 
     def start(
         self, request: RunRequest, *, requested_by: str, idempotency_key: str | None = None
     ) -> WorkflowRun:
-        """Start an adhoc run; see :meth:`~basecamp.runs.start.Starting.start`."""
+        """Start an adhoc run; see :meth:`~basecamp.runs.start.RunStarter.start`."""
         run = self._starting.start(request, requested_by=requested_by, idempotency_key=idempotency_key)
         if run.state == "queued":
             return self._records.of_new(run, self._specs.known().value)
         return self._record(run)
 
     def preview(self, request: RunRequest) -> RunPreview:
-        """Return what a run would do; see :meth:`~basecamp.runs.start.Starting.preview`."""
+        """Return what a run would do; see :meth:`~basecamp.runs.start.RunStarter.preview`."""
         return self._starting.preview(request)
 
-    def get(self, run_id: str, dataset: str | None = None) -> Known[WorkflowRun]:
-        """Return a run with its last error; see :meth:`~basecamp.runs.lookup.RunFinder.find`."""
+    def get(self, run_id: str, dataset: str | None = None) -> ValueWithWarnings[WorkflowRun]:
+        """Return a run with its last error; see :meth:`~basecamp.runs.lookup.RunLookup.find`."""
 
-        def ask() -> Known[WorkflowRun]:
+        def ask() -> ValueWithWarnings[WorkflowRun]:
             run = self._finder.find(run_id, dataset)
-            return Known(self._errors.into(self._record(run)))
+            return ValueWithWarnings(self._errors.into(self._record(run)))
 
         return self._last.read((run_id, dataset), ask)
 
-    def page(self, wanted: HistoryFilter, *, limit: int = 20, cursor: str | None = None) -> Page[WorkflowRun]:
-        """Return runs, newest first; see :meth:`~basecamp.runs.history.History.page`."""
+    def page(
+        self, wanted: HistoryFilter, *, limit: int = 20, cursor: str | None = None
+    ) -> ListPage[WorkflowRun]:
+        """Return runs, newest first; see :meth:`~basecamp.runs.history.RunHistory.page`."""
         return self._history.page(wanted, limit=limit, cursor=cursor)
 
     def stop(
         self, run_id: str, *, stopped_by: str, reason: str | None = None, dataset: str | None = None
     ) -> WorkflowRun:
-        """Stop a run; see :meth:`~basecamp.runs.stop.Stopping.stop`."""
+        """Stop a run; see :meth:`~basecamp.runs.stop.RunStopper.stop`."""
         run = self._finder.find(run_id, dataset)
         stopped = self._stopping.stop(run, stopped_by=stopped_by, reason=reason)
         return self._errors.into(self._record(stopped))
@@ -87,7 +89,7 @@ class Runs:
         idempotency_key: str | None = None,
         dataset: str | None = None,
     ) -> WorkflowRun:
-        """Run a failed or killed run again; see :meth:`~basecamp.runs.retry.Retrying.retry`."""
+        """Run a failed or killed run again; see :meth:`~basecamp.runs.retry.RunRetrier.retry`."""
         run = self._finder.find(run_id, dataset)
         again = self._retrying.retry(run, retried_by=retried_by, idempotency_key=idempotency_key)
         return self._record(again)

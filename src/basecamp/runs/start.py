@@ -10,10 +10,10 @@ from typing import Any
 
 from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists
 from basecamp.airflow.models import DagRun
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_readiness import check_ready, not_loaded
 from basecamp.datasets.spec_sql import SpecSql
-from basecamp.datasets.submitted_specs import Candidate, file_to_run
+from basecamp.datasets.submitted_specs import SubmittedSpec, file_to_run
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.records import key_of_request
 from basecamp.shared.clock import Clock
@@ -38,7 +38,7 @@ class RunRequest:
     dataset: str
     parameters: Mapping[str, Any]
     source: SourceType | None = None
-    candidate: Candidate | None = None
+    candidate: SubmittedSpec | None = None
     """For a preview: the spec to try out, in place of the registered one."""
 
     def identity(self) -> list[Any]:
@@ -70,7 +70,7 @@ class _Plan:
         return adhoc_run_id(dataset, self.at, self.counter)
 
 
-class Starting:
+class RunStarter:
     """Starts runs, each request's once.
 
     Args:
@@ -85,7 +85,7 @@ class Starting:
 
     def __init__(
         self,
-        specs: Specs,
+        specs: CatalogCache,
         gateway: AirflowGateway,
         reservations: Reservations,
         clock: Clock,

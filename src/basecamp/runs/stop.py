@@ -19,7 +19,7 @@ MAX_NOTE_LENGTH = 1000
 """Airflow's own limit."""
 
 
-class Stopping:
+class RunStopper:
     """Stops runs."""
 
     def __init__(self, gateway: AirflowGateway, clock: Clock) -> None:

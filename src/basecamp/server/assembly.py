@@ -9,37 +9,37 @@ from dataclasses import dataclass
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.backfills.assembly import assemble_backfills
 from basecamp.backfills.backfills import Backfills
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.connection_dialects import ConnectionDialects
-from basecamp.datasets.dag_cache import DatasetDags
-from basecamp.datasets.dag_readiness import Loading
+from basecamp.datasets.dag_cache import DagCache
+from basecamp.datasets.dag_readiness import DagReadiness
 from basecamp.datasets.dataset_names import DatasetNames
 from basecamp.datasets.registered_specs import RegisteredSpecs
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.takeovers import Takeovers
-from basecamp.datasets.versions import Versions
+from basecamp.datasets.versions import VersionsInUse
 from basecamp.monitoring.readiness import ReadinessChecks
 from basecamp.notifications.assembly import Notifications, assemble_notifications
 from basecamp.notifications.configuration import NotificationSettings
-from basecamp.registration.after_write import Settling
-from basecamp.registration.changes import Changing
+from basecamp.registration.after_write import WriteFollowUp
+from basecamp.registration.changes import ManualSpecChanges
 from basecamp.registration.register import Registration
-from basecamp.runs.failure_reasons import RunErrors
-from basecamp.runs.history import History
+from basecamp.runs.failure_reasons import FailureReasons
+from basecamp.runs.history import RunHistory
 from basecamp.runs.logs import RunLogs
-from basecamp.runs.lookup import RunFinder
+from basecamp.runs.lookup import RunLookup
 from basecamp.runs.records import RunRecords
-from basecamp.runs.retry import Retrying
+from basecamp.runs.retry import RunRetrier
 from basecamp.runs.runs import Runs
-from basecamp.runs.start import Starting
-from basecamp.runs.stop import Stopping
+from basecamp.runs.start import RunStarter
+from basecamp.runs.stop import RunStopper
 from basecamp.services import Services
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from basecamp.shared.lease import Lease
-from basecamp.sync.check import SourceChecks
-from basecamp.sync.ledger_update import Sources
-from basecamp.sync.notices import SwitchNotices
+from basecamp.sync.check import PeriodicCheck
+from basecamp.sync.ledger_update import LedgerUpdater
+from basecamp.sync.notices import SourceChangeNotices
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
 from dataspec.catalog.cache import MemorySpecCache
@@ -55,13 +55,13 @@ class _Ground:
     store: Store
     gateway: AirflowGateway
     clock: Clock
-    specs: Specs
-    dags: DatasetDags
+    specs: CatalogCache
+    dags: DagCache
     reservations: Reservations
     sql: SpecSql
     records: RunRecords
     logs: RunLogs
-    stopping: Stopping
+    stopping: RunStopper
     takeovers: Takeovers
     workflows: Workflows
     versions: KeptVersions
@@ -90,7 +90,7 @@ def assemble(
         notifications: What the channels need; nothing if not given.
         dialects: The SQL dialects of connections that Airflow does not show, by the connection's name.
     """
-    specs, dags = Specs(CatalogReader(store, MemorySpecCache()), clock), DatasetDags(gateway, clock)
+    specs, dags = CatalogCache(CatalogReader(store, MemorySpecCache()), clock), DagCache(gateway, clock)
     takeovers = Takeovers(store, gateway, specs, dags, clock)
     ground = _Ground(
         store=store,
@@ -102,7 +102,7 @@ def assemble(
         sql=SpecSql(ConnectionDialects(gateway, clock, named=dialects)),
         records=RunRecords(gateway, airflow_public_url or gateway.url, clock, takeovers),
         logs=RunLogs(gateway, clock),
-        stopping=Stopping(gateway, clock),
+        stopping=RunStopper(gateway, clock),
         takeovers=takeovers,
         workflows=Workflows(specs, dags, gateway, clock, takeovers),
         versions=KeptVersions(store),
@@ -114,10 +114,10 @@ def assemble(
 def _services(ground: _Ground, settings: NotificationSettings, sync_interval_seconds: float) -> Services:
     store, gateway, clock, specs = ground.store, ground.gateway, ground.clock, ground.specs
     told, backfills = _notifications(ground, settings), _backfills(ground)
-    announcer = SwitchNotices(store, ground.versions, told.outbox, clock)
-    sources = Sources(store, specs, ground.versions, gateway, announcer, clock, records=ground.records)
-    loading = Loading(gateway, ground.dags, clock)
-    settling = Settling(sources, loading)
+    announcer = SourceChangeNotices(store, ground.versions, told.outbox, clock)
+    sources = LedgerUpdater(store, specs, ground.versions, gateway, announcer, clock, records=ground.records)
+    loading = DagReadiness(gateway, ground.dags, clock)
+    settling = WriteFollowUp(sources, loading)
     lease = Lease(store, "check", ground.owner, clock)
     return Services(
         workflows=ground.workflows,
@@ -130,7 +130,7 @@ def _services(ground: _Ground, settings: NotificationSettings, sync_interval_sec
             takeovers=ground.takeovers,
         ),
         registered_specs=RegisteredSpecs(specs, loading, ground.sql),
-        changing=Changing(
+        changing=ManualSpecChanges(
             store=store,
             specs=specs,
             settling=settling,
@@ -140,7 +140,7 @@ def _services(ground: _Ground, settings: NotificationSettings, sync_interval_sec
             clock=clock,
             records=ground.records,
         ),
-        versions=Versions(specs, ground.versions, gateway),
+        versions=VersionsInUse(specs, ground.versions, gateway),
         pauses=Pauses(
             specs,
             ground.dags,
@@ -150,7 +150,7 @@ def _services(ground: _Ground, settings: NotificationSettings, sync_interval_sec
             takeovers=ground.takeovers,
         ),
         readiness=ReadinessChecks(specs, gateway, told.health),
-        checks=SourceChecks(
+        checks=PeriodicCheck(
             sources,
             ground.workflows,
             ground.takeovers,
@@ -166,12 +166,12 @@ def _services(ground: _Ground, settings: NotificationSettings, sync_interval_sec
 
 def _runs(ground: _Ground, backfills: Backfills) -> Runs:
     specs, gateway, clock = ground.specs, ground.gateway, ground.clock
-    names, errors = DatasetNames(specs, ground.dags), RunErrors(ground.logs, clock)
+    names, errors = DatasetNames(specs, ground.dags), FailureReasons(ground.logs, clock)
     return Runs(
         specs=specs,
-        finder=RunFinder(names, gateway),
+        finder=RunLookup(names, gateway),
         records=ground.records,
-        history=History(
+        history=RunHistory(
             specs=specs,
             names=names,
             gateway=gateway,
@@ -180,7 +180,7 @@ def _runs(ground: _Ground, backfills: Backfills) -> Runs:
             clock=clock,
             takeovers=ground.takeovers,
         ),
-        starting=Starting(
+        starting=RunStarter(
             specs,
             gateway,
             ground.reservations,
@@ -190,7 +190,7 @@ def _runs(ground: _Ground, backfills: Backfills) -> Runs:
             is_taken=backfills.is_active_id,
         ),
         stopping=ground.stopping,
-        retrying=Retrying(
+        retrying=RunRetrier(
             specs, gateway, ground.reservations, clock, takeovers=ground.takeovers, records=ground.records
         ),
         logs=ground.logs,

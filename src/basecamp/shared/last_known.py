@@ -18,7 +18,7 @@ MAX_KEPT = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Known(Generic[T_co]):
+class ValueWithWarnings(Generic[T_co]):
     """A value, with a warning for each part of it that could not be asked anew."""
 
     value: T_co
@@ -26,7 +26,7 @@ class Known(Generic[T_co]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[T_co]):
+class ListPage(Generic[T_co]):
     """Some items of a list, and where the next ones begin."""
 
     items: Sequence[T_co]
@@ -41,14 +41,14 @@ class _Kept(Generic[T]):
 
 
 @dataclass(slots=True)
-class LastKnown(Generic[T]):
+class LastAnswers(Generic[T]):
     """Keeps the last good answers, for the time when there are none."""
 
     clock: Clock
     _kept: OrderedDict[Hashable, _Kept[T]] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def read(self, question: Hashable, ask: Callable[[], Known[T]]) -> Known[T]:
+    def read(self, question: Hashable, ask: Callable[[], ValueWithWarnings[T]]) -> ValueWithWarnings[T]:
         """Ask; where there is no answer, return the last one to the same question, with a warning.
 
         Raises:
@@ -62,7 +62,7 @@ class LastKnown(Generic[T]):
                 kept = self._kept.get(question)
             if kept is None:
                 raise
-            return Known(kept.value, (warning(error.title, self.clock.monotonic() - kept.at),))
+            return ValueWithWarnings(kept.value, (warning(error.title, self.clock.monotonic() - kept.at),))
         if not known.warnings:
             self._keep(question, known.value)
         return known

@@ -7,7 +7,7 @@ import logging
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.clock import Clock
 from basecamp.shared.lease import Lease
-from basecamp.sync.ledger_update import Sources
+from basecamp.sync.ledger_update import LedgerUpdater
 from basecamp.workflows.rows import Workflows
 from dataspec.errors import AirflowUnreachable, DliError, Unavailable
 from dataspec.models import SyncReport
@@ -18,7 +18,7 @@ RETIRED_INTERVAL_SECONDS = 60.0
 """How often to look while a removed dataset's runs come to their end."""
 
 
-class SourceChecks:
+class PeriodicCheck:
     """Checks the store again and again, on one replica at a time.
 
     What is effective never waits for it: every answer is made from the store as it is.
@@ -26,7 +26,7 @@ class SourceChecks:
 
     def __init__(
         self,
-        sources: Sources,
+        sources: LedgerUpdater,
         workflows: Workflows,
         takeovers: Takeovers,
         lease: Lease,

@@ -18,7 +18,7 @@ RETIREMENT = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
+class SourceSwitch:
     """A dataset whose effective source has changed."""
 
     name: str
@@ -42,13 +42,13 @@ class Switch:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class LedgerDiff:
     """How the ledger is to move on."""
 
     ledger: Ledger
     """The ledger as it is to be; the very one that there is where nothing has changed."""
     events: tuple[SourceEvent, ...]
-    switches: tuple[Switch, ...]
+    switches: tuple[SourceSwitch, ...]
     unkept: tuple[SpecFile, ...]
     """Versions that are not kept yet."""
 
@@ -58,7 +58,7 @@ def retires(catalog: Catalog, now: datetime) -> bool:
     return any(_may_go(entry, now) for entry in catalog.ledger.entries.values())
 
 
-def compare(catalog: Catalog, *, now: datetime, active: Collection[str] | None) -> Comparison:
+def diff_ledger(catalog: Catalog, *, now: datetime, active: Collection[str] | None) -> LedgerDiff:
     """Compare the specs in the store with the ledger.
 
     Args:
@@ -76,8 +76,8 @@ def compare(catalog: Catalog, *, now: datetime, active: Collection[str] | None) 
     }
     entries = present | absent
     if entries == before:
-        return Comparison(catalog.ledger, (), (), ())
-    return Comparison(
+        return LedgerDiff(catalog.ledger, (), (), ())
+    return LedgerDiff(
         ledger=Ledger(moved_at=now, entries=entries),
         events=tuple(_events(before, entries)),
         switches=tuple(_switches(before, present)),
@@ -121,11 +121,13 @@ def _unkept(catalog: Catalog, before: Mapping[str, LedgerEntry]) -> Iterator[Spe
         yield from (file for file in files.values() if file.spec_hash not in known)
 
 
-def _switches(before: Mapping[str, LedgerEntry], present: Mapping[str, LedgerEntry]) -> Iterator[Switch]:
+def _switches(
+    before: Mapping[str, LedgerEntry], present: Mapping[str, LedgerEntry]
+) -> Iterator[SourceSwitch]:
     for name, after in sorted(present.items()):
         entry = before.get(name)
         if entry is not None and not entry.removed_at and entry.source is not after.source:
-            yield Switch(name, entry, after)
+            yield SourceSwitch(name, entry, after)
 
 
 def _events(before: Mapping[str, LedgerEntry], after: Mapping[str, LedgerEntry]) -> Iterator[SourceEvent]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.runs.active_runs import active_runs
 from basecamp.runs.records import RunRecords
 from basecamp.shared.clock import Clock
-from basecamp.sync.diff import Comparison, Switch, compare, retires
+from basecamp.sync.diff import LedgerDiff, SourceSwitch, diff_ledger, retires
 from dataspec.catalog.effective import Catalog
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.catalog.spec_storage import delete_leftovers
@@ -30,12 +30,12 @@ ATTEMPTS = 10
 class Announcer(Protocol):
     """Tells people of changes of source."""
 
-    def announce(self, switches: Sequence[Switch], catalog: Catalog) -> None:
+    def announce(self, switches: Sequence[SourceSwitch], catalog: Catalog) -> None:
         """See to it that each change is told once, however often this is called for it."""
         ...
 
 
-class Sources:
+class LedgerUpdater:
     """Compares the store with the ledger, and moves the ledger on. Safe to share between threads.
 
     Each step may be repeated, by this replica or another, so that it may die between any two.
@@ -44,7 +44,7 @@ class Sources:
     def __init__(  # noqa: PLR0917 - each is of a type of its own
         self,
         store: Store,
-        specs: Specs,
+        specs: CatalogCache,
         versions: KeptVersions,
         gateway: AirflowGateway,
         announcer: Announcer,
@@ -94,12 +94,12 @@ class Sources:
         except (StoreUnreachable, Conflict) as error:
             log.warning("The ledger is behind: %s %s", error.title, error.detail)
 
-    def _compare(self, catalog: Catalog) -> Comparison:
+    def _compare(self, catalog: Catalog) -> LedgerDiff:
         now = self._clock.now()
         active = self._active(catalog) if retires(catalog, now) else None
-        return compare(catalog, now=now, active=active)
+        return diff_ledger(catalog, now=now, active=active)
 
-    def _carry_out(self, comparison: Comparison, catalog: Catalog) -> bool:
+    def _carry_out(self, comparison: LedgerDiff, catalog: Catalog) -> bool:
         """Keep, announce, move on; False when another has moved the ledger on first."""
         self._versions.keep(comparison.unkept)
         for event in comparison.events:

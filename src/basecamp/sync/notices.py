@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from basecamp.notifications.notice import SourceChange
 from basecamp.notifications.outbox import Outbox
 from basecamp.shared.clock import Clock
-from basecamp.sync.diff import Switch
+from basecamp.sync.diff import SourceSwitch
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.spec_storage import Publication, read_publication
 from dataspec.catalog.version_archive import KeptVersions
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 5.0
 POLL_SECONDS = 0.2
 
 
-class SwitchNotices:
+class SourceChangeNotices:
     """Puts a notice for each channel of both specs, the going and the coming one, into the outbox."""
 
     def __init__(self, store: Store, versions: KeptVersions, outbox: Outbox, clock: Clock) -> None:
@@ -31,7 +31,7 @@ class SwitchNotices:
         self._outbox = outbox
         self._clock = clock
 
-    def announce(self, switches: Sequence[Switch], catalog: Catalog) -> None:
+    def announce(self, switches: Sequence[SourceSwitch], catalog: Catalog) -> None:
         """See to it that each switch is told once to each channel, however often this is called for it.
 
         Raises:
@@ -63,7 +63,9 @@ class SwitchNotices:
             self._clock.wait(POLL_SECONDS)
         return None
 
-    def _change(self, switch: Switch, coming: SpecFile, publication: Publication | None) -> SourceChange:
+    def _change(
+        self, switch: SourceSwitch, coming: SpecFile, publication: Publication | None
+    ) -> SourceChange:
         return SourceChange(
             dataset=switch.name,
             before=switch.before.source,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from basecamp.runs.history import HistoryFilter
 from basecamp.runs.logs import RunLog
 from basecamp.services import Services
-from basecamp.shared.last_known import Page
+from basecamp.shared.last_known import ListPage
 from basecamp.web.queries import DatasetQuery, RunQuery, states_of
 from basecamp.workflows.rows import WorkflowFilter
 from dataspec.errors import NotFound, Unavailable
@@ -153,19 +153,19 @@ def _is_broken(row: WorkflowInfo) -> bool:
     return row.error is not None and row.taken_over_by is None
 
 
-def _runs(services: Services, wanted: HistoryFilter, limit: int) -> Page[WorkflowRun]:
+def _runs(services: Services, wanted: HistoryFilter, limit: int) -> ListPage[WorkflowRun]:
     """Read runs beside something else; where they can't be read, there is a warning instead."""
     try:
         return services.runs.page(wanted, limit=limit)
     except (NotFound, Unavailable) as error:
-        return Page(items=(), warnings=(error.title,))
+        return ListPage(items=(), warnings=(error.title,))
 
 
-def _backfills_of(services: Services, name: str) -> Page[Backfill]:
+def _backfills_of(services: Services, name: str) -> ListPage[Backfill]:
     try:
         return services.backfills.page(dataset=name, limit=BACKFILLS_OF_A_DATASET)
     except Unavailable as error:
-        return Page(items=(), warnings=(error.title,))
+        return ListPage(items=(), warnings=(error.title,))
 
 
 def _sql(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[Sql]:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from basecamp.airflow.gateway import AirflowGateway, DagMissing
 from basecamp.airflow.models import AirflowDag
-from basecamp.datasets.catalog_cache import Specs, find_runnable
-from basecamp.datasets.dag_cache import DatasetDags
+from basecamp.datasets.catalog_cache import CatalogCache, find_runnable
+from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.dag_readiness import not_loaded
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.idempotency import Reservations
@@ -22,8 +22,8 @@ class Pauses:
 
     def __init__(
         self,
-        specs: Specs,
-        dags: DatasetDags,
+        specs: CatalogCache,
+        dags: DagCache,
         gateway: AirflowGateway,
         workflows: Workflows,
         reservations: Reservations,

@@ -10,14 +10,14 @@ from zoneinfo import ZoneInfo
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import AirflowDag, TaskAttempt
-from basecamp.datasets.catalog_cache import Specs, find_spec
-from basecamp.datasets.dag_cache import DatasetDags
+from basecamp.datasets.catalog_cache import CatalogCache, find_spec
+from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.dataset_names import matches_name
 from basecamp.datasets.takeovers import Takeover, Takeovers
 from basecamp.runs.running_runs import RunningAttempts
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
-from basecamp.shared.last_known import Known, Page
+from basecamp.shared.last_known import ListPage, ValueWithWarnings
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import InvalidSpec, TakenOver
 from dataspec.models import SourceType, WorkflowInfo, WorkflowStatus
@@ -77,7 +77,7 @@ class Workflows:
     """Reads workflows from the store and from Airflow."""
 
     def __init__(
-        self, specs: Specs, dags: DatasetDags, gateway: AirflowGateway, clock: Clock, takeovers: Takeovers
+        self, specs: CatalogCache, dags: DagCache, gateway: AirflowGateway, clock: Clock, takeovers: Takeovers
     ) -> None:
         self._takeovers = takeovers
         self._specs = specs
@@ -88,7 +88,7 @@ class Workflows:
 
     def page(
         self, wanted: WorkflowFilter | None = None, *, limit: int = 100, cursor: str | None = None
-    ) -> Page[WorkflowInfo]:
+    ) -> ListPage[WorkflowInfo]:
         """Return the rows that are wanted, by dataset name, code before manual.
 
         Raises:
@@ -102,9 +102,9 @@ class Workflows:
         rows = [row for row in everything.value if matches(row) and (after is None or _place(row) > after)]
         page = rows[:limit]
         more = encode_cursor(_place(page[-1])) if len(rows) > limit else None
-        return Page(items=page, next_cursor=more, warnings=everything.warnings)
+        return ListPage(items=page, next_cursor=more, warnings=everything.warnings)
 
-    def get(self, name: str, source: SourceType | None = None) -> Known[WorkflowInfo]:
+    def get(self, name: str, source: SourceType | None = None) -> ValueWithWarnings[WorkflowInfo]:
         """Return a dataset's effective row, or that of one source.
 
         Raises:
@@ -118,7 +118,7 @@ class Workflows:
         dags, running = self._dags.known(), self._running.known()
         row = _row(file, catalog.value, dags.value.get(name), running.value.get(name), self._clock.now())
         row = _taken_over(row, self._takeovers.lately().get(name))
-        return Known(row, _merged(catalog, dags, running))
+        return ValueWithWarnings(row, _merged(catalog, dags, running))
 
     def broken(self) -> tuple[int, list[WorkflowInfo]]:
         """Return how many specs there are, and the rows of those that can't be used.
@@ -138,7 +138,7 @@ class Workflows:
         """
         return [row for row in self._rows().value if row.taken_over_by is not None]
 
-    def _rows(self) -> Known[list[WorkflowInfo]]:
+    def _rows(self) -> ValueWithWarnings[list[WorkflowInfo]]:
         """Return every row, by dataset name, code before manual; they are made again when a part changed."""
         catalog, dags, running = self._specs.known(), self._dags.known(), self._running.known()
         made, now, taken = self._made, self._clock.now(), self._takeovers.lately()
@@ -158,7 +158,7 @@ class Workflows:
             ]
             made = _Made(catalog.value, dags.value, running.value, taken, sorted(rows, key=_place))
             self._made = made
-        return Known(made.rows, _merged(catalog, dags, running))
+        return ValueWithWarnings(made.rows, _merged(catalog, dags, running))
 
 
 def _listed(catalog: Catalog) -> Iterator[SpecFile]:
@@ -171,7 +171,7 @@ def _place(row: WorkflowInfo) -> list[str]:
     return [row.dataset_name, row.source_type, row.file]
 
 
-def _merged(*parts: Known[object]) -> tuple[str, ...]:
+def _merged(*parts: ValueWithWarnings[object]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for part in parts for text in part.warnings))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from basecamp.airflow.models import AirflowDag
 from basecamp.airflow.testing.airflow import MemoryAirflow
-from basecamp.datasets.dag_cache import DatasetDags
+from basecamp.datasets.dag_cache import DagCache
 from basecamp.shared.clock import ManualClock
 
 
@@ -40,7 +40,7 @@ def airflow() -> Iterator[SlowAirflow]:
 @pytest.mark.rule("18.6")
 def test_while_airflow_takes_long_what_was_known_is_shown_with_its_age(airflow: SlowAirflow) -> None:
     clock = ManualClock(datetime(2024, 1, 15, tzinfo=UTC))
-    dags = DatasetDags(airflow, clock, patience_seconds=0.01)
+    dags = DagCache(airflow, clock, patience_seconds=0.01)
     assert dags.known().warnings == ()
     airflow.load("b", tags=["source:code"])
     airflow.may_answer.clear()
@@ -51,13 +51,13 @@ def test_while_airflow_takes_long_what_was_known_is_shown_with_its_age(airflow: 
         assert known.warnings == ("Airflow takes long to list its DAGs. What is shown is 5 min old.",)
     assert airflow.listed == 2, "it is asked once, however many wait"
     airflow.may_answer.set()
-    patient = DatasetDags(airflow, clock)
+    patient = DagCache(airflow, clock)
     assert set(patient.known().value) == {"a", "b"}
 
 
 def test_a_fetch_that_was_waited_for_is_not_waited_for_again(airflow: SlowAirflow) -> None:
     clock = ManualClock(datetime(2024, 1, 15, tzinfo=UTC))
-    dags = DatasetDags(airflow, clock, patience_seconds=60)
+    dags = DagCache(airflow, clock, patience_seconds=60)
     dags.known()
     airflow.may_answer.clear()
     clock.advance(0.75)
@@ -74,7 +74,7 @@ def test_a_fetch_that_was_waited_for_is_not_waited_for_again(airflow: SlowAirflo
 @pytest.mark.rule("18.6")
 def test_a_quick_airflow_is_waited_for(airflow: SlowAirflow) -> None:
     clock = ManualClock(datetime(2024, 1, 15, tzinfo=UTC))
-    dags = DatasetDags(airflow, clock)
+    dags = DagCache(airflow, clock)
     dags.known()
     airflow.load("b", tags=["source:code"])
     clock.advance(300)

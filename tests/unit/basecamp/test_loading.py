@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
-from basecamp.datasets.dag_cache import DatasetDags
-from basecamp.datasets.dag_readiness import Loading
+from basecamp.datasets.dag_cache import DagCache
+from basecamp.datasets.dag_readiness import DagReadiness
 from dataspec.contract import LoadedSpec
 from dataspec.errors import NotLoaded
 
@@ -37,7 +37,7 @@ class StallingClock:
 
 def wait(airflow: MemoryAirflow, after_each: Callable[[], None], *, seconds: float) -> None:
     clock = StallingClock(after_each)
-    loading = Loading(airflow, DatasetDags(airflow, clock), clock)
+    loading = DagReadiness(airflow, DagCache(airflow, clock), clock)
     loading.wait(NAME, KEY, HASH, since=BEGUN, seconds=seconds)
 
 

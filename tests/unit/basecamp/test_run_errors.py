@@ -10,7 +10,7 @@ import pytest
 
 from basecamp.airflow.models import LogEvent
 from basecamp.airflow.testing.airflow import MemoryAirflow
-from basecamp.runs.failure_reasons import READERS, RunErrors
+from basecamp.runs.failure_reasons import READERS, FailureReasons
 from basecamp.runs.logs import RunLogs
 from basecamp.shared.clock import ManualClock
 from dataspec.models import RunStatus, WorkflowRun
@@ -49,8 +49,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def errors(airflow: SlowLogs, clock: ManualClock) -> RunErrors:
-    return RunErrors(RunLogs(airflow, clock), clock, patience_seconds=0.1)
+def errors(airflow: SlowLogs, clock: ManualClock) -> FailureReasons:
+    return FailureReasons(RunLogs(airflow, clock), clock, patience_seconds=0.1)
 
 
 def failed(airflow: SlowLogs, number: int, error: str | None = "E: x") -> WorkflowRun:
@@ -71,7 +71,7 @@ def failed(airflow: SlowLogs, number: int, error: str | None = "E: x") -> Workfl
 
 @pytest.mark.rule("12.17")
 def test_a_list_waits_a_moment_for_errors_and_has_them_the_next_time(
-    airflow: SlowLogs, errors: RunErrors
+    airflow: SlowLogs, errors: FailureReasons
 ) -> None:
     run = failed(airflow, 1)
     assert errors.into_all([run]) == ([run], 1)
@@ -82,7 +82,7 @@ def test_a_list_waits_a_moment_for_errors_and_has_them_the_next_time(
 
 
 @pytest.mark.rule("12.17")
-def test_what_a_list_leaves_behind_is_a_few_logs_at_most(airflow: SlowLogs, errors: RunErrors) -> None:
+def test_what_a_list_leaves_behind_is_a_few_logs_at_most(airflow: SlowLogs, errors: FailureReasons) -> None:
     runs = [failed(airflow, number) for number in range(40)]
     assert errors.into_all(runs)[1] == 40
     airflow.may.set()
@@ -91,7 +91,7 @@ def test_what_a_list_leaves_behind_is_a_few_logs_at_most(airflow: SlowLogs, erro
 
 
 def test_the_error_of_an_end_is_read_once_and_that_of_another_end_anew(
-    airflow: SlowLogs, errors: RunErrors
+    airflow: SlowLogs, errors: FailureReasons
 ) -> None:
     airflow.may.set()
     run = failed(airflow, 1)
@@ -103,7 +103,7 @@ def test_the_error_of_an_end_is_read_once_and_that_of_another_end_anew(
 
 
 def test_a_log_without_an_error_is_looked_at_again_until_it_is_written_to_its_end(
-    airflow: SlowLogs, errors: RunErrors, clock: ManualClock
+    airflow: SlowLogs, errors: FailureReasons, clock: ManualClock
 ) -> None:
     airflow.may.set()
     run = failed(airflow, 1, error=None)
@@ -113,7 +113,7 @@ def test_a_log_without_an_error_is_looked_at_again_until_it_is_written_to_its_en
     assert len(airflow.shown) == 3
 
 
-def test_only_failed_runs_are_asked_about(airflow: SlowLogs, errors: RunErrors) -> None:
+def test_only_failed_runs_are_asked_about(airflow: SlowLogs, errors: FailureReasons) -> None:
     runs = [replace(failed(airflow, n), status=status) for n, status in enumerate(RunStatus)]
     others = [run for run in runs if run.status is not RunStatus.FAILED]
     assert errors.into_all(others) == (others, 0)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
-from basecamp.datasets.catalog_cache import Specs
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.server.assembly import assemble
 from basecamp.shared.clock import ManualClock
 from dataspec.catalog.cache import MemorySpecCache
@@ -56,11 +56,11 @@ def store(clock: ManualClock) -> SlowStore:
 
 
 @pytest.fixture
-def specs(store: SlowStore, clock: ManualClock) -> Specs:
-    return Specs(CatalogReader(store, MemorySpecCache()), clock)
+def specs(store: SlowStore, clock: ManualClock) -> CatalogCache:
+    return CatalogCache(CatalogReader(store, MemorySpecCache()), clock)
 
 
-def names(specs: Specs) -> set[str]:
+def names(specs: CatalogCache) -> set[str]:
     return set(specs.known().value.effective)
 
 
@@ -74,7 +74,7 @@ def listings(store: SlowStore) -> int:
 
 @pytest.mark.rule("18.5")
 def test_a_store_that_lists_quickly_is_listed_again_after_two_seconds(
-    specs: Specs, store: SlowStore, clock: ManualClock
+    specs: CatalogCache, store: SlowStore, clock: ManualClock
 ) -> None:
     assert names(specs) == {"a"}
     store.put("code/b.yaml", spec_text("b").encode(), expected=MISSING)
@@ -86,7 +86,7 @@ def test_a_store_that_lists_quickly_is_listed_again_after_two_seconds(
 
 
 def test_a_store_that_lists_slowly_is_listed_again_after_ten_times_as_long(
-    specs: Specs, store: SlowStore, clock: ManualClock
+    specs: CatalogCache, store: SlowStore, clock: ManualClock
 ) -> None:
     store.seconds = 1.0
     assert names(specs) == {"a"}
@@ -100,7 +100,7 @@ def test_a_store_that_lists_slowly_is_listed_again_after_ten_times_as_long(
 
 @pytest.mark.rule("18.5")
 def test_no_catalog_is_shown_that_is_older_than_half_a_minute(
-    specs: Specs, store: SlowStore, clock: ManualClock
+    specs: CatalogCache, store: SlowStore, clock: ManualClock
 ) -> None:
     store.seconds = 8.0
     names(specs)
@@ -110,7 +110,7 @@ def test_no_catalog_is_shown_that_is_older_than_half_a_minute(
 
 
 def test_past_half_of_its_age_a_catalog_is_read_anew_while_the_old_one_is_shown(
-    specs: Specs, store: SlowStore, clock: ManualClock
+    specs: CatalogCache, store: SlowStore, clock: ManualClock
 ) -> None:
     store.seconds = 1.0
     names(specs)
@@ -124,7 +124,7 @@ def test_past_half_of_its_age_a_catalog_is_read_anew_while_the_old_one_is_shown(
 
 @pytest.mark.rule("18.5")
 def test_who_decides_by_the_catalog_gets_a_fresh_one_however_young_the_last_is(
-    specs: Specs, store: SlowStore
+    specs: CatalogCache, store: SlowStore
 ) -> None:
     store.seconds = 1.0
     names(specs)

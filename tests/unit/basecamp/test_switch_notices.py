@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from basecamp.shared.clock import ManualClock
-from basecamp.sync.diff import Switch
-from basecamp.sync.notices import PATIENCE_SECONDS, SwitchNotices
+from basecamp.sync.diff import SourceSwitch
+from basecamp.sync.notices import PATIENCE_SECONDS, SourceChangeNotices
 from dataspec.catalog.ledger import KeptVersion, LedgerEntry
 from dataspec.catalog.spec_storage import PUBLICATION_KEY
 from dataspec.models import SourceType
@@ -52,14 +52,14 @@ class Shop:
     def commit_told(self) -> str | None:
         now = self.clock.now()
         file = SimpleNamespace(spec=parse_spec(YAML, file="a.yaml"))
-        switch: Any = Switch(
+        switch: Any = SourceSwitch(
             name="a", before=entry(SourceType.MANUAL, now), after=entry(SourceType.CODE, now)
         )
         ledger = SimpleNamespace(moved_at=now - timedelta(seconds=1))
         catalog: Any = SimpleNamespace(effective={"a": file}, ledger=ledger)
         versions: Any = SimpleNamespace(files=lambda _: {})
         outbox: Any = SimpleNamespace(announce=self.told.extend)
-        SwitchNotices(self.store, versions, outbox, self.clock).announce([switch], catalog)
+        SourceChangeNotices(self.store, versions, outbox, self.clock).announce([switch], catalog)
         [(change, _)] = self.told
         commit: str | None = change.commit
         return commit
