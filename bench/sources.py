@@ -28,7 +28,7 @@ from server import AIRFLOW_ENV, BENCH, BIN, install_airflow
 from serving import Place, Running, airflow, airflow_environ, answer_of, basecamp
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.shared.clock import SystemClock
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.store import StoredObject
@@ -69,7 +69,7 @@ class Checks:
     def __init__(self, place: S3, ask: Ask, datasets: int) -> None:
         self._store = CountingStore(place.store())
         self._client = place.client()
-        self._checks = assemble(self._store, MemoryAirflow(), SystemClock()).checks
+        self._checks = build_services(self._store, MemoryAirflow(), SystemClock()).check
         self._ask = ask
         self._datasets = datasets
         self._notes = count()

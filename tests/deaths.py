@@ -22,7 +22,7 @@ from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.datasets.submitted_specs import SubmittedSpec
 from basecamp.notifications.entry import Entry
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import SystemClock
 from dataspec.catalog.cache import MemorySpecCache
@@ -102,7 +102,7 @@ def services_on(store: Any) -> Services:
     dags = MemoryDags(airflow, store, SystemClock().now)
     airflow.load("earlier.dataset", tags=["source:manual"])
     airflow.on_parse = lambda _dag: dags.refresh()
-    return assemble(store, airflow, SystemClock())
+    return build_services(store, airflow, SystemClock())
 
 
 def register(store: Any, version: str) -> None:
@@ -131,21 +131,21 @@ def overridden(store: Store) -> None:
 
 def released(store: Store) -> None:
     overridden(store)
-    services_on(store).checks.sync()
+    services_on(store).check.sync()
     withdraw(store)
 
 
 def sync(store: Any) -> None:
-    services_on(store).checks.sync()
+    services_on(store).check.sync()
 
 
 def update(store: Any) -> None:
-    services_on(store).changing.update(NAME, ScheduleChanges(cron="0 21 * * *"))
+    services_on(store).changes.update(NAME, ScheduleChanges(cron="0 21 * * *"))
 
 
 def unregister(store: Any) -> None:
     try:
-        services_on(store).changing.unregister(NAME, requested_by="ann")
+        services_on(store).changes.unregister(NAME, requested_by="ann")
     except DatasetNotFound:
         return  # it is gone, as it was to be
 

@@ -1,18 +1,30 @@
-"""What Basecamp does, free of HTTP: each module is one thing that it can be asked for."""
+"""The services that routes call; :mod:`basecamp.server.wiring` builds them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from basecamp.backfills.backfills import Backfills
+from basecamp.backfills.lookup import BackfillLookup
+from basecamp.backfills.reconciler import Reconciler
+from basecamp.backfills.start import BackfillStarter
+from basecamp.backfills.steps import BackfillSteps
+from basecamp.backfills.stop import BackfillStopper
 from basecamp.datasets.registered_specs import RegisteredSpecs
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.datasets.versions import VersionsInUse
 from basecamp.monitoring.readiness import ReadinessChecks
-from basecamp.notifications.assembly import Notifications
+from basecamp.notifications.channel_test import Trial
+from basecamp.notifications.delivery import Delivery
+from basecamp.notifications.run_watch import RunWatch
 from basecamp.registration.changes import ManualSpecChanges
 from basecamp.registration.register import Registration
-from basecamp.runs.runs import Runs
+from basecamp.runs.history import RunHistory
+from basecamp.runs.logs import RunLogs
+from basecamp.runs.lookup import RunLookup
+from basecamp.runs.records import RunRecords
+from basecamp.runs.retry import RunRetrier
+from basecamp.runs.start import RunStarter
+from basecamp.runs.stop import RunStopper
 from basecamp.sync.check import PeriodicCheck
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
@@ -20,17 +32,36 @@ from basecamp.workflows.rows import Workflows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The services, as routes get them from ``app.state.services``."""
+    """Every service once, by room. Routes get it from ``app.state.services``."""
+
+    registered_specs: RegisteredSpecs
+    versions: VersionsInUse
+    takeovers: Takeovers
+
+    run_records: RunRecords
+    run_lookup: RunLookup
+    run_history: RunHistory
+    run_logs: RunLogs
+    run_starter: RunStarter
+    run_stopper: RunStopper
+    run_retrier: RunRetrier
 
     workflows: Workflows
-    runs: Runs
-    registration: Registration
-    registered_specs: RegisteredSpecs
-    changing: ManualSpecChanges
-    versions: VersionsInUse
     pauses: Pauses
+
+    delivery: Delivery
+    run_watch: RunWatch
+    channel_test: Trial
+
+    check: PeriodicCheck
+
+    registration: Registration
+    changes: ManualSpecChanges
+
+    backfill_steps: BackfillSteps
+    reconciler: Reconciler
+    backfill_lookup: BackfillLookup
+    backfill_starter: BackfillStarter
+    backfill_stopper: BackfillStopper
+
     readiness: ReadinessChecks
-    checks: PeriodicCheck
-    takeovers: Takeovers
-    notifications: Notifications
-    backfills: Backfills

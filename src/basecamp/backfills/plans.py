@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dataspec.errors import InvalidName
+from dataspec.errors import InternalError, InvalidName
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import parse_run_id
 from dataspec.spec.names import check_name
@@ -57,6 +57,14 @@ class PlanStore:
         held = StoredPlan(BackfillPlan.read(stored.body), stored.etag)
         self._known[dataset] = stored, held
         return held
+
+    def is_active_id(self, dataset: str, run_id: str) -> bool:
+        """Return whether an id is that of the dataset's active backfill, which no run may have."""
+        try:
+            held = self.active(dataset)
+        except InternalError:
+            return False  # a plan of a later version of Basecamp does not prevent runs
+        return held is not None and held.plan.backfill_id == run_id
 
     def change(self, held: StoredPlan, plan: BackfillPlan) -> StoredPlan | None:
         """Replace a plan; None if it is not any more as it was read."""

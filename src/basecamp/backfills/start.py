@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from basecamp.airflow.gateway import AirflowGateway
+from basecamp.backfills.lookup import record
 from basecamp.backfills.plans import PlanStore
+from basecamp.backfills.reconciler import Reconciler
 from basecamp.backfills.requests import BackfillRequest, CheckedRequest, check_request
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_readiness import check_ready
@@ -16,7 +18,7 @@ from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from dataspec.errors import BackfillActive, Refused
-from dataspec.models import BackfillPreview
+from dataspec.models import Backfill, BackfillPreview, RunStatus
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import adhoc_run_id
 
@@ -34,8 +36,10 @@ class BackfillStarter:
         clock: Clock,
         sql: SpecSql,
         takeovers: Takeovers,
+        reconciler: Reconciler,
     ) -> None:
         self._sql = sql
+        self._reconciler = reconciler
         self._takeovers = takeovers
         self._specs = specs
         self._gateway = gateway
@@ -56,13 +60,13 @@ class BackfillStarter:
         return checked.preview(plan.dates, self._sql)
 
     def start(
-        self, request: BackfillRequest, *, requested_by: str, idempotency_key: str | None
-    ) -> BackfillPlan:
-        """Write the plan of a backfill; the reconciler does the rest.
+        self, request: BackfillRequest, *, requested_by: str, idempotency_key: str | None = None
+    ) -> Backfill:
+        """Write the plan of a backfill; the reconciler starts its runs.
 
         Args:
             request: What to build.
-            requested_by: Who asks.
+            requested_by: The caller's name.
             idempotency_key: A second call with it returns the first one's backfill.
 
         Raises:
@@ -75,6 +79,13 @@ class BackfillStarter:
             StoreUnreachable: When the store does not answer.
             InvalidUsage: When the request is wrong; see :func:`check_request` for its other errors.
         """
+        plan = self._started(request, requested_by, idempotency_key)
+        self._reconciler.wake(plan.dataset)
+        return record(plan, plan.outcome.status if plan.outcome else RunStatus.PENDING)
+
+    def _started(
+        self, request: BackfillRequest, requested_by: str, idempotency_key: str | None
+    ) -> BackfillPlan:
         key, at = idempotency_key or uuid.uuid4().hex, self._clock.now()
         checked = check_request(self._specs, request)
         if idempotency_key is not None:

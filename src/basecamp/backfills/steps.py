@@ -19,14 +19,13 @@ from basecamp.airflow.models import DagRun
 from basecamp.backfills.plans import PlanStore, StoredPlan
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.datasets.takeovers import Takeovers
-from basecamp.runs.logs import RunLogs
+from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.records import RunRecords, is_killed
 from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
 from dataspec.catalog.effective import Catalog
 from dataspec.contract import CONF_KEY
 from dataspec.errors import (
-    AirflowUnreachable,
     DatasetNotFound,
     DliError,
     InvalidParameters,
@@ -61,20 +60,20 @@ class BackfillSteps:
         plans: The plans in the store.
         specs: The specs in the store.
         gateway: The Airflow that runs them.
-        stopping: Ends a run and its query.
+        stopper: Ends a run and its query.
         takeovers: The datasets that other DAGs have taken over.
         records: Tells whose code a run ran.
-        logs: Tells why a run failed.
+        reasons: Tells why a run failed.
         clock: The time.
     """
 
     plans: PlanStore
     specs: CatalogCache
     gateway: AirflowGateway
-    stopping: RunStopper
+    stopper: RunStopper
     takeovers: Takeovers
     records: RunRecords
-    logs: RunLogs
+    reasons: FailureReasons
     clock: Clock
     _took: dict[str, float] = field(default_factory=dict)
     """How many seconds the last date of each backfill took, where this replica knows."""
@@ -174,7 +173,7 @@ class BackfillSteps:
             return self._pause_after(plan.dataset, 0.0)
         run = self.gateway.get_run(plan.dataset, plan.run_id)
         if run is not None and not run.finished and is_own(run, plan):
-            self.stopping.stop(run, stopped_by=plan.requested_by, reason="its backfill had ended")
+            self.stopper.end(run, stopped_by=plan.requested_by, reason="its backfill had ended")
         return AT_ONCE
 
     def _conf(self, plan: BackfillPlan) -> dict[str, Any]:
@@ -212,7 +211,7 @@ class BackfillSteps:
         assert order is not None  # noqa: S101 - it is what this is for
         words = f"its backfill {plan.backfill_id} was stopped"
         reason = f"{words}: {order.reason}" if order.reason else words
-        self.stopping.stop(run, stopped_by=order.by, reason=reason)
+        self.stopper.end(run, stopped_by=order.by, reason=reason)
         return AT_ONCE
 
     def _end_stopped(self, held: StoredPlan, plan: BackfillPlan) -> float:
@@ -237,10 +236,7 @@ class BackfillSteps:
         return AT_ONCE
 
     def _error(self, plan: BackfillPlan, run: DagRun) -> str:
-        try:
-            error = self.logs.error(run)
-        except AirflowUnreachable:
-            error = None  # its log may lie on a machine that is gone; that it failed is known
+        error = self.reasons.last_error(run)
         return f"{plan.date} failed: {error}" if error else f"{plan.date} failed."
 
 

@@ -22,9 +22,9 @@ CHECKERS = 8
 class RegisteredSpecs:
     """Shows registered specs, with what their SQL reads and writes."""
 
-    def __init__(self, specs: CatalogCache, loading: DagReadiness, sql: SpecSql) -> None:
+    def __init__(self, specs: CatalogCache, readiness: DagReadiness, sql: SpecSql) -> None:
         self._specs = specs
-        self._loading = loading
+        self._readiness = readiness
         self._sql = sql
         self._seen_loaded: dict[str, str] = {}
 
@@ -85,7 +85,7 @@ class RegisteredSpecs:
             return False, None
         if self._seen_loaded.get(name) != spec_hash:
             try:
-                if not self._loading.is_loaded(name, spec_hash):
+                if not self._readiness.is_loaded(name, spec_hash):
                     return False, None
             except AirflowUnreachable as error:
                 return False, f"{error.title} Whether it has loaded the spec is not known."

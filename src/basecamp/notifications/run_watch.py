@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
+from basecamp.airflow.models import DagRun, RunFilter
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.notifications.notice import RunEnd
 from basecamp.notifications.outbox import Outbox
-from basecamp.runs.logs import RunLogs
+from basecamp.runs.all_runs import all_runs
+from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.records import RunRecords
 from basecamp.shared.clock import Clock
 from dataspec.catalog.effective import Catalog
@@ -96,7 +97,7 @@ class RunWatch:
         gateway: The Airflow that runs the datasets.
         specs: Who is to be told.
         records: Tells what belongs to a run.
-        logs: Tells why one failed.
+        reasons: Tells why one failed.
         outbox: Where the notices go.
         clock: The time.
     """
@@ -108,7 +109,7 @@ class RunWatch:
         gateway: AirflowGateway,
         specs: CatalogCache,
         records: RunRecords,
-        logs: RunLogs,
+        reasons: FailureReasons,
         outbox: Outbox,
         clock: Clock,
     ) -> None:
@@ -116,7 +117,7 @@ class RunWatch:
         self._gateway = gateway
         self._specs = specs
         self._records = records
-        self._logs = logs
+        self._reasons = reasons
         self._outbox = outbox
         self._clock = clock
         self._stored: StoredObject | None = None
@@ -138,7 +139,7 @@ class RunWatch:
             catalog = self._specs.catalog()
             watched = _watched(catalog)
             if watched:
-                self._look(catalog, watched)
+                self._look(watched)
             elif not self._resting:
                 self._rest()
         except (AirflowUnreachable, StoreUnreachable) as error:
@@ -148,7 +149,7 @@ class RunWatch:
         else:
             self._unreachable = False
 
-    def _look(self, catalog: Catalog, watched: Mapping[str, Notifications]) -> None:
+    def _look(self, watched: Mapping[str, Notifications]) -> None:
         self._resting = False
         self._stored = self._store.get(KEY, known=self._stored)
         seen = Seen.read(self._stored)
@@ -159,34 +160,22 @@ class RunWatch:
         runs = self._ended_from(seen.begins)
         new = [run for run in runs if _mark(run) not in seen.runs]
         if new:
-            self._tell([run for run in new if run.dag_id in watched], watched, catalog)
+            self._tell([run for run in new if run.dag_id in watched], watched)
             self._move(seen.and_now(runs))
 
     def _ended_from(self, begins: datetime) -> list[DagRun]:
         wanted = RunFilter(states=("success", "failed"), ended_from=begins)
-        runs: list[DagRun] = []
-        cursor = None
-        while True:
-            page = self._gateway.list_runs(wanted, limit=PAGE_LIMIT, cursor=cursor)
-            runs += [run for run in page.runs if run.end_date is not None and run.end_date >= begins]
-            cursor = page.next_cursor
-            if cursor is None:
-                return runs
+        runs = all_runs(self._gateway, wanted)
+        return [run for run in runs if run.end_date is not None and run.end_date >= begins]
 
-    def _tell(self, runs: list[DagRun], watched: Mapping[str, Notifications], catalog: Catalog) -> None:
+    def _tell(self, runs: list[DagRun], watched: Mapping[str, Notifications]) -> None:
         ended = sorted(runs, key=lambda run: (run.end_date or run.run_after, run.key))
-        for run, record in zip(ended, self._records.of(ended, catalog), strict=True):
+        for run, record in zip(ended, self._records.of(ended), strict=True):
             targets = _targets(record, watched[run.dag_id])
             if not targets:
                 continue
-            error = record.error or (self._error(run) if run.state == "failed" else None)
+            error = record.error or (self._reasons.last_error(run) if run.state == "failed" else None)
             self._outbox.announce_run(RunEnd(run=replace(record, error=error)), targets)
-
-    def _error(self, run: DagRun) -> str | None:
-        try:
-            return self._logs.error(run)
-        except AirflowUnreachable:
-            return None  # its log may lie on a machine that is gone; that it failed is told all the same
 
     def _move(self, seen: Seen) -> None:
         try:

@@ -13,9 +13,9 @@ from dataspec.models import RegisteredDataset, SourceType
 class WriteFollowUp:
     """Brings the ledger and Airflow up to a manual spec that was just written or removed."""
 
-    def __init__(self, sources: LedgerUpdater, loading: DagReadiness) -> None:
-        self._sources = sources
-        self._loading = loading
+    def __init__(self, ledger: LedgerUpdater, readiness: DagReadiness) -> None:
+        self._ledger = ledger
+        self._readiness = readiness
 
     def written(
         self,
@@ -42,12 +42,12 @@ class WriteFollowUp:
         Raises:
             NotLoaded: When Airflow has not loaded it in time. It is stored.
         """
-        self._sources.follow()
+        self._ledger.follow()
         waits = overridden is None and wait_seconds > 0
         if waits:
-            self._loading.wait(name, key, release.spec_hash, since=since, seconds=wait_seconds)
+            self._readiness.wait(name, key, release.spec_hash, since=since, seconds=wait_seconds)
         elif overridden is None:
-            self._loading.request(name)
+            self._readiness.request(name)
         return RegisteredDataset(
             name=name,
             source_type=SourceType.MANUAL,
@@ -63,5 +63,5 @@ class WriteFollowUp:
 
     def removed(self, name: str) -> None:
         """See to it that Airflow takes a dataset off its schedule, or goes on with code's."""
-        self._sources.follow()
-        self._loading.request(name)
+        self._ledger.follow()
+        self._readiness.request(name)

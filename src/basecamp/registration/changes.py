@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.registration.after_write import WriteFollowUp
 from basecamp.registration.register import is_etag, is_in_code
-from basecamp.runs.active_runs import active_runs
 from basecamp.runs.records import RunRecords
 from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
@@ -41,9 +39,8 @@ class ManualSpecChanges:
         *,
         store: Store,
         specs: CatalogCache,
-        settling: WriteFollowUp,
-        gateway: AirflowGateway,
-        stopping: RunStopper,
+        follow_up: WriteFollowUp,
+        stopper: RunStopper,
         reservations: Reservations,
         clock: Clock,
         records: RunRecords,
@@ -51,9 +48,8 @@ class ManualSpecChanges:
         self._records = records
         self._store = store
         self._specs = specs
-        self._settling = settling
-        self._gateway = gateway
-        self._stopping = stopping
+        self._follow_up = follow_up
+        self._stopper = stopper
         self._reservations = reservations
         self._clock = clock
 
@@ -102,7 +98,7 @@ class ManualSpecChanges:
                 files_if_match=stored.files_etag,
                 now=self._clock.now,
             )
-        return self._settling.written(
+        return self._follow_up.written(
             name,
             release,
             key=file.key,
@@ -158,7 +154,7 @@ class ManualSpecChanges:
             return UnregisteredDataset(
                 name=name, file=key, effective_source=SourceType.CODE, warnings=[CODE_GOES_ON]
             )
-        active = self._active(name)
+        active = self._records.active([name])
         if active and not stop and not accept_active:
             raise RunsActive([run.run_id for run in active])
         if idempotency_key is not None:
@@ -166,17 +162,13 @@ class ManualSpecChanges:
         stopped = self._stop(active, requested_by) if stop else []
         self._remove(name, key, etag)
         if stop:  # what has been started since
-            stopped += self._stop(self._active(name), requested_by)
+            stopped += self._stop(self._records.active([name]), requested_by)
         going_on = [] if stop else [run.run_id for run in active]
         return UnregisteredDataset(name=name, file=key, stopped_runs=stopped, active_runs=going_on)
 
-    def _active(self, name: str) -> list[DagRun]:
-        """Return the dataset's active runs; those of another DAG with its id are not ours to end."""
-        return self._records.without_other_dags(active_runs(self._gateway, name))
-
     def _remove(self, name: str, key: str, etag: str) -> None:
         delete_release(self._store, key, if_match=etag, now=self._clock.now)
-        self._settling.removed(name)
+        self._follow_up.removed(name)
 
     def _read(self, file: SpecFile, if_match: str | None) -> StoredRelease:
         """Return the file as it is now.
@@ -209,7 +201,7 @@ class ManualSpecChanges:
     def _stop(self, runs: Sequence[DagRun], requested_by: str) -> list[str]:
         """End runs, the newest first, so that none of those that wait starts meanwhile."""
         for run in runs:
-            self._stopping.stop(run, stopped_by=requested_by, reason="the dataset was unregistered")
+            self._stopper.end(run, stopped_by=requested_by, reason="the dataset was unregistered")
         return [run.run_id for run in runs]
 
 

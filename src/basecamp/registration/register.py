@@ -48,14 +48,14 @@ class Registration:
         *,
         store: Store,
         specs: CatalogCache,
-        settling: WriteFollowUp,
+        follow_up: WriteFollowUp,
         clock: Clock,
         takeovers: Takeovers,
     ) -> None:
         self._takeovers = takeovers
         self._store = store
         self._specs = specs
-        self._settling = settling
+        self._follow_up = follow_up
         self._clock = clock
 
     def validate(self, candidate: SubmittedSpec) -> Validation:
@@ -112,7 +112,7 @@ class Registration:
             if_match=MISSING if only_create else _expected(current, if_match),
             now=self._clock.now,
         )
-        dataset = self._settling.written(
+        dataset = self._follow_up.written(
             name,
             release,
             key=manual_key(name),

@@ -1,4 +1,4 @@
-"""Why runs failed: the last error in their logs, which Airflow tells for one run at a time."""
+"""Why runs failed: the last error in a run's log, which Airflow returns for one run at a time."""
 
 from __future__ import annotations
 
@@ -6,51 +6,73 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
-from datetime import datetime
-from itertools import islice
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from basecamp.runs.logs import LATE_LINES, RunLogs
+from cachetools import FIFOCache
+
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import DagRun
 from basecamp.shared.clock import Clock
 from dataspec.errors import AirflowUnreachable
 from dataspec.models import RunStatus, WorkflowRun
 
 READERS = 8
-"""How many logs are read at once."""
+"""Maximum number of logs read at once."""
 
 PATIENCE_SECONDS = 0.25
-"""How long a list waits for the errors that are not known yet."""
+"""How long a list waits for errors that are not cached yet."""
 
 MAX_KEPT = 50_000
-"""Of how many failed runs the error is kept in memory, well below 1 KB each."""
+"""Maximum number of failed runs whose error is cached, well below 1 KB each."""
+
+LATE_LINES = timedelta(seconds=10)
+"""How long after a run's end the last lines of its log may still be missing."""
 
 _Key: TypeAlias = "tuple[str, str, datetime | None]"
 
 
 class FailureReasons:
-    """Puts errors into failed runs. Safe to share between threads.
+    """Adds the last error to failed runs. Safe to share between threads.
 
-    The error of a run that has ended is settled, short of a retry, which gives the run another end: it is read once.
+    The error of an ended run changes only by a retry, which gives the run another end: it is read once for each end.
     """
 
-    def __init__(self, logs: RunLogs, clock: Clock, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        self._logs = logs
+    def __init__(
+        self, gateway: AirflowGateway, clock: Clock, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._gateway = gateway
         self._clock = clock
         self._patience = patience_seconds
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="run-errors")
-        self._kept: dict[_Key, str | None] = {}
+        self._kept: FIFOCache[_Key, str | None] = FIFOCache(MAX_KEPT)
         self._lock = threading.Lock()
 
+    def last_error(self, run: DagRun) -> str | None:
+        """Return the last error in the log of a run's last attempt, in one line.
+
+        None as well if Airflow does not answer: the log may be on a machine that is gone.
+        """
+        try:
+            started = max((attempt.started for attempt in self._gateway.attempts([run])), default=0)
+            return self._last_error(*run.key, started)
+        except AirflowUnreachable:
+            return None
+
+    def _last_error(self, dag_id: str, run_id: str, attempt: int) -> str | None:
+        events = self._gateway.log(dag_id, run_id, attempt) if attempt else None
+        return next((event.error for event in reversed(events or ()) if event.error), None)
+
     def into(self, run: WorkflowRun) -> WorkflowRun:
-        """Return a run with its error, if it failed and its log is to be had."""
+        """Return a run with its error, if it failed and Airflow has its log."""
         if self._is_unknown(run):
             self._read(run)
         return self._with_error(run)
 
     def into_all(self, runs: Sequence[WorkflowRun]) -> tuple[list[WorkflowRun], int]:
-        """Return runs with the errors that are known, or read within a moment, and how many others there are.
+        """Return runs with their errors, and the number of failed runs whose error was not read in time.
 
-        What is being read when the moment is over is known the next time; the rest is left to the next time.
+        Reads that have begun go on and fill the cache for the next call; the others are cancelled.
         """
         unknown = [run for run in runs if self._is_unknown(run)]
         reading = [self._readers.submit(self._read, run) for run in unknown]
@@ -60,14 +82,14 @@ class FailureReasons:
         return [self._with_error(run) for run in runs], len(late)
 
     def _is_unknown(self, run: WorkflowRun) -> bool:
-        """Say whether a log is to be read; that of another DAG's code tells nothing of the dataset."""
+        """Return whether the log must be read; a run of another DAG's code says nothing about the dataset."""
         return run.status is RunStatus.FAILED and not run.other_code and _key(run) not in self._kept
 
     def _read(self, run: WorkflowRun) -> None:
         try:
-            error = self._logs.last_error(run.dataset_name, run.run_id, run.attempts)
+            error = self._last_error(run.dataset_name, run.run_id, run.attempts)
         except AirflowUnreachable:
-            return  # its log may lie elsewhere; the run itself is known
+            return  # the log may be on a machine that is gone
         if error or self._is_written(run):
             self._keep(_key(run), error)
 
@@ -77,8 +99,6 @@ class FailureReasons:
     def _keep(self, key: _Key, error: str | None) -> None:
         with self._lock:
             self._kept[key] = error
-            for oldest in list(islice(self._kept, max(0, len(self._kept) - MAX_KEPT))):
-                del self._kept[oldest]
 
     def _with_error(self, run: WorkflowRun) -> WorkflowRun:
         error = self._kept.get(_key(run)) if run.status is RunStatus.FAILED else None

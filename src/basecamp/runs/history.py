@@ -21,7 +21,6 @@ from basecamp.runs.records import RunRecords, run_status, run_type
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import LastAnswers, ListPage, ValueWithWarnings
-from dataspec.catalog.effective import Catalog
 from dataspec.errors import DatasetNotFound, InvalidUsage
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
 from dataspec.problems import nearest
@@ -143,7 +142,9 @@ class RunHistory:
         self._errors = errors
         self._last: LastAnswers[ListPage[WorkflowRun]] = LastAnswers(clock)
 
-    def page(self, wanted: HistoryFilter, *, limit: int, cursor: str | None = None) -> ListPage[WorkflowRun]:
+    def page(
+        self, wanted: HistoryFilter, *, limit: int = 20, cursor: str | None = None
+    ) -> ListPage[WorkflowRun]:
         """Return runs, newest first, the failed ones with their errors as far as Airflow tells them at once.
 
         Raises:
@@ -159,7 +160,7 @@ class RunHistory:
 
         def ask() -> ValueWithWarnings[ListPage[WorkflowRun]]:
             scan = _Scan(place[0] or None, (place[1], place[2]))
-            return self._with_errors(self._scan(wanted, catalog.value, limit, scan))
+            return self._with_errors(self._scan(wanted, limit, scan))
 
         known = self._last.read((wanted, limit, cursor), ask)
         warnings = tuple(dict.fromkeys((*catalog.warnings, *known.value.warnings, *known.warnings)))
@@ -181,7 +182,7 @@ class RunHistory:
         return replace(known, value=replace(known.value, items=runs, warnings=warnings))
 
     def _scan(
-        self, wanted: HistoryFilter, catalog: Catalog, limit: int, scan: _Scan
+        self, wanted: HistoryFilter, limit: int, scan: _Scan
     ) -> ValueWithWarnings[ListPage[WorkflowRun]]:
         found: list[WorkflowRun] = []
         warnings: dict[str, None] = {}
@@ -193,7 +194,7 @@ class RunHistory:
             ours = self._names.among({run.dag_id for run in after})
             warnings |= dict.fromkeys(ours.warnings)
             rows = [run for run in after if run.dag_id in ours.value and wanted.may_match(run)]
-            kept = [run for run in self._records.of(rows, catalog) if wanted.matches(run)]
+            kept = [run for run in self._records.of(rows) if wanted.matches(run)]
             room = limit - len(found)
             found += kept[:room]
             if len(kept) > room:

@@ -1,22 +1,93 @@
-"""A run's log, as lines of text: one attempt's, or those of all attempts, piece by piece."""
+"""A run's log as lines of text: of one attempt, or of all attempts page by page with a cursor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from hashlib import blake2b
+from typing import Self
 
-from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.gateway import AirflowGateway, WrongCursor
 from basecamp.airflow.models import DagRun, LogEvent
-from basecamp.runs.log_cursors import LogCursor
+from basecamp.runs.failure_reasons import LATE_LINES
+from basecamp.runs.lookup import RunLookup
 from basecamp.shared.clock import Clock
+from basecamp.shared.cursors import decode_cursor, encode_cursor
 from dataspec.errors import NotFound
 
 MAX_LINES = 20_000
 """Of a longer log, only the end is shown; of a longer piece, only the beginning."""
 
-LATE_LINES = timedelta(seconds=10)
-"""How long after a run's end a look at its log may still miss the last lines of the worker."""
+
+START = "start"
+"""The cursor of a log's first line."""
+
+REMEMBERED = 32
+"""How many lines a cursor remembers: Airflow sorts by time, so that a late line may come before some of them."""
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class LogCursor:
+    """How far the logs of a run's attempts were read."""
+
+    attempt: int = 1
+    """The attempt whose log goes on, or is to begin."""
+    count: int = 0
+    """How many lines of it were read."""
+    last: tuple[str, ...] = ()
+    """The marks of the last of these."""
+    ended: bool = False
+    """Whether the run had ended by then."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read a cursor.
+
+        Raises:
+            WrongCursor: When the text is none of a log.
+        """
+        if text == START:
+            return cls()
+        kind, attempt, count, last, ended = decode_cursor(text, parts=5)
+        if kind != "log" or not (_NUMBER.fullmatch(attempt) and _NUMBER.fullmatch(count)):
+            raise WrongCursor
+        return cls(max(int(attempt), 1), int(count), tuple(last.split()), bool(ended))
+
+    def write(self) -> str:
+        """Return it as text."""
+        ended = "ended" if self.ended else ""
+        return encode_cursor(["log", str(self.attempt), str(self.count), " ".join(self.last), ended])
+
+    def go_on(self, lines: Sequence[str], most: int) -> tuple[list[str], Self]:
+        """Return the lines of the attempt that were not read, at most so many, and the cursor after them.
+
+        A log that has become shorter is one that Airflow can't reach at the moment: there is nothing new in it.
+        """
+        if len(lines) < self.count:
+            return [], self
+        new = self._new(lines)
+        after = len(lines) if len(new) <= most else new[most]
+        last = tuple(_mark(line) for line in lines[max(after - REMEMBERED, 0) : after])
+        return [lines[number] for number in new[:most]], replace(self, count=after, last=last)
+
+    def _new(self, lines: Sequence[str]) -> Sequence[int]:
+        begin = max(self.count - len(self.last), 0)
+        marks = [_mark(line) for line in lines[begin : self.count]]
+        if tuple(marks) == self.last:
+            return range(self.count, len(lines))
+        read = Counter(self.last)
+        new = []
+        for number in range(begin, len(lines)):
+            mark = _mark(lines[number]) if read.total() else ""
+            if read[mark]:
+                read[mark] -= 1
+            else:
+                new.append(number)
+        return new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,50 +109,47 @@ class RunLog:
 class RunLogs:
     """Reads logs from Airflow."""
 
-    def __init__(self, gateway: AirflowGateway, clock: Clock) -> None:
+    def __init__(self, lookup: RunLookup, gateway: AirflowGateway, clock: Clock) -> None:
+        self._lookup = lookup
         self._gateway = gateway
         self._clock = clock
 
-    def read(self, run: DagRun, attempt: int | None = None) -> RunLog:
+    def read(self, run_id: str, *, attempt: int | None = None, dataset: str | None = None) -> RunLog:
         """Return the log of an attempt; of the last one that started if none is named.
 
         Raises:
+            RunNotFound, InvalidUsage: See :meth:`~basecamp.runs.lookup.RunLookup.find`.
             NotFound: When there was no such attempt.
             AirflowUnreachable: When Airflow does not answer.
         """
+        run = self._lookup.find(run_id, dataset)
         started = self._started(run)
         wanted = started if attempt is None else attempt
         lines = self._lines(run, wanted, started)
         _, cursor = LogCursor(max(wanted, 1)).go_on(lines, len(lines))
         return self._answer(run, wanted, started, _shortened(lines), cursor)
 
-    def read_on(self, run: DagRun, text: str) -> RunLog:
+    def read_on(self, run_id: str, text: str, *, dataset: str | None = None) -> RunLog:
         """Return the lines after a cursor, of one attempt.
 
         Args:
-            run: The run, as it was found before this call, so that no line is written after its end is seen.
-            text: What an earlier answer gave, or ``start``.
+            run_id: The run's id.
+            text: The ``next_cursor`` of an earlier answer, or ``start``.
+            dataset: The run's dataset, for ids that are not unique.
 
         Raises:
+            RunNotFound, InvalidUsage: See :meth:`~basecamp.runs.lookup.RunLookup.find`.
             WrongCursor: When it is no cursor of a log.
             NotFound: When the run does not have the attempt any more.
             AirflowUnreachable: When Airflow does not answer.
         """
+        run = self._lookup.find(run_id, dataset)  # before the log: no line is written after its end is seen
         cursor = LogCursor.read(text)
         started = self._started(run)
         attempt = cursor.attempt if started else 0
         all_lines = self._lines(run, attempt, started)
         lines, cursor = cursor.go_on(all_lines, MAX_LINES)
         return self._answer(run, attempt, started, lines, cursor, more=cursor.count < len(all_lines))
-
-    def error(self, run: DagRun) -> str | None:
-        """Return the last error in the log of a run's last attempt, in one line."""
-        return self.last_error(*run.key, self._started(run))
-
-    def last_error(self, dag_id: str, run_id: str, attempt: int) -> str | None:
-        """Return the last error in the log of an attempt, in one line; None as well if it is attempt 0."""
-        events = self._gateway.log(dag_id, run_id, attempt) if attempt else None
-        return next((event.error for event in reversed(events or ()) if event.error), None)
 
     def _answer(
         self,
@@ -135,3 +203,7 @@ def _event_lines(event: LogEvent) -> Iterator[str]:
     yield " ".join(part for part in (time, level, first) if part)
     yield from more
     yield from event.details
+
+
+def _mark(line: str) -> str:
+    return blake2b(line.encode(errors="replace"), digest_size=4).hexdigest()

@@ -1,13 +1,19 @@
-"""A run's id alone finds its run, also one that somebody made on Airflow's page (specification 3.7)."""
+"""Find a run by its id alone, also one that was started on Airflow's page (specification 3.7)."""
 
 from __future__ import annotations
 
 import re
 
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
+from basecamp.airflow.models import DagRun, RunFilter
 from basecamp.datasets.dataset_names import DatasetNames
+from basecamp.runs.all_runs import all_runs
+from basecamp.runs.failure_reasons import FailureReasons
+from basecamp.runs.records import RunRecords
+from basecamp.shared.clock import Clock
+from basecamp.shared.last_known import LastAnswers, ValueWithWarnings
 from dataspec.errors import InvalidUsage, RunNotFound
+from dataspec.models import WorkflowRun
 from dataspec.schedule.run_ids import parse_run_id
 
 MAX_LENGTH = 250
@@ -18,9 +24,40 @@ _ALLOWED = re.compile(r"[A-Za-z0-9_.~:+-]+")
 class RunLookup:
     """Finds runs by their ids."""
 
-    def __init__(self, names: DatasetNames, gateway: AirflowGateway) -> None:
+    def __init__(
+        self,
+        names: DatasetNames,
+        gateway: AirflowGateway,
+        records: RunRecords,
+        reasons: FailureReasons,
+        clock: Clock,
+    ) -> None:
         self._names = names
         self._gateway = gateway
+        self._records = records
+        self._reasons = reasons
+        self._last: LastAnswers[WorkflowRun] = LastAnswers(clock)
+
+    def get(self, run_id: str, dataset: str | None = None) -> ValueWithWarnings[WorkflowRun]:
+        """Return a run with its last error; while Airflow does not answer, as it was, with a warning.
+
+        Raises:
+            RunNotFound, InvalidUsage: See :meth:`find`.
+            AirflowUnreachable: When Airflow does not answer, and did not answer this before.
+        """
+
+        def ask() -> ValueWithWarnings[WorkflowRun]:
+            return ValueWithWarnings(self.record(self.find(run_id, dataset)))
+
+        return self._last.read((run_id, dataset), ask)
+
+    def record(self, run: DagRun) -> WorkflowRun:
+        """Return a run as the API shows it, with its last error.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+        """
+        return self._reasons.into(self._records.of([run])[0])
 
     def find(self, run_id: str, dataset: str | None = None) -> DagRun:
         """Return a run.
@@ -51,15 +88,8 @@ class RunLookup:
         return found[0]
 
     def _search(self, run_id: str) -> list[DagRun]:
-        found: list[DagRun] = []
-        cursor = None
-        for _ in range(MAX_PAGES):
-            page = self._gateway.list_runs(RunFilter(run_id=run_id), limit=PAGE_LIMIT, cursor=cursor)
-            found += [run for run in page.runs if self._is_ours(run)]
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        return found
+        runs = all_runs(self._gateway, RunFilter(run_id=run_id), max_pages=MAX_PAGES)
+        return [run for run in runs if self._is_ours(run)]
 
     def _is_ours(self, run: DagRun) -> bool:
         return bool(self._names.among([run.dag_id]).value)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import islice
-from typing import Any, TypeAlias, TypeVar, get_args
+from typing import Any, TypeAlias, get_args
 from urllib.parse import quote
 
+from cachetools import FIFOCache
+
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.airflow.models import DagRun, RunVersion, TaskAttempt
+from basecamp.airflow.models import DagRun, RunFilter, RunVersion, TaskAttempt
+from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.takeovers import Takeovers
+from basecamp.runs.all_runs import all_runs
 from basecamp.shared.clock import Clock
 from dataspec.catalog.effective import Catalog
 from dataspec.contract import CONF_KEY, TASK_ID, given_parameters
@@ -29,12 +32,11 @@ SETTLED_AFTER = timedelta(minutes=5)
 """How long after its end nothing of a run changes any more, short of a retry, which gives it another end."""
 
 MAX_SETTLED = 50_000
-"""Of how many ended runs the attempt and the version are kept in memory, some 1 KB each."""
+"""Maximum number of ended runs whose attempt and version are cached, some 1 KB each."""
 
-MAX_TOLD = 10_000
-"""Of how many runs the version is kept while they go on; each is asked about again and again."""
+MAX_ACTIVE_VERSIONS = 10_000
+"""Maximum number of active runs whose spec version is cached."""
 
-K = TypeVar("K")
 _Facts: TypeAlias = "tuple[TaskAttempt | None, RunVersion | None, bool]"
 """A run's attempt, the version that it ran, and whether another DAG's code ran in it."""
 
@@ -48,25 +50,32 @@ class RunRecords:
     """
 
     def __init__(
-        self, gateway: AirflowGateway, airflow_public_url: str, clock: Clock, takeovers: Takeovers
+        self,
+        specs: CatalogCache,
+        gateway: AirflowGateway,
+        airflow_public_url: str,
+        clock: Clock,
+        takeovers: Takeovers,
     ) -> None:
+        self._specs = specs
         self._gateway = gateway
         self._takeovers = takeovers
         self._public_url = airflow_public_url
         self._clock = clock
-        self._settled: dict[tuple[str, str, datetime | None], _Facts] = {}
-        self._told: dict[tuple[str, str], RunVersion] = {}
+        self._settled: FIFOCache[tuple[str, str, datetime | None], _Facts] = FIFOCache(MAX_SETTLED)
+        self._active_versions: FIFOCache[tuple[str, str], RunVersion] = FIFOCache(MAX_ACTIVE_VERSIONS)
         self._lock = threading.Lock()
 
-    def of(self, runs: Sequence[DagRun], catalog: Catalog) -> list[WorkflowRun]:
+    def of(self, runs: Sequence[DagRun]) -> list[WorkflowRun]:
         """Return runs as the API shows them, in the same order.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer.
+            StoreUnreachable: When the store does not answer, and never did.
         """
         if not runs:
             return []
-        facts = self._facts(runs)
+        catalog, facts = self._specs.known().value, self._facts(runs)
         return [self._record(run, facts[run.key], _spec(catalog, run)) for run in runs]
 
     def _facts(self, runs: Sequence[DagRun]) -> dict[tuple[str, str], _Facts]:
@@ -104,13 +113,17 @@ class RunRecords:
         """
         return self._facts([run])[run.key][2]
 
-    def without_other_dags(self, runs: Iterable[DagRun]) -> list[DagRun]:
-        """Return those of some runs that Basecamp may end: those that it started, and the dataset's own.
+    def active(self, datasets: Collection[str]) -> list[DagRun]:
+        """Return the queued and running runs of datasets, the last created first.
+
+        A run of another DAG with a dataset's id is left out, unless Basecamp started it.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer.
         """
-        runs = list(runs)
+        one = next(iter(datasets)) if len(datasets) == 1 else None
+        wanted = RunFilter(dag_id=one, states=("queued", "running"))
+        runs = [run for run in all_runs(self._gateway, wanted) if run.dag_id in datasets]
         facts = self._facts(runs)
         return [run for run in runs if CONF_KEY in run.conf or not facts[run.key][2]]
 
@@ -122,7 +135,8 @@ class RunRecords:
         told = {
             run.key: version
             for run in started
-            if (version := self._told.get(run.key)) and version.try_number == attempts[run.key].started
+            if (version := self._active_versions.get(run.key))
+            and version.try_number == attempts[run.key].started
         }
         unknown = [run for run in started if run.key not in told]
         newest: dict[tuple[str, str], RunVersion] = {}
@@ -131,8 +145,7 @@ class RunRecords:
             if kept is None or kept.try_number < version.try_number:
                 newest[version.dag_id, version.run_id] = version
         with self._lock:
-            self._told.update(newest)
-            _trim(self._told, MAX_TOLD)
+            self._active_versions.update(newest)
         return told | newest
 
     def _is_settled(self, run: DagRun) -> bool:
@@ -141,11 +154,10 @@ class RunRecords:
     def _keep(self, runs: Sequence[DagRun], found: Mapping[tuple[str, str], _Facts]) -> None:
         with self._lock:
             self._settled.update({_end_of(run): found[run.key] for run in runs})
-            _trim(self._settled, MAX_SETTLED)
 
-    def of_new(self, run: DagRun, catalog: Catalog) -> WorkflowRun:
-        """Return a run that was made just now, without asking Airflow again: it has no attempt yet."""
-        spec = _spec(catalog, run)
+    def of_new(self, run: DagRun) -> WorkflowRun:
+        """Return a run that was just created, without asking Airflow again: it has no attempt yet."""
+        spec = _spec(self._specs.known().value, run)
         record = self._record(run, (None, None, False), spec)
         return replace(record, max_attempts=spec.retry.max_attempts + 1) if spec else record
 
@@ -270,12 +282,6 @@ def _has_begun(run: DagRun, attempt: TaskAttempt) -> bool:
 def _started_at(run: DagRun, attempt: TaskAttempt | None) -> datetime | None:
     """Return when the first attempt started; Airflow keeps the time of the latest one alone."""
     return attempt.start_date if attempt and attempt.started == 1 else run.start_date
-
-
-def _trim(kept: dict[K, Any], most: int) -> None:
-    """Remove the oldest entries beyond a number."""
-    for key in list(islice(kept, max(0, len(kept) - most))):
-        del kept[key]
 
 
 def _end_of(run: DagRun) -> tuple[str, str, datetime | None]:

@@ -11,11 +11,13 @@ from basecamp.airflow.models import DagRun, TaskAttempt
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_readiness import check_ready
 from basecamp.datasets.takeovers import Takeovers
+from basecamp.runs.lookup import RunLookup
 from basecamp.runs.records import RunRecords, is_killed, parameters_given
 from basecamp.runs.stop import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from dataspec.errors import AirflowUnreachable, InvalidParameters, Refused, RunNotFound
+from dataspec.models import WorkflowRun
 from dataspec.parameters.resolve import resolve_parameters
 from dataspec.spec.model import DatasetSpec
 
@@ -35,6 +37,7 @@ class RunRetrier:
 
     def __init__(
         self,
+        lookup: RunLookup,
         specs: CatalogCache,
         gateway: AirflowGateway,
         reservations: Reservations,
@@ -43,6 +46,7 @@ class RunRetrier:
         takeovers: Takeovers,
         records: RunRecords,
     ) -> None:
+        self._lookup = lookup
         self._takeovers = takeovers
         self._records = records
         self._specs = specs
@@ -50,15 +54,23 @@ class RunRetrier:
         self._reservations = reservations
         self._clock = clock
 
-    def retry(self, run: DagRun, *, retried_by: str, idempotency_key: str | None = None) -> DagRun:
-        """Run a failed or killed run again: same id and parameters, the spec effective by then.
+    def retry(
+        self,
+        run_id: str,
+        *,
+        retried_by: str,
+        idempotency_key: str | None = None,
+        dataset: str | None = None,
+    ) -> WorkflowRun:
+        """Run a failed or killed run again: same id and parameters, the spec that is effective then.
 
-        However many ask for it, whatever replicas they reach: one end of a run is retried once.
+        One end of a run is retried once, however many requests ask for it on however many replicas.
 
         Args:
-            run: The run.
-            retried_by: Who asks; kept in the run's note.
-            idempotency_key: A second call with it changes nothing, and returns the run as it is by then.
+            run_id: The run's id.
+            retried_by: The caller's name, kept in the run's note.
+            idempotency_key: A second call with it changes nothing, and returns the run as it is then.
+            dataset: The run's dataset, for ids that are not unique.
 
         Raises:
             Refused: When the run is active, has completed, has parameters that the spec does not take, or
@@ -66,10 +78,15 @@ class RunRetrier:
             Paused: When the dataset is paused.
             TakenOver: When another DAG has the dataset's id.
             NotLoaded: When Airflow has not loaded the dataset.
-            RunNotFound: When it is gone meanwhile.
+            RunNotFound: When there is none, or it was deleted meanwhile.
+            InvalidUsage: When several datasets have a run of this id, and none was named.
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
+        run = self._lookup.find(run_id, dataset)
+        return self._records.of([self._retried(run, retried_by, idempotency_key)])[0]
+
+    def _retried(self, run: DagRun, retried_by: str, idempotency_key: str | None) -> DagRun:
         if idempotency_key is not None and self._is_done(run, idempotency_key):
             return run
         _check_ended(run)

@@ -15,13 +15,13 @@ from basecamp.datasets.dag_readiness import check_ready, not_loaded
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import SubmittedSpec, file_to_run
 from basecamp.datasets.takeovers import Takeovers
-from basecamp.runs.records import key_of_request
+from basecamp.runs.records import RunRecords, key_of_request
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservation, Reservations
 from dataspec.catalog.effective import SpecFile
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Conflict
-from dataspec.models import RunPreview, SourceType
+from dataspec.models import RunPreview, SourceType, WorkflowRun
 from dataspec.parameters.resolve import resolve_parameters
 from dataspec.schedule.run_ids import adhoc_run_id
 from dataspec.sql.template.run_values import run_values
@@ -80,7 +80,8 @@ class RunStarter:
         clock: The time.
         sql: Reads the SQL of specs, for a preview.
         takeovers: The datasets that other DAGs have taken over.
-        is_taken: Says whether an id of a dataset is not free for a run, since a backfill has it.
+        records: Turns Airflow's runs into those that the API shows.
+        is_taken: Returns whether an active backfill of a dataset has an id, which no run may have then.
     """
 
     def __init__(
@@ -92,10 +93,12 @@ class RunStarter:
         *,
         sql: SpecSql,
         takeovers: Takeovers,
+        records: RunRecords,
         is_taken: Callable[[str, str], bool],
     ) -> None:
         self._sql = sql
         self._takeovers = takeovers
+        self._records = records
         self._specs = specs
         self._gateway = gateway
         self._reservations = reservations
@@ -127,7 +130,9 @@ class RunStarter:
             warnings=sql.warnings,
         )
 
-    def start(self, request: RunRequest, *, requested_by: str, idempotency_key: str | None) -> DagRun:
+    def start(
+        self, request: RunRequest, *, requested_by: str, idempotency_key: str | None = None
+    ) -> WorkflowRun:
         """Start a run of the effective spec.
 
         Args:
@@ -146,6 +151,10 @@ class RunStarter:
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
+        run = self._started(request, requested_by, idempotency_key)
+        return self._records.of_new(run) if run.state == "queued" else self._records.of([run])[0]
+
+    def _started(self, request: RunRequest, requested_by: str, idempotency_key: str | None) -> DagRun:
         _, parameters = self._checked(request)
         key = idempotency_key or uuid.uuid4().hex
         now = self._clock.now()

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun, TaskAttempt
+from basecamp.runs.lookup import RunLookup
 from basecamp.runs.records import STOPPED_BY, is_killed, is_of_other_dag
 from basecamp.shared.clock import Clock
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Refused, RunNotFound
+from dataspec.models import WorkflowRun
 
 VERIFY_SECONDS = 20.0
 """How long a run may take to end, and then the process of its attempt."""
@@ -22,12 +24,24 @@ MAX_NOTE_LENGTH = 1000
 class RunStopper:
     """Stops runs."""
 
-    def __init__(self, gateway: AirflowGateway, clock: Clock) -> None:
+    def __init__(self, lookup: RunLookup, gateway: AirflowGateway, clock: Clock) -> None:
+        self._lookup = lookup
         self._gateway = gateway
         self._clock = clock
 
-    def stop(self, run: DagRun, *, stopped_by: str, reason: str | None) -> DagRun:
-        """Stop a run; return when it has ended and its process is gone. One that has ended stays as it is.
+    def stop(
+        self, run_id: str, *, stopped_by: str, reason: str | None = None, dataset: str | None = None
+    ) -> WorkflowRun:
+        """Stop a run by its id, as :meth:`end` does.
+
+        Raises:
+            RunNotFound, InvalidUsage: See :meth:`~basecamp.runs.lookup.RunLookup.find`.
+        """
+        run = self._lookup.find(run_id, dataset)
+        return self._lookup.record(self.end(run, stopped_by=stopped_by, reason=reason))
+
+    def end(self, run: DagRun, *, stopped_by: str, reason: str | None) -> DagRun:
+        """Stop a run; return when it has ended and its process is gone. A run that has ended is left unchanged.
 
         Airflow writes the note and the state together, so that no run is seen that failed
         without saying that somebody stopped it. The process leaves once it has cancelled its

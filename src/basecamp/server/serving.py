@@ -24,9 +24,9 @@ from basecamp.api.guards import LOOPBACK_HOSTS
 from basecamp.backfills.reconciler import Reconciler
 from basecamp.monitoring.metrics import Metrics
 from basecamp.notifications.delivery import Delivery
-from basecamp.server.assembly import assemble
 from basecamp.server.settings import Settings
 from basecamp.server.store_proof import prove_conditional_writes
+from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import SystemClock
 from basecamp.web.routes import router
@@ -68,7 +68,7 @@ class Serving:
         metrics = Metrics()
         gateway = _gateway(settings, metrics)
         clock = SystemClock()
-        services = assemble(
+        services = build_services(
             store,
             gateway,
             clock,
@@ -86,8 +86,7 @@ class Serving:
                 target=_in_background, args=(services,), name="checks", daemon=True
             ).start,
         )
-        delivery, reconciler = services.notifications.delivery, services.backfills.reconciler
-        return cls(app, clock, _listen(host, port), delivery, reconciler)
+        return cls(app, clock, _listen(host, port), services.delivery, services.reconciler)
 
     def run(self) -> NoReturn:
         """Answer requests until a signal comes; then end the process, within seconds."""
@@ -140,13 +139,14 @@ class _Server(uvicorn.Server):
 
 def _in_background(services: Services) -> None:
     """Ask each part once, so that something is known should it fail later; then look again and again."""
-    threading.Thread(target=services.backfills.reconciler.run, name="backfills", daemon=True).start()
+    threading.Thread(target=services.reconciler.run, name="backfills", daemon=True).start()
     threading.Thread(target=services.takeovers.run, name="takeovers", daemon=True).start()
     services.readiness.check()
     with suppress(DliError):
         services.workflows.page(limit=1)  # with many datasets the first list is slow
-    services.notifications.start()
-    services.checks.run()
+    threading.Thread(target=services.delivery.run, name="delivery", daemon=True).start()
+    threading.Thread(target=services.run_watch.run, name="run-watch", daemon=True).start()
+    services.check.run()
 
 
 def _gateway(settings: Settings, metrics: Metrics) -> AirflowGateway:

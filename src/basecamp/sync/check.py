@@ -26,7 +26,7 @@ class PeriodicCheck:
 
     def __init__(
         self,
-        sources: LedgerUpdater,
+        ledger: LedgerUpdater,
         workflows: Workflows,
         takeovers: Takeovers,
         lease: Lease,
@@ -35,7 +35,7 @@ class PeriodicCheck:
         interval_seconds: float,
     ) -> None:
         self._takeovers = takeovers
-        self._sources = sources
+        self._ledger = ledger
         self._workflows = workflows
         self._lease = lease
         self._clock = clock
@@ -56,9 +56,9 @@ class PeriodicCheck:
             wait = self._lease.take(self._interval)
             if wait > 0:
                 return wait
-            self._sources.reconcile()
+            self._ledger.reconcile()
             return (
-                min(self._interval, RETIRED_INTERVAL_SECONDS) if self._sources.has_retired else self._interval
+                min(self._interval, RETIRED_INTERVAL_SECONDS) if self._ledger.has_retired else self._interval
             )
         except DliError as error:
             log.warning("The store could not be checked: %s %s", error.title, error.detail or "")
@@ -73,7 +73,7 @@ class PeriodicCheck:
             StoreUnreachable: When the store does not answer.
             Conflict: When others kept changing datasets.
         """
-        events = self._sources.reconcile()
+        events = self._ledger.reconcile()
         checked, invalid = self._workflows.broken()
         try:
             self._takeovers.look()

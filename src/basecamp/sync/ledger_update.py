@@ -6,9 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from basecamp.airflow.gateway import AirflowGateway
 from basecamp.datasets.catalog_cache import CatalogCache
-from basecamp.runs.active_runs import active_runs
 from basecamp.runs.records import RunRecords
 from basecamp.shared.clock import Clock
 from basecamp.sync.diff import LedgerDiff, SourceSwitch, diff_ledger, retires
@@ -41,12 +39,11 @@ class LedgerUpdater:
     Each step may be repeated, by this replica or another, so that it may die between any two.
     """
 
-    def __init__(  # noqa: PLR0917 - each is of a type of its own
+    def __init__(
         self,
         store: Store,
         specs: CatalogCache,
         versions: KeptVersions,
-        gateway: AirflowGateway,
         announcer: Announcer,
         clock: Clock,
         *,
@@ -56,7 +53,6 @@ class LedgerUpdater:
         self._store = store
         self._specs = specs
         self._versions = versions
-        self._gateway = gateway
         self._announcer = announcer
         self._clock = clock
         self._settled: Catalog | None = None
@@ -119,8 +115,7 @@ class LedgerUpdater:
         """Return the removed datasets that have an active run, or None where Airflow does not answer."""
         removed = {name for name, entry in catalog.ledger.entries.items() if entry.removed_at}
         try:
-            runs = [run for run in active_runs(self._gateway) if run.dag_id in removed]
-            return frozenset(run.dag_id for run in self._records.without_other_dags(runs))
+            return frozenset(run.dag_id for run in self._records.active(removed))
         except AirflowUnreachable as error:
             log.warning("%s Removed datasets keep their DAGs until it does.", error.title)
             return None

@@ -48,9 +48,9 @@ def start_run(request: Request, services: ServicesOf, caller: Caller, name: str,
     order = RunRequest(dataset=name, parameters=filled.parameters())
     try:
         if form.get("do") == "preview":
-            filled = replace(filled, preview=services.runs.preview(order))
+            filled = replace(filled, preview=services.run_starter.preview(order))
             return _dataset_page(request, services, name, filled)
-        run = services.runs.start(order, requested_by=caller, idempotency_key=form.get("key") or None)
+        run = services.run_starter.start(order, requested_by=caller, idempotency_key=form.get("key") or None)
     except DliError as error:
         return _dataset_page(request, services, name, replace(filled, error=error))
     return _go_to(links_of(request).run(run))
@@ -98,7 +98,7 @@ def show_run(request: Request, services: ServicesOf, run_id: str) -> Response:
 def stop_run(request: Request, services: ServicesOf, caller: Caller, run_id: str, form: Form) -> Response:
     """Stop a run and go to its page."""
     dataset = request.query_params.get("dataset")
-    run = services.runs.stop(run_id, stopped_by=caller, reason=_reason(form), dataset=dataset)
+    run = services.run_stopper.stop(run_id, stopped_by=caller, reason=_reason(form), dataset=dataset)
     return _go_to(links_of(request).run(run))
 
 
@@ -119,7 +119,7 @@ def stop_backfill(
     request: Request, services: ServicesOf, caller: Caller, backfill_id: str, form: Form
 ) -> Response:
     """Stop a backfill and go to its page."""
-    services.backfills.stop(backfill_id, stopped_by=caller, reason=_reason(form))
+    services.backfill_stopper.stop(backfill_id, stopped_by=caller, reason=_reason(form))
     return _go_to(links_of(request).backfill(backfill_id))
 
 

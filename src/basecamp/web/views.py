@@ -75,7 +75,7 @@ def read_datasets(services: Services, query: DatasetQuery) -> DatasetList:
 
 def _last_runs(services: Services) -> tuple[dict[str, WorkflowRun], tuple[str, ...]]:
     try:
-        page = services.runs.page(HistoryFilter(), limit=LATEST_RUNS)
+        page = services.run_history.page(HistoryFilter(), limit=LATEST_RUNS)
     except Unavailable as error:
         return {}, (error.title,)
     return {run.dataset_name: run for run in reversed(page.items)}, tuple(page.warnings)
@@ -141,7 +141,7 @@ def read_dataset(services: Services, name: str, source: SourceType | None) -> Da
         others=[row for row in rows.items if row.file != known.value.file or _is_broken(row)],
         runs=runs.items,
         backfills=backfills.items,
-        airflow_url=services.runs.dag_url(name),
+        airflow_url=services.run_records.dag_url(name),
         warnings=tuple(
             dict.fromkeys((*known.warnings, *registered.warnings, *runs.warnings, *backfills.warnings))
         ),
@@ -156,14 +156,14 @@ def _is_broken(row: WorkflowInfo) -> bool:
 def _runs(services: Services, wanted: HistoryFilter, limit: int) -> ListPage[WorkflowRun]:
     """Read runs beside something else; where they can't be read, there is a warning instead."""
     try:
-        return services.runs.page(wanted, limit=limit)
+        return services.run_history.page(wanted, limit=limit)
     except (NotFound, Unavailable) as error:
         return ListPage(items=(), warnings=(error.title,))
 
 
 def _backfills_of(services: Services, name: str) -> ListPage[Backfill]:
     try:
-        return services.backfills.page(dataset=name, limit=BACKFILLS_OF_A_DATASET)
+        return services.backfill_lookup.page(dataset=name, limit=BACKFILLS_OF_A_DATASET)
     except Unavailable as error:
         return ListPage(items=(), warnings=(error.title,))
 
@@ -208,7 +208,7 @@ def read_runs(services: Services, query: RunQuery) -> RunList:
         InvalidUsage: For a cursor of another list.
         AirflowUnreachable: When Airflow does not answer, and did not answer this before.
     """
-    page = services.runs.page(query.wanted, limit=query.limit, cursor=query.cursor)
+    page = services.run_history.page(query.wanted, limit=query.limit, cursor=query.cursor)
     return RunList(query=query, runs=page.items, next_cursor=page.next_cursor, warnings=page.warnings)
 
 
@@ -235,7 +235,7 @@ def read_backfill(services: Services, backfill_id: str) -> BackfillView:
         BackfillNotFound: When there is none.
         StoreUnreachable: When the store does not answer.
     """
-    known = services.backfills.get(backfill_id)
+    known = services.backfill_lookup.get(backfill_id)
     backfill = known.value
     wanted = HistoryFilter(
         dataset=backfill.dataset_name,
@@ -274,10 +274,10 @@ def read_run(services: Services, run_id: str, dataset: str | None, attempt: int 
         InvalidUsage: When several datasets have a run of this id, and none was named.
         AirflowUnreachable: When Airflow does not answer, and did not answer this before.
     """
-    known = services.runs.get(run_id, dataset)
+    known = services.run_lookup.get(run_id, dataset)
     log, problem = None, None
     try:
-        log = services.runs.log(run_id, attempt=attempt, dataset=dataset)
+        log = services.run_logs.read(run_id, attempt=attempt, dataset=dataset)
     except (NotFound, Unavailable) as error:
         problem = error.title
     lines = log.lines if log else []

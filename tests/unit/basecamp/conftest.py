@@ -14,7 +14,7 @@ from httpx import ASGITransport, BaseTransport, ByteStream, Client, Request, Res
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.api.app import create_app
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock, SystemClock
 from dataspec.store import MemoryStore
@@ -69,7 +69,7 @@ def dags(airflow: MemoryAirflow, store: MemoryStore, clock: ManualClock) -> Memo
 
 @pytest.fixture
 def services(store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, dags: MemoryDags) -> Services:
-    return assemble(store, airflow, clock, airflow_public_url="https://airflow.example.com")
+    return build_services(store, airflow, clock, airflow_public_url="https://airflow.example.com")
 
 
 class AppTransport(BaseTransport):
@@ -106,7 +106,7 @@ def client_of(portal: BlockingPortal) -> Callable[[Any], Client]:
 @pytest.fixture(scope="session")
 def app() -> FastAPI:
     """Return the application, made once since that takes a while; it holds nothing but its services."""
-    return create_app(assemble(MemoryStore(), MemoryAirflow(), SystemClock()))
+    return create_app(build_services(MemoryStore(), MemoryAirflow(), SystemClock()))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from basecamp.airflow.models import DagRun, RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.backfills.requests import BackfillRequest
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import Clock, ManualClock, SystemClock
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
@@ -87,7 +87,7 @@ class World:
         self.lock = threading.Lock()
 
     def replica(self, happens: Callable[[], None] = lambda: None) -> Services:
-        return assemble(Watched(self.store, happens), Watched(self.airflow, happens), self.clock)
+        return build_services(Watched(self.store, happens), Watched(self.airflow, happens), self.clock)
 
     def runs(self) -> list[DagRun]:
         return list(self.airflow.list_runs(RunFilter(), limit=100).runs)[::-1]
@@ -121,16 +121,16 @@ class World:
 
 
 def start(services: Services) -> str:
-    made = services.backfills.start(REQUEST, requested_by="dana", idempotency_key="k")
+    made = services.backfill_starter.start(REQUEST, requested_by="dana", idempotency_key="k")
     return made.backfill_id
 
 
 def stop(services: Services, backfill_id: str) -> Backfill:
-    return services.backfills.stop(backfill_id, stopped_by="ann")
+    return services.backfill_stopper.stop(backfill_id, stopped_by="ann")
 
 
 def advance(services: Services) -> float | None:
-    return services.backfills.steps.advance(NAME)
+    return services.backfill_steps.advance(NAME)
 
 
 @dataclass
@@ -177,7 +177,7 @@ class Life:
                 break
             self.world.execute()
             self.world.tick()
-        shown: Backfill = self.world.replica().backfills.get(backfill_id).value
+        shown: Backfill = self.world.replica().backfill_lookup.get(backfill_id).value
         return shown.status
 
 
@@ -289,7 +289,7 @@ def test_whenever_it_is_stopped_elsewhere_no_run_of_it_goes_on_or_comes_later() 
         if ends == [RunStatus.KILLED]:
             assert world.dates() == DATES[: len(world.dates())]
             succeeded = [run.conf["execution_date"] for run in world.runs() if run.state == "success"]
-            shown = world.replica().backfills.get(backfill_id).value
+            shown = world.replica().backfill_lookup.get(backfill_id).value
             assert shown.dates_done == len(succeeded), "what was built after all is counted"
 
 
@@ -325,7 +325,7 @@ def test_an_order_to_stop_that_comes_at_any_moment_is_never_lost() -> None:
         [then] = built_by_then
         assert len(world.dates()) <= len(then) + 1, "but for one that was on its way no run was started"
         if len(world.dates()) < len(DATES):
-            assert world.replica().backfills.get(backfill_id).value.status is RunStatus.KILLED
+            assert world.replica().backfill_lookup.get(backfill_id).value.status is RunStatus.KILLED
 
 
 @pytest.mark.rule("1.7", "14.8")
@@ -352,7 +352,7 @@ def test_three_servers_at_once_build_each_date_once_and_in_order() -> None:
     assert problems == []
     assert world.dates() == DATES
     world.check_tidy()
-    assert replicas[1].backfills.get(backfill_id).value.status is RunStatus.COMPLETED
+    assert replicas[1].backfill_lookup.get(backfill_id).value.status is RunStatus.COMPLETED
 
 
 @pytest.mark.rule("14.6")
@@ -365,7 +365,9 @@ def test_of_many_requests_at_once_one_backfill_comes() -> None:
         services = world.replica()
         barrier.wait()
         try:
-            made = services.backfills.start(REQUEST, requested_by="x", idempotency_key=f"k{number % 2}")
+            made = services.backfill_starter.start(
+                REQUEST, requested_by="x", idempotency_key=f"k{number % 2}"
+            )
             answers.append(made.backfill_id)
         except DliError as error:
             answers.append(error.code)

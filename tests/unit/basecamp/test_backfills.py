@@ -10,7 +10,7 @@ from httpx import Client, Response
 from basecamp.airflow.models import DagRun, LogEvent, RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.backfills.steps import LONGEST_PAUSE, SHORTEST_PAUSE
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from dataspec.schedule.backfill_plan import BackfillPlan
@@ -57,7 +57,7 @@ class Worker:
 
     def look(self) -> float | None:
         """Let the reconciler look at the backfill once."""
-        return self.services.backfills.steps.advance(NAME)
+        return self.services.backfill_steps.advance(NAME)
 
     def active(self) -> list[DagRun]:
         runs = self.airflow.list_runs(RunFilter(states=("queued", "running")), limit=100).runs
@@ -97,7 +97,7 @@ def worker(services: Services, airflow: MemoryAirflow, clock: ManualClock) -> Wo
 @pytest.fixture
 def other(store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock) -> Worker:
     """Another replica, which has seen nothing of it."""
-    return Worker(assemble(store, airflow, clock), airflow, clock)
+    return Worker(build_services(store, airflow, clock), airflow, clock)
 
 
 # What a backfill is.
@@ -700,7 +700,7 @@ def test_a_stop_waits_for_a_run_that_may_still_be_on_its_way(
 ) -> None:
     register()
     start(client)
-    held = worker.services.backfills.steps.plans.active(NAME)
+    held = worker.services.backfill_steps.plans.active(NAME)
     assert held is not None
     # A replica has said that it asks for the run, and has not been heard of since.
     store.put(f"basecamp/backfills/active/{NAME}.json", _asking(held.plan, worker), expected=held.etag)
@@ -726,7 +726,7 @@ def test_a_stop_does_not_wait_for_ever_for_a_run_that_never_comes(
 ) -> None:
     register()
     start(client)
-    held = worker.services.backfills.steps.plans.active(NAME)
+    held = worker.services.backfill_steps.plans.active(NAME)
     assert held is not None
     store.put(f"basecamp/backfills/active/{NAME}.json", _asking(held.plan, worker), expected=held.etag)
     assert stop(client).json()["status"] == "KILLED"

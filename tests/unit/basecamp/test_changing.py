@@ -9,7 +9,7 @@ from httpx import Client, Response
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.shared.clock import ManualClock
 from dataspec.catalog.spec_storage import Release, read_release, write_release
 from dataspec.errors import Conflict
@@ -199,7 +199,7 @@ def test_whenever_somebody_else_changes_it_as_well_neither_change_is_lost_in_sil
     outcomes = set()
     for moment in range(12):
         store = Contested()
-        services = assemble(store, airflow, clock)
+        services = build_services(store, airflow, clock)
         yaml = make_yaml(NAME, spec)
         write_release(store, MANUAL, Release(yaml.encode(), files))
         before = read_release(store, MANUAL)
@@ -214,7 +214,7 @@ def test_whenever_somebody_else_changes_it_as_well_neither_change_is_lost_in_sil
         )
         they: list[bool] = []
         store.contest(moment, lambda they=they, rival=rival: they.append(is_told(rival)))  # type: ignore[misc]
-        mine = partial(services.changing.update, NAME, ScheduleChanges(cron="0 7 * * *"), wait_seconds=0)
+        mine = partial(services.changes.update, NAME, ScheduleChanges(cron="0 7 * * *"), wait_seconds=0)
         told = is_told(mine)
         found = read_release(store, MANUAL)
         assert found is not None

@@ -11,7 +11,7 @@ from httpx import Client
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.notifications.entry import Entry
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.lease import Lease
@@ -118,7 +118,7 @@ def test_a_removed_dataset_stays_listed_until_no_run_of_it_is_active(
     assert "sales.daily" not in catalog.effective
     assert catalog.retired["sales.daily"].spec is not None
     airflow.end("sales.daily", run_id, "success")
-    assert services.checks.check() == 300
+    assert services.check.check() == 300
     assert ledger(store).entries == {}
     assert CatalogReader(store, MemorySpecCache()).read().retired == {}
 
@@ -161,8 +161,8 @@ def test_what_replicas_saw_at_different_times_does_not_move_the_ledger(
     assert body is not None
     clock.advance(60)
     write(store, "manual/sales.daily.yaml", body.body)
-    other = assemble(store, airflow, clock)
-    assert other.checks.sync().changes == []
+    other = build_services(store, airflow, clock)
+    assert other.check.sync().changes == []
     assert client.post("/sync").json()["changes"] == []
     assert store.get(LEDGER_KEY) == before
 
@@ -191,14 +191,14 @@ def test_a_ledger_that_cannot_be_read_is_made_anew(
 def test_one_replica_at_a_time_checks_and_another_takes_over_when_it_is_gone(
     store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, publish: Publish
 ) -> None:
-    first, second = assemble(store, airflow, clock), assemble(store, airflow, clock)
-    assert first.checks.check() == 300
+    first, second = build_services(store, airflow, clock), build_services(store, airflow, clock)
+    assert first.check.check() == 300
     clock.advance(100)
     publish()
-    assert second.checks.check() == pytest.approx(140)
+    assert second.check.check() == pytest.approx(140)
     assert ledger(store).entries == {}
     clock.advance(140)
-    assert second.checks.check() == 300
+    assert second.check.check() == 300
     assert "sales.daily" in ledger(store).entries
 
 
@@ -301,9 +301,11 @@ def test_a_switch_is_told_once_though_the_server_dies_before_the_ledger_moves_on
     publish()
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            assemble(Dying(), airflow, clock).checks.sync()
+            build_services(Dying(), airflow, clock).check.sync()
     assert len(told(store)) == 1
-    assert [event.change for event in assemble(store, airflow, clock).checks.sync().changes] == ["overridden"]
+    assert [event.change for event in build_services(store, airflow, clock).check.sync().changes] == [
+        "overridden"
+    ]
     assert len(told(store)) == 1
 
 
@@ -337,7 +339,7 @@ def test_a_switch_is_told_once_though_others_move_the_ledger_on_meanwhile(
 
     register(replace=notify("#analysts"))
     publish()
-    assert [event.change for event in assemble(Contended(), airflow, clock).checks.sync().changes] == [
+    assert [event.change for event in build_services(Contended(), airflow, clock).check.sync().changes] == [
         "overridden"
     ]
     assert len(told(store)) == 1

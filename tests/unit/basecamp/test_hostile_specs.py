@@ -14,7 +14,7 @@ from httpx import Client, Response
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.api.app import create_app
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock, SystemClock
 from basecamp.web.routes import router
@@ -50,13 +50,13 @@ def dags(airflow: MemoryAirflow, store: Store, clock: ManualClock) -> MemoryDags
 
 @pytest.fixture
 def services(store: Store, airflow: MemoryAirflow, clock: ManualClock, dags: MemoryDags) -> Services:
-    return assemble(store, airflow, clock)
+    return build_services(store, airflow, clock)
 
 
 @pytest.fixture(scope="session")
 def pages() -> FastAPI:
     """The application with the pages for people."""
-    return create_app(assemble(MemoryStore(), MemoryAirflow(), SystemClock()), pages=router)
+    return create_app(build_services(MemoryStore(), MemoryAirflow(), SystemClock()), pages=router)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from basecamp.airflow.gateway import WrongCursor
-from basecamp.runs.log_cursors import REMEMBERED, LogCursor
+from basecamp.runs.logs import REMEMBERED, LogCursor
 
 ALL = 10**6
 

@@ -9,7 +9,7 @@ from httpx import Client, Response
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.api.app import create_app
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.shared.clock import ManualClock
 from dataspec.errors import StoreUnreachable
 from dataspec.store import MemoryStore, StoredObject
@@ -127,7 +127,7 @@ def on_flaky(
     make_yaml: Callable[..., str],
 ) -> Client:
     """A client of a server on that store, with one dataset registered and listed."""
-    client = client_of(create_app(assemble(flaky, airflow, clock)))
+    client = client_of(create_app(build_services(flaky, airflow, clock)))
     processor = MemoryDags(airflow, flaky, clock.now)
     clock.on_wait[:] = [processor.refresh]
     body = {"yaml": make_yaml(), "files": {"query.sql": "SELECT '{{ execution_date }}'"}}

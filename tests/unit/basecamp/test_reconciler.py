@@ -15,7 +15,7 @@ from basecamp.airflow.models import RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.backfills.reconciler import LEASE_SECONDS, LOOK_SECONDS, LOOKS_A_SECOND
 from basecamp.backfills.requests import BackfillRequest
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from dataspec.errors import AirflowUnreachable
@@ -33,15 +33,15 @@ def replicas(
     store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, register: Register
 ) -> Iterator[tuple[Services, Services]]:
     register()
-    both = assemble(store, airflow, clock), assemble(store, airflow, clock)
+    both = build_services(store, airflow, clock), build_services(store, airflow, clock)
     yield both
     for services in both:
-        services.backfills.reconciler.end()
+        services.reconciler.end()
 
 
 def look(services: Services) -> None:
     """Let a server look at what is due, and wait until it has."""
-    reconciler = services.backfills.reconciler
+    reconciler = services.reconciler
     reconciler.look()
     deadline = time.monotonic() + 30
     while any(followed.busy for followed in list(reconciler._followed.values())):
@@ -181,7 +181,7 @@ def test_a_server_that_can_not_reach_airflow_leaves_it_to_one_that_can(
     clock: ManualClock,
 ) -> None:
     way: Any = OwnWay(airflow)
-    first, second = assemble(store, way, clock), replicas[1]
+    first, second = build_services(store, way, clock), replicas[1]
     client.post(f"/workflows/{NAME}/backfills", json=RANGE)
     look(first)
     finish(airflow)
@@ -194,7 +194,7 @@ def test_a_server_that_can_not_reach_airflow_leaves_it_to_one_that_can(
         look(first)
         look(second)
         assert waited <= LEASE_SECONDS + LOOK_SECONDS
-    first.backfills.reconciler.end()
+    first.reconciler.end()
 
 
 def test_a_plan_that_cannot_be_read_holds_up_no_other(
@@ -214,22 +214,22 @@ def test_a_plan_that_cannot_be_read_holds_up_no_other(
 def test_one_that_is_started_here_is_built_at_once_date_upon_date() -> None:
     basecamp = Basecamp()
     basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
-    backfills = basecamp.services.backfills
-    thread = threading.Thread(target=backfills.reconciler.run)
+    services = basecamp.services
+    thread = threading.Thread(target=services.reconciler.run)
     thread.start()
     try:
-        wait_until(lambda: backfills.reconciler._listed_at is not None)
+        wait_until(lambda: services.reconciler._listed_at is not None)
         request = BackfillRequest(dataset=CLICKS, **RANGE, parameters={})
         began = time.monotonic()
-        made = backfills.start(request, requested_by="dana")
+        made = services.backfill_starter.start(request, requested_by="dana")
         for day in range(1, 6):
             run_id = f"{made.backfill_id}_2024010{day}"
             wait_until(partial(basecamp.airflow.get_run, CLICKS, run_id))
             basecamp.complete(run_id)
-        wait_until(lambda: backfills.get(made.backfill_id).value.finished_at)
+        wait_until(lambda: services.backfill_lookup.get(made.backfill_id).value.finished_at)
         assert time.monotonic() - began < LOOK_SECONDS, "no look at the list was waited for"
     finally:
-        backfills.reconciler.end()
+        services.reconciler.end()
         thread.join(10)
 
 

@@ -11,7 +11,6 @@ import pytest
 from basecamp.airflow.models import LogEvent
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.runs.failure_reasons import READERS, FailureReasons
-from basecamp.runs.logs import RunLogs
 from basecamp.shared.clock import ManualClock
 from dataspec.models import RunStatus, WorkflowRun
 
@@ -50,7 +49,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def errors(airflow: SlowLogs, clock: ManualClock) -> FailureReasons:
-    return FailureReasons(RunLogs(airflow, clock), clock, patience_seconds=0.1)
+    return FailureReasons(airflow, clock, patience_seconds=0.1)
 
 
 def failed(airflow: SlowLogs, number: int, error: str | None = "E: x") -> WorkflowRun:

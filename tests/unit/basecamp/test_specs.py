@@ -9,7 +9,7 @@ import pytest
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.datasets.catalog_cache import CatalogCache
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.shared.clock import ManualClock
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.ledger import LEDGER_KEY
@@ -133,14 +133,14 @@ def test_who_decides_by_the_catalog_gets_a_fresh_one_however_young_the_last_is(
 
 
 def test_the_ledger_that_a_check_wrote_is_not_sent_back_to_it(store: SlowStore, clock: ManualClock) -> None:
-    checks = assemble(store, MemoryAirflow(now=clock.now), clock).checks
+    checks = build_services(store, MemoryAirflow(now=clock.now), clock).check
     assert [event.change for event in checks.sync().changes] == ["added"]
     assert checks.sync().changes == []
     assert store.ledgers_sent == 0
 
 
 def test_a_ledger_that_another_replica_wrote_is_read(store: SlowStore, clock: ManualClock) -> None:
-    one, other = (assemble(store, MemoryAirflow(now=clock.now), clock).checks for _ in range(2))
+    one, other = (build_services(store, MemoryAirflow(now=clock.now), clock).check for _ in range(2))
     one.sync()
     store.put("code/b.yaml", spec_text("b").encode(), expected=MISSING)
     assert [event.dataset_name for event in other.sync().changes] == ["b"]

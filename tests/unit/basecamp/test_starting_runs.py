@@ -12,7 +12,7 @@ from basecamp.airflow.models import DagRun, RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.api.app import create_app
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from dataspec.errors import AirflowUnreachable
@@ -235,7 +235,7 @@ def test_a_repeated_request_finds_its_run_on_another_replica(
     register()
     first = run(client, key="abc")
     clock.advance(5)
-    other = client_of(create_app(assemble(store, airflow, clock)))
+    other = client_of(create_app(build_services(store, airflow, clock)))
     assert run(other, key="abc").json()["run_id"] == first.json()["run_id"]
     assert len(all_runs(airflow)) == 1
 
@@ -325,7 +325,7 @@ def test_a_run_whose_answer_was_lost_is_found(
     client_of: Callable[[Any], Client],
     make_yaml: Callable[..., str],
 ) -> None:
-    services: Services = assemble(store, silent, clock)
+    services: Services = build_services(store, silent, clock)
     client = client_of(create_app(services))
     client.put("/datasets/sales.daily", json={"yaml": make_yaml(), "files": {"query.sql": "SELECT 1"}})
     answer = run(client)
@@ -357,7 +357,7 @@ def test_a_start_is_tried_again_while_airflows_database_is_locked(
     airflow = LockedAirflow(now=clock.now)
     airflow.locked_for = locked_for
     clock.on_wait.append(MemoryDags(airflow, store, clock.now).refresh)
-    client = client_of(create_app(assemble(store, airflow, clock)))
+    client = client_of(create_app(build_services(store, airflow, clock)))
     client.put("/datasets/sales.daily", json={"yaml": make_yaml(), "files": {"query.sql": "SELECT 1"}})
     answer = run(client)
     assert answer.status_code == status

@@ -14,7 +14,7 @@ import uvicorn
 from basecamp.airflow.models import LogEvent, RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.api.app import create_app
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
@@ -66,7 +66,7 @@ class Basecamp:
         self.store = MemoryStore()
         self.clock = SlowClock()
         self.airflow = MemoryAirflow(now=self.clock.now)
-        self.services = assemble(self.store, self.airflow, self.clock)
+        self.services = build_services(self.store, self.airflow, self.clock)
         self._loaded: dict[str, str | None] = {}
         self._reader = CatalogReader(self.store, MemorySpecCache())
 

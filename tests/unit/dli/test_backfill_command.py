@@ -31,7 +31,7 @@ def clicks(basecamp: Basecamp) -> Basecamp:
 def reconciled(clicks: Basecamp) -> Iterator[Basecamp]:
     """A server that carries backfills on, on an Airflow that executes what is queued."""
     clicks.finish_queued = True
-    reconciler = clicks.services.backfills.reconciler
+    reconciler = clicks.services.reconciler
     thread = threading.Thread(target=reconciler.run)
     thread.start()
     yield clicks
@@ -40,7 +40,7 @@ def reconciled(clicks: Basecamp) -> Iterator[Basecamp]:
 
 
 def advance(basecamp: Basecamp) -> None:
-    basecamp.services.backfills.steps.advance(CLICKS)
+    basecamp.services.backfill_steps.advance(CLICKS)
 
 
 def fail_second_date(basecamp: Basecamp) -> None:

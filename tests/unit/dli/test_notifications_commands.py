@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from basecamp.notifications.configuration import NotificationSettings
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from receivers import SLACK_TOKEN, Slack
 from unit.dli.basecamp import Basecamp, Server
 from unit.dli.conftest import Dli
@@ -34,7 +34,9 @@ def slack() -> Iterator[Slack]:
 def clicks(basecamp: Basecamp, server: Server, slack: Slack) -> Basecamp:
     """A server with Slack set up, and one dataset."""
     settings = NotificationSettings(slack_token=SLACK_TOKEN, slack_api_url=slack.api_url)
-    basecamp.services = assemble(basecamp.store, basecamp.airflow, basecamp.clock, notifications=settings)
+    basecamp.services = build_services(
+        basecamp.store, basecamp.airflow, basecamp.clock, notifications=settings
+    )
     server.put(basecamp)
     basecamp.put_manual(CLICKS, YAML, CLICKS_FILES)
     return basecamp

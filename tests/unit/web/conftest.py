@@ -19,7 +19,7 @@ from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.api.app import create_app
 from basecamp.runs.start import RunRequest
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.shared.clock import ManualClock, SystemClock
 from basecamp.web.routes import router
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
@@ -126,7 +126,7 @@ class World:
         self.store = MemoryStore(now=self.clock.now)
         self.airflow = MemoryAirflow(now=self.clock.now)
         self._dags = MemoryDags(self.airflow, self.store, self.clock.now)
-        self.services = assemble(
+        self.services = build_services(
             self.store, self.airflow, self.clock, airflow_public_url="https://airflow.example.com"
         )
         self._app = app
@@ -157,7 +157,7 @@ class World:
         """Start a run, and return its id."""
         self.clock.advance(1)
         order = RunRequest(dataset=name, parameters={"execution_date": "2024-01-14"} | parameters)
-        return self.services.runs.start(order, requested_by="dana").run_id
+        return self.services.run_starter.start(order, requested_by="dana").run_id
 
     def execute(self, run_id: str, state: Any = None, name: str = "sales.daily", log: str = "") -> None:
         """Let the next attempt of a run start, write to its log, and end where a state is given."""
@@ -203,7 +203,7 @@ def make_yaml(name: str, replace: Mapping[str, str] | None = None) -> str:
 @pytest.fixture(scope="session")
 def app() -> FastAPI:
     """The application, made once since that takes a while; it holds nothing but its services."""
-    return create_app(assemble(MemoryStore(), MemoryAirflow(), SystemClock()), pages=router)
+    return create_app(build_services(MemoryStore(), MemoryAirflow(), SystemClock()), pages=router)
 
 
 @pytest.fixture

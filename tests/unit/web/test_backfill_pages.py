@@ -18,17 +18,17 @@ def start(world: World, *, days: int = 3, **options: Any) -> str:
         parameters={"limit": 7},
         **options,
     )
-    return world.services.backfills.start(request, requested_by="dana").backfill_id
+    return world.services.backfill_starter.start(request, requested_by="dana").backfill_id
 
 
 def build(world: World, backfill_id: str, day: int, *states: Any) -> str:
     """Let the server ask for the run of a date, and Airflow execute its attempts; return the run's id."""
     run_id = f"{backfill_id}_202401{day:02}"
-    world.services.backfills.steps.advance("sales.daily")
+    world.services.backfill_steps.advance("sales.daily")
     for state in states:
         world.execute(run_id, state, log="Error: no table" if state == "failed" else "")
     world.clock.advance(5)
-    world.services.backfills.steps.advance("sales.daily")
+    world.services.backfill_steps.advance("sales.daily")
     return run_id
 
 
@@ -80,7 +80,7 @@ def test_a_dataset_shows_its_backfills_and_each_of_their_runs_leads_to_its_own(w
     world.publish()
     earlier = start(world, days=1)
     run_id = build(world, earlier, 1, "success")
-    world.services.backfills.steps.advance("sales.daily")
+    world.services.backfill_steps.advance("sales.daily")
     present = start(world)
     build(world, present, 1, "success")
     page = world.get("/workflows/sales.daily")
@@ -111,7 +111,7 @@ def test_a_stop_of_a_backfill_from_another_site_is_refused(world: World) -> None
     backfill_id = start(world)
     headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
     assert world.post(f"/backfills/{backfill_id}/stop", headers=headers).status_code == 403
-    assert not world.services.backfills.get(backfill_id).value.status.finished
+    assert not world.services.backfill_lookup.get(backfill_id).value.status.finished
 
 
 def test_the_address_of_the_order_to_stop_leads_back_to_the_page(world: World) -> None:

@@ -100,7 +100,7 @@ def test_run_starts_a_run_and_leads_to_its_page(world: World, page_of: PageOf) -
     sent = {"p.execution_date": "2024-01-14", "p.limit": "7", "do": "run", "key": "k1"}
     answer = world.post("/workflows/sales.daily/runs", sent)
     assert answer.status_code == 303
-    [run] = world.services.runs.page(HistoryFilter()).items
+    [run] = world.services.run_history.page(HistoryFilter()).items
     assert answer.headers["location"] == f"/runs/{run.run_id}"
     assert run.parameters == {"execution_date": "2024-01-14", "limit": 7}
 
@@ -109,7 +109,7 @@ def test_run_starts_a_run_and_leads_to_its_page(world: World, page_of: PageOf) -
 def test_an_empty_field_is_the_default(world: World) -> None:
     world.publish()
     world.post("/workflows/sales.daily/runs", {"p.execution_date": "2024-01-14", "p.limit": " "})
-    [run] = world.services.runs.page(HistoryFilter()).items
+    [run] = world.services.run_history.page(HistoryFilter()).items
     assert run.parameters["limit"] == 100
 
 
@@ -119,7 +119,7 @@ def test_the_same_form_sent_twice_starts_one_run(world: World) -> None:
     sent = {"p.execution_date": "2024-01-14", "key": "k1"}
     first, second = (world.post("/workflows/sales.daily/runs", sent) for _ in range(2))
     assert first.headers["location"] == second.headers["location"]
-    assert len(world.services.runs.page(HistoryFilter()).items) == 1
+    assert len(world.services.run_history.page(HistoryFilter()).items) == 1
 
 
 def test_each_page_has_a_new_key_for_its_order(world: World) -> None:
@@ -139,7 +139,7 @@ def test_a_parameter_that_does_not_fit_is_shown_with_what_was_typed(world: World
     assert page.status == 422
     assert "there is no date 2024-13-01" in page.one("div", role="alert").text
     assert page.one("input", name="p.limit").attributes["value"] == "7"
-    assert not world.services.runs.page(HistoryFilter()).items
+    assert not world.services.run_history.page(HistoryFilter()).items
 
 
 def test_an_unknown_parameter_is_refused_as_the_api_does(world: World, page_of: PageOf) -> None:
@@ -157,7 +157,7 @@ def test_the_preview_shows_the_sql_and_starts_nothing(world: World, page_of: Pag
     page = page_of(world.post("/workflows/sales.daily/runs", sent))
     assert page.status == 200
     assert "SELECT * FROM clicks WHERE day = '2024-01-14' LIMIT 100" in page.text
-    assert not world.services.runs.page(HistoryFilter()).items
+    assert not world.services.run_history.page(HistoryFilter()).items
 
 
 @pytest.mark.rule("24.2")

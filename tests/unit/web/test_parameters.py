@@ -24,7 +24,7 @@ def test_the_page_gives_a_run_its_parameters_or_refuses_them(
     world.put("manual/sales.daily.yaml", SPEC + case.declaration())
     fields = {f"p.{name}": value for name, value in (DATE | case.given).items()}
     answer = world.post("/workflows/sales.daily/runs", fields)
-    runs = world.services.runs.page(HistoryFilter()).items
+    runs = world.services.run_history.page(HistoryFilter()).items
     if case.title is not None:
         page = page_of(answer)
         [problem] = page.all("div", role="alert")

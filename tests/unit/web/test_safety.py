@@ -34,8 +34,8 @@ def test_an_order_from_another_page_is_refused(world: World, order: str, headers
     answer = world.post(order.format(run_id=run_id), {"p.execution_date": "2024-01-14"}, headers=headers)
     assert answer.status_code == 403
     assert not world.services.workflows.get("sales.daily").value.paused
-    assert world.services.runs.get(run_id).value.status == "PENDING"
-    assert [run.run_id for run in world.services.runs.page(HistoryFilter()).items] == [run_id]
+    assert world.services.run_lookup.get(run_id).value.status == "PENDING"
+    assert [run.run_id for run in world.services.run_history.page(HistoryFilter()).items] == [run_id]
 
 
 @pytest.mark.rule("24.8")

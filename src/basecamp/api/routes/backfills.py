@@ -48,8 +48,8 @@ def start_backfill(
     )
     if body.dry_run:
         response.status_code = 200
-        return services.backfills.preview(request)
-    return services.backfills.start(request, requested_by=caller, idempotency_key=idempotency_key)
+        return services.backfill_starter.preview(request)
+    return services.backfill_starter.start(request, requested_by=caller, idempotency_key=idempotency_key)
 
 
 @router.get("/backfills")
@@ -62,14 +62,16 @@ def list_backfills(
     cursor: str | None = None,
 ) -> BackfillPage:
     """List backfills, newest first."""
-    page = services.backfills.page(dataset=dataset, active=active, limit=min(limit, MAX_PAGE), cursor=cursor)
+    page = services.backfill_lookup.page(
+        dataset=dataset, active=active, limit=min(limit, MAX_PAGE), cursor=cursor
+    )
     return BackfillPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))
 
 
 @router.get("/backfills/{backfill_id}")
 def get_backfill(services: ServicesOf, response: Response, backfill_id: str) -> Backfill:
     """Show a backfill."""
-    known = services.backfills.get(backfill_id)
+    known = services.backfill_lookup.get(backfill_id)
     put_warnings(response, known.warnings)
     return known.value
 
@@ -79,4 +81,6 @@ def stop_backfill(
     services: ServicesOf, caller: Caller, backfill_id: str, body: StopBody | None = None
 ) -> Backfill:
     """Stop a backfill, and answer when it has ended; one that has ended is answered as it ended."""
-    return services.backfills.stop(backfill_id, stopped_by=caller, reason=body.reason if body else None)
+    return services.backfill_stopper.stop(
+        backfill_id, stopped_by=caller, reason=body.reason if body else None
+    )

@@ -82,7 +82,7 @@ def update(
 ) -> RegisteredDataset:
     """Change the schedule in a manual spec, in place, and answer when Airflow has loaded it."""
     changes = ScheduleChanges(**body.model_dump(exclude={"source"}))
-    dataset = services.changing.update(
+    dataset = services.changes.update(
         name, changes, source=source_of(body.source), if_match=if_match, wait_seconds=wait
     )
     response.headers["ETag"] = quoted(dataset.etag)
@@ -102,7 +102,7 @@ def unregister(
     idempotency_key: IdempotencyKey = None,
 ) -> UnregisteredDataset:
     """Remove a manual spec; where runs are active, only if that is accepted."""
-    return services.changing.unregister(
+    return services.changes.unregister(
         name,
         requested_by=caller,
         source=source_of(source),

@@ -14,5 +14,5 @@ router = APIRouter(prefix=f"{PREFIX}/notifications", tags=["notifications"])
 @router.post("/test")
 def send_test(services: ServicesOf, body: NotificationTestBody) -> NotificationTest:
     """Send a test message through each channel of a dataset, or to a named target, and say how it went."""
-    tried = services.notifications.trial.send(body.name, body.event)
+    tried = services.channel_test.send(body.name, body.event)
     return NotificationTest(name=body.name, channels=tried)

@@ -62,14 +62,14 @@ def list_runs(
         since=since,
         until=until,
     )
-    page = services.runs.page(wanted, limit=min(limit, MAX_PAGE), cursor=cursor)
+    page = services.run_history.page(wanted, limit=min(limit, MAX_PAGE), cursor=cursor)
     return RunPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))
 
 
 @router.get("/{run_id}")
 def get_run(services: ServicesOf, response: Response, run_id: str, dataset: Dataset = None) -> WorkflowRun:
     """Show a run."""
-    known = services.runs.get(run_id, dataset)
+    known = services.run_lookup.get(run_id, dataset)
     put_warnings(response, known.warnings)
     return known.value
 
@@ -79,7 +79,7 @@ def stop_run(
     services: ServicesOf, caller: Caller, run_id: str, body: StopBody | None = None, dataset: Dataset = None
 ) -> WorkflowRun:
     """Stop a run, and answer when it has ended; one that has ended already is answered as it ended."""
-    return services.runs.stop(
+    return services.run_stopper.stop(
         run_id, stopped_by=caller, reason=body.reason if body else None, dataset=dataset
     )
 
@@ -93,7 +93,9 @@ def retry_run(
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowRun:
     """Run a failed or killed run again: same id and parameters, the spec that is effective by then."""
-    return services.runs.retry(run_id, retried_by=caller, idempotency_key=idempotency_key, dataset=dataset)
+    return services.run_retrier.retry(
+        run_id, retried_by=caller, idempotency_key=idempotency_key, dataset=dataset
+    )
 
 
 @router.get("/{run_id}/logs")
@@ -113,5 +115,5 @@ def get_log(
     if cursor is not None:
         if attempt is not None:
             raise InvalidUsage("'attempt' and 'cursor' can't be combined.", detail=CURSOR_HAS_ATTEMPT)
-        return services.runs.log_after(run_id, cursor, dataset=dataset)
-    return services.runs.log(run_id, attempt=attempt, dataset=dataset)
+        return services.run_logs.read_on(run_id, cursor, dataset=dataset)
+    return services.run_logs.read(run_id, attempt=attempt, dataset=dataset)

@@ -14,4 +14,4 @@ router = APIRouter(prefix=f"{PREFIX}/sync", tags=["server"])
 @router.post("")
 def sync(services: ServicesOf) -> SyncReport:
     """Check the store now, and say what changed since the last check."""
-    return services.checks.sync()
+    return services.check.sync()

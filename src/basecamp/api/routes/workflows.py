@@ -70,8 +70,8 @@ def start_run(
     )
     if body.dry_run:
         response.status_code = 200
-        return services.runs.preview(request)
-    return services.runs.start(request, requested_by=caller, idempotency_key=idempotency_key)
+        return services.run_starter.preview(request)
+    return services.run_starter.start(request, requested_by=caller, idempotency_key=idempotency_key)
 
 
 @router.post("/{name}/pause")

@@ -14,7 +14,7 @@ from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.notifications.entry import Entry
 from basecamp.notifications.outbox import PREFIX
 from basecamp.notifications.run_watch import KEY, Seen
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from dataspec.store import MemoryStore
@@ -43,7 +43,7 @@ def titles(store: MemoryStore) -> list[str]:
 
 @pytest.fixture
 def look(services: Services) -> Callable[[], None]:
-    return services.notifications.run_watch.look
+    return services.run_watch.look
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_run_is_told_once_by_however_many_replicas_and_looks(
     look: Callable[[], None],
 ) -> None:
     execute(start(), "success")
-    others = [assemble(store, airflow, clock).notifications.run_watch for _ in range(2)]
+    others = [build_services(store, airflow, clock).run_watch for _ in range(2)]
     for _ in range(3):
         look()
         for other in others:

@@ -13,7 +13,7 @@ from httpx import Client
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.notifications.configuration import NotificationSettings
-from basecamp.server.assembly import assemble
+from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from dataspec.store import MemoryStore
@@ -47,7 +47,7 @@ def services(
     dags: MemoryDags,
     settings: NotificationSettings,
 ) -> Services:
-    return assemble(store, airflow, clock, notifications=settings)
+    return build_services(store, airflow, clock, notifications=settings)
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_channel_that_fails_is_named_with_since_when_and_why_and_no_secret(
     only_slack = TOLD.replace(", {type: email, to: kim@example.com}", "")
     register(replace={"  timezone: Asia/Seoul\n": only_slack})
     slack.channels = set()
-    delivery = services.notifications.delivery
+    delivery = services.delivery
     publish()
     client.post("/sync")
     since = clock.now()
@@ -186,7 +186,7 @@ def test_a_wrong_token_is_told_without_showing_it(
 ) -> None:
     wrong = dataclasses.replace(settings, slack_token="xoxb-wr0ng-s3cr3t")
     register(replace=WITH_CHANNELS)
-    app.state.services = assemble(store, airflow, clock, notifications=wrong)
+    app.state.services = build_services(store, airflow, clock, notifications=wrong)
     answer = client.post("/notifications/test", json={"name": "sales.daily"})
     assert answer.json()["channels"][0]["error"] == (
         "Slack refused it: invalid_auth (check BASECAMP_SLACK_TOKEN)"

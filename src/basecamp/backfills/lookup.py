@@ -1,0 +1,152 @@
+"""Show and list backfills: their plans in the store, and what Airflow says of the present date's run."""
+
+from __future__ import annotations
+
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import DagRun
+from basecamp.backfills.plans import PlanStore
+from basecamp.shared.cursors import decode_cursor, encode_cursor
+from basecamp.shared.last_known import ListPage, ValueWithWarnings
+from dataspec.errors import AirflowUnreachable, BackfillNotFound
+from dataspec.models import Backfill, RunStatus
+from dataspec.schedule.backfill_plan import BackfillPlan
+from dataspec.schedule.run_ids import parse_run_id
+from dataspec.spec.names import check_name
+
+MAX_ID_LENGTH = 250
+STOPPING_NOTE = "Stopping."
+
+
+class BackfillLookup:
+    """Finds backfills."""
+
+    def __init__(self, plans: PlanStore, gateway: AirflowGateway) -> None:
+        self._plans = plans
+        self._gateway = gateway
+
+    def find(self, backfill_id: str) -> BackfillPlan:
+        """Return the plan of a backfill.
+
+        Raises:
+            BackfillNotFound: When there is none of that id.
+            StoreUnreachable: When the store does not answer.
+        """
+        plan = self._plans.find(backfill_id) if len(backfill_id) <= MAX_ID_LENGTH else None
+        if plan is None:
+            raise BackfillNotFound(backfill_id[:MAX_ID_LENGTH])
+        return plan
+
+    def get(self, backfill_id: str) -> ValueWithWarnings[Backfill]:
+        """Return a backfill; while Airflow does not answer, what the store knows of it, with a warning.
+
+        Raises:
+            BackfillNotFound: When there is none of that id.
+            StoreUnreachable: When the store does not answer.
+        """
+        return self._shown(self.find(backfill_id))
+
+    def page(
+        self, *, dataset: str | None = None, active: bool | None = None, limit: int, cursor: str | None = None
+    ) -> ListPage[Backfill]:
+        """Return backfills, newest first.
+
+        Args:
+            dataset: The dataset; all if not given.
+            active: Only active backfills, or only ended ones; both if not given.
+            limit: The maximum number.
+            cursor: The end of the page before.
+
+        Raises:
+            WrongCursor: For a cursor of another list.
+            InvalidName: When the dataset's name can't be one.
+            StoreUnreachable: When the store does not answer.
+        """
+        before = decode_cursor(cursor, parts=2) if cursor else None
+        if dataset is not None:
+            check_name(dataset)
+        active_plans = {} if active is False else self._active(dataset)
+        ended = [] if active is True else [i for i in self._plans.ended_ids(dataset) if i not in active_plans]
+        placed = sorted(((_place(name), name) for name in (*active_plans, *ended)), reverse=True)
+        rest = [name for place, name in placed if before is None or [place, name] < before]
+        names = rest[:limit]
+        read = {plan.backfill_id: plan for plan in self._plans.read_ended(set(names) - active_plans.keys())}
+        plans = [active_plans.get(name) or read.get(name) for name in names]
+        shown = [self._shown(plan) for plan in plans if plan is not None]
+        more = len(rest) > limit
+        return ListPage(
+            items=[known.value for known in shown],
+            next_cursor=encode_cursor([_place(names[-1]), names[-1]]) if more else None,
+            warnings=tuple(dict.fromkeys(text for known in shown for text in known.warnings)),
+        )
+
+    def _active(self, dataset: str | None) -> dict[str, BackfillPlan]:
+        datasets = [dataset] if dataset else self._plans.active_datasets()
+        held = (self._plans.active(name) for name in datasets)
+        return {one.plan.backfill_id: one.plan for one in held if one is not None}
+
+    def _shown(self, plan: BackfillPlan) -> ValueWithWarnings[Backfill]:
+        try:
+            return ValueWithWarnings(self._record(plan))
+        except AirflowUnreachable as error:
+            status = RunStatus.RUNNING if plan.at or plan.asked_at else RunStatus.PENDING
+            text = f"{error.title} The backfill continues when Airflow is available again."
+            return ValueWithWarnings(record(plan, status, text), (text,))
+
+    def _record(self, plan: BackfillPlan) -> Backfill:
+        if plan.outcome is not None:
+            return record(plan, plan.outcome.status, plan.outcome.note)
+        return record(plan, self._status(plan), self._note(plan))
+
+    def _status(self, plan: BackfillPlan) -> RunStatus:
+        """Return PENDING until an attempt has started, as for a run."""
+        if plan.at > 0:
+            return RunStatus.RUNNING
+        run = self._gateway.get_run(plan.dataset, plan.run_id)
+        return RunStatus.RUNNING if run is not None and self._has_started(run) else RunStatus.PENDING
+
+    def _has_started(self, run: DagRun) -> bool:
+        return run.finished or any(attempt.started for attempt in self._gateway.attempts([run]))
+
+    def _note(self, plan: BackfillPlan) -> str | None:
+        """Return what an active backfill waits for, other than the run of its present date."""
+        if plan.stop is not None:
+            return STOPPING_NOTE
+        found = self._gateway.get_dag(plan.dataset)
+        if found is None or found.dag.is_stale:
+            return f"Waiting until Airflow has loaded the dataset, to build {plan.date}."
+        if found.dag.is_paused:
+            return f"Waiting: the dataset is paused. Resume it with: dli workflow unpause {plan.dataset}"
+        return None
+
+
+def record(plan: BackfillPlan, status: RunStatus, note: str | None = None) -> Backfill:
+    """Return a backfill of a status."""
+    outcome = plan.outcome
+    is_on = outcome is None and not plan.is_through
+    return Backfill(
+        backfill_id=plan.backfill_id,
+        dataset_name=plan.dataset,
+        status=status,
+        start=plan.start,
+        end=plan.end,
+        every=plan.every,
+        dates_total=len(plan.dates),
+        dates_done=len(plan.built),
+        current_date=plan.date if is_on else None,
+        current_run_id=plan.run_id if is_on else None,
+        failed_dates=list(plan.failed),
+        parameters=dict(plan.parameters),
+        reverse=plan.reverse,
+        keep_going=plan.keep_going,
+        requested_by=plan.requested_by,
+        created_at=plan.created_at,
+        finished_at=outcome.at if outcome else None,
+        error=outcome.error if outcome else None,
+        note=note,
+    )
+
+
+def _place(backfill_id: str) -> str:
+    """Return what a backfill is put in order by: its moment."""
+    parsed = parse_run_id(backfill_id)
+    return parsed.at.isoformat() if parsed else ""

@@ -1,0 +1,70 @@
+"""Stop backfills (specification 14.9)."""
+
+from __future__ import annotations
+
+from basecamp.backfills.lookup import BackfillLookup, record
+from basecamp.backfills.plans import PlanStore
+from basecamp.backfills.steps import BackfillSteps
+from basecamp.shared.clock import Clock
+from dataspec.errors import AirflowUnreachable, RunNotFound
+from dataspec.models import Backfill
+from dataspec.schedule.backfill_plan import BackfillPlan, StopOrder
+
+STOP_SECONDS = 100.0
+"""How long a stop waits for the backfill to end; the backfill ends in any case."""
+LONGEST_PAUSE = 0.5
+
+
+class BackfillStopper:
+    """Stops backfills."""
+
+    def __init__(self, lookup: BackfillLookup, plans: PlanStore, steps: BackfillSteps, clock: Clock) -> None:
+        self._lookup = lookup
+        self._plans = plans
+        self._steps = steps
+        self._clock = clock
+
+    def stop(self, backfill_id: str, *, stopped_by: str, reason: str | None = None) -> Backfill:
+        """Stop a backfill; return when it has ended and its run's query is cancelled.
+
+        The stop order is written into the plan first: another replica carries it out if this one dies.
+        A backfill that has ended is left unchanged.
+
+        Raises:
+            BackfillNotFound: When there is none of that id.
+            AirflowUnreachable: When Airflow does not answer; the stop order stays in the plan.
+            StoreUnreachable: When the store does not answer.
+        """
+        plan = self._lookup.find(backfill_id)
+        order = StopOrder(by=stopped_by, at=self._clock.now(), reason=reason)
+        self._order(plan, order)
+        deadline = self._clock.monotonic() + STOP_SECONDS
+        while plan.outcome is None and self._clock.monotonic() < deadline:
+            pause = self._carry_on(plan.dataset)
+            plan = self._lookup.find(backfill_id)
+            if plan.outcome is None:
+                self._clock.wait(min(pause or 0.0, LONGEST_PAUSE))
+        if plan.outcome is None:
+            raise AirflowUnreachable(
+                "The backfill has not ended yet.",
+                detail=f"It was told to; it starts no further run. See: dli workflow status {backfill_id}",
+            )
+        return record(plan, plan.outcome.status, plan.outcome.note)
+
+    def _order(self, plan: BackfillPlan, order: StopOrder) -> None:
+        """Write the order into the plan, unless it has ended or has one."""
+        while True:
+            held = self._plans.active(plan.dataset)
+            if held is None or held.plan.backfill_id != plan.backfill_id:
+                return
+            if held.plan.outcome or held.plan.stop or self._plans.change(held, held.plan.stopping(order)):
+                return
+
+    def _carry_on(self, dataset: str) -> float | None:
+        try:
+            return self._steps.advance(dataset)
+        except RunNotFound:
+            return LONGEST_PAUSE  # it was deleted meanwhile
+        except AirflowUnreachable as error:
+            detail = f"{error.detail}\nThe backfill was told to stop; it does so as soon as Airflow answers."
+            raise AirflowUnreachable(error.title, detail=detail) from error

@@ -1,0 +1,201 @@
+"""Build the services around a store and an Airflow: the one place that puts parts together."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.backfills.lookup import BackfillLookup
+from basecamp.backfills.plans import PlanStore
+from basecamp.backfills.reconciler import Reconciler
+from basecamp.backfills.start import BackfillStarter
+from basecamp.backfills.steps import BackfillSteps
+from basecamp.backfills.stop import BackfillStopper
+from basecamp.datasets.catalog_cache import CatalogCache
+from basecamp.datasets.connection_dialects import ConnectionDialects
+from basecamp.datasets.dag_cache import DagCache
+from basecamp.datasets.dag_readiness import DagReadiness
+from basecamp.datasets.dataset_names import DatasetNames
+from basecamp.datasets.registered_specs import RegisteredSpecs
+from basecamp.datasets.spec_sql import SpecSql
+from basecamp.datasets.takeovers import Takeovers
+from basecamp.datasets.versions import VersionsInUse
+from basecamp.monitoring.readiness import ReadinessChecks
+from basecamp.notifications.channel_test import Trial
+from basecamp.notifications.channels.sending import ChannelSender
+from basecamp.notifications.configuration import NotificationSettings
+from basecamp.notifications.delivery import Delivery
+from basecamp.notifications.health import ChannelHealth
+from basecamp.notifications.messages import Messages
+from basecamp.notifications.outbox import Outbox
+from basecamp.notifications.run_watch import RunWatch
+from basecamp.registration.after_write import WriteFollowUp
+from basecamp.registration.changes import ManualSpecChanges
+from basecamp.registration.register import Registration
+from basecamp.runs.failure_reasons import FailureReasons
+from basecamp.runs.history import RunHistory
+from basecamp.runs.logs import RunLogs
+from basecamp.runs.lookup import RunLookup
+from basecamp.runs.records import RunRecords
+from basecamp.runs.retry import RunRetrier
+from basecamp.runs.start import RunStarter
+from basecamp.runs.stop import RunStopper
+from basecamp.services import Services
+from basecamp.shared.clock import Clock
+from basecamp.shared.idempotency import Reservations
+from basecamp.shared.lease import Lease
+from basecamp.sync.check import PeriodicCheck
+from basecamp.sync.ledger_update import LedgerUpdater
+from basecamp.sync.notices import SourceChangeNotices
+from basecamp.workflows.pauses import Pauses
+from basecamp.workflows.rows import Workflows
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.reader import CatalogReader
+from dataspec.catalog.version_archive import KeptVersions
+from dataspec.store import Store
+
+
+def build_services(
+    store: Store,
+    gateway: AirflowGateway,
+    clock: Clock,
+    *,
+    airflow_public_url: str | None = None,
+    sync_interval_seconds: float = 300,
+    notifications: NotificationSettings | None = None,
+    dialects: Mapping[str, str] | None = None,
+) -> Services:
+    """Build the services, from the lowest room to the highest. None of the background loops runs yet.
+
+    Args:
+        store: The store with the specs.
+        gateway: The Airflow that runs them.
+        clock: The clock.
+        airflow_public_url: The address of Airflow's page for users; the gateway's if not given.
+        sync_interval_seconds: Seconds between two checks of the store.
+        notifications: The settings of the notification channels; none if not given.
+        dialects: The SQL dialects of connections that Airflow does not show, by the connection's name.
+    """
+    settings = notifications or NotificationSettings()
+    replica = uuid.uuid4().hex
+    reservations = Reservations(store, clock)
+
+    specs = CatalogCache(CatalogReader(store, MemorySpecCache()), clock)
+    dags = DagCache(gateway, clock)
+    names = DatasetNames(specs, dags)
+    takeovers = Takeovers(store, gateway, specs, dags, clock)
+    readiness = DagReadiness(gateway, dags, clock)
+    sql = SpecSql(ConnectionDialects(gateway, clock, named=dialects))
+    archive = KeptVersions(store)
+
+    records = RunRecords(specs, gateway, airflow_public_url or gateway.url, clock, takeovers)
+    reasons = FailureReasons(gateway, clock)
+    lookup = RunLookup(names, gateway, records, reasons, clock)
+    stopper = RunStopper(lookup, gateway, clock)
+
+    workflows = Workflows(specs, dags, gateway, clock, takeovers)
+
+    messages, sender = Messages(settings.public_url), ChannelSender(settings)
+    outbox = Outbox(store, clock, messages)
+    delivery = Delivery(outbox, sender, clock, replica)
+
+    notices = SourceChangeNotices(store, archive, outbox, clock)
+    ledger = LedgerUpdater(store, specs, archive, notices, clock, records=records)
+    follow_up = WriteFollowUp(ledger, readiness)
+
+    plans = PlanStore(store)
+    steps = BackfillSteps(
+        plans=plans,
+        specs=specs,
+        gateway=gateway,
+        stopper=stopper,
+        takeovers=takeovers,
+        records=records,
+        reasons=reasons,
+        clock=clock,
+    )
+    reconciler = Reconciler(
+        steps, plans, lambda name: Lease(store, f"backfills/{name}", replica, clock), clock
+    )
+    backfill_lookup = BackfillLookup(plans, gateway)
+
+    return Services(
+        registered_specs=RegisteredSpecs(specs, readiness, sql),
+        versions=VersionsInUse(specs, archive, gateway),
+        takeovers=takeovers,
+        run_records=records,
+        run_lookup=lookup,
+        run_history=RunHistory(
+            specs=specs,
+            names=names,
+            gateway=gateway,
+            records=records,
+            errors=reasons,
+            clock=clock,
+            takeovers=takeovers,
+        ),
+        run_logs=RunLogs(lookup, gateway, clock),
+        run_starter=RunStarter(
+            specs,
+            gateway,
+            reservations,
+            clock,
+            sql=sql,
+            takeovers=takeovers,
+            records=records,
+            is_taken=plans.is_active_id,
+        ),
+        run_stopper=stopper,
+        run_retrier=RunRetrier(
+            lookup, specs, gateway, reservations, clock, takeovers=takeovers, records=records
+        ),
+        workflows=workflows,
+        pauses=Pauses(specs, dags, gateway, workflows, reservations, takeovers=takeovers),
+        delivery=delivery,
+        run_watch=RunWatch(
+            store=store,
+            gateway=gateway,
+            specs=specs,
+            records=records,
+            reasons=reasons,
+            outbox=outbox,
+            clock=clock,
+        ),
+        channel_test=Trial(specs, sender, settings, messages, clock),
+        check=PeriodicCheck(
+            ledger,
+            workflows,
+            takeovers,
+            Lease(store, "check", replica, clock),
+            clock,
+            interval_seconds=sync_interval_seconds,
+        ),
+        registration=Registration(
+            store=store, specs=specs, follow_up=follow_up, clock=clock, takeovers=takeovers
+        ),
+        changes=ManualSpecChanges(
+            store=store,
+            specs=specs,
+            follow_up=follow_up,
+            stopper=stopper,
+            reservations=reservations,
+            clock=clock,
+            records=records,
+        ),
+        backfill_steps=steps,
+        reconciler=reconciler,
+        backfill_lookup=backfill_lookup,
+        backfill_starter=BackfillStarter(
+            specs=specs,
+            gateway=gateway,
+            plans=plans,
+            reservations=reservations,
+            clock=clock,
+            sql=sql,
+            takeovers=takeovers,
+            reconciler=reconciler,
+        ),
+        backfill_stopper=BackfillStopper(backfill_lookup, plans, steps, clock),
+        readiness=ReadinessChecks(specs, gateway, ChannelHealth(delivery, specs, settings)),
+    )
