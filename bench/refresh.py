@@ -19,7 +19,7 @@ from dataspec.catalog.cache import DiskSpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.store import open_store
 from dli_airflow.bundle import SHARDS, DatasetBundle
-from dli_airflow.mirror import StoreMirror
+from dli_airflow.mirror.store_mirror import StoreMirror
 
 
 class CountedMirror(StoreMirror):

@@ -14,6 +14,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataspec.errors import InvalidSettings, Refused
+from dataspec.files import write_atomically
 from dataspec.spec.names import user_folder
 
 if TYPE_CHECKING:
@@ -98,20 +99,14 @@ class Trust:
         added = [permission.identity for permission in permissions]
         self._kept[self._key] = list(dict.fromkeys([*known, *added]))
         try:
-            self._write(json.dumps(self._kept, indent=2, ensure_ascii=False) + "\n")
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(self._kept, indent=2, ensure_ascii=False) + "\n"
+            write_atomically(self._file, text, mode=0o600)
         except OSError as error:
             raise InvalidSettings(
                 f"Can't keep what you agreed to in {self._file}: {error.strerror}.",
                 detail="XDG_CONFIG_HOME names the folder above it.",
             ) from error
-
-    def _write(self, text: str) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        new = self._file.with_name(f".{FILE}.{os.getpid()}")
-        new.unlink(missing_ok=True)
-        with open(new, "x", encoding="utf-8", opener=_open_for_owner) as file:
-            file.write(text)
-        new.replace(self._file)
 
     @cached_property
     def _key(self) -> str:
@@ -129,10 +124,6 @@ class Trust:
                 f"Can't read {self._file}, where dli keeps what you agreed to.",
                 detail="Remove it; dli then asks again.",
             ) from None
-
-
-def _open_for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def connection_permission(

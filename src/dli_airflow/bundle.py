@@ -15,7 +15,7 @@ from typing import Any
 from airflow.dag_processing.bundles.base import BaseDagBundle
 
 from dli_airflow import factory  # noqa: F401 - loaded here, once, for all the parses that this process forks
-from dli_airflow.mirror import StoreMirror
+from dli_airflow.mirror.store_mirror import StoreMirror
 
 SHARDS = 128
 

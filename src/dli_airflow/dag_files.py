@@ -15,20 +15,18 @@ import argparse
 import logging
 import os
 import runpy
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from dataspec.errors import DliError, InvalidSettings
-from dli_airflow.airflow_api import DAG
-from dli_airflow.mirror import StoreMirror
+from dataspec.errors import DliError
+from dli_airflow.mirror.settings import MirrorSettings
+from dli_airflow.mirror.store_mirror import StoreMirror
 
 log = logging.getLogger(__name__)
 
 SHARDS = 16
-REFRESH_SECONDS = 5.0
 
 _AHEAD_SECONDS = 3.0
 _PROBLEMS = "dli_problems.py"
@@ -50,45 +48,7 @@ load_problems(__file__, {shards})
 '''
 
 
-@dataclass(frozen=True, slots=True)
-class FileSettings:
-    """What the DAG files are told by the environment of Airflow's processes."""
-
-    store_url: str | None
-    base_url: str | None
-    folder: Path
-    """Where this machine keeps the datasets; processes share it, and it may be lost."""
-    refresh_seconds: float
-    """How old a look at the store may be when Airflow parses a file."""
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> FileSettings:
-        """Read ``DLI_STORE_URL``, ``DLI_BASECAMP_URL``, ``DLI_DATASETS_DIR`` and ``DLI_REFRESH_INTERVAL``.
-
-        Raises:
-            InvalidSettings: When the interval is no number of seconds.
-        """
-        folder = environ.get("DLI_DATASETS_DIR") or f"{tempfile.gettempdir()}/airflow/dli-datasets"
-        interval = environ.get("DLI_REFRESH_INTERVAL") or str(REFRESH_SECONDS)
-        try:
-            seconds = max(float(interval), 0.0)
-        except ValueError:
-            raise InvalidSettings(
-                f"DLI_REFRESH_INTERVAL is '{interval}': write a number of seconds."
-            ) from None
-        return cls(
-            store_url=environ.get("DLI_STORE_URL"),
-            base_url=environ.get("DLI_BASECAMP_URL") or None,
-            folder=Path(folder),
-            refresh_seconds=seconds,
-        )
-
-    def mirror(self, shards: int) -> StoreMirror:
-        """Return the mirror of the store on this machine."""
-        return StoreMirror(self.folder, store_url=self.store_url, shards=shards, base_url=self.base_url)
-
-
-def load_shard(file: str, number: int, shards: int) -> dict[str, DAG]:
+def load_shard(file: str, number: int, shards: int) -> dict[str, Any]:
     """Return the DAGs of a share of the datasets, by their ids, for the share's file to hold.
 
     A worker, which wants one DAG, looks at the store now: an attempt runs the version that is
@@ -99,11 +59,12 @@ def load_shard(file: str, number: int, shards: int) -> dict[str, DAG]:
         number: Which share.
         shards: Among how many.
     """
+    # Imported here: the command that writes the files runs without Airflow.
     from dli_airflow.airflow_api import get_parsing_context
     from dli_airflow.factory import load
 
-    settings = FileSettings.from_environment(os.environ)
-    mirror = settings.mirror(shards)
+    settings = MirrorSettings.from_environment(os.environ)
+    mirror = _mirror(settings, shards)
     at_work = get_parsing_context().dag_id is not None
     touch(Path(file).parent, mirror.refresh(max_age=0.0 if at_work else settings.refresh_seconds))
     shard = mirror.shard(number)
@@ -116,8 +77,8 @@ def load_problems(file: str, shards: int) -> None:
     Raises:
         ImportError: With each problem in a paragraph of its own.
     """
-    settings = FileSettings.from_environment(os.environ)
-    mirror = settings.mirror(shards)
+    settings = MirrorSettings.from_environment(os.environ)
+    mirror = _mirror(settings, shards)
     touch(Path(file).parent, mirror.refresh(max_age=settings.refresh_seconds))
     if found := list(_problems(mirror.path)):
         raise ImportError("\n\n".join(found))
@@ -160,15 +121,21 @@ def touch(folder: Path, changed: Iterable[str]) -> None:
             log.debug("%s can't be touched: %s", path, error)
 
 
-def watch(folder: Path, settings: FileSettings, shards: int) -> None:
+def watch(folder: Path, settings: MirrorSettings, shards: int) -> None:
     """Go on looking at the store, and touch the files whose datasets changed."""
-    mirror = settings.mirror(shards)
+    mirror = _mirror(settings, shards)
     while True:
         try:
             touch(folder, mirror.refresh(max_age=settings.refresh_seconds))
         except DliError as error:
             log.warning("%s %s", error.title, error.detail or "")
         time.sleep(settings.refresh_seconds)
+
+
+def _mirror(settings: MirrorSettings, shards: int) -> StoreMirror:
+    return StoreMirror(
+        settings.folder, store_url=settings.store_url, shards=shards, base_url=settings.base_url
+    )
 
 
 def _path(folder: Path, number: int) -> Path:
@@ -191,7 +158,7 @@ def main() -> None:
         for path in write(asked.folder, asked.shards):
             log.info("%s", path)
     else:
-        watch(asked.folder, FileSettings.from_environment(os.environ), asked.shards)
+        watch(asked.folder, MirrorSettings.from_environment(os.environ), asked.shards)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ from dli_airflow.airflow_api import (
     get_parsing_context,
     known_dag_arguments,
 )
-from dli_airflow.broken_dags import BrokenDag, BrokenDags
-from dli_airflow.dag_folder import digest_of, read_shard
-from dli_airflow.datasets import Dataset
+from dli_airflow.mirror.broken_dags import BrokenDag, BrokenDags
+from dli_airflow.mirror.dag_folder import digest_of, read_shard
+from dli_airflow.mirror.dataset import Dataset
 from dli_airflow.operator import DatasetOperator
 from dli_airflow.timetable import DatasetTimetable
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from dataspec.contract import TIMETABLE_RUN_TYPES, given_parameters, write_version_key
-from dataspec.engines.file_lock import FileLock
 from dataspec.engines.session import SessionCancelled, SqlSession
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.errors import InvalidParameters
+from dataspec.file_lock import FileLock
 from dataspec.parameters.resolve import resolve_parameters
 from dataspec.schedule.next_run import ScheduledRun, data_interval
 from dataspec.sql.dialects import dialect_of
@@ -28,7 +28,7 @@ from dli_airflow.airflow_api import (
     BaseHook,
     BaseOperator,
 )
-from dli_airflow.datasets import Dataset
+from dli_airflow.mirror.dataset import Dataset
 
 
 class DatasetOperator(BaseOperator):

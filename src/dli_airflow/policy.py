@@ -1,7 +1,7 @@
 """The cluster policy that notes every DAG that is not the factory's (the entry point ``airflow.policy``).
 
 Airflow calls it for each DAG that it parses, in whichever file or bundle. It changes no DAG and
-refuses none: it says on this machine which ids others use (:mod:`dli_airflow.other_dags`).
+refuses none: it says on this machine which ids others use (:mod:`dli_airflow.mirror.other_dags`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.policies import hookimpl
 
-from dli_airflow.dag_files import FileSettings
-from dli_airflow.other_dags import OtherDags
+from dli_airflow.mirror.other_dags import OtherDags
+from dli_airflow.mirror.settings import MirrorSettings
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def mirrors() -> Iterator[Path]:
         if bundle.get("classpath") == _BUNDLE:
             yield _storage() / str(bundle["name"])
     if os.environ.get("DLI_STORE_URL"):
-        yield FileSettings.from_environment(os.environ).folder
+        yield MirrorSettings.from_environment(os.environ).folder
 
 
 def bundle_of(file: str) -> str | None:

@@ -14,7 +14,7 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [
             {
                 "connection-type": "duckdb",
-                "hook-class-name": "dli_airflow.duckdb_hook.DuckDBHook",
+                "hook-class-name": "dli_airflow.hooks.duckdb.DuckDBHook",
                 "hook-name": "DuckDB",
             }
         ],

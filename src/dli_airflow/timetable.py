@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pendulum
 
@@ -13,12 +13,15 @@ from dataspec.schedule.next_run import ScheduledRun, next_run, run_to_create
 from dataspec.schedule.run_ids import scheduled_run_id
 from dli_airflow.airflow_api import (
     AIRFLOW_2,
+    AirflowPlugin,
     DagRunInfo,
     DataInterval,
     TimeRestriction,
     Timetable,
 )
-from dli_airflow.stored_runs import StoredRuns
+
+if AIRFLOW_2:
+    from dli_airflow.stored_runs import StoredRuns
 
 _MOMENT = timedelta(microseconds=1)
 _AUTOMATED = frozenset({"scheduled", "backfill"})
@@ -177,8 +180,6 @@ class DatasetTimetable(Timetable):
         return own
 
     def _stored(self) -> StoredRuns:
-        from dli_airflow.stored_runs import StoredRuns
-
         return StoredRuns(self.dataset)
 
     def _due(self, interval: DataInterval) -> datetime:
@@ -226,6 +227,16 @@ class DatasetTimetable(Timetable):
         start = next_tick(self.cron, self.zone, after)
         interval = start, next_tick(self.cron, self.zone, start)
         return _info(ScheduledRun.ordinary(self.cron, self.zone, interval))
+
+
+class DatasetPlugin(AirflowPlugin):
+    """Registers the timetable in the scheduler, DAG processor, API server and workers.
+
+    Without it, installed as the entry point ``airflow.plugins``, Airflow can't store or load a dataset's DAG.
+    """
+
+    name = "dli"
+    timetables: ClassVar[list[type]] = [DatasetTimetable]
 
 
 def _run(info: DagRunInfo) -> ScheduledRun | None:

@@ -19,8 +19,8 @@ from dataspec.catalog.version_archive import KeptVersions
 from dataspec.errors import InvalidSettings, StoreUnreachable
 from dataspec.store import open_store
 from dataspec.store.base import MISSING
-from dli_airflow.broken_dags import BrokenDag, BrokenDags
 from dli_airflow.bundle import DatasetBundle
+from dli_airflow.mirror.broken_dags import BrokenDag, BrokenDags
 from unit.dli_airflow.catalogs import spec_yaml
 
 BUNDLES = Callable[..., DatasetBundle]

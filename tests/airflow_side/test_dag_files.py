@@ -15,8 +15,9 @@ import pytest
 from airflow.models.dagbag import DagBag
 
 from dataspec.errors import InvalidSettings
-from dli_airflow.dag_files import FileSettings, touch, write
-from dli_airflow.dag_folder import shard_of
+from dli_airflow.dag_files import touch, write
+from dli_airflow.mirror.dag_folder import shard_of
+from dli_airflow.mirror.settings import MirrorSettings
 from unit.dli_airflow.catalogs import spec_yaml
 
 SHARDS = 4
@@ -173,7 +174,7 @@ def test_another_number_of_shares_takes_the_files_of_before_away(tmp_path: Path)
 
 def test_an_interval_that_is_no_number_is_named() -> None:
     with pytest.raises(InvalidSettings, match="DLI_REFRESH_INTERVAL is 'soon'"):
-        FileSettings.from_environment({"DLI_REFRESH_INTERVAL": "soon"})
+        MirrorSettings.from_environment({"DLI_REFRESH_INTERVAL": "soon"})
 
 
 @pytest.mark.rule("15.7")

@@ -13,13 +13,13 @@ import pytest
 from airflow.providers_manager import ProvidersManager
 
 from airflow_side.airflow_names import Connection, connection_of
-from dataspec.engines.file_lock import LockStopped
-from dli_airflow.duckdb_hook import DuckDBHook
+from dataspec.files import LockStopped
+from dli_airflow.hooks.duckdb import DuckDBHook
 
 HOLD = """
 import sys, duckdb
 from airflow_side.airflow_names import Connection
-from dli_airflow.duckdb_hook import DuckDBHook
+from dli_airflow.hooks.duckdb import DuckDBHook
 if sys.argv[2] == "hook":
     kept = DuckDBHook(connection=Connection(conn_id="x", conn_type="duckdb", host=sys.argv[1])).get_conn()
 else:

@@ -10,9 +10,9 @@ import pytest
 
 from airflow_side.airflow_names import IS_2, DagSerialization, forget_timetables
 from dli_airflow.airflow_api import DAG
-from dli_airflow.broken_dags import BrokenDags
-from dli_airflow.dag_folder import DagFolder, lines_of
 from dli_airflow.factory import build_dag, load
+from dli_airflow.mirror.broken_dags import BrokenDags
+from dli_airflow.mirror.dag_folder import DagFolder, lines_of
 from dli_airflow.operator import DatasetOperator
 from dli_airflow.timetable import DatasetTimetable
 from unit.dli_airflow.catalogs import datasets

@@ -16,7 +16,7 @@ from airflow_side.airflow_names import timeout
 from dataspec.engines.session import StatementFailed
 from dataspec.errors import InvalidTemplate
 from dli_airflow.airflow_api import AirflowException, AirflowFailException, AirflowTaskTimeout
-from dli_airflow.datasets import Dataset
+from dli_airflow.mirror.dataset import Dataset
 from dli_airflow.operator import DatasetOperator
 from endless import ENDLESS
 from parameter_cases import CASES, DATE, Case

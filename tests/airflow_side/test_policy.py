@@ -9,8 +9,8 @@ import pytest
 
 from airflow_side.airflow_names import IS_2
 from dli_airflow import policy
-from dli_airflow.dag_folder import DagFolder
-from dli_airflow.other_dags import OtherDags
+from dli_airflow.mirror.dag_folder import DagFolder
+from dli_airflow.mirror.other_dags import OtherDags
 from unit.dli_airflow.catalogs import datasets
 
 try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -15,6 +14,8 @@ from basecamp.dev.lines import AIRFLOW_3, Line
 from basecamp.dev.processes.guard import GRACE_SECONDS
 from basecamp.dev.processes.interrupts import Interrupts
 from dataspec.errors import InvalidUsage, Refused
+from dataspec.file_lock import try_lock
+from dataspec.files import write_atomically
 
 _TEARDOWN_SECONDS = GRACE_SECONDS + 10
 
@@ -105,7 +106,7 @@ class Home:
 
     def _lock(self, descriptor: int, interrupts: Interrupts) -> None:
         deadline = time.monotonic() + _TEARDOWN_SECONDS
-        while not _locked(descriptor):
+        while not try_lock(descriptor):
             holder = os.pread(descriptor, 20, 0).decode()
             if _alive(holder) or time.monotonic() > deadline:
                 raise Refused(
@@ -117,22 +118,12 @@ class Home:
     @contextmanager
     def announced(self, addresses: Addresses) -> Iterator[None]:
         """Tell other programs where this one is reached, for as long as it is up."""
-        fresh = self.state.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(addresses), indent=2) + "\n")
-        fresh.replace(self.state)
+        write_atomically(self.state, json.dumps(asdict(addresses), indent=2) + "\n")
         try:
             yield
         finally:
             with suppress(FileNotFoundError):
                 self.state.unlink()
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _alive(holder: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dataspec.engines.file_lock import FileLock, LockStopped
+from dataspec.file_lock import FileLock, LockStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,11 +7,9 @@ rename, so no reader sees half a file. The ETag is a hash of the content.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import stat
-import tempfile
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dataspec.errors import InvalidKey, StoreUnreachable, UnreadableObject
+from dataspec.file_lock import locked
+from dataspec.files import write_atomically
 from dataspec.keys import HIDDEN, MAX_KEY_BYTES, check_key, shown_key, why_no_key
 from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject
 
@@ -125,13 +125,7 @@ class FolderStore:
         with self._writing():
             self._check(key, expected)
             self._make_folder(key, path)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=HIDDEN)
-            with os.fdopen(handle, "wb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
+            write_atomically(path, body, durable=True)
         return _etag(body)
 
     @staticmethod
@@ -168,8 +162,7 @@ class FolderStore:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            with (self._root / f"{HIDDEN}lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with locked(self._root / f"{HIDDEN}lock"):
                 yield
         except OSError as error:
             raise _unreachable(self.url, error) from error

@@ -16,7 +16,7 @@ import pytest
 
 from airflow_api import NEVER, Airflow, until
 from dli_airflow.dag_files import SHARDS
-from dli_airflow.dag_folder import shard_of
+from dli_airflow.mirror.dag_folder import shard_of
 from stacks import Stack
 
 DAG_FILE = '''\

@@ -19,7 +19,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dataspec.engines.file_lock import FileLock, LockStopped
+from dataspec.file_lock import FileLock, LockStopped
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.parse import parse_document
 from dataspec.spec.yaml_reader import Document

@@ -7,7 +7,7 @@ from dataspec.catalog.effective import Catalog
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.spec_storage import Release, write_release
 from dataspec.store import MemoryStore
-from dli_airflow.datasets import Dataset
+from dli_airflow.mirror.dataset import Dataset
 
 
 def spec_yaml(name: str, query: str = "select 1", more: str = "") -> bytes:

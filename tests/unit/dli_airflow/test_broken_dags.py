@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dli_airflow.broken_dags import BrokenDag, BrokenDags
+from dli_airflow.mirror.broken_dags import BrokenDag, BrokenDags
 
 A, B = BrokenDag("a", "h1", "too bad"), BrokenDag("b", "h2", "worse")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dli_airflow.dag_folder import DagFolder, lines_of, read_shard, shard_of
-from dli_airflow.datasets import Dataset
+from dli_airflow.mirror.dag_folder import DagFolder, lines_of, read_shard, shard_of
+from dli_airflow.mirror.dataset import Dataset
 from unit.dli_airflow.catalogs import datasets
 
 

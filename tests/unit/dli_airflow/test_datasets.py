@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dli_airflow.datasets import Dataset
+from dli_airflow.mirror.dataset import Dataset
 from unit.dli_airflow.catalogs import catalog_of, datasets, spec_yaml
 
 FULL = """\

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dataspec.spec.yaml_reader import Document, read_document
-from dli_airflow.datasets import Dataset
-from dli_airflow.mirror import StoreMirror
+from dli_airflow.mirror.dataset import Dataset
+from dli_airflow.mirror.store_mirror import StoreMirror
 from unit.dli_airflow.catalogs import spec_yaml
 
 HEAD = "name: bad\ntype: Dataset\nowner: a@example.com\n"

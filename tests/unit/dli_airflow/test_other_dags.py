@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from dataspec.contract import read_takeovers, write_takeover
-from dli_airflow.dag_folder import read_shard
-from dli_airflow.mirror import StoreMirror
-from dli_airflow.other_dags import HOLDS_SECONDS, OtherDags
+from dli_airflow.mirror.dag_folder import read_shard
+from dli_airflow.mirror.other_dags import HOLDS_SECONDS, OtherDags
+from dli_airflow.mirror.store_mirror import StoreMirror
 
 SPEC = "name: {name}\ntype: Dataset\nowner: ann@example.com\nquery_statement: select 1\n"
 

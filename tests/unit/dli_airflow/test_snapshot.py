@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dli_airflow.snapshot import Snapshot, SnapshotFile
+from dli_airflow.mirror.store_mirror import Snapshot, SnapshotFile
 
 TAKEN = Snapshot(state="abc", taken_at=1_700_000_000.0, attempted_at=1_700_000_000.0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import time
@@ -16,6 +15,8 @@ from basecamp.dev.lines import AIRFLOW_3, Line
 from basecamp.dev.origin import PACKAGE, Origin
 from basecamp.dev.processes.interrupts import Interrupts
 from dataspec.errors import Refused
+from dataspec.file_lock import try_lock, unlock
+from dataspec.files import write_atomically
 
 _STAMP = "basecamp-installed"
 
@@ -100,8 +101,8 @@ class AirflowEnvironment:
             used_since: float | None = None
             while not self._shared(descriptor, install):
                 # It is someone's at work if even a shared lock can't be had: that ends by itself.
-                used = _locked(descriptor, fcntl.LOCK_SH)
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                used = try_lock(descriptor, shared=True)
+                unlock(descriptor)
                 used_since = (used_since or time.monotonic()) if used else None
                 self._refuse_after(used_since)
                 interrupts.sleep(0.2)
@@ -111,10 +112,10 @@ class AirflowEnvironment:
 
     def _shared(self, descriptor: int, install: Callable[[], None]) -> bool:
         """Get the shared lock of a complete environment, installing it if nobody uses it."""
-        if _locked(descriptor, fcntl.LOCK_EX) and not self.complete:
+        if try_lock(descriptor) and not self.complete:
             install()
-            (self.folder / _STAMP).write_text(self.identity)
-        return _locked(descriptor, fcntl.LOCK_SH) and self.complete
+            write_atomically(self.folder / _STAMP, self.identity)
+        return try_lock(descriptor, shared=True) and self.complete
 
     def _refuse_after(self, used_since: float | None) -> None:
         if used_since is not None and time.monotonic() - used_since > self._patience:
@@ -122,11 +123,3 @@ class AirflowEnvironment:
                 f"{self.folder} has to be installed anew, and another basecamp dev uses it.",
                 detail="Stop that one, or give this one an environment of its own: --airflow-env DIR",
             )
-
-
-def _locked(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

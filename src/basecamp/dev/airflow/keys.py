@@ -9,6 +9,8 @@ import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dataspec.files import write_atomically
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -29,8 +31,5 @@ def kept_keys(file: Path) -> Keys:
     keys = Keys(
         base64.urlsafe_b64encode(os.urandom(32)).decode(), secrets.token_hex(64), secrets.token_hex(32)
     )
-    fresh = file.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(json.dumps(asdict(keys)))
-    fresh.replace(file)
+    write_atomically(file, json.dumps(asdict(keys)), mode=0o600)
     return keys

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -20,13 +19,13 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
+from dataspec.files import TEMPORARY, write_atomically
 from dataspec.problems import unexpected
-from dli_airflow.datasets import Dataset
+from dli_airflow.mirror.dataset import Dataset
 
 log = logging.getLogger(__name__)
 
 _AHEAD_SECONDS = 3.0
-_WRITING = ".writing-"
 
 _SHARD = '''\
 """DAGs of datasets, for airflow; written by dli_airflow, not to be edited.
@@ -119,11 +118,11 @@ class DagFolder:
         text = _SHARD.format(digest=digest, base_url=self._base_url)
         head = json.dumps({"digest": digest})
         if _first_line(lines_of(code)) != head:
-            _write(lines_of(code), "\n".join([head, *map(_line, members)]))
+            write_atomically(lines_of(code), "\n".join([head, *map(_line, members)]))
         return _write_code(code, text)
 
     def _removed(self, kept: set[Path]) -> Iterator[Path]:
-        for pattern in ("*.py", "*.jsonl", f"{_WRITING}*"):
+        for pattern in ("*.py", "*.jsonl", f"{TEMPORARY}*"):
             for path in sorted(set(self._path.glob(pattern)) - kept):
                 path.unlink(missing_ok=True)
                 yield path
@@ -142,7 +141,7 @@ def digest_of(code: Path) -> str:
 def read_shard(code: Path, name: str | None = None) -> Iterator[dict[str, object]]:
     """Yield the datasets of a shard as JSON, or the one of a name alone.
 
-    Each is to be read by :meth:`~dli_airflow.datasets.Dataset.from_json`, which may fail for
+    Each is to be read by :meth:`~dli_airflow.mirror.dataset.Dataset.from_json`, which may fail for
     one of them: the others are not touched.
     """
     start = None if name is None else f'{{"name": {json.dumps(name)},'
@@ -172,19 +171,10 @@ def _write_code(path: Path, text: str) -> bool:
     """
     if _read(path) == text:
         return False
-    _write(path, text)
+    write_atomically(path, text)
     ahead = path.stat().st_mtime + _AHEAD_SECONDS
     os.utime(path, (ahead, ahead))
     return True
-
-
-def _write(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=_WRITING, delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text)
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
 
 
 def _read(path: Path) -> str | None:

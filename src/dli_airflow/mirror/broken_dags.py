@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dataspec.files import write_atomically
+
 
 @dataclass(frozen=True, slots=True)
 class BrokenDag:
@@ -40,7 +42,7 @@ class BrokenDags:
         self._folder.mkdir(parents=True, exist_ok=True)
         note = {"version": version, "broken": [asdict(dag) for dag in broken]}
         if self._read(self._path(shard)) != note:
-            self._path(shard).write_text(json.dumps(note), encoding="utf-8")
+            write_atomically(self._path(shard), json.dumps(note))
 
     def is_sound(self, shard: str, version: str) -> bool:
         """Tell whether every DAG of this version of a shard was built and could be stored."""
@@ -59,5 +61,5 @@ class BrokenDags:
         try:
             note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
-            return None  # a note that is being written counts as none
+            return None
         return note

@@ -6,13 +6,13 @@ Processes on one machine share the files. In Airflow 3 a DAG bundle looks
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dataspec.catalog.cache import DiskSpecCache
@@ -21,16 +21,59 @@ from dataspec.catalog.listing import Listing
 from dataspec.catalog.reader import CatalogReader
 from dataspec.contract import write_takeover
 from dataspec.errors import DliError, InvalidSettings
+from dataspec.file_lock import locked
+from dataspec.files import write_atomically
 from dataspec.store import open_store
-from dli_airflow.broken_dags import BrokenDag, BrokenDags
-from dli_airflow.dag_folder import DagFolder
-from dli_airflow.datasets import Dataset
-from dli_airflow.other_dags import OtherDags
-from dli_airflow.snapshot import Snapshot, SnapshotFile
+from dli_airflow.mirror.broken_dags import BrokenDag, BrokenDags
+from dli_airflow.mirror.dag_folder import DagFolder
+from dli_airflow.mirror.dataset import Dataset
+from dli_airflow.mirror.other_dags import OtherDags
 
 log = logging.getLogger(__name__)
 
 _SHOWN_FILES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The outcome of the last refresh; times are in seconds since 1970."""
+
+    state: str
+    """Names the store's content and the form of the files; when it is the same, so are the files."""
+    taken_at: float
+    """When the refresh began that the files are from."""
+    attempted_at: float
+    """When the last refresh began, whether it succeeded or not."""
+    error: str | None = None
+    """Why the last refresh failed."""
+
+    def failed(self, attempted_at: float, error: str) -> Snapshot:
+        """Return the same files after a refresh that failed."""
+        return replace(self, attempted_at=attempted_at, error=error)
+
+    @property
+    def taken_words(self) -> str:
+        """When the files are from, for people."""
+        return datetime.fromtimestamp(self.taken_at, UTC).isoformat(timespec="seconds")
+
+
+class SnapshotFile:
+    """Keeps the snapshot; it is read and written under the bundle's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> Snapshot | None:
+        """Return what was kept; None before the first refresh, and for a file that can't be read."""
+        try:
+            return Snapshot(**json.loads(self._path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot in place of the last."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._path, json.dumps(asdict(snapshot)))
 
 
 class StoreMirror:
@@ -83,7 +126,8 @@ class StoreMirror:
         """
         asked = self._clock()
         changed: list[str] = []
-        with self._lock():
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with locked(self._folder / "lock"):
             snapshot = self._snapshot.read()
             if snapshot is None or not asked - max_age <= snapshot.attempted_at <= self._clock():
                 snapshot, changed = self._attempt(snapshot)
@@ -91,14 +135,6 @@ class StoreMirror:
             since = snapshot.taken_words
             log.warning("%s Going on with the specs as they were at %s.", snapshot.error, since)
         return changed
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Let one process at a time look."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
     def _attempt(self, before: Snapshot | None) -> tuple[Snapshot, list[str]]:
         started = self._clock()

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.engines.file_lock import FileLock, LockStopped
+from dataspec.file_lock import FileLock, LockStopped
 
 HOLDER = """
 import sys, threading
 from pathlib import Path
-from dataspec.engines.file_lock import FileLock
+from dataspec.file_lock import FileLock
 lock = FileLock(Path(sys.argv[1]), shared=sys.argv[2] == "shared")
 lock.acquire("another process", waiting=print, stop=threading.Event())
 print("held", flush=True)

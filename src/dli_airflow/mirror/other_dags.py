@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from dataspec.contract import place_of
+from dataspec.files import write_atomically
 
 HOLDS_SECONDS = 3600.0
 """How long a note holds unless a parse renews it: Airflow parses every file more often, changed or not."""
@@ -41,15 +41,12 @@ class OtherDags:
             OSError: When the folder can't be written to.
         """
         self._notes.mkdir(parents=True, exist_ok=True)
-        path = self._path(dag_id)
-        writing = path.with_suffix(f".{os.getpid()}")
         note = {"file": file, "bundle": bundle, "changed": _changed(file)}
-        writing.write_text(json.dumps(note), encoding="utf-8")
-        writing.replace(path)
+        write_atomically(self._path(dag_id), json.dumps(note))
 
     def keep(self, names: Iterable[str]) -> None:
         """Keep the datasets' names for :meth:`known`, and remove notes that nothing renewed."""
-        self._names.write_text(json.dumps(sorted(names)), encoding="utf-8")
+        write_atomically(self._names, json.dumps(sorted(names)))
         for path in self._notes.glob("*"):
             if time.time() - path.stat().st_mtime > HOLDS_SECONDS:
                 path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Connect to engines for which Airflow has no hook of its own."""
