@@ -18,7 +18,7 @@ from basecamp.notifications.notice import Event, Message, Notice
 from basecamp.shared.clock import Clock
 from dataspec.errors import NotFound, Refused
 from dataspec.problems import nearest
-from dataspec.spec.model import NamedTarget, Notifications, Target
+from dataspec.spec.model import NamedTarget, NotificationConfig, Target
 
 On = Literal["on_failure", "on_success", "on_source_change"]
 
@@ -85,7 +85,7 @@ class Trial:
         file = self._specs.catalog().get(name)
         if file is None or file.spec is None:
             return self._named_target(name)
-        to_tell = file.spec.schedule.notifications if file.spec.schedule else Notifications()
+        to_tell = file.spec.schedule.notifications if file.spec.schedule else NotificationConfig()
         found: dict[Target, list[On]] = {}
         for event in get_args(On):
             if on in {None, event}:

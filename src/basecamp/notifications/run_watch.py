@@ -26,7 +26,7 @@ from basecamp.shared.clock import Clock
 from dataspec.catalog.effective import Catalog
 from dataspec.errors import AirflowUnreachable, StoreUnreachable, Unavailable
 from dataspec.models import RunStatus, WorkflowRun
-from dataspec.spec.model import Notifications, Target
+from dataspec.spec.model import NotificationConfig, Target
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, PreconditionFailed
 
@@ -149,7 +149,7 @@ class RunWatch:
         else:
             self._unreachable = False
 
-    def _look(self, watched: Mapping[str, Notifications]) -> None:
+    def _look(self, watched: Mapping[str, NotificationConfig]) -> None:
         self._resting = False
         self._stored = self._store.get(KEY, known=self._stored)
         seen = Seen.read(self._stored)
@@ -168,7 +168,7 @@ class RunWatch:
         runs = all_runs(self._gateway, wanted)
         return [run for run in runs if run.end_date is not None and run.end_date >= begins]
 
-    def _tell(self, runs: list[DagRun], watched: Mapping[str, Notifications]) -> None:
+    def _tell(self, runs: list[DagRun], watched: Mapping[str, NotificationConfig]) -> None:
         ended = sorted(runs, key=lambda run: (run.end_date or run.run_after, run.key))
         for run, record in zip(ended, self._records.of(ended), strict=True):
             targets = _targets(record, watched[run.dag_id])
@@ -196,14 +196,14 @@ class RunWatch:
         self._resting = True
 
 
-def _watched(catalog: Catalog) -> dict[str, Notifications]:
+def _watched(catalog: Catalog) -> dict[str, NotificationConfig]:
     """Return the datasets with somebody to tell of their runs; removed ones too, while runs of them end."""
     specs = {name: file.spec for name, file in {**catalog.retired, **catalog.effective}.items()}
     found = {name: spec.schedule.notifications for name, spec in specs.items() if spec and spec.schedule}
     return {name: to_tell for name, to_tell in found.items() if to_tell.on_failure or to_tell.on_success}
 
 
-def _targets(run: WorkflowRun, to_tell: Notifications) -> list[Target]:
+def _targets(run: WorkflowRun, to_tell: NotificationConfig) -> list[Target]:
     return to_tell.on_success if run.status is RunStatus.COMPLETED else to_tell.on_failure
 
 

@@ -23,7 +23,7 @@ from dataspec.errors import InvalidSpec, TakenOver
 from dataspec.models import SourceType, WorkflowInfo, WorkflowStatus
 from dataspec.problems import unexpected
 from dataspec.schedule.cron import is_tick, next_tick
-from dataspec.spec.model import DatasetSpec, Schedule
+from dataspec.spec.model import DatasetSpec, ScheduleConfig
 
 log = logging.getLogger(__name__)
 
@@ -253,7 +253,7 @@ def _status(file: SpecFile, dag: AirflowDag | None, *, overridden: bool) -> Work
     return WorkflowStatus.PAUSED if switched_off or (dag and dag.is_paused) else WorkflowStatus.ACTIVE
 
 
-def _next_run(dag: AirflowDag | None, schedule: Schedule, now: datetime) -> datetime | None:
+def _next_run(dag: AirflowDag | None, schedule: ScheduleConfig, now: datetime) -> datetime | None:
     """Return what Airflow says; the next tick while Airflow's answer is still of another schedule."""
     if dag is None or dag.is_stale or dag.next_run is None:
         return None

@@ -37,11 +37,11 @@ _RULES: dict[str, dict[str, Any]] = {
     "Parameter.name": {"not": {"enum": ["data_interval_start", "data_interval_end"]}},
     "Parameter.description": _LONG,
     "Column.description": _LONG,
-    "Schedule.cron": {
+    "ScheduleConfig.cron": {
         "pattern": rf"^\s*{_CRON_FIELD}(\s+{_CRON_FIELD}){{4}}\s*$",
         "examples": ["0 9 * * *"],
     },
-    "Schedule.timezone": {
+    "ScheduleConfig.timezone": {
         "pattern": r"^[A-Za-z][A-Za-z0-9_+\-]*(/[A-Za-z0-9_+\-]+)*$",
         "examples": ["UTC", "Asia/Seoul"],
     },

@@ -192,7 +192,7 @@ class Execution(_Part):
     timeout_seconds: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_SECONDS)] = 3600
 
 
-class Retry(_Part):
+class RetryConfig(_Part):
     """Retries of a failed attempt."""
 
     max_attempts: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = 1
@@ -249,7 +249,7 @@ Target = Annotated[
 ]
 
 
-class Notifications(_Part):
+class NotificationConfig(_Part):
     """Who is told, and of what (specification 2.14)."""
 
     on_failure: list[Target] = []
@@ -257,14 +257,14 @@ class Notifications(_Part):
     on_source_change: list[Target] = []
 
 
-class Schedule(_Part):
+class ScheduleConfig(_Part):
     """When the dataset is built (specification 2.12)."""
 
     cron: Cron
     enabled: bool = True
     timezone: TimeZone = "UTC"
-    retry: Retry = Retry()
-    notifications: Notifications = Notifications()
+    retry: RetryConfig = RetryConfig()
+    notifications: NotificationConfig = NotificationConfig()
 
 
 class DatasetSpec(_Part):
@@ -285,7 +285,7 @@ class DatasetSpec(_Part):
     depends_on: list[DatasetName] = []
     columns: Annotated[list[Column], Field(alias="schema")] = []
     execution: Execution = Execution()
-    schedule: Schedule | None = None
+    schedule: ScheduleConfig | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -295,6 +295,6 @@ class DatasetSpec(_Part):
         return tuple(dict.fromkeys(path for path in named if path is not None))
 
     @property
-    def retry(self) -> Retry:
+    def retry(self) -> RetryConfig:
         """The retries of a run; the defaults for a spec without a schedule."""
-        return self.schedule.retry if self.schedule else Retry()
+        return self.schedule.retry if self.schedule else RetryConfig()
