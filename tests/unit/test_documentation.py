@@ -12,7 +12,9 @@ from dataspec.spec.model import DatasetSpec
 from dataspec.spec.parse import check_spec
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *REPOSITORY.glob("examples/**/*.md")]
+DOCS = REPOSITORY / "docs"
+PAGES = [*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md"), *REPOSITORY.glob("examples/**/*.md")]
+WIDTH = 120
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -24,7 +26,7 @@ def test_both_readmes_show_the_same_commands_and_the_same_dataset() -> None:
     def bare(language: str, page: str) -> list[str]:
         return [re.sub(r" +#.*", "", block) for block in blocks(page, language)]
 
-    for language in ("yaml", "bash", "console"):
+    for language in ("yaml", "sh", "bash", "text", "console"):
         assert bare(language, "README.md") == bare(language, "README.ko.md")
 
 
@@ -63,10 +65,34 @@ def parts(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
-def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
-    missing = [link for link in links if not (page.parent / link).exists()]
+def test_every_link_leads_to_a_file_and_to_a_heading_of_it(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", prose(page))
+    targets = [(page.parent / path if path else page, heading) for path, heading in links]
+    missing = [str(target) for target, _ in targets if not target.exists()]
     assert missing == []
+    assert [heading for target, heading in targets if heading and heading not in anchors(target)] == []
+
+
+def prose(page: Path) -> str:
+    """Return a page without its code blocks."""
+    return re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names by which a page's headings are linked to."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_index_names_every_page_once() -> None:
+    named = re.findall(r"^\| \[([\w-]+\.md)\]", (DOCS / "README.md").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(page.name for page in DOCS.glob("*.md") if page.name != "README.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_every_line_outside_tables_and_code_has_at_most_120_characters(page: Path) -> None:
+    lines = prose(page).splitlines()
+    assert [line for line in lines if len(line) > WIDTH and not line.startswith("|")] == []
 
 
 def test_every_test_that_the_page_of_promises_names_exists() -> None:
