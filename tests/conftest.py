@@ -68,8 +68,8 @@ PARTS = ("s3_session", "stack", "airflow_env")
 """The fixtures that start something for a whole session; tests that share one run in one process."""
 SERVERS = {"stack", "s3_session"}
 """Those of them that run until they are ended."""
-ORDER = ("stack", "waits", "airflow_env", "s3_session")
-"""The longest first, so that none is left over for one process alone; what waits goes on beside what works."""
+ORDER = ("stack", "airflow_env", "s3_session")
+"""The longest first, so that none is left over for one process alone."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -98,8 +98,6 @@ def part_of(item: pytest.Item) -> str | None:
     call = getattr(item, "callspec", None)
     line = call.params.get("line") if call else None
     name = next((name for name in PARTS if name in used), None)
-    if item.get_closest_marker("waits"):
-        name = "waits"
     return f"{name or 'stack'} {line.name}" if isinstance(line, Line) else name
 
 
@@ -152,6 +150,7 @@ def stack(
     with Dev(folder / "home", airflow_env, project, *airflow_options()) as dev:
         addresses = dev.ready()
         yield Stack(home=dev.home, project=project, line=line, **addresses)
+        dev.kill()
 
 
 @pytest.fixture(autouse=True)

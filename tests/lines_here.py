@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from basecamp.dev.airflow.interpreters import interpreter_for
-from basecamp.dev.lines import LINES, Line
+from basecamp.dev.lines import AIRFLOW_2, AIRFLOW_3, LINES, Line
 from dataspec.errors import InvalidUsage
 
 
@@ -22,3 +24,13 @@ LEFT_OUT = [
     f"left out: all tests on Airflow {name}. {refusal}" for name, refusal in _REFUSALS.items() if refusal
 ]
 """A line for each line of Airflow whose tests are not even collected; no skips, which CI does not allow."""
+
+
+def _on(line: Line) -> pytest.MarkDecorator:
+    """Return the mark that runs a test on one line, or on 3.3 where this machine lacks that line."""
+    found = LINES_HERE.get(line.name, AIRFLOW_3)
+    return pytest.mark.parametrize("line", [found], ids=[found.name], indirect=True, scope="session")
+
+
+on_airflow_3, on_airflow_2 = _on(AIRFLOW_3), _on(AIRFLOW_2)
+"""For behaviour that does not depend on the line: one line proves it. They share these tests evenly, to end together."""

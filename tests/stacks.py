@@ -84,6 +84,16 @@ class Dev:
             self.process.send_signal(signum)
         return self.process.wait(60)
 
+    def kill(self) -> None:
+        """Kill it alone; check that all that it started is gone within a minute (specification 28.3)."""
+        family = self.family()
+        self.process.kill()
+        self.process.wait()
+        deadline = time.monotonic() + 60
+        while left := alive(family):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.2)
+
     def family(self) -> set[int]:
         """Return the process and all that descend from it."""
         return family_of(self.process.pid)

@@ -15,8 +15,10 @@ import duckdb
 import pytest
 
 from integration.basecamp.test_serve import Serve
+from lines_here import on_airflow_3
 from stacks import Stack
 
+DAYS = [f"2013-01-0{day}" for day in range(1, 6)]
 DATE = [{"name": "execution_date", "type": "date"}]
 NO_RETRY = {"schedule": {"cron": "0 9 1 1 *", "retry": {"max_attempts": 0}}}
 
@@ -55,6 +57,7 @@ def check_one_after_the_other(runs: list[dict[str, Any]]) -> None:
         assert earlier["finished_at"] <= later["created_at"], (earlier, later)
 
 
+@on_airflow_3
 @pytest.mark.rule("14.4")
 def test_the_first_failure_ends_it(stack: Stack) -> None:
     query = "select error('no data') where '{{ execution_date }}' = '2013-01-02'"
@@ -66,6 +69,7 @@ def test_the_first_failure_ends_it(stack: Stack) -> None:
     assert [run["status"] for run in runs_of(stack, name)] == ["COMPLETED", "FAILED"]
 
 
+@on_airflow_3
 @pytest.mark.rule("14.9")
 def test_a_stop_by_its_id_ends_the_run_and_no_other_starts(stack: Stack) -> None:
     slow = "select count(*) from range(10_000_000_000) a where '{{ execution_date }}' <> a.range::text"
@@ -98,41 +102,38 @@ def replicas(stack: Stack, tmp_path: Path) -> Iterator[list[tuple[Serve, Stack]]
 
 
 @pytest.mark.rule("14.3")
-@pytest.mark.timeout(900)
-def test_january_is_built_date_by_date_though_a_server_is_killed_in_the_middle(
+def test_five_dates_are_built_one_after_the_other_though_a_server_is_killed_in_the_middle(
     stack: Stack, replicas: list[tuple[Serve, Stack]]
 ) -> None:
     done = stack.cli("dataset", "register", "flights.daily")
     assert done.returncode == 0, done.stderr
     (first, asked), (_, other) = replicas
-    backfill_id = started(asked, "flights.daily", "2013-01-01", "2013-01-31")
-    until(asked, backfill_id, lambda shown: shown["dates_done"] >= 10)
+    backfill_id = started(asked, "flights.daily", DAYS[0], DAYS[-1])
+    until(asked, backfill_id, lambda shown: shown["dates_done"] >= 2)
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
     followed = other.cli("workflow", "status", backfill_id, "--wait", seconds=600)
     assert followed.returncode == 0, followed.stderr
     shown = stack.ask("workflow", "status", backfill_id)
-    assert (shown["status"], shown["dates_done"]) == ("COMPLETED", 31), json.dumps(shown)
+    assert (shown["status"], shown["dates_done"]) == ("COMPLETED", len(DAYS)), json.dumps(shown)
 
-    days = [f"2013-01-{day:02}" for day in range(1, 32)]
     runs = [run for run in runs_of(stack, "flights.daily") if run["run_id"].startswith(backfill_id)]
-    assert [run["run_id"] for run in runs] == [f"{backfill_id}_{day.replace('-', '')}" for day in days]
-    assert [run["parameters"]["execution_date"] for run in runs] == days
+    assert [run["run_id"] for run in runs] == [f"{backfill_id}_{day.replace('-', '')}" for day in DAYS]
+    assert [run["parameters"]["execution_date"] for run in runs] == DAYS
     assert {(run["status"], run["attempts"], run["source_type"]) for run in runs} == {
         ("COMPLETED", 1, "manual")
     }
     check_one_after_the_other(runs)
 
-    january = (
-        "select * from flights.daily where flight_date between '2013-01-01' and '2013-01-31' order by all"
+    built = stack.rows(
+        f"select * from flights.daily where flight_date between '{DAYS[0]}' and '{DAYS[-1]}' order by all"
     )
-    built = stack.rows(january)
-    assert len(built) == 27_004
+    assert len(built) == 4_334
     assert built == straight_from_the_data(stack)
 
 
 def straight_from_the_data(stack: Stack) -> list[tuple[Any, ...]]:
-    """Return the rows of January as one query over the data's own columns makes them."""
+    """Return the rows of these days as one query over the data's own columns makes them."""
     with duckdb.connect() as connection:
         return connection.execute(
             """
@@ -141,7 +142,7 @@ def straight_from_the_data(stack: Stack) -> list[tuple[Any, ...]]:
                 carrier, flight::integer, tailnum, origin, dest,
                 make_timestamp(year, month, day, hour, minute, 0.0) + dep_delay * interval 1 minute,
                 dep_delay::integer, arr_delay::integer, air_time::integer, distance::integer, dep_time is null
-            from read_parquet(?) where year = 2013 and month = 1 order by all
+            from read_parquet(?) where year = 2013 and month = 1 and day between 1 and 5 order by all
             """,
             [str(stack.project / "data" / "flights.parquet")],
         ).fetchall()

@@ -20,11 +20,13 @@ from acceptance.engine import Gated
 from acceptance.test_backfill import has_ended, runs_of, started
 from acceptance.test_backfill import until as until_backfill
 from airflow_api import Airflow, until
-from basecamp.dev.lines import AIRFLOW_3
 from http_proxy import Proxy, Request, answer, proxy
 from integration.basecamp.test_serve import Serve
+from lines_here import on_airflow_3
 from postgres import Postgres
 from stacks import Stack
+
+pytestmark = on_airflow_3
 
 CLEAR_SECONDS = 40
 """Within how long a command ends while Airflow fails, also on a slow machine."""
@@ -123,7 +125,6 @@ def test_while_airflow_fails_a_backfill_waits_and_says_so_and_then_goes_on(
 
 
 @pytest.mark.rule("15.5")
-@pytest.mark.parametrize("line", [AIRFLOW_3], ids=["3.3"], indirect=True, scope="session")
 def test_a_token_that_expires_in_the_middle_of_a_backfill_is_renewed_unseen(behind: Behind) -> None:
     """Airflow 2 gets a name and a password each time, so this is of Airflow 3 alone."""
     gated, between = behind.gated, behind.proxy

@@ -6,22 +6,17 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
-from basecamp.dev.lines import AIRFLOW_2, AIRFLOW_3, Line
+from basecamp.dev.lines import AIRFLOW_2
 from endless import ENDLESS
+from lines_here import on_airflow_3
 from stacks import BIN, Dev, Stack, alive, command_of, copy_of_flights, family_of
 
 RETRIED = {"cron": "0 9 * * *", "retry": {"max_attempts": 1, "delay_seconds": 0}}
-
-
-on_airflow_3 = pytest.mark.parametrize("line", [AIRFLOW_3], ids=["3.3"], indirect=True, scope="session")
-"""For what is the supervisor's alone, whatever it supervises."""
 
 
 def basecamp_dev(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -135,46 +130,3 @@ def test_a_second_start_finds_all_that_was_there_and_each_end_leaves_no_process(
 def part_of(dev: Dev, words: str) -> int:
     """Return the first process of a `basecamp dev` whose command holds these words."""
     return min(pid for pid in dev.family() if words in command_of(pid))
-
-
-@on_airflow_3
-@pytest.mark.parametrize("moment", ["migrate", "api-server"])
-def test_an_end_in_the_middle_of_starting_leaves_no_process(
-    airflow_env: Path, tmp_path: Path, moment: str
-) -> None:
-    with Dev(tmp_path / "home", airflow_env, copy_of_flights(tmp_path)) as dev:
-        dev.wait_for((tmp_path / "home" / "logs" / f"{moment}.log").exists, 120)
-        family = dev.family()
-        assert dev.stop() == 128 + signal.SIGTERM
-
-    assert not alive(family)
-
-
-@on_airflow_3
-def test_ctrl_c_twice_ends_it_at_once(airflow_env: Path, tmp_path: Path) -> None:
-    with Dev(tmp_path / "home", airflow_env, copy_of_flights(tmp_path)) as dev:
-        dev.wait_for((tmp_path / "home" / "logs" / "api-server.log").exists, 120)
-        family = dev.family()
-        dev.process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
-        # All may be down already: then the second one ends the leaving Python, which a shell calls 130 as well.
-        assert dev.stop(signal.SIGINT) in {128 + signal.SIGINT, -signal.SIGINT}
-
-    assert not alive(family)
-
-
-@pytest.mark.rule("28.3")
-def test_a_kill_leaves_no_process_either(
-    airflow_env: Path, airflow_options: Callable[[], list[str]], line: Line, tmp_path: Path
-) -> None:
-    with Dev(tmp_path / "home", airflow_env, copy_of_flights(tmp_path), *airflow_options()) as dev:
-        serving = "webserver" if line == AIRFLOW_2 else "api-server"
-        dev.wait_for((tmp_path / "home" / "logs" / f"{serving}.log").exists, 120)
-        family = dev.family()
-        dev.process.kill()
-        dev.process.wait()
-
-        deadline = time.monotonic() + 60
-        while alive(family):
-            assert time.monotonic() < deadline, alive(family)
-            time.sleep(0.2)

@@ -12,7 +12,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from lines_here import on_airflow_3
 from stacks import BIN, REPOSITORY, Stack, copy_of_flights
+
+pytestmark = on_airflow_3
 
 
 def files_in(page: str) -> dict[str, str]:

@@ -3,7 +3,10 @@
 import pytest
 
 from basecamp.dev.processes.ports import claim
+from lines_here import on_airflow_2
 from stacks import Stack
+
+pytestmark = on_airflow_2
 
 PARAMETERS = [
     {"name": "execution_date", "type": "date"},

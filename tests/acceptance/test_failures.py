@@ -6,7 +6,10 @@ import time
 import pytest
 
 from endless import ENDLESS
+from lines_here import on_airflow_2
 from stacks import Stack
+
+pytestmark = on_airflow_2
 
 NO_RETRY = {"cron": "0 0 1 1 *", "retry": {"max_attempts": 0}}
 

@@ -11,6 +11,7 @@ from acceptance.engine import CONNECTION, Gated
 from acceptance.test_backfill import started as started_backfill
 from airflow_api import until
 from endless import ENDLESS
+from lines_here import on_airflow_2
 from postgres import Postgres
 from stacks import Stack, alive
 
@@ -52,6 +53,7 @@ def test_within_ten_seconds_of_stop_run_process_and_query_are_gone_and_only_then
     assert (ended.returncode, ended.stdout) == (0, f"Already ended: {following} (COMPLETED)\n")
 
 
+@on_airflow_2
 @pytest.mark.rule("14.9")
 def test_a_stop_of_a_backfills_run_leaves_no_query_and_ends_the_backfill(
     stack: Stack, engine: Postgres
@@ -70,6 +72,7 @@ def test_a_stop_of_a_backfills_run_leaves_no_query_and_ends_the_backfill(
     assert gated.begun() == [["2024-01-01", "0"]]
 
 
+@on_airflow_2
 @pytest.mark.rule("12.10")
 def test_a_timeout_cancels_the_query_on_the_engine(stack: Stack, engine: Postgres) -> None:
     gated = Gated(stack, engine)
@@ -84,6 +87,7 @@ def test_a_timeout_cancels_the_query_on_the_engine(stack: Stack, engine: Postgre
     assert "took longer than execution.timeout_seconds, 3 s: statement 'query' was cancelled" in run["error"]
 
 
+@on_airflow_2
 @pytest.mark.rule("13.4")
 def test_runs_that_wait_are_stopped_and_what_they_wait_for_goes_on(stack: Stack) -> None:
     """One waits for the DuckDB file that another dataset's run holds, one for that first one."""

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from integration.basecamp.test_serve import Serve
+from lines_here import on_airflow_3
 from receivers import SLACK_TOKEN, Slack
 from s3 import S3
 from stacks import REPOSITORY, Dev, Stack
@@ -155,7 +156,6 @@ def write(folder: Path, version: str, cron: str) -> None:
 @pytest.fixture(scope="module")
 def company(
     airflow_env: Path,
-    airflow_options: Callable[[], list[str]],
     s3_session: S3,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Company]:
@@ -175,8 +175,7 @@ def company(
             "BASECAMP_SLACK_TOKEN": SLACK_TOKEN,
             "BASECAMP_SLACK_API_URL": slack.api_url,
         }
-        options = [*airflow_options(), "--store", s3.url]
-        dev = stack.enter_context(Dev(folder / "home", airflow_env, analyst, *options, **environ))
+        dev = stack.enter_context(Dev(folder / "home", airflow_env, analyst, "--store", s3.url, **environ))
         first = Stack(home=dev.home, project=analyst, **dev.ready())
         settings = environ | {
             "BASECAMP_STORE_URL": s3.url,
@@ -194,6 +193,7 @@ def company(
         yield company
 
 
+@on_airflow_3
 @pytest.mark.rule("4.1")
 def test_code_takes_over_and_gives_back_and_everybody_is_told_once(company: Company) -> None:
     analyst = company.analyst

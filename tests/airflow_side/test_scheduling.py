@@ -168,6 +168,31 @@ def test_airflow_builds_every_date_once_in_order_however_cron_and_zone_change(
     check_what_airflow_needs(loop)
 
 
+@pytest.mark.rule("3.3")
+def test_a_schedule_of_minutes_goes_on_without_gap_or_overlap_through_a_change_and_back(
+    tmp_path: Path,
+) -> None:
+    minutely, every_other = (
+        "cron: '* * * * *', timezone: Asia/Seoul",
+        "cron: '*/2 * * * *', timezone: America/New_York",
+    )
+    loop = scheduler(minutely, at("2024-01-15T14:57"), tmp_path)  # three minutes to midnight in Seoul
+    zones: list[str] = []
+    for schedule, zone, until in ((minutely, SEOUL, 15), (every_other, NEW_YORK, 21), (minutely, SEOUL, 24)):
+        loop.parse(schedule)
+        loop.pass_to(at("2024-01-15T14:45") + until * MINUTE)
+        zones += [zone] * (len(loop.made) - len(zones))
+    for earlier, later in pairwise(loop.made):
+        assert later.interval[0] == earlier.interval[1]
+    assert [run.run_id for run in loop.made] == [scheduled_run_id("sales.daily", run.end) for run in loop.made]
+    local = [
+        run.interval[0].astimezone(ZoneInfo(zone)).date() for run, zone in zip(loop.made, zones, strict=True)
+    ]
+    assert loop.dates == [day.isoformat() for day in local]
+    assert [run.end.minute for run in loop.made] == [58, 59, 0, 2, 4, 6, 7, 8, 9]
+    check_what_airflow_needs(loop)
+
+
 def test_dates_that_a_change_made_due_are_created_one_after_the_other(tmp_path: Path) -> None:
     loop = scheduler(WEEKLY, at("2024-01-17T00:00"), tmp_path)
     loop.pass_to(at("2024-01-25T03:00"))

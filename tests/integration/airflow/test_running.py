@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from airflow_api import NEVER, Airflow, until
 from endless import ENDLESS
+from lines_here import on_airflow_2, on_airflow_3
 from stacks import Stack
 
 
 def store_of(stack: Stack) -> Path:
     """Return the folder that is the store."""
     return Path(urlsplit(stack.store_url).path)
-
-
-def test_a_scheduled_run_has_our_id_its_version_and_the_partition_of_its_interval(stack: Stack) -> None:
-    airflow = Airflow(stack)
-    name = stack.register(
-        "insert into scheduled values ('{{ execution_date }}', '{{ data_interval_end }}')",
-        pre_statements=[
-            {"name": "table", "sql": "create table if not exists scheduled (day text, due text)"}
-        ],
-        schedule={"cron": "* * * * *", "timezone": "Asia/Seoul"},
-        parameters=[{"name": "execution_date", "type": "date"}],
-    )
-    [run, *_] = until(lambda: airflow.scheduled_runs(name))
-    due = run.end
-    assert run.due in {due, None}
-    assert run.run_id == f"{name}_{due:%Y%m%d_%H%M%S}"
-    assert airflow.finished(name, run.run_id)["state"] == "success"
-    airflow.ask(f"/dags/{name}", "PATCH", {"is_paused": True})
-    _, spec_hash, _, source, *_ = airflow.version_of(name).split()
-    assert airflow.versions(name, run.run_id) == [f"dli.{source}.{spec_hash}.1"]
-    day = (due - timedelta(minutes=1)).astimezone(ZoneInfo("Asia/Seoul")).date().isoformat()
-    assert (day, due.isoformat()) in stack.rows("select day, due from scheduled")
-    shown = stack.status(run.run_id)
-    assert (shown["dataset_name"], shown["run_type"], shown["status"]) == (name, "scheduled", "COMPLETED")
-    assert (shown["source_type"], shown["spec_hash"]) == (source, spec_hash)
-    assert (shown["parameters"], shown["attempts"]) == ({"execution_date": day}, 1)
-    assert shown["created_at"] <= shown["started_at"] <= shown["finished_at"]
-    assert shown["url"].startswith(stack.airflow_url)
 
 
 @pytest.mark.rule("12.6")
@@ -63,6 +34,7 @@ def test_a_mended_query_mends_the_run_at_its_next_attempt(stack: Stack) -> None:
     assert key.endswith(f".{instance['try_number']}")
 
 
+@on_airflow_2
 @pytest.mark.rule("8.9")
 def test_a_wrong_parameter_given_on_airflows_page_fails_the_run_at_once(stack: Stack) -> None:
     airflow = Airflow(stack)
@@ -86,6 +58,7 @@ def test_a_wrong_parameter_given_on_airflows_page_fails_the_run_at_once(stack: S
         assert shown["url"].startswith(stack.airflow_url)
 
 
+@on_airflow_3
 @pytest.mark.rule("12.16")
 def test_two_datasets_on_one_duckdb_file_take_turns(stack: Stack) -> None:
     airflow = Airflow(stack)
@@ -103,6 +76,7 @@ def test_two_datasets_on_one_duckdb_file_take_turns(stack: Stack) -> None:
     assert airflow.finished(second, waiting)["state"] == "success"
 
 
+@on_airflow_3
 @pytest.mark.rule("12.10")
 def test_an_expired_timeout_cancels_the_query(stack: Stack) -> None:
     airflow = Airflow(stack)

@@ -17,6 +17,7 @@ import pytest
 from airflow_api import NEVER, Airflow, until
 from dli_airflow.dag_files import SHARDS
 from dli_airflow.mirror.dag_folder import shard_of
+from lines_here import on_airflow_2, on_airflow_3
 from stacks import Stack
 
 DAG_FILE = '''\
@@ -137,6 +138,7 @@ def company(stack: Stack, tmp_path: Path) -> Iterator[Company]:
         file.unlink()
 
 
+@on_airflow_3
 @pytest.mark.rule("12.23", "12.25")
 def test_nothing_starts_in_a_dag_that_took_a_dataset_over_and_its_runs_are_not_shown_as_ours(
     stack: Stack, company: Company
@@ -223,6 +225,7 @@ def test_where_two_files_make_a_dag_of_one_id_the_datasets_own_steps_back_and_re
     assert not airflow.import_errors(f"'{name}'")
 
 
+@on_airflow_2
 @pytest.mark.rule("12.23")
 def test_a_name_that_another_dag_has_is_refused_before_anything_is_stored(
     stack: Stack, company: Company

@@ -214,6 +214,17 @@ def test_a_signal_while_starting_takes_down_what_was_started(
     assert not sessions.members(session_in(tmp_path))
 
 
+def test_a_signal_while_a_program_is_run_to_its_end_takes_it_down(
+    supervise: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    with pytest.raises(Interrupted), supervise() as supervisor:
+        supervisor.run(part(tmp_path, BEHAVED).program, "migrating")
+
+    assert not sessions.members(session_in(tmp_path))
+
+
 def test_a_program_that_is_run_to_its_end_is_not_watched_afterwards(
     supervise: Callable[..., Supervisor], tmp_path: Path
 ) -> None:
