@@ -184,7 +184,9 @@ def test_a_schedule_of_minutes_goes_on_without_gap_or_overlap_through_a_change_a
         zones += [zone] * (len(loop.made) - len(zones))
     for earlier, later in pairwise(loop.made):
         assert later.interval[0] == earlier.interval[1]
-    assert [run.run_id for run in loop.made] == [scheduled_run_id("sales.daily", run.end) for run in loop.made]
+    assert [run.run_id for run in loop.made] == [
+        scheduled_run_id("sales.daily", run.end) for run in loop.made
+    ]
     local = [
         run.interval[0].astimezone(ZoneInfo(zone)).date() for run, zone in zip(loop.made, zones, strict=True)
     ]

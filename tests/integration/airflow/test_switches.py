@@ -76,7 +76,9 @@ def test_a_paused_dataset_stays_paused_when_code_takes_over_and_goes_again(stack
 
 
 @pytest.mark.rule("3.3", "11.6")
-def test_the_clock_s_run_and_then_each_date_that_code_s_schedule_makes_due_are_built_once(stack: Stack) -> None:
+def test_the_clock_s_run_and_then_each_date_that_code_s_schedule_makes_due_are_built_once(
+    stack: Stack,
+) -> None:
     """Follow one dataset on the real scheduler; `tests/airflow_side/test_scheduling.py` has every case on a set clock."""
     tick = (datetime.now(UTC) + timedelta(seconds=105)).astimezone(ZoneInfo(PAGO_PAGO))
     dataset = Registered(

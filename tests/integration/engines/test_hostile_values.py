@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from pymysql.constants.CLIENT import MULTI_STATEMENTS
 
@@ -135,7 +135,6 @@ def as_text(kind: str, value: Any) -> str:
 
 
 @pytest.mark.rule("9.3")
-@settings(max_examples=1000, deadline=None)
 @given(typed(), st.data())
 def test_an_engine_gives_back_the_very_text_and_loses_no_table(
     engine: Engine, given_: tuple[str, Any], data: st.DataObject
@@ -149,7 +148,6 @@ def test_an_engine_gives_back_the_very_text_and_loses_no_table(
 
 
 @pytest.mark.rule("9.5")
-@settings(max_examples=300, deadline=None)
 @given(TEXTS, st.data())
 def test_an_engine_gives_back_the_very_name(engine: Engine, value: str, data: st.DataObject) -> None:
     assume(value.strip() and len(value.encode(errors="replace")) <= LONGEST_NAME)
@@ -160,7 +158,6 @@ def test_an_engine_gives_back_the_very_name(engine: Engine, value: str, data: st
 
 
 @pytest.mark.rule("9.4")
-@settings(max_examples=500, deadline=None)
 @given(typed(), st.sampled_from(BARE))
 @example(("float", 7.890886683888251e-305), BARE[0])
 def test_an_engine_gives_back_what_stands_without_quotes(
@@ -198,7 +195,6 @@ BACK = {"postgres": "reset standard_conforming_strings", "mysql": "set session s
 
 
 @pytest.mark.rule("9.17")
-@settings(max_examples=400, deadline=None)
 @given(TEXTS, st.data())
 @example(DROP, None)
 def test_a_setting_that_the_spec_changes_lets_no_value_out(
@@ -225,7 +221,6 @@ def in_gbk(mariadb: MariaDB) -> Iterator[Any]:
         yield cursor
 
 
-@settings(max_examples=500, deadline=None)
 @given(
     TEXTS | st.text(st.sampled_from("\u4e2d\u00bf\u8868\\'\"`; -drop"), max_size=8),
     st.sampled_from(["select '{{ x }}' as v, 7", 'select "{{ x }}" as v, 7', "select 1 as `v{{ x }}`, 7"]),
@@ -249,7 +244,6 @@ STRICT = {
 
 
 @pytest.mark.rule("9.16")
-@settings(max_examples=300, deadline=None)
 @given(TEXTS, st.sampled_from(sorted(PLAIN)))
 @example(DROP, "select '{{ x }}'")
 def test_a_setting_of_the_server_s_gives_way_to_the_rules_that_values_are_written_by(

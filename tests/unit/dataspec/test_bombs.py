@@ -91,7 +91,7 @@ def statements(draw: st.DrawFn, depth: int = 3) -> str:
 
 
 @pytest.mark.rule("9.12")
-@settings(max_examples=300, deadline=10_000)
+@settings(deadline=10_000)
 @given(st.lists(statements(), min_size=1, max_size=4).map("".join))
 def test_a_template_is_rendered_or_refused_whatever_it_does(body: str) -> None:
     sql = "{% set n = namespace(a=[1, 'aa']) %}{% macro m() %}{{ a }}{% endmacro %}" + body

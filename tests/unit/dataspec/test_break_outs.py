@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sqlglot
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlglot import exp
 
@@ -65,7 +65,6 @@ def shape(node: Any) -> Any:
 
 
 @pytest.mark.rule("9.8")
-@settings(max_examples=1500, deadline=None)
 @given(typed(), st.sampled_from(PLACES), st.sampled_from(DIALECTS))
 @example(("string", "\\"), "select 1 as `{{ x }}`", "bigquery")
 @example(("string", "\\"), "select 1 as `{{ x }}`", "clickhouse")

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot.errors import SqlglotError
 
@@ -148,7 +148,6 @@ UNITS = [
 
 
 @pytest.mark.rule("10.13")
-@settings(max_examples=400)
 @given(
     st.sampled_from(
         ["duckdb", "postgres", "bigquery", "snowflake", "clickhouse", "tsql", "mysql", "trino", None]

@@ -346,7 +346,6 @@ WAITS = st.one_of(
 
 
 @pytest.mark.rule("11.4")
-@settings(max_examples=150, deadline=None)
 @given(MOMENTS, st.lists(st.tuples(DAILY_CRONS, ZONES, WAITS), min_size=2, max_size=7))
 def test_daily_schedules_build_every_date_once_in_order_however_cron_and_zone_change(
     start: datetime, changes: list[tuple[str, str, timedelta]]
@@ -360,7 +359,6 @@ def test_daily_schedules_build_every_date_once_in_order_however_cron_and_zone_ch
     check_what_airflow_needs(scheduler)
 
 
-@settings(max_examples=150, deadline=None)
 @given(MOMENTS, st.lists(st.tuples(DAILY_CRONS, ZONES, WAITS), min_size=1, max_size=5))
 def test_no_run_comes_before_its_data_has_ended_and_each_date_is_there_soon_after(
     start: datetime, changes: list[tuple[str, str, timedelta]]
@@ -379,7 +377,6 @@ def test_no_run_comes_before_its_data_has_ended_and_each_date_is_there_soon_afte
             assert ended > scheduler.now or scheduler.next.due - scheduler.now <= timedelta(minutes=1)
 
 
-@settings(max_examples=150, deadline=None)
 @given(MOMENTS, st.lists(st.tuples(ANY_CRONS, ZONES, WAITS, st.booleans()), min_size=2, max_size=7))
 def test_airflow_can_tell_all_runs_apart_whatever_schedules_follow_each_other_paused_or_not(
     start: datetime, changes: list[tuple[str, str, timedelta, bool]]

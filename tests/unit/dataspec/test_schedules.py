@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dataspec.schedule.cron import (
@@ -74,7 +74,6 @@ def test_a_schedule_of_several_runs_a_day_is_told_by_its_hours_and_minutes(
     assert runs_within_a_day(cron) is several
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["*/15 * * * *", "0 * * * *", "30 1 * * *", "30 2 * * *", "15 */2 * * *"]), ZONES, MOMENTS
 )
