@@ -64,7 +64,7 @@ def _hear_signals() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-PARTS = ("s3_session", "stack", "airflow_env")
+PARTS = ("stack", "airflow_env")
 """The fixtures that start something for a whole session; tests that share one run in one process."""
 SERVERS = {"stack", "s3_session"}
 """Those of them that run until they are ended."""
@@ -93,10 +93,13 @@ def _turn(item: pytest.Item) -> int:
 
 
 def part_of(item: pytest.Item) -> str | None:
-    """Return the name of what a test shares with others, for each line of Airflow another."""
+    """Return the name of what a test shares with others: an Airflow for each line, one S3 server."""
     used = getattr(item, "fixturenames", ())
     call = getattr(item, "callspec", None)
-    line = call.params.get("line") if call else None
+    parameters = call.params if call else {}
+    if "s3_session" in used or "s3" in parameters.values():
+        return "s3_session"
+    line = parameters.get("line")
     name = next((name for name in PARTS if name in used), None)
     return f"{name or 'stack'} {line.name}" if isinstance(line, Line) else name
 
@@ -169,10 +172,10 @@ def _nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
 def pytest_runtest_teardown(item: Any, nextitem: pytest.Item | None) -> Iterator[None]:
     """End a server after the last test that asks for it: an Airflow that idles takes a quarter of a core."""
     yield
-    for name in SERVERS & set(getattr(item, "fixturenames", ())):
-        if nextitem is None or name not in getattr(nextitem, "fixturenames", ()):
+    if (part := part_of(item)) and (nextitem is None or part_of(nextitem) != part):
+        for name in SERVERS:
             # pytest itself ends what a session shares with the session.
-            for fixture in item._fixtureinfo.name2fixturedefs[name]:
+            for fixture in item.session._fixturemanager.getfixturedefs(name, item) or ():
                 fixture.finish(item._request)
 
 

@@ -24,6 +24,8 @@ from hostile_values import TEXTS, near, rendered, typed
 from mariadb import MariaDB
 from postgres import Postgres
 
+pytestmark = pytest.mark.xdist_group("engines")  # one start of each server
+
 DROP = "\\'; drop table canary; select 1 -- "
 
 

@@ -37,6 +37,9 @@ ASKED = (
 )
 
 
+pytestmark = pytest.mark.xdist_group("engines")  # one start of each server
+
+
 @pytest.fixture
 def database(postgres: Postgres) -> Postgres:
     return postgres.fresh()
