@@ -13,7 +13,7 @@ import pytest
 from airflow.providers_manager import ProvidersManager
 
 from airflow_side.airflow_names import Connection, connection_of
-from dataspec.files import LockStopped
+from dataspec.file_lock import LockStopped
 from dli_airflow.hooks.duckdb import DuckDBHook
 
 HOLD = """

@@ -21,7 +21,7 @@ def test_a_written_file_has_its_content_and_mode_whatever_the_umask(tmp_path: Pa
         os.umask(before)
     assert (tmp_path / "a").read_bytes() == b"two"
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
-    assert os.listdir(tmp_path) == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_failed_write_keeps_the_old_content_and_leaves_no_temporary_file(
@@ -36,7 +36,7 @@ def test_a_failed_write_keeps_the_old_content_and_leaves_no_temporary_file(
     with pytest.raises(OSError, match="No space"):
         write_atomically(tmp_path / "a", "new", durable=True)
     assert (tmp_path / "a").read_text() == "old"
-    assert os.listdir(tmp_path) == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_reader_that_opened_the_old_file_reads_it_to_its_end(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.engines.addresses import MEMORY
 from dataspec.engines.duckdb_file import DuckDBFile
-from dataspec.files import LockStopped
+from dataspec.file_lock import LockStopped
 from dli.local.engines.driver import DriverEngine
 from dli.project.paths import shown
 
