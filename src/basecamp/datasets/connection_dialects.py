@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from threading import Lock
+
+from cachetools import TTLCache
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.shared.clock import Clock
@@ -31,9 +32,8 @@ class ConnectionDialects:
             named: The dialects of connections that Airflow does not show, by the connection's name.
         """
         self._gateway = gateway
-        self._clock = clock
         self._named = named or {}
-        self._kept: OrderedDict[str, tuple[float, str | None]] = OrderedDict()
+        self._kept: TTLCache[str, str | None] = TTLCache(MAX_KEPT, MAX_AGE_SECONDS, clock.monotonic)
         self._lock = Lock()
 
     def of(self, spec: DatasetSpec) -> str | None:
@@ -46,18 +46,13 @@ class ConnectionDialects:
         return spec.execution.dialect or self._named.get(connection) or self._in_airflow(connection)
 
     def _in_airflow(self, connection: str) -> str | None:
-        now = self._clock.monotonic()
         with self._lock:
-            at, dialect = self._kept.get(connection, (now - MAX_AGE_SECONDS, None))
-        if now - at < MAX_AGE_SECONDS:
-            return dialect
+            if connection in self._kept:
+                return self._kept[connection]
         try:
             dialect = dialect_of(self._gateway.connection_type(connection))
         except AirflowUnreachable:
             dialect = None
         with self._lock:
-            self._kept[connection] = (self._clock.monotonic(), dialect)
-            self._kept.move_to_end(connection)
-            while len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
+            self._kept[connection] = dialect
         return dialect

@@ -1,17 +1,16 @@
-"""The datasets' DAGs as Airflow has them, kept for a stated time."""
+"""The datasets' DAGs as Airflow has them, cached for some seconds."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import AirflowDag
 from basecamp.shared.clock import Clock
-from basecamp.shared.last_known import ValueWithWarnings, warning
+from basecamp.shared.last_known import ValueWithWarnings
+from basecamp.shared.refresh_cache import RefreshCache
 from dataspec.contract import SOURCE_TAG
-from dataspec.errors import AirflowUnreachable
 from dataspec.models import SourceType
 
 DATASET_TAGS = tuple(f"{SOURCE_TAG}{source}" for source in SourceType)
@@ -20,93 +19,60 @@ DATASET_TAGS = tuple(f"{SOURCE_TAG}{source}" for source in SourceType)
 MAX_AGE_SECONDS = 30.0
 MIN_AGE_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
-"""How long a fetch may be under way while a list that is too old waits for it; then what was known is shown."""
+"""How long a fetch may take while a list that is too old waits for it; then the last list is shown."""
 SLOW = "Airflow takes long to list its DAGs."
-COST_FACTOR = 10
-"""A list that took long to get is kept for longer: ten times as long, within the bounds above."""
 
 
 class DagCache:
     """The DAGs of all datasets. Safe to share between threads.
 
-    A list that is past half of its age is fetched anew in the background. For one that is past
-    all of it the fetch is waited for, a moment: Airflow takes seconds to list ten thousand DAGs,
-    and what was known is then shown with its age. What Basecamp changes itself shows at once.
+    Airflow takes seconds to list ten thousand DAGs. A change that Basecamp makes itself shows at once.
     """
 
     def __init__(
         self, gateway: AirflowGateway, clock: Clock, *, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
-        self._patience = patience_seconds
         self._gateway = gateway
         self._clock = clock
-        self._state_lock = threading.Lock()
-        self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="refresh-dags")
-        self._fetching: Future[None] | None = None
-        self._asked_at = 0.0
-        self._dags: dict[str, AirflowDag] = {}
-        self._fetched_at: float | None = None
-        self._max_age = MIN_AGE_SECONDS
-        self._changed: dict[str, float] = {}
+        self._patience = patience_seconds
+        self._lock = threading.Lock()
+        self._changed: Mapping[str, tuple[float, AirflowDag]] = {}
+        self._cache: RefreshCache[Mapping[str, AirflowDag]] = RefreshCache(
+            "dags",
+            self._fetch,
+            clock,
+            min_age=MIN_AGE_SECONDS,
+            max_age=MAX_AGE_SECONDS,
+            keep=self._with_changes,
+        )
 
     def known(self) -> ValueWithWarnings[Mapping[str, AirflowDag]]:
-        """Return the DAGs by id; if Airflow does not answer, or is slow, as they were, with a warning.
+        """Return the DAGs by id; if Airflow does not answer, or is slow, the last ones, with a warning.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer, and never did.
         """
-        age = self._age()
-        if age is not None and age <= self._max_age / 2:
-            return ValueWithWarnings(self._dags)
-        fetching = self._fetch_in_background()
-        if age is None:
-            fetching.result()
-            return ValueWithWarnings(self._dags)
-        if age <= self._max_age:
-            return ValueWithWarnings(self._dags)
-        try:
-            under_way = self._clock.monotonic() - self._asked_at
-            fetching.result(max(0.0, self._patience - under_way))
-        except AirflowUnreachable as error:
-            return ValueWithWarnings(self._dags, (warning(error.title, age),))
-        except TimeoutError:
-            return ValueWithWarnings(self._dags, (warning(SLOW, age),))
-        return ValueWithWarnings(self._dags)
+        dags = self._cache.usable()
+        if dags is not None:
+            return ValueWithWarnings(dags)
+        return self._cache.refreshed(self._patience, late=SLOW)
 
     @property
     def last_known(self) -> Mapping[str, AirflowDag]:
-        """The DAGs by id, however long ago Airflow told them; none if it never did."""
-        return self._dags
+        """The DAGs by id, however old; none before Airflow's first answer."""
+        return self._cache.last or {}
 
     def put(self, dag: AirflowDag) -> None:
         """Take over the state of one DAG that Basecamp has just changed or read."""
-        with self._state_lock:
-            self._changed[dag.dag_id] = self._clock.monotonic()
-            self._dags = {**self._dags, dag.dag_id: dag}
+        with self._lock:
+            self._changed = {**self._changed, dag.dag_id: (self._clock.monotonic(), dag)}
+        self._cache.change(lambda dags: {**dags, dag.dag_id: dag})
 
-    def _age(self) -> float | None:
-        return None if self._fetched_at is None else self._clock.monotonic() - self._fetched_at
+    def _fetch(self) -> Mapping[str, AirflowDag]:
+        return {dag.dag_id: dag for dag in self._gateway.list_dags(tags=DATASET_TAGS) if dag.is_in_shard}
 
-    def _fetch_in_background(self) -> Future[None]:
-        """Return the fetch that is under way, or begin one."""
-        with self._state_lock:
-            if self._fetching is None or self._fetching.done():
-                self._asked_at = self._clock.monotonic()
-                self._fetching = self._fetcher.submit(self._fetch)
-            return self._fetching
-
-    def _fetch(self) -> None:
-        started_at = self._clock.monotonic()
-        listed = self._gateway.list_dags(tags=DATASET_TAGS)
-        fetched = {dag.dag_id: dag for dag in listed if dag.is_in_shard}
-        took = self._clock.monotonic() - started_at
-        self._max_age = min(max(took * COST_FACTOR, MIN_AGE_SECONDS), MAX_AGE_SECONDS)
-        self._replace(fetched, started_at)
-
-    def _replace(self, fetched: dict[str, AirflowDag], started_at: float) -> None:
-        """Take over a list, except for DAGs that were changed while it was on its way."""
-        with self._state_lock:
-            self._changed = {dag_id: at for dag_id, at in self._changed.items() if at >= started_at}
-            newer = {dag_id: self._dags[dag_id] for dag_id in self._changed}
-            self._dags = fetched | newer
-            self._fetched_at = started_at
+    def _with_changes(self, dags: Mapping[str, AirflowDag], began: float) -> Mapping[str, AirflowDag]:
+        """Return a list with the DAGs that were changed after its fetch began."""
+        with self._lock:
+            self._changed = {name: one for name, one in self._changed.items() if one[0] >= began}
+            return {**dags, **{name: dag for name, (_, dag) in self._changed.items()}}

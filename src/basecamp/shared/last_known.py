@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from cachetools import FIFOCache
 
 from basecamp.shared.clock import Clock
 from dataspec.errors import AirflowUnreachable, StoreUnreachable
@@ -34,19 +35,13 @@ class ListPage(Generic[T_co]):
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Kept(Generic[T]):
-    value: T
-    at: float
-
-
-@dataclass(slots=True)
 class LastAnswers(Generic[T]):
-    """Keeps the last good answers, for the time when there are none."""
+    """Keeps the last good answer to each question, for when the next one fails."""
 
-    clock: Clock
-    _kept: OrderedDict[Hashable, _Kept[T]] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kept: FIFOCache[Hashable, tuple[T, float]] = FIFOCache(MAX_KEPT)
+        self._lock = threading.Lock()
 
     def read(self, question: Hashable, ask: Callable[[], ValueWithWarnings[T]]) -> ValueWithWarnings[T]:
         """Ask; where there is no answer, return the last one to the same question, with a warning.
@@ -62,17 +57,12 @@ class LastAnswers(Generic[T]):
                 kept = self._kept.get(question)
             if kept is None:
                 raise
-            return ValueWithWarnings(kept.value, (warning(error.title, self.clock.monotonic() - kept.at),))
+            value, at = kept
+            return ValueWithWarnings(value, (warning(error.title, self._clock.monotonic() - at),))
         if not known.warnings:
-            self._keep(question, known.value)
+            with self._lock:
+                self._kept[question] = known.value, self._clock.monotonic()
         return known
-
-    def _keep(self, question: Hashable, value: T) -> None:
-        with self._lock:
-            self._kept[question] = _Kept(value, self.clock.monotonic())
-            self._kept.move_to_end(question)
-            while len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
 
 
 def warning(reason: str, age_seconds: float) -> str:

@@ -14,10 +14,10 @@ from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.dataset_names import matches_name
 from basecamp.datasets.takeovers import Takeover, Takeovers
-from basecamp.runs.running_runs import RunningAttempts
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage, ValueWithWarnings
+from basecamp.shared.refresh_cache import RefreshCache
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import InvalidSpec, TakenOver
 from dataspec.models import SourceType, WorkflowInfo, WorkflowStatus
@@ -26,6 +26,11 @@ from dataspec.schedule.cron import is_tick, next_tick
 from dataspec.spec.model import DatasetSpec, ScheduleConfig
 
 log = logging.getLogger(__name__)
+
+RUNNING_AGE_SECONDS = 30.0
+RUNNING_PATIENCE_SECONDS = 0.25
+"""How long to wait for the running attempts while the last ones are young enough: among ten thousand DAGs, and while
+it lists them, Airflow takes seconds."""
 
 NOT_LOADED_NOTE = "Airflow has not loaded it yet."
 IMPORT_ERROR_NOTE = "Airflow reports an import error for it; an earlier version may still run."
@@ -71,6 +76,35 @@ class _Made:
         """Say whether the rows are those of these very things."""
         same = self.catalog is catalog and self.dags is dags and self.running is running
         return same and self.taken == taken
+
+
+class RunningAttempts:
+    """The attempts that execute now, by dataset. Safe to share between threads."""
+
+    def __init__(
+        self, gateway: AirflowGateway, clock: Clock, *, patience_seconds: float = RUNNING_PATIENCE_SECONDS
+    ) -> None:
+        self._gateway = gateway
+        self._patience = patience_seconds
+        self._cache: RefreshCache[Mapping[str, TaskAttempt]] = RefreshCache(
+            "running", self._fetch, clock, min_age=RUNNING_AGE_SECONDS, max_age=RUNNING_AGE_SECONDS
+        )
+
+    def known(self) -> ValueWithWarnings[Mapping[str, TaskAttempt]]:
+        """Return the attempts by dataset; the same object for as long as nothing changes.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer, and never did.
+        """
+        age = self._cache.age()
+        is_young = age is not None and age <= RUNNING_AGE_SECONDS
+        return self._cache.refreshed(self._patience if is_young else None)
+
+    def _fetch(self) -> Mapping[str, TaskAttempt]:
+        running = self._gateway.running_attempts()
+        attempts = {attempt.dag_id: attempt for attempt in running if attempt.is_dataset}
+        last = self._cache.last
+        return last if last is not None and last == attempts else attempts
 
 
 class Workflows:

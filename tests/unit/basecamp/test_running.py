@@ -10,8 +10,8 @@ import pytest
 
 from basecamp.airflow.models import TaskAttempt
 from basecamp.airflow.testing.airflow import MemoryAirflow
-from basecamp.runs.running_runs import RunningAttempts
 from basecamp.shared.clock import ManualClock
+from basecamp.workflows.rows import RunningAttempts
 from dataspec.errors import AirflowUnreachable
 
 

@@ -1,0 +1,142 @@
+"""A value that is slow to fetch, kept for a while and fetched again in the background."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from basecamp.shared.clock import Clock
+from basecamp.shared.last_known import ValueWithWarnings, warning
+from dataspec.errors import AirflowUnreachable, StoreUnreachable
+
+T = TypeVar("T")
+
+COST_FACTOR = 10
+"""A value may be used for ten times as long as its fetch took, within the cache's bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched(Generic[T]):
+    value: T
+    at: float
+
+
+class RefreshCache(Generic[T]):
+    """Keeps the last value of a fetch. At most one fetch runs at a time. Safe to share between threads.
+
+    Args:
+        name: Names the thread that fetches.
+        fetch: Returns the value.
+        clock: The clock.
+        min_age: The shortest time for which a value may be used, in seconds.
+        max_age: The longest time.
+        refresh_age: Seconds for which a value is not fetched again in the background in any case.
+        keep: Returns the value to keep, given a new one and when its fetch began.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fetch: Callable[[], T],
+        clock: Clock,
+        *,
+        min_age: float,
+        max_age: float,
+        refresh_age: float = 0.0,
+        keep: Callable[[T, float], T] = lambda value, _began: value,
+    ) -> None:
+        self._fetch = fetch
+        self._keep = keep
+        self._clock = clock
+        self._bounds = min_age, max_age
+        self._refresh_age = refresh_age
+        self._usable_for = min_age
+        self._fetcher = ThreadPoolExecutor(1, thread_name_prefix=f"refresh-{name}")
+        self._lock = threading.Lock()
+        self._fetching: Future[T] | None = None
+        self._number = 0
+        self._began = 0.0
+        self._last: _Fetched[T] | None = None
+
+    @property
+    def last(self) -> T | None:
+        """The last value, however old; None before the first fetch has ended."""
+        return self._last.value if self._last else None
+
+    def age(self) -> float | None:
+        """Return the age of the last value in seconds; None if there is none."""
+        return self._clock.monotonic() - self._last.at if self._last else None
+
+    def usable(self) -> T | None:
+        """Return the last value unless it is too old; past half of its time, begin to fetch it again."""
+        last, age = self._last, self.age()
+        if last is None or age is None or age > self._usable_for:
+            return None
+        if age > max(self._usable_for / 2, self._refresh_age):
+            self.refresh()
+        return last.value
+
+    def fresh(self) -> T:
+        """Return a value whose fetch began after this call. Raises what the fetch raises."""
+        with self._lock:
+            asked = self._number
+        while True:
+            number, fetching = self._fetch_under_way()
+            value = fetching.result()
+            if number > asked:
+                return value
+
+    def refresh(self) -> Future[T]:
+        """Return the fetch that runs, or begin one."""
+        return self._fetch_under_way()[1]
+
+    def _fetch_under_way(self) -> tuple[int, Future[T]]:
+        with self._lock:
+            if self._fetching is None or self._fetching.done():
+                self._number += 1
+                self._began = self._clock.monotonic()
+                self._fetching = self._fetcher.submit(self._run)
+            return self._number, self._fetching
+
+    def refreshed(self, patience_seconds: float | None, *, late: str | None = None) -> ValueWithWarnings[T]:
+        """Fetch the value again, and return the last one if that fails or takes too long.
+
+        Args:
+            patience_seconds: How long the fetch may take since it began; None for any time, as for the first one.
+            late: The warning of a value that is shown since the fetch takes longer; none if not given.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer, and never did.
+            StoreUnreachable: When the store does not answer, and never did.
+        """
+        last, age, fetching = self._last, self.age(), self.refresh()
+        if last is None or age is None:
+            return ValueWithWarnings(fetching.result())
+        wait = patience_seconds
+        if wait is not None:
+            wait = max(0.0, wait - (self._clock.monotonic() - self._began))
+        try:
+            return ValueWithWarnings(fetching.result(wait))
+        except TimeoutError:
+            return ValueWithWarnings(last.value, (warning(late, age),) if late else ())
+        except (AirflowUnreachable, StoreUnreachable) as error:
+            return ValueWithWarnings(last.value, (warning(error.title, age),))
+
+    def change(self, change: Callable[[T], T]) -> None:
+        """Replace the last value, if there is one, by what a function makes of it."""
+        with self._lock:
+            if self._last is not None:
+                self._last = _Fetched(change(self._last.value), self._last.at)
+
+    def _run(self) -> T:
+        began = self._clock.monotonic()
+        value = self._fetch()
+        took = self._clock.monotonic() - began
+        shortest, longest = self._bounds
+        with self._lock:
+            self._usable_for = min(max(took * COST_FACTOR, shortest), longest)
+            self._last = _Fetched(self._keep(value, began), began)
+            return self._last.value
