@@ -25,6 +25,7 @@ from basecamp.runs.records import RunRecords
 from basecamp.runs.retry import RunRetrier
 from basecamp.runs.start import RunStarter
 from basecamp.runs.stop import RunStopper
+from basecamp.shared.background import BackgroundLoop
 from basecamp.sync.check import PeriodicCheck
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
@@ -65,3 +66,9 @@ class Services:
     backfill_stopper: BackfillStopper
 
     readiness: ReadinessChecks
+
+    @property
+    def loops(self) -> tuple[BackgroundLoop, ...]:
+        """The background loops of this replica."""
+        looping = (self.takeovers, self.delivery, self.run_watch, self.check, self.reconciler)
+        return tuple(service.loop for service in looping)

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from basecamp.backfills.plans import PlanStore
 from basecamp.backfills.steps import BackfillSteps
+from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
 from basecamp.shared.lease import Lease
 from dataspec.errors import DliError, Unavailable
@@ -62,32 +63,25 @@ class Reconciler:
         self._lease = lease
         self._clock = clock
         self._state = threading.Lock()
-        self._woken = threading.Event()
         self._followed: dict[str, _Followed] = {}
         self._listed_at: float | None = None
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="backfill")
         self._ending = False
-
-    def run(self) -> None:
-        """Carry backfills on until the server is to end."""
-        while not self._ending:
-            pause = self.look()
-            self._woken.wait(pause)
-            self._woken.clear()
+        self.loop = BackgroundLoop("look at backfills", self.look, retry_seconds=LOOK_SECONDS)
 
     def end(self) -> None:
         """Begin no further step; what is under way may be left where it is."""
         with self._state:
             self._ending = True
             self._workers.shutdown(wait=False, cancel_futures=True)
-        self._woken.set()
+        self.loop.end()
 
     def wake(self, dataset: str) -> None:
         """Look at a dataset's backfill at once: it was started, or changed, here."""
         with self._state:
             followed = self._follow(dataset)
             followed.due, followed.again = self._clock.monotonic(), followed.busy
-        self._woken.set()
+        self.loop.wake()
 
     def look(self) -> float:
         """Begin what is due, each backfill in a thread of its own; return the seconds until the next look."""
@@ -135,7 +129,7 @@ class Reconciler:
             share = min(len(self._followed) / LOOKS_A_SECOND, LOOK_SECONDS)
             followed.due = self._clock.monotonic() + (0.0 if followed.again else max(pause or 0.0, share))
             followed.busy = followed.again = False
-        self._woken.set()
+        self.loop.wake()
 
     def _carry_on(self, dataset: str, followed: _Followed) -> float | None:
         if self._clock.monotonic() >= followed.renew_at:

@@ -20,9 +20,10 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import AirflowDag, DagDetails, DagRun
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_cache import DagCache
+from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
 from dataspec.contract import place_of, read_takeovers
-from dataspec.errors import AirflowUnreachable, StoreUnreachable, TakenOver, Unavailable
+from dataspec.errors import StoreUnreachable, TakenOver
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, PreconditionFailed
 
@@ -84,7 +85,10 @@ class Takeovers:
         self._lock = threading.Lock()
         self._stored: StoredObject | None = None
         self._seen: Mapping[str, Takeover] = {}
-        self._turn = 0
+        self._asked_last = 0
+        self.loop = BackgroundLoop(
+            "look for other DAGs under datasets' ids", self._turn, retry_seconds=LOOK_SECONDS
+        )
 
     def check(self, name: str) -> DagDetails | None:
         """Return the DAG of a dataset, made sure that it is the dataset's.
@@ -119,25 +123,10 @@ class Takeovers:
         """The take-overs of the last weeks, by dataset; the same object for as long as nothing changes."""
         return self._seen
 
-    def run(self) -> None:
-        """Look again and again, until the server is to end."""
-        unreachable = False
-        while True:
-            began = self._clock.monotonic()
-            try:
-                self.look()
-                unreachable = False
-            except (AirflowUnreachable, StoreUnreachable) as error:
-                if not unreachable:
-                    log.warning("The owners of DAGs could not be looked at: %s", error.title)
-                unreachable = True
-            except Exception:
-                log.exception("The look at the owners of DAGs failed")
-            try:
-                took = self._clock.monotonic() - began
-                self._clock.wait(max(LOOK_SECONDS, COST_FACTOR * took))
-            except Unavailable:
-                return
+    def _turn(self) -> float:
+        began = self._clock.monotonic()
+        self.look()
+        return max(LOOK_SECONDS, COST_FACTOR * (self._clock.monotonic() - began))
 
     def look(self) -> None:
         """Find the datasets whose id another DAG has now.
@@ -176,8 +165,8 @@ class Takeovers:
         """Return the names that this look asks for; the next look goes on after them."""
         if len(names) <= ASKED_AT_ONCE:
             return names
-        start = self._turn % len(names)
-        self._turn = start + ASKED_AT_ONCE
+        start = self._asked_last % len(names)
+        self._asked_last = start + ASKED_AT_ONCE
         return list(islice(cycle(names), start, start + ASKED_AT_ONCE))
 
     def _saw(self, places: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ from basecamp.notifications.channels.sending import Sender
 from basecamp.notifications.entry import Entry
 from basecamp.notifications.notice import notice_id
 from basecamp.notifications.outbox import Outbox
+from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
 from dataspec.errors import StoreUnreachable
 
@@ -75,29 +76,18 @@ class Delivery:
         self._sender = sender
         self._clock = clock
         self._owner = owner
-        self._woken = threading.Event()
+        self.loop = BackgroundLoop("delivery of notifications", self.look, retry_seconds=LOOK_SECONDS)
         self._state = threading.Condition()
         self._turns: dict[str, _Turn] = {}
         self._unmarked: set[str] = set()
         self._failing: tuple[FailingChannel, ...] = ()
         self._ending = False
-        outbox.on_put = self.wake
-
-    def run(self) -> None:
-        """Deliver until the server is to end."""
-        while not self._ending:
-            pause = self.look()
-            self._woken.wait(pause)
-            self._woken.clear()
-
-    def wake(self) -> None:
-        """Look at once: something was put in."""
-        self._woken.set()
+        outbox.on_put = self.loop.wake
 
     def end(self, seconds: float) -> None:
         """Begin nothing new, and let what is being sent arrive: a message that was sent must be marked."""
         self._ending = True
-        self.wake()
+        self.loop.end()
         self.wait_until_idle(seconds)
 
     def wait_until_idle(self, seconds: float) -> bool:
@@ -162,7 +152,7 @@ class Delivery:
                 if failures >= FAILURES_IN_A_ROW:
                     return
             if not failures:
-                self.wake()  # for what was put in meanwhile
+                self.loop.wake()  # for what was put in meanwhile
         except _AskedToWait:
             return
         except StoreUnreachable as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,15 +21,13 @@ from basecamp.notifications.outbox import Outbox
 from basecamp.runs.all_runs import all_runs
 from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.records import RunRecords
+from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
 from dataspec.catalog.effective import Catalog
-from dataspec.errors import AirflowUnreachable, StoreUnreachable, Unavailable
 from dataspec.models import RunStatus, WorkflowRun
 from dataspec.spec.model import NotificationConfig, Target
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, PreconditionFailed
-
-log = logging.getLogger(__name__)
 
 KEY = "basecamp/runs.json"
 FORMAT = 1
@@ -122,32 +119,21 @@ class RunWatch:
         self._clock = clock
         self._stored: StoredObject | None = None
         self._resting = False
-        self._unreachable = False
+        self.loop = BackgroundLoop("look for ended runs", self.look, retry_seconds=LOOK_SECONDS)
 
-    def run(self) -> None:
-        """Look again and again, until the server is to end."""
-        while True:
-            self.look()
-            try:
-                self._clock.wait(LOOK_SECONDS)
-            except Unavailable:
-                return
+    def look(self) -> float:
+        """Put the new ends of runs into the outbox; return the seconds until the next look.
 
-    def look(self) -> None:
-        """Put the ends of runs into the outbox that were not seen yet; quietly where something is down."""
-        try:
-            catalog = self._specs.catalog()
-            watched = _watched(catalog)
-            if watched:
-                self._look(watched)
-            elif not self._resting:
-                self._rest()
-        except (AirflowUnreachable, StoreUnreachable) as error:
-            if not self._unreachable:
-                log.warning("Ended runs could not be looked at: %s %s", error.title, error.detail)
-            self._unreachable = True
-        else:
-            self._unreachable = False
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+            StoreUnreachable: When the store does not answer.
+        """
+        watched = _watched(self._specs.catalog())
+        if watched:
+            self._look(watched)
+        elif not self._resting:
+            self._rest()
+        return LOOK_SECONDS
 
     def _look(self, watched: Mapping[str, NotificationConfig]) -> None:
         self._resting = False

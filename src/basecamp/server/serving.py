@@ -21,9 +21,7 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.http.transport import AirflowRefused, AirflowTransport
 from basecamp.api.app import create_app
 from basecamp.api.guards import LOOPBACK_HOSTS
-from basecamp.backfills.reconciler import Reconciler
 from basecamp.monitoring.metrics import Metrics
-from basecamp.notifications.delivery import Delivery
 from basecamp.server.settings import Settings
 from basecamp.server.store_proof import prove_conditional_writes
 from basecamp.server.wiring import build_services
@@ -51,8 +49,7 @@ class Serving:
     app: FastAPI
     clock: SystemClock
     listener: socket.socket
-    delivery: Delivery
-    reconciler: Reconciler
+    services: Services
 
     @classmethod
     def prepare(cls, settings: Settings, host: str, port: int) -> Serving:
@@ -82,11 +79,9 @@ class Serving:
             metrics=metrics,
             hosts=LOOPBACK_HOSTS | {host},
             pages=router,
-            on_start=threading.Thread(
-                target=_in_background, args=(services,), name="checks", daemon=True
-            ).start,
+            on_start=threading.Thread(target=_warm_up, args=(services,), name="warm-up", daemon=True).start,
         )
-        return cls(app, clock, _listen(host, port), services.delivery, services.reconciler)
+        return cls(app, clock, _listen(host, port), services)
 
     def run(self) -> NoReturn:
         """Answer requests until a signal comes; then end the process, within seconds."""
@@ -98,8 +93,10 @@ class Serving:
             timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
         )
         ended_by = _Server(config, self.clock).run_until_signal(self.listener)
-        self.reconciler.end()
-        self.delivery.end(LAST_MESSAGES_SECONDS)
+        for loop in self.services.loops:
+            loop.end()
+        self.services.reconciler.end()
+        self.services.delivery.end(LAST_MESSAGES_SECONDS)
         log.info("Basecamp has ended.")
         logging.shutdown()
         # A thread that still waits for Airflow must not keep the process.
@@ -137,16 +134,13 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def _in_background(services: Services) -> None:
-    """Ask each part once, so that something is known should it fail later; then look again and again."""
-    threading.Thread(target=services.reconciler.run, name="backfills", daemon=True).start()
-    threading.Thread(target=services.takeovers.run, name="takeovers", daemon=True).start()
+def _warm_up(services: Services) -> None:
+    """Start the background loops, and ask the store and Airflow once: later failures then show the last answer."""
+    for loop in services.loops:
+        loop.start()
     services.readiness.check()
     with suppress(DliError):
         services.workflows.page(limit=1)  # with many datasets the first list is slow
-    threading.Thread(target=services.delivery.run, name="delivery", daemon=True).start()
-    threading.Thread(target=services.run_watch.run, name="run-watch", daemon=True).start()
-    services.check.run()
 
 
 def _gateway(settings: Settings, metrics: Metrics) -> AirflowGateway:

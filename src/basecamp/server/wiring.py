@@ -168,7 +168,6 @@ def build_services(
             workflows,
             takeovers,
             Lease(store, "check", replica, clock),
-            clock,
             interval_seconds=sync_interval_seconds,
         ),
         registration=Registration(

@@ -18,7 +18,7 @@ def main() -> None:
     settings = NotificationSettings(slack_token=token, slack_api_url=api_url)
     clock = SystemClock()
     outbox = Outbox(open_store(folder), clock, Messages(None))
-    Delivery(outbox, ChannelSender(settings), clock, "killed").run()
+    Delivery(outbox, ChannelSender(settings), clock, "killed").loop.run()
 
 
 if __name__ == "__main__":

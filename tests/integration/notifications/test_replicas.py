@@ -80,7 +80,7 @@ class Replica:
         clock = SystemClock()
         self.outbox = Outbox(store, clock, Messages(None))
         self.delivery = Delivery(self.outbox, sender, clock, name)
-        self._thread = threading.Thread(target=self.delivery.run, daemon=True)
+        self._thread = threading.Thread(target=self.delivery.loop.run, daemon=True)
         self._thread.start()
 
     def end(self) -> None:

@@ -215,7 +215,7 @@ def test_one_that_is_started_here_is_built_at_once_date_upon_date() -> None:
     basecamp = Basecamp()
     basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
     services = basecamp.services
-    thread = threading.Thread(target=services.reconciler.run)
+    thread = threading.Thread(target=services.reconciler.loop.run)
     thread.start()
     try:
         wait_until(lambda: services.reconciler._listed_at is not None)

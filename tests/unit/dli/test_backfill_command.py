@@ -32,7 +32,7 @@ def reconciled(clicks: Basecamp) -> Iterator[Basecamp]:
     """A server that carries backfills on, on an Airflow that executes what is queued."""
     clicks.finish_queued = True
     reconciler = clicks.services.reconciler
-    thread = threading.Thread(target=reconciler.run)
+    thread = threading.Thread(target=reconciler.loop.run)
     thread.start()
     yield clicks
     reconciler.end()

@@ -42,12 +42,12 @@ def titles(store: MemoryStore) -> list[str]:
 
 
 @pytest.fixture
-def look(services: Services) -> Callable[[], None]:
-    return services.run_watch.look
+def look(services: Services) -> Callable[[], object]:
+    return services.run_watch.loop.call
 
 
 @pytest.fixture
-def watched(register: Register, look: Callable[[], None], clock: ManualClock) -> None:
+def watched(register: Register, look: Callable[[], object], clock: ManualClock) -> None:
     """A dataset with channels, and a watch that has begun."""
     register(replace=WITH_CHANNELS)
     look()
@@ -62,7 +62,7 @@ def test_a_failed_run_is_told_with_its_error_and_a_completed_one_as_well(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], None],
+    look: Callable[[], object],
 ) -> None:
     failed, completed = start(), start()
     execute(failed, "failed")
@@ -85,7 +85,7 @@ def test_a_failed_run_is_told_with_its_error_and_a_completed_one_as_well(
 
 @pytest.mark.usefixtures("watched")
 def test_a_run_of_another_dag_is_told_as_a_failure_however_it_ended(
-    airflow: MemoryAirflow, store: MemoryStore, start: Start, clock: ManualClock, look: Callable[[], None]
+    airflow: MemoryAirflow, store: MemoryStore, start: Start, clock: ManualClock, look: Callable[[], object]
 ) -> None:
     run_id = start()
     airflow.start_other("sales.daily", run_id)
@@ -105,7 +105,7 @@ def test_a_run_is_told_once_by_however_many_replicas_and_looks(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], None],
+    look: Callable[[], object],
 ) -> None:
     execute(start(), "success")
     others = [build_services(store, airflow, clock).run_watch for _ in range(2)]
@@ -119,7 +119,7 @@ def test_a_run_is_told_once_by_however_many_replicas_and_looks(
 
 @pytest.mark.usefixtures("watched")
 def test_a_retry_within_the_attempts_is_no_end(
-    store: MemoryStore, start: Start, execute: Execute, look: Callable[[], None]
+    store: MemoryStore, start: Start, execute: Execute, look: Callable[[], object]
 ) -> None:
     execute(start(), "failed")
     look()
@@ -135,7 +135,7 @@ def test_a_stopped_run_that_is_retried_is_told_again_as_it_then_ends(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], None],
+    look: Callable[[], object],
     state: str,
     told: str,
 ) -> None:
@@ -157,7 +157,7 @@ def test_a_stopped_run_that_is_retried_is_told_again_as_it_then_ends(
 @pytest.mark.rule("25.6")
 @pytest.mark.usefixtures("watched")
 def test_a_stopped_run_is_told_as_stopped(
-    client: Client, store: MemoryStore, start: Start, execute: Execute, look: Callable[[], None]
+    client: Client, store: MemoryStore, start: Start, execute: Execute, look: Callable[[], object]
 ) -> None:
     run_id = start()
     execute(run_id)
@@ -177,7 +177,7 @@ def test_what_ended_while_airflow_was_down_for_an_hour_is_all_told_after(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], None],
+    look: Callable[[], object],
 ) -> None:
     runs = [start() for _ in range(5)]
     for run_id in runs:
@@ -199,7 +199,7 @@ def test_a_run_that_airflow_shows_later_than_one_that_ended_after_it_is_told(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], None],
+    look: Callable[[], object],
 ) -> None:
     hidden, seen = start(), start()
     execute(hidden)
@@ -221,7 +221,7 @@ def test_runs_that_ended_before_the_first_look_are_not_told(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], None],
+    look: Callable[[], object],
 ) -> None:
     register(replace=WITH_CHANNELS)
     execute(start(), "success")
@@ -238,7 +238,7 @@ def test_a_channel_that_is_added_is_not_told_of_what_ended_before(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], None],
+    look: Callable[[], object],
 ) -> None:
     register("sales.silent")
     run_id = start("sales.silent")
@@ -253,7 +253,7 @@ def test_a_channel_that_is_added_is_not_told_of_what_ended_before(
 
 @pytest.mark.rule("25.7")
 def test_airflow_is_not_asked_while_nobody_is_to_be_told(
-    airflow: MemoryAirflow, register: Register, clock: ManualClock, look: Callable[[], None]
+    airflow: MemoryAirflow, register: Register, clock: ManualClock, look: Callable[[], object]
 ) -> None:
     register()
     asked = airflow.requests
@@ -265,7 +265,7 @@ def test_airflow_is_not_asked_while_nobody_is_to_be_told(
 
 @pytest.mark.usefixtures("watched")
 def test_a_look_costs_one_request_while_nothing_ends(
-    airflow: MemoryAirflow, clock: ManualClock, start: Start, execute: Execute, look: Callable[[], None]
+    airflow: MemoryAirflow, clock: ManualClock, start: Start, execute: Execute, look: Callable[[], object]
 ) -> None:
     execute(start(), "success")
     look()
@@ -283,7 +283,7 @@ def test_nothing_is_told_of_the_time_when_nobody_was_to_be_told(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], None],
+    look: Callable[[], object],
 ) -> None:
     register()
     clock.advance(5)
@@ -301,7 +301,7 @@ def test_nothing_is_told_of_the_time_when_nobody_was_to_be_told(
 
 @pytest.mark.usefixtures("watched")
 def test_a_watch_whose_record_is_broken_begins_anew(
-    store: MemoryStore, start: Start, execute: Execute, look: Callable[[], None], clock: ManualClock
+    store: MemoryStore, start: Start, execute: Execute, look: Callable[[], object], clock: ManualClock
 ) -> None:
     stored = store.get(KEY)
     assert stored is not None
@@ -315,7 +315,7 @@ def test_a_watch_whose_record_is_broken_begins_anew(
 
 @pytest.mark.usefixtures("watched")
 def test_the_record_of_the_watch_holds_the_last_minutes_alone(
-    store: MemoryStore, clock: ManualClock, start: Start, execute: Execute, look: Callable[[], None]
+    store: MemoryStore, clock: ManualClock, start: Start, execute: Execute, look: Callable[[], object]
 ) -> None:
     for _ in range(5):
         execute(start(), "success")
