@@ -28,7 +28,7 @@ class CatalogCache:
         self._reader = reader
         self._cache = RefreshCache(
             "specs",
-            self._read,
+            lambda: reader.read(reader.listing()),
             clock,
             min_age=MIN_AGE_SECONDS,
             max_age=MAX_AGE_SECONDS,
@@ -57,9 +57,6 @@ class CatalogCache:
     def ledger_moved_on(self, stored: StoredObject, ledger: Ledger) -> None:
         """Take over the ledger that was just written, which saves reading it back."""
         self._reader.ledger_moved_on(stored, ledger)
-
-    def _read(self) -> Catalog:
-        return self._reader.read(self._reader.listing())
 
 
 def find_spec(catalog: Catalog, name: str, source: SourceType | None = None) -> SpecFile:

@@ -108,15 +108,17 @@ class Takeovers:
         if (found is None or found.dag.is_stale) and (place := self._reported().get(name)):
             raise TakenOver(name, place)
         self._read()
-        lately = self.lately().get(name)
-        if lately is not None:
-            raise TakenOver(name, lately.place, lately=lately.lately())
+        last = self._seen.get(name)
+        if last is not None and self._counts(last):
+            raise TakenOver(name, last.place, lately=last.lately())
         return found
 
     def lately(self) -> Mapping[str, Takeover]:
         """Return the take-overs that count, by dataset, as this replica knows them."""
-        now = self._clock.now()
-        return {name: one for name, one in self._seen.items() if now - one.seen_at < COUNTS_FOR}
+        return {name: one for name, one in self._seen.items() if self._counts(one)}
+
+    def _counts(self, one: Takeover) -> bool:
+        return self._clock.now() - one.seen_at < COUNTS_FOR
 
     @property
     def seen(self) -> Mapping[str, Takeover]:

@@ -101,7 +101,10 @@ class FailureReasons:
             self._kept[key] = error
 
     def _with_error(self, run: WorkflowRun) -> WorkflowRun:
-        error = self._kept.get(_key(run)) if run.status is RunStatus.FAILED else None
+        if run.status is not RunStatus.FAILED:
+            return run
+        with self._lock:
+            error = self._kept.get(_key(run))
         return replace(run, error=error) if error else run
 
 

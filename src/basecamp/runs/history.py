@@ -130,7 +130,7 @@ class RunHistory:
         names: DatasetNames,
         gateway: AirflowGateway,
         records: RunRecords,
-        errors: FailureReasons,
+        reasons: FailureReasons,
         clock: Clock,
         takeovers: Takeovers,
     ) -> None:
@@ -139,7 +139,7 @@ class RunHistory:
         self._names = names
         self._gateway = gateway
         self._records = records
-        self._errors = errors
+        self._reasons = reasons
         self._last: LastAnswers[ListPage[WorkflowRun]] = LastAnswers(clock)
 
     def page(
@@ -177,7 +177,7 @@ class RunHistory:
     def _with_errors(
         self, known: ValueWithWarnings[ListPage[WorkflowRun]]
     ) -> ValueWithWarnings[ListPage[WorkflowRun]]:
-        runs, late = self._errors.into_all(known.value.items)
+        runs, late = self._reasons.into_all(known.value.items)
         warnings = (LATE_ERRORS.format(late),) if late else ()
         return replace(known, value=replace(known.value, items=runs, warnings=warnings))
 

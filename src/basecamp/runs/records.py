@@ -76,11 +76,12 @@ class RunRecords:
         if not runs:
             return []
         catalog, facts = self._specs.known().value, self._facts(runs)
-        return [self._record(run, facts[run.key], _spec(catalog, run)) for run in runs]
+        return [self._record(run, facts[run.key], _parameters(run, facts[run.key], catalog)) for run in runs]
 
     def _facts(self, runs: Sequence[DagRun]) -> dict[tuple[str, str], _Facts]:
         """Return each run's attempt and version, asking Airflow only about those that may still change."""
-        known = {run.key: facts for run in runs if (facts := self._settled.get(_end_of(run)))}
+        with self._lock:
+            known = {run.key: facts for run in runs if (facts := self._settled.get(_end_of(run)))}
         unknown = [run for run in runs if run.key not in known]
         if not unknown:
             return known
@@ -132,13 +133,14 @@ class RunRecords:
     ) -> dict[tuple[str, str], RunVersion]:
         """Return what each run's last attempt ran; one attempt runs one version, so that is asked for once."""
         started = [run for run in runs if (attempt := attempts.get(run.key)) and attempt.started]
-        told = {
-            run.key: version
-            for run in started
-            if (version := self._active_versions.get(run.key))
-            and version.try_number == attempts[run.key].started
-        }
-        unknown = [run for run in started if run.key not in told]
+        with self._lock:
+            known = {
+                run.key: version
+                for run in started
+                if (version := self._active_versions.get(run.key))
+                and version.try_number == attempts[run.key].started
+            }
+        unknown = [run for run in started if run.key not in known]
         newest: dict[tuple[str, str], RunVersion] = {}
         for version in self._gateway.versions(unknown) if unknown else ():
             kept = newest.get((version.dag_id, version.run_id))
@@ -146,7 +148,7 @@ class RunRecords:
                 newest[version.dag_id, version.run_id] = version
         with self._lock:
             self._active_versions.update(newest)
-        return told | newest
+        return known | newest
 
     def _is_settled(self, run: DagRun) -> bool:
         return run.finished and run.end_date is not None and self._clock.now() - run.end_date > SETTLED_AFTER
@@ -155,13 +157,12 @@ class RunRecords:
         with self._lock:
             self._settled.update({_end_of(run): found[run.key] for run in runs})
 
-    def of_new(self, run: DagRun) -> WorkflowRun:
+    def of_new(self, run: DagRun, spec: DatasetSpec | None, parameters: Mapping[str, Any]) -> WorkflowRun:
         """Return a run that was just created, without asking Airflow again: it has no attempt yet."""
-        spec = _spec(self._specs.known().value, run)
-        record = self._record(run, (None, None, False), spec)
+        record = self._record(run, (None, None, False), parameters)
         return replace(record, max_attempts=spec.retry.max_attempts + 1) if spec else record
 
-    def _record(self, run: DagRun, facts: _Facts, spec: DatasetSpec | None) -> WorkflowRun:
+    def _record(self, run: DagRun, facts: _Facts, parameters: Mapping[str, Any]) -> WorkflowRun:
         attempt, version, other = facts
         started = attempt.started if attempt else 0
         begun = attempt is not None and _has_begun(run, attempt)
@@ -172,7 +173,7 @@ class RunRecords:
             spec_hash=version.spec_hash if version and not other else None,
             status=run_status(run, begun=begun, other_code=other),
             run_type=run_type(run),
-            parameters=_parameters(run, None if other else spec),
+            parameters=dict(parameters),
             created_at=run.run_after,
             started_at=_started_at(run, attempt) if begun else None,
             finished_at=run.end_date if run.finished else None,
@@ -243,13 +244,10 @@ def key_of_request(run: DagRun) -> str | None:
     return key if isinstance(key, str) else None
 
 
-def _spec(catalog: Catalog, run: DagRun) -> DatasetSpec | None:
-    file = catalog.get(run.dag_id)
-    return file.spec if file else None
-
-
-def _parameters(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
-    """Return a run's parameters with what the spec fills in, or as given where they don't fit it."""
+def _parameters(run: DagRun, facts: _Facts, catalog: Catalog) -> dict[str, Any]:
+    """Return a run's parameters with the spec's defaults; as given if they don't fit the spec."""
+    file = None if facts[2] else catalog.get(run.dag_id)
+    spec = file.spec if file else None
     given = parameters_given(run, spec)
     if spec is None:
         return given

@@ -151,22 +151,22 @@ class RunStarter:
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
-        run = self._started(request, requested_by, idempotency_key)
-        return self._records.of_new(run) if run.state == "queued" else self._records.of([run])[0]
-
-    def _started(self, request: RunRequest, requested_by: str, idempotency_key: str | None) -> DagRun:
-        _, parameters = self._checked(request)
+        file, parameters = self._checked(request)
         key = idempotency_key or uuid.uuid4().hex
         now = self._clock.now()
-        plan, reservation = _Plan(now, 1, now), None
+        plan, reservation, run = _Plan(now, 1, now), None, None
         if idempotency_key is not None:
             reservation = self._reservations.reserve(idempotency_key, request.identity(), plan.to_json())
-            plan = _Plan.from_json(reservation.plan)
-            if not reservation.is_new and (run := self._own_run(request.dataset, plan, key)):
-                return run
-        check_ready(self._takeovers.check(request.dataset), request.dataset)
-        own = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": key}
-        return self._trigger(request, plan, reservation, {**parameters, CONF_KEY: own})
+            if not reservation.is_new:
+                plan = _Plan.from_json(reservation.plan)
+                run = self._own_run(request.dataset, plan, key)
+        if run is None:
+            check_ready(self._takeovers.check(request.dataset), request.dataset)
+            own = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": key}
+            run = self._trigger(request, plan, reservation, {**parameters, CONF_KEY: own})
+        if run.state == "queued":
+            return self._records.of_new(run, file.spec, parameters)
+        return self._records.of([run])[0]
 
     def _checked(self, request: RunRequest) -> tuple[SpecFile, dict[str, Any]]:
         file = file_to_run(self._specs, request.dataset, request.source, request.candidate)

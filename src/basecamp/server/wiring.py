@@ -131,7 +131,7 @@ def build_services(
             names=names,
             gateway=gateway,
             records=records,
-            errors=reasons,
+            reasons=reasons,
             clock=clock,
             takeovers=takeovers,
         ),

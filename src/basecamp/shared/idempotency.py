@@ -108,7 +108,9 @@ class Reservations:
 
     def _paths(self, key: str) -> list[str]:
         """Return where a key's plan is, or may be: under this day, or the one that has just ended."""
-        name = hashlib.sha256(_checked(key).encode()).hexdigest()
+        if not 1 <= len(key) <= MAX_KEY_LENGTH:
+            raise InvalidUsage(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters.")
+        name = hashlib.sha256(key.encode()).hexdigest()
         now = self._clock.now()
         days = dict.fromkeys((now.date(), (now - MIN_AGE).date()))
         return [f"{PREFIX}{day:%Y%m%d}/{name}.json" for day in days]
@@ -130,12 +132,6 @@ class Reservations:
             return
         except StoreUnreachable as error:
             log.warning("Old idempotency keys could not be removed: %s", error.detail)
-
-
-def _checked(key: str) -> str:
-    if not 1 <= len(key) <= MAX_KEY_LENGTH:
-        raise InvalidUsage(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters.")
-    return key
 
 
 def _body(request: Sequence[Any], plan: Mapping[str, Any]) -> bytes:
