@@ -1,4 +1,4 @@
-"""What somebody asks to be backfilled: checked, shown, and made a plan."""
+"""Requests for backfills: checked against the effective spec, and previewed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dataspec.sql.template.run_values import run_values
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillRequest:
-    """What somebody asks to be built."""
+    """A request for a backfill."""
 
     dataset: str
     start: str
@@ -36,26 +36,26 @@ class BackfillRequest:
     """For a preview: the spec to try out, in place of the registered one."""
 
     def identity(self) -> list[Any]:
-        """Return what makes two requests the same."""
+        """Return the values that are equal in two equal requests."""
         options = [self.every, self.reverse, self.keep_going, self.resume]
         return ["backfill", self.dataset, self.source, self.start, self.end, dict(self.parameters), *options]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedRequest:
-    """A request that can be carried out by the spec that is effective now."""
+    """A request that the effective spec allows."""
 
     request: BackfillRequest
     file: SpecFile
     spec: DatasetSpec
     range: DateRange
     days: tuple[str, ...]
-    """Every date of the range that is to be built, in their order."""
+    """Every date to build, in order."""
     parameters: dict[str, Any]
-    """As they were given, each read as its type."""
+    """The given parameters, each converted to its type."""
 
     def preview(self, days: Iterable[str], sql: SpecSql) -> BackfillPreview:
-        """Return what building these of the dates would do.
+        """Return what a backfill of these dates would do.
 
         Raises:
             InvalidTemplate: When the SQL can't be rendered with the parameters, or parsed.
@@ -83,7 +83,7 @@ class CheckedRequest:
 
 
 def check_request(specs: CatalogCache, request: BackfillRequest) -> CheckedRequest:
-    """Check a request against the spec that is effective now.
+    """Check a request against the effective spec.
 
     Raises:
         InvalidUsage: When the range is wrong, or holds no date to build.
@@ -135,7 +135,7 @@ def _days(dates: DateRange, spec: DatasetSpec, request: BackfillRequest) -> list
 
 
 def _given(spec: DatasetSpec, request: BackfillRequest, days: Iterable[str]) -> dict[str, Any]:
-    """Return the parameters that were given, as their types have them; every date must fit as well."""
+    """Return the given parameters, converted to their types; check that every date fits as well."""
     resolved: dict[str, Any] = {}
     for day in days:
         resolved = resolve_parameters(spec.parameters, {**request.parameters, EXECUTION_DATE: day})

@@ -1,4 +1,4 @@
-"""Starting backfills: one at a time for each dataset, and each request's once."""
+"""Start backfills: one at a time for each dataset, once for each request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dataspec.schedule.run_ids import adhoc_run_id
 
 
 class BackfillStarter:
-    """Makes plans of requests."""
+    """Starts backfills by writing their plans."""
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class BackfillStarter:
         self._clock = clock
 
     def preview(self, request: BackfillRequest) -> BackfillPreview:
-        """Return what a backfill would do; nothing is started, and Airflow need not answer.
+        """Return what a backfill would do. Start nothing; Airflow need not answer.
 
         Raises:
             InvalidTemplate: When the SQL can't be rendered with the parameters, or parsed in its dialect.
-            ServerBusy: When the server reads too much SQL already.
-            Refused: When it is to resume, and every date is built.
+            ServerBusy: When too many calls are waiting.
+            Refused: When ``resume`` is given and every date is built.
         """
         checked = check_request(self._specs, request)
         plan = self._plan(checked, self._clock.now(), "", "")
@@ -65,15 +65,15 @@ class BackfillStarter:
         """Write the plan of a backfill; the reconciler starts its runs.
 
         Args:
-            request: What to build.
+            request: The dataset, the dates and the parameters.
             requested_by: The caller's name.
             idempotency_key: A second call with it returns the first one's backfill.
 
         Raises:
-            BackfillActive: When a backfill of the dataset goes on.
+            BackfillActive: When a backfill of the dataset is active.
             Paused: When the dataset is paused.
             TakenOver: When another DAG has the dataset's id.
-            Refused: When it is to resume, and every date is built.
+            Refused: When ``resume`` is given and every date is built.
             NotLoaded: When Airflow has not loaded the dataset.
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
@@ -120,7 +120,7 @@ class BackfillStarter:
         return self._resumed(plan) if request.resume else plan
 
     def _resumed(self, plan: BackfillPlan) -> BackfillPlan:
-        """Return a plan without the dates that the last backfill of its range, or those before it, built."""
+        """Return a plan without the dates that earlier backfills of its range have built."""
         last = self._last_of(plan)
         if last is None:
             return plan
@@ -134,7 +134,7 @@ class BackfillStarter:
         return replace(plan, dates=left, built_before=tuple(sorted(built)))
 
     def _last_of(self, plan: BackfillPlan) -> BackfillPlan | None:
-        """Return the last backfill of the same range and parameters that has ended."""
+        """Return the last ended backfill of the same range and parameters."""
         newest_first = sorted(self._plans.ended_ids(plan.dataset), reverse=True)
         for backfill_id in newest_first:
             ended = self._plans.ended(plan.dataset, backfill_id)
@@ -143,7 +143,7 @@ class BackfillStarter:
         return None
 
     def _numbered(self, plan: BackfillPlan) -> BackfillPlan:
-        """Return a plan under an id of its second that nothing has; or this request's own, if it has ended."""
+        """Return a plan with a free id of its second; or this request's own plan, if it has ended."""
         number = 1
         while True:
             backfill_id = adhoc_run_id(plan.dataset, plan.created_at, number)

@@ -1,10 +1,10 @@
-"""What is to be done next for a backfill, by what is seen in the store and in Airflow.
+"""The next step of a backfill, decided by the plan in the store and the run in Airflow.
 
-Each step may be repeated, by this replica or another, and each may be the last one that its
-process does: every decision is a swap of the plan, and the run of a date has an id that can't
-be created twice. What a swap can't hold back is a call to Airflow that is already on its way.
-So a run is asked for only within a moment after the plan was swapped to say so, and a backfill
-ends without a run of its present date only when no such call can be on its way any more.
+Any replica may repeat a step, and a process may die after any step: every decision is a
+compare-and-swap of the plan, and the run of a date has an id that can't
+be created twice. A swap can't stop a call to Airflow that is already on its way.
+So a run is requested only right after a swap that records the request, and a backfill
+ends without a run of its present date only when no such call can be on its way.
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ AT_ONCE = 0.0
 SHORTEST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 PAUSE_SHARE = 0.01
-"""Between two looks at a run that goes on lies a hundredth of the time that it has taken."""
+"""The pause between two looks at a run, as a share of the time that it has taken."""
 EXPECTED_SHARE = 0.8
-"""A run is first expected to end when it has taken so much of what the date before it took."""
+"""Share of the previous date's duration before which a run is not expected to end."""
 WAIT_SECONDS = 2.0
-"""How long until the next look where something must change first, such as a pause."""
+"""Seconds until the next look when a change is needed first, such as the end of a pause."""
 ON_ITS_WAY = timedelta(seconds=45)
-"""How long after ``asked_at`` a run may still come: longer than a call to Airflow takes, with its retries."""
+"""How long after ``asked_at`` a run may still appear: longer than a call to Airflow with its retries."""
 REMOVED = "The dataset was removed while its backfill was under way."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillSteps:
-    """Carries backfills on, a step at a time. Safe to share between threads.
+    """Advances backfills, a step at a time. Safe to share between threads.
 
     Args:
         plans: The plans in the store.
         specs: The specs in the store.
         gateway: The Airflow that runs them.
-        stopper: Ends a run and its query.
+        stopper: Stops a run and its query.
         takeovers: The datasets that other DAGs have taken over.
-        records: Tells whose code a run ran.
-        reasons: Tells why a run failed.
-        clock: The time.
+        records: Knows whether another DAG's code ran.
+        reasons: Reads why a run failed.
+        clock: The clock.
     """
 
     plans: PlanStore
@@ -76,10 +76,10 @@ class BackfillSteps:
     reasons: FailureReasons
     clock: Clock
     _took: dict[str, float] = field(default_factory=dict)
-    """How many seconds the last date of each backfill took, where this replica knows."""
+    """Seconds that the last date of each backfill took, as far as this replica knows."""
 
     def advance(self, dataset: str) -> float | None:
-        """Do what is to be done for a dataset's backfill until it has to wait.
+        """Advance a dataset's backfill until it has to wait.
 
         Returns:
             The seconds until the next look; None when it has ended, or there is none.
@@ -111,7 +111,7 @@ class BackfillSteps:
         return self._after(held, plan, run)
 
     def _after(self, held: StoredPlan, plan: BackfillPlan, run: DagRun) -> float:
-        """Go on after the run of the present date has ended."""
+        """Continue after the run of the present date has ended."""
         if is_killed(run):
             return self._end(held, plan, RunStatus.KILLED, note=str(plan.stop or run.note))
         if run.end_date is not None:
@@ -131,11 +131,11 @@ class BackfillSteps:
         return self._begin(held, following)
 
     def _begin(self, held: StoredPlan, plan: BackfillPlan) -> float:
-        """Start the run of the plan's present date, where nothing stands against it.
+        """Start the run of the plan's present date, if the dataset is ready.
 
         Args:
             held: The plan in the store.
-            plan: The same, or moved on to the next date.
+            plan: The same plan, or advanced to the next date.
         """
         try:
             conf = self._conf(plan)
@@ -155,7 +155,7 @@ class BackfillSteps:
         return AT_ONCE if asking is None else self._look_again(asking)
 
     def _trigger(self, plan: BackfillPlan, conf: dict[str, Any]) -> None:
-        """Ask for the run; one that is there already, or a DAG that went, is seen at the next look."""
+        """Trigger the run; the next look handles an existing run and a missing DAG."""
         try:
             self.gateway.trigger(plan.dataset, plan.run_id, logical_date=self.clock.now(), conf=conf)
             log.info("Backfill %s: started %s", plan.backfill_id, plan.date)
@@ -165,7 +165,7 @@ class BackfillSteps:
             return
 
     def _look_again(self, asking: StoredPlan) -> float:
-        """End the run that was just asked for if its backfill has ended meanwhile."""
+        """Stop the run that was just triggered if its backfill has ended meanwhile."""
         plan = asking.plan
         held = self.plans.active(plan.dataset)
         is_on = held is not None and held.plan.backfill_id == plan.backfill_id and held.plan.outcome is None
@@ -177,10 +177,10 @@ class BackfillSteps:
         return AT_ONCE
 
     def _conf(self, plan: BackfillPlan) -> dict[str, Any]:
-        """Return what the present date's run is given, by the spec that is effective now.
+        """Return the conf of the present date's run, by the effective spec.
 
-        A catalog that is some seconds old may not know the dataset yet, or an older version
-        of it: what speaks against the backfill is looked at anew.
+        The cached catalog may miss the dataset or have an older version
+        of it: an error is checked against a fresh one.
         """
         try:
             parameters = _parameters(self.specs.catalog(), plan)
@@ -202,7 +202,7 @@ class BackfillSteps:
         return self._pause_after(run.dag_id, (self.clock.now() - _began(run)).total_seconds())
 
     def _pause_after(self, dataset: str, taken: float) -> float:
-        """Return how long not to look at a run that has taken so many seconds."""
+        """Return the seconds until the next look at a run that has taken this long."""
         until_expected = EXPECTED_SHARE * self._took.get(dataset, 0.0) - taken
         return min(max(until_expected, taken * PAUSE_SHARE, SHORTEST_PAUSE), LONGEST_PAUSE)
 
@@ -228,7 +228,7 @@ class BackfillSteps:
         error: str | None = None,
         note: str | None = None,
     ) -> float:
-        """Write how the backfill ended; the next look puts it away."""
+        """Write the outcome of the backfill; the next look moves its plan to the ended ones."""
         outcome = Outcome(status=status, at=self.clock.now(), error=error, note=note)
         self._took.pop(plan.dataset, None)
         if self.plans.change(held, plan.ended(outcome)):
@@ -241,7 +241,7 @@ class BackfillSteps:
 
 
 def is_own(run: DagRun, plan: BackfillPlan) -> bool:
-    """Say whether a run was started by a backfill, and not by somebody under an id of its form."""
+    """Return whether a run was started by this backfill, not by a user with an id of its form."""
     own = run.conf.get(CONF_KEY)
     return isinstance(own, dict) and own.get("backfill_id") == plan.backfill_id
 

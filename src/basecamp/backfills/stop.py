@@ -52,7 +52,7 @@ class BackfillStopper:
         return record(plan, plan.outcome.status, plan.outcome.note)
 
     def _order(self, plan: BackfillPlan, order: StopOrder) -> None:
-        """Write the order into the plan, unless it has ended or has one."""
+        """Write the stop order into the plan, unless it has ended or has one."""
         while True:
             held = self._plans.active(plan.dataset)
             if held is None or held.plan.backfill_id != plan.backfill_id:

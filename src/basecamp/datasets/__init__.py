@@ -1,1 +1,1 @@
-"""Registered specs: checked, stored, changed and removed; the SQL in them; whether Airflow has loaded them."""
+"""Datasets as the store and Airflow have them: specs, DAGs, names, dialects and SQL. Nothing here writes a spec."""

@@ -78,10 +78,10 @@ def find_spec(catalog: Catalog, name: str, source: SourceType | None = None) -> 
 
 
 def find_runnable(catalog: Catalog, name: str, source: SourceType | None) -> SpecFile:
-    """Return the spec that Airflow runs, where it is that of the source that was asked for.
+    """Return the spec that Airflow runs; refuse a requested source that it does not run.
 
     Raises:
-        Overridden: When a manual spec was asked for that code overrides (specification 7.9).
+        Overridden: When ``manual`` was requested and code overrides it (specification 7.9).
         InvalidSpec: When the dataset's only spec can't be used.
         DatasetNotFound: When there is none.
     """

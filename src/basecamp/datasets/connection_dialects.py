@@ -14,21 +14,21 @@ from dataspec.spec.model import DatasetSpec
 from dataspec.sql.dialects import dialect_of
 
 MAX_AGE_SECONDS = 30.0
-"""How long what Airflow said of a connection counts, and that it said nothing."""
+"""How long Airflow's answer about a connection is cached, an empty one as well."""
 MAX_KEPT = 500
 
 
 class ConnectionDialects:
-    """Knows the dialect of a spec's SQL, as far as anybody tells it. Safe to share between threads."""
+    """Finds the dialect of a spec's SQL. Safe to share between threads."""
 
     def __init__(
         self, gateway: AirflowGateway, clock: Clock, *, named: Mapping[str, str] | None = None
     ) -> None:
-        """Keep what tells it.
+        """Keep the sources of dialects.
 
         Args:
-            gateway: The Airflow that has the connections.
-            clock: The time.
+            gateway: The Airflow with the connections.
+            clock: The clock.
             named: The dialects of connections that Airflow does not show, by the connection's name.
         """
         self._gateway = gateway
@@ -37,10 +37,10 @@ class ConnectionDialects:
         self._lock = Lock()
 
     def of(self, spec: DatasetSpec) -> str | None:
-        """Return the dialect of a spec's SQL, by sqlglot's name; None if nobody tells it.
+        """Return the dialect of a spec's SQL, by sqlglot's name; None if it is unknown.
 
-        The spec's own comes first, then the one that the server was told for its connection, then
-        that of the connection's type in Airflow. An Airflow that does not answer tells nothing.
+        The spec's own dialect comes first, then the one of the server's settings for its connection, then
+        that of the connection's type in Airflow. While Airflow does not answer, it is unknown.
         """
         connection = spec.execution.connection
         return spec.execution.dialect or self._named.get(connection) or self._in_airflow(connection)

@@ -14,7 +14,7 @@ from dataspec.contract import SOURCE_TAG
 from dataspec.models import SourceType
 
 DATASET_TAGS = tuple(f"{SOURCE_TAG}{source}" for source in SourceType)
-"""Every dataset's DAG has one of these tags; another DAG that has one by chance comes from another file."""
+"""Every dataset's DAG has one of these tags. Another DAG with such a tag comes from another file."""
 
 MAX_AGE_SECONDS = 30.0
 MIN_AGE_SECONDS = 1.0

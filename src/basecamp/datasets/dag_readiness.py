@@ -1,4 +1,4 @@
-"""Getting Airflow to load a spec, and telling whether it has (specification 16.2)."""
+"""Make Airflow load a spec, and check whether it has (specification 16.2)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from dataspec.errors import AirflowUnreachable, NotLoaded, Paused, TakenOver
 
 POLL_SECONDS = 0.2
 ASK_AGAIN_SECONDS = 5.0
-"""A parse that was asked for while another was under way may have seen the store as it was before."""
+"""A parse requested during another one may have read the store before the change."""
 LOOK_FOR_ERRORS_SECONDS = 1.0
 STORED = "The spec is stored as {}, but Airflow runs that DAG under this id, in place of the dataset."
 PATIENCE_SECONDS = 10.0
-"""How long an Airflow that does not answer is waited for."""
+"""How long to wait for an Airflow that does not answer."""
 
 
 class DagReadiness:
-    """Waits until Airflow has made a DAG of one version of a spec."""
+    """Waits until Airflow's DAG of a dataset is built from one version of its spec."""
 
     def __init__(self, gateway: AirflowGateway, dags: DagCache, clock: Clock) -> None:
         self._gateway = gateway
@@ -30,9 +30,9 @@ class DagReadiness:
         self._clock = clock
 
     def request(self, name: str) -> None:
-        """Ask Airflow to load what changed; quietly, since it looks by itself before long.
+        """Ask Airflow to parse a dataset's file now. Ignore failures: Airflow parses it within minutes anyway.
 
-        A dataset that is new has no file yet that could be named: any of its bundle will do.
+        A new dataset is in no known file yet; a parse of any file of the bundle loads it.
         """
         try:
             known = self._dags.known().value
@@ -43,7 +43,7 @@ class DagReadiness:
             return
 
     def is_loaded(self, name: str, spec_hash: str) -> bool:
-        """Say whether Airflow's DAG is made of this version of the spec.
+        """Return whether Airflow's DAG is built from this version of the spec.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer.
@@ -63,10 +63,10 @@ class DagReadiness:
 
         Args:
             name: The dataset.
-            key: The spec's key in the store, by which import errors are told.
+            key: The spec's key in the store, which import errors name.
             spec_hash: The version.
-            since: When the version was written; import errors from before are of others.
-            seconds: How long to wait at most.
+            since: When the version was written; earlier import errors belong to other versions.
+            seconds: The longest wait.
 
         Raises:
             NotLoaded: When it has not by then, or reports an import error.
@@ -109,7 +109,7 @@ class DagReadiness:
 
 
 def not_loaded(name: str) -> NotLoaded:
-    """Make the error for a dataset that Airflow has no DAG of."""
+    """Build the error for a dataset without a DAG in Airflow."""
     return NotLoaded(
         "Airflow has not loaded this dataset yet.",
         detail=f"'{name}' is registered, but Airflow has no DAG of it. Try again in a few seconds; if it "
@@ -118,7 +118,7 @@ def not_loaded(name: str) -> NotLoaded:
 
 
 def check_ready(found: DagDetails | None, name: str) -> None:
-    """Make sure that a run of a dataset would start.
+    """Check that a run of a dataset would start.
 
     Raises:
         NotLoaded: When Airflow has no DAG of it.
@@ -139,7 +139,7 @@ def _speaks_of(text: str, name: str, key: str) -> bool:
 
 
 def _reason(error: DagImportError, name: str, key: str) -> str:
-    """Return the last line of what is said of a dataset; on Airflow 2 one error has a paragraph for each."""
+    """Return the last line about a dataset. On Airflow 2 one import error has a paragraph for each dataset."""
     paragraphs = [part for part in error.stack_trace.split("\n\n") if _speaks_of(part, name, key)]
     trace = paragraphs[-1] if paragraphs else error.stack_trace
     return next((line.strip() for line in reversed(trace.splitlines()) if line.strip()), "no reason")

@@ -1,4 +1,4 @@
-"""Which of an Airflow's DAGs are datasets': registered ones, and removed ones that Airflow remembers."""
+"""Names of datasets: registered ones, and removed ones whose DAG Airflow still has."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from basecamp.shared.last_known import ValueWithWarnings
 
 
 class DatasetNames:
-    """Knows the datasets' names, and asks Airflow for its DAGs only about a name that is not among them.
+    """Knows the datasets' names; asks Airflow for its DAGs only when a name is unknown.
 
-    A DAG that was a dataset's once remains one, so that an old list does as well as a new one.
+    The DAG of a dataset stays one, so an old list of DAGs is good enough.
     """
 
     def __init__(self, specs: CatalogCache, dags: DagCache) -> None:
@@ -21,10 +21,10 @@ class DatasetNames:
         self._dags = dags
 
     def among(self, names: Iterable[str]) -> ValueWithWarnings[frozenset[str]]:
-        """Return those of some names that are datasets'.
+        """Return the names that are datasets.
 
         Raises:
-            AirflowUnreachable: When one is not known, and Airflow does not answer, and never did.
+            AirflowUnreachable: When a name is unknown and Airflow has never answered.
             StoreUnreachable: When the store does not answer, and never did.
         """
         wanted, catalog = frozenset(names), self._specs.known()
@@ -35,7 +35,7 @@ class DatasetNames:
         return ValueWithWarnings(wanted - (unknown - dags.value.keys()), (*catalog.warnings, *dags.warnings))
 
     def all(self) -> frozenset[str]:
-        """Return every name that is known at this moment.
+        """Return every known name.
 
         Raises:
             StoreUnreachable: When the store does not answer, and never did.

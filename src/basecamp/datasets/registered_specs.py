@@ -43,7 +43,7 @@ class RegisteredSpecs:
     def page(
         self, source: SourceType | None = None, *, limit: int = 100, cursor: str | None = None
     ) -> ListPage[RegisteredDataset]:
-        """Return the registered specs that can be used, by name, code before manual.
+        """Return the usable registered specs by name, code before manual.
 
         Raises:
             StoreUnreachable: When the store does not answer, and never did.
@@ -79,7 +79,7 @@ class RegisteredSpecs:
                 )
 
     def _is_loaded(self, file: SpecFile, catalog: Catalog) -> tuple[bool, str | None]:
-        """Say whether Airflow has this version. Once it has, it has until there is another."""
+        """Return whether Airflow has this version, and why that is unknown. A loaded version stays loaded until the next one."""
         name, spec_hash = file.name or "", file.spec_hash or ""
         if catalog.effective.get(name) is not file:
             return False, None
@@ -93,7 +93,7 @@ class RegisteredSpecs:
         return True, None
 
     def _with_tables(self, dataset: RegisteredDataset, file: SpecFile) -> RegisteredDataset:
-        """Return a dataset with the tables that its SQL reads and writes; a list of many would take too long."""
+        """Add the tables that a dataset's SQL reads and writes. Too slow for a list."""
         if file.spec is None:
             return dataset
         lineage = self._sql.lineage(file.spec, file)

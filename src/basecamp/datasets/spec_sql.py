@@ -1,4 +1,4 @@
-"""The SQL of specs: previews and lineage, in the dialect of the connection, each in a child process."""
+"""Preview and lineage of specs' SQL, in the connection's dialect, each in a child process."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from dataspec.sql.preview import SqlPreview, preview_sql
 R = TypeVar("R")
 
 MAX_WAITING = 16
-"""How many calls may wait for a worker; further ones are refused at once."""
+"""Maximum number of calls that wait for a worker; further calls are refused."""
 MAX_CALLS = 200
-"""After so many calls a worker is replaced, so that its caches don't use up its memory."""
+"""Number of calls after which a worker is replaced: its caches grow."""
 LINEAGE_SECONDS = 60.0
-"""How long a lineage is remembered, and that it could not be told."""
+"""How long a lineage is cached, an unknown one as well."""
 MAX_LINEAGES = 1_000
 
 
 class WorkerPool:
-    """Child processes for the calls of many threads; they start when they are needed.
+    """Child processes for the calls of many threads, started on demand.
 
     Args:
-        limits: What each call may use.
-        size: How many calls are worked on at once.
-        waiting: How many more may wait.
+        limits: The limits of each call.
+        size: Number of calls that run at once.
+        waiting: Maximum number of calls that wait.
     """
 
     def __init__(self, limits: Limits, *, size: int, waiting: int = MAX_WAITING) -> None:
@@ -79,8 +79,8 @@ class SpecSql:
     """Renders and parses the SQL of specs. Safe to share between threads.
 
     Args:
-        dialects: The dialects of connections.
-        limits: What reading the SQL of one spec may use.
+        dialects: Finds the dialects of connections.
+        limits: The limits of reading one spec's SQL.
     """
 
     def __init__(self, dialects: ConnectionDialects, limits: Limits = LIMITS) -> None:
@@ -90,16 +90,16 @@ class SpecSql:
         self._lock = threading.Lock()
 
     def preview(self, spec: DatasetSpec, file: SpecFile, values: Mapping[str, Any]) -> SqlPreview:
-        """Return a spec's SQL as rendered with a run's values and parsed.
+        """Return a spec's SQL, rendered with a run's values and parsed.
 
         Args:
             spec: The spec.
-            file: Where it stands, with its SQL.
-            values: What the templates see: :func:`dataspec.sql.template.run_values.run_values`.
+            file: Its file, with its SQL.
+            values: The variables of the templates: :func:`dataspec.sql.template.run_values.run_values`.
 
         Raises:
             InvalidTemplate: When it can't be rendered or parsed within the limits; with the place in the file.
-            ServerBusy: When the server reads too much SQL already.
+            ServerBusy: When too many calls are waiting.
         """
         try:
             return self._workers.call(
@@ -117,10 +117,10 @@ class SpecSql:
             raise InvalidTemplate(exceeded.problem(file.key), "The SQL can't be checked.") from None
 
     def lineage(self, spec: DatasetSpec, file: SpecFile) -> Lineage:
-        """Return the tables that a spec's SQL reads and writes; unknown where the limits don't let it be read.
+        """Return the tables that a spec's SQL reads and writes; unknown if reading it exceeds the limits.
 
         Raises:
-            ServerBusy: When the server reads too much SQL already.
+            ServerBusy: When too many calls are waiting.
         """
         dialect = self._dialects.of(spec)
         key = (file.spec_hash or "", dialect)

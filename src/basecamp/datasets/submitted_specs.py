@@ -1,4 +1,4 @@
-"""Specs that somebody sends: to be checked, registered, or tried out."""
+"""Specs that a request brings: to check, to register, or to try out."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dataspec.spec.parse import check_spec
 from dataspec.spec.yaml_reader import read_document
 
 NEVER = datetime.min.replace(tzinfo=UTC)
-"""When a spec that is not in the store was written there."""
+"""The time of writing of a spec that is not in the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmittedSpec:
-    """A spec that somebody sent: its YAML, its SQL, and the YAML's name on their machine."""
+    """A spec from a request: its YAML, its SQL files, and the YAML's file name on the user's machine."""
 
     yaml: str = field(repr=False)
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -30,10 +30,10 @@ class SubmittedSpec:
 
 
 def checked(candidate: SubmittedSpec, *, name: str | None = None) -> DatasetSpec:
-    """Check a spec, whole.
+    """Check a submitted spec, and return it.
 
     Raises:
-        InvalidSpec: With every problem, each at its place in the user's files.
+        InvalidSpec: With every problem and its place in the user's files.
     """
     body = candidate.yaml.encode()
     spec = check_spec(body, candidate.files, file=candidate.file)
@@ -53,11 +53,11 @@ def checked(candidate: SubmittedSpec, *, name: str | None = None) -> DatasetSpec
 def file_to_run(
     specs: CatalogCache, dataset: str, source: SourceType | None, candidate: SubmittedSpec | None
 ) -> SpecFile:
-    """Return the spec that a run of a dataset would run, or the one that was sent to be tried out.
+    """Return the spec that a run of a dataset would use, or the submitted one.
 
     Raises:
-        InvalidSpec: When it can't be used.
-        Overridden, DatasetNotFound: As for a run, where none was sent.
+        InvalidSpec: When the spec is invalid.
+        Overridden, DatasetNotFound: As for a run, when no spec was submitted.
         StoreUnreachable: When the store does not answer.
     """
     if candidate is not None:

@@ -1,8 +1,8 @@
-"""Other DAGs under a dataset's id: which one Airflow has now, and which it had lately.
+"""Other DAGs under a dataset's id: the one that Airflow has now, or had in the last minutes.
 
-Airflow keeps one DAG for each id: that of the file that it parsed last. Where another file makes
-one of a dataset's id, the dataset's own DAG steps back within seconds (``docs/airflow.md``); until
-then the id changes hands from parse to parse, so what was seen once counts for a while.
+Airflow keeps one DAG for each id: from the file that it parsed last. When another file defines
+a DAG with a dataset's id, the factory leaves the dataset out within seconds (``docs/airflow.md``). Until
+then each parse may change the owner of the id, so an observation counts for some minutes.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ COUNTS_FOR = timedelta(minutes=5)
 """How long a take-over counts after it was last seen: before the dataset's own DAG steps back, or where Airflow's
 machines have no such DAG factory yet, the id may be the dataset's at one look and the other DAG's at the next."""
 KEPT_FOR = timedelta(days=30)
-"""How long the store remembers one, so that runs of that time are still told from the dataset's."""
+"""How long the store keeps one, to tell runs of that DAG from the dataset's."""
 WRITTEN_AGAIN = timedelta(minutes=1)
-"""How much later a take-over that goes on is written again."""
+"""Shortest time between two writes of the same take-over."""
 LOOK_SECONDS = 2.0
 COST_FACTOR = 30
-"""A look that took long is followed by a pause that is so many times as long."""
+"""The pause after a look is this many times as long as the look."""
 ASKED_AT_ONCE = 50
-"""Maximum number of DAGs that one look asks for; the next look goes on with the others."""
+"""Maximum number of DAGs requested by one look; the next look continues with the others."""
 WRITE_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takeover:
-    """A DAG that has a dataset's id and does not come from the DAG factory."""
+    """A DAG with a dataset's id that does not come from the DAG factory."""
 
     place: str
     """Its file, and its bundle on Airflow 3."""
     seen_at: datetime
 
     def lately(self) -> str:
-        """Return when it was seen, and until when that counts."""
+        """Say when it was seen, and until when that counts."""
         until = self.seen_at + COUNTS_FOR
         return (
             f"Airflow had that DAG at {self.seen_at:%H:%M:%S} UTC. Where two files make a DAG of one id, it is now "
@@ -67,11 +67,11 @@ class Takeovers:
     """Finds the datasets that other DAGs have taken over. Safe to share between threads and replicas.
 
     Args:
-        store: Where the replicas tell each other what they saw.
+        store: The store in which the replicas share take-overs.
         gateway: The Airflow that runs the datasets.
         specs: The specs in the store.
-        dags: The datasets' DAGs.
-        clock: The time.
+        dags: The datasets' DAGs as last listed.
+        clock: The clock.
     """
 
     def __init__(
@@ -91,10 +91,10 @@ class Takeovers:
         )
 
     def check(self, name: str) -> DagDetails | None:
-        """Return the DAG of a dataset, made sure that it is the dataset's.
+        """Return the DAG of a dataset; None if there is none.
 
         Raises:
-            TakenOver: When Airflow has another DAG under this id, or had it lately.
+            TakenOver: When Airflow has another DAG under this id, or had it in the last minutes.
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
@@ -114,7 +114,7 @@ class Takeovers:
         return found
 
     def lately(self) -> Mapping[str, Takeover]:
-        """Return the take-overs that count, by dataset, as this replica knows them."""
+        """Return the current take-overs by dataset, as this replica knows them."""
         return {name: one for name, one in self._seen.items() if self._counts(one)}
 
     def _counts(self, one: Takeover) -> bool:
@@ -122,7 +122,7 @@ class Takeovers:
 
     @property
     def seen(self) -> Mapping[str, Takeover]:
-        """The take-overs of the last weeks, by dataset; the same object for as long as nothing changes."""
+        """The take-overs of the last weeks by dataset; the same object while nothing changes."""
         return self._seen
 
     def _turn(self) -> float:
@@ -131,9 +131,9 @@ class Takeovers:
         return max(LOOK_SECONDS, COST_FACTOR * (self._clock.monotonic() - began))
 
     def look(self) -> None:
-        """Find the datasets whose id another DAG has now.
+        """Find and record the datasets whose id another DAG has now.
 
-        Only a dataset that is not among the datasets' DAGs is asked for.
+        Asks Airflow only for datasets that are not in the list of DAGs.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer.
@@ -149,7 +149,7 @@ class Takeovers:
         self._saw(places)
 
     def ran(self, run: DagRun) -> None:
-        """Write down that another DAG's code ran in a run, where that DAG itself was not seen.
+        """Record that another DAG's code ran in a run, if the DAG itself was not seen.
 
         Raises:
             StoreUnreachable: When the store does not answer.
@@ -159,12 +159,12 @@ class Takeovers:
             self._saw({run.dag_id: f"a file that was not seen, whose code ran in {run.run_id}"})
 
     def _reported(self) -> dict[str, str]:
-        """Return the places of the DAGs for which those of datasets have stepped back, as Airflow's machines report it."""
+        """Return the files of other DAGs by dataset, as the DAG factory reports them by import errors."""
         texts = (error.stack_trace for error in self._gateway.import_errors())
         return {name: place for text in texts for name, place in read_takeovers(text).items()}
 
     def _next(self, names: list[str]) -> Iterable[str]:
-        """Return the names that this look asks for; the next look goes on after them."""
+        """Return the names for this look; the next look continues after them."""
         if len(names) <= ASKED_AT_ONCE:
             return names
         start = self._asked_last % len(names)
@@ -172,7 +172,7 @@ class Takeovers:
         return list(islice(cycle(names), start, start + ASKED_AT_ONCE))
 
     def _saw(self, places: Mapping[str, str]) -> None:
-        """Write down what was seen; what was written a moment ago is not written again."""
+        """Record what was seen, unless it was recorded within the last minute."""
         for _ in range(WRITE_ATTEMPTS):
             self._read()
             now = self._clock.now()
@@ -197,7 +197,7 @@ class Takeovers:
                 self._stored, self._seen = stored, dict(_entries(stored))
 
     def _write(self, seen: Mapping[str, Takeover]) -> bool:
-        """Replace what the store has; False where another replica has just done so."""
+        """Replace the store's object; return False if another replica did so first."""
         entries = {
             name: {"place": one.place, "seen_at": one.seen_at.isoformat()}
             for name, one in sorted(seen.items())
@@ -212,12 +212,12 @@ class Takeovers:
 
 
 def other_dag(found: DagDetails | None) -> AirflowDag | None:
-    """Return the DAG if it is another than a dataset's; one that is gone from its file has no owner."""
+    """Return the DAG unless it is a dataset's, or stale."""
     return None if found is None or found.dag.is_stale or found.is_dataset else found.dag
 
 
 def place_of_dag(dag: AirflowDag) -> str:
-    """Return where a DAG comes from, in words."""
+    """Return a DAG's file and bundle, in words."""
     return place_of(dag.file or "an unknown file", dag.bundle)
 
 
@@ -226,7 +226,7 @@ def _is_listed(dag: AirflowDag | None) -> bool:
 
 
 def _entries(stored: StoredObject | None) -> Iterator[tuple[str, Takeover]]:
-    """Yield what an object says; nothing where there is none, or one of another form."""
+    """Yield the take-overs in an object; nothing if it is missing or has another format."""
     try:
         data = json.loads(stored.body) if stored else {}
         entries = data.get("takeovers", {}) if data.get("format") == FORMAT else {}

@@ -61,7 +61,7 @@ class VersionsInUse:
 
 
 def _in_source(catalog: Catalog, name: str, source: SourceType) -> SpecVersion | None:
-    """Return what a source has now, be it broken."""
+    """Return a source's current spec, even an invalid one."""
     usable = catalog.get(name, source)
     broken = [file for file in catalog.invalid if file.source is source and file.name == name]
     at_place = next((file for file in broken if usable is None or file.key == usable.key), None)

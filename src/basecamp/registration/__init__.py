@@ -1,1 +1,1 @@
-"""Register, update and remove manual specs."""
+"""Writes to ``manual/``: register, update and remove specs, and what follows a write."""

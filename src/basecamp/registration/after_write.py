@@ -11,7 +11,7 @@ from dataspec.models import RegisteredDataset, SourceType
 
 
 class WriteFollowUp:
-    """Brings the ledger and Airflow up to a manual spec that was just written or removed."""
+    """Updates the ledger and Airflow after a manual spec was written or removed."""
 
     def __init__(self, ledger: LedgerUpdater, readiness: DagReadiness) -> None:
         self._ledger = ledger
@@ -28,16 +28,16 @@ class WriteFollowUp:
         wait_seconds: float,
         overridden: str | None = None,
     ) -> RegisteredDataset:
-        """Return the spec as it is registered now, once Airflow has loaded it.
+        """Return the registered spec once Airflow has loaded it.
 
         Args:
             name: The dataset.
-            release: What was written.
+            release: The spec and its SQL files.
             key: The YAML's key in the store.
             etag: The YAML's ETag.
             since: When the write began.
-            wait_seconds: How long Airflow may take; 0 not to wait.
-            overridden: What to warn of where code has the dataset, so that Airflow has nothing to load.
+            wait_seconds: The longest wait for Airflow; 0 not to wait.
+            overridden: The warning if code has the dataset: Airflow has nothing to load then.
 
         Raises:
             NotLoaded: When Airflow has not loaded it in time. It is stored.
@@ -62,6 +62,6 @@ class WriteFollowUp:
         )
 
     def removed(self, name: str) -> None:
-        """See to it that Airflow takes a dataset off its schedule, or goes on with code's."""
+        """Make Airflow unschedule a removed dataset, or continue with code's spec."""
         self._ledger.follow()
         self._readiness.request(name)

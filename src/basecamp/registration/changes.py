@@ -1,4 +1,4 @@
-"""Changing and removing manual specs; what code has is changed in Git alone (specification 16.5 to 16.9)."""
+"""Update and remove manual specs; specs in code are changed in Git alone (specification 16.5 to 16.9)."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class ManualSpecChanges:
 
         Args:
             name: The dataset.
-            changes: What to set; what is so already is not touched.
+            changes: The fields to set; equal values are left as written.
             source: ``manual`` for the kept file of a dataset that code has.
             if_match: The ETag that the manual spec must have, in quotes or not; ``*`` for any.
-            wait_seconds: How long Airflow may take to load it; 0 not to wait.
+            wait_seconds: The longest wait for Airflow to load it; 0 not to wait.
 
         Raises:
-            InvalidUsage: When nothing is to be changed, or the YAML can't be changed in place.
-            InvalidSpec: When the result, or what is there, is no valid spec; nothing is stored.
+            InvalidUsage: When no change is given, or the YAML can't be changed in place.
+            InvalidSpec: When the current spec or the result is invalid; nothing is stored.
             ManagedByCode: When code has the dataset.
             DatasetNotFound: When there is no manual spec.
             Conflict: When someone else changed it meanwhile.
@@ -125,19 +125,19 @@ class ManualSpecChanges:
 
         Args:
             name: The dataset.
-            requested_by: Who asks; stands in the note of runs that are ended.
+            requested_by: The caller's name, for the notes of stopped runs.
             source: ``manual`` for the kept file of a dataset that code has.
-            stop: End the runs that are active.
-            accept_active: Let the runs that are active end by themselves.
+            stop: Stop the active runs.
+            accept_active: Let the active runs end by themselves.
             if_match: The ETag that the manual spec must have, in quotes or not; ``*`` for any.
-            idempotency_key: A call with the key of one that has removed the spec succeeds.
+            idempotency_key: A second call with it succeeds, though the spec is gone.
 
         Raises:
-            RunsActive: When runs are active, and neither was accepted.
+            RunsActive: When runs are active, and neither ``stop`` nor ``accept_active`` is given.
             ManagedByCode: When code has the dataset.
             DatasetNotFound: When there is no manual spec.
             Conflict: When someone else changed it meanwhile.
-            AirflowUnreachable: When Airflow does not answer, so that nobody knows of its runs.
+            AirflowUnreachable: When Airflow does not answer: active runs are unknown then.
             StoreUnreachable: When the store does not answer.
         """
         request = ["unregister", check_name(name), source]
@@ -161,7 +161,7 @@ class ManualSpecChanges:
             self._reservations.reserve(idempotency_key, request, {"file": key})
         stopped = self._stop(active, requested_by) if stop else []
         self._remove(name, key, etag)
-        if stop:  # what has been started since
+        if stop:  # runs that were started meanwhile
             stopped += self._stop(self._records.active([name]), requested_by)
         going_on = [] if stop else [run.run_id for run in active]
         return UnregisteredDataset(name=name, file=key, stopped_runs=stopped, active_runs=going_on)
@@ -174,7 +174,7 @@ class ManualSpecChanges:
         """Return the file as it is now.
 
         Raises:
-            Conflict: When it is not the one that the caller, or the catalog, has seen.
+            Conflict: When it is not the version that the caller, or the catalog, has read.
         """
         stored = read_release(self._store, file.key, file.spec.files if file.spec else ())
         if stored is None or stored.etag != file.etag:
@@ -186,7 +186,7 @@ class ManualSpecChanges:
     def _unregistered_file(
         self, catalog: Catalog, name: str, source: SourceType | None, if_match: str | None
     ) -> tuple[str, str]:
-        """Return the key and the ETag of a manual spec, sound or not."""
+        """Return the key and the ETag of a manual spec, valid or not."""
         _check_source(catalog, name, source)
         usable = catalog.get(name, SourceType.MANUAL)
         own = {file.key for file in catalog.invalid if file.name == name} | {manual_key(name)}
@@ -199,14 +199,14 @@ class ManualSpecChanges:
         return stored.key, stored.etag
 
     def _stop(self, runs: Sequence[DagRun], requested_by: str) -> list[str]:
-        """End runs, the newest first, so that none of those that wait starts meanwhile."""
+        """Stop runs, the newest first: a queued run must not start when a running one ends."""
         for run in runs:
             self._stopper.end(run, stopped_by=requested_by, reason="the dataset was unregistered")
         return [run.run_id for run in runs]
 
 
 def _manual_file(catalog: Catalog, name: str, source: SourceType | None) -> SpecFile:
-    """Return the manual spec that is to be changed."""
+    """Return the manual spec to change."""
     _check_source(catalog, check_name(name), source)
     file = catalog.get(name, SourceType.MANUAL)
     if file is None:
@@ -218,7 +218,7 @@ def _manual_file(catalog: Catalog, name: str, source: SourceType | None) -> Spec
 
 
 def _check_source(catalog: Catalog, name: str, source: SourceType | None) -> None:
-    """Refuse what code has, unless the manual file beside it is meant."""
+    """Refuse a dataset of code, unless ``manual`` is requested."""
     if source is not SourceType.MANUAL and is_in_code(catalog, name):
         raise ManagedByCode
     if source is SourceType.CODE:

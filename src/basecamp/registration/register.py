@@ -24,7 +24,7 @@ OVERRIDDEN_WARNING = "This dataset exists in Code: the Manual file is kept but i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """What a registration did."""
+    """The result of a registration."""
 
     dataset: RegisteredDataset
     created: bool
@@ -33,7 +33,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """What is wrong with a spec."""
+    """The result of a check of a spec."""
 
     valid: bool
     name: str | None = None
@@ -59,7 +59,7 @@ class Registration:
         self._clock = clock
 
     def validate(self, candidate: SubmittedSpec) -> Validation:
-        """Check a spec as a registration does; nothing is stored."""
+        """Check a spec as a registration does, and store nothing."""
         try:
             spec = checked(candidate)
         except InvalidSpec as error:
@@ -81,15 +81,15 @@ class Registration:
         Args:
             name: The dataset.
             candidate: The spec.
-            accept_override: Store it although code has a spec of that name.
+            accept_override: Store it even if code has a spec of that name.
             if_match: The ETag that the manual spec must have, in quotes or not; ``*`` for any.
-            only_create: There must be no manual spec.
+            only_create: Refuse if there is a manual spec.
             wait_seconds: How long Airflow may take to load it; 0 not to wait.
 
         Raises:
             InvalidName: When the name can't be a dataset's.
             InvalidSpec: With every problem; nothing is stored.
-            ExistsInCode: When code has a spec of that name, and that was not accepted.
+            ExistsInCode: When code has a spec of that name, without ``accept_override``.
             TakenOver: When another DAG has that id; nothing is stored.
             Conflict: When someone else changed the manual spec meanwhile.
             NotLoaded: When Airflow has not loaded it in time. It is stored.
@@ -100,7 +100,7 @@ class Registration:
         in_code = is_in_code(catalog, name)
         if in_code and not accept_override:
             raise ExistsInCode
-        with suppress(AirflowUnreachable):  # the wait for the DAG tells it then
+        with suppress(AirflowUnreachable):  # the wait for the DAG reports it
             self._takeovers.check(name)
         release = Release(candidate.yaml.encode(), {path: candidate.files[path] for path in spec.files})
         started_at = self._clock.now()
@@ -125,7 +125,7 @@ class Registration:
 
 
 def _expected(current: StoredObject | None, if_match: str | None) -> str | None:
-    """Return the ETag to write upon, as the store has it; a header may put it in other quotes."""
+    """Return the expected ETag in the store's spelling; a header may quote it differently."""
     if if_match is None:
         return None
     if current is not None and is_etag(if_match, current.etag):
@@ -134,12 +134,12 @@ def _expected(current: StoredObject | None, if_match: str | None) -> str | None:
 
 
 def is_etag(if_match: str, etag: str) -> bool:
-    """Say whether a header means this ETag, in whatever quotes; ``*`` means any."""
+    """Return whether a header names this ETag, quoted or not; ``*`` names any."""
     return if_match.removeprefix("W/").strip('"') in {"*", etag.strip('"')}
 
 
 def is_in_code(catalog: Catalog, name: str) -> bool:
-    """Say whether code claims a name, be it with a spec that can't be used."""
+    """Return whether code has a spec of this name, even an invalid one."""
     if catalog.get(name, SourceType.CODE) is not None:
         return True
     return any(file.source is SourceType.CODE and file.name == name for file in catalog.invalid)

@@ -1,1 +1,1 @@
-"""Runs: started, found, listed, stopped, retried; their logs and why they failed."""
+"""Runs: start, stop, retry, lookup, history, logs, and why a run failed."""

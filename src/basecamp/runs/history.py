@@ -1,8 +1,8 @@
 """The history of runs, newest first, a page at a time (specification 12.18).
 
-Airflow filters by state, dataset and time; it knows nothing of sources, of ``KILLED`` or
-of backfills of ours, so those are told from the rows that it lists. A cursor is Airflow's
-own, and where a page of its rows was left halfway, the run after which to go on.
+Airflow filters by state, dataset and time. It knows no sources, no ``KILLED`` and no backfills
+of Basecamp, so the listed rows are filtered by these here. A cursor is Airflow's
+own, plus the last run that was returned if a page of rows was left halfway.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
 from dataspec.problems import nearest
 
 MAX_SCANNED_PAGES = 10
-"""How many of Airflow's pages one request looks through; then it answers what it has, and a cursor."""
+"""Maximum number of Airflow's pages that one request reads; then it returns what it found, and a cursor."""
 
 LATE_ERRORS = (
     "Airflow is slow to show logs: the errors of {} failed runs are not known yet. Ask again in a moment."
@@ -45,12 +45,12 @@ _RUN_TYPES: dict[RunType, tuple[str, ...]] = {
     "backfill": ("backfill", "manual"),
     "adhoc": ("manual", "operator_triggered", "asset_triggered", "asset_materialization"),
 }
-"""Airflow's own words: to it the runs of our backfills are triggered by hand."""
+"""Airflow's run types: to it the runs of Basecamp's backfills are manual."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryFilter:
-    """Which runs to list."""
+    """The filter of a list of runs."""
 
     dataset: str | None = None
     """A dataset's name, or a pattern with ``*``."""
@@ -58,12 +58,12 @@ class HistoryFilter:
     status: RunStatus | None = None
     run_type: RunType | None = None
     since: datetime | None = None
-    """Only runs that were due, or asked for, at this moment or later."""
+    """Only runs due, or requested, at this time or later."""
     until: datetime | None = None
-    """Only runs that were due, or asked for, before this moment."""
+    """Only runs due, or requested, before this time."""
 
     def check(self) -> None:
-        """Make sure that a run can be between the two times.
+        """Check that the first time is before the second.
 
         Raises:
             InvalidUsage: When the first is not before the second.
@@ -76,7 +76,7 @@ class HistoryFilter:
             )
 
     def may_match(self, run: DagRun) -> bool:
-        """Say whether a run may be wanted, by what Airflow's row of it tells: the rest costs more requests."""
+        """Return whether the filter may select a run, by Airflow's row alone: the rest costs more requests."""
         return (
             (self.dataset is None or matches_name(run.dag_id, self.dataset))
             and self.run_type in {None, run_type(run)}
@@ -84,7 +84,7 @@ class HistoryFilter:
         )
 
     def matches(self, run: WorkflowRun) -> bool:
-        """Say whether a run is wanted; one that has not started has no source."""
+        """Return whether the filter selects a run; a run that has not started has no source."""
         return (
             (self.dataset is None or matches_name(run.dataset_name, self.dataset))
             and self.source in {None, run.source_type}
@@ -94,7 +94,7 @@ class HistoryFilter:
 
     @property
     def for_airflow(self) -> RunFilter:
-        """The part that Airflow itself can filter by."""
+        """The part of the filter that Airflow applies."""
         exact = self.dataset if self.dataset and "*" not in self.dataset else None
         return RunFilter(
             dag_id=exact,
@@ -107,15 +107,15 @@ class HistoryFilter:
 
 @dataclass(slots=True)
 class _Scan:
-    """Where a walk through Airflow's pages is."""
+    """The position in Airflow's pages."""
 
     cursor: str | None
     after: tuple[str, str]
-    """The run on this page after which to go on."""
+    """The last run of this page that was returned."""
 
     @property
     def next_cursor(self) -> str | None:
-        """The cursor with which to go on; None at the end."""
+        """The cursor of the next page; None at the end."""
         at_end = self.cursor is None and not any(self.after)
         return None if at_end else encode_cursor([self.cursor or "", *self.after])
 
@@ -145,11 +145,11 @@ class RunHistory:
     def page(
         self, wanted: HistoryFilter, *, limit: int = 20, cursor: str | None = None
     ) -> ListPage[WorkflowRun]:
-        """Return runs, newest first, the failed ones with their errors as far as Airflow tells them at once.
+        """Return runs, newest first; failed ones with their error if Airflow returns it quickly.
 
         Raises:
-            DatasetNotFound: When no dataset of that name is known, nor was.
-            InvalidUsage: For a cursor of another list, or times between which nothing lies.
+            DatasetNotFound: When no dataset of that name is or was registered.
+            InvalidUsage: For a cursor of another list, or times in the wrong order.
             AirflowUnreachable: When Airflow does not answer, and did not answer this before.
         """
         wanted.check()
@@ -167,7 +167,7 @@ class RunHistory:
         return ListPage(items=known.value.items, next_cursor=known.value.next_cursor, warnings=warnings)
 
     def _for_airflow(self, wanted: HistoryFilter) -> RunFilter:
-        """Return what Airflow is to list: for failed runs of a dataset that was taken over, those that ended well too."""
+        """Return Airflow's filter; with successful runs as well for ``FAILED`` runs of a dataset that was taken over."""
         asked = wanted.for_airflow
         taken = wanted.status is RunStatus.FAILED and any(
             wanted.dataset is None or matches_name(name, wanted.dataset) for name in self._takeovers.seen
@@ -207,12 +207,12 @@ class RunHistory:
 
 
 def _ended(run: DagRun) -> set[RunStatus]:
-    """Return the statuses that a run that has ended may have: one that ended well may have run other code."""
+    """Return the possible statuses of an ended run: a successful one may have run another DAG's code."""
     return {run_status(run, begun=True, other_code=other) for other in (False, True)}
 
 
 def _after(runs: Iterable[DagRun], key: tuple[str, str]) -> list[DagRun]:
-    """Return the runs after one; all of them where that one is gone from the page."""
+    """Return the runs after a run; all if that run is gone from the page."""
     runs = list(runs)
     keys = [run.key for run in runs]
     return runs[keys.index(key) + 1 :] if key in keys else runs

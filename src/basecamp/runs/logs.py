@@ -18,30 +18,30 @@ from basecamp.shared.cursors import decode_cursor, encode_cursor
 from dataspec.errors import NotFound
 
 MAX_LINES = 20_000
-"""Of a longer log, only the end is shown; of a longer piece, only the beginning."""
+"""Maximum number of lines: of a longer log the end is returned, of a longer piece the beginning."""
 
 
 START = "start"
 """The cursor of a log's first line."""
 
 REMEMBERED = 32
-"""How many lines a cursor remembers: Airflow sorts by time, so that a late line may come before some of them."""
+"""Number of lines that a cursor remembers: Airflow sorts by time, so a late line may come before them."""
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
 class LogCursor:
-    """How far the logs of a run's attempts were read."""
+    """The position up to which the logs of a run's attempts were read."""
 
     attempt: int = 1
-    """The attempt whose log goes on, or is to begin."""
+    """The attempt to continue with."""
     count: int = 0
-    """How many lines of it were read."""
+    """Number of lines of it that were read."""
     last: tuple[str, ...] = ()
-    """The marks of the last of these."""
+    """Hashes of the last lines that were read."""
     ended: bool = False
-    """Whether the run had ended by then."""
+    """Whether the run had ended then."""
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -58,14 +58,14 @@ class LogCursor:
         return cls(max(int(attempt), 1), int(count), tuple(last.split()), bool(ended))
 
     def write(self) -> str:
-        """Return it as text."""
+        """Return the cursor as text."""
         ended = "ended" if self.ended else ""
         return encode_cursor(["log", str(self.attempt), str(self.count), " ".join(self.last), ended])
 
     def go_on(self, lines: Sequence[str], most: int) -> tuple[list[str], Self]:
-        """Return the lines of the attempt that were not read, at most so many, and the cursor after them.
+        """Return the next lines of the attempt, up to a maximum number, and the cursor after them.
 
-        A log that has become shorter is one that Airflow can't reach at the moment: there is nothing new in it.
+        A log that has become shorter is temporarily unavailable in Airflow: it has no new lines.
         """
         if len(lines) < self.count:
             return [], self
@@ -98,12 +98,12 @@ class RunLog:
     attempt: int
     """0 while no attempt has started."""
     attempts: int
-    """How many have started."""
+    """Number of attempts that have started."""
     lines: list[str]
     more: bool
-    """Whether further lines are to be had now."""
+    """Whether more lines can be read now."""
     next_cursor: str | None
-    """Where they go on; None when the run has ended and these are its last ones."""
+    """The cursor of the next lines; None when the run has ended and these are its last lines."""
 
 
 class RunLogs:

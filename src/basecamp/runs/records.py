@@ -1,4 +1,4 @@
-"""From Airflow's runs to the runs that the API shows (docs/architecture.md, "A dataset in Airflow")."""
+"""Turn Airflow's runs into the API's (docs/architecture.md, "A dataset in Airflow")."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from dataspec.parameters.resolve import resolve_parameters
 from dataspec.spec.model import DatasetSpec
 
 STOPPED_BY = "Stopped by"
-"""What the note of a stopped run begins with; Airflow itself only knows ``failed``."""
+"""The beginning of a stopped run's note; Airflow itself only knows ``failed``."""
 
 SETTLED_AFTER = timedelta(minutes=5)
-"""How long after its end nothing of a run changes any more, short of a retry, which gives it another end."""
+"""Time after its end after which a run changes only by a retry, which gives it another end."""
 
 MAX_SETTLED = 50_000
 """Maximum number of ended runs whose attempt and version are cached, some 1 KB each."""
@@ -44,9 +44,9 @@ OTHER_CODE = "The dataset was not built: in this run Airflow ran the code of ano
 
 
 class RunRecords:
-    """Reads what belongs to runs, for many at once, and puts it together.
+    """Builds the API's runs from Airflow's, for many at once.
 
-    What it read of a run that has long ended it keeps: Airflow takes most of a second to tell the versions of a page.
+    Facts of runs that ended a while ago are cached: Airflow takes most of a second for the versions of a page.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class RunRecords:
         return [self._record(run, facts[run.key], _parameters(run, facts[run.key], catalog)) for run in runs]
 
     def _facts(self, runs: Sequence[DagRun]) -> dict[tuple[str, str], _Facts]:
-        """Return each run's attempt and version, asking Airflow only about those that may still change."""
+        """Return each run's facts; ask Airflow only about runs that may still change."""
         with self._lock:
             known = {run.key: facts for run in runs if (facts := self._settled.get(_end_of(run)))}
         unknown = [run for run in runs if run.key not in known]
@@ -94,10 +94,10 @@ class RunRecords:
         return known | found
 
     def _with_code(self, run: DagRun, attempt: TaskAttempt | None, version: RunVersion | None) -> _Facts:
-        """Return what is known of a run, and whether its code was another DAG's.
+        """Return a run's facts, with whether another DAG's code ran in it.
 
-        Airflow keeps with each task the operator that it was made with, and the operator's first act is to say
-        which version it runs. So an attempt that ended well and did not say so ran something else.
+        Airflow keeps the operator with each task, and our operator's first act is to report
+        which version it runs. So a successful attempt without a report ran other code.
         """
         ended_well = attempt is not None and run.state == attempt.state == "success" and attempt.started > 0
         other = (ended_well and version is None) or is_of_other_dag(self._gateway, run, attempt)
@@ -107,7 +107,7 @@ class RunRecords:
         return attempt, version, other
 
     def ran_other_code(self, run: DagRun) -> bool:
-        """Say whether a run is another DAG's, or ran its code.
+        """Return whether a run is another DAG's, or ran another DAG's code.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer.
@@ -131,7 +131,7 @@ class RunRecords:
     def _versions(
         self, runs: Sequence[DagRun], attempts: Mapping[tuple[str, str], TaskAttempt]
     ) -> dict[tuple[str, str], RunVersion]:
-        """Return what each run's last attempt ran; one attempt runs one version, so that is asked for once."""
+        """Return the version that each run's last attempt ran. It never changes, so it is requested once."""
         started = [run for run in runs if (attempt := attempts.get(run.key)) and attempt.started]
         with self._lock:
             known = {
@@ -186,12 +186,12 @@ class RunRecords:
         )
 
     def why_other(self, run: DagRun) -> str:
-        """Return what is wrong with a run in which another DAG's code ran, in one line."""
+        """Return the error of a run in which another DAG's code ran, in one line."""
         seen = self._takeovers.seen.get(run.dag_id)
         return f"{OTHER_CODE}: {seen.place}." if seen else f"{OTHER_CODE}."
 
     def dag_url(self, dataset: str) -> str:
-        """Return a dataset's page in Airflow."""
+        """Return the address of a dataset's page in Airflow."""
         return f"{self._public_url}/dags/{quote(dataset, safe='')}"
 
     def _url(self, run: DagRun) -> str:
@@ -204,7 +204,7 @@ def run_status(run: DagRun, *, begun: bool, other_code: bool = False) -> RunStat
     Args:
         run: The run.
         begun: Whether an attempt has started, since a retry if there was one.
-        other_code: Whether another DAG's code ran in it, so that it built nothing.
+        other_code: Whether another DAG's code ran in it: it built nothing then.
     """
     if run.state == "success":
         return RunStatus.FAILED if other_code else RunStatus.COMPLETED
@@ -214,12 +214,12 @@ def run_status(run: DagRun, *, begun: bool, other_code: bool = False) -> RunStat
 
 
 def is_killed(run: DagRun) -> bool:
-    """Say whether a failed run was stopped by somebody."""
+    """Return whether a failed run was stopped."""
     return run.state == "failed" and (run.note or "").startswith(STOPPED_BY)
 
 
 def is_of_other_dag(gateway: AirflowGateway, run: DagRun, attempt: TaskAttempt | None) -> bool:
-    """Say whether a run's tasks are those of another DAG with the dataset's id.
+    """Return whether a run's tasks are those of another DAG with the dataset's id.
 
     Raises:
         AirflowUnreachable: When Airflow does not answer.
@@ -230,7 +230,7 @@ def is_of_other_dag(gateway: AirflowGateway, run: DagRun, attempt: TaskAttempt |
 
 
 def run_type(run: DagRun) -> RunType:
-    """Return why a run exists; one that somebody made on Airflow's page counts as adhoc."""
+    """Return a run's type; a run started on Airflow's page counts as adhoc."""
     own = run.conf.get(CONF_KEY)
     said = own.get("run_type") if isinstance(own, dict) else None
     known: tuple[RunType, ...] = get_args(RunType)
@@ -238,7 +238,7 @@ def run_type(run: DagRun) -> RunType:
 
 
 def key_of_request(run: DagRun) -> str | None:
-    """Return the key of the request that started a run, if it had one."""
+    """Return the idempotency key of the request that started a run, if any."""
     own = run.conf.get(CONF_KEY)
     key = own.get("idempotency_key") if isinstance(own, dict) else None
     return key if isinstance(key, str) else None
@@ -258,7 +258,7 @@ def _parameters(run: DagRun, facts: _Facts, catalog: Catalog) -> dict[str, Any]:
 
 
 def parameters_given(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
-    """Return what a run was given, by its conf and by the timetable."""
+    """Return the parameters that a run was given by its conf and by the timetable."""
     return given_parameters(
         run.conf,
         spec.parameters if spec else (),
@@ -268,9 +268,9 @@ def parameters_given(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
 
 
 def _has_begun(run: DagRun, attempt: TaskAttempt) -> bool:
-    """Say whether an attempt has started since the run was made, or since it was made to run again.
+    """Return whether an attempt has started since the run was created or retried.
 
-    A retry leaves Airflow's row of the attempt as it was until the next one starts, while the run starts anew.
+    After a retry, Airflow keeps the row of the last attempt until the next one starts.
     """
     if not attempt.started or run.state == "queued":
         return False
@@ -278,10 +278,10 @@ def _has_begun(run: DagRun, attempt: TaskAttempt) -> bool:
 
 
 def _started_at(run: DagRun, attempt: TaskAttempt | None) -> datetime | None:
-    """Return when the first attempt started; Airflow keeps the time of the latest one alone."""
+    """Return when the first attempt started; Airflow keeps only the latest attempt's time."""
     return attempt.start_date if attempt and attempt.started == 1 else run.start_date
 
 
 def _end_of(run: DagRun) -> tuple[str, str, datetime | None]:
-    """Return what tells one end of a run from the ends of its retries; no active run has one."""
+    """Return a key for one end of a run: a retried run ends again. Active runs have none."""
     return (*run.key, run.end_date if run.finished else None)

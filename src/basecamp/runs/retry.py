@@ -1,4 +1,4 @@
-"""Running a failed or killed run again, under its own id (specification 13.5)."""
+"""Retry failed and killed runs under their own id (specification 13.5)."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from dataspec.parameters.resolve import resolve_parameters
 from dataspec.spec.model import DatasetSpec
 
 RETRIED_BY = "Retried by"
-"""What the note of a retried run begins with: it takes the place of the mark of a stop."""
+"""The beginning of a retried run's note; it replaces the mark of a stop."""
 
 LINGER = timedelta(minutes=5)
-"""How long a stopped process may live unseen. Its supervisor ends it at the next heartbeat, or
+"""How long the process of a stopped attempt may go on. Its supervisor ends it at the next heartbeat, or
 after three that don't reach Airflow; and Airflow itself gives it up when five minutes bring none."""
 
 TAKEOVER_SECONDS = 10.0
-"""How long another request for the same retry is waited for, before its work is done in its place."""
+"""How long to wait for another request's retry of the same end before doing it instead."""
 
 
 class RunRetrier:
-    """Runs runs again, each request's once."""
+    """Retries runs, once for each request."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class RunRetrier:
         return self._once(run, self._note(run, attempt, retried_by))
 
     def _is_done(self, run: DagRun, key: str) -> bool:
-        """Say whether the first request with this key has done what it came for."""
+        """Return whether the first request with this key has retried the run."""
         request = ["retry", run.dag_id, run.run_id]
         found = self._reservations.find(key, request)
         if found is None and not run.finished:
@@ -120,7 +120,7 @@ class RunRetrier:
         _check_parameters(run, file.spec)
 
     def _check_process(self, run: DagRun, attempt: TaskAttempt | None) -> None:
-        """Wait until the process of a killed attempt is gone: its query would run beside the new one."""
+        """Wait until the process of a killed attempt is gone: two queries must not run at once."""
         if not is_killed(run) or attempt is None or not attempt.started or attempt.state == "skipped":
             return
         deadline = self._clock.monotonic() + VERIFY_SECONDS
@@ -136,7 +136,7 @@ class RunRetrier:
             self._clock.wait(POLL_SECONDS)
 
     def _once(self, run: DagRun, note: str) -> DagRun:
-        """Clear the run, unless another request does: then wait until it has."""
+        """Clear the run; if another request is doing so, wait for it."""
         this_end = ["retry", run.dag_id, run.run_id, _end(run)]
         key = hashlib.sha256(json.dumps(this_end).encode()).hexdigest()
         if not self._reservations.reserve(key, this_end, {}).is_new:
@@ -197,5 +197,5 @@ def _found(now: DagRun | None, run: DagRun) -> DagRun:
 
 
 def _end(run: DagRun) -> str:
-    """Return what tells one end of a run from the ends of its retries."""
+    """Return a key for one end of a run: a retried run ends again."""
     return run.end_date.isoformat() if run.end_date else ""

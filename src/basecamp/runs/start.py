@@ -1,4 +1,4 @@
-"""Starting adhoc runs (specification 12.1)."""
+"""Start adhoc runs (specification 12.1)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PAUSE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What somebody asks to be run."""
+    """A request to run a dataset."""
 
     dataset: str
     parameters: Mapping[str, Any]
@@ -42,13 +42,13 @@ class RunRequest:
     """For a preview: the spec to try out, in place of the registered one."""
 
     def identity(self) -> list[Any]:
-        """Return what makes two requests the same."""
+        """Return the values that are equal in two equal requests."""
         return ["run", self.dataset, self.source, dict(self.parameters)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The run to be made: the second of its id, which of that second it is, its logical date."""
+    """The run to create: the second and the number in its id, and its logical date."""
 
     at: datetime
     counter: int
@@ -71,13 +71,13 @@ class _Plan:
 
 
 class RunStarter:
-    """Starts runs, each request's once.
+    """Starts runs, once for each request.
 
     Args:
         specs: The specs in the store.
         gateway: The Airflow that runs them.
-        reservations: The plans of requests.
-        clock: The time.
+        reservations: The plans of requests with idempotency keys.
+        clock: The clock.
         sql: Reads the SQL of specs, for a preview.
         takeovers: The datasets that other DAGs have taken over.
         records: Turns Airflow's runs into those that the API shows.
@@ -106,7 +106,7 @@ class RunStarter:
         self._is_taken = is_taken
 
     def preview(self, request: RunRequest) -> RunPreview:
-        """Return what a run would do; nothing is started, and Airflow need not answer.
+        """Return what a run would do. Start nothing; Airflow need not answer.
 
         Raises:
             Overridden, DatasetNotFound, InvalidSpec: As for a start.
@@ -136,12 +136,12 @@ class RunStarter:
         """Start a run of the effective spec.
 
         Args:
-            request: What to run.
-            requested_by: Who asks.
+            request: The dataset and its parameters.
+            requested_by: The caller's name.
             idempotency_key: A second call with it returns the first one's run.
 
         Raises:
-            Overridden: When the manual spec was asked for and code has the dataset.
+            Overridden: When ``manual`` was requested and code has the dataset.
             Paused: When the dataset is paused.
             TakenOver: When another DAG has the dataset's id.
             InvalidParameters: When the parameters don't fit the spec.
@@ -176,11 +176,11 @@ class RunStarter:
     def _trigger(
         self, request: RunRequest, plan: _Plan, reservation: Reservation | None, conf: Mapping[str, Any]
     ) -> DagRun:
-        """Trigger a run; where its id is another request's, the next one of that second."""
+        """Trigger a run; if its id is taken by another request, with the next number of that second."""
         for _ in range(MAX_RUNS_A_SECOND):
             if run := self._try(request.dataset, plan, conf):
                 return run
-            # A clock may stand still from one try to the next; logical dates may not.
+            # Logical dates must differ, even if the clock does not advance between two tries.
             later = self._clock.now() + timedelta(microseconds=plan.counter)
             plan = _Plan(plan.at, plan.counter + 1, later)
             if reservation is not None:
@@ -191,9 +191,9 @@ class RunStarter:
         )
 
     def _try(self, dataset: str, plan: _Plan, conf: Mapping[str, Any]) -> DagRun | None:
-        """Trigger a run, or return the one that an earlier try of this request made; None if the id is taken.
+        """Trigger a run, or return the one that an earlier try created; None if the id is taken.
 
-        Since the id can be taken only once, a try that went wrong may be made again.
+        An id can be taken only once, so a failed try may be repeated.
         """
         run_id, key = plan.run_id(dataset), conf[CONF_KEY]["idempotency_key"]
         if self._is_taken(dataset, run_id):
@@ -214,7 +214,7 @@ class RunStarter:
         return None
 
     def _after_trouble(self, dataset: str, plan: _Plan, key: str, error: AirflowUnreachable) -> DagRun | None:
-        """Look whether a request got through whose answer was lost, or was an error."""
+        """Return the run of a try whose response was lost or an error, if it was created."""
         try:
             return self._own_run(dataset, plan, key)
         except AirflowUnreachable:

@@ -1,4 +1,4 @@
-"""Stopping runs (specification 13.1)."""
+"""Stop runs (specification 13.1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataspec.errors import AirflowUnreachable, Refused, RunNotFound
 from dataspec.models import WorkflowRun
 
 VERIFY_SECONDS = 20.0
-"""How long a run may take to end, and then the process of its attempt."""
+"""How long to wait for a run to end, and then for the process of its attempt."""
 POLL_SECONDS = 0.5
 STILL_THERE = "The process of the attempt was not seen to end; its query may still run."
 MAX_NOTE_LENGTH = 1000
@@ -43,12 +43,12 @@ class RunStopper:
     def end(self, run: DagRun, *, stopped_by: str, reason: str | None) -> DagRun:
         """Stop a run; return when it has ended and its process is gone. A run that has ended is left unchanged.
 
-        Airflow writes the note and the state together, so that no run is seen that failed
-        without saying that somebody stopped it. The process leaves once it has cancelled its
-        query; where it is not seen to leave, the note of the run that is returned says so.
+        Airflow writes the note and the state together: no reader sees a failed run without the note.
+        The process ends once it has cancelled its
+        query; if it is not seen to end, the returned run's note says so.
 
         Raises:
-            RunNotFound: When it is gone meanwhile.
+            RunNotFound: When it was deleted meanwhile.
             Refused: When it is a run of another DAG with the dataset's id, which Basecamp did not start.
             AirflowUnreachable: When Airflow does not answer, or the run goes on.
         """
@@ -93,11 +93,11 @@ class RunStopper:
     def _ended(
         self, run: DagRun, note: str, worked_on: TaskAttempt | None
     ) -> tuple[DagRun, TaskAttempt | None]:
-        """Wait until a run and its attempt have ended; return the run, and the attempt that was being worked on.
+        """Wait until a run and its attempt have ended; return the run, and the attempt that was running.
 
-        Airflow's scheduler may be about to queue the attempt in the moment in which the run is
-        ended, and then starts it in a run that is over: it is ended once more. Where none was
-        worked on before, a single look does not tell that none is about to be.
+        Airflow's scheduler may queue the attempt at the moment in which the run is
+        stopped, and then start it in an ended run: it is stopped again. If none was
+        running before, a second look is needed to be sure that none starts.
         """
         deadline = self._clock.monotonic() + VERIFY_SECONDS
         looks = 1 if worked_on else 2
@@ -120,7 +120,7 @@ class RunStopper:
         )
 
     def _corrected(self, run: DagRun, attempt: TaskAttempt | None) -> DagRun:
-        """Give a run its success back, if it had it a moment before it was stopped."""
+        """Restore the state of a run that had succeeded just before it was stopped."""
         succeeded = attempt is not None and attempt.state == "success"
         if not succeeded or not is_killed(run):
             return run

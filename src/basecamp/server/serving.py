@@ -1,4 +1,4 @@
-"""Starting and ending the server: settings, proofs, the socket, signals."""
+"""Start and end the server: settings, checks, the socket, signals."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from dataspec.store import open_store
 log = logging.getLogger(__name__)
 
 LAST_REQUESTS_SECONDS = 5
-"""How long requests may take to end once the server is to go down."""
+"""How long requests may take to end once the server is ending."""
 
 LAST_MESSAGES_SECONDS = 3
-"""How long messages may take then that are on their way: one that is not marked as sent is sent again."""
+"""How long messages may take then: a message that is not marked as sent is sent again."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 
@@ -53,7 +53,7 @@ class Serving:
 
     @classmethod
     def prepare(cls, settings: Settings, host: str, port: int) -> Serving:
-        """Prove that the server can work with its settings.
+        """Check that the server can work with its settings.
 
         Raises:
             InvalidSettings: When it can't, in one line.
@@ -104,7 +104,7 @@ class Serving:
 
 
 class _Server(uvicorn.Server):
-    """A server that wakes whoever waits when it is to end."""
+    """A server whose end interrupts every wait on the clock."""
 
     def __init__(self, config: uvicorn.Config, clock: SystemClock) -> None:
         super().__init__(config)
@@ -121,7 +121,7 @@ class _Server(uvicorn.Server):
         return self._ended_by
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say where."""
+        """Listen, and log the address."""
         await super().startup(sockets)
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
@@ -144,7 +144,7 @@ def _warm_up(services: Services) -> None:
 
 
 def _gateway(settings: Settings, metrics: Metrics) -> AirflowGateway:
-    """Connect to Airflow; one that is down now may come up later, one that refuses us won't help itself."""
+    """Connect to Airflow; accept one that does not answer yet, but not one that refuses the credentials."""
     transport = AirflowTransport(
         settings.airflow_url,
         settings.airflow_credentials,

@@ -43,17 +43,17 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What ``basecamp serve`` was told by its environment."""
+    """The settings of ``basecamp serve``."""
 
     store_url: str
     airflow_url: str
     airflow_public_url: str
-    """Where people see Airflow's page; the address that Basecamp uses unless given."""
+    """The address of Airflow's page for users; the gateway's if not given."""
     airflow_credentials: Credentials = field(repr=False)
     airflow_timeout_seconds: float = 10.0
-    """How long Airflow may take to answer one request."""
+    """Timeout of one request to Airflow."""
     sync_interval_seconds: int = 300
-    """How often the store is looked at when nobody asks (specification 6.4)."""
+    """Seconds between two checks of the store (specification 6.4)."""
     dialects: Mapping[str, str] = field(default_factory=dict)
     """The SQL dialects of connections that Airflow's API does not show, by the connection's name."""
     log_level: LogLevel = "info"
@@ -84,7 +84,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a server that listens on this host is reached from this machine alone."""
+    """Return whether a host is reachable from this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -92,7 +92,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_host(host: str) -> None:
-    """Refuse to listen where others could ask, as long as nobody can tell who asks (specification 26.1).
+    """Refuse to listen on a network without sign-in (specification 26.1).
 
     Raises:
         InvalidSettings: For a host that is not loopback.

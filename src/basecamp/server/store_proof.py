@@ -1,4 +1,4 @@
-"""Proof that the store honours conditional writes; some look-alikes of S3 ignore them (specification 5.11)."""
+"""Check that the store honours conditional writes; some servers with S3's API ignore them (specification 5.11)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ PREFIX = "basecamp/probe-"
 
 
 def prove_conditional_writes(store: Store) -> None:
-    """Write an object of our own in ways that must be refused; remove it.
+    """Write an object in ways that must be refused, then remove it.
 
     Raises:
-        InvalidSettings: When the store lets through what it must refuse: with such a store
-            two people who change one dataset at once would overwrite each other.
+        InvalidSettings: When the store accepts what it must refuse: with such a store
+            two users who change a dataset at once would overwrite each other.
         StoreUnreachable: When the store does not answer, or lets nothing be written.
     """
     key = f"{PREFIX}{uuid.uuid4().hex}"
@@ -50,7 +50,7 @@ def _remove(store: Store, key: str) -> None:
 
 
 def _setting(store: Store) -> str:
-    """Name the setting that helps where a server takes ETags only without their quotes."""
+    """Return a hint for servers that accept ETags only without their quotes."""
     if not store.url.startswith("s3:"):
         return ""
     return " (Ceph takes it without quotes only: add ?unquoted_etags=true to the store's address)"

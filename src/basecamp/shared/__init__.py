@@ -1,1 +1,1 @@
-"""What all domains use: the clock, leases, idempotency keys, cursors, answers that may be old."""
+"""Tools of all rooms: clock, background loops, caches, leases, idempotency keys, cursors, addresses of pages."""

@@ -1,4 +1,4 @@
-"""Time, as the services ask for it."""
+"""Time: the machine's clock, and one that tests set."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ class Clock(Protocol):
     """Tells the time, and waits."""
 
     def now(self) -> datetime:
-        """Return the present moment, in UTC."""
+        """Return the current time in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds that never go back, for ages."""
+        """Return seconds that never go back, to measure durations."""
         ...
 
     def wait(self, seconds: float) -> None:
         """Wait.
 
         Raises:
-            Unavailable: When the server is to end.
+            Unavailable: When the server is ending.
         """
         ...
 
 
 class SystemClock:
-    """The machine's clock; whoever waits on it is woken when the server is to end."""
+    """The machine's clock; the end of the server interrupts every wait."""
 
     def __init__(self) -> None:
         self._ending = threading.Event()
 
     def now(self) -> datetime:
-        """Return the present moment, in UTC."""
+        """Return the current time in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds that never go back, for ages."""
+        """Return seconds that never go back, to measure durations."""
         return time.monotonic()
 
     def wait(self, seconds: float) -> None:
-        """Wait, or raise when the server is to end."""
+        """Wait, or raise when the server is ending."""
         if self._ending.wait(seconds):
             raise Unavailable("The server is going down.", detail="Ask again: another one may be up already.")
 
     def end(self) -> None:
-        """Wake all who wait."""
+        """Interrupt every wait."""
         self._ending.set()
 
 
 class ManualClock:
-    """A clock that only goes on when it is told to: for tests. Waiting takes no time.
+    """A clock that only tests advance. Waiting takes no time.
 
     Attributes:
-        on_wait: Called while somebody waits, so that the world may go on meanwhile.
+        on_wait: Functions to call at each wait, to simulate what happens meanwhile.
     """
 
     def __init__(self, now: datetime) -> None:
@@ -67,7 +67,7 @@ class ManualClock:
         self._start = self._now = now
 
     def now(self) -> datetime:
-        """Return the present moment, in UTC."""
+        """Return the current time in UTC."""
         return self._now
 
     def monotonic(self) -> float:
@@ -75,11 +75,11 @@ class ManualClock:
         return (self._now - self._start).total_seconds()
 
     def wait(self, seconds: float) -> None:
-        """Go on by these seconds."""
+        """Advance by these seconds."""
         self.advance(seconds)
         for happens in self.on_wait:
             happens()
 
     def advance(self, seconds: float) -> None:
-        """Go on by these seconds."""
+        """Advance by these seconds."""
         self._now += timedelta(seconds=seconds)

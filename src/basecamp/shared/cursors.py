@@ -1,4 +1,4 @@
-"""Cursors of our own lists: where the next page begins, as text that means nothing to its bearer."""
+"""Cursors of Basecamp's lists: the start of the next page as opaque text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ MAX_LENGTH = 2000
 
 
 def encode_cursor(place: list[str]) -> str:
-    """Write a place in a list as text."""
+    """Encode a position in a list as text."""
     return urlsafe_b64encode(json.dumps(place, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
 def decode_cursor(text: str, *, parts: int) -> list[str]:
-    """Read a place of as many parts; one that is not there is empty.
+    """Decode a position with this number of parts.
 
     Raises:
         WrongCursor: When the text is no cursor of this list.

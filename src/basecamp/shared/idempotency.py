@@ -1,8 +1,8 @@
-"""Idempotency keys: a request that comes twice has one effect, whichever replica gets it.
+"""Idempotency keys: a repeated request has one effect, on whichever replica it arrives.
 
-The first request with a key writes, create-only, what it is about to do under
-``basecamp/idempotency/<day>/``; one that repeats it finds that and does the very same.
-Keys are remembered for ten minutes at least, mostly until midnight UTC.
+The first request with a key writes its plan, create-only, under
+``basecamp/idempotency/<day>/``; a repeated request reads the plan and does the same.
+Keys are kept for ten minutes at least, usually until midnight UTC.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 PREFIX = "basecamp/idempotency/"
 MAX_KEY_LENGTH = 255
 MIN_AGE = timedelta(minutes=10)
-"""How long after midnight the keys of the day before count as well."""
+"""How long after midnight the keys of the previous day count as well."""
 KEPT_DAYS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What the first request with a key set out to do."""
+    """The plan of the first request with a key."""
 
     key: str
     etag: str
@@ -49,12 +49,12 @@ class Reservations:
         self._swept: date | None = None
 
     def reserve(self, key: str, request: Sequence[Any], plan: Mapping[str, Any]) -> Reservation:
-        """Write down what a request is about to do, or return what was written before.
+        """Write a request's plan, or return the one of the first request with its key.
 
         Args:
             key: The request's idempotency key.
-            request: What was asked for; a second request with the key must ask the same.
-            plan: What a first request is going to do.
+            request: The request's values; a second request with the key must have the same.
+            plan: The plan of a first request.
 
         Raises:
             InvalidUsage: When the key was used for another request.
@@ -72,7 +72,7 @@ class Reservations:
         return Reservation(today, etag, plan, is_new=True)
 
     def find(self, key: str, request: Sequence[Any]) -> Reservation | None:
-        """Return what a request with this key set out to do, if there was one.
+        """Return the plan of the first request with this key, if any.
 
         Raises:
             InvalidUsage: When the key was used for another request.
@@ -84,7 +84,7 @@ class Reservations:
     def change(
         self, reservation: Reservation, request: Sequence[Any], plan: Mapping[str, Any]
     ) -> Reservation:
-        """Replace a plan that can't be carried out, or return what another request replaced it with.
+        """Replace a plan that can't be carried out, or return another request's replacement.
 
         Raises:
             StoreUnreachable: When the store does not answer.
@@ -107,7 +107,7 @@ class Reservations:
         return Reservation(path, stored.etag, record["plan"], is_new=False)
 
     def _paths(self, key: str) -> list[str]:
-        """Return where a key's plan is, or may be: under this day, or the one that has just ended."""
+        """Return the keys in the store of a plan: today's, and yesterday's shortly after midnight."""
         if not 1 <= len(key) <= MAX_KEY_LENGTH:
             raise InvalidUsage(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters.")
         name = hashlib.sha256(key.encode()).hexdigest()
@@ -122,7 +122,7 @@ class Reservations:
             threading.Thread(target=self.sweep, name="sweep-idempotency-keys", daemon=True).start()
 
     def sweep(self) -> None:
-        """Remove the plans of days that are over; quietly, since others do so as well."""
+        """Remove the plans of past days; other replicas do so as well."""
         oldest = f"{self._clock.now().date() - timedelta(days=KEPT_DAYS - 1):%Y%m%d}"
         try:
             for info in usable(self._store.list(PREFIX)):

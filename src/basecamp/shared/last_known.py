@@ -1,4 +1,4 @@
-"""Answers that may be old: what Airflow or the store said when it last answered (specification 18.7)."""
+"""Answers that may be old: the last ones of Airflow or the store (specification 18.7)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_KEPT = 500
 
 @dataclass(frozen=True, slots=True)
 class ValueWithWarnings(Generic[T_co]):
-    """A value, with a warning for each part of it that could not be asked anew."""
+    """A value, with a warning for each part that may be old."""
 
     value: T_co
     warnings: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class ValueWithWarnings(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPage(Generic[T_co]):
-    """Some items of a list, and where the next ones begin."""
+    """A page of a list, with the cursor of the next page."""
 
     items: Sequence[T_co]
     next_cursor: str | None = None
@@ -44,7 +44,7 @@ class LastAnswers(Generic[T]):
         self._lock = threading.Lock()
 
     def read(self, question: Hashable, ask: Callable[[], ValueWithWarnings[T]]) -> ValueWithWarnings[T]:
-        """Ask; where there is no answer, return the last one to the same question, with a warning.
+        """Ask; if that fails, return the last answer to the same question, with a warning.
 
         Raises:
             AirflowUnreachable: When there is no answer, and never was.
@@ -66,7 +66,7 @@ class LastAnswers(Generic[T]):
 
 
 def warning(reason: str, age_seconds: float) -> str:
-    """Say what does not answer, and how old what is shown instead is."""
+    """Return a warning: what does not answer, and the age of the value shown instead."""
     return f"{reason} What is shown is {_age(age_seconds)} old."
 
 

@@ -1,4 +1,4 @@
-"""A lease: work that one replica at a time is to do, as long as it lives (specification 6.5)."""
+"""Leases: work that one replica at a time does (specification 6.5)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PREFIX = "basecamp/leases/"
 
 
 class Lease:
-    """An object with an owner and an end. It saves work; nothing may be wrong where two hold it.
+    """An object with an owner and an end. It saves work; two owners at once must do no harm.
 
     Args:
-        store: Where it is kept.
-        name: What the work is.
-        owner: Names this replica among all.
-        clock: The time; the replicas' clocks may differ by seconds.
+        store: The store that keeps it.
+        name: Names the work.
+        owner: The id of this replica.
+        clock: The clock; the replicas' clocks may differ by seconds.
     """
 
     def __init__(self, store: Store, name: str, owner: str, clock: Clock) -> None:
@@ -29,13 +29,13 @@ class Lease:
         self._clock = clock
 
     def take(self, seconds: float) -> float:
-        """Take the lease, or take it again.
+        """Take or renew the lease.
 
         Args:
-            seconds: How long it is to last.
+            seconds: Its duration.
 
         Returns:
-            0 when it is ours, else how many seconds the other's lasts.
+            0 when this replica has it, else the seconds until the other's ends.
 
         Raises:
             StoreUnreachable: When the store does not answer.
@@ -53,7 +53,7 @@ class Lease:
         return 0.0
 
     def release(self) -> None:
-        """Let others have the lease at once, and leave nothing behind.
+        """Give up the lease and remove its object.
 
         Raises:
             StoreUnreachable: When the store does not answer.

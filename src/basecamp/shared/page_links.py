@@ -11,7 +11,7 @@ from dataspec.schedule.run_ids import parse_run_id
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Makes addresses; a query without a value is left out.
+    """Builds addresses; query parameters without a value are left out.
 
     Attributes:
         root: The path that a proxy serves Basecamp under; empty for none.
@@ -36,11 +36,11 @@ class Links:
         return self.run_id(run.run_id, run.dataset_name, **query)
 
     def run_id(self, run_id: str, dataset: str | None, **query: object) -> str:
-        """Return the page of a run; the dataset is named where it is known and the id does not tell it."""
+        """Return the page of a run; the query names the dataset if the id does not."""
         return self._address(f"/runs/{_part(run_id)}", {**_dataset(run_id, dataset), **query})
 
     def stop(self, run: WorkflowRun) -> str:
-        """Return where to send the order to stop a run."""
+        """Return the address of a run's stop form."""
         return self._address(f"/runs/{_part(run.run_id)}/stop", _dataset(run.run_id, run.dataset_name))
 
     def backfill(self, backfill_id: str) -> str:
@@ -48,18 +48,18 @@ class Links:
         return self._address(f"/backfills/{_part(backfill_id)}", {})
 
     def backfill_of(self, run: WorkflowRun) -> str | None:
-        """Return the page of the backfill that started a run, if one of ours did."""
+        """Return the page of the backfill that started a run, if any."""
         parsed = parse_run_id(run.run_id) if run.run_type == "backfill" else None
         if parsed is None or parsed.backfill_date is None:
             return None
         return self.backfill(str(replace(parsed, backfill_date=None)))
 
     def stop_backfill(self, backfill_id: str) -> str:
-        """Return where to send the order to stop a backfill."""
+        """Return the address of a backfill's stop form."""
         return self._address(f"/backfills/{_part(backfill_id)}/stop", {})
 
     def action(self, name: str, action: str) -> str:
-        """Return where to send an order about a dataset: ``runs``, ``pause`` or ``unpause``."""
+        """Return the address of a dataset's form: ``runs``, ``pause`` or ``unpause``."""
         return self._address(f"/workflows/{_part(name)}/{action}", {})
 
     def api(self) -> str:

@@ -1,1 +1,1 @@
-"""The periodic check of the store: what changed in the sources of datasets, and who is notified."""
+"""The periodic check: compare the store with the ledger, update the ledger, announce switches of source."""

@@ -11,7 +11,7 @@ from dataspec.errors import AirflowUnreachable
 from dataspec.models import SyncReport
 
 RETIRED_INTERVAL_SECONDS = 60.0
-"""How often to look while a removed dataset's runs come to their end."""
+"""Seconds between two checks while a removed dataset's runs are active."""
 
 
 class PeriodicCheck:
@@ -50,7 +50,7 @@ class PeriodicCheck:
         return min(self._interval, RETIRED_INTERVAL_SECONDS) if self._ledger.has_retired else self._interval
 
     def sync(self) -> SyncReport:
-        """Check now, and say what changed since the last check.
+        """Check now, and return what changed since the last check.
 
         Raises:
             StoreUnreachable: When the store does not answer.
@@ -62,5 +62,5 @@ class PeriodicCheck:
             self._takeovers.look()
             taken_over = self._workflows.taken_over()
         except AirflowUnreachable:
-            taken_over = []  # what the store says counts by itself
+            taken_over = []  # the changes in the store are reported all the same
         return SyncReport(checked=checked, changes=list(events), invalid=invalid, taken_over=taken_over)

@@ -1,6 +1,6 @@
-"""What changed in the sources of datasets: the catalog beside the ledger (specification 6.6, docs/sources.md).
+"""What changed in the sources of datasets: the catalog compared with the ledger (specification 6.6, docs/sources.md).
 
-Functions of their arguments alone; :mod:`basecamp.sync.ledger_update` carries out what they say.
+Pure functions; :mod:`basecamp.sync.ledger_update` applies the result.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataspec.catalog.ledger import KeptVersion, Ledger, LedgerEntry
 from dataspec.models import SourceEvent, SourceType
 
 RETIREMENT = timedelta(seconds=60)
-"""How long a removed dataset's DAG stays at least: a run may have been created just before."""
+"""Shortest time for which a removed dataset's DAG stays: a run may have been created just before."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSwitch:
-    """A dataset whose effective source has changed."""
+    """A change of a dataset's effective source."""
 
     name: str
     before: LedgerEntry
@@ -27,7 +27,7 @@ class SourceSwitch:
 
     @property
     def occurrence(self) -> str:
-        """What tells this switch from an equal one on another day, whoever finds it and how often."""
+        """An id of this switch: equal on every replica, different from an equal switch on another day."""
         return f"{self.after.since.isoformat()}/{self.after.switches}"
 
     @property
@@ -43,18 +43,18 @@ class SourceSwitch:
 
 @dataclass(frozen=True, slots=True)
 class LedgerDiff:
-    """How the ledger is to move on."""
+    """The changes since the ledger was written."""
 
     ledger: Ledger
-    """The ledger as it is to be; the very one that there is where nothing has changed."""
+    """The new ledger; the same object if nothing has changed."""
     events: tuple[SourceEvent, ...]
     switches: tuple[SourceSwitch, ...]
     unkept: tuple[SpecFile, ...]
-    """Versions that are not kept yet."""
+    """Versions that are not in the archive yet."""
 
 
 def retires(catalog: Catalog, now: datetime) -> bool:
-    """Tell whether a removed dataset's DAG may go, if no run of it is active."""
+    """Return whether a removed dataset's DAG may be deleted once no run of it is active."""
     return any(_may_go(entry, now) for entry in catalog.ledger.entries.values())
 
 
@@ -62,10 +62,10 @@ def diff_ledger(catalog: Catalog, *, now: datetime, active: Collection[str] | No
     """Compare the specs in the store with the ledger.
 
     Args:
-        catalog: The specs, and the ledger.
-        now: The present moment.
-        active: The datasets that have an active run; None where that is not known, and then
-            no removed dataset's DAG goes.
+        catalog: The specs and the ledger.
+        now: The current time.
+        active: The datasets with an active run; None if unknown, and then
+            no removed dataset's DAG is deleted.
     """
     before = catalog.ledger.entries
     present = {name: _present(catalog, name, before.get(name)) for name in catalog.effective}
@@ -104,7 +104,7 @@ def _present(catalog: Catalog, name: str, before: LedgerEntry | None) -> LedgerE
 
 
 def _kept(file: SpecFile, before: LedgerEntry | None) -> KeptVersion:
-    """Return a file's version; the same content written again is no other one, whoever saw which time."""
+    """Return a file's version. The same content written again is the same version, with its first time."""
     known = before.versions.get(file.source) if before else None
     if known is not None and (known.key, known.spec_hash) == (file.key, file.spec_hash):
         return known
@@ -131,7 +131,7 @@ def _switches(
 
 
 def _events(before: Mapping[str, LedgerEntry], after: Mapping[str, LedgerEntry]) -> Iterator[SourceEvent]:
-    """Yield what changed, by name; a switch of source stands for the coming or going of code's file."""
+    """Yield the changes by name. A switch of source replaces the event of code's file."""
     for name in sorted(before.keys() | after.keys()):
         was, now = _held(before.get(name)), _held(after.get(name))
         switched = bool(was and now) and before[name].source is not after[name].source

@@ -1,4 +1,4 @@
-"""Keeps the ledger: what each dataset's sources are, and who is told when they change (docs/sources.md)."""
+"""Update the ledger, which holds each dataset's sources, and announce switches (docs/sources.md)."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from dataspec.store.base import PreconditionFailed, StoredObject
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 10
-"""How often the ledger is tried to be moved on while others move it as well."""
+"""Maximum number of attempts while other replicas update the ledger as well."""
 
 
 class Announcer(Protocol):
-    """Tells people of changes of source."""
+    """Announces switches of source."""
 
     def announce(self, switches: Sequence[SourceSwitch], catalog: Catalog) -> None:
-        """See to it that each change is told once, however often this is called for it."""
+        """Announce each switch once, also when called again for it."""
         ...
 
 
 class LedgerUpdater:
-    """Compares the store with the ledger, and moves the ledger on. Safe to share between threads.
+    """Compares the store with the ledger, and updates the ledger. Safe to share between threads.
 
-    Each step may be repeated, by this replica or another, so that it may die between any two.
+    Every step may be repeated by any replica, so a replica may die between any two.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class LedgerUpdater:
         self._clock = clock
         self._settled: Catalog | None = None
         self.has_retired = False
-        """Whether a removed dataset's DAG waited for its runs to end when this replica last looked."""
+        """Whether a removed dataset's DAG waited for its runs to end at the last check."""
 
     def reconcile(self) -> tuple[SourceEvent, ...]:
-        """Look at the store now, and carry out what changed since the ledger was moved on.
+        """Compare the store with the ledger now, and apply what changed.
 
         Returns:
-            What changed, by dataset.
+            The changes by dataset.
 
         Raises:
             StoreUnreachable: When the store does not answer.
-            Conflict: When others kept moving the ledger on.
+            Conflict: When other replicas kept updating the ledger.
         """
         for _ in range(ATTEMPTS):
             catalog = self._specs.catalog(fresh=True)
@@ -84,7 +84,7 @@ class LedgerUpdater:
         raise Conflict("Others are changing datasets at this moment.", detail="Try again in a few seconds.")
 
     def follow(self) -> None:
-        """Reconcile after a write of our own; quietly: the next check makes up for what fails now."""
+        """Reconcile after a write of our own; only log failures, since the next check repeats it."""
         try:
             self.reconcile()
         except (StoreUnreachable, Conflict) as error:
@@ -96,7 +96,7 @@ class LedgerUpdater:
         return diff_ledger(catalog, now=now, active=active)
 
     def _carry_out(self, comparison: LedgerDiff, catalog: Catalog) -> bool:
-        """Keep, announce, move on; False when another has moved the ledger on first."""
+        """Archive versions, announce switches, write the ledger; return False if another replica wrote it first."""
         self._versions.keep(comparison.unkept)
         for event in comparison.events:
             if (event.change, event.source_type) == ("removed", SourceType.MANUAL):
@@ -112,7 +112,7 @@ class LedgerUpdater:
         return True
 
     def _active(self, catalog: Catalog) -> frozenset[str] | None:
-        """Return the removed datasets that have an active run, or None where Airflow does not answer."""
+        """Return the removed datasets with an active run; None if Airflow does not answer."""
         removed = {name for name, entry in catalog.ledger.entries.items() if entry.removed_at}
         try:
             return frozenset(run.dag_id for run in self._records.active(removed))

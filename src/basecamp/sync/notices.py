@@ -1,4 +1,4 @@
-"""Tells people whose dataset changed its source (specification 6.7)."""
+"""Put notices of switches of source into the outbox (specification 6.7)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dataspec.spec.model import DatasetSpec, Target
 from dataspec.store import Store
 
 PATIENCE_SECONDS = 5.0
-"""How long a notice waits for who publishes to say which commit it is."""
+"""How long a notice waits for the publisher to record its commit."""
 POLL_SECONDS = 0.2
 
 
 class SourceChangeNotices:
-    """Puts a notice for each channel of both specs, the going and the coming one, into the outbox."""
+    """Puts a notice for each channel of both specs, the old and the new one, into the outbox."""
 
     def __init__(self, store: Store, versions: KeptVersions, outbox: Outbox, clock: Clock) -> None:
         self._store = store
@@ -32,7 +32,7 @@ class SourceChangeNotices:
         self._clock = clock
 
     def announce(self, switches: Sequence[SourceSwitch], catalog: Catalog) -> None:
-        """See to it that each switch is told once to each channel, however often this is called for it.
+        """Announce each switch once to each channel, also when called again for it.
 
         Raises:
             StoreUnreachable: When the store does not answer.
@@ -49,10 +49,10 @@ class SourceChangeNotices:
             self._outbox.announce(told)
 
     def _publication(self, moved_at: datetime | None) -> Publication | None:
-        """Return what was published last if it can have made what changed since the ledger moved on.
+        """Return the last publication, if it was made since the ledger was written.
 
-        Who publishes writes the specs first, so a check between two of its writes waits for the
-        last one; where nobody ever published, nobody is waited for.
+        A publisher writes the specs before the publication, so a check between its writes waits for the
+        publication. Without any publication in the store, there is no wait.
         """
         deadline = self._clock.monotonic() + PATIENCE_SECONDS
         while (found := read_publication(self._store)) is not None and moved_at is not None:

@@ -1,1 +1,1 @@
-"""Workflows: one row for each dataset and source, pauses, and DAGs as Airflow has them."""
+"""Workflows: one row for each dataset and source, and pauses."""

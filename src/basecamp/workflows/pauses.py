@@ -1,4 +1,4 @@
-"""Pausing and resuming datasets: a person's decision, kept by Airflow (specification 7.2)."""
+"""Pause and resume datasets; Airflow keeps the pause (specification 7.2)."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Pauses:
         self._reservations = reservations
 
     def pause(self, name: str, source: SourceType | None = None) -> WorkflowInfo:
-        """Pause a dataset: no run of it starts until it is resumed. Harmless if it is paused.
+        """Pause a dataset: no run of it starts until it is resumed. A second pause changes nothing.
 
         Raises:
             Overridden: For the manual spec of a dataset that code has.
             DatasetNotFound: When there is no such dataset.
             NotLoaded: When Airflow has not loaded it.
-            TakenOver: When another DAG has the dataset's id: it would be that one's pause.
+            TakenOver: When another DAG has the dataset's id: the pause would be that DAG's.
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
@@ -60,15 +60,15 @@ class Pauses:
 
         Args:
             name: The dataset.
-            source: Refused where this is not the source that runs.
-            idempotency_key: A call with the key of one that has resumed the dataset succeeds.
+            source: The source; refused if it is not the one that runs.
+            idempotency_key: A second call with it succeeds, though the dataset is no longer paused.
 
         Raises:
-            NotPaused: When there is no pause to clear.
+            NotPaused: When the dataset is not paused.
             Overridden: For the manual spec of a dataset that code has.
             DatasetNotFound: When there is no such dataset.
             NotLoaded: When Airflow has not loaded it.
-            TakenOver: When another DAG has the dataset's id: it would be that one's pause.
+            TakenOver: When another DAG has the dataset's id: the pause would be that DAG's.
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """

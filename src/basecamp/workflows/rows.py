@@ -1,4 +1,4 @@
-"""The workflows: one row for each dataset and source, with what its schedule does (specification 22.6)."""
+"""Workflows: one row for each dataset and source, with its status and next run (specification 22.6)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ IMPORT_ERROR_NOTE = "Airflow reports an import error for it; an earlier version 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowFilter:
-    """Which rows to list."""
+    """The filter of a list of workflows."""
 
     source: SourceType | None = None
     dataset: str | None = None
@@ -47,7 +47,7 @@ class WorkflowFilter:
     enabled_only: bool = False
 
     def matches(self, row: WorkflowInfo) -> bool:
-        """Say whether a row is wanted."""
+        """Return whether the filter selects a row."""
         return (
             self.source in {None, row.source_type}
             and (self.dataset is None or matches_name(row.dataset_name, self.dataset))
@@ -58,7 +58,7 @@ class WorkflowFilter:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """The rows, and what they were made of."""
+    """The rows, and the inputs that they were made from."""
 
     catalog: Catalog
     dags: Mapping[str, AirflowDag]
@@ -73,7 +73,7 @@ class _Made:
         running: Mapping[str, TaskAttempt],
         taken: Mapping[str, Takeover],
     ) -> bool:
-        """Say whether the rows are those of these very things."""
+        """Return whether the rows were made from these inputs."""
         same = self.catalog is catalog and self.dags is dags and self.running is running
         return same and self.taken == taken
 
@@ -123,7 +123,7 @@ class Workflows:
     def page(
         self, wanted: WorkflowFilter | None = None, *, limit: int = 100, cursor: str | None = None
     ) -> ListPage[WorkflowInfo]:
-        """Return the rows that are wanted, by dataset name, code before manual.
+        """Return the selected rows by dataset name, code before manual.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer, and never did.
@@ -155,7 +155,7 @@ class Workflows:
         return ValueWithWarnings(row, _merged(catalog, dags, running))
 
     def broken(self) -> tuple[int, list[WorkflowInfo]]:
-        """Return how many specs there are, and the rows of those that can't be used.
+        """Return the number of specs, and the rows of the invalid ones.
 
         Raises:
             StoreUnreachable: When the store does not answer.
@@ -173,7 +173,7 @@ class Workflows:
         return [row for row in self._rows().value if row.taken_over_by is not None]
 
     def _rows(self) -> ValueWithWarnings[list[WorkflowInfo]]:
-        """Return every row, by dataset name, code before manual; they are made again when a part changed."""
+        """Return every row by dataset name, code before manual; make them again only if an input changed."""
         catalog, dags, running = self._specs.known(), self._dags.known(), self._running.known()
         made, now, taken = self._made, self._clock.now(), self._takeovers.lately()
         if made is None or not made.is_of(catalog.value, dags.value, running.value, taken):
@@ -212,7 +212,7 @@ def _merged(*parts: ValueWithWarnings[object]) -> tuple[str, ...]:
 def _row(
     file: SpecFile, catalog: Catalog, dag: AirflowDag | None, attempt: TaskAttempt | None, now: datetime
 ) -> WorkflowInfo:
-    """Return a dataset's row; one that fails as nobody has foreseen keeps no other from being listed."""
+    """Return a dataset's row. An unexpected error makes this row invalid and leaves the others."""
     if file.spec is None or file.name is None:
         return _invalid_row(file)
     try:
@@ -222,7 +222,7 @@ def _row(
         return _invalid_row(replace(file, error=InvalidSpec([unexpected(error, file.key)])))
 
 
-def _usable_row(  # noqa: PLR0917 - what a row is made of
+def _usable_row(  # noqa: PLR0917 - the inputs of a row
     file: SpecFile,
     spec: DatasetSpec,
     name: str,
@@ -257,7 +257,7 @@ def _usable_row(  # noqa: PLR0917 - what a row is made of
 
 
 def _taken_over(row: WorkflowInfo, takeover: Takeover | None) -> WorkflowInfo:
-    """Return the row of a dataset, with the DAG that took it over: nothing of that one is the dataset's."""
+    """Mark a row with the DAG that took its dataset over; that DAG's state is not the dataset's."""
     if takeover is None or row.status not in {WorkflowStatus.ACTIVE, WorkflowStatus.PAUSED}:
         return row
     error = TakenOver(row.dataset_name, takeover.place, lately=takeover.lately())
@@ -288,7 +288,7 @@ def _status(file: SpecFile, dag: AirflowDag | None, *, overridden: bool) -> Work
 
 
 def _next_run(dag: AirflowDag | None, schedule: ScheduleConfig, now: datetime) -> datetime | None:
-    """Return what Airflow says; the next tick while Airflow's answer is still of another schedule."""
+    """Return Airflow's next run; the next tick while Airflow still has another schedule."""
     if dag is None or dag.is_stale or dag.next_run is None:
         return None
     cron, zone, due = schedule.cron, schedule.timezone, dag.next_run
