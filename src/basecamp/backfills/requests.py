@@ -93,7 +93,7 @@ def check_request(specs: CatalogCache, request: BackfillRequest) -> CheckedReque
     """
     if EXECUTION_DATE in request.parameters:
         raise InvalidParameters(
-            f"A backfill sets '{EXECUTION_DATE}' itself.", detail="Say which dates with --start and --end."
+            f"A backfill sets '{EXECUTION_DATE}' itself.", detail="Choose the dates with --start and --end."
         )
     dates = DateRange.parse(request.start, request.end)
     if len(dates) > MAX_DATES:
@@ -122,7 +122,7 @@ def _days(dates: DateRange, spec: DatasetSpec, request: BackfillRequest) -> list
         return list(dates.days())
     if spec.schedule is None:
         raise InvalidUsage(
-            "This dataset has no schedule that could tell the dates.",
+            "This dataset has no schedule to take the dates from.",
             detail="Leave --every schedule out to build every day.",
         )
     days = list(dates.interval_starts(spec.schedule.cron, spec.schedule.timezone))

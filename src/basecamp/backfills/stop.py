@@ -47,7 +47,7 @@ class BackfillStopper:
         if plan.outcome is None:
             raise AirflowUnreachable(
                 "The backfill has not ended yet.",
-                detail=f"It was told to; it starts no further run. See: dli workflow status {backfill_id}",
+                detail=f"The stop is stored: no further run starts. See: dli workflow status {backfill_id}",
             )
         return record(plan, plan.outcome.status, plan.outcome.note)
 
@@ -66,5 +66,5 @@ class BackfillStopper:
         except RunNotFound:
             return LONGEST_PAUSE  # it was deleted meanwhile
         except AirflowUnreachable as error:
-            detail = f"{error.detail}\nThe backfill was told to stop; it does so as soon as Airflow answers."
+            detail = f"{error.detail}\nThe stop is stored: the backfill stops as soon as Airflow answers."
             raise AirflowUnreachable(error.title, detail=detail) from error

@@ -88,7 +88,7 @@ class RegisteredSpecs:
                 if not self._readiness.is_loaded(name, spec_hash):
                     return False, None
             except AirflowUnreachable as error:
-                return False, f"{error.title} Whether it has loaded the spec is not known."
+                return False, f"{error.title} Whether Airflow has loaded the spec is unknown."
             self._seen_loaded[name] = spec_hash
         return True, None
 

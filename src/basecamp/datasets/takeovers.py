@@ -58,8 +58,8 @@ class Takeover:
         """Say when it was seen, and until when that counts."""
         until = self.seen_at + COUNTS_FOR
         return (
-            f"Airflow had that DAG at {self.seen_at:%H:%M:%S} UTC. Where two files make a DAG of one id, it is now "
-            f"the one, now the other: unless it is seen again, this ends at {until:%H:%M:%S} UTC."
+            f"Airflow had that DAG at {self.seen_at:%H:%M:%S} UTC. When two files define a DAG with one id, "
+            f"Airflow has now one, now the other. Unless that DAG is seen again, runs may start from {until:%H:%M:%S} UTC on."
         )
 
 

@@ -34,7 +34,7 @@ class VersionsInUse:
             details = self._gateway.get_dag(check_name(name))
             loaded = details.loaded if details and details.is_dataset and not details.dag.is_stale else None
         except AirflowUnreachable as error:
-            warnings.append(f"{error.title} What it runs is not known.")
+            warnings.append(f"{error.title} The version that Airflow runs is unknown.")
         manual, code = (_in_source(catalog, name, source) for source in (SourceType.MANUAL, SourceType.CODE))
         if not (manual or code or loaded):
             find_spec(catalog, name)

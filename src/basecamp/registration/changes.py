@@ -238,5 +238,5 @@ def _not_manual(catalog: Catalog, name: str) -> DatasetNotFound:
 def _changed(key: str) -> Conflict:
     return Conflict(
         "This dataset was changed by someone else meanwhile.",
-        detail=f"{key} is not what it was. Look at it, then try again.",
+        detail=f"{key} has changed since it was read. Read it again, then repeat the change.",
     )

@@ -71,8 +71,8 @@ class HistoryFilter:
         if self.since and self.until and self.since >= self.until:
             since, until = (moment.isoformat(timespec="minutes") for moment in (self.since, self.until))
             raise InvalidUsage(
-                f"No run can be from {since} on and before {until}.",
-                detail="Name the earlier time with --since, the later one with --until.",
+                f"The start {since} is not before the end {until}.",
+                detail="Give the earlier time with --since, and the later one with --until.",
             )
 
     def may_match(self, run: DagRun) -> bool:

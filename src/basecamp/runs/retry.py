@@ -175,7 +175,7 @@ def _check_ended(run: DagRun) -> None:
     if run.state == "success":
         raise Refused(
             "This run has completed.",
-            detail=f"A completed run is not run again. To build it anew: dli workflow run {run.dag_id} "
+            detail=f"A completed run can't be retried. To build it again: dli workflow run {run.dag_id} "
             "with its parameters.",
         )
 

@@ -384,7 +384,7 @@ def test_without_a_schedule_or_a_tick_there_are_no_dates_of_it(register: Registe
     assert "No interval of the schedule '0 9 * * 1' starts" in none.json()["title"]
     register("other.set", replace={'schedule:\n  cron: "0 9 * * *"\n  timezone: Asia/Seoul\n': ""})
     answer = client.post("/workflows/other.set/backfills", json=RANGE | {"every": "schedule"})
-    assert answer.json()["title"] == "This dataset has no schedule that could tell the dates."
+    assert answer.json()["title"] == "This dataset has no schedule to take the dates from."
 
 
 @pytest.mark.rule("7.7")

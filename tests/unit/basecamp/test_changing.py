@@ -414,4 +414,4 @@ def test_versions_without_airflow_say_so_and_of_nothing_are_not_found(
     airflow.down = "Connection refused"
     found = client.get(f"/datasets/{NAME}/versions").json()
     assert (found["airflow"], found["manual"]["file"]) == (None, MANUAL)
-    assert found["warnings"] == ["Airflow does not answer. What it runs is not known."]
+    assert found["warnings"] == ["Airflow does not answer. The version that Airflow runs is unknown."]

@@ -104,7 +104,7 @@ def test_times_the_wrong_way_round_are_refused(client: Client, until: str) -> No
     answer = client.get("/runs", params={"since": "2024-01-15T09:30:46Z", "until": until})
     assert answer.status_code == 400
     assert answer.json()["title"].startswith(
-        "No run can be from 2024-01-15T09:30+00:00 on and before 2024-01-1"
+        "The start 2024-01-15T09:30+00:00 is not before the end 2024-01-1"
     )
     assert "--since" in answer.json()["detail"]
 

@@ -311,7 +311,7 @@ def test_while_airflow_does_not_answer_a_backfill_is_shown_and_told_to_stop_all_
     assert "Airflow does not answer. The backfill continues when Airflow is available again." in shown.out
     stopped = dli("workflow", "stop", ID)
     assert stopped.status == 5
-    assert "The backfill was told to stop; it does so as soon as Airflow answers." in stopped.err
+    assert "The stop is stored: the backfill stops as soon as Airflow answers." in stopped.err
     clicks.airflow.down = None
     advance(clicks)
     assert json.loads(dli("workflow", "status", ID, "-f", "json").out)["status"] == "KILLED"
