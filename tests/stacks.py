@@ -194,11 +194,13 @@ class Stack:
 
     def wait(self, run_id: str, *statuses: str, seconds: float = 180) -> dict[str, Any]:
         """Wait until a run has one of the statuses, by default until it has finished."""
-        wanted = statuses or ("COMPLETED", "FAILED", "KILLED")
+        if not statuses:
+            self.cli("workflow", "status", run_id, "--wait", seconds=seconds)
+            return self.status(run_id)
         deadline = time.monotonic() + seconds
-        while (run := self.status(run_id))["status"] not in wanted:
+        while (run := self.status(run_id))["status"] not in statuses:
             assert time.monotonic() < deadline, run
-            time.sleep(0.3)
+            time.sleep(1)
         return run
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

@@ -37,7 +37,7 @@ def until(stack: Stack, backfill_id: str, condition: Callable[[dict[str, Any]], 
             return shown
         assert not has_ended(shown), shown
         assert time.monotonic() < deadline, shown
-        time.sleep(0.2)
+        time.sleep(1)
 
 
 def has_ended(backfill: dict[str, Any]) -> bool:

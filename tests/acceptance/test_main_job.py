@@ -96,8 +96,14 @@ def test_datasets_build_on_each_other(stack: Stack, finished: str) -> None:
         f"select count(*), sum(flights), sum(cancelled) from flights.carrier_delays where flight_date = '{DATE}'"
     )
     assert carriers == (14, 842, 4)
-    weekly = stack.rows("select origin, flights from flights.weekly_summary where days = 1 order by origin")
-    assert [origin for origin, _ in weekly or [("EWR", 0), ("JFK", 0), ("LGA", 0)]] == ["EWR", "JFK", "LGA"]
+    weekly = stack.rows(
+        "select origin, flights from flights.weekly_summary where week_start = '2012-12-31' order by origin"
+    )
+    assert [origin for origin, _ in weekly] == ["EWR", "JFK", "LGA"]
+    assert weekly == stack.rows(
+        "select origin, count(*) from flights.daily where flight_date between '2012-12-31' and '2013-01-06' "
+        "group by origin order by origin"
+    )
 
 
 def test_a_dry_run_reads_sql_in_the_dialect_of_the_project_s_connection(stack: Stack) -> None:

@@ -30,6 +30,7 @@ def told(stack: Stack, name: str) -> list[dict[str, Any]]:
         if all(run["error"] for run in runs):
             return runs
         assert time.monotonic() < deadline, runs
+        time.sleep(1)
 
 
 @pytest.mark.rule("12.6", "13.5")

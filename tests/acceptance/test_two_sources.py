@@ -143,7 +143,7 @@ def until(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.2)
+        time.sleep(1)
 
 
 def write(folder: Path, version: str, cron: str) -> None:
@@ -275,4 +275,4 @@ def stays_so(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert condition()
-        time.sleep(0.2)
+        time.sleep(1)

@@ -121,7 +121,7 @@ class RealWorld:
         return self.datasets[kind]
 
     def go_on(self) -> None:
-        time.sleep(0.2)
+        time.sleep(0.5)
 
     def break_file(self) -> str:
         key = f"code/broken-{uuid.uuid4().hex}.yaml"
