@@ -105,6 +105,7 @@ def test_a_look_that_finds_a_change_has_airflow_parse_that_share_and_no_other(
 
 def test_a_folder_that_can_not_be_written_to_is_no_error(tmp_path: Path) -> None:
     touch(tmp_path / "nowhere", ["shard_001.py", "problem_x.py", "shard_002.jsonl"])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.rule("4.6")

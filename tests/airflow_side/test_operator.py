@@ -201,6 +201,7 @@ def test_a_connection_that_runs_no_sql_is_refused(turns: Path, monkeypatch: pyte
 
 @pytest.mark.rule("9.15")
 def test_the_sql_is_rendered_in_the_connections_dialect(warehouse: Path, turns: Path) -> None:
+    """Run SQL that only DuckDB's quoting makes valid: rendered for another dialect, the run would fail."""
     query = '"select * from (values ($$its; {{ word }}$$)) v(t)"'
     dataset = clicks(query, "parameters: [{name: word, type: string, default: fine}]\n")
     execute(operator(dataset, turns), Run())

@@ -39,6 +39,7 @@ def test_a_home_in_use_is_refused_with_the_pid_of_who_uses_it(tmp_path: Path) ->
 
 
 def test_a_home_is_free_again_after_it_was_held(tmp_path: Path) -> None:
+    """Hold it twice: a home that is in use would be refused."""
     with Interrupts() as interrupts:
         for _ in range(2):
             with Home(tmp_path).held(interrupts):

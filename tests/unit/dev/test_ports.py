@@ -13,6 +13,7 @@ def test_port_0_is_a_free_one_that_can_be_listened_on() -> None:
 
     with socket.socket() as server:
         server.bind((LOOPBACK, port))
+        assert server.getsockname()[1] == port > 0
 
 
 @pytest.mark.rule("28.5")

@@ -230,7 +230,8 @@ def test_a_program_that_is_run_to_its_end_is_not_watched_afterwards(
 ) -> None:
     with supervise() as supervisor:
         supervisor.run(part(tmp_path, "pass").program, "doing it")
-        supervisor.start(part(tmp_path, BEHAVED, "web"))
+        supervisor.start(part(tmp_path, BEHAVED, "web"))  # which fails where a watched part has ended
+        assert sessions.members(session_in(tmp_path))
 
 
 def test_each_start_begins_a_new_log_and_keeps_the_last(

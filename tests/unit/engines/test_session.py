@@ -295,11 +295,13 @@ def test_the_turn_is_held_until_the_connection_is_closed(tmp_path: Path) -> None
     assert rows(tmp_path / "moved.duckdb", "select count(*) from t") == [(0,)]
 
 
-def test_a_second_cancel_and_one_after_the_end_do_no_harm() -> None:
+def test_a_second_cancel_and_one_after_the_end_raise_nothing() -> None:
+    """Cancel twice after the end; the session is as before, with no statement under way."""
     session = session_on(DuckDB())
     session.run([statement("select 1")])
     session.cancel()
     session.cancel()
+    assert session.progress() is None
 
 
 def test_an_engine_that_can_not_be_reached_fails_with_its_own_error(tmp_path: Path) -> None:
