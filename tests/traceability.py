@@ -63,6 +63,7 @@ def sections(specification: str) -> Iterator[tuple[str, list[Rule]]]:
 
 
 @cache
+@cache
 def marked_tests() -> dict[str, list[str]]:
     """Return the tests that are marked with each rule, as `file::name`, the file from `tests/`."""
     found: dict[str, list[str]] = {}

@@ -64,7 +64,8 @@ class Served:
                 stderr=subprocess.STDOUT,
             )
         wait_until(lambda: "Basecamp listens on " in self.log, lambda: self.log)
-        self.url = self.log.split("Basecamp listens on ")[1].split()[0]
+        url = self.log.split("Basecamp listens on ")[1].split()[0]
+        self.client = httpx.Client(base_url=url, timeout=PATIENCE_SECONDS)
 
     @property
     def log(self) -> str:
@@ -76,12 +77,10 @@ class Served:
         path.write_text(SPEC)
 
     def sync(self) -> None:
-        httpx.post(f"{self.url}/api/v1/sync", timeout=PATIENCE_SECONDS).raise_for_status()
+        self.client.post("/api/v1/sync").raise_for_status()
 
     def channels(self) -> str:
-        answer: str = httpx.get(f"{self.url}/readyz", timeout=PATIENCE_SECONDS).json()["checks"][
-            "notifications"
-        ]
+        answer: str = self.client.get("/readyz").json()["checks"]["notifications"]
         return answer
 
 
@@ -101,6 +100,7 @@ def receiver() -> Iterator[WebhookReceiver]:
 def served(tmp_path: Path, slack: Slack, receiver: WebhookReceiver) -> Iterator[Served]:
     served = Served(tmp_path, slack, receiver)
     yield served
+    served.client.close()
     if served.process.poll() is None:
         served.process.kill()
     served.process.wait()

@@ -70,6 +70,17 @@ def part(folder: Path, source: str, name: str = "part") -> Part:
     return Part(program, lambda: up.exists() and bool(up.read_text()))
 
 
+def signal_when_up(folder: Path) -> None:
+    """Send SIGTERM to this process as soon as the part in a folder runs."""
+
+    def watch() -> None:
+        while not ((folder / "up").exists() and (folder / "up").read_text()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch).start()
+
+
 def session_in(folder: Path) -> int:
     return int((folder / "up").read_text())
 
@@ -206,7 +217,7 @@ def test_a_signal_while_starting_takes_down_what_was_started(
     supervise: Callable[..., Supervisor], tmp_path: Path
 ) -> None:
     never = Part(part(tmp_path, BEHAVED).program, lambda: False)
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    signal_when_up(tmp_path)
 
     with pytest.raises(Interrupted), supervise() as supervisor:
         supervisor.start(never)
@@ -217,7 +228,7 @@ def test_a_signal_while_starting_takes_down_what_was_started(
 def test_a_signal_while_a_program_is_run_to_its_end_takes_it_down(
     supervise: Callable[..., Supervisor], tmp_path: Path
 ) -> None:
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    signal_when_up(tmp_path)
 
     with pytest.raises(Interrupted), supervise() as supervisor:
         supervisor.run(part(tmp_path, BEHAVED).program, "migrating")
