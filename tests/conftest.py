@@ -68,7 +68,7 @@ PARTS = ("stack", "airflow_env")
 """The fixtures that start something for a whole session; tests that share one run in one process."""
 SERVERS = {"stack", "s3_session"}
 """Those of them that run until they are ended."""
-ORDER = ("stack", "airflow_env", "s3_session")
+ORDER = ("stack", "airflow_env", "s3_session", "bombs", "engines")
 """The longest first, so that none is left over for one process alone."""
 
 
@@ -77,7 +77,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
     Here, for xdist looks at the marks before a conftest can do so for all tests together.
     """
-    if name := part_of(item):
+    if (name := part_of(item)) and not item.get_closest_marker("xdist_group"):
         item.add_marker(pytest.mark.xdist_group(name))
 
 
@@ -88,12 +88,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(item: pytest.Item) -> int:
-    part = part_of(item)
-    return ORDER.index(part.split()[0]) if part else len(ORDER)
+    kind = (part_of(item) or "").partition(" ")[0]
+    return ORDER.index(kind) if kind in ORDER else len(ORDER)
 
 
 def part_of(item: pytest.Item) -> str | None:
-    """Return the name of what a test shares with others: an Airflow for each line, one S3 server."""
+    """Return the name of what a test shares with others: the group that it is marked with, else its Airflow or S3 server."""
+    if marked := item.get_closest_marker("xdist_group"):
+        return str(marked.args[0])
     used = getattr(item, "fixturenames", ())
     call = getattr(item, "callspec", None)
     parameters = call.params if call else {}

@@ -14,6 +14,8 @@ import pytest
 import bombs
 from integration.basecamp.test_serve import Serve, settings
 
+pytestmark = pytest.mark.xdist_group("bombs on a server")
+
 HEALTH_SECONDS = 1.0
 ANSWER_SECONDS = 120.0
 """How long an answer is waited for: a call has 3 s of processor time, of which a busy machine gives little."""

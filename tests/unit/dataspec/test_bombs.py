@@ -29,7 +29,13 @@ def gone_off(kind: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.rule("9.12")
-@pytest.mark.parametrize("kind", ["templates", "sql", "yaml"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.xdist_group(f"bombs {kind}"))
+        for kind in ("templates", "sql", "yaml")
+    ],
+)
 def test_every_bomb_is_over_within_seconds_and_leaves_the_process_alive(kind: str) -> None:
     known = {"templates": bombs.TEMPLATES, "sql": bombs.SQL, "yaml": bombs.YAML}[kind]
     found = gone_off(kind)

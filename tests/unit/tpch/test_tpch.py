@@ -60,6 +60,9 @@ class Query:
         return preview_sql(spec, self.sql, values, yaml=self.yaml, file=self.file)
 
 
+pytestmark = pytest.mark.xdist_group("tpch")  # its tables are filled once
+
+
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
