@@ -112,7 +112,7 @@ def test_five_dates_are_built_one_after_the_other_though_a_server_is_killed_in_t
     until(asked, backfill_id, lambda shown: shown["dates_done"] >= 2)
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
-    followed = other.cli("workflow", "status", backfill_id, "--wait", seconds=600)
+    followed = other.cli("workflow", "status", backfill_id, "--wait")
     assert followed.returncode == 0, followed.stderr
     shown = stack.ask("workflow", "status", backfill_id)
     assert (shown["status"], shown["dates_done"]) == ("COMPLETED", len(DAYS)), json.dumps(shown)

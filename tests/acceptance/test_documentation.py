@@ -43,7 +43,7 @@ def follow(page: str, stack: Stack) -> None:
     commands = commands_in(page)
     assert commands
     for arguments in commands:
-        done = stack.cli(*arguments)
+        done = stack.program(*arguments)
         assert done.returncode == 0, (arguments, done.stderr)
 
 
@@ -74,7 +74,7 @@ def test_the_readme_leads_from_an_empty_folder_to_a_table_here_and_then_unchange
 
     stack.cli("dataset", "unregister", "shop.hello", "--yes")  # of the page in the other language
     for line in server.splitlines():
-        done = replace(stack, project=project).cli(*shlex.split(line)[1:])
+        done = replace(stack, project=project).program(*shlex.split(line)[1:])
         assert done.returncode == 0, (line, done.stderr)
 
     assert {path: path.read_bytes() for path in files} == files

@@ -97,7 +97,7 @@ class Company:
         for command in commands:
             arguments = shlex.split(command)[1:]
             publishes = arguments[:2] == ["code", "publish"]
-            done = self.publish(*arguments[2:]) if publishes else self.analyst.cli(*arguments)
+            done = self.publish(*arguments[2:]) if publishes else self.analyst.program(*arguments)
             assert done.returncode == 0, done.stderr
             shown += [f"$ {command}", done.stdout.rstrip()]
         return "\n".join(shown)

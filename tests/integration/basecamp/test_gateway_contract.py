@@ -276,6 +276,7 @@ def test_a_run_keeps_what_it_was_started_with_and_succeeds(world: World) -> None
 def test_neither_an_id_nor_a_logical_date_is_taken_twice(
     world: World, trigger: Callable[..., DagRun]
 ) -> None:
+    world.gateway.set_paused(world.dataset("quick"), paused=True)
     run = trigger("quick")
     assert run.logical_date is not None
     later = run.logical_date + timedelta(microseconds=1)
@@ -292,6 +293,7 @@ def test_no_run_starts_without_a_dag(world: World) -> None:
 
 
 def test_there_is_no_run_that_is_not_there(world: World, trigger: Callable[..., DagRun]) -> None:
+    world.gateway.set_paused(world.dataset("quick"), paused=True)
     run = trigger("quick")
     assert world.gateway.get_run(run.dag_id, "nothing") is None
     assert world.gateway.get_run("test.nothing", run.run_id) is None
@@ -313,6 +315,8 @@ def test_runs_are_listed_newest_first_a_page_at_a_time(world: World, trigger: Ca
 
 
 def test_a_list_over_all_dags_ends_with_no_cursor(world: World, trigger: Callable[..., DagRun]) -> None:
+    for kind in ("quick", "failing"):
+        world.gateway.set_paused(world.dataset(kind), paused=True)
     started = {trigger("quick").key, trigger("failing").key}
     found, cursor = set(), None
     while True:
