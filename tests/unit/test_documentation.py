@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from dataspec.spec.model import DatasetSpec
@@ -71,6 +72,12 @@ def test_every_link_leads_to_a_file_and_to_a_heading_of_it(page: Path) -> None:
     missing = [str(target) for target, _ in targets if not target.exists()]
     assert missing == []
     assert [heading for target, heading in targets if heading and heading not in anchors(target)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_every_block_of_yaml_can_be_read(page: Path) -> None:
+    for text in blocks(page.relative_to(REPOSITORY).as_posix(), "yaml"):
+        assert yaml.safe_load(text), text
 
 
 def prose(page: Path) -> str:
