@@ -154,7 +154,7 @@ def stack(
     project = copy_of_flights(folder)
     with Dev(folder / "home", airflow_env, project, *airflow_options()) as dev:
         addresses = dev.ready()
-        yield Stack(home=dev.home, project=project, line=line, **addresses)
+        yield Stack(home=dev.home, project=project, line=line, **addresses).with_daily()
         dev.kill()
 
 

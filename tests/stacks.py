@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from io import BytesIO, StringIO, TextIOWrapper
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -136,6 +138,17 @@ def alive(pids: set[int]) -> set[int]:
     return {pid for pid in pids if pid in sessions.running()}
 
 
+DAILY_ZONE = "Pacific/Pago_Pago"
+
+
+@dataclass(frozen=True, slots=True)
+class Daily:
+    """A daily dataset that is due two minutes after its stack is up, so that its test need not wait for the clock."""
+
+    name: str
+    tick: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """A `basecamp dev` that is up, with a project beside it."""
@@ -147,6 +160,7 @@ class Stack:
     airflow_url: str
     store_url: str
     pid: int
+    daily: Daily | None = None
 
     def cli(self, *arguments: str, answer: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
         """Run `dli` in the project, within this process: one of its own takes a fifth of a second to start."""
@@ -195,6 +209,19 @@ class Stack:
         assert done.returncode == 0, done.stderr
         return name
 
+    def with_daily(self) -> Stack:
+        """Register the daily dataset; return the stack with it."""
+        tick = (datetime.now(UTC) + timedelta(seconds=105)).astimezone(ZoneInfo(DAILY_ZONE))
+        name = self.register(
+            "insert into moved values ('{{ execution_date }}', '{{ data_interval_start }}')",
+            pre_statements=[
+                {"name": "table", "sql": "create table if not exists moved (day text, since text)"}
+            ],
+            schedule={"cron": f"{tick.minute} {tick.hour} * * *", "timezone": DAILY_ZONE},
+            parameters=[{"name": "execution_date", "type": "date"}],
+        )
+        return replace(self, daily=Daily(name, tick))
+
     def run(self, name: str, **parameters: str) -> str:
         """Start a run; return its id."""
         given = [word for key, value in parameters.items() for word in ("-p", f"{key}={value}")]
@@ -214,7 +241,7 @@ class Stack:
         deadline = time.monotonic() + seconds
         while (run := self.status(run_id))["status"] not in statuses:
             assert time.monotonic() < deadline, run
-            time.sleep(1)
+            time.sleep(0.5)
         return run
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

@@ -170,13 +170,19 @@ def world(request: pytest.FixtureRequest, line: Line | None) -> Iterator[World]:
     for kind in SQL:
         world.gateway.set_paused(world.dataset(kind), paused=False)
     for run in world.gateway.list_runs(RunFilter(states=("queued", "running")), limit=100).runs:
-        world.gateway.set_run_state(run.dag_id, run.run_id, "failed", note="Stopped by the test")
+        if run.dag_id in ours(world):
+            world.gateway.set_run_state(run.dag_id, run.run_id, "failed", note="Stopped by the test")
     until(world, lambda: not going_on(world))
+
+
+def ours(world: World) -> set[str]:
+    """Return the datasets of these tests, which share their Airflow with others."""
+    return {world.dataset(kind) for kind in SQL}
 
 
 def going_on(world: World) -> bool:
     """Say whether an attempt goes on, and end the run of each: it may have started as its run was ended."""
-    attempts = world.gateway.running_attempts()
+    attempts = [one for one in world.gateway.running_attempts() if one.dag_id in ours(world)]
     for attempt in attempts:
         world.gateway.set_run_state(attempt.dag_id, attempt.run_id, "failed", note="Stopped by the test")
     return bool(attempts)
@@ -315,7 +321,8 @@ def test_runs_are_listed_newest_first_a_page_at_a_time(world: World, trigger: Ca
 
 
 def test_a_list_over_all_dags_ends_with_no_cursor(world: World, trigger: Callable[..., DagRun]) -> None:
-    for kind in ("quick", "failing"):
+    kinds: list[Kind] = ["quick", "failing"]
+    for kind in kinds:
         world.gateway.set_paused(world.dataset(kind), paused=True)
     started = {trigger("quick").key, trigger("failing").key}
     found, cursor = set(), None
