@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -29,8 +28,8 @@ from dataspec.sql.template.render import check_template, render
 from dataspec.sql.template.run_values import run_values
 from dataspec.sql.transpile import transpile
 
-GIVES_UP = 120
-"""Seconds after which a bomb is known to go on for good."""
+GIVES_UP = 60
+"""Seconds of the processor after which a bomb is known to go on for good."""
 PARAMETERS = "parameters: [{name: a, type: string, default: a}]\n"
 
 
@@ -126,7 +125,7 @@ def measured(go_off: Callable[[str], str], bomb: str) -> dict[str, object]:
 
 
 def _in_child(go_off: Callable[[str], str], bomb: str, told: int) -> None:
-    signal.alarm(GIVES_UP)
+    resource.setrlimit(resource.RLIMIT_CPU, (GIVES_UP, GIVES_UP))
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
     status = 1
     try:
