@@ -173,7 +173,7 @@ class Stack:
             for name, value in {"DLI_SERVER_URL": self.server_url, **environ}.items():
                 patch.setenv(name, value)
             status = main(arguments)
-        printed = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
+        printed = (stream.buffer.getvalue().decode() for stream in (out, err))
         return subprocess.CompletedProcess(["dli", *arguments], status, *printed)
 
     def program(self, *arguments: str) -> subprocess.CompletedProcess[str]:
