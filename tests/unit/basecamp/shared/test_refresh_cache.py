@@ -1,0 +1,99 @@
+"""A value that is slow to fetch: how old it may be, and how many fetches it costs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from basecamp.shared.clock import ManualClock
+from basecamp.shared.refresh_cache import RefreshCache
+from dataspec.errors import StoreUnreachable
+
+PATIENCE_SECONDS = 30
+
+
+class Source:
+    """Counts the fetches of a value, and lets each end when the test allows it."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.may_end = threading.Event()
+        self.may_end.set()
+        self.fetches = 0
+        self.is_down = False
+
+    def fetch(self) -> int:
+        self.fetches += 1
+        number = self.fetches
+        self.begun.release()
+        assert self.may_end.wait(PATIENCE_SECONDS)
+        if self.is_down:
+            raise StoreUnreachable("The store does not answer.")
+        return number
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(datetime(2024, 1, 15, tzinfo=UTC))
+
+
+@pytest.fixture
+def source() -> Iterator[Source]:
+    source = Source()
+    yield source
+    source.may_end.set()
+
+
+@pytest.fixture
+def cache(source: Source, clock: ManualClock) -> RefreshCache[int]:
+    return RefreshCache("test", source.fetch, clock, min_age=2, max_age=30)
+
+
+def test_a_fresh_value_is_never_one_whose_fetch_began_before(
+    cache: RefreshCache[int], source: Source
+) -> None:
+    source.may_end.clear()
+    cache.refresh()
+    assert source.begun.acquire(timeout=PATIENCE_SECONDS)
+    found: list[int] = []
+    asking = threading.Thread(target=lambda: found.append(cache.fresh()))
+    asking.start()
+    source.may_end.set()
+    asking.join(PATIENCE_SECONDS)
+    assert found == [2], "the fetch that was under way had begun before the question"
+
+
+def test_callers_of_a_running_fetch_share_it(cache: RefreshCache[int], source: Source) -> None:
+    source.may_end.clear()
+    fetches = [cache.refresh() for _ in range(5)]
+    source.may_end.set()
+    assert [fetch.result(PATIENCE_SECONDS) for fetch in fetches] == [1] * 5
+
+
+def test_a_value_is_usable_until_its_time_is_over(cache: RefreshCache[int], clock: ManualClock) -> None:
+    assert cache.usable() is None
+    cache.fresh()
+    clock.advance(1)
+    assert cache.usable() == 1
+    clock.advance(1.5)
+    assert cache.usable() is None
+
+
+def test_a_failed_fetch_shows_the_last_value_with_its_age(
+    cache: RefreshCache[int], source: Source, clock: ManualClock
+) -> None:
+    source.is_down = True
+    with pytest.raises(StoreUnreachable):
+        cache.refreshed(None)
+    source.is_down = False
+    cache.fresh()
+    source.is_down = True
+    clock.advance(45)
+    known = cache.refreshed(None)
+    assert (known.value, known.warnings) == (
+        2,
+        ("The store does not answer. What is shown is 45 s old.",),
+    )
