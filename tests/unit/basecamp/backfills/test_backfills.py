@@ -1,3 +1,5 @@
+"""Backfills: requests, runs date by date, stop, resume, lists."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -121,7 +123,7 @@ def test_each_date_is_built_one_after_the_other(
 
 
 @pytest.mark.rule("14.3")
-def test_the_next_run_is_asked_for_only_after_the_last_one_has_succeeded(
+def test_the_next_run_is_triggered_only_after_the_last_one_has_succeeded(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
     register()
@@ -159,7 +161,7 @@ def test_it_looks_closely_only_once_a_run_may_be_about_to_end(
 
 
 @pytest.mark.rule("12.2")
-def test_each_run_has_the_backfills_id_with_its_date_its_parameters_and_who_asked(
+def test_each_run_has_the_backfills_id_its_date_its_parameters_and_the_caller(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
     register()
@@ -181,7 +183,7 @@ def test_each_run_has_the_backfills_id_with_its_date_its_parameters_and_who_aske
 
 
 @pytest.mark.rule("14.15")
-def test_while_it_goes_on_it_says_which_date_it_is_at(
+def test_an_active_backfill_shows_its_present_date(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
     register()
@@ -240,7 +242,7 @@ def test_the_first_failure_ends_it_after_its_retries(
 
 
 @pytest.mark.rule("14.4")
-def test_it_goes_on_after_a_failure_where_that_is_asked_and_names_the_dates(
+def test_keep_going_continues_after_a_failure_and_names_the_dates(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
     register()
@@ -271,7 +273,7 @@ def test_started_again_it_begins_with_the_first_date(
 
 
 @pytest.mark.rule("14.5")
-def test_resumed_it_begins_with_the_first_date_not_built_however_often(
+def test_each_resume_begins_with_the_first_date_not_built(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
     register()
@@ -286,7 +288,7 @@ def test_resumed_it_begins_with_the_first_date_not_built_however_often(
 
 
 @pytest.mark.rule("14.5")
-def test_resumed_it_builds_what_failed_where_it_had_gone_on(
+def test_a_resume_builds_the_dates_that_failed(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
     register()
@@ -378,7 +380,9 @@ def test_a_dataset_that_takes_no_date_can_not_be_backfilled(register: Register, 
     assert f"dli workflow run {NAME}" in answer.json()["detail"]
 
 
-def test_without_a_schedule_or_a_tick_there_are_no_dates_of_it(register: Register, client: Client) -> None:
+def test_every_schedule_is_refused_without_a_schedule_or_an_interval(
+    register: Register, client: Client
+) -> None:
     register(replace={"0 9 * * *": "0 9 * * 1"})
     none = start(client, every="schedule", start="2024-01-02")
     assert "No interval of the schedule '0 9 * * 1' starts" in none.json()["title"]
@@ -448,7 +452,7 @@ def test_a_backfill_never_has_the_id_of_a_run_nor_a_run_that_of_a_backfill(
     assert client.post(f"/workflows/{NAME}/runs", json=run).json()["run_id"] == f"{ID}_3"
 
 
-def test_a_plan_of_a_later_version_is_left_alone_and_keeps_nobody_from_running_the_dataset(
+def test_a_plan_of_a_later_version_is_left_alone_and_does_not_prevent_runs(
     register: Register, client: Client, store: MemoryStore
 ) -> None:
     register()
@@ -503,7 +507,7 @@ def test_a_dataset_that_is_removed_ends_it_with_the_reason(
 
 
 @pytest.mark.rule("14.11")
-def test_when_code_takes_over_it_goes_on_with_what_is_effective_by_then(
+def test_when_code_takes_over_the_backfill_continues_with_the_effective_spec(
     register: Register,
     publish: Callable[..., None],
     client: Client,
@@ -562,7 +566,7 @@ def test_a_run_that_was_deleted_in_airflow_is_built_again(
 
 
 @pytest.mark.rule("14.12")
-def test_a_run_of_its_id_that_somebody_else_made_ends_it(
+def test_a_foreign_run_under_its_id_ends_the_backfill(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
     register()
@@ -590,7 +594,7 @@ def test_a_logical_date_that_is_taken_only_delays_it(
 
 
 @pytest.mark.rule("14.10")
-def test_while_airflow_does_not_answer_it_waits_and_says_so_and_then_goes_on(
+def test_while_airflow_does_not_answer_a_backfill_waits_says_so_and_then_continues(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
 ) -> None:
     register()
@@ -653,7 +657,7 @@ def test_a_stop_while_it_waits_ends_it_at_once(
     assert not all_runs(airflow)
 
 
-def test_a_stop_of_one_that_has_ended_says_how_it_ended(
+def test_a_stop_of_an_ended_backfill_returns_its_end(
     register: Register, client: Client, worker: Worker
 ) -> None:
     register()
@@ -679,7 +683,7 @@ def test_a_run_that_is_stopped_by_its_id_ends_the_backfill(
 
 
 @pytest.mark.rule("14.9")
-def test_an_order_to_stop_outlives_who_took_it(
+def test_a_stop_order_outlives_its_replica(
     register: Register, client: Client, worker: Worker, other: Worker, airflow: MemoryAirflow
 ) -> None:
     register()

@@ -195,7 +195,7 @@ def test_killed_at_any_call_no_date_is_left_out_and_none_is_built_twice() -> Non
 
 @settings(max_examples=60, deadline=None)
 @given(st.frozensets(st.integers(1, 120), max_size=20))
-def test_killed_again_and_again_it_comes_to_its_end_all_the_same(deaths: frozenset[int]) -> None:
+def test_a_backfill_ends_though_its_replicas_die_again_and_again(deaths: frozenset[int]) -> None:
     world = World()
     assert Life(world, Fate(deaths)).build() is RunStatus.COMPLETED
     assert world.dates() == DATES
@@ -212,7 +212,7 @@ def test_killed_at_any_call_a_failure_ends_it_and_nothing_follows() -> None:
             return
 
 
-def test_killed_at_any_call_of_a_stop_it_is_stopped_and_nothing_follows() -> None:
+def test_a_stop_that_dies_at_any_call_stops_the_backfill_and_starts_no_run() -> None:
     for at in count(1):
         world, fate = World(), Fate(frozenset({at}))
         assert Life(world, fate).build(stop_after=2) is RunStatus.KILLED, at
@@ -267,7 +267,7 @@ def test_whenever_another_server_goes_further_no_date_is_left_out_and_none_is_bu
 
 
 @pytest.mark.rule("14.9")
-def test_whenever_it_is_stopped_elsewhere_no_run_of_it_goes_on_or_comes_later() -> None:
+def test_after_a_stop_on_another_replica_no_run_is_active_or_starts_later() -> None:
     for at in count(1):
         world = World()
         backfill_id = start(world.replica())

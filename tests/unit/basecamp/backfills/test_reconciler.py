@@ -1,4 +1,4 @@
-"""The loop that carries backfills on: who looks, when, and who takes over."""
+"""The reconciler of backfills: which replica looks, when, and which takes over."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_of_many_that_go_on_so_many_are_looked_at_in_a_second_and_no_more(
     assert LOOKS_A_SECOND < airflow.requests - before <= 3 * LOOKS_A_SECOND
 
 
-def test_while_airflow_does_not_answer_it_is_asked_again_within_seconds(
+def test_an_airflow_that_does_not_answer_is_tried_again_within_seconds(
     replicas: tuple[Services, Services], client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
     client.post(f"/workflows/{NAME}/backfills", json=RANGE)
@@ -173,7 +173,7 @@ class OwnWay:
 
 
 @pytest.mark.rule("14.13")
-def test_a_server_that_can_not_reach_airflow_leaves_it_to_one_that_can(
+def test_a_replica_without_airflow_leaves_the_backfill_to_another(
     replicas: tuple[Services, Services],
     client: Client,
     store: MemoryStore,
@@ -211,7 +211,7 @@ def test_a_plan_that_cannot_be_read_holds_up_no_other(
     assert "The backfill of a.broken waits: The plan of a backfill can't be read." in caplog.text
 
 
-def test_one_that_is_started_here_is_built_at_once_date_upon_date() -> None:
+def test_a_backfill_is_built_at_once_on_the_replica_that_started_it() -> None:
     basecamp = Basecamp()
     basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
     services = basecamp.services

@@ -1,3 +1,5 @@
+"""The catalog of the store, cached for some seconds."""
+
 from __future__ import annotations
 
 import threading
@@ -109,7 +111,7 @@ def test_no_catalog_is_shown_that_is_older_than_half_a_minute(
     assert names(specs) == {"a", "b"}
 
 
-def test_past_half_of_its_age_a_catalog_is_read_anew_while_the_old_one_is_shown(
+def test_past_half_of_its_time_a_catalog_is_read_in_the_background(
     specs: CatalogCache, store: SlowStore, clock: ManualClock
 ) -> None:
     store.seconds = 1.0
@@ -123,9 +125,7 @@ def test_past_half_of_its_age_a_catalog_is_read_anew_while_the_old_one_is_shown(
 
 
 @pytest.mark.rule("18.5")
-def test_who_decides_by_the_catalog_gets_a_fresh_one_however_young_the_last_is(
-    specs: CatalogCache, store: SlowStore
-) -> None:
+def test_a_fresh_catalog_is_read_however_young_the_last_one_is(specs: CatalogCache, store: SlowStore) -> None:
     store.seconds = 1.0
     names(specs)
     store.put("code/b.yaml", spec_text("b").encode(), expected=MISSING)

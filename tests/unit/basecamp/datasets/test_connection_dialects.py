@@ -1,4 +1,4 @@
-"""The dialect that SQL is read in where its spec names none: that of its connection (specification 18.13)."""
+"""The dialect of SQL whose spec names none: that of its connection (specification 18.13)."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def test_the_spec_s_own_comes_first_then_the_server_s_then_airflow_s(
 
 
 @pytest.mark.rule("18.13")
-def test_airflow_is_asked_for_a_connection_once_in_a_while(
-    airflow: MemoryAirflow, clock: ManualClock
-) -> None:
+def test_a_connections_type_is_cached_for_half_a_minute(airflow: MemoryAirflow, clock: ManualClock) -> None:
     dialects = ConnectionDialects(airflow, clock)
     assert dialects.of(spec()) is None
     airflow.connections = {"dli_default": "duckdb"}
@@ -97,7 +95,7 @@ def test_a_dry_run_reads_sql_in_the_dialect_of_its_connection(
 
 @pytest.mark.rule("12.21")
 @pytest.mark.parametrize(("path", "body"), ASKED)
-def test_a_dry_run_of_a_dialect_that_nobody_tells_warns_though_airflow_is_down(
+def test_a_dry_run_of_an_unknown_dialect_warns_though_airflow_is_down(
     register: Callable[..., Response],
     client: Client,
     airflow: MemoryAirflow,

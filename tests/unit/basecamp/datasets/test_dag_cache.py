@@ -1,4 +1,4 @@
-"""The DAGs as Airflow has them, kept for a stated time."""
+"""The DAGs as Airflow has them, cached for some seconds."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def airflow() -> Iterator[SlowAirflow]:
 
 
 @pytest.mark.rule("18.6")
-def test_while_airflow_takes_long_what_was_known_is_shown_with_its_age(airflow: SlowAirflow) -> None:
+def test_while_airflow_is_slow_the_last_list_is_shown_with_its_age(airflow: SlowAirflow) -> None:
     clock = ManualClock(datetime(2024, 1, 15, tzinfo=UTC))
     dags = DagCache(airflow, clock, patience_seconds=0.01)
     assert dags.known().warnings == ()

@@ -1,4 +1,4 @@
-"""The SQL of specs, which the server reads in child processes: what a hostile one costs the others."""
+"""Specs' SQL in child processes: hostile SQL costs other specs nothing."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_lineage_that_takes_too_long_is_unknown_and_not_tried_again_at_once() 
 
 
 @pytest.mark.rule("18.14")
-def test_a_lineage_is_read_once_for_all_who_ask() -> None:
+def test_a_lineage_is_read_once_for_simultaneous_requests() -> None:
     sql, file = spec_sql(Limits()), spec_file("select * from raw.clicks")
     assert file.spec
     found = sql.lineage(file.spec, file)

@@ -1,4 +1,4 @@
-"""Another DAG under a dataset's id: nothing is started, stopped or paused in it, and its runs are not taken for ours."""
+"""Another DAG under a dataset's id: it is not started, stopped or paused, and its runs are not the dataset's."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_file_that_only_looks_like_a_shard_is_not_taken_for_one(
 
 
 @pytest.mark.rule("12.23")
-def test_what_was_taken_over_lately_is_refused_until_it_was_not_seen_for_a_while(
+def test_a_recent_takeover_counts_until_it_was_not_seen_for_five_minutes(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
     register()
@@ -139,7 +139,7 @@ def test_a_dataset_whose_dag_stepped_back_is_refused_with_the_file_that_airflow_
 
 
 @pytest.mark.rule("12.23")
-def test_what_one_replica_saw_the_others_know(
+def test_replicas_share_takeovers(
     register: Register,
     client: Client,
     airflow: MemoryAirflow,
@@ -168,7 +168,7 @@ def test_a_name_that_a_dag_has_is_not_registered(
 
 
 @pytest.mark.rule("12.23")
-def test_a_dag_that_takes_the_name_while_it_is_registered_is_told_at_once(
+def test_a_dag_that_takes_the_id_during_a_registration_is_reported_at_once(
     client: Client, airflow: MemoryAirflow, make_yaml: Callable[..., str], dags: object, clock: ManualClock
 ) -> None:
     airflow.on_parse = lambda _dag: airflow.take_over(NAME)
@@ -227,7 +227,7 @@ def test_the_history_has_a_run_of_the_other_dag_among_the_failed_ones(
 
 
 @pytest.mark.rule("12.25")
-def test_a_run_that_ended_well_and_did_not_say_what_it_ran_ran_other_code(
+def test_a_successful_run_without_a_reported_version_ran_other_code(
     register: Register, client: Client, airflow: MemoryAirflow, start: Start
 ) -> None:
     """The DAG was ours when the run was made, and the other's when a worker began with it."""
@@ -242,7 +242,7 @@ def test_a_run_that_ended_well_and_did_not_say_what_it_ran_ran_other_code(
 
 
 @pytest.mark.rule("12.25")
-def test_a_run_that_somebody_marks_as_a_success_before_it_starts_is_no_other_dags(
+def test_a_run_marked_as_a_success_before_it_starts_is_not_another_dags(
     register: Register, client: Client, airflow: MemoryAirflow, start: Start
 ) -> None:
     register()
@@ -306,7 +306,7 @@ def test_a_dataset_that_was_removed_does_not_wait_for_the_other_dags_runs(
 
 
 @pytest.mark.rule("7.10", "19.5")
-def test_rows_and_the_check_say_what_took_a_dataset_over(
+def test_rows_and_the_check_name_the_dag_that_took_a_dataset_over(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
     register()
@@ -351,7 +351,7 @@ def test_a_look_asks_for_no_dag_that_is_listed_as_ours(
     assert airflow.requests - before == 1
 
 
-def test_what_the_store_remembers_goes_in_the_end(
+def test_stored_takeovers_are_removed_in_the_end(
     register: Register, client: Client, airflow: MemoryAirflow, store: MemoryStore, clock: ManualClock
 ) -> None:
     for name in (NAME, "sales.other"):

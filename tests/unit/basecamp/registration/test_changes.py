@@ -1,3 +1,5 @@
+"""Updates and removals of manual specs, and the versions side by side."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -53,7 +55,7 @@ def test_an_update_changes_the_yaml_in_place_and_waits_until_airflow_has_it(
 
 
 @pytest.mark.rule("16.5")
-def test_an_update_to_what_is_so_already_writes_nothing(
+def test_an_update_to_equal_values_writes_nothing(
     register: Register, client: Client, store: MemoryStore
 ) -> None:
     etag = register().json()["etag"]
@@ -82,7 +84,7 @@ def test_a_wrong_update_is_refused_and_changes_nothing(
     assert (answer.status_code, reason in answer.text, text_of(store)) == (status, True, before)
 
 
-def test_what_is_not_registered_can_t_be_changed(client: Client, publish: Publish) -> None:
+def test_an_unregistered_dataset_can_not_be_updated(client: Client, publish: Publish) -> None:
     assert update(client, cron="0 7 * * *").json()["code"] == "dataset_not_found"
     assert client.delete(f"/datasets/{NAME}").status_code == 404
     assert client.delete("/datasets/a..b").status_code == 422
@@ -98,7 +100,7 @@ def test_what_is_not_registered_can_t_be_changed(client: Client, publish: Publis
 @pytest.mark.rule("16.6")
 @pytest.mark.parametrize("source", [None, "code", "all"])
 @pytest.mark.parametrize("replace", [{}, {"timezone: Asia/Seoul": "timezone: Nowhere"}])
-def test_what_code_has_is_not_changed_here(
+def test_a_spec_in_code_can_not_be_updated(
     register: Register, client: Client, publish: Publish, source: str | None, replace: dict[str, str]
 ) -> None:
     register()
@@ -133,9 +135,7 @@ def test_the_kept_manual_file_is_changed_and_stays_overridden(
 
 
 @pytest.mark.rule("5.10")
-def test_of_two_who_update_upon_the_same_version_the_second_is_told(
-    register: Register, client: Client
-) -> None:
+def test_the_second_of_two_updates_of_one_version_is_a_conflict(register: Register, client: Client) -> None:
     seen = {"If-Match": register().headers["etag"]}
     assert update(client, seen, cron="0 7 * * *").status_code == 200
     for answer in (update(client, seen, cron="0 6 * * *"), client.delete(f"/datasets/{NAME}", headers=seen)):
@@ -187,7 +187,7 @@ WITHIN = {"query_file: query.sql": "query_statement: SELECT 1"}
     ],
     ids=["no SQL file", "their zone", "their SQL"],
 )
-def test_whenever_somebody_else_changes_it_as_well_neither_change_is_lost_in_silence(
+def test_a_concurrent_change_at_any_call_is_never_lost_in_silence(
     airflow: MemoryAirflow,
     clock: ManualClock,
     make_yaml: Callable[..., str],
@@ -303,7 +303,7 @@ def test_active_runs_are_listed_and_must_be_accepted(
 
 
 @pytest.mark.rule("16.8")
-def test_active_runs_are_ended_where_that_is_asked(
+def test_stop_ends_the_active_runs(
     register: Register, client: Client, start: Callable[..., str], execute: Any
 ) -> None:
     register()
@@ -319,7 +319,7 @@ def test_active_runs_are_ended_where_that_is_asked(
 
 
 @pytest.mark.rule("16.7")
-def test_the_kept_manual_file_goes_and_code_goes_on_whatever_runs(
+def test_removing_the_overridden_manual_file_leaves_runs_of_code_alone(
     register: Register, client: Client, publish: Publish, start: Callable[..., str], store: MemoryStore
 ) -> None:
     register()
@@ -380,7 +380,7 @@ def test_the_versions_stand_side_by_side(
 
 
 @pytest.mark.rule("16.10")
-def test_what_airflow_still_runs_is_shown_from_what_was_kept(
+def test_the_version_that_airflow_still_runs_is_shown_from_the_archive(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
     old = register().json()

@@ -1,3 +1,5 @@
+"""Registrations: checked, stored, loaded by Airflow."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -70,7 +72,7 @@ def test_a_name_that_breaks_a_rule_is_refused(
     assert reason in answer.json()["title"]
 
 
-def test_every_problem_of_a_spec_is_told_with_its_place_and_nothing_is_stored(
+def test_every_problem_of_a_spec_is_reported_with_its_place_and_nothing_is_stored(
     client: Client, make_yaml: MakeYaml, store: MemoryStore
 ) -> None:
     yaml = make_yaml(replace={"timezone: Asia/Seoul": "timezone: Asia/Seol", "owner:": "onwer:"})
@@ -134,7 +136,9 @@ def test_a_spec_under_a_name_of_code_needs_consent(
 
 
 @pytest.mark.rule("16.4")
-def test_with_consent_it_is_kept_but_inactive(register: Register, publish: Callable[..., None]) -> None:
+def test_with_accept_override_the_manual_spec_is_kept_but_inactive(
+    register: Register, publish: Callable[..., None]
+) -> None:
     publish()
     dataset = register(accept_override=True).json()
     assert (dataset["effective"], dataset["loaded"]) == (False, False)
@@ -151,7 +155,7 @@ def test_a_broken_spec_in_code_keeps_its_name(
 
 
 @pytest.mark.rule("5.10")
-def test_of_two_who_change_one_spec_the_second_is_told(
+def test_the_second_of_two_registrations_of_one_version_is_a_conflict(
     register: Register, client: Client, make_yaml: MakeYaml
 ) -> None:
     seen = client.get("/datasets/sales.daily")
@@ -187,7 +191,7 @@ def test_a_change_of_nothing_is_refused_where_something_was_expected(
 
 
 @pytest.mark.rule("16.2")
-def test_without_waiting_it_is_stored_and_not_loaded_yet(
+def test_without_a_wait_a_spec_is_stored_and_not_loaded_yet(
     client: Client, make_yaml: MakeYaml, airflow: MemoryAirflow
 ) -> None:
     airflow.on_parse = None
@@ -198,7 +202,7 @@ def test_without_waiting_it_is_stored_and_not_loaded_yet(
 
 
 @pytest.mark.rule("16.2")
-def test_where_airflow_does_not_load_it_in_time_the_error_says_that_it_is_stored(
+def test_the_error_of_a_spec_that_airflow_did_not_load_in_time_says_that_it_is_stored(
     client: Client, make_yaml: MakeYaml, clock: ManualClock, store: MemoryStore, airflow: MemoryAirflow
 ) -> None:
     clock.on_wait.clear()
@@ -212,7 +216,7 @@ def test_where_airflow_does_not_load_it_in_time_the_error_says_that_it_is_stored
 
 
 @pytest.mark.rule("16.2")
-def test_an_import_error_of_it_is_shown(
+def test_an_import_error_of_the_dataset_is_shown(
     client: Client, make_yaml: MakeYaml, clock: ManualClock, airflow: MemoryAirflow
 ) -> None:
     def fail() -> None:

@@ -1,3 +1,5 @@
+"""The last error of failed runs, read from their logs."""
+
 from __future__ import annotations
 
 import threading
@@ -81,7 +83,7 @@ def test_a_list_waits_a_moment_for_errors_and_has_them_the_next_time(
 
 
 @pytest.mark.rule("12.17")
-def test_what_a_list_leaves_behind_is_a_few_logs_at_most(airflow: SlowLogs, errors: FailureReasons) -> None:
+def test_a_list_leaves_at_most_a_few_logs_being_read(airflow: SlowLogs, errors: FailureReasons) -> None:
     runs = [failed(airflow, number) for number in range(40)]
     assert errors.into_all(runs)[1] == 40
     airflow.may.set()
@@ -101,7 +103,7 @@ def test_the_error_of_an_end_is_read_once_and_that_of_another_end_anew(
     assert errors.into(replace(run, finished_at=NOW + timedelta(seconds=1))).error == "E: y"
 
 
-def test_a_log_without_an_error_is_looked_at_again_until_it_is_written_to_its_end(
+def test_a_log_without_an_error_is_read_again_until_it_is_complete(
     airflow: SlowLogs, errors: FailureReasons, clock: ManualClock
 ) -> None:
     airflow.may.set()

@@ -1,3 +1,5 @@
+"""The history of runs: filters, pages, outages."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -72,7 +74,9 @@ def test_each_status_is_filtered(one_of_each: dict[str, str], client: Client) ->
 
 
 @pytest.mark.rule("12.18")
-def test_sources_are_filtered_by_what_each_run_ran(one_of_each: dict[str, str], client: Client) -> None:
+def test_sources_are_filtered_by_the_version_that_each_run_ran(
+    one_of_each: dict[str, str], client: Client
+) -> None:
     assert ids(client, source="code") == [one_of_each["COMPLETED"]]
     assert ids(client, source="manual") == [one_of_each[status] for status in ("RUNNING", "KILLED", "FAILED")]
     assert len(ids(client, source="all")) == 5
@@ -165,7 +169,7 @@ def test_the_history_of_a_removed_dataset_stays_readable(
     assert client.get(f"/runs/{run_id}").json()["dataset_name"] == "sales.daily"
 
 
-def test_runs_of_other_dags_are_left_out_and_those_of_a_dataset_that_another_replica_removed_are_not(
+def test_runs_of_other_dags_are_left_out_but_not_those_of_a_removed_dataset(
     register: Register, start: Start, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
     register()
@@ -201,7 +205,7 @@ def test_an_unknown_dataset_is_not_found(register: Register, client: Client) -> 
         ({"until": "9999-12-31T23:59:59-23:59"}, "query.until"),
     ],
 )
-def test_a_wrong_query_is_told_by_its_parameter(client: Client, query: dict[str, Any], told: str) -> None:
+def test_a_wrong_query_is_reported_by_its_parameter(client: Client, query: dict[str, Any], told: str) -> None:
     answer = client.get("/runs", params=query)
     assert answer.status_code == 400
     assert answer.json()["code"] == "invalid_usage"
@@ -226,7 +230,7 @@ def test_a_page_of_runs_costs_airflow_few_requests(
     "query",
     [{"status": "KILLED"}, {"run_type": "backfill"}, {"dataset": "nothing.*"}, {"run_type": "scheduled"}],
 )
-def test_what_airflows_rows_tell_is_filtered_without_asking_for_more(
+def test_filters_on_airflows_rows_cost_no_further_requests(
     register: Register,
     start: Start,
     execute: Execute,

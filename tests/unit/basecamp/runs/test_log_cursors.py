@@ -1,3 +1,5 @@
+"""Cursors of logs."""
+
 from __future__ import annotations
 
 import pytest
@@ -9,7 +11,7 @@ ALL = 10**6
 
 
 @pytest.mark.rule("12.19")
-def test_each_line_comes_once_in_pieces_however_they_are_cut() -> None:
+def test_each_line_comes_once_whatever_the_size_of_the_pieces() -> None:
     log = [f"line {number}" for number in range(100)]
     cursor, read = LogCursor(), list[str]()
     for written in (0, 1, 1, 40, 100, 100):
@@ -20,7 +22,7 @@ def test_each_line_comes_once_in_pieces_however_they_are_cut() -> None:
 
 
 @pytest.mark.rule("12.19")
-def test_a_late_line_that_airflow_puts_among_those_that_were_read_comes_once_and_none_twice() -> None:
+def test_a_late_line_among_lines_already_read_comes_once_and_no_line_twice() -> None:
     log = [f"{number} s: line" for number in range(50)]
     read, cursor = LogCursor().go_on(log[:40], ALL)
     late = [*log[:38], "late", "", *log[38:40], "", *log[40:]]
@@ -51,6 +53,6 @@ def test_a_cursor_stays_short() -> None:
 
 @pytest.mark.rule("26.8")
 @pytest.mark.parametrize("text", ["", "end", "WyJhIl0", "WyJsb2ciLCJ4IiwiMCIsIiIsIiJd", "a" * 9000])
-def test_what_is_no_cursor_of_a_log_is_refused(text: str) -> None:
+def test_a_cursor_of_another_list_is_refused(text: str) -> None:
     with pytest.raises(WrongCursor):
         LogCursor.read(text)

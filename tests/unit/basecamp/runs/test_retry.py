@@ -1,4 +1,4 @@
-"""`retry`: a failed or killed run runs again, once for however many ask."""
+"""`retry`: a failed or killed run runs again, once for all simultaneous requests."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_a_retry_does_not_start_while_the_killed_process_may_still_run(
 
 
 @pytest.mark.rule("13.7")
-def test_a_process_that_nobody_can_tell_of_any_more_keeps_no_run_for_ever(
+def test_a_process_of_unknown_state_blocks_a_retry_for_minutes_at_most(
     killed: str, client: Client, airflow: MemoryAirflow, clock: ManualClock
 ) -> None:
     airflow.processes_linger = True
@@ -304,7 +304,7 @@ def test_a_retry_whose_answer_was_lost_may_be_asked_for_again(
 
 
 @pytest.mark.rule("13.8")
-def test_of_many_who_ask_at_once_one_retries_and_the_others_see_it(
+def test_of_many_simultaneous_requests_one_retries_and_the_others_return_its_run(
     failed: str, client: Client, airflow: MemoryAirflow, get: Callable[..., Any]
 ) -> None:
     with ThreadPoolExecutor(8) as pool:

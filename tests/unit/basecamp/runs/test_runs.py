@@ -1,3 +1,5 @@
+"""Runs: status, lookup by id, stop, logs."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -118,7 +120,7 @@ def test_a_scheduled_run_shows_the_date_it_was_made_for_whatever_the_zone_is_now
 
 @pytest.mark.rule("3.7")
 @pytest.mark.parametrize("run_id", ["manual__2024-01-15T09:30:45.1+00:00_x8f3", "by hand"[:2]])
-def test_a_run_that_somebody_made_in_airflow_is_found_by_its_id(
+def test_a_run_started_on_airflows_page_is_found_by_its_id(
     register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock, run_id: str
 ) -> None:
     register()
@@ -167,7 +169,7 @@ def test_an_unknown_run_is_not_found(register: Register, client: Client, run_id:
 
 
 @pytest.mark.rule("13.1")
-def test_stopping_a_running_run_kills_it_and_says_who_when_and_why(
+def test_stopping_a_running_run_kills_it_and_notes_the_caller_the_time_and_the_reason(
     register: Register, start: Start, execute: Execute, client: Client
 ) -> None:
     register()
@@ -359,7 +361,7 @@ def test_a_log_is_followed_from_before_the_start_through_all_attempts_to_the_end
     assert follow(client, run_id, cursor) == (["2: written after the end"], None)
 
 
-def test_the_log_of_a_run_that_ended_a_while_ago_is_told_as_whole_at_once(
+def test_the_log_of_a_run_that_ended_a_while_ago_is_complete_at_once(
     register: Register, start: Start, execute: Execute, client: Client, clock: ManualClock
 ) -> None:
     register()

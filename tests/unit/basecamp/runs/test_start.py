@@ -1,3 +1,5 @@
+"""The start of adhoc runs, and their preview."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -49,7 +51,7 @@ def test_a_run_gets_its_id_from_the_dataset_and_the_second(register: Register, c
 
 
 @pytest.mark.rule("12.2")
-def test_airflow_gets_the_parameters_who_asked_and_the_present_moment(
+def test_airflow_gets_the_parameters_the_caller_and_the_current_time(
     register: Register, client: Client, airflow: MemoryAirflow
 ) -> None:
     register()
@@ -115,7 +117,9 @@ def test_wrong_parameters_are_refused_and_nothing_starts(
 
 
 @pytest.mark.rule("19.9")
-def test_the_command_lines_wording_stands_beside_the_title(register: Register, client: Client) -> None:
+def test_the_answer_has_the_command_lines_wording_beside_the_title(
+    register: Register, client: Client
+) -> None:
     register()
     problem = run(client, parameters=PARAMETERS | {"x": 1}).json()
     assert problem["text"] == (

@@ -1,3 +1,5 @@
+"""The environment variables of `basecamp serve`."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -105,7 +107,7 @@ def test_a_typing_error_in_a_name_is_pointed_at() -> None:
         ("BASECAMP_AIRFLOW_PASSWORD", "", "BASECAMP_AIRFLOW_PASSWORD is not set"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_to_write(name: str, value: str, told: str) -> None:
+def test_a_wrong_setting_is_named_with_a_valid_example(name: str, value: str, told: str) -> None:
     title = refused(ENVIRONMENT | {name: value})
     assert name in title
     assert told in title
@@ -146,7 +148,7 @@ def test_secrets_do_not_show_where_settings_are_printed() -> None:
         ("", False),
     ],
 )
-def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
+def test_loopback_hosts_are_recognised(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
 
 

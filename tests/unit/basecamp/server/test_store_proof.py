@@ -1,3 +1,5 @@
+"""The check that a store honours conditional writes."""
+
 from __future__ import annotations
 
 import pytest
@@ -78,6 +80,6 @@ def test_a_store_whose_etags_tell_nothing_is_refused() -> None:
         prove_conditional_writes(TimeStore())
 
 
-def test_a_store_that_lets_nothing_be_written_is_told_as_such() -> None:
+def test_a_store_that_refuses_all_writes_is_reported_as_such() -> None:
     with pytest.raises(StoreUnreachable, match="refuses these credentials"):
         prove_conditional_writes(ReadOnlyStore())

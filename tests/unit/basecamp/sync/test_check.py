@@ -152,7 +152,7 @@ def test_a_removed_dataset_stays_while_airflow_does_not_answer(
 
 
 @pytest.mark.rule("6.1")
-def test_what_replicas_saw_at_different_times_does_not_move_the_ledger(
+def test_modification_times_seen_by_other_replicas_do_not_change_the_ledger(
     client: Client, store: MemoryStore, clock: ManualClock, airflow: MemoryAirflow, register: Register
 ) -> None:
     register()
@@ -240,7 +240,7 @@ def notify(channel: str) -> dict[str, str]:
 
 
 @pytest.mark.rule("6.7")
-def test_a_switch_is_told_to_the_channels_of_both_specs_once_each(
+def test_a_switch_is_announced_once_to_each_channel_of_both_specs(
     client: Client, store: MemoryStore, register: Register, publish: Publish
 ) -> None:
     register(replace=notify("#analysts"))
@@ -252,7 +252,7 @@ def test_a_switch_is_told_to_the_channels_of_both_specs_once_each(
 
 
 @pytest.mark.rule("6.7")
-def test_each_time_that_code_goes_and_comes_is_told(
+def test_each_switch_back_and_forth_is_announced(
     client: Client, store: MemoryStore, register: Register, publish: Publish
 ) -> None:
     register(replace=notify("#analysts"))
@@ -279,7 +279,7 @@ def test_a_dataset_that_came_or_went_or_only_changed_is_no_switch(
 
 
 @pytest.mark.rule("6.3")
-def test_a_switch_is_told_once_though_the_server_dies_before_the_ledger_moves_on(
+def test_a_switch_is_announced_once_though_the_server_dies_before_it_writes_the_ledger(
     store: MemoryStore,
     airflow: MemoryAirflow,
     clock: ManualClock,
@@ -310,7 +310,7 @@ def test_a_switch_is_told_once_though_the_server_dies_before_the_ledger_moves_on
 
 
 @pytest.mark.rule("6.3")
-def test_a_switch_is_told_once_though_others_move_the_ledger_on_meanwhile(
+def test_a_switch_is_announced_once_though_other_replicas_write_the_ledger_meanwhile(
     client: Client,
     store: MemoryStore,
     airflow: MemoryAirflow,
@@ -346,7 +346,7 @@ def test_a_switch_is_told_once_though_others_move_the_ledger_on_meanwhile(
 
 
 @pytest.mark.rule("6.3")
-def test_a_thousand_files_that_go_at_once_are_told_in_one_message_and_lose_nobody_s_work(
+def test_a_thousand_removed_files_are_announced_in_one_message_and_no_version_is_lost(
     client: Client, store: MemoryStore, clock: ManualClock, make_yaml: Callable[..., str]
 ) -> None:
     names = [f"sales.number_{number:04}" for number in range(1000)]

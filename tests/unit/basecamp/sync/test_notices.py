@@ -1,4 +1,4 @@
-"""A notice of a change of source names the commit that made it, though the publication is written last."""
+"""A notice of a switch of source names its commit, although the publication is written last."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def shop() -> Shop:
 
 
 @pytest.mark.rule("6.8")
-def test_a_check_between_two_writes_of_who_publishes_waits_for_the_last_one(shop: Shop) -> None:
+def test_a_check_between_two_writes_of_a_publisher_waits_for_the_publication(shop: Shop) -> None:
     shop.publish("before", shop.clock.now() - timedelta(days=1))
     shop.clock.on_wait.append(lambda: shop.publish("4f2a91c", shop.clock.now()))
     assert shop.commit_told() == "4f2a91c"
 
 
 @pytest.mark.rule("6.8")
-def test_what_nobody_published_is_told_without_a_commit_after_a_while(shop: Shop) -> None:
+def test_a_change_without_a_publication_is_announced_without_a_commit_after_a_wait(shop: Shop) -> None:
     shop.publish("before", shop.clock.now() - timedelta(days=1))
     began = shop.clock.monotonic()
     assert shop.commit_told() is None
@@ -86,7 +86,7 @@ def test_what_nobody_published_is_told_without_a_commit_after_a_while(shop: Shop
 
 
 @pytest.mark.rule("6.8")
-def test_where_nobody_ever_published_nobody_is_waited_for(shop: Shop) -> None:
+def test_without_any_publication_there_is_no_wait(shop: Shop) -> None:
     began = shop.clock.monotonic()
     assert shop.commit_told() is None
     assert shop.clock.monotonic() == began

@@ -1,3 +1,5 @@
+"""The rows of workflows, and pauses."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -31,7 +33,7 @@ def row(client: Client, name: str = "sales.daily", **query: Any) -> dict[str, An
 
 
 @pytest.mark.rule("7.1")
-def test_a_row_says_what_the_spec_and_airflow_say(register: Register, client: Client) -> None:
+def test_a_row_shows_the_spec_and_airflows_state(register: Register, client: Client) -> None:
     registered = register(replace={"owner:": "description: Clicks by day\ntags: [core]\nowner:"}).json()
     assert row(client) == {
         "dataset_name": "sales.daily",
@@ -241,7 +243,7 @@ def test_pausing_and_resuming(register: Register, client: Client, airflow: Memor
 
 
 @pytest.mark.rule("7.4")
-def test_resuming_what_is_not_paused_is_refused(register: Register, client: Client) -> None:
+def test_resuming_an_active_dataset_is_refused(register: Register, client: Client) -> None:
     register()
     answer = client.post("/workflows/sales.daily/unpause")
     assert (answer.status_code, answer.json()["code"]) == (409, "not_paused")

@@ -1,4 +1,4 @@
-"""What executes at this moment, as Airflow last told it."""
+"""The attempts that execute now, by Airflow's last answer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_quick_airflow_is_waited_for(airflow: SlowAirflow, clock: ManualClock)
 
 
 @pytest.mark.rule("18.6")
-def test_while_airflow_takes_long_what_it_told_is_shown_for_half_a_minute(
+def test_while_airflow_is_slow_its_last_answer_is_shown_for_half_a_minute(
     airflow: SlowAirflow, clock: ManualClock
 ) -> None:
     running = RunningAttempts(airflow, clock, patience_seconds=0.01)
@@ -75,7 +75,7 @@ def test_while_nothing_changes_the_answer_is_one_object(airflow: SlowAirflow, cl
     assert running.known().value is running.known().value
 
 
-def test_while_airflow_is_down_what_it_told_is_shown_with_its_age(
+def test_while_airflow_is_down_its_last_answer_is_shown_with_its_age(
     airflow: SlowAirflow, clock: ManualClock
 ) -> None:
     running = RunningAttempts(airflow, clock, patience_seconds=60)
