@@ -1,4 +1,4 @@
-"""The plans of backfills in the store: one active for each dataset, and those that have ended."""
+"""Plans of backfills in the store: one active plan for each dataset, and the ended ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENDED_PREFIX = f"{PREFIX}ended/"
 
 @dataclass(frozen=True, slots=True)
 class StoredPlan:
-    """A plan as it was read, and the ETag that a change of it must find."""
+    """A plan as read from the store, with the ETag for a conditional write."""
 
     plan: BackfillPlan
     etag: str
@@ -42,7 +42,7 @@ class PlanStore:
         return StoredPlan(plan, etag)
 
     def active(self, dataset: str) -> StoredPlan | None:
-        """Return the plan of a dataset's backfill that has not ended, or waits to be put away.
+        """Return a dataset's active plan; one with an outcome is not moved to the ended ones yet.
 
         Raises:
             InternalError: When it can't be read.
@@ -67,7 +67,7 @@ class PlanStore:
         return held is not None and held.plan.backfill_id == run_id
 
     def change(self, held: StoredPlan, plan: BackfillPlan) -> StoredPlan | None:
-        """Replace a plan; None if it is not any more as it was read."""
+        """Replace a plan; None if it has changed since it was read."""
         try:
             etag = self._store.put(_active_key(plan.dataset), plan.body(), expected=held.etag)
         except PreconditionFailed:
@@ -75,9 +75,9 @@ class PlanStore:
         return StoredPlan(plan, etag)
 
     def put_away(self, held: StoredPlan) -> None:
-        """Keep a plan that has an outcome among the ended ones, and make room for the next."""
+        """Move a plan with an outcome to the ended ones."""
         plan = held.plan
-        # Another replica may have done either, or this one before it died: an outcome is set once.
+        # Any replica may have done either already: an outcome is set once.
         with suppress(PreconditionFailed):
             self._store.put(_ended_key(plan.dataset, plan.backfill_id), plan.body(), expected=MISSING)
         with suppress(PreconditionFailed):
@@ -103,7 +103,7 @@ class PlanStore:
         """Return the datasets that have an active plan, in the order of their names."""
         listed = usable(self._store.list(ACTIVE_PREFIX))
         names = [info.key.removeprefix(ACTIVE_PREFIX).removesuffix(".json") for info in listed]
-        return [name for name in names if _is_name(name)]  # others may have put something else there
+        return [name for name in names if _is_name(name)]  # other programs may write other keys
 
     def ended_ids(self, dataset: str | None = None) -> list[str]:
         """Return the ids of the backfills that have ended, of one dataset or of all."""
@@ -112,7 +112,7 @@ class PlanStore:
         return [info.key.rpartition("/")[2].removesuffix(".json") for info in listed]
 
     def read_ended(self, backfill_ids: Iterable[str]) -> list[BackfillPlan]:
-        """Return the plans of backfills that have ended, in the same order, read side by side."""
+        """Return ended plans in the same order, read in parallel."""
         parsed = {backfill_id: parse_run_id(backfill_id) for backfill_id in backfill_ids}
         keys = {name: _ended_key(run.dataset, name) for name, run in parsed.items() if run is not None}
         stored = self._store.get_many(keys.values())

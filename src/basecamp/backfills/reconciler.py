@@ -1,4 +1,4 @@
-"""Carries backfills on, on every replica; a lease lets one at a time look at each closely."""
+"""The reconciler advances active backfills on every replica; a lease gives each backfill to one replica at a time."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from dataspec.errors import DliError, Unavailable
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
-"""How often the store is looked at for backfills that other replicas started or left."""
+"""Seconds between two lists of active backfills, for those that other replicas started or left."""
 LEASE_SECONDS = 8.0
-"""How long another replica waits before it takes over from one that died."""
+"""How long a replica that died keeps its backfills."""
 RENEW_SECONDS = 3.0
 TROUBLE_SECONDS = (0.5, 1.0, 2.0, 4.0)
-"""How long until the next try while Airflow or the store does not answer."""
+"""Seconds until the next try while Airflow or the store does not answer."""
 LOOKS_A_SECOND = 20
-"""At how many runs that go on this replica looks, all backfills taken together."""
+"""Maximum number of looks at runs per second, for all backfills of this replica together."""
 WORKERS = 16
-"""How many backfills are worked on at the same moment; one that waits takes none."""
+"""Maximum number of backfills advanced at once; a waiting backfill takes no thread."""
 
 
 class _Followed:
-    """What this replica knows of one backfill: when to look at it, and until when it is its own."""
+    """One backfill as this replica follows it: its lease, and when to look at it next."""
 
     def __init__(self, lease: Lease, due: float) -> None:
         self.lease = lease
@@ -40,19 +40,19 @@ class _Followed:
         self.troubles = 0
         self.busy = False
         self.again = False
-        """Whether to look once more as soon as the present look is over."""
+        """Whether to look again as soon as the present look is over."""
 
 
 class Reconciler:
-    """Looks at every active backfill, again and again.
+    """Advances every active backfill.
 
-    It saves work that one replica at a time looks at a backfill; nothing is wrong where two do.
+    The lease saves work; two replicas that advance one backfill at once do no harm.
 
     Args:
-        steps: What carries a backfill on.
+        steps: Advances a backfill.
         plans: The plans in the store.
-        lease: Makes the lease of a dataset's backfill.
-        clock: The time.
+        lease: Returns the lease of a dataset's backfill.
+        clock: The clock.
     """
 
     def __init__(
@@ -70,21 +70,21 @@ class Reconciler:
         self.loop = BackgroundLoop("look at backfills", self.look, retry_seconds=LOOK_SECONDS)
 
     def end(self) -> None:
-        """Begin no further step; what is under way may be left where it is."""
+        """Begin no further step. A step that runs may be cut off."""
         with self._state:
             self._ending = True
             self._workers.shutdown(wait=False, cancel_futures=True)
         self.loop.end()
 
     def wake(self, dataset: str) -> None:
-        """Look at a dataset's backfill at once: it was started, or changed, here."""
+        """Look at a dataset's backfill at once, after its start or a change on this replica."""
         with self._state:
             followed = self._follow(dataset)
             followed.due, followed.again = self._clock.monotonic(), followed.busy
         self.loop.wake()
 
     def look(self) -> float:
-        """Begin what is due, each backfill in a thread of its own; return the seconds until the next look."""
+        """Begin the due looks, each in a thread of its own; return the seconds until the next one."""
         now = self._clock.monotonic()
         if self._listed_at is None or now - self._listed_at >= LOOK_SECONDS:
             self._listed_at = now
@@ -144,7 +144,7 @@ class Reconciler:
         return pause
 
     def _after_trouble(self, dataset: str, followed: _Followed, error: DliError) -> float:
-        """Leave it to others, who may reach what this replica does not; return when to try again."""
+        """Leave the backfill to other replicas, which may reach Airflow; return the seconds until the next try."""
         with suppress(DliError):
             followed.lease.release()
         followed.renew_at = self._clock.monotonic()

@@ -1,4 +1,4 @@
-"""Watches Airflow for runs that have ended, for datasets whose specs name somebody to tell.
+"""Watches Airflow for ended runs of datasets whose specs name notification channels.
 
 How far it has come is kept in the store and moved on by compare-and-swap, once the
 notices are in the outbox: whatever dies, the next look begins where the last one was
@@ -96,7 +96,7 @@ class RunWatch:
         records: Tells what belongs to a run.
         reasons: Tells why one failed.
         outbox: Where the notices go.
-        clock: The time.
+        clock: The clock.
     """
 
     def __init__(

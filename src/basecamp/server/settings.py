@@ -1,8 +1,8 @@
 """The environment variables of ``basecamp serve``.
 
 A production server is configured by its environment alone, so that one image runs
-everywhere. Every value is checked before anything is opened; what is missing or wrong
-is named, with what to write instead.
+everywhere. Every value is checked before anything is opened; an error names the missing or wrong
+variable and a valid example.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from dataspec.errors import Unavailable
 
 
 class Clock(Protocol):
-    """Tells the time, and waits."""
+    """Returns the time, and waits."""
 
     def now(self) -> datetime:
         """Return the current time in UTC."""
