@@ -9,13 +9,14 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dataspec.parameters.resolve import EXECUTION_DATE
-from dataspec.schedule.next_run import date_of
+from dataspec.schedule.next_run import ScheduledRun, data_interval, date_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from dataspec.spec.model import Parameter
+    from dataspec.schedule.cron import Interval
+    from dataspec.spec.model import Parameter, ScheduleConfig
 
 TASK_ID: Final = "run"
 """The one task of a dataset's DAG."""
@@ -26,13 +27,18 @@ SOURCE_TAG: Final = "source:"
 
 CONF_KEY: Final = "_dli"
 """The key of a run's conf under which Basecamp writes; every other key is a parameter."""
-TIMETABLE_RUN_TYPES: Final = frozenset({"scheduled", "backfill"})
+SCHEDULED: Final = "scheduled"
+"""Airflow's type of a run that its scheduler created."""
+TIMETABLE_RUN_TYPES: Final = frozenset({SCHEDULED, "backfill"})
 """Airflow's types of runs that the timetable made, so that their data interval names their partition."""
 
 VERSION_KEY_PREFIX: Final = "dli."
 _VERSION_KEY = re.compile(r"dli\.(?P<source>[a-z]+)\.(?P<hash>[0-9a-f]+)\.(?P<try>\d+)")
 _DOCUMENT_LINE = re.compile(r"spec (?P<hash>[0-9a-f]+) · (?P<source>[a-z]+) · (?P<key>.+)")
-_SHARD_FILE = re.compile(r"(?:.*/)?(?:dli_)?shard_\d{3,}\.py", re.DOTALL)
+SHARD_PREFIX: Final = "shard_"
+FOLDER_PREFIX: Final = "dli_"
+"""Prefix of the DAG factory's files in the DAGs folder of Airflow 2, where other files may lie beside them."""
+_SHARD_FILE = re.compile(rf"(?:.*/)?(?:{FOLDER_PREFIX})?{SHARD_PREFIX}\d{{3,}}\.py", re.DOTALL)
 
 _TAKEN_OVER = "The dataset '{name}' has no DAG in Airflow: another DAG has its id, in {place}."
 _NEXT_STEP = "Rename that DAG, or give the dataset another name."
@@ -81,6 +87,11 @@ def read_document_line(doc_md: str | None) -> LoadedSpec | None:
     return LoadedSpec(match["hash"], match["source"], match["key"]) if match else None
 
 
+def write_shard_file(number: int) -> str:
+    """Return the name of the DAG file of a shard; :data:`FOLDER_PREFIX` precedes it in a DAGs folder."""
+    return f"{SHARD_PREFIX}{number:03}.py"
+
+
 def is_shard_file(file: str) -> bool:
     """Tell whether a DAG file is one of the DAG factory's: of the bundle, or of the DAGs folder."""
     return _SHARD_FILE.fullmatch(file) is not None
@@ -110,6 +121,26 @@ def given_parameters(
     ):
         given[EXECUTION_DATE] = date_of(interval_start)
     return given
+
+
+def built_interval(
+    schedule: ScheduleConfig | None,
+    *,
+    run_type: str,
+    interval: tuple[datetime | None, datetime | None],
+) -> Interval | None:
+    """Return the interval of the data that a run builds; None for a run that the timetable did not make.
+
+    Args:
+        schedule: The schedule of its spec.
+        run_type: Airflow's type of the run.
+        interval: The start and end of its data interval, as Airflow keeps them.
+    """
+    start, end = interval
+    if run_type not in TIMETABLE_RUN_TYPES or start is None or end is None:
+        return None
+    cron, zone = (schedule.cron, schedule.timezone) if schedule else (None, "UTC")
+    return data_interval(cron, zone, ScheduledRun.kept((start, end)))
 
 
 def place_of(file: str, bundle: str | None) -> str:

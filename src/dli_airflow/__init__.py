@@ -1,6 +1,6 @@
-"""What Airflow's machines install: from specs in the store to DAGs, and from a run to SQL on an engine.
+"""Build DAGs from the specs in the store, and run their SQL: what Airflow's machines install.
 
-The DAG bundle copies the store's specs to small files, the factory builds a DAG of each,
-the timetable says when it runs, and the operator renders its SQL and runs it on an Airflow
-connection. ``docs/airflow.md`` is its page.
+``bundle`` (Airflow 3) and ``dag_files`` (Airflow 2) keep the ``mirror`` of the store up to date, ``factory`` builds
+a DAG of each dataset, ``timetable`` schedules it, and ``operator`` renders its SQL and runs it on an Airflow
+connection. ``docs/airflow.md`` describes the installation.
 """

@@ -1,6 +1,6 @@
-"""Airflow's names, wherever the installed line keeps them: the only module that tells the lines apart.
+"""Import Airflow's names from where the installed version has them.
 
-Airflow 3 has its authoring interface in ``airflow.sdk``; on 2.11 the same names lie elsewhere.
+Airflow 3 has its authoring interface in ``airflow.sdk``; 2.11 has the same names elsewhere.
 """
 
 from __future__ import annotations
@@ -52,14 +52,20 @@ __all__ = [
     "check_serializable",
     "get_parsing_context",
     "known_dag_arguments",
+    "run_type_of",
 ]
 
 AIRFLOW_VERSION = version("apache-airflow")
 AIRFLOW_2 = AIRFLOW_VERSION.startswith("2.")
 
 
+def run_type_of(run: Any) -> str:
+    """Return the type of a run as text; some lines of Airflow have an enumeration for it."""
+    return str(getattr(run.run_type, "value", run.run_type))
+
+
 def known_dag_arguments(**arguments: Any) -> dict[str, Any]:
-    """Return those of the arguments that this Airflow's DAG takes."""
+    """Return the arguments that the DAG class of the installed Airflow accepts."""
     return {name: value for name, value in arguments.items() if name in _DAG_ARGUMENTS}
 
 
@@ -67,7 +73,11 @@ _DAG_ARGUMENTS = frozenset(inspect.signature(DAG.__init__).parameters)
 
 
 def check_serializable(dag: Any) -> None:
-    """Raise if Airflow could not store a DAG: it would then schedule no DAG of the whole file."""
+    """Check that Airflow can store a DAG; otherwise it would schedule no DAG of the whole file.
+
+    Raises:
+        Exception: Whatever Airflow's serialization raises.
+    """
     try:
         from airflow.serialization.serialized_objects import DagSerialization
     except ImportError:

@@ -1,7 +1,7 @@
-"""The DAG bundle: the store's specs as DAG files on this machine (Airflow 3).
+"""The DAG bundle of Airflow 3: the store's specs as DAG files on this machine.
 
-In the DAG processor it is refreshed again and again; a worker refreshes it when an attempt
-starts, so that the attempt runs the version that is effective then.
+The DAG processor refreshes it periodically. A worker refreshes it when an attempt starts: the attempt runs the
+version that is effective then.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle
 
-from dli_airflow import factory  # noqa: F401 - loaded here, once, for all the parses that this process forks
+from dli_airflow import factory  # noqa: F401 - loaded once, before this process forks for each parse
 from dli_airflow.mirror.store_mirror import StoreMirror
 
 SHARDS = 128
 
 
 class DatasetBundle(BaseDagBundle):
-    """Every effective dataset of a store, as DAGs.
+    """Provides a DAG for each effective dataset of a store.
 
-    It is not versioned: a version would pin retries to an old spec.
+    The bundle is not versioned: a version would pin retries to an old spec.
 
     Args:
-        store_url: The store's address; by default the variable ``DLI_STORE_URL``.
-        shards: The number of files that the datasets are spread over.
-        base_url: Basecamp's address, for links; by default the variable ``DLI_BASECAMP_URL``.
-        clock: The present time in seconds.
-        arguments: Those of every bundle: ``name``, ``refresh_interval`` and so on.
+        store_url: The store's address; defaults to the variable ``DLI_STORE_URL``.
+        shards: The number of DAG files that the datasets are distributed over.
+        base_url: Basecamp's address, for links; defaults to the variable ``DLI_BASECAMP_URL``.
+        clock: Returns the current time in seconds since 1970.
+        arguments: The arguments of every bundle, such as ``name`` and ``refresh_interval``.
     """
 
     supports_versioning = False
@@ -62,20 +62,18 @@ class DatasetBundle(BaseDagBundle):
         """Return None: the bundle has no versions."""
 
     def initialize(self) -> None:
-        """Bring the files up to date with the store as it is now, or go on with those of before.
+        """Refresh the files; keep the existing ones when the store does not answer.
 
         Raises:
-            DliError: When the store does not answer, and there are no files of before.
+            DliError: When the store does not answer and no files exist yet.
         """
         self.refresh()
         super().initialize()
 
     def refresh(self) -> None:
-        """Bring the files up to date with the store.
-
-        A refresh by another process serves as well, if it began after this call did.
+        """Refresh the files from the store, unless another process began a refresh after this call did.
 
         Raises:
-            DliError: When the store does not answer, and there are no files of before.
+            DliError: When the store does not answer and no files exist yet.
         """
         self._mirror.refresh()

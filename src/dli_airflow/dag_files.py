@@ -1,12 +1,11 @@
 """The fixed DAG files of Airflow 2, which has no bundles; also a command that writes and watches them.
 
-Each file in the DAGs folder holds its share of the datasets: parsing any of them looks at
-the store, so Airflow can be asked to parse one. Who finds other shares changed touches
-their files, for Airflow parses a file at once that is newer than its last parse.
+Each file in the DAGs folder builds the DAGs of one shard. Parsing any of them refreshes the mirror, then touches
+the files of the other shards that changed: Airflow parses a file at once that is newer than its last parse.
 
-``python -m dli_airflow.dag_files write FOLDER`` writes the files, once. They hold nothing of the
-datasets, so they may come from a repository. ``… watch FOLDER`` goes on looking at the
-store; without it, a change waits until Airflow parses some file.
+``python -m dli_airflow.dag_files write FOLDER`` writes the files once. They contain no datasets, so they may be
+kept in a repository. ``… watch FOLDER`` refreshes the mirror periodically; without it, a change waits until
+Airflow parses one of the files.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dataspec.contract import FOLDER_PREFIX, SHARD_PREFIX, write_shard_file
 from dataspec.errors import DliError
 from dli_airflow.mirror.settings import MirrorSettings
 from dli_airflow.mirror.store_mirror import StoreMirror
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 SHARDS = 16
 
 _AHEAD_SECONDS = 3.0
-_PROBLEMS = "dli_problems.py"
+_PROBLEMS = f"{FOLDER_PREFIX}problems.py"
 
 _SHARD = '''\
 """DAGs of datasets, for airflow: share {number} of {shards}. Written by `python -m dli_airflow.dag_files`."""
@@ -49,15 +49,15 @@ load_problems(__file__, {shards})
 
 
 def load_shard(file: str, number: int, shards: int) -> dict[str, Any]:
-    """Return the DAGs of a share of the datasets, by their ids, for the share's file to hold.
+    """Return the DAGs of one shard by id, for the globals of the shard's file.
 
-    A worker, which wants one DAG, looks at the store now: an attempt runs the version that is
-    effective when it starts. A parse takes a look that is a few seconds old.
+    A worker, which needs one DAG, always refreshes: an attempt runs the version that is effective when it
+    starts. A parse accepts a refresh that is a few seconds old.
 
     Args:
         file: The path of the file in the DAGs folder.
-        number: Which share.
-        shards: Among how many.
+        number: The number of the shard.
+        shards: The number of shards.
     """
     # Imported here: the command that writes the files runs without Airflow.
     from dli_airflow.airflow_api import get_parsing_context
@@ -65,17 +65,17 @@ def load_shard(file: str, number: int, shards: int) -> dict[str, Any]:
 
     settings = MirrorSettings.from_environment(os.environ)
     mirror = _mirror(settings, shards)
-    at_work = get_parsing_context().dag_id is not None
-    touch(Path(file).parent, mirror.refresh(max_age=0.0 if at_work else settings.refresh_seconds))
+    in_worker = get_parsing_context().dag_id is not None
+    touch(Path(file).parent, mirror.refresh(max_age=0.0 if in_worker else settings.refresh_seconds))
     shard = mirror.shard(number)
     return load(str(shard), base_url=settings.base_url) if shard.exists() else {}
 
 
 def load_problems(file: str, shards: int) -> None:
-    """Raise what is wrong with the specs that can't be used, so that Airflow shows it; none has its DAG here.
+    """Raise the problems of all specs that can't be used, for Airflow's list of import errors.
 
     Raises:
-        ImportError: With each problem in a paragraph of its own.
+        ImportError: With a paragraph for each problem.
     """
     settings = MirrorSettings.from_environment(os.environ)
     mirror = _mirror(settings, shards)
@@ -93,11 +93,11 @@ def _problems(folder: Path) -> Iterator[str]:
 
 
 def write(folder: Path, shards: int = SHARDS) -> list[Path]:
-    """Write the DAG files, and remove those of another number of shares; return what changed."""
+    """Write the DAG files, remove those of another number of shards, and return the files that changed."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {_path(folder, number): _SHARD.format(number=number, shards=shards) for number in range(shards)}
     texts[folder / _PROBLEMS] = _PROBLEM_FILE.format(shards=shards)
-    stale = set(folder.glob("dli_shard_*.py")) - texts.keys()
+    stale = set(folder.glob(f"{FOLDER_PREFIX}{SHARD_PREFIX}*.py")) - texts.keys()
     for path in stale:
         path.unlink()
     changed = [path for path, text in texts.items() if not path.exists() or path.read_text() != text]
@@ -107,12 +107,12 @@ def write(folder: Path, shards: int = SHARDS) -> list[Path]:
 
 
 def touch(folder: Path, changed: Iterable[str]) -> None:
-    """Have Airflow parse the DAG files at once whose datasets changed.
+    """Make Airflow parse the DAG files of changed shards at once, by their modification time.
 
-    Their time is set ahead: a parse that is under way may have begun before the change, and
-    must not end after it. Where the folder can't be written to, they wait for their turn.
+    The time is set ahead: a parse that began before the change may end after it. In a folder without write
+    permission, the files are parsed at their next turn.
     """
-    files = {f"dli_{name}" if name.startswith("shard_") else _PROBLEMS for name in changed}
+    files = {f"{FOLDER_PREFIX}{name}" if name.startswith(SHARD_PREFIX) else _PROBLEMS for name in changed}
     ahead = time.time() + _AHEAD_SECONDS
     for path in (folder / name for name in files if name.endswith(".py")):
         try:
@@ -122,7 +122,7 @@ def touch(folder: Path, changed: Iterable[str]) -> None:
 
 
 def watch(folder: Path, settings: MirrorSettings, shards: int) -> None:
-    """Go on looking at the store, and touch the files whose datasets changed."""
+    """Refresh the mirror periodically, without end, and touch the files of changed shards."""
     mirror = _mirror(settings, shards)
     while True:
         try:
@@ -139,7 +139,7 @@ def _mirror(settings: MirrorSettings, shards: int) -> StoreMirror:
 
 
 def _path(folder: Path, number: int) -> Path:
-    return folder / f"dli_shard_{number:03}.py"
+    return folder / f"{FOLDER_PREFIX}{write_shard_file(number)}"
 
 
 def main() -> None:
@@ -152,13 +152,13 @@ def main() -> None:
         options.add_argument(
             "--shards", type=int, default=SHARDS, help="number of files (default: %(default)s)"
         )
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if asked.verb == "write":
-        for path in write(asked.folder, asked.shards):
+    if arguments.verb == "write":
+        for path in write(arguments.folder, arguments.shards):
             log.info("%s", path)
     else:
-        watch(asked.folder, MirrorSettings.from_environment(os.environ), asked.shards)
+        watch(arguments.folder, MirrorSettings.from_environment(os.environ), arguments.shards)
 
 
 if __name__ == "__main__":

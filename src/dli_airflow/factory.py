@@ -1,6 +1,6 @@
-"""From a shard of datasets to DAGs: what Airflow runs when it parses a file of the bundle.
+"""Build the DAGs of a shard: what Airflow runs when it parses a DAG file.
 
-Parsing reads one file of JSON. It parses no YAML, no SQL and no template, and asks no network.
+A parse reads one file of JSON. It parses no YAML, no SQL and no template, and makes no network request.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_TAG_LENGTH = 100
 """Airflow refuses a DAG with a longer tag."""
 
 _START_DATE = datetime(2000, 1, 1, tzinfo=UTC)
-"""Long before any run: the timetable knows when the dataset was registered."""
+"""Earlier than any run; the timetable knows when the dataset was registered."""
 
 _JSON_TYPES = {
     "integer": "integer",
@@ -46,10 +46,10 @@ _ANY_TYPE = ("string", "integer", "number", "boolean", "array", "object", "null"
 
 
 def load(file: str, *, base_url: str | None = None) -> dict[str, DAG]:
-    """Return the DAGs of a shard by their ids, for the shard's module to hold.
+    """Return the DAGs of a shard by id, for the globals of the shard's module.
 
-    In a worker, which wants one DAG, that one alone is built. A dataset whose DAG can't be
-    built or stored is logged and left for the bundle to show; the others are not touched.
+    In a worker, which needs one DAG, only that one is built. A dataset whose DAG can't be built or stored is
+    logged and noted for the next refresh, which makes an import error of it; the other DAGs load.
 
     Args:
         file: The path of the shard's ``.py``.
@@ -122,11 +122,11 @@ def _timetable(dataset: Dataset) -> DatasetTimetable | None:
 
 
 def _param(parameter: Parameter) -> Any:
-    """Return a parameter for Airflow's form; the operator checks values, with the same words everywhere.
+    """Return a parameter for Airflow's form, with a schema that accepts any value.
 
-    So its schema takes any value: a required parameter without a default, or a value of
-    another type, would keep Airflow from scheduling the DAG, or an attempt from starting.
-    The first type is the one that the form shows.
+    The operator checks values, with the same messages as the CLI. In Airflow's schema, a required parameter
+    without a default or a value of another type would keep the DAG from being scheduled, or an attempt from
+    starting. The form shows the first type.
     """
     first = _JSON_TYPES.get(parameter.type, "string")
     examples = {"examples": parameter.choices} if parameter.choices else {}
@@ -153,7 +153,7 @@ def _tags(dataset: Dataset) -> list[str]:
 
 
 def _document(dataset: Dataset, base_url: str | None) -> str:
-    """Return the DAG's text for people; by its last line Basecamp knows which version Airflow has loaded."""
+    """Return the DAG's documentation; its last line tells Basecamp which version Airflow has loaded."""
     spec = dataset.spec
     rows = {
         "Owner": spec.owner,

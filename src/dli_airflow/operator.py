@@ -1,4 +1,4 @@
-"""The operator that runs a dataset: its parameters, its SQL, its engine."""
+"""The operator that runs a dataset: resolve its parameters, render its SQL, execute it on the engine."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dataspec.contract import TIMETABLE_RUN_TYPES, given_parameters, write_version_key
+from dataspec.contract import built_interval, given_parameters, write_version_key
 from dataspec.engines.session import SessionCancelled, SqlSession
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.errors import InvalidParameters
 from dataspec.file_lock import FileLock
 from dataspec.parameters.resolve import resolve_parameters
-from dataspec.schedule.next_run import ScheduledRun, data_interval
 from dataspec.sql.dialects import dialect_of
-from dataspec.sql.rendering import RenderedStatement
+from dataspec.sql.rendering import render_statements
 from dataspec.sql.template.run_values import run_values
 from dli_airflow.airflow_api import (
     AirflowException,
@@ -27,22 +26,22 @@ from dli_airflow.airflow_api import (
     AirflowTaskTimeout,
     BaseHook,
     BaseOperator,
+    run_type_of,
 )
 from dli_airflow.mirror.dataset import Dataset
 
 
 class DatasetOperator(BaseOperator):
-    """Runs one attempt of one dataset.
+    """Runs one attempt of a dataset's run.
 
-    Wrong parameters fail the run without retries. Everything else is retried, templates
-    included: an attempt runs the version of the spec that is effective when it starts, so
-    that a mended query mends the run.
+    Wrong parameters fail the run without retries. All other errors are retried, also those in templates: an
+    attempt runs the spec version that is effective when it starts, which may have been corrected.
 
     Args:
         dataset: The spec to run, with its SQL.
-        turns: A folder for the locks that keep a dataset's attempts on this machine apart: a
-            killed one lives on for some seconds.
-        arguments: Those of every Airflow operator.
+        turns: A folder with a lock for each dataset: the process of a killed attempt may run on for some
+            seconds, beside the next attempt.
+        arguments: The arguments of every Airflow operator.
     """
 
     template_fields = ()
@@ -56,7 +55,14 @@ class DatasetOperator(BaseOperator):
         self._killed = False
 
     def execute(self, context: Mapping[str, Any]) -> None:
-        """Run the dataset's statements on the engine."""
+        """Run the dataset's statements on the engine.
+
+        Raises:
+            AirflowFailException: For wrong parameters.
+            AirflowTaskTimeout: After the spec's ``execution.timeout_seconds``.
+            AirflowException: When the attempt was cancelled, or its connection can't be used.
+            StatementFailed: When the engine refused a statement.
+        """
         try:
             self._attempt(context)
         except AirflowTaskTimeout:
@@ -69,20 +75,25 @@ class DatasetOperator(BaseOperator):
         self.log.info("Done.")
 
     def _attempt(self, context: Mapping[str, Any]) -> None:
-        ti, run = context["ti"], context["dag_run"]
-        dataset = self.dataset
+        ti, run, dataset = context["ti"], context["dag_run"], self.dataset
         version = write_version_key(dataset.source, dataset.spec_hash, ti.try_number)
         ti.xcom_push(key=version, value=dataset.key)
-        self._tell_version()
-        scheduled = self._scheduled(run)
-        parameters = self._parameters(run)
+        self.log.info(
+            "%s, spec %s, from %s (%s)", dataset.name, dataset.spec_hash, dataset.key, dataset.source
+        )
+        values = self._values(run)
         hook = self._hook()
-        interval = data_interval(*self._clock(), scheduled) if scheduled else None
-        values = run_values(self.dataset.spec, parameters, data_interval=interval)
-        statements = self._rendered(values, hook)
-        log = StatementLog(self.log)
+        connected = dialect_of(hook.conn_type)
+        statements = render_statements(
+            dataset.spec,
+            dataset.files,
+            values,
+            dialect=dataset.spec.execution.dialect or connected,
+            file=dataset.key,
+            connected=connected,
+        )
         turn = partial(self._turn, run.run_id)
-        self._session = SqlSession(hook, log, first_rows=FIRST_ROWS, turn=turn)
+        self._session = SqlSession(hook, StatementLog(self.log), first_rows=FIRST_ROWS, turn=turn)
         if self._killed:
             self._session.cancel()
         self._session.run(statements)
@@ -93,35 +104,28 @@ class DatasetOperator(BaseOperator):
         if self._session is not None:
             self._session.cancel()
 
-    def _tell_version(self) -> None:
-        dataset = self.dataset
-        self.log.info(
-            "%s, spec %s, from %s (%s)", dataset.name, dataset.spec_hash, dataset.key, dataset.source
-        )
+    def _values(self, run: Any) -> dict[str, Any]:
+        """Return what the SQL of a run sees: its parameters and its data interval.
 
-    def _clock(self) -> tuple[str | None, str]:
-        schedule = self.dataset.spec.schedule
-        return (schedule.cron, schedule.timezone) if schedule else (None, "UTC")
-
-    def _scheduled(self, run: Any) -> ScheduledRun | None:
-        if _type_of(run) not in TIMETABLE_RUN_TYPES or run.data_interval_start is None:
-            return None
-        return ScheduledRun.kept((run.data_interval_start, run.data_interval_end))
-
-    def _parameters(self, run: Any) -> dict[str, Any]:
-        declared = self.dataset.spec.parameters
+        Raises:
+            AirflowFailException: For wrong parameters; another attempt would fail as well.
+        """
+        spec, run_type = self.dataset.spec, run_type_of(run)
+        interval = run.data_interval_start, run.data_interval_end
         given = given_parameters(
-            run.conf or {}, declared, run_type=_type_of(run), interval_start=run.data_interval_start
+            run.conf or {}, spec.parameters, run_type=run_type, interval_start=interval[0]
         )
         try:
-            parameters = resolve_parameters(declared, given)
+            parameters = resolve_parameters(spec.parameters, given)
         except InvalidParameters as error:
             self.log.error("%s", "\n".join(filter(None, (error.text, error.detail))))  # noqa: TRY400 - no trace
             raise AirflowFailException(error.title) from None
         self.log.info("Parameters: %s", parameters)
-        return parameters
+        built = built_interval(spec.schedule, run_type=run_type, interval=interval)
+        return run_values(spec, parameters, data_interval=built)
 
     def _hook(self) -> Any:
+        # Imported here: it takes 0.1 s, and Airflow parses DAG files in a process for each.
         from airflow.providers.common.sql.hooks.sql import DbApiHook
 
         conn_id = self.dataset.spec.execution.connection
@@ -139,22 +143,8 @@ class DatasetOperator(BaseOperator):
                 "Name a connection to a database in execution.connection."
             )
         if connection.conn_type == "gcpbigquery":
-            hook.use_legacy_sql = False  # Airflow's default, which no other dialect of BigQuery's is near
+            hook.use_legacy_sql = False  # Airflow's default is a dialect that sqlglot does not know
         return hook
-
-    def _rendered(self, values: Mapping[str, Any], hook: Any) -> list[RenderedStatement]:
-        from dataspec.sql.rendering import render_statements
-
-        dataset = self.dataset
-        connected = dialect_of(hook.conn_type)
-        return render_statements(
-            dataset.spec,
-            dataset.files,
-            values,
-            dialect=dataset.spec.execution.dialect or connected,
-            file=dataset.key,
-            connected=connected,
-        )
 
     @contextmanager
     def _turn(self, run_id: str, stop: threading.Event) -> Iterator[None]:
@@ -168,8 +158,3 @@ class DatasetOperator(BaseOperator):
             yield
         finally:
             lock.release()
-
-
-def _type_of(run: Any) -> str:
-    """Return Airflow's type of a run; some lines have an enumeration for it."""
-    return str(getattr(run.run_type, "value", run.run_type))

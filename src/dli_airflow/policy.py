@@ -1,7 +1,7 @@
-"""The cluster policy that notes every DAG that is not the factory's (the entry point ``airflow.policy``).
+"""The cluster policy that notes the DAGs that the factory did not build (the entry point ``airflow.policy``).
 
-Airflow calls it for each DAG that it parses, in whichever file or bundle. It changes no DAG and
-refuses none: it says on this machine which ids others use (:mod:`dli_airflow.mirror.other_dags`).
+Airflow calls it for each DAG that it parses, in any file or bundle. It changes and refuses no DAG; it notes
+their ids on this machine (:mod:`dli_airflow.mirror.other_dags`).
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _SECTION = "dag_processor"
 
 @hookimpl
 def dag_policy(dag: Any) -> None:
-    """Note a DAG that is not the factory's; whatever goes wrong, the DAG loads."""
+    """Note a DAG that the factory did not build; an error here never keeps the DAG from loading."""
     try:
         if all(type(task).__module__ != _OPERATOR for task in dag.tasks):
             for folder in mirrors():
                 OtherDags(folder).note(dag.dag_id, dag.fileloc, bundle_of(dag.fileloc))
-    except Exception as error:  # noqa: BLE001 - nobody's DAG may fail for ours
+    except Exception as error:  # noqa: BLE001 - a foreign DAG must load whatever happens here
         log.debug("The DAG %s could not be noted: %s", dag.dag_id, error)
 
 
 def mirrors() -> Iterator[Path]:
-    """Yield the folders in which this machine mirrors stores: of each bundle, and of the DAG files."""
+    """Yield the folders of this machine's mirrors: one for each dataset bundle, and the one of the DAG files."""
     for bundle in _bundles():
         if bundle.get("classpath") == _BUNDLE:
             yield _storage() / str(bundle["name"])
@@ -48,14 +48,14 @@ def mirrors() -> Iterator[Path]:
 
 
 def bundle_of(file: str) -> str | None:
-    """Return the bundle that a file is in, by where bundles lie; None on Airflow 2, which has none."""
+    """Return the bundle whose folder contains a file; None on Airflow 2, which has no bundles."""
     folders = {str(bundle["name"]): _folder(bundle) for bundle in _bundles()}
     holding = [name for name, folder in folders.items() if Path(file).is_relative_to(folder)]
     return max(holding, key=lambda name: len(folders[name].parts), default=None)
 
 
 def _folder(bundle: Mapping[str, Any]) -> Path:
-    """Return where a bundle lies: a local one where it says, or in the DAGs folder, others in Airflow's storage."""
+    """Return a bundle's folder: that of a local bundle is configured, others are in Airflow's storage."""
     if str(bundle.get("classpath")).endswith(".LocalDagBundle"):
         return Path((bundle.get("kwargs") or {}).get("path") or conf.get("core", "dags_folder"))
     return _storage() / str(bundle["name"])

@@ -1,4 +1,4 @@
-"""What Airflow asks a provider for (the entry point ``apache_airflow_provider``)."""
+"""Describe this package to Airflow as a provider (the entry point ``apache_airflow_provider``)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the connection type that this package brings, in the form of Airflow's ``provider_info.schema.json``."""
+    """Return the connection type of this package, in the form of Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "dli",
         "name": "dli",

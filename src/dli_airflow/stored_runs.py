@@ -1,8 +1,7 @@
-"""What Airflow 2.11 has stored of a dataset's scheduled runs, and does not pass to its timetable.
+"""Read the scheduled runs that Airflow 2.11 has stored of a dataset, which it does not pass to a timetable.
 
-A timetable is asked in the midst of a transaction: by the scheduler, which has just made a
-run, and by the DAG processor. So this reads in the session of their thread, which sees what
-is not committed yet, and leaves it to them to commit.
+The scheduler and the DAG processor call a timetable within a transaction. This module reads in the session of
+their thread, which sees uncommitted changes, and never commits.
 """
 
 from __future__ import annotations
@@ -15,14 +14,13 @@ from airflow import settings
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 
+from dataspec.contract import SCHEDULED, TIMETABLE_RUN_TYPES
 from dataspec.schedule.run_ids import parse_run_id
 from dli_airflow.airflow_api import DagRunInfo, DataInterval
 
-_AUTOMATED = ("scheduled", "backfill")
-
 
 class StoredRuns:
-    """The scheduled runs of one DAG, and the one that is planned.
+    """Finds the scheduled runs of one DAG and its planned run.
 
     Args:
         dag_id: The DAG's id, which is the dataset's name.
@@ -33,7 +31,7 @@ class StoredRuns:
         self._session = settings.Session()
 
     def planned(self) -> DagRunInfo | None:
-        """Return the run that Airflow is to create next."""
+        """Return the run that Airflow will create next."""
         with self._session.no_autoflush:
             dag = self._session.get(DagModel, self._dag_id)
         if dag is None or dag.next_dagrun_data_interval is None or dag.next_dagrun_create_after is None:
@@ -42,20 +40,22 @@ class StoredRuns:
         return DagRunInfo(pendulum.instance(dag.next_dagrun_create_after), interval)
 
     def plan(self, run: DagRunInfo) -> None:
-        """Let Airflow create another run next."""
+        """Replace the run that Airflow will create next."""
         dag = self._session.get(DagModel, self._dag_id)
         dag.next_dagrun, dag.next_dagrun_data_interval = run.logical_date, run.data_interval
         dag.next_dagrun_create_after = run.run_after
 
     def last(self, interval: DataInterval) -> DagRunInfo:
-        """Return the last run, where Airflow asks for the one that follows an interval.
+        """Return the last run before the one that Airflow asks for by an interval.
 
-        Often the interval is that of the last run. When a run ends, it is that run's, though
-        others may have been made since. Where the run that was planned could not be made,
-        since a person made one for that very moment, it is the planned one's: the moment alone
-        is taken then. And who draws a calendar asks about runs that are still to come.
+        The interval may be that of:
+
+        - the last run, or a run that has just ended, although later runs exist: the last run is returned;
+        - a planned run that could not be created, because a manual run has the same logical date: that
+          date alone is returned;
+        - a future run, when Airflow draws its calendar: the interval itself is returned.
         """
-        last = self._newest(DagRun.run_type.in_(_AUTOMATED))
+        last = self._newest(DagRun.run_type.in_(TIMETABLE_RUN_TYPES))
         if last is not None and last.execution_date >= interval.start:
             return _info(last)
         if self._newest(DagRun.execution_date == interval.start) is not None:
@@ -75,7 +75,7 @@ def _info(run: DagRun) -> DagRunInfo:
 
 
 def _due(run: DagRun) -> datetime:
-    """Return from when on a run was due: by its id, since a 2.11 keeps no other trace of it."""
-    own = parse_run_id(run.run_id) if run.run_type == "scheduled" else None
+    """Return when a run was due: Airflow 2.11 keeps that in the run's id alone."""
+    own = parse_run_id(run.run_id) if run.run_type == SCHEDULED else None
     due: datetime = own.at if own else run.data_interval_end
     return due

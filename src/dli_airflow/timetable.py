@@ -1,4 +1,4 @@
-"""When a dataset's scheduled runs are due: Airflow's side of :mod:`dataspec.schedule.next_run`."""
+"""The timetable of a dataset: Airflow's interface to :mod:`dataspec.schedule.next_run`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pendulum
 
+from dataspec.contract import SCHEDULED, TIMETABLE_RUN_TYPES
 from dataspec.schedule.cron import next_tick, previous_tick
 from dataspec.schedule.next_run import ScheduledRun, next_run, run_to_create
 from dataspec.schedule.run_ids import scheduled_run_id
@@ -18,13 +19,13 @@ from dli_airflow.airflow_api import (
     DataInterval,
     TimeRestriction,
     Timetable,
+    run_type_of,
 )
 
 if AIRFLOW_2:
     from dli_airflow.stored_runs import StoredRuns
 
 _MOMENT = timedelta(microseconds=1)
-_AUTOMATED = frozenset({"scheduled", "backfill"})
 
 
 def _utc_now() -> datetime:
@@ -32,29 +33,28 @@ def _utc_now() -> datetime:
 
 
 class LastRun(DagRunInfo):
-    """What tells the last run, and the run that was planned after it."""
+    """The last run, with the run that Airflow planned after it."""
 
     planned: DagRunInfo | None = None
 
 
 class RunPassedOver(Exception):
-    """Keeps Airflow 2.11 from creating a run that a later one has taken the place of (see its log)."""
+    """Stops Airflow 2.11 from creating a missed run that a later run replaces; Airflow logs the message."""
 
 
 class DatasetTimetable(Timetable):
-    """The schedule of one dataset: a run for each tick of a cron, about the interval that ends there.
+    """Schedules one dataset: a run at each tick of a cron expression, for the interval that ends there.
 
-    Like Airflow's ``CronDataIntervalTimetable``, with the rules of ``docs/architecture.md``,
-    "When a scheduled run is due", and run ids that carry the dataset's name. By the start of
-    its interval a run tells the ``execution_date`` that it builds, and so does the next one
-    find its own, whatever cron and zone made the last.
+    It is Airflow's ``CronDataIntervalTimetable`` with the rules of ``docs/architecture.md``, "When a scheduled
+    run is due", and with run ids that contain the dataset's name. The start of a run's interval encodes the
+    ``execution_date`` that it builds; the next run continues from that date, also after a change of cron or zone.
 
     Args:
         dataset: The dataset's name, for run ids: Airflow does not pass the DAG's id.
         cron: A cron expression of five fields.
-        zone: The IANA time zone of its clock.
+        zone: The IANA time zone of the expression.
         registered_at: No run is due for a tick before it.
-        now: The clock.
+        now: Returns the current time.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class DatasetTimetable(Timetable):
         self._now = now
 
     def serialize(self) -> dict[str, Any]:
-        """Return what :meth:`deserialize` takes, as JSON."""
+        """Return the timetable as JSON for :meth:`deserialize`."""
         return {
             "dataset": self.dataset,
             "cron": self.cron,
@@ -90,13 +90,13 @@ class DatasetTimetable(Timetable):
 
     @property
     def summary(self) -> str:
-        """What Airflow's lists show as the schedule."""
+        """The schedule as Airflow's lists show it."""
         return f"{self.cron} ({self.zone})"
 
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
-        """Return the next scheduled run, where Airflow tells an interval alone (2.11): the rest is looked up."""
+        """Return the next scheduled run. Airflow 2.11 passes an interval alone; the rest is read from its database."""
         interval = last_automated_data_interval
         last = interval and LastRun(interval.end, interval)
         if last is not None and AIRFLOW_2 and not restriction.catchup:
@@ -108,10 +108,9 @@ class DatasetTimetable(Timetable):
     def next_dagrun_info_v2(
         self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
-        """Return the next scheduled run; Airflow creates it once it is due.
+        """Return the next scheduled run; Airflow creates it when it is due.
 
-        With ``restriction.catchup``, which no DAG of ours sets, Airflow's own backfill is
-        asking: it gets one interval after the other.
+        Only Airflow's own backfill sets ``restriction.catchup``; it gets every interval in order.
         """
         last = last_dagrun_info and _run(last_dagrun_info)
         if restriction.catchup:
@@ -127,20 +126,19 @@ class DatasetTimetable(Timetable):
     def next_run_info_from_dag_model(self, *, dag_model: Any) -> DagRunInfo | None:
         """Return the run that the scheduler is about to create: the latest that is due (Airflow 3).
 
-        Airflow worked the next run out when it last parsed the DAG; after a pause or a
-        downtime, several intervals may have ended since, and the latest alone is to run.
+        Airflow calculated it when it last parsed the DAG. After a pause or a downtime, several intervals may
+        have ended since; only the latest runs.
         """
         stored = super().next_run_info_from_dag_model(dag_model=dag_model)
         return stored and self._to_create(stored)
 
     def run_info_from_dag_run(self, *, dag_run: Any) -> DagRunInfo:
-        """Return what tells a run that exists (Airflow 3).
+        """Return an existing run, with the run that Airflow planned after it (Airflow 3).
 
-        With it goes the run that was planned after it, which is Airflow's until it has the
-        next one's. Airflow also asks with a run that a person made for the very start of the
-        next interval, where no second run can start.
+        Airflow also passes a manual run whose logical date is the start of the next interval: no second run
+        can have that date.
         """
-        if str(getattr(dag_run.run_type, "value", dag_run.run_type)) not in _AUTOMATED:
+        if run_type_of(dag_run) not in TIMETABLE_RUN_TYPES:
             return DagRunInfo.exact(_pendulum(dag_run.logical_date))
         if dag_run.data_interval_start is None:
             return super().run_info_from_dag_run(dag_run=dag_run)
@@ -151,7 +149,7 @@ class DatasetTimetable(Timetable):
         return last
 
     def infer_manual_data_interval(self, *, run_after: datetime) -> DataInterval:
-        """Return the last interval that had ended when a person triggered a run."""
+        """Return the last interval that had ended when a manual run was triggered."""
         end = previous_tick(self.cron, self.zone, _plain(run_after) + _MOMENT)
         return DataInterval(*map(_pendulum, (previous_tick(self.cron, self.zone, end), end)))
 
@@ -163,16 +161,16 @@ class DatasetTimetable(Timetable):
         run_after: datetime | None = None,
         **extra: Any,
     ) -> str:
-        """Return a scheduled run's id in our form; runs of any other type keep Airflow's own.
+        """Return the id of a scheduled run, with the dataset's name; other runs get Airflow's own ids.
 
-        Airflow 3 passes ``run_after``; 2.11 passes ``logical_date`` in its place, and asks when
-        it is about to create the run that it stored.
+        Airflow 3 passes ``run_after``. Airflow 2.11 passes ``logical_date`` instead, and calls this when it is
+        about to create the stored run.
 
         Raises:
-            RunPassedOver: Where that run was missed and a later one is due (2.11). Airflow logs
-                it, and creates the later one in its next round.
+            RunPassedOver: When the stored run was missed and a later one is due (2.11). Airflow logs the
+                message and creates the later run in its next round.
         """
-        if run_type == "scheduled" and data_interval is not None:
+        if run_type == SCHEDULED and data_interval is not None:
             return scheduled_run_id(self.dataset, run_after or self._due(data_interval))
         if run_after is not None:
             extra["run_after"] = run_after
@@ -183,7 +181,7 @@ class DatasetTimetable(Timetable):
         return StoredRuns(self.dataset)
 
     def _due(self, interval: DataInterval) -> datetime:
-        """Return when the run is due that Airflow 2.11 is about to create for an interval."""
+        """Return when a run is due that Airflow 2.11 is about to create for an interval."""
         stored = self._stored()
         planned = stored.planned()
         if planned is None or planned.data_interval != interval:
@@ -251,7 +249,7 @@ def _info(run: ScheduledRun) -> DagRunInfo:
 
 
 def _plain(moment: datetime) -> datetime:
-    """Return one of Airflow's moments as a datetime: those of pendulum lose their zone in sums."""
+    """Convert a time of Airflow to a datetime in UTC: pendulum's lose their zone in additions."""
     return datetime.combine(moment.date(), moment.time(), moment.tzinfo).astimezone(UTC)
 
 

@@ -25,7 +25,7 @@ from basecamp.shared.clock import Clock
 from dataspec.contract import place_of, read_takeovers
 from dataspec.errors import StoreUnreachable, TakenOver
 from dataspec.store import Store, StoredObject
-from dataspec.store.base import MISSING, PreconditionFailed
+from dataspec.store.base import etag_of, try_put
 
 log = logging.getLogger(__name__)
 
@@ -203,9 +203,7 @@ class Takeovers:
             for name, one in sorted(seen.items())
         }
         body = json.dumps({"format": FORMAT, "takeovers": entries}).encode()
-        try:
-            self._store.put(KEY, body, expected=self._stored.etag if self._stored else MISSING)
-        except PreconditionFailed:
+        if try_put(self._store, KEY, body, expected=etag_of(self._stored)) is None:
             return False
         self._read()
         return True

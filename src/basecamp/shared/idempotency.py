@@ -19,7 +19,7 @@ from typing import Any
 from basecamp.shared.clock import Clock
 from dataspec.errors import InvalidUsage, StoreUnreachable
 from dataspec.store import Store
-from dataspec.store.base import MISSING, PreconditionFailed, usable
+from dataspec.store.base import MISSING, PreconditionFailed, try_put, usable
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +65,8 @@ class Reservations:
         for path in before:
             if found := self._read(path, request):
                 return found
-        try:
-            etag = self._store.put(today, _body(request, plan), expected=MISSING)
-        except PreconditionFailed:
+        etag = try_put(self._store, today, _body(request, plan), expected=MISSING)
+        if etag is None:
             return self._read(today, request) or self.reserve(key, request, plan)
         return Reservation(today, etag, plan, is_new=True)
 
@@ -89,9 +88,8 @@ class Reservations:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        try:
-            etag = self._store.put(reservation.key, _body(request, plan), expected=reservation.etag)
-        except PreconditionFailed:
+        etag = try_put(self._store, reservation.key, _body(request, plan), expected=reservation.etag)
+        if etag is None:
             return self._read(reservation.key, request) or reservation
         return Reservation(reservation.key, etag, plan, is_new=False)
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from basecamp.shared.clock import Clock
 from dataspec.store import Store, StoredObject
-from dataspec.store.base import MISSING, PreconditionFailed
+from dataspec.store.base import etag_of, try_delete, try_put
 
 PREFIX = "basecamp/leases/"
 
@@ -46,11 +46,8 @@ class Lease:
         if owner != self._owner and until > now:
             return min((until - now).total_seconds(), seconds)
         body = json.dumps({"owner": self._owner, "until": (now + timedelta(seconds=seconds)).isoformat()})
-        try:
-            self._store.put(self._key, body.encode(), expected=stored.etag if stored else MISSING)
-        except PreconditionFailed:
-            return seconds
-        return 0.0
+        written = try_put(self._store, self._key, body.encode(), expected=etag_of(stored))
+        return seconds if written is None else 0.0
 
     def release(self) -> None:
         """Give up the lease and remove its object.
@@ -59,12 +56,8 @@ class Lease:
             StoreUnreachable: When the store does not answer.
         """
         stored = self._store.get(self._key)
-        if stored is None or _read(stored, self._clock.now())[0] != self._owner:
-            return
-        try:
-            self._store.delete(self._key, expected=stored.etag)
-        except PreconditionFailed:
-            return
+        if stored is not None and _read(stored, self._clock.now())[0] == self._owner:
+            try_delete(self._store, self._key, expected=stored.etag)
 
 
 def _read(stored: StoredObject | None, now: datetime) -> tuple[str | None, datetime]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dataspec.catalog.ledger import LEDGER_KEY, Ledger
 from dataspec.catalog.spec_storage import CODE_PREFIX, MANUAL_PREFIX
 from dataspec.keys import is_hidden
-from dataspec.store.base import MISSING, ObjectInfo
+from dataspec.store.base import ObjectInfo, etag_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ class Listing:
     @property
     def ledger_etag(self) -> str:
         """The ledger's ETag; ``MISSING`` where there is none."""
-        return self.at_hand.stored.etag if self.at_hand.stored else MISSING
+        return etag_of(self.at_hand.stored)
 
     @cached_property
     def fingerprint(self) -> str:

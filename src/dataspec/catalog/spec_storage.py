@@ -17,7 +17,7 @@ from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
 from dataspec.problems import Problem, shortened
 from dataspec.spec.content_hash import spec_hash
 from dataspec.spec.model import MAX_SQL_FILES
-from dataspec.store.base import MISSING, PreconditionFailed, usable
+from dataspec.store.base import MISSING, PreconditionFailed, etag_of, try_delete, try_put, usable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -197,7 +197,7 @@ def read_release(store: Store, key: str, named: Iterable[str] = ()) -> StoredRel
     if not found.keys() >= set(places.values()):
         return None
     files = {path: sql_text(found[place], path) for path, place in places.items()}
-    return StoredRelease(Release(stored.body, files), stored.etag, file_map.etag if file_map else MISSING)
+    return StoredRelease(Release(stored.body, files), stored.etag, etag_of(file_map))
 
 
 def sql_text(stored: StoredObject, path: str) -> str:
@@ -239,11 +239,11 @@ def write_release(
         Conflict: When someone else was first; nothing that a reader sees has changed.
     """
     current = store.get(key)
-    etag = current.etag if current else MISSING
+    etag = etag_of(current)
     if if_match is not None and if_match != etag:
         raise _conflict(key)
     kept = store.get(file_map_key(key))
-    if files_if_match is not None and files_if_match != (kept.etag if kept else MISSING):
+    if files_if_match is not None and files_if_match != (etag_of(kept)):
         raise _conflict(key)
     try:
         if release.files:
@@ -273,10 +273,8 @@ def delete_release(
         Conflict: When someone else was first; nothing is removed.
     """
     kept = store.get(file_map_key(key))
-    try:
-        store.delete(key, expected=if_match)
-    except PreconditionFailed:
-        raise _conflict(key) from None
+    if not try_delete(store, key, expected=if_match):
+        raise _conflict(key)
     if kept is not None:
         _delete_files(store, key, kept.etag, now())
 
@@ -287,7 +285,7 @@ def delete_leftovers(
     """Remove the map and the SQL of a YAML that is gone; nothing where it is there."""
     kept = store.get(file_map_key(key))
     if store.get(key) is None:
-        _delete_files(store, key, kept.etag if kept else MISSING, now())
+        _delete_files(store, key, etag_of(kept), now())
 
 
 def _delete_files(store: Store, key: str, map_etag: str, now: datetime) -> None:
@@ -326,7 +324,7 @@ def _write_files(
         _put_sql(store, sql_key(key, digest), release.files[path].encode(), in_use=digest in in_use)
     if not is_mapped:
         body = _moved_on(file_map, old, new, digests, now).body()
-        store.put(file_map_key(key), body, expected=kept.etag if kept else MISSING)
+        store.put(file_map_key(key), body, expected=etag_of(kept))
 
 
 def _moved_on(file_map: _FileMap, old: str, new: str, digests: Mapping[str, str], now: datetime) -> _FileMap:
@@ -374,11 +372,8 @@ def _put_sql(store: Store, key: str, body: bytes, *, in_use: bool) -> None:
     """Put a SQL file; one that is there already and in no use is put again, lest it be swept away as old."""
     if in_use and store.get(key) is not None:
         return
-    try:
-        store.put(key, body, expected=MISSING)
-    except PreconditionFailed:
-        found = store.get(key)
-        store.put(key, body, expected=found.etag if found else MISSING)
+    if try_put(store, key, body, expected=MISSING) is None:
+        store.put(key, body, expected=etag_of(store.get(key)))
 
 
 class _MapEntry(BaseModel):

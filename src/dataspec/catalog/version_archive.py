@@ -12,7 +12,7 @@ from dataspec.catalog.spec_storage import CODE_PREFIX, Release
 from dataspec.errors import InvalidSpec, StoreUnreachable
 from dataspec.models import SourceType
 from dataspec.spec.parse import check_spec
-from dataspec.store.base import MISSING, PreconditionFailed
+from dataspec.store.base import MISSING, try_put
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -70,9 +70,8 @@ class KeptVersions:
     def _keep(self, file: SpecFile) -> None:
         release = Release(file.yaml, file.files)
         try:
-            self._store.put(version_key(release.spec_hash), version_body(release), expected=MISSING)
-        except PreconditionFailed:
-            return  # the key carries the hash of what it holds
+            # A version that exists is the same: its key is the hash of its content.
+            try_put(self._store, version_key(release.spec_hash), version_body(release), expected=MISSING)
         except StoreUnreachable:
             raise
         except Exception:

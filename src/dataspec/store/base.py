@@ -68,6 +68,39 @@ class Found(dict[str, StoredObject]):
                 self[key] = stored
 
 
+def etag_of(stored: StoredObject | None) -> str:
+    """Return what a write to an object that was read expects: its ETag, or ``MISSING`` where there was none."""
+    return stored.etag if stored else MISSING
+
+
+def try_put(store: Store, key: str, body: bytes, *, expected: str) -> str | None:
+    """Write an object as :meth:`Store.put` does.
+
+    Returns:
+        The new ETag; None where another writer was first.
+
+    Raises:
+        StoreUnreachable: When the store does not answer.
+    """
+    try:
+        return store.put(key, body, expected=expected)
+    except PreconditionFailed:
+        return None
+
+
+def try_delete(store: Store, key: str, *, expected: str) -> bool:
+    """Remove an object as :meth:`Store.delete` does; return False where another writer was first.
+
+    Raises:
+        StoreUnreachable: When the store does not answer.
+    """
+    try:
+        store.delete(key, expected=expected)
+    except PreconditionFailed:
+        return False
+    return True
+
+
 def usable(listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
     """Yield the objects of a listing that can be read."""
     return (info for info in listed if info.problem is None)

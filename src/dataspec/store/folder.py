@@ -20,7 +20,7 @@ from dataspec.errors import InvalidKey, StoreUnreachable, UnreadableObject
 from dataspec.file_lock import locked
 from dataspec.files import write_atomically
 from dataspec.keys import HIDDEN, MAX_KEY_BYTES, check_key, shown_key, why_no_key
-from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject
+from dataspec.store.base import Found, ObjectInfo, PreconditionFailed, StoredObject, etag_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -144,8 +144,7 @@ class FolderStore:
             path.unlink()
 
     def _check(self, key: str, expected: str) -> None:
-        stored = self.get(key)
-        if expected != (stored.etag if stored else MISSING):
+        if expected != etag_of(self.get(key)):
             raise PreconditionFailed(key)
 
     def _check_root(self) -> None:

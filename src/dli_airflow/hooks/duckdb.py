@@ -1,4 +1,4 @@
-"""Airflow's connection type ``duckdb``."""
+"""The hook of Airflow's connection type ``duckdb``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dataspec.engines.duckdb_file import MEMORY, DuckDBFile, LockedConnection
 
 
 class DuckDBHook(DbApiHook):
-    """Connects to a DuckDB file, or to a database in memory where the connection names none.
+    """Connects to a DuckDB file, or to a database in memory when the connection names no file.
 
     The file is the connection's host (``/data/warehouse.duckdb``), or the path of its URI
     (``duckdb:///data/warehouse.duckdb``). The extra may hold ``read_only`` (true or false)
     and ``config``, DuckDB's own settings by name, such as ``{"file_search_path": "/data"}``.
 
-    Connections made through this hook take a file in turns.
+    Connections of this hook wait for each other: one process at a time uses a file.
     """
 
     conn_name_attr = "duckdb_conn_id"
@@ -30,7 +30,7 @@ class DuckDBHook(DbApiHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how Airflow's form for connections shows the fields."""
+        """Return the fields of Airflow's connection form."""
         return {
             "hidden_fields": ["login", "password", "port", "schema"],
             "relabeling": {"host": "File"},
@@ -49,7 +49,7 @@ class DuckDBHook(DbApiHook):
         return host or (f"/{path.lstrip('/')}" if path else MEMORY)
 
     def get_conn(self) -> LockedConnection:
-        """Connect, waiting until no other process uses the file.
+        """Connect; wait until no other process uses the file.
 
         Raises:
             LockStopped: When :meth:`stop_waiting` was called first.

@@ -1,8 +1,7 @@
-"""Datasets whose DAG can't be built or stored, noted by the parse that found it for the bundle to show.
+"""Notes of datasets whose DAG can't be built or stored.
 
-A parse of a shard must not fail for one of its datasets, or Airflow would schedule none of
-them; and it can't add an import error of its own. So it leaves a note, and the bundle's
-next refresh makes a file of the note that raises.
+A parse of a shard must not fail for one dataset: Airflow would schedule none of the shard. It leaves a note, and
+the next refresh writes a DAG file that raises the reason, which Airflow lists as an import error.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from dataspec.files import write_atomically
 
 @dataclass(frozen=True, slots=True)
 class BrokenDag:
-    """Which version of which dataset, and why."""
+    """A version of a dataset without a DAG, and the reason."""
 
     name: str
     spec_hash: str
@@ -26,18 +25,18 @@ class BrokenDag:
 
 
 class BrokenDags:
-    """The notes on a folder of DAGs, one small file for each shard that was parsed."""
+    """Keeps the notes: one small file for each parsed shard, beside the folder of DAG files."""
 
     def __init__(self, dags: Path) -> None:
         self._folder = dags.parent / "parsed"
 
     def keep(self, shard: str, version: str, broken: Sequence[BrokenDag]) -> None:
-        """Note how the parse of a shard went.
+        """Keep the result of the parse of a shard.
 
         Args:
-            shard: The shard's file.
-            version: Names what it held, and what it was built with.
-            broken: The datasets that have no DAG.
+            shard: The name of the shard's file.
+            version: Identifies the shard's content and the Airflow that parsed it.
+            broken: The datasets without a DAG.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         note = {"version": version, "broken": [asdict(dag) for dag in broken]}
@@ -45,7 +44,7 @@ class BrokenDags:
             write_atomically(self._path(shard), json.dumps(note))
 
     def is_sound(self, shard: str, version: str) -> bool:
-        """Tell whether every DAG of this version of a shard was built and could be stored."""
+        """Tell whether every DAG of this version of a shard was built and can be stored."""
         return self._read(self._path(shard)) == {"version": version, "broken": []}
 
     def __iter__(self) -> Iterator[BrokenDag]:

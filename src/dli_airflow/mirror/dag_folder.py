@@ -1,8 +1,8 @@
-"""The folder of small files from which Airflow loads the datasets' DAGs.
+"""The folder of DAG files.
 
-A dataset's file is chosen by a hash of its name, so it never moves, and Airflow parses
-again only the files whose datasets changed. A shard is two files: ``shard_017.jsonl`` with a
-dataset on each line, and ``shard_017.py``, a few lines that build their DAGs.
+A hash of its name assigns each dataset to a shard, so it never moves, and Airflow parses only the shards that
+changed. A shard has two files: ``shard_017.jsonl`` with a dataset on each line, and ``shard_017.py``, a few lines
+that build their DAGs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
+from dataspec.contract import write_shard_file
 from dataspec.files import TEMPORARY, write_atomically
 from dataspec.problems import unexpected
 from dli_airflow.mirror.dataset import Dataset
@@ -46,12 +47,12 @@ raise ImportError({text!r})
 
 
 def shard_of(name: str, shards: int) -> int:
-    """Return the number of the shard that a dataset is in, among a fixed number of them."""
+    """Return the number of a dataset's shard, from 0 to ``shards - 1``."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % shards
 
 
 class DagFolder:
-    """Writes the folder; one writer at a time, under the bundle's lock.
+    """Writes the folder. The caller holds the mirror's lock.
 
     Args:
         path: The folder.
@@ -66,15 +67,15 @@ class DagFolder:
 
     @cached_property
     def form(self) -> str:
-        """What the files are made of beside the datasets: when it differs, all are written again."""
+        """Identifies the settings and the program that wrote the files; when it changes, all are written again."""
         return f"{version('dli')} {self._shards} {self._base_url}"
 
     def names(self) -> list[str]:
-        """Return the names of the files that are there; something may have removed some."""
+        """Return the names of the files in the folder; another program may have removed some."""
         return sorted(path.name for path in self._path.glob("*.*"))
 
     def registered_at(self, name: str) -> datetime | None:
-        """Return when a dataset was registered as far as these files know; None where it has no DAG."""
+        """Return when a dataset was registered according to its shard; None for a dataset that is not in it."""
         code = self.shard(shard_of(name, self._shards))
         try:
             data = next(read_shard(code, name), None)
@@ -83,15 +84,15 @@ class DagFolder:
             return None
 
     def shard(self, number: int) -> Path:
-        """Return the file of a shard; there is none for one without datasets."""
-        return self._path / f"shard_{number:03}.py"
+        """Return the path of a shard's DAG file, which does not exist for a shard without datasets."""
+        return self._path / write_shard_file(number)
 
     def write(self, datasets: Iterable[Dataset], problems: Iterable[tuple[str, str]]) -> list[str]:
-        """Make the folder hold these datasets and problems, writing only what changed.
+        """Write these datasets and problems, only the files that changed, and remove all other files.
 
         Args:
-            datasets: Every dataset that has a DAG.
-            problems: A title, such as a key in the store, and a text for each import error.
+            datasets: All datasets with a DAG.
+            problems: The title, such as a key in the store, and the text of each import error.
 
         Returns:
             The names of the files that were written or removed.
@@ -129,20 +130,19 @@ class DagFolder:
 
 
 def lines_of(code: Path) -> Path:
-    """Return the file that holds the datasets of a shard's ``.py``."""
+    """Return the path of the datasets that belong to a shard's DAG file."""
     return code.with_suffix(".jsonl")
 
 
 def digest_of(code: Path) -> str:
-    """Return a hash that differs when anything in a shard does."""
+    """Return the hash of a shard's content."""
     return str(json.loads(_first_line(lines_of(code)) or "{}").get("digest"))
 
 
 def read_shard(code: Path, name: str | None = None) -> Iterator[dict[str, object]]:
-    """Yield the datasets of a shard as JSON, or the one of a name alone.
+    """Yield the datasets of a shard as JSON, or only the one with a name.
 
-    Each is to be read by :meth:`~dli_airflow.mirror.dataset.Dataset.from_json`, which may fail for
-    one of them: the others are not touched.
+    :meth:`~dli_airflow.mirror.dataset.Dataset.from_json` reads them one by one: it may fail for one alone.
     """
     start = None if name is None else f'{{"name": {json.dumps(name)},'
     with lines_of(code).open(encoding="utf-8") as lines:
@@ -153,7 +153,7 @@ def read_shard(code: Path, name: str | None = None) -> Iterator[dict[str, object
 
 
 def _line(dataset: Dataset) -> str:
-    """Return a dataset as a shard keeps it; for one that can't be written, the reason, which its DAG fails with."""
+    """Return a dataset's line in a shard; for a dataset that can't be written, a line with the reason."""
     try:
         return json.dumps(dataset.to_json())
     except Exception as error:
@@ -163,11 +163,10 @@ def _line(dataset: Dataset) -> str:
 
 
 def _write_code(path: Path, text: str) -> bool:
-    """Write a file that Airflow parses, if it changed.
+    """Write a DAG file if it changed, with its modification time set ahead.
 
-    Its time is set ahead: Airflow parses a file again when it is newer than the end of its
-    last parse. One that was written while a parse of the old text was under way would
-    look older than that, and would be passed over until the next turn of all files.
+    Airflow parses a file again when it is newer than the end of its last parse. A file written during a parse of
+    its old text would look older, and would wait for the next turn of all files.
     """
     if _read(path) == text:
         return False

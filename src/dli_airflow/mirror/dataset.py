@@ -1,4 +1,4 @@
-"""A dataset as Airflow's machines keep it: a usable spec with its SQL, and where it came from."""
+"""A dataset as the mirror keeps it: a usable spec, its SQL and its source."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Dataset:
     """The YAML's key in the store."""
     spec_hash: str
     registered_at: datetime
-    """When the name came, after it had been in neither source: it stays, whatever the spec, its
-    source or its schedule becomes. No first run is due for a tick before it. A time after a
-    scheduled run says that the run belongs to an earlier life of the dataset."""
+    """When the name appeared after it had been in neither source. Changes of the spec, source or schedule
+    keep it. No run is due for a tick before it; scheduled runs before it belong to a removed dataset of this
+    name."""
     spec: DatasetSpec
     files: Mapping[str, str] = field(repr=False)
     """The text of each SQL file, by the path that the spec names it with."""
     retired: bool = False
-    """Whether no source has it any more: its DAG stays, unscheduled, until its runs have ended."""
+    """Whether the dataset was removed from all sources. Its DAG stays, unscheduled, until its runs have ended."""
 
     @classmethod
     def of(cls, file: SpecFile, *, since: datetime | None = None, retired: bool = False) -> Dataset:
@@ -38,8 +38,8 @@ class Dataset:
 
         Args:
             file: The spec.
-            since: When its name was registered, where the ledger knows; else the file's own time counts.
-            retired: Whether no source has it any more.
+            since: When its name was registered; defaults to the file's modification time.
+            retired: Whether it was removed from all sources.
 
         Raises:
             ValueError: When the file can't be used.
@@ -59,12 +59,12 @@ class Dataset:
 
     @property
     def version(self) -> str:
-        """A line that differs whenever anything in the dataset does."""
+        """Identifies the content of the dataset."""
         facts = (self.name, self.source, self.key, self.spec_hash, self.registered_at.isoformat())
         return " ".join((*facts, "retired") if self.retired else facts)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what :meth:`from_json` takes."""
+        """Return the dataset as JSON for :meth:`from_json`."""
         return {
             "name": self.name,
             "source": self.source.value,
@@ -78,10 +78,10 @@ class Dataset:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Dataset:
-        """Return the dataset that :meth:`to_json` wrote; it was checked when it was read from the store.
+        """Return the dataset that :meth:`to_json` wrote.
 
         Raises:
-            ValueError: When the folder's writer could not write it; with the reason.
+            ValueError: When the mirror could not write it; with the reason.
         """
         if "broken" in data:
             raise ValueError(data["broken"])

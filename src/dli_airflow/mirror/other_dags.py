@@ -1,11 +1,10 @@
-"""DAGs that others bring: where one has a dataset's id, the dataset's own DAG steps back.
+"""Notes of DAGs that the factory did not build. A dataset whose id another DAG has gets no DAG.
 
-Airflow keeps one DAG for each id, that of the file that it parsed last, and reports nothing where
-two files make one: they would take turns, and run on each other's schedule. So each parse notes the
-DAGs that are not the factory's (:mod:`dli_airflow.policy`), and a dataset whose id is among them gets
-an import error that names the file, and no DAG.
+Airflow keeps one DAG for each id, from the file that it parsed last, and does not report duplicates: two DAGs
+with one id would replace each other at every parse. :mod:`dli_airflow.policy` notes each foreign DAG; a dataset
+with the same id gets an import error that names the file.
 
-A note holds while its file is as it was when it was parsed: Airflow parses a file that changed at once.
+A note is valid while its file is unchanged: Airflow parses a changed file at once.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from dataspec.contract import place_of
 from dataspec.files import write_atomically
 
 HOLDS_SECONDS = 3600.0
-"""How long a note holds unless a parse renews it: Airflow parses every file more often, changed or not."""
+"""Seconds for which a note is valid unless a parse renews it; Airflow parses every file more often."""
 
 
 class OtherDags:
-    """The notes in the folder of a mirror of the store; the processes of the machine share them.
+    """Keeps the notes in a mirror's folder, shared by all processes of the machine.
 
     Args:
         folder: The mirror's folder.
@@ -35,7 +34,7 @@ class OtherDags:
         self._names = folder / "names.json"
 
     def note(self, dag_id: str, file: str, bundle: str | None = None) -> None:
-        """Note that a file makes a DAG of an id.
+        """Note that a file has a DAG with an id.
 
         Raises:
             OSError: When the folder can't be written to.
@@ -45,14 +44,14 @@ class OtherDags:
         write_atomically(self._path(dag_id), json.dumps(note))
 
     def keep(self, names: Iterable[str]) -> None:
-        """Keep the datasets' names for :meth:`known`, and remove notes that nothing renewed."""
+        """Keep the datasets' names for :meth:`known`, and remove expired notes."""
         write_atomically(self._names, json.dumps(sorted(names)))
         for path in self._notes.glob("*"):
             if time.time() - path.stat().st_mtime > HOLDS_SECONDS:
                 path.unlink(missing_ok=True)
 
     def known(self) -> dict[str, str]:
-        """Return the place of each other DAG that has the id of one of the datasets that were kept."""
+        """Return the place of each foreign DAG that has the id of a dataset, by id, for the names last kept."""
         try:
             names = json.loads(self._names.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -60,7 +59,7 @@ class OtherDags:
         return self.among(names)
 
     def among(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the place of each other DAG that has one of these ids, by id: its file, and its bundle."""
+        """Return the place (file and bundle) of each foreign DAG with one of these ids, by id."""
         noted = {path.name for path in self._notes.glob("*.json")}
         if not noted:
             return {}
@@ -72,7 +71,7 @@ class OtherDags:
 
 
 def _held(path: Path) -> str | None:
-    """Return the place that a note names, if the note holds."""
+    """Return the place in a note; None for a note that is not valid any more."""
     try:
         age = time.time() - path.stat().st_mtime
         note = json.loads(path.read_text(encoding="utf-8"))
@@ -84,6 +83,6 @@ def _held(path: Path) -> str | None:
 
 
 def _changed(file: str) -> int | None:
-    """Return when a file changed last, or the archive that holds it; None where there is none."""
+    """Return the modification time of a file, or of the archive that contains it; None if neither exists."""
     found = next((place for place in (Path(file), *Path(file).parents) if place.is_file()), None)
     return found.stat().st_mtime_ns if found else None

@@ -1,7 +1,7 @@
-"""The store's specs as files on this machine, kept up to date by whoever looks at the store.
+"""The mirror: the store's specs as DAG files on this machine, shared by all its processes.
 
-Processes on one machine share the files. In Airflow 3 a DAG bundle looks
-(:mod:`dli_airflow.bundle`), on Airflow 2 the DAG files do (:mod:`dli_airflow.dag_files`).
+The DAG bundle refreshes it on Airflow 3 (:mod:`dli_airflow.bundle`), the DAG files on Airflow 2
+(:mod:`dli_airflow.dag_files`).
 """
 
 from __future__ import annotations
@@ -36,55 +36,55 @@ _SHOWN_FILES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The outcome of the last refresh; times are in seconds since 1970."""
+    """The result of the last refresh; times are in seconds since 1970."""
 
     state: str
-    """Names the store's content and the form of the files; when it is the same, so are the files."""
+    """Identifies the store's content and the form of the files; unchanged, the files are up to date."""
     taken_at: float
-    """When the refresh began that the files are from."""
+    """When the last successful refresh began."""
     attempted_at: float
-    """When the last refresh began, whether it succeeded or not."""
+    """When the last refresh began, successful or not."""
     error: str | None = None
     """Why the last refresh failed."""
 
     def failed(self, attempted_at: float, error: str) -> Snapshot:
-        """Return the same files after a refresh that failed."""
+        """Return the snapshot after a failed refresh, which changed no files."""
         return replace(self, attempted_at=attempted_at, error=error)
 
     @property
     def taken_words(self) -> str:
-        """When the files are from, for people."""
+        """The time of the last successful refresh as ISO text."""
         return datetime.fromtimestamp(self.taken_at, UTC).isoformat(timespec="seconds")
 
 
 class SnapshotFile:
-    """Keeps the snapshot; it is read and written under the bundle's lock."""
+    """Reads and writes the snapshot. The caller holds the mirror's lock."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> Snapshot | None:
-        """Return what was kept; None before the first refresh, and for a file that can't be read."""
+        """Return the snapshot; None before the first refresh, and for a file that can't be read."""
         try:
             return Snapshot(**json.loads(self._path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
     def write(self, snapshot: Snapshot) -> None:
-        """Keep a snapshot in place of the last."""
+        """Replace the snapshot."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, json.dumps(asdict(snapshot)))
 
 
 class StoreMirror:
-    """Every effective dataset of a store, in a folder of small files.
+    """Copies every effective dataset of a store to a folder of small files.
 
     Args:
-        folder: Where the files are, with what else is kept about them.
+        folder: The folder of the DAG files, the cache, the notes and the lock.
         store_url: The store's address.
-        shards: The number of files that the datasets are spread over.
+        shards: The number of DAG files that the datasets are distributed over.
         base_url: Basecamp's address, for links.
-        clock: The present time in seconds.
+        clock: Returns the current time in seconds since 1970.
     """
 
     def __init__(
@@ -111,18 +111,17 @@ class StoreMirror:
         return self._folder / "dags"
 
     def shard(self, number: int) -> Path:
-        """Return the file of a shard; there is none for one without datasets."""
+        """Return the path of a shard's DAG file, which does not exist for a shard without datasets."""
         return self._dags.shard(number)
 
     def refresh(self, *, max_age: float = 0.0) -> list[str]:
-        """Bring the files up to date with the store, and return the names of those that changed.
+        """Refresh the files from the store, and return the names of those that changed.
 
-        A refresh by another process serves as well, if it began after this call did, or at most
-        ``max_age`` seconds before. If the store does not answer, the files stay as they are: an
-        empty folder would make Airflow drop every DAG.
+        Nothing is done if another process began a refresh after this call, or at most ``max_age`` seconds
+        before. If the store does not answer, the files stay: an empty folder would make Airflow drop all DAGs.
 
         Raises:
-            DliError: When the store does not answer, and there are no files of before.
+            DliError: When the store does not answer and no files exist yet.
         """
         asked = self._clock()
         changed: list[str] = []
@@ -155,7 +154,7 @@ class StoreMirror:
         return snapshot, changed
 
     def _update(self, before: Snapshot | None) -> tuple[str, list[str]]:
-        """Write the files that changed; return what the files now stand for, and which those are."""
+        """Write the files that changed; return the new state and the names of these files."""
         reader = self._catalog_reader()
         listing, broken = reader.listing(), list(self._broken)
         changed: list[str] = []
@@ -163,13 +162,13 @@ class StoreMirror:
             catalog = reader.read(listing)
             names = {*catalog.effective, *catalog.retired}
             others = self._others.among(names)
-            datasets = lasting(catalog, self._dags.registered_at)
+            datasets = datasets_with_dag(catalog, self._dags.registered_at)
             own = [dataset for dataset in datasets if dataset.name not in others]
             changed = self._dags.write(own, problems(catalog, broken, others))
             self._others.keep(names)
             log.info("%d datasets; files that changed: %s", len(catalog.effective), _named(changed))
             if catalog.fingerprint != listing.fingerprint:
-                return "", changed  # some of it could not be read, and is tried again
+                return "", changed  # an object could not be read: the next refresh tries again
         return self._state(listing, broken), changed
 
     def _state(self, listing: Listing, broken: list[BrokenDag]) -> str:
@@ -198,16 +197,15 @@ class StoreMirror:
         return self._reader
 
 
-def lasting(catalog: Catalog, known: Callable[[str], datetime | None]) -> Iterator[Dataset]:
-    """Yield the datasets that have a DAG: the effective ones, and removed ones whose runs may be active.
+def datasets_with_dag(catalog: Catalog, known: Callable[[str], datetime | None]) -> Iterator[Dataset]:
+    """Yield the datasets with a DAG: the effective ones, and removed ones whose runs may be active.
 
-    Airflow never schedules the remaining tasks of a DAG that vanished (specification 4.8). When a name
-    was registered never moves while it stays: the ledger says it, or until then what this
-    machine wrote down when it first saw the name.
+    Airflow never schedules the remaining tasks of a DAG that disappeared (specification 4.8). A name keeps its
+    time of registration: from the ledger, or before the ledger has it, from this machine's first refresh.
 
     Args:
         catalog: The specs in the store.
-        known: When a name was registered, as this machine knows it.
+        known: Returns when a name was registered according to this machine.
     """
     since = {name: entry.since for name, entry in catalog.ledger.entries.items()}
     for name, file in catalog.effective.items():
@@ -219,7 +217,7 @@ def lasting(catalog: Catalog, known: Callable[[str], datetime | None]) -> Iterat
 def problems(
     catalog: Catalog, broken: Iterable[BrokenDag], others: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield what Airflow's page is to show as import errors, each with a title for its file."""
+    """Yield the import errors that Airflow's page shows: a title for the file, and a text."""
     running = {file.key for file in catalog.effective.values()}
     for spec in catalog.invalid:
         kept = " The last version that could be used keeps running." if spec.key in running else ""
