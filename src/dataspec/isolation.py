@@ -1,7 +1,7 @@
 """Call functions on untrusted input in child processes, within limits of time and memory (specification 10.12, 27.2).
 
-A parser or a template that runs away takes its own child process down and nothing else. The parent gets a
-:class:`LimitExceeded` for that one input. The limits are the kernel's, so compiled code can't hold them off.
+A parser or template that exceeds the limits ends only its own child process; the parent gets a
+:class:`LimitExceeded` for that input. The kernel enforces the limits, also within compiled code.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 MIB: Final = 1024 * 1024
 PRELOADED: Final = ["dataspec.project.spec_checks", "dataspec.sql.preview", "dataspec.sql.transpile"]
-"""What a fork server imports once, so that a new worker starts in milliseconds."""
+"""Modules that a fork server imports once: a new worker then starts in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one call may use."""
+    """The limits of one call."""
 
     cpu_seconds: float = 3.0
-    """Time on a processor, so that a busy machine makes no call fail."""
+    """Processor time: a busy machine fails no call."""
     wall_seconds: float = 20.0
-    """Time by the clock, for a call that waits for something that never comes."""
+    """Elapsed time, for a call that waits without end."""
     memory_bytes: int = 160 * MIB
-    """Memory on top of what the process has at its start; enforced on Linux alone."""
+    """Memory beyond the process's own at its start; enforced on Linux only."""
 
 
 LIMITS: Final = Limits()
-"""What reading the SQL of one spec may use."""
+"""The limits for the SQL of one spec."""
 
 
 class LimitExceeded(Exception):
-    """A call took more than its limits allow, or took its process down.
+    """A call exceeded its limits, or its process died.
 
     Attributes:
-        reason: What happened, as the end of a sentence: "it took more than 3 s".
+        reason: The cause, as the end of a sentence: "it took more than 3 s".
     """
 
     def __init__(self, reason: str) -> None:
@@ -59,20 +59,20 @@ class LimitExceeded(Exception):
         self.reason = reason
 
     def problem(self, file: str) -> Problem:
-        """Return it as a problem of the spec in a file."""
+        """Return this error as a problem of the spec in a file."""
         hint = "Make it smaller, or move a part of it into a dataset of its own."
         return Problem(f"the SQL can't be checked: {self.reason}.", file, hint=hint)
 
 
 class Worker:
-    """A child process that answers one call after the other.
+    """A child process that runs calls one at a time.
 
     Args:
-        limits: What each call may use.
+        limits: The limits of each call.
 
     Attributes:
-        connection: Becomes readable when a call has ended; for :func:`multiprocessing.connection.wait`.
-        alive: Whether another call can be sent.
+        connection: Readable when a call has ended, for :func:`multiprocessing.connection.wait`.
+        alive: Whether the process accepts another call.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -85,7 +85,7 @@ class Worker:
         self.alive = True
 
     def call(self, function: Callable[[], R]) -> R:
-        """Return what a function returns; raises what it raises.
+        """Run a function in the process, and return or raise its result.
 
         Raises:
             LimitExceeded: When the call exceeded its limits; the worker has ended.
@@ -95,12 +95,12 @@ class Worker:
         return answer
 
     def send(self, function: Callable[[], Any]) -> None:
-        """Begin a call; :meth:`receive` ends it."""
-        with suppress(OSError):  # a process that has ended is told by receive
+        """Start a call; :meth:`receive` waits for its result."""
+        with suppress(OSError):  # receive reports a process that has ended
             self.connection.send(function)
 
     def receive(self) -> Any:
-        """Return what the function of the last :meth:`send` returned, as :meth:`call` does."""
+        """Return or raise the result of the last :meth:`send`, as :meth:`call` does."""
         try:
             if not self.connection.poll(self._limits.wall_seconds):
                 self.end()
@@ -133,7 +133,7 @@ class Worker:
 
 
 def _context() -> ForkContext | ForkServerContext:
-    """Return how processes are started: a fork where nothing else runs here, else by a fork server."""
+    """Return the start method: a fork if this process has one thread, else a fork server."""
     if sys.platform == "linux" and len(list(Path("/proc/self/task").iterdir())) == 1:
         return get_context("fork")
     context = get_context("forkserver")
@@ -142,20 +142,20 @@ def _context() -> ForkContext | ForkServerContext:
 
 
 _own_limits: Limits | None = None
-"""The limits of this process, where it is a worker."""
+"""The limits of this process if it is a worker."""
 
 
 def restart_clock() -> None:
-    """Give what follows in this worker the whole time of a call: each item of a batch has its own.
+    """Restart the processor time limit of this worker, for the next item of a batch.
 
-    Outside a worker there is no clock, and nothing happens.
+    Does nothing outside a worker.
     """
     if _own_limits is not None:
         signal.setitimer(signal.ITIMER_PROF, _own_limits.cpu_seconds)
 
 
 def _serve(calls: Connection, limits: Limits) -> None:
-    """Answer calls until the parent ends or closes the connection."""
+    """Run calls until the parent ends or closes the connection."""
     global _own_limits  # noqa: PLW0603 - a fact of the process
     _own_limits = limits
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
@@ -187,7 +187,7 @@ def _answer(function: Callable[[], Any]) -> tuple[bool, Any]:
 
 
 def _limit_memory(more: int) -> None:
-    """Bound the private memory of this process to what it has now and so much more."""
+    """Limit the private memory of this process to its current size and so many bytes more."""
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
         limit = pages * resource.getpagesize() + more

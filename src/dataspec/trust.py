@@ -1,8 +1,7 @@
-"""Whose settings files are read, and which permissions the user granted to a project (specification 21.7, 21.8).
+"""Check the owner of settings files and the permissions that the user granted to a project (specification 21.7, 21.8).
 
-The settings of a cloned project come from its authors. What they may do without a permission is in the
-table of keys in ``dli.config.files``; permissions are kept in the user's own folder, never in the
-project.
+The settings of a cloned project come from its authors. The table of keys in ``dli.config.files`` says which of
+them need a permission. Permissions are stored in the user's folder, never in the project.
 """
 
 from __future__ import annotations
@@ -21,30 +20,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from dataspec.engines.addresses import Address
+    from dataspec.engines.addresses import EngineAddress
 
 FILE = "trusted.json"
-"""The file in the user's own folder with the permissions granted, by the project's folder."""
+"""The file in the user's folder with the granted permissions, by the project's folder."""
 
 _WITHOUT_HOST = frozenset({"postgres", "mysql", "sqlite"})
-"""Kinds of engines that are on this machine where the URL names no host."""
+"""Types of engines that are on this machine if the URL names no host."""
 
 _REDIRECTING = ("host", "addr", "account", "service", "server", "proxy", "endpoint", "url", "dsn")
-"""What is in the names of options that may lead to another host than the URL's."""
+"""Parts of the names of options that may set another host than the URL's."""
 
 _BORROWING = frozenset({"service", "passfile", "connection_name", "private_key_file"})
 """Options of drivers that name a file, or an entry in one, with credentials of the user."""
 
 
 class Permission(NamedTuple):
-    """Something that a project's files ask for and the user has to grant, once for the project."""
+    """An action of a project's files that the user has to grant, once for the project."""
 
     identity: str
-    """What is kept; anything else, such as another server, is another permission."""
+    """The stored identity; for any other, such as another server, the user is asked again."""
     place: str
     """The file, with line and column where there are any."""
     what: str
-    """What would be done: the end of a sentence that begins with the place."""
+    """The action, as the end of a sentence that begins with the place."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.what}"
@@ -55,7 +54,7 @@ class Trust:
 
     Args:
         project: The project's folder.
-        environ: Names the user's own folder.
+        environ: The environment, which names the user's folder.
         ask: Asks the user for a permission; None without a terminal.
     """
 
@@ -70,7 +69,7 @@ class Trust:
         """Check that a permission was granted; on a terminal, ask for it.
 
         Raises:
-            Refused: Without the permission; says how to grant it.
+            Refused: Without the permission; the message says how to grant it.
         """
         if self.granted(permission):
             return
@@ -94,7 +93,7 @@ class Trust:
         return permission.identity in self._kept.get(self._key, ())
 
     def grant(self, permissions: Iterable[Permission]) -> None:
-        """Keep permissions that the user grants."""
+        """Store permissions that the user grants."""
         known = self._kept.get(self._key, [])
         added = [permission.identity for permission in permissions]
         self._kept[self._key] = list(dict.fromkeys([*known, *added]))
@@ -127,19 +126,19 @@ class Trust:
 
 
 def connection_permission(
-    name: str, place: str, written: Mapping[str, Any], sent: Iterable[str], address: Address
+    name: str, place: str, written: Mapping[str, Any], sent: Iterable[str], address: EngineAddress
 ) -> Permission | None:
     """Return the permission that a project needs before its connection is opened.
 
     Args:
         name: The connection's name.
-        place: Where its URL stands.
-        written: Its URL and options as they are written, before variables are filled in.
-        sent: What the connection sends of the user's, such as the names of variables.
-        address: Where it leads.
+        place: The place of its URL.
+        written: Its URL and options before the substitution of variables.
+        sent: The user's data that the connection sends, such as the names of variables.
+        address: The address of its engine.
 
     Returns:
-        None when it sends nothing of the user's, or stays on this machine.
+        None if it sends no data of the user, or stays on this machine.
     """
     named = ", ".join(sorted(set(sent)))
     if not named or _stays_here(address):
@@ -154,15 +153,15 @@ def connection_permission(
     )
 
 
-def implicit_credentials(address: Address, environ: Mapping[str, str]) -> set[str]:
-    """Return the user's credentials that a driver takes by itself, or that an option points to."""
+def implicit_credentials(address: EngineAddress, environ: Mapping[str, str]) -> set[str]:
+    """Return the user's credentials that the driver reads on its own or an option points to."""
     found = {f"what the option '{key}' points to" for key in address.options if key in _BORROWING}
     if address.kind == "postgres":
         found |= {name for name in ("PGPASSWORD", "PGSERVICE") if environ.get(name)}
     return found
 
 
-def _stays_here(address: Address) -> bool:
+def _stays_here(address: EngineAddress) -> bool:
     if address.kind == "duckdb":
         return True
     if any(part in key.lower() for key in address.options for part in _REDIRECTING):
@@ -183,7 +182,7 @@ def check_owner(file: Path, shown: str, trust: Trust) -> None:
     """Check that a settings file and its folder belong to the user or to root.
 
     Raises:
-        Refused: When they do not, without a permission. Never asks: shell completion reads settings too.
+        Refused: If they do not, without a permission. Never asks: shell completion reads settings too.
     """
     permission = owner_permission(file, shown)
     if permission is not None and not trust.granted(permission):
@@ -218,7 +217,7 @@ def foreign_owners(file: Path) -> list[int]:
 
 
 def _steps_to(file: Path) -> Iterator[Path]:
-    """Yield each link that stands for a file, then the file."""
+    """Yield each link on the way to a file, then the file."""
     while file.is_symlink():
         yield file
         file = file.parent / file.readlink()

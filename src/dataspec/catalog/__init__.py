@@ -1,1 +1,1 @@
-"""Every spec in the store: how it is stored and read, which one is effective, and which versions are kept."""
+"""Store and read specs, decide which one is effective, and keep their versions."""

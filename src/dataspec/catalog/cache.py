@@ -1,4 +1,4 @@
-"""Where what was read from the store is kept, so that an unchanged spec is not read again."""
+"""Cache the specs that were read from the store: unchanged ones are not read again."""
 
 from __future__ import annotations
 
@@ -23,52 +23,52 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-"""Raised whenever what is kept on disk changes its form; a cache of another form is dropped."""
+"""Version of the format on disk, increased with each change; a cache of another version is dropped."""
 
 _LOCK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class CachedSpec:
-    """What is known of one YAML file, and the ETags of all objects that it was read from."""
+    """A YAML file as it was read, and the ETags of all objects that it depends on."""
 
     etags: Mapping[str, str]
     current: SpecFile | None
-    """None for a YAML file that is no Dataset Spec."""
+    """None for a YAML file that is not a Dataset Spec."""
     last_good: SpecFile | None
-    """The last version that could be used, where the current one can't."""
+    """The last usable version, if the current one can't be used."""
 
 
 class SpecCache(Protocol):
-    """Specs by key; losing it costs time alone."""
+    """Specs by key. A lost cache costs only time."""
 
     def load(self) -> dict[str, CachedSpec]:
-        """Return all that is kept."""
+        """Return all entries."""
         ...
 
     def save(self, changed: Mapping[str, CachedSpec], removed: Sequence[str]) -> None:
-        """Keep what changed and drop what is gone."""
+        """Store the changed entries and delete the removed ones."""
         ...
 
 
 class MemorySpecCache:
-    """A cache that lives as long as the process."""
+    """A cache in the memory of this process."""
 
     def __init__(self) -> None:
         self._entries: dict[str, CachedSpec] = {}
 
     def load(self) -> dict[str, CachedSpec]:
-        """Return all that is kept."""
+        """Return all entries."""
         return dict(self._entries)
 
     def save(self, changed: Mapping[str, CachedSpec], removed: Sequence[str]) -> None:
-        """Keep what changed and drop what is gone."""
+        """Store the changed entries and delete the removed ones."""
         gone = set(removed)
         self._entries = {k: v for k, v in self._entries.items() if k not in gone} | dict(changed)
 
 
 class DiskSpecCache:
-    """A cache in a folder that many processes may share; each also keeps what it read in memory."""
+    """A cache in a folder that processes share; each keeps a copy in memory."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / f"specs-{FORMAT}.sqlite"
@@ -76,7 +76,7 @@ class DiskSpecCache:
         self._version = -1
 
     def load(self) -> dict[str, CachedSpec]:
-        """Return all that is kept; a file that can't be read counts as empty and is made anew."""
+        """Return all entries; an unreadable file is replaced by an empty one."""
         try:
             with closing(self._open()) as database:
                 version = database.execute("PRAGMA user_version").fetchone()[0]
@@ -90,7 +90,7 @@ class DiskSpecCache:
         return dict(self._entries)
 
     def save(self, changed: Mapping[str, CachedSpec], removed: Sequence[str]) -> None:
-        """Keep what changed and drop what is gone."""
+        """Store the changed entries and delete the removed ones."""
         if not changed and not removed:
             return
         rows = list(_writable(changed))
@@ -117,7 +117,7 @@ class DiskSpecCache:
 
 
 def _readable(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, CachedSpec]]:
-    """Yield the entries that can be read; the specs of the others are read from the store again."""
+    """Yield the readable entries; the other specs are read from the store again."""
     for key, text in rows:
         try:
             entry = _from_json(json.loads(text))
@@ -128,7 +128,7 @@ def _readable(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, CachedSpec
 
 
 def _writable(entries: Mapping[str, CachedSpec]) -> Iterator[tuple[str, str]]:
-    """Yield the entries that can be written down; the specs of the others are read from the store each time."""
+    """Yield the entries that can be serialized; the other specs are read from the store each time."""
     for key, entry in entries.items():
         try:
             text = json.dumps(_to_json(entry))

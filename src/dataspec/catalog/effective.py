@@ -1,4 +1,4 @@
-"""Every spec in the store, and which one is effective: code wins (specification 4.1)."""
+"""Decide which spec of a dataset is effective: code wins over manual (specification 4.1)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecFile:
-    """One spec in the store: usable, with ``spec``, or not, with ``error``."""
+    """A spec in the store: a usable one has ``spec``, any other ``error``."""
 
     source: SourceType
     key: str
     etag: str
     last_modified: datetime
     name: str | None
-    """The name inside the YAML; None where it can't be read."""
+    """The name in the YAML; None if it can't be read."""
     yaml: bytes = field(repr=False)
     spec: DatasetSpec | None = None
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -38,22 +38,22 @@ class SpecFile:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The specs of a store at one time, and the ledger as it was then."""
+    """The specs and the ledger of a store at one time."""
 
     files: tuple[SpecFile, ...]
-    """Every spec, usable or not, by source and key."""
+    """Every spec, usable or not, ordered by source and key."""
     effective: Mapping[str, SpecFile]
-    """The one that Airflow runs, by dataset name."""
+    """The specs that Airflow runs, by dataset name."""
     overridden: Mapping[str, SpecFile]
-    """Manual specs whose name code has as well."""
+    """Manual specs whose name exists in code as well."""
     invalid: tuple[SpecFile, ...]
     """Specs that can't be used, each with its error."""
     retired: Mapping[str, SpecFile] = field(default_factory=dict)
-    """The last versions of datasets that no source has any more, while the ledger lists them."""
+    """The last versions of datasets that were removed from all sources, while the ledger lists them."""
     ledger: Ledger = field(default_factory=Ledger)
     ledger_etag: str = MISSING
     fingerprint: str = ""
-    """That of the listing which this was read from."""
+    """The fingerprint of the listing that this was read from."""
 
     def get(self, name: str, source: SourceType | None = None) -> SpecFile | None:
         """Return the effective spec of a dataset, or the usable one of a source."""
@@ -71,10 +71,10 @@ def resolve(
     Args:
         files: Every spec in the store.
         last_good: By key, the last usable version of files that can't be used now.
-        ledger: What was so before.
+        ledger: The ledger before.
 
-    Two files of one source with one name: the one that the ledger names stays, else the
-    older; the other is an error.
+    Of two files of one source with the same name, the one in the ledger stays, else the older one; the other one is
+    an error.
     """
     ledger = ledger or Ledger()
     ordered = sorted(files, key=lambda file: (file.source, file.key))
@@ -96,7 +96,7 @@ def resolve(
 def _holders(
     files: list[SpecFile], last_good: Mapping[str, SpecFile], ledger: Ledger
 ) -> dict[tuple[SourceType, str], SpecFile]:
-    """Return which file has each name, in each source."""
+    """Return the file of each name, by source and name."""
     claims: dict[tuple[SourceType, str], list[SpecFile]] = defaultdict(list)
     for file in files:
         good = file if file.error is None else last_good.get(file.key)

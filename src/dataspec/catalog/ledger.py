@@ -1,7 +1,7 @@
-"""The ledger: what Basecamp must not forget about each dataset's sources (``docs/sources.md``, "The ledger").
+"""The ledger: the state of each dataset's sources that Basecamp keeps (``docs/sources.md``, "The ledger").
 
-One object, moved on by compare-and-swap alone; Airflow's machines only read it. It names
-the last good version of every spec, and each version is kept whole under its hash.
+It is one object, changed by compare-and-swap only; Airflow's machines read it. It names the last good version of
+every spec; the content of each version is stored under its hash.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VERSIONS_PREFIX = "basecamp/versions/"
 FORMAT = 1
 
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError)
-"""What reading JSON of any form may raise."""
+"""The exceptions that reading arbitrary JSON may raise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,37 +36,37 @@ class KeptVersion:
     """The last good version of a dataset in one source."""
 
     key: str
-    """The file's key in the store."""
+    """The key of the file in the store."""
     spec_hash: str
     written_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
-    """One dataset."""
+    """The ledger's entry of one dataset."""
 
     since: datetime
-    """When the name came, after it had been in neither source."""
+    """When the name appeared after it had been in neither source."""
     source: SourceType
-    """The effective source, as last announced."""
+    """The effective source that was announced last."""
     versions: Mapping[SourceType, KeptVersion]
     switches: int = 0
-    """How often the effective source has changed since then: it tells one switch from another."""
+    """The number of switches of the effective source since then: it identifies a switch."""
     removed_at: datetime | None = None
-    """When it was seen that no source has it any more; its runs may still be active."""
+    """When the dataset was found removed from all sources; its runs may still be active."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """All datasets."""
+    """The entries of all datasets."""
 
     moved_at: datetime | None = None
-    """When it was last written; None for one that never was."""
+    """When the ledger was written last; None for one that was never written."""
     entries: Mapping[str, LedgerEntry] = field(default_factory=dict)
 
     @classmethod
     def read(cls, stored: StoredObject | None) -> Ledger:
-        """Return the ledger in an object; an empty one where there is none, or one of another form."""
+        """Return the ledger in an object; an empty one for no object or another format."""
         try:
             data = json.loads(stored.body) if stored else {}
             if data.get("format") != FORMAT:
@@ -79,7 +79,7 @@ class Ledger:
             return cls()
 
     def body(self) -> bytes:
-        """Return what :meth:`read` reads."""
+        """Return the ledger as bytes for :meth:`read`."""
         return json.dumps(
             {
                 "format": FORMAT,
@@ -96,24 +96,24 @@ class Ledger:
         }
 
     def holder(self, source: SourceType, name: str) -> str | None:
-        """Return the key of the file that has a name in a source; another one with it is a double."""
+        """Return the key of the file with a name in a source; any other file with that name is a duplicate."""
         entry = self.entries.get(name)
         kept = entry.versions.get(source) if entry else None
         return kept.key if kept else None
 
 
 def version_key(spec_hash: str) -> str:
-    """Return where a version is kept, whole."""
+    """Return the key of a version's content."""
     return f"{VERSIONS_PREFIX}{spec_hash}.json"
 
 
 def version_body(release: Release) -> bytes:
-    """Return a version as it is kept: the YAML and its SQL files."""
+    """Return the content of a version as bytes: the YAML and its SQL files."""
     return json.dumps({"yaml": release.yaml.decode(), "files": dict(release.files)}).encode()
 
 
 def read_version(stored: StoredObject | None) -> Release | None:
-    """Return a version that was kept, or None where it is missing or is not what its hash says."""
+    """Return a stored version; None for a missing one, and for content that does not match its hash."""
     if stored is None:
         return None
     try:
@@ -126,7 +126,7 @@ def read_version(stored: StoredObject | None) -> Release | None:
 
 
 def _entries(datasets: Mapping[str, Any]) -> Iterator[tuple[str, LedgerEntry]]:
-    """Yield the entries that can be read; the others' datasets count as new, and no dataset bears with them."""
+    """Yield the readable entries; a dataset with an unreadable one counts as new, and no other is affected."""
     for name, data in datasets.items():
         try:
             entry = _entry(data)

@@ -1,4 +1,4 @@
-"""What a store holds at one time: keys and ETags, and the ledger."""
+"""List the store: keys, ETags and the ledger at one time."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from dataspec.store.base import Store, StoredObject
 
 ABSENT = ""
-"""The ETag that a key without an object counts as."""
+"""The ETag of a key without an object."""
 
 
 @dataclass(frozen=True)
 class LedgerAtHand:
-    """The ledger's object. A reader whose files are as they were never asks what is in it."""
+    """The ledger's object, parsed on the first use: a reader without changes never needs it."""
 
     stored: StoredObject | None = None
     written: Ledger | None = None
-    """What is in it, where this process has written it."""
+    """The ledger, if this process has written it."""
 
     @cached_property
     def ledger(self) -> Ledger:
-        """What is in it."""
+        """The parsed ledger."""
         return self.written or Ledger.read(self.stored)
 
 
 @dataclass(frozen=True)
-class Listing:
-    """The objects under ``code/`` and ``manual/`` at one time, and the ledger just before."""
+class StoreListing:
+    """The objects under ``code/`` and ``manual/`` at one time, and the ledger just before that."""
 
     objects: Mapping[str, ObjectInfo]
     at_hand: LedgerAtHand
@@ -50,33 +50,33 @@ class Listing:
 
     @property
     def ledger_etag(self) -> str:
-        """The ledger's ETag; ``MISSING`` where there is none."""
+        """The ledger's ETag; ``MISSING`` without a ledger."""
         return etag_of(self.at_hand.stored)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash that differs when any object does."""
+        """A hash of all keys and ETags."""
         lines = "\n".join([f"{key}\x00{info.etag}" for key, info in self.objects.items()])
         return hashlib.sha256(lines.encode()).hexdigest()
 
     def etag(self, key: str) -> str:
-        """Return the ETag of a key, also of one without an object."""
+        """Return the ETag of a key; ``ABSENT`` without an object."""
         info = self.objects.get(key)
         return info.etag if info else ABSENT
 
 
-class Lister:
-    """Lists a store; the ledger is read again only when it has moved on."""
+class StoreLister:
+    """Lists a store, and reads the ledger again only if it changed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._at_hand = LedgerAtHand()
 
-    def listing(self) -> Listing:
+    def listing(self) -> StoreListing:
         """List the store.
 
-        The ledger is read first: what is missing from the listing and stands in an older
-        ledger was removed; with a newer one it might only just have come.
+        The ledger is read first: an object that is in the older ledger and not in the listing was removed. With a
+        newer ledger, it might have been added after the listing.
 
         Raises:
             StoreUnreachable: When the store does not answer.
@@ -87,26 +87,26 @@ class Lister:
             at_hand = self._at_hand = LedgerAtHand(stored)
         objects = self._objects()
         if any(info.problem for info in objects.values()):
-            objects = dict(_told(objects, at_hand.ledger))
-        return Listing(objects, at_hand)
+            objects = dict(_shown(objects, at_hand.ledger))
+        return StoreListing(objects, at_hand)
 
     def moved_on(self, stored: StoredObject, ledger: Ledger) -> None:
-        """Take over the ledger that was just written, so that it need not be sent back."""
+        """Take the ledger that this process has just written, without reading it back."""
         self._at_hand = LedgerAtHand(stored, ledger)
 
     def _objects(self) -> dict[str, ObjectInfo]:
-        """List both sources side by side: a store gives one page of each after the other."""
+        """List both sources in parallel: a store returns the pages of one listing in sequence."""
         with ThreadPoolExecutor(1, thread_name_prefix="listing") as beside:
             code = beside.submit(lambda: list(self._store.list(CODE_PREFIX)))
             manual = list(self._store.list(MANUAL_PREFIX))
             return {info.key: info for info in [*code.result(), *manual]}
 
 
-def _told(objects: Mapping[str, ObjectInfo], ledger: Ledger) -> Iterator[tuple[str, ObjectInfo]]:
-    """Yield the objects that count, those that can't be used included, so that each becomes a row.
+def _shown(objects: Mapping[str, ObjectInfo], ledger: Ledger) -> Iterator[tuple[str, ObjectInfo]]:
+    """Yield the objects that become rows, also those that can't be used.
 
-    Hidden ones are other tools' and are passed over; one that was a dataset's is told, since that would
-    else vanish without a word. So is each dataset in a folder that can't be looked into.
+    Hidden objects belong to other tools and are skipped, unless the ledger has a dataset there, which would otherwise
+    disappear without a message. Each dataset in an unreadable folder is included for the same reason.
     """
     for key, info in objects.items():
         if info.problem is None or not is_hidden(key) or key in ledger.by_key:

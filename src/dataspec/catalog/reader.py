@@ -1,4 +1,4 @@
-"""Reads the catalog of a store, and of that only what changed since the last time."""
+"""Read the catalog of a store, and only the specs that changed since the last time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dataspec.catalog.cache import CachedSpec
 from dataspec.catalog.effective import Catalog, SpecFile, resolve
-from dataspec.catalog.listing import ABSENT, Lister
+from dataspec.catalog.listing import ABSENT, StoreLister
 from dataspec.catalog.spec_storage import (
     CODE_PREFIX,
     MAX_MAP_BYTES,
@@ -38,31 +38,31 @@ if TYPE_CHECKING:
 
     from dataspec.catalog.cache import SpecCache
     from dataspec.catalog.ledger import KeptVersion, Ledger
-    from dataspec.catalog.listing import Listing
+    from dataspec.catalog.listing import StoreListing
     from dataspec.store.base import ObjectInfo, Store
 
 log = logging.getLogger(__name__)
 
 UNREADABLE = "unreadable"
-"""The ETag of what could not be read although it is listed: it is tried again at each look."""
+"""The ETag of a listed object that could not be read; every refresh tries again."""
 UNFORESEEN = "unforeseen"
-"""The ETag of a spec that failed as nobody has foreseen: another version of this program reads it again."""
+"""The ETag of a spec that failed with an unexpected error; it is read again with the next change of the store."""
 
 BATCH = 500
-"""How many specs are read at once: what parsing them takes in memory is many times what is kept."""
+"""Number of specs read at a time: parsing takes many times the memory of the result."""
 
 
 class CatalogReader:
-    """Reads the catalog of a store, and of that only what changed since the last time."""
+    """Reads the catalog of a store, and only the specs that changed since the last time."""
 
     def __init__(self, store: Store, cache: SpecCache) -> None:
         self._store = store
         self._cache = cache
         self._versions = KeptVersions(store)
-        self._lister = Lister(store)
+        self._lister = StoreLister(store)
         self._last: Catalog | None = None
 
-    def listing(self) -> Listing:
+    def listing(self) -> StoreListing:
         """List the store.
 
         Raises:
@@ -71,11 +71,11 @@ class CatalogReader:
         return self._lister.listing()
 
     def ledger_moved_on(self, stored: StoredObject, ledger: Ledger) -> None:
-        """Take over the ledger that was just written, so that it need not be read back."""
+        """Take the ledger that this process has just written, without reading it back."""
         self._lister.moved_on(stored, ledger)
 
-    def read(self, listing: Listing | None = None) -> Catalog:
-        """Read the catalog. Where nothing has changed, the last one is returned as it is.
+    def read(self, listing: StoreListing | None = None) -> Catalog:
+        """Read the catalog; without a change, return the same object as the last time.
 
         Raises:
             StoreUnreachable: When the store does not answer.
@@ -96,8 +96,8 @@ class CatalogReader:
         )
         return self._last
 
-    def _entries(self, listing: Listing) -> tuple[dict[str, CachedSpec], dict[str, CachedSpec]]:
-        """Return what is known of each YAML file that is there, and of those that were there before."""
+    def _entries(self, listing: StoreListing) -> tuple[dict[str, CachedSpec], dict[str, CachedSpec]]:
+        """Return the entries of the listed YAML files, and those of removed ones."""
         keys = [key for key in listing.objects if is_spec_key(key) or key.endswith("/")]
         known = self._cache.load()
         changed = [key for key in keys if not _is_current(known.get(key), key, listing)]
@@ -112,7 +112,7 @@ class CatalogReader:
         return entries | mended, gone
 
     def _with_kept(self, entries: Mapping[str, CachedSpec], ledger: Ledger) -> dict[str, CachedSpec]:
-        """Return the entries of broken files of which the ledger knows a newer good version than we do."""
+        """Return the entries of broken files for which the ledger has a newer good version than the cache."""
         wanted = {
             key: ledger.by_key[key][1]
             for key, entry in entries.items()
@@ -126,7 +126,7 @@ class CatalogReader:
         }
 
     def _retired(self, catalog: Catalog, gone: Mapping[str, CachedSpec]) -> dict[str, SpecFile]:
-        """Return the last versions of datasets that the ledger lists, and no source has."""
+        """Return the last versions of datasets that are in the ledger and in no source."""
         entries = catalog.ledger.entries
         last = {
             name: entry.versions.get(entry.source) or next(iter(entry.versions.values()))
@@ -145,7 +145,7 @@ class CatalogReader:
         return {name: file for name, file in found.items() if file is not None}
 
     def _read_specs(
-        self, keys: list[str], known: Mapping[str, CachedSpec], listing: Listing
+        self, keys: list[str], known: Mapping[str, CachedSpec], listing: StoreListing
     ) -> dict[str, CachedSpec]:
         unchanged, reading = _Unchanged(known, listing), _Reading(self._store, listing)
         reading.take(stored for key in keys if (stored := unchanged.yaml(key)) is not None)
@@ -162,22 +162,22 @@ class CatalogReader:
 
 
 class _Reading:
-    """The objects that were read for some specs, and why others can't be."""
+    """The objects read for a batch of specs, and the problems of unreadable ones."""
 
-    def __init__(self, store: Store, listing: Listing) -> None:
+    def __init__(self, store: Store, listing: StoreListing) -> None:
         self._store = store
         self.listing = listing
         self.found: dict[str, StoredObject] = {}
         self.problems: dict[str, str] = {}
-        """Why objects can't be used, by key."""
+        """The reasons why objects can't be used, by key."""
         self._unreadable: set[str] = set()
 
     def take(self, objects: Iterable[StoredObject]) -> None:
-        """Take objects over that are at hand."""
+        """Add objects that need not be read."""
         self.found |= {stored.key: stored for stored in objects}
 
     def read(self, keys: Iterable[str], limit: int, kind: str) -> None:
-        """Read objects side by side, those alone that have at most so many bytes."""
+        """Read objects in parallel; one above the limit in bytes is a problem."""
         wanted = {key for key in keys if not self.holds(key)}
         for key in wanted:
             if problem := self._why_not(key, limit, kind):
@@ -196,11 +196,11 @@ class _Reading:
         return info.problem
 
     def holds(self, key: str) -> bool:
-        """Tell whether an object was read, or can't be."""
+        """Tell whether an object was read or is a problem."""
         return key in self.found or key in self.problems
 
     def etag(self, key: str) -> str:
-        """Return the ETag that a key was read with, or that keeps it from being read once more."""
+        """Return the ETag of a key for the cache, which decides when it is read again."""
         if key in self.found:
             return self.found[key].etag
         if key in self._unreadable:
@@ -210,20 +210,20 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Unchanged:
-    """The objects of changed specs that did not change themselves: they need not be read again."""
+    """The cached objects of changed specs that are unchanged and need not be read again."""
 
     known: Mapping[str, CachedSpec]
-    listing: Listing
+    listing: StoreListing
 
     def yaml(self, key: str) -> StoredObject | None:
-        """Return a YAML whose SQL alone changed."""
+        """Return a YAML of which only the SQL changed."""
         entry = self.known.get(key)
         if entry is None or entry.current is None or not self._is_same(entry, key):
             return None
         return StoredObject(key, entry.etags[key], entry.current.yaml) if entry.current.yaml else None
 
     def sql(self, key: str, sql_keys: Mapping[str, str]) -> dict[str, StoredObject]:
-        """Return the SQL files of a spec that are as they were."""
+        """Return the unchanged SQL files of a spec."""
         entry = self.known.get(key)
         if entry is None or entry.current is None:
             return {}
@@ -240,17 +240,17 @@ class _Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """A YAML file that was read, before its SQL is."""
+    """A YAML file before its SQL files are read."""
 
     file: SpecFile
     document: Document | None = None
-    """None for a file that can't be read, whose error says why, and for one of another kind."""
+    """None for an unreadable file, which has an error, and for a file that is not a spec."""
     sql_keys: Mapping[str, str] = field(default_factory=dict)
-    """Where its SQL files are, by the path that it names them with."""
+    """The keys of its SQL files, by the path in the spec."""
     is_unforeseen: bool = False
 
     def finish(self, reading: _Reading) -> SpecFile | None:
-        """Return the spec with its SQL, or None for a YAML file of another kind."""
+        """Return the spec with its SQL; None for a YAML file that is not a spec."""
         if self.document is None or self.file.error is not None:
             return self.file if self.file.error else None
         places = self.sql_keys.items()
@@ -276,7 +276,7 @@ class _Draft:
 
 
 def _guarded_draft(key: str, reading: _Reading) -> _Draft:
-    """Return a spec's draft; one with an error where it fails as nobody has foreseen: the other specs go on."""
+    """Return a spec's draft; an unexpected exception becomes its error and does not fail the other specs."""
     try:
         return _draft(key, reading)
     except Exception as error:
@@ -303,7 +303,7 @@ def _is_unsettled(entries: Iterable[CachedSpec]) -> bool:
 
 
 def _is_place_of(text: str, place: str, spec_key: str, path: str) -> bool:
-    """Tell whether a text is what lies at a key, where that has not changed since it was read."""
+    """Tell whether a cached text is the content of an unchanged key."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     return place in {sibling_key(spec_key, path), sql_key(spec_key, digest)}
 
@@ -341,7 +341,7 @@ def _broken(file: SpecFile, problem: Problem) -> SpecFile:
     return replace(file, error=InvalidSpec([problem]))
 
 
-def _is_current(entry: CachedSpec | None, key: str, listing: Listing) -> bool:
+def _is_current(entry: CachedSpec | None, key: str, listing: StoreListing) -> bool:
     return (
         entry is not None
         and key in entry.etags
@@ -350,7 +350,7 @@ def _is_current(entry: CachedSpec | None, key: str, listing: Listing) -> bool:
 
 
 def _last_good(current: SpecFile | None, before: CachedSpec | None) -> SpecFile | None:
-    """Return what keeps running while a file can't be used; nothing once it names another dataset."""
+    """Return the version that runs while a file can't be used; None once the file names another dataset."""
     if current is None or current.error is None or before is None:
         return None
     good = before.last_good or before.current
@@ -360,7 +360,7 @@ def _last_good(current: SpecFile | None, before: CachedSpec | None) -> SpecFile 
 
 
 def _knows_better(name: str, kept: KeptVersion, entry: CachedSpec) -> bool:
-    """Tell whether a kept version is newer than the last good one that is known of a broken file."""
+    """Tell whether an archived version is newer than the cached last good version of a broken file."""
     current = entry.current
     if current is None or current.error is None or current.name not in {None, name}:
         return False
@@ -370,7 +370,7 @@ def _knows_better(name: str, kept: KeptVersion, entry: CachedSpec) -> bool:
 
 
 def _named(entry: CachedSpec) -> SpecFile:
-    """Return a spec file; one whose name can't be read has that of its last good version."""
+    """Return a spec file; without a readable name, it gets the name of its last good version."""
     current = entry.current
     if current is None:
         raise ValueError("not a spec")
@@ -380,10 +380,10 @@ def _named(entry: CachedSpec) -> SpecFile:
 
 
 def _sql_keys(key: str, document: Document, yaml: bytes, reading: _Reading) -> dict[str, str]:
-    """Return where the SQL files of a YAML are, by the path that it names them with.
+    """Return the keys of a YAML's SQL files, by the path in the spec.
 
     Raises:
-        InvalidSpec: When the spec has SQL files, and a map to them that can't be used.
+        InvalidSpec: When the spec has SQL files and its map to them can't be used.
     """
     map_key = file_map_key(key)
     file_map = reading.found.get(map_key)

@@ -1,4 +1,4 @@
-"""A spec in the store together with its SQL: how both change as one (specification 5.4).
+"""Read, write and remove a spec together with its SQL, atomically for readers (specification 5.4).
 
 The layout and the protocol are described in ``docs/architecture.md``, "The store".
 """
@@ -35,27 +35,27 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 _PENDING = timedelta(minutes=1)
-"""How long a writer may take between its two last writes, and a removal for what follows the YAML's."""
+"""Maximum time between a writer's last two writes, and for a removal after that of the YAML."""
 _KEPT = timedelta(hours=1)
-"""How long what was replaced is kept for readers that are under way."""
+"""How long replaced SQL is kept for readers that have already read the old map."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One version of a dataset: the YAML's bytes, and its SQL files by the path it names them with."""
+    """One version of a dataset: the YAML's bytes, and its SQL files by the path in the spec."""
 
     yaml: bytes
     files: Mapping[str, str]
 
     @property
     def spec_hash(self) -> str:
-        """The hash that names this version: of the YAML and its SQL together."""
+        """The hash of the YAML and its SQL, which identifies this version."""
         return spec_hash(self.yaml, self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """What was published to ``code/`` last: its commit, and who did it when."""
+    """The last publication to ``code/``: its commit, author and time."""
 
     commit: str | None
     repository: str | None
@@ -66,7 +66,7 @@ class Publication:
 
 
 def read_publication(store: Store) -> Publication | None:
-    """Return what was published last, or None where nobody did, or it can't be read.
+    """Return the last publication; None if there is none or it can't be read.
 
     Raises:
         StoreUnreachable: When the store does not answer.
@@ -86,7 +86,7 @@ def _text_or_none(value: Any) -> str | None:
 
 
 def manual_key(name: str) -> str:
-    """Return where the manual spec of a dataset is kept."""
+    """Return the key of a dataset's manual spec."""
     return f"{MANUAL_PREFIX}{name}.yaml"
 
 
@@ -116,23 +116,23 @@ def _stem(spec_key: str) -> str:
 
 
 def sibling_key(spec_key: str, path: str) -> str:
-    """Return the key of a SQL file that lies beside its YAML, as a plain copy leaves it."""
+    """Return the key of a SQL file beside its YAML, where a plain copy of a project has it."""
     folder, slash, _ = spec_key.rpartition("/")
     return f"{folder}{slash}{path}"
 
 
 def mapped_files(file_map: bytes | None, yaml: bytes) -> dict[str, str] | None:
-    """Return the SQL files of the very bytes of a YAML, as path to SHA-256, or None without an entry."""
+    """Return the SHA-256 of the SQL files by path, for exactly these bytes of a YAML; None without an entry."""
     entry = _read_map(file_map).versions.get(_sha256(yaml))
     return dict(entry.files) if entry and entry.files else None
 
 
 def check_map(file_map: bytes | None, key: str) -> None:
-    """Refuse a map that can't be used; who reads a dataset must not pass over it to files that may be older.
+    """Refuse a map that can't be used: a reader that ignored it might take older files.
 
     Args:
         file_map: The map's bytes; None where there is none.
-        key: The map's key.
+        key: The key of the map.
 
     Raises:
         InvalidSpec: With the reason.
@@ -156,13 +156,13 @@ def _why_no_map(error: ValueError) -> str:
 
 
 def sql_digests(files: Mapping[str, str]) -> dict[str, str]:
-    """Return the SHA-256 of each SQL file, by the path that the spec names it with."""
+    """Return the SHA-256 of each SQL file, by the path in the spec."""
     return {path: _sha256(text.encode()) for path, text in files.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRelease:
-    """A release as it is in the store, with the ETags that a change of it is conditional on."""
+    """A release in the store, with the ETags for a conditional write."""
 
     release: Release
     etag: str
@@ -170,12 +170,12 @@ class StoredRelease:
 
 
 def read_release(store: Store, key: str, named: Iterable[str] = ()) -> StoredRelease | None:
-    """Return a spec with its SQL, or None if there is none, or one of its files is gone meanwhile.
+    """Return a spec with its SQL; None if there is none, or if one of its files was removed meanwhile.
 
     Args:
         store: The store.
         key: The YAML's key.
-        named: The SQL files that the spec names, for one that has them beside it.
+        named: The paths of SQL files in the spec, for a spec without a map.
 
     Raises:
         InvalidSpec: When its map or a SQL file can't be used.
@@ -222,21 +222,21 @@ def write_release(
     files_if_match: str | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> str:
-    """Write a spec and its SQL so that no reader ever sees the one without the other.
+    """Write a spec and its SQL; a reader never sees one without the other.
 
     Args:
         store: The store.
         key: The YAML's key.
         release: What to write.
-        if_match: The ETag that the YAML must have now; ``None`` for whatever is there.
-        files_if_match: The ETag that the map to its SQL must have now; ``None`` for whatever is there.
-        now: The clock.
+        if_match: The ETag that the YAML must have; ``None`` for any.
+        files_if_match: The ETag that the map to its SQL must have; ``None`` for any.
+        now: Returns the current time.
 
     Returns:
         The YAML's new ETag.
 
     Raises:
-        Conflict: When someone else was first; nothing that a reader sees has changed.
+        Conflict: When another writer was first; nothing that a reader sees has changed.
     """
     current = store.get(key)
     etag = etag_of(current)
@@ -261,16 +261,16 @@ def write_release(
 def delete_release(
     store: Store, key: str, *, if_match: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> None:
-    """Remove a spec with its map and its SQL, the YAML first, so that no reader sees it without them.
+    """Remove a spec with its map and SQL, the YAML first: a reader never sees it without them.
 
     Args:
         store: The store.
         key: The YAML's key.
-        if_match: The ETag that the YAML must have now.
-        now: The clock.
+        if_match: The ETag that the YAML must have.
+        now: Returns the current time.
 
     Raises:
-        Conflict: When someone else was first; nothing is removed.
+        Conflict: When another writer was first; nothing is removed.
     """
     kept = store.get(file_map_key(key))
     if not try_delete(store, key, expected=if_match):
@@ -282,14 +282,14 @@ def delete_release(
 def delete_leftovers(
     store: Store, key: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> None:
-    """Remove the map and the SQL of a YAML that is gone; nothing where it is there."""
+    """Remove the map and the SQL of a YAML that was removed; do nothing if it exists."""
     kept = store.get(file_map_key(key))
     if store.get(key) is None:
         _delete_files(store, key, etag_of(kept), now())
 
 
 def _delete_files(store: Store, key: str, map_etag: str, now: datetime) -> None:
-    """Remove a map and its SQL; meanwhile a mark in the map keeps writers away."""
+    """Remove a map and its SQL; meanwhile, a mark in the map makes writers fail."""
     mark = json.dumps({"versions": {}, "removed_at": now.isoformat()}).encode()
     try:
         marked = store.put(file_map_key(key), mark, expected=map_etag)
@@ -297,7 +297,7 @@ def _delete_files(store: Store, key: str, map_etag: str, now: datetime) -> None:
             store.delete(info.key, expected=info.etag)
         store.delete(file_map_key(key), expected=marked)
     except PreconditionFailed:
-        return  # someone writes the dataset anew, or removes it as well
+        return  # another process writes the dataset again, or removes it as well
 
 
 def _write_files(
@@ -315,7 +315,7 @@ def _write_files(
         raise _conflict(key)
     versions = file_map.versions
     old, new = _sha256(current or b""), _sha256(release.yaml)
-    # Where there is no YAML, someone may be removing the map: then writing it anew holds them off.
+    # Without a YAML, another process may be removing the map: writing it makes that removal fail.
     is_mapped = current is not None and new in versions and versions[new].files == digests
     if not is_mapped and old == new and _another_is_writing(versions, old, now):
         raise _conflict(key)
@@ -328,7 +328,7 @@ def _write_files(
 
 
 def _moved_on(file_map: _FileMap, old: str, new: str, digests: Mapping[str, str], now: datetime) -> _FileMap:
-    """Return the map with an entry more, and without what was replaced more than an hour ago."""
+    """Return the map with a new entry, and without entries that were replaced more than an hour ago."""
     versions = dict(file_map.versions)
     if old in versions:
         versions[old] = versions[old].model_copy(update={"replaced_at": now})
@@ -344,9 +344,9 @@ def _moved_on(file_map: _FileMap, old: str, new: str, digests: Mapping[str, str]
 
 
 def _sweep(store: Store, key: str, now: datetime) -> None:
-    """Remove SQL that no version needs any more, nor a reader that is under way.
+    """Remove SQL that no version and no active reader needs, also what a killed writer left behind.
 
-    A writer that died left some behind as well; whatever stays now goes when the dataset is written next.
+    After an error, the next write of the dataset removes the rest.
     """
     try:
         stored = store.get(file_map_key(key))
@@ -361,7 +361,7 @@ def _sweep(store: Store, key: str, now: datetime) -> None:
 
 
 def _another_is_writing(versions: Mapping[str, _MapEntry], current: str, now: datetime) -> bool:
-    """Tell whether someone has written the map's entry, and not yet the YAML that goes with it."""
+    """Tell whether another writer has written its map entry and not yet its YAML."""
     if current not in versions:
         return False
     since = versions[current].written_at
@@ -369,7 +369,7 @@ def _another_is_writing(versions: Mapping[str, _MapEntry], current: str, now: da
 
 
 def _put_sql(store: Store, key: str, body: bytes, *, in_use: bool) -> None:
-    """Put a SQL file; one that is there already and in no use is put again, lest it be swept away as old."""
+    """Write a SQL file; an existing unused one is written again, or a sweep would remove it as old."""
     if in_use and store.get(key) is not None:
         return
     if try_put(store, key, body, expected=MISSING) is None:
@@ -385,7 +385,7 @@ class _MapEntry(BaseModel):
 
     @property
     def last_time(self) -> datetime:
-        """When it was replaced, or written where it was not."""
+        """When it was replaced; when it was written if it is current."""
         return self.replaced_at or self.written_at
 
 
@@ -395,7 +395,7 @@ class _FileMap(BaseModel):
     versions: dict[str, _MapEntry]
     """By the SHA-256 of the YAML."""
     retired: dict[str, AwareDatetime] = {}
-    """The SQL that none of them needs any more, and since when."""
+    """The SHA-256 of SQL that no version needs, with the time since when."""
     removed_at: AwareDatetime | None = None
 
     @property
@@ -404,13 +404,13 @@ class _FileMap(BaseModel):
         return {digest for entry in self.versions.values() for digest in entry.files.values()}
 
     def body(self) -> bytes:
-        """Return it as it is stored."""
+        """Return the map as bytes."""
         data = self.model_dump(mode="json", exclude_none=True)
         return json.dumps(data, indent=1, sort_keys=True).encode()
 
 
 def _read_map(body: bytes | None) -> _FileMap:
-    """Return a map; an empty one for one that can't be used, which a writer makes anew."""
+    """Return a map; an empty one for a map that can't be used, which a writer replaces."""
     try:
         return _FileMap.model_validate_json(body or b"")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Versions of specs that were kept whole: what runs while a file is broken, or its last runs end."""
+"""The archive of good spec versions: they run while a file is broken, or until the last runs end."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _WRITERS = 32
 
 
 class KeptVersions:
-    """The versions in a store; what was read once is remembered, since none ever changes."""
+    """The archived versions of a store, cached without expiry: a version never changes."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._read: dict[KeptVersion, SpecFile] = {}
 
     def files(self, wanted: Iterable[KeptVersion]) -> Mapping[KeptVersion, SpecFile]:
-        """Return versions as spec files; without those that are missing, or can't be used any more.
+        """Return versions as spec files, without missing ones and those that can't be used any more.
 
         Raises:
             StoreUnreachable: When the store does not answer.
@@ -50,7 +50,7 @@ class KeptVersions:
         return dict(self._read)
 
     def release(self, spec_hash: str) -> Release | None:
-        """Return a version by its hash, or None if it was never kept.
+        """Return a version by its hash; None if it is not in the archive.
 
         Raises:
             StoreUnreachable: When the store does not answer.
@@ -59,7 +59,7 @@ class KeptVersions:
         return read_version(self._store.get_many([key]).get(key))
 
     def keep(self, files: Iterable[SpecFile]) -> None:
-        """Keep usable specs whole. One that is kept already stays as it is.
+        """Store usable specs in the archive; existing versions are not written again.
 
         Raises:
             StoreUnreachable: When the store does not answer.
@@ -75,14 +75,14 @@ class KeptVersions:
         except StoreUnreachable:
             raise
         except Exception:
-            log.exception("The version of %s can't be kept", file.key)  # those of the others are
+            log.exception("The version of %s can't be kept", file.key)
 
 
 def _spec_file(kept: KeptVersion, release: Release) -> SpecFile | None:
     try:
         spec = check_spec(release.yaml, release.files, file=kept.key)
     except InvalidSpec:
-        return None  # it was usable by the rules of an older version of this program
+        return None  # it was valid for an older version of this program
     except Exception:
         log.exception("The version %s of %s can't be read", kept.spec_hash, kept.key)
         return None

@@ -1,1 +1,1 @@
-"""Running a dataset's statements on an engine, on Airflow's machines and on a person's alike."""
+"""Run a dataset's statements on an engine: the same code in Airflow and in ``dli dataset run``."""

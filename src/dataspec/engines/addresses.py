@@ -1,7 +1,7 @@
-"""Where an engine is: the ``url`` and ``options`` of a connection in ``dli.yaml``.
+"""Read the ``url`` and ``options`` of a connection in ``dli.yaml`` (specification 23.4).
 
-`basecamp dev` makes an Airflow connection of them, `dli dataset run` connects by the driver
-itself: both read them here, so that a connection means the same in both worlds (specification 23.4).
+`basecamp dev` creates an Airflow connection from them, `dli dataset run` connects by the driver; both read them
+here.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ if TYPE_CHECKING:
 
 MEMORY = ":memory:"
 DEFAULT_FILE = "warehouse.duckdb"
-"""The DuckDB file in the project's folder that ``dli_default`` is, unless the project says another."""
+"""The DuckDB file of ``dli_default`` in the project's folder, unless the project names another."""
 
 _KINDS = {"postgresql": "postgres", "bigquery": "gcpbigquery"}
-"""Airflow's names for kinds of connections, where a URL's differs."""
+"""Airflow's connection types that differ from the scheme of the URL."""
 _PATHS = frozenset({"file_search_path", "extension_directory", "temp_directory", "home_directory"})
-"""DuckDB's settings that name folders."""
+"""DuckDB's settings with paths of folders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class EngineAddress:
     """An engine's address, with the options of the connection."""
 
     kind: str
-    """Airflow's name for the kind of connection, such as ``postgres``."""
+    """Airflow's connection type, such as ``postgres``."""
     host: str | None = None
     login: str | None = None
     password: str | None = field(default=None, repr=False)
     database: str | None = None
-    """The URL's path; of DuckDB its file, as an absolute path, or ``:memory:``."""
+    """The path of the URL; for DuckDB the absolute path of its file, or ``:memory:``."""
     port: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Those of the URL's query, then those of ``options``; of DuckDB its settings."""
+    """The options of the URL's query and of ``options``; for DuckDB its settings."""
 
     @classmethod
-    def read(cls, url: str, options: Mapping[str, Any], folder: Path) -> Address:
-        """Read a connection.
+    def read(cls, url: str, options: Mapping[str, Any], folder: Path) -> EngineAddress:
+        """Return the address of a connection.
 
         Args:
             url: Such as ``duckdb:///warehouse.duckdb`` or ``postgresql://etl@localhost/dev``.
-            options: Its options.
-            folder: The project's, from which paths of DuckDB's start.
+            options: The connection's options.
+            folder: The project's folder, the base of DuckDB's relative paths.
 
         Raises:
-            ValueError: When it is no URL.
+            ValueError: When it is not a URL.
         """
         try:
             parts = urlsplit(url)
@@ -75,12 +75,12 @@ class Address:
         )
 
     @classmethod
-    def of_file(cls, file: Path) -> Address:
+    def of_file(cls, file: Path) -> EngineAddress:
         """Return the address of a DuckDB file."""
         return cls(kind="duckdb", database=str(file.resolve()))
 
     @classmethod
-    def _duckdb(cls, path: str, options: Mapping[str, Any], folder: Path) -> Address:
+    def _duckdb(cls, path: str, options: Mapping[str, Any], folder: Path) -> EngineAddress:
         file = path.removeprefix("/")
         database = MEMORY if file in {"", MEMORY} else str((folder / file).resolve())
         settings = {

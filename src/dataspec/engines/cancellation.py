@@ -1,9 +1,8 @@
-"""How a running query is cancelled on its engine.
+"""Cancel a running query on its engine.
 
-DB-API 2.0 has no call for it; each driver has its own. Most offer ``cancel()`` or
-``interrupt()`` on the cursor or the connection, made to be called from another thread;
-where a driver has neither, a second connection asks the engine itself. The table in
-``docs/airflow.md`` says for each driver what is done and how that was verified.
+DB-API 2.0 does not define this. Most drivers have ``cancel()`` or ``interrupt()`` on the cursor or the connection,
+callable from another thread; without either, a second connection asks the engine. The table in
+``docs/airflow.md`` lists the way for each driver and how it was verified.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ _BIGQUERY_LABEL = "dli_attempt"
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """A way to cancel what runs in one session; it may be called from any thread, and again."""
+    """A way to cancel the query of a session, callable from any thread and repeatedly."""
 
     how: str
     cancel: Callable[[], Any]
 
 
 def cancellation_of(engine: Any, connection: Any, cursor: Any) -> Cancellation:
-    """Return how to cancel what a cursor runs.
+    """Return how to cancel the query of a cursor.
 
-    For engines that need it, this asks the session for its id: call it before the first statement.
+    Call this before the first statement: for some engines it reads the id of the session.
 
     Args:
-        engine: What made the connection: an Airflow hook, say.
+        engine: The creator of the connection, such as an Airflow hook.
         connection: The DB-API connection.
         cursor: The cursor on which the statements run.
     """
@@ -62,7 +61,7 @@ def _by_session(ask: str, order: str) -> Callable[[Any, Any], Cancellation]:
 
 
 def _bigquery(hook: Any, _cursor: Any) -> Cancellation:
-    # Airflow's cursor tells a job's id only once the job has ended: it is found by a label.
+    # Airflow's cursor has the job's id only after the job: find the job by a label.
     from secrets import token_hex
 
     mark = token_hex(8)

@@ -1,4 +1,4 @@
-"""A DuckDB database: a file that processes take in turns, or one in memory."""
+"""Connect to a DuckDB file that processes use in turns, or to a database in memory."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _LOCKED_ELSEWHERE = "Could not set lock on file"
 
 @dataclass
 class DuckDBFile:
-    """A database that may be connected to.
+    """A DuckDB database.
 
-    DuckDB lets one process write to a file. Connections made here wait for each other, by a
-    lock on ``<file>.lock``; readers share it.
+    DuckDB lets one process write to a file. Connections of this class wait for each other by a lock on
+    ``<file>.lock``, which readers share.
 
     Attributes:
         database: The file, ``:memory:``, or MotherDuck's ``md:…``.
-        holder: Who connects, told to those that wait.
-        waiting: Called with who holds the file, while this one waits.
-        read_only: Whether nothing is written.
+        holder: The name of this process, shown to waiting ones.
+        waiting: Called with the name of the holder during a wait.
+        read_only: Whether the connection only reads.
         config: DuckDB's own settings, by name.
     """
 
@@ -43,7 +43,7 @@ class DuckDBFile:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def connect(self) -> LockedConnection:
-        """Connect, waiting until no other process uses the file.
+        """Connect; wait until no other process uses the file.
 
         Raises:
             LockStopped: When :meth:`stop_waiting` was called first.
@@ -85,10 +85,7 @@ class DuckDBFile:
 
 
 class LockedConnection:
-    """A DuckDB connection that gives its file back when it is closed.
-
-    Everything else is the connection's own.
-    """
+    """A DuckDB connection that releases the lock on its file when it is closed."""
 
     autocommit = True
 
@@ -106,14 +103,14 @@ class LockedConnection:
         self.close()
 
     def commit(self) -> None:
-        """Commit, where a transaction was begun."""
+        """Commit the transaction, if there is one."""
         import duckdb
 
         with suppress(duckdb.TransactionException):
             self._connection.commit()
 
     def close(self) -> None:
-        """Close the connection, and with it its cursors; then release the lock."""
+        """Close the connection with its cursors, then release the lock."""
         self._connection.close()
         if self._lock is not None:
             self._lock.release()

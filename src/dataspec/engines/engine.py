@@ -1,4 +1,4 @@
-"""What a session needs of an engine: Airflow's SQL hooks have it, and so have the engines of ``dli dataset run``."""
+"""The interface of an engine: Airflow's SQL hooks and the engines of ``dli dataset run`` implement it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Engine(Protocol):
         ...
 
     def set_autocommit(self, conn: Any, autocommit: bool) -> None:
-        """Have each statement committed by itself."""
+        """Set whether each statement commits on its own."""
         ...
 
     def get_autocommit(self, conn: Any) -> bool:
-        """Say whether each statement is committed by itself."""
+        """Tell whether each statement commits on its own."""
         ...
 
 

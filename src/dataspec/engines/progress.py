@@ -1,4 +1,4 @@
-"""How far a running query is, where its engine tells."""
+"""Read the progress of a running query, if its engine reports it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _DUCKDB = ("set enable_progress_bar = true", "set enable_progress_bar_print = false")
-"""For DuckDB to know how far a query is, and not to draw it itself."""
+"""Make DuckDB measure the progress without printing it."""
 
 
 def progress_of(conn_type: str, cursor: Any) -> Callable[[], float | None]:
-    """Return what tells the share that is done of what a cursor runs, from 0 to 1; it may be called from any thread.
+    """Return a function for the progress of a cursor's query, from 0 to 1, callable from any thread.
 
-    Call it before the first statement: DuckDB has to be told to measure.
+    Call this before the first statement: it makes DuckDB measure.
     """
     if conn_type == "duckdb":
         for statement in _DUCKDB:

@@ -1,4 +1,4 @@
-"""What a statement did: the rows that it changed, or those that it answered with."""
+"""Read the result of a statement: its rows, or the number of rows that it changed."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Any
 
 _BATCH = 10_000
 _COUNTS = frozenset({"Count", "rows"})
-"""What DuckDB and Trino call the one column of their answer to a change."""
+"""The name of the only column with which DuckDB and Trino report changed rows."""
 _NO_RESULT = frozenset({"Count", "Success"})
-"""What DuckDB calls the one column of an answer without rows."""
+"""The name of the only column of a DuckDB result without rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a statement did."""
+    """The result of a statement."""
 
     columns: tuple[str, ...] = ()
-    """The names of the answer's columns; none of a statement that answers with no rows."""
+    """The names of the columns; empty for a statement without a result set."""
     first_rows: tuple[tuple[Any, ...], ...] = ()
     total: int = 0
-    """How many rows it answered with in all."""
+    """The number of rows in the result set."""
     affected: int | None = None
-    """How many rows it changed, where the engine tells."""
+    """The number of changed rows, if the engine reports it."""
 
 
 def read_result(cursor: Any, first_rows: int) -> Result:
-    """Read what a statement answers, to its end, and keep as many of its first rows.
+    """Read a result set to its end and keep its first rows.
 
-    Some engines work a query off only as its rows are read, DuckDB and Trino among them: an
-    error in the last row is an error of the statement, also where nobody wants the rows.
+    DuckDB, Trino and others compute a query while its rows are read: an error in the last row must fail the
+    statement, even if no row is needed.
     """
     if not cursor.description:
         count = getattr(cursor, "rowcount", -1)

@@ -1,8 +1,7 @@
-"""The statements of one attempt, run one after the other in one session on the engine.
+"""Run the statements of one attempt in one session on the engine.
 
-They run in a thread of their own, so that the main thread is free for signals: Airflow
-tells a task to end by SIGTERM and an expired timeout by SIGALRM, and a main thread that
-sat in a driver's C code would hear of neither.
+They run in a separate thread, which leaves the main thread free for signals: Airflow ends a task by SIGTERM, and a
+task with an expired timeout by SIGALRM. A main thread in a driver's C code would handle neither.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 _TICK_SECONDS = 0.5
 _AGAIN_SECONDS = 1.0
 _GRACE_SECONDS = 10.0
-"""How long a cancelled query may take to end before the attempt is given up all the same."""
+"""Seconds for which a cancelled query may run on before the attempt ends without it."""
 
 
 class StatementFailed(Exception):
@@ -44,31 +43,31 @@ class SessionCancelled(Exception):
     """The session was cancelled before its last statement ended."""
 
 
-class Witness(Protocol):
-    """Is told what happens in a session, in the thread that runs the statements; of a cancel in that which cancels."""
+class StatementListener(Protocol):
+    """Receives the events of a session in the thread that runs the statements, cancellations in the cancelling thread."""
 
     def started(self, statement: RenderedStatement) -> None:
-        """A statement goes to the engine."""
+        """A statement is sent to the engine."""
         ...
 
     def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
-        """It is done."""
+        """A statement has ended."""
         ...
 
     def failed(self, failed: StatementFailed) -> None:
-        """It failed, and the session ends; the driver's error is the cause."""
+        """A statement failed and ends the session; the driver's error is the cause."""
         ...
 
     def passed_over(self, failed: StatementFailed) -> None:
-        """It failed, and may: the session goes on."""
+        """A statement with ``continue_on_error`` failed; the session goes on."""
         ...
 
     def cancelling(self, how: str) -> None:
-        """The running query is being cancelled."""
+        """The session cancels the running statement."""
         ...
 
     def not_cancelled(self, error: Exception) -> None:
-        """The cancel failed."""
+        """The cancellation failed."""
         ...
 
 
@@ -76,25 +75,24 @@ class SqlSession:
     """Runs statements on one connection; another thread or a signal handler may cancel them.
 
     Args:
-        engine: Makes the connection.
-        witness: Is told of statements, their times and results.
-        first_rows: How many rows of a result are kept.
-        measure: Whether :meth:`progress` is asked.
-        turn: Held from before the connection is made until it is closed; takes the event
-            that ends its wait.
+        engine: Creates the connection.
+        listener: Receives the session's events.
+        first_rows: Maximum number of rows kept of a result.
+        measure: Whether :meth:`progress` will be called.
+        turn: Returns a lock that is held while the connection exists; its argument ends the wait for the lock.
     """
 
     def __init__(
         self,
         engine: Engine,
-        witness: Witness,
+        listener: StatementListener,
         *,
         first_rows: int,
         turn: Callable[[threading.Event], AbstractContextManager[None]] = lambda _: nullcontext(),
         measure: bool = False,
     ) -> None:
         self._engine = engine
-        self._witness = witness
+        self._listener = listener
         self._first_rows = first_rows
         self._turn = turn
         self._measure = measure
@@ -110,13 +108,13 @@ class SqlSession:
         """The statement that runs now, or ran last."""
 
     def run(self, statements: Sequence[RenderedStatement]) -> None:
-        """Run the statements, each by itself where the connection can commit by itself.
+        """Run the statements; each commits on its own if the connection supports that.
 
-        A statement with ``continue_on_error`` that fails is told and passed over.
+        A failed statement with ``continue_on_error`` does not end the session.
 
         Raises:
             StatementFailed: For the first other statement that failed.
-            SessionCancelled: When :meth:`cancel` was called meanwhile.
+            SessionCancelled: When :meth:`cancel` was called during the run.
         """
         context = contextvars.copy_context()
         thread = threading.Thread(
@@ -135,7 +133,7 @@ class SqlSession:
             raise self._error
 
     def cancel(self) -> None:
-        """Cancel the running statement on the engine, and start no other; harmless to call again."""
+        """Cancel the running statement on the engine and start no other; a repeated call does no harm."""
         self._stop.set()
         if self._cancelled_at is None:
             self._cancelled_at = time.monotonic()
@@ -144,17 +142,16 @@ class SqlSession:
         self._cancel_query()
 
     def progress(self) -> float | None:
-        """Return the share that is done of the running statement, from 0 to 1, where the engine tells."""
+        """Return the progress of the running statement from 0 to 1; None if the engine does not report it."""
         try:
             return self._progress() if self._running else None
         except Exception:  # noqa: BLE001 - a driver may raise anything, and a query goes on without a figure
             return None
 
     def _wait(self, thread: threading.Thread) -> None:
-        """Wait for the thread; a query that was cancelled in vain is cancelled again.
+        """Wait for the thread, and repeat a cancellation without effect.
 
-        One that is done is waited for to its very end: Python must not end while a driver's C code
-        takes down what the thread had.
+        A thread that is done is joined: Python must not exit while a driver's C code frees its resources.
         """
         while not self._done.wait(_TICK_SECONDS):
             if self._cancelled_at is None:
@@ -170,14 +167,14 @@ class SqlSession:
         if cancellation is None or not self._running:
             return
         self._tried_at = time.monotonic()
-        self._witness.cancelling(cancellation.how)
+        self._listener.cancelling(cancellation.how)
         try:
             cancellation.cancel()
         except Exception as error:  # noqa: BLE001 - a driver may raise anything, and the attempt has to end
-            self._witness.not_cancelled(error)
+            self._listener.not_cancelled(error)
 
     def how_it_ended(self) -> str:
-        """Say what became of the statement that was running when the session was cancelled."""
+        """Describe how the statement ended that was running when the session was cancelled."""
         what = f"{place_of(self.current)} was cancelled" if self.current else "no statement had started"
         if self._cancellation is None:
             return what
@@ -212,7 +209,7 @@ class SqlSession:
 
     def _execute(self, cursor: Any, statement: RenderedStatement) -> None:
         self.current = statement
-        self._witness.started(statement)
+        self._listener.started(statement)
         started = time.monotonic()
         self._running = True
         try:
@@ -222,23 +219,23 @@ class SqlSession:
             failed = StatementFailed(statement, error)
             if not statement.continue_on_error or self._stop.is_set():
                 failed.__cause__ = error
-                self._witness.failed(failed)
+                self._listener.failed(failed)
                 raise failed from error
-            self._witness.passed_over(failed)
+            self._listener.passed_over(failed)
             return
         finally:
             self._running = False
-        self._witness.ended(statement, time.monotonic() - started, result)
+        self._listener.ended(statement, time.monotonic() - started, result)
 
 
 def place_of(statement: RenderedStatement) -> str:
-    """Return what a person calls a statement: its kind, its name, and its file if it has one."""
+    """Return a description of a statement: its kind, its name, and its file if it has one."""
     kind = "" if statement.name.startswith("query") and statement.kind == "query" else f"{statement.kind} "
     return f"{kind}statement '{statement.name}'" + (f" of {statement.file}" if statement.file else "")
 
 
 def one_line(error: BaseException) -> str:
-    """Return a driver's message as one line, without the carets that point into the line above."""
+    """Return a driver's message as one line, without lines of carets."""
     lines = (line.strip() for line in str(error).splitlines())
     text = " ".join(line for line in lines if line.strip("^ "))
     return text or type(error).__name__

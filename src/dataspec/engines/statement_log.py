@@ -1,4 +1,4 @@
-"""A session told in a log: each statement, its time, and what it did."""
+"""Log the events of a session: each statement, its duration and its result."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ _CELL = 60
 
 
 class StatementLog:
-    """Writes down what happens in a session."""
+    """Logs the events of a session."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
 
     def started(self, statement: RenderedStatement) -> None:
-        """Write the statement as it goes to the engine."""
+        """Log a statement as it is sent to the engine."""
         self._log.info("%s:\n%s", place_of(statement), statement.sql)
 
     def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
-        """Write how long it took and what it did."""
+        """Log the duration and the result."""
         self._log.info("'%s' took %.2f s: %s", statement.name, seconds, in_words(result))
 
     def failed(self, failed: StatementFailed) -> None:
-        """Write all that the engine says."""
+        """Log the whole message of the engine."""
         self._log.error("The engine says:\n%s", failed.__cause__)
 
     def passed_over(self, failed: StatementFailed) -> None:
-        """Write that the session goes on."""
+        """Log the error, and that the session goes on."""
         self._log.warning("%s. Going on: continue_on_error is true.", failed)
 
     def cancelling(self, how: str) -> None:
-        """Write that the running query is being cancelled."""
+        """Log how the running query is being cancelled."""
         self._log.info("Cancelling the query on the engine: %s", how)
 
     def not_cancelled(self, error: Exception) -> None:
-        """Write why that failed."""
+        """Log why the cancellation failed."""
         self._log.error("The query could not be cancelled", exc_info=error)
 
 
 def in_words(result: Result) -> str:
-    """Return what a statement did, in a few lines."""
+    """Return a result as a few lines of text."""
     if result.affected is not None:
         return f"{rows(result.affected)} affected."
     if not result.columns:
@@ -62,7 +62,7 @@ def in_words(result: Result) -> str:
 
 
 def rows(count: int) -> str:
-    """Return a number of rows in words."""
+    """Return a number of rows as text."""
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 

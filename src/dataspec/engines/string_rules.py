@@ -1,7 +1,7 @@
-"""The rules by which a session reads strings: those by which values were written (specification 9.16).
+"""Make a session read string literals by the rules by which values are written (specification 9.16).
 
-A server, a database, a role or a connection may have others by its settings. In PostgreSQL a
-backslash would end a string then; in MySQL each would be read as two.
+Settings of a server, database, role or connection may change these rules. In PostgreSQL a backslash could then end
+a string; in MySQL each backslash would be read as two.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def settle_string_rules(engine: Any, connection: Any, cursor: Any) -> None:
-    """Have a session read strings as its dialect does by default.
+    """Set a session to its dialect's default rules for string literals.
 
     Args:
-        engine: What made the connection: an Airflow hook, say.
+        engine: The creator of the connection, such as an Airflow hook.
         connection: The DB-API connection.
         cursor: The cursor on which the statements run.
     """
@@ -23,7 +23,7 @@ def settle_string_rules(engine: Any, connection: Any, cursor: Any) -> None:
 
 
 def _postgres(connection: Any, cursor: Any) -> None:
-    # The server tells it when one connects; this asks nothing.
+    # The server sends it with the connection: no query.
     if connection.info.parameter_status("standard_conforming_strings") == "off":
         cursor.execute("SET standard_conforming_strings = on")
 

@@ -1,4 +1,4 @@
-"""The store: a bucket, or a folder, that holds every spec (specification 5.2, 5.9)."""
+"""The store, a bucket or a folder: read and write objects conditionally (specification 5.2, 5.9)."""
 
 from dataspec.store.base import (
     Found,

@@ -1,4 +1,4 @@
-"""What a store can do. One interface; the same contract tests pass on each kind."""
+"""The interface of a store. Every kind of store passes the same contract tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MISSING: Final = "*missing*"
 
 
 class PreconditionFailed(Exception):
-    """The object is not the one that the writer expected: someone else was first."""
+    """The object does not have the ETag that the writer expected: another writer was first."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"{key} was changed by someone else")
@@ -32,17 +32,17 @@ class ObjectInfo:
     size: int
     last_modified: datetime
     problem: str | None = None
-    """Why no reader can use the object: it has a key that is none, or can't be read."""
+    """Why the object can't be used: its key is not valid, or it can't be read."""
 
     @classmethod
     def unusable(cls, key: str, problem: str, last_modified: datetime) -> ObjectInfo:
-        """Return an object that no reader can use; its problem stands for the ETag."""
+        """Return the entry of an object that can't be used, with its problem as the ETag."""
         return cls(key, problem, 0, last_modified, problem)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object's bytes and the ETag that they have."""
+    """The content of an object and its ETag."""
 
     key: str
     etag: str
@@ -50,15 +50,15 @@ class StoredObject:
 
 
 class Found(dict[str, StoredObject]):
-    """Objects by their keys, as far as they exist and can be read."""
+    """The objects that exist and could be read, by key."""
 
     def __init__(self) -> None:
         super().__init__()
         self.unreadable: dict[str, str] = {}
-        """Why others could not be read, by their keys: one of them must not keep the rest from being read."""
+        """Why the other objects could not be read, by key; the rest of a batch is read anyway."""
 
     def take(self, key: str, read: Callable[[], StoredObject | None]) -> None:
-        """Read an object, and put it among those that were found or those that can't be read."""
+        """Read an object and record it as found or unreadable."""
         try:
             stored = read()
         except (InvalidKey, UnreadableObject) as error:
@@ -109,9 +109,9 @@ def usable(listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
 class Store(Protocol):
     """A flat space of keys, such as ``manual/sales.daily.yaml``.
 
-    What a key is, is the same for every kind of store (:mod:`dataspec.keys`). Every call ends
-    within the store's timeout and raises :class:`~dataspec.errors.StoreUnreachable` when there is no
-    answer, and :class:`~dataspec.errors.InvalidKey` for a key that is none.
+    All kinds of store accept the same keys (:mod:`dataspec.keys`). Every call ends within the store's timeout. It
+    raises :class:`~dataspec.errors.StoreUnreachable` when the store does not answer and
+    :class:`~dataspec.errors.InvalidKey` for a key that is not valid.
     """
 
     @property
@@ -122,9 +122,9 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield every object under a prefix, in the order of keys, over all pages.
 
-        What other programs put there and no reader can use is among them, with its ``problem``, and
-        its key as it can be shown: :func:`usable` leaves it out. A folder that can't be looked into is
-        such an object, whose key ends in ``/``.
+        Objects of other programs that can't be used are included, with a ``problem`` and a printable key;
+        :func:`usable` filters them out. A folder that can't be read is such an object, with a key that ends in
+        ``/``.
         """
         ...
 
@@ -133,16 +133,16 @@ class Store(Protocol):
 
         Args:
             key: The object's key.
-            known: What the caller has of it; returned as it is while the object has that ETag,
-                which a bucket answers without sending it again.
+            known: A copy that the caller has; returned if the object still has its ETag, which a bucket tells
+                without sending the content.
 
         Raises:
-            UnreadableObject: When the object is there and can't be read.
+            UnreadableObject: When the object exists and can't be read.
         """
         ...
 
     def get_many(self, keys: Iterable[str]) -> Found:
-        """Return the objects of those keys that exist, read side by side; no key stops the others."""
+        """Return the objects with these keys that exist, read in parallel; an unreadable one does not fail the others."""
         ...
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
@@ -152,7 +152,7 @@ class Store(Protocol):
             The new ETag.
 
         Raises:
-            PreconditionFailed: When someone else was first; nothing is written.
+            PreconditionFailed: When another writer was first; nothing is written.
         """
         ...
 
@@ -160,6 +160,6 @@ class Store(Protocol):
         """Remove an object if it has the expected ETag.
 
         Raises:
-            PreconditionFailed: When it has another, or is gone.
+            PreconditionFailed: When it has another ETag or does not exist.
         """
         ...

@@ -1,4 +1,4 @@
-"""A bucket as a store: S3 and what speaks its protocol, through obstore."""
+"""A bucket as a store, on S3 or a server with its protocol, through obstore."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from obstore.store import S3Store
 from dataspec.errors import InvalidSettings, StoreUnreachable
 from dataspec.keys import MAX_KEY_BYTES, check_key, shown_key, why_no_key
 from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject
-from dataspec.store.call_budget import OutOfPatience, Patience
+from dataspec.store.call_budget import CallBudget, CallBudgetExceeded
 from dataspec.store.raw_listing import raw_pages
 from dataspec.store.s3_errors import MISSING_BUCKET, code_of, unreachable, unreadable
 
@@ -43,20 +43,20 @@ ENDPOINT_OPTIONS = ("endpoint", "endpoint_url", "endpoint_url_s3")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How long things may take, in seconds; with these, no call takes longer than about 30 s.
+class StoreTimeouts:
+    """Timeouts in seconds. With the defaults, no call takes longer than about 30 s.
 
-    What can be repeated without harm is, up to ``MAX_RETRIES`` times: an answer of 500 and
-    above, a broken connection, a read that took too long.
+    Requests that are safe to repeat are retried up to ``MAX_RETRIES`` times: after a status of 500 and above, a
+    broken connection, or a read timeout.
     """
 
     connect: float = 5
     request: float = 10
-    """One request, with its answer."""
+    """One request with its response."""
     retry: float = 15
-    """After this long nothing is tried again."""
+    """No retry begins later than this."""
     call: float = 25
-    """A listing, or a read of many objects; each answer that came adds a little."""
+    """A listing or a read of many objects; each response extends it."""
 
 
 class BucketStore:
@@ -64,18 +64,18 @@ class BucketStore:
 
     Args:
         bucket: The bucket's name.
-        prefix: Where in the bucket the store begins; empty for its root.
+        prefix: The prefix of all keys in the bucket; empty for its root.
         options: S3 settings over those of the environment, by obstore's names, such as
             ``endpoint``; ``unquoted_etags`` for servers that take ``If-Match`` only without
             the quotes of the ETag.
-        limits: How long calls may take.
+        limits: The timeouts.
 
     Raises:
         InvalidSettings: When an option, or a variable of the environment, can't be used.
     """
 
     def __init__(
-        self, bucket: str, prefix: str, options: Mapping[str, str], *, limits: Limits = Limits()
+        self, bucket: str, prefix: str, options: Mapping[str, str], *, limits: StoreTimeouts = StoreTimeouts()
     ) -> None:
         self._limits = limits
         self._options: dict[str, Any] = dict(options)
@@ -87,11 +87,11 @@ class BucketStore:
         self._deletes_conditionally = True
 
     def _connect(self, headers: Mapping[str, str] | None = None) -> S3Store:
-        """Return a client, whose every request has these headers; nothing is sent yet."""
+        """Return a client that sends these headers with every request."""
         return self._client(self._options, prefix=self._prefix, headers=headers)
 
     def _connect_to_bucket(self, address: str | None) -> S3Store:
-        """Return a client of the whole bucket: at an address with a query of its own, or at its usual one."""
+        """Return a client of the whole bucket, at its configured address or at another one."""
         if address is None:
             return self._client(self._options)
         others = {name: value for name, value in self._options.items() if not _is_address(name)}
@@ -124,7 +124,7 @@ class BucketStore:
             raise InvalidSettings(f"The settings of the store {self.url} can't be used.") from error
 
     def _endpoints(self) -> Iterator[str]:
-        """Yield the addresses that the server may be named by."""
+        """Yield the server addresses of the options and the environment."""
         for name in ENDPOINT_OPTIONS:
             yield str(self._options.get(name, ""))
             yield os.environ.get(f"AWS_{name.upper()}", "")
@@ -142,20 +142,20 @@ class BucketStore:
         return iter(sorted(kept, key=attrgetter("key")))
 
     def _usable(self, folder: str) -> Iterator[ObjectInfo]:
-        """Yield a folder's objects as obstore lists them: whole folders, and only where it takes every key."""
+        """Yield a folder's objects as obstore lists them; it fails for a page with a key that it can't parse."""
         pages = obstore.list(self._store, prefix=folder or None, chunk_size=PAGE_KEYS)
         for page in self._ahead(iter(pages)):
             for meta in page:
                 yield self._info(meta["path"], meta["e_tag"] or "", meta["size"], meta["last_modified"])
 
     def _everything(self, folder: str) -> Iterator[ObjectInfo]:
-        """Yield a folder's objects one and all."""
+        """Yield all objects of a folder, whatever their keys."""
         above = f"{self._prefix}/" if self._prefix else ""
         whole = f"{above}{folder}/" if folder else above
         pages = raw_pages(self._connect_to_bucket, whole, page_keys=PAGE_KEYS, timeout=self._limits.request)
         for page in self._ahead(pages):
             for raw in page:
-                if not raw.key.endswith("/"):  # what consoles put where a person makes a folder
+                if not raw.key.endswith("/"):  # consoles create such objects as folders
                     yield self._info(raw.key.removeprefix(above), raw.etag, raw.size, raw.last_modified)
 
     def _info(self, key: str, etag: str, size: int, at: datetime) -> ObjectInfo:
@@ -164,11 +164,11 @@ class BucketStore:
         return ObjectInfo(key, etag, size, at)
 
     def _ahead(self, pages: Iterator[T]) -> Iterator[T]:
-        """Yield a listing's pages; the next one is on its way while one is read."""
-        patience = Patience(self._limits.call, per_answer=SECONDS_PER_PAGE)
+        """Yield the pages of a listing, and request the next page while one is processed."""
+        budget = CallBudget(self._limits.call, per_answer=SECONDS_PER_PAGE)
         with _readers(1) as reader:
             coming = reader.submit(next, pages, None)
-            while (page := patience.wait(coming)) is not None:
+            while (page := budget.wait(coming)) is not None:
                 coming = reader.submit(next, pages, None)
                 yield page
 
@@ -187,12 +187,12 @@ class BucketStore:
                 return None
 
     def get_many(self, keys: Iterable[str]) -> Found:
-        patience = Patience(self._limits.call, per_answer=SECONDS_PER_OBJECT)
+        budget = CallBudget(self._limits.call, per_answer=SECONDS_PER_OBJECT)
         found = Found()
         with self._answering("many keys"), _readers(READERS) as readers:
             coming = {key: readers.submit(self.get, key) for key in keys}
             for key, answer in coming.items():
-                found.take(key, partial(patience.wait, answer))
+                found.take(key, partial(budget.wait, answer))
         return found
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
@@ -212,12 +212,11 @@ class BucketStore:
     def delete(self, key: str, *, expected: str) -> None:
         """Remove an object if it has the expected ETag.
 
-        The ETag is looked at first, and sent along as ``If-Match``, which S3 honours on a
-        DELETE since September 2025. Other servers, such as Ceph, pass over it: there, a
-        write in the moment between the two requests is lost.
+        The ETag is read first, and sent as ``If-Match``, which S3 honours on a DELETE since September 2025.
+        Servers such as Ceph ignore it: there, a write between the two requests is lost.
 
         Raises:
-            PreconditionFailed: When it has another, or is gone.
+            PreconditionFailed: When it has another ETag or does not exist.
         """
         stored = self.get(key)
         if stored is None or stored.etag != expected:
@@ -255,7 +254,7 @@ class BucketStore:
     ) -> Iterator[None]:
         try:
             yield
-        except OutOfPatience:
+        except CallBudgetExceeded:
             detail = f"{self.url}: no answer for {self._limits.call:g} s."
             raise StoreUnreachable("The store does not answer.", detail=detail) from None
         except (BaseError, OSError) as error:
@@ -263,14 +262,14 @@ class BucketStore:
 
 
 def _is_address(option: str) -> bool:
-    """Tell whether an option says where the bucket is."""
+    """Tell whether an option sets the address of the bucket."""
     name = option.lower().removeprefix("aws_")
     return name in {*ENDPOINT_OPTIONS, "virtual_hosted_style_request"}
 
 
 @contextmanager
 def _readers(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that nobody waits for once one has failed; each ends by itself, with its request."""
+    """Provide a pool of threads, without waiting for its running requests at the end."""
     readers = ThreadPoolExecutor(count, thread_name_prefix="store")
     try:
         yield readers

@@ -1,4 +1,4 @@
-"""How long a call may wait: a store that answers earns time, one that stands still does not."""
+"""The time budget of a call to a store: each response extends it, silence uses it up."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class OutOfPatience(Exception):
-    """The store took longer than a call may."""
+class CallBudgetExceeded(Exception):
+    """The store took longer than the budget of the call."""
 
 
-class Patience:
-    """What is left of a call's time.
+class CallBudget:
+    """The remaining time of a call.
 
     Args:
-        seconds: How long the call may take.
-        per_answer: Seconds more for each answer that came, so that many answers in one call are
-            no reason to give up, and few slow ones are.
-        now: The clock, in seconds.
+        seconds: The budget at the start.
+        per_answer: Seconds added for each response: a call with many responses may take longer.
+        now: Returns the current time in seconds.
     """
 
     def __init__(
@@ -34,18 +33,18 @@ class Patience:
         self._end = now() + seconds
 
     def wait(self, answer: Future[T]) -> T:
-        """Return an answer once it is there.
+        """Wait for a response and return it.
 
         Raises:
-            OutOfPatience: When it did not come in time.
+            CallBudgetExceeded: When the budget is used up first.
         """
         if not answer.done() and self._now() >= self._end:
-            raise OutOfPatience
+            raise CallBudgetExceeded
         try:
             result = answer.result(max(0.0, self._end - self._now()))
         except TimeoutError:
             if answer.done():
-                raise  # it is the answer itself
-            raise OutOfPatience from None
+                raise  # the response itself is a timeout
+            raise CallBudgetExceeded from None
         self._end += self._per_answer
         return result

@@ -1,7 +1,7 @@
 """A folder on this machine as a store: the default of ``basecamp dev``.
 
-Many processes may use it at once: writes are one at a time, under a lock, and appear by a
-rename, so no reader sees half a file. The ETag is a hash of the content.
+Processes may share it. A lock serializes writes, and files are replaced atomically: no reader sees a part of a
+file. The ETag is a hash of the content.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 _OF_ONE_FILE: Final = frozenset(
     {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG, errno.EFBIG}
 )
-"""Errors that say something of one file; every other one may be the disk's."""
+"""Errors that concern one file; any other may concern the whole disk."""
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
-"""A larger file is not even hashed: none that this program reads is nearly as large."""
+"""Maximum size of a file that is read or hashed; the program's own files are far smaller."""
 
 
 class FolderStore:
-    """A store in a folder; keys are paths below it. Hidden names are not part of it: its lock is one."""
+    """A store in a folder; keys are paths below it. Hidden files, such as its lock, are not objects."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -56,7 +56,7 @@ class FolderStore:
         return iter(sorted(kept, key=lambda info: info.key))
 
     def _paths(self, prefix: str) -> Iterator[Path]:
-        """Yield the files of the folder that a prefix names, and the folders that can't be looked into."""
+        """Yield the files of a prefix's folder, and the folders that can't be read."""
         below = prefix.rpartition("/")[0]
         if below and why_no_key(below):
             return
@@ -73,11 +73,11 @@ class FolderStore:
                 raise _unreachable(self.url, error)
 
     def _is_too_deep(self, folder: Path) -> bool:
-        """Tell whether no file in a folder can have a key; os.walk would go down until its stack ends."""
+        """Tell whether a folder is too deep for keys; os.walk would descend until a stack overflow."""
         return len(os.fsencode(folder.relative_to(self._root))) > MAX_KEY_BYTES
 
     def _info(self, path: Path) -> ObjectInfo | None:
-        """Return what a listing shows of a file; None for one that was removed since the folder was read."""
+        """Return the entry of a file in a listing; None for a file that was removed meanwhile."""
         key = path.relative_to(self._root).as_posix()
         status = None
         try:
@@ -148,7 +148,7 @@ class FolderStore:
             raise PreconditionFailed(key)
 
     def _check_root(self) -> None:
-        """Fail where the folder itself is gone, as with a disk that is not mounted: that is no empty store."""
+        """Check that the folder exists: without it, as on a disk that is not mounted, the store is not just empty."""
         try:
             os.scandir(self._root).close()
         except OSError as error:
@@ -169,7 +169,7 @@ class FolderStore:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BufferedReader]:
-    """Open a file to be read; nothing but a file, and without waiting: opening a pipe would wait for ever."""
+    """Open a regular file without blocking: opening a pipe would wait for ever."""
     with open(path, "rb", opener=_at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):

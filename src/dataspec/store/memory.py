@@ -1,4 +1,4 @@
-"""A store in memory: for tests, and for trying things out. It refuses the keys that real stores refuse."""
+"""A store in memory, for tests and trials, with the same rules for keys as the other stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a store's address to the store."""
+"""Open the store at an address."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dataspec.store.base import Store
 
 QUERY_KEYS: Final = ("unquoted_etags",)
-"""What the query of an S3 address may say; all else comes from the ``AWS_…`` variables."""
+"""Settings in the query of an S3 address; all others come from the ``AWS_…`` variables."""
 
 _FORMS: Final = "Write s3://bucket/prefix, or the path of a folder."
 
@@ -35,8 +35,8 @@ def open_store(url: str, *, options: Mapping[str, str] | None = None) -> Store:
             variables (``AWS_…``) as well.
 
     Raises:
-        InvalidSettings: When the address is of no known kind, or holds what it may not.
-        StoreUnreachable: When a folder can't be made.
+        InvalidSettings: When the address has an unknown form, or contains credentials or an unknown setting.
+        StoreUnreachable: When the folder can't be created.
     """
     parts = urlsplit(url)
     if parts.scheme == "memory":
@@ -64,7 +64,7 @@ def _open_bucket(parts: SplitResult, options: Mapping[str, str]) -> Store:
 
 
 def _query(parts: SplitResult) -> dict[str, str]:
-    """Return what the query says; values are not shown in errors, since a secret may be among them."""
+    """Return the settings in the query; errors don't show values, which may be secret."""
     found = dict(parse_qsl(parts.query, keep_blank_values=True))
     for key, value in found.items():
         if key not in QUERY_KEYS:
@@ -83,6 +83,6 @@ def _query(parts: SplitResult) -> dict[str, str]:
 
 
 def _shown(parts: SplitResult) -> str:
-    """Return an address without what may be a secret."""
+    """Return an address without credentials and query."""
     scheme = f"{parts.scheme}://" if parts.scheme else ""
     return f"{scheme}{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,6 +1,6 @@
-"""Lists a bucket whatever keys it holds: obstore fails at a page with one that it can't take.
+"""List a bucket with any keys: obstore fails for a page with a key that it can't parse.
 
-The credentials are obstore's, which signs the requests; they are ordinary ``ListObjectsV2``.
+The requests are ordinary ``ListObjectsV2``, signed by obstore with its credentials.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 SIGNED_FOR: Final = timedelta(minutes=5)
 _LAST: Final = "dli"
-"""The last parameter, which S3 passes over: obstore adds the ``/`` of an object's path to it."""
+"""The last parameter, which S3 ignores: obstore appends the ``/`` of an object's path to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawObject:
-    """An object as the server lists it; in its key, bytes that are not UTF-8 are lone surrogates."""
+    """An object in the server's listing; bytes of its key that are not UTF-8 are lone surrogates."""
 
     key: str
     etag: str
@@ -41,13 +41,13 @@ def raw_pages(
     """Yield the pages of a listing.
 
     Args:
-        connect: Returns a client of the bucket at an address, or at its own for None.
-        prefix: What the keys begin with, from the bucket's root.
-        page_keys: How many keys a page has at most.
+        connect: Returns a client of the bucket at an address; at the configured one for None.
+        prefix: The prefix of the keys, from the bucket's root.
+        page_keys: Maximum number of keys on a page.
         timeout: Seconds for each page.
 
     Raises:
-        OSError: When the server does not answer, or not with a page.
+        OSError: When the server does not answer, or its response is not a listing.
     """
     bucket = obstore.sign(connect(None), "GET", "", SIGNED_FOR).partition("?")[0].rstrip("/")
     asked = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": str(page_keys)}

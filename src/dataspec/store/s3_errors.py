@@ -1,4 +1,4 @@
-"""From an S3 server's error to ours: what happened, and what to do next."""
+"""Translate errors of an S3 server to errors with a cause and a next step."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ _CODES: Final = {
         "Create it, or correct the store's address. Check AWS_ENDPOINT_URL as well.",
     ),
 }
-"""What the codes of S3's error documents mean to the one who has to act."""
+"""The title and the advice for each code of S3's error documents."""
 
 _OF_ONE_OBJECT: Final = re.compile(
     r"AccessDenied|InvalidObjectState|InvalidObjectName|InvalidRequest|KMS.*|KeyTooLongError"
 )
-"""Codes of a GET that say something of the one object: its rights, its storage class, its encryption."""
+"""Codes of a GET that concern the one object: permissions, storage class, encryption."""
 
 _METADATA_SERVICE: Final = "http://169.254."
-"""Where obstore looks for credentials last."""
+"""The address where obstore looks for credentials last."""
 
 
 def code_of(error: Exception) -> str | None:
-    """Return the code of the error document that a server sent."""
+    """Return the code of the error document in a response."""
     found = re.search(r"<Code>([\w.]{1,100})</Code>", str(error))
     return found[1] if found else None
 
 
 def unreachable(url: str, key: str, error: Exception) -> StoreUnreachable:
-    """Make the error that a person can act on; no secret is in it.
+    """Return the error for a failed request, with advice and without secrets.
 
     Args:
         url: The store's address.
-        key: The key, or the prefix, that was asked for.
-        error: What obstore raised.
+        key: The requested key or prefix.
+        error: The error of obstore.
     """
     if _METADATA_SERVICE in str(error):
         advice = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role."
@@ -63,7 +63,7 @@ def unreachable(url: str, key: str, error: Exception) -> StoreUnreachable:
 
 
 def unreadable(url: str, key: str, error: Exception) -> StoreUnreachable:
-    """Make the error of a GET: of the one object, where the server says that; else of the store."""
+    """Return the error for a failed GET: of the one object if the code says so, else of the store."""
     told = unreachable(url, key, error)
     code = code_of(error) or ("AccessDenied" if _is_refusal(error) else "")
     if not _OF_ONE_OBJECT.fullmatch(code):
@@ -78,7 +78,7 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Return an error's first line without the document that the server sent and without credentials."""
+    """Return the first line of an error, without the server's document and without credentials."""
     line = next(iter(str(error).splitlines()), "") or type(error).__name__
     line = re.sub(r"://[^/@\s]+@", "://", line)
     return line.partition("<?xml")[0].strip(" :")[:300]

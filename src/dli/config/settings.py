@@ -338,11 +338,11 @@ class Settings:
         if not projects:
             return None
         connection = self._connection(name, parts)
-        from dataspec.engines.addresses import Address
+        from dataspec.engines.addresses import EngineAddress
         from dataspec.trust import connection_permission, implicit_credentials
 
         try:
-            address = Address.read(connection.url, connection.options, self.root)
+            address = EngineAddress.read(connection.url, connection.options, self.root)
         except ValueError:
             return None  # can't be opened either
         named = {variable for place in parts.values() for variable in place.variables}

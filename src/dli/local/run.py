@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dataspec.engines.results import Result
-    from dataspec.engines.session import Witness
+    from dataspec.engines.session import StatementListener
     from dataspec.spec.model import DatasetSpec
     from dli.config.settings import Settings
     from dli.local.engines.driver import DriverEngine
@@ -140,15 +140,15 @@ class Runner:
 
     Args:
         plan: What to run.
-        witness: Is told of the statements.
+        listener: Is told of the statements.
         limit: How many rows are kept of an answer.
         measure: Whether somebody asks for the progress of a statement.
     """
 
-    def __init__(self, plan: Plan, witness: Witness, *, limit: int, measure: bool) -> None:
+    def __init__(self, plan: Plan, listener: StatementListener, *, limit: int, measure: bool) -> None:
         self._limit = limit
         self.result = LocalRun(plan=plan)
-        recorder = _Recorder(self.result, witness)
+        recorder = _Recorder(self.result, listener)
         self.session = SqlSession(plan.engine, recorder, first_rows=limit, measure=measure)
 
     def run(self) -> LocalRun:
@@ -177,25 +177,25 @@ class Runner:
 class _Recorder:
     """Keeps the results, and hands everything on."""
 
-    def __init__(self, run: LocalRun, witness: Witness) -> None:
+    def __init__(self, run: LocalRun, listener: StatementListener) -> None:
         self._run = run
-        self._witness = witness
-        self.failed = witness.failed
-        self.cancelling = witness.cancelling
-        self.not_cancelled = witness.not_cancelled
+        self._listener = listener
+        self.failed = listener.failed
+        self.cancelling = listener.cancelling
+        self.not_cancelled = listener.not_cancelled
 
     def started(self, statement: RenderedStatement) -> None:
         if statement.name != SAMPLE:
-            self._witness.started(statement)
+            self._listener.started(statement)
 
     def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
         self._run.results.append((statement, seconds, result))
         if statement.name != SAMPLE:
-            self._witness.ended(statement, seconds, result)
+            self._listener.ended(statement, seconds, result)
 
     def passed_over(self, failed: StatementFailed) -> None:
         if failed.statement.name != SAMPLE:
-            self._witness.passed_over(failed)
+            self._listener.passed_over(failed)
 
 
 def _samples(statements: list[RenderedStatement], limit: int) -> list[RenderedStatement]:

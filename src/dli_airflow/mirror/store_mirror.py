@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dataspec.catalog.cache import DiskSpecCache
 from dataspec.catalog.effective import Catalog
-from dataspec.catalog.listing import Listing
+from dataspec.catalog.listing import StoreListing
 from dataspec.catalog.reader import CatalogReader
 from dataspec.contract import write_takeover
 from dataspec.errors import DliError, InvalidSettings
@@ -171,7 +171,7 @@ class StoreMirror:
                 return "", changed  # an object could not be read: the next refresh tries again
         return self._state(listing, broken), changed
 
-    def _state(self, listing: Listing, broken: list[BrokenDag]) -> str:
+    def _state(self, listing: StoreListing, broken: list[BrokenDag]) -> str:
         notes = [f"{note.name} {note.spec_hash}" for note in broken]
         others = [f"{name} {place}" for name, place in sorted(self._others.known().items())]
         parts = [

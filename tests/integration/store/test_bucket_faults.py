@@ -12,11 +12,11 @@ import pytest
 from dataspec.errors import StoreUnreachable, UnreadableObject
 from dataspec.store import PreconditionFailed, Store
 from dataspec.store.base import MISSING
-from dataspec.store.bucket import BucketStore, Limits
+from dataspec.store.bucket import BucketStore, StoreTimeouts
 from http_proxy import Fault, Handler, Proxy, Request, answer, cut_short, hang, proxy, stall
 from s3 import S3, free_port
 
-SHORT = Limits(connect=1, request=1, retry=1.5, call=5)
+SHORT = StoreTimeouts(connect=1, request=1, retry=1.5, call=5)
 QUICK_SECONDS = 12
 """Well above what the short limits allow, also on a machine that is busy with other things."""
 
@@ -51,7 +51,7 @@ def refusal(status: int, code: str) -> Fault:
     return answer(status, f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>")
 
 
-def opened(place: S3, limits: Limits) -> BucketStore:
+def opened(place: S3, limits: StoreTimeouts) -> BucketStore:
     parts = urlsplit(place.url)
     unquoted = "true" if "unquoted_etags=true" in parts.query else "false"
     options = place.options | {"unquoted_etags": unquoted}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dataspec.engines.addresses import DEFAULT_FILE, Address
+from dataspec.engines.addresses import DEFAULT_FILE, EngineAddress
 from dataspec.errors import InvalidSettings, InvalidSpec
 from dataspec.spec.names import DEFAULT_CONNECTION
 from dataspec.spec.yaml_reader import Document, read_document
@@ -33,7 +33,7 @@ def airflow_connections(
         Refused: Without a permission, when that file belongs to another user, or has variables sent to
             another machine (specification 21.7, 21.8).
     """
-    default = _in_airflow(Address.of_file(folder / DEFAULT_FILE))
+    default = _in_airflow(EngineAddress.of_file(folder / DEFAULT_FILE))
     found = {DEFAULT_CONNECTION: default} | _Project(folder, environ, trust).connections()
     return {name: json.dumps(connection) for name, connection in found.items()}
 
@@ -83,7 +83,9 @@ class _Project:
                 self._trust.require(permission)
         return _in_airflow(address)
 
-    def _address(self, document: Document, place: tuple[str, ...], written: Mapping[str, Any]) -> Address:
+    def _address(
+        self, document: Document, place: tuple[str, ...], written: Mapping[str, Any]
+    ) -> EngineAddress:
         """Return where a connection leads, its variables filled in."""
         try:
             filled = {
@@ -91,14 +93,14 @@ class _Project:
             }
             url = filled.pop("url")
             options = {key.removeprefix(_OPTION): it for key, it in filled.items()}
-            return Address.read(url, options, self._folder)
+            return EngineAddress.read(url, options, self._folder)
         except KeyError as missing:
             raise _wrong(document, place, f"the variable {missing.args[0]} is not set.") from None
         except ValueError as error:
             raise _wrong(document, (*place, "url"), f"not a URL: {error}.") from None
 
 
-def _in_airflow(address: Address) -> dict[str, Any]:
+def _in_airflow(address: EngineAddress) -> dict[str, Any]:
     """Return a connection in Airflow's words."""
     if address.kind == "duckdb":
         return {"conn_type": "duckdb", "host": address.database, "extra": {"config": address.options}}

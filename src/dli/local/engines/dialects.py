@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataspec.engines.addresses import Address
+from dataspec.engines.addresses import EngineAddress
 from dataspec.errors import InvalidSettings
 from dataspec.spec.names import DEFAULT_CONNECTION
 from dataspec.sql.dialects import ConnectionDialect, dialect_of
@@ -25,6 +25,8 @@ def dialects_here(settings: Settings) -> dict[str, ConnectionDialect]:
 def _dialect(name: str, settings: Settings) -> str | None:
     try:
         connection = settings.connection(name)
-        return connection and dialect_of(Address.read(connection.url, connection.options, settings.root).kind)
+        return connection and dialect_of(
+            EngineAddress.read(connection.url, connection.options, settings.root).kind
+        )
     except (InvalidSettings, ValueError):
         return None  # who needs the connection is told

@@ -10,7 +10,7 @@ from dataspec.engines.session import one_line
 from dataspec.errors import EngineUnreachable, MissingDriver
 
 if TYPE_CHECKING:
-    from dataspec.engines.addresses import Address
+    from dataspec.engines.addresses import EngineAddress
 
 
 class DriverEngine(ABC):
@@ -27,7 +27,7 @@ class DriverEngine(ABC):
     supports_autocommit = True
     """False for an engine that commits each statement by itself in any case."""
 
-    def __init__(self, name: str, address: Address) -> None:
+    def __init__(self, name: str, address: EngineAddress) -> None:
         self.name = name
         self.address = address
 

@@ -16,7 +16,7 @@ from dli.project.paths import shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dataspec.engines.addresses import Address
+    from dataspec.engines.addresses import EngineAddress
     from dataspec.engines.duckdb_file import LockedConnection
 
 
@@ -60,7 +60,7 @@ class DuckDBEngine(DriverEngine):
     driver = "duckdb"
     extra = "local"
 
-    def __init__(self, name: str, address: Address, waiting: Callable[[str], None]) -> None:
+    def __init__(self, name: str, address: EngineAddress, waiting: Callable[[str], None]) -> None:
         super().__init__(name, address)
         options = dict(address.options)
         read_only = str(options.pop("read_only", "")).lower() in {"1", "true", "yes"}

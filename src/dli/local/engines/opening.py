@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dataspec.engines.addresses import DEFAULT_FILE, Address
+from dataspec.engines.addresses import DEFAULT_FILE, EngineAddress
 from dataspec.errors import DliError, InvalidSettings
 from dataspec.problems import nearest
 from dataspec.spec.names import DEFAULT_CONNECTION
@@ -44,10 +44,10 @@ def open_engine(name: str, settings: Settings, waiting: Callable[[str], None]) -
     if connection is None and name != DEFAULT_CONNECTION:
         raise _unknown(name, settings)
     if connection is None:
-        address = Address.of_file(settings.root / DEFAULT_FILE)
+        address = EngineAddress.of_file(settings.root / DEFAULT_FILE)
     else:
         try:
-            address = Address.read(connection.url, connection.options, settings.root)
+            address = EngineAddress.read(connection.url, connection.options, settings.root)
         except ValueError as error:
             raise InvalidSettings(f"{connection.origin}: not a connection's URL: {error}.") from None
     return _engine(name, address, connection.origin if connection else "default", waiting)
@@ -80,7 +80,7 @@ def opened_early(
             engine.close()
 
 
-def _engine(name: str, address: Address, origin: str, waiting: Callable[[str], None]) -> DriverEngine:
+def _engine(name: str, address: EngineAddress, origin: str, waiting: Callable[[str], None]) -> DriverEngine:
     if address.kind not in _ENGINES:
         scheme = address.kind
         hint = nearest(scheme, _SCHEMES) or f"Known here: {', '.join(_SCHEMES)}."

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from dataspec.store.call_budget import OutOfPatience, Patience
+from dataspec.store.call_budget import CallBudget, CallBudgetExceeded
 
 
 class Clock:
@@ -22,8 +22,8 @@ def answered() -> Future[str]:
 
 
 def test_an_answer_that_does_not_come_ends_the_wait() -> None:
-    with pytest.raises(OutOfPatience):
-        Patience(0.01).wait(Future())
+    with pytest.raises(CallBudgetExceeded):
+        CallBudget(0.01).wait(Future())
 
 
 def test_an_answer_that_comes_while_one_waits_is_returned() -> None:
@@ -31,33 +31,33 @@ def test_an_answer_that_comes_while_one_waits_is_returned() -> None:
         asked = threading.Event()
         answer = readers.submit(asked.wait)
         asked.set()
-        assert Patience(60).wait(answer)
+        assert CallBudget(60).wait(answer)
 
 
 @pytest.mark.rule("5.14")
 def test_each_answer_earns_time_and_none_is_earned_by_waiting() -> None:
     clock = Clock()
-    patience = Patience(10, per_answer=100, now=clock)
+    budget = CallBudget(10, per_answer=100, now=clock)
     for _ in range(5):
-        patience.wait(answered())
+        budget.wait(answered())
     clock.seconds = 400
     late: Future[str] = Future()
     threading.Timer(0.01, late.set_result, ["answer"]).start()
-    assert patience.wait(late) == "answer"
+    assert budget.wait(late) == "answer"
     clock.seconds = 10 + 6 * 100
-    with pytest.raises(OutOfPatience):
-        patience.wait(Future())
+    with pytest.raises(CallBudgetExceeded):
+        budget.wait(Future())
 
 
 def test_an_answer_that_is_there_is_taken_however_late_it_is() -> None:
     clock = Clock()
-    patience = Patience(10, now=clock)
+    budget = CallBudget(10, now=clock)
     clock.seconds = 100
-    assert patience.wait(answered()) == "answer"
+    assert budget.wait(answered()) == "answer"
 
 
 def test_a_timeout_that_is_the_answer_itself_is_raised_as_it_is() -> None:
     answer: Future[None] = Future()
     answer.set_exception(TimeoutError("the request's own"))
     with pytest.raises(TimeoutError, match="own"):
-        Patience(10).wait(answer)
+        CallBudget(10).wait(answer)
