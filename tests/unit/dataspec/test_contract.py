@@ -9,16 +9,19 @@ import pytest
 
 from dataspec.contract import (
     CONF_KEY,
+    FOLDER_PREFIX,
+    built_interval,
     given_parameters,
     is_shard_file,
     read_document_line,
     read_takeovers,
     read_version_key,
     write_document_line,
+    write_shard_file,
     write_takeover,
     write_version_key,
 )
-from dataspec.spec.model import Parameter
+from dataspec.spec.model import Parameter, ScheduleConfig
 
 START = datetime(2024, 1, 14, tzinfo=UTC)
 DECLARED = [Parameter(name="execution_date", type="date"), Parameter(name="limit", type="integer")]
@@ -78,3 +81,19 @@ def test_what_is_not_ours_is_read_as_nothing() -> None:
 )
 def test_the_files_of_the_factory_are_told_from_others(file: str, ours: bool) -> None:
     assert is_shard_file(file) is ours
+
+
+def test_a_shard_file_is_known_by_the_name_that_the_factory_gives_it() -> None:
+    assert all(is_shard_file(write_shard_file(number)) for number in (0, 17, 999, 1000))
+    assert is_shard_file(f"/opt/airflow/dags/{FOLDER_PREFIX}{write_shard_file(15)}")
+
+
+def test_only_a_run_of_the_timetable_builds_the_interval_that_airflow_keeps() -> None:
+    schedule = ScheduleConfig(cron="0 0 * * *", timezone="UTC")
+    kept = datetime(2024, 1, 15, tzinfo=UTC), datetime(2024, 1, 16, tzinfo=UTC)
+    built = {
+        run_type: built_interval(schedule, run_type=run_type, interval=kept)
+        for run_type in ("scheduled", "backfill", "manual")
+    }
+    assert built == {"scheduled": kept, "backfill": kept, "manual": None}
+    assert built_interval(schedule, run_type="scheduled", interval=(None, None)) is None

@@ -9,7 +9,7 @@ import pytest
 
 from dataspec.errors import DliError, InvalidKey, InvalidSettings, StoreUnreachable
 from dataspec.store import open_store
-from dataspec.store.base import MISSING
+from dataspec.store.base import MISSING, etag_of, try_delete, try_put
 
 
 @pytest.mark.rule("5.15", "5.16")
@@ -99,3 +99,17 @@ def test_a_setting_of_s3_that_is_not_known_is_refused_without_its_value() -> Non
         open_store("s3://bucket", options={"secret_key": "hidden-word"})
     assert "'secret_key'" in f"{caught.value.title} {caught.value.detail}"
     assert "hidden-word" not in f"{caught.value.title} {caught.value.detail}"
+
+
+def test_a_write_that_another_writer_preceded_returns_none_and_changes_nothing(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    first = try_put(store, "a", b"1", expected=etag_of(store.get("a")))
+    assert first == etag_of(store.get("a"))
+    assert try_put(store, "a", b"2", expected=MISSING) is None
+    assert not try_delete(store, "a", expected="another")
+    found = store.get("a")
+    assert found is not None
+    assert found.body == b"1"
+    assert try_delete(store, "a", expected=etag_of(found))
+    assert not try_delete(store, "a", expected=etag_of(found))
+    assert etag_of(store.get("a")) == MISSING
