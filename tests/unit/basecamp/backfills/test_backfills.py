@@ -692,7 +692,7 @@ def test_a_stop_order_outlives_its_replica(
     airflow.down = "connection refused"
     refused = stop(client)
     assert refused.status_code == 503
-    assert "told to stop" in refused.json()["detail"]
+    assert "the backfill stops as soon as Airflow answers" in refused.json()["detail"]
     airflow.down = None
     other.build()
     assert show(client)["status"] == "KILLED"

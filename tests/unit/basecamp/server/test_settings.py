@@ -153,7 +153,7 @@ def test_loopback_hosts_are_recognised(host: str, loopback: bool) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "server.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "server.md").read_text()
     settings = [
         value
         for name, value in vars(basecamp.server.settings).items()
