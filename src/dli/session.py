@@ -143,7 +143,7 @@ class Session:
         """Print data as JSON, and nothing else; a list with an item in each line."""
         import json
 
-        from dli.client.decoding import encode
+        from dli.client.protocol import encode
 
         def dumped(item: Any, indent: int | None) -> str:
             return json.dumps(item, indent=indent, ensure_ascii=False, default=encode)

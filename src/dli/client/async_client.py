@@ -1,22 +1,30 @@
-"""The Python client for asynchronous code: :class:`~dli.client.client.Client` with ``await``."""
+"""The asynchronous client, on httpx."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
-from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from dataspec.errors import InvalidSettings, Unavailable
-from dli.client.addresses import DEFAULT_SERVER_URL
-from dli.client.call import Steps, user_headers
-from dli.client.calls import LOG_START, Calls
-from dli.client.polling import Following, ended
+from dli.client import calls
+from dli.client.protocol import (
+    MAX_RESPONSE_BYTES,
+    Call,
+    ConnectionBroken,
+    Endpoint,
+    InvalidResponse,
+    Pause,
+    Response,
+    Steps,
+    tls_context,
+)
 
 try:
     import anyio
-
-    from dli.client.async_transport import AsyncTransport
+    import httpx
 except ModuleNotFoundError as error:
     raise InvalidSettings(
         "AsyncClient needs a library that is not installed.",
@@ -24,34 +32,42 @@ except ModuleNotFoundError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from types import TracebackType
     from typing import Self
 
-    from dataspec.models import Backfill, WorkflowRun
-    from dli.client.responses import RunLog
+    from dli.client.addresses import Address
+    from dli.client.protocol import Request
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _method(
-    steps: Callable[Concatenate[Calls, P], Steps[T]],
-) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
-    """Return a method that makes the calls and awaits each answer."""
+def _method(steps: Callable[P, Steps[T]]) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
+    """Return a method that performs the steps and returns their result."""
 
     @wraps(steps)
     async def method(client: AsyncClient, /, *arguments: P.args, **options: P.kwargs) -> T:
-        return await client._result(steps(_CALLS, *arguments, **options))  # noqa: SLF001 - a method of that class
+        async for result in client._perform(steps(*arguments, **options)):  # noqa: B007, SLF001 - the last one; a method of it
+            pass
+        return result
 
     return method
 
 
-_CALLS = Calls()
+def _iterator(steps: Callable[P, Steps[T | None]]) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]:
+    """Return a method that yields each item of the steps as it comes."""
+
+    @wraps(steps)
+    async def method(client: AsyncClient, /, *arguments: P.args, **options: P.kwargs) -> AsyncIterator[T]:
+        async for item in client._perform(steps(*arguments, **options)):  # noqa: SLF001 - a method of it
+            if item is not None:
+                yield item
+
+    return method
 
 
 class AsyncClient:
-    """Talks to a Basecamp server from asyncio; many tasks may use one side by side.
+    """Talks to a Basecamp server from asyncio; many tasks may use one client side by side.
 
     .. code-block:: python
 
@@ -71,9 +87,8 @@ class AsyncClient:
         log: Callable[[str], None] | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
-        url = server_url or os.environ.get("DLI_SERVER_URL") or DEFAULT_SERVER_URL
         self._transport = AsyncTransport(
-            url, timeout_seconds=timeout_seconds, headers=user_headers(user), log=log, warn=warn
+            server_url, user=user, timeout_seconds=timeout_seconds, log=log, warn=warn
         )
 
     async def __aenter__(self) -> Self:
@@ -88,162 +103,174 @@ class AsyncClient:
         """Close the connections to the server."""
         await self._transport.close()
 
-    list_workflows = _method(Calls.list_workflows)
-    get_workflow = _method(Calls.get_workflow)
-    pause = _method(Calls.pause)
-    unpause = _method(Calls.unpause)
-    sync = _method(Calls.sync)
-    start_run = _method(Calls.start_run)
-    preview_run = _method(Calls.preview_run)
-    list_runs = _method(Calls.list_runs)
-    get_run = _method(Calls.get_run)
-    stop_run = _method(Calls.stop_run)
-    get_log = _method(Calls.get_log)
-    retry_run = _method(Calls.retry_run)
-    start_backfill = _method(Calls.start_backfill)
-    preview_backfill = _method(Calls.preview_backfill)
-    get_backfill = _method(Calls.get_backfill)
-    list_backfills = _method(Calls.list_backfills)
-    stop_backfill = _method(Calls.stop_backfill)
-    test_notifications = _method(Calls.test_notifications)
-    list_datasets = _method(Calls.list_datasets)
-    get_dataset = _method(Calls.get_dataset)
-    register = _method(Calls.register)
-    update = _method(Calls.update)
-    unregister = _method(Calls.unregister)
-    get_versions = _method(Calls.get_versions)
-    validate = _method(Calls.validate)
+    list_workflows = _method(calls.list_workflows)
+    get_workflow = _method(calls.get_workflow)
+    pause = _method(calls.pause)
+    unpause = _method(calls.unpause)
+    sync = _method(calls.sync)
+    start_run = _method(calls.start_run)
+    preview_run = _method(calls.preview_run)
+    list_runs = _method(calls.list_runs)
+    get_run = _method(calls.get_run)
+    follow_run = _iterator(calls.follow_run)
+    wait = _method(calls.wait)
+    stop_run = _method(calls.stop_run)
+    get_log = _method(calls.get_log)
+    follow_log = _iterator(calls.follow_log)
+    retry_run = _method(calls.retry_run)
+    start_backfill = _method(calls.start_backfill)
+    preview_backfill = _method(calls.preview_backfill)
+    get_backfill = _method(calls.get_backfill)
+    follow_backfill = _iterator(calls.follow_backfill)
+    wait_backfill = _method(calls.wait_backfill)
+    list_backfills = _method(calls.list_backfills)
+    stop_backfill = _method(calls.stop_backfill)
+    test_notifications = _method(calls.test_notifications)
+    list_datasets = _method(calls.list_datasets)
+    get_dataset = _method(calls.get_dataset)
+    register = _method(calls.register)
+    update = _method(calls.update)
+    unregister = _method(calls.unregister)
+    get_versions = _method(calls.get_versions)
+    validate = _method(calls.validate)
 
-    async def follow_run(
-        self,
-        run_id: str,
-        *,
-        dataset: str | None = None,
-        interval_seconds: float = 1.0,
-        timeout_seconds: float | None = None,
-    ) -> AsyncIterator[WorkflowRun]:
-        """Yield a run again and again until it has finished, or until the timeout.
-
-        The last one yielded tells which. A server that stops answering is asked again for
-        a minute.
-        """
-        following = Following(interval_seconds, timeout_seconds)
+    async def _perform(self, steps: Steps[T]) -> AsyncIterator[T]:
+        """Perform the steps of a method: yield each item that they show, then their result."""
+        proceed: Callable[[], Any] = partial(next, steps)
         while True:
             try:
-                run = await self.get_run(run_id, dataset=dataset)
-            except Unavailable as error:
-                following.bear(error)
-            else:
-                following.heard()
-                yield run
-                if run.status.finished:
-                    return
-            pause = following.pause()
-            if pause is None:
+                step = proceed()
+            except StopIteration as end:
+                yield end.value
                 return
-            await anyio.sleep(pause)
-
-    async def follow_backfill(
-        self, backfill_id: str, *, interval_seconds: float = 1.0, timeout_seconds: float | None = None
-    ) -> AsyncIterator[Backfill]:
-        """Yield a backfill again and again until it has ended, or until the timeout, as for a run."""
-        following = Following(interval_seconds, timeout_seconds)
-        while True:
-            try:
-                backfill = await self.get_backfill(backfill_id)
-            except Unavailable as error:
-                following.bear(error)
+            proceed = partial(next, steps)
+            if isinstance(step, Call):
+                try:
+                    proceed = partial(steps.send, await self._transport.call(step))
+                except Unavailable as error:
+                    proceed = partial(steps.throw, error)
+            elif isinstance(step, Pause):
+                await anyio.sleep(step.seconds)
             else:
-                following.heard()
-                yield backfill
-                if backfill.status.finished:
-                    return
-            pause = following.pause()
-            if pause is None:
-                return
-            await anyio.sleep(pause)
+                yield step.value
 
-    async def follow_log(
+
+class AsyncTransport:
+    """Sends requests to one server, side by side where tasks do so.
+
+    It takes the same arguments as :class:`~dli.client.client.Transport`, and repeats requests alike.
+    """
+
+    def __init__(
         self,
-        run_id: str,
+        server_url: str | None = None,
         *,
-        cursor: str = LOG_START,
-        dataset: str | None = None,
-        interval_seconds: float = 1.0,
-        timeout_seconds: float | None = None,
-    ) -> AsyncIterator[RunLog]:
-        """Yield the lines of a run's log as they come, through all its attempts, until it has ended.
+        user: str | None = None,
+        timeout_seconds: float = 30.0,
+        environ: Mapping[str, str] = os.environ,
+        log: Callable[[str], None] | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        self.endpoint = Endpoint(
+            server_url, user=user, timeout_seconds=timeout_seconds, environ=environ, warn=warn
+        )
+        self._log = log
+        self._http = httpx.AsyncClient(
+            # Without TLS there is nothing to verify, and a context takes 20 ms to make.
+            verify=tls_context(environ) if self.endpoint.server.scheme == "https" else False,
+            proxy=_proxy(self.endpoint.proxy),
+            trust_env=False,
+            timeout=None,  # noqa: S113 - a deadline holds for the whole exchange instead
+        )
 
-        Each line comes once, in pieces of one attempt. A run that has not started yet is waited for, and a
-        server that stops answering is asked again for a minute.
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
 
-        Args:
-            run_id: The run.
-            cursor: Where to begin: the ``next_cursor`` of an earlier piece, or the first line.
-            dataset: Its dataset, for ids that Airflow made.
-            interval_seconds: The pause between two looks.
-            timeout_seconds: When to end, whatever the run does; never if not given.
-        """
-        following = Following(interval_seconds, timeout_seconds)
-        place: str | None = cursor
-        while place:
-            try:
-                log = await self.get_log(run_id, cursor=place, dataset=dataset)
-            except Unavailable as error:
-                following.bear(error)
-            else:
-                following.heard()
-                place = log.next_cursor
-                if log.lines:
-                    yield log
-                if log.more or not place:
-                    continue
-            pause = following.pause()
-            if pause is None:
-                return
-            await anyio.sleep(pause)
-
-    async def wait(
-        self,
-        run_id: str,
-        *,
-        dataset: str | None = None,
-        interval_seconds: float = 1.0,
-        timeout_seconds: float | None = None,
-    ) -> WorkflowRun:
-        """Wait until a run has finished, and return it as it ended: look at its ``status``.
+    async def call(self, call: Call) -> Any:
+        """Make a call and return the JSON of its response.
 
         Raises:
-            TimeoutError: When it has not finished in time; it goes on.
+            DliError: The error that the server responded with.
+            ServerUnreachable: Without a response, or without one of Basecamp's.
         """
-        run = None
-        async for run in self.follow_run(  # noqa: B007 - the last one counts
-            run_id, dataset=dataset, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds
-        ):
-            pass
-        return ended(run, "run", run_id)
+        request = self.endpoint.request(call)
+        delays = iter(request.retry_delays)
+        while True:
+            started = time.monotonic()
+            try:
+                with anyio.fail_after(request.timeout_seconds):
+                    response = await self._exchange(request)
+            except OSError as error:
+                delay = next(delays, None) if isinstance(error, ConnectionBroken) else None
+                if delay is None:
+                    raise self.endpoint.failed(error, request) from error
+                self._say(f"{request.method} {request.target}: {error}; trying again")
+                await anyio.sleep(delay)
+            else:
+                milliseconds = (time.monotonic() - started) * 1000
+                self._say(f"{request.method} {request.target}: {response.status} in {milliseconds:.0f} ms")
+                return self.endpoint.read(response)
 
-    async def wait_backfill(
-        self, backfill_id: str, *, interval_seconds: float = 1.0, timeout_seconds: float | None = None
-    ) -> Backfill:
-        """Wait until a backfill has ended, and return it as it ended: look at its ``status``.
+    async def _exchange(self, request: Request) -> Response:
+        """Send a request once.
 
         Raises:
-            TimeoutError: When it has not ended in time; it goes on.
+            ConnectionBroken: When the connection ended before the whole response arrived.
+            InvalidResponse: When the response is not HTTP, or too large.
+            OSError: When the connection can't be made.
         """
-        backfill = None
-        async for backfill in self.follow_backfill(  # noqa: B007 - the last one counts
-            backfill_id, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds
-        ):
-            pass
-        return ended(backfill, "backfill", backfill_id)
-
-    async def _result(self, steps: Steps[T]) -> T:
-        answer = None
-        while True:
+        server = self.endpoint.server
+        url = f"{server.scheme}://{server.authority}{request.target}"
+        sent = self._http.build_request(request.method, url, headers=request.headers, content=request.body)
+        try:
+            response = await self._http.send(sent, stream=True)
             try:
-                call = steps.send(answer)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            answer = await self._transport.call(call)
+                body = await _body(response)
+            finally:
+                await response.aclose()
+        except (httpx.ConnectError, httpx.ProxyError) as error:
+            raise _cause(error) from error
+        except httpx.RemoteProtocolError as error:
+            if "disconnected" in str(error) or "incomplete" in str(error):
+                raise ConnectionBroken("the connection ended without an answer") from error
+            raise InvalidResponse(f"the answer is not HTTP ({error})") from error
+        except httpx.TransportError as error:
+            raise ConnectionBroken(str(error) or "the connection was reset") from error
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Response(response.status_code, response.reason_phrase, headers, body)
+
+    def _say(self, line: str) -> None:
+        if self._log is not None:
+            self._log(line)
+
+
+async def _body(response: httpx.Response) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise InvalidResponse(f"the answer is larger than {MAX_RESPONSE_BYTES // 1024**2} MiB")
+    return bytes(body)
+
+
+def _proxy(address: Address | None) -> httpx.Proxy | None:
+    if address is None:
+        return None
+    headers = {"Proxy-Authorization": address.basic} if address.basic else None
+    return httpx.Proxy(f"http://{address.host_in_url}:{address.port}", headers=headers)
+
+
+def _cause(error: BaseException) -> OSError:
+    """Return the system's error behind one of httpx's: it says what is wrong."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, BaseExceptionGroup):
+            found = found.exceptions[0]
+            continue
+        if isinstance(found, ConnectionError) and found.errno:
+            return OSError(found.errno, os.strerror(found.errno))
+        if isinstance(found, OSError) and found.errno is not None:
+            return found
+        found = found.__cause__ or found.__context__
+    return OSError(str(error))

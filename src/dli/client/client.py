@@ -1,45 +1,73 @@
-"""The Python client: everything the command line asks of Basecamp, as typed calls."""
+"""The synchronous client, on ``http.client``."""
 
 from __future__ import annotations
 
 import os
+import time
+from collections import deque
 from collections.abc import Callable
-from functools import wraps
-from time import sleep
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from contextlib import suppress
+from functools import partial, wraps
+from http.client import (
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    HTTPSConnection,
+    IncompleteRead,
+    RemoteDisconnected,
+)
+from io import BufferedReader, RawIOBase
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from dataspec.errors import Unavailable
-from dli.client.addresses import DEFAULT_SERVER_URL
-from dli.client.call import Listing, Steps, user_headers
-from dli.client.calls import LOG_START, Calls
-from dli.client.polling import Following, ended
-from dli.client.transport import Transport
+from dli.client import calls
+from dli.client.protocol import (
+    MAX_RESPONSE_BYTES,
+    Call,
+    ConnectionBroken,
+    Endpoint,
+    InvalidResponse,
+    Pause,
+    Response,
+    Steps,
+    tls_context,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import socket
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
-    from dataspec.models import Backfill, WorkflowRun
-    from dli.client.responses import RunLog
+    from _typeshed import WriteableBuffer
 
-__all__ = ["Client", "Listing"]
+    from dli.client.protocol import Request
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_CHUNK = 256 * 1024
 
-def _method(steps: Callable[Concatenate[Calls, P], Steps[T]]) -> Callable[Concatenate[Client, P], T]:
-    """Return a method that makes the calls and waits for each answer."""
+
+def _method(steps: Callable[P, Steps[T]]) -> Callable[Concatenate[Client, P], T]:
+    """Return a method that performs the steps and returns their result."""
 
     @wraps(steps)
     def method(client: Client, /, *arguments: P.args, **options: P.kwargs) -> T:
-        return client._result(steps(_CALLS, *arguments, **options))  # noqa: SLF001 - a method of that class
+        return deque(client._perform(steps(*arguments, **options)), maxlen=1).pop()  # noqa: SLF001 - a method of it
 
     return method
 
 
-_CALLS = Calls()
+def _iterator(steps: Callable[P, Steps[T | None]]) -> Callable[Concatenate[Client, P], Iterator[T]]:
+    """Return a method that yields each item of the steps as it comes."""
+
+    @wraps(steps)
+    def method(client: Client, /, *arguments: P.args, **options: P.kwargs) -> Iterator[T]:
+        performed = client._perform(steps(*arguments, **options))  # noqa: SLF001 - a method of it
+        return (item for item in performed if item is not None)
+
+    return method
 
 
 class Client:
@@ -51,18 +79,17 @@ class Client:
             run = client.start_run("sales.daily", {"execution_date": "2024-01-15"})
             run = client.wait(run.run_id)
 
-    Every method raises a kind of :class:`~dataspec.errors.DliError`:
-    :class:`~dataspec.errors.ServerUnreachable` without an answer, else the error that
-    the server answered. The methods are described in :class:`~dli.client.calls.Calls`;
-    :class:`~dli.client.async_client.AsyncClient` has the same ones.
+    Every method raises a subclass of :class:`~dataspec.errors.DliError`:
+    :class:`~dataspec.errors.ServerUnreachable` without a response, else the error in the response. The methods
+    are described in :mod:`~dli.client.calls`; :class:`~dli.client.async_client.AsyncClient` has the same ones.
 
     Args:
         server_url: The server's address; ``DLI_SERVER_URL``, or this machine's port 8800, if not given.
-        user: Who acts, for notes and logs.
-        timeout_seconds: How long a call may take.
-        log: Told of each call, in one line.
-        warn: Told of each warning beside a single answer, such as that Airflow did not answer
-            and how old the figures are; those of a list stand in its ``warnings``.
+        user: The user's name for notes and logs.
+        timeout_seconds: The time limit of a call.
+        log: Called with one line for each request.
+        warn: Called with each warning of a single item, such as that Airflow did not respond
+            and how old the data is; a list has its warnings in ``warnings``.
     """
 
     def __init__(
@@ -74,10 +101,8 @@ class Client:
         log: Callable[[str], None] | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
-        url = server_url or os.environ.get("DLI_SERVER_URL") or DEFAULT_SERVER_URL
-        self._timeout = timeout_seconds
         self._transport = Transport(
-            url, timeout_seconds=timeout_seconds, headers=user_headers(user), log=log, warn=warn
+            server_url, user=user, timeout_seconds=timeout_seconds, log=log, warn=warn
         )
 
     def __enter__(self) -> Self:
@@ -92,169 +117,248 @@ class Client:
         """Close the connection to the server."""
         self._transport.close()
 
-    list_workflows = _method(Calls.list_workflows)
-    get_workflow = _method(Calls.get_workflow)
-    pause = _method(Calls.pause)
-    unpause = _method(Calls.unpause)
-    sync = _method(Calls.sync)
-    start_run = _method(Calls.start_run)
-    preview_run = _method(Calls.preview_run)
-    list_runs = _method(Calls.list_runs)
-    get_run = _method(Calls.get_run)
-    stop_run = _method(Calls.stop_run)
-    get_log = _method(Calls.get_log)
-    retry_run = _method(Calls.retry_run)
-    start_backfill = _method(Calls.start_backfill)
-    preview_backfill = _method(Calls.preview_backfill)
-    get_backfill = _method(Calls.get_backfill)
-    list_backfills = _method(Calls.list_backfills)
-    stop_backfill = _method(Calls.stop_backfill)
-    test_notifications = _method(Calls.test_notifications)
-    list_datasets = _method(Calls.list_datasets)
-    get_dataset = _method(Calls.get_dataset)
-    register = _method(Calls.register)
-    update = _method(Calls.update)
-    unregister = _method(Calls.unregister)
-    get_versions = _method(Calls.get_versions)
-    validate = _method(Calls.validate)
+    list_workflows = _method(calls.list_workflows)
+    get_workflow = _method(calls.get_workflow)
+    pause = _method(calls.pause)
+    unpause = _method(calls.unpause)
+    sync = _method(calls.sync)
+    start_run = _method(calls.start_run)
+    preview_run = _method(calls.preview_run)
+    list_runs = _method(calls.list_runs)
+    get_run = _method(calls.get_run)
+    follow_run = _iterator(calls.follow_run)
+    wait = _method(calls.wait)
+    stop_run = _method(calls.stop_run)
+    get_log = _method(calls.get_log)
+    follow_log = _iterator(calls.follow_log)
+    retry_run = _method(calls.retry_run)
+    start_backfill = _method(calls.start_backfill)
+    preview_backfill = _method(calls.preview_backfill)
+    get_backfill = _method(calls.get_backfill)
+    follow_backfill = _iterator(calls.follow_backfill)
+    wait_backfill = _method(calls.wait_backfill)
+    list_backfills = _method(calls.list_backfills)
+    stop_backfill = _method(calls.stop_backfill)
+    test_notifications = _method(calls.test_notifications)
+    list_datasets = _method(calls.list_datasets)
+    get_dataset = _method(calls.get_dataset)
+    register = _method(calls.register)
+    update = _method(calls.update)
+    unregister = _method(calls.unregister)
+    get_versions = _method(calls.get_versions)
+    validate = _method(calls.validate)
 
-    def follow_run(
-        self,
-        run_id: str,
-        *,
-        dataset: str | None = None,
-        interval_seconds: float = 1.0,
-        timeout_seconds: float | None = None,
-    ) -> Iterator[WorkflowRun]:
-        """Yield a run again and again until it has finished, or until the timeout.
-
-        The last one yielded tells which. A server that stops answering is asked again for
-        a minute.
-        """
-        following = Following(interval_seconds, timeout_seconds)
+    def _perform(self, steps: Steps[T]) -> Iterator[T]:
+        """Perform the steps of a method: yield each item that they show, then their result."""
+        proceed: Callable[[], Any] = partial(next, steps)
         while True:
             try:
-                run = self.get_run(run_id, dataset=dataset)
-            except Unavailable as error:
-                following.bear(error)
-            else:
-                following.heard()
-                yield run
-                if run.status.finished:
-                    return
-            pause = following.pause()
-            if pause is None:
+                step = proceed()
+            except StopIteration as end:
+                yield end.value
                 return
-            sleep(pause)
-
-    def follow_backfill(
-        self, backfill_id: str, *, interval_seconds: float = 1.0, timeout_seconds: float | None = None
-    ) -> Iterator[Backfill]:
-        """Yield a backfill again and again until it has ended, or until the timeout, as for a run."""
-        following = Following(interval_seconds, timeout_seconds)
-        while True:
-            try:
-                backfill = self.get_backfill(backfill_id)
-            except Unavailable as error:
-                following.bear(error)
+            proceed = partial(next, steps)
+            if isinstance(step, Call):
+                try:
+                    proceed = partial(steps.send, self._transport.call(step))
+                except Unavailable as error:
+                    proceed = partial(steps.throw, error)
+            elif isinstance(step, Pause):
+                time.sleep(step.seconds)
             else:
-                following.heard()
-                yield backfill
-                if backfill.status.finished:
-                    return
-            pause = following.pause()
-            if pause is None:
-                return
-            sleep(pause)
+                yield step.value
 
-    def follow_log(
+
+class Transport:
+    """Sends requests to one server over a connection that is kept open.
+
+    A request that may be repeated is sent again after a broken connection; a server that can't be reached at all
+    is reported at once.
+
+    Args:
+        server_url: As in :class:`Client`, like the arguments that are not described here.
+        environ: The variables that name the server, proxies and certificates.
+        sleep: Waits between retries.
+    """
+
+    def __init__(
         self,
-        run_id: str,
+        server_url: str | None = None,
         *,
-        cursor: str = LOG_START,
-        dataset: str | None = None,
-        interval_seconds: float = 1.0,
-        timeout_seconds: float | None = None,
-    ) -> Iterator[RunLog]:
-        """Yield the lines of a run's log as they come, through all its attempts, until it has ended.
+        user: str | None = None,
+        timeout_seconds: float = 30.0,
+        environ: Mapping[str, str] = os.environ,
+        sleep: Callable[[float], None] = time.sleep,
+        log: Callable[[str], None] | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        self.endpoint = Endpoint(
+            server_url, user=user, timeout_seconds=timeout_seconds, environ=environ, warn=warn
+        )
+        self._sleep = sleep
+        self._log = log or _ignore
+        self._connection = _connection(self.endpoint, environ)
+        server, proxied = self.endpoint.server, self.endpoint.proxy and self.endpoint.server.scheme == "http"
+        self._base = f"http://{server.authority}" if proxied else ""
 
-        Each line comes once, in pieces of one attempt. A run that has not started yet is waited for, and a
-        server that stops answering is asked again for a minute.
+    def close(self) -> None:
+        """Close the connection; the next call opens it again."""
+        self._connection.close()
 
-        Args:
-            run_id: The run.
-            cursor: Where to begin: the ``next_cursor`` of an earlier piece, or the first line.
-            dataset: Its dataset, for ids that Airflow made.
-            interval_seconds: The pause between two looks.
-            timeout_seconds: When to end, whatever the run does; never if not given.
-        """
-        following = Following(interval_seconds, timeout_seconds)
-        place: str | None = cursor
-        while place:
-            try:
-                log = self.get_log(run_id, cursor=place, dataset=dataset)
-            except Unavailable as error:
-                following.bear(error)
-            else:
-                following.heard()
-                place = log.next_cursor
-                if log.lines:
-                    yield log
-                if log.more or not place:
-                    continue
-            pause = following.pause()
-            if pause is None:
-                return
-            sleep(pause)
-
-    def wait(
-        self,
-        run_id: str,
-        *,
-        dataset: str | None = None,
-        interval_seconds: float = 1.0,
-        timeout_seconds: float | None = None,
-    ) -> WorkflowRun:
-        """Wait until a run has finished, and return it as it ended: look at its ``status``.
+    def call(self, call: Call) -> Any:
+        """Make a call and return the JSON of its response.
 
         Raises:
-            TimeoutError: When it has not finished in time; it goes on.
+            DliError: The error that the server responded with.
+            ServerUnreachable: Without a response, or without one of Basecamp's.
         """
-        run = None
-        for run in self.follow_run(  # noqa: B007 - the last one counts
-            run_id, dataset=dataset, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds
-        ):
-            pass
-        return ended(run, "run", run_id)
+        request = self.endpoint.request(call)
+        delays = iter(request.retry_delays)
+        while True:
+            started = time.monotonic()
+            try:
+                response = self._exchange(request, started + request.timeout_seconds)
+            except OSError as error:
+                delay = next(delays, None) if isinstance(error, ConnectionBroken) else None
+                if delay is None:
+                    raise self.endpoint.failed(error, request) from error
+                self._log(f"{request.method} {request.target}: {error}; trying again")
+                self._sleep(delay)
+            else:
+                milliseconds = (time.monotonic() - started) * 1000
+                self._log(f"{request.method} {request.target}: {response.status} in {milliseconds:.0f} ms")
+                return self.endpoint.read(response)
 
-    def wait_backfill(
-        self, backfill_id: str, *, interval_seconds: float = 1.0, timeout_seconds: float | None = None
-    ) -> Backfill:
-        """Wait until a backfill has ended, and return it as it ended: look at its ``status``.
+    def _exchange(self, request: Request, deadline: float) -> Response:
+        """Send a request once, and close the connection if that fails.
 
         Raises:
-            TimeoutError: When it has not ended in time; it goes on.
+            ConnectionBroken: When the connection ended before the whole response arrived.
+            InvalidResponse: When the response is not HTTP, or too large.
+            TimeoutError: When the deadline passed.
+            OSError: When the connection can't be made.
         """
-        backfill = None
-        for backfill in self.follow_backfill(  # noqa: B007 - the last one counts
-            backfill_id, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds
-        ):
-            pass
-        return ended(backfill, "backfill", backfill_id)
+        connection = self._connection
+        connection.response_class = partial(_TimedResponse, deadline=deadline)  # type: ignore[assignment]
+        try:
+            if connection.sock is None:
+                self._connect(_remaining(deadline))
+            connection.sock.settimeout(_remaining(deadline))
+            # A server that refuses a request may close before it has read it all; its response says why.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(request.method, self._base + request.target, request.body, request.headers)
+            return _received(connection)
+        except BaseException:
+            connection.close()
+            raise
 
-    def _result(self, steps: Steps[T]) -> T:
-        answer = None
-        while True:
-            try:
-                call = steps.send(answer)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            answer = self._transport.call(
-                call.method,
-                *call.path,
-                query=call.query,
-                body=call.body,
-                headers=call.headers,
-                timeout_seconds=call.seconds(self._timeout),
-            )
+    def _connect(self, seconds: float) -> None:
+        """Open the connection, in a tunnel through the proxy for ``https``."""
+        self._connection.timeout = seconds
+        try:
+            self._connection.connect()
+        except HTTPException as error:
+            raise InvalidResponse(f"the proxy {self.endpoint.proxy} answered nothing to CONNECT") from error
+        except OSError as error:
+            _, refused, status = str(error).partition("Tunnel connection failed: ")
+            if refused:
+                reason = f"the proxy {self.endpoint.proxy} answered {status.split()[0]} to CONNECT"
+                raise InvalidResponse(reason) from error
+            raise
+
+
+class _TimedResponse(HTTPResponse):
+    """A response whose every read ends at the deadline of the call."""
+
+    def __init__(self, stream: socket.socket, *arguments: Any, deadline: float, **options: Any) -> None:
+        timed: Any = _TimedStream(stream, deadline)
+        super().__init__(timed, *arguments, **options)
+
+    def begin(self) -> None:
+        """Read the status and the headers; skip informational responses such as Early Hints."""
+        super().begin()
+        while self.status < 200:  # noqa: PLR2004 - informational
+            self.headers = None  # type: ignore[assignment] # makes the library read the next ones
+            super().begin()
+
+
+class _TimedStream(RawIOBase):
+    """The bytes that a socket receives until a deadline."""
+
+    def __init__(self, stream: socket.socket, deadline: float) -> None:
+        self._socket = stream
+        self._raw = stream.makefile("rb", buffering=0)
+        self._deadline = deadline
+
+    def makefile(self, _mode: str) -> BufferedReader:
+        """Return a buffered reader, as ``http.client`` gets it from a socket."""
+        return BufferedReader(self, _CHUNK)
+
+    def readable(self) -> bool:
+        """Return True: the stream can be read."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        """Receive bytes.
+
+        Raises:
+            TimeoutError: When the deadline passed.
+        """
+        self._socket.settimeout(_remaining(self._deadline))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        """Release the socket, which is closed with its last reader."""
+        self._raw.close()
+        super().close()
+
+
+def _connection(endpoint: Endpoint, environ: Mapping[str, str]) -> HTTPConnection:
+    """Return a connection, not yet open, to the server or to its proxy."""
+    server, proxy = endpoint.server, endpoint.proxy
+    near = proxy or server
+    if server.scheme == "http":
+        return HTTPConnection(near.host, near.port)
+    connection = HTTPSConnection(near.host, near.port, context=tls_context(environ))
+    if proxy:
+        headers = {"Host": f"{server.host_in_url}:{server.port}"}
+        if proxy.basic:
+            headers["Proxy-Authorization"] = proxy.basic
+        connection.set_tunnel(server.host, server.port, headers)
+    return connection
+
+
+def _received(connection: HTTPConnection) -> Response:
+    """Return the whole response; the connection is closed unless it may be used again."""
+    try:
+        head = connection.getresponse()
+        body = head.read(MAX_RESPONSE_BYTES + 1)
+    except RemoteDisconnected as error:
+        raise ConnectionBroken("the connection ended without an answer") from error
+    except IncompleteRead as error:
+        raise ConnectionBroken("the connection ended in the middle of the answer") from error
+    except HTTPException as error:
+        raise InvalidResponse(f"the answer is not HTTP ({error})") from error
+    except ConnectionError as error:
+        raise ConnectionBroken("the connection was reset") from error
+    if len(body) > MAX_RESPONSE_BYTES:
+        raise InvalidResponse(f"the answer is larger than {MAX_RESPONSE_BYTES // 1024**2} MiB")
+    if head.length:  # bytes that are missing: read() with a limit does not raise for them
+        raise ConnectionBroken("the connection ended in the middle of the answer")
+    headers = {name.lower(): value for name, value in head.getheaders()}
+    return Response(head.status, head.reason, headers, body)
+
+
+def _remaining(deadline: float) -> float:
+    """Return the seconds until a deadline.
+
+    Raises:
+        TimeoutError: When it has passed.
+    """
+    if (seconds := deadline - time.monotonic()) <= 0:
+        raise TimeoutError
+    return seconds
+
+
+def _ignore(_line: str) -> None:
+    """Log nothing."""

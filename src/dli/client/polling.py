@@ -1,70 +1,79 @@
-"""How a run or a backfill is followed to its end: when to look again, and what to bear meanwhile."""
+"""Polling: follow a run, a backfill or a log to its end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TypeVar
 
+from dataspec.errors import Unavailable
 from dataspec.models import Backfill, WorkflowRun
+from dli.client.protocol import Item, Pause, Steps
 
-if TYPE_CHECKING:
-    from dataspec.errors import Unavailable
-
-PATIENCE_SECONDS = 60.0
-"""How long following a run bears a server that does not answer, as while it restarts."""
+TOLERATED_SECONDS = 60.0
+"""Time for which polling tolerates a server that does not respond, such as during a restart."""
 SHORTEST_PAUSE_SECONDS = 0.1
 PAUSE_SHARE = 0.05
-"""Between two looks lies a twentieth of the time for which a run has been followed, within the bounds."""
+"""The pause before the next poll is this share of the time since the first, within the bounds."""
 
-Ended = TypeVar("Ended", WorkflowRun, Backfill)
+T = TypeVar("T")
+Followed = TypeVar("Followed", WorkflowRun, Backfill)
 
 
-class Following:
-    """How a run is followed: what to bear, and when to ask again.
+class Polling:
+    """When to poll again, and which errors to tolerate.
 
     Args:
-        interval_seconds: The longest pause between two looks; the first ones are shorter.
-        timeout_seconds: When to end, whatever the run does; never if not given.
+        interval_seconds: The longest pause between two polls; the first pauses are shorter.
+        timeout_seconds: When to stop polling; never if not given.
     """
 
     def __init__(self, interval_seconds: float, timeout_seconds: float | None) -> None:
         self._interval = interval_seconds
         self._began = monotonic()
-        self._ends = monotonic() + timeout_seconds if timeout_seconds is not None else None
-        self._last_heard: float | None = None
+        self._ends = None if timeout_seconds is None else self._began + timeout_seconds
+        self._last_response: float | None = None
 
-    def heard(self) -> None:
-        """Keep in mind that the server has answered."""
-        self._last_heard = monotonic()
-
-    def bear(self, error: Unavailable) -> None:
-        """Bear that the server does not answer, as while it restarts.
+    def poll(self, steps: Steps[T]) -> Steps[T | None]:
+        """Return the result of a call; None if the server did not respond and that is tolerated.
 
         Raises:
-            Unavailable: When it never answered, or not for a minute.
+            Unavailable: When the server has not responded yet, or not for a minute.
         """
-        if self._last_heard is None or monotonic() - self._last_heard > PATIENCE_SECONDS:
-            raise error
+        try:
+            found = yield from steps
+        except Unavailable:
+            if self._last_response is None or monotonic() - self._last_response > TOLERATED_SECONDS:
+                raise
+            return None
+        self._last_response = monotonic()
+        return found
 
-    def pause(self) -> float | None:
-        """Return the seconds until the next look; None where the timeout comes first."""
+    def pause(self) -> Steps[bool]:
+        """Wait until the next poll; return False at once if the timeout comes first."""
         now = monotonic()
-        pause = pause_after(now - self._began, self._interval)
-        over = self._ends is not None and now + pause > self._ends
-        return None if over else pause
+        seconds = pause_after(now - self._began, self._interval)
+        if self._ends is not None and now + seconds > self._ends:
+            return False
+        yield Pause(seconds)
+        return True
+
+
+def follow(
+    call: Callable[[], Steps[Followed]], *, interval_seconds: float, timeout_seconds: float | None
+) -> Steps[Followed | None]:
+    """Poll a run or a backfill, show each state, and return the last one; None at the timeout."""
+    polling = Polling(interval_seconds, timeout_seconds)
+    while True:
+        found = yield from polling.poll(call())
+        if found is not None:
+            if found.status.finished:
+                return found
+            yield Item(found)
+        if not (yield from polling.pause()):
+            return None
 
 
 def pause_after(seconds: float, longest: float) -> float:
-    """Return the pause before the next look at what has been followed for so long."""
+    """Return the pause before the next poll of what has been polled for so many seconds."""
     return min(max(seconds * PAUSE_SHARE, SHORTEST_PAUSE_SECONDS), longest)
-
-
-def ended(found: Ended | None, kind: Literal["run", "backfill"], name: str) -> Ended:
-    """Return a run or a backfill that was waited for.
-
-    Raises:
-        TimeoutError: When it goes on.
-    """
-    if found is None or not found.status.finished:
-        raise TimeoutError(f"The {kind} '{name}' has not finished yet; it keeps running.")
-    return found

@@ -23,7 +23,7 @@ from dataspec.errors import (
 )
 from dataspec.models import RunStatus, SourceType, WorkflowStatus
 from dli import AsyncClient, Client
-from dli.client.calls import Calls
+from dli.client import calls
 from dli.client.polling import pause_after
 from unit.dli.basecamp import Basecamp
 from unit.dli.both_clients import blocking
@@ -62,12 +62,20 @@ def test_the_package_offers_the_two_clients_and_nothing_else() -> None:
 
 @pytest.mark.rule("20.18")
 def test_both_clients_have_every_call_with_its_arguments_and_description() -> None:
-    for name, call in inspect.getmembers(Calls, inspect.isfunction):
+    described = {
+        name: call
+        for name, call in inspect.getmembers(calls, inspect.isfunction)
+        if call.__module__ == calls.__name__ and not name.startswith("_")
+    }
+    assert described.keys() == {name for name in vars(Client) if not name.startswith("_")} - {"close"}
+    for name, call in described.items():
         for kind in (Client, AsyncClient):
             method = getattr(kind, name)
             assert method.__doc__ == call.__doc__
-            assert inspect.signature(method).parameters.keys() == inspect.signature(call).parameters.keys()
-            assert inspect.iscoroutinefunction(method) is (kind is AsyncClient)
+            assert list(inspect.signature(method).parameters) == list(inspect.signature(call).parameters)
+            iterates = name.startswith("follow_")
+            assert inspect.iscoroutinefunction(method) is (kind is AsyncClient and not iterates)
+            assert inspect.isasyncgenfunction(method) is (kind is AsyncClient and iterates)
 
 
 def test_a_run_from_start_to_end(basecamp: Basecamp, client: Client) -> None:
@@ -167,7 +175,7 @@ def test_the_server_is_that_of_the_environment_unless_it_is_named(
     with make_client() as client:
         assert client.list_workflows() == []
     monkeypatch.delenv("DLI_SERVER_URL")
-    assert str(make_client()._transport.server) == "http://127.0.0.1:8800"
+    assert str(make_client()._transport.endpoint.server) == "http://127.0.0.1:8800"
 
 
 @pytest.mark.rule("19.8")

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from dli import AsyncClient, Client
-from dli.client.client import Listing
+from dli.client.calls import Listing
 from dli.reference import commands
 from unit.dli.basecamp import Basecamp
 from unit.dli.specs import spec_of

@@ -7,7 +7,7 @@ import pytest
 
 from dataspec.errors import InternalError
 from dataspec.models import RunStatus, SourceType, WorkflowInfo, WorkflowRun, WorkflowStatus
-from dli.client.decoding import decode, encode
+from dli.client.protocol import decode, encode
 
 RUN = WorkflowRun(
     run_id="a_20240115_093045",

@@ -29,7 +29,7 @@ from dataspec.errors import (
     UnknownParameter,
 )
 from dataspec.problems import Problem
-from dli.client.problem_documents import error_from
+from dli.client.responses import error_from
 
 PROBLEM = Problem("unknown key 'tagz'.", "datasets/x.yaml", 5, 1, "Did you mean 'tags'?")
 

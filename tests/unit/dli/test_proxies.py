@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dataspec.errors import InvalidSettings
-from dli.client.addresses import parse_address
-from dli.client.proxies import proxy_for
+from dli.client.addresses import parse_address, proxy_for
 
 
 def proxy(url: str, **environ: str) -> str | None:
