@@ -103,7 +103,7 @@ def test_a_dataset_that_code_manages_can_t_be_replaced_without_consent(stack: St
     done = stack.cli("dataset", "register", name)
 
     assert done.returncode == 4
-    assert done.stderr.startswith("Error: This dataset already exists in Code path.\n")
+    assert done.stderr.startswith("Warning: This dataset already exists in Code path.\n")
 
 
 @pytest.mark.rule("7.9")

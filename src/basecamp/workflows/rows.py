@@ -123,14 +123,14 @@ class Workflows:
     def page(
         self, wanted: WorkflowFilter | None = None, *, limit: int = 100, cursor: str | None = None
     ) -> ListPage[WorkflowInfo]:
-        """Return the selected rows by dataset name, code before manual.
+        """Return the selected rows by dataset name, overridden ones last.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer, and never did.
             StoreUnreachable: When the store does not answer, and never did.
             InvalidUsage: For a cursor of another list.
         """
-        after = decode_cursor(cursor, parts=3) if cursor else None
+        after = decode_cursor(cursor, parts=4) if cursor else None
         everything = self._rows()
         matches = (wanted or WorkflowFilter()).matches
         rows = [row for row in everything.value if matches(row) and (after is None or _place(row) > after)]
@@ -173,7 +173,7 @@ class Workflows:
         return [row for row in self._rows().value if row.taken_over_by is not None]
 
     def _rows(self) -> ValueWithWarnings[list[WorkflowInfo]]:
-        """Return every row by dataset name, code before manual; make them again only if an input changed."""
+        """Return every row by dataset name, overridden ones last; make them again only if an input changed."""
         catalog, dags, running = self._specs.known(), self._dags.known(), self._running.known()
         made, now, taken = self._made, self._clock.now(), self._takeovers.lately()
         if made is None or not made.is_of(catalog.value, dags.value, running.value, taken):
@@ -202,7 +202,8 @@ def _listed(catalog: Catalog) -> Iterator[SpecFile]:
 
 
 def _place(row: WorkflowInfo) -> list[str]:
-    return [row.dataset_name, row.source_type, row.file]
+    overridden = row.status is WorkflowStatus.OVERRIDDEN
+    return [str(int(overridden)), row.dataset_name, row.source_type, row.file]
 
 
 def _merged(*parts: ValueWithWarnings[object]) -> tuple[str, ...]:

@@ -86,9 +86,10 @@ def test_a_name_that_code_has_is_not_registered_without_consent(
     result = dli("dataset", "register", CLICKS)
     assert (result.status, result.out) == (4, "")
     assert result.err == (
-        "Error: This dataset already exists in Code path.\n"
-        "       Your Manual registration will be overridden by Code.\n"
-        "       The Manual file will be kept but inactive.\n"
+        "Warning: This dataset already exists in Code path.\n"
+        "         Your Manual registration will be overridden by Code.\n"
+        "         The Manual file will be kept but inactive.\n"
+        "Error: Not registered.\n"
         "       Register it all the same with --yes.\n"
     )
     assert not list(basecamp.store.list("manual/"))

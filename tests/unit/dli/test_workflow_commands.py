@@ -296,9 +296,9 @@ def test_list_prints_the_table_of_the_specification(several: Basecamp, dli: Dli)
     assert result.out.splitlines() == [
         "DATASET                          SOURCE   STATUS       CRON         NEXT RUN",
         "iceberg.analytics.daily_clicks   code     active       0 9 * * *    2024-01-16 09:00",
-        "iceberg.analytics.daily_clicks   manual   overridden   0 8 * * *    - (overridden by code)",
         "iceberg.analytics.user_metrics   code     paused       0 10 * * *   -",
         "reports.ad_hoc_summary           manual   active       0 12 * * 1   2024-01-15 12:00",
+        "iceberg.analytics.daily_clicks   manual   overridden   0 8 * * *    - (overridden by code)",
     ]
 
 

@@ -41,9 +41,9 @@ def command(session: Session, dataset: str, yes: bool, no_wait: bool, wait_secon
     try:
         registered = _register(session, local, wait, accept_override=yes)
     except ExistsInCode:
-        if not is_interactive():
-            raise
         warn([OVERRIDE_WARNING])
+        if not is_interactive():
+            raise Refused("Not registered.", detail="Register it all the same with --yes.") from None
         if not click.confirm("Proceed?", err=True):
             raise Refused("Not registered.") from None
         registered = _register(session, local, wait, accept_override=True)
