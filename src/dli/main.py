@@ -21,12 +21,12 @@ OUTPUT_ERRORS = {errno.EPIPE, errno.ENOSPC, errno.EIO}
 """What goes wrong where the output goes to, not in the program."""
 
 COMMANDS = {
-    "init": ("dli.commands.init", "Make a project."),
+    "init": ("dli.commands.init", "Create a project."),
     "workflow": ("dli.commands.workflow", "Run datasets on the server; watch and stop the runs."),
     "dataset": ("dli.commands.dataset", "Check Dataset Specs and register them."),
     "code": ("dli.commands.code", "Publish the project to the store from CI/CD."),
-    "notifications": ("dli.commands.notifications", "Try the channels that tell people."),
-    "config": ("dli.commands.config", "Show the settings and where each came from; agree to a project's."),
+    "notifications": ("dli.commands.notifications", "Test the notification channels."),
+    "config": ("dli.commands.config", "Show the settings and their origins; grant a project's permissions."),
     "version": ("dli.commands.version", "Show dli's version."),
 }
 
@@ -35,7 +35,7 @@ HELP = """Run SQL datasets on Airflow from one YAML file each.
 
 \b
 Start here:
-  dli init                            make a project
+  dli init                            create a project
   dli dataset run NAME -p KEY=VALUE   run a dataset on this machine
   dli dataset validate                check the specs of this project
   dli dataset register NAME           send one to the server

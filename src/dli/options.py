@@ -134,6 +134,30 @@ def wait_options(function: F) -> F:
     return no_wait(seconds(function))
 
 
+def follow_options(
+    followed: str = "run", ends: str = "its end", completed: str = "it completed"
+) -> Callable[[F], F]:
+    """Add ``--wait`` and its ``--timeout``."""
+    wait = click.option(
+        "--wait",
+        is_flag=True,
+        is_eager=True,
+        help=f"Follow the {followed} to {ends}; exit status 1 unless {completed}.",
+    )
+    timeout = click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        callback=_with_wait,
+        help=f"With --wait: end the command after this time; {'each' if 'runs' in followed else 'the'} {followed.rstrip('s')} continues.",
+    )
+
+    def add(function: F) -> F:
+        return wait(timeout(function))
+
+    return add
+
+
 run_dataset_option = click.option(
     "--dataset",
     "-d",
@@ -154,6 +178,12 @@ def param_option(function: F) -> F:
         help="A parameter of the run; may be repeated. A list is A,B or a JSON array.",
     )
     return option(function)
+
+
+def _with_wait(context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    if value and not context.params.get("wait"):
+        raise click.UsageError("--timeout is for --wait.", context)
+    return value
 
 
 def _without_all(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:

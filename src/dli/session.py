@@ -68,7 +68,7 @@ class Session:
     @cached_property
     def dialects(self) -> dict[str, ConnectionDialect]:
         """The SQL dialects of the connections of this machine, by the connection's name."""
-        from dli.local.engines.dialects import dialects_here
+        from dli.local.engines.opening import dialects_here
 
         return dialects_here(self.settings)
 

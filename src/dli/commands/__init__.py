@@ -1,1 +1,1 @@
-"""The commands, one module each; a module is loaded when its command is called."""
+"""The commands, one module each, which is loaded when the command is called."""

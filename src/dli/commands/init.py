@@ -14,19 +14,19 @@ from dli.session import say
 @click.command("init")
 @click.argument("folder", required=False, metavar="[FOLDER]")
 def command(folder: str | None) -> None:
-    """Make a project.
+    """Create a project.
 
-    FOLDER is made where it is missing; without it, the project is the current folder. It gets
-    a dli.yaml, which says where datasets run, and a .gitignore. What is there stays as it is.
+    FOLDER is created if it is missing; the default is the current folder. It gets a dli.yaml,
+    which defines where datasets run, and a .gitignore. Existing files stay as they are.
     """
     from dli.project.scaffold import project_files, write_new
 
     root = here() / folder if folder else here()
     if root.exists() and not root.is_dir():
-        raise Refused(f"{shown(root)} is a file.", detail="Name another folder.")
+        raise Refused(f"{shown(root)} is a file.", detail="Choose another folder.")
     if found := next((root / name for name in PROJECT_FILES if (root / name).exists()), None):
         raise Refused(
-            f"This is a project already: {shown(found)} is there.", detail="Add a dataset: dli dataset init"
+            f"This is already a project: {shown(found)} exists.", detail="Add a dataset: dli dataset init"
         )
     files = project_files(root.resolve().name)
     if (root / ".gitignore").exists():

@@ -1,1 +1,1 @@
-"""Settings: each from the strongest place that gives it, and the files that hold them."""
+"""Settings: options, variables and files, with the permissions that projects need."""

@@ -1,6 +1,6 @@
-"""Settings files: ``dli.yaml`` and its kin, checked key by key at their place in the file.
+"""Settings files: ``dli.yaml``, ``.dli.local.yaml`` and the user's own, checked key by key.
 
-Loaded only where such a file exists, since reading YAML costs a quick command a fifth of its time.
+Loaded only if such a file exists: reading YAML costs a quick command a fifth of its time.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _TEXT, _NUMBER, _SCALAR = "text", "a number", "text, a number, true or false"
 
 
 class _Key(NamedTuple):
-    """What a setting may hold, and what a project's file may do with it (specification 21.6)."""
+    """The type of a setting, and whether a project's file may use variables in it (specification 21.6)."""
 
     type: str
     expands: bool = False
-    """Whether a project's file may fill in variables. The user's own file may everywhere."""
+    """Whether a project's file may use variables. The user's own file may use them everywhere."""
 
 
-# Keys without `expands` are sent to a server, or name one: from any command, the project's authors
-# would get the values of the user's variables there.
+# The values of keys without `expands` are sent to a server, or name one. With variables in them, a project's
+# author could get the values of the user's variables from any command.
 _OVERRIDES: dict[str, Any] = {
     "datasets_dir": _Key(_TEXT, expands=True),
     "user": _Key(_TEXT),
     "server": {"url": _Key(_TEXT), "timeout_seconds": _Key(_NUMBER)},
     "store": {"url": _Key(_TEXT)},
-    # Used by `dli dataset run` and `basecamp dev` alone; other machines need a permission (dataspec.trust).
+    # Used only by `dli dataset run` and `basecamp dev`; sending to other machines needs a permission (dataspec.trust).
     "connections": {_ANY: {"url": _Key(_TEXT, expands=True), "options": {_ANY: _Key(_SCALAR, expands=True)}}},
 }
 _SCHEMA: dict[str, Any] = {
@@ -58,12 +58,12 @@ class SettingsFile:
     """One settings file, read and checked.
 
     Args:
-        path: Where it is.
-        shown: What it is called in messages.
-        of_project: Whether it comes with the project, and not from the person.
+        path: The file.
+        shown: Its path in messages.
+        of_project: Whether it belongs to the project, not to the user.
 
     Raises:
-        InvalidSettings: With every problem, each at its line and column.
+        InvalidSettings: With every problem, each with line and column.
     """
 
     def __init__(self, path: Path, shown: str, *, of_project: bool) -> None:
@@ -80,7 +80,7 @@ class SettingsFile:
         return list(self._data.get("environments") or {})
 
     def get(self, keys: Keys) -> Place | None:
-        """Return what stands at a path of keys, or None if the file does not set it."""
+        """Return the value at a path of keys; None if the file does not set it."""
         value: Any = self._data
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
@@ -96,26 +96,26 @@ class SettingsFile:
 
 
 class Place(NamedTuple):
-    """Where a setting stands in a file."""
+    """A setting's position in a file."""
 
     file: SettingsFile
     keys: Keys
     """The keys from the top of the file."""
     value: Any
-    """The value as it is written."""
+    """The value as written."""
     origin: str
     """File, line and column."""
 
     @property
     def variables(self) -> set[str]:
-        """The variables that the value is filled in with."""
+        """The variables in the value."""
         return variables_in(self.value) if isinstance(self.value, str) else set()
 
     def expanded(self, environ: Mapping[str, str]) -> Any:
-        """Return the value with ``${VAR}`` and ``${VAR:-default}`` filled in; ``$$`` stands for one ``$``.
+        """Return the value with ``${VAR}`` and ``${VAR:-default}`` replaced; ``$$`` is a literal ``$``.
 
         Raises:
-            InvalidSettings: When a variable may not be filled in here, or is not set and has no default.
+            InvalidSettings: When a variable is not allowed here, or is not set and has no default.
         """
         if not isinstance(self.value, str) or "$" not in self.value:
             return self.value
@@ -130,23 +130,23 @@ class Place(NamedTuple):
             ) from None
 
     def _check_variables(self) -> None:
-        """Refuse the variables that a project's file may not fill in."""
+        """Refuse the variables that a project's file may not use."""
         if not self.file.of_project:
             return
         name = ".".join(self.keys[2:] if self.keys[0] == "environments" else self.keys)
         own = VARIABLES.get(name)
-        # Its own variable gives nothing away: where that is set, it stands before every file.
+        # The setting's own variable reveals nothing: if it is set, it overrides every file.
         refused = self.variables & CREDENTIALS if _key_at(self.keys).expands else self.variables - {own}
         if refused:
             raise InvalidSettings(
-                f"{self.origin}: a project's file may not fill in {', '.join(sorted(refused))} in '{name}'.",
+                f"{self.origin}: a project's file may not use the variable {', '.join(sorted(refused))} in '{name}'.",
                 detail="Its value would be sent to a server that the project names.\n"
                 + (f"Write the value itself, or set {own}." if own else "Use another variable."),
             )
 
 
 def _key_at(keys: Keys) -> _Key:
-    """Return what the table of settings says of a key."""
+    """Return the schema of a key."""
     found: Any = _SCHEMA
     for part in keys:
         found = found.get(part) or found[_ANY]
@@ -158,7 +158,7 @@ def _read(path: Path, shown: str) -> Document:
     try:
         document = read_document(path.read_bytes(), shown)
     except InvalidSpec as error:
-        # A file of comments alone sets nothing, which is no mistake.
+        # A file with only comments is valid.
         if _is_blank(path):
             return Document(shown, {}, {}, {}, "")
         raise InvalidSettings(f"Invalid settings in {shown}.", detail=error.detail) from None

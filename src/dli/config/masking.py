@@ -1,4 +1,4 @@
-"""Settings as they may be shown: without their secrets."""
+"""Hide the secrets in settings."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 HIDDEN = "***"
 MAX_SHOWN = 2_000
-"""Characters of a value that is looked through for secrets; a longer one is hidden whole."""
+"""Maximum number of characters that are searched for secrets; a longer value is hidden whole."""
 
 _SECRET_NAME = re.compile(
     r"pass|pwd|secret|token|credential|(^|[_-])key$|api_?key|access_?key", re.IGNORECASE
 )
-# To the last @, since a password that was not encoded may hold any letter: rather too much than too little.
+# Up to the last @: a password that was not encoded may contain one.
 _PASSWORD = re.compile(r"(://[^/@\s:]*:)\S+(?=@)")
 _NAMED = re.compile(
     r"((?:^|[?&;\s])[^=?&;\s]*(?:pass|pwd|secret|token|key)[^=?&;\s]*\s*=\s*)[^&;\s]+", re.IGNORECASE
@@ -20,7 +20,7 @@ _NAMED = re.compile(
 
 
 def masked(key: str, value: Any) -> Any:
-    """Return a setting's value, hidden if its key speaks of a secret, else with those inside it hidden.
+    """Return a setting's value, hidden if the key names a secret, else with the secrets inside it hidden.
 
     Args:
         key: The setting, such as ``connections.warehouse.options.password``.

@@ -1,8 +1,8 @@
-"""Settings: each from the strongest place that gives it.
+"""Read the settings, each from the source with the highest precedence.
 
-Strongest first: an option, a ``DLI_*`` variable, ``.dli.local.yaml``, ``dli.yaml``, the
-user's own file (specification 21.1). The values of a chosen environment stand before the plain
-values of all three files. Files are read only when nothing stronger decides.
+In order of precedence: an option, a ``DLI_*`` variable, ``.dli.local.yaml``, ``dli.yaml``, the
+user's own file (specification 21.1). The values of the chosen environment override the plain
+values of all three files. Files are read only if no option or variable gives the setting.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dli.config.files import Keys, Place, SettingsFile
 
     Parts = dict[str, Place]
-    """Where the parts of a connection stand, by ``url`` and ``options.NAME``."""
+    """The positions of a connection's parts, by ``url`` and ``options.NAME``."""
 
 DEFAULT_TIMEOUT_SECONDS = 30
 DEFAULT_FOLDER = "datasets"
@@ -38,16 +38,16 @@ VARIABLES = {
     "datasets_dir": "DLI_DATASETS_DIR",
     "user": "DLI_USER",
 }
-"""The settings that a variable may give, and its name."""
+"""The environment variable of each setting that has one."""
 
 _OPTION = "options."
 
 OPTIONS = {"env": "--env", "server.url": "--server-url", "store.url": "--store"}
-"""The settings that an option may give, and its name."""
+"""The option of each setting that has one."""
 
 
 class Setting(NamedTuple):
-    """A setting's value, and where it came from."""
+    """A setting's value and its origin."""
 
     key: str
     value: Any
@@ -55,7 +55,7 @@ class Setting(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """What a connection is on this machine."""
+    """A connection as defined on this machine."""
 
     url: str
     options: dict[str, Any]
@@ -67,9 +67,9 @@ class Settings:
 
     Args:
         root: The project's folder.
-        options: What options gave, by setting; None for those that were not given.
-        environ: The environment's variables.
-        ask: Asks the user for a permission of the project; None without a terminal.
+        options: The values of options by setting; None for an option that was not given.
+        environ: The environment variables.
+        ask: Asks the user to grant a permission; None without a terminal.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Settings:
         """The server's address.
 
         Raises:
-            Refused: When a project's file gives it with credentials, without a permission.
+            Refused: When the address is in a project's file with credentials that need a permission.
         """
         setting = self.get("server.url")
         if (permission := self._server_permission(setting)) is not None:
@@ -104,7 +104,7 @@ class Settings:
 
     @property
     def timeout_seconds(self) -> float:
-        """How long a call to the server may take."""
+        """The timeout of a call to the server, in seconds."""
         setting = self.get("server.timeout_seconds")
         try:
             seconds = float(setting.value)
@@ -119,7 +119,7 @@ class Settings:
 
     @property
     def datasets_dir(self) -> Path:
-        """The folder in which the project's specs are.
+        """The folder of the project's specs.
 
         Raises:
             InvalidSettings: When a project's file names a folder outside the project.
@@ -128,22 +128,22 @@ class Settings:
         folder = self.root / str(setting.value)
         if setting.origin != VARIABLES["datasets_dir"] and not _is_within(folder, self.root):
             raise InvalidSettings(
-                f"{setting.origin}: 'datasets_dir' leads out of the project: {setting.value}",
+                f"{setting.origin}: 'datasets_dir' is outside the project: {setting.value}",
                 detail=f"Name a folder below {self.root.resolve()}.",
             )
         return folder
 
     @property
     def user(self) -> str:
-        """Who acts: the name of the login, unless it is set."""
+        """The user's name for the server's records; the login by default."""
         return str(self.get("user").value)
 
     def get(self, key: str) -> Setting:
-        """Return a setting, such as ``server.url``, from the strongest place that gives it.
+        """Return a setting, such as ``server.url``, from the source with the highest precedence.
 
         Raises:
-            InvalidSettings: When a file that had to be read holds a mistake, or the value
-                names a variable that is not set.
+            InvalidSettings: When a file is invalid, or the value
+                uses a variable that is not set.
             InvalidUsage: When the chosen environment is not defined.
         """
         given = self._given(key)
@@ -153,7 +153,7 @@ class Settings:
         return found or Setting(key, self._defaults[key], "default")
 
     def all(self) -> list[Setting]:
-        """Return every setting, connections included; one that can't be filled in says why in its origin."""
+        """Return every setting, connections included; the origin of an unusable one is the error."""
         self._check_files()
         plain = [
             self._found(key) or Setting(key, default, "default") for key, default in self._defaults.items()
@@ -161,12 +161,12 @@ class Settings:
         return [*plain, *self._connections()]
 
     def unread_variables(self) -> list[str]:
-        """Return the ``DLI_*`` variables that are set and that nothing reads."""
+        """Return the ``DLI_*`` variables that are set but not used."""
         known = set(VARIABLES.values())
         return sorted(name for name in self._environ if name.startswith("DLI_") and name not in known)
 
     def overridden_by_variable(self) -> Setting | None:
-        """Return the server's address in a variable, where it stands before that of the chosen environment."""
+        """Return the variable that overrides the server of the chosen environment; None if there is none."""
         given = self._given("server.url")
         if given is None or given.origin != VARIABLES["server.url"] or self.env is None:
             return None
@@ -174,7 +174,7 @@ class Settings:
         return given if any(file.get(keys) for file in self._files) else None
 
     def _given(self, key: str) -> Setting | None:
-        """Return a setting that an option or a variable gives."""
+        """Return a setting from its option or variable."""
         if option := self._options.get(key):
             return Setting(key, option, OPTIONS[key])
         variable = VARIABLES.get(key)
@@ -186,7 +186,7 @@ class Settings:
         return self._given(key) or self._in_files_or_why(tuple(key.split(".")))
 
     def _in_files_or_why(self, keys: Keys) -> Setting | None:
-        """Return a setting as it may be shown, or why it can't be filled in."""
+        """Return a setting with its secrets hidden, or with the error as its origin."""
         try:
             return self._in_files(keys, self._shown_environ)
         except InvalidSettings as error:
@@ -197,13 +197,13 @@ class Settings:
         return Setting(".".join(keys), place.expanded(environ), place.origin) if place else None
 
     def _place(self, keys: Keys) -> Place | None:
-        """Return the strongest place in a file that gives a setting."""
+        """Return the position of a setting in the file with the highest precedence."""
         places = (file.get((*prefix, *keys)) for file, prefix in self._places())
         return next(filter(None, places), None)
 
     @cached_property
     def _shown_environ(self) -> dict[str, str]:
-        """The variables, without the values of those whose names speak of a secret."""
+        """The environment variables, with secret values hidden."""
         from dli.config.masking import masked
 
         return {
@@ -212,13 +212,13 @@ class Settings:
         }
 
     def _places(self) -> Iterator[tuple[SettingsFile, Keys]]:
-        """Yield where a setting may stand, strongest first."""
+        """Yield the files and prefixes that may define a setting, by precedence."""
         if self.env is not None:
             yield from ((file, ("environments", self.env)) for file in self._files)
         yield from ((file, ()) for file in self._files)
 
     def _check_files(self) -> None:
-        """Read the files; raise for a mistake in one, or where none defines the chosen environment."""
+        """Read the files; raise if one is invalid, or if none defines the chosen environment."""
         known = sorted({name for file in self._files for name in file.environments})
         if self.env is None or self.env in known:
             return
@@ -253,7 +253,7 @@ class Settings:
         return tuple(SettingsFile(path, shown(path), of_project=path != mine) for path in paths)
 
     def _paths(self) -> list[Path]:
-        """Return the settings files that are there, strongest first."""
+        """Return the existing settings files, by precedence."""
         paths = (*(self.root / name for name in PROJECT_FILES), self._user_file())
         return [path for path in paths if path.is_file()]
 
@@ -266,10 +266,10 @@ class Settings:
         return sorted({name for file, prefix in places for name in file.names((*prefix, "connections"))})
 
     def connection(self, name: str) -> Connection | None:
-        """Return what a connection is on this machine; None if no file says.
+        """Return a connection's definition; None if no file defines it.
 
         Raises:
-            InvalidSettings: When a file holds a mistake, a variable is not set, or there is no ``url``.
+            InvalidSettings: When a file is invalid, a variable is not set, or ``url`` is missing.
         """
         self._check_files()
         if name not in self.connection_names():
@@ -277,24 +277,24 @@ class Settings:
         return self._connection(name, _parts_of(name, self._places()))
 
     def require_permission(self, name: str) -> None:
-        """Check that a connection may send what it does of the user's (specification 21.8).
+        """Check the permission to send the user's credentials over a connection (specification 21.8).
 
         Raises:
-            Refused: When a project's file says where to, without a permission.
+            Refused: When a project's file names the machine and the permission is missing.
         """
         if (permission := self._connection_permission(name, _parts_of(name, self._places()))) is not None:
             self._trust.require(permission)
 
     def grant_permissions(self) -> list[Permission]:
-        """Grant all permissions that the project's files ask for; return the new ones."""
+        """Grant all permissions that the project's files need; return the new ones."""
         from dataspec.trust import owner_permission
 
         found = (owner_permission(path, shown(path)) for path in self._paths())
-        # Owners first: without them the files are not read for the others.
+        # Owners first: the other permissions are found by reading the files.
         return [*self._granted(filter(None, found)), *self._granted(self._permissions())]
 
     def _granted(self, permissions: Iterable[Permission]) -> list[Permission]:
-        """Grant permissions; return those that were not granted before."""
+        """Grant permissions; return the new ones."""
         new = [it for it in dict.fromkeys(permissions) if not self._trust.granted(it)]
         if new:
             self._trust.grant(new)
@@ -307,7 +307,7 @@ class Settings:
         return Trust(self.root, self._environ, self._ask)
 
     def _permissions(self) -> Iterator[Permission]:
-        """Yield the permissions that the settings need in the chosen environment, owners aside."""
+        """Yield the permissions that the chosen environment needs, except those of owners."""
         self._check_files()
         if (server := self._server_permission(self.get("server.url"))) is not None:
             yield server
@@ -315,12 +315,12 @@ class Settings:
         alone: list[tuple[SettingsFile, Keys]] = [(file, ()) for file in self._files if file.shown == shared]
         for name in self.connection_names():
             for places in (self._places(), alone):
-                with suppress(InvalidSettings):  # an error of whatever command opens the connection
+                with suppress(InvalidSettings):  # raised by the command that opens the connection
                     if (permission := self._connection_permission(name, _parts_of(name, places))) is not None:
                         yield permission
 
     def _server_permission(self, setting: Setting) -> Permission | None:
-        """Return the permission to send credentials in an address of a project's file."""
+        """Return the permission to send the credentials in a server address of a project's file."""
         if self._given("server.url") or "@" not in str(setting.value):
             return None
         place = self._place(("server", "url"))
@@ -344,12 +344,12 @@ class Settings:
         try:
             address = EngineAddress.read(connection.url, connection.options, self.root)
         except ValueError:
-            return None  # can't be opened either
+            return None  # the connection can't be opened
         named = {variable for place in parts.values() for variable in place.variables}
         sent = {variable for variable in named if self._environ.get(variable)}
         sent |= implicit_credentials(address, self._environ)
         if len(projects) < len(parts):
-            sent.add(f"what {shown(self._user_file())} says of it")
+            sent.add(f"its settings in {shown(self._user_file())}")
         written = {key: place.value for key, place in parts.items()}
         return connection_permission(name, connection.origin, written, sent, address)
 
@@ -371,7 +371,7 @@ class Settings:
 
 
 def _parts_of(name: str, places: Iterable[tuple[SettingsFile, Keys]]) -> Parts:
-    """Return where a connection's ``url`` stands, then each of its options."""
+    """Return the positions of a connection's ``url`` and of its options."""
     parts: Parts = {}
     for file, prefix in places:
         at: Keys = (*prefix, "connections", name)
@@ -383,12 +383,12 @@ def _parts_of(name: str, places: Iterable[tuple[SettingsFile, Keys]]) -> Parts:
 
 
 def _is_within(folder: Path, root: Path) -> bool:
-    """Tell whether a folder lies in another, wherever links lead."""
+    """Return whether a folder is inside another, with links resolved."""
     return folder.resolve().is_relative_to(root.resolve())
 
 
 def _login(environ: Mapping[str, str]) -> str:
-    """Return the name of the person at this machine."""
+    """Return the login name."""
     named = next((environ[name] for name in ("LOGNAME", "USER", "USERNAME") if environ.get(name)), None)
     if named is not None:
         return named

@@ -1,4 +1,4 @@
-"""The store that the settings name, opened."""
+"""Open the store that the settings name."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def open_named_store(settings: Settings) -> Store:
     """Open the store of the setting ``store.url``.
 
     Raises:
-        InvalidSettings: When there is none, when it can't be one, or when a folder does not exist:
-            a typing error would else become a new and empty store.
+        InvalidSettings: When no store is set, or its folder does not exist: a typing error must not
+            create an empty store.
         StoreUnreachable: When the store does not answer.
     """
     setting = settings.get("store.url")
@@ -40,7 +40,7 @@ def open_named_store(settings: Settings) -> Store:
 
 
 def _checked(url: str, setting: Setting, root: Path) -> str:
-    """Return the address; a folder's is looked at, and one in a settings file is meant from there."""
+    """Return the address; check a folder, which is relative to the project if a settings file names it."""
     parts = urlsplit(url)
     if parts.scheme not in {"", "file"}:
         return url
@@ -49,7 +49,7 @@ def _checked(url: str, setting: Setting, root: Path) -> str:
         folder = root / folder
     if not folder.is_dir():
         raise InvalidSettings(
-            f"{setting.origin}: there is no folder '{url}'.",
-            detail="Make it first if it is to be a new store; a bucket is written s3://bucket/prefix.",
+            f"{setting.origin}: no such folder: {url}",
+            detail="Create it first for a new store; write a bucket as s3://bucket/prefix.",
         )
     return str(folder.absolute())

@@ -1,1 +1,1 @@
-"""Running datasets on this machine."""
+"""Runs on this machine: ``dli dataset run`` on the project's own connections."""

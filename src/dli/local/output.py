@@ -1,31 +1,121 @@
-"""What a run on this machine leaves on standard output: its rows, as a table, JSON or CSV."""
+"""Print a run on this machine: its progress, its rows as a table, JSON or CSV, and its summary."""
 
 from __future__ import annotations
 
 import json
+import threading
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dli.output.tables import print_table
+from dataspec.engines.session import place_of
+from dli.output.progress import StatusLine
+from dli.output.tables import print_table, printable
 from dli.session import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
 
     from dataspec.engines.results import Result
+    from dataspec.engines.session import SqlSession, StatementFailed
+    from dataspec.sql.rendering import RenderedStatement
     from dli.local.project_run import Step
-    from dli.local.run import LocalRun, Plan
+    from dli.local.run import LocalRun, RunPlan
     from dli.session import Session
 
 _CELL = 80
-"""The longest cell of a table, in letters; JSON and CSV have all of it."""
+"""The longest cell of a table, in characters; JSON and CSV have the whole value."""
+_DELAY_SECONDS = 0.5
+"""Most runs end sooner; the line would only flicker."""
+_TICK_SECONDS = 0.1
+
+
+class StatementLines:
+    """Print each statement with ``--verbose``; without it, only what goes wrong."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        self._verbose = verbose
+
+    def started(self, statement: RenderedStatement) -> None:
+        """Print the statement as it is sent to the engine."""
+        if self._verbose:
+            say(f"{place_of(statement)}:\n{statement.sql}")
+
+    def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
+        """Print the statement's duration and its result."""
+        if self._verbose:
+            say(f"-- {place_of(statement)}: {seconds:.2f} s, {_outcome(result)}\n")
+
+    def failed(self, failed: StatementFailed) -> None:
+        """Print the engine's whole message."""
+        if self._verbose:
+            say(f"The engine's message:\n{failed.__cause__}")
+
+    def passed_over(self, failed: StatementFailed) -> None:
+        """Print that the run continues."""
+        say(f"Warning: {printable(str(failed))} The run continues: continue_on_error is true.")
+
+    def cancelling(self, how: str) -> None:
+        """Print that the query is being cancelled."""
+        say(f"Cancelling the query: {how}" if self._verbose else "Cancelling the query …")
+
+    def not_cancelled(self, error: Exception) -> None:
+        """Print why the query could not be cancelled."""
+        say(f"Warning: The query could not be cancelled: {error}")
+
+
+class StatementProgress:
+    """Show the running statement, its progress and the elapsed time, while a run lasts.
+
+    Args:
+        session: The run's session.
+        label: Text before the statement's name.
+    """
+
+    def __init__(self, session: SqlSession, label: str = "") -> None:
+        self._session = session
+        self._label = label
+        self._line = StatusLine()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._draw, name="dli-progress", daemon=True)
+
+    @staticmethod
+    def shown() -> bool:
+        """Return whether standard error can show the line."""
+        return StatusLine().replaceable
+
+    def __enter__(self) -> Self:
+        if self._line.replaceable:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _draw(self) -> None:
+        if self._ended.wait(_DELAY_SECONDS):
+            return
+        while not self._ended.wait(_TICK_SECONDS):
+            current = self._session.current
+            statement = f"statement '{current.name}'" if current else "connecting"
+            self._line.show(f"{self._label}{statement}", self._share(), self._line.elapsed())
+        self._line.clear()
+
+    def _share(self) -> str | None:
+        share = self._session.progress()
+        return None if share is None else f"{self._line.bar(share)} {share:4.0%}"
 
 
 def print_run(run: LocalRun, output: str) -> None:
-    """Print a run's rows; of JSON, what else is known of it as well."""
+    """Print a run's rows; as JSON, with the run's other fields."""
     if output == "json":
         click.echo(json.dumps(report(run), indent=2, ensure_ascii=False))
     elif run.answer is not None and output == "csv":
@@ -34,27 +124,27 @@ def print_run(run: LocalRun, output: str) -> None:
         print_table(run.answer.columns, [[_cell(value) for value in row] for row in run.answer.first_rows])
 
 
-def tell_run(run: LocalRun) -> None:
-    """Say how many rows a run wrote, how long it took, and where."""
+def print_summary(run: LocalRun) -> None:
+    """Print how many rows a run wrote, how long it took, and on which engine."""
     answer = run.answer
     say(f"{_summary(run)} ({run.plan.engine.place}).")
     if answer is not None and answer.total > len(answer.first_rows) > 0:
         say(f"{len(answer.first_rows):,} of {answer.total:,} rows; --limit shows more.")
 
 
-def print_previews(session: Session, plans: Sequence[Plan]) -> None:
-    """Print what the runs of several datasets would do."""
-    from dli.local.preview import described, preview
+def print_dry_runs(session: Session, plans: Sequence[RunPlan]) -> None:
+    """Print the dry runs of several datasets."""
+    from dli.local.dry_run import describe, preview
 
     found = [preview(plan) for plan in plans]
     if session.format == "json":
         session.print_json(found)
     else:
-        click.echo("\n\n\n".join(map(described, found)))
+        click.echo("\n\n\n".join(map(describe, found)))
 
 
-def tell_step(step: Step) -> None:
-    """Say what became of one dataset of many."""
+def print_step(step: Step) -> None:
+    """Print the outcome of one dataset of ``--all``."""
     if step.run is not None:
         say(f"{_summary(step.run)}.")
     elif step.error is not None:
@@ -63,13 +153,11 @@ def tell_step(step: Step) -> None:
 
 
 def print_steps(session: Session, steps: Sequence[Step]) -> None:
-    """Print what became of each dataset of many."""
+    """Print the outcome of each dataset of ``--all``."""
     if session.format == "json":
         session.print_json([_step(step) for step in steps])
         return
-    from dli.local.project_run import rows_of
-
-    print_table(("DATASET", "STATUS", "ROWS", "TOOK"), rows_of(steps))
+    print_table(("DATASET", "STATUS", "ROWS", "TOOK"), [_step_row(step) for step in steps])
 
 
 def _summary(run: LocalRun) -> str:
@@ -90,7 +178,7 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def report(run: LocalRun) -> dict[str, Any]:
-    """Return what is known of a run, for JSON."""
+    """Return a run's fields for JSON."""
     answer = run.answer
     return {
         "dataset_name": run.plan.spec.name,
@@ -113,7 +201,7 @@ def _object(answer: Result, row: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of an engine's as JSON has it; what JSON has no word for, as text."""
+    """Return an engine's value as JSON; text for a type that JSON lacks."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -150,3 +238,18 @@ def _text(value: Any) -> str:
 def _cell(value: Any) -> str:
     text = "NULL" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
+
+
+def _outcome(result: Result) -> str:
+    from dataspec.engines.statement_log import rows
+
+    if result.affected is not None:
+        return rows(result.affected)
+    return f"{rows(result.total)} returned" if result.columns else "done"
+
+
+def _step_row(step: Step) -> tuple[str, str, str, str]:
+    """Return dataset, status, rows written, seconds."""
+    run = step.run
+    written = f"{run.rows_written:,}" if run and run.rows_written is not None else "-"
+    return step.name, step.outcome, written, f"{run.seconds:.2f} s" if run else "-"

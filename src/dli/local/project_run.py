@@ -1,4 +1,4 @@
-"""Every dataset of a project run on this machine, each after those that it is built from."""
+"""Run all datasets of a project on this machine, in order of dependency."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from dataspec.errors import DliError, InvalidSpec, InvalidUsage, NotFound, UnknownParameter
 from dataspec.problems import nearest
 from dataspec.project.graph import DatasetGraph, GraphDataset
-from dli.local.run import Plan
+from dli.local.run import RunPlan
 from dli.project.isolated import isolated
-from dli.project.paths import shown
-from dli.project.project import duplicates
+from dli.project.project import all_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from dli.config.settings import Settings
     from dli.local.run import LocalRun
@@ -25,24 +24,24 @@ Outcome = Literal["COMPLETED", "FAILED", "SKIPPED"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What became of one dataset."""
+    """The outcome of one dataset."""
 
     name: str
     outcome: Outcome
     run: LocalRun | None = None
     error: DliError | None = None
-    """Why it failed, or was passed over."""
+    """The reason of a failure, or of a skipped dataset."""
 
 
 class ProjectRun:
-    """The datasets of a project, planned whole before the first of them runs.
+    """A run of all datasets of a project; all are planned before the first one runs.
 
     Raises:
-        NotFound: When there is none.
-        InvalidSpec: When one can't be used, with the problems of all.
-        InvalidUsage: When they depend on each other in a circle.
-        InvalidParameters: When the parameters don't fit, before anything runs.
-        InvalidSettings: When a connection is not defined here.
+        NotFound: When the project has no dataset.
+        InvalidSpec: When one is invalid, with the problems of all.
+        InvalidUsage: When they depend on each other in a cycle.
+        InvalidParameters: When the parameters are invalid.
+        InvalidSettings: When a connection is not defined.
     """
 
     def __init__(
@@ -61,10 +60,10 @@ class ProjectRun:
         )
         self.plans = [plans[name] for name in self._graph.order()]
 
-    def steps(self, execute: Callable[[Plan], LocalRun]) -> Iterator[Step]:
-        """Run each dataset in its turn; yield what became of it.
+    def steps(self, execute: Callable[[RunPlan], LocalRun]) -> Iterator[Step]:
+        """Run the datasets in order; yield the outcome of each.
 
-        One that failed takes along those that are built from it; the others go on.
+        After a failure, the datasets that depend on the failed one are skipped; the others run.
         """
         broken: set[str] = set()
         for plan in self.plans:
@@ -83,16 +82,14 @@ class ProjectRun:
 def _checked(project: Project) -> dict[str, LocalDataset]:
     datasets = list(project.datasets())
     if not datasets:
-        folder = shown(project.folder)
-        raise NotFound(f"No Dataset Spec in {folder}.", detail="Write a first one: dli dataset init")
-    problems = [problem for dataset in datasets for problem in dataset.problems]
-    if problems := [*dict.fromkeys(problems), *duplicates(datasets)]:
+        raise project.no_datasets()
+    if problems := all_problems(datasets):
         raise InvalidSpec(problems)
     return {dataset.checked().name: dataset for dataset in datasets}
 
 
 def _check_names(datasets: Mapping[str, LocalDataset], given: Mapping[str, Any]) -> None:
-    """Refuse a parameter that no dataset has."""
+    """Refuse a parameter that no dataset declares."""
     declared = {
         p.name: p.must_be_given for dataset in datasets.values() for p in dataset.checked().parameters
     }
@@ -106,24 +103,11 @@ def _plan(
     given: Mapping[str, Any],
     settings: Settings,
     waiting: Callable[[str], None],
-) -> Plan:
+) -> RunPlan:
     spec = dataset.checked()
     own = {p.name: given[p.name] for p in spec.parameters if p.name in given}
     try:
-        return Plan.of(dataset, own, settings, waiting)
+        return RunPlan.of(dataset, own, settings, waiting)
     except InvalidUsage as error:
         error.detail = "\n".join(filter(None, (error.detail, f"In: {spec.name} ({dataset.file})")))
         raise
-
-
-def rows_of(steps: Sequence[Step]) -> list[tuple[str, str, str, str]]:
-    """Return a table's rows: dataset, status, rows written, seconds."""
-    return [
-        (
-            step.name,
-            step.outcome,
-            f"{step.run.rows_written:,}" if step.run and step.run.rows_written is not None else "-",
-            f"{step.run.seconds:.2f} s" if step.run else "-",
-        )
-        for step in steps
-    ]

@@ -1,15 +1,18 @@
-"""A dataset's SQL run on this machine, by the code that renders and runs it in Airflow (specification 23.1)."""
+"""Run a dataset's SQL on this machine, with the code that Airflow's machines use (specification 23.1)."""
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dataspec.engines.session import SqlSession, StatementFailed, one_line, place_of
 from dataspec.errors import RunFailed
 from dataspec.parameters.resolve import resolve_parameters
+from dataspec.spec.content_hash import spec_hash
 from dataspec.sql.dialects import dialect_of
 from dataspec.sql.rendering import RenderedStatement, render_statements
 from dataspec.sql.template.run_values import run_values
@@ -17,6 +20,7 @@ from dli.local.engines.opening import open_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from dataspec.engines.results import Result
     from dataspec.engines.session import StatementListener
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from dli.project.project import LocalDataset
 
 _POINTER = re.compile(r" LINE \d+: .*$")
-"""How DuckDB shows the line, which the place says better."""
+"""The line in DuckDB's messages, which the position in the user's file replaces."""
 
 _WRITTEN = re.compile(
     r"""(?:\s|--[^\n]*\n|/\*.*?\*/)*
@@ -35,21 +39,24 @@ _WRITTEN = re.compile(
     (?P<table>(?:"[^"]+"|`[^`]+`|[^\s"`(.;]+)(?:\.(?:"[^"]+"|`[^`]+`|[^\s"`(.;]+))*)""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
-"""How a statement begins that writes a table; a SQL parser would take longer to load than most runs take."""
+"""The start of a statement that writes a table. A SQL parser takes longer to load than most runs last."""
+
+LOG_FOLDER = ".dli"
+"""The project's folder for local state, ignored by Git."""
 
 SAMPLE = "first rows"
-"""The name of the statement that reads what was written."""
+"""The name of the statement that reads the first rows of the written table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a run on this machine would do."""
+class RunPlan:
+    """A local run before it starts: its spec, parameters and engine."""
 
     dataset: LocalDataset
     spec: DatasetSpec
     parameters: Mapping[str, Any]
     values: Mapping[str, Any]
-    """What the SQL sees."""
+    """The variables of the SQL template."""
     engine: DriverEngine
     dialect: str | None
 
@@ -61,20 +68,20 @@ class Plan:
         settings: Settings,
         waiting: Callable[[str], None],
         engine: DriverEngine | None = None,
-    ) -> Plan:
+    ) -> RunPlan:
         """Return the plan of a run.
 
         Args:
             dataset: The dataset.
-            given: The parameters as they were given.
-            settings: They say what the connection is here.
-            waiting: Told of whom a DuckDB file has to be waited for.
-            engine: That of the connection, if it was opened early.
+            given: The parameters as the user gave them.
+            settings: They define the connection.
+            waiting: Called with a message while another process holds the DuckDB file.
+            engine: The connection's engine, if it was opened early.
 
         Raises:
-            InvalidSpec: When the spec can't be used.
+            InvalidSpec: When the spec is invalid.
             InvalidParameters: When the parameters don't fit it.
-            InvalidSettings: When its connection is not defined here.
+            InvalidSettings: When its connection is not defined.
         """
         spec = dataset.checked()
         parameters = resolve_parameters(spec.parameters, given)
@@ -90,10 +97,10 @@ class Plan:
         )
 
     def statements(self) -> list[RenderedStatement]:
-        """Return the SQL as it goes to the engine.
+        """Return the rendered statements.
 
         Raises:
-            InvalidTemplate: With the place in the user's file.
+            InvalidTemplate: With the position in the user's file.
         """
         return render_statements(
             self.spec,
@@ -108,15 +115,15 @@ class Plan:
 
 @dataclass(slots=True, kw_only=True)
 class LocalRun:
-    """A run on this machine, and what came of it."""
+    """A local run and its results."""
 
-    plan: Plan
+    plan: RunPlan
     seconds: float = 0.0
     results: list[tuple[RenderedStatement, float, Result]] = field(default_factory=list)
 
     @property
     def rows_written(self) -> int | None:
-        """How many rows the query wrote, where the engine tells."""
+        """The number of rows that the query wrote; None if the engine does not report it."""
         counts = [
             result.affected
             for statement, _, result in self.results
@@ -126,7 +133,7 @@ class LocalRun:
 
     @property
     def answer(self) -> Result | None:
-        """The rows to show: those that the query answered with, else the first of the table that it wrote."""
+        """The rows to show: the query's own, else the first rows of the table that it wrote."""
         answers = [
             result
             for statement, _, result in self.results
@@ -136,29 +143,29 @@ class LocalRun:
 
 
 class Runner:
-    """Runs a plan once.
+    """Run a plan once.
 
     Args:
-        plan: What to run.
-        listener: Is told of the statements.
-        limit: How many rows are kept of an answer.
-        measure: Whether somebody asks for the progress of a statement.
+        plan: The plan.
+        listener: Receives the events of the statements.
+        limit: The maximum number of rows to keep of a result.
+        measure: Whether to measure the progress of statements.
     """
 
-    def __init__(self, plan: Plan, listener: StatementListener, *, limit: int, measure: bool) -> None:
+    def __init__(self, plan: RunPlan, listener: StatementListener, *, limit: int, measure: bool) -> None:
         self._limit = limit
         self.result = LocalRun(plan=plan)
         recorder = _Recorder(self.result, listener)
         self.session = SqlSession(plan.engine, recorder, first_rows=limit, measure=measure)
 
     def run(self) -> LocalRun:
-        """Run the statements; Ctrl-C cancels the running one on the engine.
+        """Run the statements; Ctrl-C cancels the active one on the engine.
 
         Raises:
             InvalidTemplate: When the SQL can't be rendered.
             MissingDriver: When the engine's driver is not installed.
-            EngineUnreachable: When there is no connection to it.
-            RunFailed: When a statement failed, with its place in the user's file.
+            EngineUnreachable: When the engine can't be reached.
+            RunFailed: When a statement failed, with its position in the user's file.
         """
         plan = self.result.plan
         statements = plan.statements()
@@ -175,7 +182,7 @@ class Runner:
 
 
 class _Recorder:
-    """Keeps the results, and hands everything on."""
+    """Record the results, and forward every event."""
 
     def __init__(self, run: LocalRun, listener: StatementListener) -> None:
         self._run = run
@@ -199,7 +206,7 @@ class _Recorder:
 
 
 def _samples(statements: list[RenderedStatement], limit: int) -> list[RenderedStatement]:
-    """Return the statement that reads the first rows of what the query writes; none for one that answers itself."""
+    """Return the statement that reads the first rows of the written table; none for a query that returns rows."""
     last = next((s for s in reversed(statements) if s.kind == "query"), None)
     written = _WRITTEN.match(last.sql) if last else None
     if written is None:
@@ -207,7 +214,7 @@ def _samples(statements: list[RenderedStatement], limit: int) -> list[RenderedSt
     return [RenderedStatement(SAMPLE, f"select * from {written['table']} limit {limit}", "post", True, None)]  # noqa: S608 - the user's own name, in the user's own session
 
 
-def _failure(plan: Plan, failed: StatementFailed) -> RunFailed:
+def _failure(plan: RunPlan, failed: StatementFailed) -> RunFailed:
     cause = failed.__cause__ or failed
     place = _place(plan, failed.statement, cause)
     reason = one_line(cause)
@@ -216,8 +223,8 @@ def _failure(plan: Plan, failed: StatementFailed) -> RunFailed:
     return RunFailed(f"The {place_of(failed.statement)} failed.", detail=reason)
 
 
-def _place(plan: Plan, statement: RenderedStatement, error: BaseException) -> str | None:
-    """Return where in the user's file the engine found the mistake; where the statement begins, if it does not say."""
+def _place(plan: RunPlan, statement: RenderedStatement, error: BaseException) -> str | None:
+    """Return the position of an engine's error in the user's file; the statement's start if the error has none."""
     from dataspec.problems import Problem
     from dataspec.sql.error_places import place_in
     from dataspec.sql.source_map import SqlPlaces, in_template
@@ -233,3 +240,35 @@ def _place(plan: Plan, statement: RenderedStatement, error: BaseException) -> st
     places = SqlPlaces.of(plan.dataset.yaml, plan.dataset.file)
     problem = places.placed(Problem("", "", line, at), origin.text)
     return ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)
+
+
+def log_run(run: LocalRun, root: Path, outcome: str, error: str | None = None) -> None:
+    """Append a run to the log, ``.dli/runs.jsonl`` in the project (specification 23.8).
+
+    Args:
+        run: The run.
+        root: The project's folder.
+        outcome: ``COMPLETED``, ``FAILED`` or ``KILLED``.
+        error: The error of a failed run.
+
+    Raises:
+        OSError: When the log can't be written.
+    """
+    plan = run.plan
+    entry = {
+        "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "dataset_name": plan.spec.name,
+        "spec_hash": spec_hash(plan.dataset.yaml, plan.dataset.sql),
+        "connection": plan.spec.execution.connection,
+        "parameters": plan.parameters,
+        "status": outcome,
+        "seconds": round(run.seconds, 3),
+        "rows_written": run.rows_written,
+        "error": error,
+    }
+    folder = root / LOG_FOLDER
+    if not folder.is_dir():
+        folder.mkdir()
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    with (folder / "runs.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(entry, ensure_ascii=False) + "\n")

@@ -1,1 +1,1 @@
-"""What a person sees: tables, trees, diagrams, times and progress."""
+"""Text for people: tables, graphs, dry runs, times and progress."""

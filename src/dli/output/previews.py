@@ -1,4 +1,4 @@
-"""Dry runs: of the registered spec, or of one on this machine that is not registered yet."""
+"""Show dry runs on the server: of the registered spec, or of a local one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Ask(Protocol[T_co]):
-    """Asks the server for a preview: of the registered spec, or of the one that is sent along."""
+    """Request a preview of the registered spec, or of the one in the arguments."""
 
     def __call__(
         self, *, yaml: str | None = None, files: dict[str, str] | None = None, file: str | None = None
@@ -27,11 +27,11 @@ class Ask(Protocol[T_co]):
 
 
 def preview(session: Session, named: str, source: str | None, ask: Ask[T_co]) -> T_co:
-    """Return a preview of what is named: a file, the registered dataset, or else the project's.
+    """Return a preview of a file, of a registered dataset, or else of the project's.
 
     Raises:
         DatasetNotFound: When neither the server nor the project has it.
-        InvalidSpec: When the file can't be used.
+        InvalidSpec: When the local spec is invalid.
     """
     from dli.project.project import is_path
 
@@ -43,12 +43,12 @@ def preview(session: Session, named: str, source: str | None, ask: Ask[T_co]) ->
         local = _in_project(session, named) if source is None else None
         if local is None:
             raise error from None
-        say(f"This dataset is not registered yet; the spec is that of {local.file}.")
+        say(f"This dataset is not registered yet. Previewing {local.file}.")
         return ask(**_sent(local))
 
 
 def head(preview: RunPreview | BackfillPreview, *more: tuple[str, str]) -> str:
-    """Return what stands above the SQL of a preview; what could not be checked goes to standard error."""
+    """Return the fields above the SQL of a preview; print its warnings."""
     warn(preview.warnings)
     kind = preview.source_type if preview.registered else "not registered"
     return pairs(
@@ -64,7 +64,7 @@ def head(preview: RunPreview | BackfillPreview, *more: tuple[str, str]) -> str:
 
 
 def numbered(statements: list[str]) -> str:
-    """Return statements one below the other, each under its number."""
+    """Return statements, each below its number."""
     count = len(statements)
     return "\n\n".join(f"-- {number} of {count}\n{sql}" for number, sql in enumerate(statements, 1))
 

@@ -1,4 +1,4 @@
-"""Tables: aligned columns, never cut in a pipe, folded only on a terminal that is too narrow."""
+"""Print tables: columns aligned, never cut in a pipe, folded only on a terminal that is too narrow."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     terminal = terminal_width()
     if terminal is not None and any(display_width(line) > terminal for line in aligned(titles, cells)):
         widths = _folded_widths(titles, cells)
-        # Where not even that fits, the terminal's own wrapping keeps each row in one piece.
+        # If even the folded table is too wide, the terminal wraps each row.
         if sum(widths) + len(_GAP) * len(widths) <= terminal:
             _print_folded(titles, cells, widths, terminal)
             return
@@ -44,7 +44,7 @@ def aligned(
 ) -> list[str]:
     """Return the table's lines, each column as wide as its widest cell on a screen.
 
-    ``paint`` may give a cell a colour; it is not counted.
+    ``paint`` may colour a cell, which does not change its width.
     """
     table = [list(titles), *map(list, rows)]
     widths = [max(map(display_width, column)) for column in zip(*table, strict=True)]
@@ -57,7 +57,7 @@ def aligned(
 
 
 def display_width(text: str) -> int:
-    """Return how many columns of a screen a text takes: two for a Korean letter."""
+    """Return a text's width in terminal columns: two for a Korean letter."""
     if text.isascii():
         return len(text)
     from unicodedata import combining, east_asian_width
@@ -66,19 +66,19 @@ def display_width(text: str) -> int:
 
 
 def printable(text: str) -> str:
-    """Return a text in one line, without the control characters that could drive a terminal."""
+    """Return a text as one line, with control characters replaced by spaces."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def in_colour() -> bool:
-    """Whether standard output takes colours: a terminal, unless ``NO_COLOR`` says otherwise."""
+    """Return whether standard output takes colours: a terminal, unless ``NO_COLOR`` is set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def terminal_width() -> int | None:
-    """Return the terminal's width in columns; None where the output is no terminal."""
+    """Return the terminal's width in columns; None without a terminal."""
     if not sys.stdout.isatty():
         return None
     try:
@@ -93,7 +93,7 @@ def _painted(cell: str) -> str:
 
 
 def _folded_widths(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    """Return the least width of each column: the first, which is there to be copied, stays in one line."""
+    """Return the minimum width of each column; the first is not folded, since people copy it."""
     names, *others = zip(titles, *rows, strict=True)
     words = [[word for cell in column for word in cell.split()] for column in others]
     return [max(map(display_width, column)) for column in (names, *words)]
@@ -102,7 +102,7 @@ def _folded_widths(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list
 def _print_folded(
     titles: Sequence[str], rows: Sequence[Sequence[str]], widths: list[int], width: int
 ) -> None:
-    """Print a table whose cells go on below themselves, by rich, which is slow to load."""
+    """Print a table with folded cells, by rich, which is slow to load."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -117,7 +117,7 @@ def _print_folded(
 
 
 def pairs(lines: Iterable[tuple[str, str | None]]) -> str:
-    """Return labels with their values, aligned; a value that is None or empty is left out."""
+    """Return labels with their values, aligned; skip a value that is None or empty."""
     given = [(f"{label}:", value) for label, value in lines if value]
     width = max((len(label) for label, _ in given), default=0) + 2
     hanging = "\n" + " " * width

@@ -1,4 +1,4 @@
-"""Times as people read them: runs in the reader's zone, the next run in its schedule's."""
+"""Format times: runs in the user's time zone, the next run in its schedule's."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
 def in_zone(moment: datetime, zone: str | None) -> str:
     """Return ``YYYY-MM-DD HH:MM`` in a schedule's time zone (specification 20.11).
 
-    The server sends the next run with the offset of that zone; only one in UTC may still
-    have to be moved there, for which the zone has to be loaded.
+    The server sends the next run with the schedule's offset; only a time in UTC may need the
+    zone to be loaded.
     """
     if not moment.utcoffset():
         moment = moment.astimezone(_zone(zone) or moment.tzinfo)
@@ -24,12 +24,12 @@ def in_zone(moment: datetime, zone: str | None) -> str:
 
 
 def local(moment: datetime | None) -> str:
-    """Return ``YYYY-MM-DD HH:MM:SS`` in the reader's time zone; ``-`` for no time."""
+    """Return ``YYYY-MM-DD HH:MM:SS`` in the user's time zone; ``-`` for None."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
 
 
 def duration(span: timedelta) -> str:
-    """Return a span in its two largest units, such as ``1h 02m`` or ``4s``."""
+    """Return a duration in its two largest units, such as ``1h 02m`` or ``4s``."""
     seconds = max(0, round(span.total_seconds()))
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -39,21 +39,21 @@ def duration(span: timedelta) -> str:
 
 
 def between(start: datetime | None, end: datetime | None) -> str | None:
-    """Return how long it was from one moment to another; None where either is not known."""
+    """Return the duration between two times; None if one is unknown."""
     return duration(end - start) if start and end else None
 
 
 def parse_moment(text: str, *, end_of_day: bool = False, now: datetime | None = None) -> datetime:
-    """Read a date, a time, or how long ago it was; without an offset it is in the reader's time zone.
+    """Parse a date, a time, or an age such as ``2d``; without an offset it is in the user's time zone.
 
     Args:
         text: Such as ``2024-01-15``, ``2024-01-15T09:00:00+09:00``, or ``2d``: two days ago. The units
             are ``w``, ``d`` (24 hours), ``h`` and ``m`` (minutes).
-        end_of_day: Take a date alone as the end of that day, not its start.
-        now: The present moment, if not the clock's.
+        end_of_day: Take a date without a time as the end of that day.
+        now: The current time; the clock's by default.
 
     Raises:
-        InvalidUsage: When it is none of these.
+        InvalidUsage: For any other text.
     """
     number, unit = text.strip()[:-1], text.strip()[-1:]
     try:
@@ -74,7 +74,7 @@ def parse_moment(text: str, *, end_of_day: bool = False, now: datetime | None = 
 
 @cache
 def _zone(name: str | None) -> tzinfo | None:
-    """Return a time zone; None where this machine does not know it, so that the server's offset stands."""
+    """Return a time zone; None if this machine does not know it, and the server's offset is kept."""
     if name in (None, "UTC"):
         return UTC
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError

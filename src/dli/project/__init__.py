@@ -1,1 +1,1 @@
-"""The project on this machine: its specs found, checked, compared and published."""
+"""The local project: find, check, compare and publish its Dataset Specs."""

@@ -1,4 +1,4 @@
-"""All specs of a project, checked: each by itself, in child processes, then together."""
+"""Check all specs of a project: each by itself, in child processes, then together."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from dli.project.project import LocalDataset
 
 MANY = 150
-"""From so many files on, the time that another process takes to start is made up for."""
+"""Minimum number of files for which more processes are faster."""
 MAX_BATCH = 100
-"""So many specs are checked in one call, so that their memory stays within the limits."""
+"""Maximum number of specs in one call, to stay within the memory limit."""
 _BATCHES_EACH = 8
-"""Batches for each process, so that none waits long for another at the end."""
+"""Batches for each process, so that all end at about the same time."""
 
 
 def check_datasets(
     project: Project, dialects: Mapping[str, ConnectionDialect], *, also: Sequence[LocalDataset] = ()
 ) -> list[CheckedSpec]:
-    """Return every spec of a project, checked by itself and together, in the order of the files.
+    """Check every spec of a project, by itself and together, in the order of the files.
 
     Args:
         project: The project.
-        dialects: Those of the connections of this machine, by the connection's name.
-        also: Specs that a person named; those that lie elsewhere are checked as the project's.
+        dialects: The SQL dialects of this machine's connections, by name.
+        also: Specs that the user named; those outside the project's folder are checked too.
     """
     checked = _check_files(project, dialects)
     inside = {spec.file for spec in checked}
@@ -49,12 +49,12 @@ def check_datasets(
 
 
 def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]) -> CheckedSpec:
-    """Check one spec by itself; one that fails as nobody has foreseen is told, and the others are checked."""
+    """Check one spec by itself; an unexpected error becomes a problem of this spec."""
     try:
         return _check_local(dataset, dialects)
     except MemoryError:
         raise  # the limit of this child process
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+    except Exception as error:  # noqa: BLE001 - reported as a problem
         problems = (*dataset.problems, unexpected(error, dataset.file))
         return CheckedSpec(file=dataset.file, name=dataset.name, problems=problems)
 
@@ -99,8 +99,8 @@ def _not_checked(path: Path, exceeded: LimitExceeded) -> CheckedSpec:
 def _check_batch(
     root: Path, folder: Path, dialects: Mapping[str, ConnectionDialect], paths: Sequence[Path]
 ) -> list[CheckedSpec | None]:
-    """Check specs in a child process; None for a YAML file that is none."""
-    gc.set_threshold(100_000, 20, 20)  # the process lives for seconds
+    """Check specs in a child process; None for a YAML file that is not a spec."""
+    gc.set_threshold(100_000, 20, 20)  # the process is short-lived
     project = Project(root, folder)
     return [_check_file(project, path, dialects) for path in paths]
 

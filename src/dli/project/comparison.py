@@ -1,4 +1,4 @@
-"""A dataset's versions compared: which are the same, and how the others differ."""
+"""Compare a dataset's versions: which are the same, and how the others differ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LOCAL, MANUAL, CODE, AIRFLOW = "local", "manual", "code", "airflow"
 _BASES = (AIRFLOW, CODE, MANUAL)
-"""What the others are compared with: the first of these that can be read."""
+"""The base of the differences: the first of these with a known text."""
 _SHOWN = 8
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _NO_NEWLINE = "\\ No newline at end of file"
@@ -23,12 +23,12 @@ _NO_NEWLINE = "\\ No newline at end of file"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How one file differs between two versions."""
+    """The difference of one file between two versions."""
 
     base: str
     other: str
     file: str
-    """What the file is called: the name of a SQL file, or ``YAML``."""
+    """The path of a SQL file, or ``YAML``."""
     lines: tuple[str, ...]
     """A unified diff."""
 
@@ -38,8 +38,8 @@ class Comparison:
 
     Args:
         name: The dataset.
-        local: The version of the project on this machine.
-        versions: Those that the server knows.
+        local: The project's version.
+        versions: The server's versions.
     """
 
     def __init__(self, name: str, local: SpecVersion | None, versions: DatasetVersions) -> None:
@@ -61,7 +61,7 @@ class Comparison:
 
     @cached_property
     def same(self) -> list[list[str]]:
-        """The places, those with the same version together."""
+        """The places, grouped by version."""
         groups: dict[str, list[str]] = {}
         for place, version in self._present.items():
             groups.setdefault(version.spec_hash or f"broken in {place}", []).append(place)
@@ -73,7 +73,7 @@ class Comparison:
         return len(self.same) > 1
 
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
-        """Yield a row for each place: its version, its file, and what to know."""
+        """Yield a row for each place: version, file and note."""
         for place in (LOCAL, MANUAL, CODE, AIRFLOW):
             version = self.at(place)
             if version is None:
@@ -93,12 +93,12 @@ class Comparison:
             f"invalid: {version.error.splitlines()[0]}" if version.error else "",
             "overridden by code" if overridden else "",
             f"same as {', '.join(others)}" if others else "",
-            "its text is not kept any more" if version.yaml is None else "",
+            "its text is no longer kept" if version.yaml is None else "",
         ]
         return "; ".join(note for note in notes if note)
 
     def differences(self) -> Iterator[Difference]:
-        """Yield how each other version differs from the one that Airflow runs, file by file."""
+        """Yield the differences of the other versions from the one that Airflow runs, by file."""
         readable = {place: version for place, version in self._present.items() if version.yaml is not None}
         base = next((place for place in _BASES if place in readable), None)
         if base is None:
@@ -135,7 +135,7 @@ def _called(file: str, version: SpecVersion) -> str:
 
 
 def _lines(before: str, after: str, headed: tuple[str, str]) -> Iterator[str]:
-    """Yield a unified diff, without what could drive a terminal; a carriage return is shown as ``^M``."""
+    """Yield a unified diff without control characters; a carriage return is shown as ``^M``."""
     old, new = _LINE.findall(before), _LINE.findall(after)
     for line in difflib.unified_diff(old, new, *headed, lineterm="\n"):
         text = line.removesuffix("\n")

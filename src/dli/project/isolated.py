@@ -1,4 +1,4 @@
-"""Read SQL in child processes: a text that brings a parser down ends no command (specification 10.12)."""
+"""Parse SQL in child processes, so that a crash of the parser does not end the command (specification 10.12)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def isolated(file: str, function: Callable[P, R], /, *args: P.args, **named: P.k
     """Call a function in a child process; raises what it raises.
 
     Args:
-        file: The file whose SQL the function reads.
-        function: A function of a module.
+        file: The file of the SQL, for messages.
+        function: A function at the top of a module.
         args: Its arguments.
         named: Its named arguments.
 
     Raises:
-        InvalidTemplate: When the SQL can't be read within the limits.
+        InvalidTemplate: When the SQL exceeds the limits.
     """
     worker = Worker(LIMITS)
     try:
@@ -47,17 +47,17 @@ def isolated_batches(
     failed: Callable[[T, LimitExceeded], R],
     limits: Limits = LIMITS,
 ) -> list[R]:
-    """Call a function for batches of items in child processes side by side.
+    """Call a function for batches of items in parallel child processes.
 
-    A batch that ends its process is done again item by item, so that one item alone fails.
+    A batch that ends its process is repeated item by item; only the failing item is lost.
 
     Args:
         function: Returns a result for each item of a batch; it calls
             :func:`dataspec.isolation.restart_clock` before each.
         batches: The items.
-        workers: How many processes run at once.
-        failed: Makes the result of an item that exceeded the limits.
-        limits: What each item may use.
+        workers: The number of processes.
+        failed: Returns the result of an item that exceeded the limits.
+        limits: The limits for each item.
 
     Returns:
         The results, in the order of the items.

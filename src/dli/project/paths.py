@@ -1,4 +1,4 @@
-"""Folders and files as a person at this machine sees them."""
+"""Find the project's folder, and show paths relative to the current folder."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from pathlib import Path
 from dataspec.errors import InvalidUsage
 
 PROJECT_FILES = (".dli.local.yaml", "dli.yaml")
-"""What makes a folder a project, the stronger file first."""
+"""The settings files that mark a project's folder, by precedence."""
 
 
 def here() -> Path:
     """Return the current folder.
 
     Raises:
-        InvalidUsage: When it is gone.
+        InvalidUsage: When it was deleted.
     """
     try:
         return Path.cwd()
     except OSError as error:
-        raise InvalidUsage("The current folder does not exist any more.", detail="Go to another.") from error
+        raise InvalidUsage(
+            "The current folder no longer exists.", detail="Change to another folder."
+        ) from error
 
 
 def find_root(path: str | None) -> Path:
-    """Return the project's folder: the one given, else the nearest at or above this one with a settings file.
+    """Return the project's folder: the given one, else the nearest at or above the current folder with a settings file.
 
     Raises:
-        InvalidUsage: When the folder that was given does not exist.
+        InvalidUsage: When the given folder does not exist.
     """
     if path is not None:
         if not Path(path).is_dir():
@@ -40,7 +42,7 @@ def find_root(path: str | None) -> Path:
 
 
 def shown(path: Path) -> str:
-    """Return a path as the reader would write it: from here if it is below, else whole."""
+    """Return a path relative to the current folder if it is below it, else absolute."""
     if not path.is_absolute():
         return path.as_posix()
     text, current = path.as_posix(), here().as_posix()

@@ -1,4 +1,4 @@
-"""The project on this machine: its specs with their SQL, found by name or by file."""
+"""Find and read the project's specs with their SQL, by name or by file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dataspec.spec.yaml_reader import MAX_YAML_BYTES, read_document
 from dli.project.paths import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.yaml_reader import Document
@@ -35,28 +35,28 @@ _UNREADABLE = "-- not read"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalDataset:
-    """A spec on this machine, sound or not."""
+    """A local spec, valid or not."""
 
     file: str
-    """Its path as the reader would write it."""
+    """The file's path, relative to the current folder."""
     name: str | None
-    """The name inside; None if it can't be read."""
+    """The dataset's name; None if it can't be read."""
     yaml: bytes = field(repr=False)
     sql: dict[str, str] = field(default_factory=dict, repr=False)
-    """The text of each SQL file that is there, by the path that the spec names it with."""
+    """The text of each existing SQL file, by its path in the spec."""
     spec: DatasetSpec | None = None
-    """None for a spec that can't be used."""
+    """None for an invalid spec."""
     part: DatasetSpec | None = None
-    """Of one that can't be used, what its SQL hangs on, where that can be told."""
+    """The valid parts of an invalid spec that its SQL needs; None if there are too few."""
     problems: tuple[Problem, ...] = ()
     document: Document | None = field(default=None, repr=False)
-    """The YAML as it was read; None if it can't be."""
+    """The parsed YAML; None if it can't be parsed."""
 
     def checked(self) -> DatasetSpec:
         """Return the spec.
 
         Raises:
-            InvalidSpec: With every problem found in it.
+            InvalidSpec: With every problem of the spec.
         """
         if self.spec is None or self.problems:
             raise InvalidSpec(self.problems)
@@ -64,11 +64,11 @@ class LocalDataset:
 
 
 class Project:
-    """The specs below a project's folder.
+    """The specs in a project's folder.
 
     Args:
-        root: The project's folder; no SQL file outside it is read.
-        folder: The folder in it that holds the specs.
+        root: The project's folder; SQL files outside it are not read.
+        folder: The folder of the specs.
     """
 
     def __init__(self, root: Path, folder: Path) -> None:
@@ -78,7 +78,7 @@ class Project:
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """The YAML files in the project that are Dataset Specs, in the order of their paths."""
+        """The Dataset Specs of the project, ordered by path."""
         return tuple(path for path in self.yaml_files() if _means_dataset(_head(path)))
 
     @cached_property
@@ -86,20 +86,27 @@ class Project:
         return self.root.resolve()
 
     def names(self) -> list[str]:
-        """Return the names of the project's datasets, of broken ones where they can be read."""
+        """Return the names of the project's datasets, of invalid ones if they can be read."""
         return [name for path in self.files if (name := name_in(_head(path)))]
 
+    def no_datasets(self) -> NotFound:
+        """Return the error for a project without a Dataset Spec."""
+        return NotFound(
+            f"No Dataset Spec in {shown(self.folder)}.",
+            detail="Set the project's folder with --path, or create a first spec: dli dataset init",
+        )
+
     def datasets(self) -> Iterator[LocalDataset]:
-        """Yield every spec of the project, sound or not."""
+        """Yield every spec of the project, valid or not."""
         return map(self.read, self.files)
 
     def find(self, name: str) -> LocalDataset:
-        """Return the spec that a name or the path of a file means.
+        """Return a spec by its name or by the path of its file.
 
         Raises:
-            InvalidName: When it can be neither.
-            InvalidSpec: When two files have that name.
-            NotFound: When there is none; names the nearest.
+            InvalidName: When it is neither a valid name nor a path.
+            InvalidSpec: When two files define that name.
+            NotFound: When there is no such spec; suggests the nearest name.
         """
         if is_path(name):
             return self.read(self._existing(name))
@@ -112,10 +119,10 @@ class Project:
         return found[0]
 
     def connection_of(self, name: str) -> str | None:
-        """Return the connection of the spec that a name or the path of a file means, before it is checked.
+        """Return the connection of a spec before it is checked.
 
         Returns:
-            Its name; None if that can't be told, for a reason that :meth:`find` tells.
+            The connection's name; None if it can't be read, in which case :meth:`find` raises the reason.
         """
         if is_path(name):
             paths = [path for path in self._meant_by(name) if path.is_file()][:1]
@@ -131,7 +138,7 @@ class Project:
         return None
 
     def read(self, path: Path) -> LocalDataset:
-        """Read a spec with its SQL files; what is wrong with it stands in its ``problems``."""
+        """Read a spec with its SQL files; errors are in its ``problems``."""
         file = shown_key(shown(path))
         body = b""
         try:
@@ -142,7 +149,7 @@ class Project:
             return LocalDataset(file=file, name=None, yaml=body, problems=error.problems)
         except MemoryError:
             raise  # the limit of a child process
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+        except Exception as error:  # noqa: BLE001 - reported as a problem
             return LocalDataset(file=file, name=None, yaml=body, problems=(unexpected(error, file),))
 
     def _yaml_in(self, path: Path, file: str) -> bytes:
@@ -151,14 +158,14 @@ class Project:
         return _read_bytes(path, file, MAX_YAML_BYTES)
 
     def read_if_dataset(self, path: Path) -> LocalDataset | None:
-        """Read a YAML file as :meth:`read` does; None if it is no Dataset Spec."""
+        """Read a YAML file as :meth:`read` does; None if it is not a Dataset Spec."""
         found = self.read(path)
         if found.document is not None:
             return found if is_dataset(found.document) else None
         return found if looks_like_dataset(found.yaml or _head(path)) else None
 
     def _dataset(self, path: Path, body: bytes, document: Document) -> LocalDataset:
-        # Loaded here: the model of the spec takes longer than to find one.
+        # Imported here: loading the spec's model takes longer than finding a spec.
         from dataspec.spec.parse import parse_document, sql_file_problems
         from dataspec.spec.partial import sql_part
 
@@ -178,7 +185,7 @@ class Project:
         problems += [problem for those in unreadable.values() for problem in those]
         others = list(unreadable)
         if not sql.keys() | unreadable.keys() >= set(part.files):
-            others += _neighbours(path)  # they serve as hints where a name has no file
+            others += _neighbours(path)  # suggestions for a name without a file
         known = {**dict.fromkeys(others, _UNREADABLE), **sql}
         problems += [it for it in sql_file_problems(part, known, document) if it not in problems]
         if spec is not None:
@@ -186,7 +193,7 @@ class Project:
         return replace(found, sql=sql, part=part, problems=in_reading_order(problems, document.file))
 
     def _sql_of(self, spec: DatasetSpec, path: Path) -> tuple[dict[str, str], dict[str, tuple[Problem, ...]]]:
-        """Return the text of each SQL file that is there, and what is wrong with those that can't be read."""
+        """Return the text of each existing SQL file, and the problems of unreadable ones."""
         texts: dict[str, str] = {}
         unreadable: dict[str, tuple[Problem, ...]] = {}
         for named in spec.files:
@@ -216,33 +223,33 @@ class Project:
             raise InvalidSpec([Problem(message, file, line, column)]) from None
 
     def _holds(self, path: Path) -> bool:
-        """Tell whether a file lies in the project, wherever links lead."""
+        """Return whether a file is in the project, with links resolved."""
         real = path.resolve() if path.is_symlink() else self._real_folder(path)
         return real.is_relative_to(self._resolved_root)
 
     def _leads_out(self, path: Path) -> bool:
-        """Tell whether a file in the project is a link to one outside it."""
+        """Return whether a file in the project is a link to one outside it."""
         within = path.is_symlink() and self._real_folder(path).is_relative_to(self._resolved_root)
         return within and not self._holds(path)
 
     def _real_folder(self, path: Path) -> Path:
-        """Return the folder of a file, wherever links lead."""
+        """Return a file's folder, with links resolved."""
         folder = path.parent
         if folder not in self._resolved:
             self._resolved[folder] = folder.resolve()
         return self._resolved[folder]
 
     def _outside(self, file: str) -> InvalidSpec:
-        return InvalidSpec([Problem(f"the file lies outside the project, {self._resolved_root}.", file)])
+        return InvalidSpec([Problem(f"the file is outside the project, {self._resolved_root}.", file)])
 
     def yaml_files(self) -> Iterator[Path]:
-        """Yield the YAML files in the project, whatever is in them, in the order of their paths."""
+        """Yield all YAML files of the project, ordered by path."""
         for folder, subfolders, names in os.walk(self.folder):
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
             yield from (Path(folder, name) for name in sorted(names) if name.endswith(_SUFFIXES))
 
     def _holding(self, name: str) -> Iterator[Path]:
-        """Yield the specs in whose text a name occurs, so that the others need not be parsed."""
+        """Yield the specs whose text contains a name; the others need no parsing."""
         for path in self.yaml_files():
             if name.encode() in (head := _head(path)) and _means_dataset(head):
                 yield path
@@ -261,7 +268,7 @@ class Project:
         known = self.names()
         where = shown(self.folder)
         if not self.folder.is_dir():
-            looked = f"There is no folder {where}; name the project's folder with --path."
+            looked = f"No such folder: {where}. Set the project's folder with --path."
         else:
             looked = f"Looked in {where} ({len(known):,} dataset{'' if len(known) == 1 else 's'})."
         hint = nearest(name, known)
@@ -270,8 +277,14 @@ class Project:
         )
 
 
+def all_problems(datasets: Sequence[LocalDataset]) -> list[Problem]:
+    """Return the problems of every dataset, and of names that are defined twice."""
+    problems = dict.fromkeys(problem for dataset in datasets for problem in dataset.problems)
+    return [*problems, *duplicates(datasets)]
+
+
 def duplicates(datasets: Iterable[LocalDataset]) -> list[Problem]:
-    """Return a problem for each dataset whose name another file before it has."""
+    """Return a problem for each name that an earlier file defines already."""
     first: dict[str, str] = {}
     problems = []
     for dataset in datasets:
@@ -283,7 +296,7 @@ def duplicates(datasets: Iterable[LocalDataset]) -> list[Problem]:
 
 
 def name_in(body: bytes) -> str | None:
-    """Return the ``name`` in a spec that may be broken elsewhere."""
+    """Return the name in a spec that may be invalid otherwise."""
     try:
         return name_of(read_document(body, ""))
     except InvalidSpec:
@@ -291,7 +304,7 @@ def name_in(body: bytes) -> str | None:
 
 
 def is_path(name: str) -> bool:
-    """Tell whether a dataset is named by its file, not by its name."""
+    """Return whether a text is the path of a spec, not a dataset's name."""
     file_like = "/" in name or os.sep in name or name.endswith(_SUFFIXES)
     return file_like and ((name.endswith(_SUFFIXES) and os.sep in name) or Path(name).is_file())
 
@@ -301,9 +314,9 @@ def _neighbours(path: Path) -> list[str]:
 
 
 def _head(path: Path) -> bytes:
-    """Return a file's bytes as far as a spec may have them; nothing for one that can't be read, or is a device."""
+    """Return a file's bytes up to a spec's maximum size; none for an unreadable file or a device."""
     try:
-        if not path.is_file():  # to open a pipe would wait for ever
+        if not path.is_file():  # opening a pipe would block
             return b""
         with path.open("rb") as file:
             return file.read(MAX_YAML_BYTES)
@@ -314,7 +327,7 @@ def _head(path: Path) -> bytes:
 def _means_dataset(body: bytes) -> bool:
     try:
         return is_dataset_document(body)
-    except Exception:  # noqa: BLE001 - it is read again, and then told
+    except Exception:  # noqa: BLE001 - reported when the file is read again
         return looks_like_dataset(body)
 
 
@@ -326,7 +339,7 @@ def _read_bytes(path: Path, file: str, limit: int) -> bytes:
     try:
         status = path.stat()
         if not S_ISREG(status.st_mode):
-            raise InvalidSpec([Problem("it is no file, but a pipe or a device.", file)])
+            raise InvalidSpec([Problem("it is not a regular file, but a pipe or a device.", file)])
         size = status.st_size
         body = path.read_bytes() if size <= limit else b""
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Carries out a publish: writes to ``code/`` so that no reader sees half of a dataset, nor none of it."""
+"""Apply a publish plan: every reader of ``code/`` sees each dataset as a whole, before or after."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dataspec.store import Store
-    from dli.project.publish_plan import Plan
+    from dli.project.publish_plan import PublishPlan
 
 WRITERS = 16
 ATTEMPTS = 5
 RETRY_SECONDS = 0.2
 LEFTOVERS_AGE = timedelta(hours=1)
-"""How old an object without a YAML must be: a younger one may be of a dataset that is being written."""
+"""Minimum age of an object without a YAML; a younger one may belong to a dataset that is being written."""
 
 _SQL_KEY = re.compile(r"(?P<stem>.+)\.files/[0-9a-f]{64}\.sql")
 
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What there was of a dataset when it was looked at."""
+    """A dataset's objects when they were last read."""
 
     etag: str
     files_etag: str
@@ -53,27 +53,27 @@ class _Seen:
 
 
 class CodeWriter:
-    """Writes what a plan says.
+    """Write a plan to the store.
 
-    First all that is added or changed, then what is removed, then the publication. Killed
-    between any two writes it leaves each dataset whole, and a repetition does the rest.
+    Additions and changes come first, then removals, then the publication. If the process is
+    killed, each dataset is whole, and the next publish completes the rest.
     """
 
-    def __init__(self, store: Store, plan: Plan, *, prune: bool, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, plan: PublishPlan, *, prune: bool, now: Callable[[], datetime]) -> None:
         self._store = store
         self._plan = plan
         self._prune = prune
         self._now = now
-        self._stand_ins: dict[str, str] = {}
+        self._temporary: dict[str, str] = {}
 
     def write(self, publication: Publication) -> None:
-        """Carry out the plan.
+        """Apply the plan.
 
         Args:
-            publication: What is to be written down as published.
+            publication: The record of this publish.
 
         Raises:
-            Conflict: When somebody else publishes at the same time.
+            Conflict: When another publish runs at the same time.
             StoreUnreachable: When the store does not answer.
         """
         known = self._store.get(PUBLICATION_KEY)
@@ -88,7 +88,7 @@ class CodeWriter:
         except PreconditionFailed:
             other = self._store.get(PUBLICATION_KEY)
             if other is None or _content_of(other.body) != self._plan.content:
-                raise _someone_else(PUBLICATION_KEY) from None
+                raise _concurrent_publish(PUBLICATION_KEY) from None
 
     def _write_specs(self) -> None:
         keys = [change.file for change in self._plan.changes if change.file in self._plan.wanted]
@@ -99,27 +99,27 @@ class CodeWriter:
             key = next((key for key, other in waiting.items() if other not in waiting), None)
             if key is None:
                 key, other = next(iter(waiting.items()))
-                self._put_stand_in(other)
+                self._write_temporary(other)
             self._write_spec(key)
             del waiting[key]
 
     def _is_same(self, key: str) -> bool:
-        spec = self._plan.deployed.specs.get(key)
+        spec = self._plan.published.specs.get(key)
         return spec is not None and spec.same_yaml and spec.same_sql
 
     def _waits(self, keys: set[str]) -> Iterator[tuple[str, str]]:
-        """Yield files that hold a dataset which has its new place elsewhere, and that place: it must come first."""
+        """Yield each file whose dataset moves elsewhere, with the new key, which must be written first."""
         places = {dataset.name: key for key, dataset in self._plan.wanted.items()}
         for key in sorted(keys):
-            spec = self._plan.deployed.specs.get(key)
+            spec = self._plan.published.specs.get(key)
             place = places.get(spec.name) if spec and spec.name is not None else None
             if place is not None and place != key and place in keys:
                 yield key, place
 
-    def _put_stand_in(self, key: str) -> None:
-        """Put a dataset beside its place until that is free: where files change places in a circle."""
-        place = stand_in_key(key)
-        self._stand_ins[place] = self._write(place, self._release(key), self._seen(place))
+    def _write_temporary(self, key: str) -> None:
+        """Write a dataset to a temporary key, to break a cycle of files that swap their names."""
+        place = temporary_key(key)
+        self._temporary[place] = self._write(place, self._release(key), self._seen(place))
 
     def _write_spec(self, key: str) -> None:
         self._write(key, self._release(key), self._seen(key))
@@ -129,14 +129,14 @@ class CodeWriter:
         return Release(dataset.yaml, dataset.sql)
 
     def _seen(self, key: str) -> _Seen:
-        deployed = self._plan.deployed
-        spec = deployed.specs.get(key)
+        published = self._plan.published
+        spec = published.specs.get(key)
         if spec is None:
-            return _Seen(deployed.etag(key), deployed.etag(file_map_key(key)), None)
+            return _Seen(published.etag(key), published.etag(file_map_key(key)), None)
         return _Seen(spec.etag, spec.files_etag, spec.mapped)
 
     def _write(self, key: str, release: Release, seen: _Seen) -> str:
-        """Write a dataset, unless somebody has changed it since the plan was made, and not to the very same."""
+        """Write a dataset, unless another process has changed it to something else since the plan."""
         first = seen
         for attempt in range(ATTEMPTS):
             try:
@@ -155,10 +155,10 @@ class CodeWriter:
                 if (seen.etag, seen.mapped) != (first.etag, first.mapped):
                     break
                 time.sleep(RETRY_SECONDS * attempt)
-        raise _someone_else(key)
+        raise _concurrent_publish(key)
 
     def _look(self, key: str, release: Release) -> tuple[_Seen, bool]:
-        """Return what there is of a dataset now, and whether it is this release already."""
+        """Return a dataset's current objects, and whether they are this release."""
         stored, file_map = self._store.get(key), self._store.get(file_map_key(key))
         files_etag = file_map.etag if file_map else MISSING
         if stored is None:
@@ -168,7 +168,7 @@ class CodeWriter:
         return _Seen(stored.etag, files_etag, mapped), is_written
 
     def _remove_specs(self) -> None:
-        removed = {spec.key: spec.etag for spec in self._plan.removed} | self._stand_ins
+        removed = {spec.key: spec.etag for spec in self._plan.removed} | self._temporary
         _side_by_side(lambda item: self._remove(*item), removed.items())
         beside = {key for spec in self._plan.removed if spec.mapped is None for key in spec.siblings}
         self._remove_objects(beside - self._in_plain_copies())
@@ -178,29 +178,29 @@ class CodeWriter:
             delete_release(self._store, key, if_match=etag, now=self._now)
         except Conflict:
             if self._store.get(key) is not None:
-                raise _someone_else(key) from None
+                raise _concurrent_publish(key) from None
 
     def _remove_leftovers(self) -> None:
-        """Remove what no dataset needs: of publishes that were killed, and of plain copies before them."""
+        """Remove objects that no dataset needs, left by interrupted publishes and by plain copies."""
         if not self._prune:
             return
-        deployed, wanted = self._plan.deployed, self._plan.wanted
+        published, wanted = self._plan.published, self._plan.wanted
         old = {
-            key for key, info in deployed.objects.items() if self._now() - info.last_modified > LEFTOVERS_AGE
+            key for key, info in published.objects.items() if self._now() - info.last_modified > LEFTOVERS_AGE
         }
         owners = {owner for key in old if (owner := _owner(key)) is not None}
-        ownerless = sorted(owners - deployed.objects.keys() - wanted.keys())
+        ownerless = sorted(owners - published.objects.keys() - wanted.keys())
         _side_by_side(lambda owner: delete_leftovers(self._store, owner, now=self._now), ownerless)
-        specs = [spec for spec in deployed.specs.values() if spec.key in wanted and spec.mapped]
+        specs = [spec for spec in published.specs.values() if spec.key in wanted and spec.mapped]
         replaced = {key for spec in specs for key in spec.siblings}
         self._remove_objects((replaced & old) - self._in_plain_copies())
 
     def _in_plain_copies(self) -> set[str]:
-        """Return the SQL files that lie beside YAML files which stay, and are read from there."""
+        """Return the SQL files of the plain copies that stay."""
         gone = {spec.key for spec in self._plan.removed}
         return {
             key
-            for spec in self._plan.deployed.specs.values()
+            for spec in self._plan.published.specs.values()
             if spec.mapped is None and spec.key not in gone
             for key in spec.siblings
         }
@@ -208,20 +208,20 @@ class CodeWriter:
     def _remove_objects(self, keys: Iterable[str]) -> None:
         def remove(key: str) -> None:
             try:
-                self._store.delete(key, expected=self._plan.deployed.etag(key))
+                self._store.delete(key, expected=self._plan.published.etag(key))
             except PreconditionFailed:
-                return  # it is gone, or somebody needs it again
+                return  # it is gone, or was written again
 
         _side_by_side(remove, sorted(keys))
 
 
-def stand_in_key(key: str) -> str:
-    """Return where a dataset stands while another file has its place."""
+def temporary_key(key: str) -> str:
+    """Return a dataset's temporary key."""
     return f"{key.rpartition('.')[0]}.moving.yaml"
 
 
 def publication_body(publication: Publication, content: str) -> bytes:
-    """Return a publication as it is written to the store."""
+    """Return a publication as stored."""
     fields = {
         "commit": publication.commit,
         "repository": publication.repository,
@@ -253,7 +253,7 @@ def _owner(key: str) -> str | None:
 
 
 def _side_by_side(act: Callable[[T], None], items: Iterable[T]) -> None:
-    """Do something with each item, several at a time; after a failure no more are begun."""
+    """Call a function for each item in threads; after a failure no further call starts."""
     with ThreadPoolExecutor(WRITERS) as writers:
         begun = [writers.submit(act, item) for item in items]
         try:
@@ -264,9 +264,9 @@ def _side_by_side(act: Callable[[T], None], items: Iterable[T]) -> None:
             raise
 
 
-def _someone_else(key: str) -> Conflict:
+def _concurrent_publish(key: str) -> Conflict:
     return Conflict(
-        "Someone else publishes to this store at the same time.",
-        detail=f"{key} was changed since this publish began. Each dataset is whole, but not all are "
-        "published: see what is there with --dry-run, then publish again.",
+        "Another publish to this store is running.",
+        detail=f"{key} has changed since this publish started. Each dataset is whole, but not all are "
+        "published. Check with --dry-run, then publish again.",
     )

@@ -1,4 +1,4 @@
-"""Publishing a project: what must change under ``code/`` so that it holds what Git has (specification 17.1)."""
+"""Plan a publish: the changes that make ``code/`` match the project (specification 17.1)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from dataspec.keys import why_no_key
 from dataspec.problems import Problem
 from dataspec.spec.content_hash import spec_hash
 from dataspec.store.base import usable
-from dli.project.project import duplicates
-from dli.project.published_state import read_deployed
+from dli.project.project import all_problems
+from dli.project.published_state import read_published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,65 +28,65 @@ if TYPE_CHECKING:
     from dataspec.catalog.spec_storage import Publication
     from dataspec.store import Store
     from dli.project.project import LocalDataset, Project
-    from dli.project.published_state import Deployed, DeployedSpec
+    from dli.project.published_state import PublishedSpec, PublishedState
 
 Action = Literal["add", "change", "move", "remove"]
 
 MAX_KEY_BYTES = 900
-"""Of the path below ``code/``: a bucket's prefix counts as well."""
+"""Maximum length of a path below ``code/``; leaves room for a bucket's prefix."""
 _A_DIGEST = "0" * 64
 SHOWN = 5
 LARGE_SHARE = 3
-"""A removal of more than one in so many datasets needs consent."""
+"""Removing more than one in this many datasets needs confirmation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What happens to one dataset."""
+    """The change of one dataset."""
 
     action: Action
     name: str | None
-    """None for a file whose name can't be read."""
+    """None if the file's dataset name can't be read."""
     file: str
-    """The key of its YAML."""
+    """The YAML's key."""
     moved_from: str | None = None
-    """The key that its YAML has until then."""
+    """The YAML's previous key."""
     changed: tuple[str, ...] = ()
-    """What of it changes: ``YAML``, ``SQL``."""
+    """The changed parts: ``YAML``, ``SQL``."""
     overrides_manual: bool = False
-    """Whether a manual spec is overridden from then on."""
+    """Whether the change overrides a manual spec."""
     releases_manual: bool = False
-    """Whether a manual spec takes over again."""
+    """Whether a manual spec becomes effective again."""
     note: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it for ``--format json``."""
+        """Return the change for ``--format json``."""
         keys = ("action", "name", "file", "moved_from", "overrides_manual", "releases_manual", "note")
         return {key: getattr(self, key) for key in keys} | {"changed": list(self.changed)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """All that a publish is to do, and what it was made from."""
+class PublishPlan:
+    """The changes of a publish, and the state that they were planned from."""
 
     changes: tuple[Change, ...]
     """Additions, changes and moves, then removals, each by name."""
     unchanged: tuple[str, ...]
-    """The names of the datasets that are left alone."""
+    """The names of the unchanged datasets."""
     warnings: tuple[str, ...]
     consent: tuple[str, ...]
-    """Why somebody has to agree; empty where nobody has to."""
+    """The reasons that need confirmation; empty if none is needed."""
     wanted: Mapping[str, LocalDataset] = field(repr=False)
     """The project's datasets by key."""
-    deployed: Deployed = field(repr=False)
-    removed: tuple[DeployedSpec, ...] = field(repr=False)
-    """The files that go."""
+    published: PublishedState = field(repr=False)
+    removed: tuple[PublishedSpec, ...] = field(repr=False)
+    """The files to remove."""
     publication: Publication | None
-    """What was published last."""
+    """The record of the last publish."""
 
     @property
     def content(self) -> str:
-        """A hash of all that the project publishes: by it a publish that was cut off is told from a whole one."""
+        """A hash of all published content; tells a complete publish from an interrupted one."""
         digest = hashlib.sha256()
         for key, dataset in sorted(self.wanted.items()):
             digest.update(f"{key}\x00{spec_hash(dataset.yaml, dataset.sql)}\n".encode())
@@ -94,14 +94,13 @@ class Plan:
 
 
 def checked_datasets(project: Project) -> dict[str, LocalDataset]:
-    """Return the project's datasets by the keys that they have under ``code/``.
+    """Return the project's datasets by their keys in ``code/``.
 
     Raises:
-        InvalidSpec: With every problem of every spec, names that are taken twice included.
+        InvalidSpec: With every problem of every spec, duplicate names included.
     """
     datasets = [(path, project.read(path)) for path in project.files]
-    problems = list(dict.fromkeys(problem for _, dataset in datasets for problem in dataset.problems))
-    problems += duplicates(dataset for _, dataset in datasets)
+    problems = all_problems([dataset for _, dataset in datasets])
     wanted: dict[str, LocalDataset] = {}
     for path, dataset in datasets:
         relative = path.relative_to(project.folder).as_posix()
@@ -116,43 +115,47 @@ def checked_datasets(project: Project) -> dict[str, LocalDataset]:
 def _why_no_key(relative: str) -> str | None:
     if reason := why_no_key(relative, limit=MAX_KEY_BYTES):
         return reason
-    # Its SQL goes beside it, under names that are made of its own.
+    # The keys of its SQL files are derived from its own.
     derived = (why_no_key(key) for key in (file_map_key(relative), sql_key(relative, _A_DIGEST)))
     return next(filter(None, derived), None)
 
 
 def make_plan(
     store: Store, wanted: Mapping[str, LocalDataset], *, prune: bool, repository: str | None = None
-) -> Plan:
-    """Compare the project with ``code/``; nothing is written.
+) -> PublishPlan:
+    """Compare the project with ``code/``, without writing.
 
     Args:
         store: The store.
         wanted: The project's datasets by key.
-        prune: Whether what the project does not have is to be removed.
-        repository: Where the project comes from; removing what another repository published needs consent.
+        prune: Whether to remove datasets that the project does not have.
+        repository: The project's repository; removing datasets that another one published needs confirmation.
 
     Raises:
         StoreUnreachable: When the store does not answer.
     """
     publication = read_publication(store)
-    deployed = read_deployed(store, wanted)
+    published = read_published(store, wanted)
     manual, warnings = _manual_names(store)
-    draft = _Draft(wanted, deployed, manual, prune=prune)
+    draft = _Draft(wanted, published, manual, prune=prune)
     lost = draft.lost()
     consent = []
-    if len(lost) * LARGE_SHARE > len(deployed.datasets):
-        consent.append(f"{len(lost)} of {len(deployed.datasets)} datasets are removed, more than a third.")
+    if len(lost) * LARGE_SHARE > len(published.datasets):
+        consent.append(
+            f"{len(lost)} of {len(published.datasets)} datasets would be removed, more than a third."
+        )
     published_from = publication.repository if publication else None
     if lost and repository and published_from not in {None, repository}:
-        consent.append(f"What is there was published from {published_from}, this is {repository}.")
-    return Plan(
+        consent.append(
+            f"code/ was published from another repository, {published_from}; this one is {repository}."
+        )
+    return PublishPlan(
         changes=(*sorted(draft.written(), key=_place), *sorted(draft.removals(), key=_place)),
         unchanged=tuple(sorted(draft.unchanged())),
-        warnings=(*warnings, *deployed.unusable, *([] if prune else draft.left())),
+        warnings=(*warnings, *published.unusable, *([] if prune else draft.left())),
         consent=tuple(consent),
         wanted=wanted,
-        deployed=deployed,
+        published=published,
         removed=tuple(draft.extra) if prune else (),
         publication=publication,
     )
@@ -163,52 +166,50 @@ def _place(change: Change) -> tuple[str, str]:
 
 
 def _manual_names(store: Store) -> tuple[frozenset[str], list[str]]:
-    """Return the datasets that have a manual spec: Basecamp names its files after them."""
+    """Return the names of the datasets with a manual spec, read from the file names."""
     try:
         keys = [info.key for info in usable(store.list(MANUAL_PREFIX)) if is_spec_key(info.key)]
     except StoreUnreachable:
-        return frozenset(), [
-            "manual/ can't be read from here: which manual specs are overridden is not known."
-        ]
+        return frozenset(), ["manual/ can't be read: this does not show which manual specs are overridden."]
     return frozenset(key.removeprefix(MANUAL_PREFIX).rpartition(".")[0] for key in keys), []
 
 
 class _Draft:
-    """The plan's parts, told from the project and from what is deployed."""
+    """The parts of a plan, computed from the project and the published state."""
 
     def __init__(
         self,
         wanted: Mapping[str, LocalDataset],
-        deployed: Deployed,
+        published: PublishedState,
         manual: frozenset[str],
         *,
         prune: bool,
     ) -> None:
         self._wanted = wanted
-        self._deployed = deployed
+        self._deployed = published
         self._manual = manual
         self._prune = prune
         self._new_places = {dataset.name: key for key, dataset in wanted.items()}
         self._old_places: dict[str | None, list[str]] = {}
-        for spec in deployed.datasets:
+        for spec in published.datasets:
             self._old_places.setdefault(spec.name, []).append(spec.key)
-        self.extra = [spec for spec in deployed.datasets if spec.key not in wanted]
+        self.extra = [spec for spec in published.datasets if spec.key not in wanted]
 
     def unchanged(self) -> Iterator[str]:
-        """Yield the datasets that are there as they should be."""
+        """Yield the names of unchanged datasets."""
         for key, dataset in self._wanted.items():
             spec = self._deployed.specs.get(key)
             if spec and spec.same_yaml and spec.same_sql:
                 yield dataset.name or ""
 
     def written(self) -> Iterator[Change]:
-        """Yield what is added, changed or moved."""
+        """Yield the additions, changes and moves."""
         for key, dataset in self._wanted.items():
             spec = self._deployed.specs.get(key)
             if spec is None or not (spec.same_yaml and spec.same_sql):
                 yield self._written(key, dataset, spec)
 
-    def _written(self, key: str, dataset: LocalDataset, spec: DeployedSpec | None) -> Change:
+    def _written(self, key: str, dataset: LocalDataset, spec: PublishedSpec | None) -> Change:
         name, overrides = dataset.name, self._overrides(dataset.name)
         before = [place for place in self._old_places.get(name, ()) if place != key]
         is_broken = spec is not None and spec.is_dataset and spec.name is None
@@ -224,10 +225,10 @@ class _Draft:
         return name in self._manual and name not in self._old_places
 
     def removals(self) -> Iterator[Change]:
-        """Yield what goes: files that the project does not have, and names whose file has another name now."""
+        """Yield the removals: of files that the project does not have, and of names whose file has a new name."""
         for spec in self.lost():
             dataset = self._wanted.get(spec.key)
-            note = f"its file is {dataset.name} now" if dataset else None
+            note = f"the file now defines {dataset.name}" if dataset else None
             yield Change(
                 action="remove",
                 name=spec.name,
@@ -238,11 +239,11 @@ class _Draft:
         moved = {change.moved_from for change in self.written()}
         for spec in self.extra if self._prune else ():
             if spec.name in self._new_places and spec.key not in moved:
-                note = f"the dataset is in {self._new_places[spec.name]}"
+                note = f"the dataset is now in {self._new_places[spec.name]}"
                 yield Change(action="remove", name=spec.name, file=spec.key, note=note)
 
-    def lost(self) -> list[DeployedSpec]:
-        """Return the files whose names are gone from ``code/`` afterwards."""
+    def lost(self) -> list[PublishedSpec]:
+        """Return the files whose dataset names will be gone from ``code/``."""
         overwritten = [
             spec
             for key in self._wanted
@@ -253,15 +254,17 @@ class _Draft:
         return [spec for spec in gone if spec.name not in self._new_places and spec.name not in kept]
 
     def left(self) -> list[str]:
-        """Return warnings of the files that stay although the project does not have them."""
+        """Return a warning for each kept file that the project does not have."""
         doubles = [spec for spec in self.extra if spec.name in self._new_places]
         others = [spec.name or spec.key for spec in self.extra if spec.name not in self._new_places]
         warnings = [
-            f"'{spec.name}' is in {spec.key} as well, which this project does not have.\n"
-            "Of two files with one name the older counts; --prune removes it."
+            f"Duplicate dataset name '{spec.name}': also in {spec.key}, which this project does not have.\n"
+            "Airflow runs the older of the two files; --prune removes it."
             for spec in doubles
         ]
         if others:
             shown = ", ".join(others[:SHOWN]) + (", …" if len(others) > SHOWN else "")
-            warnings.append(f"{len(others)} datasets stay that this project does not have: {shown}")
+            warnings.append(
+                f"Keeping {len(others)} dataset{'' if len(others) == 1 else 's'} that this project does not have: {shown}"
+            )
         return warnings

@@ -1,4 +1,4 @@
-"""What ``code/`` holds, beside what a project has: what is the same, what is other, what is more."""
+"""Read the content of ``code/``, and compare it with the project's."""
 
 from __future__ import annotations
 
@@ -32,71 +32,71 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeployedSpec:
-    """A YAML file under ``code/``."""
+class PublishedSpec:
+    """A YAML file in ``code/``."""
 
     key: str
     etag: str
     files_etag: str
-    """The ETag of the map to its SQL."""
+    """The ETag of its SQL map."""
     is_dataset: bool
     name: str | None = None
-    """The name inside; None if it can't be read."""
+    """The dataset's name; None if it can't be read."""
     siblings: tuple[str, ...] = ()
-    """Its SQL files beside it, where a plain copy has them."""
+    """The SQL files beside it, as a plain copy has them."""
     mapped: Mapping[str, str] | None = None
-    """The SHA-256 of its SQL files by path, as its map has them; None where they lie beside it."""
+    """The SHA-256 of its SQL files by path, from its SQL map; None for a plain copy."""
     same_yaml: bool = False
-    """Whether its bytes are those of the project's file of that key."""
+    """Whether its bytes equal the project's file with this key."""
     same_sql: bool = False
-    """Whether its SQL files are the project's."""
+    """Whether its SQL files equal the project's."""
 
 
 @dataclass(frozen=True, slots=True)
-class Deployed:
-    """What ``code/`` held at one time."""
+class PublishedState:
+    """The content of ``code/`` at one time."""
 
     objects: Mapping[str, ObjectInfo]
-    specs: Mapping[str, DeployedSpec] = field(repr=False)
+    specs: Mapping[str, PublishedSpec] = field(repr=False)
     """The YAML files, by key."""
     unusable: tuple[str, ...] = ()
-    """What is to be told of objects that nobody can use, and no publish can remove."""
+    """Warnings about unusable objects, which a publish can't remove."""
 
     @property
-    def datasets(self) -> list[DeployedSpec]:
-        """Those that are Dataset Specs, sound or not, by key."""
+    def datasets(self) -> list[PublishedSpec]:
+        """The files that are Dataset Specs, valid or not, ordered by key."""
         return [spec for spec in self.specs.values() if spec.is_dataset]
 
     def etag(self, key: str) -> str:
-        """Return the ETag of an object, ``MISSING`` for none."""
+        """Return the ETag of an object; ``MISSING`` if there is none."""
         info = self.objects.get(key)
         return info.etag if info else MISSING
 
 
-def read_deployed(store: Store, wanted: Mapping[str, LocalDataset]) -> Deployed:
-    """Compare ``code/`` with what a project wants there.
+def read_published(store: Store, wanted: Mapping[str, LocalDataset]) -> PublishedState:
+    """Read ``code/``, compared with the project.
 
-    A YAML whose ETag is the MD5 of the project's own bytes is not fetched. Where the ETag is
-    something else, as for encrypted buckets, content decides.
+    A YAML whose ETag is the MD5 of the project's bytes is not fetched. For other ETags, as in
+    encrypted buckets, the content is compared.
 
     Args:
         store: The store.
-        wanted: The project's datasets by the keys that they are to have.
+        wanted: The project's datasets by their keys in ``code/``.
 
     Raises:
         StoreUnreachable: When the store does not answer.
     """
-    return _Comparison(store, wanted).deployed()
+    return _StateReader(store, wanted).published()
 
 
-class _Comparison:
+class _StateReader:
     def __init__(self, store: Store, wanted: Mapping[str, LocalDataset]) -> None:
         self._store = store
         self._wanted = wanted
         listed = list(store.list(CODE_PREFIX))
         self._objects = {info.key: info for info in usable(listed)}
         self._unusable = tuple(
-            f"{info.key} can't be used, nor removed from here: {info.problem}."
+            f"{info.key} can't be used, and a publish can't remove it: {info.problem}."
             for info in listed
             if info.problem is not None and is_spec_key(info.key) and not is_hidden(info.key)
         )
@@ -104,7 +104,7 @@ class _Comparison:
         self._known: Collection[str] = ()
         self._fetched: dict[str, StoredObject] = {}
 
-    def deployed(self) -> Deployed:
+    def published(self) -> PublishedState:
         keys = [key for key in self._objects if is_spec_key(key)]
         known = {
             key: self._wanted[key].yaml
@@ -119,29 +119,29 @@ class _Comparison:
         self._fetched = fetched | self._store.get_many(key for key in maps if key in self._objects)
         self._fetched |= self._store.get_many(self._unsure_siblings())
         there = [key for key in keys if key in self._bodies or key not in small or key in fetched.unreadable]
-        return Deployed(self._objects, {key: self._guarded_spec(key) for key in there}, self._unusable)
+        return PublishedState(self._objects, {key: self._guarded_spec(key) for key in there}, self._unusable)
 
-    def _guarded_spec(self, key: str) -> DeployedSpec:
-        """Describe a YAML file; one that fails as nobody has foreseen is a broken one, and is replaced."""
+    def _guarded_spec(self, key: str) -> PublishedSpec:
+        """Describe a YAML file; one that raises an unexpected error counts as invalid, and is replaced."""
         try:
             return self._spec(key)
         except Exception:
             log.exception("%s can't be read", key)
             return self._unread(key)
 
-    def _unread(self, key: str) -> DeployedSpec:
+    def _unread(self, key: str) -> PublishedSpec:
         file_map = self._fetched.get(file_map_key(key)) or self._objects.get(file_map_key(key))
         stored = self._fetched.get(key) or self._objects[key]
         etag = file_map.etag if file_map else MISSING
-        return DeployedSpec(key=key, etag=stored.etag, files_etag=etag, is_dataset=key in self._wanted)
+        return PublishedSpec(key=key, etag=stored.etag, files_etag=etag, is_dataset=key in self._wanted)
 
     def _needs_map(self, key: str) -> bool:
         dataset = self._wanted.get(key)
         return dataset is None or bool(dataset.sql) or key not in self._known
 
-    def _spec(self, key: str) -> DeployedSpec:
+    def _spec(self, key: str) -> PublishedSpec:
         body = self._bodies.get(key)
-        if body is None:  # too large for a spec, or nobody can read it
+        if body is None:  # too large for a spec, or unreadable
             return self._unread(key)
         wanted = self._wanted.get(key)
         same_yaml = wanted is not None and wanted.yaml == body
@@ -179,7 +179,7 @@ class _Comparison:
         return stored is not None and stored.body.removeprefix(b"\xef\xbb\xbf") == text.encode()
 
     def _unsure_siblings(self) -> list[str]:
-        """Return the SQL files of plain copies whose ETags do not tell whether they are the project's."""
+        """Return the SQL files of plain copies whose content must be compared."""
         return [
             place
             for key, dataset in self._wanted.items()
@@ -191,13 +191,13 @@ class _Comparison:
 
 
 def _has_md5(info: ObjectInfo, body: bytes) -> bool:
-    """Tell whether an object surely holds these bytes: by its ETag, where that is an MD5."""
+    """Return whether an object's ETag proves that it has these bytes."""
     md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
     return info.size == len(body) and info.etag.strip('"') == md5
 
 
 def _described(body: bytes, same: LocalDataset | None) -> tuple[str | None, tuple[str, ...], bool]:
-    """Return a YAML's name, the SQL files that it names, and whether it is a Dataset Spec."""
+    """Return a YAML's dataset name, its SQL files, and whether it is a Dataset Spec."""
     if same is not None and same.spec is not None:
         return same.name, same.spec.files, True
     try:
@@ -212,7 +212,7 @@ def _described(body: bytes, same: LocalDataset | None) -> tuple[str | None, tupl
 
 
 def _named_files(data: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the SQL files that a spec names, be it broken elsewhere."""
+    """Return the SQL files of a spec that may be invalid otherwise."""
     parts = [data]
     for key in ("pre_statements", "post_statements"):
         statements = data.get(key)

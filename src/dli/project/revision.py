@@ -1,4 +1,4 @@
-"""Which commit a folder's files are of: as the CI system says, else as Git does."""
+"""Find the commit of a folder's files, from the CI system's variables or from Git."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _OF_CI = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """A commit; what is not known is None."""
+    """A commit; unknown fields are None."""
 
     commit: str | None = None
-    """Its hash; with ``-dirty`` behind it where the folder holds what no commit has."""
+    """Its hash, with the suffix ``-dirty`` if the folder has uncommitted changes."""
     repository: str | None = None
-    """Its path, such as ``shop/datasets``."""
+    """The repository's path, such as ``shop/datasets``."""
     ref: str | None = None
     """The branch or tag."""
     person: str | None = None
-    """Who made the CI system run."""
+    """The user who started the CI pipeline."""
 
 
 def find_revision(folder: Path, environ: Mapping[str, str]) -> Revision:
-    """Return the commit that a folder is of.
+    """Return the commit of a folder.
 
     Args:
         folder: The folder with the files.
-        environ: The variables of the environment, in which a CI system says it.
+        environ: The environment variables.
     """
     for names in _OF_CI:
         commit, repository, ref, person = (environ.get(name) or None for name in names)
@@ -55,8 +55,8 @@ def find_revision(folder: Path, environ: Mapping[str, str]) -> Revision:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        found = subprocess.run(  # noqa: S603 - no part of it comes from outside
-            ["git", "-C", str(folder), *arguments],  # noqa: S607 - where git is depends on the system
+        found = subprocess.run(  # noqa: S603 - fixed arguments
+            ["git", "-C", str(folder), *arguments],  # noqa: S607 - git's path depends on the system
             capture_output=True,
             text=True,
             timeout=GIT_SECONDS,
@@ -68,7 +68,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _path_of(url: str) -> str | None:
-    """Return the path in a remote's address, which may hold a password before it."""
+    """Return the path in a remote's URL, without the host and its credentials."""
     _, scheme, rest = url.rpartition("://")
     host, separator, path = rest.partition("/" if scheme else ":")
     if not host or not separator:

@@ -1,4 +1,4 @@
-"""The files that a project and a dataset begin with."""
+"""Create the first files of a project and of a dataset."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PROJECT = """\
-# The project: where its datasets are, which server they go to, and what their connections mean on this machine.
+# The project: the folder of its datasets, its server, and the connections of local runs.
 name: {name}
 datasets_dir: datasets
 
 server:
-  url: http://127.0.0.1:8800 # DLI_SERVER_URL stands before it
+  url: http://127.0.0.1:8800 # DLI_SERVER_URL overrides it
 
 connections:
-  dli_default: # what a dataset runs on, unless it names another
+  dli_default: # the default connection of a dataset
     url: duckdb:///warehouse.duckdb
 """
 
 _IGNORED = """\
-# What dli, Basecamp and DuckDB keep on this machine.
+# Local files of dli, Basecamp and DuckDB.
 .dli/
 .dli.local.yaml
 .basecamp/
@@ -40,10 +40,10 @@ _SPEC = """\
 name: {quoted}
 type: Dataset
 owner: {owner}
-description: What one row of it is.
+description: What one row means.
 query_file: {name}.sql
 
-# In one session with the query, and in one transaction: a date that is built again has the same rows.
+# One session and one transaction with the query: building a date again gives the same rows.
 pre_statements:
 {schema}  - name: table
     sql: create table if not exists {table} (day date, greeting varchar)
@@ -56,7 +56,7 @@ post_statements:
     sql: commit
 
 parameters:
-  - name: execution_date # a scheduled run fills it in
+  - name: execution_date # set by a scheduled run
     type: date
     description: The day to build.
   - name: greeting
@@ -85,7 +85,7 @@ select
 
 _NOBODY = "you@example.com"
 _OTHER_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
-"""What YAML, in one version or another, takes for something else than text."""
+"""Words that some version of YAML does not read as text."""
 RESERVED = frozenset(
     """
     all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case
@@ -96,21 +96,21 @@ RESERVED = frozenset(
     pivot_wider placing positional primary qualify references returning right select semi show similar
     some struct summarize symmetric table tablesample then to trailing true try_cast tuple union unique
     unpack unpivot using variadic verbose when where window with
-    """.split()  # noqa: SIM905 - a hundred words are read more easily so
+    """.split()  # noqa: SIM905 - shorter than a list of a hundred words
 )
-"""Words that DuckDB, where a first dataset runs, takes for no table's name without quotes."""
+"""DuckDB's reserved words, which need quotes as a table's name."""
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def project_files(name: str) -> dict[str, str]:
-    """Return the text of each file of a new project, by its path in it."""
+    """Return the files of a new project: text by path."""
     return {"dli.yaml": _PROJECT.format(name=name), ".gitignore": _IGNORED}
 
 
 def dataset_files(name: str, owner: str) -> dict[str, str]:
-    """Return the text of each file of a new dataset, by its path in the folder of the project's datasets.
+    """Return the files of a new dataset: text by path in the datasets folder.
 
-    It builds the table of its name: the last two parts of it, of which the first is the schema.
+    The dataset builds the table ``schema.table``, named by the last two parts of its name.
     """
     *above, last = map(_identifier, name.split("."))
     table = ".".join([*above[-1:], last])
@@ -124,7 +124,7 @@ def dataset_files(name: str, owner: str) -> dict[str, str]:
 
 
 def _identifier(part: str) -> str:
-    """Return a part of a name as SQL takes it: without quotes, but for its own words."""
+    """Return a part of a name as a SQL identifier, in quotes if it is a reserved word."""
     word = re.sub(r"\W", "_", part)
     if word.lower() in RESERVED:
         return f'"{word}"'
@@ -132,21 +132,21 @@ def _identifier(part: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Return a name as YAML takes it for text: ``0.1`` and ``on`` want quotes."""
+    """Return a name as YAML text; ``0.1`` and ``on`` need quotes."""
     plain = re.fullmatch(r"[A-Za-z_][\w.-]*", name) and name.lower() not in _OTHER_WORDS
     return name if plain else f'"{name}"'
 
 
 def write_new(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Write files that are not there yet; return their paths as the reader would write them.
+    """Write new files; return their paths relative to the current folder.
 
     Raises:
-        Refused: When one of them is there; nothing is written then.
+        Refused: When one of them exists; then nothing is written.
     """
     paths = {folder / name: text for name, text in files.items()}
     for path in paths:
         if path.exists() or path.is_symlink():
-            raise Refused(f"{shown(path)} is there already.", detail="Nothing was written.")
+            raise Refused(f"{shown(path)} already exists.", detail="Nothing was written.")
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in paths.items():
         path.write_text(text, encoding="utf-8")
@@ -154,10 +154,10 @@ def write_new(folder: Path, files: Mapping[str, str]) -> list[str]:
 
 
 def owner_here() -> str:
-    """Return who owns what is made here: the address that Git signs with, if it has one."""
+    """Return the owner of a new dataset: Git's ``user.email``, or an example address."""
     try:
         asked = ["git", "config", "user.email"]
-        found = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603 - as is
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603 - fixed arguments
     except (OSError, subprocess.SubprocessError):
         return _NOBODY
     email = found.stdout.strip()

@@ -137,7 +137,7 @@ def test_the_token_is_filled_in_nowhere(tmp_path: Path) -> None:
         connections(
             tmp_path, "connections: {x: {url: 'trino://${DLI_TOKEN}@localhost'}}", DLI_TOKEN="hunter2"
         )
-    assert "may not fill in DLI_TOKEN" in (invalid.value.detail or "")
+    assert "may not use the variable DLI_TOKEN" in (invalid.value.detail or "")
 
 
 def test_a_project_file_of_another_user_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from dataspec.catalog.spec_storage import Publication, Release
 from dataspec.store import MemoryStore
 from dli.project.project import Project
 from dli.project.publish_apply import CodeWriter
-from dli.project.publish_plan import Plan, checked_datasets, make_plan
+from dli.project.publish_plan import PublishPlan, checked_datasets, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,14 +87,16 @@ def put_files(root: Path, files: Mapping[str, str]) -> Project:
     return Project(root, folder)
 
 
-def planned(store: Store, project: Project, *, prune: bool = True, repository: str | None = None) -> Plan:
+def planned(
+    store: Store, project: Project, *, prune: bool = True, repository: str | None = None
+) -> PublishPlan:
     """Return what a publish of a project would do."""
     return make_plan(store, checked_datasets(project), prune=prune, repository=repository)
 
 
 def publish(
     store: Store, project: Project, *, prune: bool = True, now: Callable[[], datetime] = lambda: NOON
-) -> Plan:
+) -> PublishPlan:
     """Publish a project without asking."""
     plan = planned(store, project, prune=prune)
     CodeWriter(store, plan, prune=prune, now=now).write(COMMIT)
@@ -112,6 +114,6 @@ def wanted(project: Project) -> dict[str, Release]:
     return {dataset.name or "": Release(dataset.yaml, dataset.sql) for dataset in project.datasets()}
 
 
-def actions(plan: Plan) -> list[tuple[str, str | None]]:
+def actions(plan: PublishPlan) -> list[tuple[str, str | None]]:
     """Return what a plan does to which dataset."""
     return [(change.action, change.name) for change in plan.changes]

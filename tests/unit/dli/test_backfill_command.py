@@ -220,7 +220,7 @@ def test_a_bar_never_breaks_a_narrow_terminal(clicks: Basecamp) -> None:
 def test_an_interrupted_wait_leaves_it_and_says_how_to_stop_it(clicks: Basecamp) -> None:
     screen = on_terminal((*ARGUMENTS, "--wait"), keys=[("0 of 3", CTRL_C)])
     assert screen.status == 130
-    assert "the backfill goes on" in screen.text
+    assert "The backfill keeps running" in screen.text
     assert f"dli workflow stop {ID}" in screen.text
     assert backfills(clicks) == [f"basecamp/backfills/active/{CLICKS}.json"]
 
@@ -246,7 +246,7 @@ def test_status_shows_a_backfill_by_its_id(clicks: Basecamp, dli: Dli) -> None:
     shown = {label: value.strip() for label, value in rows.items()}
     assert shown["Backfill"] == ID
     assert (shown["Status"], shown["Dates"], shown["Present"]) == ("RUNNING", "1 of 3 built", "2024-01-02")
-    assert (shown["Range"], shown["Options"]) == ("2024-01-01 to 2024-01-03", "goes on after a failure")
+    assert (shown["Range"], shown["Options"]) == ("2024-01-01 to 2024-01-03", "keep going after a failure")
     assert (shown["Run"], shown["Parameters"]) == (f"{ID}_20240102", "limit=7")
     assert json.loads(dli("workflow", "status", ID, "-f", "json").out)["dates_done"] == 1
 

@@ -175,7 +175,7 @@ def test_where_runs_are_active_and_nobody_can_be_asked_it_is_refused(basecamp: B
     )
     assert manual_yaml(basecamp) == CLICKS_YAML
     accepted = dli("dataset", "unregister", CLICKS, "--yes")
-    assert (accepted.status, accepted.err) == (0, f"Goes on to its end: {run}\n")
+    assert (accepted.status, accepted.err) == (0, f"Keeps running: {run}\n")
 
 
 @pytest.mark.rule("22.17")

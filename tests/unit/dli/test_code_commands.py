@@ -54,7 +54,7 @@ def test_publish_says_what_it_does_and_does_it(dli: Dli, project: Path, store: S
         "change   shop.a    code/a.yaml       YAML\n"
         "move     shop.b    code/sub/b.yaml   was code/b.yaml\n"
         "add      shop.e    code/e.yaml       overrides the manual spec\n"
-        "remove   shop.d    code/d.yaml       the manual spec takes over again\n"
+        "remove   shop.d    code/d.yaml       the manual spec becomes effective again\n"
         "Published: 1 added, 1 changed, 1 moved, 1 removed, 1 unchanged.\n"
     )
     assert {name for name in seen(store) if name != "shop.d"} == set(wanted(shop))
@@ -113,13 +113,13 @@ def test_a_large_removal_is_refused_where_nobody_can_be_asked(dli: Dli, project:
     refused = dli("code", "publish")
     assert refused.status == 4
     assert refused.err == (
-        "Error: This publish removes more than it may without consent.\n"
-        "       2 of 4 datasets are removed, more than a third.\n"
-        "       Nothing was written. If it is meant, publish with --yes.\n"
+        "Error: This publish needs your confirmation.\n"
+        "       2 of 4 datasets would be removed, more than a third.\n"
+        "       Nothing was written. Confirm with --yes.\n"
     )
     assert len(seen(store)) == 4
     dry = dli("code", "publish", "--dry-run")
-    assert (dry.status, "That needs --yes." in dry.err) == (0, True)
+    assert (dry.status, "This needs --yes." in dry.err) == (0, True)
     assert dli("code", "publish", "--no-prune").status == 0
     assert len(seen(store)) == 4
     assert dli("code", "publish", "--yes").status == 0

@@ -90,7 +90,7 @@ def test_a_name_that_code_has_is_not_registered_without_consent(
         "         Your Manual registration will be overridden by Code.\n"
         "         The Manual file will be kept but inactive.\n"
         "Error: Not registered.\n"
-        "       Register it all the same with --yes.\n"
+        "       To register it anyway, add --yes.\n"
     )
     assert not list(basecamp.store.list("manual/"))
 

@@ -11,9 +11,9 @@ import pytest
 
 from dataspec.errors import EngineUnreachable
 from dli.config.settings import Settings
-from dli.local.engines.bigquery import BigQueryEngine
 from dli.local.engines.driver import DriverEngine
 from dli.local.engines.opening import open_engine
+from dli.local.engines.remote import BigQueryEngine
 
 
 @pytest.fixture

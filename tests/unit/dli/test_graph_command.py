@@ -132,7 +132,7 @@ def test_broken_specs_and_cycles_are_drawn_with_a_warning(dli: Dli, project: Pat
     assert result.err == (
         "Warning: datasets/a.yaml is not valid: dli dataset validate datasets/a.yaml\n"
         "Warning: datasets/b.yaml is not valid: dli dataset validate datasets/b.yaml\n"
-        "Warning: these datasets depend on each other: a → b → a\n"
+        "Warning: These datasets depend on each other: a → b → a\n"
     )
 
 

@@ -132,7 +132,7 @@ def test_a_publish_tells_of_keys_that_it_can_not_remove(s3: S3, project: Path) -
     s3.send("PUT", "code//x.yaml", HEAD.encode())
     plan = publish(store, put_files(project, {"a.yaml": spec_of("a")}))
     assert [warning.partition(":")[0] for warning in plan.warnings] == [
-        "code//x.yaml can't be used, nor removed from here"
+        "code//x.yaml can't be used, and a publish can't remove it"
     ]
     assert len(seen(store)) == 1
 

@@ -96,17 +96,17 @@ def test_nothing_that_is_there_is_written_over(dli: Dli, project: Path) -> None:
     again = dli("init")
     assert (again.status, again.out) == (4, "")
     assert (
-        "This is a project already: dli.yaml is there.\n       Add a dataset: dli dataset init\n" in again.err
+        "This is already a project: dli.yaml exists.\n       Add a dataset: dli dataset init\n" in again.err
     )
     dli("dataset", "init", "a.b")
     twice = dli("dataset", "init", "a.b")
     assert twice.status == 4
-    assert "Its file: datasets/dataset.a.b.yaml" in twice.err
+    assert "Already defined in datasets/dataset.a.b.yaml." in twice.err
     (project / "datasets" / "c.d.sql").write_text("select 1")
     beside = dli("dataset", "init", "c.d")
     assert (beside.status, beside.err) == (
         4,
-        "Error: datasets/c.d.sql is there already.\n       Nothing was written.\n",
+        "Error: datasets/c.d.sql already exists.\n       Nothing was written.\n",
     )
     assert not (project / "datasets" / "dataset.c.d.yaml").exists()
 

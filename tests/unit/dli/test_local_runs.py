@@ -377,7 +377,7 @@ def test_a_log_that_can_t_be_written_is_a_warning(dli: Dli, project: Path) -> No
     (project / ".dli").write_text("in the way")
     result = dli("dataset", "run", "shop.numbers")
     assert (result.status, result.out) == (0, "n\n1\n")
-    assert "Warning: the log of local runs can't be written" in result.err
+    assert "Warning: The log of local runs can't be written" in result.err
 
 
 @pytest.mark.rule("23.1")

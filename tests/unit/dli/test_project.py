@@ -85,7 +85,7 @@ def test_a_file_that_is_not_there_is_answered_with_the_nearest(shop: Project, pr
 def test_a_project_without_a_folder_of_specs_says_how_to_name_it(project: Path) -> None:
     with pytest.raises(NotFound) as error:
         Project(project, project / "specs").find("a")
-    assert error.value.detail == "There is no folder specs; name the project's folder with --path."
+    assert error.value.detail == "No such folder: specs. Set the project's folder with --path."
 
 
 @pytest.mark.parametrize("name", ["a/b", "../a", "a..b", ""])
@@ -162,7 +162,7 @@ def test_a_sql_file_that_leads_out_of_the_project_is_not_read(shop: Project, pro
     (project / "datasets" / "daily_clicks.sql").symlink_to(secret)
     found = shop.find(CLICKS)
     assert "secret" not in str(found.sql)
-    assert "lies outside the project" in str(found.problems[0])
+    assert "is outside the project" in str(found.problems[0])
 
 
 @pytest.mark.rule("23.11")
@@ -175,7 +175,7 @@ def test_a_linked_folder_that_leads_out_of_the_project_is_not_read(shop: Project
     (project / "datasets" / "x.yaml").write_text(spec)
     found = shop.find("x")
     assert "secret" not in str(found.sql)
-    assert "lies outside the project" in str(found.problems[0])
+    assert "is outside the project" in str(found.problems[0])
 
 
 @pytest.mark.rule("23.11")
@@ -189,7 +189,7 @@ def test_a_spec_that_is_a_link_out_of_the_project_is_not_read(
     link.symlink_to(target.format(project=project))
     found = shop.read(link)
     assert found.yaml == b""
-    assert "lies outside the project" in str(found.problems[0])
+    assert "is outside the project" in str(found.problems[0])
     assert list(shop.datasets()) == ([] if target == "/dev/stdin" else [found])
     (project / "datasets" / "inside.yaml").write_text(spec_of("y"))
     link.unlink()

@@ -13,7 +13,7 @@ from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
 from dataspec.store import Found, MemoryStore, ObjectInfo, Store, StoredObject, open_store
 from dataspec.store.base import MISSING
 from dli.project.publish_apply import CodeWriter
-from dli.project.publish_plan import Plan
+from dli.project.publish_plan import PublishPlan
 from unit.dli.published import (
     COMMIT,
     NOON,
@@ -157,7 +157,7 @@ def test_without_prune_nothing_is_removed_and_what_stays_is_told(store: Store, p
     plan = publish(store, put_files(project, moved), prune=False)
     assert actions(plan) == [("add", "shop.a")]
     assert "'shop.a' is in code/a.yaml as well" in plan.warnings[0]
-    assert plan.warnings[1] == "3 datasets stay that this project does not have: shop.d, shop.b, shop.c"
+    assert plan.warnings[1] == "Keeping 3 datasets that this project does not have: shop.d, shop.b, shop.c"
     assert seen(store).keys() == {"shop.a", "shop.b", "shop.c", "shop.d"}
 
 
@@ -345,7 +345,7 @@ def test_a_removal_of_more_than_a_third_needs_consent(store: Store, project: Pat
     publish(store, put_files(project, three))
     assert planned(store, put_files(project, {k: three[k] for k in ("a.yaml", "b.yaml")})).consent == ()
     plan = planned(store, put_files(project, {"a.yaml": three["a.yaml"]}))
-    assert plan.consent == ("2 of 3 datasets are removed, more than a third.",)
+    assert plan.consent == ("2 of 3 datasets would be removed, more than a third.",)
 
 
 def test_moving_everything_needs_no_consent(store: Store, project: Path) -> None:
@@ -360,7 +360,7 @@ def test_removing_what_another_repository_published_needs_consent(store: Store, 
     left = put_files(project, {path: text for path, text in SHOP.items() if not path.startswith("a.")})
     assert planned(store, left, repository="shop/etl").consent == ()
     assert planned(store, left, repository="other/one").consent == (
-        "What is there was published from shop/etl, this is other/one.",
+        "code/ was published from another repository, shop/etl; this one is other/one.",
     )
 
 
@@ -517,12 +517,12 @@ def test_a_plan_that_is_out_of_date_overwrites_and_removes_nothing(
     assert seen(store).get("shop.a") == a_of_theirs
 
 
-def at_once(store: Store, *plans: Plan) -> list[Conflict]:
+def at_once(store: Store, *plans: PublishPlan) -> list[Conflict]:
     """Carry out plans at once; return what whoever was later was told."""
     told: list[Conflict] = []
     barrier = threading.Barrier(len(plans))
 
-    def write(plan: Plan) -> None:
+    def write(plan: PublishPlan) -> None:
         barrier.wait(10)
         try:
             CodeWriter(store, plan, prune=True, now=lambda: NOON).write(COMMIT)

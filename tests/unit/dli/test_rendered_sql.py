@@ -65,7 +65,8 @@ def test_what_the_other_dialect_has_no_word_for_is_a_warning(dli: Dli, project: 
     result = dli("dataset", "show", "a.b", "--sql", "--dialect", "mysql")
     assert (result.status, result.out) == (0, "SELECT\n  ARRAY(1, 2) AS list\n")
     assert (
-        result.err == "Warning: mysql has no word for all of it: 'query': Arrays are not supported by MySQL\n"
+        result.err
+        == "Warning: The translation to mysql is incomplete: 'query': Arrays are not supported by MySQL\n"
     )
 
 

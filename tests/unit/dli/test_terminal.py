@@ -72,7 +72,7 @@ def test_wait_shows_how_the_run_is_doing(clicks: Basecamp) -> None:
 def test_an_interrupted_wait_leaves_the_run_and_says_how_to_stop_it(clicks: Basecamp) -> None:
     screen = on_terminal(RUN, keys=[("PENDING", CTRL_C)])
     assert screen.status == 130
-    assert "the run goes on" in screen.text
+    assert "The run keeps running" in screen.text
     assert f"dli workflow stop {RUN_ID}" in screen.text
     run = clicks.airflow.get_run(CLICKS, RUN_ID)
     assert run is not None

@@ -95,7 +95,7 @@ def test_no_file_of_a_project_fills_a_variable_into_what_is_sent_to_a_server(
         settings(project, env).get(key)
     message = f"{error.value.title}\n{error.value.detail}"
     assert message.startswith(f"{file}:1:")
-    assert f"may not fill in AWS_SECRET_ACCESS_KEY in '{key}'" in message
+    assert f"may not use the variable AWS_SECRET_ACCESS_KEY in '{key}'" in message
     assert VARIABLES[key] in message
     assert SECRET not in message
 
@@ -106,7 +106,7 @@ def test_no_file_of_a_project_fills_a_variable_into_what_is_sent_to_a_server(
 )
 def test_a_variable_is_found_wherever_it_stands_in_a_value(project: Path, text: str) -> None:
     (project / "dli.yaml").write_text(nested("user", text))
-    with pytest.raises(InvalidSettings, match="may not fill in"):
+    with pytest.raises(InvalidSettings, match="may not use the variable"):
         _ = settings(project).user
 
 
@@ -144,7 +144,7 @@ def test_no_connection_of_a_project_names_the_token(project: Path, key: str) -> 
     (project / "dli.yaml").write_text(text)
     shown = {setting.key: setting for setting in settings(project).all()}
     assert shown[key].value is None
-    assert "may not fill in DLI_TOKEN" in shown[key].origin
+    assert "may not use the variable DLI_TOKEN" in shown[key].origin
 
 
 @pytest.mark.rule("21.6")
@@ -200,7 +200,7 @@ def test_credentials_go_to_a_server_that_a_project_names_after_an_agreement_alon
         assert dli("workflow", "list").status == 0
         assert [received.headers["authorization"][:6] for received in server.received] == ["Basic "]
     again = dli("config", "trust")
-    assert (again.status, again.out, again.err) == (0, "", "Nothing new to agree to.\n")
+    assert (again.status, again.out, again.err) == (0, "", "No new permission is needed.\n")
     assert dli("config", "trust", "-f", "json").out == "[]\n"
 
 
@@ -510,7 +510,7 @@ def test_completion_asks_nothing_and_reads_nothing_of_another_user(
 @pytest.mark.parametrize("file", PROJECT_FILES)
 def test_the_folder_of_the_specs_lies_in_the_project(project: Path, file: str, value: str) -> None:
     (project / file).write_text(nested("datasets_dir", value))
-    with pytest.raises(InvalidSettings, match="leads out of the project"):
+    with pytest.raises(InvalidSettings, match="is outside the project"):
         _ = settings(project).datasets_dir
 
 
@@ -518,7 +518,7 @@ def test_the_folder_of_the_specs_lies_in_the_project(project: Path, file: str, v
 def test_a_linked_folder_of_specs_that_leads_out_of_the_project_is_refused(project: Path) -> None:
     (project / "datasets").rmdir()
     (project / "datasets").symlink_to(project.parent)
-    with pytest.raises(InvalidSettings, match="leads out of the project"):
+    with pytest.raises(InvalidSettings, match="is outside the project"):
         _ = settings(project).datasets_dir
     assert settings(project, DLI_DATASETS_DIR="..").datasets_dir == project / ".."
 

@@ -10,7 +10,7 @@ import pytest
 import dli.project.check
 from dataspec.isolation import LimitExceeded, Limits
 from dataspec.problems import Problem
-from dli.output.annotations import annotation
+from dli.commands.dataset.validate import annotation
 from dli.project.isolated import isolated_batches
 from dli.project.project import Project
 from unit.dataspec import isolated_calls
@@ -74,7 +74,7 @@ def test_github_marks_the_lines_of_a_pull_request(dli: Dli, project: Path) -> No
             "Write {{ n }} where it belongs, or remove it."
         ),
         "::error file=datasets/b.yaml,line=5,col=1::unknown key 'tagz'. Did you mean 'tags'?",
-        "2 checked, 2 found.",
+        "Checked 2 specs: 2 problems.",
     ]
     write(project, "b")
     assert dli("dataset", "validate", "-f", "github").status == 0

@@ -73,7 +73,9 @@ class _Project:
         texts = [it for it in written.values() if isinstance(it, str)]
         named = {name for text in texts for name in variables_in(text)}
         if refused := named & CREDENTIALS:
-            raise _wrong(document, place, f"a project's file may not fill in {', '.join(sorted(refused))}.")
+            raise _wrong(
+                document, place, f"a project's file may not use the variable {', '.join(sorted(refused))}."
+            )
         address = self._address(document, place, written)
         if self._trust is not None:
             sent = {variable for variable in named if self._environ.get(variable)}

@@ -1,4 +1,4 @@
-"""``dli code``."""
+"""``dli code``: publish a project from CI/CD."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 from dli.groups import LazyGroup
 
 COMMANDS = {
-    "publish": ("dli.commands.code.publish", "Make the store's code/ what the project is."),
+    "publish": ("dli.commands.code.publish", "Make code/ in the store match the project."),
 }
 
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataspec.catalog.spec_storage import Publication
-from dataspec.errors import NotFound, Refused
+from dataspec.errors import Refused
 from dli.options import common_options, pass_session, store_option
 from dli.output.tables import print_table
-from dli.project.paths import shown
 from dli.project.publish_apply import CodeWriter
 from dli.project.publish_plan import checked_datasets, make_plan
 from dli.project.revision import find_revision
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dli.project.project import LocalDataset
-    from dli.project.publish_plan import Action, Change, Plan
+    from dli.project.publish_plan import Action, Change, PublishPlan
     from dli.project.revision import Revision
 
 TITLES = ("ACTION", "DATASET", "FILE", "NOTE")
@@ -35,22 +34,26 @@ WORDS: tuple[tuple[Action, str], ...] = (
 
 
 @click.command("publish")
-@click.option("--dry-run", is_flag=True, help="Say what would change; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would change; write nothing.")
 @click.option(
-    "--prune/--no-prune", default=True, help="Remove what the project does not have. [default: --prune]"
+    "--prune/--no-prune",
+    default=True,
+    help="Remove datasets that the project does not have. [default: --prune]",
 )
-@click.option("--yes", "-y", is_flag=True, help="Remove as much as it takes without asking.")
+@click.option(
+    "--yes", "-y", is_flag=True, help="Don't ask before removing more than a third of the datasets."
+)
 @store_option
 @common_options
 @pass_session
 def command(session: Session, dry_run: bool, prune: bool, yes: bool) -> None:
-    """Make the store's code/ what the project is.
+    """Make code/ in the store match the project.
 
-    A CI/CD pipeline calls it; it needs no server, and the right to write code/. All specs
-    are checked first, and nothing is written if one is wrong. Then what differs is written,
-    so that no reader sees half of a dataset, and what the project does not have is removed.
+    For a CI/CD pipeline: it needs no server, only write access to code/. All specs are checked
+    first; if one is invalid, nothing is written. Then new and changed datasets are written, each
+    as a whole, and datasets that the project does not have are removed.
 
-    A removal of more than a third of all datasets needs --yes, or a person who agrees.
+    Removing more than a third of all datasets needs --yes, or your confirmation on a terminal.
     """
     wanted = _wanted(session, may_be_empty=yes)
     revision = find_revision(session.project.folder, os.environ)
@@ -75,8 +78,7 @@ def _wanted(session: Session, *, may_be_empty: bool) -> Mapping[str, LocalDatase
     project = session.project
     wanted = checked_datasets(project)
     if not wanted and not (may_be_empty and project.folder.is_dir()):
-        folder = shown(project.folder)
-        raise NotFound(f"No Dataset Spec in {folder}.", detail="--path names the project's folder.")
+        raise project.no_datasets()
     return wanted
 
 
@@ -92,7 +94,7 @@ def _publication(session: Session, revision: Revision) -> Publication:
     )
 
 
-def _show(plan: Plan) -> None:
+def _show(plan: PublishPlan) -> None:
     if plan.changes:
         print_table(TITLES, map(_row, plan.changes))
 
@@ -106,42 +108,42 @@ def _note(change: Change) -> str:
         " and ".join(change.changed),
         f"was {change.moved_from}" if change.moved_from else "",
         "overrides the manual spec" if change.overrides_manual else "",
-        "the manual spec takes over again" if change.releases_manual else "",
+        "the manual spec becomes effective again" if change.releases_manual else "",
         change.note or "",
     ]
     return "; ".join(note for note in notes if note)
 
 
-def _counted(plan: Plan) -> str:
+def _counted(plan: PublishPlan) -> str:
     actions = [change.action for change in plan.changes]
     counted = [f"{actions.count(action)} {word}" for action, word in WORDS if action in actions]
     return ", ".join([*counted, f"{len(plan.unchanged)} unchanged"])
 
 
-def _tell_dry_run(session: Session, plan: Plan) -> None:
+def _tell_dry_run(session: Session, plan: PublishPlan) -> None:
     if session.format == "json":
         session.print_json(_report(session, plan, dry_run=True))
     else:
         click.echo(f"Would be published: {_counted(plan)}. Nothing was written.")
-    warn(f"{reason} That needs --yes." for reason in plan.consent)
+    warn(f"{reason} This needs --yes." for reason in plan.consent)
 
 
-def _ask(plan: Plan) -> None:
-    """Ask whether so much may be removed.
+def _ask(plan: PublishPlan) -> None:
+    """Ask for confirmation of the removals.
 
     Raises:
-        Refused: When it may not, or nobody can be asked.
+        Refused: Without a terminal, or when the answer is no.
     """
     if not is_interactive():
-        detail = "\n".join([*plan.consent, "Nothing was written. If it is meant, publish with --yes."])
-        raise Refused("This publish removes more than it may without consent.", detail=detail)
+        detail = "\n".join([*plan.consent, "Nothing was written. Confirm with --yes."])
+        raise Refused("This publish needs your confirmation.", detail=detail)
     warn(plan.consent)
     if not click.confirm("Proceed?", err=True):
         say("Nothing was written.")
         raise Refused("Not published.")
 
 
-def _report(session: Session, plan: Plan, *, dry_run: bool) -> dict[str, Any]:
+def _report(session: Session, plan: PublishPlan, *, dry_run: bool) -> dict[str, Any]:
     return {
         "store": session.store.url,
         "dry_run": dry_run,

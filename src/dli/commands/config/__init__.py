@@ -1,4 +1,4 @@
-"""``dli config``."""
+"""``dli config``: the settings of this machine and project."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import click
 from dli.groups import LazyGroup
 
 COMMANDS = {
-    "show": ("dli.commands.config.show", "Show each setting with its value and where it came from."),
-    "trust": ("dli.commands.config.trust", "Agree to what this project's settings ask for."),
+    "show": ("dli.commands.config.show", "Show each setting with its value and its origin."),
+    "trust": ("dli.commands.config.trust", "Grant the permissions that this project's settings need."),
 }
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def command() -> None:
-    """Show the settings and where each came from; agree to a project's."""
+    """Show the settings and their origins; grant a project's permissions."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @server_options
 @pass_session
 def command(session: Session) -> None:
-    """Show each setting with its value and where it came from.
+    """Show each setting with its value and its origin.
 
     Passwords and other secrets are shown as ***.
     """

@@ -12,16 +12,16 @@ from dli.session import Session, say
 @common_options
 @pass_session
 def command(session: Session) -> None:
-    """Agree to what this project's settings ask for.
+    """Grant the permissions that this project's settings need.
 
-    A project that somebody else wrote may not send credentials of yours where it likes. This
-    agrees, for this project on this machine, to settings files that belong to another user,
-    to credentials in the address of its server, and to variables that its connections send to
-    other machines. Each is printed. What changes later is asked for again.
+    Without them, a project can't send your credentials to machines that it names. This grants,
+    for this project on this machine: settings files that belong to another user, credentials in
+    the server's address, and variables that connections send to other machines. Each is
+    printed. A later change of one needs a new permission.
     """
     agreed = session.settings.grant_permissions()
     items = [{"origin": permission.place, "agreed": permission.what} for permission in agreed]
     if not items:
-        say("Nothing new to agree to.")
+        say("No new permission is needed.")
     if items or session.format == "json":
         session.print_items(items, ("ORIGIN", "AGREED"), lambda item: (item["origin"], item["agreed"]))

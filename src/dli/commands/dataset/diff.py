@@ -1,4 +1,4 @@
-"""``dli dataset diff``: what is here, in manual, in code, and what Airflow runs (specification 22.18)."""
+"""``dli dataset diff``: compare a dataset's versions (specification 22.18)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ DIFFERENT = 1
 
 @click.command("diff")
 @dataset_argument
-@click.option("--exit-code", is_flag=True, help="End with exit status 1 where there is a difference.")
+@click.option("--exit-code", is_flag=True, help="Exit with status 1 if there is a difference.")
 @server_options
 @pass_session
 def command(session: Session, dataset: str, exit_code: bool) -> int:
-    """Compare what is here with what is registered and what runs.
+    """Compare the local version with the registered and running ones.
 
-    Shows where a dataset is: in this project, in manual, in code, and in Airflow; then how each
-    version differs from the one that Airflow runs.
+    Shows the version in this project, in manual, in code and in Airflow, then how each of the
+    others differs from the one that Airflow runs.
     """
     local = _local(session, dataset)
     name = session.dataset_name(dataset)
@@ -44,7 +44,7 @@ def command(session: Session, dataset: str, exit_code: bool) -> int:
 
 
 def _local(session: Session, named: str) -> SpecVersion | None:
-    """Return the project's version; None if it has none."""
+    """Return the local version; None if the project does not have the dataset."""
     try:
         found = session.project.find(named)
     except NotFound:

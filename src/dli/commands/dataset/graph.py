@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataspec.errors import NotFound
 from dli.options import complete_dataset, env_option, pass_session, path_option, verbose_option
-from dli.project.paths import shown
 from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 
     from dataspec.project.graph import DatasetGraph
     from dataspec.project.spec_checks import CheckedSpec
-    from dli.output.diagrams import Drawing
+    from dli.output.graph import Drawing
 
 
 @click.command("graph")
@@ -33,26 +31,23 @@ if TYPE_CHECKING:
 @verbose_option
 @pass_session
 def command(session: Session, dataset: str | None, form: str | None) -> None:
-    """Show which dataset is built from which.
+    """Show the dependencies between datasets.
 
-    Read from `depends_on` and from the tables that each dataset's SQL reads and writes. Every
-    dataset stands under what it is built from. With DATASET, a name or the path of a file: what
-    that one is built from, and what is built from it.
+    They come from `depends_on` and from the tables that the SQL reads and writes. Each dataset
+    is below those that it is built from. With DATASET, a name or the path of a file: its
+    upstream and its downstream datasets.
     """
     from dataspec.project.graph import DatasetGraph
-    from dli.output.diagrams import Drawing
+    from dli.output.graph import Drawing
     from dli.project.check import check_datasets
 
     name = session.dataset_name(dataset) if dataset else None
     checked = check_datasets(session.project, session.dialects)
     if not checked:
-        raise NotFound(
-            f"No Dataset Spec in {shown(session.project.folder)}.",
-            detail="--path names the project's folder.",
-        )
+        raise session.project.no_datasets()
     graph = DatasetGraph.of(spec.dataset for spec in checked if spec.dataset)
     if name is not None and name not in graph.datasets:
-        session.project.find(name)  # says what is near
+        session.project.find(name)  # raises NotFound with the nearest name
     names = graph.around(name) if name is not None else graph.sequence
     drawing = Drawing.of(graph, names)
     if (form or session.format) == "json":
@@ -63,14 +58,11 @@ def command(session: Session, dataset: str | None, form: str | None) -> None:
 
 
 def _drawn(drawing: Drawing, name: str | None, form: str | None) -> str:
+    from dli.output.graph import Node, dot, mermaid, tree_around, whole_tree
+
     if form in {"mermaid", "dot"}:
-        from dli.output.diagrams import dot, mermaid
-
         return (mermaid if form == "mermaid" else dot)(drawing)
-    from dli.output.diagrams import Node
-    from dli.output.trees import tree_around, whole_tree
-
-    return "\n".join(whole_tree(drawing) if name is None else tree_around(Node(name), drawing))
+    return whole_tree(drawing) if name is None else tree_around(Node(name), drawing)
 
 
 def _report(graph: DatasetGraph, names: Sequence[str], checked: Sequence[CheckedSpec]) -> dict[str, Any]:
@@ -115,4 +107,4 @@ def _warn(graph: DatasetGraph, names: Sequence[str], checked: Sequence[CheckedSp
     warn(str(problem) for name in names for problem in graph.datasets[name].lineage.unknown)
     for cycle in graph.cycles():
         if set(cycle) <= set(names):
-            say(f"Warning: these datasets depend on each other: {as_path(cycle)}")
+            say(f"Warning: These datasets depend on each other: {as_path(cycle)}")

@@ -17,10 +17,10 @@ from dli.session import Session, say
 @verbose_option
 @pass_session
 def command(session: Session, name: str | None) -> None:
-    """Write a first spec and its SQL.
+    """Create a first spec and its SQL.
 
-    NAME is the dataset's name; without it, that of the project with `.hello`. The files are
-    whole: they run as they are, and show where everything stands.
+    NAME is the dataset's name; the default is the project's name with `.hello`. The files are
+    complete: they run as they are.
     """
     from dli.project.scaffold import dataset_files, owner_here, write_new
 
@@ -28,7 +28,7 @@ def command(session: Session, name: str | None) -> None:
     check_name(name)
     if name in session.project.names():
         raise Refused(
-            f"The project has a dataset '{name}' already.", detail=f"Its file: {_file_of(session, name)}"
+            f"Duplicate dataset name '{name}'.", detail=f"Already defined in {_file_of(session, name)}."
         )
     written = write_new(session.project.folder, dataset_files(name, owner_here()))
     click.echo("\n".join(f"Created: {path}" for path in written))

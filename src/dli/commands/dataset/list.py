@@ -18,15 +18,15 @@ REGISTERED_TITLES = ("DATASET", "SOURCE", "EFFECTIVE", "LOADED", "SPEC", "FILE")
 
 
 @click.command("list")
-@click.option("--registered", is_flag=True, help="Ask the server what is registered.")
+@click.option("--registered", is_flag=True, help="List the registered datasets, from the server.")
 @source_option(everything=True)
 @server_options
 @pass_session
 def command(session: Session, registered: bool, source: str | None) -> None:
-    """List the datasets of the project or those registered.
+    """List the project's datasets or the registered ones.
 
-    With --registered: EFFECTIVE tells whether Airflow runs this spec, LOADED whether
-    Airflow has its present version.
+    With --registered: EFFECTIVE is `yes` for the spec that Airflow runs, LOADED is `yes` if
+    Airflow has loaded its current version.
     """
     if registered:
         datasets = session.client.list_datasets(source=source)
@@ -48,7 +48,7 @@ def _list_local(session: Session) -> None:
     if not datasets:
         from dli.project.paths import shown
 
-        say(f"There is no Dataset Spec in {shown(session.project.folder)}.")
+        say(f"No Dataset Spec in {shown(session.project.folder)}. Create one with: dli dataset init")
 
 
 def _local_item(dataset: LocalDataset) -> dict[str, Any]:

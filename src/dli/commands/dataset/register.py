@@ -19,21 +19,21 @@ OVERRIDE_WARNING = (
     "Your Manual registration will be overridden by Code.\n"
     "The Manual file will be kept but inactive."
 )
-"""As specification 22.14 shows it."""
+"""The text of specification 22.14."""
 
 
 @click.command("register")
 @dataset_argument
-@click.option("--yes", "-y", is_flag=True, help="Register without asking, although code has the dataset.")
+@click.option("--yes", "-y", is_flag=True, help="Register without asking if code has the dataset.")
 @wait_options
 @server_options
 @pass_session
 def command(session: Session, dataset: str, yes: bool, no_wait: bool, wait_seconds: int) -> None:
     """Send a dataset's YAML and SQL to the server.
 
-    DATASET is the dataset's name, or the path of its file. It is checked here and by
-    the server; then it is stored as manual, in place of an earlier manual version, and
-    the command returns when Airflow has loaded it, ready to run.
+    DATASET is the dataset's name, or the path of its file. It is checked locally and
+    by the server, and stored in manual, where it replaces an earlier version. The command
+    returns when Airflow has loaded it.
     """
     local = session.project.find(dataset)
     local.checked()
@@ -43,7 +43,7 @@ def command(session: Session, dataset: str, yes: bool, no_wait: bool, wait_secon
     except ExistsInCode:
         warn([OVERRIDE_WARNING])
         if not is_interactive():
-            raise Refused("Not registered.", detail="Register it all the same with --yes.") from None
+            raise Refused("Not registered.", detail="To register it anyway, add --yes.") from None
         if not click.confirm("Proceed?", err=True):
             raise Refused("Not registered.") from None
         registered = _register(session, local, wait, accept_override=True)

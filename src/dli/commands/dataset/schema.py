@@ -17,13 +17,13 @@ from dli.session import say
     "--output",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write it to a file.",
+    help="Write the schema to a file.",
 )
 @verbose_option
 def command(output: Path | None) -> None:
     """Print the JSON Schema of a Dataset Spec.
 
-    Editors complete and check specs by it: see docs/dataset-spec.md.
+    Editors use it to complete and check specs: see docs/dataset-spec.md.
     """
     text = schema_text()
     if output is None:

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @dataset_argument
-@click.option("--registered", is_flag=True, help="Ask the server for the registered spec.")
+@click.option("--registered", is_flag=True, help="Show the registered spec, from the server.")
 @source_option(everything=False)
-@click.option("--sql", is_flag=True, help="Show the SQL alone, as it is written; with -p, as it would run.")
+@click.option("--sql", is_flag=True, help="Show only the SQL, as it is written; with -p, as rendered.")
 @param_option
 @click.option(
-    "--dialect", metavar="NAME", help="With --sql: in this SQL dialect, such as snowflake, as it would run."
+    "--dialect", metavar="NAME", help="With --sql: rendered in this SQL dialect, such as snowflake."
 )
 @server_options
 @pass_session
@@ -48,7 +48,7 @@ def command(
     if (parameters or dialect) and not sql:
         raise click.UsageError("-p and --dialect are for --sql.")
     if parameters or dialect:
-        from dli.local.rendered_sql import show_rendered
+        from dli.local.dry_run import show_rendered
 
         show_rendered(session, dataset, parameters, dialect, registered=registered, source=source)
         return
@@ -86,7 +86,7 @@ def _show_registered(session: Session, dataset: str, source: str | None, sql: bo
         ("File", found.file),
         ("Source", f"{found.source_type}, {state}"),
         ("Spec", found.spec_hash),
-        ("Airflow", "has this version" if found.loaded else "has not loaded this version"),
+        ("Airflow", "has loaded this version" if found.loaded else "has not loaded this version"),
     ]
     click.echo(
         _sql(spec, found.files) if sql else _described(spec, about, found.reads or (), found.writes or ())
@@ -96,7 +96,7 @@ def _show_registered(session: Session, dataset: str, source: str | None, sql: bo
 def _tables(
     file: str, spec: DatasetSpec, files: Mapping[str, str], dialect: str | None
 ) -> tuple[list[str], list[str]]:
-    """Return the tables that a dataset reads of others, and those that it writes."""
+    """Return the tables that a dataset reads, without its own, and those that it writes."""
     from dataspec.sql.lineage.lineage import lineage_of
     from dli.project.isolated import isolated
 
@@ -142,7 +142,7 @@ def _parameter(parameter: Parameter) -> str:
 
 
 def _sql(spec: DatasetSpec, files: Mapping[str, str]) -> str:
-    """Return the SQL in the order in which it runs, each text under its name if there are several."""
+    """Return the SQL in the order of execution; several texts each below its name."""
     texts = list(sql_texts(spec, files))
     if len(texts) == 1:
         return texts[0].sql.rstrip("\n")

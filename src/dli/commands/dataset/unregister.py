@@ -17,18 +17,16 @@ if TYPE_CHECKING:
 @click.command("unregister")
 @dataset_argument
 @source_option(everything=False)
-@click.option(
-    "--yes", "-y", is_flag=True, help="Don't ask, although runs are active; they go on to their end."
-)
-@click.option("--stop", is_flag=True, help="End the runs that are active.")
+@click.option("--yes", "-y", is_flag=True, help="Don't ask if runs are active; they keep running.")
+@click.option("--stop", is_flag=True, help="Stop the active runs.")
 @server_options
 @pass_session
 def command(session: Session, dataset: str, source: str | None, yes: bool, stop: bool) -> None:
-    """Remove a dataset that was registered by hand.
+    """Remove a manually registered dataset.
 
-    No run of it starts any more; its history stays. Where runs are active they are listed,
-    and you are asked. A dataset that code has is removed in Git; with --source manual the
-    kept manual file is removed, and the dataset keeps running from code.
+    No new run starts; the history stays. If runs are active, they are listed and you are
+    asked. A dataset that code has is removed in Git; --source manual removes the kept manual
+    file, and the dataset keeps running from code.
     """
     name = session.dataset_name(dataset)
     try:
@@ -36,7 +34,9 @@ def command(session: Session, dataset: str, source: str | None, yes: bool, stop:
     except RunsActive as active:
         if not is_interactive():
             raise
-        warn(["\n".join([active.title, *active.runs, "They go on to their end; --stop ends them."])])
+        warn(
+            ["\n".join([active.title, *active.runs, "They keep running, unless you stop them with --stop."])]
+        )
         if not click.confirm("Proceed?", err=True):
             raise Refused("Not unregistered.") from None
         gone = session.client.unregister(name, source=source, accept_active=True)
@@ -48,5 +48,5 @@ def _tell(session: Session, gone: UnregisteredDataset) -> None:
     for run_id in gone.stopped_runs:
         say(f"Stopped: {run_id}")
     for run_id in gone.active_runs:
-        say(f"Goes on to its end: {run_id}")
+        say(f"Keeps running: {run_id}")
     warn(gone.warnings)

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 @click.command("update")
 @dataset_argument
-@click.option("--cron", metavar="CRON", help="When it runs: five fields, in quotes.")
+@click.option("--cron", metavar="CRON", help="The new cron expression: five fields, in quotes.")
 @click.option("--timezone", metavar="ZONE", help="The cron's time zone, such as Asia/Seoul.")
-@click.option("--retry-max-attempts", type=int, metavar="N", help="How often a failed run is tried again.")
+@click.option(
+    "--retry-max-attempts", type=int, metavar="N", help="The maximum number of retries of a failed run."
+)
 @click.option("--retry-delay-seconds", type=int, metavar="N", help="The seconds between two attempts.")
 @click.option("--enabled/--disabled", default=None, help="Turn the schedule on or off.")
-@click.option("--file", "whole", metavar="PATH", help="Take this whole YAML with its SQL instead.")
+@click.option("--file", "whole", metavar="PATH", help="Replace the whole spec by this YAML and its SQL.")
 @source_option(everything=False)
 @wait_options
 @server_options
@@ -40,9 +42,9 @@ def command(
 ) -> None:
     """Change the schedule of a registered dataset.
 
-    The YAML that was registered by hand is changed in place: its comments and its order
-    stay. A dataset that code has is changed in Git; with --source manual the kept manual
-    file is changed, and stays overridden.
+    The manually registered YAML is edited in place: its comments and the order of its keys
+    stay. A dataset that code has is changed in Git; --source manual changes the kept manual
+    file, which stays overridden.
     """
     given = {key: value for key, value in changes.items() if value is not None}
     if bool(given) == bool(whole):
@@ -62,7 +64,7 @@ def command(
 
 
 def _replace(session: Session, name: str, path: str, source: str | None, wait: int) -> RegisteredDataset:
-    """Register a whole file in place of the manual spec that is there."""
+    """Replace the registered manual spec by a local file."""
     local = session.project.find(path if "/" in path else f"./{path}")
     spec = local.checked()
     if spec.name != name:

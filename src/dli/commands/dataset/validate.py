@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.errors import InvalidSpec, InvalidUsage, NotFound
+from dataspec.errors import InvalidSpec, InvalidUsage
 from dli.options import complete_dataset, env_option, pass_session, path_option, verbose_option
-from dli.project.paths import shown
 from dli.session import Session, warn
 
 if TYPE_CHECKING:
@@ -21,16 +20,14 @@ if TYPE_CHECKING:
 
 @click.command("validate")
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...", shell_complete=complete_dataset)
-@click.option(
-    "--all", "everything", is_flag=True, help="Check every spec of the project; so does no name at all."
-)
-@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@click.option("--all", "everything", is_flag=True, help="Check all specs of the project, as without a name.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @click.option(
     "--format",
     "-f",
     "form",
     type=click.Choice(["table", "json", "github"]),
-    help="How to print what was found; github: as annotations of GitHub Actions. [default: table]",
+    help="The output format; github: annotations for GitHub Actions. [default: table]",
 )
 @path_option
 @env_option
@@ -39,11 +36,11 @@ if TYPE_CHECKING:
 def command(
     session: Session, datasets: tuple[str, ...], everything: bool, strict: bool, form: str | None
 ) -> int:
-    """Check specs on this machine without a server.
+    """Check specs locally without a server.
 
-    DATASET is a dataset's name, or the path of its file. YAML, SQL, schedules and how the
-    project's datasets fit together are checked; all problems are shown at once, each with
-    file, line and column. Exit status 2 if there are errors; warnings alone leave it at 0.
+    DATASET is a dataset's name, or the path of its file. Checks the YAML, the SQL, the schedules
+    and the dependencies between datasets, and shows all problems at once, each with file, line
+    and column. Exit status 2 if there are errors, 0 if there are only warnings.
     """
     if datasets and everything:
         raise InvalidUsage("Give either names or --all.")
@@ -65,15 +62,14 @@ def command(
 
 
 def _checked(session: Session, named: Sequence[str]) -> list[CheckedSpec]:
-    """Return the specs that were asked for; others of the project tell what is wrong between them."""
+    """Check the whole project, for problems between specs; return the requested ones."""
     from dli.project.check import check_datasets
 
     wanted = [session.project.find(name) for name in named]
     files = {dataset.file for dataset in wanted}
     checked = check_datasets(session.project, session.dialects, also=wanted)
     if not checked:
-        folder = shown(session.project.folder)
-        raise NotFound(f"No Dataset Spec in {folder}.", detail="--path names the project's folder.")
+        raise session.project.no_datasets()
     return [spec for spec in checked if spec.file in files] if named else checked
 
 
@@ -87,8 +83,24 @@ def _report(spec: CheckedSpec) -> dict[str, object]:
 
 
 def _print_annotations(problems: Sequence[Problem], checked: int) -> None:
-    from dli.output.annotations import annotation
-
     for problem in problems:
         click.echo(annotation(problem))
-    click.echo(f"{checked} checked, {len(problems)} found.")
+    click.echo(
+        f"Checked {checked:,} spec{'' if checked == 1 else 's'}: {len(problems):,} problem{'' if len(problems) == 1 else 's'}."
+    )
+
+
+def annotation(problem: Problem) -> str:
+    """Return a problem as an annotation of GitHub Actions, in one line."""
+    places = (("file", problem.file), ("line", problem.line), ("col", problem.column))
+    properties = ",".join(f"{key}={_property(str(value))}" for key, value in places if value is not None)
+    message = f"{problem.message} {problem.hint}" if problem.hint else problem.message
+    return f"::{problem.severity} {properties}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,4 +1,4 @@
-"""``dli notifications``: who is told of what, and whether that works."""
+"""``dli notifications``: test the notification channels."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def command() -> None:
-    """Try the channels that tell people.
+    """Test the notification channels.
 
     A spec names them under `schedule.notifications`, for failed and completed runs and for
-    changes of source; what they need, such as Slack's token, is in the server's settings alone.
+    changes of source. Their secrets, such as Slack's token, are only in the server's settings.
     """

@@ -28,7 +28,7 @@ def command(session: Session, name: str, event: str | None) -> None:
     """Send a test message through each channel now.
 
     NAME is a registered dataset, or a target of the server's settings. The server sends one
-    message to each of its channels, and shows which of them took it; exit status 1 if one did not.
+    message to each of its channels and shows the results; exit status 1 if one failed.
     """
     tested = session.client.test_notifications(session.dataset_name(name), event=event)
     if session.format == "json":

@@ -11,12 +11,13 @@ from dataspec.errors import Refused
 from dli.options import (
     dataset_argument,
     dry_run_option,
+    follow_options,
     param_option,
     pass_session,
     server_options,
     source_option,
 )
-from dli.session import Session, is_interactive
+from dli.session import Session, is_interactive, say
 
 if TYPE_CHECKING:
     from dataspec.models import BackfillPreview, Every
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.command("backfill")
 @dataset_argument
 @click.option("--start", "-s", required=True, metavar="DATE", help="The first date, as YYYY-MM-DD.")
-@click.option("--end", "-e", required=True, metavar="DATE", help="The last date; it is built as well.")
+@click.option("--end", "-e", required=True, metavar="DATE", help="The last date, included.")
 @param_option
 @source_option(everything=False)
 @click.option(
@@ -33,31 +34,23 @@ if TYPE_CHECKING:
     type=click.Choice(["day", "schedule"]),
     default="day",
     show_default=True,
-    help="Every day, or the dates alone on which an interval of the schedule starts.",
+    help="Every day, or only the dates on which an interval of the schedule starts.",
 )
-@click.option("--reverse", is_flag=True, help="Begin with the last date.")
+@click.option("--reverse", is_flag=True, help="Start with the last date.")
 @click.option(
     "--resume",
     is_flag=True,
-    help="Leave out what the last backfill of this range, with these parameters, has built.",
+    help="Skip the dates that the last backfill of this range with these parameters has built.",
 )
 @click.option(
     "--stop-on-failure/--keep-going",
     "stop_on_failure",
     default=True,
-    help="What to do after a date that failed. [default: stop-on-failure]",
+    help="What to do after a date fails. [default: stop-on-failure]",
 )
 @dry_run_option
-@click.option("--yes", "-y", is_flag=True, help="Don't ask about more than a year of dates.")
-@click.option(
-    "--wait", is_flag=True, help="Follow the backfill to its end; exit status 1 unless it completed."
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="With --wait: wait no longer than this; the backfill continues.",
-)
+@click.option("--yes", "-y", is_flag=True, help="Don't ask before building more than a year of dates.")
+@follow_options("backfill")
 @server_options
 @pass_session
 def command(
@@ -77,19 +70,17 @@ def command(
     wait: bool,
     timeout: float | None,
 ) -> None:
-    """Build a dataset for one date of a range after the other.
+    """Build a dataset for each date of a range in order.
 
-    The server does it: the command prints the backfill's id and returns, and this terminal may
-    be closed. The next date begins only after the last one has succeeded; the first failure
-    ends it. Started again, it begins with the first date, unless you --resume.
+    The server runs it: the command prints the backfill's id and returns, and you may close
+    the terminal. A date starts only after the previous one has succeeded; the first failure
+    ends the backfill. A new backfill starts at the first date again, unless you --resume.
 
     `dli workflow status` and `dli workflow stop` take the backfill's id.
     """
     from dataspec.schedule.backfill_plan import MANY_DATES, DateRange
 
     name = session.dataset_name(dataset)
-    if timeout and not wait:
-        raise click.UsageError("--timeout is for --wait.")
     client = session.client
     if dry_run or (not yes and len(DateRange.parse(start, end)) > MANY_DATES):
         ask = partial(
@@ -131,20 +122,19 @@ def command(
 def _ask(preview: BackfillPreview) -> None:
     count = f"{len(preview.dates):,} dates"
     if not is_interactive():
-        raise Refused(f"This would build {count}.", detail="Build them with --yes.")
-    words = f"This builds {count}, from {min(preview.dates)} to {max(preview.dates)}, one after the other."
-    click.echo(words, err=True)
+        raise Refused(f"This would build {count}.", detail="Confirm with --yes.")
+    say(f"This builds {count}, from {min(preview.dates)} to {max(preview.dates)}, one after the other.")
     if not click.confirm("Proceed?", err=True):
         raise Refused("Not started.")
 
 
 def _wait(session: Session, backfill_id: str, timeout: float | None) -> None:
-    from dli.output.backfill_progress import tell_end, wait_for
+    from dli.output.progress import report_backfill_end, wait_for_backfill
 
-    backfill = wait_for(session.client, backfill_id, timeout=timeout)
+    backfill = wait_for_backfill(session.client, backfill_id, timeout=timeout)
     if session.format == "json":
         session.print_json(backfill)
-    tell_end(backfill)
+    report_backfill_end(backfill)
 
 
 def _described(preview: BackfillPreview) -> str:

@@ -24,7 +24,7 @@ TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "STATUS", "STARTED", "TOOK")
     "--dataset",
     "-d",
     metavar="NAME",
-    help="Only runs of this dataset, or of those that match a pattern with *.",
+    help="Only runs of this dataset; a pattern with * matches several.",
 )
 @source_option(everything=True)
 @click.option(
@@ -34,7 +34,7 @@ TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "STATUS", "STARTED", "TOOK")
     default=20,
     show_default=True,
     metavar="N",
-    help="At most this many runs.",
+    help="The maximum number of runs.",
 )
 @click.option(
     "--status",
@@ -48,9 +48,9 @@ TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "STATUS", "STARTED", "TOOK")
 @click.option(
     "--since",
     metavar="TIME",
-    help="Only runs from this time on, such as 2d, 12h, 2024-01-15 or 2024-01-15T09:00.",
+    help="Only runs since this time, such as 2d (two days ago), 12h, 2024-01-15 or 2024-01-15T09:00.",
 )
-@click.option("--until", metavar="TIME", help="Only runs before this time; a date means its end.")
+@click.option("--until", metavar="TIME", help="Only runs until this time; a date includes the whole day.")
 @server_options
 @pass_session
 def command(
@@ -64,10 +64,10 @@ def command(
     since: str | None,
     until: str | None,
 ) -> None:
-    """List past and present runs with the newest first.
+    """List past and active runs with the newest first.
 
-    SOURCE and SPEC are those of the spec that the run's last attempt ran, ERROR is why it
-    failed. Times are in your time zone.
+    SOURCE and SPEC are those of the run's last attempt; ERROR is the reason of a failure.
+    Times are in your time zone.
     """
     runs = session.client.list_runs(
         dataset=dataset,
@@ -78,7 +78,7 @@ def command(
         until=parse_moment(until, end_of_day=True) if until else None,
         limit=limit,
     )
-    # A run that others made in Airflow's page has an id that does not tell its dataset.
+    # The id of a run that was started on Airflow's page does not contain the dataset's name.
     named = not all(run.run_id.startswith(f"{run.dataset_name}_") for run in runs)
     failed = any(run.error for run in runs)
     titles = (*("DATASET",) * named, *TITLES, *("ERROR",) * failed)

@@ -20,19 +20,17 @@ RUNNING_TITLES = ("RUN ID", "STARTED")
 
 @click.command("list")
 @source_option(everything=True)
-@click.option("--running", is_flag=True, help="Only datasets that a run is executing of, with that run.")
+@click.option("--running", is_flag=True, help="Only datasets with an active run, and that run.")
 @click.option("--enabled-only", is_flag=True, help="Only datasets whose schedule is active.")
-@click.option(
-    "--dataset", "-d", metavar="NAME", help="Only this dataset, or those that match a pattern with *."
-)
+@click.option("--dataset", "-d", metavar="NAME", help="Only this dataset; a pattern with * matches several.")
 @server_options
 @pass_session
 def command(
     session: Session, source: str | None, running: bool, enabled_only: bool, dataset: str | None
 ) -> None:
-    """List the registered datasets with their schedules.
+    """List registered datasets and their schedules.
 
-    A dataset that both code and a person registered has two rows; the manual one is
+    A dataset that is registered both in code and in manual has two rows; the manual one is
     overridden and never runs. NEXT RUN is in the schedule's time zone, STARTED in yours.
     """
     workflows = session.client.list_workflows(

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @click.command("logs")
 @click.argument("run_id")
-@click.option("--follow", is_flag=True, help="All attempts, from the first line, until the run has finished.")
+@click.option(
+    "--follow", is_flag=True, help="Print all attempts from the first line, until the run has finished."
+)
 @click.option(
     "--attempt", type=click.IntRange(min=1), metavar="N", help="The log of this attempt. [default: the last]"
 )
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 def command(session: Session, run_id: str, follow: bool, attempt: int | None, dataset: str | None) -> None:
     """Show the log of a run.
 
-    Of a log of more than 20,000 lines the end is shown; --follow shows all of it.
+    Only the last 20,000 lines of a longer log are shown; --follow shows all of it.
     """
     if follow and (session.format == "json" or attempt):
         raise click.UsageError("--follow can't be combined with --format json or --attempt.")

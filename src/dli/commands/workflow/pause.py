@@ -14,11 +14,11 @@ from dli.session import Session, say
 @server_options
 @pass_session
 def command(session: Session, dataset: str, source: str | None) -> None:
-    """Pause a dataset so that no run of it starts.
+    """Pause a dataset: no new run starts.
 
-    It stays paused until `dli workflow unpause`, through every deploy and
-    registration; it works on datasets of both sources. A run that has started goes on. After the
-    pause only the latest missed run is made up for.
+    It stays paused until `dli workflow unpause`, also after a deploy or a registration. Datasets
+    of both sources can be paused. Active runs continue. After the pause, only the latest missed
+    run is caught up.
     """
     workflow = session.client.pause(session.dataset_name(dataset), source=source)
     session.print_item(workflow, f"Paused: {workflow.dataset_name}")

@@ -8,7 +8,7 @@ import click
 
 from dataspec.errors import DliError, NotFound, NotLoaded, Refused
 from dataspec.models import RunStatus
-from dli.options import pass_session, server_options
+from dli.options import follow_options, pass_session, server_options
 from dli.output.times import local, parse_moment
 from dli.session import Session, is_interactive, say, warn
 
@@ -21,29 +21,25 @@ TITLES = ("RUN ID", "TYPE", "STARTED", "PARAMETERS")
 
 @click.command("retry")
 @click.argument("run_id", required=False)
-@click.option("--failed", is_flag=True, help="Every run that failed, instead of one; needs --since.")
+@click.option("--failed", is_flag=True, help="Retry all failed runs instead of one; needs --since.")
 @click.option(
-    "--since", metavar="TIME", help="With --failed: runs from this time on, such as 2d, 12h or 2024-01-15."
+    "--since",
+    metavar="TIME",
+    help="With --failed: runs since this time, such as 2d (two days ago), 12h or 2024-01-15.",
 )
-@click.option("--until", metavar="TIME", help="With --failed: runs before this time; a date means its end.")
+@click.option(
+    "--until", metavar="TIME", help="With --failed: runs until this time; a date includes the whole day."
+)
 @click.option(
     "--dataset",
     "-d",
     metavar="NAME",
-    help="With --failed: runs of this dataset, or of those that match a pattern with *. With a RUN_ID: its "
-    "dataset, where Airflow made the id and other datasets have it too.",
+    help="With --failed: only runs of this dataset; a pattern with * matches several. With a RUN_ID: its "
+    "dataset, if Airflow made the id and other datasets have the same one.",
 )
 @click.option("--dry-run", is_flag=True, help="With --failed: list the runs; retry none.")
 @click.option("--yes", "-y", is_flag=True, help="With --failed: don't ask.")
-@click.option(
-    "--wait", is_flag=True, help="Follow the runs to their ends; exit status 1 unless all completed."
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="With --wait: wait for each run no longer than this; the run continues.",
-)
+@follow_options("runs", "their ends", "all completed")
 @server_options
 @pass_session
 def command(
@@ -61,15 +57,13 @@ def command(
 ) -> None:
     """Run a failed or killed run again.
 
-    It keeps its id and its parameters, and runs the spec that is effective now: a mended
-    query mends the run. Its attempts go on counting. Refused for a run that is active or has
-    completed, and for a dataset that is paused or was removed.
+    The run keeps its id, its parameters and its count of attempts, and runs the spec that is
+    effective now, so a corrected query is used. An active or completed run can't be retried,
+    nor a run of a dataset that is paused or was removed.
 
-    With --failed --since, all runs that failed since then are listed, and once you agree,
-    retried, the earliest first. One that is refused does not keep the others from it.
+    --failed --since lists all runs that failed since then, asks, and retries them, the
+    earliest first. If one can't be retried, the others still are.
     """
-    if timeout and not wait:
-        raise click.UsageError("--timeout is for --wait.")
     if failed == (run_id is not None):
         raise click.UsageError("Give a RUN_ID, or --failed with --since.")
     if failed:
@@ -88,12 +82,12 @@ def command(
 
 
 def _wait(session: Session, run: WorkflowRun, timeout: float | None) -> None:
-    from dli.output.run_progress import tell_end, wait_for
+    from dli.output.progress import report_run_end, wait_for_run
 
-    ended = wait_for(session.client, run.run_id, timeout=timeout, dataset=run.dataset_name)
+    ended = wait_for_run(session.client, run.run_id, timeout=timeout, dataset=run.dataset_name)
     if session.format == "json":
         session.print_json(ended)
-    tell_end(ended)
+    report_run_end(ended)
 
 
 def _failed(session: Session, since: str, until: str | None, dataset: str | None) -> list[WorkflowRun]:
@@ -142,12 +136,12 @@ def _ask(session: Session, runs: list[WorkflowRun]) -> None:
 def _refuse(runs: list[WorkflowRun]) -> NoReturn:
     raise Refused(
         f"{_counted(len(runs))} would be retried.",
-        detail="List them with --dry-run. Retry them without a question with --yes.",
+        detail="List them with --dry-run; confirm with --yes.",
     )
 
 
 def _retried(session: Session, runs: list[WorkflowRun]) -> tuple[list[WorkflowRun], list[DliError]]:
-    """Retry runs; one that is refused leaves the others, a server that is gone does not."""
+    """Retry runs, and go on after one that is refused; an unreachable server ends it."""
     retried: list[WorkflowRun] = []
     errors: list[DliError] = []
     for run in runs:
@@ -163,11 +157,11 @@ def _retried(session: Session, runs: list[WorkflowRun]) -> tuple[list[WorkflowRu
 
 
 def _waited(session: Session, runs: list[WorkflowRun], timeout: float | None) -> list[WorkflowRun]:
-    from dli.output.run_progress import wait_for
+    from dli.output.progress import wait_for_run
 
     ended = []
     for run in runs:
-        ended.append(wait_for(session.client, run.run_id, timeout=timeout, dataset=run.dataset_name))
+        ended.append(wait_for_run(session.client, run.run_id, timeout=timeout, dataset=run.dataset_name))
         say(f"{ended[-1].run_id}: {ended[-1].status}")
     return ended
 

@@ -10,6 +10,7 @@ import click
 from dli.options import (
     dataset_argument,
     dry_run_option,
+    follow_options,
     param_option,
     pass_session,
     server_options,
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
 HELP = f"""Start a run of a dataset now.
 
-DATASET is the dataset's name, or the path of its file. The run goes to the server and
-is executed by Airflow; the command prints its run id and returns.
+DATASET is the dataset's name, or the path of its file. Airflow executes the
+run; the command prints the run's id and returns.
 
-With --dry-run nothing starts: the server shows the parameters, the SQL as rendered and
-parsed, and the tables read and written. The path of a file means that file, registered or
-not; so does a name that only the project has.
+With --dry-run nothing starts: the server returns the parameters, the rendered SQL after
+parsing it, and the tables that it reads and writes. The path of a file, or a name that is
+only in the project, means the local file, registered or not.
 
 {DIFFERENCE}
 """
@@ -39,13 +40,7 @@ not; so does a name that only the project has.
 @param_option
 @source_option(everything=False)
 @dry_run_option
-@click.option("--wait", is_flag=True, help="Follow the run to its end; exit status 1 unless it completed.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="With --wait: wait no longer than this; the run continues.",
-)
+@follow_options()
 @server_options
 @pass_session
 def command(
@@ -60,8 +55,6 @@ def command(
 ) -> None:
     """Start a run, or preview it; the help is HELP."""
     name = session.dataset_name(dataset)
-    if timeout and not wait:
-        raise click.UsageError("--timeout is for --wait.")
     if dry_run:
         from dli.output.previews import preview
 
@@ -77,12 +70,12 @@ def command(
 
 
 def _wait(session: Session, run_id: str, timeout: float | None) -> None:
-    from dli.output.run_progress import tell_end, wait_for
+    from dli.output.progress import report_run_end, wait_for_run
 
-    run = wait_for(session.client, run_id, timeout=timeout)
+    run = wait_for_run(session.client, run_id, timeout=timeout)
     if session.format == "json":
         session.print_json(run)
-    tell_end(run)
+    report_run_end(run)
 
 
 def _described(preview: RunPreview) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.errors import AirflowUnreachable, BackfillNotFound, RunNotFound
-from dli.options import pass_session, run_dataset_option, server_options
+from dli.options import follow_options, pass_session, run_dataset_option, server_options
 from dli.output.tables import pairs
 from dli.output.times import between, local
 from dli.session import Session
@@ -19,58 +19,50 @@ if TYPE_CHECKING:
 
 @click.command("status")
 @click.argument("run_id")
-@click.option("--wait", is_flag=True, help="Follow the run to its end; exit status 1 unless it completed.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="With --wait: wait no longer than this; the run continues.",
-)
+@follow_options()
 @run_dataset_option
 @server_options
 @pass_session
 def command(session: Session, run_id: str, dataset: str | None, wait: bool, timeout: float | None) -> None:
-    """Show how a run or a backfill is doing.
+    """Show the state of a run or a backfill.
 
-    A run is PENDING until its first attempt has started, then RUNNING, and in the end
-    COMPLETED, FAILED or KILLED; so is a backfill. Times are in your time zone.
+    A run is PENDING until its first attempt has started, then RUNNING, and finally
+    COMPLETED, FAILED or KILLED. A backfill has the same states. Times are in your time zone.
     """
-    if timeout and not wait:
-        raise click.UsageError("--timeout is for --wait.")
     try:
         run = session.client.get_run(run_id, dataset=dataset)
-    except (RunNotFound, AirflowUnreachable) as error:  # of a backfill the server knows without Airflow
+    except (RunNotFound, AirflowUnreachable) as error:  # a backfill's state is in the store
         if dataset is not None or not _show_backfill(session, run_id, wait=wait, timeout=timeout):
             raise error from None
         return
     if not wait:
         session.print_item(run, described(run))
         return
-    from dli.output.run_progress import tell_end, wait_for
+    from dli.output.progress import report_run_end, wait_for_run
 
-    run = wait_for(session.client, run_id, timeout=timeout, dataset=dataset)
+    run = wait_for_run(session.client, run_id, timeout=timeout, dataset=dataset)
     session.print_item(run, described(run))
-    tell_end(run)
+    report_run_end(run)
 
 
 def _show_backfill(session: Session, backfill_id: str, *, wait: bool, timeout: float | None) -> bool:
-    """Show the backfill of that id; False if there is none."""
-    from dli.output import backfill_progress as backfills
+    """Show the backfill with this id; return False if there is none."""
+    from dli.output.progress import describe_backfill, report_backfill_end, wait_for_backfill
 
     try:
         backfill = session.client.get_backfill(backfill_id)
     except BackfillNotFound:
         return False
     if wait:
-        backfill = backfills.wait_for(session.client, backfill_id, timeout=timeout)
-    session.print_item(backfill, backfills.described(backfill))
+        backfill = wait_for_backfill(session.client, backfill_id, timeout=timeout)
+    session.print_item(backfill, describe_backfill(backfill))
     if wait:
-        backfills.tell_end(backfill)
+        report_backfill_end(backfill)
     return True
 
 
 def described(run: WorkflowRun) -> str:
-    """Return what is known of a run, a line each."""
+    """Return a run's fields, one per line."""
     spec = f" (spec {run.spec_hash})" if run.spec_hash else ""
     attempts = f"{run.attempts} of {run.max_attempts}" if run.max_attempts else str(run.attempts)
     return pairs(

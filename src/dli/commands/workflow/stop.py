@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 @click.command("stop")
 @click.argument("run_id")
-@click.option("--reason", metavar="TEXT", help="Why; kept in the run's note.")
+@click.option("--reason", metavar="TEXT", help="The reason, kept in the run's note.")
 @run_dataset_option
 @server_options
 @pass_session
 def command(session: Session, run_id: str, reason: str | None, dataset: str | None) -> None:
     """Stop a run or a backfill and cancel its query.
 
-    Returns when the query is cancelled and the run's process gone; of a backfill no further
-    run starts. What has ended stays as it ended.
+    Returns when the query is cancelled and the run's process has ended. A stopped backfill starts
+    no further run. A run that has finished keeps its status.
     """
     stopped: WorkflowRun | Backfill
     try:
         stopped = session.client.stop_run(run_id, reason=reason, dataset=dataset)
-    except (RunNotFound, AirflowUnreachable) as error:  # a backfill takes the order without Airflow
+    except (RunNotFound, AirflowUnreachable) as error:  # a backfill is stopped without Airflow
         if dataset is not None:
             raise
         try:

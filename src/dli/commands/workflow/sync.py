@@ -19,12 +19,12 @@ TITLES = ("CHANGE", "DATASET", "SOURCE", "FILE")
 @server_options
 @pass_session
 def command(session: Session) -> None:
-    """Have the server check the store now and show what changed.
+    """Make the server check the store now and show what changed.
 
-    The server looks by itself every few minutes (SYNC_INTERVAL_SECONDS). This shows what
-    changed since it last looked: specs that were added, changed or removed, and datasets
-    that code took over (overridden) or gave back (released). Who is to be told of a change of
-    source is told.
+    The server checks by itself every few minutes (SYNC_INTERVAL_SECONDS). This shows the
+    changes since its last check: specs that were added, changed or removed, and datasets
+    that code overrides now (overridden) or no longer (released). Notifications of
+    on_source_change are sent.
     """
     report = session.client.sync()
     if session.format == "json":

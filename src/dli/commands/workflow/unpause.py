@@ -16,7 +16,7 @@ from dli.session import Session, say
 def command(session: Session, dataset: str, source: str | None) -> None:
     """Resume a paused dataset.
 
-    A spec with `enabled: false` still has no schedule after that; the command says so.
+    A spec with `enabled: false` still has no scheduled runs; the command says so.
     Exit status 4 if the dataset was not paused.
     """
     workflow = session.client.unpause(session.dataset_name(dataset), source=source)

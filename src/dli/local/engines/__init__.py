@@ -1,1 +1,1 @@
-"""The engines of ``dli dataset run``, each on its own driver, which is loaded when it connects."""
+"""The engines of local runs; each driver is loaded when it connects."""

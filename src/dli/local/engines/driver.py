@@ -1,4 +1,4 @@
-"""What the engines have in common that are reached by a driver over the network."""
+"""The base class of engines."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 class DriverEngine(ABC):
-    """An engine, and how its driver connects to it."""
+    """An engine that is reached by a Python driver."""
 
     title: ClassVar[str]
-    """What people call it."""
+    """The product's name."""
     conn_type: str
-    """Airflow's name for its kind of connection."""
+    """Airflow's connection type."""
     driver: ClassVar[str]
-    """The module of its driver."""
+    """The driver's module."""
     extra: ClassVar[str]
-    """The extra of this distribution that brings the driver."""
+    """The extra of this distribution that installs the driver."""
     supports_autocommit = True
-    """False for an engine that commits each statement by itself in any case."""
+    """False for an engine that always commits each statement by itself."""
 
     def __init__(self, name: str, address: EngineAddress) -> None:
         self.name = name
@@ -33,7 +33,7 @@ class DriverEngine(ABC):
 
     @property
     def place(self) -> str:
-        """Where it is, free of secrets."""
+        """The engine's name and host, without secrets."""
         port = f":{self.address.port}" if self.address.port else ""
         return f"{self.title}, {self.address.host or self.address.database or 'here'}{port}"
 
@@ -41,8 +41,8 @@ class DriverEngine(ABC):
         """Connect.
 
         Raises:
-            MissingDriver: When its driver is not installed.
-            EngineUnreachable: When it can't be reached, or does not let one in.
+            MissingDriver: When the driver is not installed.
+            EngineUnreachable: When the engine can't be reached, or refuses the login.
         """
         driver = self._load()
         try:
@@ -51,23 +51,23 @@ class DriverEngine(ABC):
             title = f"Can't connect to {self.place} (the connection '{self.name}')."
             raise EngineUnreachable(title, detail=one_line(error)) from error
 
-    def open_early(self) -> None:  # noqa: B027 - most have nothing to begin with
-        """Begin what takes long about connecting; :meth:`close` has to follow."""
+    def open_early(self) -> None:  # noqa: B027 - optional for engines
+        """Start to connect in the background; :meth:`close` must follow."""
 
     def close(self) -> None:  # noqa: B027 - see above
-        """Close what was opened early and not used."""
+        """Close an early connection that was not used."""
 
     def set_autocommit(self, conn: Any, autocommit: bool) -> None:
-        """Have each statement committed by itself, until a ``BEGIN``."""
+        """Commit each statement by itself, until a ``BEGIN``."""
         conn.autocommit = autocommit
 
     def get_autocommit(self, conn: Any) -> bool:
-        """Say whether each statement is committed by itself."""
+        """Return whether each statement is committed by itself."""
         return not self.supports_autocommit or bool(conn.autocommit)
 
     @abstractmethod
     def _connect(self, driver: Any) -> Any:
-        """Connect by the driver's module."""
+        """Connect with the driver's module."""
 
     def _load(self) -> Any:
         try:
@@ -76,7 +76,7 @@ class DriverEngine(ABC):
             raise MissingDriver(self.name, self.title, self.extra) from error
 
     def _given(self, **arguments: Any) -> dict[str, Any]:
-        """Return what the driver's ``connect`` takes: what there is of the arguments, then the connection's options."""
+        """Return the arguments of the driver's ``connect``: those with a value, and the connection's options."""
         return {
             key: value
             for key, value in {**arguments, **self.address.options}.items()
@@ -84,7 +84,7 @@ class DriverEngine(ABC):
         }
 
     def _catalog_and_schema(self) -> tuple[str, str]:
-        """Return the two parts of the URL's path; empty where it has none."""
+        """Return the two parts of the URL's path, or empty texts."""
         catalog, _, schema = (self.address.database or "").partition("/")
         return catalog, schema
 

@@ -1,4 +1,4 @@
-"""DuckDB, in this process."""
+"""DuckDB, which runs in this process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Opening:
-    """A connection that is being made in a thread of its own."""
+    """A connection that is opened in its own thread."""
 
     def __init__(self, file: DuckDBFile) -> None:
         self._file = file
@@ -33,11 +33,11 @@ class _Opening:
     def _open(self) -> None:
         try:
             self._connection = self._file.connect()
-        except Exception as error:  # noqa: BLE001 - raised where the connection is asked for
+        except Exception as error:  # noqa: BLE001 - raised in taken()
             self._error = error
 
     def taken(self) -> LockedConnection:
-        """Return the connection once it is made, for others to close; raises what making it raised."""
+        """Wait for the connection and return it; the caller closes it. Raises the error of opening it."""
         self._thread.join()
         if self._connection is None:
             raise self._error or LockStopped
@@ -45,7 +45,7 @@ class _Opening:
         return connection
 
     def close(self) -> None:
-        """Close the connection if nobody took it."""
+        """Close the connection, unless it was taken."""
         self._file.stop_waiting()
         self._thread.join()
         if self._connection is not None:
@@ -53,7 +53,7 @@ class _Opening:
 
 
 class DuckDBEngine(DriverEngine):
-    """A DuckDB file, which runs take in turns, or a database in memory."""
+    """A DuckDB file, which one run at a time can use, or a database in memory."""
 
     title = "DuckDB"
     conn_type = "duckdb"
@@ -75,7 +75,7 @@ class DuckDBEngine(DriverEngine):
 
     @property
     def place(self) -> str:
-        """Its file, as the reader would write it."""
+        """The file's path, relative to the current folder."""
         database = self.address.database or MEMORY
         return f"DuckDB, {'in memory' if database == MEMORY else shown(Path(database))}"
 
@@ -83,7 +83,7 @@ class DuckDBEngine(DriverEngine):
         """Do nothing: DuckDB commits each statement by itself, until a ``BEGIN``."""
 
     def open_early(self) -> None:
-        """Begin to open the file, if there is one: DuckDB takes a while, and lets others work meanwhile."""
+        """Start to open an existing file in a thread, while the spec is checked."""
         if self.address.database and Path(self.address.database).is_file():
             self._load()
             self._opening = _Opening(self._file)
@@ -94,9 +94,9 @@ class DuckDBEngine(DriverEngine):
             self._opening.close()
 
     def stop_waiting(self) -> None:
-        """End a wait for the file; it may be called from another thread."""
+        """Stop waiting for the file; may be called from another thread."""
         self._file.stop_waiting()
 
-    def _connect(self, driver: Any) -> Any:  # noqa: ARG002 - the file loads it
+    def _connect(self, driver: Any) -> Any:  # noqa: ARG002 - DuckDBFile loads the driver
         opening, self._opening = self._opening, None
         return self._file.connect() if opening is None else opening.taken()

@@ -1,4 +1,4 @@
-"""From the name of a connection to the engine that it means on this machine (specification 23.3)."""
+"""Find the engine of a connection on this machine (specification 23.3)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataspec.engines.addresses import DEFAULT_FILE, EngineAddress
 from dataspec.errors import DliError, InvalidSettings
 from dataspec.problems import nearest
 from dataspec.spec.names import DEFAULT_CONNECTION
+from dataspec.sql.dialects import ConnectionDialect, dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,25 +21,25 @@ if TYPE_CHECKING:
 
 _ENGINES = {
     "duckdb": ("dli.local.engines.duckdb", "DuckDBEngine"),
-    "postgres": ("dli.local.engines.postgres", "PostgresEngine"),
-    "trino": ("dli.local.engines.trino", "TrinoEngine"),
-    "snowflake": ("dli.local.engines.snowflake", "SnowflakeEngine"),
-    "gcpbigquery": ("dli.local.engines.bigquery", "BigQueryEngine"),
-    "databricks": ("dli.local.engines.databricks", "DatabricksEngine"),
+    "postgres": ("dli.local.engines.remote", "PostgresEngine"),
+    "trino": ("dli.local.engines.remote", "TrinoEngine"),
+    "snowflake": ("dli.local.engines.remote", "SnowflakeEngine"),
+    "gcpbigquery": ("dli.local.engines.remote", "BigQueryEngine"),
+    "databricks": ("dli.local.engines.remote", "DatabricksEngine"),
 }
 _SCHEMES = ("duckdb", "postgresql", "trino", "snowflake", "bigquery", "databricks")
 
 
 def open_engine(name: str, settings: Settings, waiting: Callable[[str], None]) -> DriverEngine:
-    """Return the engine of a connection; it connects later.
+    """Return the engine of a connection, not yet connected.
 
     Args:
-        name: What a spec calls it, under ``execution.connection``.
-        settings: The project's.
-        waiting: Told of whom a DuckDB file has to be waited for.
+        name: The connection's name, as in ``execution.connection``.
+        settings: The project's settings.
+        waiting: Called with a message while another process holds the DuckDB file.
 
     Raises:
-        InvalidSettings: When the project does not say what the connection is, or not rightly.
+        InvalidSettings: When the connection is not defined, or its definition is invalid.
     """
     connection = settings.connection(name)
     if connection is None and name != DEFAULT_CONNECTION:
@@ -57,19 +58,19 @@ def open_engine(name: str, settings: Settings, waiting: Callable[[str], None]) -
 def opened_early(
     project: Project, dataset: str, settings: Settings, waiting: Callable[[str], None]
 ) -> Iterator[DriverEngine | None]:
-    """Return the engine of a dataset, which opens its file while the spec is checked.
+    """Return the engine of a dataset, which opens its DuckDB file while the spec is checked.
 
     Args:
         project: The project.
         dataset: The dataset's name, or the path of its file.
-        settings: The project's.
-        waiting: Told of whom a DuckDB file has to be waited for.
+        settings: The project's settings.
+        waiting: Called with a message while another process holds the DuckDB file.
 
     Returns:
-        The engine; None where the dataset's connection can't be told yet, or is not known here.
+        The engine; None if the dataset's connection is unknown.
     """
     engine: DriverEngine | None = None
-    with suppress(DliError):  # whoever checks the spec tells it, beside all else that is wrong
+    with suppress(DliError):  # the check of the spec reports it with the other problems
         if (name := project.connection_of(dataset)) is not None:
             engine = open_engine(name, settings, waiting)
             engine.open_early()
@@ -80,11 +81,20 @@ def opened_early(
             engine.close()
 
 
+def dialects_here(settings: Settings) -> dict[str, ConnectionDialect]:
+    """Return the SQL dialects by connection, for SQL without ``execution.dialect``."""
+    found = {name: _dialect(name, settings) for name in settings.connection_names()}
+    known = {name: ConnectionDialect(dialect) for name, dialect in found.items() if dialect is not None}
+    if DEFAULT_CONNECTION not in found:
+        known[DEFAULT_CONNECTION] = ConnectionDialect("duckdb", defined=False)
+    return known
+
+
 def _engine(name: str, address: EngineAddress, origin: str, waiting: Callable[[str], None]) -> DriverEngine:
     if address.kind not in _ENGINES:
         scheme = address.kind
-        hint = nearest(scheme, _SCHEMES) or f"Known here: {', '.join(_SCHEMES)}."
-        raise InvalidSettings(f"{origin}: no engine '{scheme}' is known on this machine.", detail=hint)
+        hint = nearest(scheme, _SCHEMES) or f"Known engines: {', '.join(_SCHEMES)}."
+        raise InvalidSettings(f"{origin}: unknown engine '{scheme}'.", detail=hint)
     module, kind = _ENGINES[address.kind]
     arguments: tuple[Any, ...] = (name, address, waiting) if address.kind == "duckdb" else (name, address)
     engine: DriverEngine = getattr(import_module(module), kind)(*arguments)
@@ -99,3 +109,13 @@ def _unknown(name: str, settings: Settings) -> InvalidSettings:
         f"The connection '{name}' is not defined on this machine.",
         detail=f"{hint}\n{write}" if hint else write,
     )
+
+
+def _dialect(name: str, settings: Settings) -> str | None:
+    try:
+        connection = settings.connection(name)
+        return connection and dialect_of(
+            EngineAddress.read(connection.url, connection.options, settings.root).kind
+        )
+    except (InvalidSettings, ValueError):
+        return None  # reported when the connection is used

@@ -1,4 +1,4 @@
-"""``dli dataset show --sql -p …``: the SQL as it would go to the engine, perhaps in another dialect."""
+"""Show the rendered SQL: ``dli dataset run --dry-run`` and ``dli dataset show --sql -p`` (specification 22.20)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,66 @@ import click
 
 from dataspec.parameters.resolve import resolve_parameters
 from dataspec.spec.parse import parse_spec
+from dataspec.sql.preview import preview_sql
 from dataspec.sql.rendering import render_statements
 from dataspec.sql.template.run_values import run_values
 from dataspec.sql.transpile import check_dialect, transpile
+from dli.output.previews import numbered
+from dli.output.tables import pairs
 from dli.project.isolated import isolated
 from dli.session import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dli.local.run import RunPlan
     from dli.session import Session
+
+
+def preview(plan: RunPlan) -> dict[str, Any]:
+    """Return the dry run of a plan, for JSON.
+
+    Raises:
+        InvalidTemplate: When the SQL can't be rendered, or parsed in its dialect.
+    """
+    found = isolated(
+        plan.dataset.file,
+        preview_sql,
+        plan.spec,
+        plan.dataset.sql,
+        plan.values,
+        yaml=plan.dataset.yaml,
+        file=plan.dataset.file,
+        dialect=plan.dialect,
+    )
+    return {
+        "dataset_name": plan.spec.name,
+        "file": plan.dataset.file,
+        "connection": plan.spec.execution.connection,
+        "engine": plan.engine.place,
+        "dialect": plan.dialect,
+        "parameters": plan.parameters,
+        "statements": found.statements,
+        "reads": found.reads,
+        "writes": found.writes,
+        "warnings": found.warnings,
+    }
+
+
+def describe(preview: dict[str, Any]) -> str:
+    """Return a dry run as text; print its warnings."""
+    warn(preview["warnings"])
+    head = pairs(
+        [
+            ("Dataset", preview["dataset_name"]),
+            ("File", preview["file"]),
+            ("Connection", f"{preview['connection']} ({preview['engine']})"),
+            ("Parameters", "\n".join(f"{key}={value}" for key, value in preview["parameters"].items())),
+            ("Reads", "\n".join(preview["reads"])),
+            ("Writes", "\n".join(preview["writes"])),
+        ]
+    )
+    return "\n\n".join([head, numbered(preview["statements"])])
 
 
 def show_rendered(
@@ -34,10 +84,10 @@ def show_rendered(
     Args:
         session: The command's session.
         dataset: The dataset's name, or the path of its file.
-        given: The parameters.
-        dialect: The SQL dialect to show it in; None for its own.
-        registered: Whether the registered spec is meant.
-        source: Which of the registered ones; None for the effective one.
+        given: The parameters as text.
+        dialect: The SQL dialect to translate to; None for the dataset's own.
+        registered: Whether to show the registered spec, not the local one.
+        source: The source of the registered spec; None for the effective one.
 
     Raises:
         InvalidUsage: When the dialect is not known.
@@ -53,7 +103,7 @@ def show_rendered(
     texts = [statement.sql for statement in statements]
     if write is not None:
         texts, losses = isolated(file, transpile, statements, read=read, write=write, yaml=yaml, file=file)
-        warn(f"{write} has no word for all of it: {loss}" for loss in losses)
+        warn(f"The translation to {write} is incomplete: {loss}" for loss in losses)
     if session.format == "json":
         session.print_json(
             [{"name": s.name, "kind": s.kind, "sql": sql} for s, sql in zip(statements, texts, strict=True)]
@@ -74,7 +124,7 @@ def _found(
 
 
 def _joined(names: list[str], texts: list[str]) -> str:
-    """Return one statement as it is, several each under its name and with its semicolon: a script."""
+    """Return one statement as it is; several as a script, each below its name."""
     if len(texts) == 1:
         return texts[0]
     return "\n\n".join(f"-- {name}\n{text};" for name, text in zip(names, texts, strict=True))

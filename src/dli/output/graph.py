@@ -1,0 +1,180 @@
+"""Draw a graph of datasets: as a tree in the terminal, for Mermaid, and for Graphviz."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from dli.output.tables import in_colour, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from rich.tree import Tree
+
+    from dataspec.project.graph import DatasetGraph
+
+Kind = Literal["dataset", "source", "missing"]
+SEEN = "(above)"
+_MARKS = {"dataset": "", "source": " (source)", "missing": " (not in this project)"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Node:
+    """A dataset, a table that no dataset builds, or a dataset that the project does not have."""
+
+    name: str
+    kind: Kind = "dataset"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Arrow:
+    """A dependency: ``end`` is built from ``begin``."""
+
+    begin: Node
+    end: Node
+    declared: bool = True
+    """Whether ``depends_on`` names it."""
+    found: bool = True
+    """Whether the SQL reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The nodes and arrows of a graph, in drawing order."""
+
+    nodes: tuple[Node, ...]
+    arrows: tuple[Arrow, ...]
+
+    @classmethod
+    def of(cls, graph: DatasetGraph, names: Iterable[str]) -> Drawing:
+        """Return the drawing of some datasets of a graph, upstream ones first."""
+        datasets = [Node(name) for name in names]
+        arrows = sorted({arrow for node in datasets for arrow in _arrows_into(node, graph, set(datasets))})
+        others = {arrow.begin: None for arrow in arrows if arrow.begin.kind != "dataset"}
+        return cls((*others, *datasets), tuple(arrows))
+
+
+def _arrows_into(node: Node, graph: DatasetGraph, drawn: set[Node]) -> Iterator[Arrow]:
+    for table in graph.sources(node.name):
+        yield Arrow(Node(table, "source"), node, declared=False)
+    for name in graph.missing(node.name):
+        yield Arrow(Node(name, "missing"), node, found=False)
+    for edge in graph.parents(node.name):
+        if Node(edge.upstream) in drawn:
+            yield Arrow(Node(edge.upstream), node, declared=edge.declared, found=edge.found)
+
+
+def mermaid(drawing: Drawing) -> str:
+    """Return a drawing for Mermaid; an arrow that only ``depends_on`` names is dotted."""
+    shapes = {"dataset": '["{}"]', "source": '[("{}")]', "missing": '["{}"]:::missing'}
+    ids = {node: f"n{number}" for number, node in enumerate(drawing.nodes)}
+    lines = ["flowchart LR"]
+    for node, key in ids.items():
+        label = printable(node.name).replace("#", "#35;").replace('"', "#quot;")
+        lines.append(f"    {key}{shapes[node.kind].format(label)}")
+    lines += [
+        f"    {ids[arrow.begin]} {'-->' if arrow.found else '-.->'} {ids[arrow.end]}"
+        for arrow in drawing.arrows
+    ]
+    if any(node.kind == "missing" for node in drawing.nodes):
+        lines.append("    classDef missing stroke-dasharray: 4")
+    return "\n".join(lines)
+
+
+def dot(drawing: Drawing) -> str:
+    """Return a drawing for Graphviz; an arrow that only ``depends_on`` names is dashed."""
+    styles = {"dataset": "", "source": " [shape=cylinder]", "missing": " [style=dashed]"}
+    ids = {node: f"n{number}" for number, node in enumerate(drawing.nodes)}
+    lines = ["digraph datasets {", "    rankdir=LR", "    node [shape=box]"]
+    for node, key in ids.items():
+        label = printable(node.name).replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f'    {key} [label="{label}"]{styles[node.kind]}')
+    lines += [
+        f"    {ids[arrow.begin]} -> {ids[arrow.end]}{'' if arrow.found else ' [style=dashed]'}"
+        for arrow in drawing.arrows
+    ]
+    return "\n".join([*lines, "}"])
+
+
+def whole_tree(drawing: Drawing) -> str:
+    """Return a tree of the whole drawing, each dataset below everything that it is built from."""
+    children = _children(drawing, downstream=True)
+    below_others = {node for branches in children.values() for node, _ in branches}
+    shown: set[Node] = set()
+    roots = [node for node in drawing.nodes if node not in below_others]
+    # The datasets of a cycle are below one another only, so none of them is a root.
+    ahead = (node for node in (*roots, *drawing.nodes) if node not in shown)
+    return _printed([_tree(_label(node), node, children, shown) for node in ahead])
+
+
+def tree_around(node: Node, drawing: Drawing) -> str:
+    """Return two trees: the datasets that a dataset is built from, and those built from it."""
+    parts = [_printed([_leaf(_label(node))])]
+    for title, downstream in (("Built from:", False), ("Needed by:", True)):
+        tree = _tree((title, ""), node, _children(drawing, downstream=downstream), set())
+        parts.append(_printed([tree]) if tree.children else f"{title}\nnothing")
+    return "\n\n".join(parts)
+
+
+def _children(drawing: Drawing, *, downstream: bool) -> Mapping[Node, Sequence[tuple[Node, str]]]:
+    """Return the neighbours of each node in one direction, each with its mark."""
+    children: defaultdict[Node, list[tuple[Node, str]]] = defaultdict(list)
+    for arrow in drawing.arrows:
+        parent, child = (arrow.begin, arrow.end) if downstream else (arrow.end, arrow.begin)
+        undeclared = arrow.begin.kind == "dataset" and not arrow.declared
+        children[parent].append((child, " (not in depends_on)" if undeclared else ""))
+    return {node: sorted(found) for node, found in children.items()}
+
+
+def _tree(
+    title: tuple[str, str], root: Node, children: Mapping[Node, Sequence[tuple[Node, str]]], shown: set[Node]
+) -> Tree:
+    """Return the tree below a node; a node that was shown before is named, and not followed again."""
+    tree = _leaf(title)
+    shown.add(root)
+    ahead = [(tree, *child) for child in reversed(children.get(root, ()))]
+    while ahead:
+        parent, node, note = ahead.pop()
+        seen = node in shown
+        branch = _leaf(_label(node, note, seen=seen))
+        parent.children.append(branch)
+        if not seen:
+            shown.add(node)
+            ahead += [(branch, *child) for child in reversed(children.get(node, ()))]
+    return tree
+
+
+def _label(node: Node, note: str = "", *, seen: bool = False) -> tuple[str, str]:
+    """Return a node's name and its marks."""
+    return printable(node.name), _MARKS[node.kind] + note + (f" {SEEN}" if seen else "")
+
+
+def _leaf(label: tuple[str, str]) -> Tree:
+    from rich.text import Text
+    from rich.tree import Tree
+
+    name, marks = label
+    dim = marks.startswith((_MARKS["source"], _MARKS["missing"])) or marks.endswith(SEEN)
+    return Tree(Text.assemble((name, "dim" if dim else ""), (marks, "dim")))
+
+
+def _printed(trees: list[Tree]) -> str:
+    """Return trees as text, with colour where standard output takes it."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    text = StringIO()
+    console = Console(
+        file=text,
+        width=sys.maxsize,
+        highlight=False,
+        force_terminal=in_colour(),
+        color_system="standard" if in_colour() else None,
+    )
+    for tree in trees:
+        console.print(tree)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
