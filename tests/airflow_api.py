@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from basecamp.dev.lines import AIRFLOW_2
+from basecamp.dev.release_lines import AIRFLOW_2
 from dataspec.schedule.next_run import date_of
 from stacks import Stack
 

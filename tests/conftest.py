@@ -13,10 +13,9 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-from basecamp.dev.airflow.environment import AirflowEnvironment
-from basecamp.dev.lines import Line
-from basecamp.dev.origin import running_origin
+from basecamp.dev.airflow_environment import AirflowEnvironment, running_origin
 from basecamp.dev.processes.interrupts import Interrupts
+from basecamp.dev.release_lines import ReleaseLine
 from lines_here import LEFT_OUT, LINES_HERE
 from mariadb import MariaDB, mariadb_server
 from postgres import Postgres, postgres_server
@@ -103,18 +102,18 @@ def part_of(item: pytest.Item) -> str | None:
         return "s3_session"
     line = parameters.get("line")
     name = next((name for name in PARTS if name in used), None)
-    return f"{name or 'stack'} {line.name}" if isinstance(line, Line) else name
+    return f"{name or 'stack'} {line.name}" if isinstance(line, ReleaseLine) else name
 
 
 @pytest.fixture(scope="session", params=list(LINES_HERE.values()), ids=list(LINES_HERE))
-def line(request: pytest.FixtureRequest) -> Line:
+def line(request: pytest.FixtureRequest) -> ReleaseLine:
     """The line of Airflow that a test runs on: every test on a real Airflow does so on each that can run here."""
-    found: Line = request.param
+    found: ReleaseLine = request.param
     return found
 
 
 @pytest.fixture(scope="session")
-def airflow_env(line: Line) -> Iterator[Path]:
+def airflow_env(line: ReleaseLine) -> Iterator[Path]:
     """An environment with Airflow and this `dli`, kept between sessions."""
     folder = AIRFLOW_ENVS / f"airflow-env{line.suffix}"
     environment = AirflowEnvironment(folder, running_origin(), line, patience=300)
@@ -130,7 +129,7 @@ def airflow_env(line: Line) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def airflow_options(line: Line, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
+def airflow_options(line: ReleaseLine, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
     """What gives the options with which a new `basecamp dev` runs this line, on a database of its own."""
 
     def options() -> list[str]:
@@ -144,7 +143,7 @@ def airflow_options(line: Line, request: pytest.FixtureRequest) -> Callable[[], 
 
 @pytest.fixture(scope="session")
 def stack(
-    line: Line,
+    line: ReleaseLine,
     airflow_env: Path,
     airflow_options: Callable[[], list[str]],
     tmp_path_factory: pytest.TempPathFactory,

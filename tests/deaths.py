@@ -21,7 +21,7 @@ from typing import Any
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.datasets.submitted_specs import SubmittedSpec
-from basecamp.notifications.entry import Entry
+from basecamp.notifications.outbox import OutboxEntry
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import SystemClock
@@ -169,7 +169,7 @@ def look(store: Store) -> Look:
         overridden=_version(catalog.overridden.get(NAME)),
         invalid=len(catalog.invalid),
         retired=len(catalog.retired),
-        notices=sum(1 for stored in outbox if Entry.read(stored.body)),
+        notices=sum(1 for stored in outbox if OutboxEntry.read(stored.body)),
         objects=len(list(store.list("manual/"))),
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from basecamp.dev.airflow.interpreters import interpreter_for
-from basecamp.dev.lines import AIRFLOW_2, AIRFLOW_3, LINES, Line
+from basecamp.dev.airflow_environment import interpreter_for
+from basecamp.dev.release_lines import AIRFLOW_2, AIRFLOW_3, LINES, ReleaseLine
 from dataspec.errors import InvalidUsage
 
 
-def _refusal(line: Line) -> str | None:
+def _refusal(line: ReleaseLine) -> str | None:
     """Say why no Python of this machine runs a line; None where one does."""
     try:
         interpreter_for(line)
@@ -26,7 +26,7 @@ LEFT_OUT = [
 """A line for each line of Airflow whose tests are not even collected; no skips, which CI does not allow."""
 
 
-def _on(line: Line) -> pytest.MarkDecorator:
+def _on(line: ReleaseLine) -> pytest.MarkDecorator:
     """Return the mark that runs a test on one line, or on 3.3 where this machine lacks that line."""
     found = LINES_HERE.get(line.name, AIRFLOW_3)
     return pytest.mark.parametrize("line", [found], ids=[found.name], indirect=True, scope="session")

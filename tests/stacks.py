@@ -22,8 +22,8 @@ import duckdb
 import pytest
 import yaml
 
-from basecamp.dev.lines import AIRFLOW_3, Line
-from basecamp.dev.processes import sessions
+from basecamp.dev.processes.guard import running_processes
+from basecamp.dev.release_lines import AIRFLOW_3, ReleaseLine
 from dli.main import main
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -107,7 +107,7 @@ class Dev:
 
 def family_of(process: int) -> set[int]:
     """Return a process and all that descend from it."""
-    parents = {pid: parent_of(pid) for pid in sessions.running()}
+    parents = {pid: parent_of(pid) for pid in running_processes()}
     found = {process}
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
@@ -135,7 +135,7 @@ def command_of(pid: int) -> str:
 
 def alive(pids: set[int]) -> set[int]:
     """Return those of the processes that run."""
-    return {pid for pid in pids if pid in sessions.running()}
+    return {pid for pid in pids if pid in running_processes()}
 
 
 DAILY_ZONE = "Pacific/Pago_Pago"
@@ -155,7 +155,7 @@ class Stack:
 
     home: Path
     project: Path
-    line: Line = AIRFLOW_3
+    line: ReleaseLine = AIRFLOW_3
     server_url: str
     airflow_url: str
     store_url: str

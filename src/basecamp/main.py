@@ -12,14 +12,14 @@ from dataspec.errors import DliError
 
 
 class _Commands(click.Group):
-    """Loads ``dev`` when it is asked for: it is of no use to a production server."""
+    """Loads ``dev`` on demand: a production server does not need it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands."""
+        """Return the command names."""
         return ["dev", *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command by its name."""
+        """Return a command by name."""
         if cmd_name == "dev":
             from basecamp.dev.command import dev
 
@@ -50,25 +50,23 @@ def basecamp() -> None:
 
 
 @basecamp.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; loopback only.")
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; loopback only for now."
-)
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8800, show_default=True, help="Port; 0 takes a free one."
+    "--port", type=click.IntRange(0, 65535), default=8800, show_default=True, help="Port; 0 picks a free one."
 )
 def serve(host: str, port: int) -> None:
     """Run the server, configured by environment variables.
 
     BASECAMP_STORE_URL and BASECAMP_AIRFLOW_URL are required, and credentials for Airflow:
     BASECAMP_AIRFLOW_USERNAME and BASECAMP_AIRFLOW_PASSWORD, or BASECAMP_AIRFLOW_TOKEN, or
-    BASECAMP_AIRFLOW_AUTH=none for an Airflow that lets everyone in.
+    BASECAMP_AIRFLOW_AUTH=none for an Airflow without authentication.
     """
     from basecamp.server.settings import Settings, check_host
 
     try:
         check_host(host)
         settings = Settings.from_environment(os.environ)
-        from basecamp.server.serving import Serving  # takes seconds; a wrong setting is told at once
+        from basecamp.server.serving import Serving  # slow to import; report invalid settings first
 
         Serving.prepare(settings, host, port).run()
     except DliError as error:

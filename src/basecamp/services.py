@@ -13,7 +13,7 @@ from basecamp.datasets.registered_specs import RegisteredSpecs
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.datasets.versions import VersionsInUse
 from basecamp.monitoring.readiness import ReadinessChecks
-from basecamp.notifications.channel_test import Trial
+from basecamp.notifications.channel_test import ChannelTester
 from basecamp.notifications.delivery import Delivery
 from basecamp.notifications.run_watch import RunWatch
 from basecamp.registration.changes import ManualSpecChanges
@@ -52,7 +52,7 @@ class Services:
 
     delivery: Delivery
     run_watch: RunWatch
-    channel_test: Trial
+    channel_test: ChannelTester
 
     check: PeriodicCheck
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from basecamp.dev.lines import AIRFLOW_2
+from basecamp.dev.release_lines import AIRFLOW_2
 from endless import ENDLESS
 from lines_here import on_airflow_3
 from stacks import BIN, Dev, Stack, alive, command_of, copy_of_flights, family_of
@@ -117,7 +117,7 @@ def test_a_second_start_finds_all_that_was_there_and_each_end_leaves_no_process(
 
         os.kill(part_of(dev, "basecamp serve"), signal.SIGKILL)
         dev.wait_for(lambda: stack.cli("workflow", "list").returncode == 0, 60)
-        assert "basecamp was killed by SIGKILL: it is started again" in dev.output.read_text()
+        assert "basecamp was killed by SIGKILL: restarting it" in dev.output.read_text()
         assert stack.status(run_id)["status"] == "COMPLETED"
 
         family, scheduler = dev.family(), part_of(dev, "scheduler")

@@ -1,4 +1,4 @@
-"""Airflow as Basecamp sees it: one interface, one module for each Airflow line, one in memory."""
+"""The gateway to Airflow: one interface, one module for each Airflow version, and an Airflow in memory."""
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.testing.airflow import MemoryAirflow

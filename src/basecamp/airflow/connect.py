@@ -1,34 +1,34 @@
-"""Finds out which line of Airflow answers, and makes the gateway to it (specification 15.1)."""
+"""Detects the Airflow version, and creates the gateway to it (specification 15.1)."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, cast
 
+from basecamp.airflow.airflow_2 import Airflow2
+from basecamp.airflow.airflow_3 import Airflow3
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.airflow.http.transport import AirflowTransport
-from basecamp.airflow.v1 import Airflow2
-from basecamp.airflow.v2 import Airflow3
+from basecamp.airflow.transport import AirflowTransport
 from dataspec.errors import AirflowUnreachable
 
 _VERSION = re.compile(r"(\d+)\.(\d+)[\w.+-]*")
 
 
 FIRST_OF_AIRFLOW_3 = (3, 3)
-"""The first version whose lists go on from a cursor and are filtered by prefixes."""
+"""The first version with cursors and prefix filters in lists."""
 
 AIRFLOW_2 = (2, 11)
 """The last version of Airflow 2."""
 
 
 class NotAirflow(AirflowUnreachable):
-    """The address is no Airflow's, or one of a line that Basecamp does not speak to."""
+    """The address belongs to another server, or to an unsupported Airflow version."""
 
 
 class LateGateway:
-    """The gateway to an Airflow that may not be up yet: the first call that reaches it finds out which it is.
+    """A gateway that connects at the first call, so that Basecamp can start before Airflow.
 
-    Each call raises what :func:`connect` raises, until one has reached it.
+    Until a call has connected, each raises the errors of :func:`connect`.
     """
 
     def __init__(self, transport: AirflowTransport) -> None:
@@ -37,27 +37,27 @@ class LateGateway:
 
     @property
     def url(self) -> str:
-        """Airflow's address, free of credentials."""
+        """Airflow's address, without credentials."""
         return self._transport.url
 
     def __getattr__(self, name: str) -> Any:
-        """Return a call of the gateway to the line that answers."""
+        """Return a method of the gateway; connects first."""
         if self._gateway is None:
             self._gateway = connect(self._transport)
         return getattr(self._gateway, name)
 
 
 def late_gateway(transport: AirflowTransport) -> AirflowGateway:
-    """Return the gateway to an Airflow that may come up later."""
+    """Return a gateway to an Airflow that may start later."""
     return cast("AirflowGateway", LateGateway(transport))
 
 
 def connect(transport: AirflowTransport) -> AirflowGateway:
-    """Ask the server which Airflow it is, and return the gateway to it.
+    """Request the server's version, and return the gateway for it.
 
     Raises:
-        NotAirflow: When it is another server, or an Airflow of another line.
-        AirflowUnreachable: When there is no answer.
+        NotAirflow: When it is another server, or an unsupported Airflow version.
+        AirflowUnreachable: When the server does not answer.
     """
     version = _version(transport, "/api/v2/version") or _version(transport, "/api/v1/version")
     if version is not None and _numbers(version) >= FIRST_OF_AIRFLOW_3:
@@ -69,12 +69,12 @@ def connect(transport: AirflowTransport) -> AirflowGateway:
         raise NotAirflow(
             f"Airflow {version} is not supported.",
             detail=f"{transport.url} is an Airflow {version}. "
-            "Basecamp works with Airflow 2.11, and with 3.3 and later.",
+            "Basecamp supports Airflow 2.11, and 3.3 and later.",
         )
     raise NotAirflow(
-        "This is not an Airflow.",
-        detail=f"{transport.url} knows neither /api/v2/version nor /api/v1/version.\n"
-        "Check BASECAMP_AIRFLOW_URL: it is the address of Airflow's API server, without /api.",
+        "The server is not an Airflow.",
+        detail=f"{transport.url} has neither /api/v2/version nor /api/v1/version.\n"
+        "Set BASECAMP_AIRFLOW_URL to the address of Airflow's API server, without /api.",
     )
 
 

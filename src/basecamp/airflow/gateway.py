@@ -1,8 +1,8 @@
-"""The interface to Airflow, the same for every line (specification 15.2).
+"""The interface to Airflow, equal for every Airflow version (specification 15.2).
 
-Every call ends within the gateway's timeout. Where no other error is named, one that
-gets no answer, or an answer that says that Airflow could not do it, raises
-:class:`~dataspec.errors.AirflowUnreachable` with the address, the reason and what to check.
+Every call ends within the gateway's timeout. Beside the errors that a method names, each raises
+:class:`~dataspec.errors.AirflowUnreachable` when Airflow does not answer or answers with an error;
+the message has the address, the reason and what to check.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DagMissing(Exception):
 
 
 class RunExists(Exception):
-    """The run's id or its logical date is taken; Airflow doesn't say which."""
+    """The run id or the logical date exists already; Airflow doesn't say which."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"Airflow has the run '{run_id}', or one with its logical date")
@@ -43,41 +43,41 @@ class RunExists(Exception):
 
 
 class WrongCursor(InvalidUsage):
-    """A cursor is not one that this list has given."""
+    """A cursor that this list never issued."""
 
     def __init__(self) -> None:
         super().__init__(
-            "The cursor is not one of this list.",
-            detail="Send 'next_cursor' as it came, or none for the first page.",
+            "The cursor does not belong to this list.",
+            detail="Send 'next_cursor' unchanged, or omit the cursor for the first page.",
         )
 
 
 class AirflowGateway(Protocol):
-    """What Basecamp asks of Airflow."""
+    """The operations of Airflow that Basecamp uses."""
 
     @property
     def url(self) -> str:
-        """Airflow's address, free of credentials."""
+        """Airflow's address, without credentials."""
         ...
 
     def run_page(self, dag_id: str, run_id: str) -> str:
-        """Return where a run is shown on Airflow's page, from the root of it."""
+        """Return the path of a run's page in Airflow, from the root of its web interface."""
         ...
 
     def health(self) -> AirflowHealth:
-        """Ask how Airflow is."""
+        """Return Airflow's health."""
         ...
 
     def list_dags(self, *, tags: Sequence[str] = ()) -> list[AirflowDag]:
-        """Return the DAGs that have any of the tags, stale ones too, over all pages."""
+        """Return all DAGs with any of the tags, stale ones included."""
         ...
 
     def get_dag(self, dag_id: str) -> DagDetails | None:
-        """Return a DAG with the version of the spec that it was made of."""
+        """Return a DAG with the spec version that it was built from."""
         ...
 
     def set_paused(self, dag_id: str, *, paused: bool) -> AirflowDag:
-        """Pause or resume a DAG; harmless if it is so already.
+        """Pause or unpause a DAG; a no-op if it is in that state already.
 
         Raises:
             DagMissing: When Airflow has no such DAG.
@@ -85,17 +85,17 @@ class AirflowGateway(Protocol):
         ...
 
     def request_parse(self, dag: AirflowDag) -> None:
-        """Ask Airflow to look at the DAG's bundle and to parse its file before others.
+        """Ask Airflow to refresh the DAG's bundle and to parse its file next.
 
-        The request for any file of a bundle makes Airflow refresh all of the bundle.
+        A request for any file refreshes the whole bundle.
         """
         ...
 
     def trigger(self, dag_id: str, run_id: str, *, logical_date: datetime, conf: Mapping[str, Any]) -> DagRun:
-        """Start a run.
+        """Trigger a run.
 
         Raises:
-            RunExists: When the id or the logical date is taken.
+            RunExists: When the run id or the logical date exists already.
             DagMissing: When Airflow has no such DAG.
         """
         ...
@@ -105,49 +105,49 @@ class AirflowGateway(Protocol):
         ...
 
     def list_runs(self, wanted: RunFilter, *, limit: int, cursor: str | None = None) -> RunPage:
-        """Return a page of at most ``limit`` runs (and 100), the last created first.
+        """Return a page of at most ``limit`` runs (and at most 100), the last created first.
 
         Raises:
-            WrongCursor: When the cursor is not one that an earlier page gave.
+            WrongCursor: When this list never issued such a cursor.
         """
         ...
 
     def set_run_state(
         self, dag_id: str, run_id: str, state: Literal["success", "failed"], *, note: str
     ) -> DagRun | None:
-        """Write a run's note, then end it and its tasks with a state; None if there is no such run."""
+        """Write a run's note, then set the state of the run and its tasks; None if there is no such run."""
         ...
 
     def clear_run(self, dag_id: str, run_id: str, *, note: str) -> DagRun | None:
-        """Have a run that has ended run again, with a new note; None if there is no such run.
+        """Clear a finished run, so that it runs again, with a new note; None if there is no such run.
 
-        Its attempts go on counting, and may be as many more as the DAG as it is now allows. An active run
-        is not to be cleared: its attempt would be ended.
+        The numbers of its attempts continue, with as many retries as the current DAG has. Never clear an
+        active run: that would end its attempt.
         """
         ...
 
     def process_is_gone(self, dag_id: str, run_id: str, try_number: int) -> bool:
-        """Say whether the process of an attempt that was ended from outside is known to be gone.
+        """Say whether the process of an attempt that was stopped from outside is known to have exited.
 
-        Airflow marks the attempt at once and tells its process at the next heartbeat; until
-        that has cancelled its query and left, the query may go on.
+        Airflow marks the attempt at once, but its process learns of it only at the next heartbeat;
+        its query may run until then.
         """
         ...
 
     def attempts(self, runs: Sequence[DagRun]) -> list[TaskAttempt]:
-        """Return the latest attempt of each run that has one, in few requests."""
+        """Return the latest attempt of each run that has one, in batched requests."""
         ...
 
     def task_ids(self, run: DagRun) -> list[str]:
-        """Return the ids of a run's tasks, some of them where there are many; none once Airflow forgot them."""
+        """Return the ids of a run's tasks, at most one page; none once Airflow has deleted them."""
         ...
 
     def running_attempts(self) -> list[TaskAttempt]:
-        """Return every attempt that executes at this moment, in all DAGs."""
+        """Return all running attempts, over all DAGs."""
         ...
 
     def versions(self, runs: Sequence[DagRun]) -> list[RunVersion]:
-        """Return which spec each run's latest attempt ran, where one started, in few requests."""
+        """Return the spec version of each run's latest started attempt, in batched requests."""
         ...
 
     def log(self, dag_id: str, run_id: str, try_number: int) -> list[LogEvent] | None:
@@ -155,12 +155,12 @@ class AirflowGateway(Protocol):
         ...
 
     def connection_type(self, connection_id: str) -> str | None:
-        """Return the type of a connection in Airflow's database; None if there is none of that id.
+        """Return the type of a connection in Airflow's database; None if it has no such connection.
 
-        Airflow's API shows neither those of its environment nor those of a secrets backend.
+        Airflow's API does not show connections from environment variables or a secrets backend.
         """
         ...
 
     def import_errors(self) -> list[DagImportError]:
-        """Return why files of DAGs did not load, over all pages."""
+        """Return the import errors of DAG files, over all pages."""
         ...

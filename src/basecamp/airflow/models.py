@@ -1,4 +1,4 @@
-"""What Airflow tells Basecamp, in plain values; the names are Airflow's own."""
+"""Airflow's DAGs, runs, task instances and logs as plain values, under Airflow's names."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import Any, Literal
 
 from dataspec.contract import OPERATOR, LoadedSpec, is_shard_file, read_version_key
 
-TASK_ID = "run"
-"""The one task of a dataset's DAG."""
-
 PAGE_LIMIT = 100
-"""The most rows that Airflow puts on one page unless it is set up to put more (``api.maximum_page_limit``)."""
+"""Airflow's default for the maximum number of rows on a page (``api.maximum_page_limit``)."""
 
 DAG_PAGE_LIMIT = 2000
-"""How many DAGs are asked for at once. Each page of them costs Airflow 3 work for every DAG that it has, a second
-for ten thousand, so the fewer there are the better; it ends well within the time that an answer may take."""
+"""DAGs per page. Each page costs Airflow 3 work for every DAG in its database, a second for 10,000 DAGs: fewer pages
+are faster, and one of this size stays well within the timeout."""
 
 DagRunState = Literal["queued", "running", "success", "failed"]
 
@@ -29,38 +26,38 @@ class AirflowDag:
     dag_id: str
     is_paused: bool
     is_stale: bool = False
-    """Whether it is gone from its bundle; its runs stay readable."""
+    """Whether its file is gone from the bundle; its runs stay readable."""
     next_run: datetime | None = None
     """When the next scheduled run is due."""
     has_import_errors: bool = False
     file: str | None = None
-    """The file that Airflow last read it from: within its bundle on Airflow 3, on the machine on Airflow 2."""
+    """The file that Airflow last parsed it from: relative to the bundle on Airflow 3, absolute on Airflow 2."""
     bundle: str | None = None
-    """The bundle of that file; None on Airflow 2, which has none."""
+    """The bundle of that file; None on Airflow 2, which has no bundles."""
     file_token: str | None = field(default=None, repr=False)
 
     @property
     def is_in_shard(self) -> bool:
-        """Whether its file is one that the DAG factory keeps."""
+        """Whether its file is a shard of the DAG factory."""
         return self.file is not None and is_shard_file(self.file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagDetails:
-    """A DAG with the version of the spec that it was made of."""
+    """A DAG with the spec version that it was built from."""
 
     dag: AirflowDag
     loaded: LoadedSpec | None
 
     @property
     def is_dataset(self) -> bool:
-        """Whether the DAG factory made it: another DAG has neither its document nor its file."""
+        """Whether the DAG factory built it, by its ``doc_md`` and its file."""
         return self.loaded is not None and self.dag.is_in_shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagRun:
-    """A run, as Airflow keeps it."""
+    """A DAG run, as Airflow stores it."""
 
     dag_id: str
     run_id: str
@@ -68,7 +65,7 @@ class DagRun:
     run_type: str
     """``manual``, ``scheduled``, ``backfill``, ``asset_triggered``, …"""
     run_after: datetime
-    """When it was due, or asked for."""
+    """When it was due, or triggered."""
     logical_date: datetime | None = None
     data_interval_start: datetime | None = None
     data_interval_end: datetime | None = None
@@ -80,18 +77,18 @@ class DagRun:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The DAG and the run's id, which only together are unique."""
+        """The DAG id and the run id; only the pair is unique."""
         return (self.dag_id, self.run_id)
 
     @property
     def finished(self) -> bool:
-        """Whether it has ended, well or not."""
+        """Whether it has succeeded or failed."""
         return self.state in {"success", "failed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPage:
-    """Some runs, newest first, and where the next page begins."""
+    """A page of runs, newest first, with the cursor of the next page."""
 
     runs: tuple[DagRun, ...]
     next_cursor: str | None
@@ -99,24 +96,24 @@ class RunPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
-    """Which runs to list."""
+    """Filter of a list of runs."""
 
     dag_id: str | None = None
     """None for all DAGs."""
     run_id: str | None = None
     states: tuple[DagRunState, ...] = ()
     run_types: tuple[str, ...] = ()
-    """Airflow's own: ``manual``, ``scheduled``, ``backfill``, …"""
+    """Airflow's run types: ``manual``, ``scheduled``, ``backfill``, …"""
     due_from: datetime | None = None
     """The earliest ``run_after``."""
     due_before: datetime | None = None
     ended_from: datetime | None = None
-    """The earliest ``end_date``; runs that go on have none."""
+    """The earliest ``end_date``; excludes active runs, which have none."""
 
     def holds(self, run: DagRun) -> bool:
-        """Say whether a run is meant: Airflow lists others beside it.
+        """Say whether a run matches; Airflow's own filters return more.
 
-        Its filters for ids match beginnings as well, and to those for ends a run that goes on ends at this moment.
+        Its id filters match prefixes, and its filters by ``end_date`` treat an active run as ending now.
         """
         return (
             self.dag_id in {None, run.dag_id}
@@ -138,37 +135,37 @@ class TaskAttempt:
     state: str | None
     try_number: int
     max_tries: int
-    """The number of retries that it may have."""
+    """The maximum number of retries."""
     start_date: datetime | None = None
     end_date: datetime | None = None
     operator: str | None = None
-    """The class of the task's operator, as Airflow last knew it."""
+    """The operator class that Airflow has stored for the task."""
 
     @property
     def is_dataset(self) -> bool:
-        """Whether it is the task of a dataset, as far as Airflow tells."""
+        """Whether it is a dataset's task; True as well where Airflow stored no operator."""
         return self.operator in {None, OPERATOR}
 
     @property
     def started(self) -> int:
-        """How many attempts have started.
+        """Number of started attempts.
 
-        Airflow counts an attempt when it schedules it, not when it starts. One that is
-        ended before it starts becomes ``skipped``, and starts and ends at one moment.
+        Airflow counts an attempt when it schedules it. One that is ended before its start becomes
+        ``skipped``, with equal start and end dates.
         """
-        never = self.state == "skipped" and self.start_date == self.end_date
-        waiting = self.state in {"scheduled", "queued"} or never
+        never_started = self.state == "skipped" and self.start_date == self.end_date
+        waiting = self.state in {"scheduled", "queued"} or never_started
         return max(self.try_number - 1, 0) if waiting else self.try_number
 
     @property
     def ended(self) -> bool:
-        """Whether no process works on it any more, nor will without a retry."""
+        """Whether no process runs it, nor will without a retry."""
         return self.state in {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunVersion:
-    """The spec that a run's latest attempt ran: its first act is to say so (specification 12.7)."""
+    """The spec version of a run's latest attempt, which each attempt records first (specification 12.7)."""
 
     dag_id: str
     run_id: str
@@ -178,27 +175,27 @@ class RunVersion:
 
     @classmethod
     def from_xcom_key(cls, dag_id: str, run_id: str, key: str) -> RunVersion | None:
-        """Read the key ``dli.<source>.<hash>.<try>``; None if it is another."""
+        """Read the key ``dli.<source>.<hash>.<try>``; None for any other key."""
         version = read_version_key(key)
         return cls(dag_id=dag_id, run_id=run_id, **version._asdict()) if version else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEvent:
-    """One event of a task's log."""
+    """An event in a task's log."""
 
     message: str
     timestamp: datetime | None = None
     level: str | None = None
     error: str | None = None
-    """The exception that the event reports, in one line."""
+    """The exception in the event, in one line."""
     details: tuple[str, ...] = ()
-    """Further lines, such as a traceback."""
+    """Additional lines, such as a traceback."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagImportError:
-    """Why a file of DAGs did not load."""
+    """The import error of a DAG file."""
 
     filename: str
     stack_trace: str
@@ -207,14 +204,14 @@ class DagImportError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AirflowHealth:
-    """How Airflow's parts say that they are."""
+    """Airflow's version and the health of its components."""
 
     version: str
-    parts: Mapping[str, str]
-    """``healthy`` or another word, by part: ``metadatabase``, ``scheduler``, ``dag_processor``."""
+    components: Mapping[str, str]
+    """The status of ``metadatabase``, ``scheduler`` and ``dag_processor``: ``healthy``, or Airflow's other words."""
 
     @property
     def unhealthy(self) -> tuple[str, ...]:
-        """The parts that runs need and that are not well."""
+        """The components that runs need and that are not healthy."""
         needed = ("metadatabase", "scheduler", "dag_processor")
-        return tuple(part for part in needed if self.parts.get(part) != "healthy")
+        return tuple(name for name in needed if self.components.get(name) != "healthy")

@@ -1,4 +1,4 @@
-"""The HTTP API: routes, problem details, health and metrics. No logic in it."""
+"""The HTTP API: routes, middleware, problem details. The services have the logic."""
 
 PREFIX = "/api/v1"
-"""What the address of every route of the API begins with."""
+"""Path prefix of the API's routes."""

@@ -12,17 +12,16 @@ from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
-from basecamp.api.guards import BodyLimit, HostGuard, OriginGuard
-from basecamp.api.observing import Observing
+from basecamp.api.middleware import BodyLimit, HostGuard, OriginGuard, RequestLog
 from basecamp.api.problems import DOCUMENT_SCHEMA, MEDIA_TYPE, install_problem_handlers
-from basecamp.api.routes import backfills, datasets, health, notifications, runs, schemas, sync, workflows
+from basecamp.api.routes import backfills, datasets, operations, runs, workflows
 from basecamp.monitoring.metrics import Metrics
 from basecamp.services import Services
 
 THREADS = 100
-"""How many requests are worked on at once; a registration that waits for Airflow takes one."""
+"""Maximum number of requests in parallel; a registration holds one while it waits for Airflow."""
 
-DESCRIPTION = """Registers datasets, starts and watches their runs on Airflow.
+DESCRIPTION = """Registers datasets, and starts and monitors their runs on Airflow.
 
 Errors are problem documents (RFC 9457) with a stable `code`. Times are RFC 3339 with offset.
 """
@@ -36,13 +35,13 @@ def create_app(
     pages: APIRouter | None = None,
     on_start: Callable[[], None] | None = None,
 ) -> FastAPI:
-    """Make the application.
+    """Create the application.
 
     Args:
-        services: What answers the requests.
-        metrics: The figures; new ones if not given.
-        hosts: The host names that it answers to; any if not given.
-        pages: The web page's routes.
+        services: The services.
+        metrics: The metrics; new ones by default.
+        hosts: Accepted host names; any by default.
+        pages: The routes of the web interface.
         on_start: Called before the first request.
     """
 
@@ -62,7 +61,7 @@ def create_app(
         responses={"default": _problem()},
         lifespan=lifespan,
         middleware=[
-            Middleware(Observing, metrics=metrics),
+            Middleware(RequestLog, metrics=metrics),
             *([Middleware(HostGuard, hosts=hosts)] if hosts else []),
             Middleware(OriginGuard),
             Middleware(BodyLimit),
@@ -71,9 +70,8 @@ def create_app(
     app.state.services = services
     app.state.metrics = metrics
     install_problem_handlers(app)
-    for module in (workflows, runs, backfills, datasets, sync, notifications, schemas):
+    for module in (workflows, runs, backfills, datasets, operations):
         app.include_router(module.router)
-    app.include_router(health.router)
     if pages is not None:
         app.include_router(pages, include_in_schema=False)
     return app

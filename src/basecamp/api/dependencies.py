@@ -1,22 +1,23 @@
-"""Who asks, what they said about it, and the services that answer: dependencies of the routes."""
+"""Dependencies of the routes: the services, the caller, common parameters and the header of warnings."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 from urllib.parse import unquote
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from basecamp.services import Services
 from dataspec.models import SourceType
 
-NOBODY = "anonymous"
+ANONYMOUS = "anonymous"
 MAX_NAME_LENGTH = 100
 
 SourceChoice = Literal["code", "manual", "all"]
-"""A source, as a filter; ``all`` is none."""
+"""A source as a filter; ``all`` means no filter."""
 
 
 def _services(request: Request) -> Services:
@@ -25,26 +26,26 @@ def _services(request: Request) -> Services:
 
 
 def caller_name(scope: Scope) -> str:
-    """Return who asks, by the header ``Dli-User``: in percent-encoding where it is not plain ASCII.
+    """Return the caller's name from the header ``Dli-User``, percent-encoded where it is not ASCII.
 
-    Nothing proves it; it is for notes and logs. What could break a line is left out.
+    The name is not authenticated: it is for notes and logs only. Unprintable characters are removed.
     """
-    said = unquote(Headers(scope=scope).get("dli-user", ""))
-    name = "".join(letter for letter in said if letter.isprintable()).strip()
-    return name[:MAX_NAME_LENGTH] or NOBODY
+    header = unquote(Headers(scope=scope).get("dli-user", ""))
+    name = "".join(letter for letter in header if letter.isprintable()).strip()
+    return name[:MAX_NAME_LENGTH] or ANONYMOUS
 
 
 def _caller(
     request: Request,
-    dli_user: Annotated[  # noqa: ARG001 - it is here for the description of the API
-        str | None, Header(description="Who asks, for notes and logs; percent-encoded where not ASCII.")
+    dli_user: Annotated[  # noqa: ARG001 - documents the header in OpenAPI
+        str | None, Header(description="The caller's name, for notes and logs; percent-encoded if not ASCII.")
     ] = None,
 ) -> str:
     return caller_name(request.scope)
 
 
 def source_of(choice: SourceChoice | None) -> SourceType | None:
-    """Return the source that a filter asks for, if one."""
+    """Return the source of a filter; None for ``all``."""
     return None if choice in {None, "all"} else SourceType(choice)
 
 
@@ -53,6 +54,17 @@ Caller = Annotated[str, Depends(_caller)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        description="A second request with the same key has no second effect.", min_length=1, max_length=255
+        description="A repeated request with the same key has no further effect.",
+        min_length=1,
+        max_length=255,
     ),
 ]
+
+
+WARNING_HEADER = "Dli-Warning"
+
+
+def put_warnings(response: Response, warnings: Sequence[str]) -> None:
+    """Set the header for warnings, such as the age of cached data; lists have a field instead."""
+    if warnings:
+        response.headers[WARNING_HEADER] = " ".join(warnings).encode("ascii", "replace").decode()

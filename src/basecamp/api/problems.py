@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: problem details (RFC 9457), made from the one table of errors."""
+"""Errors as HTTP responses: problem details (RFC 9457) from the table in :mod:`dataspec.errors`."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ DOCUMENT_SCHEMA: dict[str, Any] = {
         "type": {"type": "string", "const": "about:blank"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "Where it happened and what to do next."},
+        "detail": {"type": "string", "description": "The place and the next step."},
         "code": {"type": "string", "description": "The error's stable name, for programs."},
         "text": {
             "type": "string",
-            "description": "What the command line prints, where that differs from the title.",
+            "description": "The command line's wording, if it differs from the title.",
         },
         "problems": {
             "type": "array",
-            "description": "What is wrong in a Dataset Spec, each with its place.",
+            "description": "The problems in a Dataset Spec, with their positions.",
             "items": {
                 "type": "object",
                 "properties": {
@@ -63,7 +63,7 @@ class ProblemResponse(JSONResponse):
 def problem_response(
     error: DliError, *, status: int | None = None, headers: Mapping[str, str] | None = None
 ) -> ProblemResponse:
-    """Return an error as an answer, with its own status unless another is given."""
+    """Return an error as a response, by default with the error's own status."""
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": error.title,
@@ -81,17 +81,17 @@ def problem_response(
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Let every error of the app be answered with a problem document."""
-    app.add_exception_handler(DliError, _on_own_error)
+    """Register the handlers that turn errors into problem documents."""
+    app.add_exception_handler(DliError, _on_dli_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_mistake)
+    app.add_exception_handler(Exception, _on_unexpected_error)
 
 
-def _on_own_error(request: Request, error: Exception) -> ProblemResponse:
-    assert isinstance(error, DliError)  # noqa: S101 - it was registered for this class
+def _on_dli_error(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, DliError)  # noqa: S101 - registered for this class
     if isinstance(error, InternalError):
-        return _on_mistake(request, error)
+        return _on_unexpected_error(request, error)
     if isinstance(error, Unavailable):
         why = f"{error.title} {error.detail or ''}".replace("\n", " ")
         log.warning("%s %s: %s", request.method, _path(request), why)
@@ -99,7 +99,7 @@ def _on_own_error(request: Request, error: Exception) -> ProblemResponse:
 
 
 def _on_invalid_request(_request: Request, error: Exception) -> ProblemResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - it was registered for this class
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
     lines = [_described(details) for details in error.errors()]
     return problem_response(InvalidUsage("Invalid request.", detail="\n".join(lines)))
 
@@ -115,7 +115,7 @@ def _described(details: Mapping[str, Any]) -> str:
 
 
 def _path(request: Request) -> str:
-    """Return the path as a line of the log may hold it."""
+    """Return the path without characters that could break a log line."""
     return quote(request.url.path)
 
 
@@ -124,7 +124,7 @@ def _place(where: str, path: Sequence[Any]) -> str:
 
 
 def _on_http_error(request: Request, error: Exception) -> ProblemResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101 - it was registered for this class
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
     if error.status_code == HTTPStatus.NOT_FOUND:
         own: DliError = NotFound("There is no such page.", detail=f"{request.method} {request.url.path}")
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -135,15 +135,15 @@ def _on_http_error(request: Request, error: Exception) -> ProblemResponse:
     return problem_response(own, status=error.status_code, headers=error.headers)
 
 
-def _on_mistake(request: Request, error: Exception) -> ProblemResponse:
-    return problem_response(report_mistake(request, error))
+def _on_unexpected_error(request: Request, error: Exception) -> ProblemResponse:
+    return problem_response(log_internal_error(request, error))
 
 
-def report_mistake(request: Request, error: Exception) -> InternalError:
-    """Log a mistake of this program under a number; return the error that tells the number."""
+def log_internal_error(request: Request, error: Exception) -> InternalError:
+    """Log an unexpected error under a number; return the error that shows the number."""
     number = uuid.uuid4().hex[:8]
     log.error("%s %s failed; error %s", request.method, _path(request), number, exc_info=error)
     return InternalError(
-        "Something went wrong in the server.",
-        detail=f"Its log has the details under error {number}. Please report them.",
+        "Internal server error.",
+        detail=f"The server's log has the details under error {number}. Please report them.",
     )

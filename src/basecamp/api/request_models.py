@@ -1,4 +1,4 @@
-"""What goes over the wire beside the dataclasses of :mod:`dataspec.models`."""
+"""Request bodies, and the responses that are not in :mod:`dataspec.models`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 
 from basecamp.api.dependencies import SourceChoice
 from basecamp.datasets.submitted_specs import SubmittedSpec
-from basecamp.notifications.channel_test import On, TriedChannel
+from basecamp.notifications.channel_test import SpecEvent, TriedChannel
 from dataspec.errors import InvalidUsage
 from dataspec.models import Backfill, Every, RegisteredDataset, RunStatus, WorkflowInfo, WorkflowRun
 
@@ -22,16 +22,18 @@ class _Body(BaseModel):
 
     @model_validator(mode="after")
     def _is_text(self) -> Self:
-        # JSON can name halves of characters, such as \ud800, which no file and no database takes.
+        # JSON can escape lone surrogates, such as \ud800, which files and databases reject.
         try:
             json.dumps(self.model_dump(), ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise ValueError(f"the text holds {error.object[error.start]!r}, which is no character") from None
+            raise ValueError(
+                f"the text contains {error.object[error.start]!r}, which is not a character"
+            ) from None
         return self
 
 
 class SourceBody(_Body):
-    """Which source is meant; the effective one if none is named."""
+    """The source; the effective one by default."""
 
     source: SourceChoice | None = None
 
@@ -41,40 +43,40 @@ class SpecBody(_Body):
 
     yaml: str
     files: Annotated[dict[str, str], Field(max_length=MAX_FILES)] = {}
-    """The text of each SQL file, by the path that the spec names it with."""
+    """The SQL files' texts, by their paths in the spec."""
     file: Annotated[str, Field(max_length=MAX_PATH)] | None = None
-    """The YAML's name on the sender's machine, for problems."""
+    """The YAML file's name on the client, for problems."""
 
     def candidate(self) -> SubmittedSpec:
-        """Return the spec as the services take it."""
+        """Return the spec for the services."""
         return SubmittedSpec(yaml=self.yaml, files=self.files, file=self.file or "dataset.yaml")
 
 
 class RunBody(SourceBody):
-    """What to run."""
+    """A run to start."""
 
     parameters: dict[str, Any] = {}
     dry_run: bool = False
-    """Start nothing; answer the parameters and the SQL as they would be."""
+    """Start nothing; return the resolved parameters and the rendered SQL."""
     spec: SpecBody | None = None
-    """For a dry run: the spec to try out, registered or not, in place of the registered one."""
+    """Only for a dry run: a spec to use instead of the registered one."""
 
     def candidate(self) -> SubmittedSpec | None:
-        """Return the spec that was sent along.
+        """Return the spec in the request, if any.
 
         Raises:
-            InvalidUsage: When this is no dry run.
+            InvalidUsage: When this is not a dry run.
         """
         if self.spec is not None and not self.dry_run:
             raise InvalidUsage(
-                "A spec can be sent along with a dry run alone.",
+                "A request may contain a spec only for a dry run.",
                 detail="Register it first, or set 'dry_run' to true.",
             )
         return self.spec.candidate() if self.spec else None
 
 
 class BackfillBody(RunBody):
-    """What to build, date by date."""
+    """A backfill to start."""
 
     start: Annotated[str, Field(max_length=40)]
     """The first date, as YYYY-MM-DD."""
@@ -82,15 +84,15 @@ class BackfillBody(RunBody):
     """The last date."""
     every: Every = "day"
     reverse: StrictBool = False
-    """Begin with the last date."""
+    """Start with the last date."""
     keep_going: StrictBool = False
-    """Go on after a date that failed."""
+    """Continue after a failed date."""
     resume: StrictBool = False
-    """Leave out what the last backfill of this range, with these parameters, has built."""
+    """Skip the dates that the last backfill of this range, with these parameters, has built."""
 
 
 class StopBody(_Body):
-    """Why a run or a backfill is stopped."""
+    """The reason for stopping a run or a backfill."""
 
     reason: Annotated[str, Field(max_length=500)] | None = None
 
@@ -99,11 +101,11 @@ class RegistrationBody(SpecBody):
     """A Dataset Spec to register."""
 
     accept_override: bool = False
-    """Store it although code has a spec of that name."""
+    """Store it although code has a spec with this name."""
 
 
 class UpdateBody(SourceBody):
-    """New values of a manual spec's schedule; null leaves one as it is."""
+    """New values for a manual spec's schedule; null keeps the current value."""
 
     cron: str | None = None
     timezone: str | None = None
@@ -113,7 +115,7 @@ class UpdateBody(SourceBody):
 
 
 class WorkflowPage(BaseModel):
-    """Some workflows."""
+    """A page of workflows."""
 
     items: list[WorkflowInfo]
     next_cursor: str | None
@@ -121,7 +123,7 @@ class WorkflowPage(BaseModel):
 
 
 class RunPage(BaseModel):
-    """Some runs, newest first."""
+    """A page of runs, newest first."""
 
     items: list[WorkflowRun]
     next_cursor: str | None
@@ -129,7 +131,7 @@ class RunPage(BaseModel):
 
 
 class BackfillPage(BaseModel):
-    """Some backfills, newest first."""
+    """A page of backfills, newest first."""
 
     items: list[Backfill]
     next_cursor: str | None
@@ -137,7 +139,7 @@ class BackfillPage(BaseModel):
 
 
 class DatasetPage(BaseModel):
-    """Some registered specs."""
+    """A page of registered specs."""
 
     items: list[RegisteredDataset]
     next_cursor: str | None
@@ -145,16 +147,16 @@ class DatasetPage(BaseModel):
 
 
 class NotificationTestBody(_Body):
-    """Where test messages go."""
+    """A request for test messages."""
 
     name: Annotated[str, Field(min_length=1, max_length=MAX_PATH)]
-    """A dataset, or a target of the server's settings."""
-    event: On | None = None
-    """Only the channels of this event."""
+    """A dataset, or a target from the server's settings."""
+    event: SpecEvent | None = None
+    """Test only the channels of this event."""
 
 
 class NotificationTest(BaseModel):
-    """What became of the test messages."""
+    """The results of the test messages."""
 
     name: str
     channels: list[TriedChannel]
@@ -165,4 +167,4 @@ def _upper(value: Any) -> Any:
 
 
 Status = Annotated[RunStatus, BeforeValidator(_upper)]
-"""A run's status, in capital letters or not."""
+"""A run's status; case-insensitive."""

@@ -1,5 +1,5 @@
-"""`basecamp dev`: Basecamp with an Airflow of its own on this machine, in one command.
+"""`basecamp dev`: Basecamp with its own Airflow on this machine, in one command.
 
-Installs Airflow once into a home folder, starts its parts and Basecamp, watches them,
-and takes all of them down again. Everything that it keeps is under that one folder.
+Installs Airflow once into a home folder, starts its components and Basecamp, supervises them, and
+stops them. All files are in the home folder.
 """

@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from basecamp.dev.home import Home
-from basecamp.dev.lines import AIRFLOW_3, LINES
 from basecamp.dev.processes.interrupts import Interrupted, Interrupts
-from basecamp.dev.progress import Progress
-from basecamp.dev.startup import Request, Startup
+from basecamp.dev.processes.supervisor import Progress
+from basecamp.dev.release_lines import AIRFLOW_3, LINES
+from basecamp.dev.startup import Options, Startup
 from dataspec.errors import DliError
 
 DEFAULT_HOME = Path(".basecamp")
@@ -26,18 +26,18 @@ _POSTGRESQL = re.compile(r"postgresql(\+psycopg2)?://[^/]*/[^/?]+")
 
 def _postgresql(_ctx: click.Context, _option: click.Parameter, url: str | None) -> str | None:
     if url is not None and not _POSTGRESQL.match(url):
-        raise click.BadParameter("write it like postgresql://user:password@127.0.0.1:5432/airflow.")
+        raise click.BadParameter("must be like postgresql://user:password@127.0.0.1:5432/airflow.")
     return url
 
 
-@click.command(short_help="Run Basecamp with an Airflow of its own on this machine.")
+@click.command(short_help="Run Basecamp with its own Airflow on this machine.")
 @click.option(
     "--home",
     metavar="DIR",
     type=_PATH,
     default=DEFAULT_HOME,
     show_default=True,
-    help="Where all that it keeps is: Airflow, store, logs.",
+    help="Folder for all files: Airflow, store, logs.",
 )
 @click.option(
     "--port",
@@ -45,7 +45,7 @@ def _postgresql(_ctx: click.Context, _option: click.Parameter, url: str | None) 
     type=_PORT,
     default=DEFAULT_PORT,
     show_default=True,
-    help="Basecamp's port; 0 takes a free one.",
+    help="Basecamp's port; 0 picks a free one.",
 )
 @click.option(
     "--airflow-port",
@@ -53,7 +53,7 @@ def _postgresql(_ctx: click.Context, _option: click.Parameter, url: str | None) 
     type=_PORT,
     default=DEFAULT_AIRFLOW_PORT,
     show_default=True,
-    help="Airflow's port; 0 takes a free one.",
+    help="Airflow's port; 0 picks a free one.",
 )
 @click.option(
     "--store", metavar="URL", help="The store: a folder or s3://bucket/prefix.  [default: HOME/store]"
@@ -62,7 +62,7 @@ def _postgresql(_ctx: click.Context, _option: click.Parameter, url: str | None) 
     "--airflow-env",
     metavar="DIR",
     type=_PATH,
-    help="Where Airflow is installed; homes may share one.  [default: HOME/airflow-env]",
+    help="Folder of the Airflow installation; homes can share one.  [default: HOME/airflow-env]",
 )
 @click.option(
     "--airflow",
@@ -70,13 +70,13 @@ def _postgresql(_ctx: click.Context, _option: click.Parameter, url: str | None) 
     type=click.Choice(list(LINES)),
     default=AIRFLOW_3.name,
     show_default=True,
-    help="The line of Airflow; 2.11 needs --airflow-database.",
+    help="Airflow version; 2.11 needs --airflow-database.",
 )
 @click.option(
     "--airflow-database",
     metavar="URL",
     callback=_postgresql,
-    help="An empty PostgreSQL database for Airflow, or its own from before.  [default: SQLite in HOME]",
+    help="PostgreSQL database for Airflow: an empty one, or one from an earlier start.  [default: SQLite in HOME]",
 )
 def dev(
     *,
@@ -88,15 +88,15 @@ def dev(
     line: str,
     airflow_database: str | None,
 ) -> None:
-    """Run Basecamp with an Airflow of its own on this machine.
+    """Run Basecamp with its own Airflow on this machine.
 
-    Installs Airflow the first time (once for a home), starts it and Basecamp, and prints
-    Ready with the addresses. All of it listens on this machine alone. Ctrl-C takes
-    everything down; the next start on the same home finds all that was there.
+    Installs Airflow at the first start (once per home), starts Airflow and Basecamp, and prints
+    Ready with the addresses. Both listen on this machine only. Ctrl-C stops everything;
+    the next start with the same home continues with its data.
 
-    A dli.yaml in this folder is read for its connections.
+    Reads the connections from a dli.yaml in the current folder.
     """
-    asked = Request(
+    options = Options(
         home=Home(home.resolve(), LINES[line]),
         project=Path.cwd(),
         port=port,
@@ -108,7 +108,7 @@ def dev(
     progress = Progress(sys.stderr)
     try:
         with Interrupts() as interrupts:
-            Startup(asked, interrupts, progress).run()
+            Startup(options, interrupts, progress).run()
     except Interrupted as interrupted:
         progress.say("Stopped.")
         sys.exit(128 + interrupted.signum)

@@ -1,4 +1,4 @@
-"""The folder in which a `basecamp dev` keeps all that it has."""
+"""The home folder of `basecamp dev`: its paths, its lock, and the addresses of the running instance."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from basecamp.dev.lines import AIRFLOW_3, Line
 from basecamp.dev.processes.guard import GRACE_SECONDS
 from basecamp.dev.processes.interrupts import Interrupts
+from basecamp.dev.release_lines import AIRFLOW_3, ReleaseLine
 from dataspec.errors import InvalidUsage, Refused
 from dataspec.file_lock import try_lock
 from dataspec.files import write_atomically
@@ -22,7 +22,7 @@ _TEARDOWN_SECONDS = GRACE_SECONDS + 10
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a running `basecamp dev` is reached; kept in ``HOME/dev.json`` while it is up."""
+    """Addresses of a running `basecamp dev`; in ``HOME/dev.json`` while it runs."""
 
     pid: int
     server_url: str
@@ -32,13 +32,10 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The paths under a home folder.
-
-    One home may run one line of Airflow today and the other tomorrow, on the same store.
-    """
+    """The paths in a home folder; one home can run each Airflow version in turn, on the same store."""
 
     folder: Path
-    line: Line = AIRFLOW_3
+    line: ReleaseLine = AIRFLOW_3
 
     @property
     def airflow(self) -> Path:
@@ -47,42 +44,41 @@ class Home:
 
     @property
     def airflow_env(self) -> Path:
-        """The environment that Airflow is installed into, unless another is named."""
+        """Default folder of the Airflow installation."""
         return self.folder / f"airflow-env{self.line.suffix}"
 
     @property
     def store(self) -> Path:
-        """The store, unless another is named."""
+        """Default folder of the store."""
         return self.folder / "store"
 
     @property
     def logs(self) -> Path:
-        """One log file for each part, and Airflow's logs of tasks."""
+        """A log file per program, and Airflow's task logs."""
         return self.folder / "logs"
 
     @property
     def secrets(self) -> Path:
-        """The keys that Airflow's parts share; readable by the owner alone."""
+        """File with Airflow's keys; readable by its owner only."""
         return self.folder / "secrets.json"
 
     @property
     def state(self) -> Path:
-        """The addresses of a `basecamp dev` that is up."""
+        """File with the addresses of a running `basecamp dev`."""
         return self.folder / "dev.json"
 
     @contextmanager
     def held(self, interrupts: Interrupts) -> Iterator[int]:
-        """Make the folder and hold it against a second `basecamp dev`.
+        """Create the folder, and lock it against a second `basecamp dev`.
 
-        One that was killed may still be taking its parts down: that is waited for.
+        Waits for a killed `basecamp dev` whose guard still stops its programs.
 
         Yields:
-            The descriptor that the lock is bound to. A process that inherits it keeps
-            the home held for as long as it lives.
+            The file descriptor of the lock. A process that inherits it holds the lock until it exits.
 
         Raises:
-            InvalidUsage: When the folder can't be made or written to.
-            Refused: When a live `basecamp dev` uses the folder; names its process.
+            InvalidUsage: When the folder can't be created or written to.
+            Refused: When a running `basecamp dev` uses the folder; names its process.
             Interrupted: While waiting.
         """
         descriptor = self._lock_file()
@@ -101,7 +97,7 @@ class Home:
         except OSError as error:
             reason = error.strerror or str(error)
             raise InvalidUsage(
-                f"{self.folder} can't be used: {reason}.", detail="Name another folder: --home DIR"
+                f"Can't use {self.folder}: {reason}.", detail="Choose another folder: --home DIR"
             ) from error
 
     def _lock(self, descriptor: int, interrupts: Interrupts) -> None:
@@ -111,13 +107,13 @@ class Home:
             if _alive(holder) or time.monotonic() > deadline:
                 raise Refused(
                     f"{self.folder} is in use by another basecamp dev (pid {holder or 'unknown'}).",
-                    detail=f"Stop that one (kill {holder}), or give this one a folder of its own: --home DIR",
+                    detail=f"Stop it (kill {holder}), or choose another folder: --home DIR",
                 )
             interrupts.sleep(0.1)
 
     @contextmanager
     def announced(self, addresses: Addresses) -> Iterator[None]:
-        """Tell other programs where this one is reached, for as long as it is up."""
+        """Publish the addresses for other programs while this one runs."""
         write_atomically(self.state, json.dumps(asdict(addresses), indent=2) + "\n")
         try:
             yield

@@ -1,1 +1,1 @@
-"""Readiness and metrics."""
+"""Readiness checks and Prometheus metrics."""

@@ -1,4 +1,4 @@
-"""Whether this replica can do its work, and what is wrong if not."""
+"""Readiness of this replica: the state of the store, Airflow and the channels of notifications."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass, field
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.datasets.catalog_cache import CatalogCache
-from basecamp.notifications.health import ChannelHealth
+from basecamp.notifications.channel_health import ChannelHealth
 from dataspec.errors import DliError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """How this replica is."""
+    """The readiness of this replica."""
 
     ready: bool
-    """Whether it should get requests: once each part has answered, it serves what it knows."""
+    """Whether it should get requests: True once each dependency has answered; after that it can serve cached data."""
     status: str
     """``ready``, ``degraded`` or ``starting``."""
     checks: dict[str, str] = field(default_factory=dict)
-    """``ok``, or what is wrong, by part."""
+    """``ok`` or the problem, by dependency."""
 
 
 class ReadinessChecks:
-    """Asks the store, Airflow and the channels of notifications how they are."""
+    """Checks the store, Airflow and the channels of notifications."""
 
     def __init__(self, specs: CatalogCache, gateway: AirflowGateway, channels: ChannelHealth) -> None:
         self._specs = specs
@@ -33,23 +33,26 @@ class ReadinessChecks:
         self._answered: set[str] = set()
 
     def check(self) -> Readiness:
-        """Look at each part."""
-        checks = {"store": self._of("store", self._store), "airflow": self._of("airflow", self._airflow)}
+        """Check each dependency."""
+        checks = {
+            "store": self._state("store", self._store),
+            "airflow": self._state("airflow", self._airflow),
+        }
         ready = self._answered >= checks.keys()
         checks["notifications"] = self._channels.state()
-        well = all(state == "ok" for state in checks.values())
+        healthy = all(state == "ok" for state in checks.values())
         return Readiness(
             ready=ready,
-            status="ready" if ready and well else "degraded" if ready else "starting",
+            status="ready" if ready and healthy else "degraded" if ready else "starting",
             checks=checks,
         )
 
-    def _of(self, part: str, ask: Callable[[], str]) -> str:
+    def _state(self, dependency: str, check: Callable[[], str]) -> str:
         try:
-            state = ask()
+            state = check()
         except DliError as error:
             return " ".join(filter(None, (error.title, error.detail))).replace("\n", " ")
-        self._answered.add(part)
+        self._answered.add(dependency)
         return state
 
     def _store(self) -> str:
@@ -57,5 +60,5 @@ class ReadinessChecks:
         return "ok"
 
     def _airflow(self) -> str:
-        unwell = self._gateway.health().unhealthy
-        return "ok" if not unwell else f"Not healthy: {', '.join(unwell)}."
+        unhealthy = self._gateway.health().unhealthy
+        return "ok" if not unhealthy else f"Not healthy: {', '.join(unhealthy)}."

@@ -1,1 +1,1 @@
-"""Telling people: what changed or ended, through which channel, until it has arrived (docs/notifications.md)."""
+"""Notifications of source changes and finished runs: messages, the outbox, delivery to channels (docs/notifications.md)."""

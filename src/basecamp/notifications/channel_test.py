@@ -1,4 +1,4 @@
-"""``dli notifications test``: one message through each channel now, and what became of it."""
+"""``dli notifications test``: sends one message through each channel, and reports the results."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Literal, get_args
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.notifications.channels.channel import SendFailed, channel_name, channels
 from basecamp.notifications.channels.sending import Sender
-from basecamp.notifications.configuration import NotificationSettings
 from basecamp.notifications.messages import Messages
-from basecamp.notifications.notice import Event, Message, Notice
+from basecamp.notifications.notification import Event, Message, Notification
+from basecamp.notifications.settings import NotificationSettings
 from basecamp.shared.clock import Clock
 from dataspec.errors import NotFound, Refused
 from dataspec.problems import nearest
 from dataspec.spec.model import NamedTarget, NotificationConfig, Target
 
-On = Literal["on_failure", "on_success", "on_source_change"]
+SpecEvent = Literal["on_failure", "on_success", "on_source_change"]
 
-TRIAL_SECONDS = 30.0
-"""How long all channels together may take."""
+TEST_SECONDS = 30.0
+"""Time limit for all channels together."""
 
-_EVENTS: Mapping[On, Event] = {
+_EVENTS: Mapping[SpecEvent, Event] = {
     "on_failure": "failure",
     "on_success": "success",
     "on_source_change": "source_change",
@@ -34,17 +34,17 @@ _EVENTS: Mapping[On, Event] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriedChannel:
-    """What became of one test message."""
+    """The result of one test message."""
 
     channel: str
-    events: list[On] = field(default_factory=list)
-    """What the spec uses the channel for; empty for a named target."""
+    events: list[SpecEvent] = field(default_factory=list)
+    """The events that the spec uses the channel for; empty for a named target."""
     sent: bool
     error: str | None = None
 
 
-class Trial:
-    """Sends test messages. They go past the outbox: each is sent once, and the answer says how that went."""
+class ChannelTester:
+    """Sends test messages, each once and without the outbox, and returns the results."""
 
     def __init__(
         self,
@@ -60,79 +60,75 @@ class Trial:
         self._messages = messages
         self._clock = clock
 
-    def send(self, name: str, on: On | None = None) -> list[TriedChannel]:
-        """Send a test message to each channel of a dataset, or to the named target of that name.
+    def send(self, name: str, on: SpecEvent | None = None) -> list[TriedChannel]:
+        """Send a test message to each channel of a dataset, or to a named target.
 
         Raises:
-            NotFound: When there is neither.
-            Refused: When the dataset has no channel, or none for the event.
+            NotFound: When there is no dataset and no target of that name.
+            Refused: When the dataset has no channel for the event, or none at all.
             StoreUnreachable: When the store does not answer.
         """
         found = self._channels(name, on)
         message = self._messages.of_test(name, _EVENTS[on] if on else None)
-        tried = [_Try(self._sender, self._notice(target, message)) for target in found]
-        for one in tried:
-            one.start()
-        ends = time.monotonic() + TRIAL_SECONDS
-        for one in tried:
-            one.join(max(ends - time.monotonic(), 0))
+        sends = [_TestSend(self._sender, self._notification(target, message)) for target in found]
+        for send in sends:
+            send.start()
+        deadline = time.monotonic() + TEST_SECONDS
+        for send in sends:
+            send.join(max(deadline - time.monotonic(), 0))
         return [
-            TriedChannel(channel=channel_name(target), events=events, sent=one.error is None, error=one.error)
-            for one, (target, events) in zip(tried, found.items(), strict=True)
+            TriedChannel(
+                channel=channel_name(target), events=events, sent=send.error is None, error=send.error
+            )
+            for send, (target, events) in zip(sends, found.items(), strict=True)
         ]
 
-    def _channels(self, name: str, on: On | None) -> dict[Target, list[On]]:
+    def _channels(self, name: str, on: SpecEvent | None) -> dict[Target, list[SpecEvent]]:
         file = self._specs.catalog().get(name)
         if file is None or file.spec is None:
             return self._named_target(name)
-        to_tell = file.spec.schedule.notifications if file.spec.schedule else NotificationConfig()
-        found: dict[Target, list[On]] = {}
-        for event in get_args(On):
+        configured = file.spec.schedule.notifications if file.spec.schedule else NotificationConfig()
+        found: dict[Target, list[SpecEvent]] = {}
+        for event in get_args(SpecEvent):
             if on in {None, event}:
-                for target in channels(getattr(to_tell, event)):
+                for target in channels(getattr(configured, event)):
                     found.setdefault(target, []).append(event)
         if not found:
-            lacking = f"schedule.notifications.{on}" if on else "schedule.notifications"
+            missing = f"schedule.notifications.{on}" if on else "schedule.notifications"
             raise Refused(
-                f"{name} has no channel to test.", detail=f"Its effective spec, {file.key}, has no {lacking}."
+                f"{name} has no channel to test.", detail=f"Its effective spec, {file.key}, has no {missing}."
             )
         return found
 
-    def _named_target(self, name: str) -> dict[Target, list[On]]:
+    def _named_target(self, name: str) -> dict[Target, list[SpecEvent]]:
         if name in self._settings.targets:
             return {NamedTarget(type="target", name=name): []}
         known = (*self._specs.catalog().effective, *self._settings.targets)
         raise NotFound(
-            f"There is no dataset and no target called '{name}'.",
+            f"There is no dataset or target named '{name}'.",
             detail=nearest(name, known) or "List the datasets with: dli workflow list",
         )
 
-    def _notice(self, target: Target, message: Message) -> Notice:
-        return Notice(
-            id=uuid.uuid4().hex,
-            target=target,
-            message=message,
-            told=(),
-            created_at=self._clock.now(),
-        )
+    def _notification(self, target: Target, message: Message) -> Notification:
+        return Notification.of(message, target, identifier=uuid.uuid4().hex, created_at=self._clock.now())
 
 
-class _Try(threading.Thread):
-    """Sends one message; ``error`` is None once it was taken."""
+class _TestSend(threading.Thread):
+    """Sends one message; ``error`` is None once the channel has accepted it."""
 
-    def __init__(self, sender: Sender, notice: Notice) -> None:
+    def __init__(self, sender: Sender, notification: Notification) -> None:
         super().__init__(name="notification-test", daemon=True)
-        self.error: str | None = f"no answer within {TRIAL_SECONDS:.0f} s"
+        self.error: str | None = f"no answer within {TEST_SECONDS:.0f} s"
         self._sender = sender
-        self._notice = notice
+        self._notification = notification
 
     def run(self) -> None:
         """Send it."""
         try:
-            self._sender.send(self._notice)
+            self._sender.send(self._notification)
         except SendFailed as failure:
             self.error = failure.reason
-        except Exception as error:  # noqa: BLE001 - its text may hold an address with a secret in it
-            self.error = f"sending it failed ({type(error).__name__})"
+        except Exception as error:  # noqa: BLE001 - its text may contain an address with a secret
+            self.error = f"sending failed ({type(error).__name__})"
         else:
             self.error = None

@@ -1,7 +1,7 @@
-"""Delivers what is in the outbox, on every replica (docs/sources.md, "Notices").
+"""Delivery of the outbox by every replica (docs/sources.md, "Notices").
 
-A replica claims a notice by compare-and-swap, sends it, and marks it sent. Each channel
-has a thread of its own while there is something for it, so one that hangs holds up no other.
+A replica claims an entry by compare-and-swap, sends it, and marks it as sent. Each channel with
+due entries has a thread of its own, so that a channel that hangs does not delay the others.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from datetime import datetime, timedelta
 
 from basecamp.notifications.channels.channel import SendFailed, channel_name
 from basecamp.notifications.channels.sending import Sender
-from basecamp.notifications.entry import Entry
-from basecamp.notifications.notice import notice_id
-from basecamp.notifications.outbox import Outbox
+from basecamp.notifications.notification import notification_id
+from basecamp.notifications.outbox import Outbox, OutboxEntry, StoredEntry
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
 from dataspec.errors import StoreUnreachable
@@ -26,49 +25,46 @@ log = logging.getLogger(__name__)
 
 CLAIM = timedelta(seconds=60)
 SEND_SECONDS = 40.0
-"""How long a channel may take for one message; less than a claim, so that nobody sends it meanwhile."""
-LOOK_SECONDS = 10.0
-"""How often the outbox is looked at when nothing was put in by this replica."""
+"""Time limit of one message; shorter than a claim, so that no other replica sends it meanwhile."""
+POLL_SECONDS = 10.0
+"""Interval of the polls; a notification that this replica stores triggers one at once."""
 SHORTEST_PAUSE = 0.2
-MAX_TURNS = 64
-"""How many channels are sent to at once."""
-FAILURES_IN_A_ROW = 2
-"""After so many a channel counts as down, and what is new for it waits with the rest."""
-
-Held = tuple[str, str, "Entry"]
-"""A notice in the outbox: its key, its ETag, and itself."""
+MAX_WORKERS = 64
+"""Maximum number of channels that are sent to in parallel."""
+FAILURES_UNTIL_DOWN = 2
+"""After this many consecutive failures a channel counts as down: new entries wait for the next retry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailingChannel:
-    """A channel that does not take its messages."""
+    """A channel that does not accept messages."""
 
     name: str
     since: datetime
     error: str
     waiting: int
-    """How many messages wait for it."""
+    """Number of waiting messages."""
     given_up: int
-    """How many messages were given up after a day of attempts."""
+    """Number of messages given up after a day of attempts."""
 
 
 @dataclass(slots=True)
-class _Turn:
-    """The thread that sends to one channel."""
+class _Worker:
+    """State of the thread that sends to one channel."""
 
-    sending: Held | None = None
+    sending: StoredEntry | None = None
     since: float = 0.0
     abandoned: bool = False
 
 
 class Delivery:
-    """Sends what is due, again and again.
+    """Sends due entries continuously.
 
     Args:
-        outbox: Where the notices are.
-        sender: What takes them to their channels.
-        clock: The time.
-        owner: Names this replica among all.
+        outbox: The outbox.
+        sender: Sends a notification to its channel.
+        clock: The clock.
+        owner: Unique name of this replica.
     """
 
     def __init__(self, outbox: Outbox, sender: Sender, clock: Clock, owner: str) -> None:
@@ -76,106 +72,106 @@ class Delivery:
         self._sender = sender
         self._clock = clock
         self._owner = owner
-        self.loop = BackgroundLoop("delivery of notifications", self.look, retry_seconds=LOOK_SECONDS)
+        self.loop = BackgroundLoop("delivery of notifications", self.poll, retry_seconds=POLL_SECONDS)
         self._state = threading.Condition()
-        self._turns: dict[str, _Turn] = {}
+        self._workers: dict[str, _Worker] = {}
         self._unmarked: set[str] = set()
         self._failing: tuple[FailingChannel, ...] = ()
         self._ending = False
         outbox.on_put = self.loop.wake
 
     def end(self, seconds: float) -> None:
-        """Begin nothing new, and let what is being sent arrive: a message that was sent must be marked."""
+        """Start no new sends, and wait for those under way: a sent message must be marked as sent."""
         self._ending = True
         self.loop.end()
         self.wait_until_idle(seconds)
 
     def wait_until_idle(self, seconds: float) -> bool:
-        """Wait until nothing is being sent; say whether that came true in time."""
+        """Wait until no send is under way; return False on timeout."""
         with self._state:
             return self._state.wait_for(lambda: not self._busy(), timeout=seconds)
 
     def failing(self) -> tuple[FailingChannel, ...]:
-        """Return the channels that do not take their messages, as of the last look."""
+        """Return the channels that do not accept messages, as of the last poll."""
         return self._failing
 
-    def look(self) -> float:
-        """Send what is due, each channel in its own thread; return the seconds until the next look."""
+    def poll(self) -> float:
+        """Send due entries, each channel in its own thread; return the seconds until the next poll."""
         try:
-            held = list(self._outbox.entries())
+            stored = list(self._outbox.entries())
             now = self._clock.now()
-            self._abandon_those_that_hang(now)
-            waiting = self._without_done(held, now)
+            self._abandon_hanging_workers(now)
+            waiting = self._unsent(stored, now)
         except StoreUnreachable as error:
             log.warning("The outbox could not be read: %s %s", error.title, error.detail)
-            return LOOK_SECONDS
-        by_channel: dict[str, list[Held]] = defaultdict(list)
+            return POLL_SECONDS
+        by_channel: dict[str, list[StoredEntry]] = defaultdict(list)
         for found in waiting:
-            by_channel[notice_id(found[2].notice.target)].append(found)
-        self._failing = tuple(_failing_channels([entry for _, _, entry in held]))
+            by_channel[notification_id(found.entry.notification.target)].append(found)
+        self._failing = tuple(_failing_channels([entry for _, _, entry in stored]))
         for channel, its in by_channel.items():
-            self._begin_turn(channel, _due(its, now))
+            self._start_worker(channel, _due(its, now))
         return _pause((entry for _, _, entry in waiting), now)
 
-    def _without_done(self, held: list[Held], now: datetime) -> list[Held]:
-        """Return what is still to be sent; mark what was sent and could not be marked, sweep what is old."""
+    def _unsent(self, stored: list[StoredEntry], now: datetime) -> list[StoredEntry]:
+        """Return the unsent entries; mark entries whose mark failed after sending, and sweep old ones."""
         waiting = []
-        for key, etag, entry in held:
+        for key, etag, entry in stored:
             if entry.ended_at is not None:
                 self._unmarked.discard(key)
                 self._outbox.sweep(key, etag, entry, now)
             elif key in self._unmarked:
                 self._outbox.put(key, etag, entry.sent(now))
             else:
-                waiting.append((key, etag, entry))
+                waiting.append(StoredEntry(key, etag, entry))
         return waiting
 
-    def _begin_turn(self, channel: str, due: Sequence[Held]) -> None:
+    def _start_worker(self, channel: str, due: Sequence[StoredEntry]) -> None:
         with self._state:
-            if not due or self._ending or channel in self._turns or self._busy() >= MAX_TURNS:
+            if not due or self._ending or channel in self._workers or self._busy() >= MAX_WORKERS:
                 return
-            turn = self._turns[channel] = _Turn()
+            worker = self._workers[channel] = _Worker()
         name = f"deliver-{channel[:8]}"
-        threading.Thread(target=self._take_turn, args=(channel, turn, due), name=name, daemon=True).start()
+        threading.Thread(target=self._send_all, args=(channel, worker, due), name=name, daemon=True).start()
 
     def _busy(self) -> int:
-        return sum(not turn.abandoned for turn in self._turns.values())
+        return sum(not worker.abandoned for worker in self._workers.values())
 
-    def _take_turn(self, channel: str, turn: _Turn, due: Sequence[Held]) -> None:
-        """Send a channel what is due for it, in order, until it is found to be down."""
+    def _send_all(self, channel: str, worker: _Worker, due: Sequence[StoredEntry]) -> None:
+        """Send the due entries of a channel in order, until it counts as down."""
         failures = 0
         try:
-            for held in due:
-                if self._ending or turn.abandoned:
+            for stored in due:
+                if self._ending or worker.abandoned:
                     return
-                failures = 0 if self._send(turn, held) else failures + 1
-                if failures >= FAILURES_IN_A_ROW:
+                failures = 0 if self._send(worker, stored) else failures + 1
+                if failures >= FAILURES_UNTIL_DOWN:
                     return
             if not failures:
-                self.loop.wake()  # for what was put in meanwhile
+                self.loop.wake()  # for entries stored meanwhile
         except _AskedToWait:
             return
         except StoreUnreachable as error:
             log.warning("The outbox could not be written: %s %s", error.title, error.detail)
         finally:
             with self._state:
-                del self._turns[channel]
+                del self._workers[channel]
                 self._state.notify_all()
 
-    def _send(self, turn: _Turn, held: Held) -> bool:
-        """Claim a notice, send it, and mark what became of it; say whether the channel may be well."""
-        key, etag, entry = held
+    def _send(self, worker: _Worker, stored: StoredEntry) -> bool:
+        """Claim an entry, send it, and store the result; return False if the channel failed."""
+        key, etag, entry = stored
         now = self._clock.now()
         claimed = entry.claimed(self._owner, now + CLAIM)
         claim = self._outbox.put(key, etag, claimed)
         if claim is None:
-            return True  # another replica has it
-        turn.since = self._clock.monotonic()
-        turn.sending = key, claim, claimed
+            return True  # claimed by another replica
+        worker.since = self._clock.monotonic()
+        worker.sending = StoredEntry(key, claim, claimed)
         failure = self._failure(entry)
         with self._state:
-            turn.sending = None
-            if turn.abandoned and failure is not None:
+            worker.sending = None
+            if worker.abandoned and failure is not None:
                 return False
         if failure is None:
             self._mark_sent(key, claim, claimed)
@@ -187,74 +183,76 @@ class Delivery:
             raise _AskedToWait
         return False
 
-    def _failure(self, entry: Entry) -> SendFailed | None:
+    def _failure(self, entry: OutboxEntry) -> SendFailed | None:
         try:
-            self._sender.send(entry.notice)
+            self._sender.send(entry.notification)
         except SendFailed as failure:
             return failure
-        except Exception as error:  # noqa: BLE001 - whatever a library raises, the other channels go on
-            # Its text may hold an address with a secret in it.
-            return SendFailed(f"sending it failed ({type(error).__name__})")
+        except Exception as error:  # noqa: BLE001 - a library's error must not stop other channels
+            # The error's text may contain an address with a secret.
+            return SendFailed(f"sending failed ({type(error).__name__})")
         return None
 
-    def _mark_sent(self, key: str, claim: str, claimed: Entry) -> None:
-        self._unmarked.add(key)  # until it is seen marked, it is not sent again by this replica
-        log.info("Told %s: %s", channel_name(claimed.notice.target), claimed.notice.message.title)
+    def _mark_sent(self, key: str, claim: str, claimed: OutboxEntry) -> None:
+        self._unmarked.add(key)  # this replica does not send it again until it has read the mark
+        log.info("Sent to %s: %s", channel_name(claimed.notification.target), claimed.notification.title)
         self._outbox.put(key, claim, claimed.sent(self._clock.now()))
 
-    def _abandon_those_that_hang(self, now: datetime) -> None:
-        """Let a message count as not taken that a channel neither takes nor refuses.
+    def _abandon_hanging_workers(self, now: datetime) -> None:
+        """Record a failed attempt for each send that exceeds its time limit.
 
-        The thread is left to itself; its channel gets no other one here until it has ended.
+        The thread is left running; this replica starts no other for the channel until it ends.
         """
         with self._state:
             hanging = [
-                turn
-                for turn in self._turns.values()
-                if turn.sending and self._clock.monotonic() - turn.since > SEND_SECONDS and not turn.abandoned
+                worker
+                for worker in self._workers.values()
+                if worker.sending
+                and self._clock.monotonic() - worker.since > SEND_SECONDS
+                and not worker.abandoned
             ]
-            for turn in hanging:
-                turn.abandoned = True
-        for turn in hanging:
-            if turn.sending is not None:
-                key, claim, claimed = turn.sending
+            for worker in hanging:
+                worker.abandoned = True
+        for worker in hanging:
+            if worker.sending is not None:
+                key, claim, claimed = worker.sending
                 failed = claimed.failed(now, f"no answer within {SEND_SECONDS:.0f} s")
                 self._outbox.put(key, claim, failed)
                 _log_failure(failed)
 
 
 class _AskedToWait(Exception):
-    """The channel said when to come again."""
+    """The channel set the time of the next attempt."""
 
 
-def _due(its: Sequence[Held], now: datetime) -> list[Held]:
-    """Return what is to be sent to a channel now: what failed before first, then what is new, by age.
+def _due(its: Sequence[StoredEntry], now: datetime) -> list[StoredEntry]:
+    """Return the entries to send to a channel now: retries first, then new ones, each by age.
 
-    What is new waits while the channel is known to be down, until something that failed is due.
+    While the channel is down, new entries wait until a retry is due.
     """
-    failed = [held for held in its if held[2].attempts]
-    down = len(failed) >= FAILURES_IN_A_ROW or any(entry.asked_to_wait for _, _, entry in failed)
-    ready = [held for held in its if held[2].due_at <= now and not held[2].is_claimed(now)]
+    failed = [stored for stored in its if stored.entry.attempts]
+    down = len(failed) >= FAILURES_UNTIL_DOWN or any(entry.asked_to_wait for _, _, entry in failed)
+    ready = [one for one in its if one.entry.due_at <= now and not one.entry.is_claimed(now)]
     if down and not any(entry.attempts for _, _, entry in ready):
         return []
-    return sorted(ready, key=lambda held: (not held[2].attempts, held[2].notice.created_at, held[0]))
+    return sorted(ready, key=lambda one: (not one.entry.attempts, one.entry.notification.created_at, one.key))
 
 
-def _pause(waiting: Iterable[Entry], now: datetime) -> float:
-    """Return the seconds until something may be due, at most those of a look."""
+def _pause(waiting: Iterable[OutboxEntry], now: datetime) -> float:
+    """Return the seconds until the next entry may be due, at most the polling interval."""
     moments = (
         max(entry.due_at, entry.claimed_until or entry.due_at)
         for entry in waiting
         if entry.due_at > now or entry.is_claimed(now)
     )
-    soonest = min(((moment - now).total_seconds() for moment in moments), default=LOOK_SECONDS)
-    return min(max(soonest, SHORTEST_PAUSE), LOOK_SECONDS)
+    soonest = min(((moment - now).total_seconds() for moment in moments), default=POLL_SECONDS)
+    return min(max(soonest, SHORTEST_PAUSE), POLL_SECONDS)
 
 
-def _failing_channels(entries: Sequence[Entry]) -> Iterable[FailingChannel]:
-    by_channel: dict[str, list[Entry]] = defaultdict(list)
+def _failing_channels(entries: Sequence[OutboxEntry]) -> Iterable[FailingChannel]:
+    by_channel: dict[str, list[OutboxEntry]] = defaultdict(list)
     for entry in entries:
-        by_channel[notice_id(entry.notice.target)].append(entry)
+        by_channel[notification_id(entry.notification.target)].append(entry)
     for its in by_channel.values():
         last_sent = max((entry.sent_at for entry in its if entry.sent_at), default=None)
         given_up = [
@@ -267,7 +265,7 @@ def _failing_channels(entries: Sequence[Entry]) -> Iterable[FailingChannel]:
         if failing:
             first = min(failing, key=lambda entry: entry.failing_since or entry.due_at)
             yield FailingChannel(
-                name=channel_name(first.notice.target),
+                name=channel_name(first.notification.target),
                 since=first.failing_since or first.due_at,
                 error=first.error or "",
                 waiting=len(waiting),
@@ -275,13 +273,15 @@ def _failing_channels(entries: Sequence[Entry]) -> Iterable[FailingChannel]:
             )
 
 
-def _log_failure(entry: Entry) -> None:
-    name, title = channel_name(entry.notice.target), entry.notice.message.title
+def _log_failure(entry: OutboxEntry) -> None:
+    name, title = channel_name(entry.notification.target), entry.notification.title
     if entry.given_up_at:
-        log.error("Gave up telling %s '%s' after %d attempts: %s.", name, title, entry.attempts, entry.error)
+        log.error(
+            "Gave up sending to %s '%s' after %d attempts: %s.", name, title, entry.attempts, entry.error
+        )
     else:
         log.warning(
-            "%s did not take '%s' (attempt %d; again at %s): %s.",
+            "%s did not accept '%s' (attempt %d; next at %s): %s.",
             name,
             title,
             entry.attempts,

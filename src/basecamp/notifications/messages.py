@@ -1,4 +1,4 @@
-"""What the messages say."""
+"""Texts of the messages."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from basecamp.notifications.notice import Event, Link, Message, RunEnd, SourceChange
+from basecamp.notifications.notification import Event, Link, Message, RunEnd, SourceChange
 from basecamp.shared.page_links import Links
 from dataspec.models import RunStatus, SourceType, WorkflowRun
 
 MAX_LISTED = 20
-"""How many datasets one message lists; the others are counted."""
+"""Maximum number of datasets that a message lists; it counts the rest."""
 MAX_VALUE = 300
-"""Letters of an error or of the parameters that a message shows."""
+"""Maximum length of an error or of the parameters in a message."""
 
 _EVENTS: dict[Event, str] = {
-    "source_change": "a change of source",
-    "failure": "a failed run",
-    "success": "a completed run",
+    "source_change": "changes of the source",
+    "failure": "failed runs",
+    "success": "completed runs",
 }
 
 
 class Messages:
-    """Writes messages, with links to Basecamp's pages where it knows its address.
+    """Writes messages, with links to Basecamp's pages if its address is configured.
 
     Args:
-        public_url: Where people see Basecamp's page.
+        public_url: Base URL of Basecamp's pages.
     """
 
     def __init__(self, public_url: str | None) -> None:
         self._links = Links(public_url) if public_url else None
 
     def of_changes(self, changes: Sequence[SourceChange]) -> Message:
-        """Tell of one dataset's change of source, or of several."""
+        """Return the message about source changes of one or more datasets."""
         if len(changes) == 1:
             return self._of_change(changes[0])
         listed = [f"{_headline(change)} (next run: {_next_run(change)})" for change in changes[:MAX_LISTED]]
@@ -42,17 +42,17 @@ class Messages:
         return Message(
             event="source_change",
             dataset=None,
-            title=f"{len(changes)} datasets have changed their source",
+            title=f"{len(changes)} datasets changed their source",
             lines=(*listed, *([f"… and {more} more"] if more else [])),
             links=(Link(text="Datasets", url=self._links.datasets()),) if self._links else (),
             data={"changes": [_change_data(change) for change in changes]},
         )
 
     def of_end(self, end: RunEnd) -> Message:
-        """Tell how a run ended, and how to run it again."""
+        """Return the message about the end of a run, with the command to retry it."""
         run = end.run
         failed = end.event == "failure"
-        said = (
+        fields = (
             ("Run", f"{run.run_id} ({run.run_type})"),
             ("Source", f"{run.source_type}, spec {run.spec_hash}" if run.source_type else None),
             ("Parameters", " ".join(f"{name}={_text(value)}" for name, value in run.parameters.items())),
@@ -67,19 +67,19 @@ class Messages:
             event=end.event,
             dataset=run.dataset_name,
             title=f"{run.dataset_name} {_ending(run)}",
-            lines=tuple(f"{label}: {_short(value)}" for label, value in said if value),
+            lines=tuple(f"{label}: {_short(value)}" for label, value in fields if value),
             links=self._run_links(run),
             data={"run": _run_data(run)},
         )
 
     def of_test(self, name: str, event: Event | None) -> Message:
-        """Tell that this is a test."""
+        """Return a test message."""
         about = f" about {_EVENTS[event]}" if event else ""
         return Message(
             event="test",
             dataset=name,
             title=f"Test message for {name}",
-            lines=(f"A message{about} would come here. Nothing has happened.",),
+            lines=(f"This is a test. Messages{about} will arrive here.",),
             links=self._dataset_links(name),
             data={"tested_event": event},
         )
@@ -88,9 +88,9 @@ class Messages:
         taken_over = (
             "Code has taken over; the manual file is kept."
             if change.after is SourceType.CODE
-            else "Code has it no longer; the manual spec is effective again."
+            else "Code no longer has this dataset; the manual spec is effective again."
         )
-        said = (
+        fields = (
             ("File", f"{change.file} (spec {change.spec_hash})"),
             ("Before", change.previous_file),
             ("Commit", " in ".join(filter(None, (change.commit, change.repository)))),
@@ -100,7 +100,7 @@ class Messages:
             event="source_change",
             dataset=change.dataset,
             title=_headline(change),
-            lines=(taken_over, *(f"{label}: {value}" for label, value in said if value)),
+            lines=(taken_over, *(f"{label}: {value}" for label, value in fields if value)),
             links=self._dataset_links(change.dataset),
             data={"changes": [_change_data(change)]},
         )

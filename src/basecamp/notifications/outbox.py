@@ -1,111 +1,208 @@
-"""The outbox: what is to be told, in the store, until it was (docs/sources.md, "Notices")."""
+"""The outbox: notifications in the store until they are delivered (docs/sources.md, "Notices")."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from basecamp.notifications.channels.channel import channels
-from basecamp.notifications.entry import Entry
 from basecamp.notifications.messages import Messages
-from basecamp.notifications.notice import Message, Notice, RunEnd, SourceChange, notice_id
+from basecamp.notifications.notification import (
+    Message,
+    Notification,
+    RunEnd,
+    SourceChange,
+    notification_id,
+)
 from basecamp.shared.clock import Clock
 from dataspec.spec.model import Target
 from dataspec.store import Store
 from dataspec.store.base import MISSING, PreconditionFailed, usable
 
 PREFIX = "basecamp/outbox/"
-KEPT = timedelta(days=2)
-"""How long a notice stays once it was sent, so that what is found again is not told again."""
+RETENTION = timedelta(days=2)
+"""A delivered notification is kept for this long, so that a change that is detected again is not sent again."""
+FIRST_RETRY = timedelta(seconds=5)
+MAX_RETRY_PAUSE = timedelta(minutes=15)
+MAX_RETRY_AFTER = timedelta(hours=1)
+"""Upper bound of the pause that a channel can ask for."""
+GIVE_UP_AFTER = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxEntry:
+    """A notification with the state of its delivery; one object in the store."""
+
+    format: Literal[1] = 1
+    notification: Annotated[Notification, Field(alias="notice")]
+    attempts: int = 0
+    """Number of failed attempts."""
+    due_at: datetime
+    claimed_by: str | None = None
+    claimed_until: datetime | None = None
+    failing_since: datetime | None = None
+    asked_to_wait: bool = False
+    """Whether the channel set the time of the next attempt (``Retry-After``)."""
+    error: str | None = None
+    sent_at: datetime | None = None
+    given_up_at: datetime | None = None
+
+    @classmethod
+    def new(cls, notification: Notification) -> OutboxEntry:
+        """Return an entry that is due at once."""
+        return cls(notification=notification, due_at=notification.created_at)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """Time at which it was sent or given up; None until then."""
+        return self.sent_at or self.given_up_at
+
+    def is_claimed(self, now: datetime) -> bool:
+        """Say whether a replica holds an unexpired claim."""
+        return self.claimed_until is not None and self.claimed_until > now
+
+    def claimed(self, owner: str, until: datetime) -> OutboxEntry:
+        """Return the entry claimed by a replica."""
+        return replace(self, claimed_by=owner, claimed_until=until)
+
+    def sent(self, now: datetime) -> OutboxEntry:
+        """Return the entry after its delivery."""
+        return replace(self._unclaimed(), sent_at=now, error=None)
+
+    def failed(self, now: datetime, reason: str, retry_after: float | None = None) -> OutboxEntry:
+        """Return the entry after a failed attempt: due for a retry, or given up after a day of failures."""
+        since = self.failing_since or now
+        failed = replace(
+            self._unclaimed(),
+            attempts=self.attempts + 1,
+            failing_since=since,
+            asked_to_wait=bool(retry_after),
+            error=reason,
+        )
+        if now - since >= GIVE_UP_AFTER:
+            return replace(failed, given_up_at=now)
+        asked = min(timedelta(seconds=retry_after or 0), MAX_RETRY_AFTER)
+        return replace(failed, due_at=now + max(_retry_pause(self.attempts), asked))
+
+    def _unclaimed(self) -> OutboxEntry:
+        return replace(self, claimed_by=None, claimed_until=None)
+
+    def body(self) -> bytes:
+        """Return the object's content."""
+        return _STORED.dump_json(self, by_alias=True)
+
+    @classmethod
+    def read(cls, body: bytes) -> OutboxEntry | None:
+        """Read an object's content; None where it has another format."""
+        try:
+            return _STORED.validate_json(body)
+        except ValidationError:
+            return None
+
+
+_STORED: TypeAdapter[OutboxEntry] = TypeAdapter(OutboxEntry)
+
+
+class StoredEntry(NamedTuple):
+    """An entry with its key and ETag in the store."""
+
+    key: str
+    etag: str
+    entry: OutboxEntry
 
 
 class Outbox:
-    """The notices in a store. Safe to share between threads.
+    """The notifications in a store. Thread-safe.
 
     Args:
-        store: Where they are.
-        clock: The time.
-        messages: Writes what they say.
+        store: The store.
+        clock: The clock.
+        messages: Writes the messages.
     """
 
     def __init__(self, store: Store, clock: Clock, messages: Messages) -> None:
         self._store = store
         self._clock = clock
         self._messages = messages
-        self._known: dict[str, tuple[str, Entry]] = {}
+        self._known: dict[str, StoredEntry] = {}
         self.on_put: Callable[[], None] = lambda: None
-        """Called when something was put in."""
+        """Called after a new notification was stored."""
 
     def announce(self, changes: Sequence[tuple[SourceChange, Sequence[Target]]]) -> None:
-        """Tell of changes of source: one message for each channel, whatever number of changes.
+        """Store notifications of source changes: one message per channel, however many the changes.
 
-        It may be repeated after any interruption, with the same changes or more of them: what is
-        in the outbox for a channel, sent or not, is not told to it again.
+        May be repeated after an interruption, with the same changes or with more of them: a change
+        that is in the outbox for a channel, sent or not, is not added for it again.
 
         Args:
-            changes: Each change with the channels of both specs, the going and the coming one.
+            changes: Each change with the channels of both specs, the previous and the new one.
 
         Raises:
-            StoreUnreachable: When the store does not answer; some notices may be in.
+            StoreUnreachable: When the store does not answer; some notifications may be stored.
         """
         by_channel: dict[str, dict[str, SourceChange]] = defaultdict(dict)
-        found: dict[str, Target] = {}
+        targets_by_id: dict[str, Target] = {}
         for change, targets in changes:
             for target in channels(targets):
-                channel = notice_id(target)
-                found[channel] = target
+                channel = notification_id(target)
+                targets_by_id[channel] = target
                 by_channel[channel][change.key] = change
-        notices = [entry.notice for _, _, entry in self.entries()]
-        for channel, target in found.items():
-            told = {key for notice in notices if notice_id(notice.target) == channel for key in notice.told}
-            left = {key: change for key, change in sorted(by_channel[channel].items()) if key not in told}
-            if left:
-                self._tell(target, left.keys(), self._messages.of_changes(list(left.values())))
+        stored = [entry.notification for _, _, entry in self.entries()]
+        for channel, target in targets_by_id.items():
+            known = {key for one in stored if notification_id(one.target) == channel for key in one.subjects}
+            new = {key: change for key, change in sorted(by_channel[channel].items()) if key not in known}
+            if new:
+                self._add(target, new.keys(), self._messages.of_changes(list(new.values())))
 
     def announce_run(self, end: RunEnd, targets: Sequence[Target]) -> None:
-        """Tell of the end of a run, each channel once; it may be repeated.
+        """Store notifications of the end of a run, one per channel; may be repeated.
 
         Raises:
             StoreUnreachable: When the store does not answer.
         """
         message = self._messages.of_end(end)
         for target in channels(targets):
-            self._tell(target, [end.key], message)
+            self._add(target, [end.key], message)
 
-    def _tell(self, target: Target, told: Iterable[str], message: Message) -> None:
-        """Put a notice in, under a name that is made of what it tells, so that it is there once."""
-        told = tuple(told)
-        notice = Notice(
-            id=notice_id(target, message.event, *told),
-            target=target,
-            message=message,
-            told=told,
+    def _add(self, target: Target, subjects: Iterable[str], message: Message) -> None:
+        """Store the notification under a deterministic id, so that a repeated write is a no-op."""
+        subjects = tuple(subjects)
+        notification = Notification.of(
+            message,
+            target,
+            identifier=notification_id(target, message.event, *subjects),
             created_at=self._clock.now(),
+            subjects=subjects,
         )
+        body = OutboxEntry.new(notification).body()
         try:
-            self._store.put(f"{PREFIX}{notice.id}.json", Entry.new(notice).body(), expected=MISSING)
+            self._store.put(f"{PREFIX}{notification.id}.json", body, expected=MISSING)
         except PreconditionFailed:
             return
         self.on_put()
 
-    def entries(self) -> Iterable[tuple[str, str, Entry]]:
-        """Return every notice with its key and ETag, reading only what changed since the last time.
+    def entries(self) -> Iterable[StoredEntry]:
+        """Return all entries; reads only those that changed since the last call.
 
         Raises:
             StoreUnreachable: When the store does not answer.
         """
         listed = {info.key: info.etag for info in usable(self._store.list(PREFIX))}
-        known = {key: kept for key, kept in self._known.items() if listed.get(key) == kept[0]}
-        for key, stored in self._store.get_many(listed.keys() - known.keys()).items():
-            entry = Entry.read(stored.body)
+        known = {key: stored for key, stored in self._known.items() if listed.get(key) == stored.etag}
+        for key, found in self._store.get_many(listed.keys() - known.keys()).items():
+            entry = OutboxEntry.read(found.body)
             if entry is not None:
-                known[key] = stored.etag, entry
+                known[key] = StoredEntry(key, found.etag, entry)
         self._known = known
-        return [(key, etag, entry) for key, (etag, entry) in known.items()]
+        return list(known.values())
 
-    def put(self, key: str, etag: str, entry: Entry) -> str | None:
-        """Replace a notice; return the new ETag, or None where somebody else was first.
+    def put(self, key: str, etag: str, entry: OutboxEntry) -> str | None:
+        """Replace an entry; return the new ETag, or None where another replica changed it first.
 
         Raises:
             StoreUnreachable: When the store does not answer.
@@ -115,15 +212,20 @@ class Outbox:
         except PreconditionFailed:
             return None
 
-    def sweep(self, key: str, etag: str, entry: Entry, now: datetime) -> None:
-        """Remove a notice whose time is over.
+    def sweep(self, key: str, etag: str, entry: OutboxEntry, now: datetime) -> None:
+        """Remove an entry whose retention is over.
 
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        if entry.ended_at is None or now - entry.ended_at < KEPT:
+        if entry.ended_at is None or now - entry.ended_at < RETENTION:
             return
         try:
             self._store.delete(key, expected=etag)
         except PreconditionFailed:
-            return  # another replica sweeps as well
+            return  # another replica removed it
+
+
+def _retry_pause(attempts: int) -> timedelta:
+    # The exponent is bounded: a day of attempts would overflow a timedelta.
+    return min(FIRST_RETRY * (1 << min(attempts, 10)), MAX_RETRY_PAUSE)

@@ -1,22 +1,24 @@
-"""Watches Airflow for ended runs of datasets whose specs name notification channels.
+"""Watches Airflow for finished runs of the datasets whose specs have notification channels.
 
-How far it has come is kept in the store and moved on by compare-and-swap, once the
-notices are in the outbox: whatever dies, the next look begins where the last one was
-done, and what is found twice has the same ids. The moments compared are all Airflow's.
+The position is an object in the store, moved by compare-and-swap once the notifications are in the
+outbox. After a crash, the next poll starts at the last position; a run that is read twice gets the same
+notification ids. All compared times are Airflow's.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun, RunFilter
 from basecamp.datasets.catalog_cache import CatalogCache
-from basecamp.notifications.notice import RunEnd
+from basecamp.notifications.notification import RunEnd
 from basecamp.notifications.outbox import Outbox
 from basecamp.runs.all_runs import all_runs
 from basecamp.runs.failure_reasons import FailureReasons
@@ -30,72 +32,61 @@ from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, PreconditionFailed
 
 KEY = "basecamp/runs.json"
-FORMAT = 1
-LOOK_SECONDS = 10.0
+POLL_SECONDS = 10.0
 OVERLAP = timedelta(minutes=2)
-"""How much later than another one that ended after it a run may become visible."""
+"""Runs may become visible in another order than they ended, at most this much later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """How far the watch has come."""
+class WatchPosition:
+    """The position of the watch in the history of finished runs; one object in the store."""
 
+    format: Literal[1] = 1
     since: datetime
-    """Nothing that ended before is told: when the first channel was found."""
+    """Runs that ended before are not reported: the time at which the first channel appeared."""
     until: datetime
-    """The latest end of a run that was seen."""
+    """The latest end of a run that was read."""
     runs: frozenset[str] = frozenset()
-    """The ends that were seen in the overlap before that."""
+    """Fingerprints of the ends that were read in the overlap before ``until``."""
 
     @property
-    def begins(self) -> datetime:
-        """From when on runs are looked at."""
+    def start(self) -> datetime:
+        """The earliest end to read next."""
         return max(self.since, self.until - OVERLAP)
 
-    def and_now(self, runs: Sequence[DagRun]) -> Seen:
-        """Return it with runs that have ended."""
-        ends = {_mark(run): run.end_date for run in runs if run.end_date}
+    def after(self, runs: Sequence[DagRun]) -> WatchPosition:
+        """Return the position after reading runs that have ended."""
+        ends = {_fingerprint(run): run.end_date for run in runs if run.end_date}
         until = max(self.until, *ends.values())
         kept = frozenset(mark for mark, end in ends.items() if end >= until - OVERLAP)
         return replace(self, until=until, runs=kept)
 
     def body(self) -> bytes:
-        """Return what :meth:`read` reads."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "since": self.since.isoformat(),
-                "until": self.until.isoformat(),
-                "runs": sorted(self.runs),
-            }
-        ).encode()
+        """Return the object's content."""
+        return _STORED.dump_json(self)
 
     @classmethod
-    def read(cls, stored: StoredObject | None) -> Seen | None:
-        """Return what an object says; None where there is none, or one of another form."""
+    def read(cls, stored: StoredObject | None) -> WatchPosition | None:
+        """Read the object; None where there is none, or one of another format."""
         try:
-            data = json.loads(stored.body) if stored else {}
-            if data.get("format") != FORMAT:
-                return None
-            return cls(
-                since=datetime.fromisoformat(data["since"]),
-                until=datetime.fromisoformat(data["until"]),
-                runs=frozenset(data["runs"]),
-            )
-        except (ValueError, LookupError, TypeError, AttributeError):
+            return _STORED.validate_json(stored.body) if stored else None
+        except ValidationError:
             return None
 
 
+_STORED: TypeAdapter[WatchPosition] = TypeAdapter(WatchPosition)
+
+
 class RunWatch:
-    """Puts the ends of runs into the outbox. Every replica may watch.
+    """Adds notifications of finished runs to the outbox. Runs on every replica.
 
     Args:
-        store: Where the watch keeps how far it has come.
+        store: Holds the position.
         gateway: The Airflow that runs the datasets.
-        specs: Who is to be told.
-        records: Tells what belongs to a run.
-        reasons: Tells why one failed.
-        outbox: Where the notices go.
+        specs: The specs, with their channels.
+        records: Reads run records.
+        reasons: Finds the errors of failed runs.
+        outbox: Takes the notifications.
         clock: The clock.
     """
 
@@ -118,11 +109,11 @@ class RunWatch:
         self._outbox = outbox
         self._clock = clock
         self._stored: StoredObject | None = None
-        self._resting = False
-        self.loop = BackgroundLoop("look for ended runs", self.look, retry_seconds=LOOK_SECONDS)
+        self._idle = False
+        self.loop = BackgroundLoop("watch for finished runs", self.poll, retry_seconds=POLL_SECONDS)
 
-    def look(self) -> float:
-        """Put the new ends of runs into the outbox; return the seconds until the next look.
+    def poll(self) -> float:
+        """Add notifications of runs that ended since the last poll; return the seconds until the next one.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer.
@@ -130,31 +121,31 @@ class RunWatch:
         """
         watched = _watched(self._specs.catalog())
         if watched:
-            self._look(watched)
-        elif not self._resting:
-            self._rest()
-        return LOOK_SECONDS
+            self._poll(watched)
+        elif not self._idle:
+            self._pause()
+        return POLL_SECONDS
 
-    def _look(self, watched: Mapping[str, NotificationConfig]) -> None:
-        self._resting = False
+    def _poll(self, watched: Mapping[str, NotificationConfig]) -> None:
+        self._idle = False
         self._stored = self._store.get(KEY, known=self._stored)
-        seen = Seen.read(self._stored)
-        if seen is None:
+        position = WatchPosition.read(self._stored)
+        if position is None:
             now = self._clock.now()
-            self._move(Seen(since=now, until=now))
+            self._move(WatchPosition(since=now, until=now))
             return
-        runs = self._ended_from(seen.begins)
-        new = [run for run in runs if _mark(run) not in seen.runs]
+        runs = self._ended_from(position.start)
+        new = [run for run in runs if _fingerprint(run) not in position.runs]
         if new:
-            self._tell([run for run in new if run.dag_id in watched], watched)
-            self._move(seen.and_now(runs))
+            self._notify([run for run in new if run.dag_id in watched], watched)
+            self._move(position.after(runs))
 
-    def _ended_from(self, begins: datetime) -> list[DagRun]:
-        wanted = RunFilter(states=("success", "failed"), ended_from=begins)
+    def _ended_from(self, start: datetime) -> list[DagRun]:
+        wanted = RunFilter(states=("success", "failed"), ended_from=start)
         runs = all_runs(self._gateway, wanted)
-        return [run for run in runs if run.end_date is not None and run.end_date >= begins]
+        return [run for run in runs if run.end_date is not None and run.end_date >= start]
 
-    def _tell(self, runs: list[DagRun], watched: Mapping[str, NotificationConfig]) -> None:
+    def _notify(self, runs: list[DagRun], watched: Mapping[str, NotificationConfig]) -> None:
         ended = sorted(runs, key=lambda run: (run.end_date or run.run_after, run.key))
         for run, record in zip(ended, self._records.of(ended), strict=True):
             targets = _targets(record, watched[run.dag_id])
@@ -163,15 +154,15 @@ class RunWatch:
             error = record.error or (self._reasons.last_error(run) if run.state == "failed" else None)
             self._outbox.announce_run(RunEnd(run=replace(record, error=error)), targets)
 
-    def _move(self, seen: Seen) -> None:
+    def _move(self, position: WatchPosition) -> None:
         try:
             etag = self._stored.etag if self._stored else MISSING
-            self._store.put(KEY, seen.body(), expected=etag)
+            self._store.put(KEY, position.body(), expected=etag)
         except PreconditionFailed:
-            return  # another replica was first; the next look begins from where it is
+            return  # another replica moved it; the next poll starts from there
 
-    def _rest(self) -> None:
-        """Forget how far it had come while nobody is to be told: what ends now is not told later."""
+    def _pause(self) -> None:
+        """Delete the position while no spec has a channel: runs that end now are not reported later."""
         stored = self._store.get(KEY)
         if stored is not None:
             try:
@@ -179,21 +170,21 @@ class RunWatch:
             except PreconditionFailed:
                 return
         self._stored = None
-        self._resting = True
+        self._idle = True
 
 
 def _watched(catalog: Catalog) -> dict[str, NotificationConfig]:
-    """Return the datasets with somebody to tell of their runs; removed ones too, while runs of them end."""
+    """Return the datasets with channels for runs; removed ones as well, whose last runs may still end."""
     specs = {name: file.spec for name, file in {**catalog.retired, **catalog.effective}.items()}
     found = {name: spec.schedule.notifications for name, spec in specs.items() if spec and spec.schedule}
-    return {name: to_tell for name, to_tell in found.items() if to_tell.on_failure or to_tell.on_success}
+    return {name: channels for name, channels in found.items() if channels.on_failure or channels.on_success}
 
 
-def _targets(run: WorkflowRun, to_tell: NotificationConfig) -> list[Target]:
-    return to_tell.on_success if run.status is RunStatus.COMPLETED else to_tell.on_failure
+def _targets(run: WorkflowRun, channels: NotificationConfig) -> list[Target]:
+    return channels.on_success if run.status is RunStatus.COMPLETED else channels.on_failure
 
 
-def _mark(run: DagRun) -> str:
-    """Return what tells one end of a run from all others; a run that is retried ends again."""
+def _fingerprint(run: DagRun) -> str:
+    """Return a unique mark of one end of a run; a retried run ends again."""
     end = run.end_date.isoformat() if run.end_date else ""
     return hashlib.sha256(f"{run.dag_id}\x00{run.run_id}\x00{end}".encode()).hexdigest()[:16]

@@ -18,9 +18,9 @@ from fastapi import FastAPI
 
 from basecamp.airflow.connect import NotAirflow, connect, late_gateway
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.airflow.http.transport import AirflowRefused, AirflowTransport
+from basecamp.airflow.transport import AirflowRefused, AirflowTransport
 from basecamp.api.app import create_app
-from basecamp.api.guards import LOOPBACK_HOSTS
+from basecamp.api.middleware import LOOPBACK_HOSTS
 from basecamp.monitoring.metrics import Metrics
 from basecamp.server.settings import Settings
 from basecamp.server.store_proof import prove_conditional_writes

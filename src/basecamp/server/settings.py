@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from typing import Literal
 from urllib.parse import urlsplit
 
-from basecamp.airflow.http.credentials import AirflowToken, Credentials, Everyone, Password
-from basecamp.notifications.configuration import NotificationSettings
+from basecamp.airflow.authorization import AirflowToken, Credentials, Everyone, Password
+from basecamp.notifications.settings import NotificationSettings
 from dataspec.errors import InvalidSettings, InvalidUsage
 
 LogLevel = Literal["debug", "info", "warning", "error"]

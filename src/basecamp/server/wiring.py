@@ -22,14 +22,14 @@ from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.datasets.versions import VersionsInUse
 from basecamp.monitoring.readiness import ReadinessChecks
-from basecamp.notifications.channel_test import Trial
+from basecamp.notifications.channel_health import ChannelHealth
+from basecamp.notifications.channel_test import ChannelTester
 from basecamp.notifications.channels.sending import ChannelSender
-from basecamp.notifications.configuration import NotificationSettings
 from basecamp.notifications.delivery import Delivery
-from basecamp.notifications.health import ChannelHealth
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.outbox import Outbox
 from basecamp.notifications.run_watch import RunWatch
+from basecamp.notifications.settings import NotificationSettings
 from basecamp.registration.after_write import WriteFollowUp
 from basecamp.registration.changes import ManualSpecChanges
 from basecamp.registration.register import Registration
@@ -162,7 +162,7 @@ def build_services(
             outbox=outbox,
             clock=clock,
         ),
-        channel_test=Trial(specs, sender, settings, messages, clock),
+        channel_test=ChannelTester(specs, sender, settings, messages, clock),
         check=PeriodicCheck(
             ledger,
             workflows,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from basecamp.notifications.notice import SourceChange
+from basecamp.notifications.notification import SourceChange
 from basecamp.notifications.outbox import Outbox
 from basecamp.shared.clock import Clock
 from basecamp.sync.diff import SourceSwitch

@@ -1,1 +1,1 @@
-"""The web page: rendered on the server, no logic of its own (docs/page.md)."""
+"""The web interface: server-rendered pages, without logic of their own (docs/page.md)."""

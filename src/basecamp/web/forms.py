@@ -1,7 +1,8 @@
-"""What a browser sends with a form, and the form that a run is started with."""
+"""HTML forms: their fields, the check of their origin, and the form that starts a run."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -16,19 +17,19 @@ from dataspec.spec.model import Parameter
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 1000
 PREFIX = "p."
-"""What the name of a parameter's field begins with, so that no parameter meets another field."""
+"""Prefix of the fields for parameters, so that no parameter's name clashes with another field."""
 
 _SAME_ORIGIN = "same-origin"
 
 
 def require_same_origin(request: Request) -> None:
-    """Refuse an order that is not known to come from a page of this server.
+    """Reject a request that does not provably come from a page of this server.
 
-    There are no cookies, but whoever reaches the server is let in, and so would be a page
-    of another site in that person's browser. Every browser sends one of the two headers.
+    The server has no cookies and accepts every client that reaches it, so a page of another site could
+    send requests through a user's browser. Every browser sends one of the two headers.
 
     Raises:
-        CrossOrigin: When it is not.
+        CrossOrigin: When neither header names this server.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     own = {f"{scheme}://{request.headers.get('host', '').lower()}" for scheme in ("http", "https")}
@@ -41,37 +42,37 @@ def require_same_origin(request: Request) -> None:
 async def _read_form(request: Request) -> dict[str, str]:
     require_same_origin(request)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
-        raise InvalidUsage("This is not a form of this page.")
+        raise InvalidUsage("The request is not a form of this page.")
     try:
         text = (await request.body()).decode("utf-8")
         fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError:
-        raise InvalidUsage("The form can't be read.") from None
+        raise InvalidUsage("The form data can't be read.") from None
     return dict(fields)
 
 
 Form = Annotated[dict[str, str], Depends(_read_form)]
-"""The fields of a form that came from a page of this server."""
+"""The fields of a form from a page of this server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunForm:
-    """The form that a run is started with, as it was filled in."""
+    """The form that starts a run, as the user filled it in."""
 
     values: Mapping[str, str] = field(default_factory=dict)
-    """What was typed, by parameter."""
+    """The entered texts by parameter."""
     error: DliError | None = None
-    """Why the last order was not carried out."""
+    """Why the last request failed."""
     preview: RunPreview | None = None
 
     @classmethod
     def of(cls, form: Mapping[str, str]) -> RunForm:
-        """Read the parameters that were typed."""
+        """Read the entered parameters."""
         values = {name.removeprefix(PREFIX): text for name, text in form.items() if name.startswith(PREFIX)}
         return cls(values=values)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters that were given; an empty field is none, and so the default."""
+        """Return the entered parameters; an empty field leaves the default."""
         return {name: text for name, text in self.values.items() if text.strip()}
 
 
@@ -85,23 +86,21 @@ _INPUTS: dict[str, dict[str, str]] = {
 
 
 def input_attributes(parameter: Parameter) -> dict[str, str]:
-    """Return the attributes of the input that takes a parameter, by its type."""
+    """Return the attributes of a parameter's input element, by its type."""
     return _INPUTS.get(parameter.kind, {"type": "text"})
 
 
 def choices(parameter: Parameter) -> list[str]:
-    """Return what there is to choose from; nothing for a parameter that takes any value of its type."""
+    """Return the options of a parameter; none if it accepts any value of its type."""
     if parameter.choices is not None:
         return [as_text(choice) for choice in parameter.choices]
     return ["true", "false"] if parameter.type == "boolean" else []
 
 
 def as_text(value: Any) -> str:
-    """Return a parameter's value as one would type it."""
+    """Return a parameter's value as a user would enter it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        import json
-
         return json.dumps(value, ensure_ascii=False)
     return "null" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""What a reader asks a list for: the query of its address, so that a filtered list can be linked."""
+"""Filters of the lists, read from the query of the URL, so that filtered lists can be linked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataspec.problems import nearest
 T = TypeVar("T", bound=str)
 
 RUNNING = "running"
-"""Beside the statuses: datasets of which a run executes."""
+"""An additional filter value: datasets with a running run."""
 
 STATES: tuple[str, ...] = (*WorkflowStatus, RUNNING)
 LIMITS = (20, 50, 100, 500)
@@ -24,20 +24,20 @@ RUN_TYPES: tuple[RunType, ...] = get_args(RunType)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetQuery:
-    """Which datasets to list."""
+    """Filter of the list of datasets."""
 
     text: str = ""
-    """Words that each must stand in the name, owner, team, description or tags."""
+    """Words that must all occur in the name, owner, team, description or tags."""
     source: SourceType | None = None
     state: str | None = None
     page: int = 1
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> DatasetQuery:
-        """Read the query of an address.
+        """Read the query of a URL.
 
         Raises:
-            InvalidUsage: When it asks for what there is not.
+            InvalidUsage: For an unknown filter value.
         """
         return cls(
             text=query.get("q", "").strip(),
@@ -47,30 +47,30 @@ class DatasetQuery:
         )
 
     def fields(self) -> dict[str, object]:
-        """Return the query as it stands in the address."""
+        """Return the query parameters."""
         return {"q": self.text, "source": self.source, "status": self.state}
 
-    def fits(self, row: WorkflowInfo) -> bool:
-        """Say whether a row has the text and the source, whatever its status."""
+    def matches(self, row: WorkflowInfo) -> bool:
+        """Say whether a row matches the text and the source, regardless of its status."""
         parts = (row.dataset_name, row.owner, row.team, row.description, *row.tags)
         shown = " ".join(part for part in parts if part).lower()
         return self.source in {None, row.source_type} and all(
             word in shown for word in self.text.lower().split()
         )
 
-    def is_in_state(self, row: WorkflowInfo) -> bool:
-        """Say whether a row is in the state that is asked for."""
+    def matches_state(self, row: WorkflowInfo) -> bool:
+        """Say whether a row matches the status filter."""
         return self.state is None or self.state in states_of(row)
 
 
 def states_of(row: WorkflowInfo) -> tuple[str, ...]:
-    """Return a row's status, and whether a run of it executes."""
+    """Return a row's status, and ``running`` if it has a running run."""
     return (row.status, RUNNING) if row.running_run_id else (row.status,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQuery:
-    """Which runs to list: the filters of ``dli workflow history``."""
+    """Filter of the list of runs, as in ``dli workflow history``."""
 
     wanted: HistoryFilter = field(default_factory=HistoryFilter)
     limit: int = LIMITS[0]
@@ -80,10 +80,10 @@ class RunQuery:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> RunQuery:
-        """Read the query of an address.
+        """Read the query of a URL.
 
         Raises:
-            InvalidUsage: When it asks for what there is not.
+            InvalidUsage: For an unknown filter value.
         """
         since, until = query.get("since", "").strip(), query.get("until", "").strip()
         wanted = HistoryFilter(
@@ -98,7 +98,7 @@ class RunQuery:
         return cls(wanted=wanted, limit=limit, cursor=query.get("cursor") or None, since=since, until=until)
 
     def fields(self) -> dict[str, object]:
-        """Return the query as it stands in the address, without the place in the list."""
+        """Return the query parameters, without the cursor."""
         return {
             "dataset": self.wanted.dataset,
             "source": self.wanted.source,
@@ -111,19 +111,19 @@ class RunQuery:
 
 
 def source_of(query: Mapping[str, str]) -> SourceType | None:
-    """Return the source that an address names, if one.
+    """Return the source in the query, if any.
 
     Raises:
-        InvalidUsage: When there is no such source.
+        InvalidUsage: For an unknown source.
     """
     return _choice(query, "source", tuple(SourceType))
 
 
 def attempt_of(query: Mapping[str, str]) -> int | None:
-    """Return the attempt that an address names, if one.
+    """Return the attempt in the query, if any.
 
     Raises:
-        InvalidUsage: When it is no number.
+        InvalidUsage: When it is not a number.
     """
     return _number(query, "attempt", default=1) if query.get("attempt") else None
 
@@ -136,8 +136,8 @@ def _choice(query: Mapping[str, str], name: str, known: Iterable[T]) -> T | None
     if text.lower() not in by_word:
         hint = nearest(text.lower(), by_word)
         raise InvalidUsage(
-            f"There is no {name} '{text}'.",
-            detail=" ".join(filter(None, (f"Choose one of: {', '.join(by_word)}.", hint))),
+            f"Unknown {name} '{text}'.",
+            detail=" ".join(filter(None, (f"Use one of: {', '.join(by_word)}.", hint))),
         )
     return by_word[text.lower()]
 
@@ -147,19 +147,19 @@ def _number(query: Mapping[str, str], name: str, *, default: int) -> int:
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and 0 < len(text) <= 6) or int(text) < 1:  # noqa: PLR2004 - a page or a limit
-        raise InvalidUsage(f"'{text}' is no {name}.", detail="Write a whole number from 1 on.")
+        raise InvalidUsage(f"Invalid {name} '{text}'.", detail="Use a whole number from 1.")
     return int(text)
 
 
 def _moment(name: str, text: str, *, end_of_day: bool = False) -> datetime | None:
-    """Read a date, which is one of UTC, or a time."""
+    """Read a date in UTC, or a time."""
     if not text:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidUsage(
-            f"'{text}' is no time for '{name}'.", detail="Write it as 2024-01-15 or 2024-01-15T09:00:00Z."
+            f"Invalid time '{text}' for '{name}'.", detail="Example: 2024-01-15 or 2024-01-15T09:00:00Z"
         ) from None
     if end_of_day and len(text) <= len("2024-01-15"):
         moment += timedelta(days=1)

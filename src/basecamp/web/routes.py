@@ -1,4 +1,4 @@
-"""The routes of the page: they ask the services, and hand what they answer to a template."""
+"""Routes of the pages: call the services, and render templates."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from basecamp.api.dependencies import Caller, ServicesOf
 from basecamp.runs.start import RunRequest
 from basecamp.services import Services
 from basecamp.web.forms import Form, RunForm
-from basecamp.web.pages import HEADERS, LastRoute, PageRoute, links_of, page
 from basecamp.web.queries import LIMITS, RUN_TYPES, STATES, DatasetQuery, RunQuery, attempt_of, source_of
-from basecamp.web.static_files import static_file
+from basecamp.web.rendering import HEADERS, FallbackRoute, PageRoute, links_of, page, static_file
 from basecamp.web.views import read_backfill, read_dataset, read_datasets, read_run, read_runs
 from dataspec.errors import DliError, NotFound
 from dataspec.models import SourceType, WorkflowInfo
@@ -23,8 +22,8 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, default_respo
 
 SEE_OTHER = 303
 MAX_REASON = 500
-A_YEAR = "public, max-age=31536000, immutable"
-UNPROVEN = "no-cache"
+IMMUTABLE = "public, max-age=31536000, immutable"
+REVALIDATE = "no-cache"
 
 
 @router.get("/")
@@ -43,21 +42,23 @@ def show_dataset(request: Request, services: ServicesOf, name: str) -> Response:
 
 @router.post("/workflows/{name}/runs")
 def start_run(request: Request, services: ServicesOf, caller: Caller, name: str, form: Form) -> Response:
-    """Start a run and go to its page; or show what it would do, or why it can't be."""
+    """Start a run and redirect to its page; or show a preview, or the error."""
     filled = RunForm.of(form)
-    order = RunRequest(dataset=name, parameters=filled.parameters())
+    run_request = RunRequest(dataset=name, parameters=filled.parameters())
     try:
         if form.get("do") == "preview":
-            filled = replace(filled, preview=services.run_starter.preview(order))
+            filled = replace(filled, preview=services.run_starter.preview(run_request))
             return _dataset_page(request, services, name, filled)
-        run = services.run_starter.start(order, requested_by=caller, idempotency_key=form.get("key") or None)
+        run = services.run_starter.start(
+            run_request, requested_by=caller, idempotency_key=form.get("key") or None
+        )
     except DliError as error:
         return _dataset_page(request, services, name, replace(filled, error=error))
-    return _go_to(links_of(request).run(run))
+    return _redirect(links_of(request).run(run))
 
 
 @router.post("/workflows/{name}/pause")
-def pause(request: Request, services: ServicesOf, name: str, form: Form) -> Response:  # noqa: ARG001 - it proves where it comes from
+def pause(request: Request, services: ServicesOf, name: str, form: Form) -> Response:  # noqa: ARG001 - reading it checks the origin
     """Pause a dataset."""
     return _change(request, services, name, lambda: services.pauses.pause(name))
 
@@ -69,12 +70,12 @@ def unpause(request: Request, services: ServicesOf, name: str, form: Form) -> Re
     return _change(request, services, name, lambda: services.pauses.unpause(name, idempotency_key=key))
 
 
-@router.get("/workflows/{name}/{order}")
-async def show_dataset_again(request: Request, name: str, order: str) -> Response:
-    """Lead back from the address of an order, where a page may have been shown in answer to it."""
-    if order not in {"runs", "pause", "unpause"}:
-        return await show_no_page(request)
-    return _go_to(links_of(request).dataset(name))
+@router.get("/workflows/{name}/{action}")
+async def redirect_to_dataset(request: Request, name: str, action: str) -> Response:
+    """Redirect a GET of an action's URL, such as a reload of its error page, to the dataset."""
+    if action not in {"runs", "pause", "unpause"}:
+        return await raise_not_found(request)
+    return _redirect(links_of(request).dataset(name))
 
 
 @router.get("/runs")
@@ -96,16 +97,16 @@ def show_run(request: Request, services: ServicesOf, run_id: str) -> Response:
 
 @router.post("/runs/{run_id}/stop")
 def stop_run(request: Request, services: ServicesOf, caller: Caller, run_id: str, form: Form) -> Response:
-    """Stop a run and go to its page."""
+    """Stop a run and redirect to its page."""
     dataset = request.query_params.get("dataset")
     run = services.run_stopper.stop(run_id, stopped_by=caller, reason=_reason(form), dataset=dataset)
-    return _go_to(links_of(request).run(run))
+    return _redirect(links_of(request).run(run))
 
 
 @router.get("/runs/{run_id}/stop")
-async def show_run_again(request: Request, run_id: str) -> Response:
-    """Lead back from the address of the order to stop a run."""
-    return _go_to(links_of(request).run_id(run_id, request.query_params.get("dataset")))
+async def redirect_to_run(request: Request, run_id: str) -> Response:
+    """Redirect a GET of the stop URL to the run."""
+    return _redirect(links_of(request).run_id(run_id, request.query_params.get("dataset")))
 
 
 @router.get("/backfills/{backfill_id}")
@@ -118,32 +119,32 @@ def show_backfill(request: Request, services: ServicesOf, backfill_id: str) -> R
 def stop_backfill(
     request: Request, services: ServicesOf, caller: Caller, backfill_id: str, form: Form
 ) -> Response:
-    """Stop a backfill and go to its page."""
+    """Stop a backfill and redirect to its page."""
     services.backfill_stopper.stop(backfill_id, stopped_by=caller, reason=_reason(form))
-    return _go_to(links_of(request).backfill(backfill_id))
+    return _redirect(links_of(request).backfill(backfill_id))
 
 
 @router.get("/backfills/{backfill_id}/stop")
-async def show_backfill_again(request: Request, backfill_id: str) -> Response:
-    """Lead back from the address of the order to stop a backfill."""
-    return _go_to(links_of(request).backfill(backfill_id))
+async def redirect_to_backfill(request: Request, backfill_id: str) -> Response:
+    """Redirect a GET of the stop URL to the backfill."""
+    return _redirect(links_of(request).backfill(backfill_id))
 
 
 @router.get("/static/{digest}/{name}")
 async def get_static_file(digest: str, name: str) -> Response:
-    """Give one of the page's own files; for ever, if it is the very one that was asked for."""
+    """Return a static file; cacheable for ever if the URL has its current digest."""
     file = static_file(name)
-    caching = A_YEAR if digest == file.digest else UNPROVEN
+    caching = IMMUTABLE if digest == file.digest else REVALIDATE
     headers = HEADERS | {"Cache-Control": caching, "ETag": f'"{file.digest}"'}
     return Response(file.body, media_type=file.media_type, headers=headers)
 
 
-async def show_no_page(request: Request) -> Response:
-    """Say that there is no such page."""
+async def raise_not_found(request: Request) -> Response:
+    """Answer that the page does not exist."""
     raise NotFound("There is no such page.", detail=f"GET {request.url.path}")
 
 
-router.add_api_route("/{path:path}", show_no_page, route_class_override=LastRoute)
+router.add_api_route("/{path:path}", raise_not_found, route_class_override=FallbackRoute)
 
 
 def _dataset_page(
@@ -161,17 +162,17 @@ def _change(request: Request, services: Services, name: str, change: Callable[[]
         raise
     except DliError as error:
         return _dataset_page(request, services, name, RunForm(error=error))
-    return _go_to(links_of(request).dataset(name))
+    return _redirect(links_of(request).dataset(name))
 
 
 def _reason(form: Mapping[str, str]) -> str | None:
     return form.get("reason", "").strip()[:MAX_REASON] or None
 
 
-def _go_to(address: str) -> Response:
+def _redirect(address: str) -> Response:
     return RedirectResponse(address, SEE_OTHER, HEADERS)
 
 
 def _address(request: Request, address: str) -> dict[str, str]:
-    """Let the reader's address bar follow the filter, without the fields that are empty."""
+    """Return the header that makes the browser's URL follow the filter, without empty fields."""
     return {"HX-Replace-Url": address} if "hx-request" in request.headers else {}

@@ -1,4 +1,4 @@
-"""What the pages show: read from the services, put together for a template."""
+"""The data of each page, read from the services for its template."""
 
 from __future__ import annotations
 
@@ -18,53 +18,53 @@ from dataspec.schedule.backfill_plan import backfill_run_id
 from dataspec.spec.model import DatasetSpec, Statement
 from dataspec.spec.parse import parse_spec
 
-EVERYTHING = 1_000_000
-ROWS_A_PAGE = 100
+ALL_ROWS = 1_000_000
+ROWS_PER_PAGE = 100
 LATEST_RUNS = 50
-"""How many runs the list of datasets looks through for each one's last; they cost one page of Airflow's."""
-RUNS_OF_A_DATASET = 20
-BACKFILLS_OF_A_DATASET = 5
-RUNS_OF_A_BACKFILL = 50
+"""Number of latest runs in which the list of datasets finds each dataset's last run; one page of Airflow's list."""
+RUNS_PER_DATASET = 20
+BACKFILLS_PER_DATASET = 5
+RUNS_PER_BACKFILL = 50
 LOG_LINES = 300
-"""How much of a log's end the page shows; the API and the command line give all of it."""
+"""Number of last log lines on the page; the API and the command line return the full log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetList:
-    """The datasets that are wanted."""
+    """The matching datasets."""
 
     query: DatasetQuery
     rows: Sequence[WorkflowInfo]
     last_runs: Mapping[str, WorkflowRun]
-    """The last run by dataset, where it is among the latest ones."""
+    """The last run by dataset, if it is among the latest runs."""
     counts: Mapping[str, int]
-    """How many there are by state, were it not for the state that is asked for."""
+    """Number of datasets by status, without the status filter."""
     found: int
     total: int
     warnings: Sequence[str]
 
     @property
     def pages(self) -> int:
-        """How many pages the rows that were found fill."""
-        return max(1, -(-self.found // ROWS_A_PAGE))
+        """Number of pages."""
+        return max(1, -(-self.found // ROWS_PER_PAGE))
 
 
 def read_datasets(services: Services, query: DatasetQuery) -> DatasetList:
     """Read the list of datasets.
 
     Raises:
-        AirflowUnreachable: When Airflow does not answer, and never did.
-        StoreUnreachable: When the store does not answer, and never did.
+        AirflowUnreachable: When Airflow does not answer, and no earlier response is cached.
+        StoreUnreachable: When the store does not answer, and no earlier response is cached.
     """
-    everything = services.workflows.page(limit=EVERYTHING)
-    fitting = [row for row in everything.items if query.fits(row)]
-    found = [row for row in fitting if query.is_in_state(row)]
-    start = (query.page - 1) * ROWS_A_PAGE
+    everything = services.workflows.page(limit=ALL_ROWS)
+    fitting = [row for row in everything.items if query.matches(row)]
+    found = [row for row in fitting if query.matches_state(row)]
+    start = (query.page - 1) * ROWS_PER_PAGE
     last_runs, problem = _last_runs(services)
     warnings = dict.fromkeys((*everything.warnings, *problem)) or _health(services)
     return DatasetList(
         query=query,
-        rows=found[start : start + ROWS_A_PAGE],
+        rows=found[start : start + ROWS_PER_PAGE],
         last_runs=last_runs,
         counts=Counter(state for row in fitting for state in states_of(row)),
         found=len(found),
@@ -82,14 +82,14 @@ def _last_runs(services: Services) -> tuple[dict[str, WorkflowRun], tuple[str, .
 
 
 def _health(services: Services) -> tuple[str, ...]:
-    """Say what is unwell, although it answers: a run may wait for a scheduler that is gone."""
+    """Return warnings about unhealthy dependencies: without a scheduler, for example, runs wait."""
     checks = services.readiness.check().checks
     return tuple(f"{part.capitalize()}: {state}" for part, state in checks.items() if state != "ok")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sql:
-    """One SQL text of a spec."""
+    """A SQL statement of a spec."""
 
     title: str
     text: str
@@ -103,7 +103,7 @@ class DatasetView:
     registered: RegisteredDataset
     spec: DatasetSpec
     others: Sequence[WorkflowInfo]
-    """The rows that the same name has beside this one."""
+    """Other rows of the same name."""
     runs: Sequence[WorkflowRun]
     backfills: Sequence[Backfill]
     airflow_url: str
@@ -111,12 +111,12 @@ class DatasetView:
 
     @property
     def overridden(self) -> bool:
-        """Whether code has a dataset of this name, and this is the manual one."""
+        """Whether this is a manual spec that code overrides."""
         return self.info.status is WorkflowStatus.OVERRIDDEN
 
     @property
     def sql(self) -> list[Sql]:
-        """The SQL in the order in which it runs."""
+        """The statements in the order of their execution."""
         return list(_sql(self.spec, self.registered.files))
 
 
@@ -125,14 +125,14 @@ def read_dataset(services: Services, name: str, source: SourceType | None) -> Da
 
     Raises:
         DatasetNotFound: When there is none.
-        InvalidSpec: When the dataset's only spec can't be used.
-        AirflowUnreachable: When Airflow does not answer, and never did.
-        StoreUnreachable: When the store does not answer, and never did.
+        InvalidSpec: When the dataset's only spec is invalid.
+        AirflowUnreachable: When Airflow does not answer, and no earlier response is cached.
+        StoreUnreachable: When the store does not answer, and no earlier response is cached.
     """
     known = services.workflows.get(name, source)
     registered = services.registered_specs.get(name, known.value.source_type)
     rows = services.workflows.page(WorkflowFilter(dataset=name))
-    runs = _runs(services, HistoryFilter(dataset=name), RUNS_OF_A_DATASET)
+    runs = _runs(services, HistoryFilter(dataset=name), RUNS_PER_DATASET)
     backfills = _backfills_of(services, name)
     return DatasetView(
         info=known.value,
@@ -149,12 +149,12 @@ def read_dataset(services: Services, name: str, source: SourceType | None) -> Da
 
 
 def _is_broken(row: WorkflowInfo) -> bool:
-    """Say whether a row is that of a file that can't be used."""
+    """Say whether a row stands for an invalid file."""
     return row.error is not None and row.taken_over_by is None
 
 
 def _runs(services: Services, wanted: HistoryFilter, limit: int) -> ListPage[WorkflowRun]:
-    """Read runs beside something else; where they can't be read, there is a warning instead."""
+    """Read runs; return a warning instead of an error."""
     try:
         return services.run_history.page(wanted, limit=limit)
     except (NotFound, Unavailable) as error:
@@ -163,7 +163,7 @@ def _runs(services: Services, wanted: HistoryFilter, limit: int) -> ListPage[Wor
 
 def _backfills_of(services: Services, name: str) -> ListPage[Backfill]:
     try:
-        return services.backfill_lookup.page(dataset=name, limit=BACKFILLS_OF_A_DATASET)
+        return services.backfill_lookup.page(dataset=name, limit=BACKFILLS_PER_DATASET)
     except Unavailable as error:
         return ListPage(items=(), warnings=(error.title,))
 
@@ -192,7 +192,7 @@ def _text(file: str | None, inline: str | None, files: Mapping[str, str]) -> str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunList:
-    """The runs that are wanted, newest first."""
+    """The matching runs, newest first."""
 
     query: RunQuery
     runs: Sequence[WorkflowRun]
@@ -204,9 +204,9 @@ def read_runs(services: Services, query: RunQuery) -> RunList:
     """Read the history.
 
     Raises:
-        DatasetNotFound: When no dataset of that name is known, nor was.
-        InvalidUsage: For a cursor of another list.
-        AirflowUnreachable: When Airflow does not answer, and did not answer this before.
+        DatasetNotFound: When there is no such dataset, and no run of it.
+        InvalidUsage: When the cursor does not belong to this list.
+        AirflowUnreachable: When Airflow does not answer, and no earlier response is cached.
     """
     page = services.run_history.page(query.wanted, limit=query.limit, cursor=query.cursor)
     return RunList(query=query, runs=page.items, next_cursor=page.next_cursor, warnings=page.warnings)
@@ -219,12 +219,12 @@ class BackfillView:
     backfill: Backfill
     runs: Sequence[WorkflowRun]
     more: bool
-    """Whether it has runs before these."""
+    """Whether it has earlier runs."""
     warnings: Sequence[str]
 
     @property
     def run_ids(self) -> dict[str, str]:
-        """The ids of the runs of the dates that failed."""
+        """Run ids of the failed dates."""
         return {day: backfill_run_id(self.backfill.backfill_id, day) for day in self.backfill.failed_dates}
 
 
@@ -243,7 +243,7 @@ def read_backfill(services: Services, backfill_id: str) -> BackfillView:
         since=backfill.created_at,
         until=backfill.finished_at,
     )
-    page = _runs(services, wanted, RUNS_OF_A_BACKFILL)
+    page = _runs(services, wanted, RUNS_PER_BACKFILL)
     return BackfillView(
         backfill=backfill,
         runs=[run for run in page.items if run.run_id.startswith(f"{backfill_id}_")],
@@ -259,20 +259,20 @@ class RunView:
     run: WorkflowRun
     log: RunLog | None
     lines: Sequence[str]
-    left_out: int
-    """How many lines the log has before these."""
+    omitted: int
+    """Number of earlier lines."""
     log_problem: str | None
-    """Why there is no log to show."""
+    """Why the log can't be shown."""
     warnings: Sequence[str]
 
 
 def read_run(services: Services, run_id: str, dataset: str | None, attempt: int | None) -> RunView:
-    """Read a run with the log of one attempt, the last unless another is named.
+    """Read a run with the log of an attempt, by default the last.
 
     Raises:
         RunNotFound: When there is none.
-        InvalidUsage: When several datasets have a run of this id, and none was named.
-        AirflowUnreachable: When Airflow does not answer, and did not answer this before.
+        InvalidUsage: When several datasets have a run of this id, and the dataset is not given.
+        AirflowUnreachable: When Airflow does not answer, and no earlier response is cached.
     """
     known = services.run_lookup.get(run_id, dataset)
     log, problem = None, None
@@ -285,7 +285,7 @@ def read_run(services: Services, run_id: str, dataset: str | None, attempt: int 
         run=known.value,
         log=log,
         lines=lines[-LOG_LINES:],
-        left_out=max(0, len(lines) - LOG_LINES),
+        omitted=max(0, len(lines) - LOG_LINES),
         log_problem=problem,
         warnings=known.warnings,
     )

@@ -14,13 +14,13 @@ from typing import Any, Literal, Protocol
 
 import pytest
 
+from basecamp.airflow.authorization import Everyone
 from basecamp.airflow.connect import connect
 from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists, WrongCursor
-from basecamp.airflow.http.credentials import Everyone
-from basecamp.airflow.http.transport import AirflowTransport
 from basecamp.airflow.models import DagRun, LogEvent, RunFilter, TaskAttempt
 from basecamp.airflow.testing.airflow import MemoryAirflow
-from basecamp.dev.lines import AIRFLOW_2, Line
+from basecamp.airflow.transport import AirflowTransport
+from basecamp.dev.release_lines import AIRFLOW_2, ReleaseLine
 from dataspec.contract import LoadedSpec
 from dataspec.store import open_store
 from dataspec.store.base import MISSING
@@ -114,7 +114,7 @@ class RealWorld:
     datasets: Mapping[Kind, str]
     store_url: str
     transport: AirflowTransport
-    line: Line
+    line: ReleaseLine
     home: Path
 
     def dataset(self, kind: Kind) -> str:
@@ -164,7 +164,7 @@ pytestmark = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, line: Line | None) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, line: ReleaseLine | None) -> Iterator[World]:
     world: World = MemoryWorld() if line is None else request.getfixturevalue("real_world")
     yield world
     for kind in SQL:

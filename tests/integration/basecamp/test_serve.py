@@ -148,7 +148,7 @@ def test_a_store_that_cannot_be_made_is_told(environment: dict[str, str], tmp_pa
     ("status", "body", "told"),
     [
         (401, {"detail": "Invalid credentials"}, "Airflow does not accept Basecamp's credentials."),
-        (404, {}, "This is not an Airflow."),
+        (404, {}, "The server is not an Airflow."),
     ],
 )
 def test_an_airflow_that_will_not_do_is_told(

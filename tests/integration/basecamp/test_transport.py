@@ -13,11 +13,11 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from basecamp.airflow.airflow_2 import Airflow2
+from basecamp.airflow.airflow_3 import Airflow3
+from basecamp.airflow.authorization import AirflowToken, Credentials, Everyone, Password
 from basecamp.airflow.connect import NotAirflow, connect, late_gateway
-from basecamp.airflow.http.credentials import AirflowToken, Credentials, Everyone, Password
-from basecamp.airflow.http.transport import RETRY_PAUSES_SECONDS, AirflowRefused, AirflowTransport
-from basecamp.airflow.v1 import Airflow2
-from basecamp.airflow.v2 import Airflow3
+from basecamp.airflow.transport import RETRY_PAUSES_SECONDS, AirflowRefused, AirflowTransport
 from dataspec.errors import AirflowUnreachable
 
 Script = Callable[[Any], None]
@@ -403,7 +403,7 @@ def test_an_airflow_of_another_line_is_refused(
     server.script = airflow_2(version)
     with pytest.raises(NotAirflow, match=rf"Airflow {re.escape(version)} is not supported") as refused:
         connect(transport_to())
-    assert "works with Airflow 2.11, and with 3.3 and later" in str(refused.value.detail)
+    assert "supports Airflow 2.11, and 3.3 and later" in str(refused.value.detail)
 
 
 @pytest.mark.rule("18.4")

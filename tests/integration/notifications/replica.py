@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 from basecamp.notifications.channels.sending import ChannelSender
-from basecamp.notifications.configuration import NotificationSettings
 from basecamp.notifications.delivery import Delivery
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.outbox import Outbox
+from basecamp.notifications.settings import NotificationSettings
 from basecamp.shared.clock import SystemClock
 from dataspec.store import open_store
 

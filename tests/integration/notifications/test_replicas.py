@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 from basecamp.notifications.channels.sending import ChannelSender
-from basecamp.notifications.configuration import NotificationSettings
-from basecamp.notifications.delivery import CLAIM, LOOK_SECONDS, Delivery
-from basecamp.notifications.entry import Entry
+from basecamp.notifications.delivery import CLAIM, POLL_SECONDS, Delivery
 from basecamp.notifications.messages import Messages
-from basecamp.notifications.notice import Notice, SourceChange
-from basecamp.notifications.outbox import PREFIX, Outbox
+from basecamp.notifications.notification import Notification, SourceChange
+from basecamp.notifications.outbox import PREFIX, Outbox, OutboxEntry
+from basecamp.notifications.settings import NotificationSettings
 from basecamp.shared.clock import ManualClock, SystemClock
 from dataspec.models import SourceType
 from dataspec.spec.model import SlackTarget
@@ -52,9 +51,9 @@ def change(dataset: str = "sales.daily") -> SourceChange:
     )
 
 
-def entries(store: Store) -> list[Entry]:
+def entries(store: Store) -> list[OutboxEntry]:
     stored = store.get_many(info.key for info in store.list(PREFIX)).values()
-    return [entry for found in stored if (entry := Entry.read(found.body))]
+    return [entry for found in stored if (entry := OutboxEntry.read(found.body))]
 
 
 @pytest.fixture
@@ -113,7 +112,7 @@ def test_three_replicas_that_all_find_a_change_tell_it_once(
         thread.join()
     wait_until(lambda: len(entries(store)) == 2 and all(entry.sent_at for entry in entries(store)))
     for replica in replicas:
-        replica.delivery.look()
+        replica.delivery.poll()
         assert replica.delivery.wait_until_idle(PATIENCE_SECONDS)
     assert (slack.count("#data"), slack.count("#other")) == (1, 1)
 
@@ -140,7 +139,7 @@ def test_what_is_put_in_while_its_channel_is_busy_is_sent_right_after(
         slack.release()
         released = time.monotonic()
         wait_until(lambda: slack.count("#data") == 2)
-        assert time.monotonic() - released < LOOK_SECONDS / 2
+        assert time.monotonic() - released < POLL_SECONDS / 2
     finally:
         slack.release()
         replica.end()
@@ -164,11 +163,11 @@ def test_a_replica_that_is_killed_while_it_sends_leaves_the_message_to_the_other
     assert claimed.sent_at is None
     clock = ManualClock(datetime.now(UTC))
     other = Delivery(Outbox(store, clock, Messages(None)), sender, clock, "other")
-    other.look()
+    other.poll()
     assert other.wait_until_idle(PATIENCE_SECONDS)
     assert entries(store) == [claimed]
     clock.advance((CLAIM + timedelta(seconds=1)).total_seconds())
-    other.look()
+    other.poll()
     assert other.wait_until_idle(PATIENCE_SECONDS)
     (sent,) = entries(store)
     assert sent.sent_at is not None
@@ -190,11 +189,11 @@ def test_a_channel_that_hangs_holds_up_no_other_of_its_kind(store: Store, slack:
                     NotificationSettings(slack_token=SLACK_TOKEN, slack_api_url=hanging.api_url)
                 )
 
-            def send(self, notice: Notice) -> None:
-                if notice.target == to("#hangs"):
-                    self._hanging.send(notice)
+            def send(self, notification: Notification) -> None:
+                if notification.target == to("#hangs"):
+                    self._hanging.send(notification)
                 else:
-                    super().send(notice)
+                    super().send(notification)
 
         replica = Replica(store, Both(), "one")
         try:

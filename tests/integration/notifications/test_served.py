@@ -115,14 +115,14 @@ def test_a_change_of_source_reaches_every_channel_and_a_failing_one_is_seen_unti
     served.put("code/sales.daily.yaml")
     served.sync()
     wait_until(lambda: len(receiver.asked) == 1, lambda: served.log)
-    wait_until(lambda: "slack #data fails since" in served.channels(), lambda: served.log)
+    wait_until(lambda: "slack #data has failed since" in served.channels(), lambda: served.log)
     assert "channel_not_found" in served.channels()
     slack.channels = None
     wait_until(lambda: slack.count("#data", "sales.daily: manual → code") == 1, lambda: served.log)
     wait_until(lambda: served.channels() == "ok", lambda: served.log)
     (message,) = slack.messages
     assert "<https://basecamp.example.com/workflows/sales.daily|Dataset>" in message.text
-    assert "slack #data did not take 'sales.daily: manual → code' (attempt 1;" in served.log
+    assert "slack #data did not accept 'sales.daily: manual → code' (attempt 1;" in served.log
     for secret in (SLACK_TOKEN, "t0ps3cr3t"):
         assert secret not in served.log
 

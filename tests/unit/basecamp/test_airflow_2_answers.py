@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from basecamp.airflow.v1_responses import read_log, read_parts, read_run
+from basecamp.airflow.airflow_2_responses import read_components, read_log, read_run
 
 LOG = """\
 vm
@@ -98,7 +98,7 @@ def test_where_no_dag_processor_runs_by_itself_the_scheduler_is_that_as_well() -
         "triggerer": {"status": None, "latest_triggerer_heartbeat": None},
         "dag_processor": {"status": None, "latest_dag_processor_heartbeat": None},
     }
-    assert read_parts(alone)["dag_processor"] == "healthy"
+    assert read_components(alone)["dag_processor"] == "healthy"
     own = {**alone, "dag_processor": {"status": "unhealthy"}}
-    assert read_parts(own)["dag_processor"] == "unhealthy"
-    assert read_parts({"metadatabase": {"status": "healthy"}})["dag_processor"] == "absent"
+    assert read_components(own)["dag_processor"] == "unhealthy"
+    assert read_components({"metadatabase": {"status": "healthy"}})["dag_processor"] == "absent"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from basecamp.airflow.airflow_2 import Rows, page_of_runs
 from basecamp.airflow.gateway import WrongCursor
 from basecamp.airflow.models import DagRun, RunFilter
-from basecamp.airflow.v1_runs import Rows, page_of_runs
 
 START = datetime(2024, 1, 15, tzinfo=UTC)
 

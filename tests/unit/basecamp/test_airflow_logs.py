@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from basecamp.airflow import v1_responses as v1_answers
-from basecamp.airflow import v2_responses as v2_answers
+from basecamp.airflow import airflow_2_responses, airflow_3_responses
 
 FOUND = "/logs/dag_id=a/run_id=a_1/task_id=run/attempt=1.log"
 OUT_OF_REACH = "Could not read served logs: 403 FORBIDDEN"
@@ -26,7 +25,9 @@ def v1_log(places: list[str], *events: str) -> str:
 
 
 @pytest.mark.rule("12.19")
-@pytest.mark.parametrize(("airflow", "written"), [(v1_answers, v1_log), (v2_answers, v2_log)])
+@pytest.mark.parametrize(
+    ("airflow", "written"), [(airflow_2_responses, v1_log), (airflow_3_responses, v2_log)]
+)
 def test_the_places_of_a_log_which_change_while_it_grows_are_no_lines_of_it(
     airflow: Any, written: Any
 ) -> None:
@@ -36,14 +37,16 @@ def test_the_places_of_a_log_which_change_while_it_grows_are_no_lines_of_it(
     assert [event.message for event in ended] == ["a", "b"]
 
 
-@pytest.mark.parametrize(("airflow", "written"), [(v1_answers, v1_log), (v2_answers, v2_log)])
+@pytest.mark.parametrize(
+    ("airflow", "written"), [(airflow_2_responses, v1_log), (airflow_3_responses, v2_log)]
+)
 def test_where_there_is_no_log_it_is_told_where_it_was_looked_for(airflow: Any, written: Any) -> None:
     assert [event.message for event in airflow.read_log(written([OUT_OF_REACH]))] == [OUT_OF_REACH]
 
 
 def test_a_log_of_airflow_3_without_places_is_read_as_it_is() -> None:
     for content in ([], ["bare line\n"], [{"event": "::group::mine"}, {"event": "x"}]):
-        assert len(v2_answers.read_log({"content": content})) == len(content)
+        assert len(airflow_3_responses.read_log({"content": content})) == len(content)
 
 
 @pytest.mark.rule("12.17")
@@ -55,7 +58,9 @@ def test_of_errors_of_airflow_3_that_follow_from_each_other_the_first_named_is_t
         "exc_type": "StatementFailed",
         "exc_value": "statement 'query' failed:\nTable orders does not exist!",
     }
-    [event] = v2_answers.read_log({"content": [{"event": "Task failed", "error_detail": [error, cause]}]})
+    [event] = airflow_3_responses.read_log(
+        {"content": [{"event": "Task failed", "error_detail": [error, cause]}]}
+    )
     assert event.error == "StatementFailed: statement 'query' failed: Table orders does not exist!"
     assert event.details[0] == "CatalogException: Table orders does not exist!"
     assert event.details[-1] == "Table orders does not exist!"

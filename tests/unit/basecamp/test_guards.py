@@ -9,7 +9,7 @@ import pytest
 from httpx import Client, Response
 
 from basecamp.api.app import create_app
-from basecamp.api.guards import LOOPBACK_HOSTS
+from basecamp.api.middleware import LOOPBACK_HOSTS
 from basecamp.services import Services
 
 Register = Callable[..., Response]
@@ -82,8 +82,8 @@ def test_a_body_that_grows_too_large_without_saying_so_is_refused(client: Client
         (b"{}", "body.yaml: field required"),
         (b'{"yaml": "", "flies": {}}', "body.flies: unknown key"),
         (b'{"yaml": "", "files": {"a": 1}}', "body.files.a: "),
-        (b'{"yaml": "\\ud800"}', "which is no character"),
-        (b'{"yaml": "", "files": {"\\udfff": ""}}', "which is no character"),
+        (b'{"yaml": "\\ud800"}', "which is not a character"),
+        (b'{"yaml": "", "files": {"\\udfff": ""}}', "which is not a character"),
         (b"\xff\xfe", "body"),
     ],
 )

@@ -5,12 +5,12 @@ from click.testing import CliRunner
 
 from basecamp.dev.command import dev
 from basecamp.dev.home import Home
-from basecamp.dev.lines import LINES
-from basecamp.dev.startup import Request
+from basecamp.dev.release_lines import LINES
+from basecamp.dev.startup import Options
 
 
-def request_for(store: str | None) -> Request:
-    return Request(
+def options_for(store: str | None) -> Options:
+    return Options(
         home=Home(Path("/home")),
         project=Path("/project"),
         port=0,
@@ -31,14 +31,14 @@ def request_for(store: str | None) -> Request:
     ],
 )
 def test_the_store_is_an_address_or_a_folder_made_absolute(store: str | None, url: str) -> None:
-    assert request_for(store).store_url == url
+    assert options_for(store).store_url == url
 
 
 @pytest.mark.rule("28.2")
 def test_the_help_says_what_it_does_and_the_defaults() -> None:
     help_text = CliRunner().invoke(dev, ["--help"]).output
 
-    assert "with an Airflow of its own" in help_text
+    assert "with its own Airflow" in help_text
     for default in (".basecamp", "8800", "8080", "HOME/store", "HOME/airflow-env"):
         assert default in help_text
 

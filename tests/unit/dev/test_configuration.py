@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from basecamp.dev.airflow.keys import Keys
-from basecamp.dev.configuration import Configuration
+from basecamp.dev.configuration import Configuration, Keys
 from basecamp.dev.home import Home
 
 

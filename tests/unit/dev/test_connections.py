@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from basecamp.dev.airflow.connections import airflow_connections
+from basecamp.dev.connections import airflow_connections
 from dataspec.errors import InvalidSettings, Refused
 from dataspec.trust import Trust
 from dli.config.settings import Settings

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from basecamp.dev.airflow.database import Database
+from basecamp.dev.startup import SqliteFile
 
 
-def migrate(database: Database, version: str) -> None:
+def migrate(database: SqliteFile, version: str) -> None:
     database.begin()
     with closing(sqlite3.connect(database.draft)) as draft:
         draft.execute("create table if not exists versions (name text)")
@@ -16,28 +16,28 @@ def migrate(database: Database, version: str) -> None:
     database.finish(version)
 
 
-def versions(database: Database) -> list[str]:
+def versions(database: SqliteFile) -> list[str]:
     with closing(sqlite3.connect(database.file)) as there:
         return [name for (name,) in there.execute("select name from versions")]
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return Database(tmp_path / "airflow" / "airflow.db")
+def database(tmp_path: Path) -> SqliteFile:
+    return SqliteFile(tmp_path / "airflow" / "airflow.db")
 
 
-def test_a_new_home_has_no_database_for_any_version(database: Database) -> None:
+def test_a_new_home_has_no_database_for_any_version(database: SqliteFile) -> None:
     assert not database.is_for("3.3.2")
 
 
-def test_a_migrated_database_is_for_its_version_alone(database: Database) -> None:
+def test_a_migrated_database_is_for_its_version_alone(database: SqliteFile) -> None:
     migrate(database, "3.3.2")
 
     assert database.is_for("3.3.2")
     assert not database.is_for("3.3.3")
 
 
-def test_a_migration_keeps_what_was_there(database: Database) -> None:
+def test_a_migration_keeps_what_was_there(database: SqliteFile) -> None:
     migrate(database, "3.3.2")
     migrate(database, "3.3.3")
 
@@ -45,7 +45,7 @@ def test_a_migration_keeps_what_was_there(database: Database) -> None:
 
 
 @pytest.mark.rule("28.3")
-def test_a_migration_that_was_cut_off_leaves_the_old_database_as_it_was(database: Database) -> None:
+def test_a_migration_that_was_cut_off_leaves_the_old_database_as_it_was(database: SqliteFile) -> None:
     migrate(database, "3.3.2")
     database.begin()
     database.draft.write_bytes(b"half of something")
@@ -56,7 +56,7 @@ def test_a_migration_that_was_cut_off_leaves_the_old_database_as_it_was(database
 
 
 @pytest.mark.rule("28.3")
-def test_what_a_killed_writer_left_in_its_log_is_kept(database: Database) -> None:
+def test_what_a_killed_writer_left_in_its_log_is_kept(database: SqliteFile) -> None:
     migrate(database, "3.3.2")
     writer = sqlite3.connect(database.file)
     writer.execute("pragma wal_autocheckpoint = 0")
@@ -72,7 +72,7 @@ def test_what_a_killed_writer_left_in_its_log_is_kept(database: Database) -> Non
     assert versions(database) == ["3.3.2", "in the log", "3.3.3"]
 
 
-def test_a_reader_is_not_kept_out_while_someone_writes(database: Database) -> None:
+def test_a_reader_is_not_kept_out_while_someone_writes(database: SqliteFile) -> None:
     migrate(database, "3.3.2")
     with closing(sqlite3.connect(database.file, isolation_level=None)) as writer:
         writer.execute("begin exclusive")

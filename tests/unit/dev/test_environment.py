@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
-from basecamp.dev.airflow.environment import AirflowEnvironment
-from basecamp.dev.airflow.interpreters import interpreter_for
-from basecamp.dev.lines import LINES, Line
-from basecamp.dev.origin import Origin, origin_of, running_origin
+from basecamp.dev.airflow_environment import (
+    AirflowEnvironment,
+    Origin,
+    interpreter_for,
+    origin_of,
+    running_origin,
+)
 from basecamp.dev.processes.interrupts import Interrupts
+from basecamp.dev.release_lines import LINES, ReleaseLine
 from dataspec.errors import InvalidUsage, Refused
 
 
@@ -112,7 +116,7 @@ def test_a_line_that_the_running_python_is_too_new_for_gets_an_older_one_from_pa
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     major, minor = sys.version_info[:2]
-    line = Line("2.11", "/health", python_before=(major, minor + 1))
+    line = ReleaseLine("2.11", "/health", python_before=(major, minor + 1))
     monkeypatch.setenv("PATH", f"{sys.base_prefix}/bin")
 
     found = interpreter_for(line, running=(major, minor + 1))
@@ -122,17 +126,17 @@ def test_a_line_that_the_running_python_is_too_new_for_gets_an_older_one_from_pa
 
 
 def test_a_line_that_no_python_here_runs_is_refused() -> None:
-    line = Line("2.11", "/health", python_before=(3, 11))  # dli itself needs as much
+    line = ReleaseLine("2.11", "/health", python_before=(3, 11))  # dli itself needs as much
 
     with pytest.raises(InvalidUsage) as refused:
         interpreter_for(line, running=(3, 13))
 
     assert refused.value.title == "Airflow 2.11 does not run on Python 3.13."
-    assert "Install a Python from 3.11 on and before 3.11" in str(refused.value.detail)
+    assert "install a Python from 3.11 up to, but not including, 3.11" in str(refused.value.detail)
 
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
-def test_the_lock_file_names_no_host_and_has_a_hash_for_all(line: Line) -> None:
+def test_the_lock_file_names_no_host_and_has_a_hash_for_all(line: ReleaseLine) -> None:
     lock = line.lock_file.read_text()
 
     assert "://" not in lock

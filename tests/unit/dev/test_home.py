@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from basecamp.dev.airflow.keys import kept_keys
+from basecamp.dev.configuration import kept_keys
 from basecamp.dev.home import Addresses, Home
 from basecamp.dev.processes.interrupts import Interrupts
 from dataspec.errors import InvalidUsage, Refused

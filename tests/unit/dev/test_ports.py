@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from basecamp.dev.processes.ports import LOOPBACK, claim, holder_of
+from basecamp.dev.processes.ports import LOOPBACK, claim, listener_on
 from dataspec.errors import Refused
 
 
@@ -38,4 +38,4 @@ def test_the_same_port_is_not_given_to_two_servers() -> None:
 
 
 def test_nobody_holds_a_free_port() -> None:
-    assert holder_of(claim(0, option="--port")) is None
+    assert listener_on(claim(0, option="--port")) is None

@@ -14,13 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from basecamp.dev.processes import sessions
-from basecamp.dev.processes.guard import Guard
+from basecamp.dev.processes.components import Component
+from basecamp.dev.processes.guard import Guard, session_members
 from basecamp.dev.processes.interrupts import Interrupted, Interrupts
-from basecamp.dev.processes.parts import Part
 from basecamp.dev.processes.process import Program
-from basecamp.dev.processes.supervisor import Supervisor
-from basecamp.dev.progress import Progress
+from basecamp.dev.processes.supervisor import Progress, Supervisor
 from dataspec.errors import Unavailable
 
 BEHAVED = "import pathlib, os, time; pathlib.Path('up').write_text(str(os.getpid())); time.sleep(600)"
@@ -61,13 +59,13 @@ def supervise(guard: Guard, interrupts: Interrupts, shown: StringIO) -> Callable
     return make
 
 
-def part(folder: Path, source: str, name: str = "part") -> Part:
+def part(folder: Path, source: str, name: str = "part") -> Component:
     command = [sys.executable, "-c", source]
     program = Program(
         name=name, command=command, environ=os.environ, folder=folder, log=folder / f"{name}.log"
     )
     up = folder / "up"
-    return Part(program, lambda: up.exists() and bool(up.read_text()))
+    return Component(program, lambda: up.exists() and bool(up.read_text()))
 
 
 def signal_when_up(folder: Path) -> None:
@@ -90,10 +88,10 @@ def test_parts_are_up_when_started_and_gone_when_left(
 ) -> None:
     with supervise() as supervisor:
         supervisor.start(part(tmp_path, BEHAVED, "web"))
-        assert sessions.members(session_in(tmp_path))
+        assert session_members(session_in(tmp_path))
 
-    assert not sessions.members(session_in(tmp_path))
-    assert "web is up" in shown.getvalue()
+    assert not session_members(session_in(tmp_path))
+    assert "web is running" in shown.getvalue()
 
 
 @pytest.mark.rule("28.4")
@@ -105,7 +103,7 @@ def test_a_part_that_dies_while_starting_is_named_with_the_end_of_its_log(
     with pytest.raises(Unavailable) as died, supervise() as supervisor:
         supervisor.start(dying)
 
-    assert died.value.title == "web ended with exit status 3."
+    assert died.value.title == "web exited with status 3."
     assert str(tmp_path / "web.log") in (died.value.detail or "")
     assert "the port is taken" in (died.value.detail or "")
 
@@ -121,7 +119,7 @@ def test_a_part_that_is_killed_later_ends_the_watch_and_takes_the_others_down(
         with pytest.raises(Unavailable, match=r"web was killed by SIGKILL"):
             supervisor.watch()
 
-    assert not sessions.members(session_in(tmp_path / "other"))
+    assert not session_members(session_in(tmp_path / "other"))
 
 
 @pytest.mark.rule("28.4")
@@ -146,8 +144,8 @@ def test_a_part_that_keeps_nothing_is_started_again_when_it_is_killed(
             supervisor.watch()
         assert session_in(tmp_path / "other") == other
 
-    assert "web was killed by SIGKILL: it is started again" in shown.getvalue()
-    assert not sessions.members(session_in(tmp_path))
+    assert "web was killed by SIGKILL: restarting it" in shown.getvalue()
+    assert not session_members(session_in(tmp_path))
 
 
 @pytest.mark.rule("28.4")
@@ -159,10 +157,10 @@ def test_a_part_that_ends_again_and_again_ends_the_watch(
     )
     with supervise() as supervisor:
         supervisor.start(replace(part(tmp_path, short_lived, "web"), stateless=True))
-        with pytest.raises(Unavailable, match=r"web ended with exit status 3"):
+        with pytest.raises(Unavailable, match=r"web exited with status 3"):
             supervisor.watch()
 
-    assert "web ended with exit status 3: it is started again" in shown.getvalue()
+    assert "web exited with status 3: restarting it" in shown.getvalue()
 
 
 def test_another_program_s_answer_on_the_port_is_not_taken_for_the_part_s(
@@ -175,7 +173,7 @@ def test_another_program_s_answer_on_the_port_is_not_taken_for_the_part_s(
         with pytest.raises(Unavailable) as taken, supervise() as supervisor:
             supervisor.start(answered)
 
-    assert taken.value.title.endswith(f"(pid {os.getpid()}) took port {port} before web could.")
+    assert taken.value.title.endswith(f"(pid {os.getpid()}) took port {port} before web.")
 
 
 def test_a_program_that_is_not_there_is_named(supervise: Callable[..., Supervisor], tmp_path: Path) -> None:
@@ -192,9 +190,9 @@ def test_what_does_not_end_by_itself_is_killed_with_all_that_it_started(
 ) -> None:
     with supervise(grace=0.5) as supervisor:
         supervisor.start(part(tmp_path, STUBBORN))
-        assert len(sessions.members(session_in(tmp_path))) == 3
+        assert len(session_members(session_in(tmp_path))) == 3
 
-    assert not sessions.members(session_in(tmp_path))
+    assert not session_members(session_in(tmp_path))
 
 
 def test_a_second_signal_kills_at_once(supervise: Callable[..., Supervisor], tmp_path: Path) -> None:
@@ -210,19 +208,19 @@ def test_a_second_signal_kills_at_once(supervise: Callable[..., Supervisor], tmp
         threading.Timer(0.5, interrupt).start()
 
     assert time.monotonic() - since < 60
-    assert not sessions.members(session_in(tmp_path))
+    assert not session_members(session_in(tmp_path))
 
 
 def test_a_signal_while_starting_takes_down_what_was_started(
     supervise: Callable[..., Supervisor], tmp_path: Path
 ) -> None:
-    never = Part(part(tmp_path, BEHAVED).program, lambda: False)
+    never = Component(part(tmp_path, BEHAVED).program, lambda: False)
     signal_when_up(tmp_path)
 
     with pytest.raises(Interrupted), supervise() as supervisor:
         supervisor.start(never)
 
-    assert not sessions.members(session_in(tmp_path))
+    assert not session_members(session_in(tmp_path))
 
 
 def test_a_signal_while_a_program_is_run_to_its_end_takes_it_down(
@@ -233,7 +231,7 @@ def test_a_signal_while_a_program_is_run_to_its_end_takes_it_down(
     with pytest.raises(Interrupted), supervise() as supervisor:
         supervisor.run(part(tmp_path, BEHAVED).program, "migrating")
 
-    assert not sessions.members(session_in(tmp_path))
+    assert not session_members(session_in(tmp_path))
 
 
 def test_a_program_that_is_run_to_its_end_is_not_watched_afterwards(
@@ -242,7 +240,7 @@ def test_a_program_that_is_run_to_its_end_is_not_watched_afterwards(
     with supervise() as supervisor:
         supervisor.run(part(tmp_path, "pass").program, "doing it")
         supervisor.start(part(tmp_path, BEHAVED, "web"))  # which fails where a watched part has ended
-        assert sessions.members(session_in(tmp_path))
+        assert session_members(session_in(tmp_path))
 
 
 def test_each_start_begins_a_new_log_and_keeps_the_last(
@@ -264,9 +262,9 @@ from pathlib import Path
 from basecamp.dev.processes.guard import Guard
 from basecamp.dev.home import Home
 from basecamp.dev.processes.interrupts import Interrupts
-from basecamp.dev.processes.parts import Part
+from basecamp.dev.processes.components import Component
 from basecamp.dev.processes.process import Program
-from basecamp.dev.progress import Progress
+from basecamp.dev.processes.supervisor import Progress
 from basecamp.dev.processes.supervisor import Supervisor
 
 folder, moment = Path(sys.argv[1]), sys.argv[3]
@@ -281,7 +279,7 @@ with Interrupts() as interrupts, Home(folder / "home").held(interrupts) as held,
                 os.kill(os.getpid(), 9)
         subprocess.Popen = DeadlyPopen
     with Supervisor(guard, interrupts, Progress(sys.stderr)) as supervisor:
-        supervisor.start(Part(program, lambda: (folder / "up").exists()))
+        supervisor.start(Component(program, lambda: (folder / "up").exists()))
         print("up", flush=True)
         supervisor.watch()
 """
@@ -298,7 +296,7 @@ def test_a_killed_supervisor_leaves_nothing_and_holds_the_home_until_then(tmp_pa
         supervisor.kill()
 
     with Interrupts() as interrupts, Home(tmp_path / "home").held(interrupts):
-        assert not sessions.members(session)
+        assert not session_members(session)
 
 
 @pytest.mark.rule("28.3")
@@ -310,4 +308,4 @@ def test_a_supervisor_that_is_killed_the_moment_it_starts_a_part_leaves_nothing(
     assert done.returncode == -signal.SIGKILL
 
     with Interrupts() as interrupts, Home(tmp_path / "home").held(interrupts):
-        assert not sessions.members(int(done.stdout))
+        assert not session_members(int(done.stdout))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from basecamp.notifications.configuration import NotificationSettings
+from basecamp.notifications.settings import NotificationSettings
 from basecamp.server.wiring import build_services
 from receivers import SLACK_TOKEN, Slack
 from unit.dli.basecamp import Basecamp, Server
@@ -78,5 +78,5 @@ def test_a_name_that_is_neither_a_dataset_nor_a_target_is_not_found(dli: Dli) ->
     result = dli("notifications", "test", "nothing")
     assert (result.status, result.err.splitlines()[0]) == (
         3,
-        "Error: There is no dataset and no target called 'nothing'.",
+        "Error: There is no dataset or target named 'nothing'.",
     )

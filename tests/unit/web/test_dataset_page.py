@@ -46,7 +46,7 @@ def test_an_overridden_manual_spec_says_so_and_has_no_buttons(world: World) -> N
     world.publish()
     assert world.get("/workflows/sales.daily").all("a", href="/workflows/sales.daily?source=manual")
     page = world.get("/workflows/sales.daily?source=manual")
-    assert "kept but not run" in page.text
+    assert "stored but does not run" in page.text
     assert not page.all("form")
 
 
@@ -57,7 +57,7 @@ def test_a_newer_version_that_cannot_be_used_is_told_beside_the_one_that_goes_on
     world.put("code/sales.daily/sales.daily.yaml", text)
     page = world.get("/workflows/sales.daily")
     assert page.status == 200
-    assert "can't be used; this version keeps running" in page.text
+    assert "is invalid; this version keeps running" in page.text
     assert "'0 25 * * *' is not a cron expression" in page.text
 
 
@@ -67,7 +67,7 @@ def test_a_dataset_whose_id_another_dag_has_says_which(world: World, page_of: Pa
     refused = page_of(world.post("/workflows/sales.daily/pause"))
     assert "etl.py in the bundle 'company'" in refused.text
     page = world.get("/workflows/sales.daily")
-    assert "It is not run: Another DAG has the id of the dataset 'sales.daily'" in page.text
+    assert "Does not run: Another DAG has the id of the dataset 'sales.daily'" in page.text
     assert "this one goes on" not in page.text
 
 
@@ -91,7 +91,7 @@ def test_the_form_has_an_input_of_the_type_of_each_parameter(world: World) -> No
     assert "KR (default)" in page.one("select", name="p.region").text
     assert page.one("select", name="p.full").text.split() == ["false", "(default)", "true", "false"]
     assert page.one("label", **{"for": "p-limit"}).text == "limit"
-    assert "Left empty: 100. No more rows than this." in page.text
+    assert "Default: 100. No more rows than this." in page.text
 
 
 @pytest.mark.rule("24.2")
@@ -167,7 +167,7 @@ def test_pause_and_unpause_come_back_to_the_dataset(world: World) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/workflows/sales.daily")
     page = world.get("/workflows/sales.daily")
     assert page.one("span", class_="paused").text == "paused"
-    assert "Somebody paused it" in page.text
+    assert "Paused: no run starts until the dataset is unpaused." in page.text
     world.post("/workflows/sales.daily/unpause", {"key": "k2"})
     assert world.get("/workflows/sales.daily").all("span", class_="active")
 

@@ -79,7 +79,7 @@ def test_a_long_log_is_shown_by_its_end(world: World) -> None:
     log = "".join(page.one("pre", id="log").texts)
     assert log.endswith("line 999")
     assert len(log.splitlines()) == 300
-    assert "700 before them are left out" in page.text
+    assert "700 earlier lines omitted" in page.text
 
 
 @pytest.mark.rule("24.1")

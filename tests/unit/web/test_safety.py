@@ -6,7 +6,7 @@ from importlib.resources import files
 import pytest
 
 from basecamp.runs.history import HistoryFilter
-from basecamp.web.static_files import MEDIA_TYPES, static_file
+from basecamp.web.rendering import MEDIA_TYPES, static_file
 from unit.web.conftest import ORIGIN, World
 
 ORDERS = ("/workflows/sales.daily/runs", "/workflows/sales.daily/pause", "/workflows/sales.daily/unpause")

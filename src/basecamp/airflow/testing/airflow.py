@@ -1,8 +1,7 @@
-"""An Airflow in memory: for tests, and for trying Basecamp out without one.
+"""An Airflow in memory, for tests and for trying Basecamp without an Airflow.
 
-It keeps what it is told and executes nothing. The methods that the gateway does not have
-play the part of the scheduler and the workers: :meth:`~MemoryAirflow.start`,
-:meth:`~MemoryAirflow.end`, and so on.
+It stores DAGs and runs and executes nothing. The methods beyond the gateway's act as the
+scheduler and the workers: :meth:`~MemoryAirflow.start`, :meth:`~MemoryAirflow.end`, and so on.
 """
 
 from __future__ import annotations
@@ -57,14 +56,14 @@ class _Run:
 
 
 class MemoryAirflow:
-    """An Airflow that lives as long as the process.
+    """An Airflow that exists as long as the process.
 
     Attributes:
-        down: Why every call fails as if Airflow did not answer; None while it is up.
-        on_parse: Called when somebody asks Airflow to parse, with what the call names.
-        processes_linger: Whether the process of a stopped attempt lives on.
-        connections: The types of connections, by their ids.
-        requests: How often the gateway was called.
+        down: The reason with which every call fails as unreachable; None while Airflow is up.
+        on_parse: Called with the DAG when a parse is requested.
+        processes_linger: Whether the process of a stopped attempt keeps running.
+        connections: Connection types by id.
+        requests: Number of calls to the gateway.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class MemoryAirflow:
         self._runs: dict[RunKey, _Run] = {}
         self._import_errors: dict[str, DagImportError] = {}
 
-    # What the scheduler, the dag processor and the workers do.
+    # The scheduler, the DAG processor and the workers.
 
     def load(
         self,
@@ -96,7 +95,7 @@ class MemoryAirflow:
         retries: int = 1,
         has_import_errors: bool = False,
     ) -> None:
-        """Make a DAG, or make it anew; a pause stays as it was."""
+        """Create or replace a DAG; keeps its pause."""
         with self._lock:
             before = self._dags.get(dag_id)
             dag = AirflowDag(
@@ -120,7 +119,7 @@ class MemoryAirflow:
         task_id: str = "extract",
         operator: str = "PythonOperator",
     ) -> None:
-        """Read a DAG from a file that is not the DAG factory's, whatever it was before; a pause stays as it was."""
+        """Replace a DAG by one from a file that is not the DAG factory's; keeps its pause."""
         with self._lock:
             before = self._dags.get(dag_id)
             paused = before.dag.is_paused if before else False
@@ -128,7 +127,7 @@ class MemoryAirflow:
             self._dags[dag_id] = _Dag(dag, None, frozenset(tags), 0, task_id, operator)
 
     def unload(self, dag_id: str) -> None:
-        """Let a DAG be gone from its bundle; its runs stay."""
+        """Mark a DAG as gone from its bundle; its runs stay."""
         with self._lock:
             kept = self._dags[dag_id]
             kept.dag = replace(kept.dag, is_stale=True)
@@ -136,7 +135,7 @@ class MemoryAirflow:
     def schedule(
         self, dag_id: str, run_id: str, interval: tuple[datetime, datetime], *, run_type: str = "scheduled"
     ) -> DagRun:
-        """Make a run of the timetable, due at the end of its data interval: scheduled, or of Airflow's backfill."""
+        """Create a run of the timetable, due at the end of its data interval: scheduled, or of Airflow's own backfill."""
         start, end = interval
         run = DagRun(
             dag_id=dag_id,
@@ -153,13 +152,13 @@ class MemoryAirflow:
             return self._add(run)
 
     def begin(self, dag_id: str, run_id: str) -> None:
-        """Let the scheduler take up a run whose attempt still waits for its turn."""
+        """Set a run to running while its attempt still waits for a slot."""
         with self._lock:
             kept = self._runs[dag_id, run_id]
             kept.run = replace(kept.run, state="running", start_date=self._now())
 
     def start(self, dag_id: str, run_id: str, *, source: str, spec_hash: str) -> None:
-        """Start the next attempt of a run; one that is over stays so, as on Airflow."""
+        """Start the next attempt of a run; a finished run keeps its state, as in Airflow."""
         with self._lock:
             kept = self._runs[dag_id, run_id]
             number = kept.attempt.try_number + 1
@@ -174,19 +173,19 @@ class MemoryAirflow:
             kept.logs[number] = []
 
     def start_other(self, dag_id: str, run_id: str) -> None:
-        """Start the next attempt of a run with code that is not the operator's: it doesn't say what it runs."""
+        """Start the next attempt with another operator, which records no spec version."""
         self.start(dag_id, run_id, source="", spec_hash="")
         with self._lock:
             self._runs[dag_id, run_id].version = None
 
     def log_event(self, dag_id: str, run_id: str, event: LogEvent) -> None:
-        """Write to the log of the present attempt."""
+        """Append to the log of the current attempt."""
         with self._lock:
             kept = self._runs[dag_id, run_id]
             kept.logs[kept.attempt.try_number].append(event)
 
     def end(self, dag_id: str, run_id: str, state: Literal["success", "failed"]) -> None:
-        """End the present attempt; a failed one is tried again while the DAG has retries."""
+        """End the current attempt; a failed one is retried while the DAG has retries left."""
         with self._lock:
             kept = self._runs[dag_id, run_id]
             again = state == "failed" and kept.attempt.try_number <= kept.attempt.max_tries
@@ -197,50 +196,50 @@ class MemoryAirflow:
                 kept.run = replace(kept.run, state=state, end_date=self._now())
 
     def delete_run(self, dag_id: str, run_id: str) -> None:
-        """Let somebody delete a run on Airflow's page."""
+        """Delete a run, as a user can in Airflow's web interface."""
         with self._lock:
             del self._runs[dag_id, run_id]
 
     def break_import(self, filename: str, stack_trace: str) -> None:
-        """Let a file of DAGs fail to load."""
+        """Add an import error for a DAG file."""
         with self._lock:
             self._import_errors[filename] = DagImportError(
                 filename=filename, stack_trace=stack_trace, timestamp=self._now()
             )
 
-    # The gateway.
+    # The gateway's methods.
 
     @property
     def url(self) -> str:
-        """An address, for messages."""
+        """An address for messages."""
         return "http://airflow.memory"
 
     def run_page(self, dag_id: str, run_id: str) -> str:
-        """Return where a run is shown on Airflow's page."""
+        """Return the path of a run's page in Airflow."""
         return f"/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
 
     def health(self) -> AirflowHealth:
-        """Ask how Airflow is."""
-        self._asked()
-        parts = dict.fromkeys(("metadatabase", "scheduler", "dag_processor"), "healthy")
-        return AirflowHealth(version="3.memory", parts=parts)
+        """Return Airflow's health."""
+        self._count_request()
+        components = dict.fromkeys(("metadatabase", "scheduler", "dag_processor"), "healthy")
+        return AirflowHealth(version="3.memory", components=components)
 
     def list_dags(self, *, tags: Sequence[str] = ()) -> list[AirflowDag]:
-        """Return the DAGs that have any of the tags, stale ones too."""
-        self._asked()
+        """Return all DAGs with any of the tags, stale ones included."""
+        self._count_request()
         with self._lock:
             found = sorted(self._dags.items())
             return [kept.dag for _, kept in found if not tags or kept.tags.intersection(tags)]
 
     def get_dag(self, dag_id: str) -> DagDetails | None:
-        """Return a DAG with the version of the spec that it was made of."""
-        self._asked()
+        """Return a DAG with the spec version that it was built from."""
+        self._count_request()
         kept = self._dags.get(dag_id)
         return DagDetails(dag=kept.dag, loaded=kept.loaded) if kept else None
 
     def set_paused(self, dag_id: str, *, paused: bool) -> AirflowDag:
-        """Pause or resume a DAG; harmless if it is so already."""
-        self._asked()
+        """Pause or unpause a DAG; a no-op if it is in that state already."""
+        self._count_request()
         with self._lock:
             if dag_id not in self._dags:
                 raise DagMissing(dag_id)
@@ -249,14 +248,14 @@ class MemoryAirflow:
             return kept.dag
 
     def request_parse(self, dag: AirflowDag) -> None:
-        """Ask Airflow to look at the DAG's bundle and to parse its file before others."""
-        self._asked()
+        """Record the request to parse a DAG's file."""
+        self._count_request()
         if self.on_parse is not None:
             self.on_parse(dag)
 
     def trigger(self, dag_id: str, run_id: str, *, logical_date: datetime, conf: Mapping[str, Any]) -> DagRun:
-        """Start a run."""
-        self._asked()
+        """Trigger a run."""
+        self._count_request()
         with self._lock:
             kept = self._dags.get(dag_id)
             if kept is None or kept.dag.is_stale:
@@ -282,13 +281,13 @@ class MemoryAirflow:
 
     def get_run(self, dag_id: str, run_id: str) -> DagRun | None:
         """Return a run."""
-        self._asked()
+        self._count_request()
         kept = self._runs.get((dag_id, run_id))
         return kept.run if kept else None
 
     def list_runs(self, wanted: RunFilter, *, limit: int, cursor: str | None = None) -> RunPage:
-        """Return a page of at most ``limit`` runs (and 100), the last created first."""
-        self._asked()
+        """Return a page of at most ``limit`` runs (and at most 100), the last created first."""
+        self._count_request()
         with self._lock:
             numbered = list(enumerate(self._runs.values()))[::-1]
         if cursor and not cursor.isdigit():
@@ -302,8 +301,8 @@ class MemoryAirflow:
     def set_run_state(
         self, dag_id: str, run_id: str, state: Literal["success", "failed"], *, note: str
     ) -> DagRun | None:
-        """Write a run's note, then end it and its tasks with a state."""
-        self._asked()
+        """Write a run's note, then set the state of the run and its tasks."""
+        self._count_request()
         with self._lock:
             kept = self._runs.get((dag_id, run_id))
             if kept is None:
@@ -314,8 +313,8 @@ class MemoryAirflow:
             return kept.run
 
     def clear_run(self, dag_id: str, run_id: str, *, note: str) -> DagRun | None:
-        """Have a run that has ended run again, with a new note."""
-        self._asked()
+        """Clear a finished run, with a new note."""
+        self._count_request()
         with self._lock:
             kept = self._runs.get((dag_id, run_id))
             if kept is None:
@@ -328,50 +327,50 @@ class MemoryAirflow:
             return kept.run
 
     def process_is_gone(self, dag_id: str, run_id: str, try_number: int) -> bool:
-        """Say whether the process of an attempt that was ended from outside is known to be gone."""
-        self._asked()
+        """Say whether the process of an attempt that was stopped from outside is known to have exited."""
+        self._count_request()
         kept = self._runs.get((dag_id, run_id))
         return kept is not None and try_number in kept.logs and not self.processes_linger
 
     def attempts(self, runs: Sequence[DagRun]) -> list[TaskAttempt]:
         """Return the latest attempt of each run that has one."""
-        self._asked()
+        self._count_request()
         kept = (self._runs[run.key] for run in runs if run.key in self._runs)
         return [one.attempt for one in kept if one.task_id == TASK_ID]
 
     def task_ids(self, run: DagRun) -> list[str]:
         """Return the ids of a run's tasks."""
-        self._asked()
+        self._count_request()
         kept = self._runs.get(run.key)
         return [kept.task_id] if kept else []
 
     def running_attempts(self) -> list[TaskAttempt]:
-        """Return every attempt that executes at this moment, in all DAGs."""
-        self._asked()
+        """Return all running attempts, over all DAGs."""
+        self._count_request()
         with self._lock:
             kept = [one for one in self._runs.values() if one.task_id == TASK_ID]
             return [one.attempt for one in kept if one.attempt.state == "running"]
 
     def versions(self, runs: Sequence[DagRun]) -> list[RunVersion]:
-        """Return which spec each run's latest attempt ran, where one started."""
-        self._asked()
+        """Return the spec version of each run's latest started attempt."""
+        self._count_request()
         kept = (self._runs[run.key].version for run in runs if run.key in self._runs)
         return [version for version in kept if version is not None]
 
     def log(self, dag_id: str, run_id: str, try_number: int) -> list[LogEvent] | None:
         """Return the log of one attempt; None if there was no such attempt."""
-        self._asked()
+        self._count_request()
         kept = self._runs.get((dag_id, run_id))
         return list(kept.logs[try_number]) if kept and try_number in kept.logs else None
 
     def connection_type(self, connection_id: str) -> str | None:
-        """Return the type of a connection; None if there is none of that id."""
-        self._asked()
+        """Return the type of a connection; None if there is no such connection."""
+        self._count_request()
         return self.connections.get(connection_id)
 
     def import_errors(self) -> list[DagImportError]:
-        """Return why files of DAGs did not load."""
-        self._asked()
+        """Return the import errors of DAG files."""
+        self._count_request()
         with self._lock:
             return list(self._import_errors.values())
 
@@ -394,7 +393,7 @@ class MemoryAirflow:
         self._runs[run.key] = _Run(run, attempt, task_id=dag.task_id)
         return run
 
-    def _asked(self) -> None:
+    def _count_request(self) -> None:
         self.requests += 1
         if self.down is not None:
             raise AirflowUnreachable("Airflow does not answer.", detail=f"{self.url}: {self.down}")

@@ -1,4 +1,4 @@
-"""The DAG processor of the Airflow in memory: makes a DAG of every effective spec in a store."""
+"""The DAG processor of the Airflow in memory: builds a DAG from every effective spec in a store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataspec.store import Store
 
 
 class MemoryDags:
-    """Loads what a store holds into an Airflow in memory, whenever it is asked to."""
+    """Loads a store's effective specs into an Airflow in memory, on request."""
 
     def __init__(self, airflow: MemoryAirflow, store: Store, now: Callable[[], datetime]) -> None:
         self._airflow = airflow
@@ -24,7 +24,7 @@ class MemoryDags:
         self._loaded: dict[str, tuple[str | None, bool]] = {}
 
     def refresh(self) -> None:
-        """Look at the store and load what changed."""
+        """Read the store and load the changed specs."""
         catalog = self._reader.read()
         lasting = {**catalog.effective, **catalog.retired}
         for name in self._loaded.keys() - lasting.keys():

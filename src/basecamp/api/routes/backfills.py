@@ -7,9 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from basecamp.api import PREFIX
-from basecamp.api.dependencies import Caller, IdempotencyKey, ServicesOf, source_of
+from basecamp.api.dependencies import Caller, IdempotencyKey, ServicesOf, put_warnings, source_of
 from basecamp.api.request_models import BackfillBody, BackfillPage, StopBody
-from basecamp.api.warnings import put_warnings
 from basecamp.backfills.requests import BackfillRequest
 from dataspec.models import Backfill, BackfillPreview
 
@@ -33,7 +32,7 @@ def start_backfill(
     body: BackfillBody,
     idempotency_key: IdempotencyKey = None,
 ) -> Backfill | BackfillPreview:
-    """Build a dataset for each date of a range, one after the other, or show what that would do."""
+    """Start a backfill: one run per date of a range, in sequence; or preview it."""
     request = BackfillRequest(
         dataset=name,
         start=body.start,
@@ -56,9 +55,9 @@ def start_backfill(
 def list_backfills(
     *,
     services: ServicesOf,
-    dataset: Annotated[str | None, Query(description="Those of this dataset.")] = None,
-    active: Annotated[bool | None, Query(description="Those that go on, or those that have ended.")] = None,
-    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} come on one page.")] = PAGE,
+    dataset: Annotated[str | None, Query(description="Only backfills of this dataset.")] = None,
+    active: Annotated[bool | None, Query(description="Only active backfills, or only ended ones.")] = None,
+    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: str | None = None,
 ) -> BackfillPage:
     """List backfills, newest first."""
@@ -80,7 +79,7 @@ def get_backfill(services: ServicesOf, response: Response, backfill_id: str) -> 
 def stop_backfill(
     services: ServicesOf, caller: Caller, backfill_id: str, body: StopBody | None = None
 ) -> Backfill:
-    """Stop a backfill, and answer when it has ended; one that has ended is answered as it ended."""
+    """Stop a backfill, and respond when it has ended; an ended backfill is returned unchanged."""
     return services.backfill_stopper.stop(
         backfill_id, stopped_by=caller, reason=body.reason if body else None
     )

@@ -19,7 +19,9 @@ PAGE = 50
 MAX_PAGE = 200
 MAX_WAIT_SECONDS = 120
 
-Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds for Airflow to load it.")]
+Wait = Annotated[
+    float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for Airflow to load the spec.")
+]
 IfMatch = Annotated[str | None, Header(description="The ETag of the manual spec; `*` for any.")]
 
 
@@ -27,10 +29,10 @@ IfMatch = Annotated[str | None, Header(description="The ETag of the manual spec;
 def list_datasets(
     services: ServicesOf,
     source: SourceChoice = "all",
-    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} come on one page.")] = PAGE,
+    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: str | None = None,
 ) -> DatasetPage:
-    """List the registered specs that can be used, with their YAML and SQL."""
+    """List the valid registered specs, with their YAML and SQL."""
     page = services.registered_specs.page(source_of(source), limit=min(limit, MAX_PAGE), cursor=cursor)
     return DatasetPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))
 
@@ -45,7 +47,7 @@ def get_dataset(
     return dataset
 
 
-@router.put("/{name}", responses={201: {"model": RegisteredDataset, "description": "It is new"}})
+@router.put("/{name}", responses={201: {"model": RegisteredDataset, "description": "Created"}})
 def register(
     *,
     services: ServicesOf,
@@ -54,9 +56,9 @@ def register(
     body: RegistrationBody,
     wait: Wait = 60,
     if_match: IfMatch = None,
-    if_none_match: Annotated[str | None, Header(description="`*`: there must be no manual spec.")] = None,
+    if_none_match: Annotated[str | None, Header(description="`*`: fail if there is a manual spec.")] = None,
 ) -> RegisteredDataset:
-    """Register a spec as manual, and answer when Airflow has loaded it."""
+    """Register a manual spec, and respond when Airflow has loaded it."""
     registered = services.registration.register(
         name,
         body.candidate(),
@@ -80,7 +82,7 @@ def update(
     wait: Wait = 60,
     if_match: IfMatch = None,
 ) -> RegisteredDataset:
-    """Change the schedule in a manual spec, in place, and answer when Airflow has loaded it."""
+    """Change the schedule of a manual spec in place, and respond when Airflow has loaded it."""
     changes = ScheduleChanges(**body.model_dump(exclude={"source"}))
     dataset = services.changes.update(
         name, changes, source=source_of(body.source), if_match=if_match, wait_seconds=wait
@@ -96,12 +98,12 @@ def unregister(
     caller: Caller,
     name: str,
     source: SourceChoice | None = None,
-    stop: Annotated[bool, Query(description="End the runs that are active.")] = False,
-    accept_active: Annotated[bool, Query(description="Let the runs that are active end.")] = False,
+    stop: Annotated[bool, Query(description="Stop active runs.")] = False,
+    accept_active: Annotated[bool, Query(description="Let active runs finish.")] = False,
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
 ) -> UnregisteredDataset:
-    """Remove a manual spec; where runs are active, only if that is accepted."""
+    """Remove a manual spec; with active runs, only if `stop` or `accept_active` is set."""
     return services.changes.unregister(
         name,
         requested_by=caller,
@@ -115,16 +117,16 @@ def unregister(
 
 @router.get("/{name}/versions")
 def get_versions(services: ServicesOf, name: str) -> DatasetVersions:
-    """Show a dataset's versions side by side: manual, code, and the one that Airflow runs."""
+    """Show a dataset's versions: manual, code, and the one loaded in Airflow."""
     return services.versions.of(name)
 
 
 @router.post("/validate")
 def validate(services: ServicesOf, body: SpecBody) -> Validation:
-    """Check a spec as a registration does; nothing is stored."""
+    """Validate a spec as a registration does, without storing it."""
     return services.registration.validate(body.candidate())
 
 
 def quoted(etag: str) -> str:
-    """Return an ETag as a header has it."""
+    """Return an ETag in quotes, as in a header."""
     return '"' + etag.strip('"') + '"'

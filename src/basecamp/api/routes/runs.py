@@ -9,9 +9,15 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, AwareDatetime
 
 from basecamp.api import PREFIX
-from basecamp.api.dependencies import Caller, IdempotencyKey, ServicesOf, SourceChoice, source_of
+from basecamp.api.dependencies import (
+    Caller,
+    IdempotencyKey,
+    ServicesOf,
+    SourceChoice,
+    put_warnings,
+    source_of,
+)
 from basecamp.api.request_models import RunPage, Status, StopBody
-from basecamp.api.warnings import put_warnings
 from basecamp.runs.history import HistoryFilter
 from basecamp.runs.logs import RunLog
 from dataspec.errors import InvalidUsage
@@ -21,23 +27,21 @@ router = APIRouter(prefix=f"{PREFIX}/runs", tags=["runs"])
 
 PAGE = 20
 MAX_PAGE = 500
-CURSOR_HAS_ATTEMPT = (
-    "A cursor leads through the attempts by itself, from 'start' or from where an answer ended."
-)
+CURSOR_COVERS_ATTEMPTS = "A cursor covers all attempts: use 'start', or the 'next_cursor' of a response."
 FIRST_YEAR = 1970
 LAST_YEAR = 9998
 
 
 def _in_range(moment: datetime) -> datetime:
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise ValueError(f"the year must lie between {FIRST_YEAR} and {LAST_YEAR}")
+        raise ValueError(f"the year must be between {FIRST_YEAR} and {LAST_YEAR}")
     return moment
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
-"""A time that every database can compare with others."""
+"""A time within the range that every database supports."""
 
-Dataset = Annotated[str | None, Query(description="The run's dataset, where its id is not unique.")]
+Dataset = Annotated[str | None, Query(description="The run's dataset, if the run id is not unique.")]
 
 
 @router.get("")
@@ -48,9 +52,9 @@ def list_runs(
     source: SourceChoice = "all",
     status: Status | None = None,
     run_type: RunType | None = None,
-    since: Annotated[Moment | None, Query(description="Due, or asked for, then or later.")] = None,
-    until: Annotated[Moment | None, Query(description="Due, or asked for, before.")] = None,
-    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} come on one page.")] = PAGE,
+    since: Annotated[Moment | None, Query(description="Due or created at this time or later.")] = None,
+    until: Annotated[Moment | None, Query(description="Due or created before this time.")] = None,
+    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: str | None = None,
 ) -> RunPage:
     """List runs, newest first."""
@@ -78,7 +82,7 @@ def get_run(services: ServicesOf, response: Response, run_id: str, dataset: Data
 def stop_run(
     services: ServicesOf, caller: Caller, run_id: str, body: StopBody | None = None, dataset: Dataset = None
 ) -> WorkflowRun:
-    """Stop a run, and answer when it has ended; one that has ended already is answered as it ended."""
+    """Stop a run, and respond when it has ended; an ended run is returned unchanged."""
     return services.run_stopper.stop(
         run_id, stopped_by=caller, reason=body.reason if body else None, dataset=dataset
     )
@@ -92,7 +96,7 @@ def retry_run(
     dataset: Dataset = None,
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowRun:
-    """Run a failed or killed run again: same id and parameters, the spec that is effective by then."""
+    """Retry a failed or killed run: same id and parameters, with the spec that is effective then."""
     return services.run_retrier.retry(
         run_id, retried_by=caller, idempotency_key=idempotency_key, dataset=dataset
     )
@@ -102,18 +106,18 @@ def retry_run(
 def get_log(
     services: ServicesOf,
     run_id: str,
-    attempt: Annotated[int | None, Query(ge=1, description="The last one, if not given.")] = None,
+    attempt: Annotated[int | None, Query(ge=1, description="The last attempt by default.")] = None,
     cursor: Annotated[
         str | None,
         Query(
-            description="Only what comes after it: an answer's `next_cursor`, or `start` for the first line."
+            description="Return only what follows: a response's `next_cursor`, or `start` for the first line."
         ),
     ] = None,
     dataset: Dataset = None,
 ) -> RunLog:
-    """Show the log of one attempt of a run, or go on with the logs of all of them."""
+    """Show the log of one attempt of a run, or follow the logs of all attempts by a cursor."""
     if cursor is not None:
         if attempt is not None:
-            raise InvalidUsage("'attempt' and 'cursor' can't be combined.", detail=CURSOR_HAS_ATTEMPT)
+            raise InvalidUsage("'attempt' and 'cursor' can't be combined.", detail=CURSOR_COVERS_ATTEMPTS)
         return services.run_logs.read_on(run_id, cursor, dataset=dataset)
     return services.run_logs.read(run_id, attempt=attempt, dataset=dataset)

@@ -7,9 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from basecamp.api import PREFIX
-from basecamp.api.dependencies import Caller, IdempotencyKey, ServicesOf, SourceChoice, source_of
+from basecamp.api.dependencies import (
+    Caller,
+    IdempotencyKey,
+    ServicesOf,
+    SourceChoice,
+    put_warnings,
+    source_of,
+)
 from basecamp.api.request_models import RunBody, SourceBody, WorkflowPage
-from basecamp.api.warnings import put_warnings
 from basecamp.runs.start import RunRequest
 from basecamp.workflows.rows import WorkflowFilter
 from dataspec.models import RunPreview, WorkflowInfo, WorkflowRun
@@ -28,10 +34,10 @@ def list_workflows(
     running: bool = False,
     enabled_only: bool = False,
     dataset: Annotated[str | None, Query(description="A name, or a pattern with `*`.")] = None,
-    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} come on one page.")] = PAGE,
+    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: str | None = None,
 ) -> WorkflowPage:
-    """List every registered dataset, one row for each source that it is in."""
+    """List the registered datasets, one row per source."""
     wanted = WorkflowFilter(
         source=source_of(source), dataset=dataset, running=running, enabled_only=enabled_only
     )
@@ -61,7 +67,7 @@ def start_run(
     body: RunBody,
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowRun | RunPreview:
-    """Start an adhoc run of the effective spec, or show what it would do."""
+    """Start an adhoc run of the effective spec, or preview it."""
     request = RunRequest(
         dataset=name,
         parameters=body.parameters,
@@ -76,7 +82,7 @@ def start_run(
 
 @router.post("/{name}/pause")
 def pause(services: ServicesOf, name: str, body: SourceBody | None = None) -> WorkflowInfo:
-    """Pause a dataset: no run of it starts until it is resumed."""
+    """Pause a dataset: no run starts until it is unpaused."""
     return services.pauses.pause(name, source_of(body.source if body else None))
 
 
@@ -84,6 +90,6 @@ def pause(services: ServicesOf, name: str, body: SourceBody | None = None) -> Wo
 def unpause(
     services: ServicesOf, name: str, body: SourceBody | None = None, idempotency_key: IdempotencyKey = None
 ) -> WorkflowInfo:
-    """Resume a paused dataset."""
+    """Unpause a dataset."""
     source = source_of(body.source if body else None)
     return services.pauses.unpause(name, source, idempotency_key=idempotency_key)

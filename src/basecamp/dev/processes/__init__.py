@@ -1,1 +1,1 @@
-"""The programs of `basecamp dev`: started, watched and ended."""
+"""The programs of `basecamp dev`: start, health checks, supervision, shutdown."""

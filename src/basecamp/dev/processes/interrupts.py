@@ -1,4 +1,4 @@
-"""Signals that ask `basecamp dev` to end, taken note of and never acted on in the handler."""
+"""Signals that stop `basecamp dev`: recorded in the handler, acted on at defined points."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(Exception):
-    """Somebody asked to end; ``signum`` is the signal that came first."""
+    """A signal asked to stop; ``signum`` is the first one."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -21,10 +21,10 @@ class Interrupted(Exception):
 
 
 class Interrupts:
-    """Takes note of SIGINT, SIGTERM and SIGHUP while it is entered.
+    """Records SIGINT, SIGTERM and SIGHUP while the context is active.
 
-    A handler could come between any two steps, so it only writes into a pipe; the one
-    place where things are waited for, :meth:`sleep`, is where an end begins.
+    A handler can run between any two statements, so it only writes to a pipe. :meth:`sleep`, the only
+    place that waits, raises.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Interrupts:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         for signum in _ENDING:
-            # nohup and a shell's `&` start a program with these ignored: that stays so.
+            # nohup and a shell's `&` start programs with these signals ignored: keep it.
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 self._previous[signum] = signal.signal(signum, self._note)
         return self
@@ -50,33 +50,33 @@ class Interrupts:
 
     @property
     def count(self) -> int:
-        """How many signals have come."""
+        """Number of received signals."""
         return len(self._received)
 
     def check(self) -> None:
-        """Raise :class:`Interrupted` if a signal has come."""
+        """Raise :class:`Interrupted` after a signal."""
         if self._received:
             raise Interrupted(self._received[0])
 
     def sleep(self, seconds: float) -> None:
-        """Wait, no longer than until a signal comes.
+        """Wait, at most until a signal arrives.
 
         Raises:
-            Interrupted: When one has come, now or before.
+            Interrupted: After a signal, now or before.
         """
         self.check()
         self.pause(seconds)
         self.check()
 
     def pause(self, seconds: float) -> None:
-        """Wait, no longer than until a further signal comes."""
+        """Wait, at most until another signal arrives."""
         select.select([self._reader], [], [], seconds)
         while self._drained():
             pass
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
         self._received.append(signum)
-        with suppress(BlockingIOError):  # full of signals that nobody has read: as good as written
+        with suppress(BlockingIOError):  # the pipe is full of unread signals
             os.write(self._writer, b".")
 
     def _drained(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Ports on loopback: a free one, or who holds a taken one."""
+"""Ports on loopback: finds free ones, and the process that listens on a used one."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _LISTENING = "0A"  # the state's code in /proc/net/tcp
 
 
 def claim(port: int, *, option: str, other: int | None = None) -> int:
-    """Return a port that can be listened on: the given one, or a free one for 0.
+    """Return an available port: the given one, or a free one for 0.
 
     Args:
         port: The port, or 0.
-        option: The option that sets it, to be named when it is taken.
-        other: A port that is already spoken for.
+        option: The option that sets it, for the error message.
+        other: A port that is reserved already.
 
     Raises:
-        Refused: When the port is taken; says who holds it, where that can be known.
+        Refused: When the port is in use; names the process, if possible.
     """
     if port and port == other:
-        raise Refused(f"Port {port} is asked for twice.", detail=f"Choose another: {option} N")
+        raise Refused(f"Port {port} is given twice.", detail=f"Choose another port: {option} N")
     claimed = _probed(port, option)
     return claimed if claimed != other else claim(port, option=option, other=other)
 
 
 def _probed(port: int, option: str) -> int:
     with socket.socket() as probe:
-        # As servers do: a port that a server has just left is free.
+        # As servers do: a port that a server has just released is available.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -47,17 +47,17 @@ def _probed(port: int, option: str) -> int:
 
 
 def _taken(port: int, option: str) -> Refused:
-    holder = holder_of(port)
-    by = f" by {holder}" if holder else ""
-    return Refused(f"Port {port} is in use{by}.", detail=f"Stop what uses it. {_choose(option)}")
+    listener = listener_on(port)
+    by = f" by {listener}" if listener else ""
+    return Refused(f"Port {port} is in use{by}.", detail=f"Stop that process. {_choose(option)}")
 
 
 def _choose(option: str) -> str:
-    return f"Choose another port: {option} N (0 takes a free one)"
+    return f"Choose another port: {option} N (0 picks a free one)"
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class Listener:
     """A process that listens on a port."""
 
     name: str
@@ -67,20 +67,20 @@ class Holder:
         return f"{self.name} (pid {self.pid})"
 
 
-def holder_of(port: int) -> Holder | None:
-    """Return the process that listens on a port; None if there is none, or it can't be known."""
-    pid = _holder_in_proc(port) if Path("/proc/net/tcp").exists() else _holder_from_lsof(port)
-    return Holder(_name_of(pid), pid) if pid is not None else None
+def listener_on(port: int) -> Listener | None:
+    """Return the process that listens on a port; None if there is none, or it belongs to another user."""
+    pid = _listener_in_proc(port) if Path("/proc/net/tcp").exists() else _listener_from_lsof(port)
+    return Listener(_name_of(pid), pid) if pid is not None else None
 
 
-def _holder_in_proc(port: int) -> int | None:
+def _listener_in_proc(port: int) -> int | None:
     sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     for folder in Path("/proc").glob("[0-9]*/fd"):
         try:
             if any(str(descriptor.readlink()) in sockets for descriptor in folder.iterdir()):
                 return int(folder.parent.name)
         except OSError:
-            continue  # ended meanwhile, or another user's
+            continue  # it exited meanwhile, or belongs to another user
     return None
 
 
@@ -90,7 +90,7 @@ def _listening_inodes(port: int) -> set[str]:
     return {row[9] for row in rows if row[3] == _LISTENING and int(row[1].rpartition(":")[2], 16) == port}
 
 
-def _holder_from_lsof(port: int) -> int | None:
+def _listener_from_lsof(port: int) -> int | None:
     found = _output_of("lsof", "-nP", "-t", f"-iTCP:{port}", "-sTCP:LISTEN").split()
     return int(found[0]) if found else None
 

@@ -1,4 +1,4 @@
-"""One supervised program: started in a session of its own, its output in a log file."""
+"""A supervised program: runs in its own session, with its output in a log file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from io import SEEK_END
 from pathlib import Path
 
-from basecamp.dev.processes import sessions
-from basecamp.dev.processes.guard import Guard
+from basecamp.dev.processes.guard import Guard, belongs_to, kill_session, session_members, signal_group
 from dataspec.errors import Unavailable
 
 _TAIL_BYTES = 64 * 1024
@@ -18,7 +17,7 @@ _TAIL_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What is run: a name for people, a command, its environment and its log."""
+    """A program to run: display name, command, environment, working directory and log file."""
 
     name: str
     command: Sequence[str]
@@ -28,14 +27,14 @@ class Program:
 
 
 class Process:
-    """A program that was started.
+    """A running program.
 
-    It leads a session of its own, so a terminal's Ctrl-C reaches only the supervisor,
-    and whatever it starts can be found again (:mod:`basecamp.dev.processes.sessions`).
+    It leads its own session: a terminal's Ctrl-C reaches only the supervisor, and all processes that
+    the program starts can be found (:mod:`basecamp.dev.processes.guard`).
     """
 
     def __init__(self, program: Program, guard: Guard) -> None:
-        """Start the program; its log begins anew, the last one is kept beside it.
+        """Start the program with a new log file; the previous one is kept as ``*.1.log``.
 
         Raises:
             Unavailable: When it can't be started.
@@ -50,17 +49,17 @@ class Process:
 
     @property
     def name(self) -> str:
-        """What people call the program."""
+        """Display name of the program."""
         return self.program.name
 
     @property
     def pid(self) -> int:
-        """The process's id, and its session's."""
+        """Id of the process and of its session."""
         return self._popen.pid
 
     @property
     def exit_status(self) -> int | None:
-        """How the program ended, negative for a signal; None while it runs."""
+        """Exit status, negative for a signal; None while it runs."""
         return self._popen.poll()
 
     @property
@@ -71,26 +70,26 @@ class Process:
             return "is running"
         if status < 0:
             return f"was killed by {signal.Signals(-status).name}"
-        return f"ended with exit status {status}"
+        return f"exited with status {status}"
 
     def gone(self) -> bool:
-        """Say whether the program and all that it started have ended."""
-        if self.exit_status is None or sessions.members(self.pid):
+        """Say whether the program and all its descendants have exited."""
+        if self.exit_status is None or session_members(self.pid):
             return False
         self._guard.release(self.pid)
         return True
 
     def owns(self, pid: int) -> bool:
-        """Say whether a process is the program, or was started by it."""
-        return sessions.belongs(pid, self.pid)
+        """Say whether a process is the program or a descendant of it."""
+        return belongs_to(pid, self.pid)
 
     def terminate(self) -> None:
-        """Ask the program to end (SIGTERM to its process group)."""
-        sessions.signal_group(self.pid, signal.SIGTERM)
+        """Send SIGTERM to the program's process group."""
+        signal_group(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the program and all that it started, at once."""
-        sessions.kill(self.pid)
+        """Kill the program and all its descendants."""
+        kill_session(self.pid)
 
     def last_lines(self, count: int) -> list[str]:
         """Return the end of the log."""
@@ -101,7 +100,7 @@ class Process:
 
 def _started(program: Program, guard: Guard) -> subprocess.Popen[bytes]:
     with program.log.open("wb") as log:
-        return subprocess.Popen(  # noqa: S603 - what is run is this package's own
+        return subprocess.Popen(  # noqa: S603 - the commands are this package's own
             program.command,
             env=program.environ,
             cwd=program.folder,

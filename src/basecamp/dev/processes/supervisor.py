@@ -1,24 +1,25 @@
-"""Starts programs, watches them, and takes all of them down again."""
+"""Starts programs, supervises them, and stops them; shows the progress on stderr."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Self
+from typing import Self, TextIO
 
+import click
+
+from basecamp.dev.processes.components import Component
 from basecamp.dev.processes.guard import GRACE_SECONDS, Guard
 from basecamp.dev.processes.interrupts import Interrupts
-from basecamp.dev.processes.parts import Part
-from basecamp.dev.processes.ports import holder_of
+from basecamp.dev.processes.ports import listener_on
 from basecamp.dev.processes.process import Process, Program
-from basecamp.dev.progress import Progress
 from dataspec.errors import Unavailable
 
 START_SECONDS = 300.0
-"""How long parts may take to become healthy; Airflow's take a minute on a slow machine."""
+"""Time limit until components are healthy; Airflow's take a minute on a slow machine."""
 
 RESTARTS = 5
-"""How often a part is started again within :data:`RESTARTS_SECONDS`; one that ends more often is broken."""
+"""Maximum number of restarts of components within :data:`RESTARTS_SECONDS`."""
 RESTARTS_SECONDS = 120.0
 
 _LOG_LINES = 15
@@ -26,10 +27,9 @@ _POLL_SECONDS = 0.25
 
 
 class Supervisor:
-    """Keeps what was started, stage by stage.
+    """Runs programs in stages.
 
-    Leaving it takes everything down, the last stage first; a signal that comes meanwhile
-    kills at once what is left.
+    Leaving the context stops all stages, the last one first; a signal meanwhile kills the rest at once.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Supervisor:
         self._progress = progress
         self._grace = grace
         self._stages: list[list[Process]] = []
-        self._parts: dict[str, Part] = {}
+        self._components: dict[str, Component] = {}
         self._restarts: list[float] = []
 
     def __enter__(self) -> Self:
@@ -50,11 +50,11 @@ class Supervisor:
         self._take_down()
 
     def run(self, program: Program, doing: str) -> None:
-        """Run a program to its end.
+        """Run a program until it exits.
 
         Raises:
-            Unavailable: When it fails; shows the last lines of its log.
-            Interrupted: When somebody asked to end.
+            Unavailable: When it fails; includes the last lines of its log.
+            Interrupted: After a signal.
         """
         since = time.monotonic()
         (process,) = self._start([program])
@@ -65,32 +65,34 @@ class Supervisor:
             raise _failed(process)
         self._stages.pop()
 
-    def start(self, *parts: Part) -> None:
-        """Start a stage: parts side by side, until all of them are healthy.
+    def start(self, *components: Component) -> None:
+        """Start a stage: components in parallel, until all are healthy.
 
         Raises:
-            Unavailable: When a part ends, or is not healthy in time.
-            Interrupted: When somebody asked to end.
+            Unavailable: When a component exits, or is not healthy in time.
+            Interrupted: After a signal.
         """
         since = time.monotonic()
-        self._parts |= {part.program.name: part for part in parts}
-        self._await(self._start(part.program for part in parts), since)
+        self._components |= {component.program.name: component for component in components}
+        self._await(self._start(component.program for component in components), since)
 
     def _await(self, waiting: list[Process], since: float) -> None:
         while waiting:
             self._progress.waiting(f"starting {', '.join(process.name for process in waiting)}", since)
             self._interrupts.sleep(_POLL_SECONDS)
             self._check(waiting, since)
-            for process in [process for process in waiting if _is_up(process, self._parts[process.name])]:
+            for process in [
+                process for process in waiting if _is_up(process, self._components[process.name])
+            ]:
                 waiting.remove(process)
-                self._progress.done(f"{process.name} is up", since)
+                self._progress.done(f"{process.name} is running", since)
 
     def watch(self) -> None:
-        """Wait until a part ends, which none should; one that keeps nothing is started again.
+        """Wait until a component exits; restart it if it is stateless.
 
         Raises:
-            Unavailable: Naming the part that ended for good.
-            Interrupted: When somebody asked to end.
+            Unavailable: When a component exits that can't be restarted.
+            Interrupted: After a signal.
         """
         while True:
             for process in self._ended():
@@ -102,13 +104,13 @@ class Supervisor:
     def _may_restart(self, process: Process) -> bool:
         now = time.monotonic()
         self._restarts = [at for at in self._restarts if now - at < RESTARTS_SECONDS]
-        return self._parts[process.name].stateless and len(self._restarts) < RESTARTS
+        return self._components[process.name].stateless and len(self._restarts) < RESTARTS
 
     def _restart(self, process: Process) -> None:
         since = time.monotonic()
         self._restarts.append(since)
-        self._progress.say(f"  {process.name} {process.end}: it is started again")
-        while not process.gone():  # what it had started may hold its port
+        self._progress.say(f"  {process.name} {process.end}: restarting it")
+        while not process.gone():  # its descendants may still use its port
             process.kill()
             self._interrupts.sleep(_POLL_SECONDS)
         stage = next(stage for stage in self._stages if process in stage)
@@ -120,7 +122,7 @@ class Supervisor:
         self._interrupts.check()
         stage: list[Process] = []
         self._stages.append(stage)
-        for program in programs:  # one that can't be started must not lose those before it
+        for program in programs:  # keep those before a program that can't be started
             stage.append(Process(program, self._guard))  # noqa: PERF401
         return list(stage)
 
@@ -153,19 +155,19 @@ class Supervisor:
             self._interrupts.pause(0.1)
 
 
-def _is_up(process: Process, part: Part) -> bool:
-    """Say whether a part is healthy, and it is the part that says so.
+def _is_up(process: Process, component: Component) -> bool:
+    """Say whether a component is healthy, and whether the response comes from it.
 
-    Between the choice of a port and its use another program may take it, even another
-    `basecamp dev`, whose answers are those of a healthy part.
+    Between the choice of a port and its use another program may take the port, even another
+    `basecamp dev`, whose components answer as healthy.
     """
-    if not part.healthy():
+    if not component.healthy():
         return False
-    holder = holder_of(part.port) if part.port else None
-    if holder and not process.owns(holder.pid):
+    listener = listener_on(component.port) if component.port else None
+    if listener and not process.owns(listener.pid):
         raise Unavailable(
-            f"{holder} took port {part.port} before {process.name} could.",
-            detail="Start again; with --port 0 and --airflow-port 0 free ports are taken.",
+            f"{listener} took port {component.port} before {process.name}.",
+            detail="Start again; --port 0 and --airflow-port 0 pick free ports.",
         )
     return True
 
@@ -181,3 +183,33 @@ def _late(process: Process) -> Unavailable:
 
 def _end_of_log(process: Process) -> str:
     return "\n".join((f"The end of {process.program.log}:", *process.last_lines(_LOG_LINES)))
+
+
+_ERASE_LINE = "\r\x1b[2K"
+
+
+class Progress:
+    """Prints finished steps with their durations; on a terminal also the current step."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._clear()
+        click.echo(text, file=self._stream)
+
+    def done(self, what: str, since: float) -> None:
+        """Print a finished step; ``since`` is the monotonic time of its start."""
+        self.say(f"  {what:<36} {time.monotonic() - since:6.1f} s")
+
+    def waiting(self, what: str, since: float) -> None:
+        """Show the current step, in a line that the next one replaces."""
+        if self._live:
+            text = f"  {what} … {time.monotonic() - since:.0f} s"
+            click.echo(f"{_ERASE_LINE}{text}", file=self._stream, nl=False)
+
+    def _clear(self) -> None:
+        if self._live:
+            click.echo(_ERASE_LINE, file=self._stream, nl=False)

@@ -1,4 +1,4 @@
-"""Channels: where one message goes. A target of a spec may stand for several."""
+"""Channels: the destinations of messages. A target in a spec may have several channels."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataspec.spec.model import EmailTarget, NamedTarget, SlackTarget, Target
 
 
 class SendFailed(Exception):
-    """A channel did not take a message; the reason is fit to be shown.
+    """A channel did not accept a message.
 
     Attributes:
-        reason: What happened, and what to do where that is known.
-        retry_after: How many seconds the channel asks to wait.
+        reason: The reason, with the remedy where it is known; safe to show once secrets are redacted.
+        retry_after: Seconds until the next attempt that the channel asks for.
     """
 
     def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
@@ -23,9 +23,9 @@ class SendFailed(Exception):
 
 
 def channels(targets: Iterable[Target]) -> list[Target]:
-    """Return each channel once; every address of an e-mail target is one.
+    """Return the channels of targets without duplicates; each address of an e-mail target is a channel.
 
-    One address that is refused must not make another one get its message again.
+    Otherwise a retry for one rejected address would send the message to the others again.
     """
     found: list[Target] = []
     for target in targets:
@@ -38,7 +38,7 @@ def channels(targets: Iterable[Target]) -> list[Target]:
 
 
 def channel_name(target: Target) -> str:
-    """Return what a channel is called in health, logs and answers; of a URL no more than its host."""
+    """Return a channel's name in logs and responses; only the host of a URL."""
     if isinstance(target, SlackTarget):
         return f"slack {target.channel}"
     if isinstance(target, EmailTarget):

@@ -1,11 +1,15 @@
-"""Sending a message through whichever kind of channel it goes to."""
+"""Sends a notification through the kind of channel that it is addressed to."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from basecamp.notifications.channels.apprise_channels import send_email, send_to_url
 from basecamp.notifications.channels.channel import SendFailed
-from basecamp.notifications.configuration import (
+from basecamp.notifications.channels.slack import send_to_slack
+from basecamp.notifications.channels.webhook import send_to_webhook
+from basecamp.notifications.notification import Notification
+from basecamp.notifications.settings import (
     EMAIL_FROM,
     SLACK_TOKEN,
     SLACK_WEBHOOK_URL,
@@ -13,63 +17,58 @@ from basecamp.notifications.configuration import (
     TARGETS,
     NotificationSettings,
 )
-from basecamp.notifications.notice import Notice
 from dataspec.problems import nearest
 from dataspec.spec.model import EmailTarget, NamedTarget, SlackTarget, Target
 
 
 class Sender(Protocol):
-    """Takes a notice to its channel."""
+    """Sends notifications."""
 
-    def send(self, notice: Notice) -> None:
-        """Send a notice once.
+    def send(self, notification: Notification) -> None:
+        """Send a notification once.
 
         Raises:
-            SendFailed: When the channel does not take it.
+            SendFailed: When the channel does not accept it.
         """
         ...
 
 
 class ChannelSender:
-    """Sends through Slack, mail servers, webhooks and Apprise. Safe to share between threads."""
+    """Sends through Slack, mail servers, webhooks and Apprise. Thread-safe."""
 
     def __init__(self, settings: NotificationSettings) -> None:
         self._settings = settings
 
-    def send(self, notice: Notice) -> None:
-        """Send a notice once; what a kind of channel needs is loaded when it is first used."""
-        target, settings = notice.target, self._settings
-        if missing := missing_setting(target, settings):
+    def send(self, notification: Notification) -> None:
+        """Send a notification once; redact secrets in the reason of a failure."""
+        if missing := missing_setting(notification.target, self._settings):
             raise SendFailed(missing)
+        try:
+            self._send(notification)
+        except SendFailed as failure:
+            reason = self._settings.redacted(failure.reason)
+            raise SendFailed(reason, retry_after=failure.retry_after) from None
+
+    def _send(self, notification: Notification) -> None:
+        target, settings = notification.target, self._settings
         if isinstance(target, SlackTarget):
-            from basecamp.notifications.channels.slack import send_to_slack
-
-            send_to_slack(notice, target.channel, settings)
+            send_to_slack(notification, target.channel, settings)
         elif isinstance(target, EmailTarget):
-            from basecamp.notifications.channels.apprise_channels import send_email
-
-            send_email(notice, str(target.to), settings)
+            send_email(notification, str(target.to), settings)
         elif isinstance(target, NamedTarget):
-            from basecamp.notifications.channels.apprise_channels import send_to_url
-
-            send_to_url(notice, settings.targets[target.name], settings)
+            send_to_url(notification, settings.targets[target.name])
         else:
-            from basecamp.notifications.channels.webhook import send_to_webhook
-
-            send_to_webhook(notice, target.url, settings)
+            send_to_webhook(notification, target.url, settings.webhook_networks)
 
 
 def missing_setting(target: Target, settings: NotificationSettings) -> str | None:
-    """Return what the server lacks for a channel, and which variable to set; None if nothing."""
+    """Return which server setting a channel lacks, and the variable to set; None if it lacks none."""
     if isinstance(target, SlackTarget) and not (settings.slack_token or settings.slack_webhook_url):
-        return f"Slack is not set up: set {SLACK_TOKEN} or {SLACK_WEBHOOK_URL} on the server"
+        return f"Slack is not configured: set {SLACK_TOKEN} or {SLACK_WEBHOOK_URL} on the server"
     if isinstance(target, EmailTarget):
-        lacking = [
-            name
-            for name, value in ((SMTP_URL, settings.smtp), (EMAIL_FROM, settings.email_from))
-            if not value
-        ]
-        return f"E-mail is not set up: set {' and '.join(lacking)} on the server" if lacking else None
+        required = ((SMTP_URL, settings.smtp), (EMAIL_FROM, settings.email_from))
+        missing = [name for name, value in required if not value]
+        return f"E-mail is not configured: set {' and '.join(missing)} on the server" if missing else None
     if isinstance(target, NamedTarget) and target.name not in settings.targets:
         hint = nearest(target.name, settings.targets)
         return f"{TARGETS} on the server has no '{target.name}'" + (f". {hint}" if hint else "")

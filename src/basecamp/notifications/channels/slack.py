@@ -1,4 +1,4 @@
-"""Slack, by its own client: a bot with a token, or an incoming webhook."""
+"""Slack, by its own client: a bot token, or an incoming webhook."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from slack_sdk.web import WebClient
 from slack_sdk.webhook import WebhookClient
 
 from basecamp.notifications.channels.channel import SendFailed
-from basecamp.notifications.configuration import SLACK_TOKEN, SLACK_WEBHOOK_URL, NotificationSettings
-from basecamp.notifications.notice import Message, Notice
+from basecamp.notifications.notification import Message, Notification
+from basecamp.notifications.settings import SLACK_TOKEN, SLACK_WEBHOOK_URL, NotificationSettings
 
 TIMEOUT_SECONDS = 10
 MAX_TEXT = 3500
-"""Slack cuts a longer message into several."""
+"""Slack splits a longer message."""
 
 _OK = 200
 _TOO_MANY = 429
@@ -36,23 +36,23 @@ _HINTS = {
 }
 
 
-def send_to_slack(notice: Notice, channel: str, settings: NotificationSettings) -> None:
-    """Send a message to a channel; an incoming webhook has a channel of its own.
+def send_to_slack(notification: Notification, channel: str, settings: NotificationSettings) -> None:
+    """Send a message to a channel; an incoming webhook ignores the name and uses its own channel.
 
     Raises:
-        SendFailed: When Slack does not take it.
+        SendFailed: When Slack does not accept it.
     """
     try:
         if settings.slack_token:
-            _post(notice, channel, settings)
+            _post(notification, channel, settings)
         else:
-            _call_webhook(notice, settings)
+            _call_webhook(notification, settings)
     except OSError as error:
         reason = getattr(error, "reason", None) or error
-        raise SendFailed(settings.redacted(f"Slack does not answer: {reason}")) from None
+        raise SendFailed(f"Slack does not answer: {reason}") from None
 
 
-def _post(notice: Notice, channel: str, settings: NotificationSettings) -> None:
+def _post(notification: Notification, channel: str, settings: NotificationSettings) -> None:
     client = WebClient(
         settings.slack_token,
         base_url=settings.slack_api_url,
@@ -62,37 +62,37 @@ def _post(notice: Notice, channel: str, settings: NotificationSettings) -> None:
     )
     try:
         client.chat_postMessage(
-            channel=channel, text=slack_text(notice.message), unfurl_links=False, unfurl_media=False
+            channel=channel, text=slack_text(notification), unfurl_links=False, unfurl_media=False
         )
     except SlackApiError as error:
         answer = error.response
-        word = str(answer.get("error") or f"status {answer.status_code}")
-        raise _failed(word, answer.headers, answer.status_code, settings) from None
+        code = str(answer.get("error") or f"status {answer.status_code}")
+        raise _failed(code, answer.headers, answer.status_code) from None
 
 
-def _call_webhook(notice: Notice, settings: NotificationSettings) -> None:
+def _call_webhook(notification: Notification, settings: NotificationSettings) -> None:
     client = WebhookClient(
         settings.slack_webhook_url or "", timeout=TIMEOUT_SECONDS, logger=_silent(), retry_handlers=[]
     )
-    answer = client.send(text=slack_text(notice.message))
+    answer = client.send(text=slack_text(notification))
     if answer.status_code != _OK:
-        word = answer.body.strip()[:100] or f"status {answer.status_code}"
-        raise _failed(word, answer.headers, answer.status_code, settings)
+        code = answer.body.strip()[:100] or f"status {answer.status_code}"
+        raise _failed(code, answer.headers, answer.status_code)
 
 
-def _failed(word: str, headers: Mapping[str, str], status: int, settings: NotificationSettings) -> SendFailed:
+def _failed(code: str, headers: Mapping[str, str], status: int) -> SendFailed:
     if status == _TOO_MANY:
         wait = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
         seconds = float(wait) if wait.isdigit() else None
-        return SendFailed("Slack takes no more messages for a while", retry_after=seconds)
+        return SendFailed("Slack limits the rate of messages", retry_after=seconds)
     if status >= _SERVER_ERROR:
         return SendFailed(f"Slack answers with status {status}")
-    hint = f" ({_HINTS[word]})" if word in _HINTS else ""
-    return SendFailed(settings.redacted(f"Slack refused it: {word}{hint}"))
+    hint = f" ({_HINTS[code]})" if code in _HINTS else ""
+    return SendFailed(f"Slack rejected the message: {code}{hint}")
 
 
 def slack_text(message: Message) -> str:
-    """Return a message in Slack's own markup."""
+    """Return a message in Slack's markup."""
     links = [f"<{_address(link.url)}|{_escaped(link.text)}>" for link in message.links]
     lines = [f"*{_escaped(message.title)}*", *map(_escaped, message.lines)]
     text = "\n".join(lines)
@@ -102,7 +102,7 @@ def slack_text(message: Message) -> str:
 
 
 def _escaped(text: str) -> str:
-    # Without it a parameter's value could call a whole channel: <!channel>.
+    # Otherwise a parameter's value could mention a whole channel: <!channel>.
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -111,7 +111,7 @@ def _address(url: str) -> str:
 
 
 def _silent() -> logging.Logger:
-    """Return a logger that says nothing: the client logs its address, and with that a webhook's secret."""
-    logger = logging.Logger("slack", level=logging.CRITICAL + 1)  # noqa: LOG001 - belongs to no tree, so nobody turns it on
+    """Return a logger without output: the client logs the address, which contains a webhook's secret."""
+    logger = logging.Logger("slack", level=logging.CRITICAL + 1)  # noqa: LOG001 - outside the logger tree, so that no configuration enables it
     logger.addHandler(logging.NullHandler())
     return logger

@@ -1,8 +1,18 @@
-"""Webhooks: a POST of JSON to a URL that a spec names."""
+"""Webhooks: a POST of JSON to a URL from a spec, restricted to public addresses and to a time limit.
+
+Otherwise anyone who may register a spec could make the server call addresses that only its machine
+or network should reach, such as the cloud's metadata service. The address is checked when the
+connection is made, so that DNS can't return another one between check and use.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,30 +20,29 @@ from urllib.parse import urlsplit
 import httpcore
 
 from basecamp.notifications.channels.channel import SendFailed
-from basecamp.notifications.channels.guarded_network import GuardedNetwork
-from basecamp.notifications.configuration import NotificationSettings
-from basecamp.notifications.notice import Notice
+from basecamp.notifications.notification import Notification
+from basecamp.notifications.settings import WEBHOOK_NETWORKS, Network
 
 TIMEOUT_SECONDS = 15.0
 
 
 def send_to_webhook(
-    notice: Notice, url: str, settings: NotificationSettings, *, seconds: float = TIMEOUT_SECONDS
+    notification: Notification, url: str, networks: Sequence[Network], *, seconds: float = TIMEOUT_SECONDS
 ) -> None:
-    """Post a message; any answer of 200 to 299 means that it was taken, and redirects are not followed.
+    """Post a message; statuses 200 to 299 mean that it was accepted, and redirects are not followed.
 
     Raises:
-        SendFailed: When the other side does not take it, or may not be reached.
+        SendFailed: When the receiver does not accept it, or its address is not allowed.
     """
-    network = GuardedNetwork(settings.webhook_networks, seconds)
+    network = PublicNetwork(networks, seconds)
     headers: dict[bytes | str, bytes | str] = {
         "Content-Type": "application/json",
         "User-Agent": f"Basecamp/{version('dli')}",
-        "Idempotency-Key": notice.id,
+        "Idempotency-Key": notification.id,
         "Host": urlsplit(url).netloc,
         "Connection": "close",
     }
-    content = json.dumps(webhook_body(notice), ensure_ascii=False).encode()
+    content = json.dumps(webhook_body(notification), ensure_ascii=False).encode()
     try:
         with (
             httpcore.ConnectionPool(network_backend=network) as pool,
@@ -46,18 +55,17 @@ def send_to_webhook(
         raise SendFailed(f"the connection failed: {error}") from None
 
 
-def webhook_body(notice: Notice) -> dict[str, Any]:
-    """Return what is posted (docs/notifications.md)."""
-    message = notice.message
+def webhook_body(notification: Notification) -> dict[str, Any]:
+    """Return the JSON body (docs/notifications.md)."""
     return {
-        "id": notice.id,
-        "event": message.event,
-        "dataset": message.dataset,
-        "title": message.title,
-        "text": message.body,
-        "links": [{"text": link.text, "url": link.url} for link in message.links],
-        "created_at": notice.created_at.isoformat(),
-        "data": dict(message.data),
+        "id": notification.id,
+        "event": notification.event,
+        "dataset": notification.dataset,
+        "title": notification.title,
+        "text": notification.body,
+        "links": [{"text": link.text, "url": link.url} for link in notification.links],
+        "created_at": notification.created_at.isoformat(),
+        "data": dict(notification.data),
     }
 
 
@@ -71,3 +79,111 @@ def _check(status: int, headers: dict[bytes, bytes]) -> None:
         f"the answer was {status}",
         retry_after=float(wait) if wait.isdigit() and len(wait) < 8 else None,  # noqa: PLR2004 - more digits are no wait
     )
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class PublicNetwork(httpcore.NetworkBackend):
+    """Connects to allowed addresses, until a deadline.
+
+    Args:
+        allowed: Non-public networks that may be reached.
+        seconds: Time limit of the whole exchange, however slowly the receiver answers.
+    """
+
+    def __init__(self, allowed: Sequence[Network], seconds: float) -> None:
+        self._allowed = allowed
+        self._deadline = time.monotonic() + seconds
+        self._network = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ARG002 - the deadline replaces it
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to the first address of a host, provided that all its addresses are allowed.
+
+        Raises:
+            SendFailed: When one of them is not allowed.
+        """
+        addresses = self._resolved(host, port)
+        for address in addresses:
+            if not is_allowed(address, self._allowed):
+                raise SendFailed(
+                    f"{host} has no public address: webhooks may reach addresses of the server or its network "
+                    f"only if {WEBHOOK_NETWORKS} lists them"
+                )
+        stream = self._network.connect_tcp(
+            str(addresses[0]), port, _left(self._deadline), local_address, socket_options
+        )
+        return _DeadlineStream(stream, self._deadline)
+
+    def _resolved(self, host: str, port: int) -> list[Address]:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise SendFailed(
+                f"{host} can't be resolved: {getattr(error, 'strerror', None) or error}"
+            ) from None
+        return [ipaddress.ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
+
+
+class _DeadlineStream(httpcore.NetworkStream):
+    """A connection whose every operation ends by the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        return self._stream.read(max_bytes, _left(self._deadline))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        self._stream.write(buffer, _left(self._deadline))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> httpcore.NetworkStream:
+        return _DeadlineStream(
+            self._stream.start_tls(ssl_context, server_hostname, _left(self._deadline)), self._deadline
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
+    """Say whether webhooks may reach an address; IPv6 forms of an IPv4 address count as that address."""
+    effective = _effective(address)
+    if any(effective in network for network in allowed):
+        return True
+    return effective.is_global and not effective.is_multicast
+
+
+def _effective(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 address embeds, or else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None) or address
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise httpcore.ReadTimeout
+    return left

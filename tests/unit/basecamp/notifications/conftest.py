@@ -12,7 +12,7 @@ import pytest
 from basecamp.notifications.channels.channel import SendFailed, channel_name
 from basecamp.notifications.delivery import Delivery
 from basecamp.notifications.messages import Messages
-from basecamp.notifications.notice import Notice, SourceChange
+from basecamp.notifications.notification import Notification, SourceChange
 from basecamp.notifications.outbox import PREFIX, Outbox
 from basecamp.shared.clock import ManualClock
 from dataspec.models import SourceType
@@ -38,12 +38,12 @@ class Channels:
         self.tried: list[str] = []
         self.failing: dict[str, SendFailed] = {}
 
-    def send(self, notice: Notice) -> None:
-        name = channel_name(notice.target)
+    def send(self, notification: Notification) -> None:
+        name = channel_name(notification.target)
         self.tried.append(name)
         if name in self.failing:
             raise self.failing[name]
-        self.sent.append((name, notice.message.title))
+        self.sent.append((name, notification.title))
 
 
 @pytest.fixture
@@ -57,16 +57,16 @@ def channels() -> Channels:
 
 
 @pytest.fixture
-def look(outbox: Outbox, channels: Channels, clock: ManualClock) -> Iterator[Callable[[], float]]:
-    """Let a replica look once, and wait until it has sent what was due."""
+def poll(outbox: Outbox, channels: Channels, clock: ManualClock) -> Iterator[Callable[[], float]]:
+    """Let a replica poll once, and wait until it has sent what was due."""
     delivery = Delivery(outbox, channels, clock, "one")
 
-    def look() -> float:
-        pause = delivery.look()
+    def poll() -> float:
+        pause = delivery.poll()
         assert delivery.wait_until_idle(10)
         return pause
 
-    yield look
+    yield poll
     delivery.end(10)
 
 

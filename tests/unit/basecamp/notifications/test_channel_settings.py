@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from basecamp.notifications.configuration import NotificationSettings
+from basecamp.notifications.settings import NotificationSettings
 from basecamp.server.settings import Settings
 from dataspec.errors import InvalidSettings
-
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr'")  # Apprise imports it
 
 
 def read(**given: str) -> NotificationSettings:
@@ -63,17 +61,21 @@ def test_named_targets_come_from_json_or_from_a_file_with_it(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "value", "named"),
     [
-        ("PUBLIC_URL", "basecamp.example.com", "BASECAMP_PUBLIC_URL is not an address"),
-        ("SLACK_WEBHOOK_URL", "hooks/s3cr3t", "BASECAMP_SLACK_WEBHOOK_URL is not an address"),
-        ("SMTP_URL", "http://user:s3cr3t@mail", "BASECAMP_SMTP_URL is not a mail server's address"),
-        ("SMTP_URL", "smtp://user@mail", "BASECAMP_SMTP_URL is not a mail server's address"),
-        ("SMTP_URL", "smtp://u:s3cr3t@mail:x", "BASECAMP_SMTP_URL is not a mail server's address"),
+        ("PUBLIC_URL", "basecamp.example.com", "BASECAMP_PUBLIC_URL is not a URL"),
+        ("SLACK_WEBHOOK_URL", "hooks/s3cr3t", "BASECAMP_SLACK_WEBHOOK_URL is not a URL"),
+        ("SMTP_URL", "http://user:s3cr3t@mail", "BASECAMP_SMTP_URL is not the URL of a mail server"),
+        ("SMTP_URL", "smtp://user@mail", "BASECAMP_SMTP_URL is not the URL of a mail server"),
+        ("SMTP_URL", "smtp://u:s3cr3t@mail:x", "BASECAMP_SMTP_URL is not the URL of a mail server"),
         ("EMAIL_FROM", "data", "BASECAMP_EMAIL_FROM is 'data'"),
-        ("TARGETS", '{"oncall": 5}', "BASECAMP_TARGETS is no JSON object"),
-        ("TARGETS", '{"oncall": "s3cr3t', "BASECAMP_TARGETS is no JSON object"),
-        ("TARGETS", "/no/such/file", "BASECAMP_TARGETS: the file can't be read"),
-        ("TARGETS", '{"oncall": "nothing://s3cr3t"}', "BASECAMP_TARGETS: what 'oncall' stands for"),
-        ("WEBHOOK_NETWORKS", "10.0.0.0/8, everything", "BASECAMP_WEBHOOK_NETWORKS holds 'everything'"),
+        ("TARGETS", '{"oncall": 5}', "BASECAMP_TARGETS must be a JSON object"),
+        ("TARGETS", '{"oncall": "s3cr3t', "BASECAMP_TARGETS must be a JSON object"),
+        ("TARGETS", "/no/such/file", "BASECAMP_TARGETS: can't read the file"),
+        (
+            "TARGETS",
+            '{"oncall": "nothing://s3cr3t"}',
+            "BASECAMP_TARGETS: the value of 'oncall' is not an Apprise URL",
+        ),
+        ("WEBHOOK_NETWORKS", "10.0.0.0/8, everything", "BASECAMP_WEBHOOK_NETWORKS contains 'everything'"),
     ],
 )
 def test_a_wrong_setting_is_named_and_its_secret_is_not_shown(name: str, value: str, named: str) -> None:

@@ -11,10 +11,9 @@ import pytest
 
 from basecamp.notifications.channels.channel import SendFailed, channel_name
 from basecamp.notifications.delivery import CLAIM, Delivery
-from basecamp.notifications.entry import Entry
 from basecamp.notifications.messages import Messages
-from basecamp.notifications.notice import Notice, SourceChange
-from basecamp.notifications.outbox import PREFIX, Outbox
+from basecamp.notifications.notification import Notification, SourceChange
+from basecamp.notifications.outbox import PREFIX, Outbox, OutboxEntry
 from basecamp.shared.clock import ManualClock
 from dataspec.errors import StoreUnreachable
 from dataspec.store import MemoryStore
@@ -22,38 +21,38 @@ from dataspec.store.base import ObjectInfo
 from unit.basecamp.notifications.conftest import Channels, slack
 
 Change = Callable[..., SourceChange]
-Look = Callable[[], float]
+Poll = Callable[[], float]
 
 
-def only_entry(store: MemoryStore) -> tuple[str, str, Entry]:
+def only_entry(store: MemoryStore) -> tuple[str, str, OutboxEntry]:
     (info,) = store.list(PREFIX)
     stored = store.get(info.key)
     assert stored is not None
-    entry = Entry.read(stored.body)
+    entry = OutboxEntry.read(stored.body)
     assert entry is not None
     return info.key, info.etag, entry
 
 
-def only(store: MemoryStore, channel: str) -> Entry:
+def only(store: MemoryStore, channel: str) -> OutboxEntry:
     stored = store.get_many(info.key for info in store.list(PREFIX)).values()
-    entries = [entry for found in stored if (entry := Entry.read(found.body))]
-    (entry,) = (entry for entry in entries if entry.notice.target == slack(channel))
+    entries = [entry for found in stored if (entry := OutboxEntry.read(found.body))]
+    (entry,) = (entry for entry in entries if entry.notification.target == slack(channel))
     return entry
 
 
 @pytest.mark.rule("25.3")
 def test_a_channel_that_fails_is_tried_again_later_each_time(
-    outbox: Outbox, change: Change, channels: Channels, look: Look, clock: ManualClock, store: MemoryStore
+    outbox: Outbox, change: Change, channels: Channels, poll: Poll, clock: ManualClock, store: MemoryStore
 ) -> None:
     channels.failing["slack #data"] = SendFailed("no")
     outbox.announce([(change(), [slack()])])
     waits = []
     for _ in range(10):
-        look()
+        poll()
         waits.append((only_entry(store)[2].due_at - clock.now()).total_seconds())
         clock.advance(waits[-1] - 1)
         tries = len(channels.tried)
-        look()
+        poll()
         assert len(channels.tried) == tries
         clock.advance(1)
     assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]
@@ -61,18 +60,18 @@ def test_a_channel_that_fails_is_tried_again_later_each_time(
 
 @pytest.mark.rule("25.3")
 def test_a_channel_says_itself_when_to_come_again(
-    outbox: Outbox, change: Change, channels: Channels, look: Look, clock: ManualClock
+    outbox: Outbox, change: Change, channels: Channels, poll: Poll, clock: ManualClock
 ) -> None:
     channels.failing["slack #data"] = SendFailed("busy", retry_after=120)
     outbox.announce([(change(), [slack()])])
-    look()
+    poll()
     outbox.announce([(change("sales.other"), [slack()])])
     channels.failing.clear()
     clock.advance(119)
-    look()
+    poll()
     assert channels.sent == []
     clock.advance(1)
-    look()
+    poll()
     assert len(channels.sent) == 2
 
 
@@ -84,19 +83,19 @@ def test_a_message_is_given_up_after_a_day_and_not_before(
     channels.failing["slack #data"] = SendFailed("channel_not_found")
     outbox.announce([(change(), [slack()])])
     for _ in range(24 * 4 - 1):
-        delivery.look()
+        delivery.poll()
         assert delivery.wait_until_idle(10)
         clock.advance(900)
-    delivery.look()
+    delivery.poll()
     assert delivery.wait_until_idle(10)
-    delivery.look()
+    delivery.poll()
     assert [(failing.waiting, failing.given_up) for failing in delivery.failing()] == [(1, 0)]
     clock.advance(900)
-    delivery.look()
+    delivery.poll()
     assert delivery.wait_until_idle(10)
     tries = len(channels.tried)
     clock.advance(900)
-    delivery.look()
+    delivery.poll()
     assert delivery.wait_until_idle(10)
     assert len(channels.tried) == tries
     (failing,) = delivery.failing()
@@ -105,31 +104,31 @@ def test_a_message_is_given_up_after_a_day_and_not_before(
 
 @pytest.mark.rule("25.4")
 def test_a_failing_channel_holds_up_no_other(
-    outbox: Outbox, change: Change, channels: Channels, look: Look, clock: ManualClock
+    outbox: Outbox, change: Change, channels: Channels, poll: Poll, clock: ManualClock
 ) -> None:
     channels.failing["slack #down"] = SendFailed("no")
     outbox.announce([(change(), [slack("#down"), slack("#up")])])
-    look()
+    poll()
     assert channels.sent == [("slack #up", "sales.daily: manual → code")]
     channels.failing.clear()
     clock.advance(5)
-    look()
+    poll()
     assert channels.sent[1:] == [("slack #down", "sales.daily: manual → code")]
 
 
 def test_a_channel_that_is_down_is_not_tried_with_every_message_that_waits(
-    outbox: Outbox, change: Change, channels: Channels, look: Look, clock: ManualClock
+    outbox: Outbox, change: Change, channels: Channels, poll: Poll, clock: ManualClock
 ) -> None:
     channels.failing["slack #data"] = SendFailed("no")
     for number in range(50):
         outbox.announce([(change(occurrence=f"once-{number}"), [slack()])])
-    look()
+    poll()
     assert len(channels.tried) == 2
-    look()
+    poll()
     assert len(channels.tried) == 2
     channels.failing.clear()
     clock.advance(5)
-    look()
+    poll()
     assert len(channels.sent) == 50
 
 
@@ -137,10 +136,10 @@ def test_a_message_that_alone_is_refused_holds_up_none_behind_it(
     outbox: Outbox, change: Change, clock: ManualClock
 ) -> None:
     class Picky(Channels):
-        def send(self, notice: Notice) -> None:
-            if "poison" in notice.message.title:
+        def send(self, notification: Notification) -> None:
+            if "poison" in notification.title:
                 raise SendFailed("invalid_blocks")
-            super().send(notice)
+            super().send(notification)
 
     channels = Picky()
     delivery = Delivery(outbox, channels, clock, "one")
@@ -148,22 +147,22 @@ def test_a_message_that_alone_is_refused_holds_up_none_behind_it(
     clock.advance(1)
     for number in range(3):
         outbox.announce([(change("sales.daily", occurrence=f"once-{number}x"), [slack()])])
-    delivery.look()
+    delivery.poll()
     assert delivery.wait_until_idle(10)
     assert len(channels.sent) == 3
 
 
 def test_a_claim_of_a_replica_that_died_ends_and_the_message_comes(
-    outbox: Outbox, change: Change, channels: Channels, look: Look, clock: ManualClock, store: MemoryStore
+    outbox: Outbox, change: Change, channels: Channels, poll: Poll, clock: ManualClock, store: MemoryStore
 ) -> None:
     outbox.announce([(change(), [slack()])])
     key, etag, entry = only_entry(store)
     assert outbox.put(key, etag, entry.claimed("dead", clock.now() + CLAIM))
     clock.advance(CLAIM.total_seconds() - 1)
-    look()
+    poll()
     assert channels.sent == []
     clock.advance(1)
-    look()
+    poll()
     assert len(channels.sent) == 1
 
 
@@ -180,7 +179,7 @@ def test_of_two_replicas_that_want_a_notice_one_sends_it(
 
     def take_part(replica: Delivery) -> None:
         together.wait()
-        replica.look()
+        replica.poll()
 
     threads = [threading.Thread(target=take_part, args=(replica,)) for replica in replicas]
     for thread in threads:
@@ -198,24 +197,24 @@ def test_a_hanging_channel_is_left_to_itself_and_counts_as_failing(
     released, hanging, taken = threading.Event(), threading.Event(), threading.Event()
 
     class Hanging(Channels):
-        def send(self, notice: Notice) -> None:
-            if channel_name(notice.target) == "slack #hangs":
+        def send(self, notification: Notification) -> None:
+            if channel_name(notification.target) == "slack #hangs":
                 hanging.set()
                 released.wait()
                 taken.set()
-            super().send(notice)
+            super().send(notification)
 
     channels = Hanging()
     delivery = Delivery(outbox, channels, clock, "one")
     outbox.announce([(change(), [slack("#hangs")])])
-    delivery.look()
+    delivery.poll()
     assert hanging.wait(10)
     outbox.announce([(change(), [slack("#up")])])
-    delivery.look()
+    delivery.poll()
     clock.advance(41)
-    delivery.look()
+    delivery.poll()
     assert delivery.wait_until_idle(10)
-    delivery.look()
+    delivery.poll()
     assert channels.sent == [("slack #up", "sales.daily: manual → code")]
     assert [(failing.name, failing.error) for failing in delivery.failing()] == [
         ("slack #hangs", "no answer within 40 s")
@@ -225,10 +224,10 @@ def test_a_hanging_channel_is_left_to_itself_and_counts_as_failing(
     deadline = time.monotonic() + 30
     while only(store, "#hangs").sent_at is None:  # it took the message in the end
         assert time.monotonic() < deadline
-        delivery.look()
+        delivery.poll()
         assert delivery.wait_until_idle(10)
     clock.advance(900)
-    delivery.look()
+    delivery.poll()
     assert delivery.wait_until_idle(10)
     assert len(channels.sent) == 2
     assert delivery.failing() == ()
@@ -249,11 +248,11 @@ def test_what_was_sent_and_could_not_be_marked_is_not_sent_again_by_the_replica(
     outbox = Outbox(store, clock, Messages(None))
     delivery = Delivery(outbox, channels, clock, "one")
     outbox.announce([(change(), [slack()])])
-    delivery.look()
+    delivery.poll()
     assert delivery.wait_until_idle(10)
     clock.advance(CLAIM.total_seconds() + 1)
     store.down = False
-    delivery.look()
+    delivery.poll()
     assert delivery.wait_until_idle(10)
     assert len(channels.sent) == 1
     assert only_entry(store)[2].sent_at is not None
@@ -263,25 +262,25 @@ def test_an_error_that_nobody_expected_shows_its_kind_alone(
     outbox: Outbox, change: Change, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(Channels):
-        def send(self, notice: Notice) -> None:
+        def send(self, notification: Notification) -> None:
             raise RuntimeError("https://user:secret@hooks.example.com")
 
     delivery = Delivery(outbox, Broken(), clock, "one")
     outbox.announce([(change(), [slack()])])
-    delivery.look()
+    delivery.poll()
     assert delivery.wait_until_idle(10)
-    delivery.look()
-    assert delivery.failing()[0].error == "sending it failed (RuntimeError)"
+    delivery.poll()
+    assert delivery.failing()[0].error == "sending failed (RuntimeError)"
     assert "secret" not in caplog.text
 
 
 def test_a_failed_message_is_due_before_the_next_regular_look(
-    outbox: Outbox, change: Change, channels: Channels, look: Look
+    outbox: Outbox, change: Change, channels: Channels, poll: Poll
 ) -> None:
     channels.failing["slack #data"] = SendFailed("no")
     outbox.announce([(change(), [slack()])])
-    look()
-    assert look() == pytest.approx(5)
+    poll()
+    assert poll() == pytest.approx(5)
 
 
 def test_a_replica_that_ends_begins_nothing_new(
@@ -290,18 +289,18 @@ def test_a_replica_that_ends_begins_nothing_new(
     delivery = Delivery(outbox, channels, clock, "one")
     outbox.announce([(change(), [slack()])])
     delivery.end(1)
-    delivery.look()
+    delivery.poll()
     assert delivery.wait_until_idle(10)
     assert channels.tried == []
 
 
 def test_a_notice_of_an_unknown_form_is_passed_over(
-    outbox: Outbox, change: Change, channels: Channels, look: Look, store: MemoryStore
+    outbox: Outbox, change: Change, channels: Channels, poll: Poll, store: MemoryStore
 ) -> None:
     store.put(f"{PREFIX}other.json", b'{"format": 99}', expected="*missing*")
     store.put(f"{PREFIX}broken.json", b"\xff{", expected="*missing*")
     outbox.announce([(change(), [slack()])])
-    look()
+    poll()
     assert len(channels.sent) == 1
 
 
@@ -319,9 +318,9 @@ def test_a_store_that_does_not_answer_stops_no_later_look(change: Change, clock:
     outbox.announce([(change(), [slack()])])
     delivery = Delivery(outbox, channels, clock, "one")
     store.down = True
-    delivery.look()
+    delivery.poll()
     store.down = False
     clock.advance(timedelta(seconds=10).total_seconds())
-    delivery.look()
+    delivery.poll()
     assert delivery.wait_until_idle(10)
     assert len(channels.sent) == 1

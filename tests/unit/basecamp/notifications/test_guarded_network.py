@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from basecamp.notifications.channels.guarded_network import is_allowed
+from basecamp.notifications.channels.webhook import is_allowed
 
 
 @pytest.mark.rule("26.4")

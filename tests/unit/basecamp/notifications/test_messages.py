@@ -9,7 +9,7 @@ import pytest
 
 from basecamp.notifications.channels.slack import slack_text
 from basecamp.notifications.messages import Messages
-from basecamp.notifications.notice import Message, RunEnd, SourceChange
+from basecamp.notifications.notification import Message, RunEnd, SourceChange
 from dataspec.models import RunStatus, SourceType, WorkflowRun
 
 AGAIN = "dli workflow retry sales.daily_20240115_093045"
@@ -57,7 +57,7 @@ def test_a_fallback_says_that_the_manual_spec_is_effective_again(
 ) -> None:
     back = change(before=SourceType.CODE, after=SourceType.MANUAL, next_run=None)
     message = MESSAGES.of_changes([back])
-    assert message.lines[0] == "Code has it no longer; the manual spec is effective again."
+    assert message.lines[0] == "Code no longer has this dataset; the manual spec is effective again."
     assert message.lines[-1] == "Next run: -"
 
 

@@ -11,9 +11,8 @@ from httpx import Client
 
 from basecamp.airflow.models import LogEvent
 from basecamp.airflow.testing.airflow import MemoryAirflow
-from basecamp.notifications.entry import Entry
-from basecamp.notifications.outbox import PREFIX
-from basecamp.notifications.run_watch import KEY, Seen
+from basecamp.notifications.outbox import PREFIX, OutboxEntry
+from basecamp.notifications.run_watch import KEY, WatchPosition
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
@@ -31,26 +30,26 @@ Start = Callable[..., str]
 Execute = Callable[..., None]
 
 
-def entries(store: MemoryStore) -> list[Entry]:
+def entries(store: MemoryStore) -> list[OutboxEntry]:
     found = store.get_many(info.key for info in store.list(PREFIX)).values()
-    read = [entry for stored in found if (entry := Entry.read(stored.body))]
-    return sorted(read, key=lambda entry: entry.notice.created_at)
+    read = [entry for stored in found if (entry := OutboxEntry.read(stored.body))]
+    return sorted(read, key=lambda entry: entry.notification.created_at)
 
 
 def titles(store: MemoryStore) -> list[str]:
-    return [entry.notice.message.title for entry in entries(store)]
+    return [entry.notification.title for entry in entries(store)]
 
 
 @pytest.fixture
-def look(services: Services) -> Callable[[], object]:
+def poll(services: Services) -> Callable[[], object]:
     return services.run_watch.loop.call
 
 
 @pytest.fixture
-def watched(register: Register, look: Callable[[], object], clock: ManualClock) -> None:
+def watched(register: Register, poll: Callable[[], object], clock: ManualClock) -> None:
     """A dataset with channels, and a watch that has begun."""
     register(replace=WITH_CHANNELS)
-    look()
+    poll()
     clock.advance(1)
 
 
@@ -62,39 +61,39 @@ def test_a_failed_run_is_told_with_its_error_and_a_completed_one_as_well(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], object],
+    poll: Callable[[], object],
 ) -> None:
     failed, completed = start(), start()
     execute(failed, "failed")
     execute(failed)
     airflow.log_event("sales.daily", failed, LogEvent(message="x", error="CatalogException: no clicks"))
     airflow.end("sales.daily", failed, "failed")
-    look()
+    poll()
     clock.advance(1)
     execute(completed, "success")
-    look()
+    poll()
     first, second = entries(store)
-    assert (first.notice.message.title, first.notice.target.model_dump()["channel"]) == (
+    assert (first.notification.title, first.notification.target.model_dump()["channel"]) == (
         "sales.daily failed",
         "#failures",
     )
-    assert "Error: CatalogException: no clicks" in first.notice.message.lines
-    assert first.notice.message.lines[1].startswith("Source: manual, spec ")
-    assert second.notice.message.title == "sales.daily completed"
+    assert "Error: CatalogException: no clicks" in first.notification.lines
+    assert first.notification.lines[1].startswith("Source: manual, spec ")
+    assert second.notification.title == "sales.daily completed"
 
 
 @pytest.mark.usefixtures("watched")
 def test_a_run_of_another_dag_is_told_as_a_failure_however_it_ended(
-    airflow: MemoryAirflow, store: MemoryStore, start: Start, clock: ManualClock, look: Callable[[], object]
+    airflow: MemoryAirflow, store: MemoryStore, start: Start, clock: ManualClock, poll: Callable[[], object]
 ) -> None:
     run_id = start()
     airflow.start_other("sales.daily", run_id)
     clock.advance(1)
     airflow.end("sales.daily", run_id, "success")
-    look()
+    poll()
     [entry] = entries(store)
-    assert entry.notice.target.model_dump()["channel"] == "#failures"
-    assert "ran the code of another DAG" in "\n".join(entry.notice.message.lines)
+    assert entry.notification.target.model_dump()["channel"] == "#failures"
+    assert "ran the code of another DAG" in "\n".join(entry.notification.lines)
 
 
 @pytest.mark.rule("25.6")
@@ -105,24 +104,24 @@ def test_a_run_is_told_once_by_however_many_replicas_and_looks(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], object],
+    poll: Callable[[], object],
 ) -> None:
     execute(start(), "success")
     others = [build_services(store, airflow, clock).run_watch for _ in range(2)]
     for _ in range(3):
-        look()
+        poll()
         for other in others:
-            other.look()
+            other.poll()
         clock.advance(10)
     assert titles(store) == ["sales.daily completed"]
 
 
 @pytest.mark.usefixtures("watched")
 def test_a_retry_within_the_attempts_is_no_end(
-    store: MemoryStore, start: Start, execute: Execute, look: Callable[[], object]
+    store: MemoryStore, start: Start, execute: Execute, poll: Callable[[], object]
 ) -> None:
     execute(start(), "failed")
-    look()
+    poll()
     assert titles(store) == []
 
 
@@ -135,38 +134,38 @@ def test_a_stopped_run_that_is_retried_is_told_again_as_it_then_ends(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], object],
+    poll: Callable[[], object],
     state: str,
     told: str,
 ) -> None:
     run_id = start()
     execute(run_id)
     client.post(f"/runs/{run_id}/stop")
-    look()
+    poll()
     clock.advance(5)
     assert client.post(f"/runs/{run_id}/retry").status_code == 200
-    look()
+    poll()
     for _ in range(1 if state == "success" else 2):
         execute(run_id, state)
     clock.advance(5)
     for _ in range(2):
-        look()
+        poll()
     assert titles(store) == ["sales.daily was stopped", f"sales.daily {told}"]
 
 
 @pytest.mark.rule("25.6")
 @pytest.mark.usefixtures("watched")
 def test_a_stopped_run_is_told_as_stopped(
-    client: Client, store: MemoryStore, start: Start, execute: Execute, look: Callable[[], object]
+    client: Client, store: MemoryStore, start: Start, execute: Execute, poll: Callable[[], object]
 ) -> None:
     run_id = start()
     execute(run_id)
     stopped = client.post(f"/runs/{run_id}/stop", headers={"Dli-User": "kim"}, json={"reason": "wrong date"})
     assert stopped.status_code == 200
-    look()
+    poll()
     (entry,) = entries(store)
-    assert entry.notice.message.title == "sales.daily was stopped"
-    assert any("Stopped by kim" in line and "wrong date" in line for line in entry.notice.message.lines)
+    assert entry.notification.title == "sales.daily was stopped"
+    assert any("Stopped by kim" in line and "wrong date" in line for line in entry.notification.lines)
 
 
 @pytest.mark.rule("25.6")
@@ -177,19 +176,19 @@ def test_what_ended_while_airflow_was_down_for_an_hour_is_all_told_after(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], object],
+    poll: Callable[[], object],
 ) -> None:
     runs = [start() for _ in range(5)]
     for run_id in runs:
         execute(run_id, "success")
         clock.advance(600)
     airflow.down = "connection refused"
-    look()
+    poll()
     clock.advance(600)
-    look()
+    poll()
     airflow.down = None
-    look()
-    assert sorted(entry.notice.message.data["run"]["run_id"] for entry in entries(store)) == sorted(runs)
+    poll()
+    assert sorted(entry.notification.data["run"]["run_id"] for entry in entries(store)) == sorted(runs)
 
 
 @pytest.mark.usefixtures("watched")
@@ -199,18 +198,18 @@ def test_a_run_that_airflow_shows_later_than_one_that_ended_after_it_is_told(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], object],
+    poll: Callable[[], object],
 ) -> None:
     hidden, seen = start(), start()
     execute(hidden)
     ended_at = clock.now()
     clock.advance(60)
     execute(seen, "success")
-    look()
+    poll()
     now, airflow._now = airflow._now, lambda: ended_at
     airflow.end("sales.daily", hidden, "success")
     airflow._now = now
-    look()
+    poll()
     assert len(titles(store)) == 2
 
 
@@ -221,13 +220,13 @@ def test_runs_that_ended_before_the_first_look_are_not_told(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], object],
+    poll: Callable[[], object],
 ) -> None:
     register(replace=WITH_CHANNELS)
     execute(start(), "success")
     clock.advance(1)
-    look()
-    look()
+    poll()
+    poll()
     assert titles(store) == []
 
 
@@ -238,41 +237,41 @@ def test_a_channel_that_is_added_is_not_told_of_what_ended_before(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], object],
+    poll: Callable[[], object],
 ) -> None:
     register("sales.silent")
     run_id = start("sales.silent")
     execute(run_id, "success", name="sales.silent")
-    look()
+    poll()
     clock.advance(5)
     register("sales.silent", replace=WITH_CHANNELS)
     clock.advance(5)
-    look()
+    poll()
     assert titles(store) == []
 
 
 @pytest.mark.rule("25.7")
 def test_airflow_is_not_asked_while_nobody_is_to_be_told(
-    airflow: MemoryAirflow, register: Register, clock: ManualClock, look: Callable[[], object]
+    airflow: MemoryAirflow, register: Register, clock: ManualClock, poll: Callable[[], object]
 ) -> None:
     register()
     asked = airflow.requests
     for _ in range(10):
         clock.advance(10)
-        look()
+        poll()
     assert airflow.requests == asked
 
 
 @pytest.mark.usefixtures("watched")
 def test_a_look_costs_one_request_while_nothing_ends(
-    airflow: MemoryAirflow, clock: ManualClock, start: Start, execute: Execute, look: Callable[[], object]
+    airflow: MemoryAirflow, clock: ManualClock, start: Start, execute: Execute, poll: Callable[[], object]
 ) -> None:
     execute(start(), "success")
-    look()
+    poll()
     asked = airflow.requests
     for _ in range(10):
         clock.advance(10)
-        look()
+        poll()
     assert airflow.requests == asked + 10
 
 
@@ -283,45 +282,45 @@ def test_nothing_is_told_of_the_time_when_nobody_was_to_be_told(
     clock: ManualClock,
     start: Start,
     execute: Execute,
-    look: Callable[[], object],
+    poll: Callable[[], object],
 ) -> None:
     register()
     clock.advance(5)
-    look()
+    poll()
     assert store.get(KEY) is None
     execute(start(), "success")
     clock.advance(timedelta(hours=1).total_seconds())
     register(replace=WITH_CHANNELS)
     clock.advance(5)
-    look()
+    poll()
     execute(start(), "success")
-    look()
+    poll()
     assert len(titles(store)) == 1
 
 
 @pytest.mark.usefixtures("watched")
 def test_a_watch_whose_record_is_broken_begins_anew(
-    store: MemoryStore, start: Start, execute: Execute, look: Callable[[], object], clock: ManualClock
+    store: MemoryStore, start: Start, execute: Execute, poll: Callable[[], object], clock: ManualClock
 ) -> None:
     stored = store.get(KEY)
     assert stored is not None
     store.put(KEY, b'{"format": 1, "since": "never"', expected=stored.etag)
-    look()
+    poll()
     clock.advance(1)
     execute(start(), "success")
-    look()
+    poll()
     assert len(titles(store)) == 1
 
 
 @pytest.mark.usefixtures("watched")
 def test_the_record_of_the_watch_holds_the_last_minutes_alone(
-    store: MemoryStore, clock: ManualClock, start: Start, execute: Execute, look: Callable[[], object]
+    store: MemoryStore, clock: ManualClock, start: Start, execute: Execute, poll: Callable[[], object]
 ) -> None:
     for _ in range(5):
         execute(start(), "success")
-        look()
+        poll()
         clock.advance(300)
-    seen = Seen.read(store.get(KEY))
+    seen = WatchPosition.read(store.get(KEY))
     assert seen is not None
     assert len(seen.runs) == 1
     assert len(titles(store)) == 5

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import basecamp.server.settings
-from basecamp.airflow.http.credentials import AirflowToken, Everyone, Password
+from basecamp.airflow.authorization import AirflowToken, Everyone, Password
 from basecamp.server.settings import Settings, is_loopback
 from dataspec.errors import InvalidSettings
 

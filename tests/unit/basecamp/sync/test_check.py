@@ -10,7 +10,7 @@ import pytest
 from httpx import Client
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
-from basecamp.notifications.entry import Entry
+from basecamp.notifications.outbox import OutboxEntry
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
@@ -224,12 +224,13 @@ def test_of_two_that_want_a_lease_at_once_one_gets_it(store: MemoryStore, clock:
 def told(store: MemoryStore) -> list[tuple[str, tuple[str, ...]]]:
     """Return what is in the outbox: the channel, and the datasets that it tells of."""
     entries = [
-        Entry.read(body.body)
+        OutboxEntry.read(body.body)
         for body in store.get_many([i.key for i in store.list("basecamp/outbox/")]).values()
     ]
-    notices = [entry.notice for entry in entries if entry]
+    notices = [entry.notification for entry in entries if entry]
     return sorted(
-        (str(getattr(n.target, "channel", "")), tuple(key.split("/")[0] for key in n.told)) for n in notices
+        (str(getattr(n.target, "channel", "")), tuple(key.split("/")[0] for key in n.subjects))
+        for n in notices
     )
 
 

@@ -1,4 +1,4 @@
-"""HTTP to Airflow: timeouts, retries, the token, and errors that say what to check."""
+"""HTTP to Airflow: timeouts, retries, credentials, and errors that say what to check."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from basecamp.airflow.http.authorization import for_airflow_2, for_airflow_3
-from basecamp.airflow.http.credentials import Credentials, Password
+from basecamp.airflow.authorization import Credentials, LoginAuth, Password, static_auth
 from dataspec.errors import AirflowUnreachable
 
 T = TypeVar("T")
@@ -20,30 +19,31 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_SECONDS = 3.0
 RETRY_PAUSES_SECONDS = (0.2, 0.6)
 FAIL_FAST_SECONDS = 1.0
-"""How long after a failure no other request is sent, so that what needs several fails only once."""
-LONGEST_SILENCE_SECONDS = 60.0
-"""How long at most no request is sent because Airflow asked for fewer, whatever it asked for."""
+"""For this long after a failure, requests fail at once: an operation of several requests waits for one timeout only."""
+MAX_BACK_OFF_SECONDS = 60.0
+"""Upper bound of the back-off that Airflow can ask for with ``Retry-After``."""
 
-_SAFE_METHODS = frozenset({"GET", "PUT", "PATCH"})
-_PASSING_TROUBLE = frozenset({500, 502, 503, 504})
-"""Airflow answers 500 as well where its database was locked for too long."""
-_SHOWN_BODY = 300
+_IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "PATCH"})
+_TRANSIENT_STATUSES = frozenset({500, 502, 503, 504})
+"""500 as well: Airflow sends it when its database was locked for too long."""
+_MAX_SHOWN_BODY = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What Airflow answered to a request."""
+class AirflowResponse:
+    """The response to one request."""
 
     request: str
+    """Method and address, without credentials and query."""
     status: int
     body: Any
-    """The JSON, as Python has it, or the text; None for an error that was expected, and where nothing came."""
+    """Decoded JSON, or text; None for an expected error status and for an empty body."""
 
     def read(self, reader: Callable[[Any], T]) -> T:
         """Return what a reader makes of the body.
 
         Raises:
-            AirflowUnreachable: When the body is not what the reader expects.
+            AirflowUnreachable: When the body has another shape than the reader expects.
         """
         try:
             return reader(self.body)
@@ -55,17 +55,16 @@ class Answer:
 
 
 class AirflowRefused(AirflowUnreachable):
-    """Airflow does not accept Basecamp's credentials, or gives its user too few rights."""
+    """Airflow rejects Basecamp's credentials, or its user lacks a permission."""
 
 
 class AirflowTransport:
-    """Sends requests to one Airflow. Safe to share between threads.
+    """Sends requests to one Airflow. Thread-safe.
 
-    A request that can be repeated without harm is sent up to three times when Airflow
-    can't be reached or is in passing trouble; any other only when it never left this
-    machine, or was turned away (429) unread. The pause before the next try is the one that
-    Airflow asks for, where that fits into the timeout; else the request fails at once, and
-    so does any other until that time.
+    Idempotent requests are sent up to three times when Airflow can't be reached or reports
+    a transient error; other requests only when the connection failed, or when Airflow refused
+    them unread (429). The pause before a retry is the one that ``Retry-After`` asks for, if it
+    fits into the timeout; otherwise this request fails, and so do all others until that time.
     """
 
     def __init__(
@@ -74,17 +73,17 @@ class AirflowTransport:
         credentials: Credentials,
         *,
         timeout_seconds: float = 10.0,
-        observe: Callable[[str, str, float], None] | None = None,
+        observe: Callable[[str, str, float], None] = lambda _method, _outcome, _seconds: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Make the transport.
+        """Create the transport.
 
         Args:
             url: Airflow's address, without ``/api``.
-            credentials: Who Basecamp is to Airflow.
-            timeout_seconds: How long one answer may take.
-            observe: Told of each request: method, outcome (a status, or ``unreachable``), seconds.
-            sleep: Waits between two tries.
+            credentials: Basecamp's credentials.
+            timeout_seconds: Time limit of one request.
+            observe: Called after each request with method, outcome (status or ``unreachable``) and seconds.
+            sleep: Waits between two attempts.
         """
         self.url = url
         self._credentials = credentials
@@ -92,11 +91,13 @@ class AirflowTransport:
         self._observe = observe
         self._sleep = sleep
         self._failure: tuple[float, AirflowUnreachable] | None = None
-        self._authorisation = for_airflow_3(credentials, self._log_in)
+        is_user = isinstance(credentials, Password)
         self._client = httpx.Client(
             base_url=url,
+            auth=LoginAuth(self._log_in, _token_rejected) if is_user else static_auth(credentials),
             timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS),
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+            event_hooks={"request": [_note_start], "response": [self._observe_response]},
         )
 
     def __enter__(self) -> Self:
@@ -117,22 +118,20 @@ class AirflowTransport:
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         expect: frozenset[int] = frozenset(),
-    ) -> Answer:
-        """Send a request and return its answer: a success, or one of the statuses in ``expect``.
+    ) -> AirflowResponse:
+        """Send a request; return a success, or one of the statuses in ``expect``.
 
         Raises:
-            AirflowRefused: When the credentials are not accepted, or don't suffice.
-            AirflowUnreachable: When there is no answer, or any other than was expected.
+            AirflowRefused: When Airflow rejects the credentials, or the user lacks a permission.
+            AirflowUnreachable: When there is no response, or one with another status.
         """
-        response = self._authorised(method, path, params, json, "application/json")
-        if response.status_code in expect:
-            return Answer(_shown(response.request), response.status_code, None)
-        if not response.is_success:
-            raise self._unexpected(response)
-        if not response.content:
-            return Answer(_shown(response.request), response.status_code, None)
+        accept = {"Accept": "application/json"}
+        request = self._client.build_request(method, path, params=params, json=json, headers=accept)
+        response = self._expected(request, expect)
+        if response.status_code in expect or not response.content:
+            return AirflowResponse(_shown(response.request), response.status_code, None)
         try:
-            return Answer(_shown(response.request), response.status_code, response.json())
+            return AirflowResponse(_shown(response.request), response.status_code, response.json())
         except ValueError:
             raise AirflowUnreachable(
                 "Airflow answered with something else than JSON.",
@@ -140,39 +139,40 @@ class AirflowTransport:
                 "Is there a login page or another server at BASECAMP_AIRFLOW_URL?",
             ) from None
 
-    def request_text(self, path: str, *, params: Mapping[str, Any], expect: frozenset[int]) -> Answer:
-        """GET a page of plain text; its answer is that, or one of the statuses in ``expect``.
+    def request_text(
+        self, path: str, *, params: Mapping[str, Any], expect: frozenset[int]
+    ) -> AirflowResponse:
+        """GET plain text; return a success, or one of the statuses in ``expect``.
 
         Raises:
-            AirflowRefused: When the credentials are not accepted, or don't suffice.
-            AirflowUnreachable: When there is no answer, or any other than was expected.
+            AirflowRefused: When Airflow rejects the credentials, or the user lacks a permission.
+            AirflowUnreachable: When there is no response, or one with another status.
         """
-        response = self._authorised("GET", path, params, None, "text/plain")
-        if response.status_code not in expect and not response.is_success:
-            raise self._unexpected(response)
+        accept = {"Accept": "text/plain"}
+        response = self._expected(
+            self._client.build_request("GET", path, params=params, headers=accept), expect
+        )
         body = response.text if response.is_success else None
-        return Answer(_shown(response.request), response.status_code, body)
+        return AirflowResponse(_shown(response.request), response.status_code, body)
 
     def request_open(self, path: str) -> httpx.Response:
-        """GET a page that asks for no credentials; return its answer, whatever it is."""
-        return self._send_retrying("GET", path, None, None, {})
+        """GET a page that needs no credentials; return the response, whatever its status."""
+        return self._send_retrying(self._client.build_request("GET", path), None)
 
     def speak_to_airflow_2(self) -> None:
-        """Show who asks as Airflow 2 wants it, from the next request on."""
-        self._authorisation = for_airflow_2(self._credentials)
+        """Send credentials in Airflow 2's form from the next request on."""
+        self._client.auth = static_auth(self._credentials)
 
-    def _authorised(
-        self, method: str, path: str, params: Mapping[str, Any] | None, json: Any, accept: str
-    ) -> httpx.Response:
-        own, shown = {"Accept": accept}, self._authorisation.headers()
-        response = self._send_retrying(method, path, params, json, own | shown)
-        if _token_rejected(response) and (renewed := self._authorisation.renewed(shown)) is not None:
-            response = self._send_retrying(method, path, params, json, own | renewed)
+    def _expected(self, request: httpx.Request, expect: frozenset[int]) -> httpx.Response:
+        response = self._send_retrying(request, self._client.auth)
+        if response.status_code not in expect and not response.is_success:
+            raise self._unexpected(response)
         return response
 
-    def _log_in(self, credentials: Password) -> str:
-        body = {"username": credentials.username, "password": credentials.password}
-        response = self._send_retrying("POST", "/auth/token", None, body, {})
+    def _log_in(self) -> str:
+        assert isinstance(self._credentials, Password)  # noqa: S101 - only a user logs in
+        body = {"username": self._credentials.username, "password": self._credentials.password}
+        response = self._send_retrying(self._client.build_request("POST", "/auth/token", json=body), None)
         if not response.is_success:
             raise self._unexpected(response)
         token = _json(response).get("access_token")
@@ -183,27 +183,24 @@ class AirflowTransport:
             )
         return token
 
-    def _send_retrying(
-        self, method: str, path: str, params: Mapping[str, Any] | None, json: Any, headers: Mapping[str, str]
-    ) -> httpx.Response:
-        request = self._client.build_request(method, path, params=params, json=json, headers=headers or None)
+    def _send_retrying(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
         self._fail_fast()
         left = self._timeout_seconds
         for pause in RETRY_PAUSES_SECONDS:
             try:
-                response = self._send(request)
+                response = self._send(request, auth)
             except httpx.ConnectError:
                 self._sleep(pause)
                 continue
             except httpx.TransportError as error:
                 raise self._unreachable(request, error) from error
-            wanted = max(pause, _asked_pause(response))
-            if not _may_be_sent_again(response) or wanted > left:
+            wanted = max(pause, _retry_after(response))
+            if not _may_retry(response) or wanted > left:
                 return response
             left -= wanted
             self._sleep(wanted)
         try:
-            return self._send(request)
+            return self._send(request, auth)
         except httpx.TransportError as error:
             raise self._unreachable(request, error) from error
 
@@ -212,15 +209,17 @@ class AirflowTransport:
             title, detail = self._failure[1].title, self._failure[1].detail
             raise AirflowUnreachable(title, detail=detail)
 
-    def _send(self, request: httpx.Request) -> httpx.Response:
-        started, outcome = time.monotonic(), "unreachable"
+    def _send(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
         try:
-            response = self._client.send(request)
-            outcome = str(response.status_code)
-        finally:
-            if self._observe is not None:
-                self._observe(request.method, outcome, time.monotonic() - started)
-        return response
+            return self._client.send(request, auth=auth)
+        except httpx.TransportError:
+            self._observe(request.method, "unreachable", _seconds_since_start(request))
+            raise
+
+    def _observe_response(self, response: httpx.Response) -> None:
+        response.read()
+        seconds = _seconds_since_start(response.request)
+        self._observe(response.request.method, str(response.status_code), seconds)
 
     def _unreachable(self, request: httpx.Request, error: httpx.TransportError) -> AirflowUnreachable:
         failure = AirflowUnreachable(
@@ -232,12 +231,12 @@ class AirflowTransport:
         return failure
 
     def _too_many(self, response: httpx.Response, answer: str) -> AirflowUnreachable:
-        asked = _asked_pause(response)
-        until = f"It wants no other request for {asked:.0f} s." if asked else "Wait a moment and try again."
+        pause = _retry_after(response)
+        until = f"It wants no other request for {pause:.0f} s." if pause else "Wait a moment and try again."
         check = "Look for a limit on requests in front of Airflow's API server."
         failure = AirflowUnreachable("Airflow gets too many requests.", detail=f"{answer}\n{until} {check}")
-        silence = min(max(asked, FAIL_FAST_SECONDS), LONGEST_SILENCE_SECONDS)
-        self._failure = time.monotonic() + silence, failure
+        back_off = min(max(pause, FAIL_FAST_SECONDS), MAX_BACK_OFF_SECONDS)
+        self._failure = time.monotonic() + back_off, failure
         return failure
 
     def _unexpected(self, response: httpx.Response) -> AirflowUnreachable:
@@ -259,16 +258,26 @@ class AirflowTransport:
         return AirflowUnreachable("Airflow answered with an error.", detail=answer)
 
 
-def _may_be_sent_again(response: httpx.Response) -> bool:
-    """Say whether an answer tells of trouble that passes, and the request has done nothing or may do it twice."""
+def _note_start(request: httpx.Request) -> None:
+    request.extensions["started"] = time.monotonic()
+
+
+def _seconds_since_start(request: httpx.Request) -> float:
+    return time.monotonic() - float(request.extensions["started"])
+
+
+def _may_retry(response: httpx.Response) -> bool:
+    """Say whether the error is transient and repeating the request is harmless."""
     status, method = response.status_code, response.request.method
     if status == httpx.codes.CONFLICT:
-        return method == "PATCH"  # another one wrote the same rows, such as a run's note, at this moment
-    return status == httpx.codes.TOO_MANY_REQUESTS or (status in _PASSING_TROUBLE and method in _SAFE_METHODS)
+        return method == "PATCH"  # a concurrent write of the same rows, such as a run's note
+    return status == httpx.codes.TOO_MANY_REQUESTS or (
+        status in _TRANSIENT_STATUSES and method in _IDEMPOTENT_METHODS
+    )
 
 
-def _asked_pause(response: httpx.Response) -> float:
-    """Return the seconds after which a server wants the next request: ``Retry-After``, seconds or a date."""
+def _retry_after(response: httpx.Response) -> float:
+    """Return the seconds that ``Retry-After`` asks for, given as seconds or as a date; 0 without it."""
     said = response.headers.get("Retry-After", "").strip()
     if said.isdecimal():
         return float(said)
@@ -279,7 +288,7 @@ def _asked_pause(response: httpx.Response) -> float:
 
 
 def _token_rejected(response: httpx.Response) -> bool:
-    """Say whether a new token may help: this one is too old, or was signed with another secret."""
+    """Say whether a new token may help: this one expired, or was signed with another secret."""
     if response.status_code == httpx.codes.FORBIDDEN:
         return "Invalid JWT" in str(_json(response).get("detail"))
     return response.status_code == httpx.codes.UNAUTHORIZED
@@ -296,11 +305,11 @@ def _reason(error: httpx.TransportError) -> str:
 
 
 def _explained(response: httpx.Response) -> str:
-    """Return the reason that Airflow gives, or the beginning of whatever it sent."""
+    """Return the reason that Airflow gives, or else the start of the body."""
     detail = _json(response).get("detail")
     if isinstance(detail, dict):
         detail = detail.get("message") or detail.get("reason")
-    return str(detail or response.text).strip()[:_SHOWN_BODY] or response.reason_phrase
+    return str(detail or response.text).strip()[:_MAX_SHOWN_BODY] or response.reason_phrase
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:

@@ -1,9 +1,7 @@
-"""Airflow 3, by its API ``/api/v2``.
+"""The gateway to Airflow 3, over its API ``/api/v2``.
 
-Where several runs are asked about, one request answers for all of them: lists of task
-instances and of XComs may span runs. Prefix filters are used for it because they can
-use the database's indexes; they match a little too much, so what comes back is
-compared again.
+One request returns the task instances or XComs of many runs. It filters by prefixes, because only
+these use the database's indexes; prefixes match other rows as well, so the response is filtered again.
 """
 
 from __future__ import annotations
@@ -13,8 +11,15 @@ from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
+from basecamp.airflow.airflow_3_responses import (
+    read_components,
+    read_dag,
+    read_log,
+    read_run,
+    read_run_page,
+    read_xcom,
+)
 from basecamp.airflow.gateway import WrongCursor
-from basecamp.airflow.http.transport import AirflowTransport
 from basecamp.airflow.models import (
     PAGE_LIMIT,
     AirflowDag,
@@ -26,23 +31,22 @@ from basecamp.airflow.models import (
     RunVersion,
     TaskAttempt,
 )
-from basecamp.airflow.responses import read_task_instance
-from basecamp.airflow.rest_gateway import MISSING, TAKEN_OR_MISSING, AirflowApi
-from basecamp.airflow.v2_responses import read_dag, read_log, read_parts, read_run, read_run_page, read_xcom
+from basecamp.airflow.rest_api import CONFLICT_OR_MISSING, MISSING, RestApi, read_task_instance
+from basecamp.airflow.transport import AirflowTransport
 from dataspec.contract import TASK_ID, VERSION_KEY_PREFIX
 
-R = TypeVar("R", bound="_OfRun")
+R = TypeVar("R", bound="_HasRunKey")
 
 MAX_PATTERN_LENGTH = 3000
-"""Of the run ids in one request's address; some proxies take no more than 8,000 letters in all."""
+"""Of the run ids in one URL; some proxies limit a URL to 8,000 characters."""
 
 _PROCESS_KILLED = "Task killed!"
-"""What the task's supervisor logs once the process that it had to end is gone."""
+"""Logged by the task's supervisor after it has killed the process."""
 
-_WRONG = 400
+_BAD_REQUEST = 400
 
 
-class _OfRun(Protocol):
+class _HasRunKey(Protocol):
     @property
     def dag_id(self) -> str: ...
 
@@ -50,88 +54,88 @@ class _OfRun(Protocol):
     def run_id(self) -> str: ...
 
 
-class Airflow3(AirflowApi):
+class Airflow3(RestApi):
     """The gateway to Airflow 3."""
 
     def __init__(self, transport: AirflowTransport) -> None:
         super().__init__(transport, "/api/v2", read_dag=read_dag, read_run=read_run)
 
     def run_page(self, dag_id: str, run_id: str) -> str:
-        """Return where a run is shown on Airflow's page."""
+        """Return the path of a run's page in Airflow."""
         return f"/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
 
     def health(self) -> AirflowHealth:
-        """Ask how Airflow is, with credentials, so that wrong ones show here."""
-        return self._health("monitor/health", read_parts)
+        """Return Airflow's health; checks the credentials as well."""
+        return self._health("monitor/health", read_components)
 
     def list_dags(self, *, tags: Sequence[str] = ()) -> list[AirflowDag]:
-        """Return the DAGs that have any of the tags, stale ones too, over all pages."""
+        """Return all DAGs with any of the tags, stale ones included."""
         return self._dags({"tags": list(tags), "tags_match_mode": "any", "exclude_stale": False})
 
     def request_parse(self, dag: AirflowDag) -> None:
-        """Ask Airflow to look at the DAG's bundle and to parse its file before others."""
+        """Ask Airflow to refresh the DAG's bundle and to parse its file next."""
         if dag.file_token is not None:
             path = self._path("parseDagFile", dag.file_token)
-            self._transport.request("PUT", path, expect=TAKEN_OR_MISSING)
+            self._transport.request("PUT", path, expect=CONFLICT_OR_MISSING)
 
     def list_runs(self, wanted: RunFilter, *, limit: int, cursor: str | None = None) -> RunPage:
-        """Return a page of at most ``limit`` runs (and 100), the last created first."""
-        answer = self._transport.request(
+        """Return a page of at most ``limit`` runs (and at most 100), the last created first."""
+        response = self._transport.request(
             "GET",
             self._path("dags", wanted.dag_id or "~", "dagRuns"),
             params=_run_params(wanted) | {"limit": min(limit, PAGE_LIMIT), "cursor": cursor or ""},
-            expect=MISSING | {_WRONG} if cursor else MISSING,
+            expect=MISSING | {_BAD_REQUEST} if cursor else MISSING,
         )
-        if answer.status in MISSING:
+        if response.status in MISSING:
             return RunPage(runs=(), next_cursor=None)
-        if answer.status == _WRONG:
+        if response.status == _BAD_REQUEST:
             raise WrongCursor
-        page = answer.read(read_run_page)
+        page = response.read(read_run_page)
         return replace(page, runs=tuple(run for run in page.runs if wanted.holds(run)))
 
     def set_run_state(
         self, dag_id: str, run_id: str, state: Literal["success", "failed"], *, note: str
     ) -> DagRun | None:
-        """Write a run's note, then end it and its tasks with a state: one transaction of Airflow's."""
+        """Write a run's note and set the state of the run and its tasks, in one transaction."""
         return self._run_or_none(
             "PATCH", "dags", dag_id, "dagRuns", run_id, json={"state": state, "note": note}
         )
 
     def clear_run(self, dag_id: str, run_id: str, *, note: str) -> DagRun | None:
-        """Have a run that has ended run again, with a new note: one transaction of Airflow's."""
-        # The latest version of the DAG brings the retries that the spec has now; the worker takes it anyway.
+        """Clear a finished run and write the new note, in one transaction."""
+        # The latest DAG version has the current spec's retries; the worker uses it in any case.
         body = {"dry_run": False, "run_on_latest_version": True, "note": note}
         return self._run_or_none("POST", "dags", dag_id, "dagRuns", run_id, "clear", json=body)
 
     def process_is_gone(self, dag_id: str, run_id: str, try_number: int) -> bool:
-        """Say whether the supervisor of an attempt has written that its process was killed."""
+        """Say whether the attempt's log reports that its process was killed."""
         events = self.log(dag_id, run_id, try_number)
         return any(event.message.startswith(_PROCESS_KILLED) for event in events or ())
 
     def attempts(self, runs: Sequence[DagRun]) -> list[TaskAttempt]:
-        """Return the latest attempt of each run that has one, in few requests."""
+        """Return the latest attempt of each run that has one, in batched requests."""
         if len(runs) == 1:
             return self._attempt(runs[0])
         params = {"task_id": TASK_ID}
         return list(self._of_runs(runs, ("taskInstances",), "task_instances", params, read_task_instance))
 
     def _attempt(self, run: DagRun) -> list[TaskAttempt]:
-        """Return a run's latest attempt, if it has one: a third of the work that a list is to Airflow."""
+        """Return a run's latest attempt, if any, at a third of a list's cost to Airflow."""
         path = self._path("dags", run.dag_id, "dagRuns", run.run_id, "taskInstances", TASK_ID)
-        answer = self._transport.request("GET", path, expect=MISSING)
-        return [] if answer.status in MISSING else [answer.read(read_task_instance)]
+        response = self._transport.request("GET", path, expect=MISSING)
+        return [] if response.status in MISSING else [response.read(read_task_instance)]
 
     def running_attempts(self) -> list[TaskAttempt]:
-        """Return every attempt that executes at this moment, in all DAGs."""
+        """Return all running attempts, over all DAGs."""
         params = {"task_id": TASK_ID, "state": ["running"], "order_by": "start_date"}
         path = self._path("dags", "~", "dagRuns", "~", "taskInstances")
         return list(self._pages(path, "task_instances", params, read_task_instance))
 
     def versions(self, runs: Sequence[DagRun]) -> list[RunVersion]:
-        """Return which spec each run's latest attempt ran, where one started, in few requests."""
-        place = ("taskInstances", TASK_ID, "xcomEntries")
+        """Return the spec version of each run's latest started attempt, in batched requests."""
+        subpath = ("taskInstances", TASK_ID, "xcomEntries")
         params = {"xcom_key_prefix_pattern": VERSION_KEY_PREFIX}
-        found = self._of_runs(runs, place, "xcom_entries", params, read_xcom)
+        found = self._of_runs(runs, subpath, "xcom_entries", params, read_xcom)
         versions = (RunVersion.from_xcom_key(xcom.dag_id, xcom.run_id, xcom.key) for xcom in found)
         return [version for version in versions if version is not None]
 
@@ -140,22 +144,22 @@ class Airflow3(AirflowApi):
         path = self._path(
             "dags", dag_id, "dagRuns", run_id, "taskInstances", TASK_ID, "logs", str(try_number)
         )
-        answer = self._transport.request("GET", path, params={"full_content": True}, expect=MISSING)
-        return None if answer.status in MISSING else answer.read(read_log)
+        response = self._transport.request("GET", path, params={"full_content": True}, expect=MISSING)
+        return None if response.status in MISSING else response.read(read_log)
 
     def _of_runs(
         self,
         runs: Sequence[DagRun],
-        place: tuple[str, ...],
+        subpath: tuple[str, ...],
         items: str,
         params: Mapping[str, Any],
         read: Callable[[Any], R],
     ) -> Iterator[R]:
-        """Yield what a list below the runs holds of some of them, asking for many runs at once."""
+        """Yield the rows of a list below the runs (task instances, XComs), in batches of runs."""
         keys = {run.key for run in runs}
         for batch in _batches(runs):
             dag_ids = {run.dag_id for run in batch}
-            path = self._path("dags", dag_ids.pop() if len(dag_ids) == 1 else "~", "dagRuns", "~", *place)
+            path = self._path("dags", dag_ids.pop() if len(dag_ids) == 1 else "~", "dagRuns", "~", *subpath)
             bounds = {
                 "run_id_prefix_pattern": "|".join(run.run_id for run in batch),
                 "run_after_gte": min(run.run_after for run in batch).isoformat(),

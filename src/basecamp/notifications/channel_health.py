@@ -1,4 +1,4 @@
-"""How the channels are, in one line for ``/readyz``."""
+"""State of the channels, in one line for ``/readyz``."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.notifications.channels.channel import channel_name, channels
 from basecamp.notifications.channels.sending import missing_setting
-from basecamp.notifications.configuration import NotificationSettings
 from basecamp.notifications.delivery import Delivery, FailingChannel
+from basecamp.notifications.settings import NotificationSettings
 from dataspec.catalog.effective import Catalog
 from dataspec.errors import StoreUnreachable
 from dataspec.spec.model import Target
 
 MAX_NAMED = 10
-"""How many channels the line names; the others are counted."""
+"""Maximum number of channels that the line names; it counts the rest."""
 
 
 class ChannelHealth:
-    """Tells which channels don't work: those that fail, and those that the server has no settings for."""
+    """Reports the channels that don't work: failing ones, and ones without server settings."""
 
     def __init__(self, delivery: Delivery, specs: CatalogCache, settings: NotificationSettings) -> None:
         self._delivery = delivery
@@ -27,24 +27,24 @@ class ChannelHealth:
         self._checked: tuple[Catalog, list[str]] | None = None
 
     def state(self) -> str:
-        """Return ``ok``, or each channel that does not work, with since when and why."""
+        """Return ``ok``, or each channel that does not work with the time and the reason."""
         lines = [_described(failing) for failing in self._delivery.failing()]
-        lines += [line for line in self._lacking() if not _is_named(line, lines)]
+        lines += [line for line in self._unconfigured() if not _is_named(line, lines)]
         if len(lines) > MAX_NAMED:
             lines = [*lines[:MAX_NAMED], f"and {len(lines) - MAX_NAMED} more channels"]
         return "; ".join(lines) or "ok"
 
-    def _lacking(self) -> list[str]:
+    def _unconfigured(self) -> list[str]:
         try:
             catalog = self._specs.catalog()
         except StoreUnreachable:
-            return []  # the store's own check says so
+            return []  # the store's own check reports it
         if self._checked is None or self._checked[0] is not catalog:
-            found = dict.fromkeys(self._lacking_in(catalog))
+            found = dict.fromkeys(self._unconfigured_in(catalog))
             self._checked = catalog, list(found)
         return self._checked[1]
 
-    def _lacking_in(self, catalog: Catalog) -> Iterator[str]:
+    def _unconfigured_in(self, catalog: Catalog) -> Iterator[str]:
         for target in _named_targets(catalog):
             if reason := missing_setting(target, self._settings):
                 for channel in channels([target]):
@@ -54,8 +54,8 @@ class ChannelHealth:
 def _named_targets(catalog: Catalog) -> Iterator[Target]:
     for file in catalog.effective.values():
         if file.spec and file.spec.schedule:
-            to_tell = file.spec.schedule.notifications
-            yield from (*to_tell.on_failure, *to_tell.on_success, *to_tell.on_source_change)
+            notifications = file.spec.schedule.notifications
+            yield from (*notifications.on_failure, *notifications.on_success, *notifications.on_source_change)
 
 
 def _is_named(line: str, lines: list[str]) -> bool:
@@ -70,4 +70,4 @@ def _described(failing: FailingChannel) -> str:
         if count
     ]
     since = failing.since.isoformat(timespec="seconds")
-    return f"{failing.name} fails since {since} ({', '.join(counts)}): {failing.error}"
+    return f"{failing.name} has failed since {since} ({', '.join(counts)}): {failing.error}"

@@ -12,7 +12,7 @@ from httpx import Client
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
-from basecamp.notifications.configuration import NotificationSettings
+from basecamp.notifications.settings import NotificationSettings
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
@@ -24,7 +24,7 @@ TOLD = """  timezone: Asia/Seoul
     on_failure: [{type: slack, channel: "#failures"}, {type: email, to: kim@example.com}]
     on_source_change: [{type: slack, channel: "#failures"}]
 """
-NO_MAIL = "E-mail is not set up: set BASECAMP_SMTP_URL and BASECAMP_EMAIL_FROM on the server"
+NO_MAIL = "E-mail is not configured: set BASECAMP_SMTP_URL and BASECAMP_EMAIL_FROM on the server"
 WITH_CHANNELS = {"  timezone: Asia/Seoul\n": TOLD}
 
 
@@ -158,18 +158,18 @@ def test_a_channel_that_fails_is_named_with_since_when_and_why_and_no_secret(
     client.post("/sync")
     since = clock.now()
     for _ in range(2):
-        delivery.look()
+        delivery.poll()
         assert delivery.wait_until_idle(10)
     status, said = checked(client)
     assert status == "degraded"
     assert said == (
-        f"slack #failures fails since {since.isoformat(timespec='seconds')} (1 waiting): Slack refused it: "
+        f"slack #failures has failed since {since.isoformat(timespec='seconds')} (1 waiting): Slack rejected the message: "
         "channel_not_found (there is no such channel, or it is private and the bot is not in it)"
     )
     slack.channels = None
     clock.advance(5)
     for _ in range(2):
-        delivery.look()
+        delivery.poll()
         assert delivery.wait_until_idle(10)
     assert checked(client) == ("ready", "ok")
     assert slack.count("#failures", "sales.daily: manual → code") == 1
@@ -189,6 +189,6 @@ def test_a_wrong_token_is_told_without_showing_it(
     app.state.services = build_services(store, airflow, clock, notifications=wrong)
     answer = client.post("/notifications/test", json={"name": "sales.daily"})
     assert answer.json()["channels"][0]["error"] == (
-        "Slack refused it: invalid_auth (check BASECAMP_SLACK_TOKEN)"
+        "Slack rejected the message: invalid_auth (check BASECAMP_SLACK_TOKEN)"
     )
     assert "s3cr3t" not in answer.text

@@ -1,4 +1,4 @@
-"""The lines of Airflow that `basecamp dev` can run."""
+"""The release lines of Airflow that `basecamp dev` can run."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from dataspec.errors import InvalidUsage
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line of Airflow: what is installed of it, and what it needs."""
+class ReleaseLine:
+    """A release line of Airflow: its packages and requirements."""
 
     name: str
     health_path: str
-    """Where its API tells how its parts are."""
+    """Path of the health check in its API."""
     suffix: str = ""
-    """Of the folders in a home that hold what is of this line alone."""
+    """Suffix of this release line's own folders in a home."""
     python_before: tuple[int, int] = (4, 0)
-    """The first version of Python that it does not run on."""
+    """First Python version that it does not support."""
     runs_on_sqlite: bool = True
-    """Whether it runs several tasks at a time on SQLite."""
+    """Whether it runs tasks in parallel on SQLite."""
 
     @property
     def lock_file(self) -> Traversable:
-        """The file that names every package of the environment."""
+        """The lock file of its environment."""
         return files("basecamp.dev") / f"airflow-{self.name}.lock"
 
     @property
     def version(self) -> str:
-        """The version of Airflow that the lock file names."""
+        """Airflow's version in the lock file."""
         found = re.search(r"^apache-airflow==([\w.]+)", self.lock_file.read_text(), re.MULTILINE)
         return found[1] if found else self.name
 
     def check(self, *, has_database: bool) -> None:
-        """Make sure that it can run here.
+        """Check that it can run with the given options.
 
         Raises:
-            InvalidUsage: When it needs a database that is not named.
+            InvalidUsage: When it needs a database that the options lack.
         """
         if not (self.runs_on_sqlite or has_database):
             raise InvalidUsage(
                 f"Airflow {self.name} needs a PostgreSQL database: on SQLite it runs one task at a time, slowly.",
-                detail="Name an empty one: --airflow-database postgresql://user:password@127.0.0.1/airflow",
+                detail="Give an empty one: --airflow-database postgresql://user:password@127.0.0.1/airflow",
             )
 
 
-AIRFLOW_3 = Line("3.3", "/api/v2/monitor/health")
-AIRFLOW_2 = Line("2.11", "/api/v1/health", "-2.11", python_before=(3, 13), runs_on_sqlite=False)
+AIRFLOW_3 = ReleaseLine("3.3", "/api/v2/monitor/health")
+AIRFLOW_2 = ReleaseLine("2.11", "/api/v1/health", "-2.11", python_before=(3, 13), runs_on_sqlite=False)
 
 LINES = {line.name: line for line in (AIRFLOW_3, AIRFLOW_2)}

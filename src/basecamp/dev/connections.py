@@ -1,4 +1,4 @@
-"""Airflow's connections: the project's, as its ``dli.yaml`` names them, and the default one."""
+"""Airflow's connections: those from the project's ``dli.yaml``, and the default one."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _OPTION = "options."
 def airflow_connections(
     folder: Path, environ: Mapping[str, str], trust: Trust | None = None
 ) -> dict[str, str]:
-    """Return every connection in Airflow's JSON, by its id.
+    """Return the connections by id, in Airflow's JSON format.
 
     Args:
         folder: The project's folder; a ``dli.yaml`` in it is read.
         environ: For ``${VAR}`` in the project's file.
-        trust: The permissions of the project; without it, none are needed.
+        trust: Checks the project's permissions; None skips the checks.
 
     Raises:
-        InvalidSettings: When ``connections:`` of that file can't be used; says where.
-        Refused: Without a permission, when that file belongs to another user, or has variables sent to
+        InvalidSettings: When ``connections:`` in the file is invalid; names the position.
+        Refused: Without permission, when the file belongs to another user, or sends variables to
             another machine (specification 21.7, 21.8).
     """
     default = _in_airflow(EngineAddress.of_file(folder / DEFAULT_FILE))
@@ -88,7 +88,7 @@ class _Project:
     def _address(
         self, document: Document, place: tuple[str, ...], written: Mapping[str, Any]
     ) -> EngineAddress:
-        """Return where a connection leads, its variables filled in."""
+        """Return the address of a connection, with its variables expanded."""
         try:
             filled = {
                 key: expand(it, self._environ) if isinstance(it, str) else it for key, it in written.items()
@@ -103,7 +103,7 @@ class _Project:
 
 
 def _in_airflow(address: EngineAddress) -> dict[str, Any]:
-    """Return a connection in Airflow's words."""
+    """Return a connection in Airflow's format."""
     if address.kind == "duckdb":
         return {"conn_type": "duckdb", "host": address.database, "extra": {"config": address.options}}
     connection = {

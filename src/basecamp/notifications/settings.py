@@ -1,4 +1,4 @@
-"""What the server's environment says of channels: addresses and secrets, none of which is ever shown."""
+"""Settings of the channels, from environment variables; secrets are never shown."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from basecamp.notifications.channels.apprise_log import is_apprise_url
 from dataspec.errors import InvalidSettings
 
 PUBLIC_URL = "BASECAMP_PUBLIC_URL"
@@ -31,12 +32,12 @@ _SMTP_MODES: Mapping[str, tuple[SmtpMode, int]] = {
 }
 SLACK_API = "https://slack.com/api/"
 _SHORTEST_SECRET = 6
-"""Shorter parts of an address are words such as a scheme or a version."""
+"""Shorter parts of an address are words such as a version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Smtp:
-    """The mail server that takes the messages."""
+    """The outgoing mail server."""
 
     host: str
     port: int
@@ -47,27 +48,26 @@ class Smtp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationSettings:
-    """What the channels need of the server; each may be missing until it is used."""
+    """Settings of the channels; each is optional until a spec uses its channel."""
 
     public_url: str | None = None
-    """Where people see Basecamp's page, for links."""
+    """Base URL of Basecamp's pages, for links."""
     slack_token: str | None = field(default=None, repr=False)
     slack_webhook_url: str | None = field(default=None, repr=False)
     slack_api_url: str = SLACK_API
     smtp: Smtp | None = None
     email_from: str | None = None
     targets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Apprise URLs by the name that specs use."""
+    """Apprise URLs by their names in specs."""
     webhook_networks: tuple[Network, ...] = ()
-    """Networks that are not public, and that webhooks of specs may reach all the same."""
+    """Non-public networks that webhooks may reach."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> NotificationSettings:
         """Read the settings.
 
         Raises:
-            InvalidSettings: Naming the first variable that is wrong, in one line, and never its value
-                where that may be a secret.
+            InvalidSettings: For the first invalid variable, in one line; never shows a value that may be secret.
         """
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
         return cls(
@@ -82,7 +82,7 @@ class NotificationSettings:
         )
 
     def redacted(self, text: str) -> str:
-        """Return a text, such as another program's error, with ``***`` for each secret in it."""
+        """Return a text, such as a library's error, with ``***`` in place of each secret."""
         for secret in sorted(set(self._secrets()), key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
@@ -99,7 +99,7 @@ class NotificationSettings:
 
 
 def _parts(url: SplitResult) -> Iterator[str]:
-    """Yield all that may be secret in an address; of many services' addresses even the host is."""
+    """Yield the parts of an address that may be secret; for many services that includes the host."""
     user, _, host = url.netloc.rpartition("@")
     yield from user.split(":")
     if url.scheme not in {"http", "https", "json", "jsons", "mailto", "mailtos"}:
@@ -115,7 +115,7 @@ def _http_url(name: str, given: Mapping[str, str]) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise InvalidSettings(f"{name} is not an address: it begins with https:// (or http://).")
+        raise InvalidSettings(f"{name} is not a URL. It must begin with https:// or http://.")
     return given[name]
 
 
@@ -128,7 +128,7 @@ def _smtp(url: str) -> Smtp:
     credentials = bool(parts.username) + bool(parts.password)
     if parts.scheme not in _SMTP_MODES or not parts.hostname or port == 0 or credentials == 1:
         raise InvalidSettings(
-            f"{SMTP_URL} is not a mail server's address: it begins with "
+            f"{SMTP_URL} is not the URL of a mail server. It must begin with "
             f"{', '.join(f'{scheme}://' for scheme in _SMTP_MODES)}. "
             f"Example: {SMTP_URL}=smtp+starttls://user:password@mail.example.com:587"
         )
@@ -145,7 +145,9 @@ def _smtp(url: str) -> Smtp:
 def _address(text: str) -> str:
     name, at, domain = text.rpartition("@")
     if not (name and at and domain) or "\n" in text:
-        raise InvalidSettings(f"{EMAIL_FROM} is '{text}': write an address such as data@example.com.")
+        raise InvalidSettings(
+            f"{EMAIL_FROM} is '{text}', which is not an e-mail address. Example: data@example.com"
+        )
     return text
 
 
@@ -153,20 +155,18 @@ def _targets(text: str) -> Mapping[str, str]:
     try:
         data = json.loads(text if text.startswith("{") else Path(text).read_text())
     except OSError as error:
-        raise InvalidSettings(f"{TARGETS}: the file can't be read: {error.strerror}.") from None
+        raise InvalidSettings(f"{TARGETS}: can't read the file: {error.strerror}.") from None
     except ValueError:
         data = None
     if not isinstance(data, dict) or not all(isinstance(url, str) for url in data.values()):
         raise InvalidSettings(
-            f"{TARGETS} is no JSON object of names and Apprise URLs, nor a file with one. "
+            f"{TARGETS} must be a JSON object of names and Apprise URLs, or the path of a file with one. "
             f"""Example: {TARGETS}={{"oncall": "pagerduty://KEY@APIKEY"}}"""
         )
-    from basecamp.notifications.channels.apprise_channels import is_apprise_url
-
     for name, url in data.items():
         if not is_apprise_url(url):
             raise InvalidSettings(
-                f"{TARGETS}: what '{name}' stands for is no Apprise URL. See Apprise's list of services."
+                f"{TARGETS}: the value of '{name}' is not an Apprise URL. See Apprise's list of services."
             )
     return data
 
@@ -177,5 +177,5 @@ def _networks(text: str) -> Iterator[Network]:
             yield ipaddress.ip_network(part)
         except ValueError:
             raise InvalidSettings(
-                f"{WEBHOOK_NETWORKS} holds '{part}': write networks such as 10.20.0.0/16, with commas between."
+                f"{WEBHOOK_NETWORKS} contains '{part}', which is not a network. Example: 10.20.0.0/16,10.30.0.0/16"
             ) from None

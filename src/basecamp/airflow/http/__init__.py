@@ -1,1 +1,0 @@
-"""HTTP to Airflow: requests with timeouts and retries, credentials, pages."""

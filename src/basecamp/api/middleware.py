@@ -1,0 +1,180 @@
+"""Middleware: checks of host, origin and body size, and the request log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from basecamp.api.dependencies import caller_name
+from basecamp.api.problems import problem_response
+from basecamp.monitoring.metrics import Metrics
+from dataspec.errors import CrossOrigin, InvalidUsage
+
+MAX_BODY_BYTES = 2 * 1024 * 1024
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class HostGuard:
+    """Rejects requests for other host names than the server's own.
+
+    Prevents DNS rebinding: a page of another site can point its own name at this machine, and the
+    browser then treats this server as that site, but sends that name as the host.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on if its host is accepted."""
+        if scope["type"] != "http" or _hostname(Headers(scope=scope).get("host", "")) in self._hosts:
+            await self._app(scope, receive, send)
+            return
+        error = InvalidUsage(
+            "This server does not accept this host name.",
+            detail=f"It listens on this machine only. Use one of: {', '.join(sorted(self._hosts))}.",
+        )
+        await problem_response(error, status=421)(scope, receive, send)
+
+
+class OriginGuard:
+    """Rejects changes that a page of another site sends through a user's browser."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on if it is read-only, has no origin, or comes from a page of this server."""
+        if scope["type"] != "http" or scope["method"] in _SAFE_METHODS or _is_own(Headers(scope=scope)):
+            await self._app(scope, receive, send)
+            return
+        await problem_response(CrossOrigin())(scope, receive, send)
+
+
+class BodyLimit:
+    """Rejects bodies that are too large, before they are read completely."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its complete body."""
+        if scope["type"] != "http" or scope["method"] in _SAFE_METHODS:
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        body = await self._read(receive) if declared.isdigit() and int(declared) <= self._max_bytes else None
+        if body is None:
+            error = InvalidUsage(
+                "The request is too large.", detail=f"The limit is {self._max_bytes // 1024:,} KiB."
+            )
+            await problem_response(error, status=413, headers={"Connection": "close"})(scope, receive, send)
+            return
+        await self._app(scope, _replaying(body, receive), send)
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        """Return the body; None if it exceeds the limit."""
+        chunks, size = [], 0
+        while True:
+            message = await receive()
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self._max_bytes:
+                return None
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    first = True
+
+    async def replay() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def _is_own(headers: Headers) -> bool:
+    origin = headers.get("origin")
+    return origin is None or _authority(origin) == headers.get("host", "").lower()
+
+
+def _authority(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
+def _hostname(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+log = logging.getLogger("basecamp.requests")
+
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Requested every few seconds by monitoring: logged at level DEBUG."""
+
+
+class RequestLog:
+    """Logs and counts each request by route, status and duration; never its query, headers or body."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and log its result."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, started = 500, time.monotonic()
+
+        async def send_noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting_status)
+        finally:
+            self._note(scope, status, time.monotonic() - started)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.request(scope["method"], route, status, seconds)
+        path = (
+            (scope.get("raw_path") or scope["path"].encode())
+            .partition(b"?")[0]
+            .decode("ascii", "backslashreplace")
+        )
+        level = logging.DEBUG if scope["path"] in _PROBES and status < 400 else logging.INFO  # noqa: PLR2004
+        client = scope["client"][0] if scope.get("client") else "-"
+        milliseconds = seconds * 1000
+        log.log(
+            level,
+            "%s %s %d %.0fms %s %s",
+            scope["method"],
+            path,
+            status,
+            milliseconds,
+            client,
+            caller_name(scope),
+        )

@@ -1,0 +1,74 @@
+"""Routes for operators, monitoring and editors: health, metrics, the store check, test messages, the JSON Schema."""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import sha256
+
+from fastapi import APIRouter, Request, Response
+
+from basecamp.api import PREFIX
+from basecamp.api.dependencies import ServicesOf
+from basecamp.api.request_models import NotificationTest, NotificationTestBody
+from basecamp.monitoring.metrics import CONTENT_TYPE, Metrics
+from basecamp.monitoring.readiness import Readiness
+from dataspec.models import SyncReport
+from dataspec.spec.json_schema import schema_text
+
+router = APIRouter()
+
+SCHEMA_CACHE_CONTROL = "public, max-age=86400"
+"""The schema changes only with the server's version; after a day an editor revalidates it by ETag."""
+
+
+@router.post(f"{PREFIX}/sync", tags=["server"])
+def sync(services: ServicesOf) -> SyncReport:
+    """Check the store now, and report what changed since the last check (specification 19.5)."""
+    return services.check.sync()
+
+
+@router.post(f"{PREFIX}/notifications/test", tags=["notifications"])
+def send_test(services: ServicesOf, body: NotificationTestBody) -> NotificationTest:
+    """Send a test message through each channel of a dataset, or to a named target, and report each result."""
+    return NotificationTest(name=body.name, channels=services.channel_test.send(body.name, body.event))
+
+
+@router.get("/schemas/dataset.json", response_class=Response, tags=["schemas"])
+def get_dataset_schema(request: Request) -> Response:
+    """Return the JSON Schema of a Dataset Spec; it contains nothing specific to this server."""
+    body, tag = _schema()
+    headers = {"Cache-Control": SCHEMA_CACHE_CONTROL, "ETag": tag}
+    if tag in request.headers.get("If-None-Match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/schema+json", headers=headers)
+
+
+@router.get("/healthz", tags=["server"])
+async def healthz() -> dict[str, str]:
+    """Report that the process is alive."""
+    return {"status": "ok"}
+
+
+@router.get(
+    "/readyz",
+    tags=["server"],
+    responses={503: {"model": Readiness, "description": "Not ready for requests yet"}},
+)
+def readyz(services: ServicesOf, response: Response) -> Readiness:
+    """Report whether this replica is ready for requests, with the state of each dependency."""
+    readiness = services.readiness.check()
+    response.status_code = 200 if readiness.ready else 503
+    return readiness
+
+
+@router.get("/metrics", response_class=Response, tags=["server"])
+def metrics(request: Request) -> Response:
+    """Return the metrics in Prometheus' text format."""
+    metrics: Metrics = request.app.state.metrics
+    return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+
+@cache
+def _schema() -> tuple[bytes, str]:
+    body = schema_text().encode()
+    return body, f'"{sha256(body).hexdigest()[:16]}"'

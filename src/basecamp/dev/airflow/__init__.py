@@ -1,1 +1,0 @@
-"""The Airflow of `basecamp dev`: its environment, database, settings and connections."""

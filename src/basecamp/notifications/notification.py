@@ -1,0 +1,123 @@
+"""Notifications: a source change, the end of a run, or a test, as a message to one channel."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from dataspec.models import SourceType, WorkflowRun
+from dataspec.spec.model import Target
+
+Event = Literal["source_change", "failure", "success", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceChange:
+    """A change of a dataset's effective source."""
+
+    dataset: str
+    before: SourceType
+    after: SourceType
+    file: str
+    """Store key of the spec that is effective now."""
+    previous_file: str
+    """Store key of the spec that was effective before."""
+    spec_hash: str
+    """Version of the spec that is effective now."""
+    commit: str | None = None
+    """Commit that the effective spec was published from."""
+    repository: str | None = None
+    """Repository of that commit."""
+    next_run: datetime | None = None
+    """Due time of the next scheduled run, in the schedule's time zone; None without one."""
+    at: datetime
+    """Time at which the change was detected."""
+    occurrence: str
+    """Distinguishes this change from an equal one at another time; the same at every detection of this one."""
+
+    @property
+    def key(self) -> str:
+        """Unique key of the change."""
+        return f"{self.dataset}/{self.before}/{self.after}/{self.occurrence}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnd:
+    """The end of a run."""
+
+    run: WorkflowRun
+    """The run as the API shows it, with the last line of its error."""
+
+    @property
+    def event(self) -> Event:
+        """Name of the event in a spec, without ``on_``; a stopped run counts as a failure."""
+        return "success" if self.run.status == "COMPLETED" else "failure"
+
+    @property
+    def key(self) -> str:
+        """Unique key of this end; a retried run ends again, with another key."""
+        finished = self.run.finished_at
+        return f"{self.run.dataset_name}/{self.run.run_id}/{finished.isoformat() if finished else ''}"
+
+
+class Link(NamedTuple):
+    """A link to a page."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """The content of a notification, equal for every channel."""
+
+    event: Event
+    dataset: str | None
+    """None for a message about several datasets."""
+    title: str
+    lines: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """The content for programs: a webhook's ``data``."""
+
+    @property
+    def body(self) -> str:
+        """The lines, then the links, as plain text."""
+        return "\n".join([*self.lines, *(f"{link.text}: {link.url}" for link in self.links)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification(Message):
+    """A message to one channel."""
+
+    id: str
+    target: Target
+    subjects: Annotated[tuple[str, ...], Field(alias="told")] = ()
+    """Keys of the changes or run ends in the message; none is sent to a channel twice."""
+    created_at: datetime
+
+    @classmethod
+    def of(
+        cls,
+        message: Message,
+        target: Target,
+        *,
+        identifier: str,
+        created_at: datetime,
+        subjects: tuple[str, ...] = (),
+    ) -> Notification:
+        """Address a message to a channel."""
+        content = {part.name: getattr(message, part.name) for part in fields(Message)}
+        return cls(id=identifier, target=target, subjects=subjects, created_at=created_at, **content)
+
+
+def notification_id(target: Target, *parts: str | int) -> str:
+    """Return an id that is the same for the same content and channel."""
+    identity = json.dumps([target.model_dump(mode="json"), *parts], sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]

@@ -1,0 +1,207 @@
+"""Rendering of pages: templates, times, static files, security headers, and errors as pages."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import uuid
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any, Literal
+
+from fastapi.routing import APIRoute
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Match
+from starlette.types import Scope
+
+from basecamp.api.problems import RETRY_AFTER_SECONDS, log_internal_error
+from basecamp.shared.page_links import Links
+from basecamp.web import forms
+from dataspec.errors import DliError, NotFound, Unavailable
+from dataspec.models import RunStatus, SourceType, WorkflowStatus
+
+log = logging.getLogger(__name__)
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    # Not "no-referrer": it would hide the origin of the page's own forms.
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+_JOINTS = re.compile(r"([._/@])(?=.)")
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("basecamp.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "moment": moment,
+        "in_own_zone": in_own_zone,
+        "as_text": forms.as_text,
+        "breakable": breakable,
+    }
+    environment.globals |= {
+        "duration": duration,
+        "input_attributes": forms.input_attributes,
+        "choices": forms.choices,
+        "field_prefix": forms.PREFIX,
+        "new_key": lambda: uuid.uuid4().hex,
+        "sources": tuple(SourceType),
+        "workflow_statuses": tuple(WorkflowStatus),
+        "run_statuses": tuple(RunStatus),
+    }
+    return environment
+
+
+def breakable(text: str) -> Markup:
+    """Return a name with optional line breaks after ``.``, ``_``, ``/`` and ``@``."""
+    return Markup(_JOINTS.sub(r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped
+
+
+def links_of(request: Request) -> Links:
+    """Return the URLs of the pages, under the proxy's path prefix of this request."""
+    return Links(request.scope.get("root_path", ""))
+
+
+def page(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **context: Any,
+) -> HTMLResponse:
+    """Render a page."""
+    links = links_of(request)
+    static = partial(static_address, links.root)
+    text = _templates().get_template(template).render(links=links, static=static, **context)
+    return HTMLResponse(text, status, {**HEADERS, **(headers or {})})
+
+
+def error_page(request: Request, error: DliError) -> HTMLResponse:
+    """Render an error, with the API's message and status."""
+    retry = RETRY_AFTER_SECONDS if isinstance(error, Unavailable) and request.method == "GET" else None
+    headers = {"Retry-After": str(retry)} if retry else {}
+    return page(request, "error.html", status=error.http_status, headers=headers, error=error, retry=retry)
+
+
+class PageRoute(APIRoute):
+    """A route that renders its errors as pages."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler, with a page for each error that it raises."""
+        handle = super().get_route_handler()
+
+        async def handle_with_pages(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Unavailable as error:
+                log.warning("%s %s: %s %s", request.method, request.url.path, error.title, error.detail or "")
+                return error_page(request, error)
+            except DliError as error:
+                return error_page(request, error)
+            except Exception as error:  # noqa: BLE001 - logged, and shown as a page
+                return error_page(request, log_internal_error(request, error))
+
+        return handle_with_pages
+
+
+class FallbackRoute(PageRoute):
+    """The route of all paths that no other route has, for browsers; programs get the API's response."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match requests that accept HTML, outside the API."""
+        wanted = scope["type"] == "http" and not scope["path"].startswith("/api/")
+        if wanted and "text/html" in Headers(scope=scope).get("accept", ""):
+            return super().matches(scope)
+        return Match.NONE, {}
+
+
+Style = Literal["absolute", "relative", "since"]
+"""How the script shows a time: as it is, as ``3 min ago``, or as the duration since."""
+
+NONE = "–"  # noqa: RUF001 - an en dash
+
+_TIME = Markup('<time datetime="{}" data-style="{}">{}</time>')
+
+
+def moment(at: datetime | None, style: Style = "absolute") -> Markup | str:
+    """Return a ``<time>`` element in UTC, which the script shows in the browser's time zone; a dash for None."""
+    if at is None:
+        return NONE
+    at = at.astimezone(UTC)
+    return _TIME.format(at.isoformat(timespec="seconds"), style, f"{at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def in_own_zone(at: datetime | None) -> Markup | str:
+    """Return a ``<time>`` element as ``YYYY-MM-DD HH:MM`` in the time's own zone (specification 24.5)."""
+    if at is None:
+        return NONE
+    return _TIME.format(at.isoformat(timespec="seconds"), "kept", f"{at:%Y-%m-%d %H:%M}")
+
+
+def duration(start: datetime | None, end: datetime | None) -> str:
+    """Return a duration in its two largest units, such as ``1h 02m`` or ``4s``."""
+    if start is None or end is None:
+        return NONE
+    minutes, seconds = divmod(max(0, round((end - start).total_seconds())), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes:02}m"
+    return f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
+
+
+MEDIA_TYPES = {
+    "app.css": "text/css; charset=utf-8",
+    "app.js": "text/javascript; charset=utf-8",
+    "htmx.min.js": "text/javascript; charset=utf-8",
+    "htmx.LICENSE.txt": "text/plain; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """A static file."""
+
+    body: bytes
+    media_type: str
+    digest: str
+    """First 12 hex digits of the body's SHA-256; part of the URL, so that browsers can cache for ever."""
+
+
+@cache
+def static_file(name: str) -> StaticFile:
+    """Return a static file.
+
+    Raises:
+        NotFound: When there is no such file.
+    """
+    if name not in MEDIA_TYPES:
+        raise NotFound("There is no such page.")
+    body = files("basecamp.web").joinpath("static", name).read_bytes()
+    return StaticFile(body, MEDIA_TYPES[name], hashlib.sha256(body).hexdigest()[:12])
+
+
+def static_address(root: str, name: str) -> str:
+    """Return the URL of a static file, under a proxy's path prefix."""
+    return f"{root}/static/{static_file(name).digest}/{name}"
