@@ -17,16 +17,16 @@ from typing import Any
 import bombs
 from dataspec.errors import DliError, InvalidSpec
 from dataspec.problems import Problem
-from dataspec.project.spec_checks import check_broken, check_sound
+from dataspec.project.spec_checks import check_invalid, check_valid
 from dataspec.spec.detection import is_dataset_document
-from dataspec.spec.parse import check_spec, parse_document, sql_file_problems
-from dataspec.spec.partial import sql_part
+from dataspec.spec.parse import parse_document
+from dataspec.spec.run_values import resolve_run
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.preview import preview_sql
 from dataspec.sql.rendering import render_statements
 from dataspec.sql.template.render import check_template, render
-from dataspec.sql.template.run_values import run_values
 from dataspec.sql.transpile import transpile
+from dataspec.sql.validation import check_spec, sql_file_problems, sql_part
 
 GIVES_UP = 60
 """Seconds of the processor after which a bomb is known to go on for good."""
@@ -52,9 +52,9 @@ def check(body: bytes, files: dict[str, str]) -> tuple[Problem, ...]:
     try:
         spec = parse_document(document)
     except InvalidSpec as error:
-        return check_broken(document, error.problems, sql_part(document), files).problems
+        return check_invalid(document, error.problems, sql_part(document), files).problems
     known = tuple(sql_file_problems(spec, files, document))
-    return check_sound(spec, files, document, known).problems
+    return check_valid(spec, files, document, known).problems
 
 
 def go_off_as_template(sql: str) -> str:
@@ -76,7 +76,7 @@ def go_off_as_sql(sql: str) -> str:
     if errors := [problem for problem in problems if problem.severity == "error"]:
         return str(errors[0])
     spec = timed(check_spec, yaml, files, file="bomb.yaml")
-    values = run_values(spec, {})
+    values = resolve_run(spec, {}).template
     try:
         timed(preview_sql, spec, files, values, yaml=yaml, file="bomb.yaml")
         statements = timed(

@@ -1,6 +1,6 @@
-"""Define what Basecamp and Airflow's machines agree on: ids, keys, texts, and which partition a run builds.
+"""Define the contract between Basecamp and Airflow's machines: ids, keys, texts, and the partition of a run.
 
-``dli_airflow`` writes these into Airflow, ``basecamp`` reads them back by Airflow's REST API.
+``dli_airflow`` writes these into Airflow, and ``basecamp`` reads them through Airflow's REST API.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from dataspec.parameters.resolve import Declaration
     from dataspec.schedule.cron import Interval
-    from dataspec.spec.model import Parameter, ScheduleConfig
+    from dataspec.spec.model import ScheduleConfig
 
 TASK_ID: Final = "run"
 """The one task of a dataset's DAG."""
 OPERATOR: Final = "DatasetOperator"
-"""The class of that task's operator; Airflow keeps with each run which operators it was made with."""
+"""The operator class of that task; Airflow stores the operators of each run."""
 SOURCE_TAG: Final = "source:"
-"""What the tag of a DAG begins with that names the source of its spec."""
+"""Prefix of the DAG tag that names the source of its spec."""
 
 CONF_KEY: Final = "_dli"
-"""The key of a run's conf under which Basecamp writes; every other key is a parameter."""
+"""Basecamp's own key in a run's conf; every other key is a parameter."""
 SCHEDULED: Final = "scheduled"
 """Airflow's type of a run that its scheduler created."""
 TIMETABLE_RUN_TYPES: Final = frozenset({SCHEDULED, "backfill"})
-"""Airflow's types of runs that the timetable made, so that their data interval names their partition."""
+"""Airflow's types of runs that the timetable makes; their data interval determines their partition."""
 
 VERSION_KEY_PREFIX: Final = "dli."
 _VERSION_KEY = re.compile(r"dli\.(?P<source>[a-z]+)\.(?P<hash>[0-9a-f]+)\.(?P<try>\d+)")
@@ -49,7 +50,7 @@ _TAKEOVER = re.compile(
 
 
 class AttemptVersion(NamedTuple):
-    """The version of a spec that an attempt of a run ran."""
+    """The spec version that an attempt of a run executed."""
 
     source: str
     spec_hash: str
@@ -57,7 +58,7 @@ class AttemptVersion(NamedTuple):
 
 
 class LoadedSpec(NamedTuple):
-    """The version of a spec that Airflow made a DAG of, and the spec's key in the store."""
+    """The spec version of a DAG in Airflow, and the spec's key in the store."""
 
     spec_hash: str
     source: str
@@ -65,23 +66,23 @@ class LoadedSpec(NamedTuple):
 
 
 def write_version_key(source: str, spec_hash: str, try_number: int) -> str:
-    """Return the key of the XCom that an attempt writes first: lists of XComs give keys but no values."""
+    """Return the key of an attempt's first XCom, which contains the version: lists of XComs have no values."""
     return f"{VERSION_KEY_PREFIX}{source}.{spec_hash}.{try_number}"
 
 
 def read_version_key(key: str) -> AttemptVersion | None:
-    """Return the version that an XCom's key names; None for the key of another XCom."""
+    """Return the version in an XCom's key; None for any other key."""
     match = _VERSION_KEY.fullmatch(key)
     return AttemptVersion(match["source"], match["hash"], int(match["try"])) if match else None
 
 
 def write_document_line(spec_hash: str, source: str, key: str) -> str:
-    """Return the last line of a DAG's documentation, which tells the version that Airflow has loaded."""
+    """Return the last line of a DAG's documentation, which names the spec version of the DAG."""
     return f"spec {spec_hash} · {source} · {key}"
 
 
 def read_document_line(doc_md: str | None) -> LoadedSpec | None:
-    """Return the version that a DAG's documentation ends with; None for the DAG of no dataset."""
+    """Return the version in the last line of a DAG's documentation; None for any other DAG."""
     last = (doc_md or "").strip().rsplit("\n", 1)[-1].strip()
     match = _DOCUMENT_LINE.fullmatch(last)
     return LoadedSpec(match["hash"], match["source"], match["key"]) if match else None
@@ -93,24 +94,24 @@ def write_shard_file(number: int) -> str:
 
 
 def is_shard_file(file: str) -> bool:
-    """Tell whether a DAG file is one of the DAG factory's: of the bundle, or of the DAGs folder."""
+    """Return whether a DAG file belongs to the DAG factory: in the bundle, or in the DAGs folder."""
     return _SHARD_FILE.fullmatch(file) is not None
 
 
 def given_parameters(
     conf: Mapping[str, Any],
-    declared: Iterable[Parameter],
+    declared: Iterable[Declaration],
     *,
     run_type: str,
     interval_start: datetime | None,
 ) -> dict[str, Any]:
-    """Return the parameters that a run was given; the timetable gives the partition of a run that it made.
+    """Return the parameters given to a run; the data interval of a timetable's run gives its ``execution_date``.
 
     Args:
         conf: The run's conf.
         declared: The parameters of its spec.
         run_type: Airflow's type of the run.
-        interval_start: The start of its data interval, as Airflow keeps it.
+        interval_start: The start of its data interval, as Airflow stores it.
     """
     given = {name: value for name, value in conf.items() if name != CONF_KEY}
     if (
@@ -134,7 +135,7 @@ def built_interval(
     Args:
         schedule: The schedule of its spec.
         run_type: Airflow's type of the run.
-        interval: The start and end of its data interval, as Airflow keeps them.
+        interval: The start and end of its data interval, as Airflow stores them.
     """
     start, end = interval
     if run_type not in TIMETABLE_RUN_TYPES or start is None or end is None:
@@ -144,20 +145,20 @@ def built_interval(
 
 
 def place_of(file: str, bundle: str | None) -> str:
-    """Return where a DAG comes from, in words; Airflow 2 has no bundles."""
+    """Return the place of a DAG as text; Airflow 2 has no bundles."""
     return f"{file} in the bundle '{bundle}'" if bundle else file
 
 
 def write_takeover(name: str, place: str) -> str:
-    """Return the text of the import error for a dataset whose id another DAG has.
+    """Return the text of the import error for a dataset whose DAG id another DAG uses.
 
     Args:
         name: The dataset.
-        place: Where the other DAG comes from: :func:`place_of`.
+        place: The other DAG's place: :func:`place_of`.
     """
     return f"{_TAKEN_OVER.format(name=name, place=place)}\n{_NEXT_STEP}"
 
 
 def read_takeovers(text: str) -> dict[str, str]:
-    """Return the place of each other DAG that an import error names, by dataset."""
+    """Return the places of other DAGs in the text of an import error, by dataset."""
     return {match["name"]: match["place"] for match in _TAKEOVER.finditer(text)}

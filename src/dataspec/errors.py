@@ -1,14 +1,14 @@
-"""Every error that a user can meet, with its code, exit status and HTTP status.
+"""Define every error that users see, with its code, exit status and HTTP status.
 
 The tree::
 
     DliError
-    ├── InvalidUsage            wrong options or arguments
-    │   ├── InvalidSettings     a missing or wrong setting
+    ├── InvalidUsage            invalid options or arguments
+    │   ├── InvalidSettings     a missing or invalid setting
     │   ├── MissingDriver       an engine's driver is not installed
-    │   ├── InvalidName         not a dataset's name
-    │   ├── InvalidKey          no store can have an object under this key
-    │   ├── InvalidSpec         a Dataset Spec that can't be used
+    │   ├── InvalidName         an invalid dataset name
+    │   ├── InvalidKey          an invalid key of an object
+    │   ├── InvalidSpec         an invalid Dataset Spec
     │   ├── InvalidTemplate     SQL that can't be rendered
     │   └── InvalidParameters   a run's parameters
     │       ├── MissingParameter
@@ -17,28 +17,28 @@ The tree::
     │   ├── DatasetNotFound
     │   ├── RunNotFound
     │   └── BackfillNotFound
-    ├── Refused                 understood, and not allowed as things stand
+    ├── Refused                 not allowed in the current state
     │   ├── ManagedByCode
     │   ├── Overridden
-    │   ├── ExistsInCode        a manual spec under a name that code has
+    │   ├── ExistsInCode        a manual spec whose name exists in code
     │   ├── TakenOver           another DAG has the dataset's id
     │   ├── Paused
     │   ├── NotPaused
-    │   ├── RunsActive          a dataset is to go while runs of it are active
-    │   ├── BackfillActive      a dataset has a backfill that goes on
-    │   ├── Conflict            someone else changed it first
+    │   ├── RunsActive          unregister while runs are active
+    │   ├── BackfillActive      the dataset has an active backfill
+    │   ├── Conflict            changed by another request
     │   ├── Unauthorized
-    │   └── CrossOrigin         an order that another site's page sent
+    │   └── CrossOrigin         a form that another site's page sent
     ├── Unavailable
     │   ├── ServerUnreachable
     │   ├── AirflowUnreachable
     │   ├── StoreUnreachable
-    │   │   └── UnreadableObject  one object can't be read; the store answers
+    │   │   └── UnreadableObject  an unreadable object in a reachable store
     │   ├── EngineUnreachable
-    │   ├── ServerBusy          too many requests of one kind wait already
+    │   ├── ServerBusy          too many requests of one kind
     │   └── NotLoaded           Airflow has not loaded the dataset's DAG
     ├── RunFailed               a dataset's SQL failed on this machine
-    └── InternalError           a mistake in this program
+    └── InternalError           a bug in this program
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ if TYPE_CHECKING:
 
 
 class DliError(Exception):
-    """The base of all errors; raised only as one of its kinds.
+    """The base class of all errors; only subclasses are raised.
 
     Attributes:
-        code: Stable name of the error, for programs.
-        exit_status: What a command ends with (specification 20.4).
-        http_status: What the API answers with (specification 19.9).
+        code: Stable identifier of the error, for programs.
+        exit_status: Exit status of a command (specification 20.4).
+        http_status: HTTP status of the API (specification 19.9).
         title: One line, the ``title`` of the API's problem details.
-        text: What the command line prints after ``Error: ``; the title unless the
-            specification shows another wording.
-        detail: Further lines: where it happened and what to do next.
+        text: The text that the command line prints after ``Error: ``; the title unless the
+            specification prescribes another wording.
+        detail: Further lines: the place, and the next step.
     """
 
     code: ClassVar[str] = "error"
@@ -75,12 +75,12 @@ class DliError(Exception):
         self.detail = detail
 
     def extras(self) -> dict[str, Any]:
-        """Return what the API's problem details carry beside title and detail."""
+        """Return the additional members of the API's problem details."""
         return {}
 
 
 class InvalidUsage(DliError):
-    """A request or a command is wrong in itself."""
+    """A request or a command is invalid."""
 
     code = "invalid_usage"
     exit_status = 2
@@ -88,7 +88,7 @@ class InvalidUsage(DliError):
 
 
 class InvalidSettings(InvalidUsage):
-    """A setting is missing or wrong."""
+    """A setting is missing or invalid."""
 
     code = "invalid_settings"
 
@@ -113,7 +113,7 @@ class InvalidName(InvalidUsage):
 
 
 class InvalidKey(InvalidUsage, ValueError):
-    """No store can have an object under this key (``docs/architecture.md``, "Keys")."""
+    """An object's key is invalid (``docs/architecture.md``, "Keys")."""
 
     code = "invalid_key"
     http_status = 422
@@ -128,7 +128,7 @@ class InvalidKey(InvalidUsage, ValueError):
 
 
 class InvalidSpec(InvalidUsage):
-    """A Dataset Spec can't be used; carries every problem found."""
+    """A Dataset Spec is invalid; carries all problems."""
 
     code = "invalid_spec"
     http_status = 422
@@ -145,7 +145,7 @@ class InvalidSpec(InvalidUsage):
 
 
 class InvalidTemplate(InvalidUsage):
-    """SQL can't be rendered with these parameters, or parsed; carries the place in the user's file."""
+    """SQL can't be rendered with these parameters, or parsed; carries the problem with its place."""
 
     code = "invalid_template"
     http_status = 422
@@ -182,7 +182,7 @@ class UnknownParameter(InvalidParameters):
     code = "unknown_parameter"
 
     def __init__(self, name: str, allowed: Mapping[str, bool], *, hint: str | None = None) -> None:
-        """Make the error; ``allowed`` says of each defined parameter whether it is required."""
+        """Initialize the error; ``allowed`` maps each declared parameter to whether it is required."""
         self.parameter = name
         named = ", ".join(allowed) or "none"
         described = _described(allowed.items()) or "none"
@@ -198,7 +198,7 @@ def _described(allowed: Iterable[tuple[str, bool]]) -> str:
 
 
 class NotFound(DliError):
-    """The thing that was named does not exist."""
+    """The named object does not exist."""
 
     code = "not_found"
     exit_status = 3
@@ -242,7 +242,7 @@ class BackfillNotFound(NotFound):
 
 
 class Refused(DliError):
-    """Understood, and not allowed as things stand."""
+    """The request is valid, but not allowed in the current state."""
 
     code = "refused"
     exit_status = 4
@@ -250,7 +250,7 @@ class Refused(DliError):
 
 
 class ManagedByCode(Refused):
-    """A dataset that code manages can't be changed here (specification 16.6)."""
+    """A dataset from code can't be changed through the API (specification 16.6)."""
 
     code = "managed_by_code"
 
@@ -264,7 +264,7 @@ class ManagedByCode(Refused):
 
 
 class Overridden(Refused):
-    """A manual spec that code overrides is not run (specification 7.9)."""
+    """A manual spec that code overrides can't be run (specification 7.9)."""
 
     code = "overridden"
 
@@ -273,7 +273,7 @@ class Overridden(Refused):
 
 
 class ExistsInCode(Refused):
-    """A manual spec was sent under a name that code has, without consent (specification 16.4)."""
+    """A manual spec was registered under a name that exists in code, without confirmation (specification 16.4)."""
 
     code = "exists_in_code"
 
@@ -287,17 +287,17 @@ class ExistsInCode(Refused):
 
 
 class TakenOver(Refused):
-    """Another DAG has a dataset's id, so that Airflow may run its code in the dataset's place."""
+    """Another DAG has the dataset's id, so Airflow may run that DAG instead of the dataset."""
 
     code = "taken_over"
 
     def __init__(self, name: str, place: str, *, lately: str | None = None) -> None:
-        """Make the error.
+        """Initialize the error.
 
         Args:
             name: The dataset.
             place: The other DAG's file, and its bundle where it has one.
-            lately: When it was seen and until when that counts, where the DAG is the dataset's at this moment.
+            lately: When the other DAG was last seen and until when this counts, if it is not there now.
         """
         self.place = place
         super().__init__(
@@ -307,12 +307,12 @@ class TakenOver(Refused):
         )
 
     def extras(self) -> dict[str, Any]:
-        """Return where the other DAG comes from."""
+        """Return the place of the other DAG."""
         return {"taken_over_by": self.place}
 
 
 class Paused(Refused):
-    """A run was asked of a paused dataset; Airflow would leave it queued for ever (specification 7.7)."""
+    """A run of a paused dataset was requested; Airflow would never start it (specification 7.7)."""
 
     code = "paused"
 
@@ -321,18 +321,18 @@ class Paused(Refused):
 
 
 class NotPaused(Refused):
-    """There was no pause to clear (specification 7.4)."""
+    """The dataset is not paused (specification 7.4)."""
 
     code = "not_paused"
 
 
 class RunsActive(Refused):
-    """A dataset is to be unregistered while runs of it are active (specification 16.8)."""
+    """A dataset can't be unregistered while its runs are active (specification 16.8)."""
 
     code = "runs_active"
 
     def __init__(self, runs: Sequence[str]) -> None:
-        """Make the error; ``runs`` are their ids."""
+        """Initialize the error; ``runs`` are the ids of the active runs."""
         self.runs = tuple(runs)
         listed = "\n".join(self.runs)
         super().__init__(
@@ -364,34 +364,34 @@ class BackfillActive(Refused):
 
 
 class Conflict(Refused):
-    """The thing changed under the caller's hands (specification 5.10)."""
+    """Another request changed the object first (specification 5.10)."""
 
     code = "conflict"
     http_status = 412
 
 
 class Unauthorized(Refused):
-    """The caller is not known, or not allowed."""
+    """The caller is unknown, or not allowed."""
 
     code = "unauthorized"
     http_status = 401
 
 
 class CrossOrigin(Refused):
-    """An order came from another site's page, or from no page at all."""
+    """A form was not sent by a page of this server."""
 
     code = "cross_origin"
     http_status = 403
 
     def __init__(self) -> None:
         super().__init__(
-            "This order did not come from a page of this server.",
-            detail="Open the page here and press the button again; programs use the HTTP API.",
+            "This form was not sent by a page of this server.",
+            detail="Open the page on this server and press the button again; programs use the HTTP API.",
         )
 
 
 class Unavailable(DliError):
-    """Something that is needed does not answer."""
+    """A required service does not answer."""
 
     code = "unavailable"
     exit_status = 5
@@ -420,7 +420,7 @@ class StoreUnreachable(Unavailable):
 
 
 class UnreadableObject(StoreUnreachable):
-    """One object can't be read, such as a file without the right to; the store itself answers."""
+    """One object can't be read, such as a file without read permission; the store itself answers."""
 
     code = "unreadable_object"
 
@@ -430,13 +430,13 @@ class UnreadableObject(StoreUnreachable):
 
 
 class EngineUnreachable(Unavailable):
-    """The engine of a connection can't be reached, or does not let one in."""
+    """A connection's engine is unreachable, or refuses the credentials."""
 
     code = "engine_unreachable"
 
 
 class ServerBusy(Unavailable):
-    """The server works on as many requests of a kind as it can; others wait already (specification 18.14)."""
+    """The server's limit of requests of one kind is reached, and its queue is full (specification 18.14)."""
 
     code = "server_busy"
 
@@ -454,12 +454,12 @@ class NotLoaded(Unavailable):
 
 
 class RunFailed(DliError):
-    """A dataset's SQL failed on this machine."""
+    """A dataset's SQL failed in a local run."""
 
     code = "run_failed"
 
 
 class InternalError(DliError):
-    """A mistake in this program; please report it."""
+    """A bug in this program; please report it."""
 
     code = "internal_error"

@@ -1,4 +1,4 @@
-"""What a key is: the one definition that every kind of store keeps to (specification 5.16)."""
+"""Define valid keys of objects, the same for every kind of store (specification 5.16)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Final
 from dataspec.errors import InvalidKey
 
 MAX_KEY_BYTES: Final = 1024
-"""The limit of S3; in a bucket the store's own prefix counts as well."""
+"""The limit of S3, which includes the bucket's prefix."""
 MAX_PART_BYTES: Final = 255
-"""The limit of file systems for one name."""
+"""The limit of file systems for one file name."""
 
 HIDDEN: Final = "."
-"""Names that begin with a dot are other programs', such as ``.git``, or the folder store's own."""
+"""Prefix of names that belong to other programs, such as ``.git``, or to the folder store."""
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def why_no_key(key: str, *, limit: int = MAX_KEY_BYTES) -> str | None:
-    """Return why no store can have an object under a key, or None where each can.
+    """Return why a key is invalid; None for a valid key.
 
     Args:
-        key: The key, or the path of a file that is to be one.
-        limit: How many bytes it may have, in UTF-8.
+        key: The key, or a file path that becomes one.
+        limit: Maximum number of bytes, in UTF-8.
     """
     try:
         size = len(key.encode())
@@ -52,20 +52,20 @@ def _why_no_part(part: str) -> str | None:
 
 
 def check_key(key: str, *, limit: int = MAX_KEY_BYTES) -> None:
-    """Refuse what can't be a key.
+    """Check a key.
 
     Raises:
-        InvalidKey: With the reason.
+        InvalidKey: For an invalid key, with the reason.
     """
     if reason := why_no_key(key, limit=limit):
         raise InvalidKey(shown_key(key), reason)
 
 
 def is_hidden(key: str) -> bool:
-    """Tell whether a key has a part that begins with a dot, and is no step such as ``..``."""
+    """Return whether a part of a key starts with a dot, other than ``.`` and ``..``."""
     return any(part.startswith(HIDDEN) and part.strip(".") for part in key.split("/"))
 
 
 def shown_key(key: str) -> str:
-    r"""Return a key as text that can be printed; control characters and foreign bytes as ``\x01``."""
+    r"""Return a key as printable text, with control characters and invalid bytes as ``\x01``."""
     return _UNSHOWABLE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", key)

@@ -1,7 +1,6 @@
-"""What the server says of workflows and runs: the data model (specification 19.7).
+"""Define the data model of the API, of ``--format json`` and of the client (specification 19.7).
 
-The same names in the API, in ``--format json`` and in the client. Plain dataclasses,
-so that a quick command reads them without loading a validation library.
+Plain dataclasses, which a command reads without loading pydantic.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any, Literal
 
 RunType = Literal["adhoc", "scheduled", "backfill"]
 Every = Literal["day", "schedule"]
-"""Which dates of a range a backfill builds: all, or those on which an interval of the schedule starts."""
+"""The dates of a backfill: all dates of its range, or those on which an interval of the schedule starts."""
 
 
 class SourceType(StrEnum):
@@ -24,7 +23,7 @@ class SourceType(StrEnum):
 
 
 class WorkflowStatus(StrEnum):
-    """What the schedule of a registered spec does (specification 7.1)."""
+    """The state of a registered spec's schedule (specification 7.1)."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -33,7 +32,7 @@ class WorkflowStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """How far a run is (specification 12.5)."""
+    """The state of a run (specification 12.5)."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -43,7 +42,7 @@ class RunStatus(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether the run has ended, well or not."""
+        """Whether the run has ended, successfully or not."""
         return self not in {RunStatus.PENDING, RunStatus.RUNNING}
 
 
@@ -58,12 +57,12 @@ class WorkflowInfo:
     """None for a spec without a schedule (specification 7.8)."""
     timezone: str | None = None
     next_run: datetime | None = None
-    """When Airflow starts the next scheduled run; None if it won't."""
+    """When Airflow starts the next scheduled run; None if there is none."""
     overridden_by: SourceType | None = None
     enabled: bool = True
     """``schedule.enabled`` of the spec."""
     paused: bool = False
-    """Whether a person paused the dataset."""
+    """Whether a user paused the dataset."""
     owner: str | None = None
     team: str | None = None
     description: str | None = None
@@ -72,9 +71,9 @@ class WorkflowInfo:
     file: str
     """The spec's key in the store."""
     error: str | None = None
-    """Why the spec is ``invalid``, with line and column; or which DAG took the dataset over."""
+    """Why the spec is ``invalid``, with line and column; or which other DAG has the dataset's id."""
     taken_over_by: str | None = None
-    """The file of another DAG with the dataset's id, and its bundle on Airflow 3; None where there is none."""
+    """The file of another DAG with the dataset's id, and its bundle on Airflow 3; None if there is none."""
     note: str | None = None
     running_run_id: str | None = None
     running_since: datetime | None = None
@@ -87,9 +86,9 @@ class WorkflowRun:
     run_id: str
     dataset_name: str
     source_type: SourceType | None = None
-    """The source of the spec that the last attempt ran; None before the first started (specification 12.8)."""
+    """The source of the last attempt's spec; None before the first attempt (specification 12.8)."""
     spec_hash: str | None = None
-    """The content hash of that spec."""
+    """The hash of that spec."""
     status: RunStatus
     run_type: RunType
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -97,14 +96,14 @@ class WorkflowRun:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     attempts: int = 0
-    """How many attempts have started."""
+    """Number of attempts started."""
     max_attempts: int | None = None
-    """How many attempts there can be: one more than the spec's retries."""
+    """Maximum number of attempts: one more than the spec's retries."""
     error: str | None = None
-    """The last line of the error, when the run failed."""
+    """The last line of the error of a failed run."""
     other_code: bool = False
-    """Whether the code of another DAG with the dataset's id ran in it: such a run built nothing, and is
-    ``FAILED`` once it has ended, however it ended in Airflow."""
+    """Whether another DAG with the dataset's id ran: such a run built nothing, and ends as ``FAILED``, whatever
+    its state in Airflow."""
     note: str | None = None
     url: str | None = None
     """The run's page in Airflow."""
@@ -112,7 +111,7 @@ class WorkflowRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredDataset:
-    """A registered spec, as ``register`` and ``show --registered`` answer it."""
+    """A registered spec, as ``register`` and ``show --registered`` return it."""
 
     name: str
     source_type: SourceType
@@ -121,43 +120,43 @@ class RegisteredDataset:
     spec_hash: str
     effective: bool
     loaded: bool
-    """Whether Airflow has the DAG of this very spec."""
+    """Whether Airflow has loaded the DAG of this spec version."""
     yaml: str
     files: dict[str, str] = field(default_factory=dict)
-    """The SQL files that the spec names, by the path it names them with."""
+    """The text of each SQL file, by its path in the spec."""
     reads: list[str] | None = None
-    """The tables of others that its SQL reads; None where nobody looked: only one dataset's answer has it."""
+    """The tables of other datasets that its SQL reads; None in lists of datasets, where it is not computed."""
     writes: list[str] | None = None
-    """The tables that its SQL makes or changes; None where nobody looked."""
+    """The tables that its SQL creates or changes; None in lists of datasets."""
     warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnregisteredDataset:
-    """What ``unregister`` removed, and what goes on."""
+    """The result of ``unregister``."""
 
     name: str
     file: str
-    """The key of the manual spec that is gone."""
+    """The key of the removed manual spec."""
     effective_source: SourceType | None = None
-    """Where the spec comes from that Airflow runs from now on; None if there is none any more."""
+    """The source of the spec that is effective now; None if there is none."""
     stopped_runs: list[str] = field(default_factory=list)
-    """The runs that were ended."""
+    """The runs that were stopped."""
     active_runs: list[str] = field(default_factory=list)
-    """The runs that go on to their end."""
+    """The runs that are still active."""
     warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecVersion:
-    """One version of a spec: that of a source as the store has it, or the one that Airflow runs."""
+    """One version of a spec: a source's version in the store, or the version that Airflow runs."""
 
     source_type: SourceType
     file: str
     spec_hash: str | None = None
     """None for a file that can't be used."""
     yaml: str | None = None
-    """None where the version is not kept any more."""
+    """None if the version is no longer archived."""
     files: dict[str, str] = field(default_factory=dict)
     error: str | None = None
     """Why the file can't be used, with line and column."""
@@ -165,119 +164,119 @@ class SpecVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetVersions:
-    """A dataset's versions, side by side; None for what is not there."""
+    """A dataset's versions by source; None for a missing one."""
 
     name: str
     manual: SpecVersion | None = None
     code: SpecVersion | None = None
     airflow: SpecVersion | None = None
-    """The one that Airflow has loaded and runs."""
+    """The version that Airflow has loaded."""
     warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceEvent:
-    """What a check of the store found changed in one dataset."""
+    """A change of one dataset that a check of the store found."""
 
     dataset_name: str
     change: Literal["added", "changed", "removed", "overridden", "released"]
-    """``overridden``: code took over from manual. ``released``: manual took over again from code."""
+    """``overridden``: code replaces the manual spec. ``released``: the manual spec is effective again."""
     source_type: SourceType
-    """The source that was added, changed or removed, or that took over."""
+    """The source that was added, changed or removed, or that is effective now."""
     file: str
-    """Its key in the store."""
+    """The spec's key in the store."""
     spec_hash: str | None = None
-    """The version that the source has now; None for a removed one."""
+    """The current version of the source; None for a removed one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
-    """What a check of the store found (specification 19.5)."""
+    """The result of a check of the store (specification 19.5)."""
 
     checked: int
-    """How many specs there are."""
+    """Number of specs."""
     changes: list[SourceEvent] = field(default_factory=list)
-    """What changed since the last check, whoever made that."""
+    """The changes since the last check, by any user or program."""
     invalid: list[WorkflowInfo] = field(default_factory=list)
-    """The rows of the specs that can't be used."""
+    """The rows of invalid specs."""
     taken_over: list[WorkflowInfo] = field(default_factory=list)
-    """The rows of the datasets whose id another DAG has."""
+    """The rows of datasets whose id another DAG has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPreview:
-    """What a run would do (``--dry-run``, specification 12.21)."""
+    """The preview of a run (``--dry-run``, specification 12.21)."""
 
     dataset_name: str
     source_type: SourceType
     spec_hash: str
     parameters: dict[str, Any]
     statements: list[str]
-    """The SQL as rendered, statement by statement, in the order in which it would run."""
+    """The rendered SQL statements, in the order in which they would run."""
     reads: list[str] = field(default_factory=list)
     """The tables that it reads."""
     writes: list[str] = field(default_factory=list)
-    """The tables that it makes, changes or drops."""
+    """The tables that it creates, changes or drops."""
     registered: bool = True
-    """Whether this is a registered spec, and not one that was sent along."""
+    """Whether the spec is a registered one, and not part of the request."""
     warnings: list[str] = field(default_factory=list)
-    """What could not be checked."""
+    """Messages for SQL that could not be checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfill:
-    """The runs of a dataset for one date after the other (specification 14.1)."""
+    """The runs of a dataset for successive dates (specification 14.1)."""
 
     backfill_id: str
     dataset_name: str
     status: RunStatus
-    """PENDING until an attempt of its first run has started; FAILED where a date failed."""
+    """PENDING until an attempt of its first run has started; FAILED if a date failed."""
     start: str
-    """The first date of the range, whichever is built first."""
+    """The earliest date of the range."""
     end: str
     every: Every = "day"
     dates_total: int
-    """How many dates it is to build; those that an earlier one has built are left out when it resumes."""
+    """Number of dates to build; a backfill that resumes leaves out dates that are built."""
     dates_done: int = 0
-    """How many of them are built."""
+    """Number of dates built."""
     current_date: str | None = None
-    """The date that is being built; None once it has ended."""
+    """The date that is being built; None after the end."""
     current_run_id: str | None = None
     failed_dates: list[str] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
-    """What every run gets beside its ``execution_date``."""
+    """The parameters of every run, except ``execution_date``."""
     reverse: bool = False
     keep_going: bool = False
-    """Whether it goes on after a date that failed."""
+    """Whether it continues after a failed date."""
     requested_by: str
     created_at: datetime
     finished_at: datetime | None = None
     error: str | None = None
-    """Why it failed, in one line."""
+    """The reason of the failure, in one line."""
     note: str | None = None
-    """What it waits for, or who stopped it."""
+    """What it waits for, or which user stopped it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillPreview:
-    """What a backfill would do (``--dry-run``)."""
+    """The preview of a backfill (``--dry-run``)."""
 
     dataset_name: str
     source_type: SourceType
     spec_hash: str
     parameters: dict[str, Any]
-    """Those of every run, beside its ``execution_date``."""
+    """The parameters of every run, except ``execution_date``."""
     dates: list[str]
-    """In the order in which they would be built."""
+    """The dates, in the order in which they would be built."""
     first_statements: list[str]
-    """The SQL of the first date as rendered, statement by statement."""
+    """The rendered SQL statements of the first date."""
     last_statements: list[str]
-    """That of the last date."""
+    """The rendered SQL statements of the last date."""
     reads: list[str] = field(default_factory=list)
-    """The tables that they read."""
+    """The tables that the statements read."""
     writes: list[str] = field(default_factory=list)
-    """The tables that they make, change or drop."""
+    """The tables that the statements create, change or drop."""
     registered: bool = True
-    """Whether this is a registered spec, and not one that was sent along."""
+    """Whether the spec is a registered one, and not part of the request."""
     warnings: list[str] = field(default_factory=list)
-    """What could not be checked."""
+    """Messages for SQL that could not be checked."""

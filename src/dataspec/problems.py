@@ -1,4 +1,4 @@
-"""A problem in a user's file: what is wrong, where, and what to write instead."""
+"""Describe a problem in a user's file: the message, the place, and a hint."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning"]
 
 MAX_PROBLEMS = 100
-"""Problems of one spec that are told."""
+"""Maximum number of reported problems of one spec."""
 MAX_MESSAGE = 1_000
-"""Characters of a message; a text of the user's in it may be as long as the file."""
+"""Maximum number of characters of a message, which may quote the user's text."""
 MAX_WORD, MAX_KNOWN = 100, 1_000
-"""Letters of a word, and words, that are compared to find the one that was meant."""
+"""Maximum length of a word, and number of words, compared to find the nearest one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Problem:
     column: int | None = None
     hint: str | None = None
     severity: Severity = "error"
-    """A warning can be lived with: the spec is valid all the same."""
+    """A spec with warnings alone is valid."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", shortened(self.message))
@@ -44,7 +44,7 @@ class Problem:
         return replace(self, file=file, line=line, column=column)
 
     def as_warning(self) -> Problem:
-        """Return the problem as one that can be lived with."""
+        """Return the problem as a warning."""
         return replace(self, severity="warning")
 
     def to_json(self) -> dict[str, Any]:
@@ -53,14 +53,14 @@ class Problem:
 
 
 def unexpected(error: Exception, file: str) -> Problem:
-    """Return what is told of a file that no check foresaw: the mistake is this program's, not the others' to bear."""
+    """Return the problem for an unexpected exception while reading a file."""
     found = shortened(" ".join(str(error).split()))
     message = f"an unexpected error while reading it: {type(error).__name__}: {found}"
-    return Problem(message, file, 1, 1, "This is a mistake in dli; please report it.")
+    return Problem(message, file, 1, 1, "This is a bug in dli; please report it.")
 
 
 def shortened(text: str) -> str:
-    """Return a text that is longer than :data:`MAX_MESSAGE` without its middle."""
+    """Return a text, without its middle if it is longer than :data:`MAX_MESSAGE`."""
     if len(text) <= MAX_MESSAGE:
         return text
     half = MAX_MESSAGE // 2
@@ -68,17 +68,17 @@ def shortened(text: str) -> str:
 
 
 def first_of(problems: Iterable[Problem]) -> list[Problem]:
-    """Return the first problems, no more than :data:`MAX_PROBLEMS`; the last says so if there are others."""
+    """Return at most :data:`MAX_PROBLEMS` problems and, if there are more, one that says so."""
     found = list(islice(problems, MAX_PROBLEMS + 1))
     if len(found) <= MAX_PROBLEMS:
         return found
     *told, last = found
-    message = f"there are more than {MAX_PROBLEMS} problems; those from here on are not told."
+    message = f"there are more than {MAX_PROBLEMS} problems; the others are not shown."
     return [*told, Problem(message, last.file, last.line, last.column, severity=last.severity)]
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return a hint that names the known word nearest to a wrong one, if one is near."""
+    """Return a hint with the known word nearest to an unknown one, if one is near."""
     if len(word) > MAX_WORD:
         return None
     known = list(known)
@@ -89,10 +89,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def name_taken(name: str, first: str) -> str:
-    """Return what is wrong with a name that the first file has already."""
+    """Return the message for a dataset name that another file already defines."""
     return f"duplicate dataset name '{name}': already defined in {first}."
 
 
 def in_reading_order(problems: Iterable[Problem], first: str) -> tuple[Problem, ...]:
-    """Return problems in the order of their lines, those of one file before those of others."""
+    """Return problems sorted by file, line and column, with one file first."""
     return tuple(sorted(problems, key=lambda it: (it.file != first, it.file, it.line or 0, it.column or 0)))

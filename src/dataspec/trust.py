@@ -12,9 +12,9 @@ from functools import cached_property
 from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dataspec.environment import user_folder
 from dataspec.errors import InvalidSettings, Refused
 from dataspec.files import write_atomically
-from dataspec.spec.names import user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeVar
 
+    from dataspec.spec.dialects import ConnectionDialect
     from dataspec.spec.model import DatasetSpec
-    from dataspec.sql.dialects import ConnectionDialect
     from dataspec.store import Store
     from dataspec.trust import Permission
     from dli.client.client import Client

@@ -15,10 +15,9 @@ from dataspec.engines.session import SessionCancelled, SqlSession
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.errors import InvalidParameters
 from dataspec.file_lock import FileLock
-from dataspec.parameters.resolve import resolve_parameters
-from dataspec.sql.dialects import dialect_of
+from dataspec.spec.dialects import dialect_of_connection
+from dataspec.spec.run_values import resolve_run
 from dataspec.sql.rendering import render_statements
-from dataspec.sql.template.run_values import run_values
 from dli_airflow.airflow_api import (
     AirflowException,
     AirflowFailException,
@@ -83,7 +82,7 @@ class DatasetOperator(BaseOperator):
         )
         values = self._values(run)
         hook = self._hook()
-        connected = dialect_of(hook.conn_type)
+        connected = dialect_of_connection(hook.conn_type)
         statements = render_statements(
             dataset.spec,
             dataset.files,
@@ -116,13 +115,13 @@ class DatasetOperator(BaseOperator):
             run.conf or {}, spec.parameters, run_type=run_type, interval_start=interval[0]
         )
         try:
-            parameters = resolve_parameters(spec.parameters, given)
+            built = built_interval(spec.schedule, run_type=run_type, interval=interval)
+            values = resolve_run(spec, given, data_interval=built)
         except InvalidParameters as error:
             self.log.error("%s", "\n".join(filter(None, (error.text, error.detail))))  # noqa: TRY400 - no trace
             raise AirflowFailException(error.title) from None
-        self.log.info("Parameters: %s", parameters)
-        built = built_interval(spec.schedule, run_type=run_type, interval=interval)
-        return run_values(spec, parameters, data_interval=built)
+        self.log.info("Parameters: %s", values.parameters)
+        return values.template
 
     def _hook(self) -> Any:
         # Imported here: it takes 0.1 s, and Airflow parses DAG files in a process for each.

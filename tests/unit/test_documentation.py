@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from dataspec.spec.model import DatasetSpec
-from dataspec.spec.parse import check_spec
+from dataspec.sql.validation import check_spec
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"

@@ -11,7 +11,7 @@ from dataspec.errors import AirflowUnreachable, BackfillNotFound
 from dataspec.models import Backfill, RunStatus
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import parse_run_id
-from dataspec.spec.names import check_name
+from dataspec.spec.identity import check_name
 
 MAX_ID_LENGTH = 250
 STOPPING_NOTE = "Stopping."

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataspec.errors import InternalError, InvalidName
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import parse_run_id
-from dataspec.spec.names import check_name
+from dataspec.spec.identity import check_name
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, PreconditionFailed, usable
 

@@ -15,8 +15,8 @@ from dataspec.models import BackfillPreview, Every, SourceType
 from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
 from dataspec.schedule.backfill_plan import MAX_DATES, DateRange, ordered
 from dataspec.spec.model import DatasetSpec
+from dataspec.spec.run_values import resolve_run
 from dataspec.sql.preview import SqlPreview
-from dataspec.sql.template.run_values import run_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +78,8 @@ class CheckedRequest:
         )
 
     def _sql(self, day: str, sql: SpecSql) -> SqlPreview:
-        resolved = resolve_parameters(self.spec.parameters, {**self.parameters, EXECUTION_DATE: day})
-        return sql.preview(self.spec, self.file, run_values(self.spec, resolved))
+        values = resolve_run(self.spec, {**self.parameters, EXECUTION_DATE: day})
+        return sql.preview(self.spec, self.file, values.template)
 
 
 def check_request(specs: CatalogCache, request: BackfillRequest) -> CheckedRequest:

@@ -10,8 +10,8 @@ from cachetools import TTLCache
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.shared.clock import Clock
 from dataspec.errors import AirflowUnreachable
+from dataspec.spec.dialects import dialect_of_connection
 from dataspec.spec.model import DatasetSpec
-from dataspec.sql.dialects import dialect_of
 
 MAX_AGE_SECONDS = 30.0
 """How long Airflow's answer about a connection is cached, an empty one as well."""
@@ -50,7 +50,7 @@ class ConnectionDialects:
             if connection in self._kept:
                 return self._kept[connection]
         try:
-            dialect = dialect_of(self._gateway.connection_type(connection))
+            dialect = dialect_of_connection(self._gateway.connection_type(connection))
         except AirflowUnreachable:
             dialect = None
         with self._lock:

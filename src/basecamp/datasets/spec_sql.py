@@ -16,7 +16,7 @@ from dataspec.catalog.effective import SpecFile
 from dataspec.errors import InvalidTemplate, ServerBusy
 from dataspec.isolation import LIMITS, LimitExceeded, Limits, Worker
 from dataspec.spec.model import DatasetSpec
-from dataspec.sql.lineage.lineage import Lineage, lineage_of
+from dataspec.sql.lineage.dataset_lineage import Lineage, lineage_of
 from dataspec.sql.preview import SqlPreview, preview_sql
 
 R = TypeVar("R")
@@ -95,7 +95,7 @@ class SpecSql:
         Args:
             spec: The spec.
             file: Its file, with its SQL.
-            values: The variables of the templates: :func:`dataspec.sql.template.run_values.run_values`.
+            values: The variables of the templates: :func:`dataspec.spec.run_values.resolve_run`.
 
         Raises:
             InvalidTemplate: When it can't be rendered or parsed within the limits; with the place in the file.

@@ -13,8 +13,8 @@ from dataspec.errors import InvalidSpec
 from dataspec.models import SourceType
 from dataspec.problems import Problem
 from dataspec.spec.model import DatasetSpec
-from dataspec.spec.parse import check_spec
 from dataspec.spec.yaml_reader import read_document
+from dataspec.sql.validation import check_spec
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 """The time of writing of a spec that is not in the store."""

@@ -9,7 +9,7 @@ from dataspec.catalog.version_archive import KeptVersions
 from dataspec.contract import LoadedSpec
 from dataspec.errors import AirflowUnreachable
 from dataspec.models import DatasetVersions, SourceType, SpecVersion
-from dataspec.spec.names import check_name
+from dataspec.spec.identity import check_name
 
 
 class VersionsInUse:

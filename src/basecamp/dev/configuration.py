@@ -14,7 +14,7 @@ from basecamp.dev.home import Home
 from basecamp.dev.processes.ports import LOOPBACK
 from basecamp.dev.release_lines import AIRFLOW_2
 from dataspec.files import write_atomically
-from dataspec.sql.dialects import dialect_of
+from dataspec.spec.dialects import dialect_of_connection
 
 # PYTHONDONTWRITEBYTECODE as well: without bytecode on disk each start would compile Airflow, for seconds.
 _PYTHON_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
@@ -120,7 +120,9 @@ class Configuration:
             for name, value in self.connections.items()
             if not {",", "="} & set(name)
         }
-        known = [f"{name}={dialect}" for name, kind in kinds.items() if (dialect := dialect_of(kind))]
+        known = [
+            f"{name}={dialect}" for name, kind in kinds.items() if (dialect := dialect_of_connection(kind))
+        ]
         return {"BASECAMP_DIALECTS": ",".join(known)}
 
 

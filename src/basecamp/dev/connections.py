@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from dataspec.engines.addresses import DEFAULT_FILE, EngineAddress
+from dataspec.environment import CREDENTIALS, expand, variables_in
 from dataspec.errors import InvalidSettings, InvalidSpec
-from dataspec.spec.names import DEFAULT_CONNECTION
+from dataspec.spec.identity import DEFAULT_CONNECTION
 from dataspec.spec.yaml_reader import Document, read_document
 from dataspec.trust import Trust, check_owner, connection_permission, implicit_credentials
-from dataspec.variables import CREDENTIALS, expand, variables_in
 
 PROJECT_FILE = "dli.yaml"
 _OPTION = "options."

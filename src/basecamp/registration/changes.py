@@ -23,7 +23,7 @@ from dataspec.catalog.spec_storage import (
 )
 from dataspec.errors import Conflict, DatasetNotFound, InvalidUsage, ManagedByCode, RunsActive
 from dataspec.models import RegisteredDataset, SourceType, UnregisteredDataset
-from dataspec.spec.names import check_name
+from dataspec.spec.identity import check_name
 from dataspec.spec.yaml_editor import ScheduleChanges, edit_schedule
 from dataspec.store import Store
 

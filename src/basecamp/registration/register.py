@@ -15,7 +15,7 @@ from dataspec.catalog.effective import Catalog
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.errors import AirflowUnreachable, ExistsInCode, InvalidSpec
 from dataspec.models import RegisteredDataset, SourceType
-from dataspec.spec.names import check_name
+from dataspec.spec.identity import check_name
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING
 

@@ -24,7 +24,7 @@ from dataspec.errors import AirflowUnreachable, Conflict
 from dataspec.models import RunPreview, SourceType, WorkflowRun
 from dataspec.parameters.resolve import resolve_parameters
 from dataspec.schedule.run_ids import adhoc_run_id
-from dataspec.sql.template.run_values import run_values
+from dataspec.spec.run_values import resolve_run
 
 MAX_RUNS_A_SECOND = 50
 TRIES = 3
@@ -115,14 +115,15 @@ class RunStarter:
             ServerBusy: When the server reads too much SQL already.
             StoreUnreachable: When the store does not answer.
         """
-        file, parameters = self._checked(request)
+        file = file_to_run(self._specs, request.dataset, request.source, request.candidate)
         assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
-        sql = self._sql.preview(file.spec, file, run_values(file.spec, parameters))
+        values = resolve_run(file.spec, request.parameters)
+        sql = self._sql.preview(file.spec, file, values.template)
         return RunPreview(
             dataset_name=request.dataset,
             source_type=file.source,
             spec_hash=file.spec_hash or "",
-            parameters=parameters,
+            parameters=values.parameters,
             statements=sql.statements,
             reads=sql.reads,
             writes=sql.writes,

@@ -201,7 +201,7 @@ class _Reader:
 
 
 def _dialect(name: str) -> str:
-    from dataspec.sql.transpile import check_dialect
+    from dataspec.spec.dialects import check_dialect
 
     try:
         return check_dialect(name)

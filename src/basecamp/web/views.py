@@ -14,7 +14,7 @@ from basecamp.web.queries import DatasetQuery, RunQuery, states_of
 from basecamp.workflows.rows import WorkflowFilter
 from dataspec.errors import NotFound, Unavailable
 from dataspec.models import Backfill, RegisteredDataset, SourceType, WorkflowInfo, WorkflowRun, WorkflowStatus
-from dataspec.schedule.backfill_plan import backfill_run_id
+from dataspec.schedule.run_ids import backfill_run_id
 from dataspec.spec.model import DatasetSpec, Statement
 from dataspec.spec.parse import parse_spec
 

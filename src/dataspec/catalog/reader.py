@@ -28,9 +28,10 @@ from dataspec.keys import why_no_key
 from dataspec.models import SourceType
 from dataspec.problems import Problem, unexpected
 from dataspec.spec.detection import is_dataset, looks_like_dataset
-from dataspec.spec.names import why_invalid
-from dataspec.spec.parse import MAX_SQL_BYTES, check_document, file_places, parse_document
+from dataspec.spec.identity import why_invalid
+from dataspec.spec.parse import parse_document
 from dataspec.spec.yaml_reader import MAX_YAML_BYTES, Document, read_document
+from dataspec.sql.validation import MAX_SQL_BYTES, check_document, file_places
 from dataspec.store.base import StoredObject
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, Validat
 
 from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
 from dataspec.problems import Problem, shortened
-from dataspec.spec.content_hash import spec_hash
+from dataspec.spec.identity import spec_hash
 from dataspec.spec.model import MAX_SQL_FILES
 from dataspec.store.base import MISSING, PreconditionFailed, etag_of, try_delete, try_put, usable
 

@@ -11,7 +11,7 @@ from dataspec.catalog.ledger import read_version, version_body, version_key
 from dataspec.catalog.spec_storage import CODE_PREFIX, Release
 from dataspec.errors import InvalidSpec, StoreUnreachable
 from dataspec.models import SourceType
-from dataspec.spec.parse import check_spec
+from dataspec.sql.validation import check_spec
 from dataspec.store.base import MISSING, try_put
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""A run's parameters: their types, how the given ones are resolved, and what a run's SQL sees beside them."""
+"""A run's parameters. Start with ``resolve``; ``types`` converts each value."""

@@ -1,11 +1,11 @@
-"""A run's parameters: strict in name, presence and type (specification 8.1).
+"""Resolve a run's parameters: strict in name, presence and type (specification 8.1).
 
-Checked wherever a run can start: the command line, the API and the run itself.
+The command line, the API and Airflow's task all resolve them by this module.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dataspec.errors import InvalidParameters, MissingParameter, UnknownParameter
 from dataspec.parameters.types import ParameterValueError, check_choice, coerce
@@ -14,14 +14,36 @@ from dataspec.problems import nearest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dataspec.spec.model import Parameter
-
 EXECUTION_DATE = "execution_date"
-"""The parameter that names a dataset's partition: a date, filled in by scheduled runs."""
+"""The parameter that names a dataset's partition: a date, which scheduled runs set."""
 
 
-def resolve_parameters(declared: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check what a run was given against what its spec declares.
+class Declaration(Protocol):
+    """A parameter as a spec declares it."""
+
+    @property
+    def name(self) -> str:
+        """The name by which runs give it."""
+
+    @property
+    def kind(self) -> str:
+        """The type that its values are read as."""
+
+    @property
+    def must_be_given(self) -> bool:
+        """Whether a run without it is refused."""
+
+    @property
+    def default(self) -> Any:
+        """The value of a run that does not give it."""
+
+    @property
+    def choices(self) -> list[Any] | None:
+        """The only allowed values; None for any."""
+
+
+def resolve_parameters(declared: Sequence[Declaration], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the given parameters against their declarations, and fill in defaults.
 
     Returns:
         Every declared parameter with its value or default, safe for JSON, in the
@@ -29,8 +51,8 @@ def resolve_parameters(declared: Sequence[Parameter], given: Mapping[str, Any]) 
 
     Raises:
         UnknownParameter: For the first name that is not declared.
-        MissingParameter: For the first required parameter that was not given.
-        InvalidParameters: For the first value that does not fit.
+        MissingParameter: For the first required parameter that is not given.
+        InvalidParameters: For the first value of a wrong type, or not among the choices.
     """
     by_name = {parameter.name: parameter for parameter in declared}
     for name in given:
@@ -40,7 +62,7 @@ def resolve_parameters(declared: Sequence[Parameter], given: Mapping[str, Any]) 
     return {name: _value(parameter, given) for name, parameter in by_name.items()}
 
 
-def _value(parameter: Parameter, given: Mapping[str, Any]) -> Any:
+def _value(parameter: Declaration, given: Mapping[str, Any]) -> Any:
     raw = given.get(parameter.name)
     if raw is None:
         if parameter.must_be_given:

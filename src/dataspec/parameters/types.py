@@ -1,4 +1,4 @@
-"""The values of parameters: each type, and how text is read as it (specification 8.4)."""
+"""Convert parameter values to their types, from text or from JSON (specification 8.4)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARAMETER_TYPES: tuple[str, ...] = get_args(ParameterType)
 MAX_TEXT = 64 * 1024
 MAX_ITEMS = 10_000
 MAX_INTEGER = 2**63 - 1
-"""Airflow's tasks, and most engines, take 64 bits."""
+"""Airflow's tasks, and most engines, use 64 bits."""
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,30}")
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -28,7 +28,7 @@ _DATETIME = re.compile(rf"{_DATE.pattern}([T ][0-9:.,+\-Z]+)?", re.ASCII)
 
 
 class ParameterValueError(ValueError):
-    """A value does not fit its parameter; the message says what is expected, the hint what may be meant."""
+    """A value does not fit its parameter; the message states the expected value, the hint the nearest one."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -36,9 +36,9 @@ class ParameterValueError(ValueError):
 
 
 def coerce(value: Any, kind: str) -> Any:
-    """Return a value as its parameter's type has it, safe for JSON.
+    """Return a value converted to a parameter type, safe for JSON.
 
-    Text is read as the type, since that is how a command line gives it.
+    Text is parsed as the type, since the command line gives text.
 
     Raises:
         ParameterValueError: When the value is not of that type.
@@ -47,21 +47,21 @@ def coerce(value: Any, kind: str) -> Any:
 
 
 def coerce_choices(choices: Iterable[Any], kind: str) -> list[Any]:
-    """Return a parameter's choices as its type has them; those of a list are its items'.
+    """Return a parameter's choices converted to its type; the choices of a list apply to its items.
 
     Raises:
-        ParameterValueError: When one is not of that type.
+        ParameterValueError: When a choice is not of that type.
     """
     return _list(list(choices)) if kind == "list" else [coerce(choice, kind) for choice in choices]
 
 
 def check_choice(value: Any, choices: Iterable[Any], kind: str) -> None:
-    """Check that a value of a type, or each item of one that is a list, is among its parameter's choices.
+    """Check that a value, or each item of a list, is among its parameter's choices.
 
     Raises:
-        ParameterValueError: When one is not.
+        ParameterValueError: When a value or an item is not.
     """
-    # True equals 1, and is another value all the same.
+    # True == 1 in Python, but they are different values here.
     known = {(isinstance(choice, bool), choice): _worded(choice) for choice in coerce_choices(choices, kind)}
     for item in value if isinstance(value, list) else [value]:
         if (isinstance(item, bool), item) not in known:

@@ -1,4 +1,4 @@
-"""What can be told wrong only where a project's datasets are seen together."""
+"""Check the datasets of a project together: names, dependencies, tables, cycles."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from typing import TYPE_CHECKING
 
 from dataspec.problems import Problem, name_taken, nearest
 from dataspec.project.graph import DatasetGraph, as_path
-from dataspec.sql.lineage.table_names import parts_of
+from dataspec.sql.lineage.dataset_lineage import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dataspec.project.spec_checks import CheckedSpec
-    from dataspec.sql.lineage.lineage import TableUse
-    from dataspec.sql.lineage.table_names import Parts
+    from dataspec.sql.lineage.dataset_lineage import Parts, TableUse
 
 MAX_HINTS = 50
-"""So many names are compared with all others; in a project of thousands each takes a while."""
+"""Maximum number of hints with the nearest name, since each compares with all names of the project."""
 
 _NEAR_SCHEMA, _NEAR_TABLE = 0.7, 0.8
-"""How alike the names of two schemas are, and of two tables in them, where one may be meant for the other."""
+"""Minimum similarity of two schemas, and of two tables, for a hint."""
 
 
 def check_project(checked: Sequence[CheckedSpec]) -> list[CheckedSpec]:
-    """Return the specs of a project, each with the problems that the others make for it."""
-    graph = DatasetGraph.of(spec.dataset for spec in checked if spec.dataset)
+    """Return the specs of a project, with the problems of the checks across specs added."""
+    graph = DatasetGraph(spec.dataset for spec in checked if spec.dataset)
     found = _Project(checked, graph).problems()
     return [replace(spec, problems=(*spec.problems, *found.get(spec.file, ()))) for spec in checked]
 
@@ -44,7 +43,7 @@ class _Project:
                 self._first.setdefault(spec.name, spec)
 
     def problems(self) -> dict[str, list[Problem]]:
-        """Return what is wrong, by the file of the spec."""
+        """Return the problems, by the file of the spec."""
         found: defaultdict[str, list[Problem]] = defaultdict(list)
         for spec in self._checked:
             if spec.name is None or spec.dataset is None:
@@ -121,8 +120,8 @@ def _line_to_add(spec: CheckedSpec, upstream: Sequence[str]) -> str:
     return f"Add to the list: {', '.join(upstream)}"
 
 
-class _Meant:
-    """What may be meant by a table that no dataset builds."""
+class _NearTable:
+    """A near table name, for a table that no dataset builds."""
 
     def __init__(self, hint: str | None, *, other_schema: bool = False) -> None:
         self.hint = hint
@@ -138,17 +137,17 @@ class _Schemas:
             *schema, name = parts_of(table)
             for begin in range(len(schema)):
                 self._tables[tuple(schema[begin:])][name] = None
-        self._near: dict[str, _Meant | None] = {}
+        self._near: dict[str, _NearTable | None] = {}
         self._hints_left = MAX_HINTS
 
-    def near(self, table: str) -> _Meant | None:
-        """Return what may be meant by a table in a schema that the project builds, or in one called much alike."""
+    def near(self, table: str) -> _NearTable | None:
+        """Return the near name of a table whose schema, or a similar one, is built by the project; None otherwise."""
         if table.lower() not in self._near:
             *schema, name = parts_of(table)
             self._near[table.lower()] = self._look(tuple(schema), name)
         return self._near[table.lower()]
 
-    def _look(self, schema: Parts, name: str) -> _Meant | None:
+    def _look(self, schema: Parts, name: str) -> _NearTable | None:
         if not schema:
             return None
         endings = (schema[begin:] for begin in range(len(schema)))
@@ -156,11 +155,11 @@ class _Schemas:
         if known is not None:
             found = self._like(name, known)
             prefix = ".".join((*known, ""))
-            return _Meant(f"Did you mean '{prefix}{found[0]}'?" if found else None)
+            return _NearTable(f"Did you mean '{prefix}{found[0]}'?" if found else None)
         schemas = {".".join(parts): parts for parts in self._tables}
         for other in get_close_matches(".".join(schema), schemas, n=1, cutoff=_NEAR_SCHEMA):
             for found_name in self._like(name, schemas[other], cutoff=_NEAR_TABLE):
-                return _Meant(f"Did you mean '{other}.{found_name}'?", other_schema=True)
+                return _NearTable(f"Did you mean '{other}.{found_name}'?", other_schema=True)
         return None
 
     def _like(self, name: str, schema: Parts, *, cutoff: float = 0.6) -> list[str]:

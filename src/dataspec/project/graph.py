@@ -1,21 +1,21 @@
-"""The graph of a project's datasets: which is built from which, and so which comes first.
+"""The graph of a project's datasets: upstream and downstream, the order to build them in, cycles.
 
-An edge stands where a dataset names another under ``depends_on``, and where its SQL
-reads a table that the other builds.
+A dataset is downstream of the datasets under its ``depends_on``, and of those that build a table
+which its SQL reads.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from dataspec.errors import DatasetNotFound, InvalidUsage
-from dataspec.project.cycles import cycles_in
-from dataspec.sql.lineage.lineage import Lineage, lineage_of
-from dataspec.sql.lineage.table_names import TableNames
+from dataspec.sql.lineage.dataset_lineage import Lineage, TableNames, lineage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GraphDataset:
-    """What the graph has to know of one dataset."""
+    """One dataset as a node of the graph."""
 
     name: str
     depends_on: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class GraphDataset:
 
     @classmethod
     def of(cls, spec: DatasetSpec, files: Mapping[str, str], dialect: str | None = None) -> GraphDataset:
-        """Return that of a spec with its SQL files; the dialect is that of its connection, where it is known."""
+        """Return the node of a spec with its SQL files; the dialect is the connection's, where it is known."""
         return cls(spec.name, tuple(spec.depends_on), lineage_of(spec, files, dialect=dialect))
 
 
@@ -42,24 +42,24 @@ class Edge:
     """One dataset is built from another."""
 
     upstream: str
-    """The dataset that comes first."""
+    """The dataset that is built first."""
     downstream: str
     declared: bool = False
-    """Whether ``depends_on`` says so."""
+    """Whether ``depends_on`` names the upstream dataset."""
     tables: tuple[str, ...] = ()
-    """The tables of the upstream dataset that the other one's SQL reads, as it writes them."""
+    """The upstream dataset's tables that the downstream one's SQL reads, as its SQL names them."""
 
     @property
     def found(self) -> bool:
-        """Whether the SQL says so."""
+        """Whether the SQL reads the upstream dataset."""
         return bool(self.tables)
 
 
 class DatasetGraph:
-    """The datasets of a project, and what each is built from.
+    """The graph of a project's datasets.
 
     Args:
-        datasets: The datasets; of two with one name the first counts.
+        datasets: The datasets; of several with the same name, the first one counts.
     """
 
     def __init__(self, datasets: Iterable[GraphDataset]) -> None:
@@ -78,21 +78,16 @@ class DatasetGraph:
             self._into[edge.downstream].append(edge)
             self._out_of[edge.upstream].append(edge)
 
-    @classmethod
-    def of(cls, datasets: Iterable[GraphDataset]) -> DatasetGraph:
-        """Return the graph of a project's datasets."""
-        return cls(datasets)
-
     def parents(self, name: str) -> tuple[Edge, ...]:
-        """Return the edges into a dataset: what it is built from, by name."""
+        """Return the edges into a dataset, by the upstream dataset's name."""
         return tuple(self._into[self._known(name)])
 
     def children(self, name: str) -> tuple[Edge, ...]:
-        """Return the edges out of a dataset: what is built from it, by name."""
+        """Return the edges out of a dataset, by the downstream dataset's name."""
         return tuple(self._out_of[self._known(name)])
 
     def upstream(self, name: str) -> tuple[str, ...]:
-        """Return all that a dataset is built from, directly or not, each after what it is built from itself.
+        """Return all datasets upstream of one, direct or not, in the order of :attr:`sequence`.
 
         Raises:
             DatasetNotFound: When the graph has no such dataset.
@@ -100,7 +95,7 @@ class DatasetGraph:
         return self._reached(name, lambda at: [edge.upstream for edge in self._into[at]])
 
     def downstream(self, name: str) -> tuple[str, ...]:
-        """Return all that is built from a dataset, directly or not, each after what it is built from itself.
+        """Return all datasets downstream of one, direct or not, in the order of :attr:`sequence`.
 
         Raises:
             DatasetNotFound: When the graph has no such dataset.
@@ -117,7 +112,7 @@ class DatasetGraph:
         return tuple(found for found in self.sequence if found in wanted)
 
     def order(self) -> tuple[str, ...]:
-        """Return every dataset after all that it is built from; by name where that leaves a choice.
+        """Return all datasets, each after its upstream datasets and otherwise by name.
 
         Raises:
             InvalidUsage: When datasets depend on each other; names them.
@@ -131,49 +126,52 @@ class DatasetGraph:
 
     @cached_property
     def sequence(self) -> tuple[str, ...]:
-        """Every dataset after all that it is built from, as far as cycles allow; :meth:`order` refuses them."""
-        waiting = {name: len(self._into[name]) for name in self.datasets}
-        free = [name for name, number in waiting.items() if not number]
-        heapify(free)
+        """Every dataset after its upstream datasets, as far as cycles allow; :meth:`order` refuses cycles."""
         placed: dict[str, None] = {}
-        while len(placed) < len(waiting):
-            name = heappop(free) if free else min(waiting.keys() - placed.keys())
-            if name in placed:
-                continue
-            placed[name] = None
-            for edge in self._out_of[name]:
-                waiting[edge.downstream] -= 1
-                if not waiting[edge.downstream] and edge.downstream not in placed:
-                    heappush(free, edge.downstream)
+        while left := self.datasets.keys() - placed.keys():
+            waiting = {name: self._names_upstream(name) - placed.keys() for name in left}
+            placed |= dict.fromkeys(_in_order(waiting))
+            if stuck := left - placed.keys():
+                placed[min(stuck)] = None
         return tuple(placed)
 
     def cycles(self) -> tuple[tuple[str, ...], ...]:
-        """Return a cycle for each group of datasets that depend on each other.
+        """Return a shortest cycle for each group of datasets that depend on each other.
 
-        Each begins with its first dataset by name, and every one is built from the next, the
-        last from the first. Where a group has several, it is a shortest one.
+        A cycle begins with the first dataset of its group by name. Each dataset is built from the next one, and
+        the last from the first.
         """
-        into = {name: [edge.upstream for edge in self._into[name]] for name in self.datasets}
-        return tuple(cycles_in(into))
+        upstream = {name: sorted(self._names_upstream(name)) for name in self.datasets}
+        downstream = {name: [edge.downstream for edge in self._out_of[name]] for name in self.datasets}
+        stuck = self.datasets.keys() - set(_in_order(upstream)) - set(_in_order(downstream))
+        found, grouped = [], set[str]()
+        for name in sorted(stuck):
+            if name not in grouped and (cycle := _cycle_through(name, upstream)):
+                found.append(cycle)
+                grouped |= {name} | (set(self.upstream(name)) & set(self.downstream(name)))
+        return tuple(found)
 
     def missing(self, name: str) -> tuple[str, ...]:
-        """Return the datasets that one names under ``depends_on`` and the graph does not have."""
+        """Return the names under a dataset's ``depends_on`` that are not in the graph."""
         names = self.datasets[self._known(name)].depends_on
         return tuple(upstream for upstream in dict.fromkeys(names) if upstream not in self.datasets)
 
     def sources(self, name: str) -> tuple[str, ...]:
-        """Return the tables that a dataset reads and no dataset builds, by name."""
+        """Return the tables that a dataset reads and no dataset of the graph builds, by name."""
         reads = self.datasets[self._known(name)].lineage.reads
         return tuple(use.name for use in reads if not self.builders(use.name))
 
     def builders(self, table: str) -> tuple[str, ...]:
-        """Return the datasets that build the table that a name means: none, one, or several."""
+        """Return the datasets that build a table."""
         found = self._tables.find(table)
         return self._builders[found] if found is not None else ()
 
     def tables(self) -> Mapping[str, tuple[str, ...]]:
         """Return the datasets that build each table, by the table's name in lower case."""
         return self._builders
+
+    def _names_upstream(self, name: str) -> set[str]:
+        return {edge.upstream for edge in self._into[name]}
 
     def _known(self, name: str) -> str:
         if name not in self.datasets:
@@ -199,7 +197,7 @@ class DatasetGraph:
 
 
 def as_path(cycle: tuple[str, ...]) -> str:
-    """Return a cycle as a person reads it, its first dataset at both ends."""
+    """Return a cycle as text, its first dataset at both ends."""
     return " → ".join((*cycle, cycle[0]))
 
 
@@ -209,3 +207,32 @@ def _builders(datasets: Iterable[GraphDataset]) -> dict[str, tuple[str, ...]]:
         for table in dataset.lineage.builds(dataset.name):
             builders[table.lower()].append(dataset.name)
     return {table: tuple(names) for table, names in builders.items()}
+
+
+def _in_order(before: Mapping[str, Iterable[str]]) -> Iterator[str]:
+    """Yield names, each after the names before it and otherwise by name, until only cycles are left."""
+    sorter = TopologicalSorter(before)
+    with suppress(CycleError):
+        sorter.prepare()
+    ready = list(sorter.get_ready())
+    heapify(ready)
+    while ready:
+        name = heappop(ready)
+        yield name
+        sorter.done(name)
+        for following in sorter.get_ready():
+            heappush(ready, following)
+
+
+def _cycle_through(name: str, leads_to: Mapping[str, Iterable[str]]) -> tuple[str, ...] | None:
+    """Return a shortest cycle through a name, which comes first; None where there is none."""
+    paths: list[tuple[str, ...]] = [(name,)]
+    seen = {name}
+    for path in paths:  # it grows during the loop
+        for other in leads_to[path[-1]]:
+            if other == name:
+                return path
+            if other not in seen:
+                seen.add(other)
+                paths.append((*path, other))
+    return None

@@ -1,4 +1,4 @@
-"""One spec, checked as far as it can be by itself, and what others have to know of it."""
+"""Check one spec by itself, and collect what the checks across a project need of it."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from typing import TYPE_CHECKING
 
 from dataspec.problems import MAX_PROBLEMS, Problem, first_of, in_reading_order
 from dataspec.project.graph import GraphDataset
-from dataspec.spec.parse import checked_templates
-from dataspec.sql.lineage.lineage import Lineage, lineage_in
+from dataspec.spec.sql_texts import SqlPlaces
+from dataspec.sql.lineage.dataset_lineage import Lineage, lineage_in
 from dataspec.sql.lint import sql_problems, unused_parameters
-from dataspec.sql.source_map import SqlPlaces
-from dataspec.sql.template.samples import sampled_texts
+from dataspec.sql.samples import sampled_texts
+from dataspec.sql.validation import checked_templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dataspec.spec.dialects import ConnectionDialect
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.yaml_reader import Document, Path, Place
-    from dataspec.sql.dialects import ConnectionDialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedSpec:
-    """What a check of one spec found; small, and free of what it was found with."""
+    """The result of the checks of one spec, without its YAML and SQL."""
 
     file: str
     name: str | None
-    """None if it can't be read."""
+    """None if it is missing or invalid."""
     problems: tuple[Problem, ...] = ()
     dataset: GraphDataset | None = None
-    """None if it has no name."""
+    """None for a spec without a name."""
     places: Mapping[Path, Place] = field(default_factory=dict, repr=False)
-    """Where the YAML has the name and what it depends on."""
+    """The places of the name and of the entries of ``depends_on``."""
     depends_on_at: Place | None = None
-    """Where the key ``depends_on`` stands; None if it does not."""
+    """The place of the key ``depends_on``; None if it is missing."""
 
     @property
     def valid(self) -> bool:
@@ -42,26 +42,26 @@ class CheckedSpec:
         return all(problem.severity != "error" for problem in self.problems)
 
     def problem(self, path: Path, message: str, *, hint: str | None = None) -> Problem:
-        """Return a problem at the place of the name, or of one of the datasets that it depends on."""
+        """Return a problem at the place of the name, or of an entry of ``depends_on``."""
         line, column = self.places.get(path, (1, 1))
         return Problem(message, self.file, line, column, hint)
 
 
-def check_sound(
+def check_valid(
     spec: DatasetSpec,
     files: Mapping[str, str],
     document: Document,
     known: tuple[Problem, ...] = (),
     dialect: ConnectionDialect | None = None,
 ) -> CheckedSpec:
-    """Check a spec that can be read: its SQL in its dialect, its parameters, its lineage.
+    """Check a valid spec: its SQL in its dialect, its parameters, its lineage.
 
     Args:
         spec: The spec.
-        files: The text of each SQL file that is there, by the path that the spec names it with.
-        document: Its YAML, read.
-        known: The problems that reading it found.
-        dialect: That of the spec's connection, where it is known.
+        files: The text of each existing SQL file, by its path in the spec.
+        document: Its YAML document.
+        known: The problems found so far.
+        dialect: The dialect of the spec's connection, where it is known.
     """
     places = SqlPlaces(document)
     texts = sampled_texts(spec, files, dialect.name if dialect else None)
@@ -71,31 +71,31 @@ def check_sound(
     if not known and all(names is not None for _, _, names in templates):
         names = (name for _, _, used in templates for name in used or ())
         problems += unused_parameters(spec, names, document)
-    if len(problems) > MAX_PROBLEMS:  # errors are told before warnings then
+    if len(problems) > MAX_PROBLEMS:  # keep errors rather than warnings
         problems = first_of(sorted(problems, key=lambda problem: problem.severity))
     dataset = GraphDataset(spec.name, tuple(spec.depends_on), lineage_in(texts, places))
     return _checked(document, dataset, tuple(problems))
 
 
-def check_broken(
+def check_invalid(
     document: Document,
     problems: tuple[Problem, ...],
     part: DatasetSpec | None = None,
     files: Mapping[str, str] | None = None,
     dialect: ConnectionDialect | None = None,
 ) -> CheckedSpec:
-    """Return what can be told of a spec that can't be used.
+    """Check an invalid spec as far as possible.
 
     Args:
-        document: Its YAML, read.
-        problems: What reading it found.
-        part: The part of it that its SQL hangs on, where that can be told; the mistakes in the SQL are told too.
-        files: As for :func:`check_sound`.
-        dialect: As well.
+        document: Its YAML document.
+        problems: The problems that made it invalid.
+        part: The valid part with the SQL, if there is one; problems of the SQL are then added.
+        files: As for :func:`check_valid`.
+        dialect: As for :func:`check_valid`.
     """
     lineage = Lineage()
     if part is not None:
-        found = check_sound(part, files or {}, document, problems, dialect)
+        found = check_valid(part, files or {}, document, problems, dialect)
         errors = (problem for problem in found.problems if problem.severity == "error")
         problems = in_reading_order(errors, document.file)
         lineage = found.dataset.lineage if found.dataset else lineage

@@ -1,1 +1,4 @@
-"""Schedules: cron with time zones, which run is next, ids of runs, plans of backfills."""
+"""Schedules: cron in time zones, the next run, run ids, and plans of backfills.
+
+Start with ``cron`` (ticks, intervals, partitions); ``next_run`` builds on it.
+"""

@@ -1,7 +1,6 @@
-"""Backfills: the dates of a range, and the plan by which they are built (docs/backfill.md).
+"""Plan a backfill: the dates of a range, and the progress of their runs (docs/backfill.md).
 
-Everything here is a function of its arguments; who reads the clock, the store and Airflow
-stands in ``basecamp.backfills``.
+All functions are pure; ``basecamp.backfills`` reads the clock, the store and Airflow.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from dataspec.errors import InternalError, InvalidUsage
 from dataspec.models import Every, RunStatus
 from dataspec.parameters.types import ParameterValueError, coerce
 from dataspec.schedule.cron import execution_date, interval_from
+from dataspec.schedule.run_ids import backfill_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,31 +23,31 @@ FORMAT = 1
 MAX_DATES = 40_000
 """More than a hundred years of days."""
 MANY_DATES = 366
-"""A person is asked before more dates than these are built."""
+"""Number of dates above which the user has to confirm."""
 FIRST_YEAR, LAST_YEAR = 1000, 9998
-"""Between them a date has a midnight in every time zone."""
+"""Between these years every date has a midnight in every time zone."""
 
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class DateRange:
-    """Dates from the first to the last, both included."""
+    """A range of dates, including both ends."""
 
     start: date
     end: date
 
     @classmethod
     def parse(cls, start: str, end: str) -> DateRange:
-        """Read a range.
+        """Parse a range.
 
         Raises:
-            InvalidUsage: When one is no date, or the end lies before the start.
+            InvalidUsage: For an invalid date, or an end before the start.
         """
         read = cls(_date("start", start), _date("end", end))
         if read.end < read.start:
             raise InvalidUsage(
-                f"The end, {read.end}, lies before the start, {read.start}.",
+                f"The end {read.end} is before the start {read.start}.",
                 detail="To build the last date first, keep the order and add: --reverse",
             )
         return read
@@ -60,7 +60,7 @@ class DateRange:
         return ((self.start + number * _DAY).isoformat() for number in range(len(self)))
 
     def interval_starts(self, cron: str, zone: str) -> Iterator[str]:
-        """Yield the dates on which an interval of a schedule starts: those that its runs build."""
+        """Yield the dates that the runs of a schedule build: those on which an interval starts."""
         day = self.start
         while day <= self.end:
             found = execution_date(cron, zone, interval_from(cron, zone, day.isoformat())[0])
@@ -77,14 +77,14 @@ def _date(name: str, text: str) -> date:
         raise InvalidUsage(f"Invalid {name} date: {error}") from None
     if not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise InvalidUsage(
-            f"Invalid {name} date: the year of {found} does not lie between {FIRST_YEAR} and {LAST_YEAR}."
+            f"Invalid {name} date: the year of {found} is not between {FIRST_YEAR} and {LAST_YEAR}."
         )
     return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopOrder:
-    """Somebody wants a backfill to end."""
+    """A request to end a backfill."""
 
     by: str
     at: datetime
@@ -107,7 +107,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillPlan:
-    """What was asked for, and how far it is: one object in the store."""
+    """A requested backfill and its progress: one object in the store."""
 
     backfill_id: str
     dataset: str
@@ -117,31 +117,31 @@ class BackfillPlan:
     reverse: bool
     keep_going: bool
     parameters: Mapping[str, Any]
-    """What every run gets beside its ``execution_date``, as it was given."""
+    """The parameters of every run, except ``execution_date``, as given."""
     dates: tuple[str, ...]
-    """The dates to build, in their order."""
+    """The dates to build, in order."""
     built_before: tuple[str, ...] = ()
-    """The dates of the range that earlier backfills had built, where this one resumed."""
+    """The dates that earlier backfills built, for a backfill that resumes."""
     at: int = 0
-    """Which date is the present one; as many as there are dates once all are through."""
+    """Index of the current date; the number of dates once all are done."""
     asked_at: datetime | None = None
-    """When a run of the present date was last about to be asked of Airflow."""
+    """When a run of the current date was last requested from Airflow."""
     failed: tuple[str, ...] = ()
     stop: StopOrder | None = None
     outcome: Outcome | None = None
-    """Set once, when it has ended; the object then only waits to be put away."""
+    """Set once, when the backfill has ended; the object is then archived."""
     requested_by: str
     created_at: datetime
     idempotency_key: str | None = field(default=None, repr=False)
 
     @property
     def date(self) -> str:
-        """The present date; the last one once all are through."""
+        """The current date; the last one once all are done."""
         return self.dates[min(self.at, len(self.dates) - 1)]
 
     @property
     def run_id(self) -> str:
-        """The id of the present date's run, which can't be created twice."""
+        """The id of the current date's run, which can't be created twice."""
         return backfill_run_id(self.backfill_id, self.date)
 
     @property
@@ -155,40 +155,40 @@ class BackfillPlan:
         return tuple(day for day in self.dates[: self.at] if day not in set(self.failed))
 
     def after(self, *, failed: bool) -> BackfillPlan:
-        """Return it with the present date through."""
+        """Return the plan after the current date's run has ended."""
         more = (self.date,) if failed else ()
         return replace(self, at=self.at + 1, failed=(*self.failed, *more), asked_at=None)
 
     def asking(self, now: datetime) -> BackfillPlan:
-        """Return it with a run of the present date about to be asked for."""
+        """Return the plan with a run of the current date about to be requested."""
         return replace(self, asked_at=now)
 
     def stopping(self, order: StopOrder) -> BackfillPlan:
-        """Return it with an order to end; the first one stands."""
+        """Return the plan with a request to end it; an earlier request is kept."""
         return replace(self, stop=self.stop or order)
 
     def ended(self, outcome: Outcome) -> BackfillPlan:
-        """Return it with its outcome."""
+        """Return the plan with its outcome."""
         return replace(self, outcome=outcome)
 
     def continues(self, other: BackfillPlan) -> bool:
-        """Say whether what the other one built need not be built again: same range, same parameters."""
+        """Return whether dates that another backfill built can be skipped: same range, same parameters."""
         return all(
             getattr(self, name) == getattr(other, name)
             for name in ("dataset", "start", "end", "every", "parameters")
         )
 
     def body(self) -> bytes:
-        """Return what :meth:`read` reads."""
+        """Return the plan as JSON, which :meth:`read` parses."""
         data = {name: getattr(self, name) for name in self.__slots__}
         return json.dumps({"format": FORMAT, **data}, default=_to_json, separators=(",", ":")).encode()
 
     @classmethod
     def read(cls, body: bytes) -> BackfillPlan:
-        """Return the plan in an object.
+        """Parse a stored plan.
 
         Raises:
-            InternalError: When it is of another form, as a later version may have written it.
+            InternalError: For another format, as a later version may write it.
         """
         try:
             data = _of_this_format(json.loads(body))
@@ -206,13 +206,8 @@ def _of_this_format(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def backfill_run_id(backfill_id: str, day: str) -> str:
-    """Return the id of the run that builds one date of a backfill (specification 3.6)."""
-    return f"{backfill_id}_{day.replace('-', '')}"
-
-
 def ordered(days: Iterable[str], *, reverse: bool) -> tuple[str, ...]:
-    """Return dates in the order in which they are to be built."""
+    """Return dates in the order in which they are built."""
     return tuple(sorted(days, reverse=reverse))
 
 

@@ -1,8 +1,7 @@
-"""Cron with time zones: the ticks of a schedule, and what the run of each builds.
+"""Compute the ticks of a cron expression in a time zone, and the partition of each run (specification 11.1).
 
-Ticks are those of Debian's cron, clock changes included: a job at a fixed time that a
-change skips runs right after it, one that a change repeats runs once. Everything here
-is a function of its arguments; Airflow's timetable only asks (specification 11.1).
+Ticks follow Debian's cron, including clock changes: a job at a fixed time that a change skips runs right
+after it, and one that a change repeats runs once. All functions are pure.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Interval = tuple[datetime, datetime]
-"""Start and end of the data that a run is about, in UTC; the run is due at the end."""
+"""Start and end of a run's data interval, in UTC; the run is due at the end."""
 
 MAX_CRON = 500
-"""Characters of a cron expression."""
+"""Maximum number of characters of a cron expression."""
 
 _FIELDS = 5
 _MOMENT = timedelta(microseconds=1)
@@ -33,10 +32,10 @@ _LOOK_BACK = tuple(timedelta(hours=hours) for hours in (1, 25, 24 * 8, 24 * 32, 
 
 @lru_cache(maxsize=1024)
 def check_cron(expression: str) -> str:
-    """Return a cron expression of five fields that fires at some time.
+    """Return a cron expression with its five fields separated by one blank.
 
     Raises:
-        ValueError: With what is wrong.
+        ValueError: When it is invalid, or never fires.
     """
     if len(expression) > MAX_CRON:
         raise ValueError(f"the cron expression has {len(expression):,} characters; {MAX_CRON} are allowed.")
@@ -56,10 +55,10 @@ def check_cron(expression: str) -> str:
 
 
 def check_timezone(name: str) -> str:
-    """Return the name of a time zone of the IANA database.
+    """Return the name of an IANA time zone unchanged.
 
     Raises:
-        ValueError: With the nearest name, if one is near.
+        ValueError: For an unknown name; with the nearest one, if there is one.
     """
     if name not in _zone_names():
         hint = nearest(name, _zone_names())
@@ -79,7 +78,7 @@ def next_tick(cron: str, zone: str, after: datetime) -> datetime:
 
 @lru_cache(maxsize=65_536)
 def is_tick(cron: str, zone: str, moment: datetime) -> bool:
-    """Tell whether a cron fires at a moment; remembered, since lists ask it again and again."""
+    """Return whether a cron expression fires at a moment; cached, since lists of runs check it often."""
     return next_tick(cron, zone, moment - _MOMENT) == moment
 
 
@@ -87,7 +86,7 @@ def previous_tick(cron: str, zone: str, before: datetime) -> datetime:
     """Return the last tick before a moment, in UTC.
 
     Raises:
-        ValueError: When there was none in nine years.
+        ValueError: When there is none within nine years.
     """
     for span in _LOOK_BACK:
         last = None
@@ -101,13 +100,13 @@ def previous_tick(cron: str, zone: str, before: datetime) -> datetime:
 
 
 def _ticks(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
-    # In an hour that a clock repeats, the first of these may lie before `after`: callers compare.
+    # In an hour that the clock repeats, the first tick may be before `after`: callers compare.
     for tick in CronSim(cron, after.astimezone(ZoneInfo(zone))):
         yield tick.astimezone(UTC)
 
 
 def runs_within_a_day(cron: str) -> bool:
-    """Return whether two runs of a schedule may start on one date."""
+    """Return whether a schedule may have more than one run on a date."""
     minutes, hours = _times_of_day(cron)
     return len(minutes) * len(hours) > 1
 
@@ -119,10 +118,10 @@ def _times_of_day(cron: str) -> tuple[frozenset[int], frozenset[int]]:
 
 
 def execution_date(cron: str, zone: str, interval_start: datetime) -> str:
-    """Return the partition that a scheduled run builds: the local date its interval starts on.
+    """Return the partition of a scheduled run: the local date on which its interval starts.
 
-    Where the clock jumps from 23:00 to midnight (Nuuk, in spring), a job of 23:30 is put off
-    into the next date; its date stays the one that it was set for.
+    Where the clock jumps from 23:00 to midnight (Nuuk, in spring), a job at 23:30 runs on the next date, and
+    still builds its own date.
     """
     local = interval_start.astimezone(ZoneInfo(zone))
     minutes, hours = _times_of_day(cron)
@@ -131,7 +130,7 @@ def execution_date(cron: str, zone: str, interval_start: datetime) -> str:
 
 
 def interval_from(cron: str, zone: str, date: str) -> Interval:
-    """Return the interval of a date, or the first one of a later date."""
+    """Return the first interval that starts on a date or later."""
     start = next_tick(cron, zone, _midnight(zone, date) - _MOMENT)
     if execution_date(cron, zone, start) < date:
         start = next_tick(cron, zone, start)
@@ -139,10 +138,10 @@ def interval_from(cron: str, zone: str, date: str) -> Interval:
 
 
 def interval_of_date(cron: str | None, zone: str, date: str) -> Interval:
-    """Return the data interval of a run that was asked for one date.
+    """Return the data interval of an unscheduled run for a date.
 
-    It is the one that a scheduled run for that date has; where no interval starts on the
-    date, or there is no cron, the local day itself.
+    It is the interval of the scheduled run for that date; the local day where no interval starts on the
+    date, or there is no schedule.
     """
     if cron is not None:
         interval = interval_from(cron, zone, date)

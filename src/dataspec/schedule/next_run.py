@@ -1,18 +1,16 @@
-"""Which scheduled run comes next, whatever cron or zone made the last one.
+"""Compute the next scheduled run, also after a change of the cron expression or the time zone.
 
-For a schedule of at most one run a day, what counts is the date that a run builds: the next
-run builds the next date after the last one built, so that none is lost or built twice. One
-of several runs a day goes on where the last run's data ended.
+A schedule with at most one run a day builds the next date after the last one built, so no date is lost or
+built twice. A schedule with several runs a day continues where the last run's data interval ended.
 
-Airflow tells a dataset's runs apart by the start of their interval and by their ids, made of
-the moment they are due, and takes the run that starts last for the last one. So both rise
-from run to run, also where a change of the zone takes the next date back before the last one.
+Airflow identifies a dataset's runs by the start of their interval and by their ids, which contain the due
+time, and takes the run with the latest start for the last one. So both must increase from run to run, even if
+a change of the zone moves the next date back before the last one.
 
-The start also tells the date that the run builds, whatever the zone is by then. Ticks are on
-whole minutes, so the microseconds are free for it: their last digit is how many days the date
-lies after that of the start in UTC (9 is a day before), and the tens count the runs that had
-to begin at one moment. Airflow keeps it on all its lines, for scheduled runs and for those
-of its own backfill.
+The start also encodes the date that the run builds. Ticks are on whole minutes, so the microseconds are free:
+their last digit is the number of days from the start's UTC date to the date (9 means one day before), and the
+tens count the runs that had to share one start. Airflow 2.11 and 3 keep the start of scheduled runs and of
+their own backfills. Worked examples: docs/architecture.md, "When a scheduled run is due, and what it builds".
 """
 
 from __future__ import annotations
@@ -34,9 +32,9 @@ _MOMENT = timedelta(microseconds=1)
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 _TURN = 10
-"""So many microseconds lie between runs that had to begin at one moment."""
+"""Microseconds between runs that share one start."""
 _SHORTEST_DAY = timedelta(hours=22)
-"""An interval at least as long covers its date: Antarctica/Troll turns its clock by two hours."""
+"""Minimum length of an interval that covers its date: Antarctica/Troll changes its clock by two hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +44,25 @@ class ScheduledRun:
     date: str
     """The ``execution_date`` that it builds."""
     interval: Interval
-    """Its data interval as Airflow keeps it; :func:`data_interval` gives the true one."""
+    """The data interval as Airflow stores it; :func:`data_interval` returns the real one."""
     due: datetime
-    """From when on it may run; the interval's end, or later where a change made it due."""
+    """The time from which it may run: the interval's end, or later after a change of the schedule."""
 
     @classmethod
     def ordinary(cls, cron: str, zone: str, interval: Interval) -> ScheduledRun:
-        """Return the run of an interval of the schedule, due when that ends."""
+        """Return the run of an interval of the schedule, due at its end."""
         start, end = interval
         date = execution_date(cron, zone, start)
-        return cls(date, (_telling(start, date), end), end)
+        return cls(date, (_encoded(start, date), end), end)
 
     @classmethod
     def kept(cls, interval: Interval, due: datetime | None = None) -> ScheduledRun:
-        """Return the run that Airflow keeps under an interval."""
+        """Return the run of an interval as Airflow stores it."""
         return cls(date_of(interval[0]), interval, due or interval[1])
 
     @property
     def put_off(self) -> bool:
-        """Whether it is due later than its data ended, or another interval stands in for its own."""
+        """Whether it is due after its data interval ended, or stored under another interval."""
         return self.due != self.interval[1] or _turn(self.interval[0]) > 0
 
 
@@ -86,18 +84,17 @@ def next_run(
 ) -> ScheduledRun:
     """Return the next scheduled run (specification 11.3 to 11.8).
 
-    After a pause it is the latest one missed. What a change of the schedule made due was not
-    missed: each date is returned in its turn, and a schedule of several runs a day makes up
-    for it in one run.
+    After a pause it is the latest missed run. Runs that a change of the schedule made due are not
+    missed: each date is returned in turn; a schedule with several runs a day catches up in one run.
 
     Args:
         cron: The cron expression.
         zone: The IANA time zone of its clock.
         last: The last scheduled run, or None before the first.
-        planned: The run that was to follow the last one by what was known before.
-        registered_at: When the dataset's name came. No run is due for a tick before it, if
-            none was due since.
-        now: The present moment.
+        planned: The run that was planned to follow the last one.
+        registered_at: When the dataset was registered. Ticks before it are skipped, if no run was
+            due since.
+        now: The current time.
     """
     latest = _latest(cron, zone, now)
     if last is None:
@@ -106,7 +103,7 @@ def next_run(
     if last.due <= registered_at:
         first = max(first, _ending_after(cron, zone, registered_at))
         return _placed(cron, zone, max(first, latest), last)
-    until = _nothing_missed_until(last, planned, now)
+    until = _missed_after(last, planned, now)
     if first[1] > until:
         return _placed(cron, zone, max(first, latest), last)
     if runs_within_a_day(cron):
@@ -117,9 +114,9 @@ def next_run(
 def run_to_create(
     cron: str, zone: str, *, planned: ScheduledRun, registered_at: datetime, now: datetime
 ) -> ScheduledRun:
-    """Return the run to create in place of one that was planned: a later one, if that was missed.
+    """Return the run to create for a planned one: a later run, if the planned one was missed.
 
-    A run that a change made due is never passed over.
+    A run that a change of the schedule made due is never skipped.
     """
     start, end = planned.interval
     if planned.put_off or next_tick(cron, zone, start) != end:
@@ -129,15 +126,15 @@ def run_to_create(
 
 
 def data_interval(cron: str | None, zone: str, run: ScheduledRun) -> Interval:
-    """Return the interval of the data that a run is about, also where another stands in for it."""
+    """Return the real data interval of a run, also if Airflow stores another one."""
     start, end = run.interval
     if not _turn(start) or (cron and runs_within_a_day(cron)):
         return start.replace(microsecond=0), end
     return interval_of_date(cron, zone, run.date)
 
 
-def _telling(start: datetime, date: str, *, turn: int = 0) -> datetime:
-    """Return a start that tells a date (:func:`date_of`)."""
+def _encoded(start: datetime, date: str, *, turn: int = 0) -> datetime:
+    """Return a start that encodes a date (:func:`date_of`)."""
     days = datetime.fromisoformat(date).date() - start.astimezone(UTC).date()
     return start.replace(microsecond=turn * _TURN + days.days % _TURN)
 
@@ -149,13 +146,13 @@ def _turn(start: datetime) -> int:
 def _placed(
     cron: str, zone: str, interval: Interval, last: ScheduledRun, *, not_before: datetime | None = None
 ) -> ScheduledRun:
-    """Return the run of an interval, after the last run in all that Airflow tells runs by."""
+    """Return the run of an interval, with a start and a due time after the last run's."""
     (start, end), taken = interval, last.interval[0]
     due = max(end, last.due + _MINUTE, not_before or end)
     date = execution_date(cron, zone, start)
     if start > taken.replace(microsecond=0):
-        return ScheduledRun(date, (_telling(start, date), end), due)
-    return ScheduledRun(date, (_telling(taken, date, turn=_turn(taken) + 1), due), due)
+        return ScheduledRun(date, (_encoded(start, date), end), due)
+    return ScheduledRun(date, (_encoded(taken, date, turn=_turn(taken) + 1), due), due)
 
 
 def _following(cron: str, zone: str, last: ScheduledRun) -> Interval:
@@ -170,11 +167,11 @@ def _following(cron: str, zone: str, last: ScheduledRun) -> Interval:
     return interval_from(cron, zone, following.isoformat())
 
 
-def _nothing_missed_until(last: ScheduledRun, planned: ScheduledRun | None, now: datetime) -> datetime:
-    """Return until when no run was missed by a pause: what ended by then and is not built, a change made due.
+def _missed_after(last: ScheduledRun, planned: ScheduledRun | None, now: datetime) -> datetime:
+    """Return the cut-off between runs that a change of the schedule made due, and runs missed in a pause.
 
-    As long as the planned run was not due, none was missed at all. A planned run that is due
-    later than its data ended was put off, to the moment of an earlier change.
+    Unbuilt intervals that end before it are run; later ones were missed and are skipped. Before the planned run
+    is due, nothing was missed. A planned run that is due after its data ended was postponed by an earlier change.
     """
     if planned is None or planned.due <= last.due:
         return last.due

@@ -1,4 +1,4 @@
-"""Run ids: a run's id alone tells its dataset (specification 3.4)."""
+"""Write and parse run ids, which contain the dataset's name (specification 3.4)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RunId:
 
 
 def parse_run_id(text: str) -> RunId | None:
-    """Take a run id apart; None if it is not one of ours."""
+    """Parse a run id; return None for an id of another form."""
     match = _RUN_ID.fullmatch(text)
     if match is None:
         return None
@@ -48,9 +48,14 @@ def scheduled_run_id(dataset: str, run_after: datetime) -> str:
 def adhoc_run_id(dataset: str, now: datetime, counter: int = 1) -> str:
     """Return the id of the ``counter``-th adhoc run of this second.
 
-    It never ends in second 00, where scheduled runs are: a scheduled run whose id is
+    It never has second 00, which scheduled runs use: a scheduled run whose id is
     taken would break Airflow's scheduling loop.
     """
     if now.second == 0:
         now += timedelta(seconds=1)
     return str(RunId(dataset, now, counter if counter > 1 else None))
+
+
+def backfill_run_id(backfill_id: str, day: str) -> str:
+    """Return the id of the run that builds one date of a backfill (specification 3.6)."""
+    return f"{backfill_id}_{day.replace('-', '')}"

@@ -1,8 +1,7 @@
-"""The JSON Schema of a Dataset Spec (draft 2020-12), for editors: made of the model, shipped as a file.
+"""Generate the JSON Schema of a Dataset Spec (draft 2020-12) from the model; it ships as a file for editors.
 
-``python -m dataspec.spec.json_schema`` writes the file anew. The schema holds what one place of a
-YAML says by itself; what only the parser can know, such as whether a file exists or a cron
-ever fires, it leaves to ``dli dataset validate``.
+``python -m dataspec.spec.json_schema`` writes the file. The schema has the rules of single keys. Rules that
+need more, such as that a file exists or a cron expression ever fires, are left to ``dli dataset validate``.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ _RULES: dict[str, dict[str, Any]] = {
     },
     "WebhookTarget.url": {"format": "uri"},
 }
-"""Rules of single keys that the model checks by functions."""
+"""Rules of single keys that the model checks by Python functions."""
 
 _ITEM = {"type": ["string", "number", "boolean"]}
 _VALUES: dict[str, dict[str, Any]] = {
@@ -62,21 +61,95 @@ _VALUES: dict[str, dict[str, Any]] = {
     "datetime": {"type": "string", "pattern": r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.,+\-Z]+)?\s*$"},
     "list": {"type": ["array", "string"], "items": _ITEM},
 }
-"""What a default or a choice may be, by the type of its parameter: text is read as the type."""
+"""The JSON types of a default or a choice, by the parameter's type; text is parsed as that type."""
+
+
+MODELS = {
+    "DatasetSpec": "One dataset: what it is, its SQL, and when it is built.",
+    "Statement": "A statement that runs before or after the query, in one session with it.",
+    "Parameter": "A parameter of a run, which the SQL uses by its name.",
+    "Column": "A column that the query yields.",
+    "Execution": "Where the SQL runs, and for how long at most.",
+    "ScheduleConfig": "When the dataset is built. A dataset without a schedule runs only on request.",
+    "RetryConfig": "Retries after a failed attempt.",
+    "NotificationConfig": "The targets of notifications, by event.",
+    "SlackTarget": "A Slack channel.",
+    "EmailTarget": "One or more mail addresses.",
+    "WebhookTarget": "A URL that receives a POST request.",
+    "NamedTarget": "A target that the server's settings define.",
+}
+"""The description of each model."""
+KEYS = {
+    "DatasetSpec.name": (
+        "The dataset's identity, and its DAG's id in Airflow. Letters A-Z a-z, digits, '_', '-' and '.'; "
+        "200 characters at most."
+    ),
+    "DatasetSpec.type": "Always Dataset: it marks the file as a Dataset Spec.",
+    "DatasetSpec.owner": "The e-mail address of the person responsible for the dataset.",
+    "DatasetSpec.team": 'The team, as "@name", in quotes: @ means something in YAML.',
+    "DatasetSpec.description": "What the dataset contains, in a sentence or two; at most 5,000 characters.",
+    "DatasetSpec.tags": "Tags to find the dataset by; they become tags of its DAG.",
+    "DatasetSpec.domains": "The business domains that the dataset belongs to.",
+    "DatasetSpec.query_file": "The file with the SQL, relative to this one. Give this or query_statement.",
+    "DatasetSpec.query_statement": "The SQL itself, a Jinja template. Give this or query_file.",
+    "DatasetSpec.pre_statements": "Statements before the query, in order, in one session with it.",
+    "DatasetSpec.post_statements": "Statements after the query, in order, in one session with it.",
+    "DatasetSpec.parameters": "The parameters of a run. A run with any other parameter is refused.",
+    "DatasetSpec.depends_on": "The names of the datasets that this one reads.",
+    "DatasetSpec.schema": "The columns that the query yields.",
+    "DatasetSpec.execution": "Where the SQL runs, and for how long at most.",
+    "DatasetSpec.schedule": "When the dataset is built. A dataset without a schedule runs only on request.",
+    "Statement.name": "The statement's name in logs.",
+    "Statement.sql": "The SQL itself, a Jinja template. Give this or file.",
+    "Statement.file": "The file with the SQL, relative to this one. Give this or sql.",
+    "Statement.continue_on_error": "Whether the run continues after this statement fails.",
+    "Parameter.name": "The parameter's name in runs and in the SQL.",
+    "Parameter.type": "The type of the value; text is parsed as this type, any other value is refused.",
+    "Parameter.required": "Whether a run must give it; a parameter with a default need not be given.",
+    "Parameter.default": "The value of a run that does not give the parameter.",
+    "Parameter.description": "What the value is for.",
+    "Parameter.choices": "The allowed values; for a list, the allowed items.",
+    "Column.name": "The column's name.",
+    "Column.type": "The column's type, as the engine names it.",
+    "Column.description": "What the column contains.",
+    "Execution.connection": "The engine: a connection of Airflow, and an entry of 'connections' in dli.yaml.",
+    "Execution.dialect": "The SQL's dialect; the connection's if not given.",
+    "Execution.timeout_seconds": "After this time an attempt is ended and its query cancelled.",
+    "ScheduleConfig.cron": "Minute, hour, day of month, month and day of week, such as \"0 9 * * *\"; in 'timezone'.",
+    "ScheduleConfig.enabled": "false: no scheduled runs; manual runs still work.",
+    "ScheduleConfig.timezone": "The time zone of the cron expression, by its IANA name, such as Asia/Seoul.",
+    "ScheduleConfig.retry": "Retries after a failed attempt.",
+    "ScheduleConfig.notifications": "The targets of notifications, by event.",
+    "RetryConfig.max_attempts": "Maximum number of retries after a failed attempt; 0 for none.",
+    "RetryConfig.delay_seconds": "Seconds between two attempts.",
+    "NotificationConfig.on_failure": "Targets that are notified when a run fails.",
+    "NotificationConfig.on_success": "Targets that are notified when a run completes.",
+    "NotificationConfig.on_source_change": "Targets that are notified when the dataset's source changes between manual and code.",
+    "SlackTarget.type": "A Slack channel.",
+    "SlackTarget.channel": 'The channel, such as "#data-alerts", in quotes: # starts a comment in YAML.',
+    "EmailTarget.type": "One or more mail addresses.",
+    "EmailTarget.to": "An address, or a list of up to 50.",
+    "WebhookTarget.type": "A URL that receives a POST request.",
+    "WebhookTarget.url": "An http or https address, without credentials.",
+    "NamedTarget.type": "A target that the server's settings define.",
+    "NamedTarget.name": "The target's name in the server's settings.",
+}
+"""The description of each key, by its model."""
 
 
 def schema_text() -> str:
-    """Return the schema as it is shipped."""
+    """Return the shipped schema."""
     return FILE.read_text(encoding="utf-8")
 
 
 def generated_text() -> str:
-    """Return the schema as the model makes it now."""
+    """Return the schema generated from the model."""
     return json.dumps(dataset_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def dataset_schema() -> dict[str, Any]:
-    """Return the schema of the model, with descriptions and with the rules that it checks by functions."""
+    """Return the model's schema, with descriptions and the rules of its Python functions."""
+    from dataspec.spec.dialects import known_dialects
     from dataspec.spec.model import DatasetSpec
 
     root = DatasetSpec.model_json_schema(by_alias=True)
@@ -88,14 +161,12 @@ def dataset_schema() -> dict[str, Any]:
     ):
         model["oneOf"] = [{"required": [key], "properties": {key: {"type": "string"}}} for key in keys]
     root["$defs"]["Parameter"]["allOf"] = _by_type()
-    root["$defs"]["Execution"]["properties"]["dialect"] |= {"enum": [*_dialects(), None]}
+    root["$defs"]["Execution"]["properties"]["dialect"] |= {"enum": [*sorted(known_dialects()), None]}
     about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Dataset Spec"}
     return {**about, **{key: part for key, part in root.items() if key != "title"}}
 
 
 def _describe(name: str, model: dict[str, Any]) -> None:
-    from dataspec.spec.key_descriptions import KEYS, MODELS
-
     model["description"] = MODELS[name]
     for key, part in model["properties"].items():
         _without_what_editors_lack(part)
@@ -103,14 +174,14 @@ def _describe(name: str, model: dict[str, Any]) -> None:
 
 
 def _without_what_editors_lack(part: dict[str, Any]) -> None:
-    """Remove what is OpenAPI's, and defaults of which an editor would write null."""
+    """Remove OpenAPI's extensions, and null defaults, which editors would insert."""
     part.get("items", {}).pop("discriminator", None)
     if part.get("default", ...) is None:
         del part["default"]
 
 
 def _by_type() -> list[dict[str, Any]]:
-    """Return the rules for defaults and choices, which depend on the type; an ``execution_date`` is a date."""
+    """Return the rules for defaults and choices by type; an ``execution_date`` is a date."""
     partition = {"properties": {"name": {"const": "execution_date"}}, "required": ["name"]}
     dated = {"properties": {"type": {"enum": ["string", "date"]}, **_fitting("date")}}
     rules = [{"if": partition, "then": dated}]
@@ -127,12 +198,6 @@ def _fitting(kind: str) -> dict[str, Any]:
         "default": {"anyOf": [value, {"type": "null"}]},
         "choices": {"anyOf": [{"type": "array", "minItems": 1, "items": choice}, {"type": "null"}]},
     }
-
-
-def _dialects() -> list[str]:
-    from sqlglot.dialects.dialect import Dialects
-
-    return sorted(dialect.value for dialect in Dialects if dialect.value)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""The Dataset Spec: one YAML file that says what a dataset is and when it is built.
+"""Model a Dataset Spec: the YAML file that describes a dataset and its schedule (specification 2.1 to 2.23).
 
-The model is that of specification 2.1 to 2.23. It holds what one file says;
-rules that span the file, such as parameters a schedule could not fill, are in
-:mod:`dataspec.spec.parse`, which also tells where in the file a problem is.
+The model checks single keys. :mod:`dataspec.spec.parse` checks rules that involve several keys, and
+finds the place of each problem.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from dataspec.parameters.types import (
     coerce_choices,
 )
 from dataspec.schedule.cron import check_cron, check_timezone
-from dataspec.spec.names import DEFAULT_CONNECTION, why_invalid
+from dataspec.spec.identity import DEFAULT_CONNECTION, why_invalid
 
 T = TypeVar("T", bound=Sized)
 
 RESERVED_PARAMETERS = frozenset({"data_interval_start", "data_interval_end"})
-"""Names that every run's SQL has beside its parameters."""
+"""Names in every run's SQL that are no parameters."""
 
 MAX_RETRIES = 100
 MAX_DELAY_SECONDS = 24 * 3600
@@ -42,7 +41,7 @@ MAX_TAGS = 100
 
 
 def _at_most(limit: int, things: str) -> Callable[[T], T]:
-    """Refuse what is longer, without repeating all of it in the error."""
+    """Return a validator of the length, whose error does not repeat the value."""
 
     def check(value: T) -> T:
         if len(value) > limit:
@@ -53,7 +52,7 @@ def _at_most(limit: int, things: str) -> Callable[[T], T]:
 
 
 def _check_printable(text: str) -> str:
-    """Refuse what no page, table or database shows, such as NUL; tabs and line breaks are text."""
+    """Refuse control characters such as NUL, except tabs and line breaks."""
     for place, letter in enumerate(text):
         if unicodedata.category(letter) == "Cc" and letter not in "\t\n\r":
             raise ValueError(
@@ -110,7 +109,7 @@ Tags = Annotated[list[Tag], AfterValidator(_at_most(MAX_TAGS, "entries"))]
 MailAddress = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\-]+@[A-Za-z0-9.\-]+$", max_length=254)
 ]
-"""An address that a message can be sent to; one that a list or a header would split is none."""
+"""An address for messages; characters that would split a list or a header are refused."""
 
 
 class _Part(BaseModel):
@@ -133,14 +132,14 @@ class Statement(_Part):
 
 
 class Parameter(_Part):
-    """A value that a run takes (specification 2.7)."""
+    """A parameter of a run (specification 2.7)."""
 
     name: Annotated[
         str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$"), AfterValidator(_check_parameter_name)
     ]
     type: ParameterType
     required: bool = True
-    """Whether a run must give it; a parameter with a default never is."""
+    """Whether a run must give it, unless it has a default."""
     default: Any = None
     description: Description | None = None
     choices: list[Any] | None = None
@@ -166,7 +165,7 @@ class Parameter(_Part):
 
     @property
     def kind(self) -> ParameterType:
-        """The type that its values are read as: an ``execution_date`` is a date, also where it is text."""
+        """The type of its values: ``execution_date`` is a date even if it is declared as a string."""
         return "date" if self.name == EXECUTION_DATE else self.type
 
     @property
@@ -184,11 +183,11 @@ class Column(_Part):
 
 
 class Execution(_Part):
-    """Where and how long the SQL runs."""
+    """Where the SQL runs, and for how long at most."""
 
     connection: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$")] = DEFAULT_CONNECTION
     dialect: str | None = None
-    """The SQL's dialect; that of the connection if not given."""
+    """The SQL's dialect; None for the connection's."""
     timeout_seconds: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_SECONDS)] = 3600
 
 
@@ -196,7 +195,7 @@ class RetryConfig(_Part):
     """Retries of a failed attempt."""
 
     max_attempts: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = 1
-    """The number of retries (specification 2.13), so one fewer than the attempts."""
+    """Maximum number of retries (specification 2.13), one less than the attempts."""
     delay_seconds: Annotated[int, Field(ge=0, le=MAX_DELAY_SECONDS)] = 300
 
 
@@ -228,7 +227,7 @@ class EmailTarget(_Part):
 
 
 class WebhookTarget(_Part):
-    """A URL that takes a POST."""
+    """A URL that receives a POST request."""
 
     type: Literal["webhook"]
     url: Annotated[
@@ -250,7 +249,7 @@ Target = Annotated[
 
 
 class NotificationConfig(_Part):
-    """Who is told, and of what (specification 2.14)."""
+    """The targets of notifications, by event (specification 2.14)."""
 
     on_failure: list[Target] = []
     on_success: list[Target] = []
@@ -268,7 +267,7 @@ class ScheduleConfig(_Part):
 
 
 class DatasetSpec(_Part):
-    """A Dataset Spec, whole (specification 2.1)."""
+    """A Dataset Spec (specification 2.1)."""
 
     name: DatasetName
     type: Literal["Dataset"]
@@ -289,7 +288,7 @@ class DatasetSpec(_Part):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The paths of the SQL files that the spec names, each once, relative to its YAML."""
+        """The paths of the spec's SQL files, relative to its YAML, without duplicates."""
         statements = (*self.pre_statements, *self.post_statements)
         named = [self.query_file, *(statement.file for statement in statements)]
         return tuple(dict.fromkeys(path for path in named if path is not None))

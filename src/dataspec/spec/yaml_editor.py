@@ -1,4 +1,4 @@
-"""Changing the schedule in a spec's YAML in place: every other byte stays as its author wrote it.
+"""Edit the schedule in a spec's YAML in place, without changing any other byte.
 
 A YAML library that writes the file anew reflows long lines, folded text and flow mappings.
 So the text is changed at the places that the parser reports, and read again to see that it
@@ -35,7 +35,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "retry_delay_seconds": ("schedule", "retry", "delay_seconds"),
 }
 _BEFORE = ("cron", "timezone", "enabled", "max_attempts", "delay_seconds")
-"""The keys behind which a new one is put, the best last."""
+"""The keys after which a new key is inserted, the preferred one last."""
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_/+*\- ]*[A-Za-z0-9*])?")
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s+)*")
 _BOM = "\ufeff"
@@ -43,7 +43,7 @@ _BOM = "\ufeff"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleChanges:
-    """New values of a schedule; None leaves one as it is."""
+    """New values of a schedule; None leaves a value unchanged."""
 
     cron: str | None = None
     timezone: str | None = None
@@ -52,13 +52,13 @@ class ScheduleChanges:
     retry_delay_seconds: int | None = None
 
     def values(self) -> dict[tuple[str, ...], Value]:
-        """Return the values that are given, by their path in the spec."""
+        """Return the new values, by their path in the spec."""
         given = asdict(self)
         return {path: given[name] for name, path in _PLACES.items() if given[name] is not None}
 
 
 def edit_schedule(text: str, changes: ScheduleChanges, *, file: str = "dataset.yaml") -> str:
-    """Return a spec's YAML with another schedule.
+    """Return a spec's YAML with a changed schedule.
 
     Comments, order, quotes, indentation and line endings stay; a value that is so already
     is not touched.
@@ -78,7 +78,9 @@ def edit_schedule(text: str, changes: ScheduleChanges, *, file: str = "dataset.y
     values = changes.values()
     schedule = read_document(edited.encode(), file).data.get("schedule")
     if values and schedule is None and changes.cron is None:
-        raise InvalidUsage("This dataset has no schedule.", detail="Begin one by giving a cron as well.")
+        raise InvalidUsage(
+            "This dataset has no schedule.", detail="Give a cron expression as well to add one."
+        )
     for path, value in values.items():
         edited = _with_value(edited, path, value, file)
     parse_spec(edited.encode(), file=file)
@@ -86,7 +88,7 @@ def edit_schedule(text: str, changes: ScheduleChanges, *, file: str = "dataset.y
 
 
 def _with_value(text: str, path: tuple[str, ...], value: Value, file: str) -> str:
-    """Return the text with one value, by the first of the ways that changes nothing else."""
+    """Return the text with one value changed, by the first edit that changes nothing else."""
     before = read_document(text.encode(), file).data
     wanted = _data_with(before, path, value)
     if _is_same(before, wanted):
@@ -125,7 +127,7 @@ def _sorted(data: Any) -> Any:
 
 
 def _edits(text: str, path: tuple[str, ...], value: Value) -> Iterator[str]:
-    """Yield texts that may have the value: the best way first."""
+    """Yield edited texts, the preferred edit first."""
     root = yaml.compose(text, Loader=_Loader)
     mapping, rest = root, list(path)
     if not isinstance(root, yaml.MappingNode):
@@ -151,7 +153,7 @@ def _nested(keys: list[str], value: Value) -> Any:
 
 
 def _replacements(text: str, node: Node, value: Any) -> Iterator[str]:
-    """Yield texts with a value in place of another, in its quotes where they can hold it."""
+    """Yield texts with a value replaced, in the same quotes where possible."""
     start, end = node.start_mark.index, node.end_mark.index
     if properties := _PROPERTIES.match(text, start, end):
         start = properties.end()
@@ -162,7 +164,7 @@ def _replacements(text: str, node: Node, value: Any) -> Iterator[str]:
 
 
 def _written(value: Any, style: str | None = None) -> list[str]:
-    """Return the ways to write a value in one line, the one in these quotes first."""
+    """Return a value written in one line, in the given quotes first, then in others."""
     if isinstance(value, dict):
         return ["{" + ", ".join(f"{key}: {_written(inner)[-1]}" for key, inner in value.items()) + "}"]
     if isinstance(value, bool | int):
@@ -176,7 +178,7 @@ def _written(value: Any, style: str | None = None) -> list[str]:
 def _insertions(
     text: str, root: MappingNode, mapping: MappingNode, keys: list[str], value: Value
 ) -> Iterator[str]:
-    """Yield texts with keys more in a mapping."""
+    """Yield texts with keys added to a mapping."""
     known = {name.value: node for name, node in mapping.value}
     near = [known[key] for key in _BEFORE if key in known]
     last = near[-1] if near and mapping is not root else mapping.value[-1][1] if mapping.value else None
@@ -220,7 +222,7 @@ def _lines(keys: list[str], value: Value, indent: str, step: str) -> list[str]:
 
 
 def _step(root: MappingNode) -> str:
-    """Return by how much this author indents: as the first mapping within a mapping does."""
+    """Return the indentation of the first nested mapping."""
     for name, node in root.value:
         if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
             return " " * int(node.value[0][0].start_mark.column - name.start_mark.column)
@@ -228,7 +230,7 @@ def _step(root: MappingNode) -> str:
 
 
 def _end(node: Node) -> int:
-    """Return where a value ends, without the comments and blank lines after it."""
+    """Return the end of a value, before the comments and blank lines after it."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(last[1] if isinstance(last, tuple) else last)

@@ -1,8 +1,7 @@
-"""YAML from outside, read with the place of every key and value.
+"""Read untrusted YAML, with the line and column of every key and value (specification 2.19).
 
-Built straight from the C parser's events: duplicate keys, tags, several documents and
-deep or bloated nesting are refused, only ``true`` and ``false`` are booleans, and dates
-stay text (specification 2.19).
+The data is built from the C parser's events. Duplicate keys, tags, aliases, several documents, deep nesting and
+too many values are refused. Only ``true`` and ``false`` are booleans, and dates stay text.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A YAML document's data, and where in the file each part of it stands."""
+    """A YAML document's data, and the place of each part."""
 
     file: str
     data: Any
@@ -46,7 +45,7 @@ class Document:
     text: str = field(repr=False)
 
     def position(self, path: Path) -> Place:
-        """Return line and column (from 1) of the value at a path, or of the nearest part around it."""
+        """Return line and column (from 1) of the value at a path, or of the nearest enclosing value."""
         while path and path not in self.values:
             path = path[:-1]
         return self.values.get(path, (1, 1))
@@ -56,7 +55,7 @@ class Document:
         return self.keys.get(path) or self.position(path)
 
     def problem(self, path: Path, message: str, *, hint: str | None = None, at_key: bool = False) -> Problem:
-        """Return a problem placed at a path."""
+        """Return a problem at the place of a path."""
         line, column = self.key_position(path) if at_key else self.position(path)
         return Problem(message, self.file, line, column, hint)
 
@@ -69,7 +68,7 @@ def read_document(body: bytes, file: str) -> Document:
         file: The file's name, for problems.
 
     Raises:
-        InvalidSpec: With the one problem that stopped the reading, and its place.
+        InvalidSpec: With the first problem, and its place.
     """
     if len(body) > MAX_YAML_BYTES:
         size, limit = len(body) // 1024, MAX_YAML_BYTES // 1024
@@ -110,7 +109,7 @@ def _stop(file: str, message: str, place: Place = (1, 1)) -> InvalidSpec:
 
 
 class _Reader:
-    """Builds plain data from the parser's events, noting every place."""
+    """Builds plain data from the parser's events, and records every place."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -126,7 +125,7 @@ class _Reader:
         data = self._node(next(events), events, (), 0)
         next(events)  # the document's end
         if not isinstance(after := next(events), yaml.StreamEndEvent):
-            raise _stop(self.file, "only one document may stand in a file.", self._place(after))
+            raise _stop(self.file, "a file must contain one document.", self._place(after))
         return data
 
     def _node(self, event: Event, events: Iterator[Event], path: Path, depth: int) -> Any:
@@ -159,7 +158,7 @@ class _Reader:
             key = event.value
             if key in mapping:
                 first = self.keys[(*path, key)][0]
-                raise _stop(self.file, f"the key '{key}' stands twice; first in line {first}.", place)
+                raise _stop(self.file, f"the key '{key}' is defined twice; first in line {first}.", place)
             self.keys[(*path, key)] = place
             mapping[key] = self._node(next(events), events, (*path, key), depth + 1)
         return mapping

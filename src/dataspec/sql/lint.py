@@ -1,4 +1,4 @@
-"""What can be told wrong in a spec's SQL before any run."""
+"""Find mistakes in a spec's SQL before any run."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from sqlglot import exp
 from dataspec.parameters.resolve import EXECUTION_DATE
 from dataspec.problems import Problem
 from dataspec.spec.model import RESERVED_PARAMETERS
-from dataspec.sql.engine_parsers import engine_problem
-from dataspec.sql.lineage.tables import access_of
+from dataspec.sql.lineage.statement_tables import access_of
+from dataspec.sql.parser import engine_problem
 from dataspec.sql.preview import UNCHECKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from dataspec.spec.dialects import ConnectionDialect
     from dataspec.spec.model import DatasetSpec
+    from dataspec.spec.sql_texts import SqlPlaces
     from dataspec.spec.yaml_reader import Document
-    from dataspec.sql.dialects import ConnectionDialect
-    from dataspec.sql.source_map import SqlPlaces
-    from dataspec.sql.template.samples import SampledText
+    from dataspec.sql.samples import SampledText
 
 _SHOWING = (exp.Describe, exp.Show)
 _IDLE = (
@@ -38,13 +38,13 @@ _IDLE = (
     exp.Transaction,
     exp.Use,
 )
-"""Statements that yield no rows and fill no table: they may stand around a query, not for it."""
+"""Statements that yield no rows and fill no table: allowed before and after a query, not as the query."""
 
 
 def unused_parameters(spec: DatasetSpec, names: Iterable[str], document: Document) -> Iterator[Problem]:
     """Yield a warning for each parameter that no SQL uses.
 
-    The interval of a run's data follows from its ``execution_date``, so who uses one uses the other.
+    The data interval is computed from ``execution_date``, so SQL that uses the interval uses this parameter.
     """
     used = set(names)
     if used & RESERVED_PARAMETERS:
@@ -64,39 +64,38 @@ def sql_problems(
     skip: frozenset[int] = frozenset(),
     dialect: ConnectionDialect | None = None,
 ) -> Iterator[Problem]:
-    """Yield what is wrong with a spec's SQL as its dialect reads it, each at its place in the user's file.
+    """Yield the problems of a spec's SQL in its dialect, each at its place in the user's file.
 
     Args:
         spec: The spec.
         texts: Its SQL, rendered with sample values.
-        places: Where it stands.
-        skip: The texts, by number, that are known to be wrong as templates.
-        dialect: That of the spec's connection on this machine. What is wrong in it is an error, as in
-            the dialect that the spec names; a warning where nobody defined the connection here, and where
-            no dialect is known.
+        places: The places of the SQL.
+        skip: The indexes of texts that are invalid as templates.
+        dialect: The dialect of the spec's connection on this machine, for a spec that names none. A syntax
+            error is then an error if the connection is defined here, and otherwise a warning.
     """
     named = spec.execution.dialect
     read = named or (dialect.name if dialect else None)
     for number, sampled in enumerate(texts):
         if number in skip:
             continue
-        wrong = next(filter(None, (_unread(way, read) for way in sampled.all_ways)), None)
+        wrong = next(filter(None, (_syntax_error(way, read) for way in sampled.all_ways)), None)
         if wrong is not None and named is None:
-            hint = _unsure(spec.execution.connection, read)
+            hint = _dialect_hint(spec.execution.connection, read)
             wrong = replace(wrong, hint=hint, severity="error" if dialect and dialect.defined else "warning")
         for problem in [wrong] if wrong is not None else _problems_of(sampled):
             yield places.placed(problem, sampled.text)
 
 
-def _unsure(connection: str, dialect: str | None) -> str:
-    """Return the hint for SQL of which the spec does not say what it is."""
+def _dialect_hint(connection: str, dialect: str | None) -> str:
+    """Return the hint for SQL whose dialect the spec does not name."""
     if dialect is None:
         return UNCHECKED.format("").strip()
-    return f"It was read so since '{connection}' is {dialect} here; 'execution.dialect' names another."
+    return f"It was checked in this dialect because '{connection}' is {dialect} here; 'execution.dialect' names another."
 
 
-def _unread(sampled: SampledText, dialect: str | None) -> Problem | None:
-    """Return what the dialect does not read in a text."""
+def _syntax_error(sampled: SampledText, dialect: str | None) -> Problem | None:
+    """Return the syntax error of a text in its dialect."""
     if sampled.unrendered is not None:
         return None
     parsed = sampled.parsed
@@ -126,10 +125,10 @@ def _statement_problems(sampled: SampledText) -> Iterator[Problem]:
         yield _empty(sampled)
     for tree in trees:
         if isinstance(tree, _SHOWING):
-            yield _at_start(f"{tree.key.upper()} yields rows that nobody sees.", "Remove the statement.")
+            yield _at_start(f"{tree.key.upper()} returns rows that are discarded.", "Remove the statement.")
         elif isinstance(tree, exp.Drop) and str(tree.args.get("kind")).upper() in {"DATABASE", "SCHEMA"}:
             yield _at_start(
-                f"{_kind(tree)} takes the tables of other datasets with it.", "Drop tables by name."
+                f"{_kind(tree)} drops the tables of other datasets as well.", "Drop tables by name."
             )
     if sampled.text.kind == "query":
         yield from _query_problems(trees, [tree for way in sampled.all_ways for tree in way.parsed.trees])

@@ -1,8 +1,8 @@
-"""How deep and how long SQL may be for a parser to take it apart (specification 10.13).
+"""Limit the depth and length of SQL before it is parsed (specification 10.13).
 
-sqlglot's parser is compiled and recursive: it ends the process where SQL is nested too deep, tries the same
-words in several ways where it can't tell yet what they are, and keeps some hundred bytes for each. So the
-words are looked through once, from left to right, before it sees them.
+sqlglot's compiled, recursive parser crashes the process on SQL that is nested too deep, parses ambiguous tokens
+several times, and keeps some hundred bytes for each. So the tokens are scanned once, from left to right,
+before the parser sees them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from sqlglot.tokenizer_core import Token
 
 MAX_TOKENS = 100_000
-"""Words and signs of a SQL text."""
+"""Maximum number of tokens of a SQL text."""
 MAX_DEPTH = 200
-"""Brackets, ``case`` and types within each other."""
+"""Maximum depth of brackets, ``case`` and types."""
 MAX_QUERIES = 30
-"""Words ``select`` and ``from`` one after the other, as in ``select * from select * from t``."""
+"""Maximum number of ``select`` and ``from`` without brackets, as in ``select * from select * from t``."""
 MAX_JOINS = 8
-"""Joins in a row before the first ``on`` or ``using``; the parser tries each of them in two ways."""
+"""Maximum number of joins before the first ``on`` or ``using``; the parser tries each in two ways."""
 MAX_SIGNS = 50
-"""Signs and ``not`` in a row."""
+"""Maximum number of successive signs and ``not``."""
 MAX_WORK = 1_000_000
-"""How many words are read again: those in brackets behind a type, in joins, and before an index."""
+"""Maximum number of tokens that are parsed again: in brackets after a type, in joins, and before an index."""
 
 _CASE, _END, _ROUND, _SQUARE = TokenType.CASE, TokenType.END, TokenType.L_PAREN, TokenType.L_BRACKET
 _LESS, _MORE, _SEMICOLON, _FROM = TokenType.LT, TokenType.GT, TokenType.SEMICOLON, TokenType.FROM
@@ -38,7 +38,7 @@ _OPENING = frozenset({_ROUND, _SQUARE, TokenType.L_BRACE})
 _CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE})
 _JOINED = frozenset({TokenType.ON, TokenType.USING})
 _BINDING = frozenset({TokenType.DOT, TokenType.DCOLON, TokenType.COLON, TokenType.ARROW})
-"""What goes on with the value before it."""
+"""Tokens that continue the value before them."""
 _NEXT = frozenset({TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT, TokenType.PIPE_GT})
 _SIGNS = frozenset(Parser.UNARY_PARSERS) | {
     TokenType.ALL, TokenType.ANY, TokenType.COLON, TokenType.DESCRIBE, TokenType.DOLLAR, TokenType.EXCLAMATION,
@@ -56,19 +56,19 @@ _NOTED = frozenset(
 
 @dataclass(slots=True)
 class _Level:
-    """What stands in one pair of brackets, and is not closed yet."""
+    """Counters of one open pair of brackets."""
 
     kind: TokenType | None
     start: int = 0
-    """Where the value begins that an index is taken of; else the bracket."""
+    """Index of the first token of an indexed value; else of the bracket."""
     types: int = 0
-    """In how many types' brackets it stands."""
+    """Number of enclosing brackets of types."""
     queries: int = 0
     joins: int = 0
 
 
 def why_too_deep(tokens: Sequence[Token]) -> str | None:
-    """Return why SQL of these tokens is not parsed, as a sentence; None for what may be."""
+    """Return why SQL of these tokens must not be parsed, as a sentence; None if it may."""
     if len(tokens) > MAX_TOKENS:
         return f"It has {len(tokens):,} words and signs; {MAX_TOKENS:,} can be checked."
     scan = _Scan()
@@ -82,17 +82,17 @@ def why_too_deep(tokens: Sequence[Token]) -> str | None:
 
 
 class _Scan:
-    """The brackets that are open at a token, and what was counted on the way to it."""
+    """The open brackets at a token, and the counters up to it."""
 
     def __init__(self) -> None:
         self._levels = [_Level(None)]
         self._work = 0
         self._closed = self._closed_from = -2
-        """Where the value ends that an index may follow, and where it begins."""
+        """Index of the last token of a value that an index may follow, and of its first one."""
         self._sign = self._signs = -1
 
     def note(self, kind: TokenType, before: TokenType | None, index: int) -> str | None:
-        """Take in one token; returns what there is too much of."""
+        """Count one token; return the limit that it exceeds."""
         if kind in _SIGNS:
             self._signs = self._signs + 1 if self._sign == index - 1 else 1
             self._sign = index

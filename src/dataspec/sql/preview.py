@@ -1,4 +1,4 @@
-"""What a run's SQL would do: each statement as rendered and parsed, the tables read and written (specification 12.21)."""
+"""Preview a run's SQL: its rendered statements, and the tables that they read and write (specification 12.21)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidTemplate
+from dataspec.spec.sql_texts import SqlPlaces, sql_texts
 from dataspec.spec.yaml_reader import read_document
-from dataspec.sql.engine_parsers import engine_problem
-from dataspec.sql.lineage.tables import read_and_written
-from dataspec.sql.parse import parse_sql
-from dataspec.sql.session_settings import changes_strings
-from dataspec.sql.source_map import SqlPlaces
-from dataspec.sql.sql_sources import sql_texts
+from dataspec.sql.lineage.statement_tables import read_and_written
+from dataspec.sql.parser import engine_problem, parse_sql
+from dataspec.sql.rendering import changes_strings
 from dataspec.sql.template.render import render
 from dataspec.sql.tokens import split_statements
 
@@ -21,8 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dataspec.spec.model import DatasetSpec
-    from dataspec.sql.parse import ParsedSql
-    from dataspec.sql.sql_sources import SqlText
+    from dataspec.spec.sql_texts import SqlText
+    from dataspec.sql.parser import ParsedSql
 
 UNCHECKED = "{} It was read as generic SQL: name the engine's under 'execution.dialect' to have it checked."
 
@@ -32,13 +30,13 @@ class SqlPreview:
     """The SQL of one run."""
 
     statements: list[str]
-    """In the order in which they would run."""
+    """The statements, in the order in which they would run."""
     reads: list[str]
-    """The tables that they read, sorted."""
+    """The tables that the statements read, sorted."""
     writes: list[str]
-    """The tables that they make, change or drop, sorted."""
+    """The tables that the statements create, change or drop, sorted."""
     warnings: list[str]
-    """What could not be checked, since the spec names no dialect."""
+    """SQL that could not be checked, since its dialect is unknown."""
 
 
 def preview_sql(
@@ -50,18 +48,18 @@ def preview_sql(
     file: str,
     dialect: str | None = None,
 ) -> SqlPreview:
-    """Render a spec's SQL for one run, and parse it in the spec's dialect, else in that of its connection.
+    """Render a spec's SQL for one run, and parse it in the spec's dialect, or else the connection's.
 
     Args:
         spec: The spec.
-        files: The text of each SQL file, by the path that the spec names it with.
-        values: What the templates see: :func:`dataspec.sql.template.run_values.run_values`.
-        yaml: The spec's YAML, for places in SQL that stands within it.
-        file: The YAML's name.
-        dialect: That of the connection, where it is known.
+        files: The text of each SQL file, by its path in the spec.
+        values: The template values of :func:`dataspec.spec.run_values.resolve_run`.
+        yaml: The spec's YAML, for places of SQL in it.
+        file: The YAML file's name.
+        dialect: The connection's dialect, where it is known.
 
     Raises:
-        InvalidTemplate: When it can't be rendered or parsed, with the place in the user's file.
+        InvalidTemplate: When the SQL can't be rendered or parsed, with the place in the user's file.
     """
     dialect = spec.execution.dialect or dialect
     places = SqlPlaces(read_document(yaml, file))
@@ -87,7 +85,7 @@ def preview_sql(
 
 
 def _parsed(text: SqlText, values: Mapping[str, Any], dialect: str | None, *, unsettled: bool) -> ParsedSql:
-    """Return a text as rendered and parsed; what generic SQL does not know in it is no error."""
+    """Return a text rendered and parsed; a syntax error raises only where the dialect is known."""
     sql = render(text.sql, values, dialect=dialect, file="", unsettled=unsettled)
     parsed = parse_sql(text.sql, sql, dialect)
     problem = parsed.problem or engine_problem(text.sql, parsed.sql, parsed.trees, dialect)

@@ -1,4 +1,4 @@
-"""From a place in rendered SQL to the place in the user's file."""
+"""Map a place in rendered SQL, where sqlglot or an engine found a mistake, to its place in the user's template."""
 
 from __future__ import annotations
 
@@ -6,42 +6,50 @@ import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dataspec.spec.yaml_reader import read_document
+from dataspec.spec.sql_texts import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dataspec.problems import Problem
-    from dataspec.spec.yaml_reader import Document, Path
-    from dataspec.sql.sql_sources import SqlText
-
-_BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")
-"""How a YAML value begins whose lines stand below it as they are."""
 
 NEAR = 2_000
-"""How far from its place in the rendered line a word is looked for in the template's, in letters."""
+"""Maximum distance, in characters, between a word's column in the rendered line and in the template's."""
 MAX_COMPARED = 40_000
-"""How many pairs of lines are compared to find the one that a rendered line comes from."""
+"""Maximum number of pairs of lines that are compared; beyond it the line is estimated."""
 MAX_LINE, FEW_LINES = 200, 20
-"""How much of a line is compared with others, and with how many of them letter by letter."""
+"""Characters of a line that are compared, and the number of lines up to which the exact ratio is computed."""
+
+
+_DUCKDB = re.compile(r"^LINE (\d+): (.*)\n(\s*)\^", re.MULTILINE)
+_CUT = "..."
+"""The start of a line that DuckDB shortened."""
+_TEXT_PATTERNS = (
+    re.compile(r"\bline (\d+):(\d+)"),  # Trino
+    re.compile(r"\bline (\d+) at position (\d+)"),  # Snowflake
+    re.compile(r"\bline (\d+), pos (\d+)"),  # Spark, Databricks
+    re.compile(r"\bat \[(\d+):(\d+)\]"),  # BigQuery
+)
+_FROM_ZERO = (1, 2)
+"""Indexes of the patterns whose engines count columns from 0."""
+_WORD = re.compile(r"\w+|\S")
 
 
 def in_template(template: str, rendered: str, line: int, column: int, word: str) -> tuple[int, int | None]:
-    """Return where in a template a word of the rendered SQL comes from.
+    """Return the place in a template of a word of the rendered SQL.
 
     Args:
         template: The SQL before it was rendered.
         rendered: The SQL after.
-        line: The word's line in the rendered SQL, from 1 on.
-        column: The column of its last letter, from 1 on, as sqlglot counts.
+        line: The word's line in the rendered SQL, from 1.
+        column: The column of its last character, from 1, as sqlglot counts.
         word: The word.
 
     Returns:
-        Its line, and its column unless the word came out of an expression.
+        Its line, and its column; None for a word that an expression yields.
     """
-    before = _lines(template)
+    before = lines_of(template)
     number = line
     if _newlines(template) != _newlines(rendered):
         number = _line_before(template, rendered, line)
@@ -58,13 +66,8 @@ def _newlines(text: str) -> int:
     return text.count("\n")
 
 
-@lru_cache(maxsize=8)
-def _lines(text: str) -> list[str]:
-    return text.splitlines()
-
-
 def _whole(word: str, text: str) -> Iterator[int]:
-    """Yield where a word stands in a text, and not within another."""
+    """Yield the offsets of a whole word in a text."""
     at = text.find(word) if word else -1
     while at >= 0:
         around = text[at - 1 : at] + text[at + len(word) : at + len(word) + 1]
@@ -75,7 +78,7 @@ def _whole(word: str, text: str) -> Iterator[int]:
 
 @lru_cache(maxsize=4096)
 def _line_before(template: str, rendered: str, line: int) -> int:
-    """Return which line of a template a rendered line comes from; both are compared where they differ alone."""
+    """Return the line of a template that a rendered line comes from; only differing parts are compared."""
     before, after, alike = _compared(template, rendered)
     if line <= alike:
         return line
@@ -88,8 +91,8 @@ def _line_before(template: str, rendered: str, line: int) -> int:
 
 @lru_cache(maxsize=8)
 def _compared(template: str, rendered: str) -> tuple[list[str], list[str], int]:
-    """Return the lines in which two texts differ, and how many stand alike above them."""
-    before, after = _lines(template), _lines(rendered)
+    """Return the differing lines of two texts, and the number of equal lines above them."""
+    before, after = lines_of(template), lines_of(rendered)
     alike = _alike(before, after)
     before, after = before[alike:], after[alike:]
     below = _alike(before[::-1], after[::-1])
@@ -97,7 +100,7 @@ def _compared(template: str, rendered: str) -> tuple[list[str], list[str], int]:
 
 
 def _alike(some: list[str], others: list[str]) -> int:
-    """Return how many lines two texts begin with alike."""
+    """Return the number of equal lines at the start of two texts."""
     pairs = enumerate(zip(some, others, strict=False))
     return next((at for at, (one, other) in pairs if one != other), min(len(some), len(others)))
 
@@ -113,7 +116,7 @@ def _line_among(before: list[str], after: list[str], line: int) -> int:
 
 
 def _most_like(line: str, lines: list[str]) -> int:
-    """Return which of some lines of a template a rendered line was made of."""
+    """Return the index of the template line that is most like a rendered line."""
     matcher = SequenceMatcher(None, "", line[:MAX_LINE], autojunk=False)
 
     def likeness(at: int) -> float:
@@ -123,38 +126,59 @@ def _most_like(line: str, lines: list[str]) -> int:
     return max(range(len(lines)), key=likeness)
 
 
-def in_yaml(document: Document, path: Path, line: int | None, column: int | None) -> tuple[int, int | None]:
-    """Return where in a YAML a place of the SQL is that it holds; where the SQL begins, if that is all one can say."""
-    begin, at = document.position(path)
-    lines = _lines(document.text)
-    if line is None or not _BLOCK.match(lines[begin - 1][at - 1 :]):
-        return begin, at
-    below = next((text for text in lines[begin:] if text.strip()), "")
-    indent = len(below) - len(below.lstrip(" "))
-    return begin + line, column + indent if column else None
-
-
 @dataclass(frozen=True, slots=True)
-class SqlPlaces:
-    """Where the SQL of a spec stands: in files beside its YAML, and in the YAML itself."""
+class PlaceInStatement:
+    """A word of a statement; line and column count from 1."""
 
-    document: Document
+    line: int
+    column: int | None
+    word: str
 
-    @classmethod
-    def of(cls, yaml: bytes, file: str) -> SqlPlaces:
-        """Return those of a spec by its YAML's bytes and name."""
-        return cls(read_document(yaml, file))
 
-    def file_of(self, text: SqlText) -> str:
-        """Return the file that holds a text, as the reader would write it."""
-        if text.file is None:
-            return self.document.file
-        folder = self.document.file.rpartition("/")[0]
-        return f"{folder}/{text.file}" if folder else text.file
+def place_in(sql: str, error: BaseException) -> PlaceInStatement | None:
+    """Return the place of a mistake in a statement, where the driver's error tells it."""
+    return _by_offset(sql, error) or _by_duckdb_line(sql, str(error)) or _by_text(sql, str(error))
 
-    def placed(self, problem: Problem, text: SqlText) -> Problem:
-        """Return a problem of a text with its place in the user's file."""
-        line, column = problem.line, problem.column
-        if text.file is None:
-            line, column = in_yaml(self.document, text.path, line, column)
-        return problem.at(self.file_of(text), line, column)
+
+def _by_offset(sql: str, error: BaseException) -> PlaceInStatement | None:
+    """Read PostgreSQL's offset, in characters from the start of the statement."""
+    diagnosis: Any = getattr(error, "diag", None)
+    position = getattr(diagnosis, "statement_position", None)
+    if not position:
+        return None
+    before = sql[: int(position) - 1]
+    return _at(sql, before.count("\n") + 1, len(before) - before.rfind("\n"))
+
+
+def _by_duckdb_line(sql: str, message: str) -> PlaceInStatement | None:
+    found = _DUCKDB.search(message)
+    if found is None:
+        return None
+    line, shown = int(found[1]), found[2]
+    at = len(found[3]) - len(f"LINE {line}: ")
+    if not shown.startswith(_CUT):
+        return _at(sql, line, at + 1)
+    text = _line(sql, line)
+    begin = text.find(shown.removeprefix(_CUT).removesuffix(_CUT))
+    return _at(sql, line, begin + at - len(_CUT) + 1 if begin >= 0 else None)
+
+
+def _by_text(sql: str, message: str) -> PlaceInStatement | None:
+    for number, pattern in enumerate(_TEXT_PATTERNS):
+        if found := pattern.search(message):
+            column = int(found[2]) + (1 if number in _FROM_ZERO else 0)
+            return _at(sql, int(found[1]), column)
+    return None
+
+
+def _at(sql: str, line: int, column: int | None) -> PlaceInStatement | None:
+    text = _line(sql, line)
+    if column is None or not 0 < column <= len(text):
+        return PlaceInStatement(line, None, "")
+    word = _WORD.match(text, column - 1)
+    return PlaceInStatement(line, column, word[0] if word else "")
+
+
+def _line(sql: str, line: int) -> str:
+    lines = sql.splitlines()
+    return lines[line - 1] if line <= len(lines) else ""

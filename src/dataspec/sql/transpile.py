@@ -1,12 +1,13 @@
-"""A dataset's SQL in another dialect, for an engine to move to."""
+"""Translate a dataset's SQL into another dialect, to move it to another engine."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataspec.errors import InvalidTemplate, InvalidUsage
-from dataspec.problems import Problem, nearest
-from dataspec.sql.source_map import SqlPlaces, in_template
+from dataspec.errors import InvalidTemplate
+from dataspec.problems import Problem
+from dataspec.spec.sql_texts import SqlPlaces
+from dataspec.sql.source_map import in_template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,32 +17,17 @@ if TYPE_CHECKING:
     from dataspec.sql.rendering import RenderedStatement
 
 
-def check_dialect(name: str) -> str:
-    """Return a dialect's name as sqlglot has it.
-
-    Raises:
-        InvalidUsage: When it is not known; names the nearest.
-    """
-    from sqlglot.dialects.dialect import Dialects
-
-    known = [dialect.value for dialect in Dialects if dialect.value]
-    if name.lower() in known:
-        return name.lower()
-    hint = nearest(name, known) or f"Known: {', '.join(known)}."
-    raise InvalidUsage(f"'{name}' is not a SQL dialect that is known here.", detail=hint)
-
-
 def transpile(
     statements: Sequence[RenderedStatement], *, read: str | None, write: str, yaml: bytes, file: str
 ) -> tuple[list[str], list[str]]:
-    """Return each statement in another dialect, and what could not be carried over.
+    """Return each statement in another dialect, and a message for each construct that has no equivalent there.
 
     Args:
-        statements: The SQL as rendered.
-        read: Its dialect; None for generic SQL.
+        statements: The rendered statements.
+        read: Their dialect; None for generic SQL.
         write: The other dialect.
-        yaml: The spec's YAML, for places in SQL that stands within it.
-        file: The YAML's name.
+        yaml: The spec's YAML, for places of SQL in it.
+        file: The YAML file's name.
 
     Raises:
         InvalidTemplate: When the SQL can't be parsed, with the place in the user's file.
@@ -60,11 +46,11 @@ def transpile(
 
 
 def _translated(sql: str, read: str | None, write: str) -> tuple[str, list[str]]:
-    """Return one statement in another dialect, and what could not be carried over."""
+    """Return one statement in another dialect, with sqlglot's messages."""
     from sqlglot.dialects.dialect import Dialect
     from sqlglot.errors import ErrorLevel
 
-    from dataspec.sql.tokens import UnparsableError, parse
+    from dataspec.sql.parser import UnparsableError, parse
 
     generator = Dialect.get_or_raise(write).generator(pretty=True, unsupported_level=ErrorLevel.IGNORE)
     try:

@@ -26,7 +26,7 @@ from dataspec.models import (
     WorkflowInfo,
     WorkflowRun,
 )
-from dataspec.spec.names import check_name
+from dataspec.spec.identity import check_name
 from dli.client.polling import Polling, follow
 from dli.client.protocol import Call, Item, Steps, decode, new_key, unreadable
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dataspec.environment import CREDENTIALS, expand, variables_in
 from dataspec.errors import InvalidSettings, InvalidSpec
 from dataspec.problems import Problem, nearest
 from dataspec.spec.yaml_reader import Document, read_document
-from dataspec.variables import CREDENTIALS, expand, variables_in
 from dli.config.settings import VARIABLES
 
 if TYPE_CHECKING:

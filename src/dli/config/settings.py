@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dataspec.environment import user_folder
 from dataspec.errors import InvalidSettings, InvalidUsage
-from dataspec.spec.names import user_folder
 from dli.client.addresses import DEFAULT_SERVER_URL, parse_address
 from dli.project.paths import PROJECT_FILES, shown
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataspec.parameters.resolve import resolve_parameters
+from dataspec.spec.dialects import check_dialect
 from dataspec.spec.parse import parse_spec
+from dataspec.spec.run_values import resolve_run
 from dataspec.sql.preview import preview_sql
 from dataspec.sql.rendering import render_statements
-from dataspec.sql.template.run_values import run_values
-from dataspec.sql.transpile import check_dialect, transpile
+from dataspec.sql.transpile import transpile
 from dli.output.previews import numbered
 from dli.output.tables import pairs
 from dli.project.isolated import isolated
@@ -97,7 +97,7 @@ def show_rendered(
     write = check_dialect(dialect) if dialect else None
     yaml, files, file = _found(session, dataset, registered=registered, source=source)
     spec = parse_spec(yaml, file=file)
-    values = run_values(spec, resolve_parameters(spec.parameters, given))
+    values = resolve_run(spec, given).template
     read = session.dialect_of(spec)
     statements = render_statements(spec, files, values, dialect=read, file=file, yaml=yaml)
     texts = [statement.sql for statement in statements]

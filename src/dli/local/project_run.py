@@ -54,7 +54,7 @@ class ProjectRun:
         datasets = _checked(project)
         _check_names(datasets, given)
         plans = {name: _plan(dataset, given, settings, waiting) for name, dataset in datasets.items()}
-        self._graph = DatasetGraph.of(
+        self._graph = DatasetGraph(
             isolated(plan.dataset.file, GraphDataset.of, plan.spec, plan.dataset.sql, plan.dialect)
             for plan in plans.values()
         )

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.engines.session import SqlSession, StatementFailed, one_line, place_of
 from dataspec.errors import RunFailed
-from dataspec.parameters.resolve import resolve_parameters
-from dataspec.spec.content_hash import spec_hash
-from dataspec.sql.dialects import dialect_of
+from dataspec.spec.dialects import dialect_of_connection
+from dataspec.spec.identity import spec_hash
+from dataspec.spec.run_values import resolve_run
 from dataspec.sql.rendering import RenderedStatement, render_statements
-from dataspec.sql.template.run_values import run_values
 from dli.local.engines.opening import open_engine
 
 if TYPE_CHECKING:
@@ -84,16 +83,16 @@ class RunPlan:
             InvalidSettings: When its connection is not defined.
         """
         spec = dataset.checked()
-        parameters = resolve_parameters(spec.parameters, given)
+        values = resolve_run(spec, given)
         if engine is None or engine.name != spec.execution.connection:
             engine = open_engine(spec.execution.connection, settings, waiting)
         return cls(
             dataset=dataset,
             spec=spec,
-            parameters=parameters,
-            values=run_values(spec, parameters),
+            parameters=values.parameters,
+            values=values.template,
             engine=engine,
-            dialect=spec.execution.dialect or dialect_of(engine.conn_type),
+            dialect=spec.execution.dialect or dialect_of_connection(engine.conn_type),
         )
 
     def statements(self) -> list[RenderedStatement]:
@@ -109,7 +108,7 @@ class RunPlan:
             dialect=self.dialect,
             file=self.dataset.file,
             yaml=self.dataset.yaml,
-            connected=dialect_of(self.engine.conn_type),
+            connected=dialect_of_connection(self.engine.conn_type),
         )
 
 
@@ -226,8 +225,8 @@ def _failure(plan: RunPlan, failed: StatementFailed) -> RunFailed:
 def _place(plan: RunPlan, statement: RenderedStatement, error: BaseException) -> str | None:
     """Return the position of an engine's error in the user's file; the statement's start if the error has none."""
     from dataspec.problems import Problem
-    from dataspec.sql.error_places import place_in
-    from dataspec.sql.source_map import SqlPlaces, in_template
+    from dataspec.spec.sql_texts import SqlPlaces
+    from dataspec.sql.source_map import in_template, place_in
 
     origin = statement.origin
     if origin is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dataspec.isolation import restart_clock
 from dataspec.problems import unexpected
 from dataspec.project.cross_checks import check_project
-from dataspec.project.spec_checks import CheckedSpec, check_broken, check_sound
+from dataspec.project.spec_checks import CheckedSpec, check_invalid, check_valid
 from dli.project.isolated import isolated_batches
 from dli.project.paths import shown
 from dli.project.project import Project
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dataspec.isolation import LimitExceeded
-    from dataspec.sql.dialects import ConnectionDialect
+    from dataspec.spec.dialects import ConnectionDialect
     from dli.project.project import LocalDataset
 
 MANY = 150
@@ -65,8 +65,8 @@ def _check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect
     spec = dataset.spec or dataset.part
     dialect = dialects.get(spec.execution.connection) if spec else None
     if dataset.spec is not None:
-        return check_sound(dataset.spec, dataset.sql, dataset.document, dataset.problems, dialect)
-    return check_broken(dataset.document, dataset.problems, dataset.part, dataset.sql, dialect)
+        return check_valid(dataset.spec, dataset.sql, dataset.document, dataset.problems, dialect)
+    return check_invalid(dataset.document, dataset.problems, dataset.part, dataset.sql, dialect)
 
 
 def _check_files(project: Project, dialects: Mapping[str, ConnectionDialect]) -> list[CheckedSpec]:

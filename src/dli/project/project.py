@@ -19,7 +19,7 @@ from dataspec.spec.detection import (
     looks_like_dataset,
     name_of,
 )
-from dataspec.spec.names import check_name
+from dataspec.spec.identity import check_name
 from dataspec.spec.yaml_reader import MAX_YAML_BYTES, read_document
 from dli.project.paths import shown
 
@@ -166,8 +166,8 @@ class Project:
 
     def _dataset(self, path: Path, body: bytes, document: Document) -> LocalDataset:
         # Imported here: loading the spec's model takes longer than finding a spec.
-        from dataspec.spec.parse import parse_document, sql_file_problems
-        from dataspec.spec.partial import sql_part
+        from dataspec.spec.parse import parse_document
+        from dataspec.sql.validation import sql_file_problems, sql_part
 
         spec: DatasetSpec | None = None
         problems: list[Problem] = []
@@ -211,7 +211,7 @@ class Project:
         file = shown(path)
         if not self._holds(path):
             raise self._outside(file)
-        from dataspec.spec.parse import MAX_SQL_BYTES
+        from dataspec.sql.validation import MAX_SQL_BYTES
 
         body = _read_bytes(path, file, MAX_SQL_BYTES)
         try:

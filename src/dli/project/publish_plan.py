@@ -17,7 +17,7 @@ from dataspec.catalog.spec_storage import (
 from dataspec.errors import InvalidSpec, StoreUnreachable
 from dataspec.keys import why_no_key
 from dataspec.problems import Problem
-from dataspec.spec.content_hash import spec_hash
+from dataspec.spec.identity import spec_hash
 from dataspec.store.base import usable
 from dli.project.project import all_problems
 from dli.project.published_state import read_published

@@ -20,8 +20,8 @@ from basecamp.shared.clock import ManualClock, SystemClock
 from basecamp.web.routes import router
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.spec.model import DatasetSpec
-from dataspec.spec.parse import check_document
 from dataspec.spec.yaml_reader import Document
+from dataspec.sql.validation import check_document
 from dataspec.store import MemoryStore, Store, open_store
 from dataspec.store.base import MISSING
 
@@ -165,7 +165,7 @@ def test_an_error_that_nobody_foresaw_is_a_row_too(
     fail_for_bad(error, monkeypatch)
     told = check_that_all_goes_on(client, register, start)
     assert f"an unexpected error while reading it: {type(error).__name__}" in told
-    assert "This is a mistake in dli; please report it." in told
+    assert "This is a bug in dli; please report it." in told
 
 
 def fail_for_bad(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:

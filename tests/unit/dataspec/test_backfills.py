@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 
 from dataspec.errors import InternalError, InvalidUsage
 from dataspec.models import RunStatus
-from dataspec.schedule.backfill_plan import (
-    BackfillPlan,
-    DateRange,
-    Outcome,
-    StopOrder,
-    backfill_run_id,
-    ordered,
-)
-from dataspec.schedule.run_ids import parse_run_id
+from dataspec.schedule.backfill_plan import BackfillPlan, DateRange, Outcome, StopOrder, ordered
+from dataspec.schedule.run_ids import backfill_run_id, parse_run_id
 
 NOW = datetime(2024, 1, 15, 9, 30, 45, 123456, tzinfo=UTC)
 PLAN = BackfillPlan(
@@ -70,7 +63,7 @@ def test_every_date_of_a_range_comes_once_and_in_order(first: date, more: int) -
         ("2013-01-01", "2013-13-01", "Invalid end date: there is no date 2013-13-01."),
         ("2013-1-1", "2013-01-02", "Invalid start date: expected a date as YYYY-MM-DD, got '2013-1-1'."),
         ("yesterday", "2013-01-02", "expected a date as YYYY-MM-DD, got 'yesterday'"),
-        ("2013-01-02", "2013-01-01", "The end, 2013-01-01, lies before the start, 2013-01-02."),
+        ("2013-01-02", "2013-01-01", "The end 2013-01-01 is before the start 2013-01-02."),
         ("0001-01-01", "2013-01-01", "does not lie between 1000 and 9998"),
         ("2013-01-01", "9999-12-31", "does not lie between 1000 and 9998"),
     ],

@@ -5,10 +5,11 @@ import pytest
 from dataspec.errors import InvalidSpec
 from dataspec.problems import Problem
 from dataspec.project.cross_checks import check_project
-from dataspec.project.spec_checks import CheckedSpec, check_broken, check_sound
-from dataspec.spec.parse import parse_document, sql_file_problems
+from dataspec.project.spec_checks import CheckedSpec, check_invalid, check_valid
+from dataspec.spec.parse import parse_document
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.template.filters import FILTERS
+from dataspec.sql.validation import sql_file_problems
 
 DUCKDB = "execution: {dialect: duckdb}\n"
 DATE = "parameters: [{name: execution_date, type: date}]\n"
@@ -22,8 +23,8 @@ def checked(name: str, yaml: str, *, file: str | None = None, **files: str) -> C
     try:
         spec = parse_document(document)
     except InvalidSpec as error:
-        return check_broken(document, error.problems)
-    return check_sound(spec, sql, document, tuple(sql_file_problems(spec, sql, document)))
+        return check_invalid(document, error.problems)
+    return check_valid(spec, sql, document, tuple(sql_file_problems(spec, sql, document)))
 
 
 def told(problems: tuple[Problem, ...]) -> list[str]:
@@ -139,7 +140,7 @@ def test_the_sample_of_a_parameter_with_choices_is_one_of_them() -> None:
         ("select 1; select 2", "warning d/q.sql:1:1: the query holds 2 statements."),
         ("commit", "error d/q.sql:1:1: the query builds nothing: COMMIT neither"),
         ("drop table a", "error d/q.sql:1:1: the query builds nothing: DROP TABLE neither"),
-        ("show tables", "warning d/q.sql:1:1: SHOW yields rows that nobody sees."),
+        ("show tables", "warning d/q.sql:1:1: SHOW returns rows that are discarded."),
         ("drop schema s; select 1", "warning d/q.sql:1:1: DROP SCHEMA takes the tables of other datasets"),
     ],
 )

@@ -6,8 +6,7 @@ import pytest
 
 from dataspec.spec.model import Parameter
 from dataspec.spec.parse import parse_spec
-from dataspec.sql.template.branches import MAX_DIFFERING, other_ways
-from dataspec.sql.template.samples import sampled_texts
+from dataspec.sql.samples import MAX_SINGLE_VARIATIONS, other_ways, sampled_texts
 from unit.dataspec.test_checking import DUCKDB, of_sql
 from unit.dataspec.test_lineage import of_sql as tables_of
 
@@ -86,7 +85,7 @@ def test_of_very_many_values_not_every_one_is_tried() -> None:
     choices = [f"c{number}" for number in range(1000)]
     declared = [Parameter(name="p", type="string", choices=choices)]
     ways = other_ways("{% if p == 'c777' %}a{% endif %}", declared, {"p": "c0"})
-    assert len(ways) == MAX_DIFFERING
+    assert len(ways) == MAX_SINGLE_VARIATIONS
     assert ways[0] == {"p": "c777"}
 
 

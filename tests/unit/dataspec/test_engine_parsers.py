@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dataspec.sql import engine_parsers
-from dataspec.sql.engine_parsers import engine_problem
-from dataspec.sql.parse import parse_sql
+from dataspec.sql import parser
+from dataspec.sql.parser import engine_problem, parse_sql
 
 
 @pytest.mark.rule("10.2")
@@ -55,7 +54,7 @@ def test_a_mistake_that_the_table_s_absence_makes_is_none_of_the_parser_s() -> N
 
 
 def test_sql_that_sqlglot_reads_as_strictly_is_not_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_parsers, "_duckdb", lambda: pytest.fail("read twice"))
+    monkeypatch.setattr(parser, "_duckdb", lambda: pytest.fail("read twice"))
     for sql in (
         "insert into a select b.x from b left join c on b.i = c.i where x is not null and y is null",
         "delete from a where day = date '2024-01-15'",
@@ -70,10 +69,10 @@ def test_other_dialects_are_not_asked_nor_is_a_duckdb_that_is_not_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert engine_problem("", "select a,, b", [], "postgres") is None
-    engine_parsers._duckdb.cache_clear()
+    parser._duckdb.cache_clear()
     monkeypatch.setitem(sys.modules, "duckdb", None)
     assert engine_problem("", "select a,, b", [], "duckdb") is None
-    engine_parsers._duckdb.cache_clear()
+    parser._duckdb.cache_clear()
 
 
 def test_threads_parse_side_by_side() -> None:

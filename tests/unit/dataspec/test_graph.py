@@ -6,8 +6,7 @@ import pytest
 
 from dataspec.errors import DatasetNotFound, InvalidUsage
 from dataspec.project.graph import DatasetGraph, Edge, GraphDataset
-from dataspec.sql.lineage.lineage import Lineage, TableUse
-from dataspec.sql.lineage.table_names import TableNames
+from dataspec.sql.lineage.dataset_lineage import Lineage, TableNames, TableUse
 
 
 def dataset(name: str, *depends_on: str, reads: str = "", writes: str = "") -> GraphDataset:
@@ -16,7 +15,7 @@ def dataset(name: str, *depends_on: str, reads: str = "", writes: str = "") -> G
 
 
 def graph(*datasets: GraphDataset) -> DatasetGraph:
-    return DatasetGraph.of(datasets)
+    return DatasetGraph(datasets)
 
 
 @pytest.mark.rule("2.9", "10.9")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from dataspec.spec.parse import parse_spec
+from dataspec.spec.sql_texts import SqlPlaces
 from dataspec.spec.yaml_reader import read_document
-from dataspec.sql.lineage.lineage import Lineage, lineage_of
-from dataspec.sql.source_map import SqlPlaces
+from dataspec.sql.lineage.dataset_lineage import Lineage, lineage_of
 
 HEAD = "name: sales.daily\ntype: Dataset\nowner: ann@example.com\n"
 DUCKDB = "execution: {dialect: duckdb}\n"

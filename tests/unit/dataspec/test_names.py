@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dataspec.errors import InvalidName
-from dataspec.spec.names import check_name
+from dataspec.spec.identity import check_name
 
 
 @pytest.mark.rule("3.1")
@@ -23,9 +23,9 @@ def test_a_name_of_letters_digits_dots_and_dashes_is_taken(name: str) -> None:
         ("a/b", "'/' is not allowed"),
         ("a b", "' ' is not allowed"),
         ("한글", "is not allowed"),
-        ("a..b", "a dot must stand between"),
-        (".a", "a dot must stand between"),
-        ("a.", "a dot must stand between"),
+        ("a..b", "a dot must be between"),
+        (".a", "a dot must be between"),
+        ("a.", "a dot must be between"),
         ("manual__a", "must not begin with 'manual__'"),
         ("scheduled__a", "must not begin with 'scheduled__'"),
         ("backfill__a", "must not begin with 'backfill__'"),

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot.errors import SqlglotError
 
-from dataspec.sql.lineage.tables import read_and_written
-from dataspec.sql.tokens import UnparsableError, parse
+from dataspec.sql.lineage.statement_tables import read_and_written
+from dataspec.sql.parser import UnparsableError, parse
 
 MAX_SECONDS = 5
 """Of processor time: a busy machine fails no example."""

@@ -5,7 +5,8 @@ import pytest
 from dataspec.errors import InvalidSpec
 from dataspec.spec.detection import is_dataset_document
 from dataspec.spec.model import DatasetSpec, SlackTarget
-from dataspec.spec.parse import check_spec, parse_spec
+from dataspec.spec.parse import parse_spec
+from dataspec.sql.validation import check_spec
 from unit.dataspec.specs import SPEC, SQL, spec_text
 
 FILE = "datasets/clicks.yaml"
@@ -92,7 +93,7 @@ def test_a_spec_without_a_schedule_is_legal() -> None:
         ),
         ("engineer@example.com", "engineer", "'engineer' is not an e-mail address."),
         ("daily_clicks\ntype", "daily/clicks\ntype", f"{FILE}:2:7: 'name': '/' is not allowed."),
-        ("daily_clicks\ntype", "..daily_clicks\ntype", "a dot must stand between two other characters."),
+        ("daily_clicks\ntype", "..daily_clicks\ntype", "a dot must be between two other characters."),
         (
             "query_file: daily",
             "query_file: ../daily",
@@ -111,7 +112,7 @@ def test_a_spec_without_a_schedule_is_legal() -> None:
                 "the YAML. Did you mean 'daily_clicks.sql'?"
             ),
         ),
-        ("owner:", "name:", f"{FILE}:4:1: the key 'name' stands twice; first in line 2."),
+        ("owner:", "name:", f"{FILE}:4:1: the key 'name' is defined twice; first in line 2."),
         (
             "name: execution_date",
             "name: limit",
@@ -150,7 +151,7 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:
         (b"", "the file is empty"),
         (b"# nothing\n", "the file is empty"),
         (b"- a", "a Dataset Spec is a mapping of keys to values."),
-        (b"a: 1\n---\nb: 2", "2:1: only one document may stand in a file."),
+        (b"a: 1\n---\nb: 2", "2:1: a file must contain one document."),
         (b"a: !!python/object:os.system x", "tags are not allowed"),
         (b"a: &a [x]\nb: [*a, *a]", "2:5: aliases are not allowed (*a); write the value out."),
         (b"[" * 1000, "nested deeper than 20 levels."),

@@ -5,7 +5,7 @@ import sqlglot
 
 from dataspec.errors import InvalidTemplate
 from dataspec.spec.parse import parse_spec
-from dataspec.sql.lineage.tables import read_and_written
+from dataspec.sql.lineage.statement_tables import read_and_written
 from dataspec.sql.preview import SqlPreview, preview_sql
 
 HEAD = "name: a.b\ntype: Dataset\nowner: ann@example.com\n"

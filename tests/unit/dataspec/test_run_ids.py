@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataspec.schedule.run_ids import RunId, adhoc_run_id, parse_run_id, scheduled_run_id
-from dataspec.spec.names import why_invalid
+from dataspec.spec.identity import why_invalid
 
 AT = datetime(2024, 1, 15, 9, 30, 45, tzinfo=UTC)
 

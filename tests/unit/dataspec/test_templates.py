@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from dataspec.errors import InvalidTemplate
 from dataspec.spec.parse import parse_spec
+from dataspec.spec.run_values import resolve_run
 from dataspec.sql.rendering import render_statements
+from dataspec.sql.template import jinja as template_jinja
 from dataspec.sql.template import render as templates
 from dataspec.sql.template import sandbox as template_sandbox
 from dataspec.sql.template.render import check_template, render
-from dataspec.sql.template.run_values import run_values
 from dataspec.sql.tokens import split_statements
 from unit.dataspec.specs import SPEC, SQL
 
@@ -79,7 +80,7 @@ def test_a_value_may_be_part_of_a_name_if_it_is_only_letters_and_digits() -> Non
 @pytest.mark.rule("9.4")
 def test_text_without_quotes_is_refused_with_its_place_and_what_to_write() -> None:
     assert refusal("select 1,\n  {{ x }}", x="1; drop table t") == (
-        "q.sql:2:3: 'x': the text '1; drop table t' stands without quotes, where it would be SQL. "
+        "q.sql:2:3: 'x': the text '1; drop table t' is not in quotes, so it would be SQL. "
         "Write '{{ x }}', or {{ x | identifier }} for a name."
     )
 
@@ -224,7 +225,7 @@ def test_statements_keep_their_order_names_and_own_text() -> None:
     )
     spec = parse_spec(text.encode(), file="a.yaml")
     files = {"daily_clicks.sql": f"delete from t where d = '{{{{ execution_date }}}}';\n{SQL}"}
-    values = run_values(spec, {"execution_date": "2024-01-15"})
+    values = resolve_run(spec, {"execution_date": "2024-01-15"}).template
     found = render_statements(spec, files, values, dialect="duckdb", file="a.yaml")
     assert [(one.name, one.kind, one.continue_on_error) for one in found] == [
         ("begin", "pre", False),
@@ -244,7 +245,7 @@ def test_semicolons_in_strings_and_comments_end_no_statement() -> None:
 @pytest.mark.rule("9.2")
 def test_a_run_sees_its_interval_beside_its_parameters() -> None:
     spec = parse_spec(SPEC.encode(), file="a.yaml")
-    assert run_values(spec, {"execution_date": "2024-01-15"}) == {
+    assert resolve_run(spec, {"execution_date": "2024-01-15"}).template == {
         "execution_date": "2024-01-15",
         "data_interval_start": "2024-01-15T00:00:00+00:00",
         "data_interval_end": "2024-01-16T00:00:00+00:00",
@@ -353,8 +354,8 @@ def test_nothing_in_a_template_is_computed_before_it_runs(
         for operator in table:
             monkeypatch.setitem(table, operator, computed)
     sql = template.replace("{}", f"({expression})")
-    assert template_sandbox.names_in(template_sandbox.parsed(sql)) <= {"range", "dict"}
-    assert template_sandbox.compiled.__wrapped__(sql)
+    assert template_jinja.names_in(template_jinja.parsed(sql)) <= {"range", "dict"}
+    assert template_jinja.compiled.__wrapped__(sql)
     monkeypatch.undo()
     assert check_template(sql, [], file="q.sql")[0] == []
 

@@ -85,7 +85,7 @@ def test_a_variable_has_its_default_and_a_dollar_is_written_twice(tmp_path: Path
         ("connections:\n  x: {}", "dli.yaml:2:6", "needs a 'url'"),
         ("connections:\n  x: {url: 'trino://${NOBODY}@h'}", "dli.yaml:2:6", "NOBODY is not set"),
         ("connections:\n  x: {url: 'trino://h:port/'}", "dli.yaml:2:12", "not a URL"),
-        ("connections: {x: 1, x: 2}", "dli.yaml:1:21", "stands twice"),
+        ("connections: {x: 1, x: 2}", "dli.yaml:1:21", "is defined twice"),
     ],
 )
 def test_a_connection_that_can_t_be_used_is_named_with_its_place(

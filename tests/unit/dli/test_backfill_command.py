@@ -99,7 +99,7 @@ def test_a_dry_run_of_a_spec_that_is_not_registered_is_that_of_the_project(
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("-s", "2024-01-04"), 2, "The end, 2024-01-03, lies before the start, 2024-01-04."),
+        (("-s", "2024-01-04"), 2, "The end 2024-01-03 is before the start 2024-01-04."),
         (("-e", "2013-02-30"), 2, "Invalid end date: there is no date 2013-02-30."),
         (("-p", "execution_date=2024-01-01"), 2, "A backfill sets 'execution_date' itself."),
         (("-p", "limit=x"), 2, "Invalid value for parameter 'limit'"),

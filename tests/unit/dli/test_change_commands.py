@@ -124,7 +124,7 @@ def test_a_dataset_without_a_schedule_gets_one_with_a_cron(basecamp: Basecamp, d
     basecamp.put_manual("a", spec_of("a"))
     refused = dli("dataset", "update", "a", "--disabled")
     assert refused.err == (
-        "Error: This dataset has no schedule.\n       Begin one by giving a cron as well.\n"
+        "Error: This dataset has no schedule.\n       Give a cron expression as well to add one.\n"
     )
     assert dli("dataset", "update", "a", "--disabled", "--cron", "0 9 * * *").status == 0
 

@@ -64,7 +64,7 @@ def test_a_check_that_fails_as_nobody_foresaw_is_told_of_its_file(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(project, "a.yaml", spec_of("a"))
-    monkeypatch.setattr("dli.project.check.check_sound", lambda *_: 1 // 0)
+    monkeypatch.setattr("dli.project.check.check_valid", lambda *_: 1 // 0)
     (dataset,) = Project(project, project / "datasets").datasets()
     (problem,) = check_local(dataset, {}).problems
     assert "an unexpected error while reading it: ZeroDivisionError" in str(problem)

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataspec.environment import expand, variables_in
 from dataspec.errors import InvalidSettings, Refused
-from dataspec.variables import expand, variables_in
 from dli.config.settings import VARIABLES, Settings
 from dli.project.paths import PROJECT_FILES
 from unit.dli.scripted_server import answer, scripted

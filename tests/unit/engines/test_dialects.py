@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlglot.dialects.dialect import Dialects
 
-from dataspec.sql import dialects
+from dataspec.spec import dialects
 
 
 def test_every_dialect_is_one_that_the_sql_parser_knows() -> None:
@@ -17,4 +17,4 @@ def test_every_dialect_is_one_that_the_sql_parser_knows() -> None:
     [("duckdb", "duckdb"), ("gcpbigquery", "bigquery"), ("mssql", "tsql"), ("something", None), (None, None)],
 )
 def test_a_connections_type_tells_its_dialect(connection_type: str | None, dialect: str | None) -> None:
-    assert dialects.dialect_of(connection_type) == dialect
+    assert dialects.dialect_of_connection(connection_type) == dialect

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import duckdb
 import pytest
 
-from dataspec.sql.error_places import PlaceInStatement, place_in
+from dataspec.sql.source_map import PlaceInStatement, place_in
 
 SQL = "select 1 as one,\n  two\nfrom numbers"
 

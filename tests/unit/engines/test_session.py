@@ -17,8 +17,8 @@ import pytest
 
 from dataspec.engines.session import SessionCancelled, SqlSession, StatementFailed
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
+from dataspec.spec.sql_texts import Kind
 from dataspec.sql.rendering import RenderedStatement
-from dataspec.sql.sql_sources import Kind
 from endless import ENDLESS
 from unit.engines.engines import LONG_IN_SQLITE, DuckDB, Engine, SQLite
 

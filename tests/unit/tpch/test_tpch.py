@@ -6,12 +6,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dataspec.parameters.resolve import resolve_parameters
 from dataspec.spec.model import DatasetSpec
-from dataspec.spec.parse import check_spec
+from dataspec.spec.run_values import resolve_run
 from dataspec.sql.preview import SqlPreview, preview_sql
 from dataspec.sql.rendering import render_statements
-from dataspec.sql.template.run_values import run_values
+from dataspec.sql.validation import check_spec
 from tpch.tables import ORDERS, fill, tables
 
 DATASETS = Path(__file__).parents[2] / "tpch" / "datasets"
@@ -56,7 +55,7 @@ class Query:
 
     def preview(self, **given: object) -> SqlPreview:
         spec = self.spec()
-        values = run_values(spec, resolve_parameters(spec.parameters, given))
+        values = resolve_run(spec, given).template
         return preview_sql(spec, self.sql, values, yaml=self.yaml, file=self.file)
 
 
@@ -92,7 +91,7 @@ def test_the_tables_that_each_query_reads_and_writes_are_those_of_tpch(name: str
 def test_each_query_finds_rows_on_duckdb(name: str, database: duckdb.DuckDBPyConnection) -> None:
     query = Query(name)
     spec = query.spec()
-    values = run_values(spec, resolve_parameters(spec.parameters, {}))
+    values = resolve_run(spec, {}).template
     rows = []
     for statement in render_statements(spec, query.sql, values, dialect="duckdb", file=query.file):
         answer = database.execute(statement.sql).fetchall()

@@ -1,1 +1,1 @@
-"""Lineage: the tables that a dataset's SQL reads and writes, and when two names mean one table."""
+"""The tables that SQL reads and writes. Start with ``dataset_lineage``."""

@@ -1,1 +1,1 @@
-"""SQL templates: Jinja in a sandbox with a budget, its filters, its branches and sample values for them."""
+"""SQL templates: sandboxed Jinja within a budget. Start with ``render``; ``jinja`` does what needs Jinja."""

@@ -1,7 +1,7 @@
-"""The filters of SQL templates for dates: they take and give ISO text, as parameters hold it.
+"""The filters of SQL templates for dates; they take and return ISO text, like parameters.
 
-A date gives a date, a time gives a time with the offset that it had. What comes out is
-data as every other value is: :mod:`dataspec.sql.values.binding` writes it where it stands.
+A date yields a date, and a time yields a time with its UTC offset. The result is a value:
+:mod:`dataspec.sql.values.binding` binds it into the SQL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from dataspec.parameters.types import ParameterValueError, coerce
 from dataspec.problems import nearest
 from dataspec.schedule.cron import check_timezone
-from dataspec.sql.values.identifiers import sql_name
+from dataspec.sql.values.marked_text import sql_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Unit = Literal["day", "week", "month", "quarter", "year"]
 
 MAX_PATTERN = 1_000
-"""Characters of a pattern of ``format_date``."""
+"""Maximum number of characters of a pattern of ``format_date``."""
 
 _DATE_LENGTH = len("2024-01-15")
 _CODES: dict[str, Callable[[date], str]] = {
@@ -33,11 +33,11 @@ _CODES: dict[str, Callable[[date], str]] = {
     "%": lambda _: "%",
     **{code: methodcaller("strftime", f"%{code}") for code in "ymdHMSfjuVzbBaA"},
 }
-"""What may stand behind a percent sign: those that every system writes alike."""
+"""The codes after a percent sign that are the same on every operating system."""
 
 
 class FilterError(ValueError):
-    """A filter can't use what it was given; the message is a sentence."""
+    """A filter can't use its arguments; the message is a sentence."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -45,18 +45,18 @@ class FilterError(ValueError):
 
 
 def add_days(value: Any, days: int) -> str:
-    """Return a date or time some days later, or earlier for a negative number."""
+    """Return a date or time a number of days later; earlier for a negative number."""
     return _later(value, days=_whole("add_days", days))
 
 
 def add_hours(value: Any, hours: int) -> str:
-    """Return a time some hours later; a date has no hours."""
+    """Return a time a number of hours later; dates are refused."""
     _time("add_hours", value)
     return _later(value, hours=_whole("add_hours", hours))
 
 
 def add_months(value: Any, months: int) -> str:
-    """Return the same day some months later; the month's last where it has fewer days."""
+    """Return the same day a number of months later, at most the last day of that month."""
     moment = _moment(value)
     year, month = divmod(moment.year * 12 + moment.month - 1 + _whole("add_months", months), 12)
     if not date.min.year <= year <= date.max.year:
@@ -80,7 +80,7 @@ def start_of(value: Any, unit: Unit) -> str:
 
 
 def format_date(value: Any, pattern: str) -> str:
-    """Write a date or time by the codes of strftime, such as ``%Y%m%d``."""
+    """Format a date or time with codes of strftime, such as ``%Y%m%d``."""
     moment = _moment(value)
     if not isinstance(pattern, str):
         raise FilterError(f"format_date takes text such as '%Y%m%d', not {_short(repr(pattern))}.")
@@ -90,14 +90,14 @@ def format_date(value: Any, pattern: str) -> str:
     def written(code: re.Match[str]) -> str:
         if code[1] not in _CODES:
             known = " ".join(f"%{letter}" for letter in _CODES)
-            raise FilterError(f"format_date knows no {code[0]!r}.", hint=f"The codes are {known}.")
+            raise FilterError(f"format_date has no code {code[0]!r}.", hint=f"The codes are {known}.")
         return _CODES[code[1]](moment)
 
     return re.sub(r"%(.?)", written, pattern, flags=re.DOTALL)
 
 
 def in_timezone(value: Any, zone: str) -> str:
-    """Return the same moment as a clock in a time zone shows it."""
+    """Return the same moment in another time zone."""
     moment = _time("in_timezone", value)
     if moment.tzinfo is None:
         raise FilterError(
@@ -122,11 +122,11 @@ FILTERS: dict[str, tuple[Callable[..., Any], str]] = {
     "in_timezone": (in_timezone, "in_timezone('Asia/Seoul')"),
     "identifier": (sql_name, "identifier"),
 }
-"""Each filter of our own, and how it is written."""
+"""Each filter with an example of its use."""
 
 
 def _moment(value: Any) -> date:
-    """Read a value as a date, or as a time where it has one."""
+    """Parse a value as a date, or as a time if it has one."""
     text = value.strip() if isinstance(value, str) else ""
     try:
         if len(text) <= _DATE_LENGTH:
@@ -166,7 +166,7 @@ def _later(value: Any, **amount: int) -> str:
 
 
 def _out_of_range(value: Any) -> FilterError:
-    return FilterError(f"what comes of {value!r} lies outside the years 1 to 9999.")
+    return FilterError(f"the result for {value!r} is outside the years 1 to 9999.")
 
 
 def _first_day(moment: date, unit: Unit) -> date:

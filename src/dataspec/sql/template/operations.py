@@ -1,6 +1,6 @@
-"""The filters, tests, methods and operators of SQL templates: those that make no more than the budget has left.
+"""The filters, tests, methods and operators of SQL templates, each within the budget of its rendering.
 
-What is not here does not exist in a template: padding, wrapping, HTML, random numbers, methods of Python objects.
+Templates have no others: no padding, wrapping, HTML, random numbers, or methods of Python objects.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jinja2.runtime import LoopContext, Macro
 from jinja2.tests import TESTS
 from jinja2.utils import Namespace
 
-from dataspec.sql.template.budget import MAX_BITS, Budget, BudgetError
+from dataspec.sql.values.budget import MAX_BITS, Budget, BudgetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from dataspec.sql.values.binding import Slots
 
 SLOTS = "_dli_slots"
-"""The name under which a rendering finds its slots, and its budget in them."""
+"""The variable of a rendering that holds its slots and its budget."""
 
 DEFAULT_FILTERS = cast("dict[str, Callable[..., Any]]", FILTERS)
 DEFAULT_TESTS = cast("dict[str, Callable[..., Any]]", TESTS)
 
 MAX_WIDTH = 100
-"""Digits and blanks that a number may be filled up to."""
+"""Maximum width of padding, in digits or blanks."""
 _LONG = 100
-"""Characters of a text that is read as a number."""
+"""Maximum number of characters of a text that is converted to a number."""
 
 _CONVERSION = re.compile(r"%(?:\([^()%]{1,100}\))?[#0\- +]*([0-9]*)(?:\.([0-9]*))?([a-zA-Z%])")
 
@@ -51,7 +51,7 @@ _OF_ANYTHING = (
     "boolean", "callable", "defined", "false", "filter", "float", "integer", "iterable", "mapping", "none", "number",
     "sameas", "sequence", "string", "test", "true", "undefined",
 )  # fmt: skip
-"""Tests that don't look into what they are given."""
+"""Tests that take any value and don't look into it."""
 
 _METHODS: dict[type[Any], frozenset[str]] = {
     str: frozenset(
@@ -81,7 +81,7 @@ def budget_of(context: Context) -> Budget:
 
 
 def may_read(value: Any, attribute: str) -> bool:
-    """Tell whether a template may read an attribute of a value."""
+    """Return whether a template may read an attribute of a value."""
     if isinstance(value, Namespace):
         return not attribute.startswith("_")
     kinds = (kind for kind in _METHODS if isinstance(value, kind))
@@ -89,7 +89,7 @@ def may_read(value: Any, attribute: str) -> bool:
 
 
 def called(budget: Budget, function: Any, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-    """Return what may be called instead of a function, its arguments counted: text may grow no further."""
+    """Count the arguments of a call, and return the function or its bounded replacement."""
     name, owner = getattr(function, "__name__", ""), getattr(function, "__self__", None)
     budget.take_steps(1 + len(args))
     if not isinstance(function, Macro | LoopContext) and function is not Namespace:
@@ -107,7 +107,7 @@ def called(budget: Budget, function: Any, args: tuple[Any, ...], named: Mapping[
 
 
 def joined(context: Context, parts: list[Any]) -> str:
-    """Return what ``~`` makes of its parts."""
+    """Return the result of ``~``."""
     return _join(budget_of(context), parts, "")
 
 
@@ -118,7 +118,7 @@ def _join(budget: Budget, parts: list[Any], between: str) -> str:
 
 
 def text_of(budget: Budget, value: Any) -> str:
-    """Return a value as text, its size counted before."""
+    """Count a value, and return it as text."""
     budget.take(value)
     return str(value)
 
@@ -131,10 +131,10 @@ def _replace(budget: Budget, text: str, old: str, new: str, count: int | None = 
 
 
 def compute(budget: Budget, operator: str, left: Any, right: Any, plain: Callable[[Any, Any], Any]) -> Any:
-    """Compute what a binary operator makes, if that is known to be no larger than the limits."""
+    """Return the result of a binary operator, after a check that it is within the limits."""
     budget.take_steps(1)
     if isinstance(left, Undefined) or isinstance(right, Undefined):
-        return plain(left, right)  # raises, naming what is not defined
+        return plain(left, right)  # raises an error with the undefined name
     if operator == "%" and isinstance(left, str):
         return _formatted(budget, left, right if isinstance(right, tuple | dict) else (right,))
     budget.take(left)
@@ -166,7 +166,7 @@ def _check_power(left: Any, right: Any) -> None:
 
 
 def _formatted(budget: Budget, pattern: str, values: Any) -> str:
-    """Write values by a pattern of ``%``, whose widths are few digits."""
+    """Return values formatted by a pattern of ``%``, whose widths are bounded."""
     budget.take(pattern)
     budget.take(values)
     found = list(_CONVERSION.finditer(pattern))
@@ -186,7 +186,7 @@ def _short(text: str) -> str:
 
 
 def filters() -> dict[str, Callable[..., Any]]:
-    """Return the filters of Jinja that a template may use, each within the budget."""
+    """Return the filters that a template may use, each within the budget."""
     own: dict[str, Callable[..., Any]] = {
         "format": _format, "int": _int, "join": _join_filter, "replace": _replace_filter, "round": _round,
         "string": _string, "sum": _sum,
@@ -195,13 +195,13 @@ def filters() -> dict[str, Callable[..., Any]]:
 
 
 def tests() -> dict[str, Callable[..., Any]]:
-    """Return the tests of Jinja that a template may use, each within the budget."""
+    """Return the tests that a template may use, each within the budget."""
     kept: dict[str, Callable[..., Any]] = {name: DEFAULT_TESTS[name] for name in _OF_ANYTHING}
     return kept | {name: _bounded(DEFAULT_TESTS[name]) for name in _TESTS} | _OF_NUMBERS
 
 
 def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter or a test that makes no more of its arguments than they hold, with these counted."""
+    """Return a filter or a test that counts its arguments and its result."""
     passed = getattr(function, "jinja_pass_arg", None)
     name = getattr(passed, "name", None)
 
@@ -298,7 +298,7 @@ def _sum(context: Context, value: Any, attribute: Any = None, start: Any = 0) ->
 def _numbers(*values: Any) -> None:
     for value in values:
         if isinstance(value, Undefined):
-            str(value)  # raises, naming what is not defined
+            str(value)  # raises an error with the undefined name
         if not isinstance(value, int | float):
             raise TypeError(f"a {type(value).__name__} is no number")
 

@@ -1,13 +1,12 @@
-"""SQL templates: Jinja, sandboxed, where values go in as data (specification 9.1, 9.3).
+"""Render and check SQL templates: sandboxed Jinja, with values bound as data (specification 9.1, 9.3).
 
-A value never becomes SQL. Each ``{{ … }}`` is first rendered as a word that stands for
-it; the dialect's own tokenizer then tells where the word is: inside quotes, where the
-value is escaped for them; alone, where a number, a boolean or a list is written as a
-literal and text is refused; or in a comment. At the end the text is tokenized again
-and must hold the same statements as it did with the words.
+A value never becomes SQL. Each ``{{ … }}`` is first rendered as a placeholder. The dialect's tokenizer
+tells where it stands: inside quotes, where the value is escaped; alone, where a number, a boolean or a
+list becomes a literal and text is refused; or in a comment. The result is tokenized again and must have
+the same statements as with the placeholders.
 
-Most templates hold nothing but ``{{ name }}``. These are read here, without Jinja, which
-takes as long to load as a small run takes; the result is the same.
+Templates with nothing but ``{{ name }}`` are rendered without Jinja, which takes longer to load than a small
+run; the result is the same.
 """
 
 from __future__ import annotations
@@ -33,34 +32,34 @@ _OF_JINJA = frozenset(
         *("dict", "namespace", "range"),
     }
 )
-"""Words that stand for something else than a parameter in an expression."""
+"""Words of Jinja, which name no parameter."""
 
 
 class Rendered(NamedTuple):
-    """A template as it was rendered, with what was found out on the way."""
+    """A rendered template, with the names and tokens that rendering found."""
 
     sql: str
     names: Sequence[WrittenName] = ()
-    """The names in the SQL that values are in."""
+    """The names in the SQL that contain values."""
     tokens: Sequence[FoundToken] | None = None
-    """The SQL's tokens, if it was taken apart."""
+    """The SQL's tokens; None where it was not tokenized."""
 
 
 def render(
     sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str, unsettled: bool = False
 ) -> str:
-    """Render one SQL template with values as data.
+    """Render one SQL template, with values bound as data.
 
     Args:
         sql: The template.
         values: The values, by the names that the template uses.
-        dialect: The SQL dialect, by sqlglot's name; None where it is not known.
-        file: The file that it stands in, for problems.
-        unsettled: Whether the session may read strings by other rules than the dialect's.
+        dialect: The SQL dialect, by sqlglot's name; None where it is unknown.
+        file: The template's file, for problems.
+        unsettled: Whether a session setting may change how the engine reads strings.
 
     Raises:
-        InvalidTemplate: When the template is wrong, names something unknown, or a value does
-            not fit where it stands.
+        InvalidTemplate: For an invalid template, an unknown name, or a value that does
+            not fit its place.
     """
     return render_whole(sql, values, dialect=dialect, file=file, unsettled=unsettled).sql
 
@@ -68,7 +67,7 @@ def render(
 def render_whole(
     sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str, unsettled: bool = False
 ) -> Rendered:
-    """Render one SQL template as :func:`render` does; returns what was found out on the way as well."""
+    """Render one SQL template like :func:`render`, and return its names and tokens as well."""
     if is_plain(sql):
         return Rendered(sql)
     from dataspec.sql.values.binding import Slots
@@ -79,23 +78,23 @@ def render_whole(
 
 
 def is_plain(sql: str) -> bool:
-    """Tell SQL in which nothing is to be rendered, nor any line break to be written anew."""
+    """Return whether SQL has nothing to render, and no line break that Jinja would change."""
     return not ("{{" in sql or "{%" in sql or "{#" in sql or "\r" in sql)
 
 
 def check_template(
     sql: str, known: Sequence[str], *, file: str
 ) -> tuple[list[Problem], frozenset[str] | None]:
-    """Check a template before it is rendered.
+    """Check a template without rendering it.
 
     Args:
         sql: The template.
         known: The names that it may use.
-        file: The file that it stands in, for problems.
+        file: The template's file, for problems.
 
     Returns:
-        Everything that is wrong with it, in the order of the lines, and the names that it uses;
-        None for those of a template that can't be read.
+        All problems in the order of the lines, and the names that the template uses;
+        None instead of names after a syntax error.
     """
     problems, names = _checked(sql, tuple(known))
     return [problem.at(file, problem.line, problem.column) for problem in problems], names
@@ -112,7 +111,7 @@ def _checked(sql: str, known: tuple[str, ...]) -> tuple[list[Problem], frozenset
 
 
 def _with_slots(sql: str, values: Mapping[str, Any], slots: Slots, file: str) -> str:
-    """Return a template as rendered, with a word of the slots for each value."""
+    """Render a template, with a placeholder of ``slots`` for each value."""
     names = _simple_names(sql)
     if names is None or not names <= values.keys():
         from dataspec.sql.template.jinja import with_slots
@@ -133,7 +132,7 @@ def _with_slots(sql: str, values: Mapping[str, Any], slots: Slots, file: str) ->
 
 
 def _simple_names(sql: str) -> frozenset[str] | None:
-    """Return the names in a template of nothing but ``{{ name }}``; None for one that Jinja has to read."""
+    """Return the names in a template of nothing but ``{{ name }}``; None for a template that needs Jinja."""
     if not is_plain(_SIMPLE.sub(" ", sql)):
         return None
     names = frozenset(match[1] for match in _SIMPLE.finditer(sql))

@@ -1,1 +1,1 @@
-"""Values in SQL: where they stand, how each is written there, and what is refused."""
+"""Values in SQL: how each is bound at its place, or refused. Start with ``binding``."""

@@ -1,8 +1,9 @@
-"""Where values stand in a SQL text, and how each is written there (specification 9.3).
+"""Bind values into SQL: write each as its place demands, as data and never as SQL (specification 9.3).
 
-A slot is one ``{{ … }}`` of one rendering. While the template renders, a word stands in
-for its value; :meth:`Slots.fill` then writes each value as the place demands, and proves
-that the statements are those that the text had with the words.
+A slot is one ``{{ … }}`` of one rendering. The template is rendered with a placeholder for each value.
+:meth:`Slots.fill` then replaces the placeholders, and proves that the SQL has the same tokens, and so the same
+statements, as with the placeholders. Example: in ``where d = 'q1a2…x0z'`` the placeholder is inside a string, so
+the value is escaped for that string.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from sqlglot.tokenizer_core import TokenType
 
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
-from dataspec.sql.template.budget import Budget, BudgetError
-from dataspec.sql.template.text import TemplateText
-from dataspec.sql.tokens import Quoting, Token, find_tokens, is_name
+from dataspec.sql.parser import is_name
+from dataspec.sql.tokens import Token, find_tokens
+from dataspec.sql.values.budget import Budget, BudgetError
 from dataspec.sql.values.context import Reading, is_executed, reading_of, why_unclear, with_own_escape
-from dataspec.sql.values.identifiers import SqlName
+from dataspec.sql.values.marked_text import SqlName, TemplateText
+from dataspec.sql.values.quoting import Quoting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _SLOT = re.compile(r"q([0-9a-f]{16})x([0-9]+)z")
-"""The words of any rendering; only those with its own nonce are a rendering's slots."""
+"""A placeholder: a random nonce of the rendering, and the number of its slot."""
 _STRING = TokenType.STRING
 _WORD = re.compile(r"[A-Za-z0-9_]*")
 _HARMLESS = re.compile(r"[A-Za-z0-9_ .:/+-]*")
@@ -37,30 +39,30 @@ _CONTINUED = (
     "it goes on with the string before it, where a backslash may mean another thing; write them as one."
 )
 STEPS_OF_A_VALUE = 20
-"""How many steps of a template a value counts for: its word is found and read again."""
+"""Number of steps of the budget that each value costs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One value and where in the template it was asked for."""
+    """One value and its place in the template."""
 
     value: Any
     line: int
     column: int
     source: str
-    """The name that the template uses for it; empty for a constant."""
+    """The parameter in the expression; empty for a constant."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenName:
-    """A name in the SQL that a value is in."""
+    """A name in the SQL that contains a value."""
 
     name: str
-    """As it was written, such as ``events_2024``."""
+    """The name as rendered, such as ``events_2024``."""
     template: str
-    """As the template has it, such as ``events_{{ year }}``."""
+    """The name in the template, such as ``events_{{ year }}``."""
     sources: frozenset[str]
-    """The names that the template uses for the values."""
+    """The parameters in the name."""
 
 
 class Slots:
@@ -71,18 +73,17 @@ class Slots:
         self._nonce = secrets.token_hex(8)
         self._slots: list[Slot] = []
         self.budget = Budget()
-        """What is left of the limits of this rendering."""
+        """The budget of this rendering."""
         self.names: list[WrittenName] = []
-        """The names that values are in, once the text was filled."""
+        """The names that contain values; set by :meth:`fill`."""
         self.tokens: Sequence[FoundToken] | None = None
-        """The tokens of the text once it was filled; None for one without a slot."""
+        """The tokens of the filled text; None for a text without slots."""
 
     def take(self, value: Any, line: int, column: int, source: str) -> str:
-        """Return the word that stands for a value.
+        """Return the placeholder of a value.
 
         Raises:
-            InvalidTemplate: For text made of the template's own and of values, where neither
-                can be told from the other any more.
+            InvalidTemplate: For text that was made of placeholders, by joining or changing them.
         """
         slot = Slot(value, line, column, source)
         try:
@@ -92,7 +93,7 @@ class Slots:
             raise self._refused(slot, str(error), error.hint) from None
         if isinstance(value, TemplateText):
             return value
-        words = _words(value)
+        words = _text_in(value)
         if unwritable := _UNWRITABLE.search(words):
             raise self._refused(slot, f"it holds U+{ord(unwritable[0]):04X}, which SQL can't hold.")
         if self._nonce in words.lower():
@@ -102,16 +103,16 @@ class Slots:
         return f"q{self._nonce}x{len(self._slots) - 1}z"
 
     def fill(self, text: str, dialect: str | None, *, unsettled: bool = False) -> str:
-        """Write every value into its place.
+        """Replace every placeholder by its value.
 
         Args:
-            text: The SQL, with the words.
-            dialect: The SQL dialect, by sqlglot's name; None where it is not known.
-            unsettled: Whether the session may read strings by other rules than the dialect's.
+            text: The SQL, with the placeholders.
+            dialect: The SQL dialect, by sqlglot's name; None where it is unknown.
+            unsettled: Whether a session setting may change how the engine reads strings.
 
         Raises:
-            InvalidTemplate: When a value does not fit its place, the SQL has an open quote, or engines
-                may differ in where its quotes are.
+            InvalidTemplate: When a value does not fit its place, a quote is not closed, or engines
+                may differ in where the quotes end.
         """
         if not self._slots:
             return text
@@ -131,29 +132,29 @@ class Slots:
                 expected.extend(self._expected(token, piece, dialect))
                 end = token.end
                 ahead = text.find(self._nonce, end)
-            else:  # it is copied with what stands around it
+            else:  # copied with the text around it
                 expected.append((found.token_type, None))
         pieces.append(self._in_comment(text[end:]))
         written = "".join(pieces)
         if what := quoting.why_read(written, text, self._nonce):
-            raise self._refused(self._suspect(), f"{what} on the engine, also within quotes.")
+            raise self._refused(self._likely_slot(), f"{what} on the engine, also within quotes.")
         return self._proved(written, expected, dialect)
 
     def _tokens_of(self, text: str, dialect: str | None, *, unsettled: bool) -> list[FoundToken]:
         try:
             tokens = find_tokens(text, dialect)
         except ValueError as error:
-            raise InvalidTemplate(Problem(self._without_words(str(error)), self._file)) from None
+            raise InvalidTemplate(Problem(self._without_placeholders(str(error)), self._file)) from None
         if reason := why_unclear(text, tokens, dialect, unsettled=unsettled, word=self._nonce):
             hint = "Name the engine's SQL under 'execution.dialect'." if dialect is None else None
-            raise self._refused(self._slots[0], f"engines differ in where it stands: {reason}", hint)
+            raise self._refused(self._slots[0], f"engines differ in how they read its place: {reason}", hint)
         return tokens
 
     def _reading_of(self, tokens: Sequence[FoundToken], index: int, text: str) -> Reading:
         found = reading_of(tokens, index)
         before = self._alone(Token.of(tokens[index - 1], text).source) if index else None
         if before is not None and isinstance(before.value, SqlName) and before.value.startswith("_"):
-            found = Reading.PREFIXED  # the name of a character set, as MySQL has it before a string
+            found = Reading.PREFIXED  # a character set, as MySQL writes it before a string
         return found
 
     def _in_token(self, token: Token, quoting: Quoting, reading: Reading) -> str:
@@ -173,7 +174,7 @@ class Slots:
 
     def _note_name(self, name: str, text: str) -> None:
         sources = frozenset(slot.source for slot in self._slots_in(text))
-        self.names.append(WrittenName(name, self._without_words(text), sources))
+        self.names.append(WrittenName(name, self._without_placeholders(text), sources))
 
     def _bare(self, slot: Slot, quoting: Quoting, reading: Reading) -> str:
         if isinstance(slot.value, SqlName):
@@ -182,14 +183,14 @@ class Slots:
             return str(slot.value)
         if isinstance(slot.value, str):
             name = slot.source or "value"
-            message = f"the text {slot.value!r} stands without quotes, where it would be SQL."
+            message = f"the text {slot.value!r} is not in quotes, so it would be SQL."
             raise self._refused(
                 slot, message, f"Write '{{{{ {name} }}}}', or {{{{ {name} | identifier }}}} for a name."
             )
         if reading is Reading.GLUED or (
-            reading is Reading.PREFIXED and not _WORD.fullmatch(_words(slot.value))
+            reading is Reading.PREFIXED and not _WORD.fullmatch(_text_in(slot.value))
         ):
-            raise self._refused(slot, "what stands right before it would change how it is read.")
+            raise self._refused(slot, "the text right before it would change how it is read.")
         try:
             return quoting.literal(slot.value)
         except ValueError as error:
@@ -230,7 +231,7 @@ class Slots:
         return filled
 
     def _expected(self, token: Token, piece: str, dialect: str | None) -> list[tuple[TokenType, str | None]]:
-        """Return the kinds of the tokens that a piece must be, and the text of a quoted one."""
+        """Return the token kinds that a piece must have, and the text of a quoted token."""
         if self._alone(token.source) is not None:
             return [(kind, None) for kind in _kinds_in(piece, dialect)]
         return [(token.kind, self._written(token.text, _plain))]
@@ -245,31 +246,31 @@ class Slots:
             for found, (kind, plain) in zip(tokens, expected, strict=True)
         )
         if not same:
-            raise self._refused(self._suspect(), "a value would change what statements the SQL holds.")
+            raise self._refused(self._likely_slot(), "a value would change what statements the SQL holds.")
         self.tokens = tokens
         return text
 
-    def _suspect(self) -> Slot:
-        """Return the slot that most likely holds what does not fit, where no single one can be told."""
+    def _likely_slot(self) -> Slot:
+        """Return the slot that most likely caused an error of the whole text."""
         return next((slot for slot in self._slots if isinstance(slot.value, str | list)), self._slots[0])
 
     def _slots_in(self, text: str) -> Iterator[Slot]:
         return (self._slots[int(match[2])] for match in _SLOT.finditer(text) if match[1] == self._nonce)
 
     def _alone(self, text: str) -> Slot | None:
-        """Return the slot that a text is, and nothing else."""
+        """Return the slot whose placeholder is the whole text."""
         match = _SLOT.fullmatch(text)
         return self._slots[int(match[2])] if match and match[1] == self._nonce else None
 
     def _written(self, text: str, written: Callable[[Slot], str]) -> str:
-        """Return a text with something written for each of its slots."""
+        """Return a text with each placeholder replaced."""
 
         def of_match(match: re.Match[str]) -> str:
             return written(self._slots[int(match[2])]) if match[1] == self._nonce else match[0]
 
         return _SLOT.sub(of_match, text)
 
-    def _without_words(self, message: str) -> str:
+    def _without_placeholders(self, message: str) -> str:
         return self._written(message, lambda slot: f"{{{{ {slot.source} }}}}")
 
     def _refused(self, slot: Slot, message: str, hint: str | None = None) -> InvalidTemplate:
@@ -286,10 +287,10 @@ def _plain(slot: Slot) -> str:
     return Quoting.plain(slot.value)
 
 
-def _words(value: Any) -> str:
-    """Return all text in a value, items of a list included."""
+def _text_in(value: Any) -> str:
+    """Return all text in a value, including the items of a list."""
     if isinstance(value, dict):
-        return _words([*value, *value.values()])
+        return _text_in([*value, *value.values()])
     if isinstance(value, list | tuple):
-        return " ".join(map(_words, value))
+        return " ".join(map(_text_in, value))
     return value if isinstance(value, str) else ""

@@ -1,9 +1,8 @@
-"""What around a value changes how an engine reads it (specification 9.7).
+"""Find text around a value that changes how an engine reads it (specification 9.7).
 
-sqlglot's tokenizer tells where a value stands. Engines differ from it, and from each other,
-in what the text around means: a string that continues another one has that one's rules, a
-prefix gives other rules, and what one engine takes for a comment is SQL to the next. What is
-found here is read by the strictest rules, or refused.
+sqlglot's tokenizer tells where a value stands. Engines differ from it, and from each other: a string that
+continues another one follows that string's rules, a prefix changes the rules, and one engine's comment is
+another's SQL. Such places follow the strictest rules, or are refused.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ TEXTS = frozenset(kind for kind in TokenType if kind.name.endswith("STRING"))
 _QUOTED = TEXTS | {TokenType.IDENTIFIER}
 
 _PREFIXES = frozenset({TokenType.VAR, TokenType.AMP})
-"""What may stand right before a string and give it other rules, such as ``E'…'`` or ``U&'…'``."""
+"""Prefixes that change the rules of a string, such as ``E'…'`` or ``U&'…'``."""
 
 _MARKS = ("'", '"', "`")
 _ESCAPED_MARK = re.compile(r"\\['\"`]")
@@ -34,29 +33,29 @@ _DOLLARS = re.compile(r"\$\w*\$")
 _COMMENT = re.compile(r"--|#|//|/\*|\{#")
 _DOUBTFUL = re.compile(r"--\S|#|//|\{#|/\*M?!|\\\n")
 _EXECUTED = re.compile(r"/\*M?!")
-"""How a comment begins that MySQL or MariaDB runs."""
+"""The start of a comment that MySQL or MariaDB executes."""
 _COMMENTED_BY = {"#": frozenset({"mysql", "bigquery"}), "//": frozenset({"snowflake"})}
 """The dialects in which a mark begins a comment, whatever follows it."""
 _BLANK_AFTER = frozenset({None, "mysql", "doris", "starrocks"})
-"""Dialects in which ``--`` begins a comment only where a blank follows."""
+"""Dialects in which ``--`` starts a comment only before a blank."""
 
 
 class Reading(Enum):
-    """How an engine may read what stands at a place."""
+    """The rules by which an engine may read a value."""
 
     PLAIN = auto()
     CONTINUED = auto()
-    """As the rest of the string before it, by the rules of that one."""
+    """As a continuation of the string before it."""
     PREFIXED = auto()
-    """By the rules of what stands before it."""
+    """By the rules of the prefix before it."""
     ESCAPED = auto()
-    """By a mark of escape that UESCAPE says."""
+    """With the escape character of UESCAPE."""
     GLUED = auto()
-    """As a part of the number before it."""
+    """As part of the number before it."""
 
 
 def reading_of(tokens: Sequence[FoundToken], index: int) -> Reading:
-    """Tell how an engine may read a token, by the tokens around it."""
+    """Return how an engine may read a token, given the token before it."""
     token = tokens[index]
     before = tokens[index - 1] if index else None
     if before is None:
@@ -71,7 +70,7 @@ def reading_of(tokens: Sequence[FoundToken], index: int) -> Reading:
 
 
 def with_own_escape(text: str, tokens: Sequence[FoundToken]) -> set[int]:
-    """Return which tokens UESCAPE gives a mark of escape, or give one by it: ``U&'…' UESCAPE '!'``."""
+    """Return the indexes of strings before and after UESCAPE, as in ``U&'…' UESCAPE '!'``."""
     found: set[int] = set()
     if "UESCAPE" not in text.upper():
         return found
@@ -86,24 +85,24 @@ def with_own_escape(text: str, tokens: Sequence[FoundToken]) -> set[int]:
 
 
 def is_executed(gap: str) -> bool:
-    """Tell whether comments hold one that MySQL or MariaDB runs."""
+    """Return whether a comment in the text is executed by MySQL or MariaDB."""
     return _EXECUTED.search(gap) is not None
 
 
 def why_unclear(
     text: str, tokens: Sequence[FoundToken], dialect: str | None, *, unsettled: bool, word: str
 ) -> str | None:
-    """Return why engines may differ in where a template's own quotes and comments begin and end.
+    """Return why engines may differ in where a template's quotes and comments start and end.
 
     Args:
-        text: The SQL, with a word in the place of each value.
+        text: The SQL, with a placeholder for each value.
         tokens: The text's tokens.
-        dialect: The SQL dialect, by sqlglot's name; None where it is not known.
-        unsettled: Whether the session may read strings by other rules than the dialect's.
-        word: What each of the words holds.
+        dialect: The SQL dialect, by sqlglot's name; None where it is unknown.
+        unsettled: Whether a session setting may change how the engine reads strings.
+        word: The nonce that is in each placeholder.
     """
     if (dialect is None or unsettled) and _ESCAPED_MARK.search(text):
-        return "a backslash stands before a quote, which ends a string on some engines only."
+        return "a backslash is before a quote, which ends a string on some engines only."
     for comment in _comments(text, tokens):
         if reason := _why_unclear_comment(comment, dialect, word):
             return reason
@@ -111,10 +110,10 @@ def why_unclear(
 
 
 def _comments(text: str, tokens: Sequence[FoundToken]) -> Iterator[str]:
-    """Yield each comment, with its mark."""
+    """Yield each comment, including its mark."""
     closed = all("*/" in part for part in text.split("/*")[1:-1])
     if closed and not _DOUBTFUL.search(text):
-        return  # the usual ones, which every engine reads alike
+        return  # only comments that every engine reads alike
     end = 0
     for token in (Token.of(found, text) for found in tokens):
         yield from _comments_in(text[end : token.start])
@@ -153,9 +152,9 @@ _UNBALANCED = "a quote in it ends on some engines in another place than on other
 
 
 def _why_unclear_mark(text: str, tokens: Sequence[FoundToken], word: str) -> str | None:
-    """Return what engines read in different ways, where the engine is not known."""
+    """Return the first part of the text that engines read differently, for an unknown engine."""
     if any(set(_MARKS[:2]) & set(part) for part in text.split("`")[1::2]):
-        return "a quote stands between backticks."
+        return "a quote is between backticks."
     if _DOLLARS.search(text):
         return "dollars quote a string on some engines only."
     if any(
@@ -167,12 +166,12 @@ def _why_unclear_mark(text: str, tokens: Sequence[FoundToken], word: str) -> str
     if any(word in line or _is_odd(line) for line in _stretches(text, tokens, ("#", "//"), "\n")):
         return "'#' and '//' begin a comment on some engines only."
     if any(map(_is_odd, _stretches(text, tokens, ("[",), "]"))):
-        return "a quote stands between brackets."
+        return "a quote is between brackets."
     return None
 
 
 def _stretches(text: str, tokens: Sequence[FoundToken], marks: tuple[str, ...], end: str) -> Iterator[str]:
-    """Yield the text from each token that is one of the marks to the end, none of it twice."""
+    """Yield the text from each token that is one of the marks to its end, without overlaps."""
     done = 0
     for token in tokens:
         if token.start >= done and text.startswith(marks, token.start):

@@ -8,7 +8,7 @@ import click
 
 from dataspec.errors import DatasetNotFound, NotFound
 from dataspec.models import DatasetVersions, SourceType, SpecVersion
-from dataspec.spec.content_hash import spec_hash
+from dataspec.spec.identity import spec_hash
 from dli.options import dataset_argument, pass_session, server_options
 from dli.output.tables import in_colour, print_table
 from dli.project.comparison import AIRFLOW, LOCAL, Comparison

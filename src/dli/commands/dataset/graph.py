@@ -45,7 +45,7 @@ def command(session: Session, dataset: str | None, form: str | None) -> None:
     checked = check_datasets(session.project, session.dialects)
     if not checked:
         raise session.project.no_datasets()
-    graph = DatasetGraph.of(spec.dataset for spec in checked if spec.dataset)
+    graph = DatasetGraph(spec.dataset for spec in checked if spec.dataset)
     if name is not None and name not in graph.datasets:
         session.project.find(name)  # raises NotFound with the nearest name
     names = graph.around(name) if name is not None else graph.sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dataspec.errors import Refused
-from dataspec.spec.names import check_name
+from dataspec.spec.identity import check_name
 from dli.options import env_option, pass_session, path_option, verbose_option
 from dli.session import Session, say
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.spec.parse import parse_spec
-from dataspec.sql.sql_sources import sql_texts
+from dataspec.spec.sql_texts import sql_texts
 from dli.options import dataset_argument, param_option, pass_session, server_options, source_option
 from dli.output.tables import pairs
 from dli.session import Session
@@ -97,7 +97,7 @@ def _tables(
     file: str, spec: DatasetSpec, files: Mapping[str, str], dialect: str | None
 ) -> tuple[list[str], list[str]]:
     """Return the tables that a dataset reads, without its own, and those that it writes."""
-    from dataspec.sql.lineage.lineage import lineage_of
+    from dataspec.sql.lineage.dataset_lineage import lineage_of
     from dli.project.isolated import isolated
 
     lineage = isolated(file, lineage_of, spec, files, dialect=dialect)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from dataspec.engines.addresses import DEFAULT_FILE, EngineAddress
 from dataspec.errors import DliError, InvalidSettings
 from dataspec.problems import nearest
-from dataspec.spec.names import DEFAULT_CONNECTION
-from dataspec.sql.dialects import ConnectionDialect, dialect_of
+from dataspec.spec.dialects import ConnectionDialect, dialect_of_connection
+from dataspec.spec.identity import DEFAULT_CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,7 +114,7 @@ def _unknown(name: str, settings: Settings) -> InvalidSettings:
 def _dialect(name: str, settings: Settings) -> str | None:
     try:
         connection = settings.connection(name)
-        return connection and dialect_of(
+        return connection and dialect_of_connection(
             EngineAddress.read(connection.url, connection.options, settings.root).kind
         )
     except (InvalidSettings, ValueError):

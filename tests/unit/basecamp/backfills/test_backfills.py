@@ -336,7 +336,7 @@ def test_a_dry_run_shows_the_dates_and_the_sql_of_the_first_and_the_last(
 @pytest.mark.parametrize(
     ("body", "status", "code", "words"),
     [
-        ({"start": "2024-01-06"}, 400, "invalid_usage", "lies before the start"),
+        ({"start": "2024-01-06"}, 400, "invalid_usage", "is before the start"),
         ({"end": "2024-02-30"}, 400, "invalid_usage", "there is no date 2024-02-30"),
         ({"start": "1024-01-01", "end": "2024-01-01"}, 400, "invalid_usage", "at most 40,000"),
         ({"parameters": {"limt": 1}}, 422, "unknown_parameter", "Allowed: execution_date, limit"),

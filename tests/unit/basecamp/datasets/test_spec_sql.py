@@ -17,7 +17,7 @@ from dataspec.catalog.effective import SpecFile
 from dataspec.errors import InvalidTemplate, ServerBusy
 from dataspec.isolation import LimitExceeded, Limits
 from dataspec.models import SourceType
-from dataspec.spec.parse import check_spec
+from dataspec.sql.validation import check_spec
 from unit.dataspec import isolated_calls
 
 HEAVY = "select " + ", ".join(f"a.c{number} + 1 as c{number}" for number in range(20_000)) + " from a"

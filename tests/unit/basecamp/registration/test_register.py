@@ -56,7 +56,7 @@ def test_a_change_of_the_sql_alone_is_a_new_version(register: Register, client: 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("a..b", "a dot must stand between"),
+        ("a..b", "a dot must be between"),
         ("manual__x", "must not begin with 'manual__'"),
         ("sales.daily_20240115_093045", "must not end like a run id"),
         ("sales%20daily", "' ' is not allowed"),

@@ -1,9 +1,8 @@
-"""Names: what that of a dataset may look like (specification 3.1), of the default connection, of the user's own folder."""
+"""Identify datasets by name (specification 3.1 and 3.2), and versions of a spec by hash."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidName
@@ -12,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_CONNECTION = "dli_default"
-"""The connection of a dataset that names none (specification 2.11)."""
+"""The connection of a spec that names none (specification 2.11)."""
 
-MAX_LENGTH = 200
+MAX_NAME_LENGTH = 200
+HASH_LENGTH = 16
 RESERVED_PREFIXES = ("manual__", "scheduled__", "backfill__", "asset_triggered__", "dataset_triggered__")
 
 _ALLOWED = re.compile(r"[A-Za-z0-9_.-]+")
@@ -22,27 +22,27 @@ _LIKE_A_RUN_ID = re.compile(r"_\d{8}_\d{6}(_\d+)?(_\d{8})?$")
 
 
 def check_name(name: str) -> str:
-    """Return the name if it may name a dataset.
+    """Return a dataset name unchanged.
 
     Raises:
-        InvalidName: With the rule that it breaks.
+        InvalidName: With the rule that the name breaks.
     """
     if reason := why_invalid(name):
-        raise InvalidName(f"Invalid dataset name '{name[:MAX_LENGTH]}': {reason}")
+        raise InvalidName(f"Invalid dataset name '{name[:MAX_NAME_LENGTH]}': {reason}")
     return name
 
 
 def why_invalid(name: str) -> str | None:
-    """Say which rule a name breaks, or None if it may name a dataset."""
+    """Return the rule that a dataset name breaks; None for a valid name."""
     if not name:
         return "it is empty."
-    if len(name) > MAX_LENGTH:
-        return f"it has {len(name)} characters, at most {MAX_LENGTH} are allowed."
+    if len(name) > MAX_NAME_LENGTH:
+        return f"it has {len(name)} characters, at most {MAX_NAME_LENGTH} are allowed."
     if not _ALLOWED.fullmatch(name):
         wrong = next(letter for letter in name if not _ALLOWED.fullmatch(letter))
         return f"{wrong!r} is not allowed. Use letters A-Z a-z, digits, '_', '-' and '.'."
     if ".." in name or name.startswith(".") or name.endswith("."):
-        return "a dot must stand between two other characters."
+        return "a dot must be between two other characters."
     if prefix := next((p for p in RESERVED_PREFIXES if name.startswith(p)), None):
         return f"it must not begin with '{prefix}', which Airflow keeps for runs."
     if _LIKE_A_RUN_ID.search(name):
@@ -50,8 +50,16 @@ def why_invalid(name: str) -> str | None:
     return None
 
 
-def user_folder(environ: Mapping[str, str]) -> Path:
-    """Return the user's own folder, for settings and permissions of every project."""
-    folder = environ.get("XDG_CONFIG_HOME")
-    base = Path(folder) if folder else Path(environ.get("HOME") or Path.home()) / ".config"
-    return base / "dli"
+def spec_hash(yaml: bytes, files: Mapping[str, str]) -> str:
+    """Return the hash of a spec version: of its YAML and its SQL files together.
+
+    Args:
+        yaml: The YAML file's bytes.
+        files: The text of each SQL file, by its path in the YAML.
+    """
+    import hashlib  # 5 ms of CPU, which commands without a hash need not pay
+
+    digest = hashlib.sha256(yaml)
+    for path, text in sorted(files.items()):
+        digest.update(b"\x00" + path.encode() + b"\x00" + text.encode())
+    return digest.hexdigest()[:HASH_LENGTH]

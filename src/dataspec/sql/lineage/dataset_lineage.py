@@ -1,20 +1,19 @@
-"""Lineage: the tables that a dataset reads from others, and those that it builds.
+"""Find the tables that a dataset reads and builds, and compare table names.
 
-Read from its SQL, which need not run for that and takes no parameters: sample values
-stand for them, and others that go each way of its conditions. What they can't tell is
-said to be unknown.
+Lineage is read from the SQL rendered with sample values, through all branches of its conditions. Tables whose
+names depend on values of a run are reported as unknown.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataspec.problems import Problem
-from dataspec.sql.lineage.table_names import Endings, parts_of
-from dataspec.sql.lineage.tables import Access, access_of, table_name
+from dataspec.sql.lineage.statement_tables import Access, access_of, table_name
+from dataspec.sql.samples import sampled_texts
 from dataspec.sql.source_map import in_template
-from dataspec.sql.template.samples import sampled_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,21 +21,26 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from dataspec.spec.model import DatasetSpec
-    from dataspec.sql.lineage.table_names import Parts
-    from dataspec.sql.source_map import SqlPlaces
-    from dataspec.sql.template.samples import SampledText
+    from dataspec.spec.sql_texts import SqlPlaces
+    from dataspec.sql.samples import SampledText
     from dataspec.sql.values.binding import WrittenName
 
+
 MAX_PARTS = 10
-"""Parts of a table's name that may be one that a run gives."""
+"""Maximum number of parts of a table name that are compared with names from run values."""
 _TEMPORARY_SCHEMAS = {"temp", "pg_temp"}
 _HARMLESS_COMMANDS = {"CHECKPOINT", "EXPLAIN", "LOAD", "REFRESH", "VACUUM"}
-"""Statements that sqlglot does not take apart, and that move no rows from table to table."""
+"""Statements that sqlglot does not parse, and that copy no rows between tables."""
+
+
+Parts = tuple[str, ...]
+_QUALIFIED = 2
+"""Number of parts from which a name may omit the parts before them, such as the catalog."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableUse:
-    """A table that a dataset's SQL names, and where it first does."""
+    """A table in a dataset's SQL, with the place of its first use."""
 
     name: str
     file: str = ""
@@ -50,19 +54,19 @@ class TableUse:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What a dataset's SQL reads and writes, by name."""
+    """The tables that a dataset's SQL reads and writes, by name."""
 
     reads: tuple[TableUse, ...] = ()
-    """The tables of others; what it writes itself is not among them."""
+    """Tables that the dataset does not write itself."""
     writes: tuple[TableUse, ...] = ()
-    """The tables that are there, or changed, after a run."""
+    """Tables that exist or have changed after a run."""
     unknown: tuple[Problem, ...] = ()
-    """What can't be told without a run, and why."""
+    """Problems for tables that are unknown before a run."""
     writes_unnamed: bool = False
-    """Whether it writes a table that only a run gives a name."""
+    """Whether it writes a table whose name depends on values of a run."""
 
     def builds(self, name: str) -> tuple[str, ...]:
-        """Return the tables that the dataset of a name builds: its own name's if its SQL writes none."""
+        """Return the tables that a dataset builds; the table of its own name if its SQL writes none."""
         if self.writes:
             return tuple(use.name for use in self.writes)
         return () if self.writes_unnamed else (name,)
@@ -75,19 +79,19 @@ def lineage_of(
     *,
     dialect: str | None = None,
 ) -> Lineage:
-    """Return the lineage of a dataset; never raises for SQL that can't be read.
+    """Return the lineage of a dataset; SQL with errors makes tables unknown, and raises nothing.
 
     Args:
         spec: The spec.
-        files: The text of each SQL file, by the path that the spec names it with.
-        places: The spec's YAML, where places in the user's files are wanted.
-        dialect: That of the spec's connection, where it is known; the spec's own comes first.
+        files: The text of each SQL file, by its path in the spec.
+        places: The places of the SQL; None to leave places out.
+        dialect: The connection's dialect, where it is known; the spec's own takes precedence.
     """
     return lineage_in(sampled_texts(spec, files, dialect), places)
 
 
 def lineage_in(texts: Iterable[SampledText], places: SqlPlaces | None = None) -> Lineage:
-    """Return the lineage of a dataset whose SQL was read, as :func:`lineage_of` does."""
+    """Return the lineage of rendered SQL, like :func:`lineage_of`."""
     session = _Session(places)
     for text in texts:
         session.take(text)
@@ -95,18 +99,18 @@ def lineage_in(texts: Iterable[SampledText], places: SqlPlaces | None = None) ->
 
 
 class _Session:
-    """The tables of one run, statement after statement."""
+    """Collects the tables of one run, statement by statement."""
 
     def __init__(self, places: SqlPlaces | None) -> None:
         self._places = places
         self._reads: dict[str, TableUse] = {}
         self._writes: dict[str, TableUse] = {}
         self._own: set[str] = set()
-        """All that were written, though they may be gone by the end."""
+        """All tables written, including those dropped later."""
         self._temporary: set[str] = set()
         self._unknown: list[Problem] = []
         self._named: Mapping[Parts, tuple[int, WrittenName]] = {}
-        """The names that a run gives, of the text that is taken."""
+        """The names in the current text that depend on values of the run."""
         self._writes_unnamed = False
 
     def take(self, sampled: SampledText) -> None:
@@ -135,7 +139,7 @@ class _Session:
     def _take_access(self, access: Access, sampled: SampledText) -> None:
         for table in access.reads:
             self._note(self._reads, table, sampled)
-        # What one way drops is there after another.
+        # A table dropped in one branch still exists after another branch.
         for table in access.drops if not sampled.values else ():
             name = table_name(table).lower()
             self._writes.pop(name, None)
@@ -147,7 +151,7 @@ class _Session:
                 self._own.add(table_name(table).lower())
 
     def _note(self, uses: dict[str, TableUse], table: exp.Table, sampled: SampledText) -> bool:
-        """Remember the use of a table; return whether it is one that a name tells."""
+        """Record the use of a table; return whether its name is known."""
         name = table_name(table)
         if name.lower() in uses:
             return True
@@ -189,7 +193,7 @@ class _Session:
 
 
 def _by_parts(names: Iterable[WrittenName]) -> dict[Parts, tuple[int, WrittenName]]:
-    """Return names by their parts, each with its number."""
+    """Return names by their parts, each with its index."""
     found: dict[Parts, tuple[int, WrittenName]] = {}
     for number, name in enumerate(names):
         found.setdefault(parts_of(name.name), (number, name))
@@ -197,7 +201,7 @@ def _by_parts(names: Iterable[WrittenName]) -> dict[Parts, tuple[int, WrittenNam
 
 
 def _written_by(named: Mapping[Parts, tuple[int, WrittenName]], table: str) -> WrittenName | None:
-    """Return the first name that a run gives, if a table's name has it as one or some of its parts."""
+    """Return the first name from run values that is a part, or several parts, of a table's name."""
     parts = parts_of(table)[:MAX_PARTS] if named else ()
     within = (parts[begin:end] for begin in range(len(parts)) for end in range(begin + 1, len(parts) + 1))
     found = [named[some] for some in within if some in named]
@@ -206,3 +210,56 @@ def _written_by(named: Mapping[Parts, tuple[int, WrittenName]], table: str) -> W
 
 def _by_name(uses: Iterable[TableUse]) -> tuple[TableUse, ...]:
     return tuple(sorted(uses, key=lambda use: use.name.lower()))
+
+
+def parts_of(name: str) -> Parts:
+    """Return the parts of a table's name in lower case, since names match in any case."""
+    return tuple(name.lower().split("."))
+
+
+def may_be_same(one: Parts, other: Parts) -> bool:
+    """Return whether two names may mean the same table: the parts of one end the other.
+
+    A name with one part matches only an equal name, since its schema is unknown.
+    """
+    shorter = min(len(one), len(other))
+    return one == other or (shorter >= _QUALIFIED and one[-shorter:] == other[-shorter:])
+
+
+class Endings:
+    """A set of table names, searched by :func:`may_be_same`."""
+
+    def __init__(self, names: Iterable[Parts]) -> None:
+        self._names = set(names)
+        self._endings = {ending for name in self._names for ending in _endings(name)}
+
+    def hold(self, name: Parts) -> bool:
+        """Return whether a name may mean one of the tables."""
+        shorter = any(ending in self._names for ending in _endings(name))
+        return name in self._names or shorter or (len(name) >= _QUALIFIED and name in self._endings)
+
+
+class TableNames:
+    """Tables, found by their full names or by the last parts of these."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._written: dict[Parts, str] = {}
+        self._ending: defaultdict[Parts, set[Parts]] = defaultdict(set)
+        for name in names:
+            parts = parts_of(name)
+            self._written.setdefault(parts, name)
+            for ending in _endings(parts):
+                self._ending[ending].add(parts)
+
+    def find(self, name: str) -> str | None:
+        """Return the table that a name means; None if there is none, or the name is ambiguous."""
+        parts = parts_of(name)
+        if parts in self._written:
+            return self._written[parts]
+        shorter = {ending for ending in _endings(parts) if ending in self._written}
+        found = shorter | self._ending.get(parts, set())
+        return self._written[found.pop()] if len(found) == 1 else None
+
+
+def _endings(parts: Parts) -> list[Parts]:
+    return [parts[begin:] for begin in range(len(parts) - _QUALIFIED + 1)]

@@ -1,4 +1,4 @@
-"""Which tables a SQL statement reads and writes."""
+"""Find the tables that one SQL statement reads and writes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _WRITING = (
     exp.TruncateTable,
     exp.Update,
 )
-"""Statements, and the clause INTO, that name the table that they write."""
+"""Statements, and the clause INTO, that write the tables they name."""
 
 _ABOUT = (exp.Analyze, exp.Comment, exp.Describe, exp.Grant, exp.Revoke, exp.Set, exp.Show, exp.Use)
-"""Statements that name a table, and neither read its rows nor write them."""
+"""Statements that name a table without reading or writing its rows."""
 
 _HOLDERS = {"TABLE", "VIEW"}
-"""What rows can be in; a sequence, an index or a schema is made and dropped as well."""
+"""Kinds of objects with rows; CREATE and DROP also take sequences, indexes and schemas."""
 
 _FILE = re.compile(
     r"[/\\]|\.(arrow|avro|csv|db|feather|json|jsonl|ndjson|orc|parquet|tsv|txt|xlsx)(\.\w{2,4})?$",
@@ -35,19 +35,19 @@ _FILE = re.compile(
 
 @dataclass(slots=True)
 class Access:
-    """The tables that one statement names, each where it stands in the statement's tree."""
+    """The tables of one statement, as nodes of its syntax tree."""
 
     reads: list[exp.Table] = field(default_factory=list)
     writes: list[exp.Table] = field(default_factory=list)
-    """Those that it makes or changes."""
+    """Tables that it creates or changes."""
     drops: list[exp.Table] = field(default_factory=list)
-    """Those that are gone after it, under that name."""
+    """Tables that no longer exist under this name after it."""
     temporary: list[exp.Table] = field(default_factory=list)
-    """Those of ``writes`` that end with the session."""
+    """Temporary tables among ``writes``."""
 
 
 def read_and_written(statement: exp.Expr) -> tuple[set[str], set[str]]:
-    """Return the names of the tables that a statement reads, and of those that it makes, changes or drops."""
+    """Return the names of the tables that a statement reads, and of those that it creates, changes or drops."""
     access = access_of(statement)
     written = {table_name(table) for table in (*access.writes, *access.drops)}
     return {table_name(table) for table in access.reads}, written
@@ -56,8 +56,8 @@ def read_and_written(statement: exp.Expr) -> tuple[set[str], set[str]]:
 def access_of(statement: exp.Expr) -> Access:
     """Return the tables that a statement reads and writes.
 
-    The names of a ``with``, functions that return a table, and files (DuckDB reads
-    ``'x.parquet'``) are no tables.
+    Names of a ``with``, functions that return a table, and files (DuckDB reads
+    ``'x.parquet'``) don't count.
     """
     access = Access()
     if isinstance(statement, _ABOUT):
@@ -82,12 +82,12 @@ def access_of(statement: exp.Expr) -> Access:
 
 
 def table_name(table: exp.Table) -> str:
-    """Return a table's name as it is written, its parts with dots between."""
+    """Return a table's name as written, its parts joined by dots."""
     return ".".join(part.name for part in table.parts)
 
 
 def is_table(table: exp.Table) -> bool:
-    """Tell a table from a function that returns one, and from a file."""
+    """Return whether a node is a table, and not a function or a file."""
     name = table.this
     return isinstance(name, exp.Identifier) and not (name.args.get("quoted") and _FILE.search(name.name))
 
@@ -118,7 +118,7 @@ def _take_renaming(tree: exp.Alter, access: Access) -> None:
 
 
 def _beside(table: exp.Table, new: exp.Table) -> exp.Table:
-    """Return a table's new name; one without a schema stays in the old one's."""
+    """Return a table's new name, in the old schema unless it has its own."""
     if new.db:
         return new
     return exp.Table(this=new.this.copy(), db=table.args.get("db"), catalog=table.args.get("catalog"))
@@ -146,7 +146,7 @@ def _is_temporary(tree: exp.Expr) -> bool:
 
 
 def _meant(table: exp.Table) -> exp.Table:
-    """Return the table whose alias an UPDATE or a DELETE names, or the named one."""
+    """Return the table that an UPDATE or a DELETE names, also by its alias."""
     tree = table.parent
     if table.db or not isinstance(tree, exp.Update | exp.Delete):
         return table
@@ -155,7 +155,7 @@ def _meant(table: exp.Table) -> exp.Table:
 
 
 def _is_mentioned(table: exp.Table) -> bool:
-    """Say whether a name stands where no rows are read: a foreign key, an index, a new name."""
+    """Return whether a table is named without reading its rows: in a foreign key, an index or a new name."""
     parent = table.parent
     if isinstance(parent, exp.Schema):
         parent = parent.parent
@@ -168,15 +168,15 @@ def _is_mentioned(table: exp.Table) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """The names that the queries of a ``with`` give, each with its number, and those around it."""
+    """The query names of one ``with``, each with its index, and the enclosing ones."""
 
     numbers: dict[str, int]
     seen: int
-    """How many of them are seen: those before a query of the ``with``, all behind it."""
+    """Number of visible names: a query of the ``with`` sees those before it, the main query all."""
     around: _Names | None
 
     def hold(self, name: str) -> bool:
-        """Say whether a name is one of those that are seen, or of those around."""
+        """Return whether a name is visible here or in an enclosing ``with``."""
         names: _Names | None = self
         while names is not None:
             if names.numbers.get(name, names.seen) < names.seen:
@@ -186,14 +186,14 @@ class _Names:
 
 
 class _Scopes:
-    """The names of ``with`` that are seen from each place of a statement; each place is looked at once."""
+    """The ``with`` names visible from each node of a statement; each node is visited once."""
 
     def __init__(self) -> None:
         self._names: dict[int, _Names | None] = {}
         self._numbers: dict[int, dict[str, int]] = {}
 
     def hold(self, table: exp.Table) -> bool:
-        """Say whether a table's name is that of a query of a ``with`` around it; each sees those before it."""
+        """Return whether a table's name is a visible ``with`` name."""
         if table.args.get("db"):
             return False
         names = self._around(table)
@@ -211,7 +211,7 @@ class _Scopes:
         return names
 
     def _within(self, node: exp.Expr, names: _Names | None) -> _Names | None:
-        """Return the names that are seen within a node, given those around it."""
+        """Return the names visible within a node, given the enclosing ones."""
         if isinstance(with_ := node.args.get("with_"), exp.With):
             numbers = self._numbered(with_)
             return _Names(numbers, len(with_.expressions), names)

@@ -1,7 +1,7 @@
-"""What one rendering of a template may take: steps, characters, and depth, counted as it goes (specification 9.12).
+"""Limit the steps, characters and depth of one rendering of a template (specification 9.12).
 
-The count is the same on every machine and each time: a template is either within it or never.
-Nothing is measured by a clock, and nothing is done before it is known to fit.
+The counts don't depend on the machine or the clock: a template always exceeds its budget, or never.
+Each operation is counted before it is done.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from collections.abc import MappingView
 from typing import Any
 
 MAX_STEPS = 1_000_000
-"""Parts of the template that are evaluated, items of lists included."""
+"""Maximum number of nodes of the template that are evaluated, items of lists included."""
 MAX_TEXT = 8 * 1024 * 1024
-"""Characters that all texts of one rendering have together, those that are read again included."""
+"""Maximum number of characters that one rendering makes or reads."""
 MAX_CALLS = 60
-"""Macros and loops that may stand within each other as they run."""
+"""Maximum depth of running macros and loops."""
 MAX_LEVELS = 20
-"""Lists within lists."""
+"""Maximum depth of lists in lists."""
 MAX_BITS = 256
-"""Bits of a whole number."""
+"""Maximum size of a whole number, in bits."""
 
 
 class BudgetError(Exception):
-    """A rendering takes more than it may; the message is a sentence."""
+    """A rendering exceeds its budget; the message is a sentence."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class BudgetError(Exception):
 
 
 class Budget:
-    """What is left of the limits for one rendering."""
+    """The remaining steps, characters and calls of one rendering."""
 
     __slots__ = ("_calls", "_steps", "_text")
 
@@ -53,7 +53,7 @@ class Budget:
             )
 
     def take_text(self, count: int) -> None:
-        """Count characters that are about to be made or read.
+        """Count characters before they are made or read.
 
         Raises:
             BudgetError: When there are more than :data:`MAX_TEXT`.
@@ -66,17 +66,17 @@ class Budget:
             )
 
     def take(self, value: Any, levels: int = MAX_LEVELS) -> None:
-        """Count what a value holds: a list's items, a text's characters, and so on within.
+        """Count a value: the items of a list and the characters of a text, recursively.
 
         Raises:
-            BudgetError: For too much, too deep, and for what is no value: a macro, a loop, a namespace.
+            BudgetError: When a limit is exceeded, and for a macro, a loop or a namespace, which are no values.
         """
         kind = type(value)
         if kind is int:
             if value.bit_length() > MAX_BITS:
                 raise BudgetError(f"a number has more than {MAX_BITS} bits.", "Let the SQL compute it.")
         elif isinstance(value, str):
-            if len(value) > 64:  # noqa: PLR2004 - the count of steps bounds shorter ones
+            if len(value) > 64:  # noqa: PLR2004 - the limit of steps bounds shorter ones
                 self.take_text(len(value))
         elif isinstance(value, list | tuple | set | frozenset | MappingView | range | dict):
             if levels == 0:
@@ -97,7 +97,7 @@ class Budget:
                 self.take(item, levels)
 
     def enter(self) -> None:
-        """Count a call that begins; :meth:`leave` ends it."""
+        """Count a call that starts; :meth:`leave` ends it."""
         self._calls += 1
         if self._calls > MAX_CALLS:
             raise BudgetError(
@@ -110,7 +110,7 @@ class Budget:
 
 
 def _check_undefined(value: Any) -> None:
-    """Let pass what stands for a value that is not defined: whoever reads it is told so."""
+    """Refuse what is no value; an undefined name passes, since its use raises an error of its own."""
     from jinja2 import Undefined
 
     if not isinstance(value, Undefined):

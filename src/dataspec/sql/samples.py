@@ -1,0 +1,243 @@
+"""Render a spec's SQL with sample values, to check it and read its lineage without a run.
+
+Where a template has conditions, further values lead through their other branches.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from functools import lru_cache
+from itertools import islice, product
+from typing import TYPE_CHECKING, Any
+
+from dataspec.errors import InvalidTemplate
+from dataspec.parameters.resolve import EXECUTION_DATE
+from dataspec.parameters.types import ParameterValueError, coerce, coerce_choices
+from dataspec.spec.sql_texts import sql_texts
+from dataspec.sql.parser import ParsedSql, parse_sql
+from dataspec.sql.template.render import render_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from dataspec.problems import Problem
+    from dataspec.spec.model import DatasetSpec, Parameter
+    from dataspec.spec.sql_texts import SqlText
+    from dataspec.sql.values.binding import WrittenName
+
+
+SAMPLE_TEXT = "dli_sample"
+"""The sample of a text parameter; no table has this name."""
+
+_DATE = "2024-01-15"
+_INTERVAL = {
+    "data_interval_start": "2024-01-15T00:00:00+00:00",
+    "data_interval_end": "2024-01-16T00:00:00+00:00",
+}
+_OF_TYPE: dict[str, Any] = {
+    "string": SAMPLE_TEXT,
+    "integer": 1,
+    "float": 1.5,
+    "boolean": True,
+    "date": _DATE,
+    "datetime": f"{_DATE}T00:00:00+00:00",
+    "list": [SAMPLE_TEXT],
+}
+
+
+MAX_COMBINATIONS = 32
+"""Maximum number of combinations of values; above it, one parameter is varied at a time."""
+MAX_SINGLE_VARIATIONS = 100
+"""Maximum number of variations of single parameters."""
+_TAG = re.compile(r"\{[{%]")
+_IF = re.compile(r"\bif\b")
+_EMPTY: dict[str, Any] = {"string": "", "integer": 0, "float": 0.0, "list": []}
+
+
+def sample_values(spec: DatasetSpec) -> dict[str, Any]:
+    """Return the template values of a plausible run.
+
+    A parameter has its default, or else its first choice, or else a value of its type.
+    """
+    return {**_INTERVAL, **{parameter.name: _sample(parameter) for parameter in spec.parameters}}
+
+
+def guessed_names(spec: DatasetSpec) -> frozenset[str]:
+    """Return the names whose sample value does not predict the value of a run."""
+    free = (parameter.name for parameter in spec.parameters if parameter.default is None)
+    return frozenset({*_INTERVAL, EXECUTION_DATE, *free})
+
+
+def _sample(parameter: Parameter) -> Any:
+    if parameter.default is not None:
+        return coerce(parameter.default, parameter.kind)
+    if parameter.choices:
+        first = coerce_choices(parameter.choices[:1], parameter.kind)
+        return first if parameter.kind == "list" else first[0]
+    return _OF_TYPE[parameter.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class SampledText:
+    """One of a spec's SQL texts, rendered with sample values and parsed."""
+
+    text: SqlText
+    parsed: ParsedSql
+    names: tuple[WrittenName, ...] = ()
+    """The names in the SQL that depend on values of the run."""
+    unrendered: Problem | None = None
+    """Why the text can't be rendered with these values, at its place in the template."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """The values that differ from the samples."""
+    others: tuple[SampledText, ...] = ()
+    """The text rendered through other branches of its conditions, without duplicates."""
+
+    @property
+    def all_ways(self) -> tuple[SampledText, ...]:
+        """The text rendered with the samples, and with other values."""
+        return (self, *self.others)
+
+
+def sampled_texts(
+    spec: DatasetSpec, files: Mapping[str, str], dialect: str | None = None
+) -> list[SampledText]:
+    """Return a spec's SQL texts in their order, rendered with sample values and parsed.
+
+    Args:
+        spec: The spec.
+        files: The text of each SQL file, by its path in the spec.
+        dialect: The connection's dialect, where it is known; the spec's own takes precedence.
+    """
+    values, guessed = sample_values(spec), guessed_names(spec)
+    dialect = spec.execution.dialect or dialect
+    found = []
+    for text in sql_texts(spec, files):
+        sampled = _sampled(text, values, guessed, dialect)
+        others = {sampled.parsed.sql: sampled}
+        for way in other_ways(text.sql, spec.parameters, values):
+            other = _sampled(text, way, guessed, dialect)
+            if other.unrendered is None:
+                differing = {name: value for name, value in way.items() if value != values[name]}
+                others.setdefault(other.parsed.sql, replace(other, values=differing))
+        del others[sampled.parsed.sql]
+        found.append(replace(sampled, others=tuple(others.values())))
+    return found
+
+
+def _sampled(
+    text: SqlText, values: Mapping[str, Any], guessed: frozenset[str], dialect: str | None
+) -> SampledText:
+    try:
+        rendered = render_whole(text.sql, values, dialect=dialect, file="")
+    except InvalidTemplate as error:
+        return SampledText(text, ParsedSql(""), unrendered=error.problem)
+    free = (name for name in rendered.names if name.sources & guessed or SAMPLE_TEXT in name.name.lower())
+    parsed = parse_sql(text.sql, rendered.sql, dialect, rendered.tokens)
+    return SampledText(text, parsed, tuple(free))
+
+
+def other_ways(sql: str, parameters: Iterable[Parameter], values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return complete sets of values that may lead through other branches of a template's conditions.
+
+    Args:
+        sql: The template.
+        parameters: The parameters of its spec.
+        values: The values of the first branch.
+    """
+    if not _may_have_condition(sql) or not (tested := _tested(sql)):
+        return []
+    differing = {
+        parameter.name: [
+            value for value in _values(parameter, tested[parameter.name]) if value != values[parameter.name]
+        ]
+        for parameter in parameters
+        if parameter.name in tested
+    }
+    return [{**values, **way} for way in _ways(differing, values)]
+
+
+def _may_have_condition(sql: str) -> bool:
+    """Return whether a template may have a condition, without loading Jinja."""
+    tags = ((part, _TAG.search(part)) for part in sql.split("}"))
+    return any(tag is not None and _IF.search(part, tag.end()) for part, tag in tags)
+
+
+def _ways(differing: Mapping[str, Sequence[Any]], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    combinations = 1
+    for found in differing.values():
+        combinations *= len(found) + 1
+    if combinations > MAX_COMBINATIONS:
+        singly = ({name: value} for name, found in differing.items() for value in found)
+        yield from islice(singly, MAX_SINGLE_VARIATIONS)
+        return
+    choices = ([values[name], *found] for name, found in differing.items())
+    every = (dict(zip(differing, way, strict=True)) for way in product(*choices))
+    next(every)  # the samples themselves
+    yield from every
+
+
+def _values(parameter: Parameter, constants: Iterable[Any]) -> Iterator[Any]:
+    """Yield values of a parameter for which a condition may have different results."""
+    kind = parameter.kind
+    if parameter.choices:
+        constants = list(constants)
+        choices = sorted(coerce_choices(parameter.choices, kind), key=lambda choice: choice not in constants)
+        yield from ([choice] for choice in choices) if kind == "list" else choices
+    elif kind == "boolean":
+        yield from (True, False)
+    else:
+        for constant in constants:
+            with suppress(ParameterValueError, OverflowError):  # there is no day after the last
+                yield from _around(coerce([constant] if kind == "list" else constant, kind), kind)
+        if kind in _EMPTY:
+            yield _EMPTY[kind]
+    if parameter.default is None and not parameter.must_be_given:
+        yield None
+
+
+def _around(value: Any, kind: str) -> Iterator[Any]:
+    """Yield a value and its neighbours, where there is an order: a condition may compare with it."""
+    yield value
+    if kind in {"integer", "float"}:
+        yield from (value - 1, value + 1)
+    elif kind == "date":
+        yield from ((date.fromisoformat(value) + timedelta(days=step)).isoformat() for step in (-1, 1))
+
+
+@lru_cache(maxsize=256)
+def _tested(sql: str) -> dict[str, list[Any]]:
+    """Return the names in a template's conditions, each with the constants that it is compared with."""
+    from jinja2 import TemplateError, nodes
+
+    from dataspec.sql.template.jinja import parsed
+
+    try:
+        tree = parsed(sql)
+    except (TemplateError, RecursionError):  # reported where it is rendered
+        return {}
+    conditions: Iterator[Any] = tree.find_all((nodes.If, nodes.CondExpr))
+    tests = [found.test for found in conditions]
+    set_to = {
+        target.name: found.node
+        for found in tree.find_all(nodes.Assign)
+        if isinstance(target := found.target, nodes.Name)
+    }
+    beside: dict[str, list[Any]] = {}
+    while tests:
+        test = tests.pop()
+        constants = [found.value for found in _all(test, nodes.Const)]
+        for name in (found.name for found in _all(test, nodes.Name)):
+            beside.setdefault(name, []).extend(constants)
+            if name in set_to:  # a name that `set` computes: follow the names in its expression
+                tests.append(set_to.pop(name))
+    return beside
+
+
+def _all(node: Any, kind: type[Any]) -> Iterator[Any]:
+    """Yield the nodes of a kind in a tree, including its root."""
+    if isinstance(node, kind):
+        yield node
+    yield from node.find_all(kind)
