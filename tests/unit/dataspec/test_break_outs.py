@@ -72,7 +72,7 @@ def shape(node: Any) -> Any:
 @example(("string", "drop table canary"), "select 1 /*! {{ x }} */, 2", "mysql")
 @example(("string", "\\'; drop table canary; --"), "select E'{{ x }}' as v", None)
 @example(("string", "true"), "select {{ x | identifier }} from t", "postgres")
-def test_a_value_leaves_the_statements_what_a_harmless_one_makes_them(
+def test_hostile_value_keeps_the_statements_of_a_harmless_one(
     given_: tuple[str, Any], template: str, dialect: str | None
 ) -> None:
     kind, value = given_
@@ -89,7 +89,7 @@ def test_a_value_leaves_the_statements_what_a_harmless_one_makes_them(
 
 @pytest.mark.parametrize("value", ["\x00", "a\ud800"])
 @pytest.mark.parametrize("template", ["select '{{ x }}'", "select {{ [x] }}", "select 1 -- {{ x }}"])
-def test_what_no_sql_can_hold_is_refused(value: str, template: str) -> None:
+def test_characters_that_sql_can_not_contain_are_refused(value: str, template: str) -> None:
     assert rendered(template, "duckdb", value) is None
 
 
@@ -108,9 +108,7 @@ def test_what_no_sql_can_hold_is_refused(value: str, template: str) -> None:
         ("select {{ [x] }}", None, "a\\"),
     ],
 )
-def test_what_engines_read_in_more_than_one_way_is_refused(
-    template: str, dialect: str | None, value: str
-) -> None:
+def test_ambiguous_sql_is_refused(template: str, dialect: str | None, value: str) -> None:
     assert rendered(template, dialect, value) is None
 
 
@@ -130,7 +128,7 @@ BACKSLASH = "\\'; drop table canary; select 1 --"
         "select E'a'\n{{ [x] }}",
     ],
 )
-def test_what_goes_on_with_a_string_may_have_its_rules(template: str, dialect: str | None) -> None:
+def test_continued_string_follows_the_rules_of_the_first(template: str, dialect: str | None) -> None:
     assert rendered(template, dialect, BACKSLASH) is None
     assert rendered(template, dialect, "2024-01-15") is not None
 
@@ -138,7 +136,7 @@ def test_what_goes_on_with_a_string_may_have_its_rules(template: str, dialect: s
 @pytest.mark.rule("9.7")
 @pytest.mark.parametrize("template", ["select '{{ x }}'", 'select "{{ x }}"'])
 @pytest.mark.parametrize("value", [BACKSLASH, "a\\", '\\"; drop table canary; --', "${env:SECRET}"])
-def test_what_any_engine_reads_otherwise_is_refused_where_none_is_named(template: str, value: str) -> None:
+def test_ambiguous_sql_is_refused_without_a_dialect(template: str, value: str) -> None:
     assert rendered(template, None, value) is None
     assert rendered(template, None, "it's 100 %") is not None
 
@@ -163,7 +161,7 @@ def test_what_any_engine_reads_otherwise_is_refused_where_none_is_named(template
         "select 1 -- more \\\n, '{{ x }}'",
     ],
 )
-def test_sql_of_an_engine_that_is_not_named_is_refused_where_engines_differ_in_its_quotes(
+def test_ambiguous_quotes_are_refused_without_a_dialect(
     template: str,
 ) -> None:
     assert rendered(template, None, "a") is None
@@ -178,7 +176,7 @@ def test_sql_of_an_engine_that_is_not_named_is_refused_where_engines_differ_in_i
         "select x # y\n, {'a': '{{ x }}'}, date '2024-01-15', timestamp '{{ x }}'",
     ],
 )
-def test_usual_sql_is_written_also_where_no_engine_is_named(template: str) -> None:
+def test_common_sql_is_rendered_without_a_dialect(template: str) -> None:
     assert rendered(template, None, "it's") is not None
 
 
@@ -239,9 +237,7 @@ def test_dollars_and_braces_that_name_no_variable_stay(
         ("select 1 as `{{ x }}`", "mysql", "\U00010000"),
     ],
 )
-def test_what_stands_around_a_value_may_change_how_it_is_read(
-    template: str, dialect: str, value: Any
-) -> None:
+def test_text_around_a_value_may_change_its_reading(template: str, dialect: str, value: Any) -> None:
     assert rendered(template, dialect, value) is None
 
 
@@ -256,14 +252,14 @@ def test_what_stands_around_a_value_may_change_how_it_is_read(
         ("select 1 as `{{ x }}`", "mysql", "\u4e2d"),
     ],
 )
-def test_where_a_session_reads_strings_by_other_rules_no_backslash_is_written(
+def test_no_backslash_is_written_where_session_settings_change_strings(
     template: str, dialect: str, value: str
 ) -> None:
     assert rendered(template, dialect, value, unsettled=True) is None
     assert rendered("select '{{ x }}'", "mysql", "it's", unsettled=True) == "select 'it''s'"
 
 
-def test_a_line_break_is_written_as_bigquery_reads_it() -> None:
+def test_line_break_is_escaped_for_bigquery() -> None:
     assert rendered("select '{{ x }}'", "bigquery", "a\r\nb") == "select 'a\\r\\nb'"
 
 

@@ -35,19 +35,19 @@ def of_sql(sql: str, *, yaml: str = DUCKDB) -> list[str]:
     return told(checked("a", f"{yaml}query_file: q.sql\n", q=sql).problems)
 
 
-def test_a_sound_spec_has_no_problem() -> None:
+def test_valid_spec_has_no_problem() -> None:
     assert of_sql("insert into a select * from b where d = '{{ execution_date }}'", yaml=DUCKDB + DATE) == []
 
 
 @pytest.mark.rule("10.1")
-def test_sql_that_its_dialect_does_not_know_is_an_error_at_its_place() -> None:
+def test_syntax_error_in_the_dialect_is_an_error_at_its_place() -> None:
     assert of_sql("select a\nfrom b where x = = 1") == [
         "error d/q.sql:2:18: not valid duckdb: Something is missing after '='."
     ]
 
 
 @pytest.mark.rule("10.2")
-def test_what_duckdb_alone_refuses_is_an_error_in_the_dialect_that_the_spec_names_and_told_once() -> None:
+def test_error_of_duckdbs_own_parser_is_reported_once() -> None:
     assert of_sql("select a,\n, b from t") == [
         'error d/q.sql:2:1: not valid duckdb: syntax error at or near ",".'
     ]
@@ -58,13 +58,13 @@ def test_what_duckdb_alone_refuses_is_an_error_in_the_dialect_that_the_spec_name
 
 
 @pytest.mark.rule("10.1")
-def test_sql_that_generic_sql_does_not_know_is_a_warning_that_names_the_dialect() -> None:
+def test_syntax_error_in_generic_sql_is_a_warning_about_the_dialect() -> None:
     (warning,) = of_sql("select a\nfrom b where x = = 1", yaml="")
     assert warning.startswith("warning d/q.sql:2:18: Something is missing after '='.")
     assert "'execution.dialect'" in warning
 
 
-def test_a_mistake_within_the_yaml_is_told_at_its_place_there() -> None:
+def test_problem_of_sql_in_the_yaml_has_its_place_in_the_yaml() -> None:
     found = checked("a", f"{DUCKDB}query_statement: |\n  select 1\n  from b where = = 2\n")
     assert [(problem.file, problem.line, problem.column) for problem in found.problems] == [
         ("d/a.yaml", 7, 18)
@@ -97,7 +97,7 @@ def test_a_parameter_is_used_wherever_a_template_needs_it(sql: str) -> None:
 
 
 @pytest.mark.rule("9.1")
-def test_all_that_is_wrong_with_a_template_is_told_at_once() -> None:
+def test_all_problems_of_a_template_are_reported_at_once() -> None:
     sql = "select {{ a | foo }}\nfrom {{ b }} where {{ a }}\nand {{ c is bar }} {% include 'x' %}"
     assert of_sql(sql) == [
         f"error d/q.sql:1:15: there is no filter 'foo'. Filters for dates and names: {', '.join(FILTERS)}.",
@@ -110,7 +110,7 @@ def test_all_that_is_wrong_with_a_template_is_told_at_once() -> None:
 
 
 @pytest.mark.rule("9.13")
-def test_a_template_within_the_yaml_is_told_with_its_line_there() -> None:
+def test_problem_of_a_template_in_the_yaml_has_its_line_in_the_yaml() -> None:
     found = checked("a", "query_statement: |\n  select 1\n  from {{ nowhere }}\n")
     assert told(found.problems) == [
         "error d/a.yaml:6:11: 'nowhere' is not a parameter of this dataset. Declare it under 'parameters'."
@@ -118,7 +118,7 @@ def test_a_template_within_the_yaml_is_told_with_its_line_there() -> None:
 
 
 @pytest.mark.rule("10.1")
-def test_a_template_that_sample_values_do_not_fit_is_a_warning() -> None:
+def test_template_that_fails_with_sample_values_is_a_warning() -> None:
     (warning,) = of_sql("select {{ t }}", yaml=f"{DUCKDB}parameters: [{{name: t, type: string}}]\n")
     assert warning.startswith(
         "warning d/q.sql:1:8: the SQL is not checked, since sample values don't fit: 't'"
@@ -141,10 +141,10 @@ def test_the_sample_of_a_parameter_with_choices_is_one_of_them() -> None:
         ("commit", "error d/q.sql:1:1: the query builds nothing: COMMIT neither"),
         ("drop table a", "error d/q.sql:1:1: the query builds nothing: DROP TABLE neither"),
         ("show tables", "warning d/q.sql:1:1: SHOW returns rows that are discarded."),
-        ("drop schema s; select 1", "warning d/q.sql:1:1: DROP SCHEMA takes the tables of other datasets"),
+        ("drop schema s; select 1", "warning d/q.sql:1:1: DROP SCHEMA drops the tables of other datasets"),
     ],
 )
-def test_a_statement_that_can_not_be_a_datasets_query_is_told(sql: str, problem: str) -> None:
+def test_statement_that_can_not_be_a_query_is_reported(sql: str, problem: str) -> None:
     assert of_sql(sql)[0].startswith(problem)
 
 
@@ -152,12 +152,12 @@ def test_a_statement_that_can_not_be_a_datasets_query_is_told(sql: str, problem:
 @pytest.mark.parametrize(
     "sql", ["vacuum", "call f()", "copy t to 'f.csv'", "select 1;", "with a as (select 1) from a"]
 )
-def test_what_may_be_a_query_is_left_alone(sql: str) -> None:
+def test_statement_that_may_be_a_query_is_accepted(sql: str) -> None:
     assert of_sql(sql) == []
 
 
 @pytest.mark.rule("10.4")
-def test_a_pre_statement_that_holds_none_is_told_by_its_name() -> None:
+def test_empty_pre_statement_is_reported_by_its_name() -> None:
     found = checked("a", "query_statement: select 1\npre_statements: [{name: todo, sql: '-- todo'}]\n")
     assert told(found.problems) == [
         "error d/a.yaml:5:36: the statement 'todo' holds no statement, only comments. Write its SQL, or remove it."
@@ -173,7 +173,7 @@ def sound(name: str, sql: str, yaml: str = "") -> CheckedSpec:
 
 
 @pytest.mark.rule("10.11")
-def test_a_dependency_that_the_project_lacks_is_a_warning_with_the_nearest_name() -> None:
+def test_unknown_dependency_is_a_warning_with_the_nearest_name() -> None:
     assert project(sound("s.a", "select 1"), sound("s.b", "select 1", "depends_on: [s.aa, gone]\n")) == [
         "warning d/s.b.yaml:6:14: this project has no dataset 's.aa'. Did you mean 's.a'?",
         "warning d/s.b.yaml:6:20: this project has no dataset 'gone'.",
@@ -190,9 +190,7 @@ def test_a_dependency_that_the_project_lacks_is_a_warning_with_the_nearest_name(
         ("depends_on:\n  - s.c\n", "6:1", "Add: - s.a and - s.b"),
     ],
 )
-def test_a_table_that_another_dataset_builds_has_to_be_declared_with_the_line_to_add(
-    yaml: str, place: str, hint: str
-) -> None:
+def test_undeclared_dependency_is_a_warning_with_the_line_to_add(yaml: str, place: str, hint: str) -> None:
     others = [sound(name, "select 1") for name in ("s.a", "s.b", "s.c")]
     assert project(*others, sound("s.d", "select * from s.a, s.b", yaml)) == [
         (
@@ -212,9 +210,7 @@ def test_a_table_that_another_dataset_builds_has_to_be_declared_with_the_line_to
         ("shpo.orders", "builds 'shpo.orders'. Did you mean 'shop.orders'?"),
     ],
 )
-def test_a_table_that_nobody_builds_in_or_near_a_schema_of_the_project_is_a_warning(
-    table: str, problem: str
-) -> None:
+def test_unknown_table_in_or_near_a_schema_of_the_project_is_a_warning(table: str, problem: str) -> None:
     (warning,) = project(sound("shop.orders", "select 1"), sound("b", f"select *\nfrom {table}"))
     assert warning.startswith(
         f"warning d/q.sql:2:{6 + table.rfind('.') + 1}: no dataset of this project builds"
@@ -224,12 +220,12 @@ def test_a_table_that_nobody_builds_in_or_near_a_schema_of_the_project_is_a_warn
 
 @pytest.mark.rule("10.11")
 @pytest.mark.parametrize("table", ["raw.orders", "orders", "other.customers", "shpo.customers"])
-def test_a_table_of_elsewhere_is_no_problem(table: str) -> None:
+def test_table_of_another_schema_is_no_problem(table: str) -> None:
     assert project(sound("shop.orders", "select 1"), sound("b", f"select * from {table}")) == []
 
 
 @pytest.mark.rule("10.11")
-def test_a_cycle_is_an_error_that_shows_all_of_it() -> None:
+def test_cycle_is_an_error_that_shows_the_whole_cycle() -> None:
     datasets = [sound(name, "select 1", f"depends_on: [{other}]\n") for name, other in ("ab", "bc", "ca")]
     assert project(*datasets) == [
         "error d/a.yaml:6:1: these datasets depend on each other: a → b → c → a. One of these steps has to go."
@@ -247,14 +243,14 @@ def test_two_datasets_that_write_one_table_are_a_warning_at_the_second() -> None
 
 
 @pytest.mark.rule("10.11")
-def test_a_name_that_stands_twice_is_an_error_at_the_second() -> None:
+def test_duplicate_name_is_an_error_at_the_second_spec() -> None:
     second = checked("a", "query_statement: select 1\n", file="d/second.yaml")
     assert project(sound("a", "select 1"), second) == [
         "error d/second.yaml:1:7: duplicate dataset name 'a': already defined in d/a.yaml."
     ]
 
 
-def test_a_broken_spec_still_has_its_place_among_the_others() -> None:
+def test_broken_spec_takes_part_in_the_checks_across_specs() -> None:
     broken = checked("s.a", "tagz: []\ndepends_on: [s.gone]\n")
     (unknown, *_, missing) = project(broken, sound("s.b", "select * from s.a", "depends_on: [s.a]\n"))
     assert "unknown key 'tagz'" in unknown

@@ -43,9 +43,7 @@ READS_BY_CONDITION = [
 
 @pytest.mark.rule("10.3")
 @pytest.mark.parametrize(("parameter", "sql", "reads"), READS_BY_CONDITION)
-def test_lineage_has_the_tables_of_each_way_that_a_run_can_go(
-    parameter: str, sql: str, reads: set[str]
-) -> None:
+def test_lineage_has_the_tables_of_every_branch(parameter: str, sql: str, reads: set[str]) -> None:
     more = f"parameters: [{{name: p, {parameter[1:]}]\n"
     assert tables_of(sql, more=more)[0] == reads
 
@@ -53,18 +51,18 @@ def test_lineage_has_the_tables_of_each_way_that_a_run_can_go(
 TWO = "parameters: [{name: p, type: boolean, default: true}, {name: q, type: boolean, default: true}]\n"
 
 
-def test_conditions_within_conditions_are_gone_through_together() -> None:
+def test_nested_conditions_are_combined() -> None:
     sql = "select * from a{% if not p %}{% if not q %}, b{% endif %}{% endif %}"
     assert tables_of(sql, more=TWO)[0] == {"a", "b"}
 
 
-def test_what_is_dropped_one_way_is_there_after_another() -> None:
+def test_table_dropped_in_one_branch_exists_after_another() -> None:
     sql = "create table x as select 1; {% if not p %}drop table x;{% endif %} select 2"
     assert tables_of(sql, more=TWO)[1] == {"x"}
 
 
 @pytest.mark.rule("10.3")
-def test_of_too_many_ways_those_are_gone_that_differ_in_one_value() -> None:
+def test_above_the_limit_of_combinations_one_value_varies_at_a_time() -> None:
     names = [f"p{number}" for number in range(12)]
     parameters = ", ".join(f"{{name: {name}, type: boolean, default: false}}" for name in names)
     sql = "select * from a" + "".join(f"{{% if {name} %}}, t_{name}{{% endif %}}" for name in names)
@@ -74,14 +72,14 @@ def test_of_too_many_ways_those_are_gone_that_differ_in_one_value() -> None:
 
 
 @pytest.mark.rule("10.3")
-def test_ways_that_make_the_same_sql_are_read_once() -> None:
+def test_branches_with_equal_sql_are_parsed_once() -> None:
     sql = 'query_statement: "{% if p %}{% endif %}select 1{% if q %}, 2{% endif %}"\n'
     spec = parse_spec(f"name: a\ntype: Dataset\nowner: a@example.com\n{TWO}{sql}".encode(), file="a.yaml")
     (text,) = sampled_texts(spec, {})
     assert [way.parsed.sql for way in text.all_ways] == ["select 1, 2", "select 1"]
 
 
-def test_of_very_many_values_not_every_one_is_tried() -> None:
+def test_number_of_tried_values_is_limited() -> None:
     choices = [f"c{number}" for number in range(1000)]
     declared = [Parameter(name="p", type="string", choices=choices)]
     ways = other_ways("{% if p == 'c777' %}a{% endif %}", declared, {"p": "c0"})
@@ -89,23 +87,23 @@ def test_of_very_many_values_not_every_one_is_tried() -> None:
     assert ways[0] == {"p": "c777"}
 
 
-def test_a_template_too_deep_to_be_read_has_no_other_ways() -> None:
+def test_template_that_is_too_deep_has_no_other_branches() -> None:
     deep = "{% if p %}" * 2000 + "{% endif %}" * 2000
     assert other_ways(deep, [Parameter(name="p", type="boolean")], {"p": True}) == []
 
 
 @pytest.mark.rule("10.3")
-def test_a_mistake_one_way_is_told_with_the_values_that_lead_there() -> None:
+def test_error_in_one_branch_names_the_values_of_the_branch() -> None:
     sql = "select 1\n{% if not p %}\nfrom a where = = 1\n{% endif %}\n{% if q %}order by 1{% endif %}"
     assert of_sql(sql, yaml=DUCKDB + TWO) == [
         "error d/q.sql:3:16: not valid duckdb with p=false: Something is missing after '='."
     ]
 
 
-def test_a_statement_that_is_there_one_way_alone_is_none_that_is_missing() -> None:
+def test_statement_in_one_branch_alone_is_not_missing() -> None:
     assert of_sql("{% if not p %}select '{{ q }}' as a{% endif %}", yaml=DUCKDB + TWO) == []
 
 
-def test_a_query_that_builds_one_way_and_cleans_up_another_builds() -> None:
+def test_query_that_builds_in_one_branch_builds() -> None:
     sql = "{% if p and q %}drop table x{% else %}create table x as select 1{% endif %}"
     assert of_sql(sql, yaml=DUCKDB + TWO) == []

@@ -39,7 +39,7 @@ DECLARED = [Parameter(name="execution_date", type="date"), Parameter(name="limit
         ("asset_triggered", START, {}, {}),
     ],
 )
-def test_the_timetable_gives_the_partition_of_the_runs_that_it_made(
+def test_run_of_the_timetable_gets_its_partition_from_the_interval(
     run_type: str, interval_start: datetime | None, conf: dict[str, Any], given: dict[str, Any]
 ) -> None:
     found = given_parameters(conf, DECLARED, run_type=run_type, interval_start=interval_start)
@@ -47,7 +47,7 @@ def test_the_timetable_gives_the_partition_of_the_runs_that_it_made(
 
 
 @pytest.mark.rule("11.12")
-def test_a_dataset_that_takes_no_partition_is_given_none() -> None:
+def test_dataset_without_execution_date_gets_none() -> None:
     assert given_parameters({}, DECLARED[1:], run_type="scheduled", interval_start=START) == {}
 
 
@@ -62,7 +62,7 @@ def test_what_one_side_writes_the_other_reads() -> None:
 
 
 @pytest.mark.rule("15.20")
-def test_what_is_not_ours_is_read_as_nothing() -> None:
+def test_foreign_keys_and_texts_are_ignored() -> None:
     assert read_version_key("return_value") is None
     assert read_document_line("spec of the company") is None
     assert read_document_line(None) is None
@@ -79,7 +79,7 @@ def test_what_is_not_ours_is_read_as_nothing() -> None:
         ("my_shard_001.py", False),
     ],
 )
-def test_the_files_of_the_factory_are_told_from_others(file: str, ours: bool) -> None:
+def test_shard_files_are_recognized(file: str, ours: bool) -> None:
     assert is_shard_file(file) is ours
 
 

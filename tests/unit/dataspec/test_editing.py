@@ -67,7 +67,7 @@ def test_only_the_lines_of_the_values_change() -> None:
         ("cron:\n    0 9\n    * * *", "cron:\n    0 8 * * *"),
     ],
 )
-def test_a_value_keeps_its_quotes_and_what_stands_around_it(before: str, after: str) -> None:
+def test_value_keeps_its_quotes_and_the_text_around_it(before: str, after: str) -> None:
     text = HEAD + "schedule:\n  " + before + "\n\n\n" + QUERY
     assert edit_schedule(text, ScheduleChanges(cron="0 8 * * *")) == text.replace(before, after)
 
@@ -80,7 +80,7 @@ def test_a_value_that_needs_quotes_gets_them() -> None:
     assert edit_schedule(flow, ScheduleChanges(cron="0 9,10 * * *")).endswith('{cron: "0 9,10 * * *"}\n')
 
 
-def test_what_is_missing_is_added_where_a_reader_looks_for_it() -> None:
+def test_missing_key_is_added_at_its_usual_place() -> None:
     text = HEAD + "schedule:\n    # daily\n    cron: 0 9 * * * # nine\n\n# the query\n" + QUERY
     assert edit_schedule(text, EVERYTHING) == (
         HEAD
@@ -105,7 +105,7 @@ def test_what_is_missing_is_added_where_a_reader_looks_for_it() -> None:
         "{\n  cron: '0 9 * * *', # nine\n  retry: {max_attempts: 1,},\n}",
     ],
 )
-def test_a_flow_mapping_stays_one(flow: str) -> None:
+def test_flow_mapping_is_kept(flow: str) -> None:
     text = HEAD + f"schedule: {flow} # end\n" + QUERY
     edited = edit_schedule(text, EVERYTHING)
     schedule = schedule_of(edited)
@@ -135,7 +135,7 @@ def test_a_flow_mapping_stays_one(flow: str) -> None:
         ),
     ],
 )
-def test_a_schedule_is_begun_where_there_is_none(text: str, end: str) -> None:
+def test_schedule_is_added_to_a_spec_without_one(text: str, end: str) -> None:
     before = parse_spec(text.encode(), file="x.yaml")
     edited = edit_schedule(text, ScheduleChanges(cron="0 8 * * *"))
     assert edited.endswith(end)
@@ -147,7 +147,7 @@ def without_schedule(spec: DatasetSpec) -> dict[str, Any]:
     return spec.model_dump(exclude={"schedule"})
 
 
-def test_line_endings_and_the_mark_at_the_start_stay() -> None:
+def test_line_endings_and_the_byte_order_mark_are_kept() -> None:
     text = "\ufeff" + SPEC.replace("    retry:\n", "").replace("\n", "\r\n")
     text = text.replace("  retry:\r\n    max_attempts: 3\r\n    delay_seconds: 300\r\n", "")
     edited = edit_schedule(text, EVERYTHING)
@@ -156,13 +156,13 @@ def test_line_endings_and_the_mark_at_the_start_stay() -> None:
     assert "retry:\r\n    max_attempts: 7\r\n    delay_seconds: 60\r\n" in edited
 
 
-def test_what_is_so_already_is_not_touched() -> None:
+def test_equal_value_is_not_edited() -> None:
     text = HEAD + QUERY + "schedule: {cron: '0  9 * * *', enabled: True}\n"
     assert edit_schedule(text, ScheduleChanges(cron="0  9 * * *", enabled=True)) == text
     assert edit_schedule(text, ScheduleChanges()) == text
 
 
-def test_without_a_schedule_a_cron_must_be_given() -> None:
+def test_new_schedule_needs_a_cron() -> None:
     with pytest.raises(InvalidUsage, match="no schedule"):
         edit_schedule(HEAD + QUERY, ScheduleChanges(enabled=False))
 
@@ -254,9 +254,7 @@ CHANGES = st.builds(
 
 @pytest.mark.rule("16.5")
 @given(text=specs(), changes=CHANGES)
-def test_whatever_the_file_looks_like_the_values_are_set_and_every_other_line_stays(
-    text: str, changes: ScheduleChanges
-) -> None:
+def test_values_are_set_and_every_other_line_is_kept_in_any_file(text: str, changes: ScheduleChanges) -> None:
     before = parse_spec(text.encode(), file="x.yaml")
     edited = edit_schedule(text, changes)
     after = parse_spec(edited.encode(), file="x.yaml")

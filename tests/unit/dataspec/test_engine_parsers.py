@@ -31,7 +31,7 @@ from dataspec.sql.parser import engine_problem, parse_sql
         ("select from t", (None, None), "SELECT clause without selection list"),
     ],
 )
-def test_a_mistake_that_sqlglot_lets_pass_is_told_at_its_place(
+def test_error_that_sqlglot_accepts_is_reported_at_its_place(
     sql: str, place: tuple[int | None, int | None], reason: str
 ) -> None:
     parsed = parse_sql(sql, sql, "duckdb")
@@ -42,18 +42,18 @@ def test_a_mistake_that_sqlglot_lets_pass_is_told_at_its_place(
     assert problem.message == f"{reason}."
 
 
-def test_the_place_is_that_in_the_template() -> None:
+def test_place_of_an_engine_error_is_in_the_template() -> None:
     template = "{% if true %}\nselect '{{ day }}' as day,, 1\n{% endif %}\n"
     problem = engine_problem(template, "select '2024-01-15' as day,, 1\n", [], "duckdb")
     assert problem is not None
     assert problem.line == 2
 
 
-def test_a_mistake_that_the_table_s_absence_makes_is_none_of_the_parser_s() -> None:
+def test_missing_table_is_no_parser_error() -> None:
     assert engine_problem("", "select 'a,,b' from no_such_table; from 'x.csv'", [], "duckdb") is None
 
 
-def test_sql_that_sqlglot_reads_as_strictly_is_not_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sql_without_doubt_is_not_parsed_by_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parser, "_duckdb", lambda: pytest.fail("read twice"))
     for sql in (
         "insert into a select b.x from b left join c on b.i = c.i where x is not null and y is null",
@@ -65,7 +65,7 @@ def test_sql_that_sqlglot_reads_as_strictly_is_not_read_twice(monkeypatch: pytes
         assert engine_problem(sql, sql, parsed.trees, "duckdb") is None
 
 
-def test_other_dialects_are_not_asked_nor_is_a_duckdb_that_is_not_there(
+def test_engine_parser_is_skipped_for_other_dialects_and_without_duckdb(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert engine_problem("", "select a,, b", [], "postgres") is None
@@ -75,7 +75,7 @@ def test_other_dialects_are_not_asked_nor_is_a_duckdb_that_is_not_there(
     parser._duckdb.cache_clear()
 
 
-def test_threads_parse_side_by_side() -> None:
+def test_threads_parse_concurrently() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda n: engine_problem("", f"select {n},, 1", [], "duckdb"), range(200)))
     assert None not in found

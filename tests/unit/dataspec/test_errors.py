@@ -20,21 +20,21 @@ def kinds(base: type[DliError] = DliError) -> Iterator[type[DliError]]:
 
 
 @pytest.mark.rule("19.10", "20.4")
-def test_every_error_has_a_code_of_its_own_and_statuses_of_the_table() -> None:
+def test_every_error_has_its_own_code_and_the_specified_statuses() -> None:
     codes = [kind.code for kind in kinds()]
     assert len(codes) == len(set(codes))
     assert {kind.exit_status for kind in kinds()} <= EXIT_STATUSES
     assert all(400 <= kind.http_status < 600 for kind in kinds())
 
 
-def test_the_tree_in_the_modules_first_lines_names_every_error() -> None:
+def test_tree_in_the_docstring_names_every_error() -> None:
     assert errors.__doc__ is not None
     named = {word for line in errors.__doc__.splitlines() for word in line.split()}
     assert {kind.__name__ for kind in kinds()} <= named
 
 
 @pytest.mark.rule("16.6", "19.10")
-def test_the_words_of_the_specification_are_kept() -> None:
+def test_specified_messages_are_unchanged() -> None:
     assert errors.ServerUnreachable().title == "Cannot connect to server. Check your connection settings."
     assert errors.MissingParameter("execution_date").title == "Missing required parameter: execution_date"
     assert errors.DatasetNotFound("x").title == "Dataset not found. Register first: dli dataset register"
@@ -48,7 +48,7 @@ def test_the_words_of_the_specification_are_kept() -> None:
 
 
 @pytest.mark.rule("19.10")
-def test_the_table_is_whole_no_package_has_error_codes_of_its_own() -> None:
+def test_no_other_package_defines_error_codes() -> None:
     sources = Path(errors.__file__).parents[1].rglob("*.py")
     codes = {
         path

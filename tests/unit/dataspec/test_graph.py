@@ -19,7 +19,7 @@ def graph(*datasets: GraphDataset) -> DatasetGraph:
 
 
 @pytest.mark.rule("2.9", "10.9")
-def test_an_edge_tells_whether_it_is_declared_found_in_the_sql_or_both() -> None:
+def test_edge_is_declared_or_found_in_the_sql_or_both() -> None:
     found = graph(
         dataset("a"),
         dataset("b", "a"),
@@ -35,7 +35,7 @@ def test_an_edge_tells_whether_it_is_declared_found_in_the_sql_or_both() -> None
     assert found.sources("d") == ("other.x",)
 
 
-def test_a_dataset_is_found_by_the_tables_that_its_sql_writes_not_by_its_name() -> None:
+def test_dataset_is_found_by_the_tables_that_its_sql_writes() -> None:
     found = graph(dataset("x", writes="wh.x"), dataset("y", reads="x"), dataset("z", reads="wh.x"))
     assert found.edges == (Edge("x", "z", tables=("wh.x",)),)
 
@@ -57,14 +57,14 @@ def test_a_dataset_is_found_by_the_tables_that_its_sql_writes_not_by_its_name() 
         ("one.a.c a.c", "two.a.c", "a.c"),
     ],
 )
-def test_a_name_may_leave_out_what_stands_before_schema_and_table_if_only_one_fits(
+def test_table_name_may_omit_the_catalog_if_it_is_unambiguous(
     built: str, read: str, found: str | None
 ) -> None:
     assert TableNames(built.split()).find(read) == found
 
 
 @pytest.mark.rule("10.10")
-def test_the_order_is_that_of_the_edges_and_else_by_name_whatever_order_the_files_come_in() -> None:
+def test_order_follows_edges_then_names_and_not_the_order_of_files() -> None:
     datasets = [
         dataset("z"),
         dataset("m", "z"),
@@ -79,7 +79,7 @@ def test_the_order_is_that_of_the_edges_and_else_by_name_whatever_order_the_file
 
 
 @pytest.mark.rule("10.10")
-def test_cycles_are_told_whole_and_there_is_no_order() -> None:
+def test_cycles_are_complete_and_prevent_an_order() -> None:
     found = graph(
         dataset("a", "b"),
         dataset("b", reads="c"),
@@ -96,7 +96,7 @@ def test_cycles_are_told_whole_and_there_is_no_order() -> None:
 
 
 @pytest.mark.rule("10.10")
-def test_what_is_upstream_and_downstream_is_told_through_any_number_of_steps_in_order() -> None:
+def test_upstream_and_downstream_are_transitive_and_in_order() -> None:
     found = graph(dataset("d", "b", "c"), dataset("c", "a"), dataset("b", "a"), dataset("a"), dataset("x"))
     assert found.upstream("d") == ("a", "b", "c")
     assert found.downstream("a") == ("b", "c", "d")
@@ -107,24 +107,24 @@ def test_what_is_upstream_and_downstream_is_told_through_any_number_of_steps_in_
         found.upstream("other")
 
 
-def test_what_is_upstream_in_a_cycle_ends() -> None:
+def test_upstream_of_a_cycle_is_finite() -> None:
     found = graph(dataset("a", "b"), dataset("b", "a"), dataset("c", "b"))
     assert (found.upstream("a"), found.downstream("a")) == (("b",), ("b", "c"))
 
 
-def test_a_dependency_that_is_not_there_is_missing_and_no_edge() -> None:
+def test_unknown_dependency_is_missing_and_no_edge() -> None:
     found = graph(dataset("a", "gone", "b"), dataset("b"))
     assert (found.missing("a"), [edge.upstream for edge in found.edges]) == (("gone",), ["b"])
 
 
-def test_a_table_that_two_build_leads_to_both() -> None:
+def test_table_built_by_two_datasets_leads_to_both() -> None:
     found = graph(dataset("a", writes="s.t"), dataset("b", writes="S.T"), dataset("c", reads="s.t"))
     assert [edge.upstream for edge in found.parents("c")] == ["a", "b"]
     assert found.tables()["s.t"] == ("a", "b")
     assert not found.cycles()
 
 
-def test_a_long_chain_is_no_trouble() -> None:
+def test_long_chain_of_datasets_is_ordered() -> None:
     names = [f"d{number:05}" for number in range(5000)]
     chain = [dataset(name, *names[max(place - 1, 0) : place]) for place, name in enumerate(names)]
     assert graph(*chain).order() == tuple(names)

@@ -47,12 +47,12 @@ def test_the_schema_is_one_of_the_draft_that_it_names() -> None:
 
 
 @pytest.mark.rule("2.23")
-def test_the_schema_that_is_shipped_is_that_of_the_model() -> None:
+def test_shipped_schema_is_generated_from_the_model() -> None:
     assert schema_text() == generated_text(), f"write it anew: {COMMAND}"
 
 
 @pytest.mark.rule("2.18")
-def test_every_key_says_what_it_means_and_no_other_key_is_taken() -> None:
+def test_every_key_has_a_description_and_unknown_keys_are_refused() -> None:
     for name, model in {"DatasetSpec": SCHEMA, **SCHEMA["$defs"]}.items():
         assert model["additionalProperties"] is False, name
         assert model["description"], name
@@ -85,7 +85,7 @@ FITTING = [
 
 @pytest.mark.rule("2.10", "2.23")
 @pytest.mark.parametrize("more", FITTING)
-def test_what_the_parser_takes_the_schema_takes(more: str) -> None:
+def test_schema_accepts_what_the_parser_accepts(more: str) -> None:
     parse_spec((BARE + more).encode(), file="a.yaml")
     assert mistakes(BARE + more) == []
 
@@ -120,7 +120,7 @@ BROKEN = [
 
 @pytest.mark.rule("2.2", "2.5", "2.6", "2.14", "2.15", "2.23")
 @pytest.mark.parametrize("text", BROKEN, ids=lambda text: text[-60:])
-def test_what_the_schema_refuses_the_parser_refuses_too(text: str) -> None:
+def test_parser_refuses_what_the_schema_refuses(text: str) -> None:
     with pytest.raises(InvalidSpec):
         parse_spec(text.encode(), file="a.yaml")
     assert mistakes(text)

@@ -53,7 +53,7 @@ def of_sql(sql: str, *, more: str = "", dialect: str = "duckdb") -> tuple[set[st
         ("with a as (select * from b) insert into c select * from a", {"b"}, {"c"}),
     ],
 )
-def test_lineage_is_what_a_run_reads_of_others_and_leaves_behind(
+def test_lineage_has_tables_read_from_others_and_tables_left_after_a_run(
     sql: str, reads: set[str], writes: set[str]
 ) -> None:
     assert of_sql(sql) == (reads, writes)
@@ -73,7 +73,7 @@ def test_lineage_is_what_a_run_reads_of_others_and_leaves_behind(
         ("snowflake", "alter table a.x swap with a.y", set(), {"a.x", "a.y"}),
     ],
 )
-def test_lineage_in_the_ways_of_other_engines(
+def test_lineage_reads_statements_of_other_engines(
     dialect: str, sql: str, reads: set[str], writes: set[str]
 ) -> None:
     assert of_sql(sql, dialect=dialect) == (reads, writes)
@@ -95,7 +95,7 @@ def test_the_statements_of_a_run_share_one_session_in_their_order() -> None:
 
 
 @pytest.mark.rule("10.6")
-def test_nobody_has_to_give_parameters() -> None:
+def test_lineage_needs_no_parameters() -> None:
     sql = (
         "{% if full %}insert into all_of.x{% else %}insert into day_of.x{% endif %}\n"
         "\nselect * from raw.{{ kind | identifier }} where d = date '{{ execution_date }}' and t > '{{ data_interval_start }}'\n"
@@ -120,13 +120,13 @@ def test_nobody_has_to_give_parameters() -> None:
         ("call refresh()", "What CALL reads and writes is not known."),
         (
             "select {{ t }}",
-            "The tables in it are not known: 't': the text 'dli_sample' stands without quotes",
+            "The tables in it are not known: 't': the text 'dli_sample' is not in quotes",
         ),
         ("select 1 = = 2", "The tables in it are not known: Required keyword"),
         ("select {{ n[3].x }}", "The tables in it are not known: "),
     ],
 )
-def test_what_only_a_run_can_tell_is_unknown_and_no_error(sql: str, message: str) -> None:
+def test_table_named_by_a_run_value_is_unknown_and_no_error(sql: str, message: str) -> None:
     found = lineage(
         f"{DUCKDB}query_file: q.sql\nparameters: [{{name: t, type: string}}, {{name: n, type: integer}}]\n",
         {"q.sql": sql},
@@ -138,14 +138,14 @@ def test_what_only_a_run_can_tell_is_unknown_and_no_error(sql: str, message: str
 
 
 @pytest.mark.rule("10.7")
-def test_a_name_that_a_default_or_a_first_choice_gives_is_known() -> None:
+def test_table_named_by_a_default_or_a_first_choice_is_known() -> None:
     more = "parameters: [{name: t, type: string, default: raw.a}, {name: u, type: string, choices: [b, c]}]\n"
     reads, _ = of_sql("select * from {{ t | identifier }}, raw.x_{{ t | length }}", more=more)
     assert reads == {"raw.a", "raw.x_5"}
 
 
 @pytest.mark.rule("10.8")
-def test_a_dataset_builds_what_it_writes_else_the_table_of_its_name() -> None:
+def test_dataset_builds_the_tables_it_writes_or_the_table_of_its_name() -> None:
     assert lineage("query_statement: select * from raw\n").builds("sales.daily") == ("sales.daily",)
     assert lineage("query_statement: insert into a.b select 1\n").builds("sales.daily") == ("a.b",)
     unnamed = (

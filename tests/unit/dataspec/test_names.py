@@ -10,7 +10,7 @@ from dataspec.spec.identity import check_name
 @pytest.mark.parametrize(
     "name", ["a", "iceberg.analytics.daily_clicks", "A-b_c.1", "x" * 200, "run_20240101"]
 )
-def test_a_name_of_letters_digits_dots_and_dashes_is_taken(name: str) -> None:
+def test_name_of_letters_digits_dots_and_dashes_is_valid(name: str) -> None:
     assert check_name(name) == name
 
 
@@ -37,9 +37,7 @@ def test_a_name_of_letters_digits_dots_and_dashes_is_taken(name: str) -> None:
         ("a\n", "is not allowed"),
     ],
 )
-def test_a_name_that_airflow_or_a_path_would_stumble_over_is_refused_with_the_rule(
-    name: str, rule: str
-) -> None:
+def test_name_that_breaks_in_airflow_or_a_path_is_refused_with_the_rule(name: str, rule: str) -> None:
     with pytest.raises(InvalidName, match="Invalid dataset name") as caught:
         check_name(name)
     assert rule in caught.value.title

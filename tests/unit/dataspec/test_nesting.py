@@ -50,7 +50,7 @@ LEGITIMATE = {
         if name != "types" or dialect == "duckdb"
     ],
 )
-def test_what_people_and_generators_write_is_parsed(name: str, dialect: str | None) -> None:
+def test_common_and_generated_sql_is_parsed(name: str, dialect: str | None) -> None:
     assert parse(LEGITIMATE[name], dialect)
 
 
@@ -71,7 +71,7 @@ def test_what_people_and_generators_write_is_parsed(name: str, dialect: str | No
         ("select " + "1," * 125_000 + "1", "words and signs"),
     ],
 )
-def test_what_a_parser_would_not_live_through_is_told_before(sql: str, reason: str) -> None:
+def test_sql_that_would_crash_the_parser_is_refused(sql: str, reason: str) -> None:
     with pytest.raises(UnparsableError, match=reason):
         parse(sql, "duckdb")
 
@@ -157,7 +157,7 @@ UNITS = [
     st.sampled_from(["", ") ", "] ", "> ", " end ", " on a = b"]),
     st.sampled_from([12, 45, 190, 3_000]),
 )
-def test_what_is_not_too_deep_is_parsed_or_refused_within_seconds(
+def test_sql_within_the_limits_is_parsed_or_refused_within_seconds(
     dialect: str | None, begin: str, unit: str, end: str, times: int
 ) -> None:
     sql = f"{begin}{f'{unit} ' * times}a {end * times}"
@@ -168,7 +168,7 @@ def test_what_is_not_too_deep_is_parsed_or_refused_within_seconds(
     assert time.process_time() - began < MAX_SECONDS
 
 
-def test_the_names_of_many_withs_are_found_once() -> None:
+def test_lineage_of_many_nested_withs_is_linear() -> None:
     names = ", ".join(f"c{i} as (select * from c{i - 1} join t{i} on a = b)" for i in range(1, 2_000))
     sql = f"with c0 as (select * from s), {names} select * from c1999 union all select * from c5"
     (tree,) = parse(sql, "duckdb")

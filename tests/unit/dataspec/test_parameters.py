@@ -17,7 +17,7 @@ DECLARED = [
 
 
 @pytest.mark.rule("8.7")
-def test_values_are_given_their_types_and_defaults() -> None:
+def test_parameters_are_converted_and_have_defaults() -> None:
     assert resolve_parameters(DECLARED, {"execution_date": "2024-01-15"}) == {
         "execution_date": "2024-01-15",
         "limit": 100,
@@ -25,7 +25,7 @@ def test_values_are_given_their_types_and_defaults() -> None:
 
 
 @pytest.mark.rule("8.2")
-def test_a_parameter_that_the_spec_does_not_define_is_refused_in_the_words_of_the_specification() -> None:
+def test_unknown_parameter_is_refused_with_the_specified_message() -> None:
     with pytest.raises(UnknownParameter) as caught:
         resolve_parameters(DECLARED, {"undefined_param": "value"})
     assert caught.value.title == "Unknown parameter 'undefined_param'. Allowed: execution_date, limit"
@@ -37,13 +37,13 @@ def test_a_parameter_that_the_spec_does_not_define_is_refused_in_the_words_of_th
 
 
 @pytest.mark.rule("8.3")
-def test_a_required_parameter_that_is_missing_is_refused_in_the_words_of_the_specification() -> None:
+def test_missing_required_parameter_is_refused_with_the_specified_message() -> None:
     with pytest.raises(MissingParameter) as caught:
         resolve_parameters(DECLARED, {"limit": 3})
     assert caught.value.title == "Missing required parameter: execution_date"
 
 
-def test_a_misspelt_parameter_is_told_the_nearest_name() -> None:
+def test_misspelt_parameter_gets_a_hint_with_the_nearest_name() -> None:
     with pytest.raises(UnknownParameter) as caught:
         resolve_parameters(DECLARED, {"excution_date": "2024-01-15"})
     assert caught.value.detail == "Did you mean 'execution_date'?"
@@ -51,7 +51,7 @@ def test_a_misspelt_parameter_is_told_the_nearest_name() -> None:
 
 @pytest.mark.rule("8.1", "8.4", "8.5", "8.6")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-def test_a_parameter_is_read_as_its_type_or_refused_with_what_is_expected(case: Case) -> None:
+def test_value_is_converted_to_its_type_or_refused_with_the_expected_value(case: Case) -> None:
     declared = [
         Parameter(name="execution_date", type="date"),
         Parameter.model_validate({"name": "x", **case.declared}),
@@ -78,7 +78,7 @@ def test_every_type_is_in_the_table() -> None:
 
 
 @pytest.mark.rule("8.8")
-def test_an_execution_date_is_a_date_whatever_its_type_says() -> None:
+def test_execution_date_is_a_date_even_if_declared_as_a_string() -> None:
     with pytest.raises(InvalidParameters, match=r"there is no date 2024-13-01\."):
         resolve_parameters(DECLARED, {"execution_date": "2024-13-01"})
 
@@ -94,12 +94,12 @@ def test_an_execution_date_is_a_date_whatever_its_type_says() -> None:
     ],
     ids=["text", "NUL", "list", "NUL in a list"],
 )
-def test_a_value_that_is_too_long_or_holds_nul_is_refused(kind: str, value: object, reason: str) -> None:
+def test_value_that_is_too_long_or_contains_nul_is_refused(kind: str, value: object, reason: str) -> None:
     with pytest.raises(ParameterValueError, match=re.escape(reason)):
         coerce(value, kind)
 
 
 @pytest.mark.rule("8.5")
-def test_a_value_of_the_greatest_length_is_accepted() -> None:
+def test_value_of_maximum_length_is_accepted() -> None:
     assert coerce("x" * 65_536, "string") == "x" * 65_536
     assert coerce(["x"] * 10_000, "list") == ["x"] * 10_000

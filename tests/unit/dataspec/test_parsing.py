@@ -20,7 +20,7 @@ def problems(text: str | bytes, files: dict[str, str] | None = None) -> list[str
 
 
 @pytest.mark.rule("1.1")
-def test_the_example_of_the_specification_is_read_whole() -> None:
+def test_example_of_the_specification_is_parsed_completely() -> None:
     spec = check_spec(SPEC.encode(), {"daily_clicks.sql": SQL}, file=FILE)
     assert spec.name == "iceberg.analytics.daily_clicks"
     assert spec.team == "@data-engineering"
@@ -36,7 +36,7 @@ def test_the_example_of_the_specification_is_read_whole() -> None:
 
 
 @pytest.mark.rule("2.7", "2.11", "2.12", "2.13")
-def test_what_a_spec_does_not_say_has_the_defaults_of_the_specification() -> None:
+def test_missing_keys_have_the_specified_defaults() -> None:
     spec = parse_spec(spec_text("a", extra="schedule: {cron: '0 9 * * *'}").encode(), file=FILE)
     assert spec.schedule is not None
     assert (spec.schedule.enabled, spec.schedule.timezone) == (True, "UTC")
@@ -45,7 +45,7 @@ def test_what_a_spec_does_not_say_has_the_defaults_of_the_specification() -> Non
 
 
 @pytest.mark.rule("2.12")
-def test_a_spec_without_a_schedule_is_legal() -> None:
+def test_spec_without_a_schedule_is_valid() -> None:
     assert parse_spec(spec_text("a").encode(), file=FILE).schedule is None
 
 
@@ -126,13 +126,13 @@ def test_a_spec_without_a_schedule_is_legal() -> None:
         ("name: execution_date", "name: data_interval_start", "every run has this value already"),
     ],
 )
-def test_a_mistake_is_told_with_file_line_column_and_what_to_write(old: str, new: str, problem: str) -> None:
+def test_problem_has_file_line_column_and_hint(old: str, new: str, problem: str) -> None:
     assert old in SPEC
     assert any(problem in found for found in problems(SPEC.replace(old, new, 1)))
 
 
 @pytest.mark.rule("2.22")
-def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_the_file() -> None:
     text = SPEC.replace("cron:", "corn:").replace("Asia/Seoul", "Mars").replace("owner:", "ower:")
     assert [problem.split(":")[1] for problem in problems(text)] == ["2", "4", "13", "15", "16"]
 
@@ -160,14 +160,14 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:
         (b"{[a]: b}", "a key must be plain text."),
     ],
 )
-def test_hostile_or_broken_yaml_is_refused_with_one_clear_message(body: bytes, problem: str) -> None:
+def test_hostile_or_invalid_yaml_is_refused_with_one_problem(body: bytes, problem: str) -> None:
     found = problems(body)
     assert len(found) == 1
     assert problem in found[0]
 
 
 @pytest.mark.rule("2.19")
-def test_an_alias_bomb_is_refused_before_it_grows() -> None:
+def test_alias_bomb_is_refused_before_it_is_expanded() -> None:
     levels = [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]" for i in range(1, 30)]
     assert "aliases are not allowed" in problems("\n".join(["l0: &l0 [x]", *levels]))[0]
 
@@ -199,12 +199,12 @@ def test_dates_and_words_like_no_stay_text() -> None:
         ("x" * (1024 * 1024 + 1), "at most 1,024 are allowed"),
     ],
 )
-def test_a_mistake_in_the_sql_template_is_found_before_anything_runs(sql: str, problem: str) -> None:
+def test_template_problem_is_found_by_validation(sql: str, problem: str) -> None:
     assert problem in problems(SPEC, {"daily_clicks.sql": sql})[0]
 
 
 @pytest.mark.rule("2.4")
-def test_exactly_one_query_must_be_given() -> None:
+def test_spec_has_exactly_one_query() -> None:
     both = spec_text("a", extra="query_file: x.sql")
     assert (
         "give exactly one of 'query_file' and 'query_statement'." in problems(both, {"x.sql": "select 1"})[0]
@@ -214,7 +214,7 @@ def test_exactly_one_query_must_be_given() -> None:
 
 
 @pytest.mark.rule("2.17")
-def test_a_parameter_that_the_schedule_cannot_give_may_have_a_default() -> None:
+def test_parameter_of_a_scheduled_spec_needs_a_default() -> None:
     extra = "schedule: {cron: '0 9 * * *'}\nparameters: [{name: limit, type: integer, default: 10}]"
     assert isinstance(check_spec(spec_text("a", extra=extra).encode(), {}, file=FILE), DatasetSpec)
 
@@ -251,13 +251,11 @@ def test_an_unknown_dialect_is_refused_with_the_nearest() -> None:
         (b"name: x\nowner: a@b.c\ntype: dataset", True),
     ],
 )
-def test_a_yaml_file_of_another_kind_is_passed_over_and_a_broken_spec_is_not(
-    body: bytes, expected: bool
-) -> None:
+def test_other_yaml_is_skipped_and_a_broken_spec_is_not(body: bytes, expected: bool) -> None:
     assert is_dataset_document(body) is expected
 
 
 @pytest.mark.rule("2.22")
-def test_a_mistake_in_the_yaml_hides_none_in_the_sql() -> None:
+def test_yaml_problem_does_not_hide_sql_problems() -> None:
     found = problems(SPEC + "tagz: []\n", {"daily_clicks.sql": "select {{ nowhere }}"})
     assert [text.partition(": ")[2].split("'")[1] for text in found] == ["tagz", "nowhere"]

@@ -71,7 +71,7 @@ def test_a_preview_has_every_statement_and_all_tables() -> None:
 
 
 @pytest.mark.rule("9.13")
-def test_a_mistake_in_a_sql_file_is_told_with_its_line_and_column_there() -> None:
+def test_error_in_a_sql_file_has_line_and_column_of_the_file() -> None:
     yaml = f"{DUCKDB}query_file: q.sql\n"
     assert problem_of(yaml, {"q.sql": "select a,\n  b fromm c where x = = 1\n"}) == (
         "The SQL is not valid duckdb.",
@@ -79,7 +79,7 @@ def test_a_mistake_in_a_sql_file_is_told_with_its_line_and_column_there() -> Non
     )
 
 
-def test_what_duckdb_alone_refuses_is_told_at_its_place() -> None:
+def test_error_of_duckdbs_own_parser_has_its_place() -> None:
     yaml = f"{DUCKDB}query_file: q.sql\n"
     assert problem_of(yaml, {"q.sql": "select a,\n, b from t"}) == (
         "The SQL is not valid duckdb.",
@@ -88,7 +88,7 @@ def test_what_duckdb_alone_refuses_is_told_at_its_place() -> None:
 
 
 @pytest.mark.rule("9.13")
-def test_lines_that_the_template_adds_and_takes_away_do_not_move_the_place() -> None:
+def test_lines_added_or_removed_by_the_template_keep_the_place() -> None:
     sql = (
         "{% for name in names %}\nselect {{ name }};\n{% endfor %}\n{# a\ncomment #}\n"
         "select 1\nfrom t\nwhere whereby\n"
@@ -100,18 +100,18 @@ def test_lines_that_the_template_adds_and_takes_away_do_not_move_the_place() -> 
 
 
 @pytest.mark.rule("9.13")
-def test_a_mistake_in_sql_within_the_yaml_is_told_with_its_line_and_column_there() -> None:
+def test_error_in_sql_in_the_yaml_has_line_and_column_of_the_yaml() -> None:
     yaml = f"{DUCKDB}query_statement: |\n  select a\n  fromm b = = c\n"
     assert problem_of(yaml)[1] == "d/a.yaml:8:9"
     assert problem_of(f"{DUCKDB}query_statement: select 1 = = 2\n")[1] == "d/a.yaml:6:18"
 
 
-def test_a_value_that_does_not_fit_within_the_yaml_is_told_with_its_line_there() -> None:
+def test_value_that_does_not_fit_sql_in_the_yaml_has_the_line_of_the_yaml() -> None:
     yaml = f"{DUCKDB}query_statement: |\n  select 1\n  from {{{{ t }}}}\nparameters:\n  - name: t\n    type: string\n"
     assert problem_of(yaml, t="x; drop table y") == ("The SQL can't be rendered.", "d/a.yaml:8:8")
 
 
-def test_without_a_dialect_what_generic_sql_does_not_know_is_a_warning() -> None:
+def test_syntax_error_without_a_dialect_is_a_warning() -> None:
     found = preview("query_statement: select 1 = = 2\n")
     assert found.statements == ["select 1 = = 2"]
     assert "d/a.yaml:4:18" in found.warnings[0]

@@ -13,7 +13,7 @@ AT = datetime(2024, 1, 15, 9, 30, 45, tzinfo=UTC)
 
 
 @pytest.mark.rule("3.4")
-def test_an_adhoc_run_is_named_by_dataset_and_time_in_utc() -> None:
+def test_adhoc_run_id_has_dataset_and_time_in_utc() -> None:
     seoul = AT.astimezone(timezone(timedelta(hours=9)))
     assert adhoc_run_id("iceberg.analytics.daily_clicks", seoul) == (
         "iceberg.analytics.daily_clicks_20240115_093045"
@@ -40,9 +40,7 @@ def test_an_adhoc_id_never_ends_in_second_00_where_scheduled_ids_are() -> None:
     st.none() | st.integers(2, 999),
     st.none() | st.just("20240131"),
 )
-def test_a_run_id_alone_tells_its_dataset(
-    name: str, at: datetime, counter: int | None, date: str | None
-) -> None:
+def test_run_id_contains_its_dataset(name: str, at: datetime, counter: int | None, date: str | None) -> None:
     run = RunId(name, at.replace(microsecond=0), counter, date)
     assert parse_run_id(str(run)) == run
 
@@ -50,5 +48,5 @@ def test_a_run_id_alone_tells_its_dataset(
 @pytest.mark.parametrize(
     "text", ["", "a", "manual__2024-01-15T09:30:45+00:00", "a_20241399_093045", "_20240115_093045"]
 )
-def test_an_id_that_others_made_is_told_apart(text: str) -> None:
+def test_run_id_of_another_form_is_not_parsed(text: str) -> None:
     assert parse_run_id(text) is None

@@ -27,7 +27,7 @@ def at(text: str, zone: str = "UTC") -> datetime:
 
 @pytest.mark.rule("2.16")
 @pytest.mark.parametrize("cron", ["0 9 * * *", "*/15 * * * *", "0 0 1 * *", "0 0 * * MON-FRI", "0 0 L * *"])
-def test_a_cron_expression_of_five_fields_is_taken(cron: str) -> None:
+def test_cron_expression_of_five_fields_is_valid(cron: str) -> None:
     assert check_cron(cron) == cron
 
 
@@ -68,9 +68,7 @@ MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2026, 12, 31), timezones=s
         ("* * * * *", True),
     ],
 )
-def test_a_schedule_of_several_runs_a_day_is_told_by_its_hours_and_minutes(
-    cron: str, *, several: bool
-) -> None:
+def test_schedule_of_several_runs_a_day_is_recognized(cron: str, *, several: bool) -> None:
     assert runs_within_a_day(cron) is several
 
 
@@ -108,7 +106,7 @@ def test_a_date_whose_hour_is_skipped_until_midnight_keeps_its_interval(day: str
 
 
 @pytest.mark.rule("11.1")
-def test_an_hourly_job_runs_in_both_hours_that_bear_one_name() -> None:
+def test_hourly_job_runs_in_both_repeated_hours() -> None:
     ticks = [at("2026-11-01T00:30", NEW_YORK)]
     for _ in range(3):
         ticks.append(next_tick("0 * * * *", NEW_YORK, ticks[-1]))

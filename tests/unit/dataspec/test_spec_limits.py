@@ -32,9 +32,7 @@ def problem(**keys: object) -> str:
         ("tags", ["two\nlines"], "'tags[0]': it must be one line without tabs."),
     ],
 )
-def test_words_that_are_too_long_are_refused_without_repeating_them(
-    key: str, value: object, told: str
-) -> None:
+def test_text_that_is_too_long_is_refused_without_quoting_it(key: str, value: object, told: str) -> None:
     found = problem(**{key: value})
     assert told in found
     assert len(found) < 200
@@ -51,7 +49,7 @@ def test_control_characters_are_refused_and_named(key: str, letter: str) -> None
 
 
 @pytest.mark.rule("2.3")
-def test_words_of_the_greatest_length_and_text_of_several_lines_are_accepted() -> None:
+def test_text_of_maximum_length_and_of_several_lines_is_accepted() -> None:
     keys = {
         "owner": f"{'x' * 88}@example.com",
         "description": "한글 🎉\tone\n" + "x" * 4_990,
@@ -71,7 +69,7 @@ def test_a_statement_has_exactly_one_text(key: str, texts: dict[str, str]) -> No
 
 
 @pytest.mark.rule("2.7")
-def test_a_parameter_stands_once() -> None:
+def test_duplicate_parameter_is_refused() -> None:
     twice = [{"name": "day", "type": kind, "required": False} for kind in ("date", "string")]
     assert "the parameter 'day' is defined twice." in problem(parameters=twice)
 
@@ -115,14 +113,14 @@ def test_retries_have_limits(key: str, value: int) -> None:
         "https://",
     ],
 )
-def test_a_webhook_is_an_address_without_credentials(url: str) -> None:
+def test_webhook_url_has_no_credentials(url: str) -> None:
     targets = {"on_failure": [{"type": "webhook", "url": url}]}
     found = problem(schedule={"cron": "0 9 * * *", "notifications": targets})
     assert "'schedule.notifications.on_failure[0]" in found
 
 
 @pytest.mark.rule("2.7", "2.11", "2.13", "2.15")
-def test_the_greatest_and_the_least_values_are_accepted() -> None:
+def test_maximum_and_minimum_values_are_accepted() -> None:
     for timeout, retries, delay in ((1, 0, 0), (7 * 24 * 3600, 100, 86_400)):
         keys = {
             "parameters": [{"name": "a_1", "type": "string", "required": False}],

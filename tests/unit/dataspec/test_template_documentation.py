@@ -65,7 +65,7 @@ def test_every_example_of_the_page_is_what_a_reader_gets(example: Example) -> No
     assert outcome.startswith("q.sql:") is example.fails
 
 
-def test_no_example_of_the_page_is_passed_over() -> None:
+def test_no_example_of_the_page_is_skipped() -> None:
     assert len(re.findall(r"^```json$", PAGE, re.MULTILINE)) + PAGE.count("| `'{{") == len(EXAMPLES)
     assert len(re.findall(r"^```\w+$", PAGE, re.MULTILINE)) == 3 * len(_FENCED.findall(PAGE))
 

@@ -91,12 +91,12 @@ def test_a_date_gives_a_date_and_a_time_gives_a_time(expression: str, expected: 
         ("y | add_days(1)", "'y' is undefined."),
     ],
 )  # fmt: skip
-def test_what_a_filter_cannot_use_is_told_with_what_to_write(expression: str, message: str) -> None:
+def test_invalid_argument_of_a_filter_is_refused_with_a_hint(expression: str, message: str) -> None:
     assert message in refusal(f"select '{{{{ {expression} }}}}'", d=DAY, t=TIME)
 
 
 @pytest.mark.rule("9.11")
-def test_the_place_is_that_of_the_filter_also_where_a_line_has_it_twice() -> None:
+def test_place_of_a_filter_error_is_the_filter() -> None:
     sql = "select 1,\n  '{{ d | add_days(1) }}' and '{{ d | add_days(1) | add_days(x) }}'"
     assert refusal(sql, d=DAY, x="q").startswith(
         f"q.sql:2:{sql.splitlines()[1].rindex('add_days') + 1}: add_days takes"
@@ -106,7 +106,7 @@ def test_the_place_is_that_of_the_filter_also_where_a_line_has_it_twice() -> Non
 
 @pytest.mark.rule("9.11")
 @pytest.mark.parametrize("sql", ["{{ d | add_day(1) }}", "{% if x %}{{ d | add_day(1) }}{% endif %}"])
-def test_an_unknown_filter_is_found_before_a_run_wherever_it_stands_with_the_nearest(sql: str) -> None:
+def test_unknown_filter_is_found_before_a_run_with_the_nearest_name(sql: str) -> None:
     [problem], _ = check_template(f"select\n{sql}", ["d", "x"], file="q.sql")
     assert str(problem) == (
         f"q.sql:2:{sql.index('add_day') + 1}: there is no filter 'add_day'. Did you mean 'add_days'?"
@@ -115,10 +115,10 @@ def test_an_unknown_filter_is_found_before_a_run_wherever_it_stands_with_the_nea
 
 
 @pytest.mark.rule("9.10")
-def test_what_a_filter_gives_is_data() -> None:
+def test_result_of_a_filter_is_data() -> None:
     sql = "select '{{ d | format_date(x) }}'"
     assert render(sql, {"d": DAY, "x": "'; drop"}, dialect="duckdb", file="q") == "select '''; drop'"
-    assert "stands without quotes" in refusal("select {{ d | add_days(1) }}", d=DAY)
+    assert "is not in quotes" in refusal("select {{ d | add_days(1) }}", d=DAY)
 
 
 @given(st.dates(), st.integers(-800_000, 800_000))
@@ -131,9 +131,7 @@ def test_days_are_added_as_the_calendar_does(day: date, days: int) -> None:
 
 
 @given(st.dates(), st.integers(-1200, 1200))
-def test_months_that_are_added_and_taken_away_lose_no_more_than_days_of_a_longer_month(
-    day: date, months: int
-) -> None:
+def test_adding_and_subtracting_months_loses_only_days_of_longer_months(day: date, months: int) -> None:
     try:
         back = date.fromisoformat(add_months(add_months(day.isoformat(), months), -months))
     except ValueError:

@@ -44,7 +44,7 @@ def refusal(sql: str, dialect: str | None = "duckdb", /, **values: Any) -> str:
 
 
 @pytest.mark.rule("9.3")
-def test_a_value_inside_quotes_is_escaped_for_them() -> None:
+def test_value_inside_quotes_is_escaped() -> None:
     assert rendered("select '{{ x }}'", x="O'Hare") == "select 'O''Hare'"
     assert rendered('select "{{ x }}"', x='a"b') == 'select "a""b"'
     assert rendered("select '{{ x }}'", "bigquery", x="O'Hare \\") == "select 'O\\'Hare \\\\'"
@@ -52,19 +52,19 @@ def test_a_value_inside_quotes_is_escaped_for_them() -> None:
 
 
 @pytest.mark.rule("9.4")
-def test_numbers_booleans_and_nothing_stand_as_literals() -> None:
+def test_numbers_booleans_and_null_become_literals() -> None:
     assert rendered("select {{ a }}, {{ b }}, {{ c }}, {{ d }}", a=-1, b=2.5, c=True, d=None) == (
         "select -1, 2.5, TRUE, NULL"
     )
 
 
 @pytest.mark.rule("9.4")
-def test_a_list_stands_as_literals_with_commas_between() -> None:
+def test_list_becomes_literals_separated_by_commas() -> None:
     assert rendered("where c in ({{ x }})", x=["A'A", "UA", 3]) == "where c in ('A''A', 'UA', 3)"
 
 
 @pytest.mark.rule("9.5")
-def test_a_name_passes_through_the_identifier_filter_alone() -> None:
+def test_name_needs_the_identifier_filter() -> None:
     assert rendered("from {{ x | identifier }}", x="sales.daily") == "from sales.daily"
     assert "is not a name such as table or schema.table" in refusal(
         "from {{ x | identifier }}", x="a; drop table b"
@@ -78,20 +78,20 @@ def test_a_value_may_be_part_of_a_name_if_it_is_only_letters_and_digits() -> Non
 
 
 @pytest.mark.rule("9.4")
-def test_text_without_quotes_is_refused_with_its_place_and_what_to_write() -> None:
+def test_text_without_quotes_is_refused_with_its_place_and_a_hint() -> None:
     assert refusal("select 1,\n  {{ x }}", x="1; drop table t") == (
         "q.sql:2:3: 'x': the text '1; drop table t' is not in quotes, so it would be SQL. "
         "Write '{{ x }}', or {{ x | identifier }} for a name."
     )
 
 
-def test_the_place_of_a_value_is_that_of_its_own_braces() -> None:
+def test_place_of_a_value_is_its_own_braces() -> None:
     assert refusal("select {{ n }}, {{ x }}", n=1, x="a").startswith("q.sql:1:17: 'x'")
 
 
 @pytest.mark.rule("9.4")
 @pytest.mark.parametrize("value", [None, ["a"]])
-def test_nothing_and_a_list_inside_quotes_are_refused(value: Any) -> None:
+def test_null_and_lists_inside_quotes_are_refused(value: Any) -> None:
     assert "inside the quotes" in refusal("select '{{ x }}'", x=value)
 
 
@@ -104,7 +104,7 @@ def test_a_value_in_a_comment_may_not_end_the_comment() -> None:
 
 @pytest.mark.rule("9.5")
 @pytest.mark.parametrize("word", ["true", "NULL", "current_user", "distinct", "case"])
-def test_a_word_of_sql_is_no_name(word: str) -> None:
+def test_sql_keyword_is_no_name(word: str) -> None:
     assert f"'{word}' is a word of SQL there, not a name." in refusal("select {{ x | identifier }}", x=word)
 
 
@@ -137,7 +137,7 @@ def test_a_blocks_text_goes_into_the_sql_as_the_templates_own() -> None:
 
 
 @pytest.mark.rule("9.12")
-def test_a_macro_that_calls_itself_without_an_end_is_refused() -> None:
+def test_endless_recursion_of_a_macro_is_refused() -> None:
     assert "calls itself" in refusal("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}")
 
 
@@ -167,7 +167,7 @@ def test_conditions_loops_and_blocks_work_and_their_values_are_data_too() -> Non
         ("select {{ x", "q.sql:1: unexpected end of template"),
     ],
 )
-def test_a_template_that_goes_wrong_or_too_far_is_refused_with_its_line(sql: str, message: str) -> None:
+def test_invalid_or_unbounded_template_is_refused_with_its_line(sql: str, message: str) -> None:
     assert message in refusal(sql, x=1)
 
 
@@ -192,7 +192,7 @@ def test_a_hostile_value_stays_one_string_or_is_refused_in_every_dialect(
 
 @pytest.mark.rule("9.3")
 @given(st.text(alphabet=st.characters(exclude_characters="\x00", exclude_categories=["Cs"])))
-def test_duckdb_reads_back_the_very_text_that_was_put_in(duck: duckdb.DuckDBPyConnection, value: str) -> None:
+def test_duckdb_reads_back_the_same_text(duck: duckdb.DuckDBPyConnection, value: str) -> None:
     sql = rendered("select '{{ x }}', {{ y }}", x=value, y=[value])
     assert duck.execute(sql).fetchall() == [(value, value)]
 
@@ -271,7 +271,7 @@ def test_a_run_sees_its_interval_beside_its_parameters() -> None:
         "select 1",
     ],
 )
-def test_a_template_of_nothing_but_names_is_rendered_and_checked_as_jinja_does(
+def test_template_of_names_alone_is_rendered_and_checked_like_jinja(
     sql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = {"a": "O'Hare", "b": "x", "n": 3, "not": 1, "range": 2, "none": 4}
@@ -296,9 +296,7 @@ def test_a_template_of_nothing_but_names_is_rendered_and_checked_as_jinja_does(
     ("begin", "end"),
     [("{% if x %}", "{% endif %}"), ("{% for y in x %}", "{% endfor %}"), ("{{ ('a' ~ ", ") }}")],
 )
-def test_blocks_and_brackets_within_each_other_without_an_end_are_refused(
-    depth: int, begin: str, end: str
-) -> None:
+def test_blocks_and_brackets_that_are_nested_too_deep_are_refused(depth: int, begin: str, end: str) -> None:
     inner = begin.removeprefix("{{ "), end.removesuffix(" }}")
     sql = f"{begin}{inner[0] * depth}x{inner[1] * depth}{end}"
     problems, _ = check_template(sql, ["x"], file="q.sql")
@@ -306,7 +304,7 @@ def test_blocks_and_brackets_within_each_other_without_an_end_are_refused(
     assert refusal(sql, x=[1]) == "q.sql:1: the template is nested too deep."
 
 
-def test_many_blocks_may_stand_within_each_other() -> None:
+def test_blocks_may_be_nested_up_to_the_limit() -> None:
     sql = f"{'{% if x %}' * 60}select 1{'{% endif %}' * 60}"
     assert check_template(sql, ["x"], file="q.sql")[0] == []
     assert rendered(sql, x=[1]) == "select 1"
@@ -328,7 +326,7 @@ NOW = "nothing may be computed now"
     "template",
     ["select {{ {} }}", "{% if {} %}a{% endif %}", "{% set x = {} %}", "{% for x in [{}] %}{% endfor %}"],
 )
-def test_nothing_in_a_template_is_computed_before_it_runs(
+def test_template_is_not_evaluated_before_it_is_rendered(
     template: str, expression: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def computed(*_: Any, **__: Any) -> None:
@@ -381,7 +379,7 @@ def test_nothing_in_a_template_is_computed_before_it_runs(
         ("{{ 2 ** 10 }}, {{ 7 // 2 }}, {{ -(3) }}, {{ 7 % 4 }}", "1024, 3, -3, 3"),
     ],
 )  # fmt: skip
-def test_what_templates_of_sql_use_works_as_it_did(sql: str, expected: str | None) -> None:
+def test_common_features_of_sql_templates_work(sql: str, expected: str | None) -> None:
     if expected is None:
         refusal(sql, xs=["a", "b", "c"])
     else:

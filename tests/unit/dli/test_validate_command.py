@@ -172,7 +172,7 @@ def test_sql_that_says_no_dialect_is_read_in_that_of_its_connection_here(dli: Dl
     assert refused.status == 2
     assert "datasets/a.yaml:4:" in refused.err
     assert "not valid postgres: " in refused.err
-    assert "since 'dli_default' is postgres here; 'execution.dialect' names another." in refused.err
+    assert "because 'dli_default' is postgres here; 'execution.dialect' names another." in refused.err
     path.write_text(path.read_text() + "execution: {dialect: bigquery}\n")
     assert dli("dataset", "validate").status == 0
 
@@ -185,7 +185,7 @@ def test_sql_of_a_connection_that_nobody_defines_is_read_as_duckdb_s_with_a_warn
     warned = dli("dataset", "validate")
     assert warned.status == 0
     assert "Warning: datasets/a.yaml:4:" in warned.err
-    assert "since 'dli_default' is duckdb here; 'execution.dialect' names another." in warned.err
+    assert "because 'dli_default' is duckdb here; 'execution.dialect' names another." in warned.err
 
 
 BROKEN = """\
