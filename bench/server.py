@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from basecamp.dev.airflow_environment import AirflowEnvironment
-from basecamp.dev.airflow_environment import running_origin
+from basecamp.dev.airflow_environment import AirflowEnvironment, running_origin
 from basecamp.dev.processes.interrupts import Interrupts
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.store import open_store
