@@ -15,7 +15,7 @@ from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.shared.clock import ManualClock
 from dataspec.errors import DliError
 
-PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs" / "api.md").read_text()
 RUN = ("sales.daily", "sales.daily_20240115_093045")
 
 _PART = re.compile(

@@ -16,7 +16,7 @@ import bombs
 from dataspec.errors import DliError
 from dataspec.sql.template.render import check_template, render
 
-TESTS = Path(__file__).parents[2]
+TESTS = Path(__file__).parents[3]
 MAX_SECONDS = 5
 MAX_MIB = 300
 

@@ -6,7 +6,7 @@ import pytest
 from httpx import Response
 
 from basecamp.runs.history import HistoryFilter
-from unit.web.conftest import SQL, Page, World, make_yaml
+from unit.basecamp.web.conftest import SQL, Page, World, make_yaml
 
 PageOf = Callable[[Response], Page]
 

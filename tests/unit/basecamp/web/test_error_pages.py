@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from unit.web.conftest import World
+from unit.basecamp.web.conftest import World
 
 
 @pytest.mark.rule("24.6")

@@ -20,7 +20,7 @@ from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.spec.sql_texts import Kind
 from dataspec.sql.rendering import RenderedStatement
 from endless import ENDLESS
-from unit.engines.engines import LONG_IN_SQLITE, DuckDB, Engine, SQLite
+from unit.dataspec.engines.engines import LONG_IN_SQLITE, DuckDB, Engine, SQLite
 
 log = logging.getLogger(__name__)
 

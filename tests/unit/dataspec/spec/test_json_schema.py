@@ -15,7 +15,7 @@ from dataspec.spec.yaml_reader import read_document
 from parameter_cases import CASES, Case
 from unit.dataspec.specs import SPEC
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 SCHEMA = dataset_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
 HEAD = "name: a\ntype: Dataset\nowner: e@example.com\n"

@@ -16,7 +16,7 @@ from dli.reference import commands
 from unit.dli.basecamp import Basecamp
 from unit.dli.specs import spec_of
 
-PAGE = (Path(__file__).parents[3] / "docs" / "client.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs" / "client.md").read_text()
 NAME = "sales.daily"
 PARAMETER = "parameters: [{name: execution_date, type: date}]\n"
 

@@ -7,7 +7,7 @@ import pytest
 
 from basecamp.runs.history import HistoryFilter
 from basecamp.web.rendering import MEDIA_TYPES, static_file
-from unit.web.conftest import ORIGIN, World
+from unit.basecamp.web.conftest import ORIGIN, World
 
 ORDERS = ("/workflows/sales.daily/runs", "/workflows/sales.daily/pause", "/workflows/sales.daily/unpause")
 HOSTILE = "<script>alert(1)</script>"

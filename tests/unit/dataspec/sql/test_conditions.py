@@ -7,8 +7,8 @@ import pytest
 from dataspec.spec.model import Parameter
 from dataspec.spec.parse import parse_spec
 from dataspec.sql.samples import MAX_SINGLE_VARIATIONS, other_ways, sampled_texts
-from unit.dataspec.test_checking import DUCKDB, of_sql
-from unit.dataspec.test_lineage import of_sql as tables_of
+from unit.dataspec.project.test_checking import DUCKDB, of_sql
+from unit.dataspec.sql.test_lineage import of_sql as tables_of
 
 READS_BY_CONDITION = [
     ("{type: boolean}", "{% if p %}select * from a{% else %}select * from b{% endif %}", {"a", "b"}),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dataspec.store.base import MISSING
-from unit.web.conftest import World
+from unit.basecamp.web.conftest import World
 
 
 def names(world: World, address: str) -> list[str]:

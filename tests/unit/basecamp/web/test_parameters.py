@@ -9,7 +9,7 @@ from httpx import Response
 
 from basecamp.runs.history import HistoryFilter
 from parameter_cases import CASES, DATE, Case
-from unit.web.conftest import Page, World
+from unit.basecamp.web.conftest import Page, World
 
 SPEC = "name: sales.daily\ntype: Dataset\nowner: a@example.com\nquery_statement: select 1\n"
 TYPED = [case for case in CASES if case.is_text and all(text.strip() for text in case.given.values())]

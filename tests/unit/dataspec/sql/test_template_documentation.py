@@ -14,7 +14,7 @@ from dataspec.errors import InvalidTemplate
 from dataspec.sql.template.filters import FILTERS
 from dataspec.sql.template.render import check_template, render
 
-PAGE = (Path(__file__).parents[3] / "docs" / "sql-templates.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs" / "sql-templates.md").read_text()
 _FENCED = re.compile(
     r"^```sql\n(?P<template>.*?)^```\n```json\n(?P<values>.*?)^```\n"
     r"```(?P<kind>sql|error)\n(?P<result>.*?)^```$",

@@ -13,7 +13,7 @@ from dataspec.sql.rendering import render_statements
 from dataspec.sql.validation import check_spec
 from tpch.tables import ORDERS, fill, tables
 
-DATASETS = Path(__file__).parents[2] / "tpch" / "datasets"
+DATASETS = Path(__file__).parents[3] / "tpch" / "datasets"
 READS = {
     "q01": "lineitem",
     "q02": "nation part partsupp region supplier",

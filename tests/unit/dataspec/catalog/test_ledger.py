@@ -24,8 +24,8 @@ from dataspec.catalog.spec_storage import Release, write_release
 from dataspec.catalog.version_archive import KeptVersions
 from dataspec.models import SourceType
 from dataspec.store import MemoryStore, StoredObject
+from unit.dataspec.catalog.test_catalog import CountingStore, put, remove
 from unit.dataspec.specs import spec_text
-from unit.dataspec.test_catalog import CountingStore, put, remove
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 

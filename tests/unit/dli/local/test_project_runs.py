@@ -115,7 +115,7 @@ def test_a_project_without_a_dataset_says_how_to_begin(dli: Dli, project: Path) 
 def test_the_example_on_real_flights_runs_wholly_here(
     dli: Dli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    example = Path(__file__).parents[3] / "examples" / "flights"
+    example = Path(__file__).parents[4] / "examples" / "flights"
     ours = tmp_path / "flights"
     shutil.copytree(example, ours, ignore=shutil.ignore_patterns("*.duckdb*", ".dli", ".basecamp"))
     monkeypatch.chdir(ours)

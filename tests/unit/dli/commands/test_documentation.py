@@ -19,7 +19,7 @@ from unit.dli.basecamp import Basecamp
 from unit.dli.documented import sessions
 from unit.dli.specs import CLICKS, CLICKS_YAML, spec_of, write_clicks
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[4] / "docs"
 PAGE = DOCS / "cli.md"
 CONFIGURATION = DOCS / "configuration.md"
 PUBLISHING = DOCS / "publishing.md"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from basecamp.backfills.requests import BackfillRequest
-from unit.web.conftest import World
+from unit.basecamp.web.conftest import World
 
 
 def start(world: World, *, days: int = 3, **options: Any) -> str:

@@ -15,7 +15,7 @@ from dli.main import cli
 from unit.dli.conftest import Dli
 from unit.dli.specs import write_clicks
 
-PIPELINES = sorted((Path(__file__).parents[3] / "examples" / "ci").glob("*.yml"))
+PIPELINES = sorted((Path(__file__).parents[4] / "examples" / "ci").glob("*.yml"))
 
 
 def commands(node: Any) -> Iterator[list[str]]:
