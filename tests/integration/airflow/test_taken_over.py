@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
+import urllib.error
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -92,6 +94,23 @@ class Company:
 
         until(owns)
 
+    def trigger(self, name: str, file: Path) -> str:
+        """Start a run of the DAG in a file; return its id.
+
+        A parse of the dataset's file unlists the other DAG until its own file is parsed again: Airflow says 404.
+        """
+
+        def started() -> str | None:
+            try:
+                return unquote(self.airflow.trigger(name, {}))
+            except urllib.error.HTTPError as error:
+                if error.code != HTTPStatus.NOT_FOUND:
+                    raise
+                os.utime(file)
+                return None
+
+        return str(until(started))
+
     def shard(self, name: str) -> Path:
         """Return the file of the DAG factory that a dataset is in."""
         if self.airflow.is_2:
@@ -170,7 +189,7 @@ def test_nothing_starts_in_a_dag_that_took_a_dataset_over_and_its_runs_are_not_s
     assert file.name in company.row(name)["error"]
     assert file.name in stack.cli("workflow", "sync").stderr
 
-    run_id = unquote(company.airflow.trigger(name, {}))
+    run_id = company.trigger(name, file)
     until(lambda: company.runs(name)[0]["state"] == "success")
     assert company.ran() == [run_id]
     shown = stack.status(run_id)
