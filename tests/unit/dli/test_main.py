@@ -102,7 +102,7 @@ def test_verbose_shows_every_call_on_standard_error(basecamp: Basecamp, dli: Dli
 @pytest.mark.rule("20.5")
 def test_a_mistake_in_the_program_is_one_line_with_the_way_to_its_traceback(tmp_path: Path) -> None:
     # A library that breaks when it is loaded stands for every mistake that nobody thought of.
-    (tmp_path / "h11.py").write_text("raise RuntimeError('boom')\n")
+    (tmp_path / "ssl.py").write_text("raise RuntimeError('boom')\n")
     short = program("workflow", "list", PYTHONPATH=str(tmp_path))
     out, errors = short.communicate(timeout=30)
     assert (short.returncode, out) == (1, "")

