@@ -7,10 +7,8 @@ which its SQL reads.
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -127,12 +125,19 @@ class DatasetGraph:
     @cached_property
     def sequence(self) -> tuple[str, ...]:
         """Every dataset after its upstream datasets, as far as cycles allow; :meth:`order` refuses cycles."""
+        waiting = {name: len(self._into[name]) for name in self.datasets}
+        free = [name for name, number in waiting.items() if not number]
+        heapify(free)
         placed: dict[str, None] = {}
-        while left := self.datasets.keys() - placed.keys():
-            waiting = {name: self._names_upstream(name) - placed.keys() for name in left}
-            placed |= dict.fromkeys(_in_order(waiting))
-            if stuck := left - placed.keys():
-                placed[min(stuck)] = None
+        while len(placed) < len(waiting):
+            name = heappop(free) if free else min(waiting.keys() - placed.keys())
+            if name in placed:
+                continue
+            placed[name] = None
+            for edge in self._out_of[name]:
+                waiting[edge.downstream] -= 1
+                if not waiting[edge.downstream] and edge.downstream not in placed:
+                    heappush(free, edge.downstream)
         return tuple(placed)
 
     def cycles(self) -> tuple[tuple[str, ...], ...]:
@@ -142,14 +147,7 @@ class DatasetGraph:
         the last from the first.
         """
         upstream = {name: sorted(self._names_upstream(name)) for name in self.datasets}
-        downstream = {name: [edge.downstream for edge in self._out_of[name]] for name in self.datasets}
-        stuck = self.datasets.keys() - set(_in_order(upstream)) - set(_in_order(downstream))
-        found, grouped = [], set[str]()
-        for name in sorted(stuck):
-            if name not in grouped and (cycle := _cycle_through(name, upstream)):
-                found.append(cycle)
-                grouped |= {name} | (set(self.upstream(name)) & set(self.downstream(name)))
-        return tuple(found)
+        return tuple(sorted(_shortest_cycle(group, upstream) for group in _groups(upstream)))
 
     def missing(self, name: str) -> tuple[str, ...]:
         """Return the names under a dataset's ``depends_on`` that are not in the graph."""
@@ -209,30 +207,50 @@ def _builders(datasets: Iterable[GraphDataset]) -> dict[str, tuple[str, ...]]:
     return {table: tuple(names) for table, names in builders.items()}
 
 
-def _in_order(before: Mapping[str, Iterable[str]]) -> Iterator[str]:
-    """Yield names, each after the names before it and otherwise by name, until only cycles are left."""
-    sorter = TopologicalSorter(before)
-    with suppress(CycleError):
-        sorter.prepare()
-    ready = list(sorter.get_ready())
-    heapify(ready)
-    while ready:
-        name = heappop(ready)
-        yield name
-        sorter.done(name)
-        for following in sorter.get_ready():
-            heappush(ready, following)
+def _groups(leads_to: Mapping[str, Iterable[str]]) -> Iterator[set[str]]:
+    """Yield the groups of two or more names that lead to each other, in linear time (Kosaraju's two walks)."""
+    back: defaultdict[str, list[str]] = defaultdict(list)
+    for name, others in leads_to.items():
+        for other in others:
+            back[other].append(name)
+    placed = set[str]()
+    for name in reversed(_finished(leads_to)):
+        group, ahead = set[str](), [name]
+        while ahead:
+            if (at := ahead.pop()) not in placed:
+                placed.add(at)
+                group.add(at)
+                ahead += back[at]
+        if len(group) > 1:
+            yield group
 
 
-def _cycle_through(name: str, leads_to: Mapping[str, Iterable[str]]) -> tuple[str, ...] | None:
-    """Return a shortest cycle through a name, which comes first; None where there is none."""
-    paths: list[tuple[str, ...]] = [(name,)]
-    seen = {name}
+def _finished(leads_to: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return every name after all names that it leads to, as far as cycles allow; without recursion."""
+    finished: list[str] = []
+    seen = set[str]()
+    ahead = [(name, False) for name in leads_to]
+    while ahead:
+        at, done = ahead.pop()
+        if done:
+            finished.append(at)
+        elif at not in seen:
+            seen.add(at)
+            ahead.append((at, True))
+            ahead += [(other, False) for other in leads_to[at]]
+    return finished
+
+
+def _shortest_cycle(group: set[str], leads_to: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """Return a shortest cycle through the first name of a group."""
+    first = min(group)
+    paths: list[tuple[str, ...]] = [(first,)]
+    seen = {first}
     for path in paths:  # it grows during the loop
         for other in leads_to[path[-1]]:
-            if other == name:
+            if other == first:
                 return path
-            if other not in seen:
+            if other in group and other not in seen:
                 seen.add(other)
                 paths.append((*path, other))
-    return None
+    raise AssertionError("each name of a group leads back to itself")
