@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial, wraps
 from http.client import (
+    BadStatusLine,
     HTTPConnection,
     HTTPException,
     HTTPResponse,
@@ -257,6 +258,8 @@ class Transport:
         self._connection.timeout = seconds
         try:
             self._connection.connect()
+        except RemoteDisconnected as error:
+            raise ConnectionBroken("the connection ended without an answer") from error
         except HTTPException as error:
             raise InvalidResponse(f"the proxy {self.endpoint.proxy} answered nothing to CONNECT") from error
         except OSError as error:
@@ -273,13 +276,25 @@ class _TimedResponse(HTTPResponse):
     def __init__(self, stream: socket.socket, *arguments: Any, deadline: float, **options: Any) -> None:
         timed: Any = _TimedStream(stream, deadline)
         super().__init__(timed, *arguments, **options)
+        self._timed: _TimedStream = timed
 
     def begin(self) -> None:
-        """Read the status and the headers; skip informational responses such as Early Hints."""
-        super().begin()
-        while self.status < 200:  # noqa: PLR2004 - informational
-            self.headers = None  # type: ignore[assignment] # makes the library read the next ones
+        """Read the status and the headers; skip informational responses such as Early Hints.
+
+        Raises:
+            IncompleteRead: When the connection ended within them, which the library takes for their end.
+        """
+        try:
             super().begin()
+            while self.status < 200:  # noqa: PLR2004 - informational
+                self.headers = None  # type: ignore[assignment] # makes the library read the next ones
+                super().begin()
+        except BadStatusLine as error:
+            if self._timed.ended and not isinstance(error, RemoteDisconnected):
+                raise IncompleteRead(b"") from error
+            raise
+        if self._timed.ended:
+            raise IncompleteRead(b"")
 
 
 class _TimedStream(RawIOBase):
@@ -289,6 +304,7 @@ class _TimedStream(RawIOBase):
         self._socket = stream
         self._raw = stream.makefile("rb", buffering=0)
         self._deadline = deadline
+        self.ended = False
 
     def makefile(self, _mode: str) -> BufferedReader:
         """Return a buffered reader, as ``http.client`` gets it from a socket."""
@@ -305,7 +321,9 @@ class _TimedStream(RawIOBase):
             TimeoutError: When the deadline passed.
         """
         self._socket.settimeout(_remaining(self._deadline))
-        return self._raw.readinto(buffer)
+        received = self._raw.readinto(buffer)
+        self.ended = received == 0
+        return received
 
     def close(self) -> None:
         """Release the socket, which is closed with its last reader."""

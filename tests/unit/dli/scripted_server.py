@@ -111,6 +111,24 @@ def half(conversation: Conversation) -> None:
     conversation.close()
 
 
+def half_status(conversation: Conversation) -> None:
+    """Break off in the middle of the status line."""
+    conversation.send(b"HTTP/1.1 20")
+    conversation.close()
+
+
+def half_headers(conversation: Conversation) -> None:
+    """Break off in the middle of a header."""
+    conversation.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+    conversation.close()
+
+
+def no_end_of_headers(conversation: Conversation) -> None:
+    """Break off before the empty line that ends the headers."""
+    conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n")
+    conversation.close()
+
+
 def drip(conversation: Conversation) -> None:
     """Send a byte now and then, for ever."""
     conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")

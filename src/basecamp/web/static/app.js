@@ -5,7 +5,7 @@
 
   const two = (number) => String(number).padStart(2, "0");
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const inWords = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+  const inWords = new Intl.RelativeTimeFormat("en", { numeric: "always" });
 
   const local = (at) =>
     `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ` +

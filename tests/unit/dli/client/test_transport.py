@@ -15,6 +15,9 @@ from unit.dli.scripted_server import (
     answer,
     drip,
     half,
+    half_headers,
+    half_status,
+    no_end_of_headers,
     raw,
     reset,
     scripted,
@@ -117,7 +120,7 @@ def test_an_answer_that_says_close_is_not_asked_on_again(naps: Naps, connect: Co
 
 
 @pytest.mark.rule("20.12")
-@pytest.mark.parametrize("fault", [silence, reset, half])
+@pytest.mark.parametrize("fault", [silence, reset, half, half_status, half_headers, no_end_of_headers])
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_a_call_that_may_be_repeated_survives_a_broken_connection(
     fault: object, method: str, naps: Naps, connect: Connect
@@ -288,6 +291,18 @@ def test_https_goes_through_a_proxy_in_a_tunnel(connect: Connect) -> None:
         transport.close()
     assert (proxy.received[0].method, proxy.received[0].target) == ("CONNECT", "basecamp.example:443")
     assert server.received[0].target == "/api/v1/runs"
+
+
+def test_a_proxy_that_hangs_up_is_asked_again(naps: Naps, connect: Connect) -> None:
+    with (
+        scripted(answer({"by": "server"}), tls=True) as server,
+        scripted(silence, silence, tunnel_to(server.port)) as proxy,
+    ):
+        environ = {"HTTPS_PROXY": proxy.url, "REQUESTS_CA_BUNDLE": str(CERTIFICATE)}
+        transport = connect("https://basecamp.example", environ=environ)
+        assert transport.send("GET", "runs") == {"by": "server"}
+        transport.close()
+    assert tuple(naps.taken) == RETRY_DELAYS_SECONDS[:2]
 
 
 def test_a_proxy_that_refuses_is_named(connect: Connect) -> None:
