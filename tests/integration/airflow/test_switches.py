@@ -50,10 +50,9 @@ class Registered:
         """Return its scheduled runs in the order in which they were made."""
         return self.airflow.scheduled_runs(self.name)
 
-    def more_runs(self, number: int = 1) -> list[ScheduledRun]:
-        """Wait for so many more runs; return all."""
-        before = len(self.runs())
-        until(lambda: len(self.runs()) >= before + number, 240)
+    def runs_once_there_are(self, number: int) -> list[ScheduledRun]:
+        """Wait until it has so many scheduled runs; return them."""
+        until(lambda: len(self.runs()) >= number, 240)
         return self.runs()
 
     def ended_all(self, runs: list[ScheduledRun]) -> dict[str, str] | None:
@@ -91,7 +90,7 @@ def test_the_clock_s_run_and_then_each_date_that_code_s_schedule_makes_due_are_b
     today = datetime.now(ZoneInfo(KIRITIMATI)).date()
     days = (today - tick.date()).days
     assert days in {1, 2}
-    runs = dataset.more_runs(days)
+    runs = dataset.runs_once_there_are(1 + days)
     expected = [(tick.date() + timedelta(days=number)).isoformat() for number in range(-1, days)]
     assert [run.date for run in runs] == expected
     for earlier, later in pairwise(runs):
