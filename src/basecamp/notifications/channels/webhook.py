@@ -84,6 +84,34 @@ def _check(status: int, headers: dict[bytes, bytes]) -> None:
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
+_NOT_PUBLIC = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "168.63.129.16/32",  # the platform of Azure, on each of its machines
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.0.0.0/24",
+            "192.0.2.0/24",
+            "192.88.99.0/24",
+            "192.168.0.0/16",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+            "2001::/23",
+            "2001:db8::/32",
+            "3fff::/20",
+        ),
+    )
+)
+"""Special-purpose networks of IANA's registries: what `is_global` says of them differs by Python's patch release."""
 
 
 class PublicNetwork(httpcore.NetworkBackend):
@@ -169,7 +197,9 @@ def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
     effective = _effective(address)
     if any(effective in network for network in allowed):
         return True
-    return effective.is_global and not effective.is_multicast
+    if any(effective in network for network in _NOT_PUBLIC):
+        return False
+    return isinstance(effective, ipaddress.IPv4Address) or effective in _PUBLIC_IPV6
 
 
 def _effective(address: Address) -> Address:
@@ -178,8 +208,7 @@ def _effective(address: Address) -> Address:
         return address
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    teredo = address.teredo
-    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None) or address
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _left(deadline: float) -> float:

@@ -32,13 +32,32 @@ from basecamp.notifications.channels.webhook import is_allowed
         "::ffff:169.254.169.254",
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
+        "168.63.129.16",
+        "192.0.0.192",
+        "192.88.99.1",
+        "198.18.0.1",
+        "203.0.113.7",
+        "240.0.0.1",
+        "::127.0.0.1",
+        "::8.8.8.8",
+        "::ffff:0:8.8.8.8",
+        "64:ff9b:1::808:808",
+        "64:ff9b::a9fe:a9fe",
+        "2001::1",
+        "2001:db8::1",
+        "3fff::1",
+        "5f00::1",
+        "fec0::1",
+        "fd00:ec2::254",
     ],
 )
 def test_no_address_that_is_not_public_is_reached_in_whatever_form(address: str) -> None:
     assert not is_allowed(ipaddress.ip_address(address), ())
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"]
+)
 def test_public_addresses_are_reached(address: str) -> None:
     assert is_allowed(ipaddress.ip_address(address), ())
 
