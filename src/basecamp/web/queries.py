@@ -157,10 +157,10 @@ def _moment(name: str, text: str, *, end_of_day: bool = False) -> datetime | Non
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if end_of_day and len(text) <= len("2024-01-15"):
+            moment += timedelta(days=1)
+    except (ValueError, OverflowError):
         raise InvalidUsage(
             f"Invalid time '{text}' for '{name}'.", detail="Example: 2024-01-15 or 2024-01-15T09:00:00Z"
         ) from None
-    if end_of_day and len(text) <= len("2024-01-15"):
-        moment += timedelta(days=1)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -132,7 +132,9 @@ def test_a_run_whose_id_does_not_tell_its_dataset_is_linked_with_it(world: World
     assert world.get(href).status == 200
 
 
-@pytest.mark.parametrize("query", ["status=DONE", "limit=0", "limit=x", "since=yesterday", "cursor=nonsense"])
+@pytest.mark.parametrize(
+    "query", ["status=DONE", "limit=0", "limit=x", "since=yesterday", "until=9999-12-31", "cursor=nonsense"]
+)
 def test_a_filter_that_makes_no_sense_is_an_error(world: World, query: str) -> None:
     world.publish()
     page = world.get(f"/runs?{query}")
