@@ -6,7 +6,6 @@ must import nothing of Airflow.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,10 @@ class MirrorSettings:
         Raises:
             InvalidSettings: When the interval is not a number of seconds.
         """
-        folder = environ.get("DLI_DATASETS_DIR") or f"{tempfile.gettempdir()}/airflow/dli-datasets"
+        # Not in a folder for all users of the machine: one of them could make it first, with DAGs of their own.
+        folder = (
+            environ.get("DLI_DATASETS_DIR") or f"{environ.get('AIRFLOW_HOME') or '~/airflow'}/dli-datasets"
+        )
         interval = environ.get("DLI_REFRESH_INTERVAL") or str(REFRESH_SECONDS)
         try:
             seconds = max(float(interval), 0.0)
@@ -45,6 +47,6 @@ class MirrorSettings:
         return cls(
             store_url=environ.get("DLI_STORE_URL"),
             base_url=environ.get("DLI_BASECAMP_URL") or None,
-            folder=Path(folder),
+            folder=Path(folder).expanduser(),
             refresh_seconds=seconds,
         )
