@@ -27,7 +27,10 @@ MAX_CRON = 500
 _FIELDS = 5
 _MOMENT = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
-_LOOK_BACK = tuple(timedelta(hours=hours) for hours in (1, 25, 24 * 8, 24 * 32, 24 * 367, 24 * 366 * 9))
+_SECOND = timedelta(seconds=1)
+_MINUTE = timedelta(minutes=1)
+_LOOK_BACK = tuple(timedelta(days=days) for days in (1 / 24, 25 / 24, 8, 32, 367, 366 * 9, 366 * 51))
+"""How far to look for the last tick: a 29 February that is a Sunday comes every 28 years, and once after 40."""
 
 
 @lru_cache(maxsize=1024)
@@ -86,7 +89,7 @@ def previous_tick(cron: str, zone: str, before: datetime) -> datetime:
     """Return the last tick before a moment, in UTC.
 
     Raises:
-        ValueError: When there is none within nine years.
+        ValueError: When there is none within 51 years.
     """
     for span in _LOOK_BACK:
         last = None
@@ -96,13 +99,26 @@ def previous_tick(cron: str, zone: str, before: datetime) -> datetime:
             last = tick
         if last is not None:
             return last
-    raise ValueError(f"'{cron}' did not fire in nine years before {before}.")
+    raise ValueError(f"'{cron}' did not fire in 51 years before {before}.")
 
 
 def _ticks(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
-    # In an hour that the clock repeats, the first tick may be before `after`: callers compare.
-    for tick in CronSim(cron, after.astimezone(ZoneInfo(zone))):
-        yield tick.astimezone(UTC)
+    """Yield ticks in increasing order; in an hour that the clock repeats, the first may be before ``after``.
+
+    Where a clock was set back at 00:01 (St. John's until 2011), cronsim returns to the tick before for ever: go on
+    from the next minute from which it advances.
+    """
+    local = ZoneInfo(zone)
+    ticks = CronSim(cron, after.astimezone(local))
+    last = begin = None
+    while (found := next(ticks, None)) is not None:
+        tick = found.astimezone(UTC)
+        if last is None or begin is None or tick > last:
+            last = begin = tick
+            yield tick
+        else:
+            begin += _MINUTE
+            ticks = CronSim(cron, (begin - _SECOND).astimezone(local))
 
 
 def runs_within_a_day(cron: str) -> bool:

@@ -114,6 +114,28 @@ def test_hourly_job_runs_in_both_repeated_hours() -> None:
 
 
 @pytest.mark.rule("9.2")
+@pytest.mark.parametrize(
+    ("cron", "hours"),
+    [
+        ("0 */2 * * *", ["00:30", "02:30", "03:30", "05:30"]),
+        ("*/59 23,0 * * *", ["01:30", "02:29", "02:30", "03:29", "03:30"]),
+    ],
+)
+def test_a_clock_that_is_set_back_at_00_01_is_passed(cron: str, hours: list[str]) -> None:
+    """In St. John's 00:01 became 23:01 of the day before, at 02:31 UTC: cronsim alone repeats one tick for ever."""
+    tick, ticks = datetime(2010, 11, 6, 23, tzinfo=UTC), []
+    while len(ticks) < len(hours):
+        tick = next_tick(cron, "America/St_Johns", tick)
+        ticks.append(f"{tick:%H:%M}")
+    assert ticks == hours
+
+
+def test_a_job_that_fires_every_28_years_has_a_last_and_a_next_tick() -> None:
+    sunday, now = "0 0 29 2 */7", datetime(2026, 11, 28, tzinfo=UTC)
+    assert previous_tick(sunday, "UTC", now) == datetime(2004, 2, 29, tzinfo=UTC)
+    assert next_tick(sunday, "UTC", now) == datetime(2032, 2, 29, tzinfo=UTC)
+
+
 def test_a_run_for_a_date_has_the_interval_of_the_scheduled_run_for_it() -> None:
     assert interval_of_date(DAILY, SEOUL, "2024-01-15") == (
         at("2024-01-15T09:00", SEOUL),
