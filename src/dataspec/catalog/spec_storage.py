@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -22,7 +23,7 @@ from dataspec.store.base import MISSING, PreconditionFailed, etag_of, try_delete
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from dataspec.store.base import Store, StoredObject
+    from dataspec.store.base import ObjectInfo, Store, StoredObject
 
 CODE_PREFIX = "code/"
 PUBLICATION_KEY = "code/publish.json"
@@ -33,6 +34,10 @@ MAX_MAP_BYTES: Final = 1024 * 1024
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+_FILES_FOLDER: Final = ".files"
+"""Suffix of the folders that hold SQL under its SHA-256."""
+_SQL_KEY = re.compile(rf"(?P<stem>.+){re.escape(_FILES_FOLDER)}/[0-9a-f]{{64}}\.sql")
 
 _PENDING = timedelta(minutes=1)
 """Maximum time between a writer's last two writes, and for a removal after that of the YAML."""
@@ -102,7 +107,7 @@ def file_map_key(spec_key: str) -> str:
 
 def sql_prefix(spec_key: str) -> str:
     """Return the prefix of the SQL files of a YAML that has a map."""
-    return f"{_stem(spec_key)}.files/"
+    return f"{_stem(spec_key)}{_FILES_FOLDER}/"
 
 
 def sql_key(spec_key: str, digest: str) -> str:
@@ -113,6 +118,48 @@ def sql_key(spec_key: str, digest: str) -> str:
 def _stem(spec_key: str) -> str:
     # A .yml keeps its suffix: it may lie beside a .yaml of the same name.
     return spec_key.removesuffix(".yaml")
+
+
+def owner_of(key: str) -> str | None:
+    """Return the key of the YAML that a map or a SQL file belongs to; None for anything else."""
+    found = _SQL_KEY.fullmatch(key)
+    stem = found["stem"] if found else key.removesuffix(".files.json")
+    if stem == key:
+        return None
+    return stem if stem.endswith(".yml") else f"{stem}.yaml"
+
+
+def why_reserved(path: str) -> str | None:
+    """Return why a YAML can't be published from its place; None if it can.
+
+    Args:
+        path: Its path within the project.
+    """
+    *folders, _ = path.split("/")
+    if reserved := next((folder for folder in folders if folder.endswith(_FILES_FOLDER)), None):
+        return (
+            f"the folder '{reserved}' is reserved: Basecamp and publishes keep SQL in folders whose name ends "
+            f"with '{_FILES_FOLDER}'. Move the file to another folder"
+        )
+    return None
+
+
+def _sharing(key: str) -> tuple[str, ...]:
+    """Return the key of another YAML with the same map: ``a.yml`` and ``a.yml.yaml`` share theirs."""
+    stem = _stem(key)
+    if not stem.endswith(".yml"):
+        return ()
+    return (f"{stem}.yaml",) if key == stem else (stem,)
+
+
+def _stored_sql(store: Store, spec_key: str) -> list[ObjectInfo]:
+    """List the SQL of a YAML that has a map: only what is named by a digest, since others may put files there."""
+    return [info for info in usable(store.list(sql_prefix(spec_key))) if _is_sql_of(spec_key, info.key)]
+
+
+def _is_sql_of(spec_key: str, key: str) -> bool:
+    found = _SQL_KEY.fullmatch(key)
+    return found is not None and found["stem"] == _stem(spec_key)
 
 
 def sibling_key(spec_key: str, path: str) -> str:
@@ -276,7 +323,7 @@ def delete_release(
     if not try_delete(store, key, expected=if_match):
         raise _conflict(key)
     if kept is not None:
-        _delete_files(store, key, kept.etag, now())
+        _delete_files(store, key, kept, now())
 
 
 def delete_leftovers(
@@ -285,19 +332,30 @@ def delete_leftovers(
     """Remove the map and the SQL of a YAML that was removed; do nothing if it exists."""
     kept = store.get(file_map_key(key))
     if store.get(key) is None:
-        _delete_files(store, key, etag_of(kept), now())
+        _delete_files(store, key, kept, now())
 
 
-def _delete_files(store: Store, key: str, map_etag: str, now: datetime) -> None:
+def _delete_files(store: Store, key: str, kept: StoredObject | None, now: datetime) -> None:
     """Remove a map and its SQL; meanwhile, a mark in the map makes writers fail."""
+    if _belongs_to_others(kept) or any(store.get(other) for other in _sharing(key)):
+        return
     mark = json.dumps({"versions": {}, "removed_at": now.isoformat()}).encode()
     try:
-        marked = store.put(file_map_key(key), mark, expected=map_etag)
-        for info in list(usable(store.list(sql_prefix(key)))):
+        marked = store.put(file_map_key(key), mark, expected=etag_of(kept))
+        for info in _stored_sql(store, key):
             store.delete(info.key, expected=info.etag)
         store.delete(file_map_key(key), expected=marked)
     except PreconditionFailed:
         return  # another process writes the dataset again, or removes it as well
+
+
+def _belongs_to_others(kept: StoredObject | None) -> bool:
+    """Tell whether the JSON under a map's key is another program's file."""
+    try:
+        data = json.loads(kept.body) if kept else {"versions": {}}
+    except (ValueError, RecursionError):
+        return False  # a damaged map
+    return not isinstance(data, dict) or "versions" not in data
 
 
 def _write_files(
@@ -353,7 +411,7 @@ def _sweep(store: Store, key: str, now: datetime) -> None:
         file_map = _read_map(stored.body if stored else None)
         recently = {sha for sha, at in file_map.retired.items() if now - at < _KEPT}
         needed = {sql_key(key, sha) for sha in file_map.digests | recently}
-        for info in list(usable(store.list(sql_prefix(key)))):
+        for info in _stored_sql(store, key):
             if info.key not in needed and now - info.last_modified > _KEPT:
                 store.delete(info.key, expected=info.etag)
     except (StoreUnreachable, PreconditionFailed):

@@ -144,13 +144,38 @@ class Project:
         try:
             body = self._yaml_in(path, file)
             document = read_document(body, file)
-            return self._dataset(path, body, document)
+            dataset = self._dataset(path, body, document)
+            misplaced = tuple(self._misplaced(path, dataset))
+            return replace(dataset, problems=(*misplaced, *dataset.problems)) if misplaced else dataset
         except InvalidSpec as error:
             return LocalDataset(file=file, name=None, yaml=body, problems=error.problems)
         except MemoryError:
             raise  # the limit of a child process
         except Exception as error:  # noqa: BLE001 - reported as a problem
             return LocalDataset(file=file, name=None, yaml=body, problems=(unexpected(error, file),))
+
+    def _misplaced(self, path: Path, dataset: LocalDataset) -> Iterator[Problem]:
+        """Yield why a spec, or a SQL file of it, can't be published from its place."""
+        from dataspec.catalog.spec_storage import owner_of, sibling_key, why_reserved
+
+        place = self._place(path)
+        if reason := why_reserved(place):
+            yield Problem(f"{reason}.", dataset.file)
+        if path.name.endswith(".yml.yaml") and path.with_suffix("").is_file():
+            other = path.stem
+            yield Problem(
+                f"'{other}' lies beside it, and would share its SQL. Rename one of them.", dataset.file
+            )
+        for named in dataset.sql:
+            if owner_of(sibling_key(place, named)):
+                message = f"the SQL file '{named}' has a name that is reserved for published SQL. Rename it."
+                yield Problem(message, dataset.file)
+
+    def _place(self, path: Path) -> str:
+        """Return a file's path within the project's folder; its name for a file elsewhere."""
+        folder, real = self.folder.resolve(), self._real_folder(path)
+        within = real.relative_to(folder) if real.is_relative_to(folder) else Path()
+        return (within / path.name).as_posix()
 
     def _yaml_in(self, path: Path, file: str) -> bytes:
         if self._leads_out(path):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 from dataspec.catalog.spec_storage import (
@@ -18,6 +18,7 @@ from dataspec.catalog.spec_storage import (
     delete_release,
     file_map_key,
     mapped_files,
+    owner_of,
     sql_digests,
     write_release,
 )
@@ -36,8 +37,6 @@ ATTEMPTS = 5
 RETRY_SECONDS = 0.2
 LEFTOVERS_AGE = timedelta(hours=1)
 """Minimum age of an object without a YAML; a younger one may belong to a dataset that is being written."""
-
-_SQL_KEY = re.compile(r"(?P<stem>.+)\.files/[0-9a-f]{64}\.sql")
 
 T = TypeVar("T")
 
@@ -118,8 +117,15 @@ class CodeWriter:
 
     def _write_temporary(self, key: str) -> None:
         """Write a dataset to a temporary key, to break a cycle of files that swap their names."""
-        place = temporary_key(key)
+        place = self._temporary_key(key)
         self._temporary[place] = self._write(place, self._release(key), self._seen(place))
+
+    def _temporary_key(self, key: str) -> str:
+        """Return a free key beside a dataset's own."""
+        stem = key.rpartition(".")[0]
+        used = self._plan.published.objects.keys() | self._plan.wanted.keys()
+        places = (f"{stem}.moving{number or ''}.yaml" for number in count())
+        return next(place for place in places if place not in used)
 
     def _write_spec(self, key: str) -> None:
         self._write(key, self._release(key), self._seen(key))
@@ -188,7 +194,7 @@ class CodeWriter:
         old = {
             key for key, info in published.objects.items() if self._now() - info.last_modified > LEFTOVERS_AGE
         }
-        owners = {owner for key in old if (owner := _owner(key)) is not None}
+        owners = {owner for key in old if (owner := owner_of(key)) is not None}
         ownerless = sorted(owners - published.objects.keys() - wanted.keys())
         _side_by_side(lambda owner: delete_leftovers(self._store, owner, now=self._now), ownerless)
         specs = [spec for spec in published.specs.values() if spec.key in wanted and spec.mapped]
@@ -215,11 +221,6 @@ class CodeWriter:
         _side_by_side(remove, sorted(keys))
 
 
-def temporary_key(key: str) -> str:
-    """Return a dataset's temporary key."""
-    return f"{key.rpartition('.')[0]}.moving.yaml"
-
-
 def publication_body(publication: Publication, content: str) -> bytes:
     """Return a publication as stored."""
     fields = {
@@ -239,17 +240,6 @@ def _content_of(body: bytes) -> str | None:
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
     return content if isinstance(content, str) else None
-
-
-def _owner(key: str) -> str | None:
-    """Return the key of the YAML that a map or a SQL file belongs to; None for anything else."""
-    stem = key.removesuffix(".files.json")
-    if stem == key:
-        match = _SQL_KEY.fullmatch(key)
-        if match is None:
-            return None
-        stem = match["stem"]
-    return stem if stem.endswith(".yml") else f"{stem}.yaml"
 
 
 def _side_by_side(act: Callable[[T], None], items: Iterable[T]) -> None:

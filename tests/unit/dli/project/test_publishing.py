@@ -8,7 +8,12 @@ import pytest
 
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
-from dataspec.catalog.spec_storage import PUBLICATION_KEY, manual_key, read_publication
+from dataspec.catalog.spec_storage import (
+    PUBLICATION_KEY,
+    delete_release,
+    manual_key,
+    read_publication,
+)
 from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
 from dataspec.store import Found, MemoryStore, ObjectInfo, Store, StoredObject, open_store
 from dataspec.store.base import MISSING
@@ -535,3 +540,79 @@ def at_once(store: Store, *plans: PublishPlan) -> list[Conflict]:
     for thread in threads:
         thread.join(60)
     return told
+
+
+@pytest.mark.rule("17.8")
+@pytest.mark.parametrize("place", ["a.files/values.json", "a.files/sub/q.sql", "a.files/q.sql"])
+def test_a_change_and_a_removal_leave_what_others_put_beside_the_sql(project: Path, place: str) -> None:
+    store = Watched()
+    publish(store, put_files(project, SHOP), now=store.now)
+    store.put(f"code/{place}", b"ours", expected=MISSING)
+    store.let_pass(hours=2)
+    publish(store, put_files(project, later_shop()), now=store.now)
+    store.let_pass(hours=2)
+    publish(store, put_files(project, {"e.yaml": spec("shop.e", sql=None)}), now=store.now)
+    assert {info.key for info in store.list("code/a.")} == {f"code/{place}"}
+
+
+@pytest.mark.rule("17.8")
+def test_a_dataset_in_a_folder_of_sql_outlives_a_change_of_the_dataset_beside_it(project: Path) -> None:
+    store = Watched()
+    publish(store, put_files(project, SHOP), now=store.now)
+    store.put("code/a.files/b.yaml", spec("other.b", sql=None).encode(), expected=MISSING)
+    store.let_pass(hours=2)
+    publish(store, put_files(project, later_shop()), prune=False, now=store.now)
+    assert "other.b" in seen(store)
+
+
+@pytest.mark.rule("17.8")
+def test_specs_that_share_a_map_keep_their_sql_when_one_goes(project: Path) -> None:
+    """``x.yml`` and ``x.yml.yaml`` share one map: the removal of one leaves the other's SQL."""
+    store = Watched()
+    shop = put_files(project, {"x.yml.yaml": spec("s.x", sql="x.sql"), "x.sql": "select 1"})
+    publish(store, shop, now=store.now)
+    etag = store.put("code/x.yml", spec("s.y", sql=None).encode(), expected=MISSING)
+    delete_release(store, "code/x.yml", if_match=etag)
+    assert seen(store)["s.x"].files == {"x.sql": "select 1"}
+    store.let_pass(hours=2)
+    publish(store, shop, now=store.now)
+    assert seen(store)["s.x"].files == {"x.sql": "select 1"}
+
+
+@pytest.mark.rule("17.8")
+def test_another_programs_file_under_a_maps_key_stays(project: Path) -> None:
+    store = Watched()
+    store.put("code/assets.files.json", b'["a.png"]', expected=MISSING)
+    store.let_pass(hours=2)
+    publish(store, put_files(project, SHOP), now=store.now)
+    assert store.get("code/assets.files.json") is not None
+
+
+@pytest.mark.rule("17.8")
+def test_files_that_change_places_overwrite_no_dataset_at_the_temporary_key(project: Path) -> None:
+    store = Watched()
+    own = {f"{number}.moving.yaml": spec(f"m.{number}", sql=None) for number in (1, 2)}
+    publish(store, put_files(project, CIRCLE | own), now=store.now)
+    files = {"1.yaml": spec("n.2", sql="1.sql"), "2.yaml": spec("n.1", sql="2.sql")}
+    after = put_files(project, CIRCLE | own | files)
+    publish(store, after, now=store.now)
+    assert seen(store) == wanted(after)
+
+
+@pytest.mark.rule("17.8")
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"a.files/b.yaml": spec("s.b", sql=None)}, "the folder 'a.files' is reserved"),
+        ({"x/c.files/deep/b.yml": spec("s.b", sql=None)}, "the folder 'c.files' is reserved"),
+        (
+            {"b.yaml": spec("s.b", sql=f"a.files/{'0' * 64}.sql"), f"a.files/{'0' * 64}.sql": "select 1"},
+            "reserved for published SQL",
+        ),
+        ({"x.yml": spec("s.a", sql=None), "x.yml.yaml": spec("s.b", sql=None)}, "would share its SQL"),
+    ],
+)
+def test_a_spec_in_a_folder_of_sql_is_refused(project: Path, files: dict[str, str], reason: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        publish(Watched(), put_files(project, files))
+    assert reason in (refused.value.detail or "")
