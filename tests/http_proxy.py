@@ -39,6 +39,13 @@ def hang_up(handler: Handler) -> None:
     handler.close_connection = True
 
 
+def swallow(handler: Handler) -> None:
+    """Let the server act, then close the connection without its answer."""
+    handler.ask_server()
+    handler.connection.shutdown(socket.SHUT_RDWR)
+    handler.close_connection = True
+
+
 def hang(handler: Handler) -> None:
     """Answer nothing while the test lasts."""
     handler.server.ended.wait(FAULT_SECONDS)

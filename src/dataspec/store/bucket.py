@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
@@ -39,6 +40,8 @@ SECONDS_PER_PAGE = 1.0
 SECONDS_PER_OBJECT = 0.02
 PAGE_KEYS = 1000
 READERS = 32
+WRITE_ID = "dli-write"
+"""The metadata of an object that names the write that stored it."""
 ENDPOINT_OPTIONS = ("endpoint", "endpoint_url", "endpoint_url_s3")
 
 
@@ -196,18 +199,45 @@ class BucketStore:
         return found
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
+        """Write an object if it has the expected ETag, or does not exist for ``MISSING``.
+
+        A response may be lost after the server has written: the retry then meets our own object, or the last retry
+        fails. So each write carries an id of its own, and is read back after a failure. Comparing the content would
+        not do: two writers of the same content must not both believe that they created the object.
+
+        Raises:
+            PreconditionFailed: When another writer was first; nothing is written.
+        """
         check_key(key, limit=self._key_bytes)
         mode: Any = "create" if expected == MISSING else {"e_tag": self._shown(expected)}
+        write_id, began = os.urandom(16).hex(), monotonic()
         with self._answering(key):
             try:
-                answer = obstore.put(self._store, key, body, mode=mode, use_multipart=False)
+                answer = obstore.put(
+                    self._store, key, body, mode=mode, use_multipart=False, attributes={WRITE_ID: write_id}
+                )
             except (AlreadyExistsError, PreconditionError, FileExistsError):
+                if etag := self._written(key, write_id):
+                    return etag
                 raise PreconditionFailed(key) from None
             except FileNotFoundError as error:
                 if expected == MISSING or code_of(error) == MISSING_BUCKET:
                     raise
                 raise PreconditionFailed(key) from None
+            except BaseError:
+                hangs = monotonic() - began >= self._limits.request
+                if not hangs and (etag := self._written(key, write_id)):
+                    return etag
+                raise
         return answer["e_tag"] or ""
+
+    def _written(self, key: str, write_id: str) -> str | None:
+        """Return the ETag of the object that this write stored; None if it stored none, or can't be read."""
+        try:
+            found = obstore.get(self._store, key, options={"head": True})
+        except (BaseError, OSError):
+            return None
+        return found.meta["e_tag"] if found.attributes.get(WRITE_ID) == write_id else None
 
     def delete(self, key: str, *, expected: str) -> None:
         """Remove an object if it has the expected ETag.

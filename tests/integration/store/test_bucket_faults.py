@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from dataspec.errors import StoreUnreachable, UnreadableObject
-from dataspec.store import PreconditionFailed, Store
+from dataspec.store import PreconditionFailed, Store, StoredObject
 from dataspec.store.base import MISSING
 from dataspec.store.bucket import BucketStore, StoreTimeouts
-from http_proxy import Fault, Handler, Proxy, Request, answer, cut_short, hang, proxy, stall
+from http_proxy import Fault, Handler, Proxy, Request, answer, cut_short, hang, proxy, stall, swallow
 from s3 import S3, free_port
 
 SHORT = StoreTimeouts(connect=1, request=1, retry=1.5, call=5)
@@ -203,6 +203,59 @@ def fill(store: Store, count: int) -> None:
         list(
             writers.map(lambda number: store.put(f"code/{number:05d}", b"x", expected=MISSING), range(count))
         )
+
+
+def lost(times: int, fault: Fault) -> Callable[[Request], Fault | None]:
+    """Lose the answers to the first PUTs."""
+    left = iter(range(times))
+    return lambda request: fault if request.method == "PUT" and next(left, None) is not None else None
+
+
+def overloaded(handler: Handler) -> None:
+    """Let the server act, then answer that it is overloaded."""
+    handler.ask_server()
+    handler.reply(503, {}, b"<Error><Code>SlowDown</Code></Error>")
+
+
+@pytest.mark.rule("5.18")
+@pytest.mark.parametrize("fault", [swallow, overloaded])
+@pytest.mark.parametrize("times", [1, 100], ids=["the first answer", "every answer"])
+def test_a_write_whose_answer_was_lost_is_ours(
+    times: int, fault: Fault, store: Store, between: Proxy
+) -> None:
+    between.rule = lost(times, fault)
+    created = store.put("code/a", b"x", expected=MISSING)
+    assert store.get("code/a") == StoredObject("code/a", created, b"x")
+    between.rule = lost(times, fault)
+    changed = store.put("code/a", b"y", expected=created)
+    assert store.get("code/a") == StoredObject("code/a", changed, b"y")
+
+
+@pytest.mark.rule("5.18")
+def test_a_write_whose_answer_was_lost_is_not_taken_for_anothers_of_the_same_content(
+    s3: S3, store: Store, between: Proxy
+) -> None:
+    s3.store().put("code/a", b"x", expected=MISSING)
+    between.rule = lost(1, overloaded)
+    with pytest.raises(PreconditionFailed):
+        store.put("code/a", b"x", expected=MISSING)
+
+
+@pytest.mark.rule("5.18")
+def test_a_write_that_another_one_replaced_meanwhile_is_told_as_someone_elses_change(
+    s3: S3, store: Store, between: Proxy
+) -> None:
+    def replaced(handler: Handler) -> None:
+        handler.ask_server()
+        other = s3.store()
+        written = other.get("code/a")
+        assert written is not None
+        other.put("code/a", b"theirs", expected=written.etag)
+        handler.reply(503, {}, b"<Error><Code>SlowDown</Code></Error>")
+
+    between.rule = lost(1, replaced)
+    with pytest.raises(PreconditionFailed):
+        store.put("code/a", b"x", expected=MISSING)
 
 
 @pytest.mark.rule("5.12")
