@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from dataspec.errors import InternalError, InvalidName
@@ -11,7 +10,7 @@ from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import parse_run_id
 from dataspec.spec.identity import check_name
 from dataspec.store import Store, StoredObject
-from dataspec.store.base import MISSING, PreconditionFailed, usable
+from dataspec.store.base import MISSING, try_delete, try_put, usable
 
 PREFIX = "basecamp/backfills/"
 ACTIVE_PREFIX = f"{PREFIX}active/"
@@ -35,11 +34,7 @@ class PlanStore:
 
     def create(self, plan: BackfillPlan) -> StoredPlan | None:
         """Write a new plan; None if its dataset has one already."""
-        try:
-            etag = self._store.put(_active_key(plan.dataset), plan.body(), expected=MISSING)
-        except PreconditionFailed:
-            return None
-        return StoredPlan(plan, etag)
+        return self._write(plan, expected=MISSING)
 
     def active(self, dataset: str) -> StoredPlan | None:
         """Return a dataset's active plan; one with an outcome is not moved to the ended ones yet.
@@ -68,20 +63,18 @@ class PlanStore:
 
     def change(self, held: StoredPlan, plan: BackfillPlan) -> StoredPlan | None:
         """Replace a plan; None if it has changed since it was read."""
-        try:
-            etag = self._store.put(_active_key(plan.dataset), plan.body(), expected=held.etag)
-        except PreconditionFailed:
-            return None
-        return StoredPlan(plan, etag)
+        return self._write(plan, expected=held.etag)
+
+    def _write(self, plan: BackfillPlan, *, expected: str) -> StoredPlan | None:
+        etag = try_put(self._store, _active_key(plan.dataset), plan.body(), expected=expected)
+        return None if etag is None else StoredPlan(plan, etag)
 
     def put_away(self, held: StoredPlan) -> None:
         """Move a plan with an outcome to the ended ones."""
         plan = held.plan
         # Any replica may have done either already: an outcome is set once.
-        with suppress(PreconditionFailed):
-            self._store.put(_ended_key(plan.dataset, plan.backfill_id), plan.body(), expected=MISSING)
-        with suppress(PreconditionFailed):
-            self._store.delete(_active_key(plan.dataset), expected=held.etag)
+        try_put(self._store, _ended_key(plan.dataset, plan.backfill_id), plan.body(), expected=MISSING)
+        try_delete(self._store, _active_key(plan.dataset), expected=held.etag)
 
     def ended(self, dataset: str, backfill_id: str) -> BackfillPlan | None:
         """Return the plan of a backfill that has ended."""

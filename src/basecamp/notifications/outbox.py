@@ -22,7 +22,7 @@ from basecamp.notifications.notification import (
 from basecamp.shared.clock import Clock
 from dataspec.spec.model import Target
 from dataspec.store import Store
-from dataspec.store.base import MISSING, PreconditionFailed, usable
+from dataspec.store.base import MISSING, try_delete, try_put, usable
 
 PREFIX = "basecamp/outbox/"
 RETENTION = timedelta(days=2)
@@ -180,11 +180,8 @@ class Outbox:
             subjects=subjects,
         )
         body = OutboxEntry.new(notification).body()
-        try:
-            self._store.put(f"{PREFIX}{notification.id}.json", body, expected=MISSING)
-        except PreconditionFailed:
-            return
-        self.on_put()
+        if try_put(self._store, f"{PREFIX}{notification.id}.json", body, expected=MISSING) is not None:
+            self.on_put()
 
     def entries(self) -> Iterable[StoredEntry]:
         """Return all entries; reads only those that changed since the last call.
@@ -207,10 +204,7 @@ class Outbox:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        try:
-            return self._store.put(key, entry.body(), expected=etag)
-        except PreconditionFailed:
-            return None
+        return try_put(self._store, key, entry.body(), expected=etag)
 
     def sweep(self, key: str, etag: str, entry: OutboxEntry, now: datetime) -> None:
         """Remove an entry whose retention is over.
@@ -218,12 +212,8 @@ class Outbox:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        if entry.ended_at is None or now - entry.ended_at < RETENTION:
-            return
-        try:
-            self._store.delete(key, expected=etag)
-        except PreconditionFailed:
-            return  # another replica removed it
+        if entry.ended_at is not None and now - entry.ended_at >= RETENTION:
+            try_delete(self._store, key, expected=etag)
 
 
 def _retry_pause(attempts: int) -> timedelta:

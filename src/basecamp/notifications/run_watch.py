@@ -29,7 +29,7 @@ from dataspec.catalog.effective import Catalog
 from dataspec.models import RunStatus, WorkflowRun
 from dataspec.spec.model import NotificationConfig, Target
 from dataspec.store import Store, StoredObject
-from dataspec.store.base import MISSING, PreconditionFailed
+from dataspec.store.base import etag_of, try_delete, try_put
 
 KEY = "basecamp/runs.json"
 POLL_SECONDS = 10.0
@@ -155,20 +155,14 @@ class RunWatch:
             self._outbox.announce_run(RunEnd(run=replace(record, error=error)), targets)
 
     def _move(self, position: WatchPosition) -> None:
-        try:
-            etag = self._stored.etag if self._stored else MISSING
-            self._store.put(KEY, position.body(), expected=etag)
-        except PreconditionFailed:
-            return  # another replica moved it; the next poll starts from there
+        """Store the position, unless another replica moved it: the next poll starts from there."""
+        try_put(self._store, KEY, position.body(), expected=etag_of(self._stored))
 
     def _pause(self) -> None:
         """Delete the position while no spec has a channel: runs that end now are not reported later."""
         stored = self._store.get(KEY)
-        if stored is not None:
-            try:
-                self._store.delete(KEY, expected=stored.etag)
-            except PreconditionFailed:
-                return
+        if stored is not None and not try_delete(self._store, KEY, expected=stored.etag):
+            return
         self._stored = None
         self._idle = True
 

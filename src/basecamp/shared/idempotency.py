@@ -19,7 +19,7 @@ from typing import Any
 from basecamp.shared.clock import Clock
 from dataspec.errors import InvalidUsage, StoreUnreachable
 from dataspec.store import Store
-from dataspec.store.base import MISSING, PreconditionFailed, try_put, usable
+from dataspec.store.base import MISSING, try_delete, try_put, usable
 
 log = logging.getLogger(__name__)
 
@@ -125,9 +125,7 @@ class Reservations:
         try:
             for info in usable(self._store.list(PREFIX)):
                 if info.key.removeprefix(PREFIX).partition("/")[0] < oldest:
-                    self._store.delete(info.key, expected=info.etag)
-        except PreconditionFailed:
-            return
+                    try_delete(self._store, info.key, expected=info.etag)
         except StoreUnreachable as error:
             log.warning("Old idempotency keys could not be removed: %s", error.detail)
 

@@ -17,7 +17,7 @@ from dataspec.catalog.version_archive import KeptVersions
 from dataspec.errors import AirflowUnreachable, Conflict, StoreUnreachable
 from dataspec.models import SourceEvent, SourceType
 from dataspec.store import Store
-from dataspec.store.base import PreconditionFailed, StoredObject
+from dataspec.store.base import StoredObject, try_put
 
 log = logging.getLogger(__name__)
 
@@ -104,9 +104,8 @@ class LedgerUpdater:
         if comparison.switches:
             self._announcer.announce(comparison.switches, catalog)
         body = comparison.ledger.body()
-        try:
-            etag = self._store.put(LEDGER_KEY, body, expected=catalog.ledger_etag)
-        except PreconditionFailed:
+        etag = try_put(self._store, LEDGER_KEY, body, expected=catalog.ledger_etag)
+        if etag is None:
             return False
         self._specs.ledger_moved_on(StoredObject(LEDGER_KEY, etag, body), comparison.ledger)
         return True

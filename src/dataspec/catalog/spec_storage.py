@@ -290,7 +290,7 @@ def write_release(
     if if_match is not None and if_match != etag:
         raise _conflict(key)
     kept = store.get(file_map_key(key))
-    if files_if_match is not None and files_if_match != (etag_of(kept)):
+    if files_if_match is not None and files_if_match != etag_of(kept):
         raise _conflict(key)
     try:
         if release.files:

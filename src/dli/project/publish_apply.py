@@ -23,7 +23,7 @@ from dataspec.catalog.spec_storage import (
     write_release,
 )
 from dataspec.errors import Conflict
-from dataspec.store.base import MISSING, PreconditionFailed
+from dataspec.store.base import MISSING, etag_of, try_delete, try_put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -82,12 +82,10 @@ class CodeWriter:
         if not self._plan.changes and known is not None and _content_of(known.body) == self._plan.content:
             return
         body = publication_body(publication, self._plan.content)
-        try:
-            self._store.put(PUBLICATION_KEY, body, expected=known.etag if known else MISSING)
-        except PreconditionFailed:
+        if try_put(self._store, PUBLICATION_KEY, body, expected=etag_of(known)) is None:
             other = self._store.get(PUBLICATION_KEY)
             if other is None or _content_of(other.body) != self._plan.content:
-                raise _concurrent_publish(PUBLICATION_KEY) from None
+                raise _concurrent_publish(PUBLICATION_KEY)
 
     def _write_specs(self) -> None:
         keys = [change.file for change in self._plan.changes if change.file in self._plan.wanted]
@@ -166,7 +164,7 @@ class CodeWriter:
     def _look(self, key: str, release: Release) -> tuple[_Seen, bool]:
         """Return a dataset's current objects, and whether they are this release."""
         stored, file_map = self._store.get(key), self._store.get(file_map_key(key))
-        files_etag = file_map.etag if file_map else MISSING
+        files_etag = etag_of(file_map)
         if stored is None:
             return _Seen(MISSING, files_etag, None), False
         mapped = mapped_files(file_map.body if file_map else None, stored.body)
@@ -213,10 +211,8 @@ class CodeWriter:
 
     def _remove_objects(self, keys: Iterable[str]) -> None:
         def remove(key: str) -> None:
-            try:
-                self._store.delete(key, expected=self._plan.published.etag(key))
-            except PreconditionFailed:
-                return  # it is gone, or was written again
+            # An object that is gone, or was written again, is left as it is.
+            try_delete(self._store, key, expected=self._plan.published.etag(key))
 
         _side_by_side(remove, sorted(keys))
 
