@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 from urllib.parse import unquote
 
 from fastapi import Depends, Header, Request, Response
-from starlette.datastructures import Headers
-from starlette.types import Scope
 
 from basecamp.services import Services
 from dataspec.models import SourceType
@@ -25,23 +23,17 @@ def _services(request: Request) -> Services:
     return services
 
 
-def caller_name(scope: Scope) -> str:
-    """Return the caller's name from the header ``Dli-User``, percent-encoded where it is not ASCII.
-
-    The name is not authenticated: it is for notes and logs only. Unprintable characters are removed.
-    """
-    header = unquote(Headers(scope=scope).get("dli-user", ""))
-    name = "".join(letter for letter in header if letter.isprintable()).strip()
-    return name[:MAX_NAME_LENGTH] or ANONYMOUS
-
-
-def _caller(
-    request: Request,
-    dli_user: Annotated[  # noqa: ARG001 - documents the header in OpenAPI
+def caller_name(
+    dli_user: Annotated[
         str | None, Header(description="The caller's name, for notes and logs; percent-encoded if not ASCII.")
     ] = None,
 ) -> str:
-    return caller_name(request.scope)
+    """Return the caller's name from the header ``Dli-User``.
+
+    The name is not authenticated: it is for notes and logs only. Unprintable characters are removed.
+    """
+    name = "".join(letter for letter in unquote(dli_user or "") if letter.isprintable()).strip()
+    return name[:MAX_NAME_LENGTH] or ANONYMOUS
 
 
 def source_of(choice: SourceChoice | None) -> SourceType | None:
@@ -50,7 +42,7 @@ def source_of(choice: SourceChoice | None) -> SourceType | None:
 
 
 ServicesOf = Annotated[Services, Depends(_services)]
-Caller = Annotated[str, Depends(_caller)]
+Caller = Annotated[str, Depends(caller_name)]
 IdempotencyKey = Annotated[
     str | None,
     Header(

@@ -176,5 +176,5 @@ class RequestLog:
             status,
             milliseconds,
             client,
-            caller_name(scope),
+            caller_name(Headers(scope=scope).get("dli-user")),
         )

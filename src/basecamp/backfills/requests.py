@@ -101,11 +101,10 @@ def check_request(specs: CatalogCache, request: BackfillRequest) -> CheckedReque
             f"The range holds {len(dates):,} dates; a backfill builds at most {MAX_DATES:,}.",
             detail="Is a year mistyped?",
         )
-    file = file_to_run(specs, request.dataset, request.source, request.candidate)
-    assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
-    _check_takes_date(file.spec)
-    days = ordered(_days(dates, file.spec, request), reverse=request.reverse)
-    return CheckedRequest(request, file, file.spec, dates, days, _given(file.spec, request, days))
+    file, spec = file_to_run(specs, request.dataset, request.source, request.candidate)
+    _check_takes_date(spec)
+    days = ordered(_days(dates, spec, request), reverse=request.reverse)
+    return CheckedRequest(request, file, spec, dates, days, _given(spec, request, days))
 
 
 def _check_takes_date(spec: DatasetSpec) -> None:

@@ -52,8 +52,8 @@ def checked(candidate: SubmittedSpec, *, name: str | None = None) -> DatasetSpec
 
 def file_to_run(
     specs: CatalogCache, dataset: str, source: SourceType | None, candidate: SubmittedSpec | None
-) -> SpecFile:
-    """Return the spec that a run of a dataset would use, or the submitted one.
+) -> tuple[SpecFile, DatasetSpec]:
+    """Return the spec that a run of a dataset would use, or the submitted one, and its file.
 
     Raises:
         InvalidSpec: When the spec is invalid.
@@ -61,8 +61,11 @@ def file_to_run(
         StoreUnreachable: When the store does not answer.
     """
     if candidate is not None:
-        return _as_file(candidate, dataset)
-    return find_runnable(specs.catalog(fresh=True), dataset, source)
+        file = _as_file(candidate, dataset)
+    else:
+        file = find_runnable(specs.catalog(fresh=True), dataset, source)
+    assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
+    return file, file.spec
 
 
 def _as_file(candidate: SubmittedSpec, name: str) -> SpecFile:

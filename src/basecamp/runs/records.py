@@ -157,10 +157,10 @@ class RunRecords:
         with self._lock:
             self._settled.update({_end_of(run): found[run.key] for run in runs})
 
-    def of_new(self, run: DagRun, spec: DatasetSpec | None, parameters: Mapping[str, Any]) -> WorkflowRun:
+    def of_new(self, run: DagRun, spec: DatasetSpec, parameters: Mapping[str, Any]) -> WorkflowRun:
         """Return a run that was just created, without asking Airflow again: it has no attempt yet."""
         record = self._record(run, (None, None, False), parameters)
-        return replace(record, max_attempts=spec.retry.max_attempts + 1) if spec else record
+        return replace(record, max_attempts=spec.retry.max_attempts + 1)
 
     def _record(self, run: DagRun, facts: _Facts, parameters: Mapping[str, Any]) -> WorkflowRun:
         attempt, version, other = facts

@@ -18,7 +18,6 @@ from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.records import RunRecords, key_of_request
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservation, Reservations
-from dataspec.catalog.effective import SpecFile
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Conflict
 from dataspec.models import RunPreview, SourceType, WorkflowRun
@@ -40,10 +39,6 @@ class RunRequest:
     source: SourceType | None = None
     candidate: SubmittedSpec | None = None
     """For a preview: the spec to try out, in place of the registered one."""
-
-    def identity(self) -> list[Any]:
-        """Return the values that are equal in two equal requests."""
-        return ["run", self.dataset, self.source, dict(self.parameters)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +110,9 @@ class RunStarter:
             ServerBusy: When the server reads too much SQL already.
             StoreUnreachable: When the store does not answer.
         """
-        file = file_to_run(self._specs, request.dataset, request.source, request.candidate)
-        assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
-        values = resolve_run(file.spec, request.parameters)
-        sql = self._sql.preview(file.spec, file, values.template)
+        file, spec = file_to_run(self._specs, request.dataset, request.source, request.candidate)
+        values = resolve_run(spec, request.parameters)
+        sql = self._sql.preview(spec, file, values.template)
         return RunPreview(
             dataset_name=request.dataset,
             source_type=file.source,
@@ -152,40 +146,37 @@ class RunStarter:
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
-        file, parameters = self._checked(request)
+        _, spec = file_to_run(self._specs, request.dataset, request.source, request.candidate)
+        parameters = resolve_parameters(spec.parameters, request.parameters)
         key = idempotency_key or uuid.uuid4().hex
         now = self._clock.now()
         plan, reservation, run = _Plan(now, 1, now), None, None
         if idempotency_key is not None:
-            reservation = self._reservations.reserve(idempotency_key, request.identity(), plan.to_json())
+            values = ["run", request.dataset, request.source, dict(request.parameters)]
+            reservation = self._reservations.reserve(idempotency_key, values, plan.to_json())
             if not reservation.is_new:
                 plan = _Plan.from_json(reservation.plan)
                 run = self._own_run(request.dataset, plan, key)
         if run is None:
             check_ready(self._takeovers.check(request.dataset), request.dataset)
             own = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": key}
-            run = self._trigger(request, plan, reservation, {**parameters, CONF_KEY: own})
+            run = self._trigger(request.dataset, plan, reservation, {**parameters, CONF_KEY: own})
         if run.state == "queued":
-            return self._records.of_new(run, file.spec, parameters)
+            return self._records.of_new(run, spec, parameters)
         return self._records.of([run])[0]
 
-    def _checked(self, request: RunRequest) -> tuple[SpecFile, dict[str, Any]]:
-        file = file_to_run(self._specs, request.dataset, request.source, request.candidate)
-        declared = file.spec.parameters if file.spec else ()
-        return file, resolve_parameters(declared, request.parameters)
-
     def _trigger(
-        self, request: RunRequest, plan: _Plan, reservation: Reservation | None, conf: Mapping[str, Any]
+        self, dataset: str, plan: _Plan, reservation: Reservation | None, conf: Mapping[str, Any]
     ) -> DagRun:
         """Trigger a run; if its id is taken by another request, with the next number of that second."""
         for _ in range(MAX_RUNS_A_SECOND):
-            if run := self._try(request.dataset, plan, conf):
+            if run := self._try(dataset, plan, conf):
                 return run
             # Logical dates must differ, even if the clock does not advance between two tries.
             later = self._clock.now() + timedelta(microseconds=plan.counter)
             plan = _Plan(plan.at, plan.counter + 1, later)
             if reservation is not None:
-                reservation = self._reservations.change(reservation, request.identity(), plan.to_json())
+                reservation = self._reservations.change(reservation, plan.to_json())
                 plan = _Plan.from_json(reservation.plan)
         raise Conflict(
             "Too many runs of this dataset were started in one second.", detail="Try again in a moment."

@@ -12,7 +12,7 @@ import json
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -36,6 +36,8 @@ class Reservation:
 
     key: str
     etag: str
+    request: str
+    """The digest of the request's values."""
     plan: Mapping[str, Any]
     is_new: bool
 
@@ -61,14 +63,15 @@ class Reservations:
             StoreUnreachable: When the store does not answer.
         """
         self._sweep_once_a_day()
+        digest = _digest(request)
         today, *before = self._paths(key)
         for path in before:
-            if found := self._read(path, request):
+            if found := self._read(path, digest):
                 return found
-        etag = try_put(self._store, today, _body(request, plan), expected=MISSING)
+        etag = try_put(self._store, today, _body(digest, plan), expected=MISSING)
         if etag is None:
-            return self._read(today, request) or self.reserve(key, request, plan)
-        return Reservation(today, etag, plan, is_new=True)
+            return self._read(today, digest) or self.reserve(key, request, plan)
+        return Reservation(today, etag, digest, plan, is_new=True)
 
     def find(self, key: str, request: Sequence[Any]) -> Reservation | None:
         """Return the plan of the first request with this key, if any.
@@ -77,32 +80,32 @@ class Reservations:
             InvalidUsage: When the key was used for another request.
             StoreUnreachable: When the store does not answer.
         """
-        found = (self._read(path, request) for path in self._paths(key))
+        digest = _digest(request)
+        found = (self._read(path, digest) for path in self._paths(key))
         return next((reservation for reservation in found if reservation), None)
 
-    def change(
-        self, reservation: Reservation, request: Sequence[Any], plan: Mapping[str, Any]
-    ) -> Reservation:
+    def change(self, reservation: Reservation, plan: Mapping[str, Any]) -> Reservation:
         """Replace a plan that can't be carried out, or return another request's replacement.
 
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        etag = try_put(self._store, reservation.key, _body(request, plan), expected=reservation.etag)
+        body = _body(reservation.request, plan)
+        etag = try_put(self._store, reservation.key, body, expected=reservation.etag)
         if etag is None:
-            return self._read(reservation.key, request) or reservation
-        return Reservation(reservation.key, etag, plan, is_new=False)
+            return self._read(reservation.key, reservation.request) or reservation
+        return replace(reservation, etag=etag, plan=plan, is_new=False)
 
-    def _read(self, path: str, request: Sequence[Any]) -> Reservation | None:
+    def _read(self, path: str, digest: str) -> Reservation | None:
         stored = self._store.get(path)
         if stored is None:
             return None
         record = json.loads(stored.body)
-        if record["request"] != _digest(request):
+        if record["request"] != digest:
             raise InvalidUsage(
                 "This Idempotency-Key was used for another request.", detail="Use a new key for each request."
             )
-        return Reservation(path, stored.etag, record["plan"], is_new=False)
+        return Reservation(path, stored.etag, digest, record["plan"], is_new=False)
 
     def _paths(self, key: str) -> list[str]:
         """Return the keys in the store of a plan: today's, and yesterday's shortly after midnight."""
@@ -130,8 +133,8 @@ class Reservations:
             log.warning("Old idempotency keys could not be removed: %s", error.detail)
 
 
-def _body(request: Sequence[Any], plan: Mapping[str, Any]) -> bytes:
-    return json.dumps({"request": _digest(request), "plan": plan}).encode()
+def _body(digest: str, plan: Mapping[str, Any]) -> bytes:
+    return json.dumps({"request": digest, "plan": plan}).encode()
 
 
 def _digest(request: Sequence[Any]) -> str:
