@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -10,6 +12,7 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
@@ -22,6 +25,13 @@ from basecamp.airflow.transport import AirflowRefused, AirflowTransport
 from basecamp.api.app import create_app
 from basecamp.api.middleware import LOOPBACK_HOSTS
 from basecamp.monitoring.metrics import Metrics
+from basecamp.server.connections import (
+    ConnectionLimits,
+    LimitedConnection,
+    end_late_connections,
+    log_accept_errors,
+)
+from basecamp.server.log_limit import LineLimit
 from basecamp.server.settings import Settings
 from basecamp.server.store_proof import prove_conditional_writes
 from basecamp.server.wiring import build_services
@@ -29,7 +39,7 @@ from basecamp.services import Services
 from basecamp.shared.clock import SystemClock
 from basecamp.web.routes import router
 from dataspec.errors import AirflowUnreachable, DliError, InvalidSettings
-from dataspec.store import open_store
+from dataspec.store import Store, open_store
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +48,17 @@ LAST_REQUESTS_SECONDS = 5
 
 LAST_MESSAGES_SECONDS = 3
 """How long messages may take then: a message that is not marked as sent is sent again."""
+
+TICKS_PER_SECOND = 10
+"""uvicorn's."""
+
+LINES_PER_SECOND = {
+    "basecamp.requests": 100,
+    "uvicorn.error": 10,
+    "basecamp.server.connections": 1,
+    "asyncio": 10,
+}
+"""Lines that the log takes of what callers cause."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 
@@ -48,6 +69,7 @@ class Serving:
 
     app: FastAPI
     clock: SystemClock
+    limits: ConnectionLimits
     listener: socket.socket
     services: Services
 
@@ -59,11 +81,33 @@ class Serving:
             InvalidSettings: When it can't, in one line.
             StoreUnreachable: When the store does not answer.
         """
-        _configure_logging(settings.log_level)
+        configure_logging(settings.log_level)
         store = open_store(settings.store_url)
         prove_conditional_writes(store)
         metrics = Metrics()
-        gateway = _gateway(settings, metrics)
+        return cls.on(store, _gateway(settings, metrics), settings, listen(host, port), metrics=metrics)
+
+    @classmethod
+    def on(
+        cls,
+        store: Store,
+        gateway: AirflowGateway,
+        settings: Settings,
+        listener: socket.socket,
+        *,
+        metrics: Metrics,
+        limits: ConnectionLimits | None = None,
+    ) -> Serving:
+        """Put the server together.
+
+        Args:
+            store: The store with the specs.
+            gateway: The Airflow that runs them.
+            settings: The settings.
+            listener: The socket to listen on.
+            metrics: The metrics.
+            limits: The limits of connections; by default those that fit the process's limit of files.
+        """
         clock = SystemClock()
         services = build_services(
             store,
@@ -77,19 +121,23 @@ class Serving:
         app = create_app(
             services,
             metrics=metrics,
-            hosts=LOOPBACK_HOSTS | {host},
+            hosts=LOOPBACK_HOSTS | {listener.getsockname()[0]},
             pages=router,
             on_start=threading.Thread(target=_warm_up, args=(services,), name="warm-up", daemon=True).start,
         )
-        return cls(app, clock, _listen(host, port), services)
+        return cls(app, clock, limits or ConnectionLimits.of_process(), listener, services)
 
     def run(self) -> NoReturn:
         """Answer requests until a signal comes; then end the process, within seconds."""
+        limits = self.limits
         config = uvicorn.Config(
             self.app,
+            http=partial(LimitedConnection, limits),  # type: ignore[arg-type]
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=math.ceil(limits.idle),
             timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
         )
         ended_by = _Server(config, self.clock).run_until_signal(self.listener)
@@ -122,10 +170,17 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and log the address."""
+        asyncio.get_running_loop().set_exception_handler(log_accept_errors)
         await super().startup(sockets)
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
             log.info("Basecamp listens on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
+    async def on_tick(self, counter: int) -> bool:
+        """End late connections, once a second."""
+        if counter % TICKS_PER_SECOND == 0:
+            end_late_connections(self.server_state)
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end."""
@@ -165,7 +220,12 @@ def _gateway(settings: Settings, metrics: Metrics) -> AirflowGateway:
     return gateway
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Open the socket of the server.
+
+    Raises:
+        InvalidSettings: When the port is in use, or not allowed.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sends each piece of an answer at once; else a body waits 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -180,7 +240,10 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _configure_logging(level: str) -> None:
+def configure_logging(level: str) -> None:
+    """Log to stderr, and limit the lines that callers cause."""
     logging.basicConfig(stream=sys.stderr, format=LOG_FORMAT, level=level.upper(), force=True)
     for noisy in ("httpx", "httpcore", "uvicorn.error", "urllib3", "slack_sdk"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    for logger, lines in LINES_PER_SECOND.items():
+        logging.getLogger(logger).addFilter(LineLimit(lines))
