@@ -87,10 +87,12 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_HEAD = do  # noqa: N815 - the standard library's names
 
     def ask_server(self) -> tuple[int, dict[str, str], bytes]:
-        """Ask the real server; the host stays the one that was signed."""
+        """Ask the real server; the host stays the one that was signed, unless the proxy replaces it."""
         connection = http.client.HTTPConnection(self.server.behind, timeout=60)
+        headers = dict(self.headers) | ({} if self.server.keeps_host else {"Host": self.server.behind})
+        path = self.path.removeprefix(self.server.removed_prefix) or "/"
         try:
-            connection.request(self.command, self.path, self.request_body, dict(self.headers))
+            connection.request(self.command, path, self.request_body, headers)
             found = connection.getresponse()
             return found.status, dict(found.getheaders()), found.read()
         finally:
@@ -116,6 +118,8 @@ class Proxy(ThreadingHTTPServer):
     Attributes:
         rule: Says for each request what is to go wrong with it, if anything.
         asked: The requests that came.
+        keeps_host: Whether the real server gets the ``Host`` of the client, or its own.
+        removed_prefix: What is removed from the start of a path.
     """
 
     daemon_threads = True
@@ -127,6 +131,8 @@ class Proxy(ThreadingHTTPServer):
         self.behind = urlsplit(behind).netloc
         self.rule: Rule = lambda _: None
         self.asked: list[Request] = []
+        self.keeps_host = True
+        self.removed_prefix = ""
         self.ended = threading.Event()
         self._thread = threading.Thread()
 

@@ -364,10 +364,9 @@ class BackfillActive(Refused):
 
 
 class Conflict(Refused):
-    """Another request changed the object first (specification 5.10)."""
+    """Another request changed the object first (specification 5.10); 412 if the request named a version."""
 
     code = "conflict"
-    http_status = 412
 
 
 class Unauthorized(Refused):
@@ -386,7 +385,8 @@ class CrossOrigin(Refused):
     def __init__(self) -> None:
         super().__init__(
             "This form was not sent by a page of this server.",
-            detail="Open the page on this server and press the button again; programs use the HTTP API.",
+            detail="Open the page on this server and press the button again; programs use the HTTP API. "
+            "Behind a proxy, BASECAMP_PUBLIC_URL on the server must be the address that users open.",
         )
 
 

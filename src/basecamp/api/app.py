@@ -9,14 +9,17 @@ from typing import Any
 
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI
-from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
+from basecamp.api.methods import HeadRequests
 from basecamp.api.middleware import BodyLimit, HostGuard, OriginGuard, RequestLog
 from basecamp.api.problems import DOCUMENT_SCHEMA, MEDIA_TYPE, install_problem_handlers
-from basecamp.api.routes import backfills, datasets, operations, runs, workflows
+from basecamp.api.public_paths import PublicPaths
+from basecamp.api.routes import backfills, datasets, documentation, operations, runs, workflows
+from basecamp.api.security_headers import SecurityHeaders
 from basecamp.monitoring.metrics import Metrics
 from basecamp.services import Services
+from basecamp.shared.public_address import PublicAddress
 
 THREADS = 100
 """Maximum number of requests in parallel; a registration holds one while it waits for Airflow."""
@@ -32,6 +35,7 @@ def create_app(
     *,
     metrics: Metrics | None = None,
     hosts: Collection[str] | None = None,
+    public: PublicAddress | None = None,
     pages: APIRouter | None = None,
     on_start: Callable[[], None] | None = None,
 ) -> FastAPI:
@@ -40,7 +44,8 @@ def create_app(
     Args:
         services: The services.
         metrics: The metrics; new ones by default.
-        hosts: Accepted host names; any by default.
+        hosts: Accepted host names beside the public one; any by default.
+        public: The address at which users open the pages.
         pages: The routes of the web interface.
         on_start: Called before the first request.
     """
@@ -53,24 +58,29 @@ def create_app(
         yield
 
     metrics = metrics or Metrics()
-    app: FastAPI = FastAPIOffline(
+    prefix = public.prefix if public else ""
+    app = FastAPI(
         title="Basecamp",
         version=version("dli"),
         description=DESCRIPTION,
-        redoc_url=None,
+        openapi_url=None,  # with the page that shows it in routes/documentation.py
+        servers=[{"url": prefix or "/"}],
         responses={"default": _problem()},
         lifespan=lifespan,
         middleware=[
             Middleware(RequestLog, metrics=metrics),
-            *([Middleware(HostGuard, hosts=hosts)] if hosts else []),
-            Middleware(OriginGuard),
+            Middleware(SecurityHeaders),
+            *([Middleware(HostGuard, hosts=hosts, public=public)] if hosts else []),
+            Middleware(OriginGuard, public=public),
             Middleware(BodyLimit),
+            Middleware(PublicPaths, prefix=prefix),
+            Middleware(HeadRequests),
         ],
     )
     app.state.services = services
     app.state.metrics = metrics
     install_problem_handlers(app)
-    for module in (workflows, runs, backfills, datasets, operations):
+    for module in (workflows, runs, backfills, datasets, operations, documentation):
         app.include_router(module.router)
     if pages is not None:
         app.include_router(pages, include_in_schema=False)

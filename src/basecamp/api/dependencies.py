@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from fastapi import Depends, Header, Request, Response
 
+from basecamp.api import PREFIX
 from basecamp.services import Services
 from dataspec.models import SourceType
 
@@ -51,6 +52,40 @@ IdempotencyKey = Annotated[
         max_length=255,
     ),
 ]
+
+
+def _if_match(
+    request: Request,
+    if_match: Annotated[  # noqa: ARG001 - documents the header in OpenAPI
+        str | None, Header(description="ETags of which the manual spec must have one; `*` for any.")
+    ] = None,
+) -> str | None:
+    return _all_lines(request, "if-match")
+
+
+def _if_none_match(
+    request: Request,
+    if_none_match: Annotated[  # noqa: ARG001 - documents the header in OpenAPI
+        str | None, Header(description="ETags of which the manual spec must have none; `*` to create only.")
+    ] = None,
+) -> str | None:
+    return _all_lines(request, "if-none-match")
+
+
+def _all_lines(request: Request, name: str) -> str | None:
+    """Return a header that is a list, also if it was sent in several lines."""
+    lines = request.headers.getlist(name)
+    return ", ".join(lines) if lines else None
+
+
+IfMatch = Annotated[str | None, Depends(_if_match)]
+IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]
+
+
+def put_location(request: Request, response: Response, kind: str, identifier: str) -> None:
+    """Set the address of what a request has created, without a host: a proxy may have replaced it."""
+    root = request.scope["root_path"]
+    response.headers["Location"] = f"{root}{PREFIX}/{kind}/{quote(identifier, safe='')}"
 
 
 WARNING_HEADER = "Dli-Warning"

@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from basecamp.api.dependencies import caller_name
 from basecamp.api.problems import problem_response
+from basecamp.api.public_paths import path_of
 from basecamp.monitoring.metrics import Metrics
+from basecamp.shared.public_address import PublicAddress, origin_of
 from dataspec.errors import CrossOrigin, InvalidUsage
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
@@ -28,9 +30,10 @@ class HostGuard:
     browser then treats this server as that site, but sends that name as the host.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str], public: PublicAddress | None = None) -> None:
         self._app = app
-        self._hosts = frozenset(host.lower() for host in hosts)
+        own = {*hosts, public.host} if public else hosts
+        self._hosts = frozenset(host.lower() for host in own)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on if its host is accepted."""
@@ -39,23 +42,43 @@ class HostGuard:
             return
         error = InvalidUsage(
             "This server does not accept this host name.",
-            detail=f"It listens on this machine only. Use one of: {', '.join(sorted(self._hosts))}.",
+            detail=f"Use one of: {', '.join(sorted(self._hosts))}. Behind a proxy, set BASECAMP_PUBLIC_URL on "
+            "the server to the address that users open.",
         )
         await problem_response(error, status=421)(scope, receive, send)
 
 
 class OriginGuard:
-    """Rejects changes that a page of another site sends through a user's browser."""
+    """Rejects changes that a page of another site sends through a user's browser.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A browser names the origin of the page that sends a change. The server's own pages have the origin of
+    its public URL or, on this machine, that of the host in the request. At the public host the public
+    origin alone counts, with its scheme and port: others there are other sites.
+    """
+
+    def __init__(self, app: ASGIApp, *, public: PublicAddress | None = None) -> None:
         self._app = app
+        self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on if it is read-only, has no origin, or comes from a page of this server."""
-        if scope["type"] != "http" or scope["method"] in _SAFE_METHODS or _is_own(Headers(scope=scope)):
+        if scope["type"] != "http" or scope["method"] in _SAFE_METHODS or self._is_own(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
         await problem_response(CrossOrigin())(scope, receive, send)
+
+    def _is_own(self, headers: Headers) -> bool:
+        given = headers.getlist("origin")
+        if not given:
+            return True
+        origin, host, public = origin_of(given[0]), headers.get("host", "").lower(), self._public
+        if origin is None or len(given) > 1:
+            return False
+        if public is not None and origin == public.origin:
+            return True
+        if public is not None and _hostname(host) == public.host and public.host not in LOOPBACK_HOSTS:
+            return False
+        return origin in {origin_of(f"http://{host}"), origin_of(f"https://{host}")}
 
 
 class BodyLimit:
@@ -107,18 +130,6 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _is_own(headers: Headers) -> bool:
-    origin = headers.get("origin")
-    return origin is None or _authority(origin) == headers.get("host", "").lower()
-
-
-def _authority(origin: str) -> str | None:
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return None
-
-
 def _hostname(host: str) -> str:
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
@@ -165,7 +176,7 @@ class RequestLog:
             .partition(b"?")[0]
             .decode("ascii", "backslashreplace")
         )
-        level = logging.DEBUG if scope["path"] in _PROBES and status < 400 else logging.INFO  # noqa: PLR2004
+        level = logging.DEBUG if path_of(scope) in _PROBES and status < 400 else logging.INFO  # noqa: PLR2004
         client = scope["client"][0] if scope.get("client") else "-"
         milliseconds = seconds * 1000
         log.log(

@@ -13,14 +13,18 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
-from dataspec.errors import DliError, InternalError, InvalidUsage, NotFound, Unavailable
+from basecamp.api.methods import allowed_methods
+from basecamp.api.security_headers import SECURITY_HEADERS
+from dataspec.errors import Conflict, DliError, InternalError, InvalidUsage, NotFound, Unavailable
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+
+_CONDITIONS = frozenset({"if-match", "if-none-match"})
 
 DOCUMENT_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -74,7 +78,7 @@ def problem_response(
         document["detail"] = error.detail
     if error.text != error.title:
         document["text"] = error.text
-    sent = dict(headers or {})
+    sent = {**SECURITY_HEADERS, **(headers or {})}
     if isinstance(error, Unavailable):
         sent["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return ProblemResponse(document | error.extras(), status_code=document["status"], headers=sent)
@@ -95,7 +99,9 @@ def _on_dli_error(request: Request, error: Exception) -> ProblemResponse:
     if isinstance(error, Unavailable):
         why = f"{error.title} {error.detail or ''}".replace("\n", " ")
         log.warning("%s %s: %s", request.method, _path(request), why)
-    return problem_response(error)
+    # Only a caller that named a version can learn that its condition failed.
+    is_conditional = isinstance(error, Conflict) and not _CONDITIONS.isdisjoint(request.headers.keys())
+    return problem_response(error, status=HTTPStatus.PRECONDITION_FAILED if is_conditional else None)
 
 
 def _on_invalid_request(_request: Request, error: Exception) -> ProblemResponse:
@@ -123,16 +129,24 @@ def _place(where: str, path: Sequence[Any]) -> str:
     return ".".join(str(part) for part in (where, *path))
 
 
-def _on_http_error(request: Request, error: Exception) -> ProblemResponse:
+def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _on_other_method(request)
     if error.status_code == HTTPStatus.NOT_FOUND:
         own: DliError = NotFound("There is no such page.", detail=f"{request.method} {request.url.path}")
-    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "none")
-        own = InvalidUsage(f"{request.method} is not allowed here.", detail=f"Allowed: {allowed}")
     else:
         own = InvalidUsage(str(error.detail))
     return problem_response(own, status=error.status_code, headers=error.headers)
+
+
+def _on_other_method(request: Request) -> Response:
+    """Answer a method for which an address has no route: OPTIONS with those that it has."""
+    allowed = ", ".join(allowed_methods(request))
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers={"Allow": allowed})
+    error = InvalidUsage(f"{request.method} is not allowed here.", detail=f"Allowed: {allowed}")
+    return problem_response(error, status=405, headers={"Allow": allowed})
 
 
 def _on_unexpected_error(request: Request, error: Exception) -> ProblemResponse:

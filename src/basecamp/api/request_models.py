@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from basecamp.api.dependencies import SourceChoice
 from basecamp.datasets.submitted_specs import SubmittedSpec
@@ -18,7 +18,7 @@ MAX_PATH = 500
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     @model_validator(mode="after")
     def _is_text(self) -> Self:
@@ -83,11 +83,11 @@ class BackfillBody(RunBody):
     end: Annotated[str, Field(max_length=40)]
     """The last date."""
     every: Every = "day"
-    reverse: StrictBool = False
+    reverse: bool = False
     """Start with the last date."""
-    keep_going: StrictBool = False
+    keep_going: bool = False
     """Continue after a failed date."""
-    resume: StrictBool = False
+    resume: bool = False
     """Skip the dates that the last backfill of this range, with these parameters, has built."""
 
 
@@ -109,9 +109,9 @@ class UpdateBody(SourceBody):
 
     cron: str | None = None
     timezone: str | None = None
-    enabled: StrictBool | None = None
-    retry_max_attempts: StrictInt | None = None
-    retry_delay_seconds: StrictInt | None = None
+    enabled: bool | None = None
+    retry_max_attempts: int | None = None
+    retry_delay_seconds: int | None = None
 
 
 class WorkflowPage(BaseModel):

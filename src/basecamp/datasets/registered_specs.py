@@ -40,6 +40,12 @@ class RegisteredSpecs:
         file = find_spec(catalog.value, name, source)
         return self._with_tables(next(self._described([file], catalog.value, catalog.warnings)), file)
 
+    def manual_etag(self, name: str) -> str | None:
+        """Return the ETag of a dataset's manual spec, effective or overridden; None if there is none."""
+        catalog = self._specs.known().value
+        file = catalog.get(name, SourceType.MANUAL)
+        return file.etag if file else None
+
     def page(
         self, source: SourceType | None = None, *, limit: int = 100, cursor: str | None = None
     ) -> ListPage[RegisteredDataset]:

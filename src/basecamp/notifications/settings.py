@@ -11,9 +11,9 @@ from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from basecamp.notifications.channels.apprise_log import is_apprise_url
+from basecamp.shared.public_address import PUBLIC_URL, PublicAddress
 from dataspec.errors import InvalidSettings
 
-PUBLIC_URL = "BASECAMP_PUBLIC_URL"
 SLACK_TOKEN = "BASECAMP_SLACK_TOKEN"  # noqa: S105 - a variable's name
 SLACK_WEBHOOK_URL = "BASECAMP_SLACK_WEBHOOK_URL"
 SLACK_API_URL = "BASECAMP_SLACK_API_URL"
@@ -71,7 +71,7 @@ class NotificationSettings:
         """
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
         return cls(
-            public_url=_http_url(PUBLIC_URL, given).rstrip("/") if PUBLIC_URL in given else None,
+            public_url=PublicAddress.parse(given[PUBLIC_URL]).url if PUBLIC_URL in given else None,
             slack_token=given.get(SLACK_TOKEN),
             slack_webhook_url=_http_url(SLACK_WEBHOOK_URL, given) if SLACK_WEBHOOK_URL in given else None,
             slack_api_url=_http_url(SLACK_API_URL, given) if SLACK_API_URL in given else SLACK_API,

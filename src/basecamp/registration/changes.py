@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from basecamp.airflow.models import DagRun
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.registration.after_write import WriteFollowUp
-from basecamp.registration.register import is_etag, is_in_code
+from basecamp.registration.register import changed_meanwhile, is_in_code
 from basecamp.runs.records import RunRecords
 from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
+from basecamp.shared.entity_tags import is_one_of
 from basecamp.shared.idempotency import Reservations
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.spec_storage import (
@@ -21,7 +22,7 @@ from dataspec.catalog.spec_storage import (
     read_release,
     write_release,
 )
-from dataspec.errors import Conflict, DatasetNotFound, InvalidUsage, ManagedByCode, RunsActive
+from dataspec.errors import DatasetNotFound, InvalidUsage, ManagedByCode, RunsActive
 from dataspec.models import RegisteredDataset, SourceType, UnregisteredDataset
 from dataspec.spec.identity import check_name
 from dataspec.spec.yaml_editor import ScheduleChanges, edit_schedule
@@ -68,7 +69,7 @@ class ManualSpecChanges:
             name: The dataset.
             changes: The fields to set; equal values are left as written.
             source: ``manual`` for the kept file of a dataset that code has.
-            if_match: The ETag that the manual spec must have, in quotes or not; ``*`` for any.
+            if_match: The ETags of which the manual spec must have one; ``*`` for any.
             wait_seconds: The longest wait for Airflow to load it; 0 not to wait.
 
         Raises:
@@ -129,7 +130,7 @@ class ManualSpecChanges:
             source: ``manual`` for the kept file of a dataset that code has.
             stop: Stop the active runs.
             accept_active: Let the active runs end by themselves.
-            if_match: The ETag that the manual spec must have, in quotes or not; ``*`` for any.
+            if_match: The ETags of which the manual spec must have one; ``*`` for any.
             idempotency_key: A second call with it succeeds, though the spec is gone.
 
         Raises:
@@ -178,9 +179,9 @@ class ManualSpecChanges:
         """
         stored = read_release(self._store, file.key, file.spec.files if file.spec else ())
         if stored is None or stored.etag != file.etag:
-            raise _changed(file.key)
-        if if_match is not None and not is_etag(if_match, stored.etag):
-            raise _changed(file.key)
+            raise changed_meanwhile(file.key)
+        if if_match is not None and not is_one_of(if_match, stored.etag):
+            raise changed_meanwhile(file.key)
         return stored
 
     def _unregistered_file(
@@ -194,8 +195,8 @@ class ManualSpecChanges:
         stored = self._store.get(key) if key else None
         if stored is None:
             raise _not_manual(catalog, name)
-        if if_match is not None and not is_etag(if_match, stored.etag):
-            raise _changed(stored.key)
+        if if_match is not None and not is_one_of(if_match, stored.etag):
+            raise changed_meanwhile(stored.key)
         return stored.key, stored.etag
 
     def _stop(self, runs: Sequence[DagRun], requested_by: str) -> list[str]:
@@ -233,10 +234,3 @@ def _not_manual(catalog: Catalog, name: str) -> DatasetNotFound:
     except DatasetNotFound as error:
         return error
     return DatasetNotFound(name)
-
-
-def _changed(key: str) -> Conflict:
-    return Conflict(
-        "This dataset was changed by someone else meanwhile.",
-        detail=f"{key} has changed since it was read. Read it again, then repeat the change.",
-    )

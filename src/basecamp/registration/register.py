@@ -11,13 +11,14 @@ from basecamp.datasets.submitted_specs import SubmittedSpec, checked
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.registration.after_write import WriteFollowUp
 from basecamp.shared.clock import Clock
+from basecamp.shared.entity_tags import is_one_of
 from dataspec.catalog.effective import Catalog
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
-from dataspec.errors import AirflowUnreachable, ExistsInCode, InvalidSpec
+from dataspec.errors import AirflowUnreachable, Conflict, ExistsInCode, InvalidSpec
 from dataspec.models import RegisteredDataset, SourceType
 from dataspec.spec.identity import check_name
 from dataspec.store import Store, StoredObject
-from dataspec.store.base import MISSING
+from dataspec.store.base import etag_of
 
 OVERRIDDEN_WARNING = "This dataset exists in Code: the Manual file is kept but inactive."
 
@@ -73,7 +74,7 @@ class Registration:
         *,
         accept_override: bool = False,
         if_match: str | None = None,
-        only_create: bool = False,
+        if_none_match: str | None = None,
         wait_seconds: float = 60.0,
     ) -> Registered:
         """Store a spec as manual, and wait until Airflow has loaded it.
@@ -82,8 +83,8 @@ class Registration:
             name: The dataset.
             candidate: The spec.
             accept_override: Store it even if code has a spec of that name.
-            if_match: The ETag that the manual spec must have, in quotes or not; ``*`` for any.
-            only_create: Refuse if there is a manual spec.
+            if_match: The ETags of which the manual spec must have one; ``*`` for any.
+            if_none_match: The ETags of which it must have none; ``*`` to refuse if there is a manual spec.
             wait_seconds: How long Airflow may take to load it; 0 not to wait.
 
         Raises:
@@ -109,7 +110,7 @@ class Registration:
             self._store,
             manual_key(name),
             release,
-            if_match=MISSING if only_create else _expected(current, if_match),
+            if_match=_expected(manual_key(name), current, if_match, if_none_match),
             now=self._clock.now,
         )
         dataset = self._follow_up.written(
@@ -124,18 +125,28 @@ class Registration:
         return Registered(dataset=dataset, created=current is None)
 
 
-def _expected(current: StoredObject | None, if_match: str | None) -> str | None:
-    """Return the expected ETag in the store's spelling; a header may quote it differently."""
-    if if_match is None:
-        return None
-    if current is not None and is_etag(if_match, current.etag):
-        return current.etag
-    return f"not {if_match}"
+def _expected(
+    key: str, current: StoredObject | None, if_match: str | None, if_none_match: str | None
+) -> str | None:
+    """Return the ETag that the write must find: what the conditions were checked on; None without one.
+
+    Raises:
+        Conflict: When a condition is not met.
+    """
+    etag = current.etag if current else None
+    if if_match is not None and not is_one_of(if_match, etag):
+        raise changed_meanwhile(key)
+    if if_none_match is not None and is_one_of(if_none_match, etag, weak=True):
+        raise changed_meanwhile(key)
+    return None if if_match is None and if_none_match is None else etag_of(current)
 
 
-def is_etag(if_match: str, etag: str) -> bool:
-    """Return whether a header names this ETag, quoted or not; ``*`` names any."""
-    return if_match.removeprefix("W/").strip('"') in {"*", etag.strip('"')}
+def changed_meanwhile(key: str) -> Conflict:
+    """Return the error for a manual spec that is not the one that the caller has seen."""
+    return Conflict(
+        "This dataset was changed by someone else meanwhile.",
+        detail=f"{key} has changed since it was read. Read it again, then repeat the change.",
+    )
 
 
 def is_in_code(catalog: Catalog, name: str) -> bool:

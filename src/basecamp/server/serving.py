@@ -37,6 +37,7 @@ from basecamp.server.store_proof import prove_conditional_writes
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import SystemClock
+from basecamp.shared.public_address import PublicAddress
 from basecamp.web.routes import router
 from dataspec.errors import AirflowUnreachable, DliError, InvalidSettings
 from dataspec.store import Store, open_store
@@ -109,6 +110,7 @@ class Serving:
             limits: The limits of connections; by default those that fit the process's limit of files.
         """
         clock = SystemClock()
+        public_url = settings.notifications.public_url
         services = build_services(
             store,
             gateway,
@@ -122,6 +124,7 @@ class Serving:
             services,
             metrics=metrics,
             hosts=LOOPBACK_HOSTS | {listener.getsockname()[0]},
+            public=PublicAddress.parse(public_url) if public_url else None,
             pages=router,
             on_start=threading.Thread(target=_warm_up, args=(services,), name="warm-up", daemon=True).start,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, get_args
 
+from basecamp.api.query_values import is_rfc_3339
 from basecamp.runs.history import HistoryFilter
 from dataspec.errors import InvalidUsage
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowInfo, WorkflowStatus
@@ -110,6 +111,27 @@ class RunQuery:
         }
 
 
+def datasets_query(q: str = "", source: str = "", status: str = "", page: str = "") -> DatasetQuery:
+    """Return the filter of datasets in the query of a request."""
+    return DatasetQuery.of({"q": q, "source": source, "status": status, "page": page})
+
+
+def runs_query(
+    *,
+    dataset: str = "",
+    source: str = "",
+    status: str = "",
+    run_type: str = "",
+    since: str = "",
+    until: str = "",
+    limit: str = "",
+    cursor: str = "",
+) -> RunQuery:
+    """Return the filter of runs in the query of a request."""
+    filters = {"dataset": dataset, "source": source, "status": status, "run_type": run_type}
+    return RunQuery.of({**filters, "since": since, "until": until, "limit": limit, "cursor": cursor})
+
+
 def source_of(query: Mapping[str, str]) -> SourceType | None:
     """Return the source in the query, if any.
 
@@ -152,15 +174,17 @@ def _number(query: Mapping[str, str], name: str, *, default: int) -> int:
 
 
 def _moment(name: str, text: str, *, end_of_day: bool = False) -> datetime | None:
-    """Read a date in UTC, or a time."""
+    """Read a date in UTC, or a time as in RFC 3339."""
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-        if end_of_day and len(text) <= len("2024-01-15"):
+        if is_rfc_3339(text):
+            return datetime.fromisoformat(text)
+        moment = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        if end_of_day:
             moment += timedelta(days=1)
     except (ValueError, OverflowError):
         raise InvalidUsage(
             f"Invalid time '{text}' for '{name}'.", detail="Example: 2024-01-15 or 2024-01-15T09:00:00Z"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment

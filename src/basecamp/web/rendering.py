@@ -13,7 +13,6 @@ from functools import cache, partial
 from importlib.resources import files
 from typing import Any, Literal
 
-from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.datastructures import Headers
@@ -22,7 +21,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match
 from starlette.types import Scope
 
+from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.problems import RETRY_AFTER_SECONDS, log_internal_error
+from basecamp.api.public_paths import path_of
 from basecamp.shared.page_links import Links
 from basecamp.web import forms
 from dataspec.errors import DliError, NotFound, Unavailable
@@ -33,13 +34,11 @@ log = logging.getLogger(__name__)
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
-    # Not "no-referrer": it would hide the origin of the page's own forms.
-    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 
+_TRACKING = frozenset({"fbclid", "gclid", "msclkid", "mc_cid", "mc_eid"})
+"""Query parameters that mail programs and other sites add to links, beside those that begin with ``utm_``."""
 
 _JOINTS = re.compile(r"([._/@])(?=.)")
 
@@ -104,7 +103,7 @@ def error_page(request: Request, error: DliError) -> HTMLResponse:
     return page(request, "error.html", status=error.http_status, headers=headers, error=error, retry=retry)
 
 
-class PageRoute(APIRoute):
+class PageRoute(CheckedRoute):
     """A route that renders its errors as pages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -124,16 +123,28 @@ class PageRoute(APIRoute):
 
         return handle_with_pages
 
+    async def check(self, request: Request) -> None:
+        """Refuse unknown and repeated query parameters; the forms check their bodies."""
+        self.check_names(request)
+
+    def ignores(self, name: str) -> bool:
+        """Ignore what is added to a link to a page, to count where its readers come from."""
+        return name.startswith("utm_") or name in _TRACKING
+
 
 class FallbackRoute(PageRoute):
     """The route of all paths that no other route has, for browsers; programs get the API's response."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match requests that accept HTML, outside the API."""
-        wanted = scope["type"] == "http" and not scope["path"].startswith("/api/")
+        """Match requests to read a page outside the API; a path with a slash at its end is redirected."""
+        path = path_of(scope)
+        wanted = scope["method"] == "GET" and not path.startswith("/api/") and not path.endswith("/")
         if wanted and "text/html" in Headers(scope=scope).get("accept", ""):
             return super().matches(scope)
         return Match.NONE, {}
+
+    async def check(self, request: Request) -> None:
+        """Accept every query: that the page does not exist says more."""
 
 
 Style = Literal["absolute", "relative", "since"]

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from starlette.responses import RedirectResponse
 
 from basecamp.api.dependencies import Caller, ServicesOf
 from basecamp.runs.start import RunRequest
 from basecamp.services import Services
 from basecamp.web.forms import Form, RunForm
-from basecamp.web.queries import LIMITS, RUN_TYPES, STATES, DatasetQuery, RunQuery, attempt_of, source_of
+from basecamp.web.queries import (
+    LIMITS,
+    RUN_TYPES,
+    STATES,
+    DatasetQuery,
+    RunQuery,
+    attempt_of,
+    datasets_query,
+    runs_query,
+    source_of,
+)
 from basecamp.web.rendering import HEADERS, FallbackRoute, PageRoute, links_of, page, static_file
 from basecamp.web.views import read_backfill, read_dataset, read_datasets, read_run, read_runs
 from dataspec.errors import DliError, NotFound
@@ -27,17 +38,18 @@ REVALIDATE = "no-cache"
 
 
 @router.get("/")
-def show_datasets(request: Request, services: ServicesOf) -> Response:
+def show_datasets(
+    request: Request, services: ServicesOf, query: Annotated[DatasetQuery, Depends(datasets_query)]
+) -> Response:
     """Show the datasets."""
-    query = DatasetQuery.of(request.query_params)
     headers = _address(request, links_of(request).datasets(**query.fields()))
     return page(request, "datasets.html", headers=headers, view=read_datasets(services, query), states=STATES)
 
 
 @router.get("/workflows/{name}")
-def show_dataset(request: Request, services: ServicesOf, name: str) -> Response:
+def show_dataset(request: Request, services: ServicesOf, name: str, source: str = "") -> Response:
     """Show a dataset."""
-    return _dataset_page(request, services, name, RunForm(), source=source_of(request.query_params))
+    return _dataset_page(request, services, name, RunForm(), source=source_of({"source": source}))
 
 
 @router.post("/workflows/{name}/runs")
@@ -70,43 +82,53 @@ def unpause(request: Request, services: ServicesOf, name: str, form: Form) -> Re
     return _change(request, services, name, lambda: services.pauses.unpause(name, idempotency_key=key))
 
 
-@router.get("/workflows/{name}/{action}")
-async def redirect_to_dataset(request: Request, name: str, action: str) -> Response:
+@router.get("/workflows/{name}/runs")
+@router.get("/workflows/{name}/pause")
+@router.get("/workflows/{name}/unpause")
+async def redirect_to_dataset(request: Request, name: str) -> Response:
     """Redirect a GET of an action's URL, such as a reload of its error page, to the dataset."""
-    if action not in {"runs", "pause", "unpause"}:
-        return await raise_not_found(request)
     return _redirect(links_of(request).dataset(name))
 
 
 @router.get("/runs")
-def show_runs(request: Request, services: ServicesOf) -> Response:
+def show_runs(
+    request: Request, services: ServicesOf, query: Annotated[RunQuery, Depends(runs_query)]
+) -> Response:
     """Show the history."""
-    query = RunQuery.of(request.query_params)
     headers = _address(request, links_of(request).runs(**query.fields(), cursor=query.cursor))
     view = read_runs(services, query)
     return page(request, "runs.html", headers=headers, view=view, limits=LIMITS, run_types=RUN_TYPES)
 
 
 @router.get("/runs/{run_id}")
-def show_run(request: Request, services: ServicesOf, run_id: str) -> Response:
+def show_run(
+    request: Request, services: ServicesOf, run_id: str, dataset: str | None = None, attempt: str = ""
+) -> Response:
     """Show a run."""
-    query = request.query_params
-    view = read_run(services, run_id, query.get("dataset"), attempt_of(query))
-    return page(request, "run.html", view=view, attempt=attempt_of(query))
+    number = attempt_of({"attempt": attempt})
+    view = read_run(services, run_id, dataset, number)
+    return page(request, "run.html", view=view, attempt=number)
 
 
 @router.post("/runs/{run_id}/stop")
-def stop_run(request: Request, services: ServicesOf, caller: Caller, run_id: str, form: Form) -> Response:
+def stop_run(
+    *,
+    request: Request,
+    services: ServicesOf,
+    caller: Caller,
+    run_id: str,
+    form: Form,
+    dataset: str | None = None,
+) -> Response:
     """Stop a run and redirect to its page."""
-    dataset = request.query_params.get("dataset")
     run = services.run_stopper.stop(run_id, stopped_by=caller, reason=_reason(form), dataset=dataset)
     return _redirect(links_of(request).run(run))
 
 
 @router.get("/runs/{run_id}/stop")
-async def redirect_to_run(request: Request, run_id: str) -> Response:
+async def redirect_to_run(request: Request, run_id: str, dataset: str | None = None) -> Response:
     """Redirect a GET of the stop URL to the run."""
-    return _redirect(links_of(request).run_id(run_id, request.query_params.get("dataset")))
+    return _redirect(links_of(request).run_id(run_id, dataset))
 
 
 @router.get("/backfills/{backfill_id}")
@@ -135,8 +157,7 @@ async def get_static_file(digest: str, name: str) -> Response:
     """Return a static file; cacheable for ever if the URL has its current digest."""
     file = static_file(name)
     caching = IMMUTABLE if digest == file.digest else REVALIDATE
-    headers = HEADERS | {"Cache-Control": caching, "ETag": f'"{file.digest}"'}
-    return Response(file.body, media_type=file.media_type, headers=headers)
+    return Response(file.body, media_type=file.media_type, headers=HEADERS | {"Cache-Control": caching})
 
 
 async def raise_not_found(request: Request) -> Response:

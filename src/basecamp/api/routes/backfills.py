@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from basecamp.api import PREFIX
-from basecamp.api.dependencies import Caller, IdempotencyKey, ServicesOf, put_warnings, source_of
+from basecamp.api.checked_route import CheckedRoute
+from basecamp.api.dependencies import (
+    Caller,
+    IdempotencyKey,
+    ServicesOf,
+    put_location,
+    put_warnings,
+    source_of,
+)
+from basecamp.api.query_values import Flag, Integer
 from basecamp.api.request_models import BackfillBody, BackfillPage, StopBody
 from basecamp.backfills.requests import BackfillRequest
 from dataspec.models import Backfill, BackfillPreview
 
-router = APIRouter(prefix=PREFIX, tags=["backfills"])
+router = APIRouter(route_class=CheckedRoute, prefix=PREFIX, tags=["backfills"])
 
 PAGE = 20
 MAX_PAGE = 100
@@ -25,6 +34,7 @@ MAX_PAGE = 100
 )
 def start_backfill(
     *,
+    request: Request,
     services: ServicesOf,
     caller: Caller,
     response: Response,
@@ -33,7 +43,7 @@ def start_backfill(
     idempotency_key: IdempotencyKey = None,
 ) -> Backfill | BackfillPreview:
     """Start a backfill: one run per date of a range, in sequence; or preview it."""
-    request = BackfillRequest(
+    wanted = BackfillRequest(
         dataset=name,
         start=body.start,
         end=body.end,
@@ -47,8 +57,10 @@ def start_backfill(
     )
     if body.dry_run:
         response.status_code = 200
-        return services.backfill_starter.preview(request)
-    return services.backfill_starter.start(request, requested_by=caller, idempotency_key=idempotency_key)
+        return services.backfill_starter.preview(wanted)
+    backfill = services.backfill_starter.start(wanted, requested_by=caller, idempotency_key=idempotency_key)
+    put_location(request, response, "backfills", backfill.backfill_id)
+    return backfill
 
 
 @router.get("/backfills")
@@ -56,8 +68,8 @@ def list_backfills(
     *,
     services: ServicesOf,
     dataset: Annotated[str | None, Query(description="Only backfills of this dataset.")] = None,
-    active: Annotated[bool | None, Query(description="Only active backfills, or only ended ones.")] = None,
-    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
+    active: Annotated[Flag | None, Query(description="Only active backfills, or only ended ones.")] = None,
+    limit: Annotated[Integer, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: str | None = None,
 ) -> BackfillPage:
     """List backfills, newest first."""

@@ -4,32 +4,42 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from basecamp.api import PREFIX
-from basecamp.api.dependencies import Caller, IdempotencyKey, ServicesOf, SourceChoice, source_of
+from basecamp.api.checked_route import CheckedRoute
+from basecamp.api.dependencies import (
+    Caller,
+    IdempotencyKey,
+    IfMatch,
+    IfNoneMatch,
+    ServicesOf,
+    SourceChoice,
+    put_location,
+    source_of,
+)
+from basecamp.api.query_values import Flag, Integer, Number
 from basecamp.api.request_models import DatasetPage, RegistrationBody, SpecBody, UpdateBody
 from basecamp.registration.register import Validation
 from dataspec.models import DatasetVersions, RegisteredDataset, UnregisteredDataset
 from dataspec.spec.yaml_editor import ScheduleChanges
 
-router = APIRouter(prefix=f"{PREFIX}/datasets", tags=["datasets"])
+router = APIRouter(route_class=CheckedRoute, prefix=f"{PREFIX}/datasets", tags=["datasets"])
 
 PAGE = 50
 MAX_PAGE = 200
 MAX_WAIT_SECONDS = 120
 
 Wait = Annotated[
-    float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for Airflow to load the spec.")
+    Number, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for Airflow to load the spec.")
 ]
-IfMatch = Annotated[str | None, Header(description="The ETag of the manual spec; `*` for any.")]
 
 
 @router.get("")
 def list_datasets(
     services: ServicesOf,
     source: SourceChoice = "all",
-    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
+    limit: Annotated[Integer, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: str | None = None,
 ) -> DatasetPage:
     """List the valid registered specs, with their YAML and SQL."""
@@ -43,20 +53,22 @@ def get_dataset(
 ) -> RegisteredDataset:
     """Show a dataset's effective spec, or that of one source."""
     dataset = services.registered_specs.get(name, source_of(source))
-    response.headers["ETag"] = quoted(dataset.etag)
+    if (version := services.registered_specs.manual_etag(name)) is not None:
+        response.headers["ETag"] = quoted(version)
     return dataset
 
 
 @router.put("/{name}", responses={201: {"model": RegisteredDataset, "description": "Created"}})
 def register(
     *,
+    request: Request,
     services: ServicesOf,
     response: Response,
     name: str,
     body: RegistrationBody,
     wait: Wait = 60,
     if_match: IfMatch = None,
-    if_none_match: Annotated[str | None, Header(description="`*`: fail if there is a manual spec.")] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> RegisteredDataset:
     """Register a manual spec, and respond when Airflow has loaded it."""
     registered = services.registration.register(
@@ -64,10 +76,12 @@ def register(
         body.candidate(),
         accept_override=body.accept_override,
         if_match=if_match,
-        only_create=if_none_match == "*",
+        if_none_match=if_none_match,
         wait_seconds=wait,
     )
-    response.status_code = 201 if registered.created else 200
+    if registered.created:
+        response.status_code = 201
+        put_location(request, response, "datasets", name)
     response.headers["ETag"] = quoted(registered.dataset.etag)
     return registered.dataset
 
@@ -98,8 +112,8 @@ def unregister(
     caller: Caller,
     name: str,
     source: SourceChoice | None = None,
-    stop: Annotated[bool, Query(description="Stop active runs.")] = False,
-    accept_active: Annotated[bool, Query(description="Let active runs finish.")] = False,
+    stop: Annotated[Flag, Query(description="Stop active runs.")] = False,
+    accept_active: Annotated[Flag, Query(description="Let active runs finish.")] = False,
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
 ) -> UnregisteredDataset:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AfterValidator, AwareDatetime
 
 from basecamp.api import PREFIX
+from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.dependencies import (
     Caller,
     IdempotencyKey,
@@ -17,29 +16,18 @@ from basecamp.api.dependencies import (
     put_warnings,
     source_of,
 )
+from basecamp.api.query_values import Integer, Moment
 from basecamp.api.request_models import RunPage, Status, StopBody
 from basecamp.runs.history import HistoryFilter
 from basecamp.runs.logs import RunLog
 from dataspec.errors import InvalidUsage
 from dataspec.models import RunType, WorkflowRun
 
-router = APIRouter(prefix=f"{PREFIX}/runs", tags=["runs"])
+router = APIRouter(route_class=CheckedRoute, prefix=f"{PREFIX}/runs", tags=["runs"])
 
 PAGE = 20
 MAX_PAGE = 500
 CURSOR_COVERS_ATTEMPTS = "A cursor covers all attempts: use 'start', or the 'next_cursor' of a response."
-FIRST_YEAR = 1970
-LAST_YEAR = 9998
-
-
-def _in_range(moment: datetime) -> datetime:
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise ValueError(f"the year must be between {FIRST_YEAR} and {LAST_YEAR}")
-    return moment
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
-"""A time within the range that every database supports."""
 
 Dataset = Annotated[str | None, Query(description="The run's dataset, if the run id is not unique.")]
 
@@ -54,7 +42,7 @@ def list_runs(
     run_type: RunType | None = None,
     since: Annotated[Moment | None, Query(description="Due or created at this time or later.")] = None,
     until: Annotated[Moment | None, Query(description="Due or created before this time.")] = None,
-    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
+    limit: Annotated[Integer, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: str | None = None,
 ) -> RunPage:
     """List runs, newest first."""
@@ -106,7 +94,7 @@ def retry_run(
 def get_log(
     services: ServicesOf,
     run_id: str,
-    attempt: Annotated[int | None, Query(ge=1, description="The last attempt by default.")] = None,
+    attempt: Annotated[Integer | None, Query(ge=1, description="The last attempt by default.")] = None,
     cursor: Annotated[
         str | None,
         Query(

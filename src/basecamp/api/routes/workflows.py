@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from basecamp.api import PREFIX
+from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.dependencies import (
     Caller,
     IdempotencyKey,
     ServicesOf,
     SourceChoice,
+    put_location,
     put_warnings,
     source_of,
 )
+from basecamp.api.query_values import Flag, Integer
 from basecamp.api.request_models import RunBody, SourceBody, WorkflowPage
 from basecamp.runs.start import RunRequest
 from basecamp.workflows.rows import WorkflowFilter
 from dataspec.models import RunPreview, WorkflowInfo, WorkflowRun
 
-router = APIRouter(prefix=f"{PREFIX}/workflows", tags=["workflows"])
+router = APIRouter(route_class=CheckedRoute, prefix=f"{PREFIX}/workflows", tags=["workflows"])
 
 PAGE = 100
 MAX_PAGE = 10_000
@@ -31,10 +34,10 @@ def list_workflows(
     *,
     services: ServicesOf,
     source: SourceChoice = "all",
-    running: bool = False,
-    enabled_only: bool = False,
+    running: Flag = False,
+    enabled_only: Flag = False,
     dataset: Annotated[str | None, Query(description="A name, or a pattern with `*`.")] = None,
-    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
+    limit: Annotated[Integer, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: str | None = None,
 ) -> WorkflowPage:
     """List the registered datasets, one row per source."""
@@ -60,6 +63,7 @@ def get_workflow(
 )
 def start_run(
     *,
+    request: Request,
     services: ServicesOf,
     caller: Caller,
     response: Response,
@@ -68,7 +72,7 @@ def start_run(
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowRun | RunPreview:
     """Start an adhoc run of the effective spec, or preview it."""
-    request = RunRequest(
+    wanted = RunRequest(
         dataset=name,
         parameters=body.parameters,
         source=source_of(body.source),
@@ -76,8 +80,10 @@ def start_run(
     )
     if body.dry_run:
         response.status_code = 200
-        return services.run_starter.preview(request)
-    return services.run_starter.start(request, requested_by=caller, idempotency_key=idempotency_key)
+        return services.run_starter.preview(wanted)
+    run = services.run_starter.start(wanted, requested_by=caller, idempotency_key=idempotency_key)
+    put_location(request, response, "runs", run.run_id)
+    return run
 
 
 @router.post("/{name}/pause")

@@ -1,0 +1,44 @@
+"""Paths under the prefix of the public URL, and redirects that stay at the address of the user."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class PublicPaths:
+    """Gives each request the path prefix of the public URL, and keeps redirects relative.
+
+    A proxy may pass the prefix on or remove it, and may pass the host on or replace it: a redirect that
+    names a host would lead users to the one that the proxy sends.
+    """
+
+    def __init__(self, app: ASGIApp, *, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with the prefix, and remove the host from a redirect."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        host = Headers(scope=scope).get("host", "")
+
+        async def send_relative(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if headers.get("location", "").startswith((f"http://{host}/", f"https://{host}/")):
+                    # With one slash at its start: two would name another host.
+                    headers["location"] = "/" + headers["location"].split("/", 3)[3].lstrip("/")
+            await send(message)
+
+        scope["root_path"] = self._prefix
+        if not f"{scope['path']}/".startswith(f"{self._prefix}/"):
+            scope["path"] = self._prefix + scope["path"]
+        await self._app(scope, receive, send_relative)
+
+
+def path_of(scope: Scope) -> str:
+    """Return a request's path without the prefix."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))

@@ -1,0 +1,60 @@
+"""Values in a query, as strict as in JSON: ``true`` and ``false``, numbers of JSON, times of RFC 3339."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Strict, WithJsonSchema
+
+FIRST_YEAR = 1970
+LAST_YEAR = 9998
+
+_SCALAR = re.compile(r"true|false|-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_YEARS = r"^(19[7-9][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-"
+
+
+def is_rfc_3339(text: str) -> bool:
+    """Return whether a text is a time with date, seconds and offset, as RFC 3339 writes it."""
+    return _RFC_3339.fullmatch(text) is not None
+
+
+def _from_json(value: Any) -> Any:
+    """Return a scalar of JSON; another text unchanged, which the strict type then refuses."""
+    return json.loads(value) if isinstance(value, str) and _SCALAR.fullmatch(value) else value
+
+
+def _is_time(value: Any) -> Any:
+    if isinstance(value, str) and not is_rfc_3339(value):
+        hint = " ('+' is written %2B in a query)" if " " in value else ""
+        raise ValueError(f"write a time as in RFC 3339, such as 2024-01-15T09:00:00Z{hint}")
+    return value
+
+
+def _in_range(moment: datetime) -> datetime:
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"the year must be between {FIRST_YEAR} and {LAST_YEAR}")
+    return moment
+
+
+Flag = Annotated[bool, Strict(), BeforeValidator(_from_json)]
+"""``true`` or ``false``; ``1``, ``yes`` and ``off`` are errors."""
+
+Integer = Annotated[int, Strict(), BeforeValidator(_from_json)]
+"""A whole number."""
+
+Number = Annotated[float, Strict(), BeforeValidator(_from_json)]
+"""A number."""
+
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_is_time),
+    AfterValidator(_in_range),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": _YEARS}),
+]
+"""A time with offset, within the range that every database supports."""
