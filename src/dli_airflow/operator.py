@@ -92,10 +92,12 @@ class DatasetOperator(BaseOperator):
             connected=connected,
         )
         turn = partial(self._turn, run.run_id)
-        self._session = SqlSession(hook, StatementLog(self.log), first_rows=FIRST_ROWS, turn=turn)
+        log = StatementLog(self.log)
+        self._session = SqlSession(hook, log, first_rows=FIRST_ROWS, turn=turn)
         if self._killed:
             self._session.cancel()
         self._session.run(statements)
+        log.check_stored(dataset.spec, dataset.files, connected)
 
     def on_kill(self) -> None:
         """Cancel the running query on the engine; Airflow calls this on SIGTERM and after a timeout."""

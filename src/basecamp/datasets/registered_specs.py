@@ -104,7 +104,7 @@ class RegisteredSpecs:
             return dataset
         lineage = self._sql.lineage(file.spec, file)
         reads, writes = ([use.name for use in uses] for uses in (lineage.reads, lineage.writes))
-        warnings = list(dataset.warnings)
+        warnings = [*dataset.warnings, *lineage.warnings]
         if lineage.unknown and not (reads or writes):
             warnings.append(f"The tables that the SQL reads and writes are not known: {lineage.unknown[0]}")
         return replace(dataset, reads=reads, writes=writes, warnings=warnings)

@@ -61,15 +61,16 @@ def file_to_run(
         StoreUnreachable: When the store does not answer.
     """
     if candidate is not None:
-        file = _as_file(candidate, dataset)
-    else:
-        file = find_runnable(specs.catalog(fresh=True), dataset, source)
+        spec = checked(candidate, name=dataset)
+        return as_file(spec, candidate), spec
+    file = find_runnable(specs.catalog(fresh=True), dataset, source)
     assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
     return file, file.spec
 
 
-def _as_file(candidate: SubmittedSpec, name: str) -> SpecFile:
-    spec, body = checked(candidate, name=name), candidate.yaml.encode()
+def as_file(spec: DatasetSpec, candidate: SubmittedSpec) -> SpecFile:
+    """Return a submitted spec, checked, as if it were in the store."""
+    body = candidate.yaml.encode()
     return SpecFile(
         source=SourceType.MANUAL,
         key=candidate.file,

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from basecamp.datasets.catalog_cache import CatalogCache
-from basecamp.datasets.submitted_specs import SubmittedSpec, checked
+from basecamp.datasets.spec_sql import SpecSql
+from basecamp.datasets.submitted_specs import SubmittedSpec, as_file, checked
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.registration.after_write import WriteFollowUp
 from basecamp.shared.clock import Clock
 from basecamp.shared.entity_tags import is_one_of
 from dataspec.catalog.effective import Catalog
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
-from dataspec.errors import AirflowUnreachable, Conflict, ExistsInCode, InvalidSpec
+from dataspec.errors import AirflowUnreachable, Conflict, ExistsInCode, InvalidSpec, ServerBusy
 from dataspec.models import RegisteredDataset, SourceType
 from dataspec.spec.identity import check_name
+from dataspec.spec.model import DatasetSpec
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import etag_of
 
@@ -52,7 +54,9 @@ class Registration:
         follow_up: WriteFollowUp,
         clock: Clock,
         takeovers: Takeovers,
+        sql: SpecSql,
     ) -> None:
+        self._sql = sql
         self._takeovers = takeovers
         self._store = store
         self._specs = specs
@@ -122,7 +126,15 @@ class Registration:
             wait_seconds=wait_seconds,
             overridden=OVERRIDDEN_WARNING if in_code else None,
         )
-        return Registered(dataset=dataset, created=current is None)
+        warnings = [*dataset.warnings, *self._sql_warnings(spec, candidate)]
+        return Registered(dataset=replace(dataset, warnings=warnings), created=current is None)
+
+    def _sql_warnings(self, spec: DatasetSpec, candidate: SubmittedSpec) -> list[str]:
+        """Return the warnings about a stored spec's SQL; none if the server is too busy to read it."""
+        try:
+            return self._sql.lineage(spec, as_file(spec, candidate)).warnings
+        except ServerBusy:
+            return []
 
 
 def _expected(

@@ -171,7 +171,7 @@ def build_services(
             interval_seconds=sync_interval_seconds,
         ),
         registration=Registration(
-            store=store, specs=specs, follow_up=follow_up, clock=clock, takeovers=takeovers
+            store=store, specs=specs, follow_up=follow_up, clock=clock, takeovers=takeovers, sql=sql
         ),
         changes=ManualSpecChanges(
             store=store,

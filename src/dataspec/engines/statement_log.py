@@ -8,9 +8,11 @@ from dataspec.engines.session import place_of
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Mapping
 
     from dataspec.engines.results import Result
     from dataspec.engines.session import StatementFailed
+    from dataspec.spec.model import DatasetSpec
     from dataspec.sql.rendering import RenderedStatement
 
 FIRST_ROWS = 10
@@ -22,6 +24,8 @@ class StatementLog:
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
+        self._query_yielded = False
+        """Whether the query returned rows."""
 
     def started(self, statement: RenderedStatement) -> None:
         """Log a statement as it is sent to the engine."""
@@ -29,6 +33,7 @@ class StatementLog:
 
     def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
         """Log the duration and the result."""
+        self._query_yielded |= statement.kind == "query" and bool(result.columns)
         self._log.info("'%s' took %.2f s: %s", statement.name, seconds, in_words(result))
 
     def failed(self, failed: StatementFailed) -> None:
@@ -38,6 +43,25 @@ class StatementLog:
     def passed_over(self, failed: StatementFailed) -> None:
         """Log the error, and that the session goes on."""
         self._log.warning("%s. Going on: continue_on_error is true.", failed)
+
+    def check_stored(self, spec: DatasetSpec, files: Mapping[str, str], dialect: str | None) -> None:
+        """Log a warning if the rows of the query were stored nowhere (specification 10.14).
+
+        Args:
+            spec: The spec that has run.
+            files: The text of each SQL file, by its path in the spec.
+            dialect: The connection's dialect, where it is known.
+        """
+        if not self._query_yielded:
+            return
+        # Imported here: a SQL parser takes 0.3 s to load, and most queries return no rows.
+        from dataspec.sql.lineage.dataset_lineage import lineage_of
+
+        try:
+            for warning in lineage_of(spec, files, dialect=dialect).warnings:
+                self._log.warning("%s", warning)
+        except Exception:  # noqa: BLE001 - a run that has succeeded stays so, whatever its SQL does to the parser
+            self._log.info("It is not known whether the rows are stored.", exc_info=True)
 
     def cancelling(self, how: str) -> None:
         """Log how the running query is being cancelled."""

@@ -78,8 +78,10 @@ class _Project:
         tables = ", ".join(table for edge in edges for table in edge.tables)
         upstream = [edge.upstream for edge in edges]
         builders = " and ".join(f"'{name}'" for name in upstream)
-        verb = "builds" if len(upstream) == 1 else "build"
-        message = f"the SQL reads {tables}, which {builders} {verb}, and 'depends_on' does not say so."
+        how = f"which {builders} {'builds' if len(upstream) == 1 else 'build'}"
+        if any(self._graph.datasets[name].lineage.not_stored for name in upstream):
+            how = f"{'a name' if len(upstream) == 1 else 'names'} of {builders}"
+        message = f"the SQL reads {tables}, {how}, and 'depends_on' does not say so."
         line, column = spec.depends_on_at or spec.places.get(("name",), (1, 1))
         yield Problem(message, spec.file, line, column, _line_to_add(spec, upstream), "warning")
 
@@ -101,7 +103,8 @@ class _Project:
             yield spec.file, Problem(message, spec.file, *at, "One of these steps has to go.")
 
     def _written_twice(self) -> Iterator[tuple[str, Problem]]:
-        for table, names in self._graph.tables().items():
+        for table, named in self._graph.tables().items():
+            names = [name for name in named if not self._graph.datasets[name].lineage.not_stored]
             for name in names[1:]:
                 spec = self._first[name]
                 uses = spec.dataset.lineage.writes if spec.dataset else ()

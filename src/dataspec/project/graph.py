@@ -29,6 +29,12 @@ class GraphDataset:
     depends_on: tuple[str, ...] = ()
     lineage: Lineage = field(default_factory=Lineage)
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that mean this dataset in other datasets' SQL: those that it builds, else that of its name."""
+        named = self.lineage.not_stored and not self.lineage.writes
+        return (self.name,) if named else self.lineage.builds(self.name)
+
     @classmethod
     def of(cls, spec: DatasetSpec, files: Mapping[str, str], dialect: str | None = None) -> GraphDataset:
         """Return the node of a spec with its SQL files; the dialect is the connection's, where it is known."""
@@ -165,7 +171,7 @@ class DatasetGraph:
         return self._builders[found] if found is not None else ()
 
     def tables(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the datasets that build each table, by the table's name in lower case."""
+        """Return the datasets that each table means, by the table's name in lower case."""
         return self._builders
 
     def _names_upstream(self, name: str) -> set[str]:
@@ -202,7 +208,7 @@ def as_path(cycle: tuple[str, ...]) -> str:
 def _builders(datasets: Iterable[GraphDataset]) -> dict[str, tuple[str, ...]]:
     builders: defaultdict[str, list[str]] = defaultdict(list)
     for dataset in datasets:
-        for table in dataset.lineage.builds(dataset.name):
+        for table in dataset.tables:
             builders[table.lower()].append(dataset.name)
     return {table: tuple(names) for table, names in builders.items()}
 

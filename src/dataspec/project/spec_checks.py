@@ -71,9 +71,12 @@ def check_valid(
     if not known and all(names is not None for _, _, names in templates):
         names = (name for _, _, used in templates for name in used or ())
         problems += unused_parameters(spec, names, document)
+    lineage = lineage_in(spec.name, texts, places)
+    if lineage.not_stored is not None and not any(problem.severity == "error" for problem in problems):
+        problems.append(lineage.not_stored)
     if len(problems) > MAX_PROBLEMS:  # keep errors rather than warnings
         problems = first_of(sorted(problems, key=lambda problem: problem.severity))
-    dataset = GraphDataset(spec.name, tuple(spec.depends_on), lineage_in(texts, places))
+    dataset = GraphDataset(spec.name, tuple(spec.depends_on), lineage)
     return _checked(document, dataset, tuple(problems))
 
 

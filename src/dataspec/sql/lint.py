@@ -11,7 +11,7 @@ from sqlglot import exp
 from dataspec.parameters.resolve import EXECUTION_DATE
 from dataspec.problems import Problem
 from dataspec.spec.model import RESERVED_PARAMETERS
-from dataspec.sql.lineage.statement_tables import access_of
+from dataspec.sql.lineage.statement_tables import IDLE, access_of
 from dataspec.sql.parser import engine_problem
 from dataspec.sql.preview import UNCHECKED
 
@@ -25,20 +25,6 @@ if TYPE_CHECKING:
     from dataspec.sql.samples import SampledText
 
 _SHOWING = (exp.Describe, exp.Show)
-_IDLE = (
-    exp.Analyze,
-    exp.Attach,
-    exp.Comment,
-    exp.Commit,
-    exp.Detach,
-    exp.Drop,
-    exp.Pragma,
-    exp.Rollback,
-    exp.Set,
-    exp.Transaction,
-    exp.Use,
-)
-"""Statements that yield no rows and fill no table: allowed before and after a query, not as the query."""
 
 
 def unused_parameters(spec: DatasetSpec, names: Iterable[str], document: Document) -> Iterator[Problem]:
@@ -139,7 +125,7 @@ def _query_problems(trees: Sequence[exp.Expr], any_way: Sequence[exp.Expr]) -> I
         message = f"the query holds {len(trees)} statements."
         hint = "Keep the one that builds the dataset; put the others under 'pre_statements' or 'post_statements'."
         yield _at_start(message, hint)
-    if trees and all(isinstance(tree, _IDLE) and not _writes(tree) for tree in any_way):
+    if trees and all(isinstance(tree, IDLE) and not _writes(tree) for tree in any_way):
         kinds = ", ".join(dict.fromkeys(map(_kind, trees)))
         message = f"the query builds nothing: {kinds} neither yields rows nor fills a table."
         hint = "Put it under 'pre_statements' or 'post_statements', and what builds the dataset here."

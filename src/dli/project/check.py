@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataspec.isolation import restart_clock
-from dataspec.problems import unexpected
+from dataspec.problems import Problem, unexpected
 from dataspec.project.cross_checks import check_project
 from dataspec.project.spec_checks import CheckedSpec, check_invalid, check_valid
 from dli.project.isolated import isolated_batches
@@ -46,6 +46,15 @@ def check_datasets(
     outside = [[Path(dataset.file)] for dataset in also if dataset.file not in inside]
     checked += _check_batches(project, dialects, outside, 1)
     return check_project(checked)
+
+
+def unstored_rows(
+    project: Project, dialects: Mapping[str, ConnectionDialect], paths: Sequence[Path]
+) -> list[Problem]:
+    """Return the warnings of specs whose rows no statement stores (specification 10.14)."""
+    checked = _check_batches(project, dialects, _batches(paths, MAX_BATCH), os.cpu_count() or 1)
+    lineages = [spec.dataset.lineage for spec in checked if spec.dataset is not None]
+    return [lineage.not_stored for lineage in lineages if lineage.not_stored is not None]
 
 
 def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]) -> CheckedSpec:

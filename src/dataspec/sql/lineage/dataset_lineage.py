@@ -10,15 +10,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlglot import exp
+
 from dataspec.problems import Problem
-from dataspec.sql.lineage.statement_tables import Access, access_of, table_name
+from dataspec.sql.lineage.statement_tables import IDLE, Access, access_of, table_name, yields_rows
 from dataspec.sql.samples import sampled_texts
 from dataspec.sql.source_map import in_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from sqlglot import exp
 
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.sql_texts import SqlPlaces
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MAX_PARTS = 10
 """Maximum number of parts of a table name that are compared with names from run values."""
 _TEMPORARY_SCHEMAS = {"temp", "pg_temp"}
-_HARMLESS_COMMANDS = {"CHECKPOINT", "EXPLAIN", "LOAD", "REFRESH", "VACUUM"}
+_HARMLESS_COMMANDS = {"CHECKPOINT", "EXPLAIN", "LOAD", "REFRESH", "SHOW", "VACUUM"}
 """Statements that sqlglot does not parse, and that copy no rows between tables."""
 
 
@@ -64,12 +64,20 @@ class Lineage:
     """Problems for tables that are unknown before a run."""
     writes_unnamed: bool = False
     """Whether it writes a table whose name depends on values of a run."""
+    not_stored: Problem | None = None
+    """The warning for a query whose rows no statement stores (specification 10.14)."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """The warning for rows that are not stored, as a sentence without its place."""
+        found = self.not_stored
+        return [f"{found.message[0].upper()}{found.message[1:]} {found.hint}"] if found else []
 
     def builds(self, name: str) -> tuple[str, ...]:
-        """Return the tables that a dataset builds; the table of its own name if its SQL writes none."""
+        """Return the tables that a dataset builds; the table of its own name if its SQL may write that one."""
         if self.writes:
             return tuple(use.name for use in self.writes)
-        return () if self.writes_unnamed else (name,)
+        return () if self.writes_unnamed or self.not_stored else (name,)
 
 
 def lineage_of(
@@ -87,12 +95,12 @@ def lineage_of(
         places: The places of the SQL; None to leave places out.
         dialect: The connection's dialect, where it is known; the spec's own takes precedence.
     """
-    return lineage_in(sampled_texts(spec, files, dialect), places)
+    return lineage_in(spec.name, sampled_texts(spec, files, dialect), places)
 
 
-def lineage_in(texts: Iterable[SampledText], places: SqlPlaces | None = None) -> Lineage:
-    """Return the lineage of rendered SQL, like :func:`lineage_of`."""
-    session = _Session(places)
+def lineage_in(name: str, texts: Iterable[SampledText], places: SqlPlaces | None = None) -> Lineage:
+    """Return the lineage of a dataset's rendered SQL, like :func:`lineage_of`."""
+    session = _Session(name, places)
     for text in texts:
         session.take(text)
     return session.lineage()
@@ -101,7 +109,8 @@ def lineage_in(texts: Iterable[SampledText], places: SqlPlaces | None = None) ->
 class _Session:
     """Collects the tables of one run, statement by statement."""
 
-    def __init__(self, places: SqlPlaces | None) -> None:
+    def __init__(self, name: str, places: SqlPlaces | None) -> None:
+        self._name = name
         self._places = places
         self._reads: dict[str, TableUse] = {}
         self._writes: dict[str, TableUse] = {}
@@ -112,8 +121,16 @@ class _Session:
         self._named: Mapping[Parts, tuple[int, WrittenName]] = {}
         """The names in the current text that depend on values of the run."""
         self._writes_unnamed = False
+        self._unread = False
+        """Whether a statement is unknown that may store rows."""
+        self._query: SampledText | None = None
+        """The query, if one of its statements returns rows."""
+        self._query_stores = False
+        """Whether a statement of the query may store rows elsewhere than in a table, such as in a file."""
+        self._query_tables: set[str] = set()
 
     def take(self, sampled: SampledText) -> None:
+        self._unread |= any(way.unrendered or way.parsed.problem for way in sampled.all_ways)
         if problem := sampled.unrendered or sampled.parsed.problem:
             self._say_unknown(
                 sampled, Problem(f"The tables in it are not known: {problem.message}", "", problem.line)
@@ -126,7 +143,18 @@ class _Session:
         own = Endings(map(parts_of, self._own))
         reads = [use for name, use in self._reads.items() if not own.hold(parts_of(name))]
         unknown = tuple(dict.fromkeys(self._unknown))
-        return Lineage(_by_name(reads), _by_name(self._writes.values()), unknown, self._writes_unnamed)
+        writes = _by_name(self._writes.values())
+        return Lineage(_by_name(reads), writes, unknown, self._writes_unnamed, self._not_stored())
+
+    def _not_stored(self) -> Problem | None:
+        """Return the warning for a query whose rows no statement stores; none where that is unknown."""
+        known = not (self._unread or self._writes_unnamed or self._query_stores)
+        stored = any(name in self._query_tables or _ends_alike(name, self._name) for name in self._writes)
+        if self._query is None or stored or not known:
+            return None
+        message = "the rows of the query are not stored: no statement writes them to a table."
+        hint = f"Write CREATE TABLE {self._name} AS SELECT …, or INSERT INTO {self._name} SELECT …"
+        return self._place(Problem(message, "", 1, 1, hint, "warning"), self._query)
 
     def _take_trees(self, sampled: SampledText) -> None:
         self._named = _by_parts(sampled.names)
@@ -134,7 +162,20 @@ class _Session:
             if tree.key == "command" and str(tree.this).upper() not in _HARMLESS_COMMANDS:
                 message = f"What {str(tree.this).upper()} reads and writes is not known."
                 self._say_unknown(sampled, Problem(message, ""))
-            self._take_access(access_of(tree), sampled)
+                self._unread = True
+            access = access_of(tree)
+            self._take_access(access, sampled)
+            if sampled.text.kind == "query":
+                self._take_query(tree, access, sampled)
+
+    def _take_query(self, tree: exp.Expr, access: Access, sampled: SampledText) -> None:
+        """Record whether a statement of the query returns rows or may store some."""
+        if access.writes or access.drops:
+            self._query_tables |= {table_name(table).lower() for table in access.writes}
+        elif yields_rows(tree):
+            self._query = self._query or sampled
+        elif not isinstance(tree, (*IDLE, exp.Create)):
+            self._query_stores = True
 
     def _take_access(self, access: Access, sampled: SampledText) -> None:
         for table in access.reads:
@@ -224,6 +265,13 @@ def may_be_same(one: Parts, other: Parts) -> bool:
     """
     shorter = min(len(one), len(other))
     return one == other or (shorter >= _QUALIFIED and one[-shorter:] == other[-shorter:])
+
+
+def _ends_alike(one: str, other: str) -> bool:
+    """Return whether two names may mean one table, whatever schema the shorter one is in."""
+    parts, others = parts_of(one), parts_of(other)
+    shorter = min(len(parts), len(others))
+    return parts[-shorter:] == others[-shorter:]
 
 
 class Endings:

@@ -24,6 +24,24 @@ _WRITING = (
 _ABOUT = (exp.Analyze, exp.Comment, exp.Describe, exp.Grant, exp.Revoke, exp.Set, exp.Show, exp.Use)
 """Statements that name a table without reading or writing its rows."""
 
+IDLE = (
+    exp.Analyze,
+    exp.Attach,
+    exp.Comment,
+    exp.Commit,
+    exp.Detach,
+    exp.Drop,
+    exp.Pragma,
+    exp.Rollback,
+    exp.Set,
+    exp.Transaction,
+    exp.Use,
+)
+"""Statements that yield no rows and fill no table: allowed before and after a query, not as the query."""
+
+_YIELDING = (exp.Describe, exp.Pivot, exp.Query, exp.Show, exp.Summarize, exp.Values)
+"""Statements that return rows to the client."""
+
 _HOLDERS = {"TABLE", "VIEW"}
 """Kinds of objects with rows; CREATE and DROP also take sequences, indexes and schemas."""
 
@@ -79,6 +97,18 @@ def access_of(statement: exp.Expr) -> Access:
         and not scopes.hold(table)
     ]
     return access
+
+
+def yields_rows(tree: exp.Expr) -> bool:
+    """Return whether a statement that writes no table returns rows to the client.
+
+    A SELECT that only calls functions of the user's may store rows in one of them.
+    """
+    if isinstance(tree, exp.Select) and tree.args.get("from_") is None:
+        return tree.find(exp.Anonymous) is None
+    is_values = isinstance(tree, exp.Anonymous) and tree.name.upper() == "VALUES"
+    is_show = isinstance(tree, exp.Command) and str(tree.this).upper() == "SHOW"
+    return is_values or is_show or isinstance(tree, _YIELDING)
 
 
 def table_name(table: exp.Table) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataspec.catalog.spec_storage import Publication
+from dataspec.catalog.spec_storage import CODE_PREFIX, Publication
 from dataspec.errors import Refused
 from dli.options import common_options, pass_session, store_option
 from dli.output.tables import print_table
@@ -58,6 +59,7 @@ def command(session: Session, dry_run: bool, prune: bool, yes: bool) -> None:
     wanted = _wanted(session, may_be_empty=yes)
     revision = find_revision(session.project.folder, os.environ)
     plan = make_plan(session.store, wanted, prune=prune, repository=revision.repository)
+    plan = replace(plan, warnings=(*plan.warnings, *_unstored(session, plan)))
     if session.format == "table":
         _show(plan)
     warn(plan.warnings)
@@ -80,6 +82,15 @@ def _wanted(session: Session, *, may_be_empty: bool) -> Mapping[str, LocalDatase
     if not wanted and not (may_be_empty and project.folder.is_dir()):
         raise project.no_datasets()
     return wanted
+
+
+def _unstored(session: Session, plan: PublishPlan) -> list[str]:
+    """Return a warning for each written dataset whose rows no statement stores."""
+    from dli.project.check import unstored_rows
+
+    keys = [change.file for change in plan.changes if change.file in plan.wanted]
+    paths = [session.project.folder / key.removeprefix(CODE_PREFIX) for key in keys]
+    return [str(problem) for problem in unstored_rows(session.project, session.dialects, paths)]
 
 
 def _publication(session: Session, revision: Revision) -> Publication:

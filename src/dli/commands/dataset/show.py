@@ -10,7 +10,7 @@ from dataspec.spec.parse import parse_spec
 from dataspec.spec.sql_texts import sql_texts
 from dli.options import dataset_argument, param_option, pass_session, server_options, source_option
 from dli.output.tables import pairs
-from dli.session import Session
+from dli.session import Session, warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,8 @@ def command(
         return
     local = session.project.find(dataset)
     spec = local.checked()
-    reads, writes = _tables(local.file, spec, local.sql, session.dialect_of(spec))
+    reads, writes, warnings = _tables(local.file, spec, local.sql, session.dialect_of(spec))
+    warn(warnings)
     if session.format == "json":
         fields = spec.model_dump(mode="json", by_alias=True)
         session.print_json(
@@ -95,13 +96,13 @@ def _show_registered(session: Session, dataset: str, source: str | None, sql: bo
 
 def _tables(
     file: str, spec: DatasetSpec, files: Mapping[str, str], dialect: str | None
-) -> tuple[list[str], list[str]]:
-    """Return the tables that a dataset reads, without its own, and those that it writes."""
+) -> tuple[list[str], list[str], list[str]]:
+    """Return the tables that a dataset reads, without its own, those that it writes, and warnings."""
     from dataspec.sql.lineage.dataset_lineage import lineage_of
     from dli.project.isolated import isolated
 
     lineage = isolated(file, lineage_of, spec, files, dialect=dialect)
-    return [use.name for use in lineage.reads], [use.name for use in lineage.writes]
+    return [use.name for use in lineage.reads], [use.name for use in lineage.writes], lineage.warnings
 
 
 def _described(

@@ -36,6 +36,13 @@ def test_a_registered_spec_is_stored_as_it_came_and_loaded(register: Register, s
     assert "owner:   engineer@example.com" in dataset["yaml"]
 
 
+@pytest.mark.rule("10.14")
+def test_a_registration_warns_of_rows_that_no_statement_stores(register: Register) -> None:
+    (warning,) = register().json()["warnings"]
+    assert warning.startswith("The rows of the query are not stored: no statement writes them to a table.")
+    assert register(files={"query.sql": "create table a as select 1"}).json()["warnings"] == []
+
+
 def test_registering_again_replaces_and_answers_200(register: Register, client: Client) -> None:
     before = register().json()
     answer = register(replace={"0 9": "0 10"})
@@ -142,7 +149,7 @@ def test_with_accept_override_the_manual_spec_is_kept_but_inactive(
     publish()
     dataset = register(accept_override=True).json()
     assert (dataset["effective"], dataset["loaded"]) == (False, False)
-    assert dataset["warnings"] == ["This dataset exists in Code: the Manual file is kept but inactive."]
+    assert dataset["warnings"][0] == "This dataset exists in Code: the Manual file is kept but inactive."
 
 
 @pytest.mark.rule("16.4")

@@ -192,3 +192,12 @@ def test_the_address_of_an_order_leads_back_to_the_page(world: World) -> None:
     for order in ("runs", "pause", "unpause"):
         answer = world.ask("GET", f"/workflows/sales.daily/{order}")
         assert (answer.status_code, answer.headers["location"]) == (303, "/workflows/sales.daily")
+
+
+@pytest.mark.rule("10.14")
+def test_it_warns_of_rows_that_no_statement_stores(world: World) -> None:
+    world.register("sales.daily")
+    assert (
+        "The rows of the query are not stored: no statement writes them"
+        in world.get("/workflows/sales.daily").text
+    )

@@ -17,8 +17,9 @@ import pytest
 
 from dataspec.engines.session import SessionCancelled, SqlSession, StatementFailed
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
+from dataspec.spec.parse import parse_spec
 from dataspec.spec.sql_texts import Kind
-from dataspec.sql.rendering import RenderedStatement
+from dataspec.sql.rendering import RenderedStatement, render_statements
 from endless import ENDLESS
 from unit.dataspec.engines.engines import LONG_IN_SQLITE, DuckDB, Engine, SQLite
 
@@ -329,3 +330,21 @@ def test_when_a_session_is_over_so_is_its_thread() -> None:
 
     session_on(Engine()).run([statement("select 1")])
     assert "dli-sql" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.rule("10.14")
+@pytest.mark.parametrize(
+    ("sql", "is_told"), [("select 1", True), ("create table t as select 1", False)], ids=["rows", "none"]
+)
+def test_the_log_says_when_the_rows_of_a_query_were_stored_nowhere(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, sql: str, is_told: bool
+) -> None:
+    body = f"name: s.daily\ntype: Dataset\nowner: a@example.com\nquery_statement: {sql}\n"
+    spec = parse_spec(body.encode(), file="s.yaml")
+    log = StatementLog(logging.getLogger("stored"))
+    statements = render_statements(spec, {}, {}, dialect="duckdb", file="s.yaml", connected="duckdb")
+    with caplog.at_level("INFO"):
+        SqlSession(DuckDB(tmp_path / "w.duckdb"), log, first_rows=FIRST_ROWS).run(statements)
+        log.check_stored(spec, {}, "duckdb")
+    told = [record for record in caplog.records if "are not stored" in record.getMessage()]
+    assert [record.levelname for record in told] == (["WARNING"] if is_told else [])

@@ -6,12 +6,14 @@ from dataspec.errors import InvalidSpec
 from dataspec.problems import Problem
 from dataspec.project.cross_checks import check_project
 from dataspec.project.spec_checks import CheckedSpec, check_invalid, check_valid
+from dataspec.spec.dialects import _BY_CONNECTION_TYPE
 from dataspec.spec.parse import parse_document
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.template.filters import FILTERS
 from dataspec.sql.validation import sql_file_problems
 
 DUCKDB = "execution: {dialect: duckdb}\n"
+OPTIONAL = "parameters: [{name: d, type: string, required: false}]\n"
 DATE = "parameters: [{name: execution_date, type: date}]\n"
 
 
@@ -28,7 +30,12 @@ def checked(name: str, yaml: str, *, file: str | None = None, **files: str) -> C
 
 
 def told(problems: tuple[Problem, ...]) -> list[str]:
-    return [f"{problem.severity} {problem}" for problem in problems]
+    """Return problems as text, without the warning of rows that are not stored: many specs here are a lone SELECT."""
+    return [f"{problem.severity} {problem}" for problem in problems if not is_of_rows(problem)]
+
+
+def is_of_rows(problem: Problem) -> bool:
+    return "are not stored" in problem.message
 
 
 def of_sql(sql: str, *, yaml: str = DUCKDB) -> list[str]:
@@ -191,7 +198,7 @@ def test_unknown_dependency_is_a_warning_with_the_nearest_name() -> None:
     ],
 )
 def test_undeclared_dependency_is_a_warning_with_the_line_to_add(yaml: str, place: str, hint: str) -> None:
-    others = [sound(name, "select 1") for name in ("s.a", "s.b", "s.c")]
+    others = [sound(name, f"create table {name} as select 1") for name in ("s.a", "s.b", "s.c")]
     assert project(*others, sound("s.d", "select * from s.a, s.b", yaml)) == [
         (
             f"warning d/s.d.yaml:{place}: the SQL reads s.a, s.b, which 's.a' and 's.b' build, "
@@ -237,8 +244,8 @@ def test_two_datasets_that_write_one_table_are_a_warning_at_the_second() -> None
     assert project(sound("a", "insert into s.t select 1"), sound("b", "insert into\nS.T select 1")) == [
         "warning d/q.sql:2:3: the dataset 'a' writes the table S.T as well."
     ]
-    assert project(sound("a", "insert into b select 1"), sound("b", "select 1")) == [
-        "warning d/b.yaml:1:7: the dataset 'a' writes the table b as well."
+    assert project(sound("a", "insert into b select 1"), sound("b", "create table b as select 1")) == [
+        "warning d/q.sql:1:14: the dataset 'a' writes the table b as well."
     ]
 
 
@@ -255,3 +262,94 @@ def test_broken_spec_takes_part_in_the_checks_across_specs() -> None:
     (unknown, *_, missing) = project(broken, sound("s.b", "select * from s.a", "depends_on: [s.a]\n"))
     assert "unknown key 'tagz'" in unknown
     assert "no dataset 's.gone'" in missing
+
+
+STORED_NOWHERE = [
+    "select 1",
+    "with a as (select 1) select * from a",
+    "values (1), (2)",
+    "select 1 union all select 2",
+    "(select 1)",
+    "select 1; select 2",
+    "set x = 1; select 1",
+    "create temp table t as select 1; select * from t",
+    "create table t as select 1; drop table t; select 1",
+    "from t",
+    "show tables",
+    "describe t",
+    "{% if d %}select 1{% else %}select 2{% endif %}",
+]
+
+
+@pytest.mark.rule("10.14")
+@pytest.mark.parametrize("sql", STORED_NOWHERE)
+def test_a_query_whose_rows_no_statement_stores_is_a_warning_with_what_to_write(sql: str) -> None:
+    found = checked("s.daily", f"{DUCKDB}{OPTIONAL}query_file: q.sql\n", q=sql)
+    (warning,) = filter(is_of_rows, found.problems)
+    assert str(warning) == (
+        "d/q.sql:1:1: the rows of the query are not stored: no statement writes them to a table. "
+        "Write CREATE TABLE s.daily AS SELECT …, or INSERT INTO s.daily SELECT …"
+    )
+    assert (warning.severity, found.valid) == ("warning", True)
+    assert found.dataset is not None
+    assert found.dataset.lineage.builds("s.daily") == ()
+
+
+@pytest.mark.rule("10.14")
+@pytest.mark.parametrize("dialect", sorted({*_BY_CONNECTION_TYPE.values()}))
+def test_rows_that_are_not_stored_are_found_in_each_dialect(dialect: str) -> None:
+    head = f"execution: {{dialect: {dialect}}}\n"
+    for sql in (
+        "with a as (select 1 as b) select b from a",
+        "show tables",
+        "select 1 as b union all select 2 as b",
+    ):
+        found = checked("a", f"{head}query_file: q.sql\n", q=sql)
+        assert any(map(is_of_rows, found.problems)), sql
+
+
+@pytest.mark.rule("10.14")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "create table s.daily as select 1",
+        "create or replace view s.daily as select 1",
+        "insert into other select 1",
+        "select * into s.other from t",
+        "with a as (select 1) insert into t select * from a",
+        "merge into t using u on t.a = u.a when matched then delete",
+        "delete from t",
+        "copy (select 1) to 'x.csv'",
+        "call build()",
+        "select build_daily()",
+        "select dwh.build_daily('x')",
+        "select from where = =",
+        "{% if d %}select 1{% else %}insert into t select 1{% endif %}",
+        "insert into {{ d | identifier }} select 1",
+    ],
+)
+def test_no_warning_where_rows_are_stored_or_nobody_knows(sql: str) -> None:
+    found = checked("s.daily", f"execution: {{dialect: postgres}}\n{OPTIONAL}query_file: q.sql\n", q=sql)
+    assert [problem for problem in found.problems if is_of_rows(problem)] == []
+
+
+@pytest.mark.rule("10.14")
+@pytest.mark.parametrize(
+    ("before", "is_told"),
+    [
+        ("insert into s.daily select 1", False),
+        ("insert into daily select 1", False),
+        ("call load()", False),
+        ("insert into audit.log select 1", True),
+        ("create schema s", True),
+    ],
+)
+def test_statements_around_the_query_count_if_they_may_write_the_dataset(before: str, is_told: bool) -> None:
+    yaml = f"{DUCKDB}query_statement: select 1\npre_statements: [{{name: before, sql: {before}}}]\n"
+    assert any(map(is_of_rows, checked("s.daily", yaml).problems)) is is_told
+
+
+@pytest.mark.rule("10.14")
+def test_a_dataset_that_stores_nothing_is_not_said_to_build_what_others_read() -> None:
+    (warning,) = project(sound("s.a", "select 1"), sound("s.b", "select * from s.a"))
+    assert "the SQL reads s.a, a name of 's.a', and 'depends_on'" in warning

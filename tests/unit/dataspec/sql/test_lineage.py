@@ -145,8 +145,9 @@ def test_table_named_by_a_default_or_a_first_choice_is_known() -> None:
 
 
 @pytest.mark.rule("10.8")
-def test_dataset_builds_the_tables_it_writes_or_the_table_of_its_name() -> None:
-    assert lineage("query_statement: select * from raw\n").builds("sales.daily") == ("sales.daily",)
+def test_dataset_builds_the_tables_it_writes_or_that_of_its_name_where_that_is_unknown() -> None:
+    assert lineage("query_statement: select * from raw\n").builds("sales.daily") == ()
+    assert lineage("query_statement: call build()\n").builds("sales.daily") == ("sales.daily",)
     assert lineage("query_statement: insert into a.b select 1\n").builds("sales.daily") == ("a.b",)
     unnamed = (
         "query_statement: insert into {{ t | identifier }} select 1\nparameters: [{name: t, type: string}]\n"

@@ -37,7 +37,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return open_store(str(tmp_path / "store"))
 
 
-@pytest.mark.rule("22.26")
+@pytest.mark.rule("22.26", "10.14")
 def test_publish_says_what_it_does_and_does_it(dli: Dli, project: Path, store: Store) -> None:
     put_files(project, FOUR)
     assert dli("code", "publish").status == 0
@@ -48,7 +48,11 @@ def test_publish_says_what_it_does_and_does_it(dli: Dli, project: Path, store: S
     del changed["d.yaml"]
     shop = put_files(project, changed)
     result = dli("code", "publish")
-    assert (result.status, result.err) == (0, "")
+    assert result.status == 0
+    unstored = [line for line in result.err.splitlines() if "the rows of the query are not stored" in line]
+    assert [line.split(":")[1] for line in unstored] == [
+        f" datasets/{file}.yaml" for file in ("a", "sub/b", "e")
+    ]
     assert result.out == (
         "ACTION   DATASET   FILE              NOTE\n"
         "change   shop.a    code/a.yaml       YAML\n"

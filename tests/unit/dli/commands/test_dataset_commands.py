@@ -13,13 +13,20 @@ from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_SQL, CLICKS_YAML, spec_o
 # register
 
 
-@pytest.mark.rule("22.14")
+STORED_NOWHERE = (
+    "he rows of the query are not stored: no statement writes them to a table. Write CREATE TABLE "
+)
+
+
+@pytest.mark.rule("22.14", "10.14")
 def test_register_stores_the_yaml_as_it_is_and_its_sql(basecamp: Basecamp, dli: Dli, project: Path) -> None:
     basecamp.put_manual("first", spec_of("first"))
     yaml = "# our clicks, 한국어\n" + CLICKS_YAML
     write_clicks(project).write_text(yaml)
     result = dli("dataset", "register", CLICKS)
-    assert (result.status, result.out, result.err) == (0, f"Registered: {CLICKS}\n", "")
+    assert (result.status, result.out) == (0, f"Registered: {CLICKS}\n")
+    assert result.err.startswith(f"Warning: T{STORED_NOWHERE}{CLICKS} AS SELECT …")
+    assert f"T{STORED_NOWHERE}" in dli("dataset", "show", CLICKS).err
     stored = basecamp.services.registered_specs.get(CLICKS)
     assert (stored.yaml, stored.files, stored.loaded) == (yaml, CLICKS_FILES, True)
 
@@ -132,7 +139,8 @@ def test_validate_checks_the_whole_project_without_a_server(dli: Dli, project: P
     expected = f"Valid: b (datasets/b.yaml)\nValid: {CLICKS} (datasets/dataset.{CLICKS}.yaml)\n"
     for options in ([], ["--all"]):
         result = dli("dataset", "validate", *options)
-        assert (result.status, result.out, result.err) == (0, expected, "")
+        assert (result.status, result.out) == (0, expected)
+        assert result.err.count(f"t{STORED_NOWHERE}") == 2
 
 
 def test_validate_takes_names_and_files(dli: Dli, project: Path) -> None:
@@ -146,7 +154,7 @@ def test_validate_shows_every_problem_of_every_file_at_its_place(dli: Dli, proje
     folder = project / "datasets"
     (folder / "a.yaml").write_text(spec_of("a", more="tagz: []\nschedule: {cron: 0 99 * * *}\n"))
     (folder / "b.yaml").write_text(spec_of("b", more="parameters: [{name: x, type: integr}]\n"))
-    (folder / "c.yaml").write_text(spec_of("b"))
+    (folder / "c.yaml").write_text(spec_of("b").replace("select 1", "insert into b select 1"))
     result = dli("dataset", "validate")
     assert (result.status, result.out) == (2, "")
     first, *places = result.err.splitlines()

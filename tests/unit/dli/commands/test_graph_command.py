@@ -107,7 +107,7 @@ def test_json_has_the_datasets_in_order_and_what_each_edge_rests_on(dli: Dli, sh
         "name": "s.orders",
         "file": "datasets/s.orders.yaml",
         "valid": True,
-        "builds": ["s.orders"],
+        "builds": [],
         "sources": ["raw.orders"],
         "missing": [],
         "unknown": [],
