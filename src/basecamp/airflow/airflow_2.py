@@ -174,7 +174,10 @@ class Airflow2(RestApi):
         path = self._path("dags", "~", "dagRuns", "~", "taskInstances", "list")
         return read_all_rows(
             lambda offset: self._transport.request(
-                "POST", path, json={**wanted, "page_limit": PAGE_LIMIT, "page_offset": offset}
+                "POST",
+                path,
+                json={**wanted, "page_limit": PAGE_LIMIT, "page_offset": offset},
+                repeatable=True,
             ),
             "task_instances",
             read_task_instance,

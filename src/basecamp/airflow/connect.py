@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any, cast
 
 from basecamp.airflow.airflow_2 import Airflow2
@@ -39,6 +40,10 @@ class LateGateway:
     def url(self) -> str:
         """Airflow's address, without credentials."""
         return self._transport.url
+
+    def now(self) -> datetime | None:
+        """Return Airflow's time by its last response; None before the first one."""
+        return self._transport.now()
 
     def __getattr__(self, name: str) -> Any:
         """Return a method of the gateway; connects first."""

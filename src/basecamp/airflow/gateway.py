@@ -60,6 +60,10 @@ class AirflowGateway(Protocol):
         """Airflow's address, without credentials."""
         ...
 
+    def now(self) -> datetime | None:
+        """Return Airflow's time by its last response, at most a second late; None before the first one."""
+        ...
+
     def run_page(self, dag_id: str, run_id: str) -> str:
         """Return the path of a run's page in Airflow, from the root of its web interface."""
         ...

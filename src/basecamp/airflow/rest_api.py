@@ -50,6 +50,10 @@ class RestApi:
         """Airflow's address, without credentials."""
         return self._transport.url
 
+    def now(self) -> datetime | None:
+        """Return Airflow's time by its last response; None before the first one."""
+        return self._transport.now()
+
     def get_dag(self, dag_id: str) -> DagDetails | None:
         """Return a DAG with the spec version that it was built from."""
         response = self._transport.request("GET", self._path("dags", dag_id, "details"), expect=MISSING)
@@ -67,9 +71,15 @@ class RestApi:
         """Trigger a run."""
         body = {"dag_run_id": run_id, "logical_date": logical_date.isoformat(), "conf": dict(conf)}
         path = self._path("dags", dag_id, "dagRuns")
-        response = self._transport.request("POST", path, json=body, expect=CONFLICT_OR_MISSING)
+        # Repeatable, because an id is taken once: a repeated request meets its own run.
+        response = self._transport.request(
+            "POST", path, json=body, expect=CONFLICT_OR_MISSING, repeatable=True
+        )
         if response.status == CONFLICT:
-            raise RunExists(run_id)
+            own = self.get_run(dag_id, run_id) if response.repeated else None
+            if own is None or own.conf != body["conf"]:
+                raise RunExists(run_id)
+            return own
         if response.status in MISSING:
             raise DagMissing(dag_id)
         return response.read(self._read_run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Self, TypeVar
 
@@ -20,10 +20,12 @@ CONNECT_TIMEOUT_SECONDS = 3.0
 RETRY_PAUSES_SECONDS = (0.2, 0.6)
 FAIL_FAST_SECONDS = 1.0
 """For this long after a failure, requests fail at once: an operation of several requests waits for one timeout only."""
+KEEP_ALIVE_SECONDS = 1.5
+"""Shorter than servers keep an idle connection (gunicorn 2 s, uvicorn 5 s), so that they rarely close one in use."""
 MAX_BACK_OFF_SECONDS = 60.0
 """Upper bound of the back-off that Airflow can ask for with ``Retry-After``."""
 
-_IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "PATCH"})
+_REPEATABLE_METHODS = frozenset({"GET", "PUT", "PATCH"})
 _TRANSIENT_STATUSES = frozenset({500, 502, 503, 504})
 """500 as well: Airflow sends it when its database was locked for too long."""
 _MAX_SHOWN_BODY = 300
@@ -38,6 +40,8 @@ class AirflowResponse:
     status: int
     body: Any
     """Decoded JSON, or text; None for an expected error status and for an empty body."""
+    repeated: bool = False
+    """Whether an earlier attempt may have had the effect: its response was lost, or an error."""
 
     def read(self, reader: Callable[[Any], T]) -> T:
         """Return what a reader makes of the body.
@@ -61,9 +65,9 @@ class AirflowRefused(AirflowUnreachable):
 class AirflowTransport:
     """Sends requests to one Airflow. Thread-safe.
 
-    Idempotent requests are sent up to three times when Airflow can't be reached or reports
-    a transient error; other requests only when the connection failed, or when Airflow refused
-    them unread (429). The pause before a retry is the one that ``Retry-After`` asks for, if it
+    Repeatable requests are sent up to three times when Airflow can't be reached, the connection breaks (reset,
+    closed while idle, cut within the response), or Airflow reports a transient error; other requests only when no
+    connection was made, or when Airflow refused them unread (429). A timeout is not retried. The pause before a retry is the one that ``Retry-After`` asks for, if it
     fits into the timeout; otherwise this request fails, and so do all others until that time.
     """
 
@@ -91,12 +95,15 @@ class AirflowTransport:
         self._observe = observe
         self._sleep = sleep
         self._failure: tuple[float, AirflowUnreachable] | None = None
+        self._dated: tuple[datetime, float] | None = None
         is_user = isinstance(credentials, Password)
         self._client = httpx.Client(
             base_url=url,
             auth=LoginAuth(self._log_in, _token_rejected) if is_user else static_auth(credentials),
             timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS),
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+            limits=httpx.Limits(
+                max_connections=32, max_keepalive_connections=16, keepalive_expiry=KEEP_ALIVE_SECONDS
+            ),
             event_hooks={"request": [_note_start], "response": [self._observe_response]},
         )
 
@@ -118,8 +125,17 @@ class AirflowTransport:
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         expect: frozenset[int] = frozenset(),
+        repeatable: bool | None = None,
     ) -> AirflowResponse:
         """Send a request; return a success, or one of the statuses in ``expect``.
+
+        Args:
+            method: The HTTP method.
+            path: The path below Airflow's address.
+            params: The query.
+            json: The body.
+            expect: Error statuses to return.
+            repeatable: Whether sending it twice does no harm; by default GET, PUT and PATCH.
 
         Raises:
             AirflowRefused: When Airflow rejects the credentials, or the user lacks a permission.
@@ -127,15 +143,17 @@ class AirflowTransport:
         """
         accept = {"Accept": "application/json"}
         request = self._client.build_request(method, path, params=params, json=json, headers=accept)
+        request.extensions["repeatable"] = method in _REPEATABLE_METHODS if repeatable is None else repeatable
         response = self._expected(request, expect)
+        shown, repeated = _shown(response.request), bool(request.extensions.get("repeated"))
         if response.status_code in expect or not response.content:
-            return AirflowResponse(_shown(response.request), response.status_code, None)
+            return AirflowResponse(shown, response.status_code, None, repeated)
         try:
-            return AirflowResponse(_shown(response.request), response.status_code, response.json())
+            return AirflowResponse(shown, response.status_code, response.json(), repeated)
         except ValueError:
             raise AirflowUnreachable(
                 "Airflow answered with something else than JSON.",
-                detail=f"{_shown(response.request)} answered {response.headers.get('content-type')}. "
+                detail=f"{shown} answered {response.headers.get('content-type')}. "
                 "Is there a login page or another server at BASECAMP_AIRFLOW_URL?",
             ) from None
 
@@ -172,7 +190,9 @@ class AirflowTransport:
     def _log_in(self) -> str:
         assert isinstance(self._credentials, Password)  # noqa: S101 - only a user logs in
         body = {"username": self._credentials.username, "password": self._credentials.password}
-        response = self._send_retrying(self._client.build_request("POST", "/auth/token", json=body), None)
+        request = self._client.build_request("POST", "/auth/token", json=body)
+        request.extensions["repeatable"] = True
+        response = self._send_retrying(request, None)
         if not response.is_success:
             raise self._unexpected(response)
         token = _json(response).get("access_token")
@@ -185,15 +205,16 @@ class AirflowTransport:
 
     def _send_retrying(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
         self._fail_fast()
+        deadline = time.monotonic() + self._timeout_seconds
         left = self._timeout_seconds
         for pause in RETRY_PAUSES_SECONDS:
             try:
                 response = self._send(request, auth)
-            except httpx.ConnectError:
+            except httpx.TransportError as error:
+                if not _may_resend(request, error) or time.monotonic() > deadline:
+                    raise self._unreachable(request, error) from error
                 self._sleep(pause)
                 continue
-            except httpx.TransportError as error:
-                raise self._unreachable(request, error) from error
             wanted = max(pause, _retry_after(response))
             if not _may_retry(response) or wanted > left:
                 return response
@@ -216,8 +237,17 @@ class AirflowTransport:
             self._observe(request.method, "unreachable", _seconds_since_start(request))
             raise
 
+    def now(self) -> datetime | None:
+        """Return Airflow's time by the ``Date`` of its last response, at most a second late; None before one."""
+        if self._dated is None:
+            return None
+        date, at = self._dated
+        return date + timedelta(seconds=time.monotonic() - at)
+
     def _observe_response(self, response: httpx.Response) -> None:
         response.read()
+        if date := _read_date(response.headers.get("Date", "")):
+            self._dated = date, time.monotonic()
         seconds = _seconds_since_start(response.request)
         self._observe(response.request.method, str(response.status_code), seconds)
 
@@ -266,14 +296,29 @@ def _seconds_since_start(request: httpx.Request) -> float:
     return time.monotonic() - float(request.extensions["started"])
 
 
+def _may_resend(request: httpx.Request, error: httpx.TransportError) -> bool:
+    """Say whether to send a request again whose response is missing; note if Airflow may have acted on it."""
+    if isinstance(error, httpx.ConnectError):
+        return True
+    if isinstance(error, httpx.TimeoutException) or not _is_repeatable(request):
+        return False
+    request.extensions["repeated"] = True
+    return True
+
+
 def _may_retry(response: httpx.Response) -> bool:
     """Say whether the error is transient and repeating the request is harmless."""
-    status, method = response.status_code, response.request.method
+    status, request = response.status_code, response.request
     if status == httpx.codes.CONFLICT:
-        return method == "PATCH"  # a concurrent write of the same rows, such as a run's note
-    return status == httpx.codes.TOO_MANY_REQUESTS or (
-        status in _TRANSIENT_STATUSES and method in _IDEMPOTENT_METHODS
-    )
+        return request.method == "PATCH"  # a concurrent write of the same rows, such as a run's note
+    if status in _TRANSIENT_STATUSES and _is_repeatable(request):
+        request.extensions["repeated"] = True
+        return True
+    return status == httpx.codes.TOO_MANY_REQUESTS
+
+
+def _is_repeatable(request: httpx.Request) -> bool:
+    return bool(request.extensions.get("repeatable", request.method in _REPEATABLE_METHODS))
 
 
 def _retry_after(response: httpx.Response) -> float:
@@ -281,10 +326,19 @@ def _retry_after(response: httpx.Response) -> float:
     said = response.headers.get("Retry-After", "").strip()
     if said.isdecimal():
         return float(said)
+    until = _read_date(said)
+    # Both are times of Airflow's clock, which may differ from ours.
+    now = _read_date(response.headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds()) if until else 0.0
+
+
+def _read_date(text: str) -> datetime | None:
+    """Read a date of an HTTP header; None if it is none."""
     try:
-        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
+        read = parsedate_to_datetime(text)
     except (ValueError, TypeError):
-        return 0.0
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def _token_rejected(response: httpx.Response) -> bool:

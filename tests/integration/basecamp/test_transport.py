@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,10 +19,12 @@ from basecamp.airflow.airflow_2 import Airflow2
 from basecamp.airflow.airflow_3 import Airflow3
 from basecamp.airflow.authorization import AirflowToken, Credentials, Everyone, Password
 from basecamp.airflow.connect import NotAirflow, connect, late_gateway
+from basecamp.airflow.gateway import RunExists
 from basecamp.airflow.transport import RETRY_PAUSES_SECONDS, AirflowRefused, AirflowTransport
 from dataspec.errors import AirflowUnreachable
 
 Script = Callable[[Any], None]
+NOW = datetime(2024, 1, 15, 9, 30, 45, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -94,6 +98,148 @@ def test_what_exists_already_is_not_asked_for_again(
         == 409
     )
     assert len(server.asked) == 1
+
+
+def closes(handler: Any) -> None:
+    """Close the connection without an answer, as a server does that closes idle ones."""
+    handler.close_connection = True
+
+
+def resets(handler: Any) -> None:
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+    handler.close_connection = True
+
+
+def cuts_headers(handler: Any) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+    handler.close_connection = True
+
+
+def cuts_body(handler: Any) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+    handler.close_connection = True
+
+
+BREAKS = [closes, resets, cuts_headers, cuts_body]
+
+
+def broken(times: int, how: Script, then: Script) -> Script:
+    """Return a script that breaks the first connections."""
+    left = [how] * times
+    return lambda handler: left.pop()(handler) if left else then(handler)
+
+
+@pytest.mark.rule("15.3")
+@pytest.mark.parametrize("how", BREAKS)
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH"])
+def test_what_can_be_repeated_is_sent_again_after_the_connection_broke(
+    server: Any, transport_to: Callable[..., AirflowTransport], method: str, how: Script
+) -> None:
+    transport = transport_to()
+    transport.request("GET", "/api/v2/version")  # leaves a connection that is idle
+    server.script = broken(2, how, lambda handler: handler.answer(200, {"done": True}))
+    assert transport.request(method, "/api/v2/dags").body == {"done": True}
+    assert len(server.asked) == 4
+
+
+@pytest.mark.rule("15.3")
+@pytest.mark.parametrize("how", BREAKS)
+def test_after_three_broken_connections_airflow_does_not_answer(
+    server: Any, transport_to: Callable[..., AirflowTransport], how: Script
+) -> None:
+    server.script = how
+    with pytest.raises(AirflowUnreachable, match="does not answer"):
+        transport_to().request("GET", "/api/v2/dags")
+    assert len(server.asked) == 3
+
+
+@pytest.mark.rule("15.3")
+@pytest.mark.parametrize("how", BREAKS)
+def test_what_may_have_had_an_effect_is_not_sent_again_after_the_connection_broke(
+    server: Any, transport_to: Callable[..., AirflowTransport], how: Script
+) -> None:
+    server.script = how
+    with pytest.raises(AirflowUnreachable, match="does not answer"):
+        transport_to().request("POST", "/api/v2/dags/x/dagRuns/y/clear", json={})
+    assert len(server.asked) == 1
+
+
+@pytest.mark.rule("15.5")
+def test_a_log_in_is_repeated_after_the_connection_broke(
+    server: Any, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = broken(2, closes, lambda handler: handler.answer(200, {"access_token": "abc"}))
+    assert transport_to(Password("me", "x")).request("GET", "/api/v2/dags").status == 200
+
+
+class RunsKept:
+    """Keeps the runs that it is told to trigger, as Airflow does: an id once."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Any] = {}
+
+    def __call__(self, handler: Any) -> None:
+        status, body = self.act(handler)
+        handler.answer(status, body)
+
+    def lose(self, handler: Any) -> None:
+        """Act, and lose the answer."""
+        self.act(handler)
+        closes(handler)
+
+    def act(self, handler: Any) -> tuple[int, Any]:
+        method, path, asked, _ = handler.server.asked[-1]
+        if method == "GET":
+            return 200, self.runs[path.rpartition("/")[2]]
+        if asked["dag_run_id"] in self.runs:
+            return 409, {"detail": "exists"}
+        times = ("data_interval_start", "data_interval_end", "start_date", "end_date", "queued_at")
+        more = {"dag_id": "x", "state": "queued", "run_type": "manual", "note": None, "dag_versions": []}
+        run = dict.fromkeys(times) | more | asked | {"run_after": asked["logical_date"]}
+        self.runs[asked["dag_run_id"]] = run
+        return 200, run
+
+
+@pytest.mark.rule("15.3")
+@pytest.mark.parametrize("gateway", [Airflow2, Airflow3])
+def test_a_trigger_whose_answer_was_lost_meets_its_own_run(
+    server: Any, transport_to: Callable[..., AirflowTransport], gateway: type[Airflow2 | Airflow3]
+) -> None:
+    kept = RunsKept()
+    server.script = broken(1, kept.lose, kept)
+    airflow = gateway(transport_to())
+    conf = {"limit": 1, "_dli": {"idempotency_key": "mine"}}
+    run = airflow.trigger("x", "x_1", logical_date=NOW, conf=conf)
+    assert (run.run_id, run.conf, run.logical_date) == ("x_1", conf, NOW)
+    with pytest.raises(RunExists):  # another call, whose answer was not lost
+        airflow.trigger("x", "x_1", logical_date=NOW, conf=conf)
+
+
+@pytest.mark.rule("15.3")
+def test_a_repeated_trigger_that_meets_a_run_with_another_conf_is_told_so(
+    server: Any, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    kept = RunsKept()
+    server.script = kept
+    airflow = Airflow3(transport_to())
+    airflow.trigger("x", "x_1", logical_date=NOW, conf={"by": "another"})
+    server.script = broken(1, closes, kept)
+    with pytest.raises(RunExists):
+        airflow.trigger("x", "x_1", logical_date=NOW, conf={"by": "me"})
+
+
+@pytest.mark.rule("15.21")
+def test_airflows_time_is_the_date_of_its_last_answer(
+    server: Any, transport_to: Callable[..., AirflowTransport]
+) -> None:
+    server.script = lambda handler: handler.answer(200, {"version": "3.3.2"})
+    transport = transport_to()
+    assert transport.now() is None
+    gateway = connect(transport)
+    known = gateway.now()
+    assert known is not None
+    assert timedelta(seconds=-30) < datetime.now(UTC) - known < timedelta(seconds=30)
 
 
 def turned_away(times: int, **headers: str) -> Script:

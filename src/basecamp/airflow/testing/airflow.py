@@ -214,6 +214,10 @@ class MemoryAirflow:
         """An address for messages."""
         return "http://airflow.memory"
 
+    def now(self) -> datetime | None:
+        """Return the time of this Airflow's clock."""
+        return self._now()
+
     def run_page(self, dag_id: str, run_id: str) -> str:
         """Return the path of a run's page in Airflow."""
         return f"/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
