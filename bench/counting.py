@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import obstore
@@ -31,6 +32,10 @@ class CountingStore:
     def url(self) -> str:
         """The store's address."""
         return self.store.url
+
+    def now(self) -> datetime:
+        """Return the store's time."""
+        return self.store.now()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """List."""

@@ -257,7 +257,9 @@ class AirflowTransport:
             detail=f"{_shown(request)}: {_reason(error)}.\n"
             "Check that Airflow's API server is up, and BASECAMP_AIRFLOW_URL.",
         )
-        self._failure = time.monotonic() + FAIL_FAST_SECONDS, failure
+        if _is_repeatable(request) or isinstance(error, httpx.ConnectError | httpx.TimeoutException):
+            # One connection that broke tells nothing about the next one: it was tried once.
+            self._failure = time.monotonic() + FAIL_FAST_SECONDS, failure
         return failure
 
     def _too_many(self, response: httpx.Response, answer: str) -> AirflowUnreachable:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from dataspec.errors import InternalError, InvalidName
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import parse_run_id
 from dataspec.spec.identity import check_name
 from dataspec.store import Store, StoredObject
-from dataspec.store.base import MISSING, try_delete, try_put, usable
+from dataspec.store.base import MISSING, age_of, try_delete, try_put, usable
 
 PREFIX = "basecamp/backfills/"
 ACTIVE_PREFIX = f"{PREFIX}active/"
@@ -52,6 +53,10 @@ class PlanStore:
         held = StoredPlan(BackfillPlan.read(stored.body), stored.etag)
         self._known[dataset] = stored, held
         return held
+
+    def age(self, dataset: str) -> timedelta:
+        """Return for how long a dataset's active plan has been as it is, by the store's clock."""
+        return age_of(self._store, _active_key(dataset))
 
     def is_active_id(self, dataset: str, run_id: str) -> bool:
         """Return whether an id is that of the dataset's active backfill, which no run may have."""

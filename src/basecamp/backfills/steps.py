@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists
@@ -22,7 +23,9 @@ from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.records import RunRecords, is_killed
 from basecamp.runs.stop import RunStopper
+from basecamp.shared.airflow_time import airflow_now, earlier_now
 from basecamp.shared.clock import Clock
+from basecamp.shared.unchanged import Unchanged
 from dataspec.catalog.effective import Catalog
 from dataspec.contract import CONF_KEY
 from dataspec.errors import (
@@ -47,8 +50,8 @@ EXPECTED_SHARE = 0.8
 """Share of the previous date's duration before which a run is not expected to end."""
 WAIT_SECONDS = 2.0
 """Seconds until the next look when a change is needed first, such as the end of a pause."""
-ON_ITS_WAY = timedelta(seconds=45)
-"""How long after ``asked_at`` a run may still appear: longer than a call to Airflow with its retries."""
+ON_ITS_WAY_SECONDS = 45.0
+"""How long after a request a run may still appear: longer than a call to Airflow with its retries."""
 REMOVED = "The dataset was removed while its backfill was under way."
 
 
@@ -77,6 +80,10 @@ class BackfillSteps:
     clock: Clock
     _took: dict[str, float] = field(default_factory=dict)
     """Seconds that the last date of each backfill took, as far as this replica knows."""
+    _asked: Unchanged = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_asked", Unchanged(self.clock))
 
     def advance(self, dataset: str) -> float | None:
         """Advance a dataset's backfill until it has to wait.
@@ -97,6 +104,7 @@ class BackfillSteps:
 
     def _step(self, held: StoredPlan) -> float | None:
         plan = held.plan
+        self._asked_seconds(plan)  # from the first look on
         if plan.outcome is not None:
             self.plans.put_away(held)
             return None
@@ -141,7 +149,7 @@ class BackfillSteps:
             conf = self._conf(plan)
             is_ready = self._is_ready(plan.dataset)
         except (DatasetNotFound, InvalidParameters, InvalidSpec, TakenOver) as error:
-            if _may_be_on_its_way(plan, self.clock):
+            if self._may_be_on_its_way(plan):
                 return SHORTEST_PAUSE
             why = REMOVED if isinstance(error, DatasetNotFound) else f"{plan.date}: {_line(error)}"
             return self._end(held, plan, RunStatus.FAILED, error=why)
@@ -157,7 +165,9 @@ class BackfillSteps:
     def _trigger(self, plan: BackfillPlan, conf: dict[str, Any]) -> None:
         """Trigger the run; the next look handles an existing run and a missing DAG."""
         try:
-            self.gateway.trigger(plan.dataset, plan.run_id, logical_date=self.clock.now(), conf=conf)
+            self.gateway.trigger(
+                plan.dataset, plan.run_id, logical_date=earlier_now(self.gateway, self.clock), conf=conf
+            )
             log.info("Backfill %s: started %s", plan.backfill_id, plan.date)
         except RunExists:
             return
@@ -175,6 +185,15 @@ class BackfillSteps:
         if run is not None and not run.finished and is_own(run, plan):
             self.stopper.end(run, stopped_by=plan.requested_by, reason="its backfill had ended")
         return AT_ONCE
+
+    def _may_be_on_its_way(self, plan: BackfillPlan) -> bool:
+        return plan.asked_at is not None and self._asked_seconds(plan) < ON_ITS_WAY_SECONDS
+
+    def _asked_seconds(self, plan: BackfillPlan) -> float:
+        """Return for how long the plan has said that a run is requested, by no clock of another replica."""
+        if plan.asked_at is None:
+            return self._asked.seconds(plan.dataset, None)
+        return self._asked.seconds(plan.dataset, plan.asked_at, partial(self.plans.age, plan.dataset))
 
     def _conf(self, plan: BackfillPlan) -> dict[str, Any]:
         """Return the conf of the present date's run, by the effective spec.
@@ -199,7 +218,8 @@ class BackfillSteps:
         return found is not None and not found.dag.is_stale and not found.dag.is_paused
 
     def _pause(self, run: DagRun) -> float:
-        return self._pause_after(run.dag_id, (self.clock.now() - _began(run)).total_seconds())
+        taken = airflow_now(self.gateway, self.clock) - _began(run)
+        return self._pause_after(run.dag_id, taken.total_seconds())
 
     def _pause_after(self, dataset: str, taken: float) -> float:
         """Return the seconds until the next look at a run that has taken this long."""
@@ -215,7 +235,7 @@ class BackfillSteps:
         return AT_ONCE
 
     def _end_stopped(self, held: StoredPlan, plan: BackfillPlan) -> float:
-        if _may_be_on_its_way(plan, self.clock):
+        if self._may_be_on_its_way(plan):
             return SHORTEST_PAUSE
         return self._end(held, plan, RunStatus.KILLED, note=str(plan.stop))
 
@@ -254,10 +274,6 @@ def _parameters(catalog: Catalog, plan: BackfillPlan) -> dict[str, Any]:
     spec = find_spec(catalog, plan.dataset).spec
     declared = spec.parameters if spec else ()
     return resolve_parameters(declared, {**plan.parameters, EXECUTION_DATE: plan.date})
-
-
-def _may_be_on_its_way(plan: BackfillPlan, clock: Clock) -> bool:
-    return plan.asked_at is not None and clock.now() < plan.asked_at + ON_ITS_WAY
 
 
 def _failed_dates(plan: BackfillPlan) -> str | None:

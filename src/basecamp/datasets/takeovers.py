@@ -20,6 +20,7 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import AirflowDag, DagDetails, DagRun
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_cache import DagCache
+from basecamp.shared.airflow_time import airflow_now
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
 from dataspec.contract import place_of, read_takeovers
@@ -118,7 +119,11 @@ class Takeovers:
         return {name: one for name, one in self._seen.items() if self._counts(one)}
 
     def _counts(self, one: Takeover) -> bool:
-        return self._clock.now() - one.seen_at < COUNTS_FOR
+        return self._now() - one.seen_at < COUNTS_FOR
+
+    def _now(self) -> datetime:
+        """Return Airflow's time, which all replicas have in common."""
+        return airflow_now(self._gateway, self._clock)
 
     @property
     def seen(self) -> Mapping[str, Takeover]:
@@ -154,8 +159,8 @@ class Takeovers:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        ended = run.end_date or self._clock.now()
-        if run.dag_id not in self.lately() and self._clock.now() - ended < COUNTS_FOR:
+        now = self._now()
+        if run.dag_id not in self.lately() and now - (run.end_date or now) < COUNTS_FOR:
             self._saw({run.dag_id: f"a file that was not seen, whose code ran in {run.run_id}"})
 
     def _reported(self) -> dict[str, str]:
@@ -175,7 +180,7 @@ class Takeovers:
         """Record what was seen, unless it was recorded within the last minute."""
         for _ in range(WRITE_ATTEMPTS):
             self._read()
-            now = self._clock.now()
+            now = self._now()
             news = {name: place for name, place in places.items() if self._is_news(name, place, now)}
             if not news:
                 return

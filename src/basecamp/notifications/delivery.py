@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -102,6 +102,9 @@ class Delivery:
             now = self._clock.now()
             self._abandon_hanging_workers(now)
             waiting = self._unsent(stored, now)
+            waits = {
+                one.key: _until_due(one.entry, self._outbox.unchanged_seconds(one), now) for one in waiting
+            }
         except StoreUnreachable as error:
             log.warning("The outbox could not be read: %s %s", error.title, error.detail)
             return POLL_SECONDS
@@ -110,8 +113,8 @@ class Delivery:
             by_channel[notification_id(found.entry.notification.target)].append(found)
         self._failing = tuple(_failing_channels([entry for _, _, entry in stored]))
         for channel, its in by_channel.items():
-            self._start_worker(channel, _due(its, now))
-        return _pause((entry for _, _, entry in waiting), now)
+            self._start_worker(channel, _due(its, waits))
+        return _pause(waits.values())
 
     def _unsent(self, stored: list[StoredEntry], now: datetime) -> list[StoredEntry]:
         """Return the unsent entries; mark entries whose mark failed after sending, and sweep old ones."""
@@ -225,27 +228,37 @@ class _AskedToWait(Exception):
     """The channel set the time of the next attempt."""
 
 
-def _due(its: Sequence[StoredEntry], now: datetime) -> list[StoredEntry]:
+def _until_due(entry: OutboxEntry, unchanged: float, now: datetime) -> float:
+    """Return the seconds until a replica may send an entry; at most 0 if one may now.
+
+    Args:
+        entry: The entry.
+        unchanged: For how long it has been as it is: replicas don't compare their clocks.
+        now: The time, for failed entries of version 0.1.
+    """
+    if entry.claimed_by is not None:
+        return CLAIM.total_seconds() - unchanged
+    if entry.pause_seconds is not None:
+        return entry.pause_seconds - unchanged
+    return (entry.due_at - now).total_seconds() if entry.attempts else 0.0
+
+
+def _due(its: Sequence[StoredEntry], waits: Mapping[str, float]) -> list[StoredEntry]:
     """Return the entries to send to a channel now: retries first, then new ones, each by age.
 
     While the channel is down, new entries wait until a retry is due.
     """
     failed = [stored for stored in its if stored.entry.attempts]
     down = len(failed) >= FAILURES_UNTIL_DOWN or any(entry.asked_to_wait for _, _, entry in failed)
-    ready = [one for one in its if one.entry.due_at <= now and not one.entry.is_claimed(now)]
+    ready = [one for one in its if waits[one.key] <= 0]
     if down and not any(entry.attempts for _, _, entry in ready):
         return []
     return sorted(ready, key=lambda one: (not one.entry.attempts, one.entry.notification.created_at, one.key))
 
 
-def _pause(waiting: Iterable[OutboxEntry], now: datetime) -> float:
+def _pause(waits: Iterable[float]) -> float:
     """Return the seconds until the next entry may be due, at most the polling interval."""
-    moments = (
-        max(entry.due_at, entry.claimed_until or entry.due_at)
-        for entry in waiting
-        if entry.due_at > now or entry.is_claimed(now)
-    )
-    soonest = min(((moment - now).total_seconds() for moment in moments), default=POLL_SECONDS)
+    soonest = min((seconds for seconds in waits if seconds > 0), default=POLL_SECONDS)
     return min(max(soonest, SHORTEST_PAUSE), POLL_SECONDS)
 
 

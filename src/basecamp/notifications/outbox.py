@@ -20,6 +20,7 @@ from basecamp.notifications.notification import (
     notification_id,
 )
 from basecamp.shared.clock import Clock
+from basecamp.shared.unchanged import Unchanged
 from dataspec.spec.model import Target
 from dataspec.store import Store
 from dataspec.store.base import MISSING, try_delete, try_put, usable
@@ -43,8 +44,12 @@ class OutboxEntry:
     attempts: int = 0
     """Number of failed attempts."""
     due_at: datetime
+    """By the clock of the replica that wrote the entry; for readers that know no ``pause_seconds``."""
+    pause_seconds: float | None = None
+    """How long to wait after the last failure; None before one, and in entries of version 0.1."""
     claimed_by: str | None = None
     claimed_until: datetime | None = None
+    """By the clock of the claiming replica; for readers of version 0.1."""
     failing_since: datetime | None = None
     asked_to_wait: bool = False
     """Whether the channel set the time of the next attempt (``Retry-After``)."""
@@ -61,10 +66,6 @@ class OutboxEntry:
     def ended_at(self) -> datetime | None:
         """Time at which it was sent or given up; None until then."""
         return self.sent_at or self.given_up_at
-
-    def is_claimed(self, now: datetime) -> bool:
-        """Say whether a replica holds an unexpired claim."""
-        return self.claimed_until is not None and self.claimed_until > now
 
     def claimed(self, owner: str, until: datetime) -> OutboxEntry:
         """Return the entry claimed by a replica."""
@@ -87,14 +88,16 @@ class OutboxEntry:
         if now - since >= GIVE_UP_AFTER:
             return replace(failed, given_up_at=now)
         asked = min(timedelta(seconds=retry_after or 0), MAX_RETRY_AFTER)
-        return replace(failed, due_at=now + max(_retry_pause(self.attempts), asked))
+        pause = max(_retry_pause(self.attempts), asked)
+        return replace(failed, due_at=now + pause, pause_seconds=pause.total_seconds())
 
     def _unclaimed(self) -> OutboxEntry:
         return replace(self, claimed_by=None, claimed_until=None)
 
     def body(self) -> bytes:
         """Return the object's content."""
-        return _STORED.dump_json(self, by_alias=True)
+        unset = {"pause_seconds"} if self.pause_seconds is None else None  # as version 0.1 writes it
+        return _STORED.dump_json(self, by_alias=True, exclude=unset)
 
     @classmethod
     def read(cls, body: bytes) -> OutboxEntry | None:
@@ -130,6 +133,9 @@ class Outbox:
         self._clock = clock
         self._messages = messages
         self._known: dict[str, StoredEntry] = {}
+        self._written: dict[str, datetime] = {}
+        self._store_now: datetime | None = None
+        self._unchanged = Unchanged(clock)
         self.on_put: Callable[[], None] = lambda: None
         """Called after a new notification was stored."""
 
@@ -189,14 +195,30 @@ class Outbox:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        listed = {info.key: info.etag for info in usable(self._store.list(PREFIX))}
+        found = list(usable(self._store.list(PREFIX)))
+        self._written = {info.key: info.last_modified for info in found}
+        self._store_now = None
+        listed = {info.key: info.etag for info in found}
         known = {key: stored for key, stored in self._known.items() if listed.get(key) == stored.etag}
-        for key, found in self._store.get_many(listed.keys() - known.keys()).items():
-            entry = OutboxEntry.read(found.body)
+        for key, stored in self._store.get_many(listed.keys() - known.keys()).items():
+            entry = OutboxEntry.read(stored.body)
             if entry is not None:
-                known[key] = StoredEntry(key, found.etag, entry)
+                known[key] = StoredEntry(key, stored.etag, entry)
         self._known = known
         return list(known.values())
+
+    def unchanged_seconds(self, stored: StoredEntry) -> float:
+        """Return for how long an entry has been as it is: by the store's clock at the first look, then by ours.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        return self._unchanged.seconds(stored.key, stored.etag, lambda: self._age(stored.key))
+
+    def _age(self, key: str) -> timedelta:
+        if self._store_now is None:
+            self._store_now = self._store.now()
+        return self._store_now - self._written.get(key, self._store_now)
 
     def put(self, key: str, etag: str, entry: OutboxEntry) -> str | None:
         """Replace an entry; return the new ETag, or None where another replica changed it first.
@@ -204,7 +226,10 @@ class Outbox:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        return try_put(self._store, key, entry.body(), expected=etag)
+        written = try_put(self._store, key, entry.body(), expected=etag)
+        if written is not None:
+            self._unchanged.seconds(key, written)  # from now on
+        return written
 
     def sweep(self, key: str, etag: str, entry: OutboxEntry, now: datetime) -> None:
         """Remove an entry whose retention is over.

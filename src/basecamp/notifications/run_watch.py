@@ -23,6 +23,7 @@ from basecamp.notifications.outbox import Outbox
 from basecamp.runs.all_runs import all_runs
 from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.records import RunRecords
+from basecamp.shared.airflow_time import airflow_now
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
 from dataspec.catalog.effective import Catalog
@@ -131,7 +132,7 @@ class RunWatch:
         self._stored = self._store.get(KEY, known=self._stored)
         position = WatchPosition.read(self._stored)
         if position is None:
-            now = self._clock.now()
+            now = airflow_now(self._gateway, self._clock)
             self._move(WatchPosition(since=now, until=now))
             return
         runs = self._ended_from(position.start)

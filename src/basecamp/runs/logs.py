@@ -13,6 +13,7 @@ from basecamp.airflow.gateway import AirflowGateway, WrongCursor
 from basecamp.airflow.models import DagRun, LogEvent
 from basecamp.runs.failure_reasons import LATE_LINES
 from basecamp.runs.lookup import RunLookup
+from basecamp.shared.airflow_time import earlier_now
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from dataspec.errors import NotFound
@@ -175,7 +176,7 @@ class RunLogs:
         )
 
     def _is_written(self, run: DagRun) -> bool:
-        return run.end_date is None or self._clock.now() - run.end_date > LATE_LINES
+        return run.end_date is None or earlier_now(self._gateway, self._clock) - run.end_date > LATE_LINES
 
     def _lines(self, run: DagRun, attempt: int, started: int) -> list[str]:
         if not attempt:

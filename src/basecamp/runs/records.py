@@ -17,6 +17,7 @@ from basecamp.airflow.models import DagRun, RunFilter, RunVersion, TaskAttempt
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.all_runs import all_runs
+from basecamp.shared.airflow_time import earlier_now
 from basecamp.shared.clock import Clock
 from dataspec.catalog.effective import Catalog
 from dataspec.contract import CONF_KEY, TASK_ID, given_parameters
@@ -151,7 +152,9 @@ class RunRecords:
         return known | newest
 
     def _is_settled(self, run: DagRun) -> bool:
-        return run.finished and run.end_date is not None and self._clock.now() - run.end_date > SETTLED_AFTER
+        if not run.finished or run.end_date is None:
+            return False
+        return earlier_now(self._gateway, self._clock) - run.end_date > SETTLED_AFTER
 
     def _keep(self, runs: Sequence[DagRun], found: Mapping[tuple[str, str], _Facts]) -> None:
         with self._lock:

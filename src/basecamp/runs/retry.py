@@ -14,6 +14,7 @@ from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.lookup import RunLookup
 from basecamp.runs.records import RunRecords, is_killed, parameters_given
 from basecamp.runs.stop import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
+from basecamp.shared.airflow_time import airflow_now
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from dataspec.errors import AirflowUnreachable, InvalidParameters, Refused, RunNotFound
@@ -27,6 +28,8 @@ RETRIED_BY = "Retried by"
 LINGER = timedelta(minutes=5)
 """How long the process of a stopped attempt may go on. Its supervisor ends it at the next heartbeat, or
 after three that don't reach Airflow; and Airflow itself gives it up when five minutes bring none."""
+
+TRIES = 3
 
 TAKEOVER_SECONDS = 10.0
 """How long to wait for another request's retry of the same end before doing it instead."""
@@ -124,8 +127,8 @@ class RunRetrier:
         if not is_killed(run) or attempt is None or not attempt.started or attempt.state == "skipped":
             return
         deadline = self._clock.monotonic() + VERIFY_SECONDS
-        last = (run.end_date or self._clock.now()) + LINGER
-        while self._clock.now() < last:
+        last = (run.end_date or airflow_now(self._gateway, self._clock)) + LINGER
+        while airflow_now(self._gateway, self._clock) < last:
             if self._gateway.process_is_gone(run.dag_id, run.run_id, attempt.try_number):
                 return
             if self._clock.monotonic() >= deadline:
@@ -149,9 +152,25 @@ class RunRetrier:
         return self._clear(run, note)
 
     def _clear(self, run: DagRun, note: str) -> DagRun:
+        """Clear the run; after an error, only while it still has its old end: a response may have been lost."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return _found(self._gateway.clear_run(run.dag_id, run.run_id, note=note), run)
+            except AirflowUnreachable as error:
+                now = self._after_trouble(run, error)
+                if not now.finished or _end(now) != _end(run):
+                    return now
+                if tries == TRIES:
+                    raise
+            self._clock.wait(POLL_SECONDS)
+
+    def _after_trouble(self, run: DagRun, error: AirflowUnreachable) -> DagRun:
+        """Return the run as it is after a try whose response was lost or an error."""
         try:
-            return _found(self._gateway.clear_run(run.dag_id, run.run_id, note=note), run)
-        except AirflowUnreachable as error:
+            return _found(self._gateway.get_run(run.dag_id, run.run_id), run)
+        except AirflowUnreachable:
             detail = (
                 f"{error.detail}\nWhether the run was started again is not known. "
                 f"See: dli workflow status {run.run_id}"

@@ -16,6 +16,7 @@ from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import SubmittedSpec, file_to_run
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.records import RunRecords, key_of_request
+from basecamp.shared.airflow_time import earlier_now
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservation, Reservations
 from dataspec.contract import CONF_KEY
@@ -149,8 +150,8 @@ class RunStarter:
         _, spec = file_to_run(self._specs, request.dataset, request.source, request.candidate)
         parameters = resolve_parameters(spec.parameters, request.parameters)
         key = idempotency_key or uuid.uuid4().hex
-        now = self._clock.now()
-        plan, reservation, run = _Plan(now, 1, now), None, None
+        plan = _Plan(self._clock.now(), 1, earlier_now(self._gateway, self._clock))
+        reservation, run = None, None
         if idempotency_key is not None:
             values = ["run", request.dataset, request.source, dict(request.parameters)]
             reservation = self._reservations.reserve(idempotency_key, values, plan.to_json())
@@ -173,8 +174,8 @@ class RunStarter:
             if run := self._try(dataset, plan, conf):
                 return run
             # Logical dates must differ, even if the clock does not advance between two tries.
-            later = self._clock.now() + timedelta(microseconds=plan.counter)
-            plan = _Plan(plan.at, plan.counter + 1, later)
+            earlier = earlier_now(self._gateway, self._clock) - timedelta(microseconds=plan.counter)
+            plan = _Plan(plan.at, plan.counter + 1, earlier)
             if reservation is not None:
                 reservation = self._reservations.change(reservation, plan.to_json())
                 plan = _Plan.from_json(reservation.plan)

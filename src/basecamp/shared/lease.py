@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 
 from basecamp.shared.clock import Clock
+from basecamp.shared.unchanged import Unchanged
 from dataspec.store import Store, StoredObject
-from dataspec.store.base import etag_of, try_delete, try_put
+from dataspec.store.base import age_of, etag_of, try_delete, try_put
 
 PREFIX = "basecamp/leases/"
 
 
 class Lease:
-    """An object with an owner and an end. It saves work; two owners at once must do no harm.
+    """An object with an owner, who renews it. It saves work; two owners at once must do no harm.
+
+    Another replica's lease expires when its object has not changed for its duration: by the store's clock at the
+    first look, then by this replica's monotonic clock. The owner's clock says nothing.
 
     Args:
         store: The store that keeps it.
         name: Names the work.
         owner: The id of this replica.
-        clock: The clock; the replicas' clocks may differ by seconds.
+        clock: The clock.
     """
 
     def __init__(self, store: Store, name: str, owner: str, clock: Clock) -> None:
@@ -27,12 +32,13 @@ class Lease:
         self._key = f"{PREFIX}{name}.json"
         self._owner = owner
         self._clock = clock
+        self._unchanged = Unchanged(clock)
 
     def take(self, seconds: float) -> float:
         """Take or renew the lease.
 
         Args:
-            seconds: Its duration.
+            seconds: Its duration, the same on every replica.
 
         Returns:
             0 when this replica has it, else the seconds until the other's ends.
@@ -40,12 +46,16 @@ class Lease:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        now = self._clock.now()
         stored = self._store.get(self._key)
-        owner, until = _read(stored, now)
-        if owner != self._owner and until > now:
-            return min((until - now).total_seconds(), seconds)
-        body = json.dumps({"owner": self._owner, "until": (now + timedelta(seconds=seconds)).isoformat()})
+        if stored is not None and _owner(stored) not in {None, self._owner}:
+            left = seconds - self._unchanged.seconds(
+                self._key, stored.etag, partial(age_of, self._store, self._key)
+            )
+            if left > 0:
+                return left
+        # Versions up to 0.1 read the end.
+        until = self._clock.now() + timedelta(seconds=seconds)
+        body = json.dumps({"owner": self._owner, "until": until.isoformat()})
         written = try_put(self._store, self._key, body.encode(), expected=etag_of(stored))
         return seconds if written is None else 0.0
 
@@ -56,13 +66,14 @@ class Lease:
             StoreUnreachable: When the store does not answer.
         """
         stored = self._store.get(self._key)
-        if stored is not None and _read(stored, self._clock.now())[0] == self._owner:
+        if stored is not None and _owner(stored) == self._owner:
             try_delete(self._store, self._key, expected=stored.etag)
 
 
-def _read(stored: StoredObject | None, now: datetime) -> tuple[str | None, datetime]:
+def _owner(stored: StoredObject) -> str | None:
+    """Return the owner of a lease; None if its object can't be read."""
     try:
-        data = json.loads(stored.body) if stored else {}
-        return data["owner"], datetime.fromisoformat(data["until"])
+        owner = json.loads(stored.body)["owner"]
     except (ValueError, LookupError, TypeError):
-        return None, now
+        return None
+    return owner if isinstance(owner, str) else None

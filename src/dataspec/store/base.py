@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from dataspec.errors import InvalidKey, UnreadableObject
@@ -101,6 +102,16 @@ def try_delete(store: Store, key: str, *, expected: str) -> bool:
     return True
 
 
+def age_of(store: Store, key: str) -> timedelta:
+    """Return for how long an object has been as it is, by the store's clock; 0 for one that is missing.
+
+    Raises:
+        StoreUnreachable: When the store does not answer.
+    """
+    written = next((info.last_modified for info in store.list(key) if info.key == key), None)
+    return max(store.now() - written, timedelta(0)) if written else timedelta(0)
+
+
 def usable(listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
     """Yield the objects of a listing that can be read."""
     return (info for info in listed if info.problem is None)
@@ -117,6 +128,10 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """The store's address, free of credentials."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the time of the clock that sets ``last_modified``; it may be cut to the second."""
         ...
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:

@@ -29,6 +29,7 @@ from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, 
 from dataspec.store.call_budget import CallBudget, CallBudgetExceeded
 from dataspec.store.raw_listing import raw_pages
 from dataspec.store.s3_errors import MISSING_BUCKET, code_of, unreachable, unreadable
+from dataspec.store.server_time import TIME_KEY, server_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -131,6 +132,10 @@ class BucketStore:
         for name in ENDPOINT_OPTIONS:
             yield str(self._options.get(name, ""))
             yield os.environ.get(f"AWS_{name.upper()}", "")
+
+    def now(self) -> datetime:
+        with self._answering(TIME_KEY):
+            return server_time(self._store, self._limits.request)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]

@@ -49,6 +49,9 @@ class FolderStore:
     def url(self) -> str:
         return self._root.as_uri()
 
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         found = [info for path in self._paths(prefix) if (info := self._info(path)) is not None]
         self._check_root()

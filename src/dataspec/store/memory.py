@@ -27,6 +27,9 @@ class MemoryStore:
     def url(self) -> str:
         return "memory:"
 
+    def now(self) -> datetime:
+        return self._now()
+
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._lock:
             found = sorted((key, *kept) for key, kept in self._objects.items() if key.startswith(prefix))

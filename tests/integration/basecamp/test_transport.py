@@ -195,7 +195,13 @@ class RunsKept:
         if asked["dag_run_id"] in self.runs:
             return 409, {"detail": "exists"}
         times = ("data_interval_start", "data_interval_end", "start_date", "end_date", "queued_at")
-        more = {"dag_id": "x", "state": "queued", "run_type": "manual", "note": None, "dag_versions": []}
+        more: dict[str, Any] = {
+            "dag_id": "x",
+            "state": "queued",
+            "run_type": "manual",
+            "note": None,
+            "dag_versions": [],
+        }
         run = dict.fromkeys(times) | more | asked | {"run_after": asked["logical_date"]}
         self.runs[asked["dag_run_id"]] = run
         return 200, run

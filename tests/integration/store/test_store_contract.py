@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from dataspec.errors import InvalidKey
 from dataspec.store import MemoryStore, PreconditionFailed, Store, open_store
-from dataspec.store.base import MISSING
+from dataspec.store.base import MISSING, age_of
 from s3 import S3
 
 ODD_LETTERS = [
@@ -46,6 +48,16 @@ def test_what_was_put_is_got_with_the_etag_that_put_returned(store: Store) -> No
     assert [(info.key, info.etag, info.size) for info in store.list("manual/")] == [
         ("manual/a.yaml", etag, 3)
     ]
+
+
+@pytest.mark.rule("5.19")
+def test_the_age_of_an_object_is_measured_by_the_stores_own_clock(store: Store) -> None:
+    assert age_of(store, "manual/a.yaml") == timedelta(0)
+    store.put("manual/a.yaml", b"one", expected=MISSING)
+    assert age_of(store, "manual/a.yaml") < timedelta(seconds=30)
+    until = time.monotonic() + 30
+    while age_of(store, "manual/a.yaml") < timedelta(seconds=1):  # a bucket tells whole seconds
+        assert time.monotonic() < until
 
 
 def test_what_is_not_there_is_none(store: Store) -> None:
