@@ -66,7 +66,7 @@ def in_worker(check: Callable[[], Any]) -> None:
 
 def rendered(sql: str) -> str:
     """Render a template as a run does."""
-    return render(sql, VALUES, dialect="duckdb", file="q.sql")
+    return render(sql, VALUES, dialect="duckdb", file="q.sql").sql
 
 
 def in_turn(without: Callable[[], Any], limited: Callable[[], Any], *, times: int = 1) -> tuple[float, float]:

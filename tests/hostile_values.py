@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from dataspec.errors import InvalidTemplate
-from dataspec.parameters.types import ParameterValueError, coerce
+from dataspec.parameters import COERCIONS, ParameterValueError
 from dataspec.sql.template.render import render
 
 FRAGMENTS = [
@@ -35,7 +35,7 @@ def typed(draw: st.DrawFn) -> tuple[str, Any]:
     kind = draw(st.sampled_from(sorted(VALUES)))
     value = draw(VALUES[kind])
     try:
-        return kind, coerce(value, kind)
+        return kind, COERCIONS[kind](value)
     except ParameterValueError:
         return kind, value  # a value that no parameter lets in is no way out either
 
@@ -43,7 +43,7 @@ def typed(draw: st.DrawFn) -> tuple[str, Any]:
 def rendered(template: str, dialect: str | None, value: Any, *, unsettled: bool = False) -> str | None:
     """Return the SQL with a value, or None if it was refused."""
     try:
-        return render(template, {"x": value}, dialect=dialect, file="q.sql", unsettled=unsettled)
+        return render(template, {"x": value}, dialect=dialect, file="q.sql", unsettled=unsettled).sql
     except InvalidTemplate:
         return None
 

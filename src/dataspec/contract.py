@@ -8,16 +8,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from dataspec.parameters.resolve import EXECUTION_DATE
+from dataspec.parameters import EXECUTION_DATE
 from dataspec.schedule.next_run import ScheduledRun, data_interval, date_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from dataspec.parameters.resolve import Declaration
     from dataspec.schedule.cron import Interval
-    from dataspec.spec.model import ScheduleConfig
+    from dataspec.spec.model import Parameter, ScheduleConfig
 
 TASK_ID: Final = "run"
 """The one task of a dataset's DAG."""
@@ -100,7 +99,7 @@ def is_shard_file(file: str) -> bool:
 
 def given_parameters(
     conf: Mapping[str, Any],
-    declared: Iterable[Declaration],
+    declared: Iterable[Parameter],
     *,
     run_type: str,
     interval_start: datetime | None,

@@ -46,10 +46,15 @@ class LazyGroup(click.Group):
         """Return the names of the commands, in the order of the help."""
         return list(self.lazy)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Load a command; None if there is none of that name."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command; an unknown one is answered with the nearest. None for an option."""
         if cmd_name not in self.lazy:
-            return None
+            if cmd_name.startswith("-") or ctx.resilient_parsing:
+                return None
+            from dataspec.problems import nearest
+
+            hint = nearest(cmd_name, self.lazy) or f"Commands: {', '.join(self.lazy)}."
+            ctx.fail(f"No such command '{cmd_name}'. {hint}")
         command: click.Command = import_module(self.lazy[cmd_name][0]).command
         return command
 
@@ -57,18 +62,6 @@ class LazyGroup(click.Group):
         """Write the list of commands without loading any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that was called; an unknown one is answered with the nearest."""
-        name = args[0]
-        if name not in self.lazy and not name.startswith("-") and not ctx.resilient_parsing:
-            from dataspec.problems import nearest
-
-            hint = nearest(name, self.lazy) or f"Commands: {', '.join(self.lazy)}."
-            ctx.fail(f"No such command '{name}'. {hint}")
-        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         """Complete the name of a command without loading any."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 OUTPUT_ERRORS = {errno.EPIPE, errno.ENOSPC, errno.EIO}
 """What goes wrong where the output goes to, not in the program."""
+
+_NOT_UTF_8 = re.compile("[\ud800-\udfff]")
+"""The characters by which Python keeps bytes that are not UTF-8; they can be neither sent nor shown."""
 
 COMMANDS = {
     "init": ("dli.commands.init", "Create a project."),
@@ -117,8 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str], session: Session) -> int:
+    if wrong := next(filter(_NOT_UTF_8.search, arguments), None):
+        say(f"Error: An argument is not valid UTF-8: {wrong}")
+        return InvalidUsage.exit_status
     try:
-        _check_encoding(arguments)
         status = cli.main(
             arguments, prog_name="dli", standalone_mode=False, obj=session, terminal_width=help_width()
         )
@@ -143,19 +149,6 @@ def _run(arguments: list[str], session: Session) -> int:
     finally:
         session.close()
     return status if isinstance(status, int) else 0
-
-
-def _check_encoding(arguments: Sequence[str]) -> None:
-    """Refuse what is no text: it could neither be sent nor shown.
-
-    Raises:
-        InvalidUsage: When the bytes of an argument are not UTF-8.
-    """
-    for argument in arguments:
-        try:
-            argument.encode()
-        except UnicodeEncodeError:
-            raise InvalidUsage(f"An argument is not valid UTF-8: {argument}") from None
 
 
 def error_text(error: DliError) -> str:

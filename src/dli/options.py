@@ -30,7 +30,8 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Any) ->
 
 
 def _remembered(*names: str, **attributes: Any) -> Callable[[F], F]:
-    return click.option(*names, callback=_remember, expose_value=False, **attributes)
+    # Eager: the session is complete before the command's own options are read.
+    return click.option(*names, callback=_remember, expose_value=False, is_eager=True, **attributes)
 
 
 path_option = _remembered(
@@ -111,13 +112,11 @@ def server_options(function: F) -> F:
 def source_option(*, everything: bool) -> Callable[[F], F]:
     """Add ``--source`` (specification 20.8): a filter with ``all``, or which of a dataset's two specs is meant."""
     if everything:
-        choices, text = (
-            ["code", "manual", "all"],
-            "Only those that code or a person registered. [default: all]",
-        )
-    else:
-        choices, text = ["code", "manual"], "The spec of this source. [default: the effective one]"
-    return click.option("--source", type=click.Choice(choices), callback=_without_all, help=text)
+        text = "Only those that code or a person registered. [default: all]"
+        choices = click.Choice(["code", "manual", "all"])
+        return click.option("--source", type=choices, callback=_without_all, help=text)
+    text = "The spec of this source. [default: the effective one]"
+    return click.option("--source", type=click.Choice(["code", "manual"]), help=text)
 
 
 def wait_options(function: F) -> F:

@@ -52,16 +52,16 @@ __all__ = [
     "check_serializable",
     "get_parsing_context",
     "known_dag_arguments",
-    "run_type_of",
+    "run_type_name",
 ]
 
 AIRFLOW_VERSION = version("apache-airflow")
 AIRFLOW_2 = AIRFLOW_VERSION.startswith("2.")
 
 
-def run_type_of(run: Any) -> str:
+def run_type_name(run_type: Any) -> str:
     """Return the type of a run as text; some lines of Airflow have an enumeration for it."""
-    return str(getattr(run.run_type, "value", run.run_type))
+    return str(getattr(run_type, "value", run_type))
 
 
 def known_dag_arguments(**arguments: Any) -> dict[str, Any]:

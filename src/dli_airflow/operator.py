@@ -25,7 +25,7 @@ from dli_airflow.airflow_api import (
     AirflowTaskTimeout,
     BaseHook,
     BaseOperator,
-    run_type_of,
+    run_type_name,
 )
 from dli_airflow.mirror.dataset import Dataset
 
@@ -62,8 +62,38 @@ class DatasetOperator(BaseOperator):
             AirflowException: When the attempt was cancelled, or its connection can't be used.
             StatementFailed: When the engine refused a statement.
         """
+        ti, run, dataset = context["ti"], context["dag_run"], self.dataset
+        with self._how_it_ended():
+            version = write_version_key(dataset.source, dataset.spec_hash, ti.try_number)
+            ti.xcom_push(key=version, value=dataset.key)
+            self.log.info(
+                "%s, spec %s, from %s (%s)", dataset.name, dataset.spec_hash, dataset.key, dataset.source
+            )
+            values = self._values(run)
+            hook = self._hook()
+            connected = dialect_of_connection(hook.conn_type)
+            statements = render_statements(
+                dataset.spec,
+                dataset.files,
+                values,
+                dialect=dataset.spec.execution.dialect or connected,
+                file=dataset.key,
+                connected=connected,
+            )
+            turn = partial(self._turn, run.run_id)
+            log = StatementLog(self.log)
+            self._session = SqlSession(hook, log, first_rows=FIRST_ROWS, turn=turn)
+            if self._killed:
+                self._session.cancel()
+            self._session.run(statements)
+            log.check_stored(dataset.spec, dataset.files, connected)
+        self.log.info("Done.")
+
+    @contextmanager
+    def _how_it_ended(self) -> Iterator[None]:
+        """Say of an attempt that took too long or was cancelled which statement ran, and how it ended."""
         try:
-            self._attempt(context)
+            yield
         except AirflowTaskTimeout:
             seconds = self.dataset.spec.execution.timeout_seconds
             ended = self._session.how_it_ended() if self._session else "no statement had started"
@@ -71,33 +101,6 @@ class DatasetOperator(BaseOperator):
             raise AirflowTaskTimeout(message) from None
         except SessionCancelled as cancelled:
             raise AirflowException(f"The attempt was ended from outside: {cancelled}.") from cancelled
-        self.log.info("Done.")
-
-    def _attempt(self, context: Mapping[str, Any]) -> None:
-        ti, run, dataset = context["ti"], context["dag_run"], self.dataset
-        version = write_version_key(dataset.source, dataset.spec_hash, ti.try_number)
-        ti.xcom_push(key=version, value=dataset.key)
-        self.log.info(
-            "%s, spec %s, from %s (%s)", dataset.name, dataset.spec_hash, dataset.key, dataset.source
-        )
-        values = self._values(run)
-        hook = self._hook()
-        connected = dialect_of_connection(hook.conn_type)
-        statements = render_statements(
-            dataset.spec,
-            dataset.files,
-            values,
-            dialect=dataset.spec.execution.dialect or connected,
-            file=dataset.key,
-            connected=connected,
-        )
-        turn = partial(self._turn, run.run_id)
-        log = StatementLog(self.log)
-        self._session = SqlSession(hook, log, first_rows=FIRST_ROWS, turn=turn)
-        if self._killed:
-            self._session.cancel()
-        self._session.run(statements)
-        log.check_stored(dataset.spec, dataset.files, connected)
 
     def on_kill(self) -> None:
         """Cancel the running query on the engine; Airflow calls this on SIGTERM and after a timeout."""
@@ -111,7 +114,7 @@ class DatasetOperator(BaseOperator):
         Raises:
             AirflowFailException: For wrong parameters; another attempt would fail as well.
         """
-        spec, run_type = self.dataset.spec, run_type_of(run)
+        spec, run_type = self.dataset.spec, run_type_name(run.run_type)
         interval = run.data_interval_start, run.data_interval_end
         given = given_parameters(
             run.conf or {}, spec.parameters, run_type=run_type, interval_start=interval[0]

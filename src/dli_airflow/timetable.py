@@ -19,7 +19,7 @@ from dli_airflow.airflow_api import (
     DataInterval,
     TimeRestriction,
     Timetable,
-    run_type_of,
+    run_type_name,
 )
 
 if AIRFLOW_2:
@@ -138,7 +138,7 @@ class DatasetTimetable(Timetable):
         Airflow also passes a manual run whose logical date is the start of the next interval: no second run
         can have that date.
         """
-        if run_type_of(dag_run) not in TIMETABLE_RUN_TYPES:
+        if run_type_name(dag_run.run_type) not in TIMETABLE_RUN_TYPES:
             return DagRunInfo.exact(_pendulum(dag_run.logical_date))
         if dag_run.data_interval_start is None:
             return super().run_info_from_dag_run(dag_run=dag_run)

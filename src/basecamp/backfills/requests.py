@@ -12,10 +12,10 @@ from basecamp.datasets.submitted_specs import SubmittedSpec, file_to_run
 from dataspec.catalog.effective import SpecFile
 from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.models import BackfillPreview, Every, SourceType
-from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
+from dataspec.parameters import EXECUTION_DATE
 from dataspec.schedule.backfill_plan import MAX_DATES, DateRange, ordered
 from dataspec.spec.model import DatasetSpec
-from dataspec.spec.run_values import resolve_run
+from dataspec.spec.run_values import RunValues, resolve_run
 from dataspec.sql.preview import SqlPreview
 
 
@@ -61,7 +61,7 @@ class CheckedRequest:
             InvalidTemplate: When the SQL can't be rendered with the parameters, or parsed.
         """
         dates = ordered(days, reverse=self.request.reverse)
-        resolved = resolve_parameters(self.spec.parameters, {**self.parameters, EXECUTION_DATE: dates[0]})
+        resolved = self._values(dates[0]).parameters
         first, last = (self._sql(day, sql) for day in (dates[0], dates[-1]))
         return BackfillPreview(
             dataset_name=self.request.dataset,
@@ -78,8 +78,10 @@ class CheckedRequest:
         )
 
     def _sql(self, day: str, sql: SpecSql) -> SqlPreview:
-        values = resolve_run(self.spec, {**self.parameters, EXECUTION_DATE: day})
-        return sql.preview(self.spec, self.file, values.template)
+        return sql.preview(self.spec, self.file, self._values(day).template)
+
+    def _values(self, day: str) -> RunValues:
+        return resolve_run(self.spec, {**self.parameters, EXECUTION_DATE: day})
 
 
 def check_request(specs: CatalogCache, request: BackfillRequest) -> CheckedRequest:
@@ -137,5 +139,5 @@ def _given(spec: DatasetSpec, request: BackfillRequest, days: Iterable[str]) -> 
     """Return the given parameters, converted to their types; check that every date fits as well."""
     resolved: dict[str, Any] = {}
     for day in days:
-        resolved = resolve_parameters(spec.parameters, {**request.parameters, EXECUTION_DATE: day})
+        resolved = resolve_run(spec, {**request.parameters, EXECUTION_DATE: day}).parameters
     return {name: resolved[name] for name in request.parameters}

@@ -36,8 +36,9 @@ from dataspec.errors import (
     TakenOver,
 )
 from dataspec.models import RunStatus
-from dataspec.parameters.resolve import EXECUTION_DATE, resolve_parameters
+from dataspec.parameters import EXECUTION_DATE
 from dataspec.schedule.backfill_plan import BackfillPlan, Outcome
+from dataspec.spec.run_values import resolve_run
 
 log = logging.getLogger(__name__)
 
@@ -272,8 +273,8 @@ def _began(run: DagRun) -> datetime:
 
 def _parameters(catalog: Catalog, plan: BackfillPlan) -> dict[str, Any]:
     spec = find_spec(catalog, plan.dataset).spec
-    declared = spec.parameters if spec else ()
-    return resolve_parameters(declared, {**plan.parameters, EXECUTION_DATE: plan.date})
+    assert spec is not None  # noqa: S101 - the catalog gives usable specs alone
+    return resolve_run(spec, {**plan.parameters, EXECUTION_DATE: plan.date}).parameters
 
 
 def _failed_dates(plan: BackfillPlan) -> str | None:

@@ -23,8 +23,8 @@ from dataspec.catalog.effective import Catalog
 from dataspec.contract import CONF_KEY, TASK_ID, given_parameters
 from dataspec.errors import DliError, StoreUnreachable
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
-from dataspec.parameters.resolve import resolve_parameters
 from dataspec.spec.model import DatasetSpec
+from dataspec.spec.run_values import resolve_run
 
 STOPPED_BY = "Stopped by"
 """The beginning of a stopped run's note; Airflow itself only knows ``failed``."""
@@ -255,7 +255,7 @@ def _parameters(run: DagRun, facts: _Facts, catalog: Catalog) -> dict[str, Any]:
     if spec is None:
         return given
     try:
-        return resolve_parameters(spec.parameters, given)
+        return resolve_run(spec, given).parameters
     except DliError:
         return given
 

@@ -19,8 +19,8 @@ from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from dataspec.errors import AirflowUnreachable, InvalidParameters, Refused, RunNotFound
 from dataspec.models import WorkflowRun
-from dataspec.parameters.resolve import resolve_parameters
 from dataspec.spec.model import DatasetSpec
+from dataspec.spec.run_values import resolve_run
 
 RETRIED_BY = "Retried by"
 """The beginning of a retried run's note; it replaces the mark of a stop."""
@@ -201,7 +201,7 @@ def _check_ended(run: DagRun) -> None:
 
 def _check_parameters(run: DagRun, spec: DatasetSpec) -> None:
     try:
-        resolve_parameters(spec.parameters, parameters_given(run, spec))
+        resolve_run(spec, parameters_given(run, spec))
     except InvalidParameters as error:
         raise Refused(
             "The run's parameters don't fit the spec that is effective now.",

@@ -22,7 +22,6 @@ from basecamp.shared.idempotency import Reservation, Reservations
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Conflict
 from dataspec.models import RunPreview, SourceType, WorkflowRun
-from dataspec.parameters.resolve import resolve_parameters
 from dataspec.schedule.run_ids import adhoc_run_id
 from dataspec.spec.run_values import resolve_run
 
@@ -148,7 +147,7 @@ class RunStarter:
             StoreUnreachable: When the store does not answer.
         """
         _, spec = file_to_run(self._specs, request.dataset, request.source, request.candidate)
-        parameters = resolve_parameters(spec.parameters, request.parameters)
+        parameters = resolve_run(spec, request.parameters).parameters
         key = idempotency_key or uuid.uuid4().hex
         plan = _Plan(self._clock.now(), 1, earlier_now(self._gateway, self._clock))
         reservation, run = None, None

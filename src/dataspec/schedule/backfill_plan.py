@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InternalError, InvalidUsage
 from dataspec.models import Every, RunStatus
-from dataspec.parameters.types import ParameterValueError, coerce
+from dataspec.parameters import ParameterValueError, coerce_date
 from dataspec.schedule.cron import execution_date, interval_from
 from dataspec.schedule.run_ids import backfill_run_id
 
@@ -72,7 +72,7 @@ class DateRange:
 
 def _date(name: str, text: str) -> date:
     try:
-        found = date.fromisoformat(coerce(text, "date"))
+        found = date.fromisoformat(coerce_date(text))
     except ParameterValueError as error:
         raise InvalidUsage(f"Invalid {name} date: {error}") from None
     if not FIRST_YEAR <= found.year <= LAST_YEAR:

@@ -147,10 +147,12 @@ def execution_date(cron: str, zone: str, interval_start: datetime) -> str:
 
 def interval_from(cron: str, zone: str, date: str) -> Interval:
     """Return the first interval that starts on a date or later."""
-    start = next_tick(cron, zone, _midnight(zone, date) - _MOMENT)
+    midnight = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    ticks = (tick for tick in _ticks(cron, zone, midnight - _MOMENT) if tick >= midnight)
+    start = next(ticks)
     if execution_date(cron, zone, start) < date:
-        start = next_tick(cron, zone, start)
-    return start, next_tick(cron, zone, start)
+        start = next(ticks)
+    return start, next(ticks)
 
 
 def interval_of_date(cron: str | None, zone: str, date: str) -> Interval:
@@ -163,9 +165,5 @@ def interval_of_date(cron: str | None, zone: str, date: str) -> Interval:
         interval = interval_from(cron, zone, date)
         if execution_date(cron, zone, interval[0]) == date:
             return interval
-    return _midnight(zone, date), _midnight(zone, date, days=1)
-
-
-def _midnight(zone: str, date: str, *, days: int = 0) -> datetime:
-    local = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone)) + days * _DAY
-    return local.astimezone(UTC)
+    midnight = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone))
+    return midnight.astimezone(UTC), (midnight + _DAY).astimezone(UTC)

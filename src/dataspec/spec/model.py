@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from dataspec.errors import InvalidParameters, MissingParameter
 from dataspec.keys import why_no_key
-from dataspec.parameters.resolve import EXECUTION_DATE
-from dataspec.parameters.types import (
+from dataspec.parameters import (
+    COERCIONS,
+    EXECUTION_DATE,
     ParameterType,
     ParameterValueError,
     check_choice,
-    coerce,
     coerce_choices,
 )
 from dataspec.schedule.cron import check_cron, check_timezone
@@ -150,7 +151,7 @@ class Parameter(_Part):
             raise ValueError("'choices' must not be empty.")
         try:
             coerce_choices(self.choices or (), self.kind)
-            default = None if self.default is None else coerce(self.default, self.kind)
+            default = None if self.default is None else COERCIONS[self.kind](self.default)
         except ParameterValueError as error:
             raise ValueError(str(error)) from error
         if default is not None and self.choices:
@@ -172,6 +173,27 @@ class Parameter(_Part):
     def must_be_given(self) -> bool:
         """Whether a run without this parameter is refused."""
         return self.required and self.default is None
+
+    def value(self, given: Any) -> Any:
+        """Return the value that a run gives it, converted to its type; the default for None.
+
+        Raises:
+            MissingParameter: When it must be given.
+            InvalidParameters: When the value is of a wrong type, or not among the choices.
+        """
+        if given is None and self.must_be_given:
+            raise MissingParameter(self.name)
+        raw = self.default if given is None else given
+        if raw is None:
+            return None
+        try:
+            value = COERCIONS[self.kind](raw)
+            if self.choices is not None:
+                check_choice(value, self.choices, self.kind)
+        except ParameterValueError as error:
+            title = f"Invalid value for parameter '{self.name}': {error}"
+            raise InvalidParameters(title, detail=error.hint) from None
+        return value
 
 
 class Column(_Part):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from dataspec.errors import InvalidSpec
-from dataspec.parameters.resolve import EXECUTION_DATE
+from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem, first_of, nearest
 from dataspec.spec.dialects import known_dialects, unknown_dialect
 from dataspec.spec.model import MAX_SQL_FILES, DatasetSpec

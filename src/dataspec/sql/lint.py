@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dataspec.parameters.resolve import EXECUTION_DATE
+from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem
 from dataspec.spec.model import RESERVED_PARAMETERS
 from dataspec.sql.lineage.statement_tables import IDLE, access_of

@@ -10,7 +10,7 @@ from dataspec.spec.sql_texts import SqlPlaces, sql_texts
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.lineage.statement_tables import read_and_written
 from dataspec.sql.parser import engine_problem, parse_sql
-from dataspec.sql.rendering import changes_strings
+from dataspec.sql.rendering import STRING_SETTINGS
 from dataspec.sql.template.render import render
 from dataspec.sql.tokens import split_statements
 
@@ -68,7 +68,7 @@ def preview_sql(
     reads: set[str] = set()
     writes: set[str] = set()
     texts = [*sql_texts(spec, files)]
-    unsettled = any(changes_strings(text.sql) for text in texts)
+    unsettled = any(STRING_SETTINGS.search(text.sql) for text in texts)
     for text in texts:
         try:
             parsed = _parsed(text, values, dialect, unsettled=unsettled)
@@ -86,8 +86,8 @@ def preview_sql(
 
 def _parsed(text: SqlText, values: Mapping[str, Any], dialect: str | None, *, unsettled: bool) -> ParsedSql:
     """Return a text rendered and parsed; a syntax error raises only where the dialect is known."""
-    sql = render(text.sql, values, dialect=dialect, file="", unsettled=unsettled)
-    parsed = parse_sql(text.sql, sql, dialect)
+    rendered = render(text.sql, values, dialect=dialect, file="", unsettled=unsettled)
+    parsed = parse_sql(text.sql, rendered.sql, dialect, rendered.tokens)
     problem = parsed.problem or engine_problem(text.sql, parsed.sql, parsed.trees, dialect)
     if problem is not None and dialect is not None:
         raise InvalidTemplate(problem, f"The SQL is not valid {dialect}.")

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _COMMENTS = ("-", "/", "#")
 """The first characters of a text that may contain nothing but comments."""
 
-
-_SETTINGS = re.compile(
+STRING_SETTINGS = re.compile(
     r"standard_conforming_strings|backslash_quote"  # PostgreSQL
     r"|sql_mode|\bset\s+(?:names|charset|character\s+set)\b|character_set_client"  # MySQL, MariaDB
     r"|escapedstringliterals|doublequotedidentifiers"  # Spark
     r"|quoted_identifier|quoting_identifiers",  # SQL Server, Drill
     re.IGNORECASE,
 )
+"""The session settings that change how an engine reads strings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +83,17 @@ def render_statements(
     """
     rendered = []
     texts = [*sql_texts(spec, files)]
-    unsettled = _differ(dialect, connected) or any(changes_strings(text.sql) for text in texts)
+    unsettled = _differ(dialect, connected) or any(STRING_SETTINGS.search(text.sql) for text in texts)
     for text in texts:
         try:
-            sql = render(text.sql, values, dialect=dialect, file=text.file or file, unsettled=unsettled)
+            sql = render(text.sql, values, dialect=dialect, file=text.file or file, unsettled=unsettled).sql
         except InvalidTemplate as error:
             if yaml is None:
                 raise
             from dataspec.spec.sql_texts import SqlPlaces
 
             raise InvalidTemplate(SqlPlaces.of(yaml, file).placed(error.problem, text)) from None
-        unsettled = unsettled or changes_strings(sql)
+        unsettled = unsettled or STRING_SETTINGS.search(sql) is not None
         parts = _split(sql, dialect)
         begin, seen, line = 0, 0, 1
         for number, part in enumerate(parts, start=1):
@@ -125,8 +125,3 @@ def _split(sql: str, dialect: str | None) -> list[str]:
     from dataspec.sql.tokens import split_statements
 
     return split_statements(sql, dialect)
-
-
-def changes_strings(sql: str) -> bool:
-    """Return whether SQL mentions a session setting that changes how the engine reads strings."""
-    return _SETTINGS.search(sql) is not None

@@ -14,11 +14,10 @@ from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
-from dataspec.parameters.resolve import EXECUTION_DATE
-from dataspec.parameters.types import ParameterValueError, coerce, coerce_choices
+from dataspec.parameters import COERCIONS, EXECUTION_DATE, ParameterValueError, coerce_choices
 from dataspec.spec.sql_texts import sql_texts
 from dataspec.sql.parser import ParsedSql, parse_sql
-from dataspec.sql.template.render import render_whole
+from dataspec.sql.template.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -73,7 +72,7 @@ def guessed_names(spec: DatasetSpec) -> frozenset[str]:
 
 def _sample(parameter: Parameter) -> Any:
     if parameter.default is not None:
-        return coerce(parameter.default, parameter.kind)
+        return COERCIONS[parameter.kind](parameter.default)
     if parameter.choices:
         first = coerce_choices(parameter.choices[:1], parameter.kind)
         return first if parameter.kind == "list" else first[0]
@@ -131,7 +130,7 @@ def _sampled(
     text: SqlText, values: Mapping[str, Any], guessed: frozenset[str], dialect: str | None
 ) -> SampledText:
     try:
-        rendered = render_whole(text.sql, values, dialect=dialect, file="")
+        rendered = render(text.sql, values, dialect=dialect, file="")
     except InvalidTemplate as error:
         return SampledText(text, ParsedSql(""), unrendered=error.problem)
     free = (name for name in rendered.names if name.sources & guessed or SAMPLE_TEXT in name.name.lower())
@@ -191,7 +190,7 @@ def _values(parameter: Parameter, constants: Iterable[Any]) -> Iterator[Any]:
     else:
         for constant in constants:
             with suppress(ParameterValueError, OverflowError):  # there is no day after the last
-                yield from _around(coerce([constant] if kind == "list" else constant, kind), kind)
+                yield from _around(COERCIONS[kind]([constant] if kind == "list" else constant), kind)
         if kind in _EMPTY:
             yield _EMPTY[kind]
     if parameter.default is None and not parameter.must_be_given:

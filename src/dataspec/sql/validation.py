@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from dataspec.errors import InvalidSpec
-from dataspec.parameters.types import PARAMETER_TYPES
+from dataspec.parameters import PARAMETER_TYPES
 from dataspec.problems import first_of, in_reading_order, nearest
 from dataspec.spec.dialects import known_dialects
 from dataspec.spec.model import RESERVED_PARAMETERS, DatasetSpec, Execution, Parameter, Statement

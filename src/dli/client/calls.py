@@ -585,10 +585,9 @@ def _post(
     key: str | None = None,
     timeout: float | None = None,
 ) -> Steps[T]:
-    """Return the steps of a POST with an idempotency key: a repeated one acts once."""
-    return _result(
-        kind, Call("POST", path, query or {}, body, {"Idempotency-Key": key or new_key()}, timeout)
-    )
+    """Send a POST with an idempotency key: a repeated one acts once."""
+    headers = {"Idempotency-Key": key or new_key()}
+    return decode(kind, (yield Call("POST", path, query or {}, body, headers, timeout)))
 
 
 def _list(

@@ -13,7 +13,7 @@ from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from dataspec.parameters.types import ParameterValueError, coerce
+from dataspec.parameters import ParameterValueError, coerce_date, coerce_datetime
 from dataspec.problems import nearest
 from dataspec.schedule.cron import check_timezone
 from dataspec.sql.values.marked_text import sql_name
@@ -130,8 +130,8 @@ def _moment(value: Any) -> date:
     text = value.strip() if isinstance(value, str) else ""
     try:
         if len(text) <= _DATE_LENGTH:
-            return date.fromisoformat(coerce(text, "date"))
-        return datetime.fromisoformat(coerce(text, "datetime"))
+            return date.fromisoformat(coerce_date(text))
+        return datetime.fromisoformat(coerce_datetime(text))
     except ParameterValueError:
         example = "a date such as 2024-01-15"
         if len(text) > _DATE_LENGTH:

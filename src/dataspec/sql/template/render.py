@@ -47,7 +47,7 @@ class Rendered(NamedTuple):
 
 def render(
     sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str, unsettled: bool = False
-) -> str:
+) -> Rendered:
     """Render one SQL template, with values bound as data.
 
     Args:
@@ -61,13 +61,6 @@ def render(
         InvalidTemplate: For an invalid template, an unknown name, or a value that does
             not fit its place.
     """
-    return render_whole(sql, values, dialect=dialect, file=file, unsettled=unsettled).sql
-
-
-def render_whole(
-    sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str, unsettled: bool = False
-) -> Rendered:
-    """Render one SQL template like :func:`render`, and return its names and tokens as well."""
     if is_plain(sql):
         return Rendered(sql)
     from dataspec.sql.values.binding import Slots

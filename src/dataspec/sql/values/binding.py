@@ -12,7 +12,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlglot.tokenizer_core import Token as FoundToken
 from sqlglot.tokenizer_core import TokenType
@@ -29,7 +29,7 @@ from dataspec.sql.values.quoting import Quoting
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-_SLOT = re.compile(r"q([0-9a-f]{16})x([0-9]+)z")
+_SLOT = re.compile(r"q[0-9a-f]{16}x[0-9]+z")
 """A placeholder: a random nonce of the rendering, and the number of its slot."""
 _STRING = TokenType.STRING
 _WORD = re.compile(r"[A-Za-z0-9_]*")
@@ -38,6 +38,8 @@ _UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
 _CONTINUED = (
     "it goes on with the string before it, where a backslash may mean another thing; write them as one."
 )
+_Kind: TypeAlias = "tuple[TokenType, str | None]"
+"""What a token must be read as: its kind, and the text of a quoted one."""
 STEPS_OF_A_VALUE = 20
 """Number of steps of the budget that each value costs."""
 
@@ -51,6 +53,11 @@ class Slot:
     column: int
     source: str
     """The parameter in the expression; empty for a constant."""
+
+    @property
+    def text(self) -> str:
+        """The value as text, unescaped."""
+        return str(self.value).lower() if isinstance(self.value, bool) else str(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,10 @@ class Slots:
     def __init__(self, file: str) -> None:
         self._file = file
         self._nonce = secrets.token_hex(8)
-        self._slots: list[Slot] = []
+        self._slots: dict[str, Slot] = {}
+        """The slots by their placeholders, in the order in which they were taken."""
+        self._introducers: set[str] = set()
+        """The placeholders of names that a string may follow as its character set, such as ``_utf8``."""
         self.budget = Budget()
         """The budget of this rendering."""
         self.names: list[WrittenName] = []
@@ -99,8 +109,11 @@ class Slots:
         if self._nonce in words.lower():
             message = "a block's text that holds values was changed or joined with others."
             raise self._refused(slot, message, "Write each by itself: {{ one }}{{ other }}.")
-        self._slots.append(slot)
-        return f"q{self._nonce}x{len(self._slots) - 1}z"
+        placeholder = f"q{self._nonce}x{len(self._slots)}z"
+        self._slots[placeholder] = slot
+        if isinstance(value, SqlName) and value.startswith("_"):
+            self._introducers.add(placeholder)
+        return placeholder
 
     def fill(self, text: str, dialect: str | None, *, unsettled: bool = False) -> str:
         """Replace every placeholder by its value.
@@ -120,21 +133,25 @@ class Slots:
         quoting = Quoting.of(dialect, unsettled=unsettled)
         escaped = with_own_escape(text, tokens)
         pieces: list[str] = []
-        expected: list[tuple[TokenType, str | None]] = []
+        expected: list[_Kind] = []
         end = 0
         ahead = text.find(self._nonce)
         for index, found in enumerate(tokens):
             if 0 <= ahead <= found.end and self._nonce in (token := Token.of(found, text)).source:
-                pieces.append(self._in_comment(text[end : token.start]))
-                reading = Reading.ESCAPED if index in escaped else self._reading_of(tokens, index, text)
-                piece = self._in_token(token, quoting, reading)
+                gap = text[end : token.start]
+                pieces.append(self._in_comment(gap) if self._nonce in gap else gap)
+                reading = reading_of(text, tokens, index, self._introducers)
+                piece, kinds = self._in_token(
+                    token, quoting, Reading.ESCAPED if index in escaped else reading
+                )
                 pieces.append(piece)
-                expected.extend(self._expected(token, piece, dialect))
+                expected += kinds
                 end = token.end
                 ahead = text.find(self._nonce, end)
             else:  # copied with the text around it
                 expected.append((found.token_type, None))
-        pieces.append(self._in_comment(text[end:]))
+        rest = text[end:]
+        pieces.append(self._in_comment(rest) if self._nonce in rest else rest)
         written = "".join(pieces)
         if what := quoting.why_read(written, text, self._nonce):
             raise self._refused(self._likely_slot(), f"{what} on the engine, also within quotes.")
@@ -146,31 +163,29 @@ class Slots:
         except ValueError as error:
             raise InvalidTemplate(Problem(self._without_placeholders(str(error)), self._file)) from None
         if reason := why_unclear(text, tokens, dialect, unsettled=unsettled, word=self._nonce):
+            first = next(iter(self._slots.values()))
             hint = "Name the engine's SQL under 'execution.dialect'." if dialect is None else None
-            raise self._refused(self._slots[0], f"engines differ in how they read its place: {reason}", hint)
+            raise self._refused(first, f"engines differ in how they read its place: {reason}", hint)
         return tokens
 
-    def _reading_of(self, tokens: Sequence[FoundToken], index: int, text: str) -> Reading:
-        found = reading_of(tokens, index)
-        before = self._alone(Token.of(tokens[index - 1], text).source) if index else None
-        if before is not None and isinstance(before.value, SqlName) and before.value.startswith("_"):
-            found = Reading.PREFIXED  # a character set, as MySQL writes it before a string
-        return found
-
-    def _in_token(self, token: Token, quoting: Quoting, reading: Reading) -> str:
+    def _in_token(self, token: Token, quoting: Quoting, reading: Reading) -> tuple[str, list[_Kind]]:
+        """Return a token with its values, and the tokens that this text must be read as."""
         if reading is Reading.ESCAPED:
             first = next(self._slots_in(token.source))
             raise self._refused(first, "no value can stand in quotes with UESCAPE.")
         if reading is Reading.CONTINUED:
             quoting = quoting.without_backslash(_CONTINUED)
-        if (slot := self._alone(token.source)) is not None:
+        if (slot := self._slots.get(token.source)) is not None:
             if isinstance(slot.value, SqlName):
                 self._note_name(slot.value, token.source)
-            return self._bare(slot, quoting, reading)
+            piece = self._bare(slot, quoting, reading)
+            return piece, [(kind, None) for kind in _kinds_in(piece, quoting.dialect)]
         quote = None if reading is Reading.PREFIXED else quoting.quote_of(token)
+        piece = self._written(token.source, lambda slot: self._inside(slot, quote, quoting))
+        unescaped = self._written(token.text, lambda slot: slot.text)
         if token.kind is not _STRING:
-            self._note_name(self._written(token.text, _plain), token.text)
-        return self._written(token.source, lambda slot: self._inside(slot, quote, quoting))
+            self._note_name(unescaped, token.text)
+        return piece, [(token.kind, unescaped)]
 
     def _note_name(self, name: str, text: str) -> None:
         sources = frozenset(slot.source for slot in self._slots_in(text))
@@ -200,22 +215,18 @@ class Slots:
         if slot.value is None or isinstance(slot.value, list | tuple | dict):
             what = "no value" if slot.value is None else "a list"
             raise self._refused(slot, f"there is {what} to put inside the quotes.", "Use {% if %} around it.")
-        value = quoting.plain(slot.value)
         if quote is not None:
             try:
-                return quoting.escape(value, quote)
+                return quoting.escape(slot.text, quote)
             except ValueError as error:
                 raise self._refused(slot, str(error)) from None
-        if _WORD.fullmatch(value):
-            return value
+        if _WORD.fullmatch(slot.text):
+            return slot.text
         raise self._refused(
-            slot, f"{value!r} would change the SQL around it; only A-Z, a-z, 0-9 and '_' may stand here."
+            slot, f"{slot.text!r} would change the SQL around it; only A-Z, a-z, 0-9 and '_' may stand here."
         )
 
     def _in_comment(self, gap: str) -> str:
-        if self._nonce not in gap:
-            return gap
-
         executed = is_executed(gap)
 
         def written(slot: Slot) -> str:
@@ -230,20 +241,14 @@ class Slots:
             raise self._refused(slot, f"{slot.value!r} can't stand beside a '*' of a comment.")
         return filled
 
-    def _expected(self, token: Token, piece: str, dialect: str | None) -> list[tuple[TokenType, str | None]]:
-        """Return the token kinds that a piece must have, and the text of a quoted token."""
-        if self._alone(token.source) is not None:
-            return [(kind, None) for kind in _kinds_in(piece, dialect)]
-        return [(token.kind, self._written(token.text, _plain))]
-
-    def _proved(self, text: str, expected: list[tuple[TokenType, str | None]], dialect: str | None) -> str:
+    def _proved(self, text: str, expected: list[_Kind], dialect: str | None) -> str:
         try:
             tokens = find_tokens(text, dialect)
         except ValueError:
             tokens = []
         same = len(tokens) == len(expected) and all(
-            found.token_type is kind and (plain is None or found.text == plain)
-            for found, (kind, plain) in zip(tokens, expected, strict=True)
+            found.token_type is kind and (unescaped is None or found.text == unescaped)
+            for found, (kind, unescaped) in zip(tokens, expected, strict=True)
         )
         if not same:
             raise self._refused(self._likely_slot(), "a value would change what statements the SQL holds.")
@@ -252,21 +257,18 @@ class Slots:
 
     def _likely_slot(self) -> Slot:
         """Return the slot that most likely caused an error of the whole text."""
-        return next((slot for slot in self._slots if isinstance(slot.value, str | list)), self._slots[0])
+        slots = [*self._slots.values()]
+        return next((slot for slot in slots if isinstance(slot.value, str | list)), slots[0])
 
     def _slots_in(self, text: str) -> Iterator[Slot]:
-        return (self._slots[int(match[2])] for match in _SLOT.finditer(text) if match[1] == self._nonce)
-
-    def _alone(self, text: str) -> Slot | None:
-        """Return the slot whose placeholder is the whole text."""
-        match = _SLOT.fullmatch(text)
-        return self._slots[int(match[2])] if match and match[1] == self._nonce else None
+        return (self._slots[word] for word in _SLOT.findall(text) if word in self._slots)
 
     def _written(self, text: str, written: Callable[[Slot], str]) -> str:
         """Return a text with each placeholder replaced."""
 
         def of_match(match: re.Match[str]) -> str:
-            return written(self._slots[int(match[2])]) if match[1] == self._nonce else match[0]
+            slot = self._slots.get(match[0])
+            return match[0] if slot is None else written(slot)
 
         return _SLOT.sub(of_match, text)
 
@@ -281,10 +283,6 @@ class Slots:
 @lru_cache(maxsize=256)
 def _kinds_in(piece: str, dialect: str | None) -> tuple[TokenType, ...]:
     return tuple(found.token_type for found in find_tokens(piece, dialect))
-
-
-def _plain(slot: Slot) -> str:
-    return Quoting.plain(slot.value)
 
 
 def _text_in(value: Any) -> str:

@@ -17,7 +17,7 @@ from sqlglot.tokenizer_core import TokenType
 from dataspec.sql.tokens import Token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 TEXTS = frozenset(kind for kind in TokenType if kind.name.endswith("STRING"))
 """Every kind of string: plain, national, raw, of bytes, …"""
@@ -54,8 +54,15 @@ class Reading(Enum):
     """As part of the number before it."""
 
 
-def reading_of(tokens: Sequence[FoundToken], index: int) -> Reading:
-    """Return how an engine may read a token, given the token before it."""
+def reading_of(text: str, tokens: Sequence[FoundToken], index: int, introducers: Collection[str]) -> Reading:
+    """Return how an engine may read a token, given the token before it.
+
+    Args:
+        text: The SQL.
+        tokens: Its tokens.
+        index: The token's index.
+        introducers: Words that MySQL may read as the character set of a string after them.
+    """
     token = tokens[index]
     before = tokens[index - 1] if index else None
     if before is None:
@@ -63,7 +70,10 @@ def reading_of(tokens: Sequence[FoundToken], index: int) -> Reading:
     near = before.end + 1 == token.start
     if near and before.token_type is TokenType.NUMBER:
         return Reading.GLUED
-    if (near and before.token_type in _PREFIXES) or before.token_type is TokenType.INTRODUCER:
+    introduced = (
+        before.token_type is TokenType.INTRODUCER or text[before.start : before.end + 1] in introducers
+    )
+    if introduced or (near and before.token_type in _PREFIXES):
         return Reading.PREFIXED
     joined = before.token_type in TEXTS and token.token_type is not TokenType.IDENTIFIER
     return Reading.CONTINUED if joined else Reading.PLAIN

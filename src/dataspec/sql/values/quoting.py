@@ -77,7 +77,14 @@ class Quoting:
         Raises:
             ValueError: When no escape is safe there.
         """
-        written = self._escaped(value, quote)
+        written = value
+        if quote in self.strings and "\\" in self.string_escapes:
+            written = written.replace("\\", "\\\\")
+        if quote in self.strings and self.dialect in _ONE_LINE:
+            written = written.replace("\n", "\\n").replace("\r", "\\r")
+        mark = quote[0]
+        doubles = mark in self.string_escapes or quote not in self.strings
+        written = written.replace(mark, mark * 2 if doubles else f"\\{mark}")
         if reason := self._why_not(value, written, quote):
             raise ValueError(f"{value!r} can't stand here: {reason}")
         return written
@@ -96,15 +103,6 @@ class Quoting:
         parts = pattern.split(text)
         within = pattern is _EXPANDED and any(word in part.partition("}")[0] for part in parts[1:])
         return what if within or len(pattern.findall(written)) != len(parts) - 1 else None
-
-    def _escaped(self, value: str, quote: str) -> str:
-        if quote in self.strings and "\\" in self.string_escapes:
-            value = value.replace("\\", "\\\\")
-        if quote in self.strings and self.dialect in _ONE_LINE:
-            value = value.replace("\n", "\\n").replace("\r", "\\r")
-        mark = quote[0]
-        doubles = mark in self.string_escapes or quote not in self.strings
-        return value.replace(mark, mark * 2 if doubles else f"\\{mark}")
 
     def _why_not(self, value: str, written: str, quote: str) -> str | None:
         """Return why no escape of a value inside quotes is safe; None where one is."""
@@ -139,11 +137,6 @@ class Quoting:
         if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
             return repr(value)
         raise ValueError(f"a {type(value).__name__} can't be written in SQL")
-
-    @staticmethod
-    def plain(value: Any) -> str:
-        """Return a value as text, unescaped."""
-        return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @lru_cache(maxsize=64)

@@ -108,6 +108,6 @@ def test_any_template_is_rendered_or_refused(body: str) -> None:
 def outcome(sql: str) -> str:
     """Return the SQL that a template makes, or why it makes none."""
     try:
-        return render(sql, {"a": "x"}, dialect="duckdb", file="q.sql")
+        return render(sql, {"a": "x"}, dialect="duckdb", file="q.sql").sql
     except DliError as error:
         return str(error.detail)[:10_000]

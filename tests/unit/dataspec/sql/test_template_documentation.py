@@ -41,7 +41,7 @@ class Example:
         if problems:
             return "\n".join(map(str, problems))
         try:
-            return render(self.template, values, dialect="duckdb", file="q.sql")
+            return render(self.template, values, dialect="duckdb", file="q.sql").sql
         except InvalidTemplate as error:
             return str(error.problem)
 

@@ -19,7 +19,7 @@ TIME = "2024-01-31T22:30:00+00:00"
 
 
 def result(expression: str, **values: Any) -> str:
-    return render(f"'{{{{ {expression} }}}}'", values, dialect="duckdb", file="q.sql").strip("'")
+    return render(f"'{{{{ {expression} }}}}'", values, dialect="duckdb", file="q.sql").sql.strip("'")
 
 
 def refusal(sql: str, **values: Any) -> str:
@@ -117,7 +117,7 @@ def test_unknown_filter_is_found_before_a_run_with_the_nearest_name(sql: str) ->
 @pytest.mark.rule("9.10")
 def test_result_of_a_filter_is_data() -> None:
     sql = "select '{{ d | format_date(x) }}'"
-    assert render(sql, {"d": DAY, "x": "'; drop"}, dialect="duckdb", file="q") == "select '''; drop'"
+    assert render(sql, {"d": DAY, "x": "'; drop"}, dialect="duckdb", file="q").sql == "select '''; drop'"
     assert "is not in quotes" in refusal("select {{ d | add_days(1) }}", d=DAY)
 
 

@@ -33,7 +33,7 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def rendered(sql: str, dialect: str | None = "duckdb", /, **values: Any) -> str:
-    return render(sql, values, dialect=dialect, file="q.sql")
+    return render(sql, values, dialect=dialect, file="q.sql").sql
 
 
 def refusal(sql: str, dialect: str | None = "duckdb", /, **values: Any) -> str:
@@ -280,7 +280,7 @@ def test_template_of_names_alone_is_rendered_and_checked_like_jinja(
         templates._checked.cache_clear()
         checked = templates.check_template(sql, list(values), file="q.sql")
         try:
-            return checked, render(sql, values, dialect="duckdb", file="q.sql")
+            return checked, render(sql, values, dialect="duckdb", file="q.sql").sql
         except InvalidTemplate as error:
             return checked, str(error.problem)
 

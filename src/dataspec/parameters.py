@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 ParameterType = Literal["string", "integer", "float", "boolean", "date", "datetime", "list"]
 PARAMETER_TYPES: tuple[str, ...] = get_args(ParameterType)
 
+EXECUTION_DATE = "execution_date"
+"""The parameter that names a dataset's partition: a date, which scheduled runs set."""
+
 MAX_TEXT = 64 * 1024
 MAX_ITEMS = 10_000
 MAX_INTEGER = 2**63 - 1
@@ -35,24 +38,13 @@ class ParameterValueError(ValueError):
         self.hint = hint
 
 
-def coerce(value: Any, kind: str) -> Any:
-    """Return a value converted to a parameter type, safe for JSON.
-
-    Text is parsed as the type, since the command line gives text.
-
-    Raises:
-        ParameterValueError: When the value is not of that type.
-    """
-    return _COERCIONS[kind](value)
-
-
 def coerce_choices(choices: Iterable[Any], kind: str) -> list[Any]:
     """Return a parameter's choices converted to its type; the choices of a list apply to its items.
 
     Raises:
         ParameterValueError: When a choice is not of that type.
     """
-    return _list(list(choices)) if kind == "list" else [coerce(choice, kind) for choice in choices]
+    return _list(list(choices)) if kind == "list" else [COERCIONS[kind](choice) for choice in choices]
 
 
 def check_choice(value: Any, choices: Iterable[Any], kind: str) -> None:
@@ -113,7 +105,12 @@ def _boolean(value: Any) -> bool:
     raise ParameterValueError(f"expected true or false, got {_shown(value)}.")
 
 
-def _date(value: Any) -> str:
+def coerce_date(value: Any) -> str:
+    """Return a date as ISO text.
+
+    Raises:
+        ParameterValueError: When the value is no text of the form YYYY-MM-DD.
+    """
     if isinstance(value, str) and _DATE.fullmatch(value.strip()):
         try:
             return date.fromisoformat(value.strip()).isoformat()
@@ -122,7 +119,12 @@ def _date(value: Any) -> str:
     raise ParameterValueError(f"expected a date as YYYY-MM-DD, got {_shown(value)}.")
 
 
-def _datetime(value: Any) -> str:
+def coerce_datetime(value: Any) -> str:
+    """Return a time as ISO text.
+
+    Raises:
+        ParameterValueError: When the value is no text of ISO 8601.
+    """
     if isinstance(value, str) and _DATETIME.fullmatch(value.strip()):
         try:
             return datetime.fromisoformat(value.strip()).isoformat()
@@ -169,12 +171,16 @@ def _worded(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-_COERCIONS: dict[str, Callable[[Any], Any]] = {
+COERCIONS: dict[str, Callable[[Any], Any]] = {
     "string": _string,
     "integer": _integer,
     "float": _float,
     "boolean": _boolean,
-    "date": _date,
-    "datetime": _datetime,
+    "date": coerce_date,
+    "datetime": coerce_datetime,
     "list": _list,
 }
+"""The conversion of a value to each type, safe for JSON; text is parsed, since the command line gives text.
+
+Each raises :class:`ParameterValueError` for a value that is not of the type.
+"""

@@ -1,1 +1,0 @@
-"""A run's parameters. Start with ``resolve``; ``types`` converts each value."""
