@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 import obstore
 import pytest
@@ -25,6 +25,7 @@ from obstore.exceptions import InvalidPathError
 from obstore.store import S3Store
 
 from dataspec.store import Store, open_store
+from dataspec.store.bucket import BucketStore, StoreTimeouts
 from dataspec.store.raw_listing import raw_pages
 
 PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
@@ -122,6 +123,12 @@ class S3:
     def store(self) -> Store:
         """Open the place as a store."""
         return open_store(self.url, options=self.options)
+
+    def limited(self, limits: StoreTimeouts) -> BucketStore:
+        """Open the place as a store with other timeouts."""
+        parts = urlsplit(self.url)
+        options = self.options | dict(parse_qsl(parts.query))
+        return BucketStore(parts.netloc, parts.path.strip("/"), options, limits=limits)
 
     def below(self, prefix: str) -> S3:
         """Return a place below this one."""

@@ -6,7 +6,7 @@ import uuid
 
 from dataspec.errors import InvalidSettings
 from dataspec.store import Store
-from dataspec.store.base import MISSING, PreconditionFailed, try_put
+from dataspec.store.base import MISSING, PreconditionFailed, try_delete, try_put
 
 PREFIX = "basecamp/probe-"
 
@@ -38,7 +38,7 @@ def prove_conditional_writes(store: Store) -> None:
 def _remove(store: Store, key: str) -> None:
     stored = store.get(key)
     if stored is not None:
-        store.delete(key, expected=stored.etag)
+        try_delete(store, key, expected=stored.etag)
 
 
 def _setting(store: Store) -> str:

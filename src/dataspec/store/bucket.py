@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from http import HTTPStatus
 from operator import attrgetter
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
@@ -28,12 +29,15 @@ from dataspec.keys import MAX_KEY_BYTES, check_key, shown_key, why_no_key
 from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject
 from dataspec.store.call_budget import CallBudget, CallBudgetExceeded
 from dataspec.store.raw_listing import raw_pages
+from dataspec.store.removal import TOMBSTONE_BYTES, Tombstones, is_tombstone, new_tombstone, removed_at
 from dataspec.store.s3_errors import MISSING_BUCKET, code_of, unreachable, unreadable
 from dataspec.store.server_time import TIME_KEY, server_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from dataspec.store.removal import Tombstone
+
 T = TypeVar("T")
 
 MAX_RETRIES = 5
@@ -43,6 +47,10 @@ PAGE_KEYS = 1000
 READERS = 32
 WRITE_ID = "dli-write"
 """The metadata of an object that names the write that stored it."""
+SETTLING_POLL = 0.1
+SURELY_SETTLED = timedelta(hours=1)
+"""A tombstone of this age is settled, however much the clocks of this machine and the server differ."""
+CREATIONS = 5
 ENDPOINT_OPTIONS = ("endpoint", "endpoint_url", "endpoint_url_s3")
 
 
@@ -61,6 +69,10 @@ class StoreTimeouts:
     """No retry begins later than this."""
     call: float = 25
     """A listing or a read of many objects; each response extends it."""
+    removal: float = 5
+    """How long after a removal the server accepts the DELETE of its tombstone."""
+    settled: float = 10
+    """How long a writer waits for that DELETE before it replaces a tombstone that is still there."""
 
 
 class BucketStore:
@@ -87,12 +99,10 @@ class BucketStore:
         self._bucket, self._prefix = bucket, prefix
         self.url = "/".join(part for part in (f"s3://{bucket}", prefix) if part)
         self._key_bytes = MAX_KEY_BYTES - len(f"{prefix}/".encode()) * bool(prefix)
-        self._store = self._connect()
-        self._deletes_conditionally = True
-
-    def _connect(self, headers: Mapping[str, str] | None = None) -> S3Store:
-        """Return a client that sends these headers with every request."""
-        return self._client(self._options, prefix=self._prefix, headers=headers)
+        self._store = self._client(self._options, prefix=prefix)
+        self._tombstones = Tombstones(self._store, limits, self._shown)
+        self._judged: dict[str, tuple[str, bool]] = {}
+        """For objects of a tombstone's size: the ETag, and whether it is a tombstone's."""
 
     def _connect_to_bucket(self, address: str | None) -> S3Store:
         """Return a client of the whole bucket, at its configured address or at another one."""
@@ -101,9 +111,7 @@ class BucketStore:
         others = {name: value for name, value in self._options.items() if not _is_address(name)}
         return self._client(others | {"endpoint": address, "virtual_hosted_style_request": "true"})
 
-    def _client(
-        self, options: dict[str, Any], *, prefix: str = "", headers: Mapping[str, str] | None = None
-    ) -> S3Store:
+    def _client(self, options: dict[str, Any], *, prefix: str = "") -> S3Store:
         try:
             return S3Store(
                 self._bucket,
@@ -113,7 +121,6 @@ class BucketStore:
                     "connect_timeout": timedelta(seconds=self._limits.connect),
                     "timeout": timedelta(seconds=self._limits.request),
                     "allow_http": any(place.startswith("http://") for place in self._endpoints()),
-                    "default_headers": dict(headers or {}),
                 },
                 retry_config={
                     "max_retries": MAX_RETRIES,
@@ -146,8 +153,20 @@ class BucketStore:
                 found = list(self._usable(folder))
             except InvalidPathError:
                 found = list(self._everything(folder))
-        kept = (info for info in found if info.key.startswith(prefix))
-        return iter(sorted(kept, key=attrgetter("key")))
+        kept = sorted((info for info in found if info.key.startswith(prefix)), key=attrgetter("key"))
+        removed = self._removed([info for info in kept if info.size == TOMBSTONE_BYTES])
+        return (info for info in kept if info.key not in removed)
+
+    def _removed(self, listed: Sequence[ObjectInfo]) -> set[str]:
+        """Return the keys of the tombstones among objects of their size.
+
+        Each is read once: the ETag of an encrypted object is no digest of its content.
+        """
+        new = [info.key for info in listed if self._judged.get(info.key, ("",))[0] != info.etag]
+        read = self._read_many(new, self._read)
+        self._judged.update((key, (stored.etag, is_tombstone(stored.body))) for key, stored in read.items())
+        gone = {key for key in new if key not in read and key not in read.unreadable}
+        return gone | {info.key for info in listed if self._judged.get(info.key, ("", False))[1]}
 
     def _usable(self, folder: str) -> Iterator[ObjectInfo]:
         """Yield a folder's objects as obstore lists them; it fails for a page with a key that it can't parse."""
@@ -181,6 +200,11 @@ class BucketStore:
                 yield page
 
     def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
+        stored = self._read(key, known=known)
+        return None if stored is None or is_tombstone(stored.body) else stored
+
+    def _read(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
+        """Return an object, also a tombstone."""
         check_key(key, limit=self._key_bytes)
         options: Any = {"if_none_match": self._shown(known.etag)} if known else None
         with self._answering(key, unreadable):
@@ -195,16 +219,53 @@ class BucketStore:
                 return None
 
     def get_many(self, keys: Iterable[str]) -> Found:
+        return self._read_many(keys, self.get)
+
+    def _read_many(self, keys: Iterable[str], read: Callable[[str], StoredObject | None]) -> Found:
         budget = CallBudget(self._limits.call, per_answer=SECONDS_PER_OBJECT)
         found = Found()
         with self._answering("many keys"), _readers(READERS) as readers:
-            coming = {key: readers.submit(self.get, key) for key in keys}
+            coming = {key: readers.submit(read, key) for key in keys}
             for key, answer in coming.items():
                 found.take(key, partial(budget.wait, answer))
         return found
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
-        """Write an object if it has the expected ETag, or does not exist for ``MISSING``.
+        try:
+            return self._put(key, body, expected)
+        except PreconditionFailed:
+            if expected != MISSING:
+                raise
+        for _ in range(CREATIONS):
+            free = self._when_free(key)
+            with suppress(PreconditionFailed):  # another writer, or the DELETE of the tombstone
+                return self._put(key, body, free)
+        raise PreconditionFailed(key)
+
+    def _when_free(self, key: str) -> str:
+        """Wait until a DELETE of a tombstone can't remove what replaces it.
+
+        Returns:
+            The ETag of the tombstone that may be replaced; ``MISSING`` where it was deleted.
+
+        Raises:
+            PreconditionFailed: When there is an object.
+        """
+        seen, since = "", monotonic()
+        while stored := self._read(key):
+            removed = removed_at(stored.body)
+            if removed is None:
+                raise PreconditionFailed(key)
+            if stored.etag != seen:
+                seen, since = stored.etag, monotonic()
+            waited = monotonic() - since >= self._limits.settled
+            if waited or datetime.now(UTC) - removed > SURELY_SETTLED:
+                return seen
+            sleep(SETTLING_POLL)
+        return MISSING
+
+    def _put(self, key: str, body: bytes, expected: str) -> str:
+        """Write an object if it has the expected ETag, or if there is neither object nor tombstone for ``MISSING``.
 
         A response may be lost after the server has written: the retry then meets our own object, or the last retry
         fails. So each write carries an id of its own, and is read back after a failure. Comparing the content would
@@ -245,40 +306,35 @@ class BucketStore:
         return found.meta["e_tag"] if found.attributes.get(WRITE_ID) == write_id else None
 
     def delete(self, key: str, *, expected: str) -> None:
-        """Remove an object if it has the expected ETag.
+        """Remove an object if it has the expected ETag: replace it by a tombstone, then delete that.
 
-        The ETag is read first, and sent as ``If-Match``, which S3 honours on a DELETE since September 2025.
-        Servers such as Ceph ignore it: there, a write between the two requests is lost.
+        The object counts as removed from the first on. A tombstone that could not be deleted stays.
 
         Raises:
             PreconditionFailed: When it has another ETag or does not exist.
         """
-        stored = self.get(key)
-        if stored is None or stored.etag != expected:
-            raise PreconditionFailed(key)
+        check_key(key, limit=self._key_bytes)
         with self._answering(key):
-            try:
-                self._delete(key, expected)
-            except (AlreadyExistsError, PreconditionError, FileExistsError):
-                raise PreconditionFailed(key) from None
-            except FileNotFoundError as error:
-                if code_of(error) == MISSING_BUCKET:
-                    raise
-                raise PreconditionFailed(key) from None
+            buried = self._bury(key, expected)
+            if buried is not None:
+                self._tombstones.delete(key, buried)
 
-    def _delete(self, key: str, expected: str) -> None:
-        if self._deletes_conditionally:
-            # obstore's delete takes no condition, but a client may send headers of its own.
-            conditional = self._connect({"If-Match": self._shown(expected)})
-            try:
-                obstore.delete(conditional, key)
-            except BaseError as error:
-                if code_of(error) != "NotImplemented":
-                    raise
-                self._deletes_conditionally = False
-            else:
-                return
-        obstore.delete(self._store, key)
+    def _bury(self, key: str, expected: str) -> Tombstone | None:
+        """Replace an object by a tombstone; return it if it may be deleted now."""
+        body = new_tombstone(datetime.now(UTC))
+        answer = self._tombstones.put(key, body, expected)
+        if answer.status == HTTPStatus.FORBIDDEN:
+            # Policies may refuse signed URLs. A request with signed headers is valid for 15 minutes.
+            self._put(key, body, expected)
+        elif answer.status in {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_FOUND}:
+            if code_of(answer.error) == MISSING_BUCKET:
+                raise answer.error
+            stored = self._read(key)  # the answer to an earlier attempt may have been lost
+            if stored is None or stored.body != body:
+                raise PreconditionFailed(key)
+        elif answer.status != HTTPStatus.OK:
+            raise answer.error
+        return answer.tombstone
 
     def _shown(self, etag: str) -> str:
         return etag.strip('"') if self._unquoted else etag

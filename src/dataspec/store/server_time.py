@@ -32,6 +32,15 @@ def server_time(client: S3Store, timeout: float) -> datetime:
     except HTTPError as error:
         said = error.headers.get("Date", "")
         error.close()
+    return date_of(said)
+
+
+def date_of(said: str) -> datetime:
+    """Return the time in a ``Date`` header.
+
+    Raises:
+        OSError: When it is not a date.
+    """
     try:
         date = parsedate_to_datetime(said)
     except ValueError as error:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,7 +12,7 @@ from dataspec.errors import StoreUnreachable, UnreadableObject
 from dataspec.store import PreconditionFailed, Store, StoredObject
 from dataspec.store.base import MISSING
 from dataspec.store.bucket import BucketStore, StoreTimeouts
-from http_proxy import Fault, Handler, Proxy, Request, answer, cut_short, hang, proxy, stall, swallow
+from http_proxy import Fault, Handler, Proxy, Request, answer, cut_short, hang, stall, swallow
 from s3 import S3, free_port
 
 SHORT = StoreTimeouts(connect=1, request=1, retry=1.5, call=5)
@@ -22,23 +21,9 @@ QUICK_SECONDS = 12
 
 
 @pytest.fixture
-def between(s3: S3) -> Iterator[Proxy]:
-    if not s3.endpoint.startswith("http://"):
-        pytest.skip("the proxy of the tests speaks plain HTTP")
-    with proxy(s3.endpoint) as started:
-        yield started
-
-
-@pytest.fixture
-def place(between: Proxy, s3: S3) -> S3:
-    """The place on the server, as it is reached through the proxy."""
-    return s3.through(between.url)
-
-
-@pytest.fixture
 def hurried(place: S3) -> BucketStore:
     """For calls that are to fail: with time enough for nothing else."""
-    return opened(place, SHORT)
+    return place.limited(SHORT)
 
 
 @pytest.fixture
@@ -49,13 +34,6 @@ def store(place: S3) -> Store:
 def refusal(status: int, code: str) -> Fault:
     """Refuse a request, with an error document of that code."""
     return answer(status, f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>")
-
-
-def opened(place: S3, limits: StoreTimeouts) -> BucketStore:
-    parts = urlsplit(place.url)
-    unquoted = "true" if "unquoted_etags=true" in parts.query else "false"
-    options = place.options | {"unquoted_etags": unquoted}
-    return BucketStore(parts.netloc, parts.path.strip("/"), options, limits=limits)
 
 
 def fails(call: Callable[[], object], *, within: float = QUICK_SECONDS) -> StoreUnreachable:
@@ -181,7 +159,7 @@ def test_a_bucket_that_is_missing_is_no_empty_store(call: Callable[[Store], obje
 @each_call
 def test_a_server_that_is_not_there_is_told_with_its_address(call: Callable[[Store], object], s3: S3) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
-    error = fails(lambda: call(opened(s3.through(endpoint), SHORT)))
+    error = fails(lambda: call(s3.through(endpoint).limited(SHORT)))
     assert error.title == "The store does not answer."
     assert endpoint in (error.detail or "")
 
@@ -256,38 +234,6 @@ def test_a_write_that_another_one_replaced_meanwhile_is_told_as_someone_elses_ch
     between.rule = lost(1, replaced)
     with pytest.raises(PreconditionFailed):
         store.put("code/a", b"x", expected=MISSING)
-
-
-@pytest.mark.rule("5.12")
-def test_a_delete_tells_the_server_what_it_expects(store: Store, between: Proxy) -> None:
-    etag = store.put("code/a", b"x", expected=MISSING)
-    store.delete("code/a", expected=etag)
-    sent = [request.headers.get("if-match") for request in between.asked if request.method == "DELETE"]
-    assert [condition.strip('"') for condition in sent if condition] == [etag.strip('"')]
-
-
-@pytest.mark.rule("5.12")
-@pytest.mark.parametrize(("status", "code"), [(412, "PreconditionFailed"), (404, "NoSuchKey")])
-def test_a_delete_that_the_server_refuses_is_told_as_someone_elses_change(
-    status: int, code: str, store: Store, between: Proxy
-) -> None:
-    etag = store.put("code/a", b"x", expected=MISSING)
-    between.rule = lambda request: refusal(status, code) if request.method == "DELETE" else None
-    with pytest.raises(PreconditionFailed):
-        store.delete("code/a", expected=etag)
-    assert store.get("code/a") is not None
-
-
-@pytest.mark.rule("5.12")
-def test_a_server_that_knows_no_conditional_delete_gets_a_plain_one(store: Store, between: Proxy) -> None:
-    def refusing(request: Request) -> Callable[..., None] | None:
-        return refusal(501, "NotImplemented") if "if-match" in request.headers else None
-
-    for key in ("code/a", "code/b"):
-        etag = store.put(key, b"x", expected=MISSING)
-        between.rule = refusing
-        store.delete(key, expected=etag)
-    assert list(store.list("")) == []
 
 
 def test_one_object_that_may_not_be_read_keeps_no_other_from_being_read(store: Store, between: Proxy) -> None:

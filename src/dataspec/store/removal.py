@@ -1,0 +1,190 @@
+"""Remove an object of a bucket safely on servers that ignore the condition of a DELETE.
+
+A DELETE that the network holds back could remove an object that was created since. So the removal is a conditional
+PUT of a tombstone, and the DELETE of the tombstone is sent at once, as a signed URL that the server itself refuses
+after some seconds (docs/architecture.md, "Removals in a bucket").
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from http.client import HTTPException
+from math import ceil
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import obstore
+
+from dataspec.store.server_time import date_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from email.message import Message
+
+    from obstore.store import S3Store
+
+    from dataspec.store.bucket import StoreTimeouts
+
+TOMBSTONE_BYTES: Final = 777
+"""The size of each tombstone: a listing shows it, so that only objects of this size need a look."""
+
+FIRST_PAUSE: Final = 0.1
+SHORTEST: Final = timedelta(seconds=1)
+"""Signed URLs are valid for whole seconds."""
+
+_TEXT: Final = (
+    '{{"removed_at": "{at}", "removal": "{nonce}", "versions": {{}}, '
+    '"note": "This object was removed. It counts as missing, and can be deleted."}}'
+)
+_FORM: Final = re.compile(
+    re.escape(_TEXT.format(at="AT", nonce="NONCE"))
+    .replace("AT", "(?P<at>[0-9T:+-]{25})")
+    .replace("NONCE", "[0-9a-f]{32}")
+    + " *\n"
+)
+
+
+def new_tombstone(now: datetime) -> bytes:
+    """Return a tombstone that no other one equals, so that its ETag names one removal.
+
+    It is JSON and YAML, and neither a spec nor a usable object of ours, for readers that don't know tombstones.
+    """
+    at = now.isoformat(timespec="seconds")
+    text = _TEXT.format(at=at, nonce=os.urandom(16).hex())
+    return f"{text.ljust(TOMBSTONE_BYTES - 1)}\n".encode()
+
+
+def removed_at(body: bytes) -> datetime | None:
+    """Return when an object was removed that has a tombstone's content; None for any other content."""
+    if len(body) != TOMBSTONE_BYTES:
+        return None
+    found = _FORM.fullmatch(body.decode(errors="replace"))
+    try:
+        return datetime.fromisoformat(found["at"]) if found else None
+    except ValueError:
+        return None
+
+
+def is_tombstone(body: bytes) -> bool:
+    """Tell whether an object's content is a tombstone: readers treat the object as missing."""
+    return removed_at(body) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A tombstone that was written: its ETag, and the server's time until which its DELETE may take effect."""
+
+    etag: str
+    delete_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignedAnswer:
+    """The server's answer to a signed request."""
+
+    status: int
+    document: str = ""
+    tombstone: Tombstone | None = None
+
+    @property
+    def error(self) -> OSError:
+        """The error for an answer that is a refusal, with the server's document."""
+        return OSError(f"status code: {self.status}: {self.document}")
+
+
+class Tombstones:
+    """Writes and deletes tombstones by signed URLs, which the server refuses when they arrive late.
+
+    Args:
+        client: The client that signs the requests.
+        limits: The timeouts.
+        shown: Returns an ETag as the server takes it in ``If-Match``.
+    """
+
+    def __init__(self, client: S3Store, limits: StoreTimeouts, shown: Callable[[str], str]) -> None:
+        self._client = client
+        self._limits = limits
+        self._shown = shown
+
+    def put(self, key: str, body: bytes, expected: str) -> SignedAnswer:
+        """Replace an object that has the expected ETag by a tombstone.
+
+        Returns:
+            The server's answer, which may be a refusal.
+
+        Raises:
+            OSError: When the server does not answer, or is overloaded, until no more retry is due.
+        """
+        pause, began = FIRST_PAUSE, monotonic()
+        while True:
+            try:
+                return self._try_put(key, body, expected)
+            except OSError:
+                if monotonic() + pause - began > self._limits.retry:
+                    raise
+            sleep(pause)
+            pause *= 2
+
+    def _try_put(self, key: str, body: bytes, expected: str) -> SignedAnswer:
+        began = monotonic()
+        valid = timedelta(seconds=ceil(self._limits.request))
+        status, document, headers = self._send("PUT", key, expected, body, valid=valid)
+        answer = SignedAnswer(status, document)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.CONFLICT:
+            raise answer.error
+        if status == HTTPStatus.OK:
+            with suppress(OSError):  # without the server's time, the tombstone stays
+                # The object may have been replaced as early as the request was sent.
+                sent = date_of(headers.get("Date", "")) - timedelta(seconds=monotonic() - began)
+                until = sent + timedelta(seconds=self._limits.removal)
+                return replace(answer, tombstone=Tombstone(headers.get("ETag", ""), until))
+        return answer
+
+    def delete(self, key: str, tombstone: Tombstone) -> None:
+        """Delete a tombstone by one request; it stays where the server refuses or does not answer.
+
+        A server that knows no conditional DELETE did nothing, and gets the request without its condition.
+        """
+        with suppress(OSError):
+            for expected in (tombstone.etag, None):
+                valid = tombstone.delete_until - datetime.now(UTC)
+                if valid < SHORTEST:
+                    return
+                status, _, _ = self._send("DELETE", key, expected, valid=valid)
+                if status != HTTPStatus.NOT_IMPLEMENTED:
+                    return
+
+    def _send(
+        self,
+        method: Literal["PUT", "DELETE"],
+        key: str,
+        expected: str | None,
+        body: bytes | None = None,
+        *,
+        valid: timedelta,
+    ) -> tuple[int, str, Message]:
+        """Send a request once; return the status, the document and the headers of the answer."""
+        address = obstore.sign(self._client, method, key, timedelta(seconds=int(valid.total_seconds())))
+        headers = {"If-Match": self._shown(expected)} if expected is not None else {}
+        request = Request(address, data=body, headers=headers, method=method)  # noqa: S310 - the store's address
+        try:
+            with _opened(request, min(valid.total_seconds(), self._limits.request)) as answer:
+                return answer.status, answer.read().decode(errors="replace"), answer.headers
+        except (HTTPException, OSError) as error:
+            place = address.partition("?")[0]  # the query holds the signature
+            raise OSError(f"{method} {place}: {type(error).__name__} {error}") from error
+
+
+def _opened(request: Request, timeout: float) -> Any:
+    """Send a request; return the answer, also a refusal."""
+    try:
+        return urlopen(request, timeout=timeout)  # noqa: S310 - the store's address
+    except HTTPError as refusal:
+        return refusal
