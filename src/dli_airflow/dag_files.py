@@ -68,7 +68,7 @@ def load_shard(file: str, number: int, shards: int) -> dict[str, Any]:
     in_worker = get_parsing_context().dag_id is not None
     touch(Path(file).parent, mirror.refresh(max_age=0.0 if in_worker else settings.refresh_seconds))
     shard = mirror.shard(number)
-    return load(str(shard), base_url=settings.base_url) if shard.exists() else {}
+    return load(str(shard), base_url=settings.base_url, store=mirror.store) if shard.exists() else {}
 
 
 def load_problems(file: str, shards: int) -> None:

@@ -45,7 +45,7 @@ _JSON_TYPES = {
 _ANY_TYPE = ("string", "integer", "number", "boolean", "array", "object", "null")
 
 
-def load(file: str, *, base_url: str | None = None) -> dict[str, DAG]:
+def load(file: str, *, base_url: str | None = None, store: str = "") -> dict[str, DAG]:
     """Return the DAGs of a shard by id, for the globals of the shard's module.
 
     In a worker, which needs one DAG, only that one is built. A dataset whose DAG can't be built or stored is
@@ -54,25 +54,27 @@ def load(file: str, *, base_url: str | None = None) -> dict[str, DAG]:
     Args:
         file: The path of the shard's ``.py``.
         base_url: Basecamp's address, for links.
+        store: Identifies the store, for the sessions of runs on their engines.
     """
     code = Path(file)
     wanted = get_parsing_context().dag_id
     if wanted is not None:
-        return _built(code, base_url, wanted=wanted)[0]
+        return _built(code, base_url, store, wanted=wanted)[0]
     notes, version = BrokenDags(code.parent), f"{digest_of(code)} {AIRFLOW_VERSION}"
-    dags, broken = _built(code, base_url, check=not notes.is_sound(code.name, version))
+    dags, broken = _built(code, base_url, store, check=not notes.is_sound(code.name, version))
     notes.keep(code.name, version, broken)
     return dags
 
 
 def _built(
-    code: Path, base_url: str | None, *, wanted: str | None = None, check: bool = False
+    code: Path, base_url: str | None, store: str, *, wanted: str | None = None, check: bool = False
 ) -> tuple[dict[str, DAG], list[BrokenDag]]:
     dags, broken = {}, []
     for data in read_shard(code, wanted):
         name = str(data["name"])
         try:
-            dag = build_dag(Dataset.from_json(data), base_url=base_url, turns=code.parent.parent / "turns")
+            turns = code.parent.parent / "turns"
+            dag = build_dag(Dataset.from_json(data), base_url=base_url, turns=turns, store=store)
             if check:
                 check_serializable(dag)
         except Exception as error:
@@ -83,7 +85,7 @@ def _built(
     return dags, broken
 
 
-def build_dag(dataset: Dataset, *, base_url: str | None, turns: Path) -> DAG:
+def build_dag(dataset: Dataset, *, base_url: str | None, turns: Path, store: str = "") -> DAG:
     """Return the DAG of one dataset (``docs/architecture.md``, "A dataset in Airflow")."""
     spec = dataset.spec
     dag = DAG(
@@ -105,6 +107,7 @@ def build_dag(dataset: Dataset, *, base_url: str | None, turns: Path) -> DAG:
         dag=dag,
         dataset=dataset,
         turns=turns,
+        store=store,
         owner=spec.owner,
         retries=spec.retry.max_attempts,
         retry_delay=timedelta(seconds=spec.retry.delay_seconds),

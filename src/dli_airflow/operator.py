@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dataspec.contract import built_interval, given_parameters, write_version_key
+from dataspec.engines.leftovers import AttemptMark, Leftovers
 from dataspec.engines.session import SessionCancelled, SqlSession
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.errors import InvalidParameters
@@ -40,16 +41,18 @@ class DatasetOperator(BaseOperator):
         dataset: The spec to run, with its SQL.
         turns: A folder with a lock for each dataset: the process of a killed attempt may run on for some
             seconds, beside the next attempt.
+        store: Identifies the store; part of the mark of the attempt's session on the engine.
         arguments: The arguments of every Airflow operator.
     """
 
     template_fields = ()
     ui_color = "#e8f7e4"
 
-    def __init__(self, *, dataset: Dataset, turns: Path, **arguments: Any) -> None:
+    def __init__(self, *, dataset: Dataset, turns: Path, store: str = "", **arguments: Any) -> None:
         super().__init__(**arguments)
         self.dataset = dataset
         self.turns = turns
+        self.store = store
         self._session: SqlSession | None = None
         self._killed = False
 
@@ -61,6 +64,7 @@ class DatasetOperator(BaseOperator):
             AirflowTaskTimeout: After the spec's ``execution.timeout_seconds``.
             AirflowException: When the attempt was cancelled, or its connection can't be used.
             StatementFailed: When the engine refused a statement.
+            LeftoverRuns: When an earlier attempt still runs on the engine and can't be ended.
         """
         ti, run, dataset = context["ti"], context["dag_run"], self.dataset
         with self._how_it_ended():
@@ -82,7 +86,8 @@ class DatasetOperator(BaseOperator):
             )
             turn = partial(self._turn, run.run_id)
             log = StatementLog(self.log)
-            self._session = SqlSession(hook, log, first_rows=FIRST_ROWS, turn=turn)
+            leftovers = Leftovers(hook, AttemptMark(self.store, dataset.name, run.run_id), self.log)
+            self._session = SqlSession(hook, log, first_rows=FIRST_ROWS, turn=turn, prepare=leftovers.end)
             if self._killed:
                 self._session.cancel()
             self._session.run(statements)

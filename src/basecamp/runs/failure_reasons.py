@@ -29,6 +29,13 @@ MAX_KEPT = 50_000
 LATE_LINES = timedelta(seconds=10)
 """How long after a run's end the last lines of its log may still be missing."""
 
+WORKER_LOST = (
+    "The log of attempt {} ends without an error: its worker was killed or lost, or the run was set to failed in "
+    "Airflow."
+)
+NO_ATTEMPT = "No attempt has started: the run was set to failed in Airflow, or its worker did not start."
+LOG_LOST = "Airflow does not return the log: it may be on a machine that is gone."
+
 _Key: TypeAlias = "tuple[str, str, datetime | None]"
 
 
@@ -48,16 +55,14 @@ class FailureReasons:
         self._kept: FIFOCache[_Key, str | None] = FIFOCache(MAX_KEPT)
         self._lock = threading.Lock()
 
-    def last_error(self, run: DagRun) -> str | None:
-        """Return the last error in the log of a run's last attempt, in one line.
-
-        None as well if Airflow does not answer: the log may be on a machine that is gone.
-        """
+    def last_error(self, run: DagRun) -> str:
+        """Return the last error in the log of a failed run's last attempt, in one line; else why there is none."""
         try:
             started = max((attempt.started for attempt in self._gateway.attempts([run])), default=0)
-            return self._last_error(*run.key, started)
+            found = self._last_error(*run.key, started)
         except AirflowUnreachable:
-            return None
+            return LOG_LOST
+        return found or (WORKER_LOST.format(started) if started else NO_ATTEMPT)
 
     def _last_error(self, dag_id: str, run_id: str, attempt: int) -> str | None:
         events = self._gateway.log(dag_id, run_id, attempt) if attempt else None

@@ -80,6 +80,7 @@ class SqlSession:
         first_rows: Maximum number of rows kept of a result.
         measure: Whether :meth:`progress` will be called.
         turn: Returns a lock that is held while the connection exists; its argument ends the wait for the lock.
+        prepare: Called with the connection and the cursor before the first statement; its last argument ends a wait.
     """
 
     def __init__(
@@ -89,12 +90,14 @@ class SqlSession:
         *,
         first_rows: int,
         turn: Callable[[threading.Event], AbstractContextManager[None]] = lambda _: nullcontext(),
+        prepare: Callable[[Any, Any, threading.Event], None] = lambda *_: None,
         measure: bool = False,
     ) -> None:
         self._engine = engine
         self._listener = listener
         self._first_rows = first_rows
         self._turn = turn
+        self._prepare = prepare
         self._measure = measure
         self._progress: Callable[[], float | None] = lambda: None
         self._stop = threading.Event()
@@ -198,6 +201,7 @@ class SqlSession:
         with closing(connection.cursor()) as cursor:
             self._cancellation = cancellation_of(self._engine, connection, cursor)
             settle_string_rules(self._engine, connection, cursor)
+            self._prepare(connection, cursor, self._stop)
             if self._measure:
                 self._progress = progress_of(self._engine.conn_type, cursor)
             for statement in statements:

@@ -36,7 +36,7 @@ datasets {digest}
 
 from dli_airflow.factory import load
 
-globals().update(load(__file__, base_url={base_url!r}))
+globals().update(load(__file__, base_url={base_url!r}, store={store!r}))
 '''
 
 _PROBLEM = '''\
@@ -58,17 +58,19 @@ class DagFolder:
         path: The folder.
         shards: The number of shards. Changing it moves datasets between files.
         base_url: Basecamp's address, for the links in the DAGs.
+        store: Identifies the store, for the sessions of runs on their engines.
     """
 
-    def __init__(self, path: Path, *, shards: int, base_url: str | None) -> None:
+    def __init__(self, path: Path, *, shards: int, base_url: str | None, store: str = "") -> None:
         self._path = path
         self._shards = shards
         self._base_url = base_url
+        self._store = store
 
     @cached_property
     def form(self) -> str:
         """Identifies the settings and the program that wrote the files; when it changes, all are written again."""
-        return f"{version('dli')} {self._shards} {self._base_url}"
+        return f"{version('dli')} {self._shards} {self._base_url} {self._store}"
 
     def names(self) -> list[str]:
         """Return the names of the files in the folder; another program may have removed some."""
@@ -116,7 +118,7 @@ class DagFolder:
 
     def _write_shard(self, code: Path, members: list[Dataset]) -> bool:
         digest = hashlib.sha256("\n".join([self.form, *(m.version for m in members)]).encode()).hexdigest()
-        text = _SHARD.format(digest=digest, base_url=self._base_url)
+        text = _SHARD.format(digest=digest, base_url=self._base_url, store=self._store)
         head = json.dumps({"digest": digest})
         if _first_line(lines_of(code)) != head:
             write_atomically(lines_of(code), "\n".join([head, *map(_line, members)]))

@@ -99,7 +99,9 @@ class StoreMirror:
         self._folder = folder
         self._store_url = store_url
         self._clock = clock
-        self._dags = DagFolder(self.path, shards=shards, base_url=base_url)
+        self.store = _identity(store_url)
+        """Identifies the store, for the sessions of runs on their engines."""
+        self._dags = DagFolder(self.path, shards=shards, base_url=base_url, store=self.store)
         self._broken = BrokenDags(self.path)
         self._others = OtherDags(folder)
         self._snapshot = SnapshotFile(folder / "snapshot.json")
@@ -195,6 +197,11 @@ class StoreMirror:
             store = open_store(self._store_url)
             self._reader = CatalogReader(store, DiskSpecCache(self._folder / "cache"))
         return self._reader
+
+
+def _identity(store_url: str | None) -> str:
+    """Return a name of a store that shows neither its place nor its credentials."""
+    return hashlib.sha256((store_url or "").rstrip("/").encode()).hexdigest()[:16]
 
 
 def datasets_with_dag(catalog: Catalog, known: Callable[[str], datetime | None]) -> Iterator[Dataset]:
