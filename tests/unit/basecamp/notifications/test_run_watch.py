@@ -53,6 +53,35 @@ def watched(register: Register, poll: Callable[[], object], clock: ManualClock) 
     clock.advance(1)
 
 
+@pytest.mark.rule("25.12")
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize(
+    ("has_started", "reason"),
+    [
+        (True, "Error: The log of attempt 1 ends without an error: its worker was killed or lost"),
+        (False, "Error: No attempt has started: "),
+    ],
+)
+def test_a_failure_without_an_error_in_its_log_says_why(
+    airflow: MemoryAirflow,
+    store: MemoryStore,
+    start: Start,
+    execute: Execute,
+    poll: Callable[[], object],
+    has_started: bool,
+    reason: str,
+) -> None:
+    """A worker that is killed writes no error; the message must not end without one."""
+    run_id = start()
+    if has_started:
+        execute(run_id)
+        airflow.log_event("sales.daily", run_id, LogEvent(message="query statement 'query':"))
+    airflow.end("sales.daily", run_id, "failed")
+    poll()
+    (entry,) = entries(store)
+    assert any(line.startswith(reason) for line in entry.notification.lines)
+
+
 @pytest.mark.rule("25.6")
 @pytest.mark.usefixtures("watched")
 def test_a_failed_run_is_told_with_its_error_and_a_completed_one_as_well(
