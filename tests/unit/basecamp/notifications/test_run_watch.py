@@ -76,7 +76,7 @@ def test_a_failure_without_an_error_in_its_log_says_why(
     if has_started:
         execute(run_id)
         airflow.log_event("sales.daily", run_id, LogEvent(message="query statement 'query':"))
-    airflow.end("sales.daily", run_id, "failed")
+    airflow.set_run_state("sales.daily", run_id, "failed", note="")
     poll()
     (entry,) = entries(store)
     assert any(line.startswith(reason) for line in entry.notification.lines)
