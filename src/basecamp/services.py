@@ -71,4 +71,4 @@ class Services:
     def loops(self) -> tuple[BackgroundLoop, ...]:
         """The background loops of this replica."""
         looping = (self.takeovers, self.delivery, self.run_watch, self.check, self.reconciler)
-        return tuple(service.loop for service in looping)
+        return (*self.readiness.loops, *(service.loop for service in looping))

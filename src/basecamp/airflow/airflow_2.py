@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
@@ -148,7 +149,9 @@ class Airflow2(RestApi):
         if not runs:
             return []
         with ThreadPoolExecutor(min(PARALLEL_REQUESTS, len(runs))) as pool:
-            return [version for found in pool.map(self._versions_of, runs) for version in found]
+            own = [copy_context() for _ in runs]  # a request's budget counts in each thread
+            found = pool.map(lambda context, run: context.run(self._versions_of, run), own, runs)
+            return [version for versions in found for version in versions]
 
     def _versions_of(self, run: DagRun) -> list[RunVersion]:
         path = self._path("dags", run.dag_id, "dagRuns", run.run_id, "taskInstances", TASK_ID, "xcomEntries")

@@ -12,19 +12,24 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from basecamp.airflow.authorization import Credentials, LoginAuth, Password, static_auth
+from basecamp.outages.circuit_breaker import CircuitBreaker
+from basecamp.outages.request_budget import call_within_budget
 from dataspec.errors import AirflowUnreachable
+from dataspec.store.call_budget import CallBudgetExceeded
 
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 RETRY_PAUSES_SECONDS = (0.2, 0.6)
-FAIL_FAST_SECONDS = 1.0
-"""For this long after a failure, requests fail at once: an operation of several requests waits for one timeout only."""
+PROBE_TIMEOUT_SECONDS = 2.0
+MIN_BACK_OFF_SECONDS = 1.0
 KEEP_ALIVE_SECONDS = 1.5
 """Shorter than servers keep an idle connection (gunicorn 2 s, uvicorn 5 s), so that they rarely close one in use."""
 MAX_BACK_OFF_SECONDS = 60.0
 """Upper bound of the back-off that Airflow can ask for with ``Retry-After``."""
 
+UNKNOWN = "Whether Airflow did what it was asked for is not known."
+_LOGIN_PATH = "/auth/token"
 _REPEATABLE_METHODS = frozenset({"GET", "PUT", "PATCH"})
 _TRANSIENT_STATUSES = frozenset({500, 502, 503, 504})
 """500 as well: Airflow sends it when its database was locked for too long."""
@@ -69,6 +74,7 @@ class AirflowTransport:
     closed while idle, cut within the response), or Airflow reports a transient error; other requests only when no
     connection was made, or when Airflow refused them unread (429). A timeout is not retried. The pause before a retry is the one that ``Retry-After`` asks for, if it
     fits into the timeout; otherwise this request fails, and so do all others until that time.
+    While Airflow gives no answer, requests fail at once until a probe gets one.
     """
 
     def __init__(
@@ -94,7 +100,9 @@ class AirflowTransport:
         self._timeout_seconds = timeout_seconds
         self._observe = observe
         self._sleep = sleep
-        self._failure: tuple[float, AirflowUnreachable] | None = None
+        self._back_off: tuple[float, AirflowUnreachable] | None = None
+        self._breaker: CircuitBreaker[AirflowUnreachable] = CircuitBreaker("Airflow", self._answers)
+        self._health_path = "/api/v2/monitor/health"
         self._dated: tuple[datetime, float] | None = None
         is_user = isinstance(credentials, Password)
         self._client = httpx.Client(
@@ -175,22 +183,32 @@ class AirflowTransport:
 
     def request_open(self, path: str) -> httpx.Response:
         """GET a page that needs no credentials; return the response, whatever its status."""
-        return self._send_retrying(self._client.build_request("GET", path), None)
+        return self._answer(self._client.build_request("GET", path), None)
 
     def speak_to_airflow_2(self) -> None:
         """Send credentials in Airflow 2's form from the next request on."""
         self._client.auth = static_auth(self._credentials)
+        self._health_path = "/api/v1/health"
 
     def _expected(self, request: httpx.Request, expect: frozenset[int]) -> httpx.Response:
-        response = self._send_retrying(request, self._client.auth)
+        response = self._answer(request, self._client.auth)
         if response.status_code not in expect and not response.is_success:
             raise self._unexpected(response)
         return response
 
+    def _answer(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
+        """Return the response; give up when the time of Basecamp's own request is used up."""
+        self._fail_fast()
+        try:
+            return call_within_budget(lambda: self._send_retrying(request, auth))
+        except CallBudgetExceeded:
+            raise self._unreachable(request, httpx.ReadTimeout("")) from None
+
     def _log_in(self) -> str:
         assert isinstance(self._credentials, Password)  # noqa: S101 - only a user logs in
+        self._fail_fast()  # threads log in one after the other
         body = {"username": self._credentials.username, "password": self._credentials.password}
-        request = self._client.build_request("POST", "/auth/token", json=body)
+        request = self._client.build_request("POST", _LOGIN_PATH, json=body)
         request.extensions["repeatable"] = True
         response = self._send_retrying(request, None)
         if not response.is_success:
@@ -204,7 +222,6 @@ class AirflowTransport:
         return token
 
     def _send_retrying(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
-        self._fail_fast()
         deadline = time.monotonic() + self._timeout_seconds
         left = self._timeout_seconds
         for pause in RETRY_PAUSES_SECONDS:
@@ -226,9 +243,20 @@ class AirflowTransport:
             raise self._unreachable(request, error) from error
 
     def _fail_fast(self) -> None:
-        if self._failure is not None and time.monotonic() < self._failure[0]:
-            title, detail = self._failure[1].title, self._failure[1].detail
+        self._breaker.check()
+        if self._back_off is not None and time.monotonic() < self._back_off[0]:
+            title, detail = self._back_off[1].title, self._back_off[1].detail
             raise AirflowUnreachable(title, detail=detail)
+
+    def _answers(self) -> bool:
+        """Return whether Airflow answers anything."""
+        if self._client.is_closed:
+            return True
+        try:
+            self._client.get(self._health_path, auth=None, timeout=PROBE_TIMEOUT_SECONDS)
+        except httpx.TransportError:
+            return False
+        return True
 
     def _send(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
         try:
@@ -259,16 +287,18 @@ class AirflowTransport:
         )
         if _is_repeatable(request) or isinstance(error, httpx.ConnectError | httpx.TimeoutException):
             # One connection that broke tells nothing about the next one: it was tried once.
-            self._failure = time.monotonic() + FAIL_FAST_SECONDS, failure
-        return failure
+            self._breaker.open(failure)
+        if not _may_have_acted(request, error):
+            return failure
+        return AirflowUnreachable(failure.title, detail=f"{failure.detail}\n{UNKNOWN}")
 
     def _too_many(self, response: httpx.Response, answer: str) -> AirflowUnreachable:
         pause = _retry_after(response)
         until = f"It wants no other request for {pause:.0f} s." if pause else "Wait a moment and try again."
         check = "Look for a limit on requests in front of Airflow's API server."
         failure = AirflowUnreachable("Airflow gets too many requests.", detail=f"{answer}\n{until} {check}")
-        back_off = min(max(pause, FAIL_FAST_SECONDS), MAX_BACK_OFF_SECONDS)
-        self._failure = time.monotonic() + back_off, failure
+        back_off = min(max(pause, MIN_BACK_OFF_SECONDS), MAX_BACK_OFF_SECONDS)
+        self._back_off = time.monotonic() + back_off, failure
         return failure
 
     def _unexpected(self, response: httpx.Response) -> AirflowUnreachable:
@@ -296,6 +326,12 @@ def _note_start(request: httpx.Request) -> None:
 
 def _seconds_since_start(request: httpx.Request) -> float:
     return time.monotonic() - float(request.extensions["started"])
+
+
+def _may_have_acted(request: httpx.Request, error: httpx.TransportError) -> bool:
+    """Say whether Airflow may have changed something by a request without a response."""
+    unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    return not unsent and request.method != "GET" and not request.url.path.endswith(_LOGIN_PATH)
 
 
 def _may_resend(request: httpx.Request, error: httpx.TransportError) -> bool:

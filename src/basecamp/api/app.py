@@ -12,12 +12,13 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from basecamp.api.methods import HeadRequests
-from basecamp.api.middleware import BodyLimit, HostGuard, OriginGuard, RequestLog
+from basecamp.api.middleware import BodyLimit, CallTime, HostGuard, OriginGuard, RequestLog
 from basecamp.api.problems import DOCUMENT_SCHEMA, MEDIA_TYPE, install_problem_handlers
 from basecamp.api.public_paths import PublicPaths
 from basecamp.api.routes import backfills, datasets, documentation, operations, runs, workflows
 from basecamp.api.security_headers import SecurityHeaders
 from basecamp.monitoring.metrics import Metrics
+from basecamp.outages.request_budget import REQUEST_SECONDS
 from basecamp.services import Services
 from basecamp.shared.public_address import PublicAddress
 
@@ -37,6 +38,7 @@ def create_app(
     hosts: Collection[str] | None = None,
     public: PublicAddress | None = None,
     pages: APIRouter | None = None,
+    request_seconds: float = REQUEST_SECONDS,
     on_start: Callable[[], None] | None = None,
 ) -> FastAPI:
     """Create the application.
@@ -47,6 +49,7 @@ def create_app(
         hosts: Accepted host names beside the public one; any by default.
         public: The address at which users open the pages.
         pages: The routes of the web interface.
+        request_seconds: How long one request may wait for the store and Airflow, in sum.
         on_start: Called before the first request.
     """
 
@@ -75,6 +78,7 @@ def create_app(
             Middleware(BodyLimit),
             Middleware(PublicPaths, prefix=prefix),
             Middleware(HeadRequests),
+            Middleware(CallTime, seconds=request_seconds),
         ],
     )
     app.state.services = services

@@ -14,6 +14,7 @@ from basecamp.api.dependencies import caller_name
 from basecamp.api.problems import problem_response
 from basecamp.api.public_paths import path_of
 from basecamp.monitoring.metrics import Metrics
+from basecamp.outages.request_budget import request_budget
 from basecamp.shared.public_address import PublicAddress, origin_of
 from dataspec.errors import CrossOrigin, InvalidUsage
 
@@ -135,6 +136,19 @@ def _hostname(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return ""
+
+
+class CallTime:
+    """Bounds the time that a request may wait for the store and Airflow, in sum."""
+
+    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with a budget of its own."""
+        with request_budget(self._seconds):
+            await self._app(scope, receive, send)
 
 
 log = logging.getLogger("basecamp.requests")

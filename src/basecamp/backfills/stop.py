@@ -5,6 +5,7 @@ from __future__ import annotations
 from basecamp.backfills.lookup import BackfillLookup, record
 from basecamp.backfills.plans import PlanStore
 from basecamp.backfills.steps import BackfillSteps
+from basecamp.outages.request_budget import renew_budget
 from basecamp.shared.clock import Clock
 from dataspec.errors import AirflowUnreachable, RunNotFound
 from dataspec.models import Backfill
@@ -40,6 +41,7 @@ class BackfillStopper:
         self._order(plan, order)
         deadline = self._clock.monotonic() + STOP_SECONDS
         while plan.outcome is None and self._clock.monotonic() < deadline:
+            renew_budget()
             pause = self._carry_on(plan.dataset)
             plan = self._lookup.find(backfill_id)
             if plan.outcome is None:

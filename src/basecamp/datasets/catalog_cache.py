@@ -8,13 +8,16 @@ from basecamp.shared.refresh_cache import RefreshCache
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.ledger import Ledger
 from dataspec.catalog.reader import CatalogReader
-from dataspec.errors import DatasetNotFound, Overridden
+from dataspec.errors import DatasetNotFound, Overridden, StoreUnreachable
 from dataspec.models import SourceType
 from dataspec.problems import nearest
 from dataspec.store import StoredObject
 
 MIN_AGE_SECONDS = 2.0
 MAX_AGE_SECONDS = 30.0
+PATIENCE_SECONDS = 2.0
+"""How long a listing may take while a read that may show the last specs waits for it."""
+SLOW = "The store takes long to list its specs."
 
 
 class CatalogCache:
@@ -30,6 +33,7 @@ class CatalogCache:
             "specs",
             lambda: reader.read(reader.listing()),
             clock,
+            unanswered=_unanswered,
             min_age=MIN_AGE_SECONDS,
             max_age=MAX_AGE_SECONDS,
             refresh_age=MIN_AGE_SECONDS,
@@ -43,20 +47,33 @@ class CatalogCache:
         """
         if fresh:
             return self._cache.fresh()
-        return self._cache.usable() or self._cache.refresh().result()
+        return self._cache.usable() or self._cache.next()
 
     def known(self) -> ValueWithWarnings[Catalog]:
-        """Return the catalog; if the store does not answer, the last one, with a warning.
+        """Return the catalog; if the store does not answer, or is slow, the last one, with a warning.
 
         Raises:
             StoreUnreachable: When the store does not answer, and never did.
         """
         catalog = self._cache.usable()
-        return self._cache.refreshed(None) if catalog is None else ValueWithWarnings(catalog)
+        return (
+            self._cache.refreshed(PATIENCE_SECONDS, late=SLOW)
+            if catalog is None
+            else ValueWithWarnings(catalog)
+        )
+
+    @property
+    def last_known(self) -> Catalog | None:
+        """The catalog, however old; None before the first listing."""
+        return self._cache.last
 
     def ledger_moved_on(self, stored: StoredObject, ledger: Ledger) -> None:
         """Take over the ledger that was just written, which saves reading it back."""
         self._reader.ledger_moved_on(stored, ledger)
+
+
+def _unanswered() -> StoreUnreachable:
+    return StoreUnreachable("The store does not answer.", detail="It has not listed its specs in time.")
 
 
 def find_spec(catalog: Catalog, name: str, source: SourceType | None = None) -> SpecFile:

@@ -11,6 +11,7 @@ from basecamp.shared.clock import Clock
 from basecamp.shared.last_known import ValueWithWarnings
 from basecamp.shared.refresh_cache import RefreshCache
 from dataspec.contract import SOURCE_TAG
+from dataspec.errors import AirflowUnreachable
 from dataspec.models import SourceType
 
 DATASET_TAGS = tuple(f"{SOURCE_TAG}{source}" for source in SourceType)
@@ -21,6 +22,11 @@ MIN_AGE_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
 """How long a fetch may take while a list that is too old waits for it; then the last list is shown."""
 SLOW = "Airflow takes long to list its DAGs."
+
+
+def unanswered() -> AirflowUnreachable:
+    """Return the error of a request that can't wait any longer for a list of Airflow's."""
+    return AirflowUnreachable("Airflow does not answer.", detail="It has not listed its DAGs in time.")
 
 
 class DagCache:
@@ -41,6 +47,7 @@ class DagCache:
             "dags",
             self._fetch,
             clock,
+            unanswered=unanswered,
             min_age=MIN_AGE_SECONDS,
             max_age=MAX_AGE_SECONDS,
             keep=self._with_changes,

@@ -8,6 +8,7 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagDetails, DagImportError
 from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.takeovers import other_dag, place_of_dag
+from basecamp.outages.request_budget import renew_budget
 from basecamp.shared.clock import Clock
 from dataspec.contract import read_takeovers
 from dataspec.errors import AirflowUnreachable, NotLoaded, Paused, TakenOver
@@ -17,7 +18,7 @@ ASK_AGAIN_SECONDS = 5.0
 """A parse requested during another one may have read the store before the change."""
 LOOK_FOR_ERRORS_SECONDS = 1.0
 STORED = "The spec is stored as {}, but Airflow runs that DAG under this id, in place of the dataset."
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 2.0
 """How long to wait for an Airflow that does not answer."""
 
 
@@ -92,6 +93,7 @@ class DagReadiness:
                     asked = now
                     self.request(name)
                 answered, problem = self._clock.monotonic(), None
+                renew_budget()
             except AirflowUnreachable as error:
                 problem = error
             self._clock.wait(POLL_SECONDS)

@@ -42,6 +42,7 @@ WRITTEN_AGAIN = timedelta(minutes=1)
 LOOK_SECONDS = 2.0
 COST_FACTOR = 30
 """The pause after a look is this many times as long as the look."""
+MAX_PAUSE_SECONDS = 60.0
 ASKED_AT_ONCE = 50
 """Maximum number of DAGs requested by one look; the next look continues with the others."""
 WRITE_ATTEMPTS = 5
@@ -133,7 +134,8 @@ class Takeovers:
     def _turn(self) -> float:
         began = self._clock.monotonic()
         self.look()
-        return max(LOOK_SECONDS, COST_FACTOR * (self._clock.monotonic() - began))
+        took = self._clock.monotonic() - began
+        return min(max(LOOK_SECONDS, COST_FACTOR * took), MAX_PAUSE_SECONDS)
 
     def look(self) -> None:
         """Find and record the datasets whose id another DAG has now.
@@ -196,9 +198,12 @@ class Takeovers:
         return known is None or known.place != place or now - known.seen_at >= WRITTEN_AGAIN
 
     def _read(self) -> None:
+        known = self._stored
+        stored = self._store.get(
+            KEY, known=known
+        )  # outside the lock: others must not wait for a slow store in turn
         with self._lock:
-            stored = self._store.get(KEY, known=self._stored)
-            if stored is not self._stored:
+            if stored is not known:
                 self._stored, self._seen = stored, dict(_entries(stored))
 
     def _write(self, seen: Mapping[str, Takeover]) -> bool:

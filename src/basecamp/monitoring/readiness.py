@@ -8,12 +8,23 @@ from dataclasses import dataclass, field
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.notifications.channel_health import ChannelHealth
+from basecamp.outages.guarded_store import PROBE_KEY
+from basecamp.shared.background import BackgroundLoop
+from basecamp.shared.clock import Clock
 from dataspec.errors import DliError
+from dataspec.store import Store
+
+LOOK_SECONDS = 5.0
+LOOK_AGAIN_SECONDS = 1.0
+"""The pause after a look that found a problem."""
+LATE_SECONDS = 3.0
+"""A look that takes longer counts as a problem before it has ended."""
+NOT_YET = "Not checked yet."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """The readiness of this replica."""
+    """The readiness of this replica, as it was last seen: reading it waits for nothing."""
 
     ready: bool
     """Whether it should get requests: True once each dependency has answered; after that it can serve cached data."""
@@ -21,44 +32,97 @@ class Readiness:
     """``ready``, ``degraded`` or ``starting``."""
     checks: dict[str, str] = field(default_factory=dict)
     """``ok`` or the problem, by dependency."""
+    age_seconds: dict[str, float] = field(default_factory=dict)
+    """How long ago each dependency was checked, in seconds; none before its first check has ended."""
+
+
+class _Dependency:
+    """The last state of one dependency, which a loop of its own looks at."""
+
+    def __init__(self, name: str, check: Callable[[], str], clock: Clock) -> None:
+        self._check = check
+        self._clock = clock
+        self._began: float | None = None
+        self._state = NOT_YET
+        self._at: float | None = None
+        self.answered = False
+        self.loop = BackgroundLoop(f"check of {name}", self._turn, retry_seconds=LOOK_AGAIN_SECONDS)
+
+    def look(self) -> None:
+        """Check it now."""
+        self._began = self._clock.monotonic()
+        try:
+            self._state = self._check()
+            self.answered = True
+        except DliError as error:
+            self._state = " ".join(filter(None, (error.title, error.detail))).replace("\n", " ")
+        finally:
+            self._at, self._began = self._clock.monotonic(), None
+
+    def state(self) -> str:
+        """Return the last state, or that the present check gets no answer."""
+        began = self._began
+        waits = 0.0 if began is None else self._clock.monotonic() - began
+        return f"No answer for {waits:.0f} s." if waits > LATE_SECONDS else self._state
+
+    def age(self) -> float | None:
+        """Return how long ago the last check ended, in seconds."""
+        return None if self._at is None else round(self._clock.monotonic() - self._at, 1)
+
+    def _turn(self) -> float:
+        self.look()
+        return LOOK_SECONDS if self._state == "ok" else LOOK_AGAIN_SECONDS
 
 
 class ReadinessChecks:
-    """Checks the store, Airflow and the channels of notifications."""
+    """Watches the store and Airflow in the background, and reports what was last seen."""
 
-    def __init__(self, specs: CatalogCache, gateway: AirflowGateway, channels: ChannelHealth) -> None:
+    def __init__(
+        self,
+        store: Store,
+        specs: CatalogCache,
+        gateway: AirflowGateway,
+        channels: ChannelHealth,
+        clock: Clock,
+    ) -> None:
+        self._store = store
         self._specs = specs
         self._gateway = gateway
         self._channels = channels
-        self._answered: set[str] = set()
+        self._dependencies = {
+            "store": _Dependency("the store", self._check_store, clock),
+            "airflow": _Dependency("Airflow", self._check_airflow, clock),
+        }
+
+    @property
+    def loops(self) -> tuple[BackgroundLoop, ...]:
+        """The loops that watch the dependencies."""
+        return tuple(one.loop for one in self._dependencies.values())
+
+    def look(self) -> None:
+        """Check each dependency now."""
+        for one in self._dependencies.values():
+            one.look()
 
     def check(self) -> Readiness:
-        """Check each dependency."""
-        checks = {
-            "store": self._state("store", self._store),
-            "airflow": self._state("airflow", self._airflow),
-        }
-        ready = self._answered >= checks.keys()
+        """Return the readiness by the last checks; waits for nothing."""
+        checks = {name: one.state() for name, one in self._dependencies.items()}
+        ages = {name: one.age() for name, one in self._dependencies.items()}
+        ready = all(one.answered for one in self._dependencies.values())
         checks["notifications"] = self._channels.state()
         healthy = all(state == "ok" for state in checks.values())
         return Readiness(
             ready=ready,
             status="ready" if ready and healthy else "degraded" if ready else "starting",
             checks=checks,
+            age_seconds={name: age for name, age in ages.items() if age is not None},
         )
 
-    def _state(self, dependency: str, check: Callable[[], str]) -> str:
-        try:
-            state = check()
-        except DliError as error:
-            return " ".join(filter(None, (error.title, error.detail))).replace("\n", " ")
-        self._answered.add(dependency)
-        return state
-
-    def _store(self) -> str:
+    def _check_store(self) -> str:
         self._specs.catalog()
+        self._store.get(PROBE_KEY)  # the catalog may be some seconds old
         return "ok"
 
-    def _airflow(self) -> str:
+    def _check_airflow(self) -> str:
         unhealthy = self._gateway.health().unhealthy
         return "ok" if not unhealthy else f"Not healthy: {', '.join(unhealthy)}."

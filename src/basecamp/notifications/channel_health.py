@@ -10,7 +10,6 @@ from basecamp.notifications.channels.sending import missing_setting
 from basecamp.notifications.delivery import Delivery, FailingChannel
 from basecamp.notifications.settings import NotificationSettings
 from dataspec.catalog.effective import Catalog
-from dataspec.errors import StoreUnreachable
 from dataspec.spec.model import Target
 
 MAX_NAMED = 10
@@ -35,9 +34,8 @@ class ChannelHealth:
         return "; ".join(lines) or "ok"
 
     def _unconfigured(self) -> list[str]:
-        try:
-            catalog = self._specs.catalog()
-        except StoreUnreachable:
+        catalog = self._specs.last_known
+        if catalog is None:
             return []  # the store's own check reports it
         if self._checked is None or self._checked[0] is not catalog:
             found = dict.fromkeys(self._unconfigured_in(catalog))

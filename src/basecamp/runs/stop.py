@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun, TaskAttempt
+from basecamp.outages.request_budget import renew_budget
 from basecamp.runs.lookup import RunLookup
 from basecamp.runs.records import STOPPED_BY, is_killed, is_of_other_dag
 from basecamp.shared.clock import Clock
@@ -74,6 +75,7 @@ class RunStopper:
     def _is_gone(self, attempt: TaskAttempt) -> bool:
         deadline = self._clock.monotonic() + VERIFY_SECONDS
         while self._clock.monotonic() < deadline:
+            renew_budget()
             if self._gateway.process_is_gone(attempt.dag_id, attempt.run_id, attempt.try_number):
                 return True
             self._clock.wait(POLL_SECONDS)
@@ -102,6 +104,7 @@ class RunStopper:
         deadline = self._clock.monotonic() + VERIFY_SECONDS
         looks = 1 if worked_on else 2
         while self._clock.monotonic() < deadline:
+            renew_budget()
             now, attempt = self._gateway.get_run(run.dag_id, run.run_id), self._attempt(run)
             if now is None:
                 raise RunNotFound(run.run_id)

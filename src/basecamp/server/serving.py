@@ -41,6 +41,7 @@ from basecamp.shared.public_address import PublicAddress
 from basecamp.web.routes import router
 from dataspec.errors import AirflowUnreachable, DliError, InvalidSettings
 from dataspec.store import Store, open_store
+from dataspec.store.bucket import StoreTimeouts
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,9 @@ LINES_PER_SECOND = {
     "asyncio": 10,
 }
 """Lines that the log takes of what callers cause."""
+
+STORE_TIMEOUTS = StoreTimeouts(connect=2, request=5, retry=4, call=8)
+"""Shorter than those of a command: a call that hangs ends soon after the store answers again."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 
@@ -83,7 +87,7 @@ class Serving:
             StoreUnreachable: When the store does not answer.
         """
         configure_logging(settings.log_level)
-        store = open_store(settings.store_url)
+        store = open_store(settings.store_url, timeouts=STORE_TIMEOUTS)
         prove_conditional_writes(store)
         metrics = Metrics()
         return cls.on(store, _gateway(settings, metrics), settings, listen(host, port), metrics=metrics)
@@ -126,6 +130,7 @@ class Serving:
             hosts=LOOPBACK_HOSTS | {listener.getsockname()[0]},
             public=PublicAddress.parse(public_url) if public_url else None,
             pages=router,
+            request_seconds=settings.request_seconds,
             on_start=threading.Thread(target=_warm_up, args=(services,), name="warm-up", daemon=True).start,
         )
         return cls(app, clock, limits or ConnectionLimits.of_process(), listener, services)
@@ -193,10 +198,9 @@ class _Server(uvicorn.Server):
 
 
 def _warm_up(services: Services) -> None:
-    """Start the background loops, and ask the store and Airflow once: later failures then show the last answer."""
+    """Start the background loops, and read the datasets once: later failures then show the last answer."""
     for loop in services.loops:
         loop.start()
-    services.readiness.check()
     with suppress(DliError):
         services.workflows.page(limit=1)  # with many datasets the first list is slow
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from basecamp.airflow.authorization import AirflowToken, Credentials, Everyone, Password
 from basecamp.notifications.settings import NotificationSettings
+from basecamp.outages.request_budget import REQUEST_SECONDS
 from dataspec.errors import InvalidSettings, InvalidUsage
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -34,6 +35,7 @@ AIRFLOW_PASSWORD = "BASECAMP_AIRFLOW_PASSWORD"  # noqa: S105 - a variable's name
 AIRFLOW_TOKEN = "BASECAMP_AIRFLOW_TOKEN"  # noqa: S105 - a variable's name
 AIRFLOW_AUTH = "BASECAMP_AIRFLOW_AUTH"
 AIRFLOW_TIMEOUT = "BASECAMP_AIRFLOW_TIMEOUT_SECONDS"
+REQUEST_TIME = "BASECAMP_REQUEST_SECONDS"
 SYNC_INTERVAL = "SYNC_INTERVAL_SECONDS"
 DIALECTS = "BASECAMP_DIALECTS"
 LOG_LEVEL = "BASECAMP_LOG_LEVEL"
@@ -52,6 +54,8 @@ class Settings:
     airflow_credentials: Credentials = field(repr=False)
     airflow_timeout_seconds: float = 10.0
     """Timeout of one request to Airflow."""
+    request_seconds: float = REQUEST_SECONDS
+    """How long one request may wait for the store and Airflow, in sum (specification 18.16)."""
     sync_interval_seconds: int = 300
     """Seconds between two checks of the store (specification 6.4)."""
     dialects: Mapping[str, str] = field(default_factory=dict)
@@ -74,6 +78,7 @@ class Settings:
             airflow_public_url=read.http_url(AIRFLOW_PUBLIC_URL, default=airflow_url),
             airflow_credentials=read.credentials(),
             airflow_timeout_seconds=read.number(AIRFLOW_TIMEOUT, 10, 1, MAX_TIMEOUT_SECONDS),
+            request_seconds=read.number(REQUEST_TIME, int(REQUEST_SECONDS), 1, MAX_TIMEOUT_SECONDS),
             sync_interval_seconds=read.number(
                 SYNC_INTERVAL, 300, MIN_SYNC_INTERVAL_SECONDS, MAX_SYNC_INTERVAL_SECONDS
             ),

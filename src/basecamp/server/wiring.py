@@ -30,6 +30,7 @@ from basecamp.notifications.messages import Messages
 from basecamp.notifications.outbox import Outbox
 from basecamp.notifications.run_watch import RunWatch
 from basecamp.notifications.settings import NotificationSettings
+from basecamp.outages.guarded_store import GuardedStore
 from basecamp.registration.after_write import WriteFollowUp
 from basecamp.registration.changes import ManualSpecChanges
 from basecamp.registration.register import Registration
@@ -78,6 +79,7 @@ def build_services(
         dialects: The SQL dialects of connections that Airflow does not show, by the connection's name.
     """
     settings = notifications or NotificationSettings()
+    store = GuardedStore(store)
     replica = uuid.uuid4().hex
     reservations = Reservations(store, clock)
 
@@ -196,5 +198,5 @@ def build_services(
             reconciler=reconciler,
         ),
         backfill_stopper=BackfillStopper(backfill_lookup, plans, steps, clock),
-        readiness=ReadinessChecks(specs, gateway, ChannelHealth(delivery, specs, settings)),
+        readiness=ReadinessChecks(store, specs, gateway, ChannelHealth(delivery, specs, settings), clock),
     )

@@ -8,9 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from basecamp.outages.request_budget import wait_within_budget
 from basecamp.shared.clock import Clock
 from basecamp.shared.last_known import ValueWithWarnings, warning
-from dataspec.errors import AirflowUnreachable, StoreUnreachable
+from dataspec.errors import AirflowUnreachable, StoreUnreachable, Unavailable
+from dataspec.store.call_budget import CallBudgetExceeded
 
 T = TypeVar("T")
 
@@ -31,6 +33,7 @@ class RefreshCache(Generic[T]):
         name: Names the thread that fetches.
         fetch: Returns the value.
         clock: The clock.
+        unanswered: Returns the error of a caller whose request can't wait any longer for a fetch.
         min_age: The shortest time for which a value may be used, in seconds.
         max_age: The longest time.
         refresh_age: Seconds for which a value is not fetched again in the background in any case.
@@ -43,6 +46,7 @@ class RefreshCache(Generic[T]):
         fetch: Callable[[], T],
         clock: Clock,
         *,
+        unanswered: Callable[[], Unavailable],
         min_age: float,
         max_age: float,
         refresh_age: float = 0.0,
@@ -51,6 +55,7 @@ class RefreshCache(Generic[T]):
         self._fetch = fetch
         self._keep = keep
         self._clock = clock
+        self._unanswered = unanswered
         self._bounds = min_age, max_age
         self._refresh_age = refresh_age
         self._usable_for = min_age
@@ -85,13 +90,23 @@ class RefreshCache(Generic[T]):
             asked = self._number
         while True:
             number, fetching = self._fetch_under_way()
-            value = fetching.result()
+            value = self._result(fetching)
             if number > asked:
                 return value
 
-    def refresh(self) -> Future[T]:
-        """Return the fetch that runs, or begin one."""
-        return self._fetch_under_way()[1]
+    def refresh(self) -> None:
+        """Begin a fetch, unless one runs."""
+        self._fetch_under_way()
+
+    def next(self) -> T:
+        """Return the value of the fetch that runs, or of a new one. Raises what the fetch raises."""
+        return self._result(self._fetch_under_way()[1])
+
+    def _result(self, fetching: Future[T]) -> T:
+        try:
+            return wait_within_budget(fetching)
+        except CallBudgetExceeded:
+            raise self._unanswered() from None
 
     def _fetch_under_way(self) -> tuple[int, Future[T]]:
         with self._lock:
@@ -101,23 +116,21 @@ class RefreshCache(Generic[T]):
                 self._fetching = self._fetcher.submit(self._run)
             return self._number, self._fetching
 
-    def refreshed(self, patience_seconds: float | None, *, late: str | None = None) -> ValueWithWarnings[T]:
+    def refreshed(self, patience_seconds: float, *, late: str | None = None) -> ValueWithWarnings[T]:
         """Fetch the value again, and return the last one if that fails or takes too long.
 
         Args:
-            patience_seconds: How long the fetch may take since it began; None for any time, as for the first one.
+            patience_seconds: How long the fetch may take since it began; the first one may take any time.
             late: The warning of a value that is shown since the fetch takes longer; none if not given.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer, and never did.
             StoreUnreachable: When the store does not answer, and never did.
         """
-        last, age, fetching = self._last, self.age(), self.refresh()
+        last, age, (_, fetching) = self._last, self.age(), self._fetch_under_way()
         if last is None or age is None:
-            return ValueWithWarnings(fetching.result())
-        wait = patience_seconds
-        if wait is not None:
-            wait = max(0.0, wait - (self._clock.monotonic() - self._began))
+            return ValueWithWarnings(self._result(fetching))
+        wait = max(0.0, patience_seconds - (self._clock.monotonic() - self._began))
         try:
             return ValueWithWarnings(fetching.result(wait))
         except TimeoutError:

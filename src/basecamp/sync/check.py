@@ -13,6 +13,9 @@ from dataspec.models import SyncReport
 RETIRED_INTERVAL_SECONDS = 60.0
 """Seconds between two checks while a removed dataset's runs are active."""
 
+RETRY_SECONDS = 5.0
+"""Seconds until the next check after one that failed."""
+
 
 class PeriodicCheck:
     """Checks the store every few minutes, on one replica at a time.
@@ -34,7 +37,7 @@ class PeriodicCheck:
         self._workflows = workflows
         self._lease = lease
         self._interval = interval_seconds
-        self.loop = BackgroundLoop("check of the store", self.check, retry_seconds=interval_seconds)
+        self.loop = BackgroundLoop("check of the store", self.check, retry_seconds=RETRY_SECONDS)
 
     def check(self) -> float:
         """Check unless another replica does; return the seconds until the next check.

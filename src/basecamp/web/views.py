@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from basecamp.monitoring.readiness import NOT_YET
 from basecamp.runs.history import HistoryFilter
 from basecamp.runs.logs import RunLog
 from basecamp.services import Services
@@ -84,7 +85,9 @@ def _last_runs(services: Services) -> tuple[dict[str, WorkflowRun], tuple[str, .
 def _health(services: Services) -> tuple[str, ...]:
     """Return warnings about unhealthy dependencies: without a scheduler, for example, runs wait."""
     checks = services.readiness.check().checks
-    return tuple(f"{part.capitalize()}: {state}" for part, state in checks.items() if state != "ok")
+    return tuple(
+        f"{part.capitalize()}: {state}" for part, state in checks.items() if state not in {"ok", NOT_YET}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import AirflowDag, TaskAttempt
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
-from basecamp.datasets.dag_cache import DagCache
+from basecamp.datasets.dag_cache import PATIENCE_SECONDS, SLOW, DagCache, unanswered
 from basecamp.datasets.dataset_names import matches_name
 from basecamp.datasets.takeovers import Takeover, Takeovers
 from basecamp.shared.clock import Clock
@@ -87,7 +87,12 @@ class RunningAttempts:
         self._gateway = gateway
         self._patience = patience_seconds
         self._cache: RefreshCache[Mapping[str, TaskAttempt]] = RefreshCache(
-            "running", self._fetch, clock, min_age=RUNNING_AGE_SECONDS, max_age=RUNNING_AGE_SECONDS
+            "running",
+            self._fetch,
+            clock,
+            unanswered=unanswered,
+            min_age=RUNNING_AGE_SECONDS,
+            max_age=RUNNING_AGE_SECONDS,
         )
 
     def known(self) -> ValueWithWarnings[Mapping[str, TaskAttempt]]:
@@ -98,7 +103,9 @@ class RunningAttempts:
         """
         age = self._cache.age()
         is_young = age is not None and age <= RUNNING_AGE_SECONDS
-        return self._cache.refreshed(self._patience if is_young else None)
+        if is_young:
+            return self._cache.refreshed(self._patience)
+        return self._cache.refreshed(PATIENCE_SECONDS, late=SLOW)
 
     def _fetch(self) -> Mapping[str, TaskAttempt]:
         running = self._gateway.running_attempts()

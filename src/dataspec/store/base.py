@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
-from dataspec.errors import InvalidKey, UnreadableObject
+from dataspec.errors import InvalidKey, StoreUnreachable, UnreadableObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +22,10 @@ class PreconditionFailed(Exception):
     def __init__(self, key: str) -> None:
         super().__init__(f"{key} was changed by someone else")
         self.key = key
+
+
+class StoreDown(StoreUnreachable):
+    """The store gives no answer in time, or answers that it can't serve now. A write may have its effect nevertheless."""
 
 
 @dataclass(frozen=True, slots=True)

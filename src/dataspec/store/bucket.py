@@ -24,9 +24,9 @@ from obstore.exceptions import (
 )
 from obstore.store import S3Store
 
-from dataspec.errors import InvalidSettings, StoreUnreachable
+from dataspec.errors import InvalidSettings
 from dataspec.keys import MAX_KEY_BYTES, check_key, shown_key, why_no_key
-from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject
+from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject, StoreDown
 from dataspec.store.call_budget import CallBudget, CallBudgetExceeded
 from dataspec.store.raw_listing import raw_pages
 from dataspec.store.removal import TOMBSTONE_BYTES, Tombstones, is_tombstone, new_tombstone, removed_at
@@ -36,6 +36,7 @@ from dataspec.store.server_time import TIME_KEY, server_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from dataspec.errors import StoreUnreachable
     from dataspec.store.removal import Tombstone
 
 T = TypeVar("T")
@@ -347,7 +348,7 @@ class BucketStore:
             yield
         except CallBudgetExceeded:
             detail = f"{self.url}: no answer for {self._limits.call:g} s."
-            raise StoreUnreachable("The store does not answer.", detail=detail) from None
+            raise StoreDown("The store does not answer.", detail=detail) from None
         except (BaseError, OSError) as error:
             raise told(self.url, key, error) from error
 

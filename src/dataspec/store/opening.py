@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
     from dataspec.store.base import Store
+    from dataspec.store.bucket import StoreTimeouts
 
 QUERY_KEYS: Final = ("unquoted_etags",)
 """Settings in the query of an S3 address; all others come from the ``AWS_…`` variables."""
@@ -24,7 +25,9 @@ QUERY_KEYS: Final = ("unquoted_etags",)
 _FORMS: Final = "Write s3://bucket/prefix, or the path of a folder."
 
 
-def open_store(url: str, *, options: Mapping[str, str] | None = None) -> Store:
+def open_store(
+    url: str, *, options: Mapping[str, str] | None = None, timeouts: StoreTimeouts | None = None
+) -> Store:
     """Open the store at an address.
 
     Args:
@@ -33,6 +36,7 @@ def open_store(url: str, *, options: Mapping[str, str] | None = None) -> Store:
             without the quotes of the ETag, as Ceph does.
         options: Settings of the kind of store; S3 takes those of its environment
             variables (``AWS_…``) as well.
+        timeouts: The timeouts of S3; the default ones if not given.
 
     Raises:
         InvalidSettings: When the address has an unknown form, or contains credentials or an unknown setting.
@@ -44,14 +48,14 @@ def open_store(url: str, *, options: Mapping[str, str] | None = None) -> Store:
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         return FolderStore(Path(unquote(parts.path)))
     if parts.scheme == "s3":
-        return _open_bucket(parts, options or {})
+        return _open_bucket(parts, options or {}, timeouts)
     if not parts.scheme and url.strip():
         return FolderStore(Path(url).expanduser())
     raise InvalidSettings(f"'{_shown(parts)}' is not a store's address.", detail=_FORMS)
 
 
-def _open_bucket(parts: SplitResult, options: Mapping[str, str]) -> Store:
-    from dataspec.store.bucket import BucketStore
+def _open_bucket(parts: SplitResult, options: Mapping[str, str], timeouts: StoreTimeouts | None) -> Store:
+    from dataspec.store.bucket import BucketStore, StoreTimeouts
 
     if "@" in parts.netloc:
         raise InvalidSettings(
@@ -60,7 +64,8 @@ def _open_bucket(parts: SplitResult, options: Mapping[str, str]) -> Store:
         )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", parts.netloc) or parts.fragment:
         raise InvalidSettings(f"'{_shown(parts)}' is not a store's address.", detail=_FORMS)
-    return BucketStore(parts.netloc, parts.path.strip("/"), {**options, **_query(parts)})
+    options = {**options, **_query(parts)}
+    return BucketStore(parts.netloc, parts.path.strip("/"), options, limits=timeouts or StoreTimeouts())
 
 
 def _query(parts: SplitResult) -> dict[str, str]:

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from dataspec.errors import StoreUnreachable, UnreadableObject
+from dataspec.store.base import StoreDown
 
 MISSING_BUCKET: Final = "NoSuchBucket"
 
@@ -59,7 +60,7 @@ def unreachable(url: str, key: str, error: Exception) -> StoreUnreachable:
     if code in _CODES:
         title, advice = _CODES[code]
         return StoreUnreachable(title, detail=f"{url}: {advice.format(key=key)}")
-    return StoreUnreachable("The store does not answer.", detail=f"{url}: {_reason(error)}")
+    return StoreDown("The store does not answer.", detail=f"{url}: {_reason(error)}")
 
 
 def unreadable(url: str, key: str, error: Exception) -> StoreUnreachable:

@@ -51,8 +51,8 @@ async def healthz() -> dict[str, str]:
     tags=["server"],
     responses={503: {"model": Readiness, "description": "Not ready for requests yet"}},
 )
-def readyz(services: ServicesOf, response: Response) -> Readiness:
-    """Report whether this replica is ready for requests, with the state of each dependency."""
+async def readyz(services: ServicesOf, response: Response) -> Readiness:
+    """Report whether this replica is ready for requests, with the state of each dependency as it was last checked."""
     readiness = services.readiness.check()
     response.status_code = 200 if readiness.ready else 503
     return readiness

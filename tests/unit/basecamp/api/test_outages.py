@@ -179,10 +179,13 @@ def test_readiness_waits_for_the_first_answers_and_then_tells_of_trouble_only(
     client = client_of(create_app(services))
     client.base_url = "http://test"
     airflow.down = "connection refused"
+    services.readiness.look()
     starting = client.get("/readyz")
     airflow.down = None
+    services.readiness.look()
     ready = client.get("/readyz")
     airflow.down = "connection refused"
+    services.readiness.look()
     degraded = client.get("/readyz")
     assert (starting.status_code, starting.json()["status"]) == (503, "starting")
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
@@ -193,3 +196,14 @@ def test_readiness_waits_for_the_first_answers_and_then_tells_of_trouble_only(
         "notifications": "ok",
     }
     assert client.get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.rule("18.19")
+def test_all_background_work_is_tried_again_soon_while_the_store_is_down(
+    flaky: FlakyStore, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    services = build_services(flaky, airflow, clock)
+    flaky.down = True
+    pauses = [loop.call() for loop in services.loops]
+    assert len(pauses) == 7
+    assert max(pauses) <= 10

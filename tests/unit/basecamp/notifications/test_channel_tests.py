@@ -56,7 +56,8 @@ def client(app: FastAPI, services: Services, client_of: Callable[[Any], Client])
     return client_of(app)
 
 
-def checked(client: Client) -> tuple[str, str]:
+def checked(client: Client, services: Services) -> tuple[str, str]:
+    services.readiness.look()
     answer = client.get("http://test/readyz").json()
     return answer["status"], answer["checks"]["notifications"]
 
@@ -129,12 +130,12 @@ def test_a_dataset_without_channels_has_none_to_test(client: Client, register: C
 
 @pytest.mark.rule("25.10")
 def test_what_the_server_lacks_for_a_channel_shows_before_it_is_needed(
-    client: Client, register: Callable[..., Any]
+    client: Client, services: Services, register: Callable[..., Any]
 ) -> None:
     register()
-    assert checked(client) == ("ready", "ok")
+    assert checked(client, services) == ("ready", "ok")
     register(replace=WITH_CHANNELS)
-    assert checked(client) == (
+    assert checked(client, services) == (
         "degraded",
         f"email kim@example.com: {NO_MAIL}",
     )
@@ -160,7 +161,7 @@ def test_a_channel_that_fails_is_named_with_since_when_and_why_and_no_secret(
     for _ in range(2):
         delivery.poll()
         assert delivery.wait_until_idle(10)
-    status, said = checked(client)
+    status, said = checked(client, services)
     assert status == "degraded"
     assert said == (
         f"slack #failures has failed since {since.isoformat(timespec='seconds')} (1 waiting): Slack rejected the message: "
@@ -171,7 +172,7 @@ def test_a_channel_that_fails_is_named_with_since_when_and_why_and_no_secret(
     for _ in range(2):
         delivery.poll()
         assert delivery.wait_until_idle(10)
-    assert checked(client) == ("ready", "ok")
+    assert checked(client, services) == ("ready", "ok")
     assert slack.count("#failures", "sales.daily: manual → code") == 1
 
 

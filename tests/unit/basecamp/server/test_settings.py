@@ -159,6 +159,6 @@ def test_every_setting_is_documented() -> None:
         for name, value in vars(basecamp.server.settings).items()
         if name.isupper() and isinstance(value, str)
     ]
-    assert len(settings) == 11
+    assert len(settings) == 12
     for name in settings:
         assert f"| `{name}`" in page or f", `{name}` |" in page, name

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from basecamp.outages.request_budget import request_budget
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.refresh_cache import RefreshCache
 from dataspec.errors import StoreUnreachable
@@ -35,6 +36,10 @@ class Source:
         return number
 
 
+def unanswered() -> StoreUnreachable:
+    return StoreUnreachable("The store does not answer.")
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(datetime(2024, 1, 15, tzinfo=UTC))
@@ -49,7 +54,7 @@ def source() -> Iterator[Source]:
 
 @pytest.fixture
 def cache(source: Source, clock: ManualClock) -> RefreshCache[int]:
-    return RefreshCache("test", source.fetch, clock, min_age=2, max_age=30)
+    return RefreshCache("test", source.fetch, clock, unanswered=unanswered, min_age=2, max_age=30)
 
 
 def test_a_fresh_value_is_never_one_whose_fetch_began_before(
@@ -66,11 +71,17 @@ def test_a_fresh_value_is_never_one_whose_fetch_began_before(
     assert found == [2], "the fetch that was under way had begun before the question"
 
 
-def test_callers_of_a_running_fetch_share_it(cache: RefreshCache[int], source: Source) -> None:
+@pytest.mark.rule("18.16")
+def test_callers_share_a_fetch_that_hangs_and_wait_no_longer_than_their_budget(
+    cache: RefreshCache[int], source: Source
+) -> None:
     source.may_end.clear()
-    fetches = [cache.refresh() for _ in range(5)]
+    for _ in range(5):
+        with request_budget(0.05), pytest.raises(StoreUnreachable, match="does not answer"):
+            cache.next()
+    assert source.fetches == 1
     source.may_end.set()
-    assert [fetch.result(PATIENCE_SECONDS) for fetch in fetches] == [1] * 5
+    assert cache.next() >= 1, "the fetch itself went on"
 
 
 def test_a_value_is_usable_until_its_time_is_over(cache: RefreshCache[int], clock: ManualClock) -> None:
@@ -87,12 +98,12 @@ def test_a_failed_fetch_shows_the_last_value_with_its_age(
 ) -> None:
     source.is_down = True
     with pytest.raises(StoreUnreachable):
-        cache.refreshed(None)
+        cache.refreshed(PATIENCE_SECONDS)
     source.is_down = False
     cache.fresh()
     source.is_down = True
     clock.advance(45)
-    known = cache.refreshed(None)
+    known = cache.refreshed(PATIENCE_SECONDS)
     assert (known.value, known.warnings) == (
         2,
         ("The store does not answer. What is shown is 45 s old.",),

@@ -1,0 +1,75 @@
+"""The time that one request may wait for the store and Airflow, in sum (specification 18.16)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+from dataspec.store.call_budget import CallBudget
+
+T = TypeVar("T")
+
+REQUEST_SECONDS = 7.0
+"""Leaves three of ten seconds for the rest of a request on a busy machine."""
+MAX_CALLS = 128
+"""Maximum number of calls in parallel; one that was given up holds its thread until the client's own timeout."""
+
+_CALLS = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="call")
+
+
+class _RequestBudget:
+    """The budget of one request. It begins with the first call, so a request that queues loses none of it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._budget: CallBudget | None = None
+
+    def wait(self, answer: Future[T]) -> T:
+        if self._budget is None:
+            self._budget = CallBudget(self._seconds)
+        return self._budget.wait(answer)
+
+    def renew(self) -> None:
+        self._budget = None
+
+
+_CURRENT: ContextVar[_RequestBudget | None] = ContextVar("request_budget", default=None)
+
+
+@contextmanager
+def request_budget(seconds: float) -> Iterator[None]:
+    """Bound the time that the calls within may take in sum."""
+    token = _CURRENT.set(_RequestBudget(seconds))
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def renew_budget() -> None:
+    """Begin the current request's budget anew: a request that polls has it for each poll."""
+    if (budget := _CURRENT.get()) is not None:
+        budget.renew()
+
+
+def wait_within_budget(answer: Future[T]) -> T:
+    """Return the result of a call that others may wait for as well; without a request, wait for any time.
+
+    Raises:
+        CallBudgetExceeded: When the request's budget is used up first.
+    """
+    budget = _CURRENT.get()
+    return answer.result() if budget is None else budget.wait(answer)
+
+
+def call_within_budget(call: Callable[[], T]) -> T:
+    """Call a function and give it up when the request's budget is used up; without a request, call it directly.
+
+    Raises:
+        CallBudgetExceeded: When the call has not ended by then. It may still have its effect.
+    """
+    budget = _CURRENT.get()
+    return call() if budget is None else budget.wait(_CALLS.submit(call))

@@ -1,0 +1,171 @@
+"""A store that hangs: how long a request waits for it, what a write says, and when it is asked again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from basecamp.outages.guarded_store import PROBE_KEY, GuardedStore
+from basecamp.outages.request_budget import renew_budget, request_budget
+from dataspec.errors import StoreUnreachable, UnreadableObject
+from dataspec.store import MemoryStore, PreconditionFailed, Store, StoredObject
+from dataspec.store.base import MISSING, StoreDown
+
+PATIENCE_SECONDS = 30
+SHORT_SECONDS = 0.2
+
+
+class HangingStore(MemoryStore):
+    """A store whose calls wait while the test lets them hang."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = threading.Event()
+        self.answers.set()
+        self.calls: list[str] = []
+        self.pause = 0.0
+
+    def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
+        self._wait(key)
+        return super().get(key, known=known)
+
+    def put(self, key: str, body: bytes, *, expected: str) -> str:
+        self._wait(key)
+        return super().put(key, body, expected=expected)
+
+    def _wait(self, key: str) -> None:
+        if key != PROBE_KEY:
+            self.calls.append(key)
+        time.sleep(self.pause)
+        assert self.answers.wait(PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def behind() -> Iterator[HangingStore]:
+    store = HangingStore()
+    yield store
+    store.answers.set()
+
+
+@pytest.fixture
+def store(behind: HangingStore) -> GuardedStore:
+    return GuardedStore(behind)
+
+
+def failure_of(call: Callable[[], Any], *, seconds: float = SHORT_SECONDS) -> tuple[StoreUnreachable, float]:
+    """Return the error of a call within a request's budget, and how long it took."""
+    began = time.monotonic()
+    with request_budget(seconds), pytest.raises(StoreUnreachable, match="does not answer") as caught:
+        call()
+    return caught.value, time.monotonic() - began
+
+
+def answers(store: Store) -> bool:
+    try:
+        store.get("code/b")
+    except StoreUnreachable:
+        return False
+    return True
+
+
+@pytest.mark.rule("18.16")
+def test_all_calls_of_a_request_share_its_budget(store: GuardedStore, behind: HangingStore) -> None:
+    behind.pause = 0.1
+    failure_of(lambda: [store.get(f"code/{number}") for number in range(100)], seconds=0.35)
+    assert 2 <= len(behind.calls) <= 4
+
+
+@pytest.mark.rule("18.16")
+def test_a_request_that_polls_has_its_budget_for_each_poll(store: GuardedStore, behind: HangingStore) -> None:
+    behind.pause = 0.1
+    with request_budget(1):
+        for number in range(15):
+            renew_budget()
+            store.get(f"code/{number}")
+    assert len(behind.calls) == 15
+
+
+def test_work_in_the_background_has_the_time_of_the_store_itself(
+    store: GuardedStore, behind: HangingStore
+) -> None:
+    behind.pause = 0.3
+    store.put("code/a", b"x", expected=MISSING)
+    assert store.get("code/a") is not None
+
+
+@pytest.mark.rule("18.17")
+def test_after_one_call_without_an_answer_the_others_fail_at_once_until_the_store_answers(
+    store: GuardedStore, behind: HangingStore
+) -> None:
+    behind.answers.clear()
+    failure_of(lambda: store.get("code/a"))
+    for _ in range(20):
+        assert failure_of(lambda: store.get("code/b"), seconds=PATIENCE_SECONDS)[1] < 1
+    assert behind.calls == ["code/a"]
+    behind.answers.set()
+    deadline = time.monotonic() + 5
+    while not answers(store):
+        assert time.monotonic() < deadline, "the store answers, and is not asked"
+        time.sleep(0.02)
+
+
+@pytest.mark.rule("18.17")
+def test_calls_that_wait_at_once_wait_together(store: GuardedStore, behind: HangingStore) -> None:
+    behind.answers.clear()
+    began = time.monotonic()
+    with ThreadPoolExecutor(20) as callers:
+        waiting = [callers.submit(failure_of, lambda: store.get("code/a")) for _ in range(20)]
+    assert all(each.result() for each in waiting)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.rule("18.18")
+def test_a_write_without_an_answer_says_that_its_effect_is_not_known(
+    store: GuardedStore, behind: HangingStore
+) -> None:
+    behind.answers.clear()
+    error, _ = failure_of(lambda: store.put("manual/a.yaml", b"x", expected=MISSING))
+    assert str(error.detail).endswith(
+        "Whether 'manual/a.yaml' was changed is not known: look before you repeat this."
+    )
+    error, _ = failure_of(lambda: store.put("manual/b.yaml", b"x", expected=MISSING))
+    assert "not known" not in str(error.detail), "it was not sent"
+    assert behind.calls == ["manual/a.yaml"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreUnreachable("The store refuses these credentials."),
+        UnreadableObject("One object.", "it can't be read", detail="code/a"),
+        PreconditionFailed("code/a"),
+    ],
+)
+def test_an_answer_of_any_kind_lets_the_next_call_through(error: Exception) -> None:
+    class Refusing(MemoryStore):
+        def put(self, key: str, body: bytes, *, expected: str) -> str:
+            raise error
+
+    store: Store = GuardedStore(Refusing())
+    with pytest.raises(type(error)):
+        store.put("code/a", b"x", expected=MISSING)
+    assert store.get("code/a") is None
+
+
+def test_a_store_that_says_it_is_down_is_left_alone_too() -> None:
+    class Down(MemoryStore):
+        def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
+            asked.append(key)
+            raise StoreDown("The store does not answer.", detail="503")
+
+    asked: list[str] = []
+    store = GuardedStore(Down())
+    for _ in range(3):
+        with pytest.raises(StoreUnreachable):
+            store.get("code/a")
+    assert asked.count("code/a") == 1
