@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, ValidationError
@@ -41,6 +42,8 @@ _SQL_KEY = re.compile(rf"(?P<stem>.+){re.escape(_FILES_FOLDER)}/[0-9a-f]{{64}}\.
 
 _PENDING = timedelta(minutes=1)
 """Maximum time between a writer's last two writes, and for a removal after that of the YAML."""
+_REMOVING_SECONDS = _PENDING.total_seconds() / 2
+"""No removal of SQL begins later than this after the mark; the other half is for the last one, which may be retried."""
 _KEPT = timedelta(hours=1)
 """How long replaced SQL is kept for readers that have already read the old map."""
 
@@ -155,6 +158,10 @@ def _sharing(key: str) -> tuple[str, ...]:
 def _stored_sql(store: Store, spec_key: str) -> list[ObjectInfo]:
     """List the SQL of a YAML that has a map: only what is named by a digest, since others may put files there."""
     return [info for info in usable(store.list(sql_prefix(spec_key))) if _is_sql_of(spec_key, info.key)]
+
+
+def _digest_of(key: str) -> str:
+    return key.rpartition("/")[2].removesuffix(".sql")
 
 
 def _is_sql_of(spec_key: str, key: str) -> bool:
@@ -340,13 +347,21 @@ def _delete_files(store: Store, key: str, kept: StoredObject | None, now: dateti
     if _belongs_to_others(kept) or any(store.get(other) for other in _sharing(key)):
         return
     mark = json.dumps({"versions": {}, "removed_at": now.isoformat()}).encode()
+    marked_at = monotonic()
     try:
         marked = store.put(file_map_key(key), mark, expected=etag_of(kept))
-        for info in _stored_sql(store, key):
-            store.delete(info.key, expected=info.etag)
+        _delete_sql(store, _stored_sql(store, key), marked_at)
         store.delete(file_map_key(key), expected=marked)
     except PreconditionFailed:
         return  # another process writes the dataset again, or removes it as well
+
+
+def _delete_sql(store: Store, sql: Iterable[ObjectInfo], marked_at: float) -> None:
+    """Remove SQL while the mark in its map keeps writers off; a later write removes the rest."""
+    for info in sql:
+        if monotonic() - marked_at > _REMOVING_SECONDS:
+            return
+        store.delete(info.key, expected=info.etag)
 
 
 def _belongs_to_others(kept: StoredObject | None) -> bool:
@@ -369,7 +384,7 @@ def _write_files(
 ) -> None:
     digests = sql_digests(release.files)
     file_map = _read_map(kept.body if kept else None)
-    if file_map.removed_at is not None and now - file_map.removed_at < _PENDING:
+    if file_map.is_removing(digests.values(), now):
         raise _conflict(key)
     versions = file_map.versions
     old, new = _sha256(current or b""), _sha256(release.yaml)
@@ -394,7 +409,8 @@ def _moved_on(file_map: _FileMap, old: str, new: str, digests: Mapping[str, str]
     versions[new] = _MapEntry(files=dict(digests), written_at=now)
     retired = {sha: at for sha, at in file_map.retired.items() if now - at < _KEPT}
     retired |= dict.fromkeys(file_map.digests, now)
-    moved_on = _FileMap(versions=versions)
+    removing = {sha: at for sha, at in file_map.removing.items() if now - at < _PENDING}
+    moved_on = _FileMap(versions=versions, removing=removing)
     needed = moved_on.digests
     return moved_on.model_copy(
         update={"retired": {sha: at for sha, at in retired.items() if sha not in needed}}
@@ -404,16 +420,23 @@ def _moved_on(file_map: _FileMap, old: str, new: str, digests: Mapping[str, str]
 def _sweep(store: Store, key: str, now: datetime) -> None:
     """Remove SQL that no version and no active reader needs, also what a killed writer left behind.
 
-    After an error, the next write of the dataset removes the rest.
+    A mark in the map comes first: a writer that wants the same SQL again is refused, since its ETag would be the one
+    that the removal expects. After an error, the next write of the dataset removes the rest.
     """
     try:
         stored = store.get(file_map_key(key))
         file_map = _read_map(stored.body if stored else None)
         recently = {sha for sha, at in file_map.retired.items() if now - at < _KEPT}
         needed = {sql_key(key, sha) for sha in file_map.digests | recently}
-        for info in _stored_sql(store, key):
-            if info.key not in needed and now - info.last_modified > _KEPT:
-                store.delete(info.key, expected=info.etag)
+        unused = [info for info in _stored_sql(store, key) if info.key not in needed]
+        old = [info for info in unused if now - info.last_modified > _KEPT]
+        if not old:
+            return
+        removing = file_map.removing | {_digest_of(info.key): now for info in old}
+        mark = file_map.model_copy(update={"removing": removing})
+        marked_at = monotonic()
+        store.put(file_map_key(key), mark.body(), expected=etag_of(stored))
+        _delete_sql(store, old, marked_at)
     except (StoreUnreachable, PreconditionFailed):
         return
 
@@ -454,12 +477,19 @@ class _FileMap(BaseModel):
     """By the SHA-256 of the YAML."""
     retired: dict[str, AwareDatetime] = {}
     """The SHA-256 of SQL that no version needs, with the time since when."""
+    removing: dict[str, AwareDatetime] = {}
+    """The SHA-256 of SQL that a sweep removes, with the time since when."""
     removed_at: AwareDatetime | None = None
 
     @property
     def digests(self) -> set[str]:
         """The SHA-256 of each SQL file of a version."""
         return {digest for entry in self.versions.values() for digest in entry.files.values()}
+
+    def is_removing(self, digests: Iterable[str], now: datetime) -> bool:
+        """Tell whether another process is removing the dataset, or one of these SQL files."""
+        since = [at for sha in digests if (at := self.removing.get(sha))]
+        return any(now - at < _PENDING for at in (*since, self.removed_at) if at)
 
     def body(self) -> bytes:
         """Return the map as bytes."""

@@ -330,6 +330,40 @@ class Interrupted(MemoryStore):
                 act()
 
 
+class InterruptedAndDated(Dated, Interrupted):
+    """A store in which somebody else acts before the n-th write, with a clock that the test sets."""
+
+
+@pytest.mark.rule("5.7")
+@pytest.mark.parametrize("moment", range(8))
+def test_sql_that_is_registered_again_while_it_is_swept_is_there(moment: int) -> None:
+    """The sweep knows it by its ETag, which is the same when the same SQL is written again."""
+    store = InterruptedAndDated()
+    for number in range(3):
+        store.write(release(number), hours=2)
+    store.time += timedelta(hours=2)
+    again = partial(write_release, store, KEY, release(0), now=lambda: store.time)
+    told: list[Conflict] = []
+
+    def register_again() -> None:
+        try:
+            again()
+        except Conflict as conflict:
+            told.append(conflict)
+
+    store.interrupt(moment, register_again)
+    try:
+        store.write(release(3))
+    except Conflict as conflict:
+        told.append(conflict)
+    assert seen(store) in (release(0), release(3))
+    assert len(told) < 2
+    store.interrupt(0, lambda: None)
+    store.time += timedelta(minutes=2)
+    again()
+    assert seen(store) == release(0)
+
+
 @pytest.mark.rule("4.6")
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"versions": {"a": 1}}', b'{"versions": {"a": {}}}'])
 def test_a_map_that_is_broken_counts_as_none_and_is_made_anew(body: bytes) -> None:
