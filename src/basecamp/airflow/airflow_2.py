@@ -169,7 +169,8 @@ class Airflow2(RestApi):
         if last.status in MISSING or try_number > last.read(read_task_instance).try_number:
             return None
         params = {"full_content": True}
-        response = self._transport.request_text(f"{attempt}/logs/{try_number}", params=params, expect=MISSING)
+        path = f"{attempt}/logs/{try_number}"
+        response = self._transport.request("GET", path, params=params, expect=MISSING, text=True)
         return None if response.status in MISSING else response.read(read_log)
 
     def _task_instances(self, wanted: Mapping[str, Any]) -> Iterator[TaskAttempt]:

@@ -134,6 +134,7 @@ class AirflowTransport:
         json: Any = None,
         expect: frozenset[int] = frozenset(),
         repeatable: bool | None = None,
+        text: bool = False,
     ) -> AirflowResponse:
         """Send a request; return a success, or one of the statuses in ``expect``.
 
@@ -144,42 +145,30 @@ class AirflowTransport:
             json: The body.
             expect: Error statuses to return.
             repeatable: Whether sending it twice does no harm; by default GET, PUT and PATCH.
+            text: Whether the body of a success is plain text, not JSON.
 
         Raises:
             AirflowRefused: When Airflow rejects the credentials, or the user lacks a permission.
             AirflowUnreachable: When there is no response, or one with another status.
         """
-        accept = {"Accept": "application/json"}
+        accept = {"Accept": "text/plain" if text else "application/json"}
         request = self._client.build_request(method, path, params=params, json=json, headers=accept)
         request.extensions["repeatable"] = method in _REPEATABLE_METHODS if repeatable is None else repeatable
-        response = self._expected(request, expect)
+        response = self._answer(request, self._client.auth)
+        if response.status_code not in expect and not response.is_success:
+            raise self._unexpected(response)
         shown, repeated = _shown(response.request), bool(request.extensions.get("repeated"))
-        if response.status_code in expect or not response.content:
+        if response.status_code in expect or not (text or response.content):
             return AirflowResponse(shown, response.status_code, None, repeated)
         try:
-            return AirflowResponse(shown, response.status_code, response.json(), repeated)
+            body = response.text if text else response.json()
         except ValueError:
             raise AirflowUnreachable(
                 "Airflow answered with something else than JSON.",
                 detail=f"{shown} answered {response.headers.get('content-type')}. "
                 "Is there a login page or another server at BASECAMP_AIRFLOW_URL?",
             ) from None
-
-    def request_text(
-        self, path: str, *, params: Mapping[str, Any], expect: frozenset[int]
-    ) -> AirflowResponse:
-        """GET plain text; return a success, or one of the statuses in ``expect``.
-
-        Raises:
-            AirflowRefused: When Airflow rejects the credentials, or the user lacks a permission.
-            AirflowUnreachable: When there is no response, or one with another status.
-        """
-        accept = {"Accept": "text/plain"}
-        response = self._expected(
-            self._client.build_request("GET", path, params=params, headers=accept), expect
-        )
-        body = response.text if response.is_success else None
-        return AirflowResponse(_shown(response.request), response.status_code, body)
+        return AirflowResponse(shown, response.status_code, body, repeated)
 
     def request_open(self, path: str) -> httpx.Response:
         """GET a page that needs no credentials; return the response, whatever its status."""
@@ -189,12 +178,6 @@ class AirflowTransport:
         """Send credentials in Airflow 2's form from the next request on."""
         self._client.auth = static_auth(self._credentials)
         self._health_path = "/api/v1/health"
-
-    def _expected(self, request: httpx.Request, expect: frozenset[int]) -> httpx.Response:
-        response = self._answer(request, self._client.auth)
-        if response.status_code not in expect and not response.is_success:
-            raise self._unexpected(response)
-        return response
 
     def _answer(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
         """Return the response; give up when the time of Basecamp's own request is used up."""
@@ -224,23 +207,24 @@ class AirflowTransport:
     def _send_retrying(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
         deadline = time.monotonic() + self._timeout_seconds
         left = self._timeout_seconds
-        for pause in RETRY_PAUSES_SECONDS:
+        pauses = iter(RETRY_PAUSES_SECONDS)
+        while True:
+            pause = next(pauses, None)
             try:
-                response = self._send(request, auth)
+                response = self._client.send(request, auth=auth)
             except httpx.TransportError as error:
-                if not _may_resend(request, error) or time.monotonic() > deadline:
+                self._observe(request.method, "unreachable", _seconds_since_start(request))
+                if pause is None or not _may_resend(request, error) or time.monotonic() > deadline:
                     raise self._unreachable(request, error) from error
                 self._sleep(pause)
                 continue
+            if pause is None or not _may_retry(response):
+                return response
             wanted = max(pause, _retry_after(response))
-            if not _may_retry(response) or wanted > left:
+            if wanted > left:
                 return response
             left -= wanted
             self._sleep(wanted)
-        try:
-            return self._send(request, auth)
-        except httpx.TransportError as error:
-            raise self._unreachable(request, error) from error
 
     def _fail_fast(self) -> None:
         self._breaker.check()
@@ -257,13 +241,6 @@ class AirflowTransport:
         except httpx.TransportError:
             return False
         return True
-
-    def _send(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
-        try:
-            return self._client.send(request, auth=auth)
-        except httpx.TransportError:
-            self._observe(request.method, "unreachable", _seconds_since_start(request))
-            raise
 
     def now(self) -> datetime | None:
         """Return Airflow's time by the ``Date`` of its last response, at most a second late; None before one."""
