@@ -80,7 +80,7 @@ class CheckedRoute(APIRoute):
         body = await request.body()
         if self.body_field is None and body.strip() not in _EMPTY_BODIES:
             raise InvalidUsage("This request takes no body.", detail="Send its options in the query.")
-        if self.body_field is not None and body and not _is_json(request):
+        if self.body_field is not None and body and not _is_json(request.headers.get("content-type", "")):
             raise HTTPException(415, f"The body must be JSON: send it with 'Content-Type: {JSON_TYPE}'.")
 
     def check_names(self, request: Request) -> None:
@@ -112,15 +112,22 @@ class CheckedRoute(APIRoute):
 
 
 class CheckedRequest(Request):
-    """A request whose JSON has each key once."""
+    """A request whose JSON has each key once, and only characters that can be stored."""
 
     async def json(self) -> Any:
         """Return the body's JSON.
 
         Raises:
-            HTTPException: For a key that occurs twice, and for a number that JSON does not have.
+            HTTPException: For a key that occurs twice, and for a number or a character that does not exist.
         """
-        return json.loads(await self.body(), object_pairs_hook=_unique, parse_constant=_no_number)
+        found = json.loads(await self.body(), object_pairs_hook=_unique, parse_constant=_no_number)
+        # JSON can escape lone surrogates, such as \ud800, which files and databases reject.
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            letter = error.object[error.start]
+            raise HTTPException(400, f"The body contains {letter!r}, which is not a character.") from None
+        return found
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -143,8 +150,8 @@ def _unknown(name: str, known: Sequence[str]) -> InvalidUsage:
     )
 
 
-def _is_json(request: Request) -> bool:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
     return kind == JSON_TYPE or (kind.startswith("application/") and kind.endswith("+json"))
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from basecamp.api.dependencies import SourceChoice
 from basecamp.datasets.submitted_specs import SubmittedSpec
@@ -19,17 +18,6 @@ MAX_PATH = 500
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-
-    @model_validator(mode="after")
-    def _is_text(self) -> Self:
-        # JSON can escape lone surrogates, such as \ud800, which files and databases reject.
-        try:
-            json.dumps(self.model_dump(), ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"the text contains {error.object[error.start]!r}, which is not a character"
-            ) from None
-        return self
 
 
 class SourceBody(_Body):
