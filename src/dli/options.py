@@ -133,6 +133,15 @@ def wait_options(function: F) -> F:
     return no_wait(seconds(function))
 
 
+class _WaitSeconds(click.FloatRange):
+    """Seconds to wait at most, which only ``--wait`` takes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if ctx is not None and not ctx.params.get("wait"):
+            raise click.UsageError("--timeout is for --wait.", ctx)
+        return super().convert(value, param, ctx)
+
+
 def follow_options(
     followed: str = "run", ends: str = "its end", completed: str = "it completed"
 ) -> Callable[[F], F]:
@@ -145,9 +154,8 @@ def follow_options(
     )
     timeout = click.option(
         "--timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=_WaitSeconds(min=0, min_open=True),
         metavar="SECONDS",
-        callback=_with_wait,
         help=f"With --wait: end the command after this time; {'each' if 'runs' in followed else 'the'} {followed.rstrip('s')} continues.",
     )
 
@@ -177,12 +185,6 @@ def param_option(function: F) -> F:
         help="A parameter of the run; may be repeated. A list is A,B or a JSON array.",
     )
     return option(function)
-
-
-def _with_wait(context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
-    if value and not context.params.get("wait"):
-        raise click.UsageError("--timeout is for --wait.", context)
-    return value
 
 
 def _without_all(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
