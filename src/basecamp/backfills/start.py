@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.backfills.lookup import record
@@ -16,7 +16,7 @@ from basecamp.datasets.dag_readiness import check_ready
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.clock import Clock
-from basecamp.shared.idempotency import Reservations
+from basecamp.shared.idempotency import KeyedRequest, Reservations
 from dataspec.errors import BackfillActive, Refused
 from dataspec.models import Backfill, BackfillPreview, RunStatus
 from dataspec.schedule.backfill_plan import BackfillPlan
@@ -79,23 +79,30 @@ class BackfillStarter:
             StoreUnreachable: When the store does not answer.
             InvalidUsage: When the request is wrong; see :func:`check_request` for its other errors.
         """
-        plan = self._started(request, requested_by, idempotency_key)
+        start = partial(self._start, request, requested_by)
+        return self._reservations.once(idempotency_key, request.identity(), Backfill, start)
+
+    def _start(self, request: BackfillRequest, requested_by: str, keyed: KeyedRequest) -> Backfill:
+        plan = self._own(request.dataset, keyed) or self._started(request, requested_by, keyed)
         self._reconciler.wake(plan.dataset)
         return record(plan, plan.outcome.status if plan.outcome else RunStatus.PENDING)
 
-    def _started(
-        self, request: BackfillRequest, requested_by: str, idempotency_key: str | None
-    ) -> BackfillPlan:
-        key, at = idempotency_key or uuid.uuid4().hex, self._clock.now()
-        checked = check_request(self._specs, request)
-        if idempotency_key is not None:
-            plan = {"at": at.isoformat()}
-            reserved = self._reservations.reserve(idempotency_key, request.identity(), plan)
-            at = datetime.fromisoformat(reserved.plan["at"])
-        held = self._plans.active(request.dataset)
-        if held is not None and held.plan.idempotency_key == key:
+    def _own(self, dataset: str, keyed: KeyedRequest) -> BackfillPlan | None:
+        """Return the plan that the first request with this key has written, if it did."""
+        if keyed.plan is None:
+            return None
+        held = self._plans.active(dataset)
+        if held is not None and held.plan.idempotency_key == keyed.key:
             return held.plan
-        plan_or_done = self._numbered(self._plan(checked, at, key, requested_by))
+        first = adhoc_run_id(dataset, datetime.fromisoformat(keyed.plan["at"]))
+        of_that_second = (name for name in self._plans.ended_ids(dataset) if name.startswith(first))
+        ended = self._plans.read_ended(of_that_second)
+        return next((plan for plan in ended if plan.idempotency_key == keyed.key), None)
+
+    def _started(self, request: BackfillRequest, requested_by: str, keyed: KeyedRequest) -> BackfillPlan:
+        checked = check_request(self._specs, request)
+        at = datetime.fromisoformat(keyed.reserve({"at": self._clock.now().isoformat()})["at"])
+        plan_or_done = self._numbered(self._plan(checked, at, keyed.key, requested_by))
         if plan_or_done.outcome is not None:
             return plan_or_done
         check_ready(self._takeovers.check(request.dataset), request.dataset)

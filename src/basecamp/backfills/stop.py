@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from basecamp.backfills.lookup import BackfillLookup, record
 from basecamp.backfills.plans import PlanStore
 from basecamp.backfills.steps import BackfillSteps
 from basecamp.outages.request_budget import renew_budget
 from basecamp.shared.clock import Clock
+from basecamp.shared.idempotency import KeyedRequest, Reservations
 from dataspec.errors import AirflowUnreachable, RunNotFound
 from dataspec.models import Backfill
 from dataspec.schedule.backfill_plan import BackfillPlan, StopOrder
@@ -19,13 +22,28 @@ LONGEST_PAUSE = 0.5
 class BackfillStopper:
     """Stops backfills."""
 
-    def __init__(self, lookup: BackfillLookup, plans: PlanStore, steps: BackfillSteps, clock: Clock) -> None:
+    def __init__(
+        self,
+        lookup: BackfillLookup,
+        plans: PlanStore,
+        steps: BackfillSteps,
+        reservations: Reservations,
+        clock: Clock,
+    ) -> None:
         self._lookup = lookup
+        self._reservations = reservations
         self._plans = plans
         self._steps = steps
         self._clock = clock
 
-    def stop(self, backfill_id: str, *, stopped_by: str, reason: str | None = None) -> Backfill:
+    def stop(
+        self,
+        backfill_id: str,
+        *,
+        stopped_by: str,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Backfill:
         """Stop a backfill; return when it has ended and its run's query is cancelled.
 
         The stop order is written into the plan first: another replica carries it out if this one dies.
@@ -36,6 +54,12 @@ class BackfillStopper:
             AirflowUnreachable: When Airflow does not answer; the stop order stays in the plan.
             StoreUnreachable: When the store does not answer.
         """
+        values = ["stop backfill", backfill_id, reason]
+        stop = partial(self._stop, backfill_id, stopped_by, reason)
+        return self._reservations.once(idempotency_key, values, Backfill, stop)
+
+    def _stop(self, backfill_id: str, stopped_by: str, reason: str | None, keyed: KeyedRequest) -> Backfill:
+        keyed.reserve({})
         plan = self._lookup.find(backfill_id)
         order = StopOrder(by=stopped_by, at=self._clock.now(), reason=reason)
         self._order(plan, order)

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, get_args
 
 from basecamp.datasets.catalog_cache import CatalogCache
@@ -16,6 +17,7 @@ from basecamp.notifications.messages import Messages
 from basecamp.notifications.notification import Event, Message, Notification
 from basecamp.notifications.settings import NotificationSettings
 from basecamp.shared.clock import Clock
+from basecamp.shared.idempotency import KeyedRequest, Reservations
 from dataspec.errors import NotFound, Refused
 from dataspec.problems import nearest
 from dataspec.spec.model import NamedTarget, NotificationConfig, Target
@@ -53,22 +55,35 @@ class ChannelTester:
         settings: NotificationSettings,
         messages: Messages,
         clock: Clock,
+        *,
+        reservations: Reservations,
     ) -> None:
         self._specs = specs
         self._sender = sender
         self._settings = settings
         self._messages = messages
+        self._reservations = reservations
         self._clock = clock
 
-    def send(self, name: str, on: SpecEvent | None = None) -> list[TriedChannel]:
+    def send(
+        self, name: str, on: SpecEvent | None = None, *, idempotency_key: str | None = None
+    ) -> list[TriedChannel]:
         """Send a test message to each channel of a dataset, or to a named target.
+
+        A second call with the idempotency key sends nothing, and returns the first one's results.
 
         Raises:
             NotFound: When there is no dataset and no target of that name.
             Refused: When the dataset has no channel for the event, or none at all.
             StoreUnreachable: When the store does not answer.
         """
+        values = ["test channels", name, on]
+        send = partial(self._send, name, on)
+        return self._reservations.once(idempotency_key, values, list[TriedChannel], send)
+
+    def _send(self, name: str, on: SpecEvent | None, keyed: KeyedRequest) -> list[TriedChannel]:
         found = self._channels(name, on)
+        keyed.reserve({})
         message = self._messages.of_test(name, _EVENTS[on] if on else None)
         sends = [_TestSend(self._sender, self._notification(target, message)) for target in found]
         for send in sends:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
 
 from basecamp.airflow.models import DagRun
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
@@ -12,7 +15,7 @@ from basecamp.runs.records import RunRecords
 from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
 from basecamp.shared.entity_tags import is_one_of
-from basecamp.shared.idempotency import Reservations
+from basecamp.shared.idempotency import KeyedRequest, Reservations
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.spec_storage import (
     Release,
@@ -62,6 +65,7 @@ class ManualSpecChanges:
         source: SourceType | None = None,
         if_match: str | None = None,
         wait_seconds: float = 60.0,
+        idempotency_key: str | None = None,
     ) -> RegisteredDataset:
         """Change the schedule in a manual spec, and wait until Airflow has loaded it.
 
@@ -71,6 +75,7 @@ class ManualSpecChanges:
             source: ``manual`` for the kept file of a dataset that code has.
             if_match: The ETags of which the manual spec must have one; ``*`` for any.
             wait_seconds: The longest wait for Airflow to load it; 0 not to wait.
+            idempotency_key: A second call with it changes nothing, even if the spec was changed or removed since.
 
         Raises:
             InvalidUsage: When no change is given, or the YAML can't be changed in place.
@@ -81,11 +86,28 @@ class ManualSpecChanges:
             NotLoaded: When Airflow has not loaded it in time. It is stored.
             StoreUnreachable: When the store does not answer.
         """
+        values = ["update", name, asdict(changes), source, if_match]
+        act = partial(
+            self._update, name, changes, source=source, if_match=if_match, wait_seconds=wait_seconds
+        )
+        return self._reservations.once(idempotency_key, values, RegisteredDataset, act)
+
+    def _update(
+        self,
+        name: str,
+        changes: ScheduleChanges,
+        keyed: KeyedRequest,
+        *,
+        source: SourceType | None,
+        if_match: str | None,
+        wait_seconds: float,
+    ) -> RegisteredDataset:
         if not changes.values():
             raise InvalidUsage("Nothing to change was given.")
         catalog = self._specs.catalog(fresh=True)
         file = _manual_file(catalog, name, source)
-        stored = self._read(file, if_match)
+        stored = self._read(file, if_match if keyed.plan is None else None)
+        before = keyed.reserve({"etag": stored.etag})["etag"]
         text = stored.release.yaml.decode()
         release = Release(edit_schedule(text, changes, file=file.key).encode(), stored.release.files)
         started_at = self._clock.now()
@@ -95,7 +117,7 @@ class ManualSpecChanges:
                 self._store,
                 file.key,
                 release,
-                if_match=stored.etag,
+                if_match=before,  # a repeated request changes only what the first one read
                 files_if_match=stored.files_etag,
                 now=self._clock.now,
             )
@@ -131,7 +153,7 @@ class ManualSpecChanges:
             stop: Stop the active runs.
             accept_active: Let the active runs end by themselves.
             if_match: The ETags of which the manual spec must have one; ``*`` for any.
-            idempotency_key: A second call with it succeeds, though the spec is gone.
+            idempotency_key: A second call with it removes nothing, even if the dataset was registered again since.
 
         Raises:
             RunsActive: When runs are active, and neither ``stop`` nor ``accept_active`` is given.
@@ -142,15 +164,35 @@ class ManualSpecChanges:
             StoreUnreachable: When the store does not answer.
         """
         request = ["unregister", check_name(name), source]
+        act = partial(
+            self._unregister,
+            name,
+            requested_by=requested_by,
+            source=source,
+            stop=stop,
+            accept_active=accept_active,
+            if_match=if_match,
+        )
+        return self._reservations.once(idempotency_key, request, UnregisteredDataset, act)
+
+    def _unregister(
+        self,
+        name: str,
+        keyed: KeyedRequest,
+        *,
+        requested_by: str,
+        source: SourceType | None,
+        stop: bool,
+        accept_active: bool,
+        if_match: str | None,
+    ) -> UnregisteredDataset:
+        if keyed.plan is not None and self._is_removed(keyed.plan):
+            return UnregisteredDataset(name=name, file=keyed.plan["file"])
         catalog = self._specs.catalog(fresh=True)
-        try:
-            key, etag = self._unregistered_file(catalog, name, source, if_match)
-        except (DatasetNotFound, ManagedByCode):
-            done = self._reservations.find(idempotency_key, request) if idempotency_key else None
-            if done is None:
-                raise
-            return UnregisteredDataset(name=name, file=done.plan["file"])
+        key, etag = self._unregistered_file(catalog, name, source, if_match)
+        plan = {"file": key, "etag": etag}
         if is_in_code(catalog, name):
+            keyed.reserve(plan)
             self._remove(name, key, etag)
             return UnregisteredDataset(
                 name=name, file=key, effective_source=SourceType.CODE, warnings=[CODE_GOES_ON]
@@ -158,14 +200,18 @@ class ManualSpecChanges:
         active = self._records.active([name])
         if active and not stop and not accept_active:
             raise RunsActive([run.run_id for run in active])
-        if idempotency_key is not None:
-            self._reservations.reserve(idempotency_key, request, {"file": key})
+        keyed.reserve(plan)
         stopped = self._stop(active, requested_by) if stop else []
         self._remove(name, key, etag)
         if stop:  # runs that were started meanwhile
             stopped += self._stop(self._records.active([name]), requested_by)
         going_on = [] if stop else [run.run_id for run in active]
         return UnregisteredDataset(name=name, file=key, stopped_runs=stopped, active_runs=going_on)
+
+    def _is_removed(self, plan: Mapping[str, Any]) -> bool:
+        """Return whether the spec that the first request was going to remove is gone, or another one is there now."""
+        stored = self._store.get(plan["file"])
+        return stored is None or stored.etag != plan.get("etag")
 
     def _remove(self, name: str, key: str, etag: str) -> None:
         delete_release(self._store, key, if_match=etag, now=self._clock.now)

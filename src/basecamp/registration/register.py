@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from basecamp.datasets.catalog_cache import CatalogCache
@@ -13,14 +14,15 @@ from basecamp.datasets.takeovers import Takeovers
 from basecamp.registration.after_write import WriteFollowUp
 from basecamp.shared.clock import Clock
 from basecamp.shared.entity_tags import is_one_of
+from basecamp.shared.idempotency import KeyedRequest, Reservations
 from dataspec.catalog.effective import Catalog
-from dataspec.catalog.spec_storage import Release, manual_key, write_release
+from dataspec.catalog.spec_storage import Release, manual_key, read_release, write_release
 from dataspec.errors import AirflowUnreachable, Conflict, ExistsInCode, InvalidSpec, ServerBusy
 from dataspec.models import RegisteredDataset, SourceType
 from dataspec.spec.identity import check_name
 from dataspec.spec.model import DatasetSpec
 from dataspec.store import Store, StoredObject
-from dataspec.store.base import etag_of
+from dataspec.store.base import MISSING, etag_of
 
 OVERRIDDEN_WARNING = "This dataset exists in Code: the Manual file is kept but inactive."
 
@@ -55,7 +57,9 @@ class Registration:
         clock: Clock,
         takeovers: Takeovers,
         sql: SpecSql,
+        reservations: Reservations,
     ) -> None:
+        self._reservations = reservations
         self._sql = sql
         self._takeovers = takeovers
         self._store = store
@@ -80,6 +84,7 @@ class Registration:
         if_match: str | None = None,
         if_none_match: str | None = None,
         wait_seconds: float = 60.0,
+        idempotency_key: str | None = None,
     ) -> Registered:
         """Store a spec as manual, and wait until Airflow has loaded it.
 
@@ -90,6 +95,7 @@ class Registration:
             if_match: The ETags of which the manual spec must have one; ``*`` for any.
             if_none_match: The ETags of which it must have none; ``*`` to refuse if there is a manual spec.
             wait_seconds: How long Airflow may take to load it; 0 not to wait.
+            idempotency_key: A second call with it writes nothing, even if the spec was replaced or removed since.
 
         Raises:
             InvalidName: When the name can't be a dataset's.
@@ -100,6 +106,30 @@ class Registration:
             NotLoaded: When Airflow has not loaded it in time. It is stored.
             StoreUnreachable: When the store does not answer.
         """
+        content = [candidate.yaml, dict(candidate.files)]
+        values = ["register", name, content, accept_override, if_match, if_none_match]
+        act = partial(
+            self._register,
+            name,
+            candidate,
+            accept_override=accept_override,
+            if_match=if_match,
+            if_none_match=if_none_match,
+            wait_seconds=wait_seconds,
+        )
+        return self._reservations.once(idempotency_key, values, Registered, act)
+
+    def _register(
+        self,
+        name: str,
+        candidate: SubmittedSpec,
+        keyed: KeyedRequest,
+        *,
+        accept_override: bool,
+        if_match: str | None,
+        if_none_match: str | None,
+        wait_seconds: float,
+    ) -> Registered:
         spec = checked(candidate, name=check_name(name))
         catalog = self._specs.catalog(fresh=True)
         in_code = is_in_code(catalog, name)
@@ -109,14 +139,7 @@ class Registration:
             self._takeovers.check(name)
         release = Release(candidate.yaml.encode(), {path: candidate.files[path] for path in spec.files})
         started_at = self._clock.now()
-        current = self._store.get(manual_key(name))
-        etag = write_release(
-            self._store,
-            manual_key(name),
-            release,
-            if_match=_expected(manual_key(name), current, if_match, if_none_match),
-            now=self._clock.now,
-        )
+        etag, created = self._write(manual_key(name), release, keyed, if_match, if_none_match)
         dataset = self._follow_up.written(
             name,
             release,
@@ -127,7 +150,31 @@ class Registration:
             overridden=OVERRIDDEN_WARNING if in_code else None,
         )
         warnings = [*dataset.warnings, *self._sql_warnings(spec, candidate)]
-        return Registered(dataset=replace(dataset, warnings=warnings), created=current is None)
+        return Registered(dataset=replace(dataset, warnings=warnings), created=created)
+
+    def _write(
+        self,
+        key: str,
+        release: Release,
+        keyed: KeyedRequest,
+        if_match: str | None,
+        if_none_match: str | None,
+    ) -> tuple[str, bool]:
+        """Write a spec; return its ETag, and whether there was none before.
+
+        A repeated request writes only what the first one found: what is byte for byte its own is written already.
+        """
+        if keyed.plan is None:
+            current = self._store.get(key)
+            expected = _expected(key, current, if_match, if_none_match)
+            before = keyed.reserve({"etag": etag_of(current)})["etag"]
+        else:
+            before = expected = keyed.plan["etag"]
+            stored = read_release(self._store, key, release.files)
+            if stored is not None and stored.release == release:
+                return stored.etag, before == MISSING
+        etag = write_release(self._store, key, release, if_match=expected, now=self._clock.now)
+        return etag, before == MISSING
 
     def _sql_warnings(self, spec: DatasetSpec, candidate: SubmittedSpec) -> list[str]:
         """Return the warnings about a stored spec's SQL; none if the server is too busy to read it."""

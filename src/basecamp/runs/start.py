@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists
@@ -18,7 +18,7 @@ from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.records import RunRecords, key_of_request
 from basecamp.shared.airflow_time import earlier_now
 from basecamp.shared.clock import Clock
-from basecamp.shared.idempotency import Reservation, Reservations
+from basecamp.shared.idempotency import KeyedRequest, Reservations
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Conflict
 from dataspec.models import RunPreview, SourceType, WorkflowRun
@@ -146,38 +146,35 @@ class RunStarter:
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
+        values = ["run", request.dataset, request.source, dict(request.parameters)]
+        start = partial(self._start, request, requested_by)
+        return self._reservations.once(idempotency_key, values, WorkflowRun, start)
+
+    def _start(self, request: RunRequest, requested_by: str, keyed: KeyedRequest) -> WorkflowRun:
+        if keyed.plan is not None:
+            own = self._own_run(request.dataset, _Plan.from_json(keyed.plan), keyed.key)
+            if own is not None:
+                return self._records.of([own])[0]
         _, spec = file_to_run(self._specs, request.dataset, request.source, request.candidate)
         parameters = resolve_run(spec, request.parameters).parameters
-        key = idempotency_key or uuid.uuid4().hex
         plan = _Plan(self._clock.now(), 1, earlier_now(self._gateway, self._clock))
-        reservation, run = None, None
-        if idempotency_key is not None:
-            values = ["run", request.dataset, request.source, dict(request.parameters)]
-            reservation = self._reservations.reserve(idempotency_key, values, plan.to_json())
-            if not reservation.is_new:
-                plan = _Plan.from_json(reservation.plan)
-                run = self._own_run(request.dataset, plan, key)
-        if run is None:
-            check_ready(self._takeovers.check(request.dataset), request.dataset)
-            own = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": key}
-            run = self._trigger(request.dataset, plan, reservation, {**parameters, CONF_KEY: own})
+        plan = _Plan.from_json(keyed.reserve(plan.to_json()))
+        check_ready(self._takeovers.check(request.dataset), request.dataset)
+        conf = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": keyed.key}
+        run = self._trigger(request.dataset, plan, keyed, {**parameters, CONF_KEY: conf})
         if run.state == "queued":
             return self._records.of_new(run, spec, parameters)
         return self._records.of([run])[0]
 
-    def _trigger(
-        self, dataset: str, plan: _Plan, reservation: Reservation | None, conf: Mapping[str, Any]
-    ) -> DagRun:
+    def _trigger(self, dataset: str, plan: _Plan, keyed: KeyedRequest, conf: Mapping[str, Any]) -> DagRun:
         """Trigger a run; if its id is taken by another request, with the next number of that second."""
         for _ in range(MAX_RUNS_A_SECOND):
             if run := self._try(dataset, plan, conf):
                 return run
             # Logical dates must differ, even if the clock does not advance between two tries.
             earlier = earlier_now(self._gateway, self._clock) - timedelta(microseconds=plan.counter)
-            plan = _Plan(plan.at, plan.counter + 1, earlier)
-            if reservation is not None:
-                reservation = self._reservations.change(reservation, plan.to_json())
-                plan = _Plan.from_json(reservation.plan)
+            following = _Plan(plan.at, plan.counter + 1, earlier)
+            plan = _Plan.from_json(keyed.change(following.to_json()))
         raise Conflict(
             "Too many runs of this dataset were started in one second.", detail="Try again in a moment."
         )

@@ -10,6 +10,7 @@ from basecamp.outages.request_budget import renew_budget
 from basecamp.runs.lookup import RunLookup
 from basecamp.runs.records import STOPPED_BY, is_killed, is_of_other_dag
 from basecamp.shared.clock import Clock
+from basecamp.shared.idempotency import KeyedRequest, Reservations
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Refused, RunNotFound
 from dataspec.models import WorkflowRun
@@ -25,21 +26,37 @@ MAX_NOTE_LENGTH = 1000
 class RunStopper:
     """Stops runs."""
 
-    def __init__(self, lookup: RunLookup, gateway: AirflowGateway, clock: Clock) -> None:
+    def __init__(
+        self, lookup: RunLookup, gateway: AirflowGateway, reservations: Reservations, clock: Clock
+    ) -> None:
         self._lookup = lookup
+        self._reservations = reservations
         self._gateway = gateway
         self._clock = clock
 
     def stop(
-        self, run_id: str, *, stopped_by: str, reason: str | None = None, dataset: str | None = None
+        self,
+        run_id: str,
+        *,
+        stopped_by: str,
+        reason: str | None = None,
+        dataset: str | None = None,
+        idempotency_key: str | None = None,
     ) -> WorkflowRun:
         """Stop a run by its id, as :meth:`end` does.
+
+        A second call with the idempotency key stops nothing, even if the run was retried since.
 
         Raises:
             RunNotFound, InvalidUsage: See :meth:`~basecamp.runs.lookup.RunLookup.find`.
         """
-        run = self._lookup.find(run_id, dataset)
-        return self._lookup.record(self.end(run, stopped_by=stopped_by, reason=reason))
+
+        def act(keyed: KeyedRequest) -> WorkflowRun:
+            keyed.reserve({})
+            run = self._lookup.find(run_id, dataset)
+            return self._lookup.record(self.end(run, stopped_by=stopped_by, reason=reason))
+
+        return self._reservations.once(idempotency_key, ["stop", run_id, dataset, reason], WorkflowRun, act)
 
     def end(self, run: DagRun, *, stopped_by: str, reason: str | None) -> DagRun:
         """Stop a run; return when it has ended and its process is gone. A run that has ended is left unchanged.

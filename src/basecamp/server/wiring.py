@@ -94,7 +94,7 @@ def build_services(
     records = RunRecords(specs, gateway, airflow_public_url or gateway.url, clock, takeovers)
     reasons = FailureReasons(gateway, clock)
     lookup = RunLookup(names, gateway, records, reasons, clock)
-    stopper = RunStopper(lookup, gateway, clock)
+    stopper = RunStopper(lookup, gateway, reservations, clock)
 
     workflows = Workflows(specs, dags, gateway, clock, takeovers)
 
@@ -164,16 +164,23 @@ def build_services(
             outbox=outbox,
             clock=clock,
         ),
-        channel_test=ChannelTester(specs, sender, settings, messages, clock),
+        channel_test=ChannelTester(specs, sender, settings, messages, clock, reservations=reservations),
         check=PeriodicCheck(
             ledger,
             workflows,
             takeovers,
             Lease(store, "check", replica, clock),
+            reservations,
             interval_seconds=sync_interval_seconds,
         ),
         registration=Registration(
-            store=store, specs=specs, follow_up=follow_up, clock=clock, takeovers=takeovers, sql=sql
+            store=store,
+            specs=specs,
+            follow_up=follow_up,
+            clock=clock,
+            takeovers=takeovers,
+            sql=sql,
+            reservations=reservations,
         ),
         changes=ManualSpecChanges(
             store=store,
@@ -197,6 +204,6 @@ def build_services(
             takeovers=takeovers,
             reconciler=reconciler,
         ),
-        backfill_stopper=BackfillStopper(backfill_lookup, plans, steps, clock),
+        backfill_stopper=BackfillStopper(backfill_lookup, plans, steps, reservations, clock),
         readiness=ReadinessChecks(store, specs, gateway, ChannelHealth(delivery, specs, settings), clock),
     )

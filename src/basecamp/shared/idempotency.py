@@ -1,7 +1,8 @@
 """Idempotency keys: a repeated request has one effect, on whichever replica it arrives.
 
-The first request with a key writes its plan, create-only, under
-``basecamp/idempotency/<day>/``; a repeated request reads the plan and does the same.
+A key is looked up before anything is checked against today's state. The first request with a key writes its plan,
+create-only, under ``basecamp/idempotency/<day>/``, acts, and adds its answer. A repeated request gets this answer;
+where there is none, because the first request failed or its replica died, it does what the plan says.
 Keys are kept for ten minutes at least, usually until midnight UTC.
 """
 
@@ -11,10 +12,14 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
 
 from basecamp.shared.clock import Clock
 from dataspec.errors import InvalidUsage, StoreUnreachable
@@ -22,11 +27,12 @@ from dataspec.store import Store
 from dataspec.store.base import MISSING, try_delete, try_put, usable
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 PREFIX = "basecamp/idempotency/"
 MAX_KEY_LENGTH = 255
-MIN_AGE = timedelta(minutes=10)
-"""How long after midnight the keys of the previous day count as well."""
+NEARBY = timedelta(hours=1)
+"""How long before and after midnight the keys of the other day count as well: replicas' clocks may differ."""
 KEPT_DAYS = 2
 
 
@@ -40,15 +46,92 @@ class Reservation:
     """The digest of the request's values."""
     plan: Mapping[str, Any]
     is_new: bool
+    answer: Any = None
+    """The first request's answer as JSON; None while it has none."""
+
+
+class KeyedRequest:
+    """A request with its idempotency key.
+
+    Attributes:
+        key: The key; a new one for a request without a key, which nobody repeats.
+    """
+
+    def __init__(self, reservations: Reservations, key: str | None, request: Sequence[Any]) -> None:
+        self.key = key or uuid.uuid4().hex
+        self._reservations = reservations
+        self._request = None if key is None else request
+        self.reservation = None if key is None else reservations.find(key, request)
+
+    @property
+    def plan(self) -> Mapping[str, Any] | None:
+        """What the first request with this key was going to do; None for the first one."""
+        return self.reservation.plan if self.reservation else None
+
+    def reserve(self, plan: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Store the plan before its effect; return it, or the one of the first request.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        if self._request is None:
+            return plan
+        if self.reservation is None:
+            self.reservation = self._reservations.reserve(self.key, self._request, plan)
+        return self.reservation.plan
+
+    def change(self, plan: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Replace a plan that can't be carried out; return it, or another request's replacement.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        if self.reservation is None:
+            return plan
+        self.reservation = self._reservations.change(self.reservation, plan)
+        return self.reservation.plan
 
 
 class Reservations:
-    """The plans of requests, by their idempotency keys."""
+    """The plans and answers of requests, by their idempotency keys."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._swept: date | None = None
+
+    def once(
+        self, key: str | None, request: Sequence[Any], answer: type[T], act: Callable[[KeyedRequest], T]
+    ) -> T:
+        """Act on a request, or return the answer to the first one with its key.
+
+        Args:
+            key: The request's idempotency key, if it has one.
+            request: The request's values; a second request with the key must have the same.
+            answer: The type of the answer.
+            act: Acts on the request. An error is no answer: the request may be repeated.
+
+        Raises:
+            InvalidUsage: When the key was used for another request.
+            StoreUnreachable: When the store does not answer.
+        """
+        kind: Any = answer
+        adapter, keyed = _adapter(kind), KeyedRequest(self, key, request)
+        if keyed.reservation is not None and keyed.reservation.answer is not None:
+            first: T = adapter.validate_python(keyed.reservation.answer)
+            return first
+        made = act(keyed)
+        if keyed.reservation is not None:
+            self._answered(keyed.reservation, adapter.dump_python(made, mode="json"))
+        return made
+
+    def _answered(self, reservation: Reservation, answer: Any) -> None:
+        """Add the answer; without it, a repeated request does what the plan says."""
+        body = _body(reservation.request, reservation.plan, answer)
+        try:
+            try_put(self._store, reservation.key, body, expected=reservation.etag)
+        except StoreUnreachable as error:
+            log.warning("An answer could not be kept for a repeated request: %s", error.detail)
 
     def reserve(self, key: str, request: Sequence[Any], plan: Mapping[str, Any]) -> Reservation:
         """Write a request's plan, or return the one of the first request with its key.
@@ -63,15 +146,13 @@ class Reservations:
             StoreUnreachable: When the store does not answer.
         """
         self._sweep_once_a_day()
-        digest = _digest(request)
-        today, *before = self._paths(key)
-        for path in before:
-            if found := self._read(path, digest):
+        digest, (today, *_) = _digest(request), self._paths(key)
+        while True:
+            if found := self.find(key, request):
                 return found
-        etag = try_put(self._store, today, _body(digest, plan), expected=MISSING)
-        if etag is None:
-            return self._read(today, digest) or self.reserve(key, request, plan)
-        return Reservation(today, etag, digest, plan, is_new=True)
+            etag = try_put(self._store, today, _body(digest, plan), expected=MISSING)
+            if etag is not None:
+                return Reservation(today, etag, digest, plan, is_new=True)
 
     def find(self, key: str, request: Sequence[Any]) -> Reservation | None:
         """Return the plan of the first request with this key, if any.
@@ -105,15 +186,16 @@ class Reservations:
             raise InvalidUsage(
                 "This Idempotency-Key was used for another request.", detail="Use a new key for each request."
             )
-        return Reservation(path, stored.etag, digest, record["plan"], is_new=False)
+        answer = record.get("answer")
+        return Reservation(path, stored.etag, digest, record["plan"], is_new=False, answer=answer)
 
     def _paths(self, key: str) -> list[str]:
-        """Return the keys in the store of a plan: today's, and yesterday's shortly after midnight."""
+        """Return the keys in the store of a plan: today's, and near midnight the other day's."""
         if not 1 <= len(key) <= MAX_KEY_LENGTH:
             raise InvalidUsage(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters.")
         name = hashlib.sha256(key.encode()).hexdigest()
         now = self._clock.now()
-        days = dict.fromkeys((now.date(), (now - MIN_AGE).date()))
+        days = dict.fromkeys((now.date(), (now - NEARBY).date(), (now + NEARBY).date()))
         return [f"{PREFIX}{day:%Y%m%d}/{name}.json" for day in days]
 
     def _sweep_once_a_day(self) -> None:
@@ -124,8 +206,9 @@ class Reservations:
 
     def sweep(self) -> None:
         """Remove the plans of past days; other replicas do so as well."""
-        oldest = f"{self._clock.now().date() - timedelta(days=KEPT_DAYS - 1):%Y%m%d}"
         try:
+            today = min(self._clock.now(), self._store.now()).date()
+            oldest = f"{today - timedelta(days=KEPT_DAYS - 1):%Y%m%d}"
             for info in usable(self._store.list(PREFIX)):
                 if info.key.removeprefix(PREFIX).partition("/")[0] < oldest:
                     try_delete(self._store, info.key, expected=info.etag)
@@ -133,8 +216,14 @@ class Reservations:
             log.warning("Old idempotency keys could not be removed: %s", error.detail)
 
 
-def _body(digest: str, plan: Mapping[str, Any]) -> bytes:
-    return json.dumps({"request": digest, "plan": plan}).encode()
+def _body(digest: str, plan: Mapping[str, Any], answer: Any = None) -> bytes:
+    answered = {} if answer is None else {"answer": answer}
+    return json.dumps({"request": digest, "plan": plan} | answered).encode()
+
+
+@cache
+def _adapter(answer: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(answer)
 
 
 def _digest(request: Sequence[Any]) -> str:

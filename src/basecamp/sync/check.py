@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.background import BackgroundLoop
+from basecamp.shared.idempotency import KeyedRequest, Reservations
 from basecamp.shared.lease import Lease
 from basecamp.sync.ledger_update import LedgerUpdater
 from basecamp.workflows.rows import Workflows
@@ -29,6 +30,7 @@ class PeriodicCheck:
         workflows: Workflows,
         takeovers: Takeovers,
         lease: Lease,
+        reservations: Reservations,
         *,
         interval_seconds: float,
     ) -> None:
@@ -36,6 +38,7 @@ class PeriodicCheck:
         self._ledger = ledger
         self._workflows = workflows
         self._lease = lease
+        self._reservations = reservations
         self._interval = interval_seconds
         self.loop = BackgroundLoop("check of the store", self.check, retry_seconds=RETRY_SECONDS)
 
@@ -52,13 +55,17 @@ class PeriodicCheck:
         self._ledger.reconcile()
         return min(self._interval, RETIRED_INTERVAL_SECONDS) if self._ledger.has_retired else self._interval
 
-    def sync(self) -> SyncReport:
-        """Check now, and return what changed since the last check.
+    def sync(self, *, idempotency_key: str | None = None) -> SyncReport:
+        """Check now, and return what changed since the last check; a second call with the key gets the same report.
 
         Raises:
             StoreUnreachable: When the store does not answer.
             Conflict: When others kept changing datasets.
         """
+        return self._reservations.once(idempotency_key, ["sync"], SyncReport, self._sync)
+
+    def _sync(self, keyed: KeyedRequest) -> SyncReport:
+        keyed.reserve({})
         events = self._ledger.reconcile()
         checked, invalid = self._workflows.broken()
         try:

@@ -10,7 +10,7 @@ from basecamp.datasets.catalog_cache import CatalogCache, find_runnable
 from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.dag_readiness import not_loaded
 from basecamp.datasets.takeovers import Takeovers
-from basecamp.shared.idempotency import Reservations
+from basecamp.shared.idempotency import KeyedRequest, Reservations
 from basecamp.workflows.rows import Workflows
 from dataspec.catalog.effective import SpecFile
 from dataspec.errors import NotPaused
@@ -37,8 +37,15 @@ class Pauses:
         self._workflows = workflows
         self._reservations = reservations
 
-    def pause(self, name: str, source: SourceType | None = None) -> WorkflowInfo:
+    def pause(
+        self, name: str, source: SourceType | None = None, *, idempotency_key: str | None = None
+    ) -> WorkflowInfo:
         """Pause a dataset: no run of it starts until it is resumed. A second pause changes nothing.
+
+        Args:
+            name: The dataset.
+            source: The source; refused if it is not the one that runs.
+            idempotency_key: A second call with it changes nothing, even if the dataset was resumed since.
 
         Raises:
             Overridden: For the manual spec of a dataset that code has.
@@ -48,10 +55,15 @@ class Pauses:
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
-        file = find_runnable(self._specs.catalog(fresh=True), name, source)
-        before = self._dag(name)
-        self._set(name, paused=True)
-        return self._shown(name, file, "It was paused already." if before.is_paused else None)
+
+        def act(keyed: KeyedRequest) -> WorkflowInfo:
+            file = find_runnable(self._specs.catalog(fresh=True), name, source)
+            before = self._dag(name)
+            keyed.reserve({})
+            self._set(name, paused=True)
+            return self._shown(name, file, "It was paused already." if before.is_paused else None)
+
+        return self._reservations.once(idempotency_key, ["pause", name, source], WorkflowInfo, act)
 
     def unpause(
         self, name: str, source: SourceType | None = None, *, idempotency_key: str | None = None
@@ -61,7 +73,7 @@ class Pauses:
         Args:
             name: The dataset.
             source: The source; refused if it is not the one that runs.
-            idempotency_key: A second call with it succeeds, though the dataset is no longer paused.
+            idempotency_key: A second call with it changes nothing, even if the dataset was paused since.
 
         Raises:
             NotPaused: When the dataset is not paused.
@@ -72,18 +84,16 @@ class Pauses:
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
-        file = find_runnable(self._specs.catalog(fresh=True), name, source)
-        if not self._dag(name).is_paused and not self._is_done(name, idempotency_key):
-            raise _not_paused(file)
-        if idempotency_key is not None:
-            self._reservations.reserve(idempotency_key, ["unpause", name], {})
-        self._set(name, paused=False)
-        return self._shown(name, file, f"It is resumed. {_switched_off(file)}" if _is_off(file) else None)
 
-    def _is_done(self, name: str, idempotency_key: str | None) -> bool:
-        if idempotency_key is None:
-            return False
-        return self._reservations.find(idempotency_key, ["unpause", name]) is not None
+        def act(keyed: KeyedRequest) -> WorkflowInfo:
+            file = find_runnable(self._specs.catalog(fresh=True), name, source)
+            if not self._dag(name).is_paused and keyed.plan is None:
+                raise _not_paused(file)
+            keyed.reserve({})
+            self._set(name, paused=False)
+            return self._shown(name, file, f"It is resumed. {_switched_off(file)}" if _is_off(file) else None)
+
+        return self._reservations.once(idempotency_key, ["unpause", name], WorkflowInfo, act)
 
     def _dag(self, name: str) -> AirflowDag:
         found = self._takeovers.check(name)

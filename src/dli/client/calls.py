@@ -479,7 +479,7 @@ def register(
         ("datasets", check_name(name)),
         query={"wait": f"{wait_seconds:g}"},
         body=body,
-        headers=_if_match(if_match),
+        headers={"Idempotency-Key": new_key()} | _if_match(if_match),
         more_seconds=wait_seconds,
     )
     return _result(RegisteredDataset, call)

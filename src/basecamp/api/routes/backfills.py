@@ -89,9 +89,16 @@ def get_backfill(services: ServicesOf, response: Response, backfill_id: str) -> 
 
 @router.post("/backfills/{backfill_id}/stop")
 def stop_backfill(
-    services: ServicesOf, caller: Caller, backfill_id: str, body: StopBody | None = None
+    services: ServicesOf,
+    caller: Caller,
+    backfill_id: str,
+    body: StopBody | None = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Backfill:
     """Stop a backfill, and respond when it has ended; an ended backfill is returned unchanged."""
     return services.backfill_stopper.stop(
-        backfill_id, stopped_by=caller, reason=body.reason if body else None
+        backfill_id,
+        stopped_by=caller,
+        reason=body.reason if body else None,
+        idempotency_key=idempotency_key,
     )

@@ -69,6 +69,7 @@ def register(
     wait: Wait = 60,
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> RegisteredDataset:
     """Register a manual spec, and respond when Airflow has loaded it."""
     registered = services.registration.register(
@@ -78,6 +79,7 @@ def register(
         if_match=if_match,
         if_none_match=if_none_match,
         wait_seconds=wait,
+        idempotency_key=idempotency_key,
     )
     if registered.created:
         response.status_code = 201
@@ -95,11 +97,17 @@ def update(
     body: UpdateBody,
     wait: Wait = 60,
     if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> RegisteredDataset:
     """Change the schedule of a manual spec in place, and respond when Airflow has loaded it."""
     changes = ScheduleChanges(**body.model_dump(exclude={"source"}))
     dataset = services.changes.update(
-        name, changes, source=source_of(body.source), if_match=if_match, wait_seconds=wait
+        name,
+        changes,
+        source=source_of(body.source),
+        if_match=if_match,
+        wait_seconds=wait,
+        idempotency_key=idempotency_key,
     )
     response.headers["ETag"] = quoted(dataset.etag)
     return dataset

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from basecamp.api import PREFIX
 from basecamp.api.checked_route import CheckedRoute
-from basecamp.api.dependencies import ServicesOf
+from basecamp.api.dependencies import IdempotencyKey, ServicesOf
 from basecamp.api.request_models import NotificationTest, NotificationTestBody
 from basecamp.monitoring.metrics import CONTENT_TYPE, Metrics
 from basecamp.monitoring.readiness import Readiness
@@ -22,15 +22,18 @@ SCHEMA_CACHE_CONTROL = "public, max-age=86400"
 
 
 @router.post(f"{PREFIX}/sync", tags=["server"])
-def sync(services: ServicesOf) -> SyncReport:
+def sync(services: ServicesOf, idempotency_key: IdempotencyKey = None) -> SyncReport:
     """Check the store now, and report what changed since the last check (specification 19.5)."""
-    return services.check.sync()
+    return services.check.sync(idempotency_key=idempotency_key)
 
 
 @router.post(f"{PREFIX}/notifications/test", tags=["notifications"])
-def send_test(services: ServicesOf, body: NotificationTestBody) -> NotificationTest:
+def send_test(
+    services: ServicesOf, body: NotificationTestBody, idempotency_key: IdempotencyKey = None
+) -> NotificationTest:
     """Send a test message through each channel of a dataset, or to a named target, and report each result."""
-    return NotificationTest(name=body.name, channels=services.channel_test.send(body.name, body.event))
+    tried = services.channel_test.send(body.name, body.event, idempotency_key=idempotency_key)
+    return NotificationTest(name=body.name, channels=tried)
 
 
 @router.get("/schemas/dataset.json", response_class=Response, tags=["schemas"])

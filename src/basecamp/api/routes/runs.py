@@ -68,11 +68,21 @@ def get_run(services: ServicesOf, response: Response, run_id: str, dataset: Data
 
 @router.post("/{run_id}/stop")
 def stop_run(
-    services: ServicesOf, caller: Caller, run_id: str, body: StopBody | None = None, dataset: Dataset = None
+    *,
+    services: ServicesOf,
+    caller: Caller,
+    run_id: str,
+    body: StopBody | None = None,
+    dataset: Dataset = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> WorkflowRun:
     """Stop a run, and respond when it has ended; an ended run is returned unchanged."""
     return services.run_stopper.stop(
-        run_id, stopped_by=caller, reason=body.reason if body else None, dataset=dataset
+        run_id,
+        stopped_by=caller,
+        reason=body.reason if body else None,
+        dataset=dataset,
+        idempotency_key=idempotency_key,
     )
 
 

@@ -87,9 +87,12 @@ def start_run(
 
 
 @router.post("/{name}/pause")
-def pause(services: ServicesOf, name: str, body: SourceBody | None = None) -> WorkflowInfo:
+def pause(
+    services: ServicesOf, name: str, body: SourceBody | None = None, idempotency_key: IdempotencyKey = None
+) -> WorkflowInfo:
     """Pause a dataset: no run starts until it is unpaused."""
-    return services.pauses.pause(name, source_of(body.source if body else None))
+    source = source_of(body.source if body else None)
+    return services.pauses.pause(name, source, idempotency_key=idempotency_key)
 
 
 @router.post("/{name}/unpause")
