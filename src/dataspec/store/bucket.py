@@ -70,10 +70,10 @@ class StoreTimeouts:
     """No retry begins later than this."""
     call: float = 25
     """A listing or a read of many objects; each response extends it."""
-    removal: float = 5
+    removal: float = 3
     """How long after a removal the server accepts the DELETE of its tombstone."""
-    settled: float = 10
-    """How long a writer waits for that DELETE before it replaces a tombstone that is still there."""
+    settled: float = 5
+    """How long a writer waits for that DELETE before it replaces a tombstone; shorter than a request to Basecamp waits."""
 
 
 class BucketStore:

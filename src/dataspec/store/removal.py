@@ -37,7 +37,6 @@ TOMBSTONE_BYTES: Final = 777
 
 FIRST_PAUSE: Final = 0.1
 SHORTEST: Final = timedelta(seconds=1)
-"""Signed URLs are valid for whole seconds."""
 
 _TEXT: Final = (
     '{{"removed_at": "{at}", "removal": "{nonce}", "versions": {{}}, '
@@ -154,7 +153,8 @@ class Tombstones:
         """
         with suppress(OSError):
             for expected in (tombstone.etag, None):
-                valid = tombstone.delete_until - datetime.now(UTC)
+                # A signature has the time in whole seconds.
+                valid = tombstone.delete_until - datetime.now(UTC).replace(microsecond=0)
                 if valid < SHORTEST:
                     return
                 status, _, _ = self._send("DELETE", key, expected, valid=valid)
