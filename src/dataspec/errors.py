@@ -254,9 +254,10 @@ class ManagedByCode(Refused):
 
     code = "managed_by_code"
 
-    def __init__(self) -> None:
+    def __init__(self, detail: str | None = None) -> None:
         super().__init__(
             "This dataset is managed by Code. Modify via Git.",
+            detail=detail,
             text="This dataset is managed by Code (GitOps).\n"
             "Modify the YAML in Git and deploy via CI/CD.\n"
             "Only pause/unpause operations are allowed via CLI.",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 TEMPORARY = ".writing-"
@@ -26,15 +28,26 @@ def write_atomically(path: Path, content: str | bytes, *, mode: int = 0o644, dur
     """
     temporary = path.with_name(f"{TEMPORARY}{os.urandom(8).hex()}")
     try:
-        with open(temporary, "xb", opener=_open_for_owner) as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.chmod(mode)
-        temporary.replace(path)
+        with naming(path):
+            with open(temporary, "xb", opener=_open_for_owner) as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            temporary.chmod(mode)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add the path to errors of the system: those of a write to an open file, such as of a full disk, have none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
         raise
 
 

@@ -15,6 +15,10 @@ MAX_PART_BYTES: Final = 255
 HIDDEN: Final = "."
 """Prefix of names that belong to other programs, such as ``.git``, or to the folder store."""
 
+SQL_FOLDER: Final = ".files"
+"""Suffix of the folders that hold SQL under its SHA-256."""
+SQL_KEY: Final = re.compile(rf"(?P<stem>.+){re.escape(SQL_FOLDER)}/[0-9a-f]{{64}}\.sql")
+
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -69,3 +73,27 @@ def is_hidden(key: str) -> bool:
 def shown_key(key: str) -> str:
     r"""Return a key as printable text, with control characters and invalid bytes as ``\x01``."""
     return _UNSHOWABLE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", key)
+
+
+def owner_of(key: str) -> str | None:
+    """Return the key of the YAML that a map or a SQL file belongs to; None for anything else."""
+    found = SQL_KEY.fullmatch(key)
+    stem = found["stem"] if found else key.removesuffix(".files.json")
+    if stem == key:
+        return None
+    return stem if stem.endswith(".yml") else f"{stem}.yaml"
+
+
+def why_reserved(path: str) -> str | None:
+    """Return why a YAML can't be published from its place; None if it can.
+
+    Args:
+        path: Its path within the project.
+    """
+    *folders, _ = path.split("/")
+    if reserved := next((folder for folder in folders if folder.endswith(SQL_FOLDER)), None):
+        return (
+            f"the folder '{reserved}' is reserved: Basecamp and publishes keep SQL in folders whose name ends "
+            f"with '{SQL_FOLDER}'. Move the file to another folder"
+        )
+    return None

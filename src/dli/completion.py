@@ -10,6 +10,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from dataspec.errors import InternalError, InvalidUsage
+from dataspec.files import naming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,20 +60,21 @@ def _script(shell: str, command: click.Command) -> str:
 
 
 def _write(path: Path, script: str) -> str:
-    if path.is_file() and path.read_text(encoding="utf-8") == script:
+    if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == script:
         return f"{path} is up to date."
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(script, encoding="utf-8")
+    with naming(path):
+        path.write_text(script, encoding="utf-8")
     return f"Wrote {path}"
 
 
 def _append(path: Path, line: str) -> str:
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     if line in text.splitlines():
         return f"{path} loads it already."
     separator = "" if not text or text.endswith("\n") else "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    with naming(path), path.open("a", encoding="utf-8") as file:
         file.write(f"{separator}\n# Completion of dli\n{line}\n")
     return f"Added a line to {path}"
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataspec.errors import DliError, InternalError, InvalidUsage, UnknownParameter
+from dataspec.keys import shown_key
 from dli.groups import LazyGroup, help_width
 from dli.options import server_options
 from dli.session import INTERRUPTED, Session, say
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
 
 OUTPUT_ERRORS = {errno.EPIPE, errno.ENOSPC, errno.EIO}
 """What goes wrong where the output goes to, not in the program."""
+
+_REFUSALS = {
+    errno.EACCES: "Change its permissions, or choose another place.",
+    errno.EPERM: "Change its permissions, or choose another place.",
+    errno.EROFS: "It is on a read-only file system: choose another place.",
+    errno.ENOSPC: "Make room on that disk, or choose another place.",
+    errno.EDQUOT: "Your quota is used up: make room, or choose another place.",
+    errno.EISDIR: "It is a folder, and a file is needed: remove or rename it.",
+    errno.ENOTDIR: "A part of the path is a file, and a folder is needed: remove or rename it.",
+    errno.EEXIST: "It exists already, and is not of the kind that is needed: remove or rename it.",
+    errno.EMFILE: "Raise the limit of open files: ulimit -n",
+}
+"""The next step for each refusal of the system."""
 
 _NOT_UTF_8 = re.compile("[\ud800-\udfff]")
 """The characters by which Python keeps bytes that are not UTF-8; they can be neither sent nor shown."""
@@ -141,9 +155,9 @@ def _run(arguments: list[str], session: Session) -> int:
         say("Interrupted." if error.__cause__ else "\nInterrupted.")
         return INTERRUPTED
     except OSError as error:
-        if error.errno in OUTPUT_ERRORS:
+        if error.filename is None and error.errno in OUTPUT_ERRORS:
             raise
-        return _unexpected(error, session)
+        return _refused(error, session) if error.strerror else _unexpected(error, session)
     except Exception as error:  # noqa: BLE001 - the last resort: a person gets one line, not a traceback
         return _unexpected(error, session)
     finally:
@@ -160,6 +174,17 @@ def error_text(error: DliError) -> str:
     margin = "" if isinstance(error, UnknownParameter) else " " * len("Error: ")
     lines = [*error.text.splitlines(), *(error.detail or "").splitlines()]
     return "Error: " + f"\n{margin}".join(lines)
+
+
+def _refused(error: OSError, session: Session) -> int:
+    """Print what the system refused: a file without permission, a full disk, a folder in a file's place."""
+    if _show_traceback(session):
+        return 1
+    named = f"{shown_key(str(error.filename))} can't be used" if error.filename is not None else ""
+    say(f"Error: {named or 'The system refused an operation'}: {error.strerror}.")
+    if (hint := _REFUSALS.get(error.errno or 0)) is not None:
+        say(f"       {hint}")
+    return 1
 
 
 def _unexpected(error: Exception, session: Session) -> int:

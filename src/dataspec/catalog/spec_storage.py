@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, ValidationError
 
 from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
+from dataspec.keys import SQL_FOLDER, SQL_KEY
 from dataspec.problems import Problem, shortened
 from dataspec.spec.identity import spec_hash
 from dataspec.spec.model import MAX_SQL_FILES
@@ -35,10 +35,6 @@ MAX_MAP_BYTES: Final = 1024 * 1024
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-_FILES_FOLDER: Final = ".files"
-"""Suffix of the folders that hold SQL under its SHA-256."""
-_SQL_KEY = re.compile(rf"(?P<stem>.+){re.escape(_FILES_FOLDER)}/[0-9a-f]{{64}}\.sql")
 
 _PENDING = timedelta(minutes=1)
 """Maximum time between a writer's last two writes, and for a removal after that of the YAML."""
@@ -110,7 +106,7 @@ def file_map_key(spec_key: str) -> str:
 
 def sql_prefix(spec_key: str) -> str:
     """Return the prefix of the SQL files of a YAML that has a map."""
-    return f"{_stem(spec_key)}{_FILES_FOLDER}/"
+    return f"{_stem(spec_key)}{SQL_FOLDER}/"
 
 
 def sql_key(spec_key: str, digest: str) -> str:
@@ -121,30 +117,6 @@ def sql_key(spec_key: str, digest: str) -> str:
 def _stem(spec_key: str) -> str:
     # A .yml keeps its suffix: it may lie beside a .yaml of the same name.
     return spec_key.removesuffix(".yaml")
-
-
-def owner_of(key: str) -> str | None:
-    """Return the key of the YAML that a map or a SQL file belongs to; None for anything else."""
-    found = _SQL_KEY.fullmatch(key)
-    stem = found["stem"] if found else key.removesuffix(".files.json")
-    if stem == key:
-        return None
-    return stem if stem.endswith(".yml") else f"{stem}.yaml"
-
-
-def why_reserved(path: str) -> str | None:
-    """Return why a YAML can't be published from its place; None if it can.
-
-    Args:
-        path: Its path within the project.
-    """
-    *folders, _ = path.split("/")
-    if reserved := next((folder for folder in folders if folder.endswith(_FILES_FOLDER)), None):
-        return (
-            f"the folder '{reserved}' is reserved: Basecamp and publishes keep SQL in folders whose name ends "
-            f"with '{_FILES_FOLDER}'. Move the file to another folder"
-        )
-    return None
 
 
 def _sharing(key: str) -> tuple[str, ...]:
@@ -165,7 +137,7 @@ def _digest_of(key: str) -> str:
 
 
 def _is_sql_of(spec_key: str, key: str) -> bool:
-    found = _SQL_KEY.fullmatch(key)
+    found = SQL_KEY.fullmatch(key)
     return found is not None and found["stem"] == _stem(spec_key)
 
 

@@ -109,14 +109,27 @@ def _message(details: ErrorDetails) -> str:
     return f"{text[0].lower()}{text[1:]}, got {given!r}."
 
 
+_MARKED = "only ASCII letters, digits, '_', '.' and '-'"
+
+
 def _pattern_message(given: str, pattern: str) -> str:
     if "@[^@" in pattern:
         return f"'{given}' is not an e-mail address."
     if pattern.startswith("^@"):
-        return f"'{given}' is not a team; write \"@name\", in quotes."
+        rule = f"after '@' {_MARKED} are allowed" if given.startswith("@") else 'write "@name", in quotes'
+        return f"'{given}' is not a team; {rule}."
     if pattern.startswith("^https"):
-        return f"'{given}' is not an http or https URL."
-    return f"'{given}' is not a name; use letters, digits and '_', and begin with a letter."
+        return (
+            f"'{given}' is not an http or https URL{'' if given.isascii() else ' of ASCII characters alone'}."
+        )
+    if pattern.startswith("^[#@]"):
+        return f"'{given}' is not a channel; it has 1 to 80 characters, and no space, '@', '#', '<', '>' or '|' within."
+    if "]+@" in pattern:
+        return f"'{given}' is not an e-mail address{'' if given.isascii() else ' of ASCII characters alone'}."
+    if "." in pattern:
+        return f"'{given}' is not a name; {_MARKED} are allowed."
+    letters = "letters" if given.isascii() else "ASCII letters"
+    return f"'{given}' is not a name; use {letters}, digits and '_', and begin with a letter."
 
 
 def _hint(details: ErrorDetails) -> str | None:

@@ -14,6 +14,7 @@ import yaml
 
 from dataspec.errors import InvalidSpec
 from dataspec.problems import Problem
+from dataspec.spec.yaml_errors import explain, in_quotes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,12 +97,7 @@ def _decoded(body: bytes, file: str) -> str:
 
 
 def _unreadable(error: yaml.MarkedYAMLError, text: str, file: str) -> InvalidSpec:
-    mark = error.problem_mark or error.context_mark
-    place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    message = f"not valid YAML: {error.problem or error.context}."
-    line = dict(enumerate(text.splitlines(), start=1)).get(place[0], "")
-    hint = "Indent with spaces, not tabs." if line[place[1] - 1 :].startswith("\t") else None
-    return InvalidSpec([Problem(message, file, *place, hint)])
+    return InvalidSpec([explain(error, text, file)])
 
 
 def _stop(file: str, message: str, place: Place = (1, 1)) -> InvalidSpec:
@@ -133,10 +129,12 @@ class _Reader:
         self.values[path] = place
         self._count(depth, place)
         if isinstance(event, yaml.AliasEvent):
-            raise _stop(self.file, f"aliases are not allowed (*{event.anchor}); write the value out.", place)
+            message = f"aliases are not allowed (*{event.anchor}); write the value out."
+            raise InvalidSpec([Problem(message, self.file, *place, in_quotes(f"*{event.anchor}"))])
         tag = getattr(event, "tag", None)
         if tag not in {None, "!"}:
-            raise _stop(self.file, f"tags are not allowed ({tag}).", place)
+            hint = "Put text that begins with '!' in quotes."
+            raise InvalidSpec([Problem(f"tags are not allowed ({tag}).", self.file, *place, hint)])
         if isinstance(event, yaml.ScalarEvent):
             return _scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):

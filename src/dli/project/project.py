@@ -10,7 +10,7 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidSpec, NotFound
-from dataspec.keys import shown_key
+from dataspec.keys import owner_of, shown_key, why_reserved
 from dataspec.problems import Problem, in_reading_order, name_taken, nearest, unexpected
 from dataspec.spec.detection import (
     connection_of,
@@ -79,7 +79,9 @@ class Project:
     @cached_property
     def files(self) -> tuple[Path, ...]:
         """The Dataset Specs of the project, ordered by path."""
-        return tuple(path for path in self.yaml_files() if _means_dataset(_head(path)))
+        return tuple(
+            path for path in self.yaml_files() if not _is_readable(path) or _means_dataset(_head(path))
+        )
 
     @cached_property
     def _resolved_root(self) -> Path:
@@ -156,8 +158,6 @@ class Project:
 
     def _misplaced(self, path: Path, dataset: LocalDataset) -> Iterator[Problem]:
         """Yield why a spec, or a SQL file of it, can't be published from its place."""
-        from dataspec.catalog.spec_storage import owner_of, sibling_key, why_reserved
-
         place = self._place(path)
         if reason := why_reserved(place):
             yield Problem(f"{reason}.", dataset.file)
@@ -167,7 +167,7 @@ class Project:
                 f"'{other}' lies beside it, and would share its SQL. Rename one of them.", dataset.file
             )
         for named in dataset.sql:
-            if owner_of(sibling_key(place, named)):
+            if owner_of((Path(place).parent / named).as_posix()):
                 message = f"the SQL file '{named}' has a name that is reserved for published SQL. Rename it."
                 yield Problem(message, dataset.file)
 
@@ -185,6 +185,8 @@ class Project:
     def read_if_dataset(self, path: Path) -> LocalDataset | None:
         """Read a YAML file as :meth:`read` does; None if it is not a Dataset Spec."""
         found = self.read(path)
+        if not _is_readable(path):
+            return found
         if found.document is not None:
             return found if is_dataset(found.document) else None
         return found if looks_like_dataset(found.yaml or _head(path)) else None
@@ -269,7 +271,7 @@ class Project:
 
     def yaml_files(self) -> Iterator[Path]:
         """Yield all YAML files of the project, ordered by path."""
-        for folder, subfolders, names in os.walk(self.folder):
+        for folder, subfolders, names in os.walk(self.folder, onerror=_refuse_unreadable):
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
             yield from (Path(folder, name) for name in sorted(names) if name.endswith(_SUFFIXES))
 
@@ -336,6 +338,17 @@ def is_path(name: str) -> bool:
 
 def _neighbours(path: Path) -> list[str]:
     return [sibling.name for sibling in path.parent.glob("*.sql") if sibling.is_file()]
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    """Refuse a folder that can't be read: its datasets are not gone, and a publish would remove them."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
+
+
+def _is_readable(path: Path) -> bool:
+    """Return False for a file without the right to read it; whether it is a dataset is not known then."""
+    return os.access(path, os.R_OK) or not path.exists()
 
 
 def _head(path: Path) -> bytes:

@@ -18,11 +18,11 @@ from dataspec.catalog.spec_storage import (
     delete_release,
     file_map_key,
     mapped_files,
-    owner_of,
     sql_digests,
     write_release,
 )
 from dataspec.errors import Conflict
+from dataspec.keys import owner_of
 from dataspec.store.base import MISSING, etag_of, try_delete, try_put
 
 if TYPE_CHECKING:

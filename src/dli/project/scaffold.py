@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from dataspec.errors import Refused
+from dataspec.files import naming
 from dli.project.paths import shown
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ def write_new(folder: Path, files: Mapping[str, str]) -> list[str]:
             raise Refused(f"{shown(path)} already exists.", detail="Nothing was written.")
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in paths.items():
-        path.write_text(text, encoding="utf-8")
+        with naming(path):
+            path.write_text(text, encoding="utf-8")
     return [shown(path) for path in paths]
 
 

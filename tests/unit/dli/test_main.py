@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,26 @@ def test_the_server_of_the_project_is_used(
     monkeypatch.delenv("DLI_SERVER_URL")
     (project / "dli.yaml").write_text(f"server:\n  url: {basecamp.url}\n")
     assert CLICKS in dli("workflow", "list").out
+
+
+@pytest.mark.rule("20.5")
+@pytest.mark.parametrize(
+    ("break_it", "arguments", "problem", "step"),
+    [
+        (lambda root: (root / "datasets").write_text(""), ["init"], "datasets", "File exists"),
+        (lambda root: root.chmod(0o555), ["init"], "dli.yaml", "Permission denied"),
+    ],
+)
+def test_what_the_system_refuses_is_no_mistake_in_the_program(
+    tmp_path: Path, break_it: Callable[[Path], object], arguments: list[str], problem: str, step: str
+) -> None:
+    """A folder without permission, a file in a folder's place: the path, the reason and the next step."""
+    break_it(tmp_path)
+    # Root may write everywhere unless it gives that right up.
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    command = [*drop, sys.executable, "-m", "dli", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    tmp_path.chmod(0o755)
+    assert done.returncode == 1, done.stderr
+    assert f"{problem} can't be used: {step}." in done.stderr
+    assert "mistake in dli" not in done.stderr

@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.errors import Refused, RunsActive
+from dataspec.errors import ManagedByCode, Refused, RunsActive
 from dli.options import dataset_argument, pass_session, server_options, source_option
 from dli.session import Session, is_interactive, say, warn
 
 if TYPE_CHECKING:
     from dataspec.models import UnregisteredDataset
+
+
+STAYS = (
+    "Running it (workflow run, backfill, retry, stop) works as for any dataset.\n"
+    "To remove it, delete its YAML in Git and deploy: dli code publish"
+)
 
 
 @click.command("unregister")
@@ -31,6 +37,8 @@ def command(session: Session, dataset: str, source: str | None, yes: bool, stop:
     name = session.dataset_name(dataset)
     try:
         gone = session.client.unregister(name, source=source, stop=stop, accept_active=yes)
+    except ManagedByCode:
+        raise ManagedByCode(STAYS) from None
     except RunsActive as active:
         if not is_interactive():
             raise

@@ -6,6 +6,7 @@ from dataspec.errors import InvalidSpec
 from dataspec.spec.detection import is_dataset_document
 from dataspec.spec.model import DatasetSpec, SlackTarget
 from dataspec.spec.parse import parse_spec
+from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.validation import check_spec
 from unit.dataspec.specs import SPEC, SQL, spec_text
 
@@ -259,3 +260,60 @@ def test_other_yaml_is_skipped_and_a_broken_spec_is_not(body: bytes, expected: b
 def test_yaml_problem_does_not_hide_sql_problems() -> None:
     found = problems(SPEC + "tagz: []\n", {"daily_clicks.sql": "select {{ nowhere }}"})
     assert [text.partition(": ")[2].split("'")[1] for text in found] == ["tagz", "nowhere"]
+
+
+@pytest.mark.rule("2.19")
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("team: @ops", "1:7: not valid YAML: a value can't begin with '@'. Put it in quotes: \"@ops\""),
+        ("team: `ops`", "1:7: not valid YAML: a value can't begin with '`'. Put it in quotes: \"`ops`\""),
+        ("tags: [a, %b]", "1:11: not valid YAML: a value can't begin with '%'. Put it in quotes: \"%b\""),
+        (
+            "cron: */5 * * * *",
+            "1:7: not valid YAML: a value can't begin with '*'. Put it in quotes: \"*/5 * * * *\"",
+        ),
+        ("tags: *x", '1:7: aliases are not allowed (*x); write the value out. Put it in quotes: "*x"'),
+        ("tags: !x", "1:7: tags are not allowed (!x). Put text that begins with '!' in quotes."),
+        (
+            "description: a: b  # why",
+            "1:15: not valid YAML: a value with ': ' in it looks like another key. Put it in quotes: \"a: b\"",
+        ),
+        ("owner: 'a", "1:8: not valid YAML: the quote ' that opens here is not closed."),
+        ('owner: "a', '1:8: not valid YAML: the quote " that opens here is not closed.'),
+        (
+            "description: 'it's'",
+            "1:18: not valid YAML: text follows a closing quote. Put the whole value in quotes",
+        ),
+        ("tags: [a, b", "1:7: not valid YAML: the '[' that opens here is not closed, or a ',' is missing."),
+        ("name:a", "2:5: not valid YAML: a key can't stand here. Indent it like the other keys"),
+        ("type: Dataset\nname", "2:1: not valid YAML: this line has no ':'. Write it as 'key: value'"),
+    ],
+)
+def test_what_yaml_refuses_is_told_in_plain_words_with_what_to_write(line: str, problem: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        read_document(f"{line}\nother: 1\n".encode(), "a.yaml")
+    assert str(refused.value.problems[0]).startswith(f"a.yaml:{problem}")
+
+
+@pytest.mark.rule("2.19")
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (
+            'team: "@한국"',
+            "'@한국' is not a team; after '@' only ASCII letters, digits, '_', '.' and '-' are allowed.",
+        ),
+        ("team: ops", "'ops' is not a team; write \"@name\", in quotes."),
+        (
+            "execution: {connection: 창고}",
+            "'창고' is not a name; only ASCII letters, digits, '_', '.' and '-'",
+        ),
+        ("parameters: [{name: 날짜, type: date}]", "'날짜' is not a name; use ASCII letters, digits and '_'"),
+    ],
+)
+def test_a_field_with_other_letters_than_it_may_have_names_the_rule(line: str, problem: str) -> None:
+    body = f"name: a.b\ntype: Dataset\nowner: a@example.com\nquery_statement: select 1\n{line}\n"
+    with pytest.raises(InvalidSpec) as refused:
+        parse_spec(body.encode(), file="a.yaml")
+    assert problem in str(refused.value.problems[0])

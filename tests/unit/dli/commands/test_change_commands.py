@@ -149,7 +149,11 @@ def test_unregister_of_a_dataset_of_code_is_refused_in_the_words_of_the_specific
     basecamp.put_manual(CLICKS, CLICKS_YAML, CLICKS_FILES)
     basecamp.put_code(CLICKS, OTHER_YAML, CLICKS_FILES)
     result = dli("dataset", "unregister", CLICKS, "--yes")
-    assert (result.status, result.out, result.err) == (4, "", MANAGED_BY_CODE)
+    ways = (
+        "       Running it (workflow run, backfill, retry, stop) works as for any dataset.\n"
+        "       To remove it, delete its YAML in Git and deploy: dli code publish\n"
+    )
+    assert (result.status, result.out, result.err) == (4, "", MANAGED_BY_CODE + ways)
     kept = dli("dataset", "unregister", CLICKS, "--source", "manual")
     assert (kept.status, kept.out) == (0, f"Unregistered: {CLICKS}\n")
     assert kept.err == "Warning: The manual file was removed; the dataset keeps running from code.\n"

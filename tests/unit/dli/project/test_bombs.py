@@ -34,7 +34,7 @@ def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.rule("10.12")
 def test_a_project_is_checked_to_its_end_with_bombs_in_it(project: Path) -> None:
-    write(project, "sound", "select 1 as a")
+    write(project, "sound", "create table a as select 1 as a")
     write(project, "wrong", "select from from")
     for number, sql in enumerate(HEAVY.values()):
         write(project, f"bomb_{number}", sql)

@@ -1,0 +1,161 @@
+"""Say in plain words what is wrong with a YAML text, at its place, and what to write instead."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from dataspec.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import yaml
+
+_MAX_QUOTED = 60
+"""Maximum length of a value that a hint shows in quotes."""
+_KEY = re.compile(r"\s*(?:- +)*[^\s:'\"][^:]*:[ ]+(?P<value>\S.*)")
+"""A line with a key and the beginning of its value."""
+_COMMENT = re.compile(r"\s+#.*$")
+
+
+def explain(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
+    """Return the problem of a text that is not YAML.
+
+    Args:
+        error: The parser's error.
+        text: The whole text.
+        file: The file's name.
+    """
+    mark = error.problem_mark or error.context_mark
+    place = (mark.line, mark.column) if mark else (0, 0)
+    said = str(error.problem or error.context)
+    words = next((way for part, way in _WAYS if part in said), None)
+    found = words(_Spot(error, text.splitlines(), *place)) if words else None
+    what, hint, (line, column) = found or (said, None, place)
+    return Problem(f"not valid YAML: {what}.", file, line + 1, column + 1, hint)
+
+
+def in_quotes(value: str) -> str:
+    """Return the hint to put a value in quotes, which shows a short one as it must be written."""
+    bare = _COMMENT.sub("", value).strip()
+    if not bare or len(bare) > _MAX_QUOTED or '"' in bare or "\\" in bare:
+        return "Put the value in quotes."
+    return f'Put it in quotes: "{bare}"'
+
+
+_Found = tuple[str, str | None, tuple[int, int]]
+
+
+class _Spot:
+    """The place of an error; lines and columns count from 0."""
+
+    def __init__(self, error: yaml.MarkedYAMLError, lines: list[str], line: int, column: int) -> None:
+        self.line, self.column = line, column
+        self.text = lines[line] if line < len(lines) else ""
+        began = error.context_mark
+        self.began = (began.line, began.column) if began else (line, column)
+        self.opening = lines[self.began[0]][self.began[1] :][:1] if self.began[0] < len(lines) else ""
+
+    @property
+    def rest(self) -> str:
+        """The line from the place on."""
+        return self.text[self.column :]
+
+    @property
+    def here(self) -> tuple[int, int]:
+        """The place itself."""
+        return self.line, self.column
+
+
+def _wrong_beginning(spot: _Spot) -> _Found:
+    """Explain a value whose first character has a meaning in YAML."""
+    if spot.rest.startswith("\t"):
+        return "found character that cannot start any token", "Indent with spaces, not tabs.", spot.here
+    value = (
+        _flow_value(spot)
+        if spot.text[: spot.column].count("[") or "{" in spot.text[: spot.column]
+        else spot.rest
+    )
+    return f"a value can't begin with '{spot.rest[:1]}'", in_quotes(value), spot.here
+
+
+def _flow_value(spot: _Spot) -> str:
+    return re.split(r"[,\]}]", spot.rest, maxsplit=1)[0]
+
+
+def _wrong_name(spot: _Spot) -> _Found:
+    """Explain a value that begins like the name of an alias, such as a cron expression with ``*``."""
+    begin = max(spot.text.rfind("*", 0, spot.column), spot.text.rfind("&", 0, spot.column))
+    if begin < 0:
+        return "a value has a character that means something in YAML", "Put the value in quotes.", spot.here
+    hint = in_quotes(_flow_value(spot) if "[" in spot.text[:begin] else spot.text[begin:])
+    return f"a value can't begin with '{spot.text[begin]}'", hint, (spot.line, begin)
+
+
+def _second_colon(spot: _Spot) -> _Found:
+    found = _KEY.match(spot.text)
+    if found and found.start("value") <= spot.column:
+        what = "a value with ': ' in it looks like another key"
+        return what, in_quotes(found["value"]), spot.here
+    hint = (
+        "Indent it like the other keys, and end the line above as 'key: value', with a space after the ':'."
+    )
+    return "a key can't stand here", hint, spot.here
+
+
+def _not_closed(spot: _Spot) -> _Found:
+    if spot.opening in {"'", '"'}:
+        return (
+            f"the quote {spot.opening} that opens here is not closed",
+            "Close it at the end of the value.",
+            spot.began,
+        )
+    return "the text ends too early", None, spot.here
+
+
+def _flow_not_closed(spot: _Spot) -> _Found:
+    close = {"[": "]", "{": "}"}.get(spot.opening, "]")
+    what = f"the '{spot.opening}' that opens here is not closed, or a ',' is missing"
+    return (
+        what,
+        f"Close it with '{close}', or put text that begins with '{spot.opening}' in quotes.",
+        spot.began,
+    )
+
+
+def _no_key(spot: _Spot) -> _Found:
+    if spot.text[: spot.column].rstrip()[-1:] in {"'", '"'}:
+        what = "text follows a closing quote"
+        return what, "Put the whole value in quotes; within '…' write a quote twice: ''", spot.here
+    return "the indentation does not fit the lines above", "Indent it like the other keys.", spot.here
+
+
+def _no_colon(spot: _Spot) -> _Found:
+    return "this line has no ':'", "Write it as 'key: value', with a space after the ':'.", spot.began
+
+
+def _dash(spot: _Spot) -> _Found:
+    what = f"a value can't begin with '{spot.rest[:1]} '"
+    return what, "Put it in quotes, or begin a list in a new line.", spot.here
+
+
+def _escape(spot: _Spot) -> _Found:
+    hint = "Write \\\\ for a backslash, or use single quotes."
+    return "a backslash in double quotes begins an escape that is unknown", hint, spot.here
+
+
+_WAYS: tuple[tuple[str, Callable[[_Spot], _Found]], ...] = (
+    ("cannot start any token", _wrong_beginning),
+    ("expected node content", _wrong_beginning),
+    ("alphabetic or numeric character", _wrong_name),
+    ("mapping values are not allowed", _second_colon),
+    ("end of stream", _not_closed),
+    ("expected ',' or", _flow_not_closed),
+    ("expected key", _no_key),
+    ("expected ':'", _no_colon),
+    ("entries are not allowed", _dash),
+    ("mapping keys are not allowed", _dash),
+    ("unknown escape", _escape),
+)
+"""The explanation by a part of what the parsers of PyYAML say, the one in C and the one in Python."""
