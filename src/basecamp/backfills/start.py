@@ -80,12 +80,18 @@ class BackfillStarter:
             InvalidUsage: When the request is wrong; see :func:`check_request` for its other errors.
         """
         start = partial(self._start, request, requested_by)
-        return self._reservations.once(idempotency_key, request.identity(), Backfill, start)
+        return self._reservations.once(
+            idempotency_key, request.identity(), Backfill, start, as_it_is=self._as_it_is
+        )
+
+    def _as_it_is(self, first: Backfill) -> Backfill:
+        plan = self._plans.find(first.backfill_id)
+        return first if plan is None else _record(plan)
 
     def _start(self, request: BackfillRequest, requested_by: str, keyed: KeyedRequest) -> Backfill:
         plan = self._own(request.dataset, keyed) or self._started(request, requested_by, keyed)
         self._reconciler.wake(plan.dataset)
-        return record(plan, plan.outcome.status if plan.outcome else RunStatus.PENDING)
+        return _record(plan)
 
     def _own(self, dataset: str, keyed: KeyedRequest) -> BackfillPlan | None:
         """Return the plan that the first request with this key has written, if it did."""
@@ -173,3 +179,7 @@ class BackfillStarter:
             if held.plan.outcome is None:
                 raise BackfillActive(held.plan.backfill_id)
             self._plans.put_away(held)
+
+
+def _record(plan: BackfillPlan) -> Backfill:
+    return record(plan, plan.outcome.status if plan.outcome else RunStatus.PENDING)

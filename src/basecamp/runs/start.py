@@ -148,7 +148,11 @@ class RunStarter:
         """
         values = ["run", request.dataset, request.source, dict(request.parameters)]
         start = partial(self._start, request, requested_by)
-        return self._reservations.once(idempotency_key, values, WorkflowRun, start)
+        return self._reservations.once(idempotency_key, values, WorkflowRun, start, as_it_is=self._as_it_is)
+
+    def _as_it_is(self, first: WorkflowRun) -> WorkflowRun:
+        run = self._gateway.get_run(first.dataset_name, first.run_id)
+        return first if run is None or run.state == "queued" else self._records.of([run])[0]
 
     def _start(self, request: RunRequest, requested_by: str, keyed: KeyedRequest) -> WorkflowRun:
         if keyed.plan is not None:

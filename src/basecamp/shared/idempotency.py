@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from basecamp.shared.clock import Clock
-from dataspec.errors import InvalidUsage, StoreUnreachable
+from dataspec.errors import InvalidUsage, StoreUnreachable, Unavailable
 from dataspec.store import Store
 from dataspec.store.base import MISSING, try_delete, try_put, usable
 
@@ -101,7 +101,13 @@ class Reservations:
         self._swept: date | None = None
 
     def once(
-        self, key: str | None, request: Sequence[Any], answer: type[T], act: Callable[[KeyedRequest], T]
+        self,
+        key: str | None,
+        request: Sequence[Any],
+        answer: type[T],
+        act: Callable[[KeyedRequest], T],
+        *,
+        as_it_is: Callable[[T], T] = lambda first: first,
     ) -> T:
         """Act on a request, or return the answer to the first one with its key.
 
@@ -110,6 +116,8 @@ class Reservations:
             request: The request's values; a second request with the key must have the same.
             answer: The type of the answer.
             act: Acts on the request. An error is no answer: the request may be repeated.
+            as_it_is: Returns what the first answer shows as it is now; while it can't be looked up, the first answer
+                is returned.
 
         Raises:
             InvalidUsage: When the key was used for another request.
@@ -119,7 +127,10 @@ class Reservations:
         adapter, keyed = _adapter(kind), KeyedRequest(self, key, request)
         if keyed.reservation is not None and keyed.reservation.answer is not None:
             first: T = adapter.validate_python(keyed.reservation.answer)
-            return first
+            try:
+                return as_it_is(first)
+            except Unavailable:
+                return first
         made = act(keyed)
         if keyed.reservation is not None:
             self._answered(keyed.reservation, adapter.dump_python(made, mode="json"))

@@ -102,6 +102,23 @@ def test_a_repeated_run_or_backfill_is_not_checked_against_todays_spec(
     assert len(list(all_runs(airflow, RunFilter()))) == 1
 
 
+@pytest.mark.rule("19.11")
+def test_a_repeated_run_is_shown_as_it_is_and_starts_nothing_though_it_is_gone_or_airflow_is_down(
+    register: Register, client: Client, airflow: MemoryAirflow, execute: Callable[..., None]
+) -> None:
+    register()
+    first = run(client)
+    run_id = first.json()["run_id"]
+    execute(run_id, "success")
+    assert run(client).json()["status"] == "COMPLETED"
+    airflow.down = "connection refused"
+    repeated(lambda: run(client), first)
+    airflow.down = None
+    airflow.delete_run(NAME, run_id)
+    repeated(lambda: run(client), first)
+    assert list(all_runs(airflow, RunFilter())) == []
+
+
 @pytest.mark.rule("16.9")
 @pytest.mark.parametrize("forgets", [False, True], ids=["answered", "died before its answer"])
 def test_a_repeated_removal_leaves_what_another_person_has_registered_since(
