@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from operator import attrgetter
+from threading import Thread
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,9 +25,17 @@ from obstore.exceptions import (
 )
 from obstore.store import S3Store
 
-from dataspec.errors import InvalidSettings
+from dataspec.errors import InvalidSettings, StoreUnreachable
 from dataspec.keys import MAX_KEY_BYTES, check_key, shown_key, why_no_key
-from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject, StoreDown
+from dataspec.store.base import (
+    MISSING,
+    Found,
+    ObjectInfo,
+    PreconditionFailed,
+    StoredObject,
+    StoreDown,
+    try_delete,
+)
 from dataspec.store.call_budget import CallBudget, CallBudgetExceeded
 from dataspec.store.raw_listing import raw_pages
 from dataspec.store.removal import TOMBSTONE_BYTES, Tombstones, is_tombstone, new_tombstone, removed_at
@@ -36,7 +45,6 @@ from dataspec.store.server_time import TIME_KEY, server_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from dataspec.errors import StoreUnreachable
     from dataspec.store.removal import Tombstone
 
 T = TypeVar("T")
@@ -102,8 +110,10 @@ class BucketStore:
         self._key_bytes = MAX_KEY_BYTES - len(f"{prefix}/".encode()) * bool(prefix)
         self._store = self._client(self._options, prefix=prefix)
         self._tombstones = Tombstones(self._store, limits, self._shown)
-        self._judged: dict[str, tuple[str, bool]] = {}
-        """For objects of a tombstone's size: the ETag, and whether it is a tombstone's."""
+        self._judged: dict[str, tuple[str, datetime | None]] = {}
+        """For objects of a tombstone's size: the ETag, and for a tombstone when its object was removed."""
+        self._sweeper = Thread()
+        self._can_delete = False
 
     def _connect_to_bucket(self, address: str | None) -> S3Store:
         """Return a client of the whole bucket, at its configured address or at another one."""
@@ -165,9 +175,25 @@ class BucketStore:
         """
         new = [info.key for info in listed if self._judged.get(info.key, ("",))[0] != info.etag]
         read = self._read_many(new, self._read)
-        self._judged.update((key, (stored.etag, is_tombstone(stored.body))) for key, stored in read.items())
-        gone = {key for key in new if key not in read and key not in read.unreadable}
-        return gone | {info.key for info in listed if self._judged.get(info.key, ("", False))[1]}
+        self._judged.update((key, (stored.etag, removed_at(stored.body))) for key, stored in read.items())
+        judged = {info.key: self._judged[info.key] for info in listed if info.key in self._judged}
+        tombstones = {key: (etag, removed) for key, (etag, removed) in judged.items() if removed}
+        self._sweep_later(tombstones)
+        return tombstones.keys() | {key for key in new if key not in read and key not in read.unreadable}
+
+    def _sweep_later(self, tombstones: Mapping[str, tuple[str, datetime]]) -> None:
+        """Delete old tombstones in the background, if this process could delete others: it has the right and the time."""
+        now = datetime.now(UTC)
+        old = {key: etag for key, (etag, removed) in tombstones.items() if now - removed > SURELY_SETTLED}
+        if old and self._can_delete and not self._sweeper.is_alive():
+            self._sweeper = Thread(target=self._sweep, args=(old,), name="sweep-tombstones", daemon=True)
+            self._sweeper.start()
+
+    def _sweep(self, tombstones: Mapping[str, str]) -> None:
+        """Remove tombstones as any other object: each becomes a new one, whose DELETE soon expires."""
+        with suppress(StoreUnreachable):
+            for key, etag in tombstones.items():
+                try_delete(self, key, expected=etag)
 
     def _usable(self, folder: str) -> Iterator[ObjectInfo]:
         """Yield a folder's objects as obstore lists them; it fails for a page with a key that it can't parse."""
@@ -317,8 +343,8 @@ class BucketStore:
         check_key(key, limit=self._key_bytes)
         with self._answering(key):
             buried = self._bury(key, expected)
-            if buried is not None:
-                self._tombstones.delete(key, buried)
+            if buried is not None and self._tombstones.delete(key, buried):
+                self._can_delete = True
 
     def _bury(self, key: str, expected: str) -> Tombstone | None:
         """Replace an object by a tombstone; return it if it may be deleted now."""

@@ -146,8 +146,8 @@ class Tombstones:
                 return replace(answer, tombstone=Tombstone(headers.get("ETag", ""), until))
         return answer
 
-    def delete(self, key: str, tombstone: Tombstone) -> None:
-        """Delete a tombstone by one request; it stays where the server refuses or does not answer.
+    def delete(self, key: str, tombstone: Tombstone) -> bool:
+        """Delete a tombstone by one request; return False where it stays, refused or not answered.
 
         A server that knows no conditional DELETE did nothing, and gets the request without its condition.
         """
@@ -156,10 +156,11 @@ class Tombstones:
                 # A signature has the time in whole seconds.
                 valid = tombstone.delete_until - datetime.now(UTC).replace(microsecond=0)
                 if valid < SHORTEST:
-                    return
+                    return False
                 status, _, _ = self._send("DELETE", key, expected, valid=valid)
                 if status != HTTPStatus.NOT_IMPLEMENTED:
-                    return
+                    return status < HTTPStatus.BAD_REQUEST
+        return False
 
     def _send(
         self,

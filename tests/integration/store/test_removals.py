@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -287,3 +288,19 @@ def test_an_old_tombstone_is_replaced_at_once(s3: S3) -> None:
     store = s3.limited(replace(PATIENT, settled=HELD_SECONDS))
     assert store.put("code/a", b"x", expected=MISSING)
     assert store.get("code/a") is not None
+
+
+@pytest.mark.rule("5.20")
+def test_tombstones_that_stayed_are_removed_by_a_store_that_lists_them_and_may_delete(
+    store: Store, between: Proxy, s3: S3
+) -> None:
+    for key in ("code/a", "code/b"):
+        s3.send("PUT", key, new_tombstone(datetime(2026, 1, 1, tzinfo=UTC)))
+    assert list(store.list("code/")) == []
+    assert {request.method for request in between.asked} == {"GET"}
+    store.delete("code/c", expected=store.put("code/c", b"x", expected=MISSING))
+    assert list(store.list("code/")) == []
+    deadline = time.monotonic() + HELD_SECONDS
+    while stored_sizes(s3):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
