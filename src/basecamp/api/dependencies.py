@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Header, Path, Query, Request, Response
+from pydantic import Field, WithJsonSchema
 
 from basecamp.api import PREFIX
 from basecamp.services import Services
 from dataspec.models import SourceType
+from dataspec.spec.identity import MAX_NAME_LENGTH as MAX_NAME
 
 ANONYMOUS = "anonymous"
 MAX_NAME_LENGTH = 100
+MAX_KEY = 255
+NAME_PATTERN = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
 
 SourceChoice = Literal["code", "manual", "all"]
 """A source as a filter; ``all`` means no filter."""
@@ -42,15 +46,22 @@ def source_of(choice: SourceChoice | None) -> SourceType | None:
     return None if choice in {None, "all"} else SourceType(choice)
 
 
+Name = Annotated[str, WithJsonSchema({"type": "string", "pattern": NAME_PATTERN, "maxLength": MAX_NAME})]
+"""A dataset's name. The services check it, by rules that a pattern can't say."""
+
+DatasetName = Annotated[Name, Path(description="The dataset's name.")]
+RunId = Annotated[str, Path(description="The run's id.")]
+BackfillId = Annotated[str, Path(description="The backfill's id.")]
+Cursor = Annotated[
+    Annotated[str, WithJsonSchema({"type": "string", "format": "cursor"})] | None,
+    Query(description="The `next_cursor` of a response of the same list; the first page by default."),
+]
+
 ServicesOf = Annotated[Services, Depends(_services)]
 Caller = Annotated[str, Depends(caller_name)]
 IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        description="A repeated request with the same key has no further effect.",
-        min_length=1,
-        max_length=255,
-    ),
+    Annotated[str, Field(min_length=1, max_length=MAX_KEY)] | None,
+    Header(description="A repeated request with the same key has no further effect."),
 ]
 
 
@@ -80,6 +91,13 @@ def _all_lines(request: Request, name: str) -> str | None:
 
 IfMatch = Annotated[str | None, Depends(_if_match)]
 IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]
+
+
+CREATED: dict[str, Any] = {
+    "description": "Created",
+    "headers": {"Location": {"description": "The path of what was created.", "schema": {"type": "string"}}},
+}
+"""The response 201 in the OpenAPI document."""
 
 
 def put_location(request: Request, response: Response, kind: str, identifier: str) -> None:

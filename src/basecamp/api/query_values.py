@@ -7,8 +7,9 @@ import re
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Strict, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Strict, WithJsonSchema
 
+MAX_WAIT_SECONDS = 120
 FIRST_YEAR = 1970
 LAST_YEAR = 9998
 
@@ -45,11 +46,12 @@ def _in_range(moment: datetime) -> datetime:
 Flag = Annotated[bool, Strict(), BeforeValidator(_from_json)]
 """``true`` or ``false``; ``1``, ``yes`` and ``off`` are errors."""
 
-Integer = Annotated[int, Strict(), BeforeValidator(_from_json)]
-"""A whole number."""
+# The bounds stand before the validator: after it, they would be missing in the OpenAPI document.
+Positive = Annotated[int, Strict(), Field(ge=1), BeforeValidator(_from_json)]
+"""A whole number from 1."""
 
-Number = Annotated[float, Strict(), BeforeValidator(_from_json)]
-"""A number."""
+Seconds = Annotated[float, Strict(), Field(ge=0, le=MAX_WAIT_SECONDS), BeforeValidator(_from_json)]
+"""How long a request may wait."""
 
 Moment = Annotated[
     AwareDatetime,

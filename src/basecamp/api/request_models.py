@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from basecamp.api.dependencies import SourceChoice
 from basecamp.datasets.submitted_specs import SubmittedSpec
@@ -14,6 +14,8 @@ from dataspec.models import Backfill, Every, RegisteredDataset, RunStatus, Workf
 
 MAX_FILES = 200
 MAX_PATH = 500
+
+_DATE_YEARS = "^([1-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-"
 
 
 class _Body(BaseModel):
@@ -63,12 +65,18 @@ class RunBody(SourceBody):
         return self.spec.candidate() if self.spec else None
 
 
+_Date = Annotated[
+    str, WithJsonSchema({"type": "string", "format": "date", "pattern": _DATE_YEARS}), Field(max_length=40)
+]
+"""A date from 1000-01-01 to 9998-12-31, which the backfill checks."""
+
+
 class BackfillBody(RunBody):
     """A backfill to start."""
 
-    start: Annotated[str, Field(max_length=40)]
+    start: _Date
     """The first date, as YYYY-MM-DD."""
-    end: Annotated[str, Field(max_length=40)]
+    end: _Date
     """The last date."""
     every: Every = "day"
     reverse: bool = False

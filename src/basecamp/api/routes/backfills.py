@@ -9,14 +9,19 @@ from fastapi import APIRouter, Query, Request, Response
 from basecamp.api import PREFIX
 from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.dependencies import (
+    CREATED,
+    BackfillId,
     Caller,
+    Cursor,
+    DatasetName,
     IdempotencyKey,
+    Name,
     ServicesOf,
     put_location,
     put_warnings,
     source_of,
 )
-from basecamp.api.query_values import Flag, Integer
+from basecamp.api.query_values import Flag, Positive
 from basecamp.api.request_models import BackfillBody, BackfillPage, StopBody
 from basecamp.backfills.requests import BackfillRequest
 from dataspec.models import Backfill, BackfillPreview
@@ -30,7 +35,10 @@ MAX_PAGE = 100
 @router.post(
     "/workflows/{name}/backfills",
     status_code=201,
-    responses={200: {"model": BackfillPreview, "description": "A dry run"}},
+    responses={
+        200: {"model": BackfillPreview, "description": "A dry run"},
+        201: {"model": Backfill, **CREATED},
+    },
 )
 def start_backfill(
     *,
@@ -38,7 +46,7 @@ def start_backfill(
     services: ServicesOf,
     caller: Caller,
     response: Response,
-    name: str,
+    name: DatasetName,
     body: BackfillBody,
     idempotency_key: IdempotencyKey = None,
 ) -> Backfill | BackfillPreview:
@@ -67,10 +75,10 @@ def start_backfill(
 def list_backfills(
     *,
     services: ServicesOf,
-    dataset: Annotated[str | None, Query(description="Only backfills of this dataset.")] = None,
+    dataset: Annotated[Name | None, Query(description="Only backfills of this dataset.")] = None,
     active: Annotated[Flag | None, Query(description="Only active backfills, or only ended ones.")] = None,
-    limit: Annotated[Integer, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
-    cursor: str | None = None,
+    limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
+    cursor: Cursor = None,
 ) -> BackfillPage:
     """List backfills, newest first."""
     page = services.backfill_lookup.page(
@@ -80,7 +88,7 @@ def list_backfills(
 
 
 @router.get("/backfills/{backfill_id}")
-def get_backfill(services: ServicesOf, response: Response, backfill_id: str) -> Backfill:
+def get_backfill(services: ServicesOf, response: Response, backfill_id: BackfillId) -> Backfill:
     """Show a backfill."""
     known = services.backfill_lookup.get(backfill_id)
     put_warnings(response, known.warnings)
@@ -91,7 +99,7 @@ def get_backfill(services: ServicesOf, response: Response, backfill_id: str) -> 
 def stop_backfill(
     services: ServicesOf,
     caller: Caller,
-    backfill_id: str,
+    backfill_id: BackfillId,
     body: StopBody | None = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Backfill:

@@ -9,7 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from basecamp.api import PREFIX
 from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.dependencies import (
+    CREATED,
     Caller,
+    Cursor,
+    DatasetName,
     IdempotencyKey,
     IfMatch,
     IfNoneMatch,
@@ -18,7 +21,7 @@ from basecamp.api.dependencies import (
     put_location,
     source_of,
 )
-from basecamp.api.query_values import Flag, Integer, Number
+from basecamp.api.query_values import Flag, Positive, Seconds
 from basecamp.api.request_models import DatasetPage, RegistrationBody, SpecBody, UpdateBody
 from basecamp.registration.register import Validation
 from dataspec.models import DatasetVersions, RegisteredDataset, UnregisteredDataset
@@ -28,19 +31,16 @@ router = APIRouter(route_class=CheckedRoute, prefix=f"{PREFIX}/datasets", tags=[
 
 PAGE = 50
 MAX_PAGE = 200
-MAX_WAIT_SECONDS = 120
 
-Wait = Annotated[
-    Number, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for Airflow to load the spec.")
-]
+Wait = Annotated[Seconds, Query(description="Seconds to wait for Airflow to load the spec.")]
 
 
 @router.get("")
 def list_datasets(
     services: ServicesOf,
     source: SourceChoice = "all",
-    limit: Annotated[Integer, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
-    cursor: str | None = None,
+    limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
+    cursor: Cursor = None,
 ) -> DatasetPage:
     """List the valid registered specs, with their YAML and SQL."""
     page = services.registered_specs.page(source_of(source), limit=min(limit, MAX_PAGE), cursor=cursor)
@@ -49,7 +49,7 @@ def list_datasets(
 
 @router.get("/{name}")
 def get_dataset(
-    services: ServicesOf, response: Response, name: str, source: SourceChoice | None = None
+    services: ServicesOf, response: Response, name: DatasetName, source: SourceChoice | None = None
 ) -> RegisteredDataset:
     """Show a dataset's effective spec, or that of one source."""
     dataset = services.registered_specs.get(name, source_of(source))
@@ -58,13 +58,13 @@ def get_dataset(
     return dataset
 
 
-@router.put("/{name}", responses={201: {"model": RegisteredDataset, "description": "Created"}})
+@router.put("/{name}", responses={201: {"model": RegisteredDataset, **CREATED}})
 def register(
     *,
     request: Request,
     services: ServicesOf,
     response: Response,
-    name: str,
+    name: DatasetName,
     body: RegistrationBody,
     wait: Wait = 60,
     if_match: IfMatch = None,
@@ -93,7 +93,7 @@ def update(
     *,
     services: ServicesOf,
     response: Response,
-    name: str,
+    name: DatasetName,
     body: UpdateBody,
     wait: Wait = 60,
     if_match: IfMatch = None,
@@ -118,7 +118,7 @@ def unregister(
     *,
     services: ServicesOf,
     caller: Caller,
-    name: str,
+    name: DatasetName,
     source: SourceChoice | None = None,
     stop: Annotated[Flag, Query(description="Stop active runs.")] = False,
     accept_active: Annotated[Flag, Query(description="Let active runs finish.")] = False,
@@ -138,7 +138,7 @@ def unregister(
 
 
 @router.get("/{name}/versions")
-def get_versions(services: ServicesOf, name: str) -> DatasetVersions:
+def get_versions(services: ServicesOf, name: DatasetName) -> DatasetVersions:
     """Show a dataset's versions: manual, code, and the one loaded in Airflow."""
     return services.versions.of(name)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from pydantic import WithJsonSchema
 
 from basecamp.api import PREFIX
 from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.dependencies import (
     Caller,
+    Cursor,
     IdempotencyKey,
+    RunId,
     ServicesOf,
     SourceChoice,
     put_warnings,
     source_of,
 )
-from basecamp.api.query_values import Integer, Moment
+from basecamp.api.query_values import Moment, Positive
 from basecamp.api.request_models import RunPage, Status, StopBody
 from basecamp.runs.history import HistoryFilter
 from basecamp.runs.logs import RunLog
@@ -28,6 +31,11 @@ router = APIRouter(route_class=CheckedRoute, prefix=f"{PREFIX}/runs", tags=["run
 PAGE = 20
 MAX_PAGE = 500
 CURSOR_COVERS_ATTEMPTS = "A cursor covers all attempts: use 'start', or the 'next_cursor' of a response."
+
+LogCursor = Annotated[
+    Annotated[str, WithJsonSchema({"type": "string", "format": "log-cursor"})] | None,
+    Query(description="Return only what follows: a response's `next_cursor`, or `start` for the first line."),
+]
 
 Dataset = Annotated[str | None, Query(description="The run's dataset, if the run id is not unique.")]
 
@@ -42,8 +50,8 @@ def list_runs(
     run_type: RunType | None = None,
     since: Annotated[Moment | None, Query(description="Due or created at this time or later.")] = None,
     until: Annotated[Moment | None, Query(description="Due or created before this time.")] = None,
-    limit: Annotated[Integer, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
-    cursor: str | None = None,
+    limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
+    cursor: Cursor = None,
 ) -> RunPage:
     """List runs, newest first."""
     wanted = HistoryFilter(
@@ -59,7 +67,7 @@ def list_runs(
 
 
 @router.get("/{run_id}")
-def get_run(services: ServicesOf, response: Response, run_id: str, dataset: Dataset = None) -> WorkflowRun:
+def get_run(services: ServicesOf, response: Response, run_id: RunId, dataset: Dataset = None) -> WorkflowRun:
     """Show a run."""
     known = services.run_lookup.get(run_id, dataset)
     put_warnings(response, known.warnings)
@@ -71,7 +79,7 @@ def stop_run(
     *,
     services: ServicesOf,
     caller: Caller,
-    run_id: str,
+    run_id: RunId,
     body: StopBody | None = None,
     dataset: Dataset = None,
     idempotency_key: IdempotencyKey = None,
@@ -90,7 +98,7 @@ def stop_run(
 def retry_run(
     services: ServicesOf,
     caller: Caller,
-    run_id: str,
+    run_id: RunId,
     dataset: Dataset = None,
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowRun:
@@ -103,14 +111,9 @@ def retry_run(
 @router.get("/{run_id}/logs")
 def get_log(
     services: ServicesOf,
-    run_id: str,
-    attempt: Annotated[Integer | None, Query(ge=1, description="The last attempt by default.")] = None,
-    cursor: Annotated[
-        str | None,
-        Query(
-            description="Return only what follows: a response's `next_cursor`, or `start` for the first line."
-        ),
-    ] = None,
+    run_id: RunId,
+    attempt: Annotated[Positive | None, Query(description="The last attempt by default.")] = None,
+    cursor: LogCursor = None,
     dataset: Dataset = None,
 ) -> RunLog:
     """Show the log of one attempt of a run, or follow the logs of all attempts by a cursor."""

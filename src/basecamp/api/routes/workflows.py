@@ -9,7 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from basecamp.api import PREFIX
 from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.dependencies import (
+    CREATED,
     Caller,
+    Cursor,
+    DatasetName,
     IdempotencyKey,
     ServicesOf,
     SourceChoice,
@@ -17,7 +20,7 @@ from basecamp.api.dependencies import (
     put_warnings,
     source_of,
 )
-from basecamp.api.query_values import Flag, Integer
+from basecamp.api.query_values import Flag, Positive
 from basecamp.api.request_models import RunBody, SourceBody, WorkflowPage
 from basecamp.runs.start import RunRequest
 from basecamp.workflows.rows import WorkflowFilter
@@ -37,8 +40,8 @@ def list_workflows(
     running: Flag = False,
     enabled_only: Flag = False,
     dataset: Annotated[str | None, Query(description="A name, or a pattern with `*`.")] = None,
-    limit: Annotated[Integer, Query(ge=1, description=f"At most {MAX_PAGE} per page.")] = PAGE,
-    cursor: str | None = None,
+    limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
+    cursor: Cursor = None,
 ) -> WorkflowPage:
     """List the registered datasets, one row per source."""
     wanted = WorkflowFilter(
@@ -50,7 +53,7 @@ def list_workflows(
 
 @router.get("/{name}")
 def get_workflow(
-    services: ServicesOf, response: Response, name: str, source: SourceChoice | None = None
+    services: ServicesOf, response: Response, name: DatasetName, source: SourceChoice | None = None
 ) -> WorkflowInfo:
     """Show a dataset's effective row, or that of one source."""
     known = services.workflows.get(name, source_of(source))
@@ -59,7 +62,12 @@ def get_workflow(
 
 
 @router.post(
-    "/{name}/runs", status_code=201, responses={200: {"model": RunPreview, "description": "A dry run"}}
+    "/{name}/runs",
+    status_code=201,
+    responses={
+        200: {"model": RunPreview, "description": "A dry run"},
+        201: {"model": WorkflowRun, **CREATED},
+    },
 )
 def start_run(
     *,
@@ -67,7 +75,7 @@ def start_run(
     services: ServicesOf,
     caller: Caller,
     response: Response,
-    name: str,
+    name: DatasetName,
     body: RunBody,
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowRun | RunPreview:
@@ -88,7 +96,10 @@ def start_run(
 
 @router.post("/{name}/pause")
 def pause(
-    services: ServicesOf, name: str, body: SourceBody | None = None, idempotency_key: IdempotencyKey = None
+    services: ServicesOf,
+    name: DatasetName,
+    body: SourceBody | None = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> WorkflowInfo:
     """Pause a dataset: no run starts until it is unpaused."""
     source = source_of(body.source if body else None)
@@ -97,7 +108,10 @@ def pause(
 
 @router.post("/{name}/unpause")
 def unpause(
-    services: ServicesOf, name: str, body: SourceBody | None = None, idempotency_key: IdempotencyKey = None
+    services: ServicesOf,
+    name: DatasetName,
+    body: SourceBody | None = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> WorkflowInfo:
     """Unpause a dataset."""
     source = source_of(body.source if body else None)
