@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.datasets.catalog_cache import CatalogCache
+from basecamp.monitoring.clock_skew import ClockSkew
 from basecamp.notifications.channel_health import ChannelHealth
 from basecamp.outages.guarded_store import PROBE_KEY
 from basecamp.shared.background import BackgroundLoop
@@ -85,6 +86,7 @@ class ReadinessChecks:
         channels: ChannelHealth,
         clock: Clock,
     ) -> None:
+        self._skew = ClockSkew(store, gateway, clock)
         self._store = store
         self._specs = specs
         self._gateway = gateway
@@ -110,6 +112,8 @@ class ReadinessChecks:
         ages = {name: one.age() for name, one in self._dependencies.items()}
         ready = all(one.answered for one in self._dependencies.values())
         checks["notifications"] = self._channels.state()
+        if (skew := self._skew.state()) != "ok":
+            checks["clock"] = skew
         healthy = all(state == "ok" for state in checks.values())
         return Readiness(
             ready=ready,
@@ -121,6 +125,7 @@ class ReadinessChecks:
     def _check_store(self) -> str:
         self._specs.catalog()
         self._store.get(PROBE_KEY)  # the catalog may be some seconds old
+        self._skew.look()
         return "ok"
 
     def _check_airflow(self) -> str:

@@ -193,3 +193,23 @@ def test_a_claim_and_a_retry_of_another_replica_end_by_no_other_clock(
     assert poll() == 1
     ours.advance(1)
     assert poll() == 2
+
+
+@pytest.mark.rule("18.20")
+@pytest.mark.parametrize(("seconds", "side"), [(600, "600 s ahead of"), (-600, "600 s behind"), (4, None)])
+def test_a_clock_that_differs_is_a_warning_in_the_log_and_in_readyz_and_no_failure(
+    replica: Callable[[ManualClock], tuple[Services, Client]],
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
+    seconds: int,
+    side: str | None,
+) -> None:
+    services, client = replica(Machine(clock, timedelta(seconds=seconds)))
+    services.readiness.look()
+    answer = client.get("http://test/readyz")
+    said = [f"This machine's clock is {side} {whose}." for whose in ("the store's", "Airflow's")]
+    found = answer.json()["checks"].get("clock", "")
+    assert answer.status_code == 200
+    assert (answer.json()["status"], bool(found)) == (("degraded", True) if side else ("ready", False))
+    assert all((told in found) is bool(side) for told in said)
+    assert all((told in caplog.text) is bool(side) for told in said)
