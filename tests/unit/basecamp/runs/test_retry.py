@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.models import LogEvent
+from basecamp.airflow.models import DagRun, LogEvent
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.shared.clock import ManualClock
+from dataspec.errors import AirflowUnreachable
 
 Register = Callable[..., Response]
 Start = Callable[..., str]
@@ -301,6 +302,28 @@ def test_a_retry_whose_answer_was_lost_may_be_asked_for_again(
     assert retry(client, failed, "k").status_code == 503
     airflow.down = None
     assert retry(client, failed, "k").json()["status"] == "PENDING"
+
+
+@pytest.mark.rule("13.8")
+@pytest.mark.parametrize("acts", [True, False], ids=["its answer was lost", "it did not arrive"])
+def test_a_clear_that_got_no_answer_is_sent_again_only_while_the_run_has_its_old_end(
+    failed: str, client: Client, airflow: MemoryAirflow, monkeypatch: pytest.MonkeyPatch, *, acts: bool
+) -> None:
+    clear, sent = airflow.clear_run, 0
+
+    def lossy(dag_id: str, run_id: str, *, note: str) -> DagRun | None:
+        nonlocal sent
+        sent += 1
+        if sent > 1 or acts:
+            found = clear(dag_id, run_id, note=note)
+        if sent == 1:
+            raise AirflowUnreachable("Airflow does not answer.", detail="Server disconnected")
+        return found
+
+    monkeypatch.setattr(airflow, "clear_run", lossy)
+    answer = retry(client, failed)
+    assert (answer.status_code, answer.json()["status"]) == (200, "PENDING")
+    assert sent == (1 if acts else 2)
 
 
 @pytest.mark.rule("13.8")
