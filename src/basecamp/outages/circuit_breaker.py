@@ -45,6 +45,7 @@ class CircuitBreaker(Generic[E]):
             if self._failure is not None:
                 return
             self._failure = failure
+        log.warning("%s does not answer. Calls fail at once until it does.", self._name)
         threading.Thread(target=self._close_when_answered, name=f"probe-{self._name}", daemon=True).start()
 
     def _close_when_answered(self) -> None:

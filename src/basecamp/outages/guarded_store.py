@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from basecamp.outages.circuit_breaker import CircuitBreaker
 from basecamp.outages.request_budget import call_within_budget
+from basecamp.outages.shared_calls import SharedCalls
 from dataspec.errors import StoreUnreachable
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import Found, ObjectInfo, StoreDown
@@ -25,6 +27,7 @@ class GuardedStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._lists: SharedCalls[Sequence[ObjectInfo]] = SharedCalls()
         self._breaker: CircuitBreaker[StoreUnreachable] = CircuitBreaker("The store", self._answers)
 
     @property
@@ -38,7 +41,9 @@ class GuardedStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield every object under a prefix; see :class:`~dataspec.store.Store`."""
-        return iter(self._call(lambda: list(self._store.list(prefix))))
+        self._breaker.check()
+        listing = partial(self._lists.call, prefix, lambda: list(self._store.list(prefix)))
+        return iter(self._answered(listing))
 
     def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
         """Return an object, or None if there is none."""
@@ -59,18 +64,19 @@ class GuardedStore:
     def _change(self, key: str, change: Callable[[], T]) -> T:
         self._breaker.check()
         try:
-            return self._send(change)
+            return self._answered(lambda: call_within_budget(change))
         except StoreDown as error:
             detail = f"{error.detail}\n{UNKNOWN.format(key)}"
             raise StoreDown(error.title, detail=detail) from error
 
     def _call(self, call: Callable[[], T]) -> T:
         self._breaker.check()
-        return self._send(call)
+        return self._answered(lambda: call_within_budget(call))
 
-    def _send(self, call: Callable[[], T]) -> T:
+    def _answered(self, call: Callable[[], T]) -> T:
+        """Return the result of a call; open the breaker if it gets no answer."""
         try:
-            return call_within_budget(call)
+            return call()
         except CallBudgetExceeded:
             failure = StoreDown("The store does not answer.", detail=f"{self.url}: no answer in time.")
             self._breaker.open(failure)

@@ -65,6 +65,11 @@ def wait_within_budget(answer: Future[T]) -> T:
     return answer.result() if budget is None else budget.wait(answer)
 
 
+def begin_call(call: Callable[[], T]) -> Future[T]:
+    """Begin a call in a thread of its own."""
+    return _CALLS.submit(call)
+
+
 def call_within_budget(call: Callable[[], T]) -> T:
     """Call a function and give it up when the request's budget is used up; without a request, call it directly.
 
@@ -72,4 +77,4 @@ def call_within_budget(call: Callable[[], T]) -> T:
         CallBudgetExceeded: When the call has not ended by then. It may still have its effect.
     """
     budget = _CURRENT.get()
-    return call() if budget is None else budget.wait(_CALLS.submit(call))
+    return call() if budget is None else budget.wait(begin_call(call))

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from basecamp.outages.guarded_store import PROBE_KEY, GuardedStore
 from basecamp.outages.request_budget import renew_budget, request_budget
 from dataspec.errors import StoreUnreachable, UnreadableObject
 from dataspec.store import MemoryStore, PreconditionFailed, Store, StoredObject
-from dataspec.store.base import MISSING, StoreDown
+from dataspec.store.base import MISSING, ObjectInfo, StoreDown
 
 PATIENCE_SECONDS = 30
 SHORT_SECONDS = 0.2
@@ -43,6 +44,23 @@ class HangingStore(MemoryStore):
             self.calls.append(key)
         time.sleep(self.pause)
         assert self.answers.wait(PATIENCE_SECONDS)
+
+
+class ListingStore(MemoryStore):
+    """A store whose listings end when the test allows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = threading.Semaphore(0)
+        self.may_end = threading.Event()
+        self.listings = 0
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        self.listings += 1
+        found = [*super().list(prefix)]
+        self.began.release()
+        assert self.may_end.wait(PATIENCE_SECONDS)
+        return iter(found)
 
 
 @pytest.fixture
@@ -122,6 +140,23 @@ def test_calls_that_wait_at_once_wait_together(store: GuardedStore, behind: Hang
         waiting = [callers.submit(failure_of, lambda: store.get("code/a")) for _ in range(20)]
     assert all(each.result() for each in waiting)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.rule("18.21")
+def test_listings_at_once_are_one_that_began_after_each_caller_asked() -> None:
+    store = ListingStore()
+    guarded = GuardedStore(store)
+    with ThreadPoolExecutor(21) as callers:
+        first = callers.submit(lambda: [info.key for info in guarded.list("code/")])
+        assert store.began.acquire(timeout=PATIENCE_SECONDS)
+        guarded.put("code/a", b"x", expected=MISSING)
+        others = [callers.submit(lambda: [info.key for info in guarded.list("code/")]) for _ in range(20)]
+        with suppress(TimeoutError):  # time enough for all to ask
+            others[-1].result(0.3)
+        store.may_end.set()
+        assert first.result(PATIENCE_SECONDS) == []
+        assert [other.result(PATIENCE_SECONDS) for other in others] == [["code/a"]] * 20
+    assert store.listings <= 3
 
 
 @pytest.mark.rule("18.18")
