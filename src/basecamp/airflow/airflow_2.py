@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
@@ -35,6 +34,7 @@ from basecamp.airflow.models import (
 from basecamp.airflow.rest_api import MISSING, RestApi, read_task_instance
 from basecamp.airflow.rest_api import read_rows as read_all_rows
 from basecamp.airflow.transport import AirflowTransport
+from basecamp.outages.request_budget import map_within_budget
 from dataspec.contract import TASK_ID
 
 RUNS_PER_REQUEST = 50
@@ -149,8 +149,7 @@ class Airflow2(RestApi):
         if not runs:
             return []
         with ThreadPoolExecutor(min(PARALLEL_REQUESTS, len(runs))) as pool:
-            own = [copy_context() for _ in runs]  # a request's budget counts in each thread
-            found = pool.map(lambda context, run: context.run(self._versions_of, run), own, runs)
+            found = map_within_budget(pool, self._versions_of, runs)
             return [version for versions in found for version in versions]
 
     def _versions_of(self, run: DagRun) -> list[RunVersion]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.datasets.dag_readiness import DagReadiness
 from basecamp.datasets.spec_sql import SpecSql
+from basecamp.outages.request_budget import map_within_budget
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage
 from dataspec.catalog.effective import Catalog, SpecFile
@@ -69,7 +70,7 @@ class RegisteredSpecs:
         self, files: Sequence[SpecFile], catalog: Catalog, warnings: Sequence[str]
     ) -> Iterator[RegisteredDataset]:
         with ThreadPoolExecutor(CHECKERS) as checkers:
-            states = checkers.map(lambda file: self._is_loaded(file, catalog), files)
+            states = map_within_budget(checkers, lambda file: self._is_loaded(file, catalog), files)
             for file, (loaded, problem) in zip(files, states, strict=True):
                 yield RegisteredDataset(
                     name=file.name or "",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
 from dataspec.store.call_budget import CallBudget
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 REQUEST_SECONDS = 7.0
 """Leaves three of ten seconds for the rest of a request on a busy machine."""
@@ -78,3 +79,11 @@ def call_within_budget(call: Callable[[], T]) -> T:
     """
     budget = _CURRENT.get()
     return call() if budget is None else budget.wait(begin_call(call))
+
+
+def map_within_budget(
+    pool: ThreadPoolExecutor, function: Callable[[A], T], items: Sequence[A]
+) -> Iterator[T]:
+    """Call a function for each item in a pool's threads, which share the request's budget."""
+    contexts = [copy_context() for _ in items]
+    return pool.map(lambda context, item: context.run(function, item), contexts, items)

@@ -285,8 +285,8 @@ def test_every_route_answers_with_a_store_that_never_did(start: bytes) -> None:
 @each_silence
 def test_every_route_answers_while_airflow_hangs(start: bytes) -> None:
     store = MemoryStore()
-    store.put("code/sales/query.sql", SQL.encode(), expected=MISSING)
-    store.put("code/sales/daily.yaml", YAML.encode(), expected=MISSING)
+    store.put("manual/query.sql", SQL.encode(), expected=MISSING)
+    store.put("manual/sales.daily.yaml", YAML.encode(), expected=MISSING)
     with (
         silent(start) as url,
         AirflowTransport(url, Everyone(), timeout_seconds=1) as transport,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from basecamp.outages.guarded_store import PROBE_KEY, GuardedStore
-from basecamp.outages.request_budget import renew_budget, request_budget
+from basecamp.outages.request_budget import map_within_budget, renew_budget, request_budget
 from dataspec.errors import StoreUnreachable, UnreadableObject
 from dataspec.store import MemoryStore, PreconditionFailed, Store, StoredObject
 from dataspec.store.base import MISSING, ObjectInfo, StoreDown
@@ -96,6 +96,17 @@ def test_all_calls_of_a_request_share_its_budget(store: GuardedStore, behind: Ha
     behind.pause = 0.1
     failure_of(lambda: [store.get(f"code/{number}") for number in range(100)], seconds=0.35)
     assert 2 <= len(behind.calls) <= 4
+
+
+@pytest.mark.rule("18.16")
+def test_threads_of_a_request_share_its_budget(store: GuardedStore, behind: HangingStore) -> None:
+    behind.answers.clear()
+
+    def read_all() -> None:
+        with ThreadPoolExecutor(4) as pool:
+            list(map_within_budget(pool, store.get, ["code/a", "code/b", "code/c", "code/d"]))
+
+    assert failure_of(read_all)[1] < 5
 
 
 @pytest.mark.rule("18.16")
