@@ -109,6 +109,10 @@ class WorkflowRun:
     """The run's page in Airflow."""
 
 
+LOADING_UNKNOWN = "Whether Airflow has loaded the spec is unknown."
+"""The end of the warning of a registered spec while Airflow does not answer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredDataset:
     """A registered spec, as ``register`` and ``show --registered`` return it."""
@@ -129,6 +133,11 @@ class RegisteredDataset:
     writes: list[str] | None = None
     """The tables that its SQL creates or changes; None in lists of datasets."""
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def loading_known(self) -> bool:
+        """Whether Airflow has told if it has loaded this version."""
+        return self.loaded or not any(warning.endswith(LOADING_UNKNOWN) for warning in self.warnings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataspec.errors import DliError, InternalError, InvalidUsage, UnknownParameter
+from dataspec.errors import DliError, InternalError, InvalidUsage, NotFound, UnknownParameter
 from dataspec.keys import shown_key
 from dli.groups import LazyGroup, help_width
 from dli.options import server_options
@@ -146,6 +146,8 @@ def _run(arguments: list[str], session: Session) -> int:
         if isinstance(error, InternalError):
             _show_traceback(session)
         say(error_text(error))
+        if isinstance(error, NotFound) and session.is_outside_project:
+            say("       No dli.yaml in this folder or above. To start a project here: dli init")
         return error.exit_status
     except click.ClickException as error:
         error.show()

@@ -65,6 +65,11 @@ class Session:
 
         return Project(self.root, self.settings.datasets_dir)
 
+    @property
+    def is_outside_project(self) -> bool:
+        """Whether the command looked for specs where there is no project."""
+        return "project" in vars(self) and not self.project.is_made
+
     @cached_property
     def dialects(self) -> dict[str, ConnectionDialect]:
         """The SQL dialects of the connections of this machine, by the connection's name."""

@@ -14,7 +14,7 @@ from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import AirflowUnreachable
-from dataspec.models import RegisteredDataset, SourceType
+from dataspec.models import LOADING_UNKNOWN, RegisteredDataset, SourceType
 
 CHECKERS = 8
 """Maximum number of specs of a page that Airflow is asked about at once."""
@@ -95,7 +95,7 @@ class RegisteredSpecs:
                 if not self._readiness.is_loaded(name, spec_hash):
                     return False, None
             except AirflowUnreachable as error:
-                return False, f"{error.title} Whether Airflow has loaded the spec is unknown."
+                return False, f"{error.title} {LOADING_UNKNOWN}"
             self._seen_loaded[name] = spec_hash
         return True, None
 

@@ -108,6 +108,8 @@ class DatasetView:
     others: Sequence[WorkflowInfo]
     """Other rows of the same name."""
     runs: Sequence[WorkflowRun]
+    runs_known: bool
+    """Whether Airflow has told the runs, now or before."""
     backfills: Sequence[Backfill]
     airflow_url: str
     warnings: Sequence[str]
@@ -135,7 +137,7 @@ def read_dataset(services: Services, name: str, source: SourceType | None) -> Da
     known = services.workflows.get(name, source)
     registered = services.registered_specs.get(name, known.value.source_type)
     rows = services.workflows.page(WorkflowFilter(dataset=name))
-    runs = _runs(services, HistoryFilter(dataset=name), RUNS_PER_DATASET)
+    runs, runs_known = _runs(services, HistoryFilter(dataset=name), RUNS_PER_DATASET)
     backfills = _backfills_of(services, name)
     return DatasetView(
         info=known.value,
@@ -143,6 +145,7 @@ def read_dataset(services: Services, name: str, source: SourceType | None) -> Da
         spec=parse_spec(registered.yaml.encode(), file=registered.file),
         others=[row for row in rows.items if row.file != known.value.file or _is_broken(row)],
         runs=runs.items,
+        runs_known=runs_known,
         backfills=backfills.items,
         airflow_url=services.run_records.dag_url(name),
         warnings=tuple(
@@ -156,12 +159,12 @@ def _is_broken(row: WorkflowInfo) -> bool:
     return row.error is not None and row.taken_over_by is None
 
 
-def _runs(services: Services, wanted: HistoryFilter, limit: int) -> ListPage[WorkflowRun]:
-    """Read runs; return a warning instead of an error."""
+def _runs(services: Services, wanted: HistoryFilter, limit: int) -> tuple[ListPage[WorkflowRun], bool]:
+    """Read runs; return them, and whether they are known. An error becomes a warning."""
     try:
-        return services.run_history.page(wanted, limit=limit)
+        return services.run_history.page(wanted, limit=limit), True
     except (NotFound, Unavailable) as error:
-        return ListPage(items=(), warnings=(error.title,))
+        return ListPage(items=(), warnings=(error.title,)), isinstance(error, NotFound)
 
 
 def _backfills_of(services: Services, name: str) -> ListPage[Backfill]:
@@ -221,6 +224,8 @@ class BackfillView:
 
     backfill: Backfill
     runs: Sequence[WorkflowRun]
+    runs_known: bool
+    """Whether Airflow has told the runs, now or before."""
     more: bool
     """Whether it has earlier runs."""
     warnings: Sequence[str]
@@ -246,10 +251,11 @@ def read_backfill(services: Services, backfill_id: str) -> BackfillView:
         since=backfill.created_at,
         until=backfill.finished_at,
     )
-    page = _runs(services, wanted, RUNS_PER_BACKFILL)
+    page, runs_known = _runs(services, wanted, RUNS_PER_BACKFILL)
     return BackfillView(
         backfill=backfill,
         runs=[run for run in page.items if run.run_id.startswith(f"{backfill_id}_")],
+        runs_known=runs_known,
         more=page.next_cursor is not None,
         warnings=tuple(dict.fromkeys((*known.warnings, *page.warnings))),
     )

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from dataspec.engines.engine import Engine
     from dataspec.sql.rendering import RenderedStatement
 
+WHOLE_IN_LOG = "the log has the whole message"
+_MAX_LINE = 500
+"""Maximum number of characters of an engine's message in one line, where the whole one is elsewhere."""
 _TICK_SECONDS = 0.5
 _AGAIN_SECONDS = 1.0
 _GRACE_SECONDS = 10.0
@@ -35,7 +38,7 @@ class StatementFailed(Exception):
     """The engine refused or failed a statement; the message is one line, its cause the driver's error."""
 
     def __init__(self, statement: RenderedStatement, cause: Exception) -> None:
-        super().__init__(f"{place_of(statement)} failed: {one_line(cause)}")
+        super().__init__(f"{place_of(statement)} failed: {one_line(cause, whole=WHOLE_IN_LOG)}")
         self.statement = statement
 
 
@@ -238,8 +241,15 @@ def place_of(statement: RenderedStatement) -> str:
     return f"{kind}statement '{statement.name}'" + (f" of {statement.file}" if statement.file else "")
 
 
-def one_line(error: BaseException) -> str:
-    """Return a driver's message as one line, without lines of carets."""
+def one_line(error: BaseException, *, whole: str | None = None) -> str:
+    """Return a driver's message as one line, without lines of carets.
+
+    Args:
+        error: The driver's error.
+        whole: Where the whole message is, to cut a long one.
+    """
     lines = (line.strip() for line in str(error).splitlines())
-    text = " ".join(line for line in lines if line.strip("^ "))
-    return text or type(error).__name__
+    text = " ".join(line for line in lines if line.strip("^ ")) or type(error).__name__
+    if whole is None or len(text) <= _MAX_LINE:
+        return text
+    return f"{text[:_MAX_LINE]}… ({len(text):,} characters; {whole})"

@@ -216,7 +216,7 @@ def _samples(statements: list[RenderedStatement], limit: int) -> list[RenderedSt
 def _failure(plan: RunPlan, failed: StatementFailed) -> RunFailed:
     cause = failed.__cause__ or failed
     place = _place(plan, failed.statement, cause)
-    reason = one_line(cause)
+    reason = one_line(cause, whole="--verbose shows the whole message")
     if place is not None:
         reason = f"{place}: {_POINTER.sub('', reason)}"
     return RunFailed(f"The {place_of(failed.statement)} failed.", detail=reason)

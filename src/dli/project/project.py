@@ -21,7 +21,7 @@ from dataspec.spec.detection import (
 )
 from dataspec.spec.identity import check_name
 from dataspec.spec.yaml_reader import MAX_YAML_BYTES, read_document
-from dli.project.paths import shown
+from dli.project.paths import PROJECT_FILES, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -97,6 +97,11 @@ class Project:
             f"No Dataset Spec in {shown(self.folder)}.",
             detail="Set the project's folder with --path, or create a first spec: dli dataset init",
         )
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the folder is a project's, by its settings file."""
+        return any((self.root / name).is_file() for name in PROJECT_FILES)
 
     def datasets(self) -> Iterator[LocalDataset]:
         """Yield every spec of the project, valid or not."""

@@ -242,3 +242,27 @@ def test_what_the_system_refuses_is_no_mistake_in_the_program(
     assert done.returncode == 1, done.stderr
     assert f"{problem} can't be used: {step}." in done.stderr
     assert "mistake in dli" not in done.stderr
+
+
+@pytest.mark.rule("20.5")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("dataset", "validate"),
+        ("dataset", "validate", "a.b"),
+        ("dataset", "run", "a.b"),
+        ("dataset", "show", "a.b"),
+        ("dataset", "register", "a.b"),
+        ("dataset", "graph"),
+        ("dataset", "list"),
+        ("code", "publish"),
+    ],
+)
+def test_outside_a_project_a_command_says_how_to_make_one(
+    dli: Dli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "nowhere").mkdir()
+    (tmp_path / "store").mkdir()
+    monkeypatch.chdir(tmp_path / "nowhere")
+    monkeypatch.setenv("DLI_STORE_URL", str(tmp_path / "store"))
+    assert ": dli init\n" in dli(*arguments).err

@@ -48,7 +48,8 @@ def _list_local(session: Session) -> None:
     if not datasets:
         from dli.project.paths import shown
 
-        say(f"No Dataset Spec in {shown(session.project.folder)}. Create one with: dli dataset init")
+        command = "dli dataset init" if session.project.is_made else "dli init"
+        say(f"No Dataset Spec in {shown(session.project.folder)}. Create one with: {command}")
 
 
 def _local_item(dataset: LocalDataset) -> dict[str, Any]:

@@ -81,13 +81,15 @@ def _show_registered(session: Session, dataset: str, source: str | None, sql: bo
     if session.format == "json":
         session.print_json(found)
         return
+    warn(found.warnings)
     spec = parse_spec(found.yaml.encode(), file=found.file)
     state = "effective" if found.effective else "overridden"
+    loaded = "has loaded" if found.loaded else "has not loaded" if found.loading_known else "may have loaded"
     about = [
         ("File", found.file),
         ("Source", f"{found.source_type}, {state}"),
         ("Spec", found.spec_hash),
-        ("Airflow", "has loaded this version" if found.loaded else "has not loaded this version"),
+        ("Airflow", f"{loaded} this version"),
     ]
     click.echo(
         _sql(spec, found.files) if sql else _described(spec, about, found.reads or (), found.writes or ())

@@ -201,3 +201,18 @@ def test_it_warns_of_rows_that_no_statement_stores(world: World) -> None:
         "The rows of the query are not stored: no statement writes them"
         in world.get("/workflows/sales.daily").text
     )
+
+
+@pytest.mark.rule("24.6")
+def test_runs_that_airflow_has_not_told_are_not_known_and_not_none(world: World) -> None:
+    """The list was read before Airflow stopped to answer, the runs of this dataset never."""
+    world.publish()
+    world.get("/")
+    world.airflow.down = "timed out"
+    page = world.get("/workflows/sales.daily")
+    assert page.status == 200
+    assert "The runs are not known while Airflow does not answer." in page.text
+    assert "not known whether Airflow has loaded it" in page.text
+    assert "No runs yet." not in page.text
+    world.airflow.down = None
+    assert "No runs yet." in world.get("/workflows/sales.daily").text

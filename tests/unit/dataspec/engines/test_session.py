@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from dataspec.engines.session import SessionCancelled, SqlSession, StatementFailed
+from dataspec.engines.session import SessionCancelled, SqlSession, StatementFailed, one_line
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.spec.parse import parse_spec
 from dataspec.spec.sql_texts import Kind
@@ -348,3 +348,11 @@ def test_the_log_says_when_the_rows_of_a_query_were_stored_nowhere(
         log.check_stored(spec, {}, "duckdb")
     told = [record for record in caplog.records if "are not stored" in record.getMessage()]
     assert [record.levelname for record in told] == (["WARNING"] if is_told else [])
+
+
+def test_a_long_message_of_an_engine_is_cut_and_says_where_the_whole_is() -> None:
+    long = ValueError("no such column " * 200)
+    failed = StatementFailed(statement("select x"), long)
+    assert len(str(failed)) < 600
+    assert str(failed).endswith("… (2,999 characters; the log has the whole message)")
+    assert one_line(ValueError("short\n  ^^^"), whole="elsewhere") == "short"
