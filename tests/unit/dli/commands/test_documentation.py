@@ -17,7 +17,7 @@ from dli.main import main
 from dli.reference import commands, reference, with_reference
 from unit.dli.basecamp import Basecamp
 from unit.dli.documented import sessions
-from unit.dli.specs import CLICKS, CLICKS_YAML, spec_of, write_clicks
+from unit.dli.specs import CLICKS, CLICKS_SQL, CLICKS_YAML, spec_of, write_clicks
 
 DOCS = Path(__file__).parents[4] / "docs"
 PAGE = DOCS / "cli.md"
@@ -74,17 +74,25 @@ def test_every_command_is_in_the_documentation() -> None:
     assert paths == set(re.findall(r"^### `(.+)`$", reference(), re.MULTILINE))
 
 
+def write_builders(project: Path) -> str:
+    """Make the project of the pages: two datasets that build the tables of their names; returns the metrics' spec."""
+    write_clicks(project)
+    (project / "datasets" / "daily_clicks.sql").write_text(f"insert into {CLICKS} {CLICKS_SQL}")
+    metrics = spec_of(METRICS).replace("select 1", f"create table {METRICS} as select 1")
+    (project / "datasets" / f"dataset.{METRICS}.yaml").write_text(metrics)
+    return metrics
+
+
 def the_command_line(basecamp: Basecamp, project: Path) -> dict[str, Callable[[], None]]:
     """Make the project and the server of cli.md; returns what happens before some of its commands."""
-    write_clicks(project)
-    metrics = spec_of(METRICS, more='schedule: {cron: "0 10 * * *"}\n')
+    metrics = write_builders(project) + 'schedule: {cron: "0 10 * * *"}\n'
     (project / "datasets" / f"dataset.{METRICS}.yaml").write_text(metrics)
     basecamp.put_code(METRICS, metrics)
 
     def complete() -> None:
         basecamp.start_attempt(RUN_ID)
         basecamp.clock.let_pass(7)
-        basecamp.log(RUN_ID, "select * from clicks where day = '2024-01-15' limit 100")
+        basecamp.log(RUN_ID, f"insert into {CLICKS} select * from clicks where day = '2024-01-15' limit 100")
         basecamp.airflow.end(CLICKS, RUN_ID, "success")
 
     stopped = f"{CLICKS}_20240115_093052"
@@ -110,9 +118,7 @@ def the_configuration(basecamp: Basecamp, project: Path) -> dict[str, Callable[[
 
 def the_pipeline(basecamp: Basecamp, project: Path) -> dict[str, Callable[[], None]]:
     """Make the project and the store of publishing.md, one manual spec in it."""
-    write_clicks(project)
-    metrics = project / "datasets" / f"dataset.{METRICS}.yaml"
-    metrics.write_text(spec_of(METRICS))
+    write_builders(project)
     store = project / "store"
     (store / "manual").mkdir(parents=True)
     (store / "manual" / f"{CLICKS}.yaml").write_text(CLICKS_YAML)
