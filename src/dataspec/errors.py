@@ -34,6 +34,8 @@ The tree::
     │   ├── AirflowUnreachable
     │   ├── StoreUnreachable
     │   │   └── UnreadableObject  an unreadable object in a reachable store
+    │   │       ├── NewerFormat     a newer version of this program wrote it
+    │   │       └── CorruptObject   its content is damaged
     │   ├── EngineUnreachable
     │   ├── ServerBusy          too many requests of one kind
     │   └── NotLoaded           Airflow has not loaded the dataset's DAG
@@ -420,6 +422,9 @@ class StoreUnreachable(Unavailable):
     code = "store_unreachable"
 
 
+DAMAGED = "Its content is damaged. Restore the object from a backup, or remove it."
+
+
 class UnreadableObject(StoreUnreachable):
     """One object can't be read, such as a file without read permission; the store itself answers."""
 
@@ -428,6 +433,31 @@ class UnreadableObject(StoreUnreachable):
     def __init__(self, title: str, reason: str, *, detail: str) -> None:
         self.reason = reason
         super().__init__(title, detail=detail)
+
+
+class NewerFormat(UnreadableObject):
+    """A newer version of this program wrote an object; this version leaves it unchanged (specification 5.20)."""
+
+    code = "newer_format"
+
+    def __init__(self, key: str, found: int, newest: int) -> None:
+        self.key = key
+        super().__init__(
+            f"'{key}' in the store was written by a newer version of Basecamp.",
+            f"it has format {found}",
+            detail=f"It has format {found}; this version reads format {newest} at most and leaves the object "
+            "unchanged. Update this program, or ask a replica that is up to date.",
+        )
+
+
+class CorruptObject(UnreadableObject):
+    """An object's content is damaged (specification 5.21)."""
+
+    code = "corrupt_object"
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        super().__init__(f"'{key}' in the store can't be read: {reason}.", reason, detail=DAMAGED)
 
 
 class EngineUnreachable(Unavailable):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun
-from basecamp.backfills.plans import PlanStore
+from basecamp.backfills.plans import PlanStore, ReadPlans
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage, ValueWithWarnings
 from dataspec.errors import AirflowUnreachable, BackfillNotFound
@@ -29,6 +29,7 @@ class BackfillLookup:
 
         Raises:
             BackfillNotFound: When there is none of that id.
+            NewerFormat, CorruptObject: When its plan can't be read.
             StoreUnreachable: When the store does not answer.
         """
         plan = self._plans.find(backfill_id) if len(backfill_id) <= MAX_ID_LENGTH else None
@@ -64,25 +65,23 @@ class BackfillLookup:
         before = decode_cursor(cursor, parts=2) if cursor else None
         if dataset is not None:
             check_name(dataset)
-        active_plans = {} if active is False else self._active(dataset)
+        read_active = ReadPlans(()) if active is False else self._plans.all_active(dataset)
+        active_plans = {plan.backfill_id: plan for plan in read_active.plans}
         ended = [] if active is True else [i for i in self._plans.ended_ids(dataset) if i not in active_plans]
         placed = sorted(((_place(name), name) for name in (*active_plans, *ended)), reverse=True)
         rest = [name for place, name in placed if before is None or [place, name] < before]
         names = rest[:limit]
-        read = {plan.backfill_id: plan for plan in self._plans.read_ended(set(names) - active_plans.keys())}
-        plans = [active_plans.get(name) or read.get(name) for name in names]
+        read_ended = self._plans.read_ended(name for name in names if name not in active_plans)
+        ended_plans = {plan.backfill_id: plan for plan in read_ended.plans}
+        plans = [active_plans.get(name) or ended_plans.get(name) for name in names]
         shown = [self._shown(plan) for plan in plans if plan is not None]
+        unread = (*read_active.warnings, *read_ended.warnings, *self._plans.lost(dataset))
         more = len(rest) > limit
         return ListPage(
             items=[known.value for known in shown],
             next_cursor=encode_cursor([_place(names[-1]), names[-1]]) if more else None,
-            warnings=tuple(dict.fromkeys(text for known in shown for text in known.warnings)),
+            warnings=tuple(dict.fromkeys((*unread, *(text for known in shown for text in known.warnings)))),
         )
-
-    def _active(self, dataset: str | None) -> dict[str, BackfillPlan]:
-        datasets = [dataset] if dataset else self._plans.active_datasets()
-        held = (self._plans.active(name) for name in datasets)
-        return {one.plan.backfill_id: one.plan for one in held if one is not None}
 
     def _shown(self, plan: BackfillPlan) -> ValueWithWarnings[Backfill]:
         try:

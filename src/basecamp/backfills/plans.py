@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dataspec.errors import InternalError, InvalidName
+from basecamp.shared.stored_objects import QUARANTINE_PREFIX, StoredObjects
+from dataspec.errors import CorruptObject, InvalidName, UnreadableObject
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import parse_run_id
 from dataspec.spec.identity import check_name
@@ -26,11 +27,25 @@ class StoredPlan:
     etag: str
 
 
-class PlanStore:
-    """Reads and writes plans. Every method raises StoreUnreachable when the store does not answer."""
+@dataclass(frozen=True, slots=True)
+class ReadPlans:
+    """The plans that could be read, and a warning for each of the others."""
 
-    def __init__(self, store: Store) -> None:
+    plans: tuple[BackfillPlan, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class PlanStore:
+    """Reads and writes plans. Every method raises StoreUnreachable when the store does not answer.
+
+    Args:
+        store: The store.
+        objects: Notes the plans that this replica can't read.
+    """
+
+    def __init__(self, store: Store, objects: StoredObjects) -> None:
         self._store = store
+        self._objects = objects
         self._known: dict[str, tuple[StoredObject, StoredPlan]] = {}
 
     def create(self, plan: BackfillPlan) -> StoredPlan | None:
@@ -41,7 +56,8 @@ class PlanStore:
         """Return a dataset's active plan; one with an outcome is not moved to the ended ones yet.
 
         Raises:
-            InternalError: When it can't be read.
+            NewerFormat: When a newer version of Basecamp wrote it.
+            CorruptObject: When it is damaged.
         """
         known = self._known.get(dataset)
         stored = self._store.get(_active_key(dataset), known=known[0] if known else None)
@@ -50,7 +66,7 @@ class PlanStore:
             return None
         if known is not None and stored is known[0]:
             return known[1]
-        held = StoredPlan(BackfillPlan.read(stored.body), stored.etag)
+        held = StoredPlan(self._objects.read(_plan_of, stored), stored.etag)
         self._known[dataset] = stored, held
         return held
 
@@ -58,12 +74,26 @@ class PlanStore:
         """Return for how long a dataset's active plan has been as it is, by the store's clock."""
         return age_of(self._store, _active_key(dataset))
 
+    def active_or_free(self, dataset: str) -> StoredPlan | None:
+        """Return a dataset's active plan; a damaged one is moved to the quarantine first, and makes room.
+
+        Raises:
+            NewerFormat: When a newer version of Basecamp wrote it.
+        """
+        try:
+            return self.active(dataset)
+        except CorruptObject:
+            stored = self._store.get(_active_key(dataset))
+            if stored is None or self._objects.read_or_remove(_plan_of, stored) is None:
+                return None
+            return self.active(dataset)
+
     def is_active_id(self, dataset: str, run_id: str) -> bool:
         """Return whether an id is that of the dataset's active backfill, which no run may have."""
         try:
             held = self.active(dataset)
-        except InternalError:
-            return False  # a plan of a later version of Basecamp does not prevent runs
+        except UnreadableObject:
+            return False  # a plan that can't be read does not prevent runs
         return held is not None and held.plan.backfill_id == run_id
 
     def change(self, held: StoredPlan, plan: BackfillPlan) -> StoredPlan | None:
@@ -71,31 +101,70 @@ class PlanStore:
         return self._write(plan, expected=held.etag)
 
     def _write(self, plan: BackfillPlan, *, expected: str) -> StoredPlan | None:
-        etag = try_put(self._store, _active_key(plan.dataset), plan.body(), expected=expected)
-        return None if etag is None else StoredPlan(plan, etag)
+        key, body = _active_key(plan.dataset), plan.body()
+        etag = try_put(self._store, key, body, expected=expected)
+        if etag is None:
+            return None
+        written = StoredPlan(plan, etag)
+        self._known[plan.dataset] = StoredObject(key, etag, body), written
+        return written
 
     def put_away(self, held: StoredPlan) -> None:
         """Move a plan with an outcome to the ended ones."""
         plan = held.plan
         # Any replica may have done either already: an outcome is set once.
-        try_put(self._store, _ended_key(plan.dataset, plan.backfill_id), plan.body(), expected=MISSING)
+        ended_key = _ended_key(plan.dataset, plan.backfill_id)
+        while try_put(self._store, ended_key, plan.body(), expected=MISSING) is None:
+            if self.ended(plan.dataset, plan.backfill_id) is not None:
+                break
         try_delete(self._store, _active_key(plan.dataset), expected=held.etag)
 
     def ended(self, dataset: str, backfill_id: str) -> BackfillPlan | None:
-        """Return the plan of a backfill that has ended."""
+        """Return the plan of a backfill that has ended; a damaged one is moved to the quarantine.
+
+        Raises:
+            NewerFormat: When a newer version of Basecamp wrote it.
+        """
         stored = self._store.get(_ended_key(dataset, backfill_id))
-        return BackfillPlan.read(stored.body) if stored else None
+        return self._objects.read_or_remove(_plan_of, stored) if stored else None
 
     def find(self, backfill_id: str) -> BackfillPlan | None:
-        """Return a backfill's plan, whether it has ended or not."""
+        """Return a backfill's plan, whether it has ended or not.
+
+        Raises:
+            NewerFormat, CorruptObject: When the dataset's active plan can't be read, and may be this one.
+        """
         parsed = parse_run_id(backfill_id)
         if parsed is None or parsed.backfill_date or not _is_name(parsed.dataset):
             return None
         # In this order: a plan is among the ended ones before it leaves the active ones.
-        held = self.active(parsed.dataset)
+        try:
+            held = self.active(parsed.dataset)
+        except UnreadableObject:
+            if (ended := self.ended(parsed.dataset, backfill_id)) is None:
+                raise
+            return ended
         if held is not None and held.plan.backfill_id == backfill_id:
             return held.plan
         return self.ended(parsed.dataset, backfill_id)
+
+    def all_active(self, dataset: str | None = None) -> ReadPlans:
+        """Return the active plans, of one dataset or of all; one that can't be read costs no other."""
+        plans, warnings = [], []
+        for name in [dataset] if dataset else self.active_datasets():
+            try:
+                held = self.active(name)
+            except UnreadableObject as error:
+                warnings.append(f"{error.title} The backfill of {name} is not shown.")
+            else:
+                plans += [held.plan] if held else []
+        return ReadPlans(tuple(plans), tuple(warnings))
+
+    def lost(self, dataset: str | None = None) -> tuple[str, ...]:
+        """Return a warning for each damaged plan in the quarantine, of one dataset or of all."""
+        prefixes = (f"{ACTIVE_PREFIX}{dataset}.json/", f"{ENDED_PREFIX}{dataset}/") if dataset else (PREFIX,)
+        copies = [copy for prefix in prefixes for copy in self._objects.quarantined(prefix)]
+        return tuple(_lost(copy) for copy in copies)
 
     def active_datasets(self) -> list[str]:
         """Return the datasets that have an active plan, in the order of their names."""
@@ -109,12 +178,43 @@ class PlanStore:
         listed = usable(self._store.list(prefix))
         return [info.key.rpartition("/")[2].removesuffix(".json") for info in listed]
 
-    def read_ended(self, backfill_ids: Iterable[str]) -> list[BackfillPlan]:
-        """Return ended plans in the same order, read in parallel."""
+    def read_ended(self, backfill_ids: Iterable[str]) -> ReadPlans:
+        """Return ended plans in the same order, read in parallel; one that can't be read costs no other."""
         parsed = {backfill_id: parse_run_id(backfill_id) for backfill_id in backfill_ids}
-        keys = {name: _ended_key(run.dataset, name) for name, run in parsed.items() if run is not None}
-        stored = self._store.get_many(keys.values())
-        return [BackfillPlan.read(stored[key].body) for key in keys.values() if key in stored]
+        keys = [_ended_key(run.dataset, name) for name, run in parsed.items() if run is not None]
+        found = self._store.get_many(keys)
+        plans, warnings = (
+            [],
+            [f"'{key}' can't be read: {reason}." for key, reason in found.unreadable.items()],
+        )
+        for stored in (found[key] for key in keys if key in found):
+            try:
+                plan = self._objects.read_or_remove(_plan_of, stored)
+            except UnreadableObject as error:
+                warnings.append(f"{error.title} The backfill is not shown.")
+            else:
+                plans += [plan] if plan else []
+        return ReadPlans(tuple(plans), tuple(warnings))
+
+
+def _plan_of(stored: StoredObject) -> BackfillPlan:
+    """Parse a plan, which must be one of the dataset in its key: a step writes to the key of the plan's dataset."""
+    plan = BackfillPlan.read(stored)
+    parsed = parse_run_id(plan.backfill_id)
+    if parsed is None or parsed.dataset != plan.dataset:
+        raise CorruptObject(stored.key, "its id is not one of its dataset")
+    if stored.key not in {_active_key(plan.dataset), _ended_key(plan.dataset, plan.backfill_id)}:
+        raise CorruptObject(stored.key, "it is the plan of another backfill")
+    return plan
+
+
+def _lost(copy: str) -> str:
+    """Return the warning of a plan in the quarantine."""
+    key = copy.removeprefix(QUARANTINE_PREFIX).rpartition("/")[0]
+    return (
+        f"The plan of a backfill, '{key}', could not be read and was moved to '{copy}'. "
+        "Dates that it had not built are not built: see the dataset's runs, backfill what is missing, and remove that object."
+    )
 
 
 def _is_name(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -74,6 +73,7 @@ class BackfillStarter:
             Paused: When the dataset is paused.
             TakenOver: When another DAG has the dataset's id.
             Refused: When ``resume`` is given and every date is built.
+            NewerFormat: When a newer version of Basecamp wrote the dataset's active plan.
             NotLoaded: When Airflow has not loaded the dataset.
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
@@ -97,13 +97,13 @@ class BackfillStarter:
         """Return the plan that the first request with this key has written, if it did."""
         if keyed.plan is None:
             return None
-        held = self._plans.active(dataset)
+        held = self._plans.active_or_free(dataset)
         if held is not None and held.plan.idempotency_key == keyed.key:
             return held.plan
         first = adhoc_run_id(dataset, datetime.fromisoformat(keyed.plan["at"]))
         of_that_second = (name for name in self._plans.ended_ids(dataset) if name.startswith(first))
         ended = self._plans.read_ended(of_that_second)
-        return next((plan for plan in ended if plan.idempotency_key == keyed.key), None)
+        return next((plan for plan in ended.plans if plan.idempotency_key == keyed.key), None)
 
     def _started(self, request: BackfillRequest, requested_by: str, keyed: KeyedRequest) -> BackfillPlan:
         checked = check_request(self._specs, request)
@@ -144,7 +144,7 @@ class BackfillStarter:
                 f"Every date from {plan.start} to {plan.end} is built already.",
                 detail=f"By {last.backfill_id}. Leave --resume out to build them again.",
             )
-        return replace(plan, dates=left, built_before=tuple(sorted(built)))
+        return plan.model_copy(update={"dates": left, "built_before": tuple(sorted(built))})
 
     def _last_of(self, plan: BackfillPlan) -> BackfillPlan | None:
         """Return the last ended backfill of the same range and parameters."""
@@ -164,14 +164,14 @@ class BackfillStarter:
             if ended is not None and ended.idempotency_key == plan.idempotency_key:
                 return ended
             if ended is None and self._gateway.get_run(plan.dataset, backfill_id) is None:
-                return replace(plan, backfill_id=backfill_id)
+                return plan.model_copy(update={"backfill_id": backfill_id})
             number += 1
 
     def _create(self, plan: BackfillPlan) -> BackfillPlan:
         while True:
             if self._plans.create(plan) is not None:
                 return plan
-            held = self._plans.active(plan.dataset)
+            held = self._plans.active_or_free(plan.dataset)
             if held is None:
                 continue
             if held.plan.idempotency_key == plan.idempotency_key:

@@ -95,11 +95,11 @@ class BackfillSteps:
         Raises:
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
-            InternalError: When the plan can't be read.
+            NewerFormat: When a newer version of Basecamp wrote the plan.
         """
         pause: float | None = AT_ONCE
         while pause == AT_ONCE:
-            held = self.plans.active(dataset)
+            held = self.plans.active_or_free(dataset)
             pause = self._step(held) if held else None
         return pause
 
@@ -178,7 +178,7 @@ class BackfillSteps:
     def _look_again(self, asking: StoredPlan) -> float:
         """Stop the run that was just triggered if its backfill has ended meanwhile."""
         plan = asking.plan
-        held = self.plans.active(plan.dataset)
+        held = self.plans.active_or_free(plan.dataset)
         is_on = held is not None and held.plan.backfill_id == plan.backfill_id and held.plan.outcome is None
         if is_on:
             return self._pause_after(plan.dataset, 0.0)

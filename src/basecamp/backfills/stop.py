@@ -80,7 +80,7 @@ class BackfillStopper:
     def _order(self, plan: BackfillPlan, order: StopOrder) -> None:
         """Write the stop order into the plan, unless it has ended or has one."""
         while True:
-            held = self._plans.active(plan.dataset)
+            held = self._plans.active_or_free(plan.dataset)
             if held is None or held.plan.backfill_id != plan.backfill_id:
                 return
             if held.plan.outcome or held.plan.stop or self._plans.change(held, held.plan.stopping(order)):

@@ -46,6 +46,7 @@ from basecamp.services import Services
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from basecamp.shared.lease import Lease
+from basecamp.shared.stored_objects import StoredObjects
 from basecamp.sync.check import PeriodicCheck
 from basecamp.sync.ledger_update import LedgerUpdater
 from basecamp.sync.notices import SourceChangeNotices
@@ -81,6 +82,7 @@ def build_services(
     settings = notifications or NotificationSettings()
     store = GuardedStore(store)
     replica = uuid.uuid4().hex
+    objects = StoredObjects(store, clock)
     reservations = Reservations(store, clock)
 
     specs = CatalogCache(CatalogReader(store, MemorySpecCache()), clock)
@@ -106,7 +108,7 @@ def build_services(
     ledger = LedgerUpdater(store, specs, archive, notices, clock, records=records)
     follow_up = WriteFollowUp(ledger, readiness)
 
-    plans = PlanStore(store)
+    plans = PlanStore(store, objects)
     steps = BackfillSteps(
         plans=plans,
         specs=specs,

@@ -5,21 +5,21 @@ All functions are pure; ``basecamp.backfills`` reads the clock, the store and Ai
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar
 
-from dataspec.errors import InternalError, InvalidUsage
+from pydantic import AwareDatetime, BeforeValidator, Field
+
+from dataspec.errors import InvalidUsage
 from dataspec.models import Every, RunStatus
 from dataspec.parameters import ParameterValueError, coerce_date
 from dataspec.schedule.cron import execution_date, interval_from
 from dataspec.schedule.run_ids import backfill_run_id
+from dataspec.stored_document import StoredDocument, StoredPart
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-FORMAT = 1
 MAX_DATES = 40_000
 """More than a hundred years of days."""
 MANY_DATES = 366
@@ -27,7 +27,11 @@ MANY_DATES = 366
 FIRST_YEAR, LAST_YEAR = 1000, 9998
 """Between these years every date has a midnight in every time zone."""
 
+SHORTEST_RANGE = 3
+"""Number of consecutive dates from which a plan writes them as a range."""
+
 _DAY = timedelta(days=1)
+_DATES = ("dates", "built_before", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,11 @@ def _date(name: str, text: str) -> date:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopOrder:
+class StopOrder(StoredPart):
     """A request to end a backfill."""
 
     by: str
-    at: datetime
+    at: AwareDatetime
     reason: str | None = None
 
     def __str__(self) -> str:
@@ -95,20 +98,74 @@ class StopOrder:
         return f"{words}: {self.reason}" if self.reason else words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(StoredPart):
     """How a backfill ended."""
 
     status: RunStatus
-    at: datetime
+    at: AwareDatetime
     error: str | None = None
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackfillPlan:
-    """A requested backfill and its progress: one object in the store."""
+@lru_cache(maxsize=64)
+def as_ranges(days: tuple[str, ...]) -> tuple[str, ...]:
+    """Return dates as text, with ``first/last`` for each run of three or more consecutive dates, up or down."""
+    return tuple(_ranges(days))
 
+
+def _ranges(days: Iterable[str]) -> Iterator[str]:
+    run: list[date] = []
+    for day in map(date.fromisoformat, days):
+        if len(run) > 1 and day - run[-1] != run[1] - run[0]:
+            yield from _range(run)
+            run = []
+        if len(run) == 1 and abs(day - run[0]) != _DAY:
+            yield run.pop().isoformat()
+        run.append(day)
+    yield from _range(run)
+
+
+def _range(run: list[date]) -> Iterator[str]:
+    if len(run) < SHORTEST_RANGE:
+        return (day.isoformat() for day in run)
+    return iter([f"{run[0]}/{run[-1]}"])
+
+
+def from_ranges(days: Iterable[str]) -> tuple[str, ...]:
+    """Return the dates that :func:`as_ranges` wrote.
+
+    Raises:
+        ValueError: For a text that is no date and no range, and for too many dates.
+    """
+    found: list[str] = []
+    for text in days:
+        first, _, last = text.partition("/")
+        start, end = date.fromisoformat(first), date.fromisoformat(last or first)
+        count = abs((end - start).days) + 1
+        if len(found) + count > MAX_DATES:
+            raise ValueError(f"more than {MAX_DATES:,} dates")
+        step = _DAY if end >= start else -_DAY
+        found += [(start + number * step).isoformat() for number in range(count)]
+    return tuple(found)
+
+
+def _dates(value: Any) -> Any:
+    if not isinstance(value, list | tuple) or not all(isinstance(day, str) for day in value):
+        raise ValueError("not a list of dates")
+    return from_ranges(value)
+
+
+Dates = Annotated[tuple[str, ...], BeforeValidator(_dates)]
+
+
+class BackfillPlan(StoredDocument):
+    """A requested backfill and its progress: one object in the store.
+
+    Format 2 writes dates as ranges: a plan of ten years has some hundred bytes, and each date's step writes it once.
+    A plan of at most :data:`MANY_DATES` dates is written in format 1, which older versions read.
+    """
+
+    FORMAT: ClassVar[int] = 2
     backfill_id: str
     dataset: str
     start: str
@@ -118,21 +175,21 @@ class BackfillPlan:
     keep_going: bool
     parameters: Mapping[str, Any]
     """The parameters of every run, except ``execution_date``, as given."""
-    dates: tuple[str, ...]
+    dates: Annotated[Dates, Field(min_length=1)]
     """The dates to build, in order."""
-    built_before: tuple[str, ...] = ()
+    built_before: Dates = ()
     """The dates that earlier backfills built, for a backfill that resumes."""
-    at: int = 0
+    at: Annotated[int, Field(ge=0)] = 0
     """Index of the current date; the number of dates once all are done."""
-    asked_at: datetime | None = None
+    asked_at: AwareDatetime | None = None
     """When a run of the current date was last requested from Airflow."""
-    failed: tuple[str, ...] = ()
+    failed: Dates = ()
     stop: StopOrder | None = None
     outcome: Outcome | None = None
     """Set once, when the backfill has ended; the object is then archived."""
     requested_by: str
-    created_at: datetime
-    idempotency_key: str | None = field(default=None, repr=False)
+    created_at: AwareDatetime
+    idempotency_key: str | None = Field(default=None, repr=False)
 
     @property
     def date(self) -> str:
@@ -152,24 +209,25 @@ class BackfillPlan:
     @property
     def built(self) -> tuple[str, ...]:
         """The dates that this backfill has built."""
-        return tuple(day for day in self.dates[: self.at] if day not in set(self.failed))
+        failed = set(self.failed)
+        return tuple(day for day in self.dates[: self.at] if day not in failed)
 
     def after(self, *, failed: bool) -> BackfillPlan:
         """Return the plan after the current date's run has ended."""
         more = (self.date,) if failed else ()
-        return replace(self, at=self.at + 1, failed=(*self.failed, *more), asked_at=None)
+        return self.model_copy(update={"at": self.at + 1, "failed": (*self.failed, *more), "asked_at": None})
 
     def asking(self, now: datetime) -> BackfillPlan:
         """Return the plan with a run of the current date about to be requested."""
-        return replace(self, asked_at=now)
+        return self.model_copy(update={"asked_at": now})
 
     def stopping(self, order: StopOrder) -> BackfillPlan:
         """Return the plan with a request to end it; an earlier request is kept."""
-        return replace(self, stop=self.stop or order)
+        return self.model_copy(update={"stop": self.stop or order})
 
     def ended(self, outcome: Outcome) -> BackfillPlan:
         """Return the plan with its outcome."""
-        return replace(self, outcome=outcome)
+        return self.model_copy(update={"outcome": outcome})
 
     def continues(self, other: BackfillPlan) -> bool:
         """Return whether dates that another backfill built can be skipped: same range, same parameters."""
@@ -178,57 +236,14 @@ class BackfillPlan:
             for name in ("dataset", "start", "end", "every", "parameters")
         )
 
-    def body(self) -> bytes:
-        """Return the plan as JSON, which :meth:`read` parses."""
-        data = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps({"format": FORMAT, **data}, default=_to_json, separators=(",", ":")).encode()
-
-    @classmethod
-    def read(cls, body: bytes) -> BackfillPlan:
-        """Parse a stored plan.
-
-        Raises:
-            InternalError: For another format, as a later version may write it.
-        """
-        try:
-            data = _of_this_format(json.loads(body))
-            moments = {"asked_at": _moment(data["asked_at"]), "created_at": _moment(data["created_at"])}
-            lists = {name: tuple(data[name]) for name in ("dates", "built_before", "failed")}
-            parts = {"stop": _stop(data["stop"]), "outcome": _outcome(data["outcome"])}
-            return cls(**{**data, **moments, **lists, **parts})
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InternalError("The plan of a backfill can't be read.", detail=str(error)) from error
-
-
-def _of_this_format(data: dict[str, Any]) -> dict[str, Any]:
-    if data.pop("format") != FORMAT:
-        raise ValueError("it is of another format")
-    return data
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values; with ranges of dates for many dates, as each step writes the plan again."""
+        if len(self.dates) <= MANY_DATES:
+            return super().to_json() | {"format": 1}
+        ranges = {name: as_ranges(getattr(self, name)) for name in _DATES}
+        return self.model_copy(update=ranges).model_dump(mode="json") | {"format": self.FORMAT}
 
 
 def ordered(days: Iterable[str], *, reverse: bool) -> tuple[str, ...]:
     """Return dates in the order in which they are built."""
     return tuple(sorted(days, reverse=reverse))
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return {name: getattr(value, name) for name in value.__slots__}
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _stop(data: Mapping[str, Any] | None) -> StopOrder | None:
-    if data is None:
-        return None
-    return StopOrder(by=data["by"], at=datetime.fromisoformat(data["at"]), reason=data["reason"])
-
-
-def _outcome(data: Mapping[str, Any] | None) -> Outcome | None:
-    if data is None:
-        return None
-    at, status = datetime.fromisoformat(data["at"]), RunStatus(data["status"])
-    return Outcome(status=status, at=at, error=data["error"], note=data["note"])

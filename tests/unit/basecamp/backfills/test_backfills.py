@@ -456,8 +456,11 @@ def test_a_plan_of_a_later_version_is_left_alone_and_does_not_prevent_runs(
     register: Register, client: Client, store: MemoryStore
 ) -> None:
     register()
-    store.put(f"basecamp/backfills/active/{NAME}.json", b'{"format": 2}', expected="*missing*")
-    assert start(client).status_code == 500
+    key = f"basecamp/backfills/active/{NAME}.json"
+    store.put(key, b'{"format": 3}', expected="*missing*")
+    answer = start(client)
+    assert (answer.status_code, answer.json()["code"]) == (503, "newer_format")
+    assert key in answer.json()["title"]
     run = client.post(f"/workflows/{NAME}/runs", json={"parameters": {"execution_date": "2024-01-14"}})
     assert run.status_code == 201
 

@@ -208,7 +208,7 @@ def test_a_plan_that_cannot_be_read_holds_up_no_other(
     client.post(f"/workflows/{NAME}/backfills", json=RANGE)
     look(replicas[0])
     assert runs(airflow) == 1
-    assert "The backfill of a.broken waits: The plan of a backfill can't be read." in caplog.text
+    assert "'basecamp/backfills/active/a.broken.json' in the store can't be read" in caplog.text
 
 
 def test_a_backfill_is_built_at_once_on_the_replica_that_started_it() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -8,10 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataspec.errors import InternalError, InvalidUsage
+from dataspec.errors import CorruptObject, InvalidUsage, NewerFormat
 from dataspec.models import RunStatus
-from dataspec.schedule.backfill_plan import BackfillPlan, DateRange, Outcome, StopOrder, ordered
+from dataspec.schedule.backfill_plan import (
+    BackfillPlan,
+    DateRange,
+    Outcome,
+    StopOrder,
+    as_ranges,
+    from_ranges,
+    ordered,
+)
 from dataspec.schedule.run_ids import backfill_run_id, parse_run_id
+from dataspec.store import StoredObject
 
 NOW = datetime(2024, 1, 15, 9, 30, 45, 123456, tzinfo=UTC)
 PLAN = BackfillPlan(
@@ -128,23 +137,82 @@ def test_first_stop_request_is_kept() -> None:
     "plan",
     [
         PLAN,
-        replace(PLAN, at=2, failed=("2013-01-01",), asked_at=NOW, idempotency_key="k", built_before=("x",)),
+        PLAN.model_copy(
+            update={
+                "at": 2,
+                "failed": ("2013-01-01",),
+                "asked_at": NOW,
+                "idempotency_key": "k",
+                "built_before": ("2012-12-31",),
+            }
+        ),
         PLAN.stopping(StopOrder(by="ann", at=NOW)),
         PLAN.ended(Outcome(status=RunStatus.FAILED, at=NOW, error="e", note="n")),
     ],
 )
 def test_stored_plan_is_parsed_unchanged(plan: BackfillPlan) -> None:
-    assert BackfillPlan.read(plan.body()) == plan
+    assert BackfillPlan.read(stored(plan.body())) == plan
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"format": 2}', PLAN.body().replace(b"created", b"x")])
-def test_plan_of_another_format_is_refused(body: bytes) -> None:
-    with pytest.raises(InternalError):
-        BackfillPlan.read(body)
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"format": "2"}', PLAN.body().replace(b"created", b"x"), b"[" * 100_000]
+)
+def test_damaged_plan_is_refused_with_its_key(body: bytes) -> None:
+    with pytest.raises(CorruptObject, match="'plans/a' in the store can't be read: "):
+        BackfillPlan.read(stored(body))
+
+
+def test_plan_of_a_newer_format_is_refused_with_its_key() -> None:
+    with pytest.raises(NewerFormat, match="'plans/a' in the store was written by a newer version"):
+        BackfillPlan.read(stored(b'{"format": 3, "anything": []}'))
+
+
+@pytest.mark.rule("14.15")
+@given(
+    st.sets(st.dates(date(2010, 1, 1), date(2011, 12, 31)), min_size=1),
+    st.booleans(),
+)
+def test_dates_are_the_same_after_being_written_as_ranges(days: set[date], reverse: bool) -> None:
+    dates = ordered(map(str, days), reverse=reverse)
+    assert from_ranges(as_ranges(dates)) == dates
+
+
+@pytest.mark.rule("14.15")
+@pytest.mark.parametrize("reverse", [False, True])
+def test_plan_of_ten_years_is_small_and_is_parsed_unchanged(reverse: bool) -> None:
+    days = ordered(DateRange.parse("2016-01-01", "2025-12-31").days(), reverse=reverse)
+    plan = PLAN.model_copy(update={"dates": days, "at": 100, "failed": days[3:50], "built_before": days[:1]})
+    assert len(plan.body()) < 700
+    assert BackfillPlan.read(stored(plan.body())).model_copy(update={"format": 1}) == plan
+
+
+def test_plan_that_older_versions_read_has_every_date() -> None:
+    plan = json.loads(PLAN.body())
+    assert (plan["format"], plan["dates"]) == (1, ["2013-01-01", "2013-01-02", "2013-01-03"])
+
+
+@pytest.mark.rule("5.22")
+def test_keys_that_this_version_does_not_know_are_kept() -> None:
+    stop = {"by": "ann", "at": "2024-01-15T09:30:45Z", "reason": None, "via": "page"}
+    later = json.loads(PLAN.body()) | {"priority": 3, "stop": stop}
+    plan = BackfillPlan.read(stored(json.dumps(later).encode())).after(failed=False)
+    written = json.loads(plan.body())
+    assert (written["priority"], written["stop"]["via"], written["at"]) == (3, "page", 1)
+
+
+def test_ranges_of_too_many_dates_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than 40,000 dates"):
+        from_ranges(["0001-01-01/9999-12-31"])
+
+
+def stored(body: bytes) -> StoredObject:
+    return StoredObject("plans/a", "", body)
 
 
 def test_backfill_continues_only_the_same_range_and_parameters() -> None:
-    assert PLAN.continues(replace(PLAN, backfill_id="x", reverse=True, at=1, keep_going=True))
+    assert PLAN.continues(
+        PLAN.model_copy(update={"backfill_id": "x", "reverse": True, "at": 1, "keep_going": True})
+    )
     others: list[dict[str, Any]] = [
         {"end": "2013-01-04"},
         {"parameters": {}},
@@ -152,4 +220,4 @@ def test_backfill_continues_only_the_same_range_and_parameters() -> None:
         {"dataset": "x"},
     ]
     for other in others:
-        assert not PLAN.continues(replace(PLAN, **other))
+        assert not PLAN.continues(PLAN.model_copy(update=other))
