@@ -169,7 +169,7 @@ def look(store: Store) -> Look:
         overridden=_version(catalog.overridden.get(NAME)),
         invalid=len(catalog.invalid),
         retired=len(catalog.retired),
-        notices=sum(1 for stored in outbox if OutboxEntry.read(stored.body)),
+        notices=len([OutboxEntry.read(stored) for stored in outbox]),
         objects=len(list(store.list("manual/"))),
     )
 

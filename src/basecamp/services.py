@@ -12,6 +12,7 @@ from basecamp.backfills.stop import BackfillStopper
 from basecamp.datasets.registered_specs import RegisteredSpecs
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.datasets.versions import VersionsInUse
+from basecamp.monitoring.housekeeping import Housekeeping
 from basecamp.monitoring.readiness import ReadinessChecks
 from basecamp.notifications.channel_test import ChannelTester
 from basecamp.notifications.delivery import Delivery
@@ -65,10 +66,18 @@ class Services:
     backfill_starter: BackfillStarter
     backfill_stopper: BackfillStopper
 
+    housekeeping: Housekeeping
     readiness: ReadinessChecks
 
     @property
     def loops(self) -> tuple[BackgroundLoop, ...]:
         """The background loops of this replica."""
-        looping = (self.takeovers, self.delivery, self.run_watch, self.check, self.reconciler)
+        looping = (
+            self.takeovers,
+            self.delivery,
+            self.run_watch,
+            self.check,
+            self.reconciler,
+            self.housekeeping,
+        )
         return (*self.readiness.loops, *(service.loop for service in looping))

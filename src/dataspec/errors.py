@@ -436,7 +436,7 @@ class UnreadableObject(StoreUnreachable):
 
 
 class NewerFormat(UnreadableObject):
-    """A newer version of this program wrote an object; this version leaves it unchanged (specification 5.20)."""
+    """A newer version of this program wrote an object; this version leaves it unchanged (specification 5.21)."""
 
     code = "newer_format"
 
@@ -451,7 +451,7 @@ class NewerFormat(UnreadableObject):
 
 
 class CorruptObject(UnreadableObject):
-    """An object's content is damaged (specification 5.21)."""
+    """An object's content is damaged (specification 5.22)."""
 
     code = "corrupt_object"
 

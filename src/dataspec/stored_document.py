@@ -7,12 +7,26 @@ rightly; a key that older versions may ignore is just added (``docs/server.md``,
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar, Protocol, Self
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from dataspec.errors import CorruptObject, NewerFormat
 from dataspec.problems import shortened
+
+
+def _moment(value: Any) -> datetime:
+    """Return a time; refuse numbers, which pydantic reads as seconds since 1970."""
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    raise ValueError("not a time")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+"""A time with its offset from UTC, as ISO text in the object."""
 
 
 class StoredContent(Protocol):
@@ -33,6 +47,13 @@ class StoredPart(BaseModel):
     """A part of a stored object. Keys that this version does not know are kept when the object is written again."""
 
     model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    def changed(self, **changes: Any) -> Self:
+        """Return a copy with other values, which are not checked again."""
+        copy = self.model_copy(update=changes)
+        for name in vars(copy).keys() - type(self).model_fields.keys():
+            del vars(copy)[name]  # a cached property of the original
+        return copy
 
 
 class StoredDocument(StoredPart):

@@ -144,7 +144,7 @@ class BackfillStarter:
                 f"Every date from {plan.start} to {plan.end} is built already.",
                 detail=f"By {last.backfill_id}. Leave --resume out to build them again.",
             )
-        return plan.model_copy(update={"dates": left, "built_before": tuple(sorted(built))})
+        return plan.changed(dates=left, built_before=tuple(sorted(built)))
 
     def _last_of(self, plan: BackfillPlan) -> BackfillPlan | None:
         """Return the last ended backfill of the same range and parameters."""
@@ -164,7 +164,7 @@ class BackfillStarter:
             if ended is not None and ended.idempotency_key == plan.idempotency_key:
                 return ended
             if ended is None and self._gateway.get_run(plan.dataset, backfill_id) is None:
-                return plan.model_copy(update={"backfill_id": backfill_id})
+                return plan.changed(backfill_id=backfill_id)
             number += 1
 
     def _create(self, plan: BackfillPlan) -> BackfillPlan:

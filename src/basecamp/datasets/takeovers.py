@@ -7,12 +7,10 @@ then each parse may change the owner of the id, so an observation counts for som
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import cycle, islice
 
@@ -23,15 +21,16 @@ from basecamp.datasets.dag_cache import DagCache
 from basecamp.shared.airflow_time import airflow_now
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
+from basecamp.shared.stored_objects import StoredObjects
 from dataspec.contract import place_of, read_takeovers
 from dataspec.errors import StoreUnreachable, TakenOver
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import etag_of, try_put
+from dataspec.stored_document import Moment, StoredDocument, StoredPart
 
 log = logging.getLogger(__name__)
 
 KEY = "basecamp/takeovers.json"
-FORMAT = 1
 COUNTS_FOR = timedelta(minutes=5)
 """How long a take-over counts after it was last seen: before the dataset's own DAG steps back, or where Airflow's
 machines have no such DAG factory yet, the id may be the dataset's at one look and the other DAG's at the next."""
@@ -48,13 +47,12 @@ ASKED_AT_ONCE = 50
 WRITE_ATTEMPTS = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Takeover:
+class Takeover(StoredPart):
     """A DAG with a dataset's id that does not come from the DAG factory."""
 
     place: str
     """Its file, and its bundle on Airflow 3."""
-    seen_at: datetime
+    seen_at: Moment
 
     def lately(self) -> str:
         """Say when it was seen, and until when that counts."""
@@ -63,6 +61,12 @@ class Takeover:
             f"Airflow had that DAG at {self.seen_at:%H:%M:%S} UTC. When two files define a DAG with one id, "
             f"Airflow has now one, now the other. Unless that DAG is seen again, runs may start from {until:%H:%M:%S} UTC on."
         )
+
+
+class SeenTakeovers(StoredDocument):
+    """The take-overs of the last weeks by dataset; one object in the store."""
+
+    takeovers: Mapping[str, Takeover]
 
 
 class Takeovers:
@@ -74,11 +78,21 @@ class Takeovers:
         specs: The specs in the store.
         dags: The datasets' DAGs as last listed.
         clock: The clock.
+        objects: Notes a list that this replica can't read: of a newer format, each method that needs it raises
+            NewerFormat; a damaged one is replaced by what this replica knows.
     """
 
     def __init__(
-        self, store: Store, gateway: AirflowGateway, specs: CatalogCache, dags: DagCache, clock: Clock
+        self,
+        store: Store,
+        gateway: AirflowGateway,
+        specs: CatalogCache,
+        dags: DagCache,
+        clock: Clock,
+        *,
+        objects: StoredObjects,
     ) -> None:
+        self._objects = objects
         self._store = store
         self._gateway = gateway
         self._specs = specs
@@ -86,7 +100,7 @@ class Takeovers:
         self._clock = clock
         self._lock = threading.Lock()
         self._stored: StoredObject | None = None
-        self._seen: Mapping[str, Takeover] = {}
+        self._document = SeenTakeovers(takeovers={})
         self._asked_last = 0
         self.loop = BackgroundLoop(
             "look for other DAGs under datasets' ids", self._turn, retry_seconds=LOOK_SECONDS
@@ -110,14 +124,14 @@ class Takeovers:
         if (found is None or found.dag.is_stale) and (place := self._reported().get(name)):
             raise TakenOver(name, place)
         self._read()
-        last = self._seen.get(name)
+        last = self.seen.get(name)
         if last is not None and self._counts(last):
             raise TakenOver(name, last.place, lately=last.lately())
         return found
 
     def lately(self) -> Mapping[str, Takeover]:
         """Return the current take-overs by dataset, as this replica knows them."""
-        return {name: one for name, one in self._seen.items() if self._counts(one)}
+        return {name: one for name, one in self.seen.items() if self._counts(one)}
 
     def _counts(self, one: Takeover) -> bool:
         return self._now() - one.seen_at < COUNTS_FOR
@@ -129,7 +143,7 @@ class Takeovers:
     @property
     def seen(self) -> Mapping[str, Takeover]:
         """The take-overs of the last weeks by dataset; the same object while nothing changes."""
-        return self._seen
+        return self._document.takeovers
 
     def _turn(self) -> float:
         began = self._clock.monotonic()
@@ -186,15 +200,15 @@ class Takeovers:
             news = {name: place for name, place in places.items() if self._is_news(name, place, now)}
             if not news:
                 return
-            kept = {name: one for name, one in self._seen.items() if now - one.seen_at < KEPT_FOR}
+            kept = {name: one for name, one in self.seen.items() if now - one.seen_at < KEPT_FOR}
             came = {name: Takeover(place=place, seen_at=now) for name, place in news.items()}
-            if self._write(kept | came):
+            if self._write(dict(sorted((kept | came).items()))):
                 for name, one in came.items():
                     log.warning("Another DAG has the id of the dataset %s: %s", name, one.place)
                 return
 
     def _is_news(self, name: str, place: str, now: datetime) -> bool:
-        known = self._seen.get(name)
+        known = self.seen.get(name)
         return known is None or known.place != place or now - known.seen_at >= WRITTEN_AGAIN
 
     def _read(self) -> None:
@@ -203,16 +217,18 @@ class Takeovers:
             KEY, known=known
         )  # outside the lock: others must not wait for a slow store in turn
         with self._lock:
-            if stored is not known:
-                self._stored, self._seen = stored, dict(_entries(stored))
+            if stored is known:
+                return
+            if stored is None:
+                self._stored, self._document = None, SeenTakeovers(takeovers={})
+            elif found := self._objects.read_or_put_aside(SeenTakeovers.read, stored):
+                self._stored, self._document = stored, found
+            else:  # the next look reads what this replica, or another one, writes now
+                try_put(self._store, KEY, self._document.body(), expected=stored.etag)
 
-    def _write(self, seen: Mapping[str, Takeover]) -> bool:
+    def _write(self, seen: dict[str, Takeover]) -> bool:
         """Replace the store's object; return False if another replica did so first."""
-        entries = {
-            name: {"place": one.place, "seen_at": one.seen_at.isoformat()}
-            for name, one in sorted(seen.items())
-        }
-        body = json.dumps({"format": FORMAT, "takeovers": entries}).encode()
+        body = self._document.changed(takeovers=seen).body()
         if try_put(self._store, KEY, body, expected=etag_of(self._stored)) is None:
             return False
         self._read()
@@ -231,14 +247,3 @@ def place_of_dag(dag: AirflowDag) -> str:
 
 def _is_listed(dag: AirflowDag | None) -> bool:
     return dag is not None and not dag.is_stale
-
-
-def _entries(stored: StoredObject | None) -> Iterator[tuple[str, Takeover]]:
-    """Yield the take-overs in an object; nothing if it is missing or has another format."""
-    try:
-        data = json.loads(stored.body) if stored else {}
-        entries = data.get("takeovers", {}) if data.get("format") == FORMAT else {}
-        for name, entry in entries.items():
-            yield name, Takeover(place=str(entry["place"]), seen_at=datetime.fromisoformat(entry["seen_at"]))
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return

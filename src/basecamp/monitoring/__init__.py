@@ -1,1 +1,1 @@
-"""Readiness checks and Prometheus metrics."""
+"""Readiness checks, Prometheus metrics and the daily housekeeping."""

@@ -1,4 +1,4 @@
-"""Readiness of this replica: the state of the store, Airflow and the channels of notifications."""
+"""Readiness of this replica: the state of the store, its objects, Airflow and the channels of notifications."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from basecamp.notifications.channel_health import ChannelHealth
 from basecamp.outages.guarded_store import PROBE_KEY
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
+from basecamp.shared.stored_objects import StoredObjects
+from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.errors import DliError
 from dataspec.store import Store
 
@@ -22,15 +24,18 @@ LATE_SECONDS = 3.0
 """A look that takes longer counts as a problem before it has ended."""
 NOT_YET = "Not checked yet."
 
+UPDATE = "Update this replica."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
     """The readiness of this replica, as it was last seen: reading it waits for nothing."""
 
     ready: bool
-    """Whether it should get requests: True once each dependency has answered; after that it can serve cached data."""
+    """Whether it should get requests: True once each dependency has answered; after that it can serve cached data.
+    False while the store holds an object of a newer format: an up-to-date replica should answer."""
     status: str
-    """``ready``, ``degraded`` or ``starting``."""
+    """``ready``, ``degraded``, ``starting`` or ``outdated``."""
     checks: dict[str, str] = field(default_factory=dict)
     """``ok`` or the problem, by dependency."""
     age_seconds: dict[str, float] = field(default_factory=dict)
@@ -76,7 +81,7 @@ class _Dependency:
 
 
 class ReadinessChecks:
-    """Watches the store and Airflow in the background, and reports what was last seen."""
+    """Watches the store, its objects and Airflow in the background, and reports what was last seen."""
 
     def __init__(
         self,
@@ -85,8 +90,11 @@ class ReadinessChecks:
         gateway: AirflowGateway,
         channels: ChannelHealth,
         clock: Clock,
+        *,
+        objects: StoredObjects,
     ) -> None:
         self._skew = ClockSkew(store, gateway, clock)
+        self._objects = objects
         self._store = store
         self._specs = specs
         self._gateway = gateway
@@ -110,20 +118,23 @@ class ReadinessChecks:
         """Return the readiness by the last checks; waits for nothing."""
         checks = {name: one.state() for name, one in self._dependencies.items()}
         ages = {name: one.age() for name, one in self._dependencies.items()}
-        ready = all(one.answered for one in self._dependencies.values())
+        started = all(one.answered for one in self._dependencies.values())
+        newer = self._objects.newer()
         checks["notifications"] = self._channels.state()
         if (skew := self._skew.state()) != "ok":
             checks["clock"] = skew
+        checks["objects"] = " ".join([*newer, *([UPDATE] if newer else []), *self._objects.damaged()]) or "ok"
         healthy = all(state == "ok" for state in checks.values())
+        status = "ready" if healthy else "degraded"
         return Readiness(
-            ready=ready,
-            status="ready" if ready and healthy else "degraded" if ready else "starting",
+            ready=started and not newer,
+            status="starting" if not started else "outdated" if newer else status,
             checks=checks,
             age_seconds={name: age for name, age in ages.items() if age is not None},
         )
 
     def _check_store(self) -> str:
-        self._specs.catalog()
+        self._objects.saw(LEDGER_KEY, self._specs.catalog().ledger_error)
         self._store.get(PROBE_KEY)  # the catalog may be some seconds old
         self._skew.look()
         return "ok"

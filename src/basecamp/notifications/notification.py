@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from dataspec.models import SourceType, WorkflowRun
 from dataspec.spec.model import Target
+from dataspec.stored_document import Moment, StoredPart
 
 Event = Literal["source_change", "failure", "success", "test"]
 
@@ -73,8 +74,7 @@ class Link(NamedTuple):
     url: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(StoredPart):
     """The content of a notification, equal for every channel."""
 
     event: Event
@@ -83,7 +83,7 @@ class Message:
     title: str
     lines: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = {}
     """The content for programs: a webhook's ``data``."""
 
     @property
@@ -92,7 +92,6 @@ class Message:
         return "\n".join([*self.lines, *(f"{link.text}: {link.url}" for link in self.links)])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Notification(Message):
     """A message to one channel."""
 
@@ -100,7 +99,7 @@ class Notification(Message):
     target: Target
     subjects: Annotated[tuple[str, ...], Field(alias="told")] = ()
     """Keys of the changes or run ends in the message; none is sent to a channel twice."""
-    created_at: datetime
+    created_at: Moment
 
     @classmethod
     def of(
@@ -113,7 +112,7 @@ class Notification(Message):
         subjects: tuple[str, ...] = (),
     ) -> Notification:
         """Address a message to a channel."""
-        content = {part.name: getattr(message, part.name) for part in fields(Message)}
+        content = {name: getattr(message, name) for name in Message.model_fields}
         return cls(id=identifier, target=target, subjects=subjects, created_at=created_at, **content)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from basecamp.notifications.channels.channel import channels
 from basecamp.notifications.messages import Messages
@@ -20,10 +19,13 @@ from basecamp.notifications.notification import (
     notification_id,
 )
 from basecamp.shared.clock import Clock
+from basecamp.shared.stored_objects import StoredObjects
 from basecamp.shared.unchanged import Unchanged
+from dataspec.errors import NewerFormat
 from dataspec.spec.model import Target
-from dataspec.store import Store
+from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, try_delete, try_put, usable
+from dataspec.stored_document import Moment, StoredDocument
 
 PREFIX = "basecamp/outbox/"
 RETENTION = timedelta(days=2)
@@ -35,27 +37,25 @@ MAX_RETRY_AFTER = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(hours=24)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxEntry:
+class OutboxEntry(StoredDocument):
     """A notification with the state of its delivery; one object in the store."""
 
-    format: Literal[1] = 1
     notification: Annotated[Notification, Field(alias="notice")]
     attempts: int = 0
     """Number of failed attempts."""
-    due_at: datetime
+    due_at: Moment
     """By the clock of the replica that wrote the entry; for readers that know no ``pause_seconds``."""
     pause_seconds: float | None = None
     """How long to wait after the last failure; None before one, and in entries of version 0.1."""
     claimed_by: str | None = None
-    claimed_until: datetime | None = None
+    claimed_until: Moment | None = None
     """By the clock of the claiming replica; for readers of version 0.1."""
-    failing_since: datetime | None = None
+    failing_since: Moment | None = None
     asked_to_wait: bool = False
     """Whether the channel set the time of the next attempt (``Retry-After``)."""
     error: str | None = None
-    sent_at: datetime | None = None
-    given_up_at: datetime | None = None
+    sent_at: Moment | None = None
+    given_up_at: Moment | None = None
 
     @classmethod
     def new(cls, notification: Notification) -> OutboxEntry:
@@ -69,46 +69,34 @@ class OutboxEntry:
 
     def claimed(self, owner: str, until: datetime) -> OutboxEntry:
         """Return the entry claimed by a replica."""
-        return replace(self, claimed_by=owner, claimed_until=until)
+        return self.changed(claimed_by=owner, claimed_until=until)
 
     def sent(self, now: datetime) -> OutboxEntry:
         """Return the entry after its delivery."""
-        return replace(self._unclaimed(), sent_at=now, error=None)
+        return self._unclaimed().changed(sent_at=now, error=None)
 
     def failed(self, now: datetime, reason: str, retry_after: float | None = None) -> OutboxEntry:
         """Return the entry after a failed attempt: due for a retry, or given up after a day of failures."""
         since = self.failing_since or now
-        failed = replace(
-            self._unclaimed(),
+        failed = self._unclaimed().changed(
             attempts=self.attempts + 1,
             failing_since=since,
             asked_to_wait=bool(retry_after),
             error=reason,
         )
         if now - since >= GIVE_UP_AFTER:
-            return replace(failed, given_up_at=now)
+            return failed.changed(given_up_at=now)
         asked = min(timedelta(seconds=retry_after or 0), MAX_RETRY_AFTER)
         pause = max(_retry_pause(self.attempts), asked)
-        return replace(failed, due_at=now + pause, pause_seconds=pause.total_seconds())
+        return failed.changed(due_at=now + pause, pause_seconds=pause.total_seconds())
 
     def _unclaimed(self) -> OutboxEntry:
-        return replace(self, claimed_by=None, claimed_until=None)
+        return self.changed(claimed_by=None, claimed_until=None)
 
-    def body(self) -> bytes:
-        """Return the object's content."""
-        unset = {"pause_seconds"} if self.pause_seconds is None else None  # as version 0.1 writes it
-        return _STORED.dump_json(self, by_alias=True, exclude=unset)
-
-    @classmethod
-    def read(cls, body: bytes) -> OutboxEntry | None:
-        """Read an object's content; None where it has another format."""
-        try:
-            return _STORED.validate_json(body)
-        except ValidationError:
-            return None
-
-
-_STORED: TypeAdapter[OutboxEntry] = TypeAdapter(OutboxEntry)
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as JSON values, without a pause that is not set: as version 0.1 writes it."""
+        data = super().to_json()
+        return {key: value for key, value in data.items() if key != "pause_seconds" or value is not None}
 
 
 class StoredEntry(NamedTuple):
@@ -126,10 +114,12 @@ class Outbox:
         store: The store.
         clock: The clock.
         messages: Writes the messages.
+        objects: Notes the entries that this replica can't read.
     """
 
-    def __init__(self, store: Store, clock: Clock, messages: Messages) -> None:
+    def __init__(self, store: Store, clock: Clock, messages: Messages, objects: StoredObjects) -> None:
         self._store = store
+        self._objects = objects
         self._clock = clock
         self._messages = messages
         self._known: dict[str, StoredEntry] = {}
@@ -192,6 +182,9 @@ class Outbox:
     def entries(self) -> Iterable[StoredEntry]:
         """Return all entries; reads only those that changed since the last call.
 
+        A damaged entry is moved to the quarantine: its message is not sent. One of a newer format is left to the
+        replicas that can read it.
+
         Raises:
             StoreUnreachable: When the store does not answer.
         """
@@ -201,7 +194,7 @@ class Outbox:
         listed = {info.key: info.etag for info in found}
         known = {key: stored for key, stored in self._known.items() if listed.get(key) == stored.etag}
         for key, stored in self._store.get_many(listed.keys() - known.keys()).items():
-            entry = OutboxEntry.read(stored.body)
+            entry = self._read(stored)
             if entry is not None:
                 known[key] = StoredEntry(key, stored.etag, entry)
         self._known = known
@@ -219,6 +212,12 @@ class Outbox:
         if self._store_now is None:
             self._store_now = self._store.now()
         return self._store_now - self._written.get(key, self._store_now)
+
+    def _read(self, stored: StoredObject) -> OutboxEntry | None:
+        try:
+            return self._objects.read_or_remove(OutboxEntry.read, stored)
+        except NewerFormat:
+            return None
 
     def put(self, key: str, etag: str, entry: OutboxEntry) -> str | None:
         """Replace an entry; return the new ETag, or None where another replica changed it first.

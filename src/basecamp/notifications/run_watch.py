@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Literal
-
-from pydantic import TypeAdapter, ValidationError
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun, RunFilter
@@ -26,26 +23,28 @@ from basecamp.runs.records import RunRecords
 from basecamp.shared.airflow_time import airflow_now
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
+from basecamp.shared.stored_objects import StoredObjects
 from dataspec.catalog.effective import Catalog
 from dataspec.models import RunStatus, WorkflowRun
 from dataspec.spec.model import NotificationConfig, Target
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import etag_of, try_delete, try_put
+from dataspec.stored_document import Moment, StoredDocument
 
 KEY = "basecamp/runs.json"
 POLL_SECONDS = 10.0
 OVERLAP = timedelta(minutes=2)
 """Runs may become visible in another order than they ended, at most this much later."""
+LOOK_BACK = timedelta(hours=1)
+"""From where a damaged position begins again. No message is sent twice: the outbox keeps their ids for two days."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchPosition:
+class WatchPosition(StoredDocument):
     """The position of the watch in the history of finished runs; one object in the store."""
 
-    format: Literal[1] = 1
-    since: datetime
+    since: Moment
     """Runs that ended before are not reported: the time at which the first channel appeared."""
-    until: datetime
+    until: Moment
     """The latest end of a run that was read."""
     runs: frozenset[str] = frozenset()
     """Fingerprints of the ends that were read in the overlap before ``until``."""
@@ -60,22 +59,7 @@ class WatchPosition:
         ends = {_fingerprint(run): run.end_date for run in runs if run.end_date}
         until = max(self.until, *ends.values())
         kept = frozenset(mark for mark, end in ends.items() if end >= until - OVERLAP)
-        return replace(self, until=until, runs=kept)
-
-    def body(self) -> bytes:
-        """Return the object's content."""
-        return _STORED.dump_json(self)
-
-    @classmethod
-    def read(cls, stored: StoredObject | None) -> WatchPosition | None:
-        """Read the object; None where there is none, or one of another format."""
-        try:
-            return _STORED.validate_json(stored.body) if stored else None
-        except ValidationError:
-            return None
-
-
-_STORED: TypeAdapter[WatchPosition] = TypeAdapter(WatchPosition)
+        return self.changed(until=until, runs=kept)
 
 
 class RunWatch:
@@ -89,6 +73,7 @@ class RunWatch:
         reasons: Finds the errors of failed runs.
         outbox: Takes the notifications.
         clock: The clock.
+        objects: Notes a position that this replica can't read.
     """
 
     def __init__(
@@ -101,7 +86,9 @@ class RunWatch:
         reasons: FailureReasons,
         outbox: Outbox,
         clock: Clock,
+        objects: StoredObjects,
     ) -> None:
+        self._objects = objects
         self._store = store
         self._gateway = gateway
         self._specs = specs
@@ -110,6 +97,7 @@ class RunWatch:
         self._outbox = outbox
         self._clock = clock
         self._stored: StoredObject | None = None
+        self._last: WatchPosition | None = None
         self._idle = False
         self.loop = BackgroundLoop("watch for finished runs", self.poll, retry_seconds=POLL_SECONDS)
 
@@ -118,6 +106,7 @@ class RunWatch:
 
         Raises:
             AirflowUnreachable: When Airflow does not answer.
+            NewerFormat: When a newer version of Basecamp wrote the position.
             StoreUnreachable: When the store does not answer.
         """
         watched = _watched(self._specs.catalog())
@@ -130,16 +119,27 @@ class RunWatch:
     def _poll(self, watched: Mapping[str, NotificationConfig]) -> None:
         self._idle = False
         self._stored = self._store.get(KEY, known=self._stored)
-        position = WatchPosition.read(self._stored)
+        position = self._position()
         if position is None:
-            now = airflow_now(self._gateway, self._clock)
-            self._move(WatchPosition(since=now, until=now))
             return
         runs = self._ended_from(position.start)
         new = [run for run in runs if _fingerprint(run) not in position.runs]
         if new:
             self._notify([run for run in new if run.dag_id in watched], watched)
             self._move(position.after(runs))
+
+    def _position(self) -> WatchPosition | None:
+        """Return the position; write one where there is none that can be read, and return None."""
+        now = airflow_now(self._gateway, self._clock)
+        if self._stored is None:
+            self._move(WatchPosition(since=now, until=now))
+            return None
+        found = self._objects.read_or_put_aside(WatchPosition.read, self._stored)
+        if found is None:
+            self._move(self._last or WatchPosition(since=now - LOOK_BACK, until=now - LOOK_BACK))
+        else:
+            self._last = found
+        return found
 
     def _ended_from(self, start: datetime) -> list[DagRun]:
         wanted = RunFilter(states=("success", "failed"), ended_from=start)
@@ -162,9 +162,11 @@ class RunWatch:
     def _pause(self) -> None:
         """Delete the position while no spec has a channel: runs that end now are not reported later."""
         stored = self._store.get(KEY)
+        if stored is not None and WatchPosition.is_newer(stored):
+            return
         if stored is not None and not try_delete(self._store, KEY, expected=stored.etag):
             return
-        self._stored = None
+        self._stored = self._last = None
         self._idle = True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timedelta
+from typing import Any
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun, TaskAttempt
@@ -17,7 +18,7 @@ from basecamp.runs.stop import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
 from basecamp.shared.airflow_time import airflow_now
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
-from dataspec.errors import AirflowUnreachable, InvalidParameters, Refused, RunNotFound
+from dataspec.errors import AirflowUnreachable, Conflict, InvalidParameters, Refused, RunNotFound
 from dataspec.models import WorkflowRun
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import resolve_run
@@ -142,7 +143,7 @@ class RunRetrier:
         """Clear the run; if another request is doing so, wait for it."""
         this_end = ["retry", run.dag_id, run.run_id, _end(run)]
         key = hashlib.sha256(json.dumps(this_end).encode()).hexdigest()
-        if not self._reservations.reserve(key, this_end, {}).is_new:
+        if not self._is_first(key, this_end):
             deadline = self._clock.monotonic() + TAKEOVER_SECONDS
             while self._clock.monotonic() < deadline:
                 now = self._gateway.get_run(run.dag_id, run.run_id)
@@ -150,6 +151,12 @@ class RunRetrier:
                     return _found(now, run)
                 self._clock.wait(POLL_SECONDS)
         return self._clear(run, note)
+
+    def _is_first(self, key: str, this_end: list[Any]) -> bool:
+        try:
+            return self._reservations.reserve(key, this_end, {}).is_new
+        except Conflict:
+            return False  # a damaged record: another request may be clearing the run
 
     def _clear(self, run: DagRun, note: str) -> DagRun:
         """Clear the run; after an error, only while it still has its old end: a response may have been lost."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -51,8 +51,10 @@ class _Plan:
 
     @classmethod
     def from_json(cls, plan: Mapping[str, Any]) -> _Plan:
-        at, logical_date = (datetime.fromisoformat(plan[key]) for key in ("at", "logical_date"))
-        return cls(at, plan["counter"], logical_date)
+        at, logical_date = (
+            datetime.fromisoformat(plan[key]).astimezone(UTC) for key in ("at", "logical_date")
+        )
+        return cls(at, int(plan["counter"]), logical_date)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -21,6 +21,7 @@ from basecamp.datasets.registered_specs import RegisteredSpecs
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.datasets.versions import VersionsInUse
+from basecamp.monitoring.housekeeping import Housekeeping
 from basecamp.monitoring.readiness import ReadinessChecks
 from basecamp.notifications.channel_health import ChannelHealth
 from basecamp.notifications.channel_test import ChannelTester
@@ -83,12 +84,12 @@ def build_services(
     store = GuardedStore(store)
     replica = uuid.uuid4().hex
     objects = StoredObjects(store, clock)
-    reservations = Reservations(store, clock)
+    reservations = Reservations(store, clock, objects)
 
     specs = CatalogCache(CatalogReader(store, MemorySpecCache()), clock)
     dags = DagCache(gateway, clock)
     names = DatasetNames(specs, dags)
-    takeovers = Takeovers(store, gateway, specs, dags, clock)
+    takeovers = Takeovers(store, gateway, specs, dags, clock, objects=objects)
     readiness = DagReadiness(gateway, dags, clock)
     sql = SpecSql(ConnectionDialects(gateway, clock, named=dialects))
     archive = KeptVersions(store)
@@ -101,11 +102,11 @@ def build_services(
     workflows = Workflows(specs, dags, gateway, clock, takeovers)
 
     messages, sender = Messages(settings.public_url), ChannelSender(settings)
-    outbox = Outbox(store, clock, messages)
+    outbox = Outbox(store, clock, messages, objects)
     delivery = Delivery(outbox, sender, clock, replica)
 
     notices = SourceChangeNotices(store, archive, outbox, clock)
-    ledger = LedgerUpdater(store, specs, archive, notices, clock, records=records)
+    ledger = LedgerUpdater(store, specs, archive, notices, clock, records=records, objects=objects)
     follow_up = WriteFollowUp(ledger, readiness)
 
     plans = PlanStore(store, objects)
@@ -165,6 +166,7 @@ def build_services(
             reasons=reasons,
             outbox=outbox,
             clock=clock,
+            objects=objects,
         ),
         channel_test=ChannelTester(specs, sender, settings, messages, clock, reservations=reservations),
         check=PeriodicCheck(
@@ -207,5 +209,8 @@ def build_services(
             reconciler=reconciler,
         ),
         backfill_stopper=BackfillStopper(backfill_lookup, plans, steps, reservations, clock),
-        readiness=ReadinessChecks(store, specs, gateway, ChannelHealth(delivery, specs, settings), clock),
+        housekeeping=Housekeeping(store, specs, archive, objects),
+        readiness=ReadinessChecks(
+            store, specs, gateway, ChannelHealth(delivery, specs, settings), clock, objects=objects
+        ),
     )

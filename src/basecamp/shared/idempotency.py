@@ -11,20 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from basecamp.shared.clock import Clock
-from dataspec.errors import InvalidUsage, StoreUnreachable, Unavailable
+from basecamp.shared.stored_objects import StoredObjects
+from dataspec.errors import Conflict, CorruptObject, InvalidUsage, StoreUnreachable, Unavailable
 from dataspec.store import Store
-from dataspec.store.base import MISSING, try_delete, try_put, usable
+from dataspec.store.base import MISSING, try_put
+from dataspec.stored_document import StoredDocument
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -33,7 +34,21 @@ PREFIX = "basecamp/idempotency/"
 MAX_KEY_LENGTH = 255
 NEARBY = timedelta(hours=1)
 """How long before and after midnight the keys of the other day count as well: replicas' clocks may differ."""
-KEPT_DAYS = 2
+
+
+class ReservationRecord(StoredDocument):
+    """A reservation in the store."""
+
+    request: str
+    """The digest of the request's values."""
+    plan: dict[str, str | int | None]
+    answer: Any = None
+    """The first request's answer; not written while there is none."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        data = super().to_json()
+        return data if self.answer is not None else {key: data[key] for key in data if key != "answer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +108,21 @@ class KeyedRequest:
 
 
 class Reservations:
-    """The plans and answers of requests, by their idempotency keys."""
+    """The plans and answers of requests, by their idempotency keys.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    Args:
+        store: The store.
+        clock: The clock.
+        objects: Notes the reservations that this replica can't read.
+
+    Every method raises NewerFormat when a newer version of Basecamp wrote the reservation, and Conflict when it is
+    damaged: whether the first request was carried out is unknown then, so the key is not used again.
+    """
+
+    def __init__(self, store: Store, clock: Clock, objects: StoredObjects) -> None:
         self._store = store
         self._clock = clock
-        self._swept: date | None = None
+        self._objects = objects
 
     def once(
         self,
@@ -126,7 +150,7 @@ class Reservations:
         kind: Any = answer
         adapter, keyed = _adapter(kind), KeyedRequest(self, key, request)
         if keyed.reservation is not None and keyed.reservation.answer is not None:
-            first: T = adapter.validate_python(keyed.reservation.answer)
+            first: T = _first_answer(adapter, keyed.reservation)
             try:
                 return as_it_is(first)
             except Unavailable:
@@ -156,7 +180,6 @@ class Reservations:
             InvalidUsage: When the key was used for another request.
             StoreUnreachable: When the store does not answer.
         """
-        self._sweep_once_a_day()
         digest, (today, *_) = _digest(request), self._paths(key)
         while True:
             if found := self.find(key, request):
@@ -192,13 +215,15 @@ class Reservations:
         stored = self._store.get(path)
         if stored is None:
             return None
-        record = json.loads(stored.body)
-        if record["request"] != digest:
+        try:
+            record = self._objects.read(ReservationRecord.read, stored)
+        except CorruptObject:
+            raise _damaged(path) from None
+        if record.request != digest:
             raise InvalidUsage(
                 "This Idempotency-Key was used for another request.", detail="Use a new key for each request."
             )
-        answer = record.get("answer")
-        return Reservation(path, stored.etag, digest, record["plan"], is_new=False, answer=answer)
+        return Reservation(path, stored.etag, digest, record.plan, is_new=False, answer=record.answer)
 
     def _paths(self, key: str) -> list[str]:
         """Return the keys in the store of a plan: today's, and near midnight the other day's."""
@@ -209,27 +234,24 @@ class Reservations:
         days = dict.fromkeys((now.date(), (now - NEARBY).date(), (now + NEARBY).date()))
         return [f"{PREFIX}{day:%Y%m%d}/{name}.json" for day in days]
 
-    def _sweep_once_a_day(self) -> None:
-        today = self._clock.now().date()
-        if self._swept != today:
-            self._swept = today
-            threading.Thread(target=self.sweep, name="sweep-idempotency-keys", daemon=True).start()
 
-    def sweep(self) -> None:
-        """Remove the plans of past days; other replicas do so as well."""
-        try:
-            today = min(self._clock.now(), self._store.now()).date()
-            oldest = f"{today - timedelta(days=KEPT_DAYS - 1):%Y%m%d}"
-            for info in usable(self._store.list(PREFIX)):
-                if info.key.removeprefix(PREFIX).partition("/")[0] < oldest:
-                    try_delete(self._store, info.key, expected=info.etag)
-        except StoreUnreachable as error:
-            log.warning("Old idempotency keys could not be removed: %s", error.detail)
+def _damaged(key: str) -> Conflict:
+    return Conflict(
+        "The record of this Idempotency-Key can't be read.",
+        detail=f"'{key}' in the store is damaged, so whether the first request was carried out is not known. "
+        "Look at the dataset, then send the request with a new key if it is still needed.",
+    )
+
+
+def _first_answer(adapter: TypeAdapter[T], reservation: Reservation) -> T:
+    try:
+        return adapter.validate_python(reservation.answer)
+    except ValidationError:
+        raise _damaged(reservation.key) from None
 
 
 def _body(digest: str, plan: Mapping[str, Any], answer: Any = None) -> bytes:
-    answered = {} if answer is None else {"answer": answer}
-    return json.dumps({"request": digest, "plan": plan} | answered).encode()
+    return ReservationRecord(request=digest, plan=dict(plan), answer=answer).body()
 
 
 @cache

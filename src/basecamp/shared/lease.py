@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from functools import partial
 
 from basecamp.shared.clock import Clock
 from basecamp.shared.unchanged import Unchanged
+from dataspec.errors import CorruptObject, NewerFormat
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import age_of, etag_of, try_delete, try_put
+from dataspec.stored_document import Moment, StoredDocument
 
 PREFIX = "basecamp/leases/"
+NEWER = "a newer version of Basecamp"
+"""Stands for the owner of a lease of a newer format, which this replica never takes."""
+
+
+class LeaseRecord(StoredDocument):
+    """A lease in the store."""
+
+    owner: str
+    until: Moment
 
 
 class Lease:
@@ -47,16 +57,18 @@ class Lease:
             StoreUnreachable: When the store does not answer.
         """
         stored = self._store.get(self._key)
-        if stored is not None and _owner(stored) not in {None, self._owner}:
+        owner = _owner(stored) if stored else None
+        if owner == NEWER:
+            return seconds
+        if stored is not None and owner not in {None, self._owner}:
             left = seconds - self._unchanged.seconds(
                 self._key, stored.etag, partial(age_of, self._store, self._key)
             )
             if left > 0:
                 return left
         # Versions up to 0.1 read the end.
-        until = self._clock.now() + timedelta(seconds=seconds)
-        body = json.dumps({"owner": self._owner, "until": until.isoformat()})
-        written = try_put(self._store, self._key, body.encode(), expected=etag_of(stored))
+        body = LeaseRecord(owner=self._owner, until=self._clock.now() + timedelta(seconds=seconds)).body()
+        written = try_put(self._store, self._key, body, expected=etag_of(stored))
         return seconds if written is None else 0.0
 
     def release(self) -> None:
@@ -71,9 +83,10 @@ class Lease:
 
 
 def _owner(stored: StoredObject) -> str | None:
-    """Return the owner of a lease; None if its object can't be read."""
+    """Return the owner of a lease; None for a damaged one, which is free: a lease only saves work."""
     try:
-        owner = json.loads(stored.body)["owner"]
-    except (ValueError, LookupError, TypeError):
+        return LeaseRecord.read(stored).owner
+    except NewerFormat:
+        return NEWER
+    except CorruptObject:
         return None
-    return owner if isinstance(owner, str) else None

@@ -1,4 +1,4 @@
-"""Objects in the store that this replica can't read: of a newer format, or damaged (specification 5.20, 5.21).
+"""Objects in the store that this replica can't read: of a newer format, or damaged (specification 5.21, 5.22).
 
 A newer format is never replaced or removed. A damaged object is copied to ``basecamp/quarantine/<key>/<hash>`` before
 anything takes its place.
@@ -58,10 +58,23 @@ class StoredObjects:
         try:
             found = reader(stored)
         except UnreadableObject as error:
-            self.note(stored.key, error)
+            self.saw(stored.key, error)
             raise
-        self._newer.pop(stored.key, None)
+        self.saw(stored.key, None)
         return found
+
+    def read_or_put_aside(self, reader: Callable[[StoredObject], T], stored: StoredObject) -> T | None:
+        """Parse an object; copy a damaged one to the quarantine and return None: the caller replaces it.
+
+        Raises:
+            NewerFormat: When a newer version of this program wrote it.
+            StoreUnreachable: When the store does not answer.
+        """
+        try:
+            return self.read(reader, stored)
+        except CorruptObject as error:
+            self._put_aside(stored, error)
+            return None
 
     def read_or_remove(self, reader: Callable[[StoredObject], T], stored: StoredObject) -> T | None:
         """Parse an object; move a damaged one to the quarantine and return None.
@@ -70,34 +83,26 @@ class StoredObjects:
             NewerFormat: When a newer version of this program wrote it.
             StoreUnreachable: When the store does not answer.
         """
-        try:
-            found = reader(stored)
-        except CorruptObject as error:
-            self.put_aside(stored, error)
+        found = self.read_or_put_aside(reader, stored)
+        if found is None:
             try_delete(self._store, stored.key, expected=stored.etag)
-            return None
-        except NewerFormat as error:
-            self.note(stored.key, error)
-            raise
-        self._newer.pop(stored.key, None)
         return found
 
-    def put_aside(self, stored: StoredObject, error: CorruptObject) -> None:
-        """Copy a damaged object to the quarantine; the caller then replaces it by compare-and-swap.
-
-        Raises:
-            StoreUnreachable: When the store does not answer.
-        """
+    def _put_aside(self, stored: StoredObject, error: CorruptObject) -> None:
         copy = quarantine_key(stored)
         if try_put(self._store, copy, stored.body, expected=MISSING) is not None:
-            log.error("%s It was moved to %s.", error.title, copy)
-        self._damaged[stored.key] = _Noted(f"{error.title} It was moved to {copy}.", self._clock.monotonic())
+            log.error("'%s' was copied to '%s' before it is replaced or removed.", stored.key, copy)
+        text = f"{error.title} It was moved to '{copy}'."
+        self._damaged[stored.key] = _Noted(text, self._clock.monotonic())
 
-    def note(self, key: str, error: UnreadableObject) -> None:
-        """Remember an object that can't be read, and log it when it is new."""
+    def saw(self, key: str, error: UnreadableObject | None) -> None:
+        """Note the result of reading an object, and log a problem when it is new."""
+        if error is None:
+            self._newer.pop(key, None)
+            return
         kind = self._newer if isinstance(error, NewerFormat) else self._damaged
         if key not in kind:
-            log.error("%s %s", error.title, error.detail)
+            log.error("%s", error.title)
         kind[key] = _Noted(error.title, self._clock.monotonic())
 
     def newer(self) -> list[str]:

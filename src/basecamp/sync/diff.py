@@ -6,7 +6,7 @@ Pure functions; :mod:`basecamp.sync.ledger_update` applies the result.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dataspec.catalog.effective import Catalog, SpecFile
@@ -51,6 +51,8 @@ class LedgerDiff:
     switches: tuple[SourceSwitch, ...]
     unkept: tuple[SpecFile, ...]
     """Versions that are not in the archive yet."""
+    replaced: frozenset[str] = frozenset()
+    """The hashes of versions that the ledger names no more."""
 
 
 def retires(catalog: Catalog, now: datetime) -> bool:
@@ -70,7 +72,7 @@ def diff_ledger(catalog: Catalog, *, now: datetime, active: Collection[str] | No
     before = catalog.ledger.entries
     present = {name: _present(catalog, name, before.get(name)) for name in catalog.effective}
     absent = {
-        name: entry if entry.removed_at else replace(entry, removed_at=now)
+        name: entry if entry.removed_at else entry.changed(removed_at=now)
         for name, entry in before.items()
         if name not in present and not (_may_go(entry, now) and active is not None and name not in active)
     }
@@ -78,10 +80,11 @@ def diff_ledger(catalog: Catalog, *, now: datetime, active: Collection[str] | No
     if entries == before:
         return LedgerDiff(catalog.ledger, (), (), ())
     return LedgerDiff(
-        ledger=Ledger(moved_at=now, entries=entries),
+        ledger=catalog.ledger.changed(moved_at=now, entries=entries),
         events=tuple(_events(before, entries)),
         switches=tuple(_switches(before, present)),
         unkept=tuple(_unkept(catalog, before)),
+        replaced=_hashes(before) - _hashes(entries),
     )
 
 
@@ -95,8 +98,7 @@ def _present(catalog: Catalog, name: str, before: LedgerEntry | None) -> LedgerE
         return LedgerEntry(since=since, source=effective.source, versions=versions)
     if (before.source, before.versions) == (effective.source, versions):
         return before
-    return LedgerEntry(
-        since=before.since,
+    return before.changed(
         source=effective.source,
         versions=versions,
         switches=before.switches + (before.source is not effective.source),
@@ -116,9 +118,13 @@ def _may_go(entry: LedgerEntry, now: datetime) -> bool:
 
 
 def _unkept(catalog: Catalog, before: Mapping[str, LedgerEntry]) -> Iterator[SpecFile]:
-    known = {kept.spec_hash for entry in before.values() for kept in entry.versions.values()}
+    known = _hashes(before)
     for files in (catalog.effective, catalog.overridden):
         yield from (file for file in files.values() if file.spec_hash not in known)
+
+
+def _hashes(entries: Mapping[str, LedgerEntry]) -> frozenset[str]:
+    return frozenset(kept.spec_hash for entry in entries.values() for kept in entry.versions.values())
 
 
 def _switches(

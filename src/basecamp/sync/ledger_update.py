@@ -9,9 +9,11 @@ from typing import Protocol
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.runs.records import RunRecords
 from basecamp.shared.clock import Clock
+from basecamp.shared.stored_objects import StoredObjects
 from basecamp.sync.diff import LedgerDiff, SourceSwitch, diff_ledger, retires
+from basecamp.sync.ledger_repair import repaired
 from dataspec.catalog.effective import Catalog
-from dataspec.catalog.ledger import LEDGER_KEY
+from dataspec.catalog.ledger import LEDGER_KEY, Ledger
 from dataspec.catalog.spec_storage import delete_leftovers
 from dataspec.catalog.version_archive import KeptVersions
 from dataspec.errors import AirflowUnreachable, Conflict, StoreUnreachable
@@ -48,7 +50,9 @@ class LedgerUpdater:
         clock: Clock,
         *,
         records: RunRecords,
+        objects: StoredObjects,
     ) -> None:
+        self._objects = objects
         self._records = records
         self._store = store
         self._specs = specs
@@ -66,6 +70,7 @@ class LedgerUpdater:
             The changes by dataset.
 
         Raises:
+            NewerFormat: When a newer version of Basecamp wrote the ledger.
             StoreUnreachable: When the store does not answer.
             Conflict: When other replicas kept updating the ledger.
         """
@@ -73,6 +78,9 @@ class LedgerUpdater:
             catalog = self._specs.catalog(fresh=True)
             if catalog is self._settled:
                 return ()
+            if catalog.ledger_error is not None:
+                self._make_anew(catalog)
+                continue
             comparison = self._compare(catalog)
             self.has_retired = any(entry.removed_at for entry in comparison.ledger.entries.values())
             if comparison.ledger is catalog.ledger:
@@ -98,17 +106,34 @@ class LedgerUpdater:
     def _carry_out(self, comparison: LedgerDiff, catalog: Catalog) -> bool:
         """Archive versions, announce switches, write the ledger; return False if another replica wrote it first."""
         self._versions.keep(comparison.unkept)
+        self._versions.renew(comparison.replaced)
         for event in comparison.events:
             if (event.change, event.source_type) == ("removed", SourceType.MANUAL):
                 delete_leftovers(self._store, event.file, now=self._clock.now)
         if comparison.switches:
             self._announcer.announce(comparison.switches, catalog)
-        body = comparison.ledger.body()
-        etag = try_put(self._store, LEDGER_KEY, body, expected=catalog.ledger_etag)
+        return self._write(comparison.ledger, expected=catalog.ledger_etag)
+
+    def _write(self, ledger: Ledger, *, expected: str) -> bool:
+        body = ledger.body()
+        etag = try_put(self._store, LEDGER_KEY, body, expected=expected)
         if etag is None:
             return False
-        self._specs.ledger_moved_on(StoredObject(LEDGER_KEY, etag, body), comparison.ledger)
+        self._specs.ledger_moved_on(StoredObject(LEDGER_KEY, etag, body), ledger)
         return True
+
+    def _make_anew(self, catalog: Catalog) -> None:
+        """Replace a damaged ledger; its copy stays in the quarantine.
+
+        Raises:
+            NewerFormat: When it is not damaged: a newer version of Basecamp wrote it.
+        """
+        stored = self._store.get(LEDGER_KEY)
+        if stored is None or self._objects.read_or_put_aside(Ledger.read, stored) is not None:
+            return
+        ledger = repaired(catalog, self._versions, now=self._clock.now())
+        if self._write(ledger, expected=stored.etag):
+            log.error("The ledger was made anew; it knows %d datasets from before.", len(ledger.entries))
 
     def _active(self, catalog: Catalog) -> frozenset[str] | None:
         """Return the removed datasets with an active run; None if Airflow does not answer."""

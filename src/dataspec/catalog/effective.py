@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dataspec.catalog.ledger import Ledger
-from dataspec.errors import InvalidSpec
+from dataspec.catalog.ledger import NO_LEDGER, Ledger
+from dataspec.errors import InvalidSpec, UnreadableObject
 from dataspec.models import SourceType
 from dataspec.problems import Problem
 from dataspec.store.base import MISSING
@@ -50,8 +50,10 @@ class Catalog:
     """Specs that can't be used, each with its error."""
     retired: Mapping[str, SpecFile] = field(default_factory=dict)
     """The last versions of datasets that were removed from all sources, while the ledger lists them."""
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: Ledger = NO_LEDGER
     ledger_etag: str = MISSING
+    ledger_error: UnreadableObject | None = None
+    """Why the store's ledger can't be read; then ``ledger`` is what was known before."""
     fingerprint: str = ""
     """The fingerprint of the listing that this was read from."""
 
@@ -76,7 +78,7 @@ def resolve(
     Of two files of one source with the same name, the one in the ledger stays, else the older one; the other one is
     an error.
     """
-    ledger = ledger or Ledger()
+    ledger = ledger or NO_LEDGER
     ordered = sorted(files, key=lambda file: (file.source, file.key))
     holders = _holders(ordered, last_good, ledger)
     usable: dict[SourceType, dict[str, SpecFile]] = {source: {} for source in SourceType}

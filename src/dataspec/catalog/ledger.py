@@ -7,86 +7,59 @@ every spec; the content of each version is stored under its hash.
 from __future__ import annotations
 
 import json
-import logging
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
 
 from dataspec.catalog.spec_storage import Release
+from dataspec.errors import CorruptObject
 from dataspec.models import SourceType
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from dataspec.store.base import StoredObject
-
-log = logging.getLogger(__name__)
+from dataspec.stored_document import Moment, StoredContent, StoredDocument, StoredPart
 
 LEDGER_KEY = "basecamp/ledger.json"
 VERSIONS_PREFIX = "basecamp/versions/"
-FORMAT = 1
-
-_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError)
-"""The exceptions that reading arbitrary JSON may raise."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptVersion:
+class KeptVersion(StoredPart):
     """The last good version of a dataset in one source."""
 
     key: str
     """The key of the file in the store."""
     spec_hash: str
-    written_at: datetime
+    written_at: Moment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerEntry:
+class LedgerEntry(StoredPart):
     """The ledger's entry of one dataset."""
 
-    since: datetime
+    since: Moment
     """When the name appeared after it had been in neither source."""
     source: SourceType
     """The effective source that was announced last."""
     versions: Mapping[SourceType, KeptVersion]
     switches: int = 0
     """The number of switches of the effective source since then: it identifies a switch."""
-    removed_at: datetime | None = None
+    removed_at: Moment | None = None
     """When the dataset was found removed from all sources; its runs may still be active."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ledger:
+class Ledger(StoredDocument):
     """The entries of all datasets."""
 
-    moved_at: datetime | None = None
+    moved_at: Moment | None = None
     """When the ledger was written last; None for one that was never written."""
-    entries: Mapping[str, LedgerEntry] = field(default_factory=dict)
+    entries: Annotated[Mapping[str, LedgerEntry], Field(alias="datasets")]
 
     @classmethod
-    def read(cls, stored: StoredObject | None) -> Ledger:
-        """Return the ledger in an object; an empty one for no object or another format."""
+    def salvaged(cls, stored: StoredContent) -> Ledger:
+        """Return what can be read of a damaged ledger: each entry by itself."""
         try:
-            data = json.loads(stored.body) if stored else {}
-            if data.get("format") != FORMAT:
-                return cls()
-            return cls(
-                moved_at=datetime.fromisoformat(data["moved_at"]),
-                entries=dict(_entries(data["datasets"])),
-            )
-        except _UNREADABLE:
-            return cls()
-
-    def body(self) -> bytes:
-        """Return the ledger as bytes for :meth:`read`."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "moved_at": self.moved_at.isoformat() if self.moved_at else None,
-                "datasets": {name: _to_json(entry) for name, entry in self.entries.items()},
-            }
-        ).encode()
+            datasets = json.loads(stored.body)["datasets"].items()
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return cls(entries={})
+        return cls(entries=dict(_readable(datasets)))
 
     @cached_property
     def by_key(self) -> Mapping[str, tuple[str, KeptVersion]]:
@@ -102,71 +75,47 @@ class Ledger:
         return kept.key if kept else None
 
 
+NO_LEDGER = Ledger(entries={})
+"""The ledger of a store that has none."""
+
+
+def _readable(datasets: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, LedgerEntry]]:
+    for name, data in datasets:
+        try:
+            yield name, LedgerEntry.model_validate(data)
+        except ValidationError:
+            continue
+
+
+class ArchivedVersion(StoredDocument):
+    """One version of a dataset: the YAML and its SQL files. Its key is the hash of its content."""
+
+    yaml: str
+    files: dict[str, str]
+    name: str | None = None
+    """The dataset's name, for who looks for its versions; versions of earlier releases lack it."""
+    file: str | None = None
+    """The key of the file that had this version first."""
+
+    @classmethod
+    def read(cls, stored: StoredContent) -> ArchivedVersion:
+        """Parse a version.
+
+        Raises:
+            NewerFormat: When a newer version of this program wrote it.
+            CorruptObject: When it can't be read, or does not match its hash.
+        """
+        version = super().read(stored)
+        if stored.key != version_key(version.release.spec_hash):
+            raise CorruptObject(stored.key, "its content does not match its hash")
+        return version
+
+    @property
+    def release(self) -> Release:
+        """The version's content."""
+        return Release(self.yaml.encode(), self.files)
+
+
 def version_key(spec_hash: str) -> str:
     """Return the key of a version's content."""
     return f"{VERSIONS_PREFIX}{spec_hash}.json"
-
-
-def version_body(release: Release) -> bytes:
-    """Return the content of a version as bytes: the YAML and its SQL files."""
-    return json.dumps({"yaml": release.yaml.decode(), "files": dict(release.files)}).encode()
-
-
-def read_version(stored: StoredObject | None) -> Release | None:
-    """Return a stored version; None for a missing one, and for content that does not match its hash."""
-    if stored is None:
-        return None
-    try:
-        data = json.loads(stored.body)
-        release = Release(data["yaml"].encode(), data["files"])
-        whole = stored.key == version_key(release.spec_hash)
-    except _UNREADABLE:
-        return None
-    return release if whole else None
-
-
-def _entries(datasets: Mapping[str, Any]) -> Iterator[tuple[str, LedgerEntry]]:
-    """Yield the readable entries; a dataset with an unreadable one counts as new, and no other is affected."""
-    for name, data in datasets.items():
-        try:
-            entry = _entry(data)
-        except _UNREADABLE:
-            log.warning("The ledger's entry of %s can't be read; it is made anew", ascii(name))
-        else:
-            yield name, entry
-
-
-def _entry(data: Mapping[str, Any]) -> LedgerEntry:
-    removed_at = data.get("removed_at")
-    return LedgerEntry(
-        since=datetime.fromisoformat(data["since"]),
-        source=SourceType(data["source"]),
-        versions={
-            SourceType(source): KeptVersion(
-                key=kept["key"],
-                spec_hash=kept["spec_hash"],
-                written_at=datetime.fromisoformat(kept["written_at"]),
-            )
-            for source, kept in data["versions"].items()
-        },
-        switches=data["switches"],
-        removed_at=datetime.fromisoformat(removed_at) if removed_at else None,
-    )
-
-
-def _to_json(entry: LedgerEntry) -> dict[str, Any]:
-    removed = {"removed_at": entry.removed_at.isoformat()} if entry.removed_at else {}
-    return {
-        "since": entry.since.isoformat(),
-        "source": entry.source.value,
-        "versions": {
-            source.value: {
-                "key": kept.key,
-                "spec_hash": kept.spec_hash,
-                "written_at": kept.written_at.isoformat(),
-            }
-            for source, kept in entry.versions.items()
-        },
-        "switches": entry.switches,
-        **removed,
-    }

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dataspec.catalog.ledger import LEDGER_KEY, Ledger
+from dataspec.catalog.ledger import LEDGER_KEY, NO_LEDGER, Ledger
 from dataspec.catalog.spec_storage import CODE_PREFIX, MANUAL_PREFIX
+from dataspec.errors import CorruptObject, UnreadableObject
 from dataspec.keys import is_hidden
 from dataspec.store.base import ObjectInfo, etag_of
 
@@ -27,13 +28,32 @@ class LedgerAtHand:
     """The ledger's object, parsed on the first use: a reader without changes never needs it."""
 
     stored: StoredObject | None = None
+    before: Ledger = NO_LEDGER
+    """The ledger that this process read before; it stands in for one that can't be read."""
     written: Ledger | None = None
     """The ledger, if this process has written it."""
 
-    @cached_property
+    @property
     def ledger(self) -> Ledger:
-        """The parsed ledger."""
-        return self.written or Ledger.read(self.stored)
+        """The ledger; for one that can't be read, what this process knows and what can be read of it."""
+        return self._parsed[0]
+
+    @property
+    def error(self) -> UnreadableObject | None:
+        """Why the ledger can't be read; None for one that can."""
+        return self._parsed[1]
+
+    @cached_property
+    def _parsed(self) -> tuple[Ledger, UnreadableObject | None]:
+        if self.written is not None or self.stored is None:
+            return self.written or NO_LEDGER, None
+        try:
+            return Ledger.read(self.stored), None
+        except CorruptObject as error:
+            entries = {**self.before.entries, **Ledger.salvaged(self.stored).entries}
+            return self.before.changed(entries=entries), error
+        except UnreadableObject as error:
+            return self.before, error
 
 
 @dataclass(frozen=True)
@@ -47,6 +67,11 @@ class StoreListing:
     def ledger(self) -> Ledger:
         """The ledger."""
         return self.at_hand.ledger
+
+    @property
+    def ledger_error(self) -> UnreadableObject | None:
+        """Why the ledger can't be read; None for one that can."""
+        return self.at_hand.error
 
     @property
     def ledger_etag(self) -> str:
@@ -84,7 +109,7 @@ class StoreLister:
         at_hand = self._at_hand
         stored = self._store.get(LEDGER_KEY, known=at_hand.stored)
         if stored is not at_hand.stored:
-            at_hand = self._at_hand = LedgerAtHand(stored)
+            at_hand = self._at_hand = LedgerAtHand(stored, before=at_hand.ledger)
         objects = self._objects()
         if any(info.problem for info in objects.values()):
             objects = dict(_shown(objects, at_hand.ledger))
@@ -92,7 +117,7 @@ class StoreLister:
 
     def moved_on(self, stored: StoredObject, ledger: Ledger) -> None:
         """Take the ledger that this process has just written, without reading it back."""
-        self._at_hand = LedgerAtHand(stored, ledger)
+        self._at_hand = LedgerAtHand(stored, written=ledger)
 
     def _objects(self) -> dict[str, ObjectInfo]:
         """List both sources in parallel: a store returns the pages of one listing in sequence."""

@@ -93,6 +93,7 @@ class CatalogReader:
             catalog,
             retired=self._retired(catalog, removed),
             ledger_etag=listing.ledger_etag,
+            ledger_error=listing.ledger_error,
             fingerprint="" if _is_unsettled(entries.values()) else listing.fingerprint,
         )
         return self._last
@@ -388,7 +389,7 @@ def _sql_keys(key: str, document: Document, yaml: bytes, reading: _Reading) -> d
     """
     map_key = file_map_key(key)
     file_map = reading.found.get(map_key)
-    mapped = mapped_files(file_map.body if file_map else None, yaml)
+    mapped = mapped_files(file_map, yaml)
     if mapped is not None:
         return {path: sql_key(key, digest) for path, digest in mapped.items()}
     try:
@@ -400,7 +401,7 @@ def _sql_keys(key: str, document: Document, yaml: bytes, reading: _Reading) -> d
             [Problem(f"the map to the SQL files can't be used: {reading.problems[map_key]}.", map_key)]
         )
     if named and file_map:
-        check_map(file_map.body, map_key)
+        check_map(file_map)
     return {path: sibling_key(key, path) for path in named}
 
 

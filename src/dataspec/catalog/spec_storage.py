@@ -7,22 +7,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, StringConstraints
 
-from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
+from dataspec.errors import (
+    Conflict,
+    CorruptObject,
+    InvalidSpec,
+    NewerFormat,
+    StoreUnreachable,
+    UnreadableObject,
+)
 from dataspec.keys import SQL_FOLDER, SQL_KEY
-from dataspec.problems import Problem, shortened
+from dataspec.problems import Problem
 from dataspec.spec.identity import spec_hash
 from dataspec.spec.model import MAX_SQL_FILES
 from dataspec.store.base import MISSING, PreconditionFailed, etag_of, try_delete, try_put, usable
+from dataspec.stored_document import Moment, StoredDocument, StoredPart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from dataspec.store.base import ObjectInfo, Store, StoredObject
 
@@ -57,36 +66,43 @@ class Release:
         return spec_hash(self.yaml, self.files)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publication:
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _with_zone(value: Any) -> Any:
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return at.replace(tzinfo=UTC) if isinstance(at, datetime) and at.tzinfo is None else at
+
+
+_Text = Annotated[str | None, BeforeValidator(_text_or_none)]
+
+
+class Publication(StoredDocument):
     """The last publication to ``code/``: its commit, author and time."""
 
-    commit: str | None
-    repository: str | None
-    ref: str | None
+    commit: _Text = None
+    repository: _Text = None
+    ref: _Text = None
     """The branch or tag, as the CI system names it."""
-    published_at: datetime
-    by: str | None
+    published_at: Annotated[Moment, BeforeValidator(_with_zone)]
+    by: _Text = None
+    content: _Text = None
+    """Identifies what was published."""
 
 
 def read_publication(store: Store) -> Publication | None:
-    """Return the last publication; None if there is none or it can't be read.
+    """Return the last publication; None if there is none or it is damaged.
 
     Raises:
+        NewerFormat: When a newer version of this program wrote it.
         StoreUnreachable: When the store does not answer.
     """
     stored = store.get(PUBLICATION_KEY)
     try:
-        data = json.loads(stored.body if stored else b"")
-        at = datetime.fromisoformat(data["published_at"])
-        texts = {key: _text_or_none(data.get(key)) for key in ("commit", "repository", "ref", "by")}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return Publication.read(stored) if stored else None
+    except CorruptObject:
         return None
-    return Publication(published_at=at if at.tzinfo else at.replace(tzinfo=UTC), **texts)
-
-
-def _text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def manual_key(name: str) -> str:
@@ -147,18 +163,17 @@ def sibling_key(spec_key: str, path: str) -> str:
     return f"{folder}{slash}{path}"
 
 
-def mapped_files(file_map: bytes | None, yaml: bytes) -> dict[str, str] | None:
+def mapped_files(file_map: StoredObject | None, yaml: bytes) -> dict[str, str] | None:
     """Return the SHA-256 of the SQL files by path, for exactly these bytes of a YAML; None without an entry."""
-    entry = _read_map(file_map).versions.get(_sha256(yaml))
+    try:
+        entry = _read_map(file_map).versions.get(_sha256(yaml))
+    except NewerFormat:
+        return None
     return dict(entry.files) if entry and entry.files else None
 
 
-def check_map(file_map: bytes | None, key: str) -> None:
+def check_map(file_map: StoredObject | None) -> None:
     """Refuse a map that can't be used: a reader that ignored it might take older files.
-
-    Args:
-        file_map: The map's bytes; None where there is none.
-        key: The key of the map.
 
     Raises:
         InvalidSpec: With the reason.
@@ -166,19 +181,12 @@ def check_map(file_map: bytes | None, key: str) -> None:
     if file_map is None:
         return
     try:
-        _FileMap.model_validate_json(file_map)
-    except ValueError as error:
-        raise InvalidSpec([Problem(_why_no_map(error), key)]) from None
-
-
-def _why_no_map(error: ValueError) -> str:
-    told = str(error)
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        told = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-    return (
-        f"the map to the SQL files can't be used ({shortened(told)}). Register or publish the dataset again."
-    )
+        _FileMap.read(file_map)
+    except UnreadableObject as error:
+        is_damaged = isinstance(error, CorruptObject)
+        step = "Register or publish the dataset again." if is_damaged else f"{error.detail}"
+        message = f"the map to the SQL files can't be used ({error.reason}). {step}"
+        raise InvalidSpec([Problem(message, file_map.key)]) from None
 
 
 def sql_digests(files: Mapping[str, str]) -> dict[str, str]:
@@ -211,8 +219,8 @@ def read_release(store: Store, key: str, named: Iterable[str] = ()) -> StoredRel
     if stored is None:
         return None
     file_map = store.get(file_map_key(key))
-    check_map(file_map.body if file_map and named else None, file_map_key(key))
-    mapped = mapped_files(file_map.body if file_map else None, stored.body)
+    check_map(file_map if named else None)
+    mapped = mapped_files(file_map, stored.body)
     if mapped is None:
         places = {path: sibling_key(key, path) for path in named}
     else:
@@ -263,6 +271,7 @@ def write_release(
 
     Raises:
         Conflict: When another writer was first; nothing that a reader sees has changed.
+        NewerFormat: When a newer version of this program wrote the map; nothing is written.
     """
     current = store.get(key)
     etag = etag_of(current)
@@ -271,6 +280,7 @@ def write_release(
     kept = store.get(file_map_key(key))
     if files_if_match is not None and files_if_match != etag_of(kept):
         raise _conflict(key)
+    _read_map(kept)
     try:
         if release.files:
             body = current.body if current else None
@@ -297,8 +307,10 @@ def delete_release(
 
     Raises:
         Conflict: When another writer was first; nothing is removed.
+        NewerFormat: When a newer version of this program wrote the map; nothing is removed.
     """
     kept = store.get(file_map_key(key))
+    _read_map(kept)
     if not try_delete(store, key, expected=if_match):
         raise _conflict(key)
     if kept is not None:
@@ -337,12 +349,14 @@ def _delete_sql(store: Store, sql: Iterable[ObjectInfo], marked_at: float) -> No
 
 
 def _belongs_to_others(kept: StoredObject | None) -> bool:
-    """Tell whether the JSON under a map's key is another program's file."""
+    """Tell whether the JSON under a map's key is another program's file, or a newer version's map."""
+    if kept is None:
+        return False
     try:
-        data = json.loads(kept.body) if kept else {"versions": {}}
+        data = json.loads(kept.body)
     except (ValueError, RecursionError):
         return False  # a damaged map
-    return not isinstance(data, dict) or "versions" not in data
+    return not isinstance(data, dict) or "versions" not in data or _FileMap.is_newer(kept)
 
 
 def _write_files(
@@ -355,7 +369,7 @@ def _write_files(
     now: datetime,
 ) -> None:
     digests = sql_digests(release.files)
-    file_map = _read_map(kept.body if kept else None)
+    file_map = _read_map(kept)
     if file_map.is_removing(digests.values(), now):
         raise _conflict(key)
     versions = file_map.versions
@@ -376,17 +390,15 @@ def _moved_on(file_map: _FileMap, old: str, new: str, digests: Mapping[str, str]
     """Return the map with a new entry, and without entries that were replaced more than an hour ago."""
     versions = dict(file_map.versions)
     if old in versions:
-        versions[old] = versions[old].model_copy(update={"replaced_at": now})
+        versions[old] = versions[old].changed(replaced_at=now)
     versions = {sha: entry for sha, entry in versions.items() if now - entry.last_time < _KEPT}
     versions[new] = _MapEntry(files=dict(digests), written_at=now)
     retired = {sha: at for sha, at in file_map.retired.items() if now - at < _KEPT}
     retired |= dict.fromkeys(file_map.digests, now)
     removing = {sha: at for sha, at in file_map.removing.items() if now - at < _PENDING}
-    moved_on = _FileMap(versions=versions, removing=removing)
+    moved_on = file_map.changed(versions=versions, removing=removing, removed_at=None)
     needed = moved_on.digests
-    return moved_on.model_copy(
-        update={"retired": {sha: at for sha, at in retired.items() if sha not in needed}}
-    )
+    return moved_on.changed(retired={sha: at for sha, at in retired.items() if sha not in needed})
 
 
 def _sweep(store: Store, key: str, now: datetime) -> None:
@@ -397,15 +409,15 @@ def _sweep(store: Store, key: str, now: datetime) -> None:
     """
     try:
         stored = store.get(file_map_key(key))
-        file_map = _read_map(stored.body if stored else None)
+        file_map = _read_map(stored)
         recently = {sha for sha, at in file_map.retired.items() if now - at < _KEPT}
         needed = {sql_key(key, sha) for sha in file_map.digests | recently}
         unused = [info for info in _stored_sql(store, key) if info.key not in needed]
         old = [info for info in unused if now - info.last_modified > _KEPT]
         if not old:
             return
-        removing = file_map.removing | {_digest_of(info.key): now for info in old}
-        mark = file_map.model_copy(update={"removing": removing})
+        removing = {**file_map.removing} | {_digest_of(info.key): now for info in old}
+        mark = file_map.changed(removing=removing)
         marked_at = monotonic()
         store.put(file_map_key(key), mark.body(), expected=etag_of(stored))
         _delete_sql(store, old, marked_at)
@@ -429,12 +441,12 @@ def _put_sql(store: Store, key: str, body: bytes, *, in_use: bool) -> None:
         store.put(key, body, expected=etag_of(store.get(key)))
 
 
-class _MapEntry(BaseModel):
+class _MapEntry(StoredPart):
     """The SQL files of one version of a YAML."""
 
     files: Annotated[dict[str, _Digest], Field(max_length=MAX_SQL_FILES)]
-    written_at: AwareDatetime = _EARLIEST
-    replaced_at: AwareDatetime | None = None
+    written_at: Moment = _EARLIEST
+    replaced_at: Moment | None = None
 
     @property
     def last_time(self) -> datetime:
@@ -442,16 +454,16 @@ class _MapEntry(BaseModel):
         return self.replaced_at or self.written_at
 
 
-class _FileMap(BaseModel):
+class _FileMap(StoredDocument):
     """The map from a YAML's bytes to its SQL files."""
 
     versions: dict[str, _MapEntry]
     """By the SHA-256 of the YAML."""
-    retired: dict[str, AwareDatetime] = {}
+    retired: Mapping[str, Moment] = {}
     """The SHA-256 of SQL that no version needs, with the time since when."""
-    removing: dict[str, AwareDatetime] = {}
+    removing: Mapping[str, Moment] = {}
     """The SHA-256 of SQL that a sweep removes, with the time since when."""
-    removed_at: AwareDatetime | None = None
+    removed_at: Moment | None = None
 
     @property
     def digests(self) -> set[str]:
@@ -469,11 +481,15 @@ class _FileMap(BaseModel):
         return json.dumps(data, indent=1, sort_keys=True).encode()
 
 
-def _read_map(body: bytes | None) -> _FileMap:
-    """Return a map; an empty one for a map that can't be used, which a writer replaces."""
+def _read_map(stored: StoredObject | None) -> _FileMap:
+    """Return a map; an empty one for a damaged map, which a writer replaces.
+
+    Raises:
+        NewerFormat: When a newer version of this program wrote it.
+    """
     try:
-        return _FileMap.model_validate_json(body or b"")
-    except ValueError:
+        return _FileMap.read(stored) if stored else _FileMap(versions={})
+    except CorruptObject:
         return _FileMap(versions={})
 
 

@@ -4,25 +4,46 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataspec.catalog.effective import SpecFile
-from dataspec.catalog.ledger import read_version, version_body, version_key
+from dataspec.catalog.ledger import VERSIONS_PREFIX, ArchivedVersion, KeptVersion, version_key
 from dataspec.catalog.spec_storage import CODE_PREFIX, Release
-from dataspec.errors import InvalidSpec, StoreUnreachable
+from dataspec.errors import InvalidSpec, StoreUnreachable, UnreadableObject
 from dataspec.models import SourceType
+from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.validation import check_spec
-from dataspec.store.base import MISSING, try_put
+from dataspec.store.base import MISSING, StoredObject, try_put, usable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
 
-    from dataspec.catalog.ledger import KeptVersion
     from dataspec.store.base import Store
 
 log = logging.getLogger(__name__)
 
 _WRITERS = 32
+
+BATCH = 500
+"""Number of versions that are read at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundVersion:
+    """A version in the archive."""
+
+    name: str
+    """The dataset's name."""
+    file: str | None
+    """The key of the file that had this version first, if that is known."""
+    spec_hash: str
+    written_at: datetime
+
+    def kept(self, key: str) -> KeptVersion:
+        """Return it as the last good version of a file."""
+        return KeptVersion(key=key, spec_hash=self.spec_hash, written_at=self.written_at)
 
 
 class KeptVersions:
@@ -43,7 +64,7 @@ class KeptVersions:
         stored = self._store.get_many({version_key(kept.spec_hash) for kept in missing})
         self._read = {kept: file for kept, file in self._read.items() if kept in wanted}
         for kept in missing:
-            release = read_version(stored.get(version_key(kept.spec_hash)))
+            release = _release(stored.get(version_key(kept.spec_hash)))
             file = _spec_file(kept, release) if release else None
             if file is not None:
                 self._read[kept] = file
@@ -56,7 +77,22 @@ class KeptVersions:
             StoreUnreachable: When the store does not answer.
         """
         key = version_key(spec_hash)
-        return read_version(self._store.get_many([key]).get(key))
+        return _release(self._store.get_many([key]).get(key))
+
+    def all(self) -> Iterator[FoundVersion]:
+        """Yield every version that can be read. It reads the whole archive.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        listed = list(usable(self._store.list(VERSIONS_PREFIX)))
+        for start in range(0, len(listed), BATCH):
+            batch = {info.key: info for info in listed[start : start + BATCH]}
+            for key, stored in self._store.get_many(batch).items():
+                version = _read(stored)
+                if version is not None and (name := _name_of(version)):
+                    spec_hash = key.removeprefix(VERSIONS_PREFIX).removesuffix(".json")
+                    yield FoundVersion(name, version.file, spec_hash, batch[key].last_modified)
 
     def keep(self, files: Iterable[SpecFile]) -> None:
         """Store usable specs in the archive; existing versions are not written again.
@@ -67,15 +103,61 @@ class KeptVersions:
         with ThreadPoolExecutor(_WRITERS) as writers:
             list(writers.map(self._keep, files))
 
+    def renew(self, spec_hashes: Iterable[str]) -> None:
+        """Write versions that are replaced at this moment again: the archive keeps them for a time from now on.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        for key in map(version_key, spec_hashes):
+            stored = self._store.get_many([key]).get(key)
+            if stored is not None and not ArchivedVersion.is_newer(stored):
+                try_put(self._store, key, stored.body, expected=stored.etag)
+
     def _keep(self, file: SpecFile) -> None:
-        release = Release(file.yaml, file.files)
+        version = ArchivedVersion(
+            yaml=file.yaml.decode(), files=dict(file.files), name=file.name, file=file.key
+        )
+        key, body = version_key(version.release.spec_hash), version.body()
         try:
-            # A version that exists is the same: its key is the hash of its content.
-            try_put(self._store, version_key(release.spec_hash), version_body(release), expected=MISSING)
+            # A version that exists is the same, for its key is the hash of its content; unless it is damaged.
+            if try_put(self._store, key, body, expected=MISSING) is None:
+                self._renew(key, body)
         except StoreUnreachable:
             raise
         except Exception:
             log.exception("The version of %s can't be kept", file.key)
+
+    def _renew(self, key: str, body: bytes) -> None:
+        """Write an existing version again: it is mended if it was damaged, and its age begins anew."""
+        stored = self._store.get(key)
+        if stored is not None and not ArchivedVersion.is_newer(stored):
+            try_put(self._store, key, body, expected=stored.etag)
+
+
+def _release(stored: StoredObject | None) -> Release | None:
+    """Return the content of a version; None for a missing one and one that can't be read."""
+    version = _read(stored) if stored else None
+    return version.release if version else None
+
+
+def _read(stored: StoredObject) -> ArchivedVersion | None:
+    try:
+        return ArchivedVersion.read(stored)
+    except UnreadableObject as error:
+        log.warning("%s This version is not used.", error.title)
+        return None
+
+
+def _name_of(version: ArchivedVersion) -> str | None:
+    """Return the name of a version's dataset; versions of earlier releases have it in their YAML alone."""
+    if version.name is not None:
+        return version.name
+    try:
+        name = read_document(version.yaml.encode(), "").data.get("name")
+    except InvalidSpec:
+        return None
+    return name if isinstance(name, str) else None
 
 
 def _spec_file(kept: KeptVersion, release: Release) -> SpecFile | None:

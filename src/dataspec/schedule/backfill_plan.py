@@ -11,14 +11,14 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AwareDatetime, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from dataspec.errors import InvalidUsage
 from dataspec.models import Every, RunStatus
 from dataspec.parameters import ParameterValueError, coerce_date
 from dataspec.schedule.cron import execution_date, interval_from
 from dataspec.schedule.run_ids import backfill_run_id
-from dataspec.stored_document import StoredDocument, StoredPart
+from dataspec.stored_document import Moment, StoredDocument, StoredPart
 
 MAX_DATES = 40_000
 """More than a hundred years of days."""
@@ -90,7 +90,7 @@ class StopOrder(StoredPart):
     """A request to end a backfill."""
 
     by: str
-    at: AwareDatetime
+    at: Moment
     reason: str | None = None
 
     def __str__(self) -> str:
@@ -102,7 +102,7 @@ class Outcome(StoredPart):
     """How a backfill ended."""
 
     status: RunStatus
-    at: AwareDatetime
+    at: Moment
     error: str | None = None
     note: str | None = None
 
@@ -181,14 +181,14 @@ class BackfillPlan(StoredDocument):
     """The dates that earlier backfills built, for a backfill that resumes."""
     at: Annotated[int, Field(ge=0)] = 0
     """Index of the current date; the number of dates once all are done."""
-    asked_at: AwareDatetime | None = None
+    asked_at: Moment | None = None
     """When a run of the current date was last requested from Airflow."""
     failed: Dates = ()
     stop: StopOrder | None = None
     outcome: Outcome | None = None
     """Set once, when the backfill has ended; the object is then archived."""
     requested_by: str
-    created_at: AwareDatetime
+    created_at: Moment
     idempotency_key: str | None = Field(default=None, repr=False)
 
     @property
@@ -215,19 +215,19 @@ class BackfillPlan(StoredDocument):
     def after(self, *, failed: bool) -> BackfillPlan:
         """Return the plan after the current date's run has ended."""
         more = (self.date,) if failed else ()
-        return self.model_copy(update={"at": self.at + 1, "failed": (*self.failed, *more), "asked_at": None})
+        return self.changed(at=self.at + 1, failed=(*self.failed, *more), asked_at=None)
 
     def asking(self, now: datetime) -> BackfillPlan:
         """Return the plan with a run of the current date about to be requested."""
-        return self.model_copy(update={"asked_at": now})
+        return self.changed(asked_at=now)
 
     def stopping(self, order: StopOrder) -> BackfillPlan:
         """Return the plan with a request to end it; an earlier request is kept."""
-        return self.model_copy(update={"stop": self.stop or order})
+        return self.changed(stop=self.stop or order)
 
     def ended(self, outcome: Outcome) -> BackfillPlan:
         """Return the plan with its outcome."""
-        return self.model_copy(update={"outcome": outcome})
+        return self.changed(outcome=outcome)
 
     def continues(self, other: BackfillPlan) -> bool:
         """Return whether dates that another backfill built can be skipped: same range, same parameters."""
@@ -241,7 +241,7 @@ class BackfillPlan(StoredDocument):
         if len(self.dates) <= MANY_DATES:
             return super().to_json() | {"format": 1}
         ranges = {name: as_ranges(getattr(self, name)) for name in _DATES}
-        return self.model_copy(update=ranges).model_dump(mode="json") | {"format": self.FORMAT}
+        return self.changed(**ranges).model_dump(mode="json") | {"format": self.FORMAT}
 
 
 def ordered(days: Iterable[str], *, reverse: bool) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from dataspec.catalog.spec_storage import (
     sql_digests,
     write_release,
 )
-from dataspec.errors import Conflict
+from dataspec.errors import Conflict, CorruptObject
 from dataspec.keys import owner_of
 from dataspec.store.base import MISSING, etag_of, try_delete, try_put
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from dataspec.store import Store
+    from dataspec.store import Store, StoredObject
     from dli.project.publish_plan import PublishPlan
 
 WRITERS = 16
@@ -79,12 +78,12 @@ class CodeWriter:
         self._write_specs()
         self._remove_specs()
         self._remove_leftovers()
-        if not self._plan.changes and known is not None and _content_of(known.body) == self._plan.content:
+        if not self._plan.changes and _content_of(known) == self._plan.content:
             return
-        body = publication_body(publication, self._plan.content)
+        body = publication.changed(content=self._plan.content).body()
         if try_put(self._store, PUBLICATION_KEY, body, expected=etag_of(known)) is None:
             other = self._store.get(PUBLICATION_KEY)
-            if other is None or _content_of(other.body) != self._plan.content:
+            if _content_of(other) != self._plan.content:
                 raise _concurrent_publish(PUBLICATION_KEY)
 
     def _write_specs(self) -> None:
@@ -167,7 +166,7 @@ class CodeWriter:
         files_etag = etag_of(file_map)
         if stored is None:
             return _Seen(MISSING, files_etag, None), False
-        mapped = mapped_files(file_map.body if file_map else None, stored.body)
+        mapped = mapped_files(file_map, stored.body)
         is_written = stored.body == release.yaml and (mapped or {}) == sql_digests(release.files)
         return _Seen(stored.etag, files_etag, mapped), is_written
 
@@ -217,25 +216,11 @@ class CodeWriter:
         _side_by_side(remove, sorted(keys))
 
 
-def publication_body(publication: Publication, content: str) -> bytes:
-    """Return a publication as stored."""
-    fields = {
-        "commit": publication.commit,
-        "repository": publication.repository,
-        "ref": publication.ref,
-        "published_at": publication.published_at.isoformat(),
-        "by": publication.by,
-        "content": content,
-    }
-    return json.dumps(fields, indent=1, ensure_ascii=False).encode() + b"\n"
-
-
-def _content_of(body: bytes) -> str | None:
+def _content_of(stored: StoredObject | None) -> str | None:
     try:
-        content = json.loads(body)["content"]
-    except (ValueError, LookupError, TypeError, RecursionError):
+        return Publication.read(stored).content if stored else None
+    except CorruptObject:
         return None
-    return content if isinstance(content, str) else None
 
 
 def _side_by_side(act: Callable[[T], None], items: Iterable[T]) -> None:

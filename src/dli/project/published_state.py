@@ -159,8 +159,7 @@ class _StateReader:
         )
 
     def _mapped(self, key: str) -> dict[str, str] | None:
-        file_map = self._fetched.get(file_map_key(key))
-        return mapped_files(file_map.body if file_map else None, self._bodies[key])
+        return mapped_files(self._fetched.get(file_map_key(key)), self._bodies[key])
 
     def _has_same_sql(self, key: str, dataset: LocalDataset) -> bool:
         if not dataset.sql:

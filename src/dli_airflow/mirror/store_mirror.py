@@ -162,6 +162,8 @@ class StoreMirror:
         changed: list[str] = []
         if before is None or before.state != self._state(listing, broken):
             catalog = reader.read(listing)
+            if catalog.ledger_error is not None and before is not None:
+                raise catalog.ledger_error  # without the ledger, removed and broken datasets would lose their DAGs
             names = {*catalog.effective, *catalog.retired}
             others = self._others.among(names)
             datasets = datasets_with_dag(catalog, self._dags.registered_at)

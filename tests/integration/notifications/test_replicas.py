@@ -19,6 +19,7 @@ from basecamp.notifications.notification import Notification, SourceChange
 from basecamp.notifications.outbox import PREFIX, Outbox, OutboxEntry
 from basecamp.notifications.settings import NotificationSettings
 from basecamp.shared.clock import ManualClock, SystemClock
+from basecamp.shared.stored_objects import StoredObjects
 from dataspec.models import SourceType
 from dataspec.spec.model import SlackTarget
 from dataspec.store import Store, open_store
@@ -53,7 +54,7 @@ def change(dataset: str = "sales.daily") -> SourceChange:
 
 def entries(store: Store) -> list[OutboxEntry]:
     stored = store.get_many(info.key for info in store.list(PREFIX)).values()
-    return [entry for found in stored if (entry := OutboxEntry.read(found.body))]
+    return [entry for found in stored if (entry := OutboxEntry.read(found))]
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ class Replica:
 
     def __init__(self, store: Store, sender: ChannelSender, name: str) -> None:
         clock = SystemClock()
-        self.outbox = Outbox(store, clock, Messages(None))
+        self.outbox = Outbox(store, clock, Messages(None), StoredObjects(store, clock))
         self.delivery = Delivery(self.outbox, sender, clock, name)
         self._thread = threading.Thread(target=self.delivery.loop.run, daemon=True)
         self._thread.start()
@@ -149,7 +150,9 @@ def test_what_is_put_in_while_its_channel_is_busy_is_sent_right_after(
 def test_a_replica_that_is_killed_while_it_sends_leaves_the_message_to_the_others(
     store: Store, slack: Slack, sender: ChannelSender, tmp_path: Path
 ) -> None:
-    Outbox(store, SystemClock(), Messages(None)).announce([(change(), [to("#data")])])
+    Outbox(store, SystemClock(), Messages(None), StoredObjects(store, SystemClock())).announce(
+        [(change(), [to("#data")])]
+    )
     slack.hang()
     script = str(Path(__file__).with_name("replica.py"))
     killed = subprocess.Popen([sys.executable, script, str(tmp_path / "store"), slack.api_url, SLACK_TOKEN])
@@ -162,7 +165,9 @@ def test_a_replica_that_is_killed_while_it_sends_leaves_the_message_to_the_other
     (claimed,) = entries(store)
     assert claimed.sent_at is None
     clock = ManualClock(datetime.now(UTC))
-    other = Delivery(Outbox(store, clock, Messages(None)), sender, clock, "other")
+    other = Delivery(
+        Outbox(store, clock, Messages(None), StoredObjects(store, clock)), sender, clock, "other"
+    )
     other.poll()
     assert other.wait_until_idle(PATIENCE_SECONDS)
     assert entries(store) == [claimed]

@@ -194,6 +194,7 @@ def test_readiness_waits_for_the_first_answers_and_then_tells_of_trouble_only(
         "store": "ok",
         "airflow": "Airflow does not answer. http://airflow.memory: connection refused",
         "notifications": "ok",
+        "objects": "ok",
     }
     assert client.get("/healthz").json() == {"status": "ok"}
 
@@ -205,5 +206,5 @@ def test_all_background_work_is_tried_again_soon_while_the_store_is_down(
     services = build_services(flaky, airflow, clock)
     flaky.down = True
     pauses = [loop.call() for loop in services.loops]
-    assert len(pauses) == 7
+    assert len(pauses) == 8
     assert max(pauses) <= 10

@@ -15,6 +15,7 @@ from basecamp.notifications.messages import Messages
 from basecamp.notifications.notification import Notification, SourceChange
 from basecamp.notifications.outbox import PREFIX, Outbox, OutboxEntry
 from basecamp.shared.clock import ManualClock
+from basecamp.shared.stored_objects import StoredObjects
 from dataspec.errors import StoreUnreachable
 from dataspec.store import MemoryStore
 from dataspec.store.base import ObjectInfo
@@ -28,14 +29,14 @@ def only_entry(store: MemoryStore) -> tuple[str, str, OutboxEntry]:
     (info,) = store.list(PREFIX)
     stored = store.get(info.key)
     assert stored is not None
-    entry = OutboxEntry.read(stored.body)
+    entry = OutboxEntry.read(stored)
     assert entry is not None
     return info.key, info.etag, entry
 
 
 def only(store: MemoryStore, channel: str) -> OutboxEntry:
     stored = store.get_many(info.key for info in store.list(PREFIX)).values()
-    entries = [entry for found in stored if (entry := OutboxEntry.read(found.body))]
+    entries = [entry for found in stored if (entry := OutboxEntry.read(found))]
     (entry,) = (entry for entry in entries if entry.notification.target == slack(channel))
     return entry
 
@@ -172,7 +173,12 @@ def test_of_two_replicas_that_want_a_notice_one_sends_it(
 ) -> None:
     outbox.announce([(change(), [slack(f"#c{number}") for number in range(20)])])
     replicas = [
-        Delivery(Outbox(store, clock, Messages(None)), channels, clock, f"replica-{number}")
+        Delivery(
+            Outbox(store, clock, Messages(None), StoredObjects(store, clock)),
+            channels,
+            clock,
+            f"replica-{number}",
+        )
         for number in range(3)
     ]
     together = threading.Barrier(3)
@@ -245,7 +251,7 @@ def test_what_was_sent_and_could_not_be_marked_is_not_sent_again_by_the_replica(
         down = True
 
     store = Failing(now=clock.now)
-    outbox = Outbox(store, clock, Messages(None))
+    outbox = Outbox(store, clock, Messages(None), StoredObjects(store, clock))
     delivery = Delivery(outbox, channels, clock, "one")
     outbox.announce([(change(), [slack()])])
     delivery.poll()
@@ -314,7 +320,7 @@ def test_a_store_that_does_not_answer_stops_no_later_look(change: Change, clock:
             return super().list(prefix)
 
     store, channels = Down(now=clock.now), Channels()
-    outbox = Outbox(store, clock, Messages(None))
+    outbox = Outbox(store, clock, Messages(None), StoredObjects(store, clock))
     outbox.announce([(change(), [slack()])])
     delivery = Delivery(outbox, channels, clock, "one")
     store.down = True

@@ -32,7 +32,7 @@ Execute = Callable[..., None]
 
 def entries(store: MemoryStore) -> list[OutboxEntry]:
     found = store.get_many(info.key for info in store.list(PREFIX)).values()
-    read = [entry for stored in found if (entry := OutboxEntry.read(stored.body))]
+    read = [entry for stored in found if (entry := OutboxEntry.read(stored))]
     return sorted(read, key=lambda entry: entry.notification.created_at)
 
 
@@ -349,7 +349,8 @@ def test_the_record_of_the_watch_holds_the_last_minutes_alone(
         execute(start(), "success")
         poll()
         clock.advance(300)
-    seen = WatchPosition.read(store.get(KEY))
-    assert seen is not None
+    stored = store.get(KEY)
+    assert stored is not None
+    seen = WatchPosition.read(stored)
     assert len(seen.runs) == 1
     assert len(titles(store)) == 5

@@ -289,15 +289,15 @@ def test_two_keys_in_one_second_start_two_runs(
 
 @pytest.mark.rule("19.12")
 def test_keys_of_days_that_are_over_are_removed(
-    register: Register, client: Client, clock: ManualClock, store: MemoryStore
+    register: Register, client: Client, clock: ManualClock, store: MemoryStore, services: Services
 ) -> None:
-    from basecamp.shared.idempotency import PREFIX, Reservations
+    from basecamp.shared.idempotency import PREFIX
 
     register()
     run(client, key="abc")
     clock.advance(3 * 24 * 3600)
     run(client, key="def")
-    Reservations(store, clock).sweep()
+    services.housekeeping.clean()
     assert [info.key[: len(PREFIX) + 8] for info in store.list(PREFIX)] == [f"{PREFIX}20240118"]
 
 

@@ -24,6 +24,7 @@ from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.lease import Lease
+from basecamp.shared.stored_objects import StoredObjects
 from dataspec.models import SourceType
 from dataspec.spec.model import SlackTarget
 from dataspec.store import MemoryStore
@@ -169,13 +170,15 @@ def test_a_claim_and_a_retry_of_another_replica_end_by_no_other_clock(
             sent.append(notification.title)
 
     ours = Machine(clock, skew)
-    theirs = Outbox(store, clock, Messages(None))
+    theirs = Outbox(store, clock, Messages(None), StoredObjects(store, clock))
     target = SlackTarget(type="slack", channel="#data")
     theirs.announce([(CHANGE, [target])])
     first = Delivery(theirs, Channels(), clock, "theirs")
     first.poll()
     assert first.wait_until_idle(10)
-    second = Delivery(Outbox(store, ours, Messages(None)), Channels(), ours, "ours")
+    second = Delivery(
+        Outbox(store, ours, Messages(None), StoredObjects(store, ours)), Channels(), ours, "ours"
+    )
 
     def poll() -> int:
         second.poll()

@@ -12,16 +12,16 @@ from dataspec.catalog.cache import DiskSpecCache, MemorySpecCache
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.ledger import (
     LEDGER_KEY,
+    ArchivedVersion,
     KeptVersion,
     Ledger,
     LedgerEntry,
-    read_version,
-    version_body,
     version_key,
 )
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.spec_storage import Release, write_release
 from dataspec.catalog.version_archive import KeptVersions
+from dataspec.errors import CorruptObject
 from dataspec.models import SourceType
 from dataspec.store import MemoryStore, StoredObject
 from unit.dataspec.catalog.test_catalog import CountingStore, put, remove
@@ -206,11 +206,12 @@ def test_a_dataset_of_which_no_version_was_kept_is_gone_at_once(store: CountingS
 @pytest.mark.rule("4.5")
 def test_a_version_that_is_not_what_its_hash_says_is_none() -> None:
     release = Release(b"name: a", {"a.sql": "select 1"})
-    body = version_body(release)
+    body = ArchivedVersion(yaml="name: a", files={"a.sql": "select 1"}).body()
     key = version_key(release.spec_hash)
-    assert read_version(StoredObject(key, "", body)) == release
-    assert read_version(StoredObject(key, "", body.replace(b"select 1", b"select 2"))) is None
-    assert read_version(StoredObject(key, "", b"{")) is None
+    assert ArchivedVersion.read(StoredObject(key, "", body)).release == release
+    for damaged in (body.replace(b"select 1", b"select 2"), b"{"):
+        with pytest.raises(CorruptObject):
+            ArchivedVersion.read(StoredObject(key, "", damaged))
 
 
 def test_with_nothing_changed_a_reader_asks_for_the_ledger_alone_and_returns_the_very_catalog(

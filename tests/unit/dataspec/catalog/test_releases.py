@@ -233,7 +233,7 @@ def test_a_reader_that_has_the_yaml_of_before_finds_its_sql() -> None:
         file_map = store.get(file_map_key(KEY))
         assert file_map is not None
         for old in range(number):
-            mapped = mapped_files(file_map.body, release(old).yaml)
+            mapped = mapped_files(file_map, release(old).yaml)
             assert mapped is not None
             assert store.get(sql_key(KEY, mapped["daily_clicks.sql"])) is not None
 

@@ -10,7 +10,7 @@ import pytest
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.spec_storage import check_map, mapped_files
-from dataspec.store import MemoryStore
+from dataspec.store import MemoryStore, StoredObject
 from dataspec.store.base import MISSING
 from dataspec.store.removal import TOMBSTONE_BYTES, is_tombstone, new_tombstone, removed_at
 
@@ -46,8 +46,9 @@ def test_other_content_is_no_tombstone(body: bytes) -> None:
 def test_a_reader_that_knows_no_tombstones_ignores_one_among_specs_and_maps() -> None:
     tombstone = new_tombstone(NOW)
     assert "type" not in json.loads(tombstone)
-    assert mapped_files(tombstone, b"name: a.b") is None
-    check_map(tombstone, "manual/a.b.files.json")
+    file_map = StoredObject("manual/a.b.files.json", "", tombstone)
+    assert mapped_files(file_map, b"name: a.b") is None
+    check_map(file_map)
     store = MemoryStore()  # it stands for a reader of an older version: it has no tombstones
     store.put("manual/sales.daily.yaml", tombstone, expected=MISSING)
     store.put("code/sales/daily.yaml", tombstone, expected=MISSING)

@@ -1,0 +1,118 @@
+"""The daily housekeeping: what it removes, and what stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from httpx import Client
+
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.backfills.plans import ENDED_PREFIX
+from basecamp.monitoring.housekeeping import NEWEST_KEPT
+from basecamp.server.wiring import build_services
+from basecamp.services import Services
+from basecamp.shared.clock import ManualClock
+from dataspec.catalog.ledger import VERSIONS_PREFIX
+from dataspec.store import MemoryStore
+from dataspec.store.base import MISSING
+
+NAME = "sales.daily"
+DAY = timedelta(days=1).total_seconds()
+
+
+def keys(store: MemoryStore, prefix: str) -> list[str]:
+    return [info.key for info in store.list(prefix)]
+
+
+@pytest.fixture
+def change(client: Client, register: Callable[..., Any], clock: ManualClock) -> Callable[[int], str]:
+    """Register a version of the dataset; return its key in the archive."""
+
+    def change(number: int) -> str:
+        clock.advance(60)
+        answer = register(replace={"default: 100": f"default: {number}"})
+        return f"{VERSIONS_PREFIX}{answer.json()['spec_hash']}.json"
+
+    return change
+
+
+@pytest.mark.rule("18.22")
+def test_old_versions_go_except_those_in_use_and_the_newest_of_each_dataset(
+    services: Services, store: MemoryStore, clock: ManualClock, change: Callable[[int], str]
+) -> None:
+    first = [change(number) for number in range(5)]
+    newest = [change(number) for number in range(100, 99 + NEWEST_KEPT)]
+    clock.advance(399 * DAY)
+    assert services.housekeeping.clean() == 0
+    clock.advance(2 * DAY)
+    used_again = change(0)
+    assert used_again == first[0]
+    services.housekeeping.clean()
+    left = keys(store, VERSIONS_PREFIX)
+    assert set(newest) | {used_again} == set(left)
+
+
+@pytest.mark.rule("18.22")
+def test_version_that_was_in_use_until_lately_stays(
+    services: Services, store: MemoryStore, clock: ManualClock, change: Callable[[int], str]
+) -> None:
+    used_for_years = change(0)
+    clock.advance(800 * DAY)
+    for number in range(1, 2 * NEWEST_KEPT):
+        change(number)
+    services.housekeeping.clean()
+    assert used_for_years in keys(store, VERSIONS_PREFIX)
+
+
+@pytest.mark.rule("18.22")
+def test_ended_backfills_stay_for_400_days_and_the_newest_always(
+    services: Services, store: MemoryStore, clock: ManualClock
+) -> None:
+    for number in range(NEWEST_KEPT + 3):
+        store.put(f"{ENDED_PREFIX}{NAME}/{number:02}.json", b"{}", expected=MISSING)
+        clock.advance(1)
+    clock.advance(399 * DAY)
+    assert services.housekeeping.clean() == 0
+    clock.advance(2 * DAY)
+    assert services.housekeeping.clean() == 3
+    assert keys(store, ENDED_PREFIX)[0] == f"{ENDED_PREFIX}{NAME}/03.json"
+
+
+@pytest.mark.rule("18.22")
+@pytest.mark.parametrize(
+    ("key", "days"),
+    [
+        ("basecamp/idempotency/20240101/a.json", 2),
+        ("basecamp/quarantine/basecamp/ledger.json/a", 90),
+        ("basecamp/probe-a", 1),
+    ],
+)
+def test_object_goes_when_its_time_is_over(
+    key: str, days: int, services: Services, store: MemoryStore, clock: ManualClock
+) -> None:
+    store.put(key, b"{}", expected=MISSING)
+    clock.advance(days * DAY - 1)
+    services.housekeeping.clean()
+    assert keys(store, key) == [key]
+    clock.advance(2)
+    services.housekeeping.clean()
+    assert keys(store, key) == []
+
+
+@pytest.mark.rule("18.22")
+def test_one_replica_a_day_does_it(
+    services: Services, store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    key = "basecamp/probe-a"
+    store.put(key, b"{}", expected=MISSING)
+    other = build_services(store, airflow, clock)
+    services.housekeeping.turn()
+    clock.advance(DAY - 3600)
+    other.housekeeping.turn()
+    assert keys(store, key) == [key]
+    clock.advance(3600 + 1)
+    other.housekeeping.turn()
+    assert keys(store, key) == []
