@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -619,3 +622,28 @@ def test_a_spec_in_a_folder_of_sql_is_refused(project: Path, files: dict[str, st
     with pytest.raises(InvalidSpec) as refused:
         publish(Watched(), put_files(project, files))
     assert reason in (refused.value.detail or "")
+
+
+@pytest.mark.rule("17.4")
+@pytest.mark.parametrize("place", ["datasets/a.yaml", "datasets/sub"])
+def test_what_can_t_be_read_is_an_error_and_not_removed_from_the_store(tmp_path: Path, place: str) -> None:
+    """A spec or a folder without the right to read it is not one that Git no longer has."""
+    put_files(tmp_path, SHOP)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "dli.yaml").write_text("store: {url: store}\n")
+    # Root may read everything unless it gives that right up.
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    command = [*drop, sys.executable, "-m", "dli", "code", "publish", "--yes"]
+
+    def publish_here() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    assert publish_here().returncode == 0
+    before = sorted(info.key for info in open_store(str(tmp_path / "store")).list("code/"))
+    (tmp_path / place).chmod(0)
+    done = publish_here()
+    (tmp_path / place).chmod(0o755)
+    assert done.returncode != 0
+    assert place in done.stderr
+    assert "Permission denied" in done.stderr
+    assert sorted(info.key for info in open_store(str(tmp_path / "store")).list("code/")) == before
