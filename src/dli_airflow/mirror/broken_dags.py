@@ -10,9 +10,11 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from dataspec.files import write_atomically
+from dli_airflow.mirror.own_files import read_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,18 @@ class BrokenDag:
     name: str
     spec_hash: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedShard:
+    """The result of the parse of a shard."""
+
+    version: str
+    """Identifies the shard's content and the Airflow that parsed it."""
+    broken: tuple[BrokenDag, ...]
+
+
+_PARSED = TypeAdapter(ParsedShard)
 
 
 class BrokenDags:
@@ -39,26 +53,18 @@ class BrokenDags:
             broken: The datasets without a DAG.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        note = {"version": version, "broken": [asdict(dag) for dag in broken]}
-        if self._read(self._path(shard)) != note:
-            write_atomically(self._path(shard), json.dumps(note))
+        note = ParsedShard(version, tuple(broken))
+        if read_own(_PARSED, self._path(shard)) != note:
+            write_atomically(self._path(shard), json.dumps(asdict(note)))
 
     def is_sound(self, shard: str, version: str) -> bool:
         """Tell whether every DAG of this version of a shard was built and can be stored."""
-        return self._read(self._path(shard)) == {"version": version, "broken": []}
+        return read_own(_PARSED, self._path(shard)) == ParsedShard(version, ())
 
     def __iter__(self) -> Iterator[BrokenDag]:
         for path in sorted(self._folder.glob("*.json")):
-            for dag in (self._read(path) or {}).get("broken", []):
-                yield BrokenDag(**dag)
+            note = read_own(_PARSED, path)
+            yield from note.broken if note else ()
 
     def _path(self, shard: str) -> Path:
         return self._folder / f"{shard}.json"
-
-    @staticmethod
-    def _read(path: Path) -> dict[str, Any] | None:
-        try:
-            note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return None
-        return note

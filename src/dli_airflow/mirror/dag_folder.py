@@ -82,7 +82,7 @@ class DagFolder:
         try:
             data = next(read_shard(code, name), None)
             return datetime.fromisoformat(str(data["registered_at"])) if data else None
-        except (OSError, ValueError, LookupError, StopIteration):
+        except (OSError, ValueError, LookupError, TypeError, StopIteration):
             return None
 
     def shard(self, number: int) -> Path:
@@ -180,14 +180,14 @@ def _write_code(path: Path, text: str) -> bool:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
 
 
 def _first_line(path: Path) -> str | None:
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8", errors="replace") as lines:
             return next(lines, "").rstrip("\n")
     except FileNotFoundError:
         return None

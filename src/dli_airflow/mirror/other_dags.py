@@ -13,13 +13,30 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from dataspec.contract import place_of
 from dataspec.files import write_atomically
+from dli_airflow.mirror.own_files import read_own
 
 HOLDS_SECONDS = 3600.0
 """Seconds for which a note is valid unless a parse renews it; Airflow parses every file more often."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherDag:
+    """The file that has a foreign DAG, and when it was changed."""
+
+    file: str
+    bundle: str | None
+    changed: int | None
+
+
+_NOTE = TypeAdapter(OtherDag)
+_NAMES = TypeAdapter(list[str])
 
 
 class OtherDags:
@@ -40,8 +57,8 @@ class OtherDags:
             OSError: When the folder can't be written to.
         """
         self._notes.mkdir(parents=True, exist_ok=True)
-        note = {"file": file, "bundle": bundle, "changed": _changed(file)}
-        write_atomically(self._path(dag_id), json.dumps(note))
+        note = OtherDag(file, bundle, _changed(file))
+        write_atomically(self._path(dag_id), json.dumps(asdict(note)))
 
     def keep(self, names: Iterable[str]) -> None:
         """Keep the datasets' names for :meth:`known`, and remove expired notes."""
@@ -52,11 +69,8 @@ class OtherDags:
 
     def known(self) -> dict[str, str]:
         """Return the place of each foreign DAG that has the id of a dataset, by id, for the names last kept."""
-        try:
-            names = json.loads(self._names.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return self.among(names)
+        names = read_own(_NAMES, self._names)
+        return self.among(names) if names else {}
 
     def among(self, names: Iterable[str]) -> dict[str, str]:
         """Return the place (file and bundle) of each foreign DAG with one of these ids, by id."""
@@ -72,14 +86,17 @@ class OtherDags:
 
 def _held(path: Path) -> str | None:
     """Return the place in a note; None for a note that is not valid any more."""
-    try:
-        age = time.time() - path.stat().st_mtime
-        note = json.loads(path.read_text(encoding="utf-8"))
-        file, bundle, changed = str(note["file"]), note["bundle"], note["changed"]
-    except (OSError, ValueError, LookupError, TypeError):
+    note = read_own(_NOTE, path)
+    if note is None or note.changed is None or _is_old(path):
         return None
-    holds = age < HOLDS_SECONDS and changed is not None and changed == _changed(file)
-    return place_of(file, bundle) if holds else None
+    return place_of(note.file, note.bundle) if note.changed == _changed(note.file) else None
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime >= HOLDS_SECONDS
+    except FileNotFoundError:
+        return True
 
 
 def _changed(file: str) -> int | None:

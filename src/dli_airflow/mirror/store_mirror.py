@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from dataspec.catalog.cache import DiskSpecCache
 from dataspec.catalog.effective import Catalog
 from dataspec.catalog.listing import StoreListing
@@ -28,6 +30,7 @@ from dli_airflow.mirror.broken_dags import BrokenDag, BrokenDags
 from dli_airflow.mirror.dag_folder import DagFolder
 from dli_airflow.mirror.dataset import Dataset
 from dli_airflow.mirror.other_dags import OtherDags
+from dli_airflow.mirror.own_files import read_own
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,9 @@ class Snapshot:
         return datetime.fromtimestamp(self.taken_at, UTC).isoformat(timespec="seconds")
 
 
+_SNAPSHOT = TypeAdapter(Snapshot)
+
+
 class SnapshotFile:
     """Reads and writes the snapshot. The caller holds the mirror's lock."""
 
@@ -65,10 +71,7 @@ class SnapshotFile:
 
     def read(self) -> Snapshot | None:
         """Return the snapshot; None before the first refresh, and for a file that can't be read."""
-        try:
-            return Snapshot(**json.loads(self._path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
+        return read_own(_SNAPSHOT, self._path)
 
     def write(self, snapshot: Snapshot) -> None:
         """Replace the snapshot."""

@@ -31,10 +31,14 @@ def test_a_shard_is_sound_in_the_version_that_was_parsed_without_trouble(tmp_pat
     assert not notes.is_sound("shard_002.py", "v1")
 
 
-def test_a_note_that_is_half_written_counts_as_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [b'{"version": "v1", "bro', b"[]", b'{"version": "v1", "broken": [{"name": 1}]}', b"\xff", b"[" * 99_999],
+)
+def test_a_note_that_is_damaged_counts_as_none(tmp_path: Path, body: bytes) -> None:
     notes = BrokenDags(tmp_path / "dags")
     notes.keep("shard_000.py", "v1", [A])
     [file] = (tmp_path / "parsed").iterdir()
-    file.write_text(file.read_text()[:20])
+    file.write_bytes(body)
     assert list(notes) == []
     assert not notes.is_sound("shard_000.py", "v1")

@@ -21,7 +21,18 @@ def test_a_snapshot_is_kept_until_the_next(tmp_path: Path) -> None:
     assert kept.taken_words == "2023-11-14T22:13:20+00:00"
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"state": "x", "unknown": 1}', "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"state": "x", "unknown": 1}',
+        "\x00",
+        '{"state": "x", "taken_at": "soon", "attempted_at": []}',
+        "[" * 100_000,
+    ],
+)
 def test_a_file_that_can_not_be_read_counts_as_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "snapshot.json"
     path.write_text(text)
