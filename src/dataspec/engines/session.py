@@ -248,6 +248,8 @@ def one_line(error: BaseException, *, whole: str | None = None) -> str:
         error: The driver's error.
         whole: Where the whole message is, to cut a long one.
     """
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     lines = (line.strip() for line in str(error).splitlines())
     text = " ".join(line for line in lines if line.strip("^ ")) or type(error).__name__
     if whole is None or len(text) <= _MAX_LINE:

@@ -356,3 +356,7 @@ def test_a_long_message_of_an_engine_is_cut_and_says_where_the_whole_is() -> Non
     assert len(str(failed)) < 600
     assert str(failed).endswith("… (2,999 characters; the log has the whole message)")
     assert one_line(ValueError("short\n  ^^^"), whole="elsewhere") == "short"
+    assert (
+        one_line(PermissionError(13, "Permission denied", "/data/w.lock"))
+        == "/data/w.lock: Permission denied"
+    )
