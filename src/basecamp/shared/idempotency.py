@@ -13,7 +13,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
@@ -53,16 +53,22 @@ class ReservationRecord(StoredDocument):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The plan of the first request with a key."""
+    """What the first request with a key has written."""
 
     key: str
     etag: str
-    request: str
-    """The digest of the request's values."""
-    plan: Mapping[str, Any]
+    record: ReservationRecord
     is_new: bool
-    answer: Any = None
-    """The first request's answer as JSON; None while it has none."""
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """What the first request was going to do."""
+        return self.record.plan
+
+    @property
+    def answer(self) -> Any:
+        """The first request's answer as JSON; None while it has none."""
+        return self.record.answer
 
 
 class KeyedRequest:
@@ -162,7 +168,7 @@ class Reservations:
 
     def _answered(self, reservation: Reservation, answer: Any) -> None:
         """Add the answer; without it, a repeated request does what the plan says."""
-        body = _body(reservation.request, reservation.plan, answer)
+        body = reservation.record.changed(answer=answer).body()
         try:
             try_put(self._store, reservation.key, body, expected=reservation.etag)
         except StoreUnreachable as error:
@@ -184,9 +190,10 @@ class Reservations:
         while True:
             if found := self.find(key, request):
                 return found
-            etag = try_put(self._store, today, _body(digest, plan), expected=MISSING)
+            record = ReservationRecord(request=digest, plan=dict(plan))
+            etag = try_put(self._store, today, record.body(), expected=MISSING)
             if etag is not None:
-                return Reservation(today, etag, digest, plan, is_new=True)
+                return Reservation(today, etag, record, is_new=True)
 
     def find(self, key: str, request: Sequence[Any]) -> Reservation | None:
         """Return the plan of the first request with this key, if any.
@@ -205,11 +212,11 @@ class Reservations:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        body = _body(reservation.request, plan)
-        etag = try_put(self._store, reservation.key, body, expected=reservation.etag)
+        record = reservation.record.changed(plan=dict(plan), answer=None)
+        etag = try_put(self._store, reservation.key, record.body(), expected=reservation.etag)
         if etag is None:
-            return self._read(reservation.key, reservation.request) or reservation
-        return replace(reservation, etag=etag, plan=plan, is_new=False)
+            return self._read(reservation.key, record.request) or reservation
+        return Reservation(reservation.key, etag, record, is_new=False)
 
     def _read(self, path: str, digest: str) -> Reservation | None:
         stored = self._store.get(path)
@@ -223,7 +230,7 @@ class Reservations:
             raise InvalidUsage(
                 "This Idempotency-Key was used for another request.", detail="Use a new key for each request."
             )
-        return Reservation(path, stored.etag, digest, record.plan, is_new=False, answer=record.answer)
+        return Reservation(path, stored.etag, record, is_new=False)
 
     def _paths(self, key: str) -> list[str]:
         """Return the keys in the store of a plan: today's, and near midnight the other day's."""
@@ -248,10 +255,6 @@ def _first_answer(adapter: TypeAdapter[T], reservation: Reservation) -> T:
         return adapter.validate_python(reservation.answer)
     except ValidationError:
         raise _damaged(reservation.key) from None
-
-
-def _body(digest: str, plan: Mapping[str, Any], answer: Any = None) -> bytes:
-    return ReservationRecord(request=digest, plan=dict(plan), answer=answer).body()
 
 
 @cache
