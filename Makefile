@@ -9,7 +9,7 @@ WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 1) + 2)"
 AIRFLOW_LOCKS := src/basecamp/dev/airflow-3.3 src/basecamp/dev/airflow-2.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast explore lint format bench lock clean another-python
+.PHONY: help setup demo test test-fast explore simulate lint format bench lock clean another-python
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -32,6 +32,12 @@ explore: setup ## Run tests/unit with examples and in orders of chance; ROUNDS=1
 	done
 
 ROUNDS := 1
+
+simulate: setup ## Let everything fail around three replicas in one process: STEPS=1000000 SEED=1
+	@cd tests && ../$(BIN)/python -m simulation --steps $(STEPS) --seed $(SEED)
+
+STEPS := 100000
+SEED := 1
 
 lint: setup ## Check style, types and which package imports which
 	@$(BIN)/ruff check

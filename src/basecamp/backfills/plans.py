@@ -119,6 +119,14 @@ class PlanStore:
                 break
         try_delete(self._store, _active_key(plan.dataset), expected=held.etag)
 
+    def discard(self, held: StoredPlan) -> None:
+        """Remove an active plan that has not begun."""
+        try_delete(self._store, _active_key(held.plan.dataset), expected=held.etag)
+
+    def has_ended(self, plan: BackfillPlan) -> bool:
+        """Return whether a backfill with the plan's id has ended; the plan is another one if it has no outcome."""
+        return self._store.get(_ended_key(plan.dataset, plan.backfill_id)) is not None
+
     def ended(self, dataset: str, backfill_id: str) -> BackfillPlan | None:
         """Return the plan of a backfill that has ended; a damaged one is moved to the quarantine.
 

@@ -108,11 +108,14 @@ class BackfillStarter:
     def _started(self, request: BackfillRequest, requested_by: str, keyed: KeyedRequest) -> BackfillPlan:
         checked = check_request(self._specs, request)
         at = datetime.fromisoformat(keyed.reserve({"at": self._clock.now().isoformat()})["at"])
-        plan_or_done = self._numbered(self._plan(checked, at, keyed.key, requested_by))
-        if plan_or_done.outcome is not None:
-            return plan_or_done
-        check_ready(self._takeovers.check(request.dataset), request.dataset)
-        return self._create(plan_or_done)
+        plan = self._plan(checked, at, keyed.key, requested_by)
+        while True:
+            numbered = self._numbered(plan)
+            if numbered.outcome is not None:
+                return numbered
+            check_ready(self._takeovers.check(request.dataset), request.dataset)
+            if created := self._create(numbered):
+                return created
 
     def _plan(self, checked: CheckedRequest, at: datetime, key: str, requested_by: str) -> BackfillPlan:
         request = checked.request
@@ -167,18 +170,23 @@ class BackfillStarter:
                 return plan.changed(backfill_id=backfill_id)
             number += 1
 
-    def _create(self, plan: BackfillPlan) -> BackfillPlan:
-        while True:
-            if self._plans.create(plan) is not None:
+    def _create(self, plan: BackfillPlan) -> BackfillPlan | None:
+        """Write a plan; return it, or this request's own one, or None to try again."""
+        held = self._plans.create(plan)
+        if held is not None:
+            if not self._plans.has_ended(plan):
                 return plan
-            held = self._plans.active_or_free(plan.dataset)
-            if held is None:
-                continue
-            if held.plan.idempotency_key == plan.idempotency_key:
-                return held.plan
-            if held.plan.outcome is None:
-                raise BackfillActive(held.plan.backfill_id)
-            self._plans.put_away(held)
+            self._plans.discard(held)  # another one with its id began and ended since the id was found free
+            return None
+        held = self._plans.active_or_free(plan.dataset)
+        if held is None:
+            return None
+        if held.plan.idempotency_key == plan.idempotency_key:
+            return held.plan
+        if held.plan.outcome is None:
+            raise BackfillActive(held.plan.backfill_id)
+        self._plans.put_away(held)
+        return None
 
 
 def _record(plan: BackfillPlan) -> Backfill:

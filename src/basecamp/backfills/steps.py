@@ -109,6 +109,9 @@ class BackfillSteps:
         if plan.outcome is not None:
             self.plans.put_away(held)
             return None
+        if not plan.has_begun and self.plans.has_ended(plan):
+            self.plans.discard(held)  # its start takes another id
+            return None
         run = self.gateway.get_run(plan.dataset, plan.run_id)
         if run is None:
             return self._end_stopped(held, plan) if plan.stop else self._begin(held, plan)

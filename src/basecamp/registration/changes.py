@@ -113,6 +113,8 @@ class ManualSpecChanges:
         started_at = self._clock.now()
         etag = stored.etag
         if release != stored.release:
+            if keyed.is_done:
+                raise changed_meanwhile(file.key)
             etag = write_release(
                 self._store,
                 file.key,
@@ -121,6 +123,7 @@ class ManualSpecChanges:
                 files_if_match=stored.files_etag,
                 now=self._clock.now,
             )
+            keyed.took_place()
         return self._follow_up.written(
             name,
             release,
@@ -186,14 +189,14 @@ class ManualSpecChanges:
         accept_active: bool,
         if_match: str | None,
     ) -> UnregisteredDataset:
-        if keyed.plan is not None and self._is_removed(keyed.plan):
+        if keyed.plan is not None and (keyed.is_done or self._is_removed(keyed.plan)):
             return UnregisteredDataset(name=name, file=keyed.plan["file"])
         catalog = self._specs.catalog(fresh=True)
         key, etag = self._unregistered_file(catalog, name, source, if_match)
         plan = {"file": key, "etag": etag}
         if is_in_code(catalog, name):
             keyed.reserve(plan)
-            self._remove(name, key, etag)
+            self._remove(name, key, etag, keyed)
             return UnregisteredDataset(
                 name=name, file=key, effective_source=SourceType.CODE, warnings=[CODE_GOES_ON]
             )
@@ -202,19 +205,26 @@ class ManualSpecChanges:
             raise RunsActive([run.run_id for run in active])
         keyed.reserve(plan)
         stopped = self._stop(active, requested_by) if stop else []
-        self._remove(name, key, etag)
+        self._remove(name, key, etag, keyed)
         if stop:  # runs that were started meanwhile
             stopped += self._stop(self._records.active([name]), requested_by)
         going_on = [] if stop else [run.run_id for run in active]
         return UnregisteredDataset(name=name, file=key, stopped_runs=stopped, active_runs=going_on)
 
     def _is_removed(self, plan: Mapping[str, Any]) -> bool:
-        """Return whether the spec that the first request was going to remove is gone, or another one is there now."""
-        stored = self._store.get(plan["file"])
-        return stored is None or stored.etag != plan.get("etag")
+        """Return whether the spec that the first request was going to remove is gone.
 
-    def _remove(self, name: str, key: str, etag: str) -> None:
+        Raises:
+            Conflict: When another one is there now: nobody knows whether that replaced it, or came after its removal.
+        """
+        stored = self._store.get(plan["file"])
+        if stored is not None and stored.etag != plan.get("etag"):
+            raise changed_meanwhile(plan["file"])
+        return stored is None
+
+    def _remove(self, name: str, key: str, etag: str, keyed: KeyedRequest) -> None:
         delete_release(self._store, key, if_match=etag, now=self._clock.now)
+        keyed.took_place()
         self._follow_up.removed(name)
 
     def _read(self, file: SpecFile, if_match: str | None) -> StoredRelease:

@@ -173,7 +173,10 @@ class Registration:
             stored = read_release(self._store, key, release.files)
             if stored is not None and stored.release == release:
                 return stored.etag, before == MISSING
+            if keyed.is_done:
+                raise changed_meanwhile(key)
         etag = write_release(self._store, key, release, if_match=expected, now=self._clock.now)
+        keyed.took_place()
         return etag, before == MISSING
 
     def _sql_warnings(self, spec: DatasetSpec, candidate: SubmittedSpec) -> list[str]:

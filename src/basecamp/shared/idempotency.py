@@ -13,6 +13,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -111,6 +112,18 @@ class KeyedRequest:
             return plan
         self.reservation = self._reservations.change(self.reservation, plan)
         return self.reservation.plan
+
+    def took_place(self) -> None:
+        """Add to the plan that it was carried out: what it found may come back, and must not be changed again."""
+        if self.reservation is None:
+            return
+        with suppress(StoreUnreachable):  # a repeated request then compares what it finds with the plan
+            self.change({**self.reservation.plan, "done": True})
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the plan was carried out, though there is no answer yet."""
+        return bool(self.plan and self.plan.get("done"))
 
 
 class Reservations:

@@ -202,6 +202,11 @@ class BackfillPlan(StoredDocument):
         return backfill_run_id(self.backfill_id, self.date)
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a run was ever requested."""
+        return self.at > 0 or self.asked_at is not None
+
+    @property
     def is_through(self) -> bool:
         """Whether every date has been built or has failed."""
         return self.at >= len(self.dates)

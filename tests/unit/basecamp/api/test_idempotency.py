@@ -15,6 +15,7 @@ from basecamp.shared.clock import ManualClock
 from basecamp.shared.idempotency import PREFIX
 from dataspec.errors import StoreUnreachable
 from dataspec.store import MemoryStore
+from dataspec.store.base import MISSING
 
 Register = Callable[..., Response]
 NAME = "sales.daily"
@@ -25,11 +26,14 @@ CHANGES_NOTHING = {"/api/v1/datasets/validate"}
 
 
 class Forgetful(MemoryStore):
-    """A store in which a replica dies, or the store fails, right before an answer is kept."""
+    """A store in which a replica dies, or the store fails, right before an answer, or all of the work, is kept."""
 
     forgets = False
+    forgets_all = False
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
+        if self.forgets_all and key.startswith(PREFIX) and expected != MISSING:
+            raise StoreUnreachable("The store does not answer.", detail="memory:")
         if self.forgets and key.startswith(PREFIX) and b'"answer"' in body:
             raise StoreUnreachable("The store does not answer.", detail="memory:")
         return super().put(key, body, expected=expected)
@@ -131,6 +135,43 @@ def test_a_repeated_removal_leaves_what_another_person_has_registered_since(
     assert client.put(SPEC, json=body(2)).status_code == 201
     repeated(lambda: client.delete(SPEC, headers=KEY), first)
     assert "default: 2" in text(store)
+
+
+@pytest.mark.rule("16.9")
+def test_a_repeated_removal_leaves_the_same_spec_that_was_registered_again(
+    client: Client, store: Forgetful, body: Callable[..., dict[str, Any]]
+) -> None:
+    assert client.put(SPEC, json=body(1)).status_code == 201
+    store.forgets = True
+    first = client.delete(SPEC, headers=KEY)
+    assert client.put(SPEC, json=body(1)).status_code == 201
+    repeated(lambda: client.delete(SPEC, headers=KEY), first)
+    assert "default: 1" in text(store)
+
+
+@pytest.mark.rule("16.9")
+def test_a_removal_of_which_nobody_knows_whether_it_took_place_says_so(
+    client: Client, store: Forgetful, body: Callable[..., dict[str, Any]]
+) -> None:
+    assert client.put(SPEC, json=body(1)).status_code == 201
+    store.forgets_all = True
+    assert client.delete(SPEC, headers=KEY).status_code == 200
+    assert client.put(SPEC, json=body(2)).status_code == 201
+    again = client.delete(SPEC, headers=KEY)
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+    assert "default: 2" in text(store)
+
+
+@pytest.mark.rule("16.1")
+def test_a_repeated_registration_stores_nothing_that_was_replaced_and_removed_since(
+    client: Client, store: Forgetful, body: Callable[..., dict[str, Any]]
+) -> None:
+    store.forgets = True
+    first = client.put(SPEC, json=body(1), headers=KEY)
+    assert client.put(SPEC, json=body(2)).status_code == 200
+    assert client.delete(SPEC).status_code == 200
+    again = client.put(SPEC, json=body(1), headers=KEY)
+    assert (first.status_code, again.status_code, text(store)) == (201, 409, "")
 
 
 @pytest.mark.rule("16.1")

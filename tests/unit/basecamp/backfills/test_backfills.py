@@ -11,11 +11,13 @@ from httpx import Client, Response
 
 from basecamp.airflow.models import DagRun, LogEvent, RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.backfills.plans import PlanStore, StoredPlan
 from basecamp.backfills.steps import LONGEST_PAUSE, SHORTEST_PAUSE
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
-from dataspec.schedule.backfill_plan import BackfillPlan
+from dataspec.models import RunStatus
+from dataspec.schedule.backfill_plan import BackfillPlan, Outcome
 from dataspec.store import MemoryStore
 
 Register = Callable[..., Response]
@@ -450,6 +452,34 @@ def test_a_backfill_never_has_the_id_of_a_run_nor_a_run_that_of_a_backfill(
     assert client.post(f"/workflows/{NAME}/runs", json=run).json()["run_id"] == ID
     assert start(client).json()["backfill_id"] == f"{ID}_2"
     assert client.post(f"/workflows/{NAME}/runs", json=run).json()["run_id"] == f"{ID}_3"
+
+
+@pytest.mark.rule("3.6")
+def test_a_backfill_does_not_take_the_id_of_one_that_began_and_ended_while_it_started(
+    register: Register,
+    client: Client,
+    worker: Worker,
+    other: Worker,
+    store: MemoryStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    register()
+    create = PlanStore.create
+
+    def late(plans: PlanStore, plan: BackfillPlan) -> StoredPlan | None:
+        monkeypatch.setattr(PlanStore, "create", create)
+        ended = plan.ended(Outcome(status=RunStatus.COMPLETED, at=plan.created_at))
+        first = ended.model_copy(update={"idempotency_key": "of another request"})
+        store.put(f"basecamp/backfills/ended/{NAME}/{ID}.json", first.body(), expected="*missing*")
+        found = create(plans, plan)
+        assert other.look() is None, "another replica begins no plan whose id is another backfill's"
+        return found
+
+    monkeypatch.setattr(PlanStore, "create", late)
+    assert start(client).json()["backfill_id"] == f"{ID}_2"
+    assert worker.services.backfill_lookup.find(f"{ID}_2").outcome is None
+    worker.build(1)
+    assert [run.run_id for run in worker.airflow.list_runs(RunFilter(), limit=9).runs] == [f"{ID}_2_20240101"]
 
 
 def test_a_plan_of_a_later_version_is_left_alone_and_does_not_prevent_runs(

@@ -1,0 +1,165 @@
+"""A network between a replica and what it calls: it delays, refuses, hangs, and loses answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from typing import Any, TypeVar
+
+from dataspec.errors import AirflowUnreachable, StoreUnreachable, Unavailable
+from dataspec.store import StoredObject
+from dataspec.store.base import Found, ObjectInfo, Store, StoreDown
+from simulation.scheduler import Process, Scheduler
+
+T = TypeVar("T")
+
+TIMEOUT = 20.0
+LATEST = 60.0
+"""How long the network may hold back a request whose sender has given up, in seconds."""
+
+
+@dataclass
+class Faults:
+    """How often a call fails, each as a probability."""
+
+    refused: float = 0.0
+    """Nothing happens, and the caller learns of it at once."""
+    silent: float = 0.0
+    """Nothing happens, and the caller waits until its time limit."""
+    answer_lost: float = 0.0
+    """It happens, and the caller is told of a failure."""
+    late: float = 0.0
+    """The caller gives up, and it happens afterwards."""
+
+    @classmethod
+    def of(cls, share: float) -> Faults:
+        """Return faults of which the commonest has this probability."""
+        return cls(share, share / 4, share, share / 2)
+
+
+class Network:
+    """The way from one replica to the store or to Airflow.
+
+    Attributes:
+        faults: How often a call fails now.
+        cut: Whether nothing gets through.
+        counted: The failures so far, by kind.
+    """
+
+    def __init__(
+        self, scheduler: Scheduler, random: Random, elsewhere: Process, error: Callable[[str], Unavailable]
+    ) -> None:
+        self.faults = Faults.of(0.02)
+        self.cut = False
+        self.counted: dict[str, int] = {}
+        self._scheduler = scheduler
+        self._random = random
+        self._elsewhere = elsewhere
+        self._error = error
+
+    def call(self, effect: Callable[[], T], *, changes: bool = False) -> T:
+        """Make a call, or fail as the network does."""
+        self._scheduler.park(self._random.expovariate(100))
+        fate = self._fate(changes=changes)
+        if fate:
+            self.counted[fate] = self.counted.get(fate, 0) + 1
+        if fate == "refused":
+            raise self._error("connection refused")
+        if fate == "silent":
+            self._scheduler.park(TIMEOUT)
+            raise self._error("no answer")
+        if fate == "late":
+            self._scheduler.spawn(
+                lambda: _quietly(effect), self._elsewhere, after=self._random.uniform(0, LATEST)
+            )
+            self._scheduler.park(TIMEOUT)
+            raise self._error("no answer")
+        if fate == "answer_lost":
+            _quietly(effect)
+            self._scheduler.park(self._random.choice([0.0, TIMEOUT]))
+            raise self._error("connection reset")
+        result = effect()
+        self._scheduler.park(self._random.expovariate(100))
+        return result
+
+    def _fate(self, *, changes: bool) -> str | None:
+        if self.cut:
+            return self._random.choice(["refused", "silent"])
+        faults, dice = self.faults, self._random.random()
+        kinds = [("refused", faults.refused), ("silent", faults.silent)]
+        if changes:
+            kinds += [("answer_lost", faults.answer_lost), ("late", faults.late)]
+        for kind, share in kinds:
+            if dice < share:
+                return kind
+            dice -= share
+        return None
+
+
+def _quietly(effect: Callable[[], Any]) -> None:
+    """Do it; the caller, that has given up, learns nothing of a refusal."""
+    try:
+        effect()
+    except Exception:  # noqa: BLE001 - a refusal goes to nobody
+        return
+
+
+class FaultyStore:
+    """A store behind a network."""
+
+    def __init__(self, store: Store, network: Network) -> None:
+        self._store = store
+        self._network = network
+
+    @property
+    def url(self) -> str:
+        return self._store.url
+
+    def now(self) -> datetime:
+        return self._network.call(self._store.now)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        return iter(self._network.call(lambda: list(self._store.list(prefix))))
+
+    def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
+        return self._network.call(lambda: self._store.get(key, known=known))
+
+    def get_many(self, keys: Iterable[str]) -> Found:
+        wanted = sorted(keys)
+        return self._network.call(lambda: self._store.get_many(wanted)) if wanted else Found()
+
+    def put(self, key: str, body: bytes, *, expected: str) -> str:
+        return self._network.call(lambda: self._store.put(key, body, expected=expected), changes=True)
+
+    def delete(self, key: str, *, expected: str) -> None:
+        self._network.call(lambda: self._store.delete(key, expected=expected), changes=True)
+
+
+class FaultyAirflow:
+    """An Airflow behind a network; every method is a request."""
+
+    CHANGING = frozenset({"trigger", "set_paused", "set_run_state", "clear_run"})
+
+    def __init__(self, airflow: Any, network: Network) -> None:
+        self._airflow = airflow
+        self._network = network
+        self.url = airflow.url
+        self.run_page = airflow.run_page
+        self.now = airflow.now
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._airflow, name)
+        changes = name in self.CHANGING
+        return lambda *args, **given: self._network.call(lambda: method(*args, **given), changes=changes)
+
+
+def store_unreachable(reason: str) -> StoreUnreachable:
+    """Return the error of a store that does not answer."""
+    return StoreDown("The store does not answer.", detail=reason)
+
+
+def airflow_unreachable(reason: str) -> AirflowUnreachable:
+    """Return the error of an Airflow that does not answer."""
+    return AirflowUnreachable("Airflow does not answer.", detail=reason)
