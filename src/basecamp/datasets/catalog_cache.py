@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from basecamp.shared.clock import Clock
 from basecamp.shared.last_known import ValueWithWarnings
 from basecamp.shared.refresh_cache import RefreshCache
@@ -61,6 +63,12 @@ class CatalogCache:
             if catalog is None
             else ValueWithWarnings(catalog)
         )
+
+    @property
+    def age(self) -> float:
+        """The age of the catalog in seconds; infinite before the first listing."""
+        age = self._cache.age()
+        return inf if age is None else age
 
     @property
     def last_known(self) -> Catalog | None:

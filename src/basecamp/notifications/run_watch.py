@@ -109,14 +109,13 @@ class RunWatch:
             NewerFormat: When a newer version of Basecamp wrote the position.
             StoreUnreachable: When the store does not answer.
         """
-        watched = _watched(self._specs.catalog())
-        if watched:
-            self._poll(watched)
+        if _watched(self._specs.catalog()):
+            self._poll()
         elif not self._idle:
             self._pause()
         return POLL_SECONDS
 
-    def _poll(self, watched: Mapping[str, NotificationConfig]) -> None:
+    def _poll(self) -> None:
         self._idle = False
         self._stored = self._store.get(KEY, known=self._stored)
         position = self._position()
@@ -125,6 +124,7 @@ class RunWatch:
         runs = self._ended_from(position.start)
         new = [run for run in runs if _fingerprint(run) not in position.runs]
         if new:
+            watched = self._watched_when_queued(new)
             self._notify([run for run in new if run.dag_id in watched], watched)
             self._move(position.after(runs))
 
@@ -146,6 +146,12 @@ class RunWatch:
         runs = all_runs(self._gateway, wanted)
         return [run for run in runs if run.end_date is not None and run.end_date >= start]
 
+    def _watched_when_queued(self, runs: Sequence[DagRun]) -> Mapping[str, NotificationConfig]:
+        """Return the datasets with channels, from a catalog that was read after the runs were queued."""
+        now = airflow_now(self._gateway, self._clock)
+        youngest = min((now - (run.queued_at or run.run_after)).total_seconds() for run in runs)
+        return _watched(self._specs.catalog(fresh=youngest <= self._specs.age))
+
     def _notify(self, runs: list[DagRun], watched: Mapping[str, NotificationConfig]) -> None:
         ended = sorted(runs, key=lambda run: (run.end_date or run.run_after, run.key))
         for run, record in zip(ended, self._records.of(ended), strict=True):
@@ -161,6 +167,8 @@ class RunWatch:
 
     def _pause(self) -> None:
         """Delete the position while no spec has a channel: runs that end now are not reported later."""
+        if _watched(self._specs.catalog(fresh=True)):
+            return
         stored = self._store.get(KEY)
         if stored is not None and WatchPosition.is_newer(stored):
             return

@@ -127,6 +127,40 @@ def test_a_run_of_another_dag_is_told_as_a_failure_however_it_ended(
 
 @pytest.mark.rule("25.6")
 @pytest.mark.usefixtures("watched")
+def test_a_run_of_a_dataset_that_came_after_this_replicas_last_listing_is_told(
+    register: Register,
+    airflow: MemoryAirflow,
+    store: MemoryStore,
+    clock: ManualClock,
+    start: Start,
+    execute: Execute,
+) -> None:
+    other = build_services(store, airflow, clock).run_watch
+    other.poll()
+    register(name="sales.hourly", replace=WITH_CHANNELS)
+    execute(start(name="sales.hourly"), "success", name="sales.hourly")
+    other.poll()
+    assert titles(store) == ["sales.hourly completed"]
+
+
+@pytest.mark.rule("25.6")
+def test_the_watch_goes_on_where_the_first_channel_came_after_this_replicas_last_listing(
+    register: Register,
+    airflow: MemoryAirflow,
+    store: MemoryStore,
+    clock: ManualClock,
+    poll: Callable[[], object],
+) -> None:
+    other = build_services(store, airflow, clock)
+    other.workflows.page()
+    register(replace=WITH_CHANNELS)
+    poll()
+    other.run_watch.poll()
+    assert store.get(KEY) is not None
+
+
+@pytest.mark.rule("25.6")
+@pytest.mark.usefixtures("watched")
 def test_a_run_is_told_once_by_however_many_replicas_and_looks(
     airflow: MemoryAirflow,
     store: MemoryStore,
