@@ -25,6 +25,7 @@ from basecamp.notifications.outbox import OutboxEntry
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import SystemClock
+from basecamp.shared.waiting import run_through
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.errors import DatasetNotFound
@@ -106,7 +107,10 @@ def services_on(store: Any) -> Services:
 
 
 def register(store: Any, version: str) -> None:
-    services_on(store).registration.register(NAME, candidate(version), accept_override=True)
+    run_through(
+        services_on(store).registration.register(NAME, candidate(version), accept_override=True),
+        SystemClock(),
+    )
 
 
 def deploy(store: Store) -> None:
@@ -131,21 +135,21 @@ def overridden(store: Store) -> None:
 
 def released(store: Store) -> None:
     overridden(store)
-    services_on(store).check.sync()
+    run_through(services_on(store).check.sync(), SystemClock())
     withdraw(store)
 
 
 def sync(store: Any) -> None:
-    services_on(store).check.sync()
+    run_through(services_on(store).check.sync(), SystemClock())
 
 
 def update(store: Any) -> None:
-    services_on(store).changes.update(NAME, ScheduleChanges(cron="0 21 * * *"))
+    run_through(services_on(store).changes.update(NAME, ScheduleChanges(cron="0 21 * * *")), SystemClock())
 
 
 def unregister(store: Any) -> None:
     try:
-        services_on(store).changes.unregister(NAME, requested_by="ann")
+        run_through(services_on(store).changes.unregister(NAME, requested_by="ann"), SystemClock())
     except DatasetNotFound:
         return  # it is gone, as it was to be
 

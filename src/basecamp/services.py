@@ -27,6 +27,7 @@ from basecamp.runs.retry import RunRetrier
 from basecamp.runs.start import RunStarter
 from basecamp.runs.stop import RunStopper
 from basecamp.shared.background import BackgroundLoop
+from basecamp.shared.waiting import RequestWork
 from basecamp.sync.check import PeriodicCheck
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
@@ -35,6 +36,8 @@ from basecamp.workflows.rows import Workflows
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Every service once, by room. Routes get it from ``app.state.services``."""
+
+    work: RequestWork
 
     registered_specs: RegisteredSpecs
     versions: VersionsInUse

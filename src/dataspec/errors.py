@@ -372,6 +372,29 @@ class Conflict(Refused):
     code = "conflict"
 
 
+class Replaced(Refused):
+    """A registration was replaced or removed while it waited for Airflow (specification 16.11)."""
+
+    code = "replaced"
+    http_status = 409
+
+    def __init__(self, name: str, key: str, *, by: str | None) -> None:
+        """Initialize the error.
+
+        Args:
+            name: The dataset.
+            key: The spec's key in the store.
+            by: The version that is registered now; None when the dataset was removed.
+        """
+        if by is None:
+            title = "The dataset was removed while Airflow loaded it."
+            detail = f"{key} is not stored any more. Register '{name}' again if it is still wanted."
+        else:
+            title = "Another registration replaced this one while Airflow loaded it."
+            detail = f"{key} is now the version {by}. See it with: dli dataset show {name}"
+        super().__init__(title, detail=detail)
+
+
 class Unauthorized(Refused):
     """The caller is unknown, or not allowed."""
 

@@ -12,7 +12,8 @@ from basecamp.outages.request_budget import REQUEST_SECONDS, request_budget
 from basecamp.runs.history import HistoryFilter
 from basecamp.runs.start import RunRequest
 from basecamp.services import Services
-from dataspec.errors import DliError, InternalError, NotLoaded, Unavailable
+from basecamp.shared.waiting import run_through
+from dataspec.errors import DliError, InternalError, NotLoaded, Replaced, Unavailable
 from dataspec.models import SourceType
 from dataspec.spec.yaml_editor import ScheduleChanges
 from simulation.scheduler import Died, SimulatedFuture
@@ -162,7 +163,7 @@ class Clients:
             return "done", future.result(timeout=300), None
         except (ConnectionResetError, TimeoutError):
             return "unknown", None, None
-        except NotLoaded as error:
+        except (NotLoaded, Replaced) as error:
             return ("done" if asked.kind == "register" else "refused"), None, error
         except Unavailable as error:
             return "unknown", None, error
@@ -180,25 +181,34 @@ class Clients:
 
 def _register(services: Services, asked: Request) -> Any:
     candidate = SubmittedSpec(yaml=asked.given["yaml"])
-    return services.registration.register(
-        asked.name, candidate, accept_override=True, wait_seconds=10, idempotency_key=asked.number
+    return run_through(
+        services.registration.register(
+            asked.name, candidate, accept_override=True, wait_seconds=10, idempotency_key=asked.number
+        ),
+        services.work.clock,
     )
 
 
 def _update(services: Services, asked: Request) -> Any:
     changes = ScheduleChanges(cron=asked.given["cron"])
-    return services.changes.update(
-        asked.name, changes, source=SourceType.MANUAL, wait_seconds=0, idempotency_key=asked.number
+    return run_through(
+        services.changes.update(
+            asked.name, changes, source=SourceType.MANUAL, wait_seconds=0, idempotency_key=asked.number
+        ),
+        services.work.clock,
     )
 
 
 def _unregister(services: Services, asked: Request) -> Any:
-    return services.changes.unregister(
-        asked.name,
-        requested_by="client",
-        source=SourceType.MANUAL,
-        accept_active=True,
-        idempotency_key=asked.number,
+    return run_through(
+        services.changes.unregister(
+            asked.name,
+            requested_by="client",
+            source=SourceType.MANUAL,
+            accept_active=True,
+            idempotency_key=asked.number,
+        ),
+        services.work.clock,
     )
 
 
@@ -212,15 +222,24 @@ def _unpause(services: Services, asked: Request) -> Any:
 
 def _run(services: Services, asked: Request) -> Any:
     wanted = RunRequest(dataset=asked.name, parameters={"execution_date": asked.given["start"]})
-    return services.run_starter.start(wanted, requested_by="client", idempotency_key=asked.number)
+    return run_through(
+        services.run_starter.start(wanted, requested_by="client", idempotency_key=asked.number),
+        services.work.clock,
+    )
 
 
 def _stop(services: Services, asked: Request) -> Any:
-    return services.run_stopper.stop(asked.given["id"], stopped_by="client", idempotency_key=asked.number)
+    return run_through(
+        services.run_stopper.stop(asked.given["id"], stopped_by="client", idempotency_key=asked.number),
+        services.work.clock,
+    )
 
 
 def _retry(services: Services, asked: Request) -> Any:
-    return services.run_retrier.retry(asked.given["id"], retried_by="client", idempotency_key=asked.number)
+    return run_through(
+        services.run_retrier.retry(asked.given["id"], retried_by="client", idempotency_key=asked.number),
+        services.work.clock,
+    )
 
 
 def _backfill(services: Services, asked: Request) -> Any:
@@ -231,8 +250,9 @@ def _backfill(services: Services, asked: Request) -> Any:
 
 
 def _stop_backfill(services: Services, asked: Request) -> Any:
-    return services.backfill_stopper.stop(
-        asked.given["id"], stopped_by="client", idempotency_key=asked.number
+    return run_through(
+        services.backfill_stopper.stop(asked.given["id"], stopped_by="client", idempotency_key=asked.number),
+        services.work.clock,
     )
 
 

@@ -107,6 +107,9 @@ class ReplicaClock:
     def wait(self, seconds: float) -> None:
         self._scheduler.park(seconds)
 
+    async def sleep(self, seconds: float) -> None:
+        self.wait(seconds)
+
 
 class Inbox:
     """The channel of all notifications: it counts what arrives, and refuses now and then."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-import anyio.to_thread
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
@@ -21,9 +21,7 @@ from basecamp.monitoring.metrics import Metrics
 from basecamp.outages.request_budget import REQUEST_SECONDS
 from basecamp.services import Services
 from basecamp.shared.public_address import PublicAddress
-
-THREADS = 100
-"""Maximum number of requests in parallel; a registration holds one while it waits for Airflow."""
+from basecamp.shared.waiting import READ_THREADS
 
 DESCRIPTION = """Registers datasets, and starts and monitors their runs on Airflow.
 
@@ -55,7 +53,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        current_default_thread_limiter().total_tokens = READ_THREADS
         if on_start is not None:
             on_start()
         yield

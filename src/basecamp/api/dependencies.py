@@ -23,7 +23,7 @@ SourceChoice = Literal["code", "manual", "all"]
 """A source as a filter; ``all`` means no filter."""
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 

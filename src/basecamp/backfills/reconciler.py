@@ -13,6 +13,7 @@ from basecamp.backfills.steps import BackfillSteps
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
 from basecamp.shared.lease import Lease
+from basecamp.shared.waiting import run_through
 from dataspec.errors import DliError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ class Reconciler:
             if others > 0:
                 return min(others, LOOK_SECONDS) if self._plans.active(dataset) else None
             followed.renew_at = self._clock.monotonic() + RENEW_SECONDS
-        pause = self._steps.advance(dataset)
+        pause = run_through(self._steps.advance(dataset), self._clock)
         if pause is None:
             followed.lease.release()
         followed.troubles = 0

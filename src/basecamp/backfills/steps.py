@@ -26,6 +26,7 @@ from basecamp.runs.stop import RunStopper
 from basecamp.shared.airflow_time import airflow_now, earlier_now
 from basecamp.shared.clock import Clock
 from basecamp.shared.unchanged import Unchanged
+from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import Catalog
 from dataspec.contract import CONF_KEY
 from dataspec.errors import (
@@ -86,7 +87,7 @@ class BackfillSteps:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_asked", Unchanged(self.clock))
 
-    def advance(self, dataset: str) -> float | None:
+    def advance(self, dataset: str) -> Steps[float | None]:
         """Advance a dataset's backfill until it has to wait.
 
         Returns:
@@ -100,10 +101,10 @@ class BackfillSteps:
         pause: float | None = AT_ONCE
         while pause == AT_ONCE:
             held = self.plans.active_or_free(dataset)
-            pause = self._step(held) if held else None
+            pause = (yield from self._step(held)) if held else None
         return pause
 
-    def _step(self, held: StoredPlan) -> float | None:
+    def _step(self, held: StoredPlan) -> Steps[float | None]:
         plan = held.plan
         self._asked_seconds(plan)  # from the first look on
         if plan.outcome is not None:
@@ -114,15 +115,17 @@ class BackfillSteps:
             return None
         run = self.gateway.get_run(plan.dataset, plan.run_id)
         if run is None:
-            return self._end_stopped(held, plan) if plan.stop else self._begin(held, plan)
+            if plan.stop:
+                return self._end_stopped(held, plan)
+            return (yield from self._begin(held, plan))
         if not is_own(run, plan):
             error = f"Airflow has a run '{run.run_id}' that is not of this backfill."
             return self._end(held, plan, RunStatus.FAILED, error=error)
         if not run.finished:
-            return self._stop_run(plan, run) if plan.stop else self._pause(run)
-        return self._after(held, plan, run)
+            return (yield from self._stop_run(plan, run)) if plan.stop else self._pause(run)
+        return (yield from self._after(held, plan, run))
 
-    def _after(self, held: StoredPlan, plan: BackfillPlan, run: DagRun) -> float:
+    def _after(self, held: StoredPlan, plan: BackfillPlan, run: DagRun) -> Steps[float]:
         """Continue after the run of the present date has ended."""
         if is_killed(run):
             return self._end(held, plan, RunStatus.KILLED, note=str(plan.stop or run.note))
@@ -140,9 +143,9 @@ class BackfillSteps:
             return self._end(held, following, ended, error=_failed_dates(following))
         if plan.stop:
             return self._end(held, following, RunStatus.KILLED, note=str(plan.stop))
-        return self._begin(held, following)
+        return (yield from self._begin(held, following))
 
-    def _begin(self, held: StoredPlan, plan: BackfillPlan) -> float:
+    def _begin(self, held: StoredPlan, plan: BackfillPlan) -> Steps[float]:
         """Start the run of the plan's present date, if the dataset is ready.
 
         Args:
@@ -164,7 +167,7 @@ class BackfillSteps:
         asking = self.plans.change(held, plan.asking(now))
         if asking is not None:
             self._trigger(asking.plan, conf)
-        return AT_ONCE if asking is None else self._look_again(asking)
+        return AT_ONCE if asking is None else (yield from self._look_again(asking))
 
     def _trigger(self, plan: BackfillPlan, conf: dict[str, Any]) -> None:
         """Trigger the run; the next look handles an existing run and a missing DAG."""
@@ -178,7 +181,7 @@ class BackfillSteps:
         except DagMissing:
             return
 
-    def _look_again(self, asking: StoredPlan) -> float:
+    def _look_again(self, asking: StoredPlan) -> Steps[float]:
         """Stop the run that was just triggered if its backfill has ended meanwhile."""
         plan = asking.plan
         held = self.plans.active_or_free(plan.dataset)
@@ -187,7 +190,7 @@ class BackfillSteps:
             return self._pause_after(plan.dataset, 0.0)
         run = self.gateway.get_run(plan.dataset, plan.run_id)
         if run is not None and not run.finished and is_own(run, plan):
-            self.stopper.end(run, stopped_by=plan.requested_by, reason="its backfill had ended")
+            yield from self.stopper.end(run, stopped_by=plan.requested_by, reason="its backfill had ended")
         return AT_ONCE
 
     def _may_be_on_its_way(self, plan: BackfillPlan) -> bool:
@@ -230,12 +233,12 @@ class BackfillSteps:
         until_expected = EXPECTED_SHARE * self._took.get(dataset, 0.0) - taken
         return min(max(until_expected, taken * PAUSE_SHARE, SHORTEST_PAUSE), LONGEST_PAUSE)
 
-    def _stop_run(self, plan: BackfillPlan, run: DagRun) -> float:
+    def _stop_run(self, plan: BackfillPlan, run: DagRun) -> Steps[float]:
         order = plan.stop
         assert order is not None  # noqa: S101 - it is what this is for
         words = f"its backfill {plan.backfill_id} was stopped"
         reason = f"{words}: {order.reason}" if order.reason else words
-        self.stopper.end(run, stopped_by=order.by, reason=reason)
+        yield from self.stopper.end(run, stopped_by=order.by, reason=reason)
         return AT_ONCE
 
     def _end_stopped(self, held: StoredPlan, plan: BackfillPlan) -> float:

@@ -7,9 +7,9 @@ from functools import partial
 from basecamp.backfills.lookup import BackfillLookup, record
 from basecamp.backfills.plans import PlanStore
 from basecamp.backfills.steps import BackfillSteps
-from basecamp.outages.request_budget import renew_budget
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.shared.waiting import Steps
 from dataspec.errors import AirflowUnreachable, RunNotFound
 from dataspec.models import Backfill
 from dataspec.schedule.backfill_plan import BackfillPlan, StopOrder
@@ -43,7 +43,7 @@ class BackfillStopper:
         stopped_by: str,
         reason: str | None = None,
         idempotency_key: str | None = None,
-    ) -> Backfill:
+    ) -> Steps[Backfill]:
         """Stop a backfill; return when it has ended and its run's query is cancelled.
 
         The stop order is written into the plan first: another replica carries it out if this one dies.
@@ -56,20 +56,21 @@ class BackfillStopper:
         """
         values = ["stop backfill", backfill_id, reason]
         stop = partial(self._stop, backfill_id, stopped_by, reason)
-        return self._reservations.once(idempotency_key, values, Backfill, stop)
+        return self._reservations.once_in_steps(idempotency_key, values, Backfill, stop)
 
-    def _stop(self, backfill_id: str, stopped_by: str, reason: str | None, keyed: KeyedRequest) -> Backfill:
+    def _stop(
+        self, backfill_id: str, stopped_by: str, reason: str | None, keyed: KeyedRequest
+    ) -> Steps[Backfill]:
         keyed.reserve({})
         plan = self._lookup.find(backfill_id)
         order = StopOrder(by=stopped_by, at=self._clock.now(), reason=reason)
         self._order(plan, order)
         deadline = self._clock.monotonic() + STOP_SECONDS
         while plan.outcome is None and self._clock.monotonic() < deadline:
-            renew_budget()
-            pause = self._carry_on(plan.dataset)
+            pause = yield from self._carry_on(plan.dataset)
             plan = self._lookup.find(backfill_id)
             if plan.outcome is None:
-                self._clock.wait(min(pause or 0.0, LONGEST_PAUSE))
+                yield min(pause or 0.0, LONGEST_PAUSE)
         if plan.outcome is None:
             raise AirflowUnreachable(
                 "The backfill has not ended yet.",
@@ -86,9 +87,9 @@ class BackfillStopper:
             if held.plan.outcome or held.plan.stop or self._plans.change(held, held.plan.stopping(order)):
                 return
 
-    def _carry_on(self, dataset: str) -> float | None:
+    def _carry_on(self, dataset: str) -> Steps[float | None]:
         try:
-            return self._steps.advance(dataset)
+            return (yield from self._steps.advance(dataset))
         except RunNotFound:
             return LONGEST_PAUSE  # it was deleted meanwhile
         except AirflowUnreachable as error:

@@ -64,6 +64,13 @@ class CatalogCache:
             else ValueWithWarnings(catalog)
         )
 
+    def latest(self) -> Catalog | None:
+        """Return the last catalog without waiting, and list the store in the background if it is old."""
+        catalog = self._cache.usable()
+        if catalog is None:
+            self._cache.refresh()
+        return catalog or self._cache.last
+
     @property
     def age(self) -> float:
         """The age of the catalog in seconds; infinite before the first listing."""

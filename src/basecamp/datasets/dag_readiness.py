@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagDetails, DagImportError
 from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.takeovers import other_dag, place_of_dag
-from basecamp.outages.request_budget import renew_budget
 from basecamp.shared.clock import Clock
+from basecamp.shared.waiting import Steps
 from dataspec.contract import read_takeovers
 from dataspec.errors import AirflowUnreachable, NotLoaded, Paused, TakenOver
 
@@ -17,9 +20,27 @@ POLL_SECONDS = 0.2
 ASK_AGAIN_SECONDS = 5.0
 """A parse requested during another one may have read the store before the change."""
 LOOK_FOR_ERRORS_SECONDS = 1.0
+MAX_WAITING = 500
+"""Maximum number of registrations that wait for Airflow on one replica."""
+LOOKS_PER_SECOND = 50
+PARSES_PER_SECOND = 10
+"""Requests to Airflow in a second by all that wait, beyond which each one waits longer between two of its own."""
 STORED = "The spec is stored as {}, but Airflow runs that DAG under this id, in place of the dataset."
+PICKED_UP = (
+    "The spec is stored as {}; Airflow will pick it up by itself. See whether it has with: dli workflow list"
+)
 PATIENCE_SECONDS = 2.0
 """How long to wait for an Airflow that does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """The version of a dataset that Airflow is to load."""
+
+    name: str
+    key: str
+    spec_hash: str
+    since: datetime
 
 
 class DagReadiness:
@@ -29,6 +50,9 @@ class DagReadiness:
         self._gateway = gateway
         self._dags = dags
         self._clock = clock
+        self._waiting: set[object] = set()
+        self._errors: list[DagImportError] = []
+        self._errors_at = -math.inf
 
     def request(self, name: str) -> None:
         """Ask Airflow to parse a dataset's file now. Ignore failures: Airflow parses it within minutes anyway.
@@ -59,8 +83,17 @@ class DagReadiness:
         self._dags.put(found.dag)
         return True
 
-    def wait(self, name: str, key: str, spec_hash: str, *, since: datetime, seconds: float) -> None:
-        """Return when Airflow has loaded this version.
+    def wait(
+        self,
+        name: str,
+        key: str,
+        spec_hash: str,
+        *,
+        since: datetime,
+        seconds: float,
+        is_current: Callable[[], bool],
+    ) -> Steps[bool]:
+        """Return True when Airflow has loaded this version, or False when it is not the current one any more.
 
         Args:
             name: The dataset.
@@ -68,39 +101,66 @@ class DagReadiness:
             spec_hash: The version.
             since: When the version was written; earlier import errors belong to other versions.
             seconds: The longest wait.
+            is_current: Says whether Airflow is still to load this version.
 
         Raises:
-            NotLoaded: When it has not by then, or reports an import error.
+            NotLoaded: When it has not by then, reports an import error, or too many registrations wait already.
             TakenOver: When another DAG has the dataset's id.
         """
+        if len(self._waiting) >= MAX_WAITING:
+            raise _stored_but_not_awaited(key)
+        token = object()
+        self._waiting.add(token)
+        try:
+            return (yield from self._looks(_Awaited(name, key, spec_hash, since), seconds, is_current))
+        finally:
+            self._waiting.discard(token)
+
+    def _looks(self, awaited: _Awaited, seconds: float, is_current: Callable[[], bool]) -> Steps[bool]:
         begun = self._clock.monotonic()
-        asked = looked = answered = begun
+        asked = answered = begun
         problem: AirflowUnreachable | None = None
-        self.request(name)
+        self.request(awaited.name)
         while (now := self._clock.monotonic()) - begun < seconds:
             if problem is not None and now - answered >= PATIENCE_SECONDS:
                 break
+            if not is_current():
+                return False
             try:
-                found = self._gateway.get_dag(name)
-                if self._is_of(found, spec_hash):
-                    return
-                if (other := other_dag(found)) is not None:
-                    raise TakenOver(name, place_of_dag(other), lately=STORED.format(key))
-                if now - looked >= LOOK_FOR_ERRORS_SECONDS:
-                    looked = now
-                    self._raise_import_error(name, key, since)
-                if now - asked >= ASK_AGAIN_SECONDS:
+                if self._has(awaited):
+                    return True
+                if now - begun >= LOOK_FOR_ERRORS_SECONDS:
+                    self._raise_import_error(awaited.name, awaited.key, awaited.since)
+                if now - asked >= max(ASK_AGAIN_SECONDS, len(self._waiting) / PARSES_PER_SECOND):
                     asked = now
-                    self.request(name)
+                    self.request(awaited.name)
                 answered, problem = self._clock.monotonic(), None
-                renew_budget()
             except AirflowUnreachable as error:
                 problem = error
-            self._clock.wait(POLL_SECONDS)
-        raise _stored_but_not_loaded(key, self._clock.monotonic() - begun, problem)
+            yield min(max(POLL_SECONDS, len(self._waiting) / LOOKS_PER_SECOND), begun + seconds - now)
+        raise _stored_but_not_loaded(awaited.key, self._clock.monotonic() - begun, problem)
+
+    def _has(self, awaited: _Awaited) -> bool:
+        """Return whether Airflow has loaded a version.
+
+        Raises:
+            TakenOver: When another DAG has the dataset's id.
+        """
+        found = self._gateway.get_dag(awaited.name)
+        if not self._is_of(found, awaited.spec_hash) and (other := other_dag(found)) is not None:
+            raise TakenOver(awaited.name, place_of_dag(other), lately=STORED.format(awaited.key))
+        return self._is_of(found, awaited.spec_hash)
+
+    def _import_errors(self) -> list[DagImportError]:
+        """Return Airflow's import errors, read at most once a second for all that wait."""
+        now = self._clock.monotonic()
+        if now - self._errors_at >= LOOK_FOR_ERRORS_SECONDS:
+            self._errors_at = now
+            self._errors = self._gateway.import_errors()
+        return self._errors
 
     def _raise_import_error(self, name: str, key: str, since: datetime) -> None:
-        for error in self._gateway.import_errors():
+        for error in self._import_errors():
             if (place := read_takeovers(error.stack_trace).get(name)) is not None:
                 raise TakenOver(name, place, lately=STORED.format(key))
             if error.timestamp >= since and _is_about(error, name, key):
@@ -147,10 +207,16 @@ def _reason(error: DagImportError, name: str, key: str) -> str:
     return next((line.strip() for line in reversed(trace.splitlines()) if line.strip()), "no reason")
 
 
+def _stored_but_not_awaited(key: str) -> NotLoaded:
+    return NotLoaded(
+        "The dataset is registered, and Airflow has not confirmed it yet.",
+        detail=f"{MAX_WAITING} registrations wait for Airflow already. {PICKED_UP.format(key)}",
+    )
+
+
 def _stored_but_not_loaded(key: str, waited: float, problem: AirflowUnreachable | None) -> NotLoaded:
     reason = f"{problem.title} {problem.detail}\n" if problem else ""
     return NotLoaded(
         f"The dataset is registered, but Airflow has not loaded it within {waited:.0f} s.",
-        detail=f"{reason}The spec is stored as {key}; Airflow will pick it up by itself. "
-        "See whether it has with: dli workflow list",
+        detail=f"{reason}{PICKED_UP.format(key)}",
     )

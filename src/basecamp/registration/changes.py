@@ -9,13 +9,14 @@ from typing import Any
 
 from basecamp.airflow.models import DagRun
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
-from basecamp.registration.after_write import WriteFollowUp
-from basecamp.registration.register import changed_meanwhile, is_in_code
+from basecamp.registration.after_write import WriteFollowUp, is_in_code
+from basecamp.registration.register import changed_meanwhile
 from basecamp.runs.records import RunRecords
 from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
 from basecamp.shared.entity_tags import is_one_of
 from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.spec_storage import (
     Release,
@@ -66,7 +67,7 @@ class ManualSpecChanges:
         if_match: str | None = None,
         wait_seconds: float = 60.0,
         idempotency_key: str | None = None,
-    ) -> RegisteredDataset:
+    ) -> Steps[RegisteredDataset]:
         """Change the schedule in a manual spec, and wait until Airflow has loaded it.
 
         Args:
@@ -84,13 +85,14 @@ class ManualSpecChanges:
             DatasetNotFound: When there is no manual spec.
             Conflict: When someone else changed it meanwhile.
             NotLoaded: When Airflow has not loaded it in time. It is stored.
+            Replaced: When another version was registered while Airflow loaded it.
             StoreUnreachable: When the store does not answer.
         """
         values = ["update", name, asdict(changes), source, if_match]
         act = partial(
             self._update, name, changes, source=source, if_match=if_match, wait_seconds=wait_seconds
         )
-        return self._reservations.once(idempotency_key, values, RegisteredDataset, act)
+        return self._reservations.once_in_steps(idempotency_key, values, RegisteredDataset, act)
 
     def _update(
         self,
@@ -101,7 +103,7 @@ class ManualSpecChanges:
         source: SourceType | None,
         if_match: str | None,
         wait_seconds: float,
-    ) -> RegisteredDataset:
+    ) -> Steps[RegisteredDataset]:
         if not changes.values():
             raise InvalidUsage("Nothing to change was given.")
         catalog = self._specs.catalog(fresh=True)
@@ -124,7 +126,7 @@ class ManualSpecChanges:
                 now=self._clock.now,
             )
             keyed.took_place()
-        return self._follow_up.written(
+        updated = yield from self._follow_up.written(
             name,
             release,
             key=file.key,
@@ -133,6 +135,7 @@ class ManualSpecChanges:
             wait_seconds=wait_seconds,
             overridden=STAYS_OVERRIDDEN if is_in_code(catalog, name) else None,
         )
+        return updated
 
     def unregister(
         self,
@@ -144,7 +147,7 @@ class ManualSpecChanges:
         accept_active: bool = False,
         if_match: str | None = None,
         idempotency_key: str | None = None,
-    ) -> UnregisteredDataset:
+    ) -> Steps[UnregisteredDataset]:
         """Remove a manual spec.
 
         Its DAG stays, unscheduled, until no run of it is active; its history stays.
@@ -176,7 +179,7 @@ class ManualSpecChanges:
             accept_active=accept_active,
             if_match=if_match,
         )
-        return self._reservations.once(idempotency_key, request, UnregisteredDataset, act)
+        return self._reservations.once_in_steps(idempotency_key, request, UnregisteredDataset, act)
 
     def _unregister(
         self,
@@ -188,7 +191,7 @@ class ManualSpecChanges:
         stop: bool,
         accept_active: bool,
         if_match: str | None,
-    ) -> UnregisteredDataset:
+    ) -> Steps[UnregisteredDataset]:
         if keyed.plan is not None and (keyed.is_done or self._is_removed(keyed.plan)):
             return UnregisteredDataset(name=name, file=keyed.plan["file"])
         catalog = self._specs.catalog(fresh=True)
@@ -196,7 +199,7 @@ class ManualSpecChanges:
         plan = {"file": key, "etag": etag}
         if is_in_code(catalog, name):
             keyed.reserve(plan)
-            self._remove(name, key, etag, keyed)
+            yield from self._remove(name, key, etag, keyed)
             return UnregisteredDataset(
                 name=name, file=key, effective_source=SourceType.CODE, warnings=[CODE_GOES_ON]
             )
@@ -204,10 +207,10 @@ class ManualSpecChanges:
         if active and not stop and not accept_active:
             raise RunsActive([run.run_id for run in active])
         keyed.reserve(plan)
-        stopped = self._stop(active, requested_by) if stop else []
-        self._remove(name, key, etag, keyed)
+        stopped = (yield from self._stop(active, requested_by)) if stop else []
+        yield from self._remove(name, key, etag, keyed)
         if stop:  # runs that were started meanwhile
-            stopped += self._stop(self._records.active([name]), requested_by)
+            stopped += yield from self._stop(self._records.active([name]), requested_by)
         going_on = [] if stop else [run.run_id for run in active]
         return UnregisteredDataset(name=name, file=key, stopped_runs=stopped, active_runs=going_on)
 
@@ -222,10 +225,10 @@ class ManualSpecChanges:
             raise changed_meanwhile(plan["file"])
         return stored is None
 
-    def _remove(self, name: str, key: str, etag: str, keyed: KeyedRequest) -> None:
+    def _remove(self, name: str, key: str, etag: str, keyed: KeyedRequest) -> Steps[None]:
         delete_release(self._store, key, if_match=etag, now=self._clock.now)
         keyed.took_place()
-        self._follow_up.removed(name)
+        yield from self._follow_up.removed(name)
 
     def _read(self, file: SpecFile, if_match: str | None) -> StoredRelease:
         """Return the file as it is now.
@@ -255,10 +258,10 @@ class ManualSpecChanges:
             raise changed_meanwhile(stored.key)
         return stored.key, stored.etag
 
-    def _stop(self, runs: Sequence[DagRun], requested_by: str) -> list[str]:
+    def _stop(self, runs: Sequence[DagRun], requested_by: str) -> Steps[list[str]]:
         """Stop runs, the newest first: a queued run must not start when a running one ends."""
         for run in runs:
-            self._stopper.end(run, stopped_by=requested_by, reason="the dataset was unregistered")
+            yield from self._stopper.end(run, stopped_by=requested_by, reason="the dataset was unregistered")
         return [run.run_id for run in runs]
 
 

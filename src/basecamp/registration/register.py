@@ -11,20 +11,18 @@ from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import SubmittedSpec, as_file, checked
 from basecamp.datasets.takeovers import Takeovers
-from basecamp.registration.after_write import WriteFollowUp
+from basecamp.registration.after_write import OVERRIDDEN_WARNING, WriteFollowUp, is_in_code
 from basecamp.shared.clock import Clock
 from basecamp.shared.entity_tags import is_one_of
 from basecamp.shared.idempotency import KeyedRequest, Reservations
-from dataspec.catalog.effective import Catalog
+from basecamp.shared.waiting import Steps
 from dataspec.catalog.spec_storage import Release, manual_key, read_release, write_release
 from dataspec.errors import AirflowUnreachable, Conflict, ExistsInCode, InvalidSpec, ServerBusy
-from dataspec.models import RegisteredDataset, SourceType
+from dataspec.models import RegisteredDataset
 from dataspec.spec.identity import check_name
 from dataspec.spec.model import DatasetSpec
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, etag_of
-
-OVERRIDDEN_WARNING = "This dataset exists in Code: the Manual file is kept but inactive."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +83,7 @@ class Registration:
         if_none_match: str | None = None,
         wait_seconds: float = 60.0,
         idempotency_key: str | None = None,
-    ) -> Registered:
+    ) -> Steps[Registered]:
         """Store a spec as manual, and wait until Airflow has loaded it.
 
         Args:
@@ -104,6 +102,7 @@ class Registration:
             TakenOver: When another DAG has that id; nothing is stored.
             Conflict: When someone else changed the manual spec meanwhile.
             NotLoaded: When Airflow has not loaded it in time. It is stored.
+            Replaced: When another registration has replaced it while Airflow loaded it.
             StoreUnreachable: When the store does not answer.
         """
         content = [candidate.yaml, dict(candidate.files)]
@@ -117,7 +116,7 @@ class Registration:
             if_none_match=if_none_match,
             wait_seconds=wait_seconds,
         )
-        return self._reservations.once(idempotency_key, values, Registered, act)
+        return self._reservations.once_in_steps(idempotency_key, values, Registered, act)
 
     def _register(
         self,
@@ -129,7 +128,7 @@ class Registration:
         if_match: str | None,
         if_none_match: str | None,
         wait_seconds: float,
-    ) -> Registered:
+    ) -> Steps[Registered]:
         spec = checked(candidate, name=check_name(name))
         catalog = self._specs.catalog(fresh=True)
         in_code = is_in_code(catalog, name)
@@ -140,7 +139,7 @@ class Registration:
         release = Release(candidate.yaml.encode(), {path: candidate.files[path] for path in spec.files})
         started_at = self._clock.now()
         etag, created = self._write(manual_key(name), release, keyed, if_match, if_none_match)
-        dataset = self._follow_up.written(
+        dataset = yield from self._follow_up.written(
             name,
             release,
             key=manual_key(name),
@@ -209,10 +208,3 @@ def changed_meanwhile(key: str) -> Conflict:
         "This dataset was changed by someone else meanwhile.",
         detail=f"{key} has changed since it was read. Read it again, then repeat the change.",
     )
-
-
-def is_in_code(catalog: Catalog, name: str) -> bool:
-    """Return whether code has a spec of this name, even an invalid one."""
-    if catalog.get(name, SourceType.CODE) is not None:
-        return True
-    return any(file.source is SourceType.CODE and file.name == name for file in catalog.invalid)

@@ -18,6 +18,7 @@ from basecamp.runs.stop import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
 from basecamp.shared.airflow_time import airflow_now
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
+from basecamp.shared.waiting import Steps
 from dataspec.errors import AirflowUnreachable, Conflict, InvalidParameters, Refused, RunNotFound
 from dataspec.models import WorkflowRun
 from dataspec.spec.model import DatasetSpec
@@ -65,7 +66,7 @@ class RunRetrier:
         retried_by: str,
         idempotency_key: str | None = None,
         dataset: str | None = None,
-    ) -> WorkflowRun:
+    ) -> Steps[WorkflowRun]:
         """Run a failed or killed run again: same id and parameters, the spec that is effective then.
 
         One end of a run is retried once, however many requests ask for it on however many replicas.
@@ -88,16 +89,17 @@ class RunRetrier:
             StoreUnreachable: When the store does not answer.
         """
         run = self._lookup.find(run_id, dataset)
-        return self._records.of([self._retried(run, retried_by, idempotency_key)])[0]
+        retried = yield from self._retried(run, retried_by, idempotency_key)
+        return self._records.of([retried])[0]
 
-    def _retried(self, run: DagRun, retried_by: str, idempotency_key: str | None) -> DagRun:
+    def _retried(self, run: DagRun, retried_by: str, idempotency_key: str | None) -> Steps[DagRun]:
         if idempotency_key is not None and self._is_done(run, idempotency_key):
             return run
         _check_ended(run)
         self._check_dataset(run)
         attempt = next(iter(self._gateway.attempts([run])), None)
-        self._check_process(run, attempt)
-        return self._once(run, self._note(run, attempt, retried_by))
+        yield from self._check_process(run, attempt)
+        return (yield from self._once(run, self._note(run, attempt, retried_by)))
 
     def _is_done(self, run: DagRun, key: str) -> bool:
         """Return whether the first request with this key has retried the run."""
@@ -123,7 +125,7 @@ class RunRetrier:
             )
         _check_parameters(run, file.spec)
 
-    def _check_process(self, run: DagRun, attempt: TaskAttempt | None) -> None:
+    def _check_process(self, run: DagRun, attempt: TaskAttempt | None) -> Steps[None]:
         """Wait until the process of a killed attempt is gone: two queries must not run at once."""
         if not is_killed(run) or attempt is None or not attempt.started or attempt.state == "skipped":
             return
@@ -137,9 +139,9 @@ class RunRetrier:
                     "The process of the stopped attempt was not seen to end; its query may still run.",
                     detail=f"Retry the run when it is gone, at the latest after {last:%H:%M:%S} UTC.",
                 )
-            self._clock.wait(POLL_SECONDS)
+            yield POLL_SECONDS
 
-    def _once(self, run: DagRun, note: str) -> DagRun:
+    def _once(self, run: DagRun, note: str) -> Steps[DagRun]:
         """Clear the run; if another request is doing so, wait for it."""
         this_end = ["retry", run.dag_id, run.run_id, _end(run)]
         key = hashlib.sha256(json.dumps(this_end).encode()).hexdigest()
@@ -149,7 +151,7 @@ class RunRetrier:
                 now = self._gateway.get_run(run.dag_id, run.run_id)
                 if now is None or not now.finished or now.end_date != run.end_date:
                     return _found(now, run)
-                self._clock.wait(POLL_SECONDS)
+                yield POLL_SECONDS
         return self._clear(run, note)
 
     def _is_first(self, key: str, this_end: list[Any]) -> bool:

@@ -19,6 +19,7 @@ from basecamp.runs.records import RunRecords, key_of_request
 from basecamp.shared.airflow_time import earlier_now
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.shared.waiting import Steps
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Conflict
 from dataspec.models import RunPreview, SourceType, WorkflowRun
@@ -129,7 +130,7 @@ class RunStarter:
 
     def start(
         self, request: RunRequest, *, requested_by: str, idempotency_key: str | None = None
-    ) -> WorkflowRun:
+    ) -> Steps[WorkflowRun]:
         """Start a run of the effective spec.
 
         Args:
@@ -150,13 +151,15 @@ class RunStarter:
         """
         values = ["run", request.dataset, request.source, dict(request.parameters)]
         start = partial(self._start, request, requested_by)
-        return self._reservations.once(idempotency_key, values, WorkflowRun, start, as_it_is=self._as_it_is)
+        return self._reservations.once_in_steps(
+            idempotency_key, values, WorkflowRun, start, as_it_is=self._as_it_is
+        )
 
     def _as_it_is(self, first: WorkflowRun) -> WorkflowRun:
         run = self._gateway.get_run(first.dataset_name, first.run_id)
         return first if run is None or run.state == "queued" else self._records.of([run])[0]
 
-    def _start(self, request: RunRequest, requested_by: str, keyed: KeyedRequest) -> WorkflowRun:
+    def _start(self, request: RunRequest, requested_by: str, keyed: KeyedRequest) -> Steps[WorkflowRun]:
         if keyed.plan is not None:
             own = self._own_run(request.dataset, _Plan.from_json(keyed.plan), keyed.key)
             if own is not None:
@@ -167,15 +170,17 @@ class RunStarter:
         plan = _Plan.from_json(keyed.reserve(plan.to_json()))
         check_ready(self._takeovers.check(request.dataset), request.dataset)
         conf = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": keyed.key}
-        run = self._trigger(request.dataset, plan, keyed, {**parameters, CONF_KEY: conf})
+        run = yield from self._trigger(request.dataset, plan, keyed, {**parameters, CONF_KEY: conf})
         if run.state == "queued":
             return self._records.of_new(run, spec, parameters)
         return self._records.of([run])[0]
 
-    def _trigger(self, dataset: str, plan: _Plan, keyed: KeyedRequest, conf: Mapping[str, Any]) -> DagRun:
+    def _trigger(
+        self, dataset: str, plan: _Plan, keyed: KeyedRequest, conf: Mapping[str, Any]
+    ) -> Steps[DagRun]:
         """Trigger a run; if its id is taken by another request, with the next number of that second."""
         for _ in range(MAX_RUNS_A_SECOND):
-            if run := self._try(dataset, plan, conf):
+            if run := (yield from self._try(dataset, plan, conf)):
                 return run
             # Logical dates must differ, even if the clock does not advance between two tries.
             earlier = earlier_now(self._gateway, self._clock) - timedelta(microseconds=plan.counter)
@@ -185,7 +190,7 @@ class RunStarter:
             "Too many runs of this dataset were started in one second.", detail="Try again in a moment."
         )
 
-    def _try(self, dataset: str, plan: _Plan, conf: Mapping[str, Any]) -> DagRun | None:
+    def _try(self, dataset: str, plan: _Plan, conf: Mapping[str, Any]) -> Steps[DagRun | None]:
         """Trigger a run, or return the one that an earlier try created; None if the id is taken.
 
         An id can be taken only once, so a failed try may be repeated.
@@ -205,7 +210,7 @@ class RunStarter:
                     return run
                 if not tries_left:
                     raise
-            self._clock.wait(PAUSE_SECONDS)
+            yield PAUSE_SECONDS
         return None
 
     def _after_trouble(self, dataset: str, plan: _Plan, key: str, error: AirflowUnreachable) -> DagRun | None:

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun, TaskAttempt
-from basecamp.outages.request_budget import renew_budget
 from basecamp.runs.lookup import RunLookup
 from basecamp.runs.records import STOPPED_BY, is_killed, is_of_other_dag
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.shared.waiting import Steps
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Refused, RunNotFound
 from dataspec.models import WorkflowRun
@@ -42,7 +42,7 @@ class RunStopper:
         reason: str | None = None,
         dataset: str | None = None,
         idempotency_key: str | None = None,
-    ) -> WorkflowRun:
+    ) -> Steps[WorkflowRun]:
         """Stop a run by its id, as :meth:`end` does.
 
         A second call with the idempotency key stops nothing, even if the run was retried since.
@@ -51,14 +51,17 @@ class RunStopper:
             RunNotFound, InvalidUsage: See :meth:`~basecamp.runs.lookup.RunLookup.find`.
         """
 
-        def act(keyed: KeyedRequest) -> WorkflowRun:
+        def act(keyed: KeyedRequest) -> Steps[WorkflowRun]:
             keyed.reserve({})
             run = self._lookup.find(run_id, dataset)
-            return self._lookup.record(self.end(run, stopped_by=stopped_by, reason=reason))
+            ended = yield from self.end(run, stopped_by=stopped_by, reason=reason)
+            return self._lookup.record(ended)
 
-        return self._reservations.once(idempotency_key, ["stop", run_id, dataset, reason], WorkflowRun, act)
+        return self._reservations.once_in_steps(
+            idempotency_key, ["stop", run_id, dataset, reason], WorkflowRun, act
+        )
 
-    def end(self, run: DagRun, *, stopped_by: str, reason: str | None) -> DagRun:
+    def end(self, run: DagRun, *, stopped_by: str, reason: str | None) -> Steps[DagRun]:
         """Stop a run; return when it has ended and its process is gone. A run that has ended is left unchanged.
 
         Airflow writes the note and the state together: no reader sees a failed run without the note.
@@ -81,21 +84,20 @@ class RunStopper:
         note = self._note(attempt, stopped_by, reason)
         if self._order(run, note) is None:
             raise RunNotFound(run.run_id)
-        ended, worked_on = self._ended(run, note, _running(attempt))
-        if worked_on is None or self._is_gone(worked_on):
+        ended, worked_on = yield from self._ended(run, note, _running(attempt))
+        if worked_on is None or (yield from self._is_gone(worked_on)):
             return ended
         return replace(ended, note=f"{ended.note} {STILL_THERE}")
 
     def _order(self, run: DagRun, note: str) -> DagRun | None:
         return self._gateway.set_run_state(run.dag_id, run.run_id, "failed", note=note)
 
-    def _is_gone(self, attempt: TaskAttempt) -> bool:
+    def _is_gone(self, attempt: TaskAttempt) -> Steps[bool]:
         deadline = self._clock.monotonic() + VERIFY_SECONDS
         while self._clock.monotonic() < deadline:
-            renew_budget()
             if self._gateway.process_is_gone(attempt.dag_id, attempt.run_id, attempt.try_number):
                 return True
-            self._clock.wait(POLL_SECONDS)
+            yield POLL_SECONDS
         return False
 
     def _attempt(self, run: DagRun) -> TaskAttempt | None:
@@ -111,7 +113,7 @@ class RunStopper:
 
     def _ended(
         self, run: DagRun, note: str, worked_on: TaskAttempt | None
-    ) -> tuple[DagRun, TaskAttempt | None]:
+    ) -> Steps[tuple[DagRun, TaskAttempt | None]]:
         """Wait until a run and its attempt have ended; return the run, and the attempt that was running.
 
         Airflow's scheduler may queue the attempt at the moment in which the run is
@@ -121,7 +123,6 @@ class RunStopper:
         deadline = self._clock.monotonic() + VERIFY_SECONDS
         looks = 1 if worked_on else 2
         while self._clock.monotonic() < deadline:
-            renew_budget()
             now, attempt = self._gateway.get_run(run.dag_id, run.run_id), self._attempt(run)
             if now is None:
                 raise RunNotFound(run.run_id)
@@ -132,7 +133,7 @@ class RunStopper:
             elif now.finished:
                 worked_on = _running(attempt) or worked_on
                 self._order(run, note)
-            self._clock.wait(POLL_SECONDS)
+            yield POLL_SECONDS
         raise AirflowUnreachable(
             "The run has not ended.",
             detail=f"Airflow was told to end '{run.run_id}', and {VERIFY_SECONDS:.0f} s later it is still running. "

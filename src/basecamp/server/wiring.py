@@ -48,6 +48,7 @@ from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from basecamp.shared.lease import Lease
 from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.waiting import RequestWork
 from basecamp.sync.check import PeriodicCheck
 from basecamp.sync.ledger_update import LedgerUpdater
 from basecamp.sync.notices import SourceChangeNotices
@@ -107,7 +108,7 @@ def build_services(
 
     notices = SourceChangeNotices(store, archive, outbox, clock)
     ledger = LedgerUpdater(store, specs, archive, notices, clock, records=records, objects=objects)
-    follow_up = WriteFollowUp(ledger, readiness)
+    follow_up = WriteFollowUp(specs, ledger, readiness)
 
     plans = PlanStore(store, objects)
     steps = BackfillSteps(
@@ -126,6 +127,7 @@ def build_services(
     backfill_lookup = BackfillLookup(plans, gateway)
 
     return Services(
+        work=RequestWork(clock),
         registered_specs=RegisteredSpecs(specs, readiness, sql),
         versions=VersionsInUse(specs, archive, gateway),
         takeovers=takeovers,
@@ -174,7 +176,8 @@ def build_services(
             workflows,
             takeovers,
             Lease(store, "check", replica, clock),
-            reservations,
+            reservations=reservations,
+            clock=clock,
             interval_seconds=sync_interval_seconds,
         ),
         registration=Registration(

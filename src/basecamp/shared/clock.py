@@ -8,7 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+import anyio
+
 from dataspec.errors import Unavailable
+
+LOOK_SECONDS = 0.5
+"""How often a sleeping task looks whether the server is ending."""
 
 
 class Clock(Protocol):
@@ -23,7 +28,15 @@ class Clock(Protocol):
         ...
 
     def wait(self, seconds: float) -> None:
-        """Wait.
+        """Wait in this thread.
+
+        Raises:
+            Unavailable: When the server is ending.
+        """
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait in this task.
 
         Raises:
             Unavailable: When the server is ending.
@@ -48,7 +61,15 @@ class SystemClock:
     def wait(self, seconds: float) -> None:
         """Wait, or raise when the server is ending."""
         if self._ending.wait(seconds):
-            raise Unavailable("The server is going down.", detail="Ask again: another one may be up already.")
+            raise _going_down()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, or raise when the server is ending."""
+        deadline = self.monotonic() + seconds
+        while not self._ending.is_set() and (left := deadline - self.monotonic()) > 0:  # noqa: ASYNC110 - set by a signal, outside the event loop
+            await anyio.sleep(min(left, LOOK_SECONDS))
+        if self._ending.is_set():
+            raise _going_down()
 
     def end(self) -> None:
         """Interrupt every wait."""
@@ -80,6 +101,14 @@ class ManualClock:
         for happens in self.on_wait:
             happens()
 
+    async def sleep(self, seconds: float) -> None:
+        """Advance by these seconds."""
+        self.wait(seconds)
+
     def advance(self, seconds: float) -> None:
         """Advance by these seconds."""
         self._now += timedelta(seconds=seconds)
+
+
+def _going_down() -> Unavailable:
+    return Unavailable("The server is going down.", detail="Ask again: another one may be up already.")

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from basecamp.shared.clock import Clock
 from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.waiting import Steps
 from dataspec.errors import Conflict, CorruptObject, InvalidUsage, StoreUnreachable, Unavailable
 from dataspec.store import Store
 from dataspec.store.base import MISSING, try_put
@@ -166,17 +167,27 @@ class Reservations:
             InvalidUsage: When the key was used for another request.
             StoreUnreachable: When the store does not answer.
         """
-        kind: Any = answer
-        adapter, keyed = _adapter(kind), KeyedRequest(self, key, request)
-        if keyed.reservation is not None and keyed.reservation.answer is not None:
-            first: T = _first_answer(adapter, keyed.reservation)
-            try:
-                return as_it_is(first)
-            except Unavailable:
-                return first
-        made = act(keyed)
+        keyed = KeyedRequest(self, key, request)
+        first = _first_answer(keyed, answer, as_it_is)
+        return self._keep(keyed, answer, act(keyed)) if first is None else first
+
+    def once_in_steps(
+        self,
+        key: str | None,
+        request: Sequence[Any],
+        answer: type[T],
+        act: Callable[[KeyedRequest], Steps[T]],
+        *,
+        as_it_is: Callable[[T], T] = lambda first: first,
+    ) -> Steps[T]:
+        """Do as :meth:`once` for an action that waits."""
+        keyed = KeyedRequest(self, key, request)
+        first = _first_answer(keyed, answer, as_it_is)
+        return self._keep(keyed, answer, (yield from act(keyed))) if first is None else first
+
+    def _keep(self, keyed: KeyedRequest, kind: Any, made: T) -> T:
         if keyed.reservation is not None:
-            self._answered(keyed.reservation, adapter.dump_python(made, mode="json"))
+            self._answered(keyed.reservation, _adapter(kind).dump_python(made, mode="json"))
         return made
 
     def _answered(self, reservation: Reservation, answer: Any) -> None:
@@ -263,11 +274,18 @@ def _damaged(key: str) -> Conflict:
     )
 
 
-def _first_answer(adapter: TypeAdapter[T], reservation: Reservation) -> T:
+def _first_answer(keyed: KeyedRequest, kind: Any, as_it_is: Callable[[T], T]) -> T | None:
+    """Return the answer to the first request with a key, as it is now; None if there is none yet."""
+    if keyed.reservation is None or keyed.reservation.answer is None:
+        return None
     try:
-        return adapter.validate_python(reservation.answer)
+        first: T = _adapter(kind).validate_python(keyed.reservation.answer)
     except ValidationError:
-        raise _damaged(reservation.key) from None
+        raise _damaged(keyed.reservation.key) from None
+    try:
+        return as_it_is(first)
+    except Unavailable:
+        return first
 
 
 @cache

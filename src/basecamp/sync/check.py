@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.background import BackgroundLoop
+from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
 from basecamp.shared.lease import Lease
+from basecamp.shared.waiting import Steps, run_through
 from basecamp.sync.ledger_update import LedgerUpdater
 from basecamp.workflows.rows import Workflows
 from dataspec.errors import AirflowUnreachable
@@ -30,8 +32,9 @@ class PeriodicCheck:
         workflows: Workflows,
         takeovers: Takeovers,
         lease: Lease,
-        reservations: Reservations,
         *,
+        reservations: Reservations,
+        clock: Clock,
         interval_seconds: float,
     ) -> None:
         self._takeovers = takeovers
@@ -39,6 +42,7 @@ class PeriodicCheck:
         self._workflows = workflows
         self._lease = lease
         self._reservations = reservations
+        self._clock = clock
         self._interval = interval_seconds
         self.loop = BackgroundLoop("check of the store", self.check, retry_seconds=RETRY_SECONDS)
 
@@ -52,21 +56,21 @@ class PeriodicCheck:
         wait = self._lease.take(self._interval)
         if wait > 0:
             return wait
-        self._ledger.reconcile()
+        run_through(self._ledger.reconcile(), self._clock)
         return min(self._interval, RETIRED_INTERVAL_SECONDS) if self._ledger.has_retired else self._interval
 
-    def sync(self, *, idempotency_key: str | None = None) -> SyncReport:
+    def sync(self, *, idempotency_key: str | None = None) -> Steps[SyncReport]:
         """Check now, and return what changed since the last check; a second call with the key gets the same report.
 
         Raises:
             StoreUnreachable: When the store does not answer.
             Conflict: When others kept changing datasets.
         """
-        return self._reservations.once(idempotency_key, ["sync"], SyncReport, self._sync)
+        return self._reservations.once_in_steps(idempotency_key, ["sync"], SyncReport, self._sync)
 
-    def _sync(self, keyed: KeyedRequest) -> SyncReport:
+    def _sync(self, keyed: KeyedRequest) -> Steps[SyncReport]:
         keyed.reserve({})
-        events = self._ledger.reconcile()
+        events = yield from self._ledger.reconcile()
         checked, invalid = self._workflows.broken()
         try:
             self._takeovers.look()

@@ -10,6 +10,7 @@ from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.runs.records import RunRecords
 from basecamp.shared.clock import Clock
 from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.waiting import Steps
 from basecamp.sync.diff import LedgerDiff, SourceSwitch, diff_ledger, retires
 from basecamp.sync.ledger_repair import repaired
 from dataspec.catalog.effective import Catalog
@@ -30,7 +31,7 @@ ATTEMPTS = 10
 class Announcer(Protocol):
     """Announces switches of source."""
 
-    def announce(self, switches: Sequence[SourceSwitch], catalog: Catalog) -> None:
+    def announce(self, switches: Sequence[SourceSwitch], catalog: Catalog) -> Steps[None]:
         """Announce each switch once, also when called again for it."""
         ...
 
@@ -63,7 +64,7 @@ class LedgerUpdater:
         self.has_retired = False
         """Whether a removed dataset's DAG waited for its runs to end at the last check."""
 
-    def reconcile(self) -> tuple[SourceEvent, ...]:
+    def reconcile(self) -> Steps[tuple[SourceEvent, ...]]:
         """Compare the store with the ledger now, and apply what changed.
 
         Returns:
@@ -86,15 +87,15 @@ class LedgerUpdater:
             if comparison.ledger is catalog.ledger:
                 self._settled = None if self.has_retired else catalog
                 return ()
-            if self._carry_out(comparison, catalog):
+            if (yield from self._carry_out(comparison, catalog)):
                 self._log(comparison.events)
                 return comparison.events
         raise Conflict("Others are changing datasets at this moment.", detail="Try again in a few seconds.")
 
-    def follow(self) -> None:
+    def follow(self) -> Steps[None]:
         """Reconcile after a write of our own; only log failures, since the next check repeats it."""
         try:
-            self.reconcile()
+            yield from self.reconcile()
         except (StoreUnreachable, Conflict) as error:
             log.warning("The ledger is behind: %s %s", error.title, error.detail)
 
@@ -103,7 +104,7 @@ class LedgerUpdater:
         active = self._active(catalog) if retires(catalog, now) else None
         return diff_ledger(catalog, now=now, active=active)
 
-    def _carry_out(self, comparison: LedgerDiff, catalog: Catalog) -> bool:
+    def _carry_out(self, comparison: LedgerDiff, catalog: Catalog) -> Steps[bool]:
         """Archive versions, announce switches, write the ledger; return False if another replica wrote it first."""
         self._versions.keep(comparison.unkept)
         self._versions.renew(comparison.replaced)
@@ -111,7 +112,7 @@ class LedgerUpdater:
             if (event.change, event.source_type) == ("removed", SourceType.MANUAL):
                 delete_leftovers(self._store, event.file, now=self._clock.now)
         if comparison.switches:
-            self._announcer.announce(comparison.switches, catalog)
+            yield from self._announcer.announce(comparison.switches, catalog)
         return self._write(comparison.ledger, expected=catalog.ledger_etag)
 
     def _write(self, ledger: Ledger, *, expected: str) -> bool:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from basecamp.notifications.notification import SourceChange
 from basecamp.notifications.outbox import Outbox
 from basecamp.shared.clock import Clock
+from basecamp.shared.waiting import Steps
 from basecamp.sync.diff import SourceSwitch
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.spec_storage import Publication, read_publication
@@ -32,7 +33,7 @@ class SourceChangeNotices:
         self._outbox = outbox
         self._clock = clock
 
-    def announce(self, switches: Sequence[SourceSwitch], catalog: Catalog) -> None:
+    def announce(self, switches: Sequence[SourceSwitch], catalog: Catalog) -> Steps[None]:
         """Announce each switch once to each channel, also when called again for it.
 
         Raises:
@@ -40,7 +41,7 @@ class SourceChangeNotices:
         """
         going = self._versions.files([switch.going for switch in switches])
         told = []
-        publication = self._publication(catalog.ledger.moved_at) if switches else None
+        publication = (yield from self._publication(catalog.ledger.moved_at)) if switches else None
         for switch in switches:
             coming, gone = catalog.effective[switch.name], going.get(switch.going)
             targets = [*_targets(gone), *_targets(coming)]
@@ -49,7 +50,7 @@ class SourceChangeNotices:
         if told:
             self._outbox.announce(told)
 
-    def _publication(self, moved_at: datetime | None) -> Publication | None:
+    def _publication(self, moved_at: datetime | None) -> Steps[Publication | None]:
         """Return the last publication, if it was made since the ledger was written.
 
         A publisher writes the specs before the publication, so a check between its writes waits for the
@@ -61,7 +62,7 @@ class SourceChangeNotices:
                 return found
             if self._clock.monotonic() >= deadline:
                 return None
-            self._clock.wait(POLL_SECONDS)
+            yield POLL_SECONDS
         return None
 
     def _change(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from typing import Annotated
 
@@ -53,33 +53,37 @@ def show_dataset(request: Request, services: ServicesOf, name: str, source: str 
 
 
 @router.post("/workflows/{name}/runs")
-def start_run(request: Request, services: ServicesOf, caller: Caller, name: str, form: Form) -> Response:
+async def start_run(
+    request: Request, services: ServicesOf, caller: Caller, name: str, form: Form
+) -> Response:
     """Start a run and redirect to its page; or show a preview, or the error."""
     filled = RunForm.of(form)
     run_request = RunRequest(dataset=name, parameters=filled.parameters())
     try:
         if form.get("do") == "preview":
-            filled = replace(filled, preview=services.run_starter.preview(run_request))
-            return _dataset_page(request, services, name, filled)
-        run = services.run_starter.start(
+            preview = await services.work.write(services.run_starter.preview, run_request)
+            return await _show_form(request, services, name, replace(filled, preview=preview))
+        starting = services.run_starter.start(
             run_request, requested_by=caller, idempotency_key=form.get("key") or None
         )
+        run = await services.work.finish(starting)
     except DliError as error:
-        return _dataset_page(request, services, name, replace(filled, error=error))
+        return await _show_form(request, services, name, replace(filled, error=error))
     return _redirect(links_of(request).run(run))
 
 
 @router.post("/workflows/{name}/pause")
-def pause(request: Request, services: ServicesOf, name: str, form: Form) -> Response:  # noqa: ARG001 - reading it checks the origin
+async def pause(request: Request, services: ServicesOf, name: str, form: Form) -> Response:  # noqa: ARG001 - reading it checks the origin
     """Pause a dataset."""
-    return _change(request, services, name, lambda: services.pauses.pause(name))
+    return await _change(request, services, name, services.work.write(services.pauses.pause, name))
 
 
 @router.post("/workflows/{name}/unpause")
-def unpause(request: Request, services: ServicesOf, name: str, form: Form) -> Response:
+async def unpause(request: Request, services: ServicesOf, name: str, form: Form) -> Response:
     """Resume a dataset."""
     key = form.get("key") or None
-    return _change(request, services, name, lambda: services.pauses.unpause(name, idempotency_key=key))
+    unpausing = services.work.write(services.pauses.unpause, name, idempotency_key=key)
+    return await _change(request, services, name, unpausing)
 
 
 @router.get("/workflows/{name}/runs")
@@ -111,7 +115,7 @@ def show_run(
 
 
 @router.post("/runs/{run_id}/stop")
-def stop_run(
+async def stop_run(
     *,
     request: Request,
     services: ServicesOf,
@@ -121,7 +125,8 @@ def stop_run(
     dataset: str | None = None,
 ) -> Response:
     """Stop a run and redirect to its page."""
-    run = services.run_stopper.stop(run_id, stopped_by=caller, reason=_reason(form), dataset=dataset)
+    stopping = services.run_stopper.stop(run_id, stopped_by=caller, reason=_reason(form), dataset=dataset)
+    run = await services.work.finish(stopping)
     return _redirect(links_of(request).run(run))
 
 
@@ -138,11 +143,12 @@ def show_backfill(request: Request, services: ServicesOf, backfill_id: str) -> R
 
 
 @router.post("/backfills/{backfill_id}/stop")
-def stop_backfill(
+async def stop_backfill(
     request: Request, services: ServicesOf, caller: Caller, backfill_id: str, form: Form
 ) -> Response:
     """Stop a backfill and redirect to its page."""
-    services.backfill_stopper.stop(backfill_id, stopped_by=caller, reason=_reason(form))
+    stopping = services.backfill_stopper.stop(backfill_id, stopped_by=caller, reason=_reason(form))
+    await services.work.finish(stopping)
     return _redirect(links_of(request).backfill(backfill_id))
 
 
@@ -176,13 +182,20 @@ def _dataset_page(
     return page(request, "dataset.html", status=status, view=view, form=form)
 
 
-def _change(request: Request, services: Services, name: str, change: Callable[[], WorkflowInfo]) -> Response:
+async def _show_form(request: Request, services: Services, name: str, form: RunForm) -> Response:
+    """Show a dataset with its form as it was sent, in a thread: it reads from the store and from Airflow."""
+    return await services.work.write(_dataset_page, request, services, name, form)
+
+
+async def _change(
+    request: Request, services: Services, name: str, change: Awaitable[WorkflowInfo]
+) -> Response:
     try:
-        change()
+        await change
     except NotFound:
         raise
     except DliError as error:
-        return _dataset_page(request, services, name, RunForm(error=error))
+        return await _show_form(request, services, name, RunForm(error=error))
     return _redirect(links_of(request).dataset(name))
 
 

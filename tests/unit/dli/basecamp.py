@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
+import anyio
 import uvicorn
 
 from basecamp.airflow.models import LogEvent, RunFilter
@@ -50,6 +51,9 @@ class SlowClock:
 
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
 
 
 class Basecamp:

@@ -40,7 +40,7 @@ MAX_PAGE = 100
         201: {"model": Backfill, **CREATED},
     },
 )
-def start_backfill(
+async def start_backfill(
     *,
     request: Request,
     services: ServicesOf,
@@ -65,8 +65,10 @@ def start_backfill(
     )
     if body.dry_run:
         response.status_code = 200
-        return services.backfill_starter.preview(wanted)
-    backfill = services.backfill_starter.start(wanted, requested_by=caller, idempotency_key=idempotency_key)
+        return await services.work.write(services.backfill_starter.preview, wanted)
+    backfill = await services.work.write(
+        services.backfill_starter.start, wanted, requested_by=caller, idempotency_key=idempotency_key
+    )
     put_location(request, response, "backfills", backfill.backfill_id)
     return backfill
 
@@ -96,7 +98,7 @@ def get_backfill(services: ServicesOf, response: Response, backfill_id: Backfill
 
 
 @router.post("/backfills/{backfill_id}/stop")
-def stop_backfill(
+async def stop_backfill(
     services: ServicesOf,
     caller: Caller,
     backfill_id: BackfillId,
@@ -104,9 +106,10 @@ def stop_backfill(
     idempotency_key: IdempotencyKey = None,
 ) -> Backfill:
     """Stop a backfill, and respond when it has ended; an ended backfill is returned unchanged."""
-    return services.backfill_stopper.stop(
+    stopping = services.backfill_stopper.stop(
         backfill_id,
         stopped_by=caller,
         reason=body.reason if body else None,
         idempotency_key=idempotency_key,
     )
+    return await services.work.finish(stopping)

@@ -59,7 +59,7 @@ def get_dataset(
 
 
 @router.put("/{name}", responses={201: {"model": RegisteredDataset, **CREATED}})
-def register(
+async def register(
     *,
     request: Request,
     services: ServicesOf,
@@ -72,7 +72,7 @@ def register(
     idempotency_key: IdempotencyKey = None,
 ) -> RegisteredDataset:
     """Register a manual spec, and respond when Airflow has loaded it."""
-    registered = services.registration.register(
+    registering = services.registration.register(
         name,
         body.candidate(),
         accept_override=body.accept_override,
@@ -81,6 +81,7 @@ def register(
         wait_seconds=wait,
         idempotency_key=idempotency_key,
     )
+    registered = await services.work.finish(registering)
     if registered.created:
         response.status_code = 201
         put_location(request, response, "datasets", name)
@@ -89,7 +90,7 @@ def register(
 
 
 @router.patch("/{name}")
-def update(
+async def update(
     *,
     services: ServicesOf,
     response: Response,
@@ -101,7 +102,7 @@ def update(
 ) -> RegisteredDataset:
     """Change the schedule of a manual spec in place, and respond when Airflow has loaded it."""
     changes = ScheduleChanges(**body.model_dump(exclude={"source"}))
-    dataset = services.changes.update(
+    updating = services.changes.update(
         name,
         changes,
         source=source_of(body.source),
@@ -109,12 +110,13 @@ def update(
         wait_seconds=wait,
         idempotency_key=idempotency_key,
     )
+    dataset = await services.work.finish(updating)
     response.headers["ETag"] = quoted(dataset.etag)
     return dataset
 
 
 @router.delete("/{name}")
-def unregister(
+async def unregister(
     *,
     services: ServicesOf,
     caller: Caller,
@@ -126,7 +128,7 @@ def unregister(
     idempotency_key: IdempotencyKey = None,
 ) -> UnregisteredDataset:
     """Remove a manual spec; with active runs, only if `stop` or `accept_active` is set."""
-    return services.changes.unregister(
+    unregistering = services.changes.unregister(
         name,
         requested_by=caller,
         source=source_of(source),
@@ -135,6 +137,7 @@ def unregister(
         if_match=if_match,
         idempotency_key=idempotency_key,
     )
+    return await services.work.finish(unregistering)
 
 
 @router.get("/{name}/versions")
@@ -144,9 +147,9 @@ def get_versions(services: ServicesOf, name: DatasetName) -> DatasetVersions:
 
 
 @router.post("/validate")
-def validate(services: ServicesOf, body: SpecBody) -> Validation:
+async def validate(services: ServicesOf, body: SpecBody) -> Validation:
     """Validate a spec as a registration does, without storing it."""
-    return services.registration.validate(body.candidate())
+    return await services.work.write(services.registration.validate, body.candidate())
 
 
 def quoted(etag: str) -> str:

@@ -22,17 +22,19 @@ SCHEMA_CACHE_CONTROL = "public, max-age=86400"
 
 
 @router.post(f"{PREFIX}/sync", tags=["server"])
-def sync(services: ServicesOf, idempotency_key: IdempotencyKey = None) -> SyncReport:
+async def sync(services: ServicesOf, idempotency_key: IdempotencyKey = None) -> SyncReport:
     """Check the store now, and report what changed since the last check (specification 19.5)."""
-    return services.check.sync(idempotency_key=idempotency_key)
+    return await services.work.finish(services.check.sync(idempotency_key=idempotency_key))
 
 
 @router.post(f"{PREFIX}/notifications/test", tags=["notifications"])
-def send_test(
+async def send_test(
     services: ServicesOf, body: NotificationTestBody, idempotency_key: IdempotencyKey = None
 ) -> NotificationTest:
     """Send a test message through each channel of a dataset, or to a named target, and report each result."""
-    tried = services.channel_test.send(body.name, body.event, idempotency_key=idempotency_key)
+    tried = await services.work.write(
+        services.channel_test.send, body.name, body.event, idempotency_key=idempotency_key
+    )
     return NotificationTest(name=body.name, channels=tried)
 
 
@@ -62,7 +64,7 @@ async def readyz(services: ServicesOf, response: Response) -> Readiness:
 
 
 @router.get("/metrics", response_class=Response, tags=["server"])
-def metrics(request: Request) -> Response:
+async def metrics(request: Request) -> Response:
     """Return the metrics in Prometheus' text format."""
     metrics: Metrics = request.app.state.metrics
     return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})

@@ -75,7 +75,7 @@ def get_run(services: ServicesOf, response: Response, run_id: RunId, dataset: Da
 
 
 @router.post("/{run_id}/stop")
-def stop_run(
+async def stop_run(
     *,
     services: ServicesOf,
     caller: Caller,
@@ -85,17 +85,18 @@ def stop_run(
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowRun:
     """Stop a run, and respond when it has ended; an ended run is returned unchanged."""
-    return services.run_stopper.stop(
+    stopping = services.run_stopper.stop(
         run_id,
         stopped_by=caller,
         reason=body.reason if body else None,
         dataset=dataset,
         idempotency_key=idempotency_key,
     )
+    return await services.work.finish(stopping)
 
 
 @router.post("/{run_id}/retry")
-def retry_run(
+async def retry_run(
     services: ServicesOf,
     caller: Caller,
     run_id: RunId,
@@ -103,9 +104,10 @@ def retry_run(
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowRun:
     """Retry a failed or killed run: same id and parameters, with the spec that is effective then."""
-    return services.run_retrier.retry(
+    retrying = services.run_retrier.retry(
         run_id, retried_by=caller, idempotency_key=idempotency_key, dataset=dataset
     )
+    return await services.work.finish(retrying)
 
 
 @router.get("/{run_id}/logs")

@@ -69,7 +69,7 @@ def get_workflow(
         201: {"model": WorkflowRun, **CREATED},
     },
 )
-def start_run(
+async def start_run(
     *,
     request: Request,
     services: ServicesOf,
@@ -88,14 +88,15 @@ def start_run(
     )
     if body.dry_run:
         response.status_code = 200
-        return services.run_starter.preview(wanted)
-    run = services.run_starter.start(wanted, requested_by=caller, idempotency_key=idempotency_key)
+        return await services.work.write(services.run_starter.preview, wanted)
+    starting = services.run_starter.start(wanted, requested_by=caller, idempotency_key=idempotency_key)
+    run = await services.work.finish(starting)
     put_location(request, response, "runs", run.run_id)
     return run
 
 
 @router.post("/{name}/pause")
-def pause(
+async def pause(
     services: ServicesOf,
     name: DatasetName,
     body: SourceBody | None = None,
@@ -103,11 +104,11 @@ def pause(
 ) -> WorkflowInfo:
     """Pause a dataset: no run starts until it is unpaused."""
     source = source_of(body.source if body else None)
-    return services.pauses.pause(name, source, idempotency_key=idempotency_key)
+    return await services.work.write(services.pauses.pause, name, source, idempotency_key=idempotency_key)
 
 
 @router.post("/{name}/unpause")
-def unpause(
+async def unpause(
     services: ServicesOf,
     name: DatasetName,
     body: SourceBody | None = None,
@@ -115,4 +116,4 @@ def unpause(
 ) -> WorkflowInfo:
     """Unpause a dataset."""
     source = source_of(body.source if body else None)
-    return services.pauses.unpause(name, source, idempotency_key=idempotency_key)
+    return await services.work.write(services.pauses.unpause, name, source, idempotency_key=idempotency_key)

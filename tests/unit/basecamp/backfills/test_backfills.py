@@ -16,6 +16,7 @@ from basecamp.backfills.steps import LONGEST_PAUSE, SHORTEST_PAUSE
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
+from basecamp.shared.waiting import run_through
 from dataspec.models import RunStatus
 from dataspec.schedule.backfill_plan import BackfillPlan, Outcome
 from dataspec.store import MemoryStore
@@ -61,7 +62,7 @@ class Worker:
 
     def look(self) -> float | None:
         """Let the reconciler look at the backfill once."""
-        return self.services.backfill_steps.advance(NAME)
+        return run_through(self.services.backfill_steps.advance(NAME), self.clock)
 
     def active(self) -> list[DagRun]:
         runs = self.airflow.list_runs(RunFilter(states=("queued", "running")), limit=100).runs

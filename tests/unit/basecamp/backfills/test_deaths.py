@@ -21,6 +21,7 @@ from basecamp.backfills.requests import BackfillRequest
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import Clock, ManualClock, SystemClock
+from basecamp.shared.waiting import run_through
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.errors import AirflowUnreachable, DliError
 from dataspec.models import Backfill, RunStatus
@@ -126,11 +127,11 @@ def start(services: Services) -> str:
 
 
 def stop(services: Services, backfill_id: str) -> Backfill:
-    return services.backfill_stopper.stop(backfill_id, stopped_by="ann")
+    return run_through(services.backfill_stopper.stop(backfill_id, stopped_by="ann"), services.work.clock)
 
 
 def advance(services: Services) -> float | None:
-    return services.backfill_steps.advance(NAME)
+    return run_through(services.backfill_steps.advance(NAME), services.work.clock)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.server.wiring import build_services
 from basecamp.shared.clock import ManualClock
+from basecamp.shared.waiting import run_through
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.catalog.reader import CatalogReader
@@ -134,15 +135,15 @@ def test_a_fresh_catalog_is_read_however_young_the_last_one_is(specs: CatalogCac
 
 def test_the_ledger_that_a_check_wrote_is_not_sent_back_to_it(store: SlowStore, clock: ManualClock) -> None:
     checks = build_services(store, MemoryAirflow(now=clock.now), clock).check
-    assert [event.change for event in checks.sync().changes] == ["added"]
-    assert checks.sync().changes == []
+    assert [event.change for event in run_through(checks.sync(), clock).changes] == ["added"]
+    assert run_through(checks.sync(), clock).changes == []
     assert store.ledgers_sent == 0
 
 
 def test_a_ledger_that_another_replica_wrote_is_read(store: SlowStore, clock: ManualClock) -> None:
     one, other = (build_services(store, MemoryAirflow(now=clock.now), clock).check for _ in range(2))
-    one.sync()
+    run_through(one.sync(), clock)
     store.put("code/b.yaml", spec_text("b").encode(), expected=MISSING)
-    assert [event.dataset_name for event in other.sync().changes] == ["b"]
-    assert one.sync().changes == []
+    assert [event.dataset_name for event in run_through(other.sync(), clock).changes] == ["b"]
+    assert run_through(one.sync(), clock).changes == []
     assert store.ledgers_sent == 2

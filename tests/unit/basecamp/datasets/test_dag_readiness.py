@@ -10,6 +10,7 @@ import pytest
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.dag_readiness import DagReadiness
+from basecamp.shared.waiting import run_through
 from dataspec.contract import LoadedSpec
 from dataspec.errors import NotLoaded
 
@@ -34,11 +35,15 @@ class StallingClock:
         self._seconds += 30
         self._after_each()
 
+    async def sleep(self, seconds: float) -> None:
+        self.wait(seconds)
+
 
 def wait(airflow: MemoryAirflow, after_each: Callable[[], None], *, seconds: float) -> None:
     clock = StallingClock(after_each)
     loading = DagReadiness(airflow, DagCache(airflow, clock), clock)
-    loading.wait(NAME, KEY, HASH, since=BEGUN, seconds=seconds)
+    waiting = loading.wait(NAME, KEY, HASH, since=BEGUN, seconds=seconds, is_current=lambda: True)
+    assert run_through(waiting, clock)
 
 
 @pytest.mark.rule("16.2")

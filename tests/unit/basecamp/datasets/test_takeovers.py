@@ -15,6 +15,7 @@ from basecamp.datasets.takeovers import COUNTS_FOR, KEPT_FOR, KEY
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
+from basecamp.shared.waiting import run_through
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.contract import LoadedSpec, write_takeover
 from dataspec.store import MemoryStore
@@ -296,7 +297,7 @@ def test_a_dataset_that_was_removed_does_not_wait_for_the_other_dags_runs(
     airflow.start_other(NAME, "theirs")
     assert client.delete(f"/datasets/{NAME}").status_code == 200
     clock.advance(61)
-    services.check.sync()
+    run_through(services.check.sync(), clock)
     ledger = store.get(LEDGER_KEY)
     assert ledger is not None
     assert NAME.encode() not in ledger.body
@@ -398,13 +399,13 @@ def test_a_backfill_ends_when_a_run_of_it_ran_other_code(
     backfill_id = client.post(f"/workflows/{NAME}/backfills", json=DAYS | {"keep_going": keep_going}).json()[
         "backfill_id"
     ]
-    services.backfill_steps.advance(NAME)
+    run_through(services.backfill_steps.advance(NAME), clock)
     [first] = all_runs(airflow)
     airflow.start_other(NAME, first.run_id)
     clock.advance(1)
     airflow.end(NAME, first.run_id, "success")
     for _ in range(20):
-        services.backfill_steps.advance(NAME)
+        run_through(services.backfill_steps.advance(NAME), clock)
         clock.advance(1)
     ended = client.get(f"/backfills/{backfill_id}").json()
     assert (ended["status"], ended["dates_done"], ended["failed_dates"]) == ("FAILED", 0, ["2024-01-01"])
@@ -423,12 +424,12 @@ def test_a_backfill_starts_no_date_in_a_dag_that_took_the_dataset_over_meanwhile
 ) -> None:
     register()
     backfill_id = client.post(f"/workflows/{NAME}/backfills", json=DAYS).json()["backfill_id"]
-    services.backfill_steps.advance(NAME)
+    run_through(services.backfill_steps.advance(NAME), clock)
     [first] = all_runs(airflow)
     execute(first.run_id, "success")
     airflow.take_over(NAME)
     for _ in range(20):
-        services.backfill_steps.advance(NAME)
+        run_through(services.backfill_steps.advance(NAME), clock)
         clock.advance(60)
     ended = client.get(f"/backfills/{backfill_id}").json()
     assert (ended["status"], ended["dates_done"]) == ("FAILED", 1)

@@ -13,6 +13,7 @@ from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.server.wiring import build_services
 from basecamp.shared.clock import ManualClock
+from basecamp.shared.waiting import run_through
 from dataspec.catalog.spec_storage import Release, read_release, write_release
 from dataspec.errors import Conflict
 from dataspec.spec.yaml_editor import ScheduleChanges
@@ -214,8 +215,8 @@ def test_a_concurrent_change_at_any_call_is_never_lost_in_silence(
         )
         they: list[bool] = []
         store.contest(moment, lambda they=they, rival=rival: they.append(is_told(rival)))  # type: ignore[misc]
-        mine = partial(services.changes.update, NAME, ScheduleChanges(cron="0 7 * * *"), wait_seconds=0)
-        told = is_told(mine)
+        mine = services.changes.update(NAME, ScheduleChanges(cron="0 7 * * *"), wait_seconds=0)
+        told = is_told(partial(run_through, mine, clock))
         found = read_release(store, MANUAL)
         assert found is not None
         assert told or b"0 7 * * *" in found.release.yaml

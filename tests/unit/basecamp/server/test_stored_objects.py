@@ -14,6 +14,7 @@ from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.stored_objects import QUARANTINE_PREFIX
+from basecamp.shared.waiting import run_through
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.store import MemoryStore, StoredObject
 
@@ -86,7 +87,7 @@ def day(
     services.run_watch.poll()
     first = client.post(f"/workflows/{NAME}/backfills", json=RANGE).json()
     client.post(f"/backfills/{first['backfill_id']}/stop")
-    services.backfill_steps.advance(NAME)
+    run_through(services.backfill_steps.advance(NAME), services.work.clock)
     clock.advance(1)
     client.post(f"/workflows/{NAME}/backfills", json=RANGE)
     airflow.take_over(TAKEN)

@@ -25,6 +25,7 @@ from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.lease import Lease
 from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.waiting import run_through
 from dataspec.models import SourceType
 from dataspec.spec.model import SlackTarget
 from dataspec.store import MemoryStore
@@ -123,7 +124,7 @@ def test_no_logical_date_lies_in_the_future(
     dates = {"start": "2024-01-01", "end": "2024-01-01"}
     assert client.post("/workflows/sales.daily/backfills", json=dates).status_code == 201
     ours.advance(1)
-    services.backfill_steps.advance("sales.daily")
+    run_through(services.backfill_steps.advance("sales.daily"), ours)
     logical = [run.logical_date for run in all_runs(airflow, RunFilter())]
     assert len(set(logical)) == 4
     assert all(date is not None and date <= min(clock.now(), ours.now()) for date in logical)
@@ -143,7 +144,7 @@ def test_a_stopped_backfill_waits_for_a_run_on_its_way_by_no_other_clock(
     first, client = replica(clock)
     dates = {"start": "2024-01-01", "end": "2024-01-01"}
     started = client.post("/workflows/sales.daily/backfills", json=dates).json()["backfill_id"]
-    first.backfill_steps.advance("sales.daily")
+    run_through(first.backfill_steps.advance("sales.daily"), clock)
     airflow.delete_run("sales.daily", f"{started}_20240101")  # as if it were still on its way
     ours = Machine(clock, skew)
     ours.advance(5)

@@ -15,6 +15,7 @@ from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.lease import Lease
+from basecamp.shared.waiting import run_through
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.ledger import LEDGER_KEY, NO_LEDGER, Ledger, LedgerEntry
 from dataspec.catalog.reader import CatalogReader
@@ -163,7 +164,7 @@ def test_modification_times_seen_by_other_replicas_do_not_change_the_ledger(
     clock.advance(60)
     write(store, "manual/sales.daily.yaml", body.body)
     other = build_services(store, airflow, clock)
-    assert other.check.sync().changes == []
+    assert run_through(other.check.sync(), clock).changes == []
     assert client.post("/sync").json()["changes"] == []
     assert store.get(LEDGER_KEY) == before
 
@@ -303,11 +304,12 @@ def test_a_switch_is_announced_once_though_the_server_dies_before_it_writes_the_
     publish()
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            build_services(Dying(), airflow, clock).check.sync()
+            run_through(build_services(Dying(), airflow, clock).check.sync(), clock)
     assert len(told(store)) == 1
-    assert [event.change for event in build_services(store, airflow, clock).check.sync().changes] == [
-        "overridden"
-    ]
+    assert [
+        event.change
+        for event in run_through(build_services(store, airflow, clock).check.sync(), clock).changes
+    ] == ["overridden"]
     assert len(told(store)) == 1
 
 
@@ -341,9 +343,10 @@ def test_a_switch_is_announced_once_though_other_replicas_write_the_ledger_meanw
 
     register(replace=notify("#analysts"))
     publish()
-    assert [event.change for event in build_services(Contended(), airflow, clock).check.sync().changes] == [
-        "overridden"
-    ]
+    assert [
+        event.change
+        for event in run_through(build_services(Contended(), airflow, clock).check.sync(), clock).changes
+    ] == ["overridden"]
     assert len(told(store)) == 1
 
 

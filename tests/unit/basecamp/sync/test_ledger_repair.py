@@ -12,6 +12,7 @@ from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
+from basecamp.shared.waiting import run_through
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.ledger import LEDGER_KEY, VERSIONS_PREFIX, ArchivedVersion
 from dataspec.catalog.reader import CatalogReader
@@ -50,14 +51,14 @@ def test_broken_file_keeps_its_last_good_version_when_the_ledger_is_damaged(
     publish: Publish,
 ) -> None:
     publish()
-    services.check.sync()
+    run_through(services.check.sync(), services.work.clock)
     good = runs_now(store)
     write(store, f"code/{NAME}.yaml", broken)
-    services.check.sync()
+    run_through(services.check.sync(), services.work.clock)
     assert runs_now(store) == good
     write(store, LEDGER_KEY, damage)
     repairing = services if replica == "that knows it" else build_services(store, airflow, clock)
-    repairing.check.sync()
+    run_through(repairing.check.sync(), clock)
     assert runs_now(store) == good
 
 
@@ -66,7 +67,7 @@ def test_version_of_an_earlier_release_is_found_by_the_name_in_its_yaml(
     services: Services, store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, publish: Publish
 ) -> None:
     publish()
-    services.check.sync()
+    run_through(services.check.sync(), services.work.clock)
     good = runs_now(store)
     for info in list(store.list(VERSIONS_PREFIX)):
         stored = store.get(info.key)
@@ -74,7 +75,7 @@ def test_version_of_an_earlier_release_is_found_by_the_name_in_its_yaml(
         write(store, info.key, ArchivedVersion.read(stored).changed(name=None, file=None).body())
     write(store, f"code/{NAME}.yaml", f"name: {NAME}\ntype: Dataset\n".encode())
     write(store, LEDGER_KEY, b"\x00")
-    build_services(store, airflow, clock).check.sync()
+    run_through(build_services(store, airflow, clock).check.sync(), clock)
     assert runs_now(store) == good
 
 
@@ -94,7 +95,7 @@ def test_damaged_entry_costs_no_other_entry(
     fresh = build_services(store, airflow, clock)
     before = fresh.registered_specs
     clock.advance(3600)
-    fresh.check.sync()
+    run_through(fresh.check.sync(), clock)
     after = client.get(f"/datasets/{NAME}").json()
     assert before is not None
     assert after["name"] == NAME

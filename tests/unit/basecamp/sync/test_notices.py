@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from basecamp.shared.clock import ManualClock
+from basecamp.shared.waiting import run_through
 from basecamp.sync.diff import SourceSwitch
 from basecamp.sync.notices import PATIENCE_SECONDS, SourceChangeNotices
 from dataspec.catalog.ledger import KeptVersion, LedgerEntry
@@ -59,7 +60,8 @@ class Shop:
         catalog: Any = SimpleNamespace(effective={"a": file}, ledger=ledger)
         versions: Any = SimpleNamespace(files=lambda _: {})
         outbox: Any = SimpleNamespace(announce=self.told.extend)
-        SourceChangeNotices(self.store, versions, outbox, self.clock).announce([switch], catalog)
+        notices = SourceChangeNotices(self.store, versions, outbox, self.clock)
+        run_through(notices.announce([switch], catalog), self.clock)
         [(change, _)] = self.told
         commit: str | None = change.commit
         return commit

@@ -21,6 +21,7 @@ from basecamp.api.app import create_app
 from basecamp.runs.start import RunRequest
 from basecamp.server.wiring import build_services
 from basecamp.shared.clock import ManualClock, SystemClock
+from basecamp.shared.waiting import run_through
 from basecamp.web.routes import router
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.store import MemoryStore
@@ -157,7 +158,7 @@ class World:
         """Start a run, and return its id."""
         self.clock.advance(1)
         order = RunRequest(dataset=name, parameters={"execution_date": "2024-01-14"} | parameters)
-        return self.services.run_starter.start(order, requested_by="dana").run_id
+        return run_through(self.services.run_starter.start(order, requested_by="dana"), self.clock).run_id
 
     def execute(self, run_id: str, state: Any = None, name: str = "sales.daily", log: str = "") -> None:
         """Let the next attempt of a run start, write to its log, and end where a state is given."""

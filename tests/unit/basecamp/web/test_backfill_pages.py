@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from basecamp.backfills.requests import BackfillRequest
+from basecamp.shared.waiting import run_through
 from unit.basecamp.web.conftest import World
 
 
@@ -24,11 +25,11 @@ def start(world: World, *, days: int = 3, **options: Any) -> str:
 def build(world: World, backfill_id: str, day: int, *states: Any) -> str:
     """Let the server ask for the run of a date, and Airflow execute its attempts; return the run's id."""
     run_id = f"{backfill_id}_202401{day:02}"
-    world.services.backfill_steps.advance("sales.daily")
+    run_through(world.services.backfill_steps.advance("sales.daily"), world.clock)
     for state in states:
         world.execute(run_id, state, log="Error: no table" if state == "failed" else "")
     world.clock.advance(5)
-    world.services.backfill_steps.advance("sales.daily")
+    run_through(world.services.backfill_steps.advance("sales.daily"), world.clock)
     return run_id
 
 
@@ -80,7 +81,7 @@ def test_a_dataset_shows_its_backfills_and_each_of_their_runs_leads_to_its_own(w
     world.publish()
     earlier = start(world, days=1)
     run_id = build(world, earlier, 1, "success")
-    world.services.backfill_steps.advance("sales.daily")
+    run_through(world.services.backfill_steps.advance("sales.daily"), world.clock)
     present = start(world)
     build(world, present, 1, "success")
     page = world.get("/workflows/sales.daily")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from basecamp.airflow.models import RunFilter
+from basecamp.shared.waiting import run_through
 from dataspec.models import Backfill, BackfillPreview
 from dli import Client
 from unit.dli.basecamp import Basecamp
@@ -40,7 +41,7 @@ def reconciled(clicks: Basecamp) -> Iterator[Basecamp]:
 
 
 def advance(basecamp: Basecamp) -> None:
-    basecamp.services.backfill_steps.advance(CLICKS)
+    run_through(basecamp.services.backfill_steps.advance(CLICKS), basecamp.clock)
 
 
 def fail_second_date(basecamp: Basecamp) -> None:

@@ -1,0 +1,79 @@
+"""Work that waits for Airflow without holding a thread: it yields the seconds until its next step.
+
+A route awaits :meth:`RequestWork.finish`; a background loop calls :func:`run_through` in its own thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Generic, ParamSpec, TypeVar
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+
+from basecamp.outages.request_budget import renew_budget
+from basecamp.shared.clock import Clock
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Steps = Generator[float, None, T]
+"""The steps of a piece of work. Each yields the seconds until the next one; the last one returns the result."""
+
+READ_THREADS = 60
+"""Requests that read, in parallel: the threads that FastAPI runs plain functions in."""
+WRITE_THREADS = 40
+"""Requests that change something."""
+STEP_THREADS = 8
+"""Steps of waiting requests. So any number of them sends Airflow at most eight requests at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[T]):
+    """The end of a piece of work."""
+
+    result: T
+
+
+def run_through(steps: Steps[T], clock: Clock) -> T:
+    """Run all steps in this thread, waiting between them, and return the result."""
+    with closing(steps):
+        while not isinstance(step := _next(steps), _Done):
+            clock.wait(step)
+        return step.result
+
+
+class RequestWork:
+    """Runs the work of requests in threads, with a limit for each kind: none waits for threads of another kind."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._writers = CapacityLimiter(WRITE_THREADS)
+        self._steppers = CapacityLimiter(STEP_THREADS)
+
+    async def write(self, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Call a function that changes something, in a thread."""
+        return await anyio.to_thread.run_sync(lambda: function(*args, **options), limiter=self._writers)
+
+    async def finish(self, steps: Steps[T]) -> T:
+        """Run the steps of a change, each in a thread and with the time of a request, and return the result.
+
+        Raises:
+            Unavailable: When the server is ending.
+        """
+        with closing(steps):
+            step = await self.write(_next, steps)
+            while not isinstance(step, _Done):
+                await self.clock.sleep(step)
+                renew_budget()
+                step = await anyio.to_thread.run_sync(_next, steps, limiter=self._steppers)
+            return step.result
+
+
+def _next(steps: Steps[T]) -> float | _Done[T]:
+    try:
+        return next(steps)
+    except StopIteration as end:
+        return _Done(end.value)
