@@ -37,6 +37,7 @@ def test_a_tombstone_is_known_by_its_content_and_tells_its_time() -> None:
         new_tombstone(NOW).replace(b"2026-01", b"2026-99"),
         new_tombstone(NOW).replace(b"removal", b"renewal"),
     ],
+    ids=["empty", "as long", "not UTF-8", "cut", "another end", "no time", "another key"],
 )
 def test_other_content_is_no_tombstone(body: bytes) -> None:
     assert not is_tombstone(body)
