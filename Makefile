@@ -9,7 +9,7 @@ WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 1) + 2)"
 AIRFLOW_LOCKS := src/basecamp/dev/airflow-3.3 src/basecamp/dev/airflow-2.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast explore simulate lint format bench lock clean another-python
+.PHONY: help setup demo test test-fast explore simulate chaos lint format bench lock clean another-python
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -36,7 +36,12 @@ ROUNDS := 1
 simulate: setup ## Let everything fail around three replicas in one process: STEPS=1000000 SEED=1
 	@cd tests && ../$(BIN)/python -m simulation --steps $(STEPS) --seed $(SEED)
 
+chaos: setup ## The same on real servers: MINUTES=20 SEED=1; OLD=9070402 runs that version beside the new one
+	@sh .ci/services
+	@cd tests && ../$(BIN)/python -m chaos --minutes $(MINUTES) --seed $(SEED) $(if $(OLD),--old $(OLD))
+
 STEPS := 100000
+MINUTES := 20
 SEED := 1
 
 lint: setup ## Check style, types and which package imports which

@@ -1,0 +1,161 @@
+"""Replicas of Basecamp: `basecamp serve` as real processes, of this version or of an older one."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from s3 import free_port
+from stacks import REPOSITORY
+
+READY_SECONDS = 120
+END_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of the server: the folder with its source."""
+
+    name: str
+    source: Path
+
+
+NEW = Version("new", REPOSITORY / "src")
+
+
+def older(ref: str, folder: Path) -> Version:
+    """Unpack the source of a commit, or a tag, of this repository."""
+    packed = subprocess.run(["git", "archive", ref, "src"], cwd=REPOSITORY, capture_output=True, check=True)
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return Version("old", folder / "src")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a process used at a moment."""
+
+    at: float
+    megabytes: float
+    files: int
+
+
+@dataclass
+class Replica:
+    """A server that can be killed, frozen and replaced; its address stays."""
+
+    number: int
+    log: Path
+    environ: Mapping[str, str]
+    version: Version = NEW
+    port: int = field(default_factory=free_port)
+    samples: list[Sample] = field(default_factory=list)
+    """Of the current process."""
+    frozen: bool = False
+    wanted: bool = False
+    """Whether it was started and not killed since: one that has ended all the same did so by itself."""
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process exists."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the process; it is not ready yet."""
+        # setpriv: it does not outlive a program that was killed.
+        as_child = ["setpriv", "--pdeathsig", "KILL"]
+        command = [*as_child, sys.executable, "-P", "-m", "basecamp", "serve", "--host", "127.0.0.1"]
+        environ = os.environ | self.environ | {"PYTHONPATH": str(self.version.source)}
+        self.samples, self.frozen, self.wanted = [], False, True
+        with self.log.open("ab") as output:
+            output.write(f"--- {self.version.name} version starts\n".encode())
+            output.flush()
+            self._process = subprocess.Popen(
+                [*command, "--port", str(self.port)],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def signal(self, signum: signal.Signals) -> None:
+        """Send a signal to the process."""
+        if self._process is not None:
+            self._process.send_signal(signum)
+
+    def kill(self) -> None:
+        """Kill the process."""
+        self.wanted = False
+        self.signal(signal.SIGKILL)
+        self._wait()
+
+    def freeze(self) -> None:
+        """Stop the process as a machine without memory or a paused container does."""
+        self.frozen = True
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen process go on."""
+        self.frozen = False
+        self.signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        """Ask the process to end, as an upgrade does."""
+        self.wanted = False
+        self.thaw()
+        self.signal(signal.SIGTERM)
+        try:
+            self._wait()
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _wait(self) -> None:
+        if self._process is not None:
+            self._process.wait(END_SECONDS)
+
+    def replace(self, version: Version) -> None:
+        """Run another version in its place."""
+        self.end()
+        self.version = version
+        self.start()
+
+    def await_ready(self) -> None:
+        """Wait until it is ready."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._is_ready():
+            if not self.is_running or time.monotonic() > deadline:
+                raise AssertionError(self.log.read_text()[-3000:])
+            time.sleep(0.2)
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=10) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def sample(self) -> None:
+        """Note what the process uses."""
+        if self._process is None or not self.is_running:
+            return
+        place = Path(f"/proc/{self._process.pid}")
+        lines = (place / "status").read_text().splitlines()
+        resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+        files = len(list((place / "fd").iterdir()))
+        self.samples.append(Sample(time.monotonic(), resident / 1024, files))
