@@ -3,7 +3,7 @@
 A key is looked up before anything is checked against today's state. The first request with a key writes its plan,
 create-only, under ``basecamp/idempotency/<day>/``, acts, and adds its answer. A repeated request gets this answer;
 where there is none, because the first request failed or its replica died, it does what the plan says.
-Keys are kept for ten minutes at least, usually until midnight UTC.
+A key counts until an hour after midnight UTC.
 """
 
 from __future__ import annotations
