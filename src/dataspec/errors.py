@@ -27,6 +27,7 @@ The tree::
     │   ├── RunsActive          unregister while runs are active
     │   ├── BackfillActive      the dataset has an active backfill
     │   ├── Conflict            changed by another request
+    │   ├── Replaced            changed while its registration waited for Airflow
     │   ├── Unauthorized
     │   └── CrossOrigin         a form that another site's page sent
     ├── Unavailable

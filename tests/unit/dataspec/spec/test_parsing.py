@@ -286,7 +286,7 @@ def test_yaml_problem_does_not_hide_sql_problems() -> None:
             "1:18: not valid YAML: text follows a closing quote. Put the whole value in quotes",
         ),
         ("tags: [a, b", "1:7: not valid YAML: the '[' that opens here is not closed, or a ',' is missing."),
-        ("name:a", "2:5: not valid YAML: a key can't stand here. Indent it like the other keys"),
+        ("name:a", "2:6: not valid YAML: a key can't stand here. Indent it like the other keys"),
         ("type: Dataset\nname", "2:1: not valid YAML: this line has no ':'. Write it as 'key: value'"),
     ],
 )
