@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
+from types import SimpleNamespace
 from typing import Any, cast
 
 from basecamp.airflow.gateway import AirflowGateway
@@ -170,6 +171,9 @@ class World:
         self._watch_airflow()
         simulate_threads(self.scheduler)
         vars(wiring)["ChannelSender"] = lambda _: self.inbox
+        # SQL is read in a pool of processes, which know nothing of virtual time.
+        no_warnings = SimpleNamespace(lineage=lambda *_: SimpleNamespace(warnings=[]))
+        vars(wiring)["SpecSql"] = lambda *_, **__: no_warnings
         self.replicas = [self._start(number) for number in range(REPLICAS)]
         for work in (self._processor, self._workers):
             self.scheduler.spawn(work, self.elsewhere)
