@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, Literal
 
+from chaos.replicas import Replica
 from dataspec.errors import DliError, InternalError, NotLoaded, Unavailable
 from dli import Client
 from dli.client.client import Transport
@@ -61,7 +63,6 @@ class Request:
         number: Its key.
         outcome: `done` once an answer says so, `refused` if each answer refused it, `unknown` else.
         answer: The answer of the one that was done.
-        replica: The replica that answered last.
     """
 
     number: str
@@ -73,14 +74,15 @@ class Request:
     outcome: Outcome = "unknown"
     answer: Any = None
     error: DliError | None = None
-    replica: int = 0
     tries: int = 0
 
 
 class Server:
     """One replica, as one thread talks to it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, replica: Replica) -> None:
+        self.replica = replica
+        url = replica.url
         self.client = Client(url, user="chaos", timeout_seconds=TIMEOUT_SECONDS)
         self._transport = Transport(url, user="chaos", timeout_seconds=TIMEOUT_SECONDS)
 
@@ -102,14 +104,14 @@ class Clients:
 
     Attributes:
         requests: What they asked for.
-        problems: Answers that must never come.
+        problems: Answers that must never come, by the version of the server.
     """
 
-    def __init__(self, seed: int, count: int, urls: Sequence[str], hook: str) -> None:
+    def __init__(self, seed: int, count: int, replicas: Sequence[Replica], hook: str) -> None:
         self.requests: list[Request] = []
-        self.problems: list[str] = []
+        self.problems: dict[str, list[str]] = defaultdict(list)
         self.ending = threading.Event()
-        self._urls = urls
+        self._replicas = replicas
         self._hook = hook
         self._numbers = itertools.count(1)
         self._threads = [
@@ -139,7 +141,7 @@ class Clients:
         return [asked for asked in self.requests if asked.kind in kinds and asked.outcome == "done"]
 
     def _servers(self, stack: ExitStack) -> list[Server]:
-        servers = [Server(url) for url in self._urls]
+        servers = [Server(replica) for replica in self._replicas]
         for server in servers:
             stack.callback(server.close)
         return servers
@@ -185,8 +187,7 @@ class Clients:
     def _send(self, asked: Request, servers: Sequence[Server], random: Random) -> None:
         unknown = False
         while asked.tries < TRIES:
-            asked.replica = random.randrange(len(servers))
-            self._attempt(asked, servers[asked.replica])
+            self._attempt(asked, random.choice(servers))
             if asked.outcome != "unknown":
                 break
             unknown = True
@@ -198,6 +199,7 @@ class Clients:
     def _attempt(self, asked: Request, server: Server) -> None:
         asked.tries += 1
         asked.error = None
+        version = server.replica.version.name
         try:
             asked.answer, asked.outcome = KINDS[asked.kind][1](server, asked), "done"
             asked.given["answered"] = datetime.now(UTC)
@@ -207,15 +209,12 @@ class Clients:
             asked.error, asked.outcome = error, "unknown"
         except InternalError as error:
             asked.error, asked.outcome = error, "unknown"
-            self.problems.append(
-                f"{asked.number} ({asked.kind} on replica {asked.replica}) got an internal error: "
-                f"{error.title} {error.detail}"
-            )
+            self.problems[version].append(f"{asked.number} ({asked.kind}) got {error.title} {error.detail}")
         except DliError as error:
             asked.error, asked.outcome = error, "refused"
         except Exception as error:  # noqa: BLE001 - every one is a finding
             asked.outcome = "unknown"
-            self.problems.append(f"{asked.number} ({asked.kind}) ended with {error!r}")
+            self.problems[version].append(f"{asked.number} ({asked.kind}) ended with {error!r}")
         asked.ended_at = time.monotonic()
 
 

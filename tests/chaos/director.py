@@ -92,14 +92,14 @@ class Director:
 
     def _kill(self, replica: Replica) -> None:
         pause = self._random.uniform(0, 10)
-        if replica.is_running:
+        if replica.listens:
             self.counted["replica killed"] += 1
             replica.kill()
             self._after(pause, replica.start)
 
     def _freeze(self, replica: Replica) -> None:
         pause = self._random.uniform(5, 40)
-        if replica.is_running and not replica.frozen:
+        if replica.listens and not replica.frozen:
             self.counted["replica frozen"] += 1
             replica.freeze()
             self._after(pause, replica.thaw)

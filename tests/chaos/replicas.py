@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from s3 import free_port
 from stacks import REPOSITORY
 
-READY_SECONDS = 120
+READY_SECONDS = 300
+STARTED = re.compile(r"--- (?P<version>\w+) version starts")
 END_SECONDS = 60
 
 
@@ -76,6 +79,15 @@ class Replica:
         """Whether its process exists."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def listens(self) -> bool:
+        """Whether it has come up since it was started."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=0.5):
+                return self.is_running
+        except OSError:
+            return False
+
     def start(self) -> None:
         """Start the process; it is not ready yet."""
         # setpriv: it does not outlive a program that was killed.
@@ -93,6 +105,17 @@ class Replica:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+
+    def logged(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield the lines of each of its processes, with the name of the version and their numbers."""
+        version, lines = "", list[str]()
+        for number, line in enumerate(self.log.read_text(errors="replace").splitlines(), 1):
+            if found := STARTED.fullmatch(line):
+                if lines:
+                    yield version, lines
+                version, lines = found["version"], []
+            lines.append(f"{number}: {line}")
+        yield version, lines
 
     def signal(self, signum: signal.Signals) -> None:
         """Send a signal to the process."""

@@ -25,7 +25,7 @@ def report(run: Run) -> str:
         faults += Counter({f"request to {target} {kind}": count for kind, count in way.counted.items()})
     events = sorted((run.director.counted + faults).items())
     promises = [
-        (promise, run.checked[promise], len(run.broken[promise]) if promise in run.broken else 0)
+        (promise, run.checked[promise], len(run.broken.get(promise, run.older.get(promise, ()))))
         for promise in sorted(run.checked)
     ]
     sections = [
@@ -34,6 +34,11 @@ def report(run: Run) -> str:
         _table(("what happened", "times"), events),
         _table(("promise", "cases", "broken"), promises),
         *(f"- {promise}: {text}" for promise, texts in run.broken.items() for text in texts[:SHOWN]),
+        *(
+            f"- older version: {promise}: {text}"
+            for promise, texts in run.older.items()
+            for text in texts[:SHOWN]
+        ),
     ]
     return "\n\n".join(sections) + "\n"
 

@@ -40,6 +40,7 @@ class Run:
 
     Attributes:
         broken: What is broken, by promise.
+        older: What the older version does, which is not this version's fault.
         checked: How many cases of each promise were checked.
     """
 
@@ -47,9 +48,9 @@ class Run:
         self.there = there
         self.networks = networks
         self.director = Director(there, networks, seed)
-        urls = [replica.url for replica in there.replicas]
-        self.clients = Clients(seed, CLIENTS, urls, f"{there.receiver.url}/hook")
+        self.clients = Clients(seed, CLIENTS, there.replicas, f"{there.receiver.url}/hook")
         self.broken: dict[str, list[str]] = defaultdict(list)
+        self.older: dict[str, list[str]] = defaultdict(list)
         self.checked: Counter[str] = Counter()
 
     def chaos(self, minutes: float) -> None:
@@ -89,12 +90,14 @@ class Run:
         self._check_answers()
         self._check_agreement()
         self._check_logs()
-        self._hold("no answer is an internal error", len(self.clients.requests), self.clients.problems)
+        self._check_internal_errors()
 
-    def _hold(self, promise: str, checked: int, broken: Sequence[str]) -> None:
-        self.checked[promise] += checked
+    def _hold(self, promise: str, checked: int, broken: Sequence[str], version: str = NEW.name) -> None:
+        """Count what was checked and what is broken; what an older version breaks is not this version's fault."""
+        named = promise if version == NEW.name else f"{promise} (the {version} version)"
+        self.checked[named] += checked
         if broken:
-            self.broken[promise] += broken
+            (self.broken if version == NEW.name else self.older)[named] += broken
 
     def _is_settled(self) -> bool:
         """Say whether nothing is left to do: no run, no backfill, no notification."""
@@ -160,17 +163,20 @@ class Run:
         after = store.get(LEDGER_KEY)
         replaced = after is None or after.etag != newer
         wrong = ["the ledger was replaced"] if replaced else []
-        self._hold(f"the {version.name} version leaves a newer format alone", 1, wrong)
+        self._hold("a ledger of a newer format stays as it is", 1, wrong, version.name)
+
+    def _check_internal_errors(self) -> None:
+        for version in {
+            replica.version.name for replica in self.there.replicas
+        } | self.clients.problems.keys():
+            found = self.clients.problems[version]
+            self._hold("no answer is an internal error", len(self.clients.requests), found, version)
 
     def _check_logs(self) -> None:
         for replica in self.there.replicas:
-            lines = replica.log.read_text(errors="replace").splitlines()
-            found = [
-                f"replica {replica.number}: line {number}"
-                for number, it in enumerate(lines, 1)
-                if "Traceback" in it
-            ]
-            self._hold("no log has a traceback", len(lines), found)
+            for version, lines in replica.logged():
+                found = [f"replica {replica.number}: {line}" for line in lines if "Traceback" in line]
+                self._hold("no log has a traceback", len(lines), found, version)
 
     def _check_growth(self, replica: Replica) -> None:
         """Hold that memory and files of a replica that was never killed grow no more after its first minutes."""

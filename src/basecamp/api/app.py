@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from basecamp.api.methods import HeadRequests
-from basecamp.api.middleware import BodyLimit, CallTime, HostGuard, OriginGuard, RequestLog
+from basecamp.api.middleware import BodyLimit, CallTime, HostGuard, LastRequests, OriginGuard, RequestLog
 from basecamp.api.problems import DOCUMENT_SCHEMA, MEDIA_TYPE, install_problem_handlers
 from basecamp.api.public_paths import PublicPaths
 from basecamp.api.routes import backfills, datasets, documentation, operations, runs, workflows
@@ -71,6 +71,7 @@ def create_app(
         middleware=[
             Middleware(RequestLog, metrics=metrics),
             Middleware(SecurityHeaders),
+            Middleware(LastRequests),
             *([Middleware(HostGuard, hosts=hosts, public=public)] if hosts else []),
             Middleware(OriginGuard, public=public),
             Middleware(BodyLimit),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Collection
@@ -15,6 +16,7 @@ from basecamp.api.problems import problem_response
 from basecamp.api.public_paths import path_of
 from basecamp.monitoring.metrics import Metrics
 from basecamp.outages.request_budget import request_budget
+from basecamp.shared.clock import going_down
 from basecamp.shared.public_address import PublicAddress, origin_of
 from dataspec.errors import CrossOrigin, InvalidUsage
 
@@ -149,6 +151,29 @@ class CallTime:
         """Pass the request on with a budget of its own."""
         with request_budget(self._seconds):
             await self._app(scope, receive, send)
+
+
+class LastRequests:
+    """Answers the requests that are cut off when the server ends: repeat them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; if it is cancelled before its response has begun, answer 503."""
+        begun = False
+
+        async def send_noting_begin(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting_begin)
+        except asyncio.CancelledError:
+            if scope["type"] != "http" or begun:
+                raise
+            await problem_response(going_down(), headers={"Connection": "close"})(scope, receive, send)
 
 
 log = logging.getLogger("basecamp.requests")

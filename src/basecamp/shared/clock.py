@@ -61,7 +61,7 @@ class SystemClock:
     def wait(self, seconds: float) -> None:
         """Wait, or raise when the server is ending."""
         if self._ending.wait(seconds):
-            raise _going_down()
+            raise going_down()
 
     async def sleep(self, seconds: float) -> None:
         """Wait, or raise when the server is ending."""
@@ -69,7 +69,7 @@ class SystemClock:
         while not self._ending.is_set() and (left := deadline - self.monotonic()) > 0:  # noqa: ASYNC110 - set by a signal, outside the event loop
             await anyio.sleep(min(left, LOOK_SECONDS))
         if self._ending.is_set():
-            raise _going_down()
+            raise going_down()
 
     def end(self) -> None:
         """Interrupt every wait."""
@@ -110,5 +110,6 @@ class ManualClock:
         self._now += timedelta(seconds=seconds)
 
 
-def _going_down() -> Unavailable:
+def going_down() -> Unavailable:
+    """Return the error for a request that the end of the server cuts off."""
     return Unavailable("The server is going down.", detail="Ask again: another one may be up already.")

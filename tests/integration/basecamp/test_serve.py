@@ -259,6 +259,38 @@ def test_a_signal_ends_it_while_a_registration_waits_for_airflow(
     assert json.loads(answers[0].text)["title"] == "The server is going down."
 
 
+@pytest.mark.rule("18.12")
+def test_a_request_that_a_signal_cuts_off_is_told_to_be_repeated(
+    serve: Callable[..., Serve], server: Any
+) -> None:
+    """An Airflow that says nothing of one run holds the request for longer than the server waits for its last ones."""
+    released, empty = threading.Event(), {"version": "3.3.2", "dags": [], "dag_runs": [], "total_entries": 0}
+    asked_for_it = threading.Event()
+
+    def answer(handler: Any) -> None:
+        if "held.back" in handler.path:
+            asked_for_it.set()
+            released.wait(60)
+        handler.answer(200, {} if handler.path.endswith("/health") else empty)
+
+    server.script = answer
+    basecamp = serve(BASECAMP_AIRFLOW_URL=server.url, BASECAMP_REQUEST_SECONDS="30")
+    run = f"{basecamp.url()}/api/v1/runs/held.back_20240115_093045"
+    answers: list[httpx.Response] = []
+    caller = threading.Thread(target=lambda: answers.append(httpx.get(run, timeout=60)))
+    caller.start()
+    try:
+        basecamp.wait_until(asked_for_it.is_set)
+        basecamp.process.terminate()
+        assert basecamp.process.wait(ENDS_WITHIN_SECONDS) == 0
+    finally:
+        released.set()
+    caller.join()
+    assert answers[0].status_code == 503
+    assert json.loads(answers[0].text)["title"] == "The server is going down."
+    assert "Traceback" not in basecamp.log
+
+
 @pytest.mark.rule("18.11")
 def test_a_request_leaves_one_line_on_stderr(running: Serve) -> None:
     httpx.get(f"{running.url()}/api/v1/datasets/nothing")
