@@ -100,14 +100,14 @@ class BackfillStarter:
         held = self._plans.active_or_free(dataset)
         if held is not None and held.plan.idempotency_key == keyed.key:
             return held.plan
-        first = adhoc_run_id(dataset, datetime.fromisoformat(keyed.plan["at"]))
+        first = adhoc_run_id(dataset, keyed.plan.moment("at"))
         of_that_second = (name for name in self._plans.ended_ids(dataset) if name.startswith(first))
         ended = self._plans.read_ended(of_that_second)
         return next((plan for plan in ended.plans if plan.idempotency_key == keyed.key), None)
 
     def _started(self, request: BackfillRequest, requested_by: str, keyed: KeyedRequest) -> BackfillPlan:
         checked = check_request(self._specs, request)
-        at = datetime.fromisoformat(keyed.reserve({"at": self._clock.now().isoformat()})["at"])
+        at = keyed.reserve({"at": self._clock.now().isoformat()}).moment("at")
         plan = self._plan(checked, at, keyed.key, requested_by)
         while True:
             numbered = self._numbered(plan)

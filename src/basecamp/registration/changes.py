@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any
 
 from basecamp.airflow.models import DagRun
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
@@ -15,7 +14,7 @@ from basecamp.runs.records import RunRecords
 from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
 from basecamp.shared.entity_tags import is_one_of
-from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.shared.idempotency import KeyedRequest, RequestPlan, Reservations
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.spec_storage import (
@@ -109,7 +108,7 @@ class ManualSpecChanges:
         catalog = self._specs.catalog(fresh=True)
         file = _manual_file(catalog, name, source)
         stored = self._read(file, if_match if keyed.plan is None else None)
-        before = keyed.reserve({"etag": stored.etag})["etag"]
+        before = keyed.reserve({"etag": stored.etag}).text("etag")
         text = stored.release.yaml.decode()
         release = Release(edit_schedule(text, changes, file=file.key).encode(), stored.release.files)
         started_at = self._clock.now()
@@ -193,7 +192,7 @@ class ManualSpecChanges:
         if_match: str | None,
     ) -> Steps[UnregisteredDataset]:
         if keyed.plan is not None and (keyed.is_done or self._is_removed(keyed.plan)):
-            return UnregisteredDataset(name=name, file=keyed.plan["file"])
+            return UnregisteredDataset(name=name, file=keyed.plan.text("file"))
         catalog = self._specs.catalog(fresh=True)
         key, etag = self._unregistered_file(catalog, name, source, if_match)
         plan = {"file": key, "etag": etag}
@@ -214,15 +213,15 @@ class ManualSpecChanges:
         going_on = [] if stop else [run.run_id for run in active]
         return UnregisteredDataset(name=name, file=key, stopped_runs=stopped, active_runs=going_on)
 
-    def _is_removed(self, plan: Mapping[str, Any]) -> bool:
+    def _is_removed(self, plan: RequestPlan) -> bool:
         """Return whether the spec that the first request was going to remove is gone.
 
         Raises:
             Conflict: When another one is there now: nobody knows whether that replaced it, or came after its removal.
         """
-        stored = self._store.get(plan["file"])
-        if stored is not None and stored.etag != plan.get("etag"):
-            raise changed_meanwhile(plan["file"])
+        stored = self._store.get(plan.text("file"))
+        if stored is not None and stored.etag != plan.text("etag"):
+            raise changed_meanwhile(stored.key)
         return stored is None
 
     def _remove(self, name: str, key: str, etag: str, keyed: KeyedRequest) -> Steps[None]:

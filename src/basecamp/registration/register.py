@@ -166,9 +166,9 @@ class Registration:
         if keyed.plan is None:
             current = self._store.get(key)
             expected = _expected(key, current, if_match, if_none_match)
-            before = keyed.reserve({"etag": etag_of(current)})["etag"]
+            before = keyed.reserve({"etag": etag_of(current)}).text("etag")
         else:
-            before = expected = keyed.plan["etag"]
+            before = expected = keyed.plan.text("etag")
             stored = read_release(self._store, key, release.files)
             if stored is not None and stored.release == release:
                 return stored.etag, before == MISSING

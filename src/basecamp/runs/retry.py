@@ -108,7 +108,7 @@ class RunRetrier:
         if found is None and not run.finished:
             return False
         first = found or self._reservations.reserve(key, request, {"end": _end(run)})
-        return bool(first.plan["end"] != _end(run))
+        return first.plan.text("end") != _end(run)
 
     def _check_dataset(self, run: DagRun) -> None:
         file = self._specs.catalog(fresh=True).effective.get(run.dag_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.records import RunRecords, key_of_request
 from basecamp.shared.airflow_time import earlier_now
 from basecamp.shared.clock import Clock
-from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.shared.idempotency import KeyedRequest, RequestPlan, Reservations
 from basecamp.shared.waiting import Steps
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Conflict
@@ -51,11 +51,8 @@ class _Plan:
     logical_date: datetime
 
     @classmethod
-    def from_json(cls, plan: Mapping[str, Any]) -> _Plan:
-        at, logical_date = (
-            datetime.fromisoformat(plan[key]).astimezone(UTC) for key in ("at", "logical_date")
-        )
-        return cls(at, int(plan["counter"]), logical_date)
+    def of(cls, plan: RequestPlan) -> _Plan:
+        return cls(plan.moment("at"), plan.number("counter"), plan.moment("logical_date"))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -161,13 +158,13 @@ class RunStarter:
 
     def _start(self, request: RunRequest, requested_by: str, keyed: KeyedRequest) -> Steps[WorkflowRun]:
         if keyed.plan is not None:
-            own = self._own_run(request.dataset, _Plan.from_json(keyed.plan), keyed.key)
+            own = self._own_run(request.dataset, _Plan.of(keyed.plan), keyed.key)
             if own is not None:
                 return self._records.of([own])[0]
         _, spec = file_to_run(self._specs, request.dataset, request.source, request.candidate)
         parameters = resolve_run(spec, request.parameters).parameters
         plan = _Plan(self._clock.now(), 1, earlier_now(self._gateway, self._clock))
-        plan = _Plan.from_json(keyed.reserve(plan.to_json()))
+        plan = _Plan.of(keyed.reserve(plan.to_json()))
         check_ready(self._takeovers.check(request.dataset), request.dataset)
         conf = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": keyed.key}
         run = yield from self._trigger(request.dataset, plan, keyed, {**parameters, CONF_KEY: conf})
@@ -185,7 +182,7 @@ class RunStarter:
             # Logical dates must differ, even if the clock does not advance between two tries.
             earlier = earlier_now(self._gateway, self._clock) - timedelta(microseconds=plan.counter)
             following = _Plan(plan.at, plan.counter + 1, earlier)
-            plan = _Plan.from_json(keyed.change(following.to_json()))
+            plan = _Plan.of(keyed.change(following.to_json()))
         raise Conflict(
             "Too many runs of this dataset were started in one second.", detail="Try again in a moment."
         )

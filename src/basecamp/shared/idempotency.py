@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar
 
@@ -54,6 +54,33 @@ class ReservationRecord(StoredDocument):
 
 
 @dataclass(frozen=True, slots=True)
+class RequestPlan:
+    """What the first request with a key was going to do. A value that is missing or unreadable is a Conflict."""
+
+    key: str
+    """The record's key in the store; empty for a request without a key."""
+    values: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        """Return a text."""
+        return self._read(name, _text)
+
+    def number(self, name: str) -> int:
+        """Return a whole number."""
+        return self._read(name, int)
+
+    def moment(self, name: str) -> datetime:
+        """Return a time, in UTC."""
+        return self._read(name, lambda value: datetime.fromisoformat(value).astimezone(UTC))
+
+    def _read(self, name: str, read: Callable[[Any], T]) -> T:
+        try:
+            return read(self.values[name])
+        except (LookupError, TypeError, ValueError, OverflowError):
+            raise _damaged(self.key) from None
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
     """What the first request with a key has written."""
 
@@ -63,9 +90,9 @@ class Reservation:
     is_new: bool
 
     @property
-    def plan(self) -> Mapping[str, Any]:
+    def plan(self) -> RequestPlan:
         """What the first request was going to do."""
-        return self.record.plan
+        return RequestPlan(self.key, self.record.plan)
 
     @property
     def answer(self) -> Any:
@@ -87,30 +114,30 @@ class KeyedRequest:
         self.reservation = None if key is None else reservations.find(key, request)
 
     @property
-    def plan(self) -> Mapping[str, Any] | None:
+    def plan(self) -> RequestPlan | None:
         """What the first request with this key was going to do; None for the first one."""
         return self.reservation.plan if self.reservation else None
 
-    def reserve(self, plan: Mapping[str, Any]) -> Mapping[str, Any]:
+    def reserve(self, plan: Mapping[str, Any]) -> RequestPlan:
         """Store the plan before its effect; return it, or the one of the first request.
 
         Raises:
             StoreUnreachable: When the store does not answer.
         """
         if self._request is None:
-            return plan
+            return RequestPlan("", plan)
         if self.reservation is None:
             self.reservation = self._reservations.reserve(self.key, self._request, plan)
         return self.reservation.plan
 
-    def change(self, plan: Mapping[str, Any]) -> Mapping[str, Any]:
+    def change(self, plan: Mapping[str, Any]) -> RequestPlan:
         """Replace a plan that can't be carried out; return it, or another request's replacement.
 
         Raises:
             StoreUnreachable: When the store does not answer.
         """
         if self.reservation is None:
-            return plan
+            return RequestPlan("", plan)
         self.reservation = self._reservations.change(self.reservation, plan)
         return self.reservation.plan
 
@@ -119,12 +146,12 @@ class KeyedRequest:
         if self.reservation is None:
             return
         with suppress(StoreUnreachable):  # a repeated request then compares what it finds with the plan
-            self.change({**self.reservation.plan, "done": True})
+            self.change({**self.reservation.record.plan, "done": True})
 
     @property
     def is_done(self) -> bool:
         """Whether the plan was carried out, though there is no answer yet."""
-        return bool(self.plan and self.plan.get("done"))
+        return bool(self.reservation and self.reservation.record.plan.get("done"))
 
 
 class Reservations:
@@ -264,6 +291,12 @@ class Reservations:
         now = self._clock.now()
         days = dict.fromkeys((now.date(), (now - NEARBY).date(), (now + NEARBY).date()))
         return [f"{PREFIX}{day:%Y%m%d}/{name}.json" for day in days]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def _damaged(key: str) -> Conflict:

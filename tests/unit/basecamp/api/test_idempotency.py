@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -252,6 +253,60 @@ def test_a_repeated_stop_leaves_the_run_alone_that_was_retried_since(
     assert client.post(f"/runs/{run_id}/retry").json()["status"] == "PENDING"
     repeated(stop, first)
     assert client.get(f"/runs/{run_id}").json()["status"] == "PENDING"
+
+
+def _spoiled(plan: dict[str, Any], name: str, damage: str) -> dict[str, Any]:
+    if damage == "is missing":
+        return {each: value for each, value in plan.items() if each != name}
+    return plan | {name: None if damage == "is null" else "x" if name in {"at", "counter"} else 5}
+
+
+@pytest.mark.rule("5.22", "19.11")
+@pytest.mark.parametrize("damage", ["is missing", "is null", "is of another type"])
+@pytest.mark.parametrize("route", ["put", "patch", "delete", "runs", "backfills", "retry"])
+def test_a_key_whose_plan_lacks_a_value_is_refused_by_name(
+    route: str,
+    damage: str,
+    register: Register,
+    client: Client,
+    store: Forgetful,
+    body: Callable[..., dict[str, Any]],
+    start: Callable[..., str],
+) -> None:
+    register()
+    run_id = start()
+    client.post(f"/runs/{run_id}/stop")
+    requests: dict[str, Callable[[], Response]] = {
+        "put": lambda: client.put(SPEC, json=body(5), headers=KEY),
+        "patch": lambda: client.patch(SPEC, json={"cron": "0 7 * * *"}, headers=KEY),
+        "delete": lambda: client.delete(SPEC, headers=KEY),
+        "runs": lambda: run(client),
+        "backfills": lambda: client.post(f"/workflows/{NAME}/backfills", json=DATES, headers=KEY),
+        "retry": lambda: client.post(f"/runs/{run_id}/retry", headers=KEY),
+    }
+    earlier = {info.key for info in store.list(PREFIX)}
+    store.forgets = True
+    first = requests[route]()
+    assert first.is_success
+    kept = next(
+        stored
+        for info in store.list(PREFIX)
+        if info.key not in earlier
+        and (stored := store.get(info.key)) is not None
+        and json.loads(stored.body)["plan"]
+    )
+    record, etag = json.loads(kept.body), kept.etag
+    plan = {name: value for name, value in record["plan"].items() if name != "done"}
+    for name in plan:
+        spoiled = json.dumps(record | {"plan": _spoiled(plan, name, damage)}).encode()
+        etag = store.put(kept.key, spoiled, expected=etag)
+        again = requests[route]()
+        if (route, name) in {("backfills", "at"), ("delete", "etag")}:
+            # What the first request left says enough: its plan is active, its spec is gone.
+            assert again.status_code == first.status_code
+            continue
+        assert again.status_code == 409, (name, again.text)
+        assert kept.key in again.json()["detail"]
 
 
 @pytest.mark.rule("19.11")
