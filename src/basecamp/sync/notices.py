@@ -12,7 +12,7 @@ from basecamp.shared.clock import Clock
 from basecamp.shared.waiting import Steps
 from basecamp.sync.diff import SourceSwitch
 from dataspec.catalog.effective import Catalog, SpecFile
-from dataspec.catalog.spec_storage import Publication, read_publication
+from dataspec.catalog.publication import Publication, read_publication
 from dataspec.catalog.version_archive import KeptVersions
 from dataspec.errors import NewerFormat
 from dataspec.schedule.cron import next_tick

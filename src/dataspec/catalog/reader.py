@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING
 from dataspec.catalog.cache import CachedSpec
 from dataspec.catalog.effective import Catalog, SpecFile, resolve
 from dataspec.catalog.listing import ABSENT, StoreLister
-from dataspec.catalog.spec_storage import (
-    CODE_PREFIX,
-    MAX_MAP_BYTES,
-    Release,
-    check_map,
-    file_map_key,
-    is_spec_key,
-    mapped_files,
-    sibling_key,
-    sql_key,
-    sql_text,
-)
+from dataspec.catalog.spec_storage import CODE_PREFIX, Release, is_spec_key, sibling_key, sql_text
+from dataspec.catalog.sql_map import MAX_MAP_BYTES, check_map, file_map_key, mapped_files, sql_key
 from dataspec.catalog.version_archive import KeptVersions
 from dataspec.errors import InvalidSpec
 from dataspec.keys import why_no_key

@@ -9,17 +9,9 @@ from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
-from dataspec.catalog.spec_storage import (
-    PUBLICATION_KEY,
-    Publication,
-    Release,
-    delete_leftovers,
-    delete_release,
-    file_map_key,
-    mapped_files,
-    sql_digests,
-    write_release,
-)
+from dataspec.catalog.publication import PUBLICATION_KEY, Publication
+from dataspec.catalog.spec_storage import Release, delete_leftovers, delete_release, write_release
+from dataspec.catalog.sql_map import file_map_key, mapped_files, sql_digests
 from dataspec.errors import Conflict, CorruptObject
 from dataspec.keys import owner_of
 from dataspec.store.base import MISSING, etag_of, try_delete, try_put

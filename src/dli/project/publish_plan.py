@@ -6,14 +6,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from dataspec.catalog.spec_storage import (
-    CODE_PREFIX,
-    MANUAL_PREFIX,
-    file_map_key,
-    is_spec_key,
-    read_publication,
-    sql_key,
-)
+from dataspec.catalog.publication import read_publication
+from dataspec.catalog.spec_storage import CODE_PREFIX, MANUAL_PREFIX, is_spec_key
+from dataspec.catalog.sql_map import file_map_key, sql_key
 from dataspec.errors import InvalidSpec, StoreUnreachable
 from dataspec.keys import why_no_key
 from dataspec.problems import Problem
@@ -25,7 +20,7 @@ from dli.project.published_state import read_published
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from dataspec.catalog.spec_storage import Publication
+    from dataspec.catalog.publication import Publication
     from dataspec.store import Store
     from dli.project.project import LocalDataset, Project
     from dli.project.published_state import PublishedSpec, PublishedState

@@ -7,15 +7,8 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dataspec.catalog.spec_storage import (
-    CODE_PREFIX,
-    file_map_key,
-    is_spec_key,
-    mapped_files,
-    sibling_key,
-    sql_digests,
-    sql_key,
-)
+from dataspec.catalog.spec_storage import CODE_PREFIX, is_spec_key, sibling_key
+from dataspec.catalog.sql_map import file_map_key, mapped_files, sql_digests, sql_key
 from dataspec.errors import InvalidSpec
 from dataspec.keys import is_hidden
 from dataspec.spec.detection import is_dataset, looks_like_dataset

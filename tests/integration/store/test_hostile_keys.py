@@ -23,7 +23,8 @@ from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.ledger import LEDGER_KEY, KeptVersion, Ledger, LedgerEntry
 from dataspec.catalog.reader import CatalogReader
-from dataspec.catalog.spec_storage import Release, file_map_key, read_release, sql_key, write_release
+from dataspec.catalog.spec_storage import Release, read_release, write_release
+from dataspec.catalog.sql_map import file_map_key, sql_key
 from dataspec.catalog.version_archive import KeptVersions
 from dataspec.errors import InvalidKey, InvalidSpec, UnreadableObject
 from dataspec.keys import MAX_KEY_BYTES, MAX_PART_BYTES, why_no_key

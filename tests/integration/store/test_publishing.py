@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.catalog.spec_storage import read_publication
+from dataspec.catalog.publication import read_publication
 from dataspec.errors import Conflict
 from dataspec.store import MemoryStore
 from dli.project.publish_apply import CodeWriter

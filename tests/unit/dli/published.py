@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.publication import Publication
 from dataspec.catalog.reader import CatalogReader
-from dataspec.catalog.spec_storage import Publication, Release
+from dataspec.catalog.spec_storage import Release
 from dataspec.store import MemoryStore
 from dli.project.project import Project
 from dli.project.publish_apply import CodeWriter

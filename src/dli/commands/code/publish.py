@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataspec.catalog.spec_storage import CODE_PREFIX, Publication
+from dataspec.catalog.publication import Publication
+from dataspec.catalog.spec_storage import CODE_PREFIX
 from dataspec.errors import Refused
 from dli.options import common_options, pass_session, store_option
 from dli.output.tables import print_table

@@ -14,7 +14,7 @@ from basecamp.shared.waiting import run_through
 from basecamp.sync.diff import SourceSwitch
 from basecamp.sync.notices import PATIENCE_SECONDS, SourceChangeNotices
 from dataspec.catalog.ledger import KeptVersion, LedgerEntry
-from dataspec.catalog.spec_storage import PUBLICATION_KEY
+from dataspec.catalog.publication import PUBLICATION_KEY
 from dataspec.models import SourceType
 from dataspec.spec.parse import parse_spec
 from dataspec.store import MemoryStore

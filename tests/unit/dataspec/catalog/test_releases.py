@@ -8,17 +8,8 @@ import pytest
 
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
-from dataspec.catalog.spec_storage import (
-    Release,
-    delete_release,
-    file_map_key,
-    manual_key,
-    mapped_files,
-    read_release,
-    sql_key,
-    sql_prefix,
-    write_release,
-)
+from dataspec.catalog.spec_storage import Release, delete_release, manual_key, read_release, write_release
+from dataspec.catalog.sql_map import file_map_key, mapped_files, sql_key, sql_prefix
 from dataspec.errors import Conflict
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING

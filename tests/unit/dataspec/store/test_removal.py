@@ -9,7 +9,7 @@ import pytest
 
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
-from dataspec.catalog.spec_storage import check_map, mapped_files
+from dataspec.catalog.sql_map import check_map, mapped_files
 from dataspec.store import MemoryStore, StoredObject
 from dataspec.store.base import MISSING
 from dataspec.store.removal import TOMBSTONE_BYTES, is_tombstone, new_tombstone, removed_at

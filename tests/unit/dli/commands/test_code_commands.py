@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dataspec.catalog.spec_storage import manual_key, read_publication
+from dataspec.catalog.publication import read_publication
+from dataspec.catalog.spec_storage import manual_key
 from dataspec.store import Store, open_store
 from dataspec.store.base import MISSING
 from dli.project.revision import find_revision

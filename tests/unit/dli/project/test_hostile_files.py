@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.publication import PUBLICATION_KEY, read_publication
 from dataspec.catalog.reader import CatalogReader
-from dataspec.catalog.spec_storage import PUBLICATION_KEY, read_publication
 from dataspec.errors import InvalidSpec
 from dataspec.spec.yaml_reader import Document, read_document
 from dataspec.store import Store, open_store

@@ -10,13 +10,9 @@ from pathlib import Path
 import pytest
 
 from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.publication import PUBLICATION_KEY, read_publication
 from dataspec.catalog.reader import CatalogReader
-from dataspec.catalog.spec_storage import (
-    PUBLICATION_KEY,
-    delete_release,
-    manual_key,
-    read_publication,
-)
+from dataspec.catalog.spec_storage import delete_release, manual_key
 from dataspec.errors import Conflict, InvalidSpec, StoreUnreachable
 from dataspec.store import Found, MemoryStore, ObjectInfo, Store, StoredObject, open_store
 from dataspec.store.base import MISSING
