@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -15,6 +14,7 @@ from basecamp.airflow.authorization import Credentials, LoginAuth, Password, sta
 from basecamp.outages.circuit_breaker import CircuitBreaker
 from basecamp.outages.request_budget import call_within_budget
 from dataspec.errors import AirflowUnreachable
+from dataspec.http_date import read_http_date
 from dataspec.store.call_budget import CallBudgetExceeded
 
 T = TypeVar("T")
@@ -72,8 +72,9 @@ class AirflowTransport:
 
     Repeatable requests are sent up to three times when Airflow can't be reached, the connection breaks (reset,
     closed while idle, cut within the response), or Airflow reports a transient error; other requests only when no
-    connection was made, or when Airflow refused them unread (429). A timeout is not retried. The pause before a retry is the one that ``Retry-After`` asks for, if it
-    fits into the timeout; otherwise this request fails, and so do all others until that time.
+    connection was made, or when Airflow refused them unread (429). A timeout is not retried. The pause before a
+    retry is the one that ``Retry-After`` asks for, if it fits into the timeout; otherwise this request fails, and so
+    do all others until that time.
     While Airflow gives no answer, requests fail at once until a probe gets one.
     """
 
@@ -100,7 +101,6 @@ class AirflowTransport:
         self._timeout_seconds = timeout_seconds
         self._observe = observe
         self._sleep = sleep
-        self._back_off: tuple[float, AirflowUnreachable] | None = None
         self._breaker: CircuitBreaker[AirflowUnreachable] = CircuitBreaker("Airflow", self._answers)
         self._health_path = "/api/v2/monitor/health"
         self._dated: tuple[datetime, float] | None = None
@@ -181,7 +181,7 @@ class AirflowTransport:
 
     def _answer(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
         """Return the response; give up when the time of Basecamp's own request is used up."""
-        self._fail_fast()
+        self._breaker.check()
         try:
             return call_within_budget(lambda: self._send_retrying(request, auth))
         except CallBudgetExceeded:
@@ -189,7 +189,7 @@ class AirflowTransport:
 
     def _log_in(self) -> str:
         assert isinstance(self._credentials, Password)  # noqa: S101 - only a user logs in
-        self._fail_fast()  # threads log in one after the other
+        self._breaker.check()  # threads log in one after the other
         body = {"username": self._credentials.username, "password": self._credentials.password}
         request = self._client.build_request("POST", _LOGIN_PATH, json=body)
         request.extensions["repeatable"] = True
@@ -226,12 +226,6 @@ class AirflowTransport:
             left -= wanted
             self._sleep(wanted)
 
-    def _fail_fast(self) -> None:
-        self._breaker.check()
-        if self._back_off is not None and time.monotonic() < self._back_off[0]:
-            title, detail = self._back_off[1].title, self._back_off[1].detail
-            raise AirflowUnreachable(title, detail=detail)
-
     def _answers(self) -> bool:
         """Return whether Airflow answers anything."""
         if self._client.is_closed:
@@ -251,7 +245,7 @@ class AirflowTransport:
 
     def _observe_response(self, response: httpx.Response) -> None:
         response.read()
-        if date := _read_date(response.headers.get("Date", "")):
+        if date := read_http_date(response.headers.get("Date", "")):
             self._dated = date, time.monotonic()
         seconds = _seconds_since_start(response.request)
         self._observe(response.request.method, str(response.status_code), seconds)
@@ -263,7 +257,7 @@ class AirflowTransport:
             "Check that Airflow's API server is up, and BASECAMP_AIRFLOW_URL.",
         )
         if _is_repeatable(request) or isinstance(error, httpx.ConnectError | httpx.TimeoutException):
-            # One connection that broke tells nothing about the next one: it was tried once.
+            # Not for a request that was sent once over a connection that broke: the next connection may work.
             self._breaker.open(failure)
         if not _may_have_acted(request, error):
             return failure
@@ -274,8 +268,7 @@ class AirflowTransport:
         until = f"It wants no other request for {pause:.0f} s." if pause else "Wait a moment and try again."
         check = "Look for a limit on requests in front of Airflow's API server."
         failure = AirflowUnreachable("Airflow gets too many requests.", detail=f"{answer}\n{until} {check}")
-        back_off = min(max(pause, MIN_BACK_OFF_SECONDS), MAX_BACK_OFF_SECONDS)
-        self._back_off = time.monotonic() + back_off, failure
+        self._breaker.pause(failure, min(max(pause, MIN_BACK_OFF_SECONDS), MAX_BACK_OFF_SECONDS))
         return failure
 
     def _unexpected(self, response: httpx.Response) -> AirflowUnreachable:
@@ -338,22 +331,13 @@ def _is_repeatable(request: httpx.Request) -> bool:
 
 def _retry_after(response: httpx.Response) -> float:
     """Return the seconds that ``Retry-After`` asks for, given as seconds or as a date; 0 without it."""
-    said = response.headers.get("Retry-After", "").strip()
-    if said.isdecimal():
-        return float(said)
-    until = _read_date(said)
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
+    until = read_http_date(value)
     # Both are times of Airflow's clock, which may differ from ours.
-    now = _read_date(response.headers.get("Date", "")) or datetime.now(UTC)
+    now = read_http_date(response.headers.get("Date", "")) or datetime.now(UTC)
     return max(0.0, (until - now).total_seconds()) if until else 0.0
-
-
-def _read_date(text: str) -> datetime | None:
-    """Read a date of an HTTP header; None if it is none."""
-    try:
-        read = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
-        return None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def _token_rejected(response: httpx.Response) -> bool:

@@ -119,13 +119,16 @@ class PlanStore:
                 break
         try_delete(self._store, _active_key(plan.dataset), expected=held.etag)
 
-    def discard(self, held: StoredPlan) -> None:
-        """Remove an active plan that has not begun."""
-        try_delete(self._store, _active_key(held.plan.dataset), expected=held.etag)
+    def discard_if_id_is_used(self, held: StoredPlan) -> bool:
+        """Remove an active plan that has not begun if an ended backfill has its id; return whether it has.
 
-    def has_ended(self, plan: BackfillPlan) -> bool:
-        """Return whether a backfill with the plan's id has ended; the plan is another one if it has no outcome."""
-        return self._store.get(_ended_key(plan.dataset, plan.backfill_id)) is not None
+        Two backfills of one second may find the same id free. The later one then takes another id.
+        """
+        plan = held.plan
+        if self._store.get(_ended_key(plan.dataset, plan.backfill_id)) is None:
+            return False
+        try_delete(self._store, _active_key(plan.dataset), expected=held.etag)
+        return True
 
     def ended(self, dataset: str, backfill_id: str) -> BackfillPlan | None:
         """Return the plan of a backfill that has ended; a damaged one is moved to the quarantine.
@@ -191,10 +194,8 @@ class PlanStore:
         parsed = {backfill_id: parse_run_id(backfill_id) for backfill_id in backfill_ids}
         keys = [_ended_key(run.dataset, name) for name, run in parsed.items() if run is not None]
         found = self._store.get_many(keys)
-        plans, warnings = (
-            [],
-            [f"'{key}' can't be read: {reason}." for key, reason in found.unreadable.items()],
-        )
+        plans: list[BackfillPlan] = []
+        warnings = [f"'{key}' can't be read: {reason}." for key, reason in found.unreadable.items()]
         for stored in (found[key] for key in keys if key in found):
             try:
                 plan = self._objects.read_or_remove(_plan_of, stored)

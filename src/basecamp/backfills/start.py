@@ -174,10 +174,7 @@ class BackfillStarter:
         """Write a plan; return it, or this request's own one, or None to try again."""
         held = self._plans.create(plan)
         if held is not None:
-            if not self._plans.has_ended(plan):
-                return plan
-            self._plans.discard(held)  # another one with its id began and ended since the id was found free
-            return None
+            return None if self._plans.discard_if_id_is_used(held) else plan
         held = self._plans.active_or_free(plan.dataset)
         if held is None:
             return None

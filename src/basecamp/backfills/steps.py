@@ -57,7 +57,7 @@ ON_ITS_WAY_SECONDS = 45.0
 REMOVED = "The dataset was removed while its backfill was under way."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class BackfillSteps:
     """Advances backfills, a step at a time. Safe to share between threads.
 
@@ -85,7 +85,7 @@ class BackfillSteps:
     _asked: Unchanged = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_asked", Unchanged(self.clock))
+        self._asked = Unchanged(self.clock)
 
     def advance(self, dataset: str) -> Steps[float | None]:
         """Advance a dataset's backfill until it has to wait.
@@ -106,12 +106,11 @@ class BackfillSteps:
 
     def _step(self, held: StoredPlan) -> Steps[float | None]:
         plan = held.plan
-        self._asked_seconds(plan)  # from the first look on
+        self._asked_seconds(plan)  # begins to measure
         if plan.outcome is not None:
             self.plans.put_away(held)
             return None
-        if not plan.has_begun and self.plans.has_ended(plan):
-            self.plans.discard(held)  # its start takes another id
+        if not plan.has_begun and self.plans.discard_if_id_is_used(held):
             return None
         run = self.gateway.get_run(plan.dataset, plan.run_id)
         if run is None:
@@ -197,7 +196,7 @@ class BackfillSteps:
         return plan.asked_at is not None and self._asked_seconds(plan) < ON_ITS_WAY_SECONDS
 
     def _asked_seconds(self, plan: BackfillPlan) -> float:
-        """Return for how long the plan has said that a run is requested, by no clock of another replica."""
+        """Return how long ago the plan's run was requested, without the clock of the replica that requested it."""
         if plan.asked_at is None:
             return self._asked.seconds(plan.dataset, None)
         return self._asked.seconds(plan.dataset, plan.asked_at, partial(self.plans.age, plan.dataset))

@@ -1,4 +1,4 @@
-"""This machine's clock, compared with the store's and Airflow's (specification 18.20)."""
+"""Compare this machine's clock with the store's and Airflow's (specification 18.20)."""
 
 from __future__ import annotations
 
@@ -41,22 +41,23 @@ class ClockSkew:
         if self._looked_at is not None and now - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = now
-        found = [told for whose, now in self._others.items() if (told := self._difference(whose, now))]
-        for told in found:
-            log.warning("%s", told)
-        self._state = " ".join(found) or "ok"
+        differences = [self._difference(name, read) for name, read in self._others.items()]
+        warnings = [difference for difference in differences if difference]
+        for warning in warnings:
+            log.warning("%s", warning)
+        self._state = " ".join(warnings) or "ok"
 
-    def _difference(self, whose: str, now: Callable[[], datetime | None]) -> str | None:
-        before, theirs = self._clock.now(), None
+    def _difference(self, name: str, read: Callable[[], datetime | None]) -> str | None:
+        before, other = self._clock.now(), None
         with suppress(DliError):  # the check of the store or of Airflow reports it
-            theirs = now()
-        if theirs is None:
+            other = read()
+        if other is None:
             return None
         after = self._clock.now()
-        ahead = (before + (after - before) / 2 - theirs).total_seconds()
+        ahead = (before + (after - before) / 2 - other).total_seconds()
         if abs(ahead) <= TOLERATED_SECONDS + (after - before).total_seconds():
             return None
         side = "ahead of" if ahead > 0 else "behind"
         return (
-            f"This machine's clock is {abs(ahead):.0f} s {side} {whose}. Synchronize both with a time server."
+            f"This machine's clock is {abs(ahead):.0f} s {side} {name}. Synchronize both with a time server."
         )

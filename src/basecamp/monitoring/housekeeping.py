@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 KEY = "basecamp/housekeeping.json"
 PROBE_PREFIX = "basecamp/probe-"
+"""The objects of the test of conditional writes; one stays when the server is killed during it."""
 INTERVAL = timedelta(days=1)
 LOOK_SECONDS = 3600.0
 """Seconds between two looks at whether the last housekeeping is a day old."""
@@ -116,8 +117,8 @@ class Housekeeping:
         for info in usable(self._store.list(ENDED_PREFIX)):
             by_dataset[info.key.rpartition("/")[0]].append(info)
         before = self._store.now() - BACKFILLS_STAY
-        older = (_beyond_newest(its) for its in by_dataset.values())
-        return [info for its in older for info in its if info.last_modified < before]
+        older = (_beyond_newest(ended) for ended in by_dataset.values())
+        return [info for ended in older for info in ended if info.last_modified < before]
 
     def _old_versions(self) -> list[ObjectInfo]:
         """Return old versions that neither the ledger nor a spec names, without the newest ones of each dataset."""
@@ -135,8 +136,8 @@ class Housekeeping:
             by_dataset[version.name].append((version.written_at, version.spec_hash))
         unused = {
             spec_hash
-            for its in by_dataset.values()
-            for _, spec_hash in sorted(its, reverse=True)[NEWEST_KEPT:]
+            for versions in by_dataset.values()
+            for _, spec_hash in sorted(versions, reverse=True)[NEWEST_KEPT:]
             if spec_hash not in used
         }
         keys = (f"{VERSIONS_PREFIX}{spec_hash}.json" for spec_hash in unused)
@@ -163,5 +164,5 @@ class Housekeeping:
         return removed
 
 
-def _beyond_newest(its: list[ObjectInfo]) -> list[ObjectInfo]:
-    return sorted(its, key=lambda info: info.last_modified, reverse=True)[NEWEST_KEPT:]
+def _beyond_newest(infos: list[ObjectInfo]) -> list[ObjectInfo]:
+    return sorted(infos, key=lambda info: info.last_modified, reverse=True)[NEWEST_KEPT:]

@@ -32,12 +32,20 @@ class CircuitBreaker(Generic[E]):
         self._answers = answers
         self._lock = threading.Lock()
         self._failure: E | None = None
+        self._paused: tuple[E, float] | None = None
 
     def check(self) -> None:
         """Raise the failure that opened the breaker, if it is open."""
-        failure = self._failure
+        failure, paused = self._failure, self._paused
+        if failure is None and paused is not None and time.monotonic() < paused[1]:
+            failure = paused[0]
         if failure is not None:
+            # A new error: one that several threads raise would collect the traceback of each.
             raise type(failure)(failure.title, detail=failure.detail)
+
+    def pause(self, failure: E, seconds: float) -> None:
+        """Let calls fail for a time that the dependency has asked for, without a probe."""
+        self._paused = failure, time.monotonic() + seconds
 
     def open(self, failure: E) -> None:
         """Let calls fail from now on, and begin to probe."""
@@ -60,4 +68,4 @@ class CircuitBreaker(Generic[E]):
             return self._answers()
         except Exception:
             log.exception("The probe of %s failed", self._name)
-            return True  # the next call tells more
+            return True  # the next call shows whether it answers

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import uuid
 
+from basecamp.monitoring.housekeeping import PROBE_PREFIX
 from dataspec.errors import InvalidSettings
 from dataspec.store import Store
 from dataspec.store.base import MISSING, PreconditionFailed, try_delete, try_put
-
-PREFIX = "basecamp/probe-"
 
 
 def prove_conditional_writes(store: Store) -> None:
@@ -19,7 +18,7 @@ def prove_conditional_writes(store: Store) -> None:
             two users who change a dataset at once would overwrite each other.
         StoreUnreachable: When the store does not answer, or lets nothing be written.
     """
-    key = f"{PREFIX}{uuid.uuid4().hex}"
+    key = f"{PROBE_PREFIX}{uuid.uuid4().hex}"
     first = store.put(key, b"first", expected=MISSING)
     try:
         if try_put(store, key, b"created twice", expected=MISSING) is not None:

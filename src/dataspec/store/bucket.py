@@ -342,33 +342,34 @@ class BucketStore:
         """
         check_key(key, limit=self._key_bytes)
         with self._answering(key):
-            buried = self._bury(key, expected)
-            if buried is not None and self._tombstones.delete(key, buried):
+            tombstone = self._replace_by_tombstone(key, expected)
+            if tombstone is not None and self._tombstones.delete(key, tombstone):
                 self._can_delete = True
 
-    def _bury(self, key: str, expected: str) -> Tombstone | None:
+    def _replace_by_tombstone(self, key: str, expected: str) -> Tombstone | None:
         """Replace an object by a tombstone; return it if it may be deleted now."""
         body = new_tombstone(datetime.now(UTC))
-        answer = self._tombstones.put(key, body, expected)
-        if answer.status == HTTPStatus.FORBIDDEN:
+        removal = self._tombstones.put(key, body, expected)
+        response = removal.response
+        if response.status == HTTPStatus.FORBIDDEN:
             # Policies may refuse signed URLs. A request with signed headers is valid for 15 minutes.
             self._put(key, body, expected)
-        elif answer.status in {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_FOUND}:
-            if code_of(answer.error) == MISSING_BUCKET:
-                raise answer.error
-            stored = self._read(key)  # the answer to an earlier attempt may have been lost
+        elif response.status in {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_FOUND}:
+            if code_of(response.error) == MISSING_BUCKET:
+                raise response.error
+            stored = self._read(key)  # the response to an earlier attempt may have been lost
             if stored is None or stored.body != body:
                 raise PreconditionFailed(key)
-        elif answer.status != HTTPStatus.OK:
-            raise answer.error
-        return answer.tombstone
+        elif response.status != HTTPStatus.OK:
+            raise response.error
+        return removal.tombstone
 
     def _shown(self, etag: str) -> str:
         return etag.strip('"') if self._unquoted else etag
 
     @contextmanager
     def _answering(
-        self, key: str, told: Callable[[str, str, Exception], StoreUnreachable] = unreachable
+        self, key: str, translate: Callable[[str, str, Exception], StoreUnreachable] = unreachable
     ) -> Iterator[None]:
         try:
             yield
@@ -376,7 +377,7 @@ class BucketStore:
             detail = f"{self.url}: no answer for {self._limits.call:g} s."
             raise StoreDown("The store does not answer.", detail=detail) from None
         except (BaseError, OSError) as error:
-            raise told(self.url, key, error) from error
+            raise translate(self.url, key, error) from error
 
 
 def _is_address(option: str) -> bool:

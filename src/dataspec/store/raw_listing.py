@@ -6,7 +6,7 @@ The requests are ordinary ``ListObjectsV2``, signed by obstore with its credenti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote_to_bytes, urlencode
@@ -15,12 +15,13 @@ from xml.etree import ElementTree as ET
 
 import obstore
 
+from dataspec.store.signed_requests import SIGNED_FOR
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from obstore.store import S3Store
 
-SIGNED_FOR: Final = timedelta(minutes=5)
 _LAST: Final = "dli"
 """The last parameter, which S3 ignores: obstore appends the ``/`` of an object's path to it."""
 

@@ -10,23 +10,18 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from http.client import HTTPException
 from math import ceil
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from typing import TYPE_CHECKING, Final, Literal
 
-import obstore
-
-from dataspec.store.server_time import date_of
+from dataspec.http_date import read_http_date
+from dataspec.store.signed_requests import SignedResponse, send_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from email.message import Message
 
     from obstore.store import S3Store
 
@@ -85,17 +80,12 @@ class Tombstone:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedAnswer:
-    """The server's answer to a signed request."""
+class Removal:
+    """The server's response to the PUT of a tombstone."""
 
-    status: int
-    document: str = ""
+    response: SignedResponse
     tombstone: Tombstone | None = None
-
-    @property
-    def error(self) -> OSError:
-        """The error for an answer that is a refusal, with the server's document."""
-        return OSError(f"status code: {self.status}: {self.document}")
+    """The tombstone, if it was written and may be deleted now."""
 
 
 class Tombstones:
@@ -112,11 +102,11 @@ class Tombstones:
         self._limits = limits
         self._shown = shown
 
-    def put(self, key: str, body: bytes, expected: str) -> SignedAnswer:
+    def put(self, key: str, body: bytes, expected: str) -> Removal:
         """Replace an object that has the expected ETag by a tombstone.
 
         Returns:
-            The server's answer, which may be a refusal.
+            The server's response, which may be a refusal.
 
         Raises:
             OSError: When the server does not answer, or is overloaded, until no more retry is due.
@@ -131,20 +121,19 @@ class Tombstones:
             sleep(pause)
             pause *= 2
 
-    def _try_put(self, key: str, body: bytes, expected: str) -> SignedAnswer:
+    def _try_put(self, key: str, body: bytes, expected: str) -> Removal:
         began = monotonic()
         valid = timedelta(seconds=ceil(self._limits.request))
-        status, document, headers = self._send("PUT", key, expected, body, valid=valid)
-        answer = SignedAnswer(status, document)
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.CONFLICT:
-            raise answer.error
-        if status == HTTPStatus.OK:
-            with suppress(OSError):  # without the server's time, the tombstone stays
-                # The object may have been replaced as early as the request was sent.
-                sent = date_of(headers.get("Date", "")) - timedelta(seconds=monotonic() - began)
-                until = sent + timedelta(seconds=self._limits.removal)
-                return replace(answer, tombstone=Tombstone(headers.get("ETag", ""), until))
-        return answer
+        response = self._send("PUT", key, expected, body, valid=valid)
+        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status == HTTPStatus.CONFLICT:
+            raise response.error
+        answered_at = read_http_date(response.headers.get("Date"))
+        if response.status != HTTPStatus.OK or answered_at is None:
+            return Removal(response)  # without the server's time, the tombstone stays
+        # The object may have been replaced as early as the request was sent.
+        sent_at = answered_at - timedelta(seconds=monotonic() - began)
+        until = sent_at + timedelta(seconds=self._limits.removal)
+        return Removal(response, Tombstone(response.headers.get("ETag", ""), until))
 
     def delete(self, key: str, tombstone: Tombstone) -> bool:
         """Delete a tombstone by one request; return False where it stays, refused or not answered.
@@ -157,7 +146,7 @@ class Tombstones:
                 valid = tombstone.delete_until - datetime.now(UTC).replace(microsecond=0)
                 if valid < SHORTEST:
                     return False
-                status, _, _ = self._send("DELETE", key, expected, valid=valid)
+                status = self._send("DELETE", key, expected, valid=valid).status
                 if status != HTTPStatus.NOT_IMPLEMENTED:
                     return status < HTTPStatus.BAD_REQUEST
         return False
@@ -170,22 +159,13 @@ class Tombstones:
         body: bytes | None = None,
         *,
         valid: timedelta,
-    ) -> tuple[int, str, Message]:
-        """Send a request once; return the status, the document and the headers of the answer."""
-        address = obstore.sign(self._client, method, key, timedelta(seconds=int(valid.total_seconds())))
-        headers = {"If-Match": self._shown(expected)} if expected is not None else {}
-        request = Request(address, data=body, headers=headers, method=method)  # noqa: S310 - the store's address
-        try:
-            with _opened(request, min(valid.total_seconds(), self._limits.request)) as answer:
-                return answer.status, answer.read().decode(errors="replace"), answer.headers
-        except (HTTPException, OSError) as error:
-            place = address.partition("?")[0]  # the query holds the signature
-            raise OSError(f"{method} {place}: {type(error).__name__} {error}") from error
-
-
-def _opened(request: Request, timeout: float) -> Any:
-    """Send a request; return the answer, also a refusal."""
-    try:
-        return urlopen(request, timeout=timeout)  # noqa: S310 - the store's address
-    except HTTPError as refusal:
-        return refusal
+    ) -> SignedResponse:
+        return send_signed(
+            self._client,
+            method,
+            key,
+            timeout=min(valid.total_seconds(), self._limits.request),
+            valid=timedelta(seconds=int(valid.total_seconds())),
+            headers={"If-Match": self._shown(expected)} if expected is not None else {},
+            body=body,
+        )
