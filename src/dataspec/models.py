@@ -136,7 +136,7 @@ class RegisteredDataset:
 
     @property
     def loading_known(self) -> bool:
-        """Whether Airflow has told if it has loaded this version."""
+        """Whether it is known if Airflow has loaded this version."""
         return self.loaded or not any(warning.endswith(LOADING_UNKNOWN) for warning in self.warnings)
 
 

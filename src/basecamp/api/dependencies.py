@@ -11,12 +11,12 @@ from pydantic import Field, WithJsonSchema
 
 from basecamp.api import PREFIX
 from basecamp.services import Services
+from basecamp.shared.idempotency import MAX_KEY_LENGTH
 from dataspec.models import SourceType
-from dataspec.spec.identity import MAX_NAME_LENGTH as MAX_NAME
+from dataspec.spec.identity import MAX_NAME_LENGTH
 
 ANONYMOUS = "anonymous"
-MAX_NAME_LENGTH = 100
-MAX_KEY = 255
+MAX_CALLER_LENGTH = 100
 NAME_PATTERN = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
 
 SourceChoice = Literal["code", "manual", "all"]
@@ -38,7 +38,7 @@ def caller_name(
     The name is not authenticated: it is for notes and logs only. Unprintable characters are removed.
     """
     name = "".join(letter for letter in unquote(dli_user or "") if letter.isprintable()).strip()
-    return name[:MAX_NAME_LENGTH] or ANONYMOUS
+    return name[:MAX_CALLER_LENGTH] or ANONYMOUS
 
 
 def source_of(choice: SourceChoice | None) -> SourceType | None:
@@ -46,7 +46,9 @@ def source_of(choice: SourceChoice | None) -> SourceType | None:
     return None if choice in {None, "all"} else SourceType(choice)
 
 
-Name = Annotated[str, WithJsonSchema({"type": "string", "pattern": NAME_PATTERN, "maxLength": MAX_NAME})]
+Name = Annotated[
+    str, WithJsonSchema({"type": "string", "pattern": NAME_PATTERN, "maxLength": MAX_NAME_LENGTH})
+]
 """A dataset's name. The services check it, by rules that a pattern can't say."""
 
 DatasetName = Annotated[Name, Path(description="The dataset's name.")]
@@ -60,7 +62,7 @@ Cursor = Annotated[
 ServicesOf = Annotated[Services, Depends(_services)]
 Caller = Annotated[str, Depends(caller_name)]
 IdempotencyKey = Annotated[
-    Annotated[str, Field(min_length=1, max_length=MAX_KEY)] | None,
+    Annotated[str, Field(min_length=1, max_length=MAX_KEY_LENGTH)] | None,
     Header(description="A repeated request with the same key has no further effect."),
 ]
 

@@ -53,7 +53,7 @@ Positive = Annotated[int, Strict(), Field(ge=1), BeforeValidator(_from_json)]
 Seconds = Annotated[float, Strict(), Field(ge=0, le=MAX_WAIT_SECONDS), BeforeValidator(_from_json)]
 """How long a request may wait."""
 
-Moment = Annotated[
+Timestamp = Annotated[
     AwareDatetime,
     BeforeValidator(_is_time),
     AfterValidator(_in_range),

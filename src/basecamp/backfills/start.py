@@ -81,10 +81,10 @@ class BackfillStarter:
         """
         start = partial(self._start, request, requested_by)
         return self._reservations.once(
-            idempotency_key, request.identity(), Backfill, start, as_it_is=self._as_it_is
+            idempotency_key, request.identity(), Backfill, start, refresh=self._refresh
         )
 
-    def _as_it_is(self, first: Backfill) -> Backfill:
+    def _refresh(self, first: Backfill) -> Backfill:
         plan = self._plans.find(first.backfill_id)
         return first if plan is None else _record(plan)
 

@@ -213,9 +213,8 @@ class Takeovers:
 
     def _read(self) -> None:
         known = self._stored
-        stored = self._store.get(
-            KEY, known=known
-        )  # outside the lock: others must not wait for a slow store in turn
+        # Outside the lock: threads must not wait for a slow store one after the other.
+        stored = self._store.get(KEY, known=known)
         with self._lock:
             if stored is known:
                 return

@@ -227,7 +227,7 @@ class Outbox:
         """
         written = try_put(self._store, key, entry.body(), expected=etag)
         if written is not None:
-            self._unchanged.seconds(key, written)  # from now on
+            self._unchanged.begin(key, written)
         return written
 
     def sweep(self, key: str, etag: str, entry: OutboxEntry, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""A store whose calls end within a request's budget, and at once while the store does not answer."""
+"""A store that bounds each call by the request's budget, and fails at once while it does not answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNKNOWN = "Whether '{}' was changed is not known: look before you repeat this."
 
 
 class GuardedStore:
-    """The store as the server's parts get it. Safe to share between threads."""
+    """Wraps the store for all services. Safe to share between threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -54,11 +54,11 @@ class GuardedStore:
         return self._call(lambda: self._store.get_many(keys))
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
-        """Write an object if it has the expected ETag. An error tells whether it may be written nevertheless."""
+        """Write an object if it has the expected ETag. An error says so if the write may take effect later."""
         return self._change(key, lambda: self._store.put(key, body, expected=expected))
 
     def delete(self, key: str, *, expected: str) -> None:
-        """Remove an object if it has the expected ETag. An error tells whether it may be removed nevertheless."""
+        """Remove an object if it has the expected ETag. An error says so if the removal may take effect later."""
         self._change(key, lambda: self._store.delete(key, expected=expected))
 
     def _change(self, key: str, change: Callable[[], T]) -> T:

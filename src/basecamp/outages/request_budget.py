@@ -51,7 +51,7 @@ def request_budget(seconds: float) -> Iterator[None]:
 
 
 def renew_budget() -> None:
-    """Begin the current request's budget anew: a request that polls has it for each poll."""
+    """Restart the current request's budget: a request that polls has it for each poll."""
     if (budget := _CURRENT.get()) is not None:
         budget.renew()
 
@@ -75,7 +75,7 @@ def call_within_budget(call: Callable[[], T]) -> T:
     """Call a function and give it up when the request's budget is used up; without a request, call it directly.
 
     Raises:
-        CallBudgetExceeded: When the call has not ended by then. It may still have its effect.
+        CallBudgetExceeded: When the call has not ended by then. It may still take effect.
     """
     budget = _CURRENT.get()
     return call() if budget is None else budget.wait(begin_call(call))

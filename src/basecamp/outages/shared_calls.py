@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Calls(Generic[T]):
-    """The call that runs, and the one after it, which the callers that came meanwhile wait for."""
+    """The running call, and the next one, for the callers that came after the running one began."""
 
     running: Future[T]
-    following: Future[T] | None = None
+    upcoming: Future[T] | None = None
 
 
 class SharedCalls(Generic[T]):
@@ -47,15 +47,15 @@ class SharedCalls(Generic[T]):
                 self._calls[question] = _Calls(running)
                 running.add_done_callback(lambda _: self._ended(question, call))
                 return running
-            if calls.following is None:
-                calls.following = Future()
-            return calls.following
+            if calls.upcoming is None:
+                calls.upcoming = Future()
+            return calls.upcoming
 
     def _ended(self, question: Hashable, call: Callable[[], T]) -> None:
         with self._lock:
-            following = self._calls.pop(question).following
-            if following is not None:
-                self._joined(question, call).add_done_callback(lambda done: _copy(done, following))
+            upcoming = self._calls.pop(question).upcoming
+            if upcoming is not None:
+                self._joined(question, call).add_done_callback(lambda done: _copy(done, upcoming))
 
 
 def _copy(done: Future[T], to: Future[T]) -> None:

@@ -124,7 +124,7 @@ class ManualSpecChanges:
                 files_if_match=stored.files_etag,
                 now=self._clock.now,
             )
-            keyed.took_place()
+            keyed.mark_done()
         updated = yield from self._follow_up.written(
             name,
             release,
@@ -217,7 +217,7 @@ class ManualSpecChanges:
         """Return whether the spec that the first request was going to remove is gone.
 
         Raises:
-            Conflict: When another one is there now: nobody knows whether that replaced it, or came after its removal.
+            Conflict: When another spec is there now: it may have replaced the first one, or come after its removal.
         """
         stored = self._store.get(plan.text("file"))
         if stored is not None and stored.etag != plan.text("etag"):
@@ -226,7 +226,7 @@ class ManualSpecChanges:
 
     def _remove(self, name: str, key: str, etag: str, keyed: KeyedRequest) -> Steps[None]:
         delete_release(self._store, key, if_match=etag, now=self._clock.now)
-        keyed.took_place()
+        keyed.mark_done()
         yield from self._follow_up.removed(name)
 
     def _read(self, file: SpecFile, if_match: str | None) -> StoredRelease:

@@ -175,7 +175,7 @@ class Registration:
             if keyed.is_done:
                 raise changed_meanwhile(key)
         etag = write_release(self._store, key, release, if_match=expected, now=self._clock.now)
-        keyed.took_place()
+        keyed.mark_done()
         return etag, before == MISSING
 
     def _sql_warnings(self, spec: DatasetSpec, candidate: SubmittedSpec) -> list[str]:

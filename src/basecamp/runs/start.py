@@ -149,10 +149,10 @@ class RunStarter:
         values = ["run", request.dataset, request.source, dict(request.parameters)]
         start = partial(self._start, request, requested_by)
         return self._reservations.once_in_steps(
-            idempotency_key, values, WorkflowRun, start, as_it_is=self._as_it_is
+            idempotency_key, values, WorkflowRun, start, refresh=self._refresh
         )
 
-    def _as_it_is(self, first: WorkflowRun) -> WorkflowRun:
+    def _refresh(self, first: WorkflowRun) -> WorkflowRun:
         run = self._gateway.get_run(first.dataset_name, first.run_id)
         return first if run is None or run.state == "queued" else self._records.of([run])[0]
 

@@ -94,17 +94,12 @@ class Reservation:
         """What the first request was going to do."""
         return RequestPlan(self.key, self.record.plan)
 
-    @property
-    def answer(self) -> Any:
-        """The first request's answer as JSON; None while it has none."""
-        return self.record.answer
-
 
 class KeyedRequest:
     """A request with its idempotency key.
 
     Attributes:
-        key: The key; a new one for a request without a key, which nobody repeats.
+        key: The key; a new one for a request without a key.
     """
 
     def __init__(self, reservations: Reservations, key: str | None, request: Sequence[Any]) -> None:
@@ -141,8 +136,8 @@ class KeyedRequest:
         self.reservation = self._reservations.change(self.reservation, plan)
         return self.reservation.plan
 
-    def took_place(self) -> None:
-        """Add to the plan that it was carried out: what it found may come back, and must not be changed again."""
+    def mark_done(self) -> None:
+        """Add to the plan that it was carried out, so that a repeated request does not carry it out again."""
         if self.reservation is None:
             return
         with suppress(StoreUnreachable):  # a repeated request then compares what it finds with the plan
@@ -178,7 +173,7 @@ class Reservations:
         answer: type[T],
         act: Callable[[KeyedRequest], T],
         *,
-        as_it_is: Callable[[T], T] = lambda first: first,
+        refresh: Callable[[T], T] = lambda first: first,
     ) -> T:
         """Act on a request, or return the answer to the first one with its key.
 
@@ -187,15 +182,15 @@ class Reservations:
             request: The request's values; a second request with the key must have the same.
             answer: The type of the answer.
             act: Acts on the request. An error is no answer: the request may be repeated.
-            as_it_is: Returns what the first answer shows as it is now; while it can't be looked up, the first answer
-                is returned.
+            refresh: Returns the first answer with its present state. While that can't be looked up, the first
+                answer is returned as it was.
 
         Raises:
             InvalidUsage: When the key was used for another request.
             StoreUnreachable: When the store does not answer.
         """
         keyed = KeyedRequest(self, key, request)
-        first = _first_answer(keyed, answer, as_it_is)
+        first = _first_answer(keyed, answer, refresh)
         return self._keep(keyed, answer, act(keyed)) if first is None else first
 
     def once_in_steps(
@@ -205,19 +200,19 @@ class Reservations:
         answer: type[T],
         act: Callable[[KeyedRequest], Steps[T]],
         *,
-        as_it_is: Callable[[T], T] = lambda first: first,
+        refresh: Callable[[T], T] = lambda first: first,
     ) -> Steps[T]:
         """Do as :meth:`once` for an action that waits."""
         keyed = KeyedRequest(self, key, request)
-        first = _first_answer(keyed, answer, as_it_is)
+        first = _first_answer(keyed, answer, refresh)
         return self._keep(keyed, answer, (yield from act(keyed))) if first is None else first
 
     def _keep(self, keyed: KeyedRequest, kind: Any, made: T) -> T:
         if keyed.reservation is not None:
-            self._answered(keyed.reservation, _adapter(kind).dump_python(made, mode="json"))
+            self._add_answer(keyed.reservation, _adapter(kind).dump_python(made, mode="json"))
         return made
 
-    def _answered(self, reservation: Reservation, answer: Any) -> None:
+    def _add_answer(self, reservation: Reservation, answer: Any) -> None:
         """Add the answer; without it, a repeated request does what the plan says."""
         body = reservation.record.changed(answer=answer).body()
         try:
@@ -307,16 +302,16 @@ def _damaged(key: str) -> Conflict:
     )
 
 
-def _first_answer(keyed: KeyedRequest, kind: Any, as_it_is: Callable[[T], T]) -> T | None:
+def _first_answer(keyed: KeyedRequest, kind: Any, refresh: Callable[[T], T]) -> T | None:
     """Return the answer to the first request with a key, as it is now; None if there is none yet."""
-    if keyed.reservation is None or keyed.reservation.answer is None:
+    if keyed.reservation is None or keyed.reservation.record.answer is None:
         return None
     try:
-        first: T = _adapter(kind).validate_python(keyed.reservation.answer)
+        first: T = _adapter(kind).validate_python(keyed.reservation.record.answer)
     except ValidationError:
         raise _damaged(keyed.reservation.key) from None
     try:
-        return as_it_is(first)
+        return refresh(first)
     except Unavailable:
         return first
 

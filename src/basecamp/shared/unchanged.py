@@ -21,15 +21,20 @@ class Unchanged:
         self._lock = threading.Lock()
         self._since: LRUCache[str, tuple[Hashable, float]] = LRUCache(MAX_KEPT)
 
+    def begin(self, name: str, state: Hashable) -> None:
+        """Begin to measure: something has just got a state."""
+        with self._lock:
+            self._since[name] = state, self._clock.monotonic()
+
     def seconds(
         self, name: str, state: Hashable, age: Callable[[], timedelta] = lambda: timedelta(0)
     ) -> float:
         """Return for how long something has been in a state.
 
         Args:
-            name: What is looked at, such as an object's key.
-            state: What a change changes, such as the object's ETag.
-            age: Returns for how long it has been so at the first look, such as its age by the store's clock.
+            name: Identifies it, such as the key of an object.
+            state: Differs after a change, such as the ETag of the object.
+            age: Returns its age when it is seen for the first time, such as the object's by the store's clock.
         """
         now = self._clock.monotonic()
         with self._lock:

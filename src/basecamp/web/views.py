@@ -109,7 +109,7 @@ class DatasetView:
     """Other rows of the same name."""
     runs: Sequence[WorkflowRun]
     runs_known: bool
-    """Whether Airflow has told the runs, now or before."""
+    """Whether Airflow has listed the runs, now or earlier."""
     backfills: Sequence[Backfill]
     airflow_url: str
     warnings: Sequence[str]
@@ -225,7 +225,7 @@ class BackfillView:
     backfill: Backfill
     runs: Sequence[WorkflowRun]
     runs_known: bool
-    """Whether Airflow has told the runs, now or before."""
+    """Whether Airflow has listed the runs, now or earlier."""
     more: bool
     """Whether it has earlier runs."""
     warnings: Sequence[str]

@@ -29,10 +29,10 @@ def explain(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
     """
     mark = error.problem_mark or error.context_mark
     place = (mark.line, mark.column) if mark else (0, 0)
-    said = str(error.problem or error.context)
-    words = next((way for part, way in _WAYS if part in said), None)
-    found = words(_Spot(error, text.splitlines(), *place)) if words else None
-    what, hint, (line, column) = found or (said, None, place)
+    message = str(error.problem or error.context)
+    explanation = next((one for part, one in _EXPLANATIONS if part in message), None)
+    found = explanation(_Spot(error, text.splitlines(), *place)) if explanation else None
+    what, hint, (line, column) = found or (message, None, place)
     return Problem(f"not valid YAML: {what}.", file, line + 1, column + 1, hint)
 
 
@@ -45,6 +45,7 @@ def in_quotes(value: str) -> str:
 
 
 _Found = tuple[str, str | None, tuple[int, int]]
+"""The problem, the hint and the place."""
 
 
 class _Spot:
@@ -72,11 +73,8 @@ def _wrong_beginning(spot: _Spot) -> _Found:
     """Explain a value whose first character has a meaning in YAML."""
     if spot.rest.startswith("\t"):
         return "found character that cannot start any token", "Indent with spaces, not tabs.", spot.here
-    value = (
-        _flow_value(spot)
-        if spot.text[: spot.column].count("[") or "{" in spot.text[: spot.column]
-        else spot.rest
-    )
+    is_in_flow = not {"[", "{"}.isdisjoint(spot.text[: spot.column])
+    value = _flow_value(spot) if is_in_flow else spot.rest
     return f"a value can't begin with '{spot.rest[:1]}'", in_quotes(value), spot.here
 
 
@@ -145,7 +143,7 @@ def _escape(spot: _Spot) -> _Found:
     return "a backslash in double quotes begins an escape that is unknown", hint, spot.here
 
 
-_WAYS: tuple[tuple[str, Callable[[_Spot], _Found]], ...] = (
+_EXPLANATIONS: tuple[tuple[str, Callable[[_Spot], _Found]], ...] = (
     ("cannot start any token", _wrong_beginning),
     ("expected node content", _wrong_beginning),
     ("alphabetic or numeric character", _wrong_name),
@@ -158,4 +156,4 @@ _WAYS: tuple[tuple[str, Callable[[_Spot], _Found]], ...] = (
     ("mapping keys are not allowed", _dash),
     ("unknown escape", _escape),
 )
-"""The explanation by a part of what the parsers of PyYAML say, the one in C and the one in Python."""
+"""The explanation by a part of the message of PyYAML's parsers, the one in C and the one in Python."""

@@ -25,7 +25,7 @@ class PreconditionFailed(Exception):
 
 
 class StoreDown(StoreUnreachable):
-    """The store gives no answer in time, or answers that it can't serve now. A write may have its effect nevertheless."""
+    """The store does not answer in time, or can't serve requests now. A write may still take effect."""
 
 
 @dataclass(frozen=True, slots=True)

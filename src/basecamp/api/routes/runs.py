@@ -19,7 +19,7 @@ from basecamp.api.dependencies import (
     put_warnings,
     source_of,
 )
-from basecamp.api.query_values import Moment, Positive
+from basecamp.api.query_values import Positive, Timestamp
 from basecamp.api.request_models import RunPage, Status, StopBody
 from basecamp.runs.history import HistoryFilter
 from basecamp.runs.logs import RunLog
@@ -48,8 +48,8 @@ def list_runs(
     source: SourceChoice = "all",
     status: Status | None = None,
     run_type: RunType | None = None,
-    since: Annotated[Moment | None, Query(description="Due or created at this time or later.")] = None,
-    until: Annotated[Moment | None, Query(description="Due or created before this time.")] = None,
+    since: Annotated[Timestamp | None, Query(description="Due or created at this time or later.")] = None,
+    until: Annotated[Timestamp | None, Query(description="Due or created before this time.")] = None,
     limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: Cursor = None,
 ) -> RunPage:
