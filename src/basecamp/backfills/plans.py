@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from basecamp.shared.stored_objects import QUARANTINE_PREFIX, StoredObjects
+from basecamp.shared.object_reader import QUARANTINE_PREFIX, ObjectReader
 from dataspec.errors import CorruptObject, InvalidName, UnreadableObject
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import parse_run_id
@@ -43,7 +43,7 @@ class PlanStore:
         objects: Notes the plans that this replica can't read.
     """
 
-    def __init__(self, store: Store, objects: StoredObjects) -> None:
+    def __init__(self, store: Store, objects: ObjectReader) -> None:
         self._store = store
         self._objects = objects
         self._known: dict[str, tuple[StoredObject, StoredPlan]] = {}

@@ -21,7 +21,7 @@ from basecamp.datasets.dag_cache import DagCache
 from basecamp.shared.airflow_time import airflow_now
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from dataspec.contract import place_of, read_takeovers
 from dataspec.errors import StoreUnreachable, TakenOver
 from dataspec.store import Store, StoredObject
@@ -90,7 +90,7 @@ class Takeovers:
         dags: DagCache,
         clock: Clock,
         *,
-        objects: StoredObjects,
+        objects: ObjectReader,
     ) -> None:
         self._objects = objects
         self._store = store

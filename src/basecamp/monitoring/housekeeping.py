@@ -15,7 +15,7 @@ from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.idempotency import PREFIX as IDEMPOTENCY_PREFIX
 from basecamp.shared.idempotency import ReservationRecord
-from basecamp.shared.stored_objects import QUARANTINE_PREFIX, StoredObjects
+from basecamp.shared.object_reader import QUARANTINE_PREFIX, ObjectReader
 from dataspec.catalog.ledger import VERSIONS_PREFIX, ArchivedVersion
 from dataspec.catalog.version_archive import KeptVersions
 from dataspec.schedule.backfill_plan import BackfillPlan
@@ -61,7 +61,7 @@ class Housekeeping:
     """
 
     def __init__(
-        self, store: Store, specs: CatalogCache, archive: KeptVersions, objects: StoredObjects
+        self, store: Store, specs: CatalogCache, archive: KeptVersions, objects: ObjectReader
     ) -> None:
         self._store = store
         self._specs = specs

@@ -12,7 +12,7 @@ from basecamp.notifications.channel_health import ChannelHealth
 from basecamp.outages.guarded_store import PROBE_KEY
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.errors import DliError
 from dataspec.store import Store
@@ -91,7 +91,7 @@ class ReadinessChecks:
         channels: ChannelHealth,
         clock: Clock,
         *,
-        objects: StoredObjects,
+        objects: ObjectReader,
     ) -> None:
         self._skew = ClockSkew(store, gateway, clock)
         self._objects = objects
@@ -134,7 +134,7 @@ class ReadinessChecks:
         )
 
     def _check_store(self) -> str:
-        self._objects.saw(LEDGER_KEY, self._specs.catalog().ledger_error)
+        self._objects.note(LEDGER_KEY, self._specs.catalog().ledger_error)
         self._store.get(PROBE_KEY)  # the catalog may be some seconds old
         self._skew.look()
         return "ok"

@@ -19,7 +19,7 @@ from basecamp.notifications.notification import (
     notification_id,
 )
 from basecamp.shared.clock import Clock
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from basecamp.shared.unchanged import Unchanged
 from dataspec.errors import NewerFormat
 from dataspec.spec.model import Target
@@ -117,7 +117,7 @@ class Outbox:
         objects: Notes the entries that this replica can't read.
     """
 
-    def __init__(self, store: Store, clock: Clock, messages: Messages, objects: StoredObjects) -> None:
+    def __init__(self, store: Store, clock: Clock, messages: Messages, objects: ObjectReader) -> None:
         self._store = store
         self._objects = objects
         self._clock = clock

@@ -23,7 +23,7 @@ from basecamp.runs.records import RunRecords
 from basecamp.shared.airflow_time import airflow_now
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from dataspec.catalog.effective import Catalog
 from dataspec.models import RunStatus, WorkflowRun
 from dataspec.spec.model import NotificationConfig, Target
@@ -86,7 +86,7 @@ class RunWatch:
         reasons: FailureReasons,
         outbox: Outbox,
         clock: Clock,
-        objects: StoredObjects,
+        objects: ObjectReader,
     ) -> None:
         self._objects = objects
         self._store = store

@@ -47,7 +47,7 @@ from basecamp.services import Services
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from basecamp.shared.lease import Lease
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from basecamp.shared.waiting import RequestWork
 from basecamp.sync.check import PeriodicCheck
 from basecamp.sync.ledger_update import LedgerUpdater
@@ -84,7 +84,7 @@ def build_services(
     settings = notifications or NotificationSettings()
     store = GuardedStore(store)
     replica = uuid.uuid4().hex
-    objects = StoredObjects(store, clock)
+    objects = ObjectReader(store, clock)
     reservations = Reservations(store, clock, objects)
 
     specs = CatalogCache(CatalogReader(store, MemorySpecCache()), clock)

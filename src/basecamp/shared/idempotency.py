@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from basecamp.shared.clock import Clock
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from basecamp.shared.waiting import Steps
 from dataspec.errors import Conflict, CorruptObject, InvalidUsage, StoreUnreachable, Unavailable
 from dataspec.store import Store
@@ -161,7 +161,7 @@ class Reservations:
     damaged: whether the first request was carried out is unknown then, so the key is not used again.
     """
 
-    def __init__(self, store: Store, clock: Clock, objects: StoredObjects) -> None:
+    def __init__(self, store: Store, clock: Clock, objects: ObjectReader) -> None:
         self._store = store
         self._clock = clock
         self._objects = objects

@@ -9,7 +9,7 @@ from typing import Protocol
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.runs.records import RunRecords
 from basecamp.shared.clock import Clock
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from basecamp.shared.waiting import Steps
 from basecamp.sync.diff import LedgerDiff, SourceSwitch, diff_ledger, retires
 from basecamp.sync.ledger_repair import repaired
@@ -51,7 +51,7 @@ class LedgerUpdater:
         clock: Clock,
         *,
         records: RunRecords,
-        objects: StoredObjects,
+        objects: ObjectReader,
     ) -> None:
         self._objects = objects
         self._records = records

@@ -93,7 +93,7 @@ class ArchivedVersion(StoredDocument):
     yaml: str
     files: dict[str, str]
     name: str | None = None
-    """The dataset's name, for who looks for its versions; versions of earlier releases lack it."""
+    """The dataset's name, by which its versions are found; versions of earlier releases lack it."""
     file: str | None = None
     """The key of the file that had this version first."""
 

@@ -10,7 +10,7 @@ from basecamp.notifications.messages import Messages
 from basecamp.notifications.outbox import Outbox
 from basecamp.notifications.settings import NotificationSettings
 from basecamp.shared.clock import SystemClock
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from dataspec.store import open_store
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     folder, api_url, token = sys.argv[1:]
     settings = NotificationSettings(slack_token=token, slack_api_url=api_url)
     clock = SystemClock()
-    outbox = Outbox(open_store(folder), clock, Messages(None), StoredObjects(open_store(folder), clock))
+    outbox = Outbox(open_store(folder), clock, Messages(None), ObjectReader(open_store(folder), clock))
     Delivery(outbox, ChannelSender(settings), clock, "killed").loop.run()
 
 

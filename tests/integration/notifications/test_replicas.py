@@ -19,7 +19,7 @@ from basecamp.notifications.notification import Notification, SourceChange
 from basecamp.notifications.outbox import PREFIX, Outbox, OutboxEntry
 from basecamp.notifications.settings import NotificationSettings
 from basecamp.shared.clock import ManualClock, SystemClock
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from dataspec.models import SourceType
 from dataspec.spec.model import SlackTarget
 from dataspec.store import Store, open_store
@@ -78,7 +78,7 @@ class Replica:
 
     def __init__(self, store: Store, sender: ChannelSender, name: str) -> None:
         clock = SystemClock()
-        self.outbox = Outbox(store, clock, Messages(None), StoredObjects(store, clock))
+        self.outbox = Outbox(store, clock, Messages(None), ObjectReader(store, clock))
         self.delivery = Delivery(self.outbox, sender, clock, name)
         self._thread = threading.Thread(target=self.delivery.loop.run, daemon=True)
         self._thread.start()
@@ -150,7 +150,7 @@ def test_what_is_put_in_while_its_channel_is_busy_is_sent_right_after(
 def test_a_replica_that_is_killed_while_it_sends_leaves_the_message_to_the_others(
     store: Store, slack: Slack, sender: ChannelSender, tmp_path: Path
 ) -> None:
-    Outbox(store, SystemClock(), Messages(None), StoredObjects(store, SystemClock())).announce(
+    Outbox(store, SystemClock(), Messages(None), ObjectReader(store, SystemClock())).announce(
         [(change(), [to("#data")])]
     )
     slack.hang()
@@ -165,9 +165,7 @@ def test_a_replica_that_is_killed_while_it_sends_leaves_the_message_to_the_other
     (claimed,) = entries(store)
     assert claimed.sent_at is None
     clock = ManualClock(datetime.now(UTC))
-    other = Delivery(
-        Outbox(store, clock, Messages(None), StoredObjects(store, clock)), sender, clock, "other"
-    )
+    other = Delivery(Outbox(store, clock, Messages(None), ObjectReader(store, clock)), sender, clock, "other")
     other.poll()
     assert other.wait_until_idle(PATIENCE_SECONDS)
     assert entries(store) == [claimed]

@@ -15,7 +15,7 @@ import pytest
 from basecamp.backfills.plans import PlanStore
 from basecamp.shared.clock import SystemClock
 from basecamp.shared.lease import Lease
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from dataspec.catalog.spec_storage import Release, delete_release, manual_key, read_release, write_release
 from dataspec.models import RunStatus
 from dataspec.schedule.backfill_plan import BackfillPlan, Outcome
@@ -111,7 +111,7 @@ def plan(backfill_id: str) -> BackfillPlan:
 
 
 def replace_a_plan(store: Store, meanwhile: Callable[[], None]) -> bool:
-    plans = PlanStore(store, StoredObjects(store, SystemClock()))
+    plans = PlanStore(store, ObjectReader(store, SystemClock()))
     first = plans.create(plan("backfill__sales.daily__first"))
     assert first is not None
     outcome = Outcome(status=RunStatus.COMPLETED, at=datetime.now(UTC))
@@ -119,7 +119,7 @@ def replace_a_plan(store: Store, meanwhile: Callable[[], None]) -> bool:
     second = plan("backfill__sales.daily__second")
     assert plans.create(second) is not None
     meanwhile()
-    active = PlanStore(store, StoredObjects(store, SystemClock())).active("sales.daily")
+    active = PlanStore(store, ObjectReader(store, SystemClock())).active("sales.daily")
     return active is not None and active.plan == second
 
 

@@ -15,7 +15,7 @@ from basecamp.notifications.messages import Messages
 from basecamp.notifications.notification import Notification, SourceChange
 from basecamp.notifications.outbox import PREFIX, Outbox
 from basecamp.shared.clock import ManualClock
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from dataspec.models import SourceType
 from dataspec.spec.model import SlackTarget
 from dataspec.store import MemoryStore
@@ -49,7 +49,7 @@ class Channels:
 
 @pytest.fixture
 def outbox(store: MemoryStore, clock: ManualClock) -> Outbox:
-    return Outbox(store, clock, Messages("https://basecamp.example.com"), StoredObjects(store, clock))
+    return Outbox(store, clock, Messages("https://basecamp.example.com"), ObjectReader(store, clock))
 
 
 @pytest.fixture

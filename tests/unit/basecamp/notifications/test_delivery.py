@@ -15,7 +15,7 @@ from basecamp.notifications.messages import Messages
 from basecamp.notifications.notification import Notification, SourceChange
 from basecamp.notifications.outbox import PREFIX, Outbox, OutboxEntry
 from basecamp.shared.clock import ManualClock
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from dataspec.errors import StoreUnreachable
 from dataspec.store import MemoryStore
 from dataspec.store.base import ObjectInfo
@@ -174,7 +174,7 @@ def test_of_two_replicas_that_want_a_notice_one_sends_it(
     outbox.announce([(change(), [slack(f"#c{number}") for number in range(20)])])
     replicas = [
         Delivery(
-            Outbox(store, clock, Messages(None), StoredObjects(store, clock)),
+            Outbox(store, clock, Messages(None), ObjectReader(store, clock)),
             channels,
             clock,
             f"replica-{number}",
@@ -251,7 +251,7 @@ def test_what_was_sent_and_could_not_be_marked_is_not_sent_again_by_the_replica(
         down = True
 
     store = Failing(now=clock.now)
-    outbox = Outbox(store, clock, Messages(None), StoredObjects(store, clock))
+    outbox = Outbox(store, clock, Messages(None), ObjectReader(store, clock))
     delivery = Delivery(outbox, channels, clock, "one")
     outbox.announce([(change(), [slack()])])
     delivery.poll()
@@ -320,7 +320,7 @@ def test_a_store_that_does_not_answer_stops_no_later_look(change: Change, clock:
             return super().list(prefix)
 
     store, channels = Down(now=clock.now), Channels()
-    outbox = Outbox(store, clock, Messages(None), StoredObjects(store, clock))
+    outbox = Outbox(store, clock, Messages(None), ObjectReader(store, clock))
     outbox.announce([(change(), [slack()])])
     delivery = Delivery(outbox, channels, clock, "one")
     store.down = True

@@ -12,7 +12,7 @@ from basecamp.notifications.messages import Messages
 from basecamp.notifications.notification import RunEnd, SourceChange
 from basecamp.notifications.outbox import Outbox, OutboxEntry
 from basecamp.shared.clock import ManualClock
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from dataspec.models import RunStatus, SourceType, WorkflowRun
 from dataspec.spec.model import EmailTarget, NamedTarget, Target, WebhookTarget
 from dataspec.store import Found, MemoryStore, StoredObject
@@ -56,7 +56,7 @@ def test_a_repeated_check_adds_no_notice(
 ) -> None:
     outbox.announce([(change(), [slack()])])
     clock.advance(30)
-    another_replica = Outbox(store, clock, Messages(None), StoredObjects(store, clock))
+    another_replica = Outbox(store, clock, Messages(None), ObjectReader(store, clock))
     another_replica.announce([(change(), [slack()])])
     assert notices() == 1
 
@@ -173,7 +173,7 @@ def test_a_look_at_an_outbox_that_did_not_change_reads_no_notice(clock: ManualCl
             return super().get_many(wanted)
 
     outbox = Outbox(
-        Counting(now=clock.now), clock, Messages(None), StoredObjects(Counting(now=clock.now), clock)
+        Counting(now=clock.now), clock, Messages(None), ObjectReader(Counting(now=clock.now), clock)
     )
     outbox.announce([(change(), [slack(), slack("#other")])])
     assert len(list(outbox.entries())) == 2

@@ -13,7 +13,7 @@ from httpx import Client, Response
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
-from basecamp.shared.stored_objects import QUARANTINE_PREFIX
+from basecamp.shared.object_reader import QUARANTINE_PREFIX
 from basecamp.shared.waiting import run_through
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.store import MemoryStore, StoredObject

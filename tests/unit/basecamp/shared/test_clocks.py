@@ -24,7 +24,7 @@ from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.lease import Lease
-from basecamp.shared.stored_objects import StoredObjects
+from basecamp.shared.object_reader import ObjectReader
 from basecamp.shared.waiting import run_through
 from dataspec.models import SourceType
 from dataspec.spec.model import SlackTarget
@@ -171,14 +171,14 @@ def test_a_claim_and_a_retry_of_another_replica_end_by_no_other_clock(
             sent.append(notification.title)
 
     ours = Machine(clock, skew)
-    theirs = Outbox(store, clock, Messages(None), StoredObjects(store, clock))
+    theirs = Outbox(store, clock, Messages(None), ObjectReader(store, clock))
     target = SlackTarget(type="slack", channel="#data")
     theirs.announce([(CHANGE, [target])])
     first = Delivery(theirs, Channels(), clock, "theirs")
     first.poll()
     assert first.wait_until_idle(10)
     second = Delivery(
-        Outbox(store, ours, Messages(None), StoredObjects(store, ours)), Channels(), ours, "ours"
+        Outbox(store, ours, Messages(None), ObjectReader(store, ours)), Channels(), ours, "ours"
     )
 
     def poll() -> int:

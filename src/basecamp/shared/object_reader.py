@@ -34,7 +34,7 @@ class _Noted:
     at: float
 
 
-class StoredObjects:
+class ObjectReader:
     """Reads stored objects, and remembers those that this replica can't read. Safe to share between threads.
 
     Args:
@@ -58,9 +58,9 @@ class StoredObjects:
         try:
             found = reader(stored)
         except UnreadableObject as error:
-            self.saw(stored.key, error)
+            self.note(stored.key, error)
             raise
-        self.saw(stored.key, None)
+        self.note(stored.key, None)
         return found
 
     def read_or_put_aside(self, reader: Callable[[StoredObject], T], stored: StoredObject) -> T | None:
@@ -95,7 +95,7 @@ class StoredObjects:
         text = f"{error.title} It was moved to '{copy}'."
         self._damaged[stored.key] = _Noted(text, self._clock.monotonic())
 
-    def saw(self, key: str, error: UnreadableObject | None) -> None:
+    def note(self, key: str, error: UnreadableObject | None) -> None:
         """Note the result of reading an object, and log a problem when it is new."""
         if error is None:
             self._newer.pop(key, None)
