@@ -112,11 +112,11 @@ def plan(backfill_id: str) -> BackfillPlan:
 
 def replace_a_plan(store: Store, meanwhile: Callable[[], None]) -> bool:
     plans = PlanStore(store, ObjectReader(store, SystemClock()))
-    first = plans.create(plan("backfill__sales.daily__first"))
+    first = plans.create(plan("sales.daily_20240115_093045"))
     assert first is not None
     outcome = Outcome(status=RunStatus.COMPLETED, at=datetime.now(UTC))
     plans.put_away(replace(first, plan=first.plan.ended(outcome)))
-    second = plan("backfill__sales.daily__second")
+    second = plan("sales.daily_20240115_093046")
     assert plans.create(second) is not None
     meanwhile()
     active = PlanStore(store, ObjectReader(store, SystemClock())).active("sales.daily")
