@@ -75,8 +75,6 @@ class CheckedRoute(APIRoute):
         self.check_names(request)
         if path_of(request.scope).startswith(f"{PREFIX}/") and not _accepts_json(request):
             raise HTTPException(406, f"Responses are JSON: send 'Accept: {JSON_TYPE}', or no Accept at all.")
-        if request.method == "GET":
-            return
         body = await request.body()
         if self.body_field is None and body.strip() not in _EMPTY_BODIES:
             raise InvalidUsage("This request takes no body.", detail="Send its options in the query.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers, MutableHeaders
+from urllib.parse import urlsplit
+
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -22,14 +24,13 @@ class PublicPaths:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        host = Headers(scope=scope).get("host", "")
 
         async def send_relative(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                if headers.get("location", "").startswith((f"http://{host}/", f"https://{host}/")):
+                if urlsplit(address := headers.get("location", "")).scheme:
                     # With one slash at its start: two would name another host.
-                    headers["location"] = "/" + headers["location"].split("/", 3)[3].lstrip("/")
+                    headers["location"] = "/" + address.split("/", 3)[3].lstrip("/")
             await send(message)
 
         scope["root_path"] = self._prefix

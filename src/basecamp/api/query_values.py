@@ -20,18 +20,13 @@ _RFC_3339 = re.compile(
 _YEARS = r"^(19[7-9][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-"
 
 
-def is_rfc_3339(text: str) -> bool:
-    """Return whether a text is a time with date, seconds and offset, as RFC 3339 writes it."""
-    return _RFC_3339.fullmatch(text) is not None
-
-
 def _from_json(value: Any) -> Any:
     """Return a scalar of JSON; another text unchanged, which the strict type then refuses."""
     return json.loads(value) if isinstance(value, str) and _SCALAR.fullmatch(value) else value
 
 
 def _is_time(value: Any) -> Any:
-    if isinstance(value, str) and not is_rfc_3339(value):
+    if isinstance(value, str) and not _RFC_3339.fullmatch(value):
         hint = " ('+' is written %2B in a query)" if " " in value else ""
         raise ValueError(f"write a time as in RFC 3339, such as 2024-01-15T09:00:00Z{hint}")
     return value

@@ -198,7 +198,10 @@ def _expected(
     if if_match is not None and not is_one_of(if_match, etag):
         raise changed_meanwhile(key)
     if if_none_match is not None and is_one_of(if_none_match, etag, weak=True):
-        raise changed_meanwhile(key)
+        raise Conflict(
+            "This dataset is registered already.",
+            detail=f"{key} has a version that If-None-Match excludes. Read it, then update it with If-Match.",
+        )
     return None if if_match is None and if_none_match is None else etag_of(current)
 
 

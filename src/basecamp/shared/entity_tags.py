@@ -6,7 +6,7 @@ import re
 
 from dataspec.errors import InvalidUsage
 
-_ELEMENT = re.compile(r'\s*(?P<weak>W/)?(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s",]+))\s*(?:,|$)')
+_ELEMENT = re.compile(r'[\s,]*(?P<weak>W/)?(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s",]+))\s*(?:,|$)')
 _DIGEST = re.compile(r"\.[0-9a-f]{16}")
 
 
@@ -31,6 +31,7 @@ def is_one_of(header: str, etag: str | None, *, weak: bool = False) -> bool:
 
 def _read(header: str) -> list[tuple[bool, str]]:
     tags, position = [], 0
+    header = header.rstrip(" \t,")  # elements of a list may be empty (RFC 9110, 5.6.1)
     while position < len(header):
         element = _ELEMENT.match(header, position)
         if element is None:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+import idna
+
 from dataspec.errors import InvalidSettings
 
 PUBLIC_URL = "BASECAMP_PUBLIC_URL"
@@ -16,6 +18,7 @@ OWN_PATHS = frozenset(
 """First parts of Basecamp's own paths: a prefix must differ, since a proxy may pass it on or remove it."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_.])?|[0-9a-f:.]*:[0-9a-f:.]*")
 _PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 
 
@@ -39,7 +42,9 @@ class PublicAddress:
         """
         parts = urlsplit(url) if _is_http(url) else None
         if parts is None:
-            raise InvalidSettings(f"{PUBLIC_URL} is not a URL. It must begin with https:// or http://.")
+            raise InvalidSettings(
+                f"{PUBLIC_URL} is not a URL. It must begin with https:// or http://, then a host."
+            )
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise InvalidSettings(f"{PUBLIC_URL} must be scheme, host, port and path alone.")
         prefix = parts.path.rstrip("/")
@@ -68,7 +73,8 @@ def origin_of(text: str) -> str | None:
 def _is_http(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
+        known = parts.scheme in _DEFAULT_PORTS and parts.port != 0
+        return known and _HOST.fullmatch(_host(parts)) is not None
     except ValueError:
         return False
 
@@ -81,9 +87,10 @@ def _origin(parts: SplitResult) -> str:
 
 
 def _host(parts: SplitResult) -> str:
-    """Return the host as a browser sends it: in lower case, other letters than ASCII in Punycode."""
+    """Return the host as a browser sends it: in lower case, other letters than ASCII in Punycode.
+
+    Raises:
+        ValueError: When its letters can't be part of a host's name.
+    """
     host = parts.hostname or ""
-    try:
-        return host if host.isascii() else host.encode("idna").decode()
-    except UnicodeError:
-        return host
+    return host if host.isascii() else idna.encode(host, uts46=True).decode()

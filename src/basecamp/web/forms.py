@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -37,20 +38,57 @@ def require_same_origin(request: Request) -> None:
     raise CrossOrigin
 
 
-async def _read_form(request: Request) -> dict[str, str]:
-    require_same_origin(request)
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
-        raise InvalidUsage("The request is not a form of this page.")
-    try:
-        text = (await request.body()).decode("utf-8")
-        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
-    except ValueError:
-        raise InvalidUsage("The form data can't be read.") from None
-    return dict(fields)
+class FormReader:
+    """Reads the form of a page; refuses fields that the form does not have, and fields that occur twice.
+
+    Args:
+        names: The form's fields.
+        parameters: Whether it has fields for parameters, too.
+    """
+
+    def __init__(self, *names: str, parameters: bool = False) -> None:
+        self._names = frozenset(names)
+        self._parameters = parameters
+
+    async def __call__(self, request: Request) -> dict[str, str]:
+        """Return the fields of a form from a page of this server.
+
+        Raises:
+            CrossOrigin: When it does not come from a page of this server.
+            InvalidUsage: When it is not this form.
+        """
+        require_same_origin(request)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
+            raise InvalidUsage("The request is not a form of this page.")
+        try:
+            text = (await request.body()).decode("utf-8")
+            fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+        except ValueError:
+            raise InvalidUsage("The form data can't be read.") from None
+        for name, count in Counter(name for name, _ in fields).items():
+            if count > 1 or not (name in self._names or (self._parameters and name.startswith(PREFIX))):
+                told = f"occurs {count} times" if count > 1 else "does not belong to this form"
+                raise InvalidUsage(
+                    f"The field '{name}' {told}.", detail="Open the page again, and send its form."
+                )
+        return dict(fields)
 
 
-Form = Annotated[dict[str, str], Depends(_read_form)]
-"""The fields of a form from a page of this server."""
+PauseForm = Annotated[dict[str, str], Depends(FormReader("key"))]
+StopForm = Annotated[dict[str, str], Depends(FormReader("reason"))]
+RunFields = Annotated[dict[str, str], Depends(FormReader("do", "key", parameters=True))]
+
+
+def wants_preview(form: Mapping[str, str]) -> bool:
+    """Return whether a user pressed the button of the preview.
+
+    Raises:
+        InvalidUsage: For a button that the form does not have.
+    """
+    button = form.get("do", "run")
+    if button not in {"run", "preview"}:
+        raise InvalidUsage(f"The form has no button '{button}'.", detail="Its buttons are run and preview.")
+    return button == "preview"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

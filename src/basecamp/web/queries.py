@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar, get_args
 
-from basecamp.api.query_values import is_rfc_3339
+from pydantic import TypeAdapter, ValidationError
+
+from basecamp.api.query_values import FIRST_YEAR, LAST_YEAR, Moment
 from basecamp.runs.history import HistoryFilter
 from dataspec.errors import InvalidUsage
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowInfo, WorkflowStatus
@@ -21,6 +24,9 @@ RUNNING = "running"
 STATES: tuple[str, ...] = (*WorkflowStatus, RUNNING)
 LIMITS = (20, 50, 100, 500)
 RUN_TYPES: tuple[RunType, ...] = get_args(RunType)
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIMES: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,14 +183,12 @@ def _moment(name: str, text: str, *, end_of_day: bool = False) -> datetime | Non
     """Read a date in UTC, or a time as in RFC 3339."""
     if not text:
         return None
+    whole_day = _DATE.fullmatch(text) is not None
     try:
-        if is_rfc_3339(text):
-            return datetime.fromisoformat(text)
-        moment = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-        if end_of_day:
-            moment += timedelta(days=1)
-    except (ValueError, OverflowError):
+        moment = _TIMES.validate_python(f"{text}T00:00:00Z" if whole_day else text)
+    except ValidationError:
         raise InvalidUsage(
-            f"Invalid time '{text}' for '{name}'.", detail="Example: 2024-01-15 or 2024-01-15T09:00:00Z"
+            f"Invalid time '{text}' for '{name}'.",
+            detail=f"Example: 2024-01-15 or 2024-01-15T09:00:00Z. The year is {FIRST_YEAR} to {LAST_YEAR}.",
         ) from None
-    return moment
+    return moment + timedelta(days=1) if whole_day and end_of_day else moment

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse
 from basecamp.api.dependencies import Caller, ServicesOf
 from basecamp.runs.start import RunRequest
 from basecamp.services import Services
-from basecamp.web.forms import Form, RunForm
+from basecamp.web.forms import PauseForm, RunFields, RunForm, StopForm, wants_preview
 from basecamp.web.queries import (
     LIMITS,
     RUN_TYPES,
@@ -54,13 +54,13 @@ def show_dataset(request: Request, services: ServicesOf, name: str, source: str 
 
 @router.post("/workflows/{name}/runs")
 async def start_run(
-    request: Request, services: ServicesOf, caller: Caller, name: str, form: Form
+    request: Request, services: ServicesOf, caller: Caller, name: str, form: RunFields
 ) -> Response:
     """Start a run and redirect to its page; or show a preview, or the error."""
     filled = RunForm.of(form)
     run_request = RunRequest(dataset=name, parameters=filled.parameters())
     try:
-        if form.get("do") == "preview":
+        if wants_preview(form):
             preview = await services.work.write(services.run_starter.preview, run_request)
             return await _show_form(request, services, name, replace(filled, preview=preview))
         starting = services.run_starter.start(
@@ -73,13 +73,15 @@ async def start_run(
 
 
 @router.post("/workflows/{name}/pause")
-async def pause(request: Request, services: ServicesOf, name: str, form: Form) -> Response:  # noqa: ARG001 - reading it checks the origin
+async def pause(request: Request, services: ServicesOf, name: str, form: PauseForm) -> Response:
     """Pause a dataset."""
-    return await _change(request, services, name, services.work.write(services.pauses.pause, name))
+    key = form.get("key") or None
+    pausing = services.work.write(services.pauses.pause, name, idempotency_key=key)
+    return await _change(request, services, name, pausing)
 
 
 @router.post("/workflows/{name}/unpause")
-async def unpause(request: Request, services: ServicesOf, name: str, form: Form) -> Response:
+async def unpause(request: Request, services: ServicesOf, name: str, form: PauseForm) -> Response:
     """Resume a dataset."""
     key = form.get("key") or None
     unpausing = services.work.write(services.pauses.unpause, name, idempotency_key=key)
@@ -121,7 +123,7 @@ async def stop_run(
     services: ServicesOf,
     caller: Caller,
     run_id: str,
-    form: Form,
+    form: StopForm,
     dataset: str | None = None,
 ) -> Response:
     """Stop a run and redirect to its page."""
@@ -144,7 +146,7 @@ def show_backfill(request: Request, services: ServicesOf, backfill_id: str) -> R
 
 @router.post("/backfills/{backfill_id}/stop")
 async def stop_backfill(
-    request: Request, services: ServicesOf, caller: Caller, backfill_id: str, form: Form
+    request: Request, services: ServicesOf, caller: Caller, backfill_id: str, form: StopForm
 ) -> Response:
     """Stop a backfill and redirect to its page."""
     stopping = services.backfill_stopper.stop(backfill_id, stopped_by=caller, reason=_reason(form))

@@ -49,7 +49,7 @@ def test_allow_names_the_methods_of_an_address_and_options_answers(client: Clien
 
 
 @pytest.mark.rule("19.21")
-@pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', '"a",W/"b" , W/{}', "*"])
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', '"a",W/"b" , W/{}', ', "a",, {} ,', "*"])
 def test_what_the_caller_has_is_not_sent_again(client: Client, register: Register, form: str) -> None:
     register()
     for address in READS:

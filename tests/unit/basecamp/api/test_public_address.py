@@ -218,3 +218,45 @@ def test_the_paths_that_a_prefix_must_not_have_are_those_of_the_routes(services:
     routes = [*app.openapi()["paths"], *(route.path for route in router.routes if hasattr(route, "path"))]
     first = {path.split("/")[1] for path in routes if not path.startswith(("/{", "/?")) and path != "/"}
     assert first | {"docs", "openapi.json", "static-offline-docs"} == OWN_PATHS
+
+
+@pytest.mark.rule("18.15")
+@pytest.mark.parametrize(
+    "host", ["data.example/evil", "me@data.example", "data.example:x", "data.example:1:2"]
+)
+def test_a_host_that_is_not_one_is_refused(front: Proxy, host: str) -> None:
+    with httpx.Client(base_url=front.url, headers=BROWSER | {"Host": host}) as client:
+        assert client.get("/runs/").status_code == 421
+
+
+@pytest.mark.rule("18.15")
+@pytest.mark.parametrize("host", ["my_server:1", "data.example/evil", "me@data.example"])
+def test_a_redirect_of_any_host_names_none(
+    client_of: Callable[[FastAPI], httpx.Client], services: Services, host: str
+) -> None:
+    app = create_app(services, public=PUBLIC, pages=router)
+    redirect = client_of(app).get("http://test/runs/?limit=1", headers={"Host": host}, follow_redirects=False)
+    assert redirect.headers["location"] == "/basecamp/runs?limit=1"
+
+
+@pytest.mark.rule("18.15")
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("https://straße.example", "https://xn--strae-oqa.example"),
+        ("https://BÜCHER.example/", "https://xn--bcher-kva.example"),
+        ("https://日本。jp", "https://xn--wgv71a.jp"),
+    ],
+)
+def test_a_host_in_other_letters_is_the_one_that_browsers_send(written: str, origin: str) -> None:
+    assert PublicAddress.parse(written).origin == origin
+
+
+@pytest.mark.rule("18.15")
+@pytest.mark.parametrize(
+    "url",
+    ["https://a b.example", " https://a.example ", "https://a\\b", "https://[fe80::1%25lo]", "https://a☃b.-"],
+)
+def test_a_host_that_no_browser_sends_is_refused_at_the_start(url: str) -> None:
+    with pytest.raises(InvalidSettings):
+        PublicAddress.parse(url)

@@ -204,3 +204,12 @@ def test_a_caller_that_does_not_read_json_is_told(client: Client, accept: str) -
 )
 def test_a_caller_that_reads_json_gets_it(client: Client, accept: str) -> None:
     assert client.get("/runs", headers={"Accept": accept}).status_code == 200
+
+
+@pytest.mark.rule("19.18")
+def test_a_body_of_a_read_is_refused_like_that_of_a_removal(client: Client) -> None:
+    for method in ("GET", "HEAD", "DELETE"):
+        answer = client.request(method, "/datasets/x", content=b'{"source": "manual"}')
+        assert answer.status_code == 400, method
+    assert client.request("GET", "/datasets", content=b"{}").status_code == 200
+    assert client.request("GET", "/datasets", content=b" " * 3_000_000).status_code == 413

@@ -133,7 +133,21 @@ def test_a_run_whose_id_does_not_tell_its_dataset_is_linked_with_it(world: World
 
 
 @pytest.mark.parametrize(
-    "query", ["status=DONE", "limit=0", "limit=x", "since=yesterday", "until=9999-12-31", "cursor=nonsense"]
+    "query",
+    [
+        "status=DONE",
+        "limit=0",
+        "limit=x",
+        "since=yesterday",
+        "until=9999-12-31",
+        "cursor=nonsense",
+        "since=0001-01-01",
+        "since=2024-1-5",
+        "since=2024-01-15T09:00:00",
+        "until=9999-12-31T23:59:59-23:59",
+        "since=0001-01-01T00:00:00%2B23:59",
+        "until=%EF%BC%92024-01-01",
+    ],
 )
 def test_a_filter_that_makes_no_sense_is_an_error(world: World, query: str) -> None:
     world.publish()

@@ -61,6 +61,29 @@ def test_a_body_that_is_no_form_is_refused(world: World) -> None:
     assert answer.status_code == 400
 
 
+@pytest.mark.rule("19.18")
+@pytest.mark.parametrize(
+    ("order", "form", "told"),
+    [
+        ("/workflows/sales.daily/runs", "do=previeww", "The form has no button 'previeww'."),
+        ("/workflows/sales.daily/runs", "dry_run=true", "The field 'dry_run' does not belong to this form."),
+        ("/workflows/sales.daily/runs", "do=preview&do=run", "The field 'do' occurs 2 times."),
+        ("/workflows/sales.daily/pause", "source=manual", "The field 'source' does not belong to this form."),
+        ("/runs/{run_id}/stop", "dry_run=1", "The field 'dry_run' does not belong to this form."),
+    ],
+)
+def test_a_form_with_other_fields_changes_nothing(world: World, order: str, form: str, told: str) -> None:
+    world.publish()
+    run_id = world.start()
+    kind = {"Origin": ORIGIN, "Content-Type": "application/x-www-form-urlencoded"}
+    body = f"p.execution_date=2024-01-15&{form}" if order.endswith("/runs") else form
+    answer = world.ask("POST", order.format(run_id=run_id), content=body, headers=kind)
+    assert (answer.status_code, told.replace("'", "&#39;") in answer.text) == (400, True)
+    assert not world.services.workflows.get("sales.daily").value.paused
+    assert world.services.run_lookup.get(run_id).value.status == "PENDING"
+    assert [run.run_id for run in world.services.run_history.page(HistoryFilter()).items] == [run_id]
+
+
 @pytest.mark.rule("24.7")
 def test_what_a_spec_says_is_never_taken_for_markup(world: World) -> None:
     world.register(
