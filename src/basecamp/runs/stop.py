@@ -118,7 +118,9 @@ class RunStopper:
 
         Airflow's scheduler may queue the attempt at the moment in which the run is
         stopped, and then start it in an ended run: it is stopped again. If none was
-        running before, a second look is needed to be sure that none starts.
+        running before, a second look is needed to be sure that none starts. A scheduler
+        that has read the run before takes its skipped attempt for done, and sets the run
+        successful: it is stopped again too.
         """
         deadline = self._clock.monotonic() + VERIFY_SECONDS
         looks = 1 if worked_on else 2
@@ -126,7 +128,9 @@ class RunStopper:
             now, attempt = self._gateway.get_run(run.dag_id, run.run_id), self._attempt(run)
             if now is None:
                 raise RunNotFound(run.run_id)
-            if now.finished and (attempt is None or attempt.ended):
+            if _is_taken_for_done(now, attempt):
+                self._order(run, note)
+            elif now.finished and (attempt is None or attempt.ended):
                 looks -= 1
                 if looks <= 0:
                     return self._corrected(now, attempt), worked_on
@@ -147,6 +151,10 @@ class RunStopper:
             return run
         note = f"Completed before the stop took effect. {run.note}"[:MAX_NOTE_LENGTH]
         return self._gateway.set_run_state(run.dag_id, run.run_id, "success", note=note) or run
+
+
+def _is_taken_for_done(run: DagRun, attempt: TaskAttempt | None) -> bool:
+    return run.state == "success" and attempt is not None and attempt.state == "skipped"
 
 
 def _running(attempt: TaskAttempt | None) -> TaskAttempt | None:

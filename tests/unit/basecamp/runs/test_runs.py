@@ -10,7 +10,7 @@ from unittest.mock import ANY
 import pytest
 from httpx import Client, Response
 
-from basecamp.airflow.models import LogEvent
+from basecamp.airflow.models import DagRun, LogEvent
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.shared.clock import ManualClock
 from dataspec.schedule.next_run import ScheduledRun
@@ -245,6 +245,36 @@ def test_an_attempt_that_airflow_starts_in_the_moment_of_the_stop_is_ended_as_we
     run = airflow.get_run("sales.daily", run_id)
     assert run is not None
     assert [attempt.state for attempt in attempts([run])] == ["failed"]
+
+
+@pytest.mark.rule("13.4")
+@pytest.mark.parametrize("looks_before", [0, 1])
+def test_a_run_whose_skipped_attempt_airflow_takes_for_done_is_killed_all_the_same(
+    register: Register,
+    start: Start,
+    client: Client,
+    airflow: MemoryAirflow,
+    monkeypatch: pytest.MonkeyPatch,
+    looks_before: int,
+) -> None:
+    """Airflow's scheduler may look at a run while it is stopped, and call one whose tasks were all skipped a success."""
+    register()
+    run_id = start()
+    get_run, looks = airflow.get_run, iter(range(100))
+
+    def flipping_late(dag_id: str, run_id: str) -> Any:
+        if next(looks) == 1 + looks_before:
+            airflow.set_run_state(dag_id, run_id, "success", note=str(found(dag_id, run_id).note))
+        return get_run(dag_id, run_id)
+
+    def found(dag_id: str, run_id: str) -> DagRun:
+        run = get_run(dag_id, run_id)
+        assert run is not None
+        return run
+
+    monkeypatch.setattr(airflow, "get_run", flipping_late)
+    assert client.post(f"/runs/{run_id}/stop").json()["status"] == "KILLED"
+    assert found("sales.daily", run_id).state == "failed"
 
 
 @pytest.mark.rule("13.2")
