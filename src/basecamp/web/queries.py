@@ -10,7 +10,7 @@ from typing import TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from basecamp.api.query_values import FIRST_YEAR, LAST_YEAR, Moment
+from basecamp.api.query_values import FIRST_YEAR, LAST_YEAR, Timestamp
 from basecamp.runs.history import HistoryFilter
 from dataspec.errors import InvalidUsage
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowInfo, WorkflowStatus
@@ -26,7 +26,7 @@ LIMITS = (20, 50, 100, 500)
 RUN_TYPES: tuple[RunType, ...] = get_args(RunType)
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_TIMES: TypeAdapter[datetime] = TypeAdapter(Moment)
+_TIMES: TypeAdapter[datetime] = TypeAdapter(Timestamp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
