@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from basecamp.airflow.gateway import AirflowGateway
@@ -64,7 +65,22 @@ class _Made:
     dags: Mapping[str, AirflowDag]
     running: Mapping[str, TaskAttempt]
     taken: Mapping[str, Takeover]
+    made: Mapping[str, tuple[SpecFile, WorkflowInfo]]
+    """Each usable spec with its row, by the spec's key."""
     rows: list[WorkflowInfo]
+
+    def row_of(
+        self, file: SpecFile, dag: AirflowDag | None, attempt: TaskAttempt | None, *, overridden: bool
+    ) -> WorkflowInfo | None:
+        """Return the row of these inputs; None if it was made from others, or depends on the time as well."""
+        name = file.name or ""
+        before, row = self.made.get(file.key, (None, None))
+        if row is None or before is not file or (row.status is WorkflowStatus.OVERRIDDEN) != overridden:
+            return None
+        if self.dags.get(name) != dag or self.running.get(name) != attempt:
+            return None
+        is_lasting = row.error is None and row.next_run in {None, dag.next_run if dag else None}
+        return row if is_lasting else None
 
     def is_of(
         self,
@@ -140,7 +156,10 @@ class Workflows:
         after = decode_cursor(cursor, parts=4) if cursor else None
         everything = self._rows()
         matches = (wanted or WorkflowFilter()).matches
-        rows = [row for row in everything.value if matches(row) and (after is None or _place(row) > after)]
+        selected = (
+            row for row in everything.value if matches(row) and (after is None or _place(row) > after)
+        )
+        rows = list(islice(selected, limit + 1))
         page = rows[:limit]
         more = encode_cursor(_place(page[-1])) if len(rows) > limit else None
         return ListPage(items=page, next_cursor=more, warnings=everything.warnings)
@@ -180,26 +199,43 @@ class Workflows:
         return [row for row in self._rows().value if row.taken_over_by is not None]
 
     def _rows(self) -> ValueWithWarnings[list[WorkflowInfo]]:
-        """Return every row by dataset name, overridden ones last; make them again only if an input changed."""
+        """Return every row by dataset name, overridden ones last; make only those again of which an input changed."""
         catalog, dags, running = self._specs.known(), self._dags.known(), self._running.known()
-        made, now, taken = self._made, self._clock.now(), self._takeovers.lately()
+        made, taken = self._made, self._takeovers.lately()
         if made is None or not made.is_of(catalog.value, dags.value, running.value, taken):
-            rows = [
-                _taken_over(
-                    _row(
-                        file,
-                        catalog.value,
-                        dags.value.get(file.name or ""),
-                        running.value.get(file.name or ""),
-                        now,
-                    ),
-                    taken.get(file.name or ""),
-                )
-                for file in _listed(catalog.value)
-            ]
-            made = _Made(catalog.value, dags.value, running.value, taken, sorted(rows, key=_place))
+            pairs = self._pairs(made, catalog.value, dags.value, running.value, taken)
+            made = _Made(
+                catalog.value,
+                dags.value,
+                running.value,
+                taken,
+                {file.key: (file, row) for file, row in pairs if file.error is None},
+                sorted((row for _, row in pairs), key=_place),
+            )
             self._made = made
         return ValueWithWarnings(made.rows, _merged(catalog, dags, running))
+
+    def _pairs(
+        self,
+        made: _Made | None,
+        catalog: Catalog,
+        dags: Mapping[str, AirflowDag],
+        running: Mapping[str, TaskAttempt],
+        taken: Mapping[str, Takeover],
+    ) -> list[tuple[SpecFile, WorkflowInfo]]:
+        """Return every spec with its row."""
+        now = self._clock.now()
+        pairs = []
+        for file in _listed(catalog):
+            name = file.name or ""
+            dag, attempt = dags.get(name), running.get(name)
+            overridden = catalog.effective.get(name) is not file
+            kept = (
+                made.row_of(file, dag, attempt, overridden=overridden) if made and name not in taken else None
+            )
+            row = kept or _taken_over(_row(file, catalog, dag, attempt, now), taken.get(name))
+            pairs.append((file, row))
+        return pairs
 
 
 def _listed(catalog: Catalog) -> Iterator[SpecFile]:

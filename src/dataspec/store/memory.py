@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left, insort
 from datetime import UTC, datetime
 from functools import partial
+from itertools import takewhile
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from dataspec.keys import check_key
-from dataspec.store.base import MISSING, Found, ObjectInfo, PreconditionFailed, StoredObject
+from dataspec.store.base import Found, ObjectInfo, PreconditionFailed, StoredObject, etag_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +23,10 @@ class MemoryStore:
     def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
         self._lock = Lock()
-        self._objects: dict[str, tuple[StoredObject, datetime]] = {}
+        self._objects: dict[str, StoredObject] = {}
+        self._listed: dict[str, ObjectInfo] = {}
+        self._keys: list[str] = []
+        """All keys in order."""
 
     @property
     def url(self) -> str:
@@ -32,16 +37,18 @@ class MemoryStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._lock:
-            found = sorted((key, *kept) for key, kept in self._objects.items() if key.startswith(prefix))
-        for key, stored, written in found:
-            yield ObjectInfo(key, stored.etag, len(stored.body), written)
+            keys = takewhile(
+                lambda key: key.startswith(prefix), self._keys[bisect_left(self._keys, prefix) :]
+            )
+            found = [self._listed[key] for key in keys]
+        yield from found
 
     def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
         check_key(key)
         kept = self._objects.get(key)
         if kept is None:
             return None
-        return known if known and known.etag == kept[0].etag else kept[0]
+        return known if known and known.etag == kept.etag else kept
 
     def get_many(self, keys: Iterable[str]) -> Found:
         found = Found()
@@ -53,16 +60,20 @@ class MemoryStore:
         etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
         with self._lock:
             self._check(key, expected)
-            self._objects[key] = StoredObject(key, etag, bytes(body)), self._now()
+            if key not in self._objects:
+                insort(self._keys, key)
+            self._objects[key] = StoredObject(key, etag, bytes(body))
+            self._listed[key] = ObjectInfo(key, etag, len(body), self._now())
         return etag
 
     def delete(self, key: str, *, expected: str) -> None:
         with self._lock:
             self._check(key, expected)
-            del self._objects[key]
+            del self._objects[key], self._listed[key]
+            del self._keys[bisect_left(self._keys, key)]
 
     def _check(self, key: str, expected: str) -> None:
         check_key(key)
         kept = self._objects.get(key)
-        if expected != (kept[0].etag if kept else MISSING):
+        if expected != etag_of(kept):
             raise PreconditionFailed(key)
