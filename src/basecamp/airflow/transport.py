@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from basecamp.airflow.authorization import Credentials, LoginAuth, Password, static_auth
+from basecamp.airflow.deadline import deadline, keep_deadlines
 from basecamp.outages.circuit_breaker import CircuitBreaker
 from basecamp.outages.request_budget import call_within_budget
 from dataspec.errors import AirflowUnreachable
@@ -114,6 +115,7 @@ class AirflowTransport:
             ),
             event_hooks={"request": [_note_start], "response": [self._observe_response]},
         )
+        keep_deadlines(self._client)
 
     def __enter__(self) -> Self:
         return self
@@ -205,16 +207,17 @@ class AirflowTransport:
         return token
 
     def _send_retrying(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
-        deadline = time.monotonic() + self._timeout_seconds
+        until = time.monotonic() + self._timeout_seconds
         left = self._timeout_seconds
         pauses = iter(RETRY_PAUSES_SECONDS)
         while True:
             pause = next(pauses, None)
             try:
-                response = self._client.send(request, auth=auth)
+                with deadline(self._timeout_seconds):
+                    response = self._client.send(request, auth=auth)
             except httpx.TransportError as error:
                 self._observe(request.method, "unreachable", _seconds_since_start(request))
-                if pause is None or not _may_resend(request, error) or time.monotonic() > deadline:
+                if pause is None or not _may_resend(request, error) or time.monotonic() > until:
                     raise self._unreachable(request, error) from error
                 self._sleep(pause)
                 continue
@@ -231,7 +234,8 @@ class AirflowTransport:
         if self._client.is_closed:
             return True
         try:
-            self._client.get(self._health_path, auth=None, timeout=PROBE_TIMEOUT_SECONDS)
+            with deadline(PROBE_TIMEOUT_SECONDS):
+                self._client.get(self._health_path, auth=None)
         except httpx.TransportError:
             return False
         return True

@@ -7,7 +7,9 @@ import re
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -340,6 +342,45 @@ def test_an_answer_that_does_not_come_in_time_is_not_waited_for(
     release.set()
     assert "no answer in time" in str(caught.value.detail)
     assert len(without_probes(server)) == 1
+
+
+def trickles(start: bytes) -> Script:
+    """Return a script that sends a piece of an answer at once, and then one byte each tenth of a second."""
+
+    def script(handler: Any) -> None:
+        handler.connection.sendall(start)
+        with suppress(OSError):
+            for _ in range(300):
+                handler.connection.sendall(b" ")
+                time.sleep(0.1)
+        handler.close_connection = True
+
+    return script
+
+
+@pytest.mark.rule("15.3")
+@pytest.mark.parametrize(
+    "start",
+    [b"HTTP/1.1 200 OK\r\nDate: ", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"],
+    ids=["headers", "body"],
+)
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
+    server: Any, transport_to: Callable[..., AirflowTransport], start: bytes
+) -> None:
+    transport = transport_to(timeout_seconds=1.0)
+    server.script = trickles(start)
+    began = time.monotonic()
+    with pytest.raises(AirflowUnreachable) as caught:
+        transport.request("GET", "/api/v2/dags")
+    assert time.monotonic() - began < 10
+    assert "no answer in time" in (caught.value.detail or "")
+    server.script = statuses()
+    while True:
+        with suppress(AirflowUnreachable):
+            assert transport.request("GET", "/api/v2/dags").status == 200
+            break
+        assert time.monotonic() - began < 20, "its probe waits for the trickle"
+        time.sleep(0.1)
 
 
 def test_a_server_that_is_not_there_is_named_without_credentials(
