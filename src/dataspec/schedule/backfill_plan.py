@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field
 from dataspec.errors import InvalidUsage
 from dataspec.models import Every, RunStatus
 from dataspec.parameters import ParameterValueError, coerce_date
-from dataspec.schedule.cron import execution_date, interval_from
+from dataspec.schedule.cron import NoTick, execution_date, interval_from
 from dataspec.schedule.run_ids import backfill_run_id
 from dataspec.stored_document import Moment, StoredDocument, StoredPart
 
@@ -67,7 +67,10 @@ class DateRange:
         """Yield the dates that the runs of a schedule build: those on which an interval starts."""
         day = self.start
         while day <= self.end:
-            found = execution_date(cron, zone, interval_from(cron, zone, day.isoformat())[0])
+            try:
+                found = execution_date(cron, zone, interval_from(cron, zone, day.isoformat())[0])
+            except NoTick:
+                return
             day = date.fromisoformat(found)
             if day <= self.end:
                 yield day.isoformat()

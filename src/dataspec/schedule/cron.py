@@ -6,6 +6,7 @@ after it, and one that a change repeats runs once. All functions are pure.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -17,6 +18,11 @@ from dataspec.problems import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class NoTick(ValueError):
+    """A schedule does not fire again in the years that dates have."""
+
 
 Interval = tuple[datetime, datetime]
 """Start and end of a run's data interval, in UTC; the run is due at the end."""
@@ -75,8 +81,12 @@ def _zone_names() -> frozenset[str]:
 
 
 def next_tick(cron: str, zone: str, after: datetime) -> datetime:
-    """Return the first tick after a moment, in UTC."""
-    return next(tick for tick in _ticks(cron, zone, after) if tick > after)
+    """Return the first tick after a moment, in UTC.
+
+    Raises:
+        NoTick: When there is none before the year 10000.
+    """
+    return _first(cron, (tick for tick in _ticks(cron, zone, after) if tick > after))
 
 
 @lru_cache(maxsize=65_536)
@@ -111,7 +121,7 @@ def _ticks(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
     local = ZoneInfo(zone)
     ticks = CronSim(cron, after.astimezone(local))
     last = begin = None
-    while (found := next(ticks, None)) is not None:
+    while (found := _before_year_10000(ticks)) is not None:
         tick = found.astimezone(UTC)
         if last is None or begin is None or tick > last:
             last = begin = tick
@@ -119,6 +129,20 @@ def _ticks(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
         else:
             begin += _MINUTE
             ticks = CronSim(cron, (begin - _SECOND).astimezone(local))
+
+
+def _before_year_10000(ticks: Iterator[datetime]) -> datetime | None:
+    try:
+        return next(ticks, None)
+    except OverflowError:
+        return None
+
+
+def _first(cron: str, ticks: Iterator[datetime]) -> datetime:
+    found = next(ticks, None)
+    if found is None:
+        raise NoTick(f"'{cron}' does not fire again before the year 10000.")
+    return found
 
 
 def runs_within_a_day(cron: str) -> bool:
@@ -146,13 +170,17 @@ def execution_date(cron: str, zone: str, interval_start: datetime) -> str:
 
 
 def interval_from(cron: str, zone: str, date: str) -> Interval:
-    """Return the first interval that starts on a date or later."""
+    """Return the first interval that starts on a date or later.
+
+    Raises:
+        NoTick: When it would not end before the year 10000.
+    """
     midnight = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
     ticks = (tick for tick in _ticks(cron, zone, midnight - _MOMENT) if tick >= midnight)
-    start = next(ticks)
+    start = _first(cron, ticks)
     if execution_date(cron, zone, start) < date:
-        start = next(ticks)
-    return start, next(ticks)
+        start = _first(cron, ticks)
+    return start, _first(cron, ticks)
 
 
 def interval_of_date(cron: str | None, zone: str, date: str) -> Interval:
@@ -162,8 +190,9 @@ def interval_of_date(cron: str | None, zone: str, date: str) -> Interval:
     date, or there is no schedule.
     """
     if cron is not None:
-        interval = interval_from(cron, zone, date)
-        if execution_date(cron, zone, interval[0]) == date:
-            return interval
+        with suppress(NoTick):
+            interval = interval_from(cron, zone, date)
+            if execution_date(cron, zone, interval[0]) == date:
+                return interval
     midnight = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone))
     return midnight.astimezone(UTC), (midnight + _DAY).astimezone(UTC)

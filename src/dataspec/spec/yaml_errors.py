@@ -73,13 +73,14 @@ def _wrong_beginning(spot: _Spot) -> _Found:
     """Explain a value whose first character has a meaning in YAML."""
     if spot.rest.startswith("\t"):
         return "found character that cannot start any token", "Indent with spaces, not tabs.", spot.here
-    is_in_flow = not {"[", "{"}.isdisjoint(spot.text[: spot.column])
-    value = _flow_value(spot) if is_in_flow else spot.rest
-    return f"a value can't begin with '{spot.rest[:1]}'", in_quotes(value), spot.here
+    return f"a value can't begin with '{spot.rest[:1]}'", in_quotes(_value(spot, spot.column)), spot.here
 
 
-def _flow_value(spot: _Spot) -> str:
-    return re.split(r"[,\]}]", spot.rest, maxsplit=1)[0]
+def _value(spot: _Spot, begin: int) -> str:
+    """Return the value that begins at a column: to the end of the line, or of the element within brackets."""
+    value = spot.text[begin:]
+    is_in_flow = not {"[", "{"}.isdisjoint(spot.text[:begin])
+    return re.split(r",(?:\s|$)|[\]}]", value, maxsplit=1)[0] if is_in_flow else value
 
 
 def _wrong_name(spot: _Spot) -> _Found:
@@ -87,8 +88,8 @@ def _wrong_name(spot: _Spot) -> _Found:
     begin = max(spot.text.rfind("*", 0, spot.column), spot.text.rfind("&", 0, spot.column))
     if begin < 0:
         return "a value has a character that means something in YAML", "Put the value in quotes.", spot.here
-    hint = in_quotes(_flow_value(spot) if "[" in spot.text[:begin] else spot.text[begin:])
-    return f"a value can't begin with '{spot.text[begin]}'", hint, (spot.line, begin)
+    what = f"a value can't begin with '{spot.text[begin]}'"
+    return what, in_quotes(_value(spot, begin)), (spot.line, begin)
 
 
 def _second_colon(spot: _Spot) -> _Found:
@@ -126,7 +127,18 @@ def _no_key(spot: _Spot) -> _Found:
     if spot.text[: spot.column].rstrip()[-1:] in {"'", '"'}:
         what = "text follows a closing quote"
         return what, "Put the whole value in quotes; within '…' write a quote twice: ''", spot.here
+    found = _KEY.match(spot.text)
+    if found and found["value"][0] in "[{" and found.start("value") < spot.column:
+        what = f"text follows the '{found['value'][0]}' that begins a value, and its end"
+        return what, in_quotes(found["value"]), spot.here
     return "the indentation does not fit the lines above", "Indent it like the other keys.", spot.here
+
+
+def _block(spot: _Spot) -> _Found:
+    """Explain text right after ``|`` or ``>``, which begin a text of several lines."""
+    found = _KEY.match(spot.text)
+    hint = in_quotes(found["value"]) if found else "Put the value in quotes."
+    return "the text after '|' or '>' begins in the next line", hint, spot.here
 
 
 def _no_colon(spot: _Spot) -> _Found:
@@ -155,5 +167,7 @@ _EXPLANATIONS: tuple[tuple[str, Callable[[_Spot], _Found]], ...] = (
     ("entries are not allowed", _dash),
     ("mapping keys are not allowed", _dash),
     ("unknown escape", _escape),
+    ("comment or line break", _block),
+    ("chomping or indentation", _block),
 )
 """The explanation by a part of the message of PyYAML's parsers, the one in C and the one in Python."""

@@ -152,7 +152,8 @@ class _Reader:
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             place = self._place(event)
             if not isinstance(event, yaml.ScalarEvent):
-                raise _stop(self.file, "a key must be plain text.", place)
+                hint = "Put a value that begins with '{' in quotes."
+                raise InvalidSpec([Problem("a key must be plain text.", self.file, *place, hint)])
             key = event.value
             if key in mapping:
                 first = self.keys[(*path, key)][0]

@@ -87,6 +87,7 @@ def test_invalid_range_is_refused_with_one_line(start: str, end: str, words: str
 def test_schedule_dates_are_those_on_which_an_interval_starts() -> None:
     assert starts("2024-01-01", "2024-01-20", "0 8 * * 1") == ["2024-01-01", "2024-01-08", "2024-01-15"]
     assert starts("2024-01-02", "2024-01-07", "0 8 * * 1") == []
+    assert starts("9980-01-01", "9998-12-31", "0 0 29 2 */7") == []
 
 
 def test_a_date_of_many_intervals_is_built_once() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -142,6 +142,15 @@ def test_a_run_for_a_date_has_the_interval_of_the_scheduled_run_for_it() -> None
         at("2024-01-15T09:00", SEOUL),
         at("2024-01-16T09:00", SEOUL),
     )
+
+
+@pytest.mark.rule("9.2")
+@pytest.mark.parametrize("date", ["9990-01-01", "9998-12-31"])
+@pytest.mark.parametrize("cron", ["0 0 29 2 */7", "0 0 2 1 */7"])
+def test_a_run_for_a_date_after_which_the_schedule_never_fires_has_the_local_day(
+    cron: str, date: str
+) -> None:
+    assert interval_of_date(cron, SEOUL, date) == (at(date, SEOUL), at(date, SEOUL) + timedelta(days=1))
 
 
 @pytest.mark.rule("9.2")

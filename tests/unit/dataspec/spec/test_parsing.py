@@ -273,6 +273,42 @@ def test_yaml_problem_does_not_hide_sql_problems() -> None:
             "cron: */5 * * * *",
             "1:7: not valid YAML: a value can't begin with '*'. Put it in quotes: \"*/5 * * * *\"",
         ),
+        (
+            "schedule: {cron: */5 9,18 * * *, timezone: UTC}",
+            "1:18: not valid YAML: a value can't begin with '*'. Put it in quotes: \"*/5 9,18 * * *\"",
+        ),
+        (
+            "description: [draft] text",
+            (
+                "1:22: not valid YAML: text follows the '[' that begins a value, and its end. "
+                'Put it in quotes: "[draft] text"'
+            ),
+        ),
+        (
+            "description: {a} b",
+            (
+                "1:18: not valid YAML: text follows the '{' that begins a value, and its end. "
+                'Put it in quotes: "{a} b"'
+            ),
+        ),
+        (
+            "description: >5 rows",
+            (
+                "1:17: not valid YAML: the text after '|' or '>' begins in the next line. "
+                'Put it in quotes: ">5 rows"'
+            ),
+        ),
+        (
+            "description: |x y",
+            (
+                "1:15: not valid YAML: the text after '|' or '>' begins in the next line. "
+                'Put it in quotes: "|x y"'
+            ),
+        ),
+        (
+            "description: {{ x }}",
+            "1:15: a key must be plain text. Put a value that begins with '{' in quotes.",
+        ),
         ("tags: *x", '1:7: aliases are not allowed (*x); write the value out. Put it in quotes: "*x"'),
         ("tags: !x", "1:7: tags are not allowed (!x). Put text that begins with '!' in quotes."),
         (
