@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from basecamp.api.methods import HeadRequests
-from basecamp.api.middleware import BodyLimit, CallTime, HostGuard, LastRequests, OriginGuard, RequestLog
+from basecamp.api.middleware import BodyLimit, HostGuard, LastRequests, OriginGuard, RequestBudget, RequestLog
 from basecamp.api.problems import DOCUMENT_SCHEMA, MEDIA_TYPE, install_problem_handlers
 from basecamp.api.public_paths import PublicPaths
 from basecamp.api.routes import backfills, datasets, documentation, operations, runs, workflows
@@ -77,7 +77,7 @@ def create_app(
             Middleware(BodyLimit),
             Middleware(PublicPaths, prefix=prefix),
             Middleware(HeadRequests),
-            Middleware(CallTime, seconds=request_seconds),
+            Middleware(RequestBudget, seconds=request_seconds),
         ],
     )
     app.state.services = services

@@ -20,11 +20,15 @@ from basecamp.shared.clock import going_down
 from basecamp.shared.public_address import PublicAddress, origin_of
 from dataspec.errors import CrossOrigin, InvalidUsage
 
+log = logging.getLogger("basecamp.requests")
+
 MAX_BODY_BYTES = 2 * 1024 * 1024
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]*)?")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Requested every few seconds by monitoring: logged at level DEBUG."""
 
 
 class HostGuard:
@@ -88,9 +92,8 @@ class OriginGuard:
 class BodyLimit:
     """Rejects bodies that are too large, before they are read completely."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its complete body."""
@@ -98,10 +101,10 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "0")
-        body = await self._read(receive) if declared.isdigit() and int(declared) <= self._max_bytes else None
+        body = await self._read(receive) if declared.isdigit() and int(declared) <= MAX_BODY_BYTES else None
         if body is None:
             error = InvalidUsage(
-                "The request is too large.", detail=f"The limit is {self._max_bytes // 1024:,} KiB."
+                "The request is too large.", detail=f"The limit is {MAX_BODY_BYTES // 1024:,} KiB."
             )
             await problem_response(error, status=413, headers={"Connection": "close"})(scope, receive, send)
             return
@@ -114,7 +117,7 @@ class BodyLimit:
             message = await receive()
             chunk = message.get("body", b"")
             size += len(chunk)
-            if size > self._max_bytes:
+            if size > MAX_BODY_BYTES:
                 return None
             chunks.append(chunk)
             if not message.get("more_body", False):
@@ -139,7 +142,7 @@ def _hostname(host: str) -> str:
     return parts["name"].strip("[]").lower() if parts else ""
 
 
-class CallTime:
+class RequestBudget:
     """Bounds the time that a request may wait for the store and Airflow, in sum."""
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
@@ -175,12 +178,6 @@ class LastRequests:
             await problem_response(going_down(), headers={"Connection": "close"})(scope, receive, send)
 
 
-log = logging.getLogger("basecamp.requests")
-
-_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Requested every few seconds by monitoring: logged at level DEBUG."""
-
-
 class RequestLog:
     """Logs and counts each request by route, status and duration; never its query, headers or body."""
 
@@ -209,11 +206,8 @@ class RequestLog:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.request(scope["method"], route, status, seconds)
-        path = (
-            (scope.get("raw_path") or scope["path"].encode())
-            .partition(b"?")[0]
-            .decode("ascii", "backslashreplace")
-        )
+        sent_path = scope.get("raw_path") or scope["path"].encode()
+        path = sent_path.partition(b"?")[0].decode("ascii", "backslashreplace")
         level = logging.DEBUG if path_of(scope) in _PROBES and status < 400 else logging.INFO  # noqa: PLR2004
         client = scope["client"][0] if scope.get("client") else "-"
         milliseconds = seconds * 1000

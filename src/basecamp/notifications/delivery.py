@@ -112,8 +112,8 @@ class Delivery:
         for found in waiting:
             by_channel[notification_id(found.entry.notification.target)].append(found)
         self._failing = tuple(_failing_channels([entry for _, _, entry in stored]))
-        for channel, its in by_channel.items():
-            self._start_worker(channel, _due(its, waits))
+        for channel, entries in by_channel.items():
+            self._start_worker(channel, _due(entries, waits))
         return _pause(waits.values())
 
     def _unsent(self, stored: list[StoredEntry], now: datetime) -> list[StoredEntry]:
@@ -243,14 +243,14 @@ def _until_due(entry: OutboxEntry, unchanged: float, now: datetime) -> float:
     return (entry.due_at - now).total_seconds() if entry.attempts else 0.0
 
 
-def _due(its: Sequence[StoredEntry], waits: Mapping[str, float]) -> list[StoredEntry]:
+def _due(entries: Sequence[StoredEntry], waits: Mapping[str, float]) -> list[StoredEntry]:
     """Return the entries to send to a channel now: retries first, then new ones, each by age.
 
     While the channel is down, new entries wait until a retry is due.
     """
-    failed = [stored for stored in its if stored.entry.attempts]
+    failed = [stored for stored in entries if stored.entry.attempts]
     down = len(failed) >= FAILURES_UNTIL_DOWN or any(entry.asked_to_wait for _, _, entry in failed)
-    ready = [one for one in its if waits[one.key] <= 0]
+    ready = [one for one in entries if waits[one.key] <= 0]
     if down and not any(entry.attempts for _, _, entry in ready):
         return []
     return sorted(ready, key=lambda one: (not one.entry.attempts, one.entry.notification.created_at, one.key))
@@ -266,14 +266,14 @@ def _failing_channels(entries: Sequence[OutboxEntry]) -> Iterable[FailingChannel
     by_channel: dict[str, list[OutboxEntry]] = defaultdict(list)
     for entry in entries:
         by_channel[notification_id(entry.notification.target)].append(entry)
-    for its in by_channel.values():
-        last_sent = max((entry.sent_at for entry in its if entry.sent_at), default=None)
+    for of_channel in by_channel.values():
+        last_sent = max((entry.sent_at for entry in of_channel if entry.sent_at), default=None)
         given_up = [
             entry
-            for entry in its
+            for entry in of_channel
             if entry.given_up_at and (last_sent is None or entry.given_up_at > last_sent)
         ]
-        waiting = [entry for entry in its if entry.ended_at is None]
+        waiting = [entry for entry in of_channel if entry.ended_at is None]
         failing = [entry for entry in (*waiting, *given_up) if entry.failing_since and entry.error]
         if failing:
             first = min(failing, key=lambda entry: entry.failing_since or entry.due_at)

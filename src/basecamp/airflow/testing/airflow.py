@@ -60,20 +60,15 @@ class MemoryAirflow:
 
     Attributes:
         down: The reason with which every call fails as unreachable; None while Airflow is up.
-        on_parse: Called with the DAG when a parse is requested.
+        on_parse: Called with the DAG when a parse is requested, if set.
         processes_linger: Whether the process of a stopped attempt keeps running.
         connections: Connection types by id.
         requests: Number of calls to the gateway.
     """
 
-    def __init__(
-        self,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        on_parse: Callable[[AirflowDag], None] | None = None,
-    ) -> None:
+    def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.down: str | None = None
-        self.on_parse = on_parse
+        self.on_parse: Callable[[AirflowDag], None] | None = None
         self.processes_linger = False
         self.connections: dict[str, str] = {}
         self.requests = 0
