@@ -138,7 +138,8 @@ def _switches(
 
 def _events(before: Mapping[str, LedgerEntry], after: Mapping[str, LedgerEntry]) -> Iterator[SourceEvent]:
     """Yield the changes by name. A switch of source replaces the event of code's file."""
-    for name in sorted(before.keys() | after.keys()):
+    names = before.keys() | after.keys()
+    for name in sorted(name for name in names if before.get(name) is not after.get(name)):
         was, now = _held(before.get(name)), _held(after.get(name))
         switched = bool(was and now) and before[name].source is not after[name].source
         if switched:

@@ -105,11 +105,14 @@ def _holders(
         if good is not None and good.name is not None:
             claims[file.source, good.name].append(file)
     return {
-        (source, name): next(
-            (file for file in same if file.key == ledger.holder(source, name)), min(same, key=_age)
-        )
+        (source, name): same[0] if len(same) == 1 else _holder(same, ledger.holder(source, name))
         for (source, name), same in claims.items()
     }
+
+
+def _holder(same: list[SpecFile], before: str | None) -> SpecFile:
+    """Return the file that has a name: the one that had it before, else the oldest."""
+    return next((file for file in same if file.key == before), min(same, key=_age))
 
 
 def _age(file: SpecFile) -> tuple[datetime, str]:

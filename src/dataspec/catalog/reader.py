@@ -108,7 +108,7 @@ class CatalogReader:
         wanted = {
             key: ledger.by_key[key][1]
             for key, entry in entries.items()
-            if key in ledger.by_key and _knows_better(*ledger.by_key[key], entry)
+            if _is_broken(entry) and key in ledger.by_key and _knows_better(*ledger.by_key[key], entry)
         }
         versions = self._versions.files(wanted.values()) if wanted else {}
         return {
@@ -334,11 +334,14 @@ def _broken(file: SpecFile, problem: Problem) -> SpecFile:
 
 
 def _is_current(entry: CachedSpec | None, key: str, listing: StoreListing) -> bool:
-    return (
-        entry is not None
-        and key in entry.etags
-        and all(listing.etag(consulted) == etag for consulted, etag in entry.etags.items())
-    )
+    if entry is None or key not in entry.etags:
+        return False
+    objects = listing.objects
+    for consulted, etag in entry.etags.items():  # a loop, not all(): this is most of a check without changes
+        info = objects.get(consulted)
+        if (info.etag if info else ABSENT) != etag:
+            return False
+    return True
 
 
 def _last_good(current: SpecFile | None, before: CachedSpec | None) -> SpecFile | None:
@@ -351,10 +354,13 @@ def _last_good(current: SpecFile | None, before: CachedSpec | None) -> SpecFile 
     return good
 
 
+def _is_broken(entry: CachedSpec) -> bool:
+    return entry.current is not None and entry.current.error is not None
+
+
 def _knows_better(name: str, kept: KeptVersion, entry: CachedSpec) -> bool:
     """Tell whether an archived version is newer than the cached last good version of a broken file."""
-    current = entry.current
-    if current is None or current.error is None or current.name not in {None, name}:
+    if entry.current is not None and entry.current.name not in {None, name}:
         return False
     return entry.last_good is None or (
         entry.last_good.spec_hash != kept.spec_hash and entry.last_good.last_modified < kept.written_at
