@@ -58,6 +58,22 @@ class WorkflowFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class _MadeRow:
+    """A row, and the spec that it was made from."""
+
+    file: SpecFile
+    row: WorkflowInfo
+    is_lasting: bool
+    """Whether it changes only with its inputs; others also depend on the time."""
+
+    @classmethod
+    def of(cls, file: SpecFile, row: WorkflowInfo, dag: AirflowDag | None) -> _MadeRow:
+        """Return a row that was just made. Only a next run that is not Airflow's was computed from the time."""
+        is_airflows = row.next_run is None or (dag is not None and row.next_run == dag.next_run)
+        return cls(file, row, is_lasting=row.error is None and is_airflows)
+
+
+@dataclass(frozen=True, slots=True)
 class _Made:
     """The rows, and the inputs that they were made from."""
 
@@ -65,22 +81,23 @@ class _Made:
     dags: Mapping[str, AirflowDag]
     running: Mapping[str, TaskAttempt]
     taken: Mapping[str, Takeover]
-    made: Mapping[str, tuple[SpecFile, WorkflowInfo]]
-    """Each usable spec with its row, by the spec's key."""
+    lasting: Mapping[str, _MadeRow]
+    """The lasting rows by their spec's key."""
     rows: list[WorkflowInfo]
 
     def row_of(
         self, file: SpecFile, dag: AirflowDag | None, attempt: TaskAttempt | None, *, overridden: bool
-    ) -> WorkflowInfo | None:
-        """Return the row of these inputs; None if it was made from others, or depends on the time as well."""
-        name = file.name or ""
-        before, row = self.made.get(file.key, (None, None))
-        if row is None or before is not file or (row.status is WorkflowStatus.OVERRIDDEN) != overridden:
+    ) -> _MadeRow | None:
+        """Return the lasting row of these inputs; None if it was made from others."""
+        name, made = file.name or "", self.lasting.get(file.key)
+        if made is None or made.file is not file:
             return None
-        if self.dags.get(name) != dag or self.running.get(name) != attempt:
-            return None
-        is_lasting = row.error is None and row.next_run in {None, dag.next_run if dag else None}
-        return row if is_lasting else None
+        is_same = (
+            (made.row.status is WorkflowStatus.OVERRIDDEN) == overridden
+            and self.dags.get(name) == dag
+            and self.running.get(name) == attempt
+        )
+        return made if is_same else None
 
     def is_of(
         self,
@@ -203,39 +220,31 @@ class Workflows:
         catalog, dags, running = self._specs.known(), self._dags.known(), self._running.known()
         made, taken = self._made, self._takeovers.lately()
         if made is None or not made.is_of(catalog.value, dags.value, running.value, taken):
-            pairs = self._pairs(made, catalog.value, dags.value, running.value, taken)
-            made = _Made(
-                catalog.value,
-                dags.value,
-                running.value,
-                taken,
-                {file.key: (file, row) for file, row in pairs if file.error is None},
-                sorted((row for _, row in pairs), key=_place),
-            )
+            made = self._made_of(made, catalog.value, dags.value, running.value, taken)
             self._made = made
         return ValueWithWarnings(made.rows, _merged(catalog, dags, running))
 
-    def _pairs(
+    def _made_of(
         self,
-        made: _Made | None,
+        before: _Made | None,
         catalog: Catalog,
         dags: Mapping[str, AirflowDag],
         running: Mapping[str, TaskAttempt],
         taken: Mapping[str, Takeover],
-    ) -> list[tuple[SpecFile, WorkflowInfo]]:
-        """Return every spec with its row."""
-        now = self._clock.now()
-        pairs = []
+    ) -> _Made:
+        """Return the rows of these inputs."""
+        now, rows = self._clock.now(), []
         for file in _listed(catalog):
             name = file.name or ""
             dag, attempt = dags.get(name), running.get(name)
             overridden = catalog.effective.get(name) is not file
-            kept = (
-                made.row_of(file, dag, attempt, overridden=overridden) if made and name not in taken else None
-            )
-            row = kept or _taken_over(_row(file, catalog, dag, attempt, now), taken.get(name))
-            pairs.append((file, row))
-        return pairs
+            made = before.row_of(file, dag, attempt, overridden=overridden) if before else None
+            if made is None or name in taken:
+                row = _taken_over(_row(file, catalog, dag, attempt, now), taken.get(name))
+                made = _MadeRow.of(file, row, dag)
+            rows.append(made)
+        lasting = {made.file.key: made for made in rows if made.is_lasting}
+        return _Made(catalog, dags, running, taken, lasting, sorted((made.row for made in rows), key=_place))
 
 
 def _listed(catalog: Catalog) -> Iterator[SpecFile]:

@@ -304,3 +304,22 @@ def test_next_run_is_that_of_the_spec_while_airflow_still_has_the_schedule_befor
     store.put("code/sales.daily.yaml", later.encode(), expected=MISSING)
     found = {each["source_type"]: each["next_run"] for each in rows(client)}
     assert found == {"code": "2024-01-15T21:00:00+09:00", "manual": None}
+
+
+@pytest.mark.rule("7.8")
+def test_a_next_run_that_the_spec_gives_moves_on_with_the_time_alone(
+    register: Register,
+    client: Client,
+    store: MemoryStore,
+    clock: ManualClock,
+    make_yaml: Callable[..., str],
+) -> None:
+    """Rows of unchanged datasets are kept, but not one that was computed from the time."""
+    register()
+    store.put("code/query.sql", b"select '{{ execution_date }}'", expected=MISSING)
+    later = make_yaml(replace={'"0 9 * * *"': '"0 21 * * *"'})
+    store.put("code/sales.daily.yaml", later.encode(), expected=MISSING)
+    clock.advance(60)
+    assert rows(client, source="code")[0]["next_run"] == "2024-01-15T21:00:00+09:00"
+    clock.advance(13 * 3600)
+    assert rows(client, source="code")[0]["next_run"] == "2024-01-16T21:00:00+09:00"
