@@ -31,10 +31,12 @@ class Director:
 
     Attributes:
         counted: What happened, by kind.
+        ended: The replicas that ended by themselves while they served.
     """
 
     def __init__(self, world: World, networks: Sequence[Network], seed: int) -> None:
         self.counted: Counter[str] = Counter()
+        self.ended: list[str] = []
         self._world = world
         self._networks = networks
         self._random = Random(f"{seed} director")
@@ -65,8 +67,15 @@ class Director:
             heapq.heappop(self._due)[2]()
         for replica in self._world.replicas:
             if replica.wanted and not replica.is_running:
-                self.counted["replica ended by itself"] += 1
-                replica.start()
+                self._start_again(replica)
+
+    def _start_again(self, replica: Replica) -> None:
+        """Start a replica that has ended by itself, as it does at its start where the store does not answer."""
+        *_, (_, lines) = replica.logged()
+        if any("Basecamp listens on" in line for line in lines):
+            self.ended.append(f"replica {replica.number}: {lines[-1]}")
+        self.counted["replica did not start, since the store did not answer"] += 1
+        replica.start()
 
     def _sample(self) -> None:
         for replica in self._world.replicas:

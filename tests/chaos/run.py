@@ -59,6 +59,7 @@ class Run:
         self.director.trouble(minutes * 60)
         self._check()
         self._check_growth(self.there.replicas[0])
+        self._hold("no replica ends by itself", self.director.counted.total(), self.director.ended)
 
     def versions(self, old: Version, minutes: float) -> None:
         """Upgrade the replicas one after the other, and downgrade them again, while clients work."""
