@@ -21,6 +21,7 @@ from s3 import free_port
 from stacks import REPOSITORY
 
 READY_SECONDS = 300
+RESIDENT = re.compile(r"VmRSS:\s*(?P<kilobytes>\d+)")
 STARTED = re.compile(r"--- (?P<version>\w+) version starts")
 END_SECONDS = 60
 
@@ -178,7 +179,7 @@ class Replica:
         if self._process is None or not self.is_running:
             return
         place = Path(f"/proc/{self._process.pid}")
-        lines = (place / "status").read_text().splitlines()
-        resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
-        files = len(list((place / "fd").iterdir()))
-        self.samples.append(Sample(time.monotonic(), resident / 1024, files))
+        resident = RESIDENT.search((place / "status").read_text())
+        if resident is not None:  # one that is ending has no memory any more
+            files = len(list((place / "fd").iterdir()))
+            self.samples.append(Sample(time.monotonic(), int(resident["kilobytes"]) / 1024, files))
