@@ -9,7 +9,7 @@ from functools import partial
 from queue import Empty, LifoQueue
 from typing import Any, TypeVar
 
-from cachetools import TTLCache
+from cachetools import Cache, LRUCache, TTLCache
 
 from basecamp.datasets.connection_dialects import ConnectionDialects
 from dataspec.catalog.effective import SpecFile
@@ -25,9 +25,10 @@ MAX_WAITING = 16
 """Maximum number of calls that wait for a worker; further calls are refused."""
 MAX_CALLS = 200
 """Number of calls after which a worker is replaced: its caches grow."""
-LINEAGE_SECONDS = 60.0
-"""How long a lineage is cached, an unknown one as well."""
-MAX_LINEAGES = 1_000
+UNREAD_SECONDS = 60.0
+"""How long it is remembered that reading a spec's lineage exceeded the limits."""
+MAX_LINEAGES = 10_000
+"""Maximum number of cached lineages, some 1 KB each. A version's lineage never changes."""
 
 
 class WorkerPool:
@@ -86,7 +87,8 @@ class SpecSql:
     def __init__(self, dialects: ConnectionDialects, limits: Limits = LIMITS) -> None:
         self._dialects = dialects
         self._workers = WorkerPool(limits, size=os.cpu_count() or 1)
-        self._lineages: TTLCache[tuple[str, str | None], Lineage] = TTLCache(MAX_LINEAGES, LINEAGE_SECONDS)
+        self._lineages: LRUCache[tuple[str, str | None], Lineage] = LRUCache(MAX_LINEAGES)
+        self._unread: TTLCache[tuple[str, str | None], Lineage] = TTLCache(MAX_LINEAGES, UNREAD_SECONDS)
         self._lock = threading.Lock()
 
     def preview(self, spec: DatasetSpec, file: SpecFile, values: Mapping[str, Any]) -> SqlPreview:
@@ -125,12 +127,14 @@ class SpecSql:
         dialect = self._dialects.of(spec)
         key = (file.spec_hash or "", dialect)
         with self._lock:
-            if key in self._lineages:
-                return self._lineages[key]
+            known = self._lineages.get(key) or self._unread.get(key)
+        if known is not None:
+            return known
+        cache: Cache[tuple[str, str | None], Lineage] = self._lineages
         try:
             found = self._workers.call(partial(lineage_of, spec, file.files, dialect=dialect))
         except LimitExceeded as exceeded:
-            found = Lineage(unknown=(exceeded.problem(file.key),))
+            cache, found = self._unread, Lineage(unknown=(exceeded.problem(file.key),))
         with self._lock:
-            self._lineages[key] = found
+            cache[key] = found
         return found
