@@ -19,12 +19,12 @@ from s3 import S3
 from unit.dli.published import COMMIT, NOON, planned, publish, put_files, seen, spec, wanted
 
 SHOP = {f"{letter}/{letter}.yaml": spec(f"shop.{letter}", sql=f"{letter}.sql") for letter in "abcde"} | {
-    f"{letter}/{letter}.sql": f"select '{letter}'" for letter in "abcde"
+    f"{letter}/{letter}.sql": f"create or replace table t as select '{letter}'" for letter in "abcde"
 }
 LATER = {path: text for path, text in SHOP.items() if not path.startswith("e/")} | {
     "a/a.yaml": spec("shop.a", sql="a.sql", cron="0 5 * * *"),
-    "a/a.sql": "select 'a2'",
-    "b/b.sql": "select 'b2'",
+    "a/a.sql": "create or replace table t as select 'a2'",
+    "b/b.sql": "create or replace table t as select 'b2'",
 }
 
 _KILLED_AT = """
@@ -105,7 +105,7 @@ def test_of_two_publishes_at_once_into_a_bucket_each_dataset_is_whole_and_the_la
     (project / "theirs").mkdir()
     mine, yours = (
         put_files(project, LATER),
-        put_files(project / "theirs", LATER | {"a/a.sql": "select 'ours'"}),
+        put_files(project / "theirs", LATER | {"a/a.sql": "create or replace table t as select 'ours'"}),
     )
     plans = [planned(store, mine), planned(store, yours)]
     told: list[Conflict] = []
