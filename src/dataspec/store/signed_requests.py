@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
 from http.client import HTTPException
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -12,7 +14,7 @@ from urllib.request import Request, urlopen
 import obstore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from email.message import Message
 
     from obstore.store import S3Store
@@ -50,7 +52,7 @@ def send_signed(
         client: The client that signs the URL.
         method: The HTTP method.
         key: The object's key.
-        timeout: The time limit in seconds.
+        timeout: The time limit of the whole request, in seconds.
         valid: How long the server accepts the signature, in whole seconds.
         headers: Headers of the request.
         body: Its body.
@@ -61,11 +63,29 @@ def send_signed(
     address = obstore.sign(client, method, key, valid)
     request = Request(address, data=body, headers=dict(headers or {}), method=method)  # noqa: S310 - the store's address
     try:
-        with _response(request, timeout) as response:
-            return SignedResponse(response.status, response.read().decode(errors="replace"), response.headers)
+        return _within(timeout, lambda: _sent(request, timeout))
     except (HTTPException, OSError) as error:
         place = address.partition("?")[0]  # the query holds the signature
         raise OSError(f"{method} {place}: {type(error).__name__} {error}") from error
+
+
+def _within(seconds: float, send: Callable[[], SignedResponse]) -> SignedResponse:
+    """Return the response of a request, or give it up: urllib bounds only the wait for the next bytes."""
+    answer: Future[SignedResponse] = Future()
+
+    def answered() -> None:
+        try:
+            answer.set_result(send())
+        except Exception as error:  # noqa: BLE001 - raised where the result is read
+            answer.set_exception(error)
+
+    Thread(target=answered, name="signed-request", daemon=True).start()
+    return answer.result(seconds)
+
+
+def _sent(request: Request, timeout: float) -> SignedResponse:
+    with _response(request, timeout) as response:
+        return SignedResponse(response.status, response.read().decode(errors="replace"), response.headers)
 
 
 def _response(request: Request, timeout: float) -> Any:
