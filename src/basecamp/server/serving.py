@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -140,7 +141,7 @@ class Serving:
         limits = self.limits
         config = uvicorn.Config(
             self.app,
-            http=partial(LimitedConnection, limits),  # type: ignore[arg-type]
+            http=partial(LimitedConnection, limits, deque()),  # type: ignore[arg-type]
             ws="none",
             log_config=None,
             access_log=False,

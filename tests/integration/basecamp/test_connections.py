@@ -23,6 +23,9 @@ QUICK_SECONDS = 2.0
 """Generous: the machine may be busy. A request that waits for the client of another one takes longer."""
 PATIENCE_SECONDS = 30.0
 ESTABLISHED = "01"
+FLOOD = 2400
+SECONDS_FOR_EACH = 0.0003
+"""Of the processor, per connection; a search of all connections for each one beyond the limit takes 0.0005."""
 SMALL_LOG = 20_000
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 UPLOAD = b"PUT /api/v1/datasets/a.b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n"
@@ -86,6 +89,15 @@ def test_more_idle_connections_than_files_leave_the_server_quick(log: Path) -> N
         assert health_seconds(server) < QUICK_SECONDS
         assert open_files(server) < FILES
         assert log.stat().st_size < SMALL_LOG
+
+
+@pytest.mark.rule("27.5")
+def test_a_flood_of_connections_beyond_the_limit_costs_little_time(log: Path) -> None:
+    with memory_server(log) as server:
+        before = server.cpu_seconds
+        with clients(server, FLOOD):
+            assert health_seconds(server) < PATIENCE_SECONDS
+        assert (server.cpu_seconds - before) / FLOOD < SECONDS_FOR_EACH
 
 
 @pytest.mark.rule("27.5")
