@@ -147,4 +147,8 @@ FLAKY_KINDS = ("answered 503", "dropped", "answer lost", "answer cut", "reset", 
 def network(name: str, behind: str, random: Random) -> Iterator[Network]:
     """Start a network to the server at an address."""
     with proxy(behind) as through:
-        yield Network(name, through, random)
+        way = Network(name, through, random)
+        try:
+            yield way
+        finally:
+            way.change("calm")
