@@ -129,12 +129,16 @@ class Run:
         )
 
     def _check_answers(self) -> None:
-        """Hold that every replica answers."""
+        """Hold that every replica answers, soon."""
         for path in ("/healthz", "/readyz", "/", *STATES):
             for replica in self.there.replicas:
-                response = self.there.get(replica, path)
-                wrong = [f"replica {replica.number}, {path}: {response.status_code}"]
-                self._hold("every replica answers", 1, wrong if response.is_error else [])
+                answers = _wait(partial(self._answers, replica, path), AGREE_SECONDS)
+                self._hold(
+                    "every replica answers", 1, [] if answers else [f"replica {replica.number}: {path}"]
+                )
+
+    def _answers(self, replica: Replica, path: str) -> bool:
+        return self.there.get(replica, path).is_success
 
     def _check_agreement(self) -> None:
         """Hold that all replicas show the same, soon."""
