@@ -138,7 +138,7 @@ class Run:
                 )
 
     def _answers(self, replica: Replica, path: str) -> bool:
-        return self.there.get(replica, path).is_success
+        return not self.there.get(replica, path).is_error
 
     def _check_agreement(self) -> None:
         """Hold that all replicas show the same, soon."""
