@@ -13,16 +13,19 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.datasets.submitted_specs import SubmittedSpec
 from basecamp.notifications.outbox import OutboxEntry
-from basecamp.server.wiring import build_services
+from basecamp.outages import request_budget
+from basecamp.server import wiring
 from basecamp.services import Services
 from basecamp.shared.clock import SystemClock
 from basecamp.shared.waiting import run_through
@@ -103,7 +106,7 @@ def services_on(store: Any) -> Services:
     dags = MemoryDags(airflow, store, SystemClock().now)
     airflow.load("earlier.dataset", tags=["source:manual"])
     airflow.on_parse = lambda _dag: dags.refresh()
-    return build_services(store, airflow, SystemClock())
+    return wiring.build_services(store, airflow, SystemClock())
 
 
 def register(store: Any, version: str) -> None:
@@ -194,6 +197,7 @@ def die(folder: Path, work: str, at: int, *, after: bool) -> Death:
     prepare(store)
     child = os.fork()
     if child == 0:
+        request_budget._CALLS = ThreadPoolExecutor()  # the parent's threads are not the child's
         act(Killing(store, at, after=after))
         os._exit(0)
     died = os.WIFSIGNALED(os.waitpid(child, 0)[1])
@@ -205,6 +209,9 @@ def die(folder: Path, work: str, at: int, *, after: bool) -> Death:
 
 
 def main() -> None:
+    # SQL is read by processes of their own, which a fork does not have.
+    no_warnings = SimpleNamespace(lineage=lambda *_: SimpleNamespace(warnings=[]))
+    vars(wiring)["SpecSql"] = lambda *_, **__: no_warnings
     folder, work = Path(sys.argv[1]), sys.argv[2]
     for at in count(1):
         deaths = [die(folder, work, at, after=after) for after in (False, True)]
