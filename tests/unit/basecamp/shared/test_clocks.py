@@ -22,6 +22,7 @@ from basecamp.notifications.outbox import Outbox
 from basecamp.runs.all_runs import all_runs
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
+from basecamp.shared.airflow_time import earlier_now
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.lease import Lease
 from basecamp.shared.object_reader import ObjectReader
@@ -217,3 +218,14 @@ def test_a_clock_that_differs_is_a_warning_in_the_log_and_in_readyz_and_no_failu
     assert (answer.json()["status"], bool(found)) == (("degraded", True) if side else ("ready", False))
     assert all((told in found) is bool(side) for told in said)
     assert all((told in caplog.text) is bool(side) for told in said)
+
+
+@pytest.mark.rule("12.2")
+@pytest.mark.parametrize(
+    ("ahead", "expected"), [(0.7, 0.7), (-600, -600), (1.2, 0)], ids=["by a fraction", "behind", "ahead"]
+)
+def test_airflows_time_counts_where_ours_is_ahead_of_it_by_more_than_its_precision(
+    ahead: float, expected: float
+) -> None:
+    airflow, ours = MemoryAirflow(now=lambda: NOW), ManualClock(NOW + timedelta(seconds=ahead))
+    assert earlier_now(airflow, ours) == NOW + timedelta(seconds=expected)
