@@ -15,8 +15,8 @@ from basecamp.airflow.deadline import deadline, keep_deadlines
 from basecamp.outages.circuit_breaker import CircuitBreaker
 from basecamp.outages.request_budget import call_within_budget
 from dataspec.errors import AirflowUnreachable
-from dataspec.http_date import read_http_date
 from dataspec.store.call_budget import CallBudgetExceeded
+from dataspec.store.http_date import read_http_date
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from basecamp.api import PREFIX
 from basecamp.api.public_paths import path_of
-from basecamp.shared.entity_tags import is_one_of
+from basecamp.registration.entity_tags import is_one_of
 from dataspec.errors import InvalidUsage
 from dataspec.problems import nearest
 

@@ -23,8 +23,7 @@ from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.records import RunRecords, is_killed
 from basecamp.runs.stop import RunStopper
-from basecamp.shared.airflow_time import airflow_now, earlier_now
-from basecamp.shared.clock import Clock
+from basecamp.shared.clock import Clock, airflow_now, earlier_now
 from basecamp.shared.unchanged import Unchanged
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import Catalog

@@ -18,9 +18,8 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import AirflowDag, DagDetails, DagRun
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_cache import DagCache
-from basecamp.shared.airflow_time import airflow_now
 from basecamp.shared.background import BackgroundLoop
-from basecamp.shared.clock import Clock
+from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.object_reader import ObjectReader
 from dataspec.contract import place_of, read_takeovers
 from dataspec.errors import StoreUnreachable, TakenOver

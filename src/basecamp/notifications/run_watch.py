@@ -20,9 +20,8 @@ from basecamp.notifications.outbox import Outbox
 from basecamp.runs.all_runs import all_runs
 from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.records import RunRecords
-from basecamp.shared.airflow_time import airflow_now
 from basecamp.shared.background import BackgroundLoop
-from basecamp.shared.clock import Clock
+from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.object_reader import ObjectReader
 from dataspec.catalog.effective import Catalog
 from dataspec.models import RunStatus, WorkflowRun

@@ -9,11 +9,11 @@ from functools import partial
 from basecamp.airflow.models import DagRun
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.registration.after_write import WriteFollowUp, is_in_code
+from basecamp.registration.entity_tags import is_one_of
 from basecamp.registration.register import changed_meanwhile
 from basecamp.runs.records import RunRecords
 from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
-from basecamp.shared.entity_tags import is_one_of
 from basecamp.shared.idempotency import KeyedRequest, RequestPlan, Reservations
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import Catalog, SpecFile

@@ -12,8 +12,8 @@ from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import SubmittedSpec, as_file, checked
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.registration.after_write import OVERRIDDEN_WARNING, WriteFollowUp, is_in_code
+from basecamp.registration.entity_tags import is_one_of
 from basecamp.shared.clock import Clock
-from basecamp.shared.entity_tags import is_one_of
 from basecamp.shared.idempotency import KeyedRequest, Reservations
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.spec_storage import Release, manual_key, read_release, write_release

@@ -13,8 +13,7 @@ from basecamp.airflow.gateway import AirflowGateway, WrongCursor
 from basecamp.airflow.models import DagRun, LogEvent
 from basecamp.runs.failure_reasons import LATE_LINES
 from basecamp.runs.lookup import RunLookup
-from basecamp.shared.airflow_time import earlier_now
-from basecamp.shared.clock import Clock
+from basecamp.shared.clock import Clock, earlier_now
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from dataspec.errors import NotFound
 

@@ -17,8 +17,7 @@ from basecamp.airflow.models import DagRun, RunFilter, RunVersion, TaskAttempt
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.all_runs import all_runs
-from basecamp.shared.airflow_time import earlier_now
-from basecamp.shared.clock import Clock
+from basecamp.shared.clock import Clock, earlier_now
 from dataspec.catalog.effective import Catalog
 from dataspec.contract import CONF_KEY, TASK_ID, given_parameters
 from dataspec.errors import DliError, StoreUnreachable

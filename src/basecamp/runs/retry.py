@@ -15,8 +15,7 @@ from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.lookup import RunLookup
 from basecamp.runs.records import RunRecords, is_killed, parameters_given
 from basecamp.runs.stop import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
-from basecamp.shared.airflow_time import airflow_now
-from basecamp.shared.clock import Clock
+from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.idempotency import Reservations
 from basecamp.shared.waiting import Steps
 from dataspec.errors import AirflowUnreachable, Conflict, InvalidParameters, Refused, RunNotFound

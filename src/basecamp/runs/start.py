@@ -16,8 +16,7 @@ from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import SubmittedSpec, file_to_run
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.records import RunRecords, key_of_request
-from basecamp.shared.airflow_time import earlier_now
-from basecamp.shared.clock import Clock
+from basecamp.shared.clock import Clock, earlier_now
 from basecamp.shared.idempotency import KeyedRequest, RequestPlan, Reservations
 from basecamp.shared.waiting import Steps
 from dataspec.contract import CONF_KEY

@@ -1,4 +1,4 @@
-"""Time: the machine's clock, and one that tests set."""
+"""Time: the machine's clock, one that tests set, and Airflow's, which may differ from ours by minutes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Protocol
 
 import anyio
 
+from basecamp.airflow.gateway import AirflowGateway
 from dataspec.errors import Unavailable
 
 LOOK_SECONDS = 0.5
 """How often a sleeping task looks whether the server is ending."""
+AIRFLOW_TIME_PRECISION = timedelta(seconds=1)
+"""How late Airflow's time may be: a ``Date`` header has no fractions of a second."""
 
 
 class Clock(Protocol):
@@ -113,3 +116,18 @@ class ManualClock:
 def going_down() -> Unavailable:
     """Return the error for a request that the end of the server cuts off."""
     return Unavailable("The server is going down.", detail="Ask again: another one may be up already.")
+
+
+def airflow_now(gateway: AirflowGateway, clock: Clock) -> datetime:
+    """Return the time to compare with Airflow's times: Airflow's own, or ours before its first response."""
+    return gateway.now() or clock.now()
+
+
+def earlier_now(gateway: AirflowGateway, clock: Clock) -> datetime:
+    """Return the earlier one of our time and Airflow's: what was before it is over by both clocks.
+
+    A logical date must be such a time, because Airflow starts no run before it (specification 12.2). Airflow's time is
+    known to the second, so ours counts unless it is ahead by more than that.
+    """
+    ours, theirs = clock.now(), airflow_now(gateway, clock)
+    return theirs if ours - theirs > AIRFLOW_TIME_PRECISION else ours

@@ -17,7 +17,7 @@ from math import ceil
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Literal
 
-from dataspec.http_date import read_http_date
+from dataspec.store.http_date import read_http_date
 from dataspec.store.signed_requests import SignedResponse, send_signed
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataspec.http_date import read_http_date
+from dataspec.store.http_date import read_http_date
 from dataspec.store.signed_requests import send_signed
 
 if TYPE_CHECKING:

@@ -22,8 +22,7 @@ from basecamp.notifications.outbox import Outbox
 from basecamp.runs.all_runs import all_runs
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
-from basecamp.shared.airflow_time import earlier_now
-from basecamp.shared.clock import ManualClock
+from basecamp.shared.clock import ManualClock, earlier_now
 from basecamp.shared.lease import Lease
 from basecamp.shared.object_reader import ObjectReader
 from basecamp.shared.waiting import run_through
