@@ -29,7 +29,7 @@ class Faults:
     silent: float = 0.0
     """Nothing happens, and the caller waits until its time limit."""
     answer_lost: float = 0.0
-    """It happens, and the caller is told of a failure."""
+    """It happens, and the caller gets an error."""
     late: float = 0.0
     """The caller gives up, and it happens afterwards."""
 
@@ -102,7 +102,7 @@ def _quietly(effect: Callable[[], Any]) -> None:
     """Do it; the caller, that has given up, learns nothing of a refusal."""
     try:
         effect()
-    except Exception:  # noqa: BLE001 - a refusal goes to nobody
+    except Exception:  # noqa: BLE001 - the caller has given up
         return
 
 

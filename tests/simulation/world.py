@@ -147,7 +147,7 @@ class World:
     Attributes:
         problems: What went wrong so far, each with its time.
         kills: How often a replica was killed.
-        built: The runs that a worker has built successfully, in order.
+        paused: Each change of a pause in Airflow: its time, the dataset, the pause, and the request.
     """
 
     def __init__(self, seed: int, *, sabotage: str | None = None) -> None:
@@ -167,7 +167,6 @@ class World:
         self.dags = MemoryDags(self.airflow, self.store, true_clock.now)
         self.inbox = Inbox(self.scheduler, self.random)
         self.paused: list[tuple[float, str, bool, str | None]] = []
-        self.triggered: list[tuple[float, str, str]] = []
         self._watch_airflow()
         simulate_threads(self.scheduler)
         vars(wiring)["ChannelSender"] = lambda _: self.inbox
@@ -264,7 +263,6 @@ class World:
             dag_id: str, run_id: str, *, logical_date: datetime, conf: Mapping[str, Any]
         ) -> DagRun:
             run = trigger(dag_id, run_id, logical_date=logical_date, conf=conf)
-            self.triggered.append((self.scheduler.now, dag_id, run_id))
             if logical_date > START + timedelta(seconds=self.scheduler.now):
                 self.fault(f"the logical date of {run_id} lies in the future: {logical_date}")
             return run
