@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from dataspec.distribution import version_line
 from dataspec.errors import DliError
 
 
@@ -30,9 +31,7 @@ class _Commands(click.Group):
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from importlib.metadata import version
-
-    click.echo(f"basecamp {version('dli')}")
+    click.echo(version_line("basecamp"))
     ctx.exit()
 
 

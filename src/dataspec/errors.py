@@ -48,6 +48,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dataspec.distribution import install_command
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -104,7 +106,7 @@ class MissingDriver(InvalidUsage):
     def __init__(self, connection: str, engine: str, extra: str) -> None:
         super().__init__(
             f"The connection '{connection}' is {engine}, whose driver is not installed.",
-            detail=f"Install it with: pip install 'dli[{extra}]'",
+            detail=f"Install it with: {install_command(extra)}",
         )
 
 

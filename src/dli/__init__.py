@@ -1,7 +1,7 @@
 """The ``dli`` command line, and the Python client that it is made of.
 
 ``from dli import Client`` gives the client, ``from dli import AsyncClient`` its asynchronous
-twin (``pip install 'dli[async]'``). Each is imported when it is first asked for, so that a
+twin (``pip install 'dli-basecamp[async]'``). Each is imported when it is first asked for, so that a
 command pays only for what it uses.
 """
 

@@ -45,7 +45,7 @@ COMMANDS = {
     "code": ("dli.commands.code", "Publish the project to the store from CI/CD."),
     "notifications": ("dli.commands.notifications", "Test the notification channels."),
     "config": ("dli.commands.config", "Show the settings and their origins; grant a project's permissions."),
-    "version": ("dli.commands.version", "Show dli's version."),
+    "version": ("dli.commands.version", "Show dli's version and distribution."),
 }
 
 
@@ -64,9 +64,9 @@ Start here:
 
 def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
     if value and not context.resilient_parsing:
-        from dli.commands.version import version
+        from dataspec.distribution import version_line
 
-        click.echo(f"dli {version()}")
+        click.echo(version_line("dli"))
         context.exit()
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -39,10 +40,20 @@ NEW = Version("new", REPOSITORY / "src")
 
 def older(ref: str, folder: Path) -> Version:
     """Unpack the source of a commit, or a tag, of this repository."""
-    packed = subprocess.run(["git", "archive", ref, "src"], cwd=REPOSITORY, capture_output=True, check=True)
+    command = ["git", "archive", ref, "src", "pyproject.toml"]
+    packed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True)
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(folder, filter="data")
+    _describe(folder)
     return Version("old", folder / "src")
+
+
+def _describe(folder: Path) -> None:
+    """Add the metadata of an installation: older versions look themselves up under another name than today's."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    metadata = folder / "src" / f"{project['name']}-{project['version']}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
 
 
 @dataclass(frozen=True, slots=True)

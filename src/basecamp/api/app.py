@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
@@ -22,6 +21,7 @@ from basecamp.outages.request_budget import REQUEST_SECONDS
 from basecamp.services import Services
 from basecamp.shared.public_address import PublicAddress
 from basecamp.shared.waiting import READ_THREADS
+from dataspec.distribution import version
 
 DESCRIPTION = """Registers datasets, and starts and monitors their runs on Airflow.
 
@@ -62,7 +62,7 @@ def create_app(
     prefix = public.prefix if public else ""
     app = FastAPI(
         title="Basecamp",
-        version=version("dli"),
+        version=version(),
         description=DESCRIPTION,
         openapi_url=None,  # with the page that shows it in routes/documentation.py
         servers=[{"url": prefix or "/"}],

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from urllib.request import url2pathname
 
 from basecamp.dev.processes.interrupts import Interrupts
 from basecamp.dev.release_lines import AIRFLOW_3, ReleaseLine
+from dataspec import distribution
 from dataspec.errors import InternalError, InvalidSettings, InvalidUsage, Refused
 from dataspec.file_lock import try_lock, unlock
 from dataspec.files import write_atomically
@@ -83,7 +84,7 @@ class AirflowEnvironment:
             *into,
             "--no-deps",
             "--reinstall-package",
-            PACKAGE,
+            distribution.NAME,
             *self._origin.requirement,
         )
         return (("python", (uv(), *python)), ("airflow", (uv(), *airflow)), ("dli", (uv(), *dli)))
@@ -182,7 +183,8 @@ def uv() -> str:
         return find_uv_bin()
     except (ImportError, FileNotFoundError):
         raise InvalidSettings(
-            "basecamp dev needs uv to install Airflow.", detail="Install it: pip install 'dli[dev]'"
+            "basecamp dev needs uv to install Airflow.",
+            detail=f"Install it: {distribution.install_command('dev')}",
         ) from None
 
 
@@ -190,9 +192,6 @@ def _output(*command: str) -> str | None:
     """Return a command's output; None if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - uv, or a Python that it found
     return done.stdout.strip() if done.returncode == 0 else None
-
-
-PACKAGE = "dli"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +211,11 @@ def running_origin() -> Origin:
         InternalError: When it is not an installed distribution.
     """
     try:
-        return origin_of(distribution(PACKAGE))
+        return origin_of(Distribution.from_name(distribution.NAME))
     except PackageNotFoundError:
         raise InternalError(
-            "dli is not installed in this Python.", detail="Install it, for example: pip install 'dli[dev]'"
+            f"{distribution.NAME} is not installed in this Python.",
+            detail=f"Install it, for example: {distribution.install_command('dev')}",
         ) from None
 
 
@@ -231,7 +231,7 @@ def origin_of(installed: Distribution) -> Origin:
         return Origin(
             ("--editable", str(source)), f"{source} {_digest((source / 'pyproject.toml').read_text())}"
         )
-    requirement = _requirement(recorded) or f"{PACKAGE}=={installed.version}"
+    requirement = _requirement(recorded) or f"{distribution.NAME}=={installed.version}"
     return Origin((requirement,), f"{requirement} {_digest(installed.read_text('RECORD') or '')}")
 
 
@@ -240,8 +240,8 @@ def _requirement(recorded: dict[str, Any]) -> str | None:
         return None
     url: str = recorded["url"]
     if version_control := recorded.get("vcs_info"):
-        return f"{PACKAGE} @ {version_control['vcs']}+{url}@{version_control['commit_id']}"
-    return f"{PACKAGE} @ {url}"
+        return f"{distribution.NAME} @ {version_control['vcs']}+{url}@{version_control['commit_id']}"
+    return f"{distribution.NAME} @ {url}"
 
 
 def _path(url: str) -> Path:

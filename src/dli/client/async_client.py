@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from dataspec.distribution import install_command
 from dataspec.errors import InvalidSettings, Unavailable
 from dli.client import calls
 from dli.client.protocol import (
@@ -28,7 +29,7 @@ try:
 except ModuleNotFoundError as error:
     raise InvalidSettings(
         "AsyncClient needs a library that is not installed.",
-        detail=f"{error.name} is missing. Install it with: pip install 'dli[async]'",
+        detail=f"{error.name} is missing. Install it with: {install_command('async')}",
     ) from error
 
 if TYPE_CHECKING:

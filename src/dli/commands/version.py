@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import click
 
+from dataspec import distribution
 from dli.options import format_option, pass_session
 from dli.session import Session
-
-
-def version() -> str:
-    """Return the installed version."""
-    from importlib.metadata import version as installed
-
-    return installed("dli")
 
 
 @click.command("version")
 @format_option()
 @pass_session
 def command(session: Session) -> None:
-    """Show dli's version."""
-    session.print_item({"version": version()}, f"dli {version()}")
+    """Show dli's version and distribution."""
+    item = {"version": distribution.version(), "distribution": distribution.NAME}
+    session.print_item(item, distribution.version_line("dli"))

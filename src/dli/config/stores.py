@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from dataspec.distribution import install_command
 from dataspec.errors import InvalidSettings
 from dataspec.store import open_store
 
@@ -35,7 +36,7 @@ def open_named_store(settings: Settings) -> Store:
     except ModuleNotFoundError as error:
         raise InvalidSettings(
             f"A store in a bucket needs the package '{error.name}'.",
-            detail="It comes with the extra 's3': pip install 'dli[s3]'",
+            detail=f"It comes with the extra 's3': {install_command('s3')}",
         ) from error
 
 

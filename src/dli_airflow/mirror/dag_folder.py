@@ -16,10 +16,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 
 from dataspec.contract import write_shard_file
+from dataspec.distribution import version
 from dataspec.files import TEMPORARY, write_atomically
 from dataspec.problems import unexpected
 from dli_airflow.mirror.dataset import Dataset
@@ -70,7 +70,7 @@ class DagFolder:
     @cached_property
     def form(self) -> str:
         """Identifies the settings and the program that wrote the files; when it changes, all are written again."""
-        return f"{version('dli')} {self._shards} {self._base_url} {self._store}"
+        return f"{version()} {self._shards} {self._base_url} {self._store}"
 
     def names(self) -> list[str]:
         """Return the names of the files in the folder; another program may have removed some."""

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -79,9 +81,13 @@ def test_a_group_alone_shows_its_commands(dli: Dli, arguments: list[str]) -> Non
 @pytest.mark.rule("22.28")
 @pytest.mark.parametrize("arguments", [["--version"], ["version"]])
 def test_the_version_is_that_of_the_distribution(dli: Dli, arguments: list[str]) -> None:
-    from importlib.metadata import version
+    assert dli(*arguments).out == f"dli {version('dli-basecamp')} (dli-basecamp)\n"
 
-    assert dli(*arguments).out == f"dli {version('dli')}\n"
+
+@pytest.mark.rule("22.28")
+def test_a_program_reads_the_version_and_the_distribution_apart(dli: Dli) -> None:
+    shown = json.loads(dli("version", "--format", "json").out)
+    assert shown == {"version": version("dli-basecamp"), "distribution": "dli-basecamp"}
 
 
 @pytest.mark.rule("20.6")

@@ -13,7 +13,6 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ import httpcore
 from basecamp.notifications.channels.channel import SendFailed
 from basecamp.notifications.notification import Notification
 from basecamp.notifications.settings import WEBHOOK_NETWORKS, Network
+from dataspec.distribution import version
 
 TIMEOUT_SECONDS = 15.0
 
@@ -37,7 +37,7 @@ def send_to_webhook(
     network = PublicNetwork(networks, seconds)
     headers: dict[bytes | str, bytes | str] = {
         "Content-Type": "application/json",
-        "User-Agent": f"Basecamp/{version('dli')}",
+        "User-Agent": f"Basecamp/{version()}",
         "Idempotency-Key": notification.id,
         "Host": urlsplit(url).netloc,
         "Connection": "close",

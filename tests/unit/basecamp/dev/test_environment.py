@@ -157,7 +157,7 @@ class Installed(Distribution):
 
     def __init__(self, **files: str) -> None:
         self.files_by_name = {name.replace("__", "."): text for name, text in files.items()}
-        self.files_by_name["METADATA"] = "Name: dli\nVersion: 1.2\n"
+        self.files_by_name["METADATA"] = "Name: dli-basecamp\nVersion: 1.2\n"
 
     def read_text(self, filename: str) -> str | None:
         return self.files_by_name.get(filename)
@@ -167,7 +167,7 @@ class Installed(Distribution):
 
 
 def test_from_an_index_the_same_version_is_installed() -> None:
-    assert origin_of(Installed(RECORD="a,b")).requirement == ("dli==1.2",)
+    assert origin_of(Installed(RECORD="a,b")).requirement == ("dli-basecamp==1.2",)
 
 
 def test_an_editable_one_is_the_same_source_and_grows_old_with_its_metadata(tmp_path: Path) -> None:
@@ -183,11 +183,11 @@ def test_an_editable_one_is_the_same_source_and_grows_old_with_its_metadata(tmp_
 @pytest.mark.parametrize(
     ("recorded", "requirement"),
     [
-        ({"url": "file:///src/dli", "dir_info": {}}, "dli @ file:///src/dli"),
-        ({"url": "file:///x/dli.whl", "archive_info": {}}, "dli @ file:///x/dli.whl"),
+        ({"url": "file:///src/dli", "dir_info": {}}, "dli-basecamp @ file:///src/dli"),
+        ({"url": "file:///x/dli.whl", "archive_info": {}}, "dli-basecamp @ file:///x/dli.whl"),
         (
             {"url": "https://h/r.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
-            "dli @ git+https://h/r.git@abc",
+            "dli-basecamp @ git+https://h/r.git@abc",
         ),
     ],
 )

@@ -212,7 +212,7 @@ def test_where_the_bucket_s_library_is_missing_the_extra_is_named(project: Path)
     command = [sys.executable, "-c", program, "code", "publish", "--store", "s3://lake/specs"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "It comes with the extra 's3': pip install 'dli[s3]'" in done.stderr
+    assert "It comes with the extra 's3': pip install 'dli-basecamp[s3]'" in done.stderr
 
 
 # The commit

@@ -69,4 +69,4 @@ def test_the_commands_of_a_pipeline_publish_a_project(
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
 def test_a_pipeline_installs_what_a_bucket_needs_before_it_asks(path: Path) -> None:
     text = path.read_text()
-    assert 0 < text.index('pip install "dli[s3]"') < text.index("dli dataset validate")
+    assert 0 < text.index('pip install "dli-basecamp[s3]"') < text.index("dli dataset validate")

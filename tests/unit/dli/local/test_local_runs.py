@@ -247,7 +247,7 @@ def test_a_connection_of_dli_yaml_is_what_the_spec_s_connection_means_here(dli: 
         ("connections: {lake: {options: {a: b}}}", 2, "The connection 'lake' has no 'url'."),
         ("connections: {lake: {url: lake.duckdb}}", 2, "dli.yaml:1:27: not a connection's URL"),
         ("connections: {lake: {url: 'duckbd:///x'}}", 2, "Did you mean 'duckdb'?"),
-        ("connections: {lake: {url: 'snowflake://a/c'}}", 2, "Install it with: pip install 'dli[snowflake]'"),
+        ("connections: {lake: {url: 'snowflake://a/c'}}", 2, "Install it with: pip install 'dli-basecamp[snowflake]'"),
         ("connections: {lake: {url: 'postgresql://u@127.0.0.1:9/x'}}", 5, "Can't connect to PostgreSQL, 127.0.0.1:9"),
         ("connections: {lake: {url: 'postgresql://${NOBODY}@h/x'}}", 2, "the variable NOBODY is not set"),
     ],
