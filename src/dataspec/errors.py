@@ -28,7 +28,8 @@ The tree::
     │   ├── BackfillActive      the dataset has an active backfill
     │   ├── Conflict            changed by another request
     │   ├── Replaced            changed while its registration waited for Airflow
-    │   ├── Unauthorized
+    │   ├── Unauthorized        no or an invalid sign-in
+    │   ├── Forbidden           a role that does not allow it
     │   └── CrossOrigin         a form that another site's page sent
     ├── Unavailable
     │   ├── ServerUnreachable
@@ -399,10 +400,17 @@ class Replaced(Refused):
 
 
 class Unauthorized(Refused):
-    """The caller is unknown, or not allowed."""
+    """The caller is unknown: no sign-in, or an invalid, expired or revoked one."""
 
     code = "unauthorized"
     http_status = 401
+
+
+class Forbidden(Refused):
+    """The caller's roles do not allow it (specification 26.20)."""
+
+    code = "forbidden"
+    http_status = 403
 
 
 class CrossOrigin(Refused):

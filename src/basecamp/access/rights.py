@@ -1,0 +1,92 @@
+"""The table of rights: which role each route needs, and for which datasets.
+
+A route that is not in the table is not served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from basecamp.access.principal import Role
+
+
+class Scope(Enum):
+    """What a route is about, and so which team's datasets its role must be for."""
+
+    PUBLIC = "public"
+    """Nothing that anybody must not know: no sign-in is needed."""
+    SIGNED_IN = "signed in"
+    """The caller alone: any role will do."""
+    SERVER = "server"
+    """The whole server: the role must be for all datasets."""
+    LIST = "list"
+    """Many datasets: the answer has those alone that the role is for."""
+    DATASET = "dataset"
+    """The dataset that the path names."""
+    SPEC = "spec"
+    """The dataset that the path names, and the team of the spec in the body."""
+    RUN = "run"
+    """The dataset of the run that the path names."""
+    BACKFILL = "backfill"
+    """The dataset of the backfill that the path names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What a route needs."""
+
+    role: Role | None
+    """None for a route that needs no sign-in."""
+    scope: Scope
+    commands: tuple[str, ...] = ()
+    """The commands that call the route."""
+    changes: bool = False
+    """Whether the route changes something: the audit log has an entry for each request."""
+
+
+def _public() -> Right:
+    return Right(None, Scope.PUBLIC)
+
+
+def _reads(scope: Scope, *commands: str, role: Role = Role.VIEWER) -> Right:
+    return Right(role, scope, commands)
+
+
+def _changes(role: Role, scope: Scope, *commands: str) -> Right:
+    return Right(role, scope, commands, changes=True)
+
+
+RIGHTS: Mapping[str, Right] = {
+    "GET /healthz": _public(),
+    "GET /readyz": _public(),
+    "GET /schemas/dataset.json": _public(),
+    "GET /openapi.json": _public(),
+    "GET /docs": _public(),
+    "GET /metrics": _reads(Scope.SERVER),
+    "GET /api/v1/workflows": _reads(Scope.LIST, "dli workflow list"),
+    "GET /api/v1/workflows/{name}": _reads(Scope.DATASET, "dli workflow status"),
+    "POST /api/v1/workflows/{name}/runs": _changes(Role.OPERATOR, Scope.SPEC, "dli workflow run"),
+    "POST /api/v1/workflows/{name}/pause": _changes(Role.OPERATOR, Scope.DATASET, "dli workflow pause"),
+    "POST /api/v1/workflows/{name}/unpause": _changes(Role.OPERATOR, Scope.DATASET, "dli workflow unpause"),
+    "POST /api/v1/workflows/{name}/backfills": _changes(Role.OPERATOR, Scope.SPEC, "dli workflow backfill"),
+    "GET /api/v1/backfills": _reads(Scope.LIST, "dli workflow history"),
+    "GET /api/v1/backfills/{backfill_id}": _reads(Scope.BACKFILL, "dli workflow status"),
+    "POST /api/v1/backfills/{backfill_id}/stop": _changes(Role.OPERATOR, Scope.BACKFILL, "dli workflow stop"),
+    "GET /api/v1/runs": _reads(Scope.LIST, "dli workflow history"),
+    "GET /api/v1/runs/{run_id}": _reads(Scope.RUN, "dli workflow status"),
+    "POST /api/v1/runs/{run_id}/stop": _changes(Role.OPERATOR, Scope.RUN, "dli workflow stop"),
+    "POST /api/v1/runs/{run_id}/retry": _changes(Role.OPERATOR, Scope.RUN, "dli workflow retry"),
+    "GET /api/v1/runs/{run_id}/logs": _reads(Scope.RUN, "dli workflow logs"),
+    "GET /api/v1/datasets": _reads(Scope.LIST, "dli dataset list"),
+    "GET /api/v1/datasets/{name}": _reads(Scope.DATASET, "dli dataset show"),
+    "GET /api/v1/datasets/{name}/versions": _reads(Scope.DATASET, "dli dataset diff"),
+    "PUT /api/v1/datasets/{name}": _changes(Role.EDITOR, Scope.SPEC, "dli dataset register"),
+    "PATCH /api/v1/datasets/{name}": _changes(Role.EDITOR, Scope.SPEC, "dli dataset update"),
+    "DELETE /api/v1/datasets/{name}": _changes(Role.EDITOR, Scope.DATASET, "dli dataset unregister"),
+    "POST /api/v1/datasets/validate": _reads(Scope.SIGNED_IN, "dli dataset validate"),
+    "POST /api/v1/sync": _changes(Role.OPERATOR, Scope.LIST, "dli workflow sync"),
+    "POST /api/v1/notifications/test": _changes(Role.OPERATOR, Scope.SPEC, "dli notifications test"),
+}
+"""The rights by method and path of a route; the command line's names are those of ``docs/cli.md``."""
