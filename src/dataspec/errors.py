@@ -30,6 +30,7 @@ The tree::
     │   ├── Replaced            changed while its registration waited for Airflow
     │   ├── Unauthorized        no or an invalid sign-in
     │   ├── Forbidden           a role that does not allow it
+    │   ├── NoSignIn            a server without sign-in was asked for one
     │   └── CrossOrigin         a form that another site's page sent
     ├── Unavailable
     │   ├── ServerUnreachable
@@ -40,6 +41,7 @@ The tree::
     │   │       └── CorruptObject   its content is damaged
     │   ├── EngineUnreachable
     │   ├── ServerBusy          too many requests of one kind
+    │   ├── TooManyRequests     too many attempts to sign in
     │   └── NotLoaded           Airflow has not loaded the dataset's DAG
     ├── RunFailed               a dataset's SQL failed on this machine
     └── InternalError           a bug in this program
@@ -413,6 +415,15 @@ class Forbidden(Refused):
     http_status = 403
 
 
+class NoSignIn(Refused):
+    """The server has no sign-in: there is nothing to sign in to."""
+
+    code = "no_sign_in"
+
+    def __init__(self) -> None:
+        super().__init__("This server has no sign-in: nothing to do.")
+
+
 class CrossOrigin(Refused):
     """A form was not sent by a page of this server."""
 
@@ -509,6 +520,16 @@ class ServerBusy(Unavailable):
         super().__init__(
             "The server is busy checking other people's SQL.", detail="Try again in a few seconds."
         )
+
+
+class TooManyRequests(Unavailable):
+    """A limit of attempts to sign in is reached (specification 26.61)."""
+
+    code = "too_many_requests"
+    http_status = 429
+
+    def __init__(self, title: str) -> None:
+        super().__init__(title, detail="Try again in ten minutes.")
 
 
 class NotLoaded(Unavailable):
