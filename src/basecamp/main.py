@@ -1,9 +1,10 @@
-"""The command ``basecamp``: ``serve`` for production, ``dev`` for one machine."""
+"""The command ``basecamp``: ``serve`` for production, ``dev`` for one machine, ``token`` for API tokens."""
 
 from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
@@ -11,21 +12,32 @@ import click
 from dataspec.distribution import version_line
 from dataspec.errors import DliError
 
+_ON_DEMAND = {"dev": "basecamp.dev.command", "token": "basecamp.server.token_command"}
+"""The modules of commands that are loaded when they are used: a production server needs neither."""
+
 
 class _Commands(click.Group):
-    """Loads ``dev`` on demand: a production server does not need it."""
+    """Loads commands on demand, and shows an error in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the command names."""
-        return ["dev", *super().list_commands(ctx)]
+        return sorted([*_ON_DEMAND, *super().list_commands(ctx)])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by name."""
-        if cmd_name == "dev":
-            from basecamp.dev.command import dev
-
-            return dev
+        if cmd_name in _ON_DEMAND:
+            command: click.Command = getattr(import_module(_ON_DEMAND[cmd_name]), cmd_name)
+            return command
         return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; end the process with one line for an error."""
+        try:
+            return super().invoke(ctx)
+        except DliError as error:
+            detail = f" {error.detail}" if error.detail else ""
+            click.echo(f"Error: {error.title}{detail}".replace("\n", " "), err=True)
+            sys.exit(error.exit_status)
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
@@ -62,16 +74,11 @@ def serve(host: str, port: int) -> None:
     """
     from basecamp.server.settings import Settings, check_host
 
-    try:
-        check_host(host)
-        settings = Settings.from_environment(os.environ)
-        from basecamp.server.serving import Serving  # slow to import; report invalid settings first
+    check_host(host)
+    settings = Settings.from_environment(os.environ)
+    from basecamp.server.serving import Serving  # slow to import; report invalid settings first
 
-        Serving.prepare(settings, host, port).run()
-    except DliError as error:
-        detail = f" {error.detail}" if error.detail else ""
-        click.echo(f"Error: {error.title}{detail}".replace("\n", " "), err=True)
-        sys.exit(error.exit_status)
+    Serving.prepare(settings, host, port).run()
 
 
 def main() -> None:

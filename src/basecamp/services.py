@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from basecamp.access.token_lookup import TokenLookup
+from basecamp.access.tokens import Tokens
 from basecamp.backfills.lookup import BackfillLookup
 from basecamp.backfills.reconciler import Reconciler
 from basecamp.backfills.start import BackfillStarter
@@ -38,6 +40,9 @@ class Services:
     """Every service once, by room. Routes get it from ``app.state.services``."""
 
     work: RequestWork
+
+    tokens: Tokens
+    token_lookup: TokenLookup
 
     registered_specs: RegisteredSpecs
     versions: VersionsInUse
@@ -76,6 +81,7 @@ class Services:
     def loops(self) -> tuple[BackgroundLoop, ...]:
         """The background loops of this replica."""
         looping = (
+            self.token_lookup,
             self.takeovers,
             self.delivery,
             self.run_watch,

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, Self
+
+from dataspec.errors import InvalidUsage
+from dataspec.problems import nearest
+from dataspec.spec.model import TEAM_PATTERN
+from dataspec.stored_document import StoredPart
 
 ANONYMOUS = "anonymous"
+MAX_NAME = 100
+"""Maximum length of a principal's name."""
 
 Method = Literal["open", "token", "oidc", "session"]
 """How a caller was identified; ``open`` on a server without sign-in."""
@@ -25,6 +34,19 @@ class Role(IntEnum):
         """The role's name, as people write it."""
         return self.name.lower()
 
+    @classmethod
+    def named(cls, name: str) -> Role:
+        """Return a role by its name.
+
+        Raises:
+            InvalidUsage: When there is no such role.
+        """
+        roles = {role.label: role for role in cls}
+        if name in roles:
+            return roles[name]
+        hint = nearest(name, roles) or ""
+        raise InvalidUsage(f"'{name}' is not a role: write one of {', '.join(roles)}.", detail=hint or None)
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -37,6 +59,55 @@ class Grant:
     def covers(self, team: str | None) -> bool:
         """Return whether the grant is for the datasets of a team; None for datasets without one."""
         return self.teams is None or team in self.teams
+
+    def __str__(self) -> str:
+        return self.role.label + (f" of {', '.join(sorted(self.teams))}" if self.teams is not None else "")
+
+
+def team_named(name: str) -> str:
+    """Return a team as specs write it, ``@name``; the ``@`` may be left out.
+
+    Raises:
+        InvalidUsage: When it is not a team's name.
+    """
+    team = name if name.startswith("@") else f"@{name}"
+    if re.fullmatch(TEAM_PATTERN, team) is None:
+        raise InvalidUsage(
+            f"'{name}' is not a team: after '@', only ASCII letters, digits, '_', '.' and '-' are allowed."
+        )
+    return team
+
+
+def grant_named(role: str, teams: Collection[str] | None) -> Grant:
+    """Return a grant by the names of its role and teams; no teams for all datasets.
+
+    Raises:
+        InvalidUsage: When a name is not valid.
+    """
+    return Grant(Role.named(role), frozenset(map(team_named, teams)) if teams else None)
+
+
+class StoredGrant(StoredPart):
+    """A grant within a stored object."""
+
+    role: Literal["viewer", "operator", "editor", "admin"]
+    teams: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, grant: Grant) -> Self:
+        """Return a grant in the form that is stored."""
+        teams = None if grant.teams is None else tuple(sorted(grant.teams))
+        return cls.model_validate({"role": grant.role.label, "teams": teams})
+
+    def grant(self) -> Grant:
+        """Return the grant."""
+        return Grant(Role.named(self.role), None if self.teams is None else frozenset(self.teams))
+
+
+def printable(name: str) -> str:
+    """Return a name for people that comes from outside, without unprintable characters and not too long."""
+    shown = "".join(letter for letter in name[: 4 * MAX_NAME] if letter.isprintable())
+    return " ".join(shown.split())[:MAX_NAME]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 
+from basecamp.access.tokens import TokenRecord, Tokens
 from basecamp.backfills.plans import ENDED_PREFIX
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.shared.background import BackgroundLoop
@@ -57,15 +58,22 @@ class Housekeeping:
         store: The store.
         specs: The specs and the ledger, which name versions.
         archive: The versions of all datasets.
+        tokens: The API tokens.
         objects: Notes a record that this replica can't read.
     """
 
     def __init__(
-        self, store: Store, specs: CatalogCache, archive: KeptVersions, objects: ObjectReader
+        self,
+        store: Store,
+        specs: CatalogCache,
+        archive: KeptVersions,
+        tokens: Tokens,
+        objects: ObjectReader,
     ) -> None:
         self._store = store
         self._specs = specs
         self._archive = archive
+        self._tokens = tokens
         self._objects = objects
         self.loop = BackgroundLoop("daily housekeeping", self.turn, retry_seconds=RETRY_SECONDS)
 
@@ -90,6 +98,7 @@ class Housekeeping:
             (
                 self._remove(self._old_versions(), ArchivedVersion.is_newer),
                 self._remove(self._old_backfills(), BackfillPlan.is_newer),
+                self._remove(self._tokens.ended(), TokenRecord.is_newer),
                 self._remove(self._old(IDEMPOTENCY_PREFIX, IDEMPOTENCY_STAYS), ReservationRecord.is_newer),
                 self._remove(self._old(QUARANTINE_PREFIX, QUARANTINE_STAYS)),
                 self._remove(self._old(PROBE_PREFIX, PROBES_STAY)),

@@ -88,6 +88,15 @@ class Settings:
         )
 
 
+def read_store_url(environment: Mapping[str, str]) -> str:
+    """Return the store's address, for commands that need the store alone.
+
+    Raises:
+        InvalidSettings: When it is missing or wrong.
+    """
+    return _Reader(environment).store_url(STORE_URL)
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host is reachable from this machine alone."""
     try:

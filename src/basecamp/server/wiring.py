@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
+from basecamp.access.token_lookup import TokenLookup
+from basecamp.access.tokens import Tokens
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.backfills.lookup import BackfillLookup
 from basecamp.backfills.plans import PlanStore
@@ -86,6 +88,7 @@ def build_services(
     replica = uuid.uuid4().hex
     objects = ObjectReader(store, clock)
     reservations = Reservations(store, clock, objects)
+    tokens = Tokens(store, clock)
 
     specs = CatalogCache(CatalogReader(store, MemorySpecCache()), clock)
     dags = DagCache(gateway, clock)
@@ -128,6 +131,8 @@ def build_services(
 
     return Services(
         work=RequestWork(clock),
+        tokens=tokens,
+        token_lookup=TokenLookup(store, clock, objects),
         registered_specs=RegisteredSpecs(specs, readiness, sql),
         versions=VersionsInUse(specs, archive, gateway),
         takeovers=takeovers,
@@ -212,7 +217,7 @@ def build_services(
             reconciler=reconciler,
         ),
         backfill_stopper=BackfillStopper(backfill_lookup, plans, steps, reservations, clock),
-        housekeeping=Housekeeping(store, specs, archive, objects),
+        housekeeping=Housekeeping(store, specs, archive, tokens, objects),
         readiness=ReadinessChecks(
             store, specs, gateway, ChannelHealth(delivery, specs, settings), clock, objects=objects
         ),

@@ -31,6 +31,7 @@ T = TypeVar("T", bound=Sized)
 RESERVED_PARAMETERS = frozenset({"data_interval_start", "data_interval_end"})
 """Names in every run's SQL that are no parameters."""
 
+TEAM_PATTERN = r"^@[A-Za-z0-9_.\-]+$"
 MAX_RETRIES = 100
 MAX_DELAY_SECONDS = 24 * 3600
 MAX_TIMEOUT_SECONDS = 7 * 24 * 3600
@@ -294,7 +295,7 @@ class DatasetSpec(_Part):
     name: DatasetName
     type: Literal["Dataset"]
     owner: Owner
-    team: Annotated[str, StringConstraints(pattern=r"^@[A-Za-z0-9_.\-]+$")] | None = None
+    team: Annotated[str, StringConstraints(pattern=TEAM_PATTERN)] | None = None
     description: Description | None = None
     tags: Tags = []
     domains: Tags = []
