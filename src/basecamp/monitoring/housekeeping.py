@@ -17,7 +17,7 @@ from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.idempotency import PREFIX as IDEMPOTENCY_PREFIX
 from basecamp.shared.idempotency import ReservationRecord
 from basecamp.shared.object_reader import QUARANTINE_PREFIX, ObjectReader
-from dataspec.catalog.ledger import VERSIONS_PREFIX, ArchivedVersion
+from dataspec.catalog.ledger import VERSIONS_PREFIX
 from dataspec.catalog.version_archive import KeptVersions
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.store import Store, StoredObject
@@ -96,7 +96,7 @@ class Housekeeping:
         """
         removed = sum(
             (
-                self._remove(self._old_versions(), ArchivedVersion.is_newer),
+                self._remove(self._old_versions()),
                 self._remove(self._old_backfills(), BackfillPlan.is_newer),
                 self._remove(self._tokens.ended(), TokenRecord.is_newer),
                 self._remove(self._old(IDEMPOTENCY_PREFIX, IDEMPOTENCY_STAYS), ReservationRecord.is_newer),
@@ -130,7 +130,10 @@ class Housekeeping:
         return [info for ended in older for info in ended if info.last_modified < before]
 
     def _old_versions(self) -> list[ObjectInfo]:
-        """Return old versions that neither the ledger nor a spec names, without the newest ones of each dataset."""
+        """Return old versions that neither the ledger nor a spec names, without the newest ones of each dataset.
+
+        Those of a newer format can't be read, and are not among them.
+        """
         old = {info.key: info for info in self._old(VERSIONS_PREFIX, VERSIONS_STAY)}
         catalog = self._specs.catalog(fresh=True)
         if not old or catalog.ledger_error is not None:
@@ -159,7 +162,7 @@ class Housekeeping:
 
         Args:
             listed: The objects.
-            is_newer: Tells whether an object has a newer format, and stays; None for objects without a format.
+            is_newer: Tells whether an object has a newer format, and stays; None where that is known already.
         """
         infos, removed = list(listed), 0
         for start in range(0, len(infos), BATCH):

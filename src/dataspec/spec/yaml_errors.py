@@ -30,10 +30,20 @@ def explain(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     place = (mark.line, mark.column) if mark else (0, 0)
     message = str(error.problem or error.context)
-    explanation = next((one for part, one in _EXPLANATIONS if part in message), None)
-    found = explanation(_Spot(error, text.splitlines(), *place)) if explanation else None
+    told = f"{error.context} {message}"
+    explanation = next((one for part, one in _EXPLANATIONS if part in told), None)
+    found = explanation(_Spot(error, text, *place)) if explanation else None
     what, hint, (line, column) = found or (message, None, place)
     return Problem(f"not valid YAML: {what}.", file, line + 1, column + 1, hint)
+
+
+def value_at(text: str, line: int, column: int) -> str:
+    """Return the value that begins at a place (from 0): to the end of the line, or of the element within brackets."""
+    lines = text.splitlines()
+    written = lines[line] if line < len(lines) else ""
+    value = written[column:]
+    is_in_flow = not {"[", "{"}.isdisjoint(written[:column])
+    return re.split(r",(?:\s|$)|[\]}]", value, maxsplit=1)[0] if is_in_flow else value
 
 
 def in_quotes(value: str) -> str:
@@ -51,7 +61,8 @@ _Found = tuple[str, str | None, tuple[int, int]]
 class _Spot:
     """The place of an error; lines and columns count from 0."""
 
-    def __init__(self, error: yaml.MarkedYAMLError, lines: list[str], line: int, column: int) -> None:
+    def __init__(self, error: yaml.MarkedYAMLError, whole: str, line: int, column: int) -> None:
+        self._whole, lines = whole, whole.splitlines()
         self.line, self.column = line, column
         self.text = lines[line] if line < len(lines) else ""
         began = error.context_mark
@@ -63,6 +74,15 @@ class _Spot:
         """The line from the place on."""
         return self.text[self.column :]
 
+    def value(self, begin: int) -> str:
+        """Return the value that begins at a column of the line."""
+        return value_at(self._whole, self.line, begin)
+
+    @property
+    def is_indented_by_tab(self) -> bool:
+        """Whether a tab stands before the first word of the line."""
+        return "\t" in self.text[: len(self.text) - len(self.text.lstrip())]
+
     @property
     def here(self) -> tuple[int, int]:
         """The place itself."""
@@ -72,24 +92,30 @@ class _Spot:
 def _wrong_beginning(spot: _Spot) -> _Found:
     """Explain a value whose first character has a meaning in YAML."""
     if spot.rest.startswith("\t"):
-        return "found character that cannot start any token", "Indent with spaces, not tabs.", spot.here
-    return f"a value can't begin with '{spot.rest[:1]}'", in_quotes(_value(spot, spot.column)), spot.here
+        return _tab(spot)
+    if not spot.rest:
+        return "the text ends too early", "Close each '[' and '{' that is open.", spot.here
+    return f"a value can't begin with '{spot.rest[:1]}'", in_quotes(spot.value(spot.column)), spot.here
 
 
-def _value(spot: _Spot, begin: int) -> str:
-    """Return the value that begins at a column: to the end of the line, or of the element within brackets."""
-    value = spot.text[begin:]
-    is_in_flow = not {"[", "{"}.isdisjoint(spot.text[:begin])
-    return re.split(r",(?:\s|$)|[\]}]", value, maxsplit=1)[0] if is_in_flow else value
+def _tab(spot: _Spot) -> _Found:
+    return "a tab can't stand here", "Use spaces, not tabs.", spot.here
+
+
+def _indentation(spot: _Spot, what: str, hint: str) -> _Found:
+    """Explain a line that does not fit the lines above, which a tab looks like doing."""
+    return _tab(spot) if spot.is_indented_by_tab else (what, hint, spot.here)
 
 
 def _wrong_name(spot: _Spot) -> _Found:
-    """Explain a value that begins like the name of an alias, such as a cron expression with ``*``."""
-    begin = max(spot.text.rfind("*", 0, spot.column), spot.text.rfind("&", 0, spot.column))
-    if begin < 0:
-        return "a value has a character that means something in YAML", "Put the value in quotes.", spot.here
-    what = f"a value can't begin with '{spot.text[begin]}'"
-    return what, in_quotes(_value(spot, begin)), (spot.line, begin)
+    """Explain a value that begins like an alias, an anchor or a tag, such as a cron expression with ``*``."""
+    line, begin = spot.began
+    what = f"a value can't begin with '{spot.opening}'"
+    return what, in_quotes(spot.value(begin)), (line, begin)
+
+
+def _directive(spot: _Spot) -> _Found:
+    return "a line can't begin with '%'", "Put the key in quotes.", spot.began
 
 
 def _second_colon(spot: _Spot) -> _Found:
@@ -100,7 +126,7 @@ def _second_colon(spot: _Spot) -> _Found:
     hint = (
         "Indent it like the other keys, and end the line above as 'key: value', with a space after the ':'."
     )
-    return "a key can't stand here", hint, spot.here
+    return _indentation(spot, "a key can't stand here", hint)
 
 
 def _not_closed(spot: _Spot) -> _Found:
@@ -131,7 +157,9 @@ def _no_key(spot: _Spot) -> _Found:
     if found and found["value"][0] in "[{" and found.start("value") < spot.column:
         what = f"text follows the '{found['value'][0]}' that begins a value, and its end"
         return what, in_quotes(found["value"]), spot.here
-    return "the indentation does not fit the lines above", "Indent it like the other keys.", spot.here
+    return _indentation(
+        spot, "the indentation does not fit the lines above", "Indent it like the other keys."
+    )
 
 
 def _block(spot: _Spot) -> _Found:
@@ -156,13 +184,19 @@ def _escape(spot: _Spot) -> _Found:
 
 
 _EXPLANATIONS: tuple[tuple[str, Callable[[_Spot], _Found]], ...] = (
+    ("tab character", _tab),
     ("cannot start any token", _wrong_beginning),
     ("expected node content", _wrong_beginning),
     ("alphabetic or numeric character", _wrong_name),
+    ("ing a tag", _wrong_name),
+    ("undefined tag handle", _wrong_name),
+    ("scanning a directive", _directive),
     ("mapping values are not allowed", _second_colon),
     ("end of stream", _not_closed),
     ("expected ',' or", _flow_not_closed),
     ("expected key", _no_key),
+    ("expected '-' indicator", _no_key),
+    ("expected <document start>", _no_key),
     ("expected ':'", _no_colon),
     ("entries are not allowed", _dash),
     ("mapping keys are not allowed", _dash),

@@ -14,7 +14,7 @@ import yaml
 
 from dataspec.errors import InvalidSpec
 from dataspec.problems import Problem
-from dataspec.spec.yaml_errors import explain, in_quotes
+from dataspec.spec.yaml_errors import explain, in_quotes, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,9 +74,10 @@ def read_document(body: bytes, file: str) -> Document:
     if len(body) > MAX_YAML_BYTES:
         size, limit = len(body) // 1024, MAX_YAML_BYTES // 1024
         raise _stop(file, f"the file has {size:,} KiB; a spec may have {limit} KiB at most.")
-    reader, text = _Reader(file), _decoded(body, file)
+    text = _decoded(body, file)
+    reader = _Reader(text, file)
     try:
-        data = reader.read(text)
+        data = reader.read()
     except yaml.MarkedYAMLError as error:
         raise _unreadable(error, text, file) from None
     except yaml.reader.ReaderError as error:
@@ -107,14 +108,17 @@ def _stop(file: str, message: str, place: Place = (1, 1)) -> InvalidSpec:
 class _Reader:
     """Builds plain data from the parser's events, and records every place."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, text: str, file: str) -> None:
+        self.text = text
         self.file = file
         self.values: dict[Path, Place] = {}
         self.keys: dict[Path, Place] = {}
         self.nodes = 0
+        self.anchor: Problem | None = None
+        """The first anchor; an alias to it is told first."""
 
-    def read(self, text: str) -> Any:
-        events = yaml.parse(text, Loader=_Loader)
+    def read(self) -> Any:
+        events = yaml.parse(self.text, Loader=_Loader)
         next(events)  # the stream's start
         if isinstance(first := next(events), yaml.StreamEndEvent):
             raise _stop(self.file, "the file is empty.", self._place(first))
@@ -122,19 +126,15 @@ class _Reader:
         next(events)  # the document's end
         if not isinstance(after := next(events), yaml.StreamEndEvent):
             raise _stop(self.file, "a file must contain one document.", self._place(after))
+        if self.anchor:
+            raise InvalidSpec([self.anchor])
         return data
 
     def _node(self, event: Event, events: Iterator[Event], path: Path, depth: int) -> Any:
         place = self._place(event)
         self.values[path] = place
         self._count(depth, place)
-        if isinstance(event, yaml.AliasEvent):
-            message = f"aliases are not allowed (*{event.anchor}); write the value out."
-            raise InvalidSpec([Problem(message, self.file, *place, in_quotes(f"*{event.anchor}"))])
-        tag = getattr(event, "tag", None)
-        if tag not in {None, "!"}:
-            hint = "Put text that begins with '!' in quotes."
-            raise InvalidSpec([Problem(f"tags are not allowed ({tag}).", self.file, *place, hint)])
+        self._check_marks(event)
         if isinstance(event, yaml.ScalarEvent):
             return _scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -151,6 +151,7 @@ class _Reader:
         mapping: dict[str, Any] = {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             place = self._place(event)
+            self._check_marks(event)
             if not isinstance(event, yaml.ScalarEvent):
                 hint = "Put a value that begins with '{' in quotes."
                 raise InvalidSpec([Problem("a key must be plain text.", self.file, *place, hint)])
@@ -161,6 +162,33 @@ class _Reader:
             self.keys[(*path, key)] = place
             mapping[key] = self._node(next(events), events, (*path, key), depth + 1)
         return mapping
+
+    def _check_marks(self, event: Event) -> None:
+        """Refuse an alias and a tag, and in a text without quotes whatever YAML takes as a mark of its own."""
+        if isinstance(event, yaml.AliasEvent):
+            message = f"aliases are not allowed (*{event.anchor}); write the value out."
+            raise InvalidSpec([self._marked(event, message)])
+        tag, is_bare = getattr(event, "tag", None), isinstance(event, yaml.ScalarEvent) and not event.style
+        if tag is not None and (is_bare or tag != "!"):
+            raise InvalidSpec([self._marked(event, f"tags are not allowed ({tag}).")])
+        if isinstance(event, yaml.ScalarEvent):
+            self._check_text(event)
+
+    def _check_text(self, event: yaml.ScalarEvent) -> None:
+        if not event.style and event.anchor is not None and self.anchor is None:
+            self.anchor = self._marked(event, f"anchors are not allowed (&{event.anchor}).")
+        if event.style in {"|", ">"} and not event.value and re.search(r"\d", self._written(event)):
+            raise InvalidSpec([self._marked(event, "the text after '|' or '>' begins in the next line.")])
+
+    def _written(self, event: Event) -> str:
+        line, column = self._place(event)
+        return value_at(self.text, line - 1, column - 1)
+
+    def _marked(self, event: Event, message: str) -> Problem:
+        written = self._written(event)
+        is_text = isinstance(event, (yaml.ScalarEvent, yaml.AliasEvent))
+        hint = in_quotes(written) if is_text else f"Remove '{written.partition(' ')[0]}'."
+        return Problem(message, self.file, *self._place(event), hint)
 
     def _count(self, depth: int, place: Place) -> None:
         self.nodes += 1

@@ -167,7 +167,7 @@ class FolderStore:
             with locked(self._root / f"{HIDDEN}lock"):
                 yield
         except OSError as error:
-            raise _unreachable(self.url, error) from error
+            raise _unreachable(self.url, error, title="The store can't be written.") from error
 
 
 @contextmanager
@@ -205,8 +205,7 @@ def _reason(error: OSError) -> str:
     return f"it can't be read: {error.strerror or error}"
 
 
-def _unreachable(url: str, error: OSError) -> StoreUnreachable:
-    reason = error.strerror or str(error)
-    return StoreUnreachable(
-        "The store does not answer.", detail=f"{url}: {error.filename or ''} {reason}".strip()
-    )
+def _unreachable(url: str, error: OSError, *, title: str = "The store does not answer.") -> StoreUnreachable:
+    reason = f"{url}: {error.filename or ''} {error.strerror or error}".strip()
+    step = ". Make room on that disk." if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
+    return StoreUnreachable(title, detail=f"{reason}{step}")

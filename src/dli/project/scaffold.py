@@ -139,19 +139,25 @@ def _quoted(name: str) -> str:
 
 
 def write_new(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Write new files; return their paths relative to the current folder.
+    """Write new files, all or none; return their paths relative to the current folder.
 
     Raises:
-        Refused: When one of them exists; then nothing is written.
+        OSError: When one of them can't be written.
+        Refused: When one of them exists.
     """
     paths = {folder / name: text for name, text in files.items()}
     for path in paths:
         if path.exists() or path.is_symlink():
             raise Refused(f"{shown(path)} already exists.", detail="Nothing was written.")
     folder.mkdir(parents=True, exist_ok=True)
-    for path, text in paths.items():
-        with naming(path):
-            path.write_text(text, encoding="utf-8")
+    try:
+        for path, text in paths.items():
+            with naming(path):
+                path.write_text(text, encoding="utf-8")
+    except OSError:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise
     return [shown(path) for path in paths]
 
 

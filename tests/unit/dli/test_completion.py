@@ -38,6 +38,17 @@ def test_completion_is_written_and_loaded_by_the_shells_startup_file_once(
     assert startup.read_text().count("source") == 1
 
 
+@pytest.mark.rule("20.19")
+def test_a_startup_file_that_is_not_utf_8_keeps_every_byte(dli: Dli, home: Path) -> None:
+    startup = home / ".bashrc"
+    before = "alias café='ls'\n".encode("latin-1") + b"export X=\xff\xfe\n"
+    startup.write_bytes(before)
+    for _ in range(2):
+        assert dli("--install-completion", "bash").status == 0
+    assert startup.read_bytes().startswith(before + b"\n# Completion of dli\nsource ")
+    assert startup.read_bytes().count(b"source ") == 1
+
+
 def test_fish_finds_completion_by_itself(dli: Dli, home: Path) -> None:
     result = dli("--install-completion", "fish")
     script = home / ".config" / "fish" / "completions" / "dli.fish"

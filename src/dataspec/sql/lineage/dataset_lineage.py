@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dataspec.problems import Problem
-from dataspec.sql.lineage.statement_tables import IDLE, Access, access_of, table_name, yields_rows
+from dataspec.sql.lineage.statement_tables import (
+    Access,
+    access_of,
+    command_of,
+    stores_nothing,
+    table_name,
+    yields_rows,
+)
 from dataspec.sql.samples import sampled_texts
 from dataspec.sql.source_map import in_template
 
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
 MAX_PARTS = 10
 """Maximum number of parts of a table name that are compared with names from run values."""
 _TEMPORARY_SCHEMAS = {"temp", "pg_temp"}
-_HARMLESS_COMMANDS = {"CHECKPOINT", "EXPLAIN", "LOAD", "REFRESH", "SHOW", "VACUUM"}
+_HARMLESS_COMMANDS = {"CHECKPOINT", "EXPLAIN", "LOAD", "REFRESH", "RESET", "SET", "SHOW", "VACUUM"}
 """Statements that sqlglot does not parse, and that copy no rows between tables."""
 
 
@@ -159,8 +166,9 @@ class _Session:
     def _take_trees(self, sampled: SampledText) -> None:
         self._named = _by_parts(sampled.names)
         for tree in sampled.parsed.trees:
-            if tree.key == "command" and str(tree.this).upper() not in _HARMLESS_COMMANDS:
-                message = f"What {str(tree.this).upper()} reads and writes is not known."
+            command = command_of(tree)
+            if command and command not in _HARMLESS_COMMANDS:
+                message = f"What {command} reads and writes is not known."
                 self._say_unknown(sampled, Problem(message, ""))
                 self._unread = True
             access = access_of(tree)
@@ -174,7 +182,7 @@ class _Session:
             self._query_tables |= {table_name(table).lower() for table in access.writes}
         elif yields_rows(tree):
             self._query = self._query or sampled
-        elif not isinstance(tree, (*IDLE, exp.Create)):
+        elif not stores_nothing(tree):
             self._query_stores = True
 
     def _take_access(self, access: Access, sampled: SampledText) -> None:

@@ -15,6 +15,7 @@ _WRITING = (
     exp.Drop,
     exp.Insert,
     exp.Into,
+    exp.LoadData,
     exp.Merge,
     exp.TruncateTable,
     exp.Update,
@@ -41,6 +42,13 @@ IDLE = (
 
 _YIELDING = (exp.Describe, exp.Pivot, exp.Query, exp.Show, exp.Summarize, exp.Values)
 """Statements that return rows to the client."""
+
+_IDLE_COMMANDS = {"LOAD", "RESET", "SET", "VACUUM"}
+"""Statements like ``IDLE`` that sqlglot does not parse in some dialects."""
+_RUNS = re.compile(
+    r"\banalyze\b.*\b(create|delete|execute|insert|into|merge|update)\b", re.IGNORECASE | re.DOTALL
+)
+"""An EXPLAIN that runs a statement which may store rows."""
 
 _HOLDERS = {"TABLE", "VIEW"}
 """Kinds of objects with rows; CREATE and DROP also take sequences, indexes and schemas."""
@@ -107,8 +115,18 @@ def yields_rows(tree: exp.Expr) -> bool:
     if isinstance(tree, exp.Select) and tree.args.get("from_") is None:
         return tree.find(exp.Anonymous) is None
     is_values = isinstance(tree, exp.Anonymous) and tree.name.upper() == "VALUES"
-    is_show = isinstance(tree, exp.Command) and str(tree.this).upper() == "SHOW"
-    return is_values or is_show or isinstance(tree, _YIELDING)
+    is_explain = command_of(tree) == "EXPLAIN" and not _RUNS.search(str(tree.expression))
+    return is_values or is_explain or command_of(tree) == "SHOW" or isinstance(tree, _YIELDING)
+
+
+def stores_nothing(tree: exp.Expr) -> bool:
+    """Return whether a statement that writes no table and returns no rows stores none elsewhere either."""
+    return isinstance(tree, (*IDLE, exp.Create, exp.Install)) or command_of(tree) in _IDLE_COMMANDS
+
+
+def command_of(tree: exp.Expr) -> str | None:
+    """Return the first word of a statement that sqlglot does not parse, in capitals; None for any other."""
+    return str(tree.this).upper() if isinstance(tree, exp.Command) else None
 
 
 def table_name(table: exp.Table) -> str:

@@ -15,7 +15,7 @@ from basecamp.monitoring.housekeeping import NEWEST_KEPT
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
-from dataspec.catalog.ledger import VERSIONS_PREFIX
+from dataspec.catalog.ledger import LEDGER_KEY, VERSIONS_PREFIX
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 
@@ -100,6 +100,41 @@ def test_object_goes_when_its_time_is_over(
     clock.advance(2)
     services.housekeeping.clean()
     assert keys(store, key) == []
+
+
+@pytest.mark.rule("5.21")
+def test_what_a_newer_version_wrote_stays_whatever_its_age(
+    services: Services, store: MemoryStore, clock: ManualClock, change: Callable[[int], str]
+) -> None:
+    newer = b'{"format": 99}'
+    kept = [f"{ENDED_PREFIX}{NAME}/00.json", "basecamp/idempotency/20240101/a.json"]
+    for key in kept:
+        store.put(key, newer, expected=MISSING)
+    clock.advance(60)
+    for number in range(1, NEWEST_KEPT + 2):
+        store.put(f"{ENDED_PREFIX}{NAME}/{number:02}.json", b"{}", expected=MISSING)
+    old = change(0)
+    for number in range(1, NEWEST_KEPT + 2):
+        change(number)
+    clock.advance(401 * DAY)
+    stored = store.get(old)
+    assert stored is not None
+    assert services.housekeeping.clean() == 3  # an ended backfill and two versions
+    assert store.get(old) is None
+    assert [found.body for key in kept if (found := store.get(key))] == [newer, newer]
+
+
+@pytest.mark.rule("5.21")
+def test_while_the_ledger_is_newer_no_version_goes(
+    services: Services, store: MemoryStore, clock: ManualClock, change: Callable[[int], str]
+) -> None:
+    versions = [change(number) for number in range(NEWEST_KEPT + 2)]
+    stored = store.get(LEDGER_KEY)
+    assert stored is not None
+    store.put(LEDGER_KEY, b'{"format": 99}', expected=stored.etag)
+    clock.advance(401 * DAY)
+    assert services.housekeeping.clean() == 0
+    assert set(keys(store, VERSIONS_PREFIX)) == set(versions)
 
 
 @pytest.mark.rule("18.22")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,10 @@ from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.waiting import run_through
 from dataspec.catalog.cache import MemorySpecCache
-from dataspec.catalog.ledger import LEDGER_KEY, VERSIONS_PREFIX, ArchivedVersion
+from dataspec.catalog.ledger import LEDGER_KEY, VERSIONS_PREFIX, ArchivedVersion, version_key
 from dataspec.catalog.reader import CatalogReader
 from dataspec.store import MemoryStore
+from dataspec.store.base import MISSING
 
 Publish = Callable[..., None]
 NAME = "sales.daily"
@@ -79,26 +81,99 @@ def test_version_of_an_earlier_release_is_found_by_the_name_in_its_yaml(
     assert runs_now(store) == good
 
 
+def entries(store: MemoryStore) -> dict[str, Any]:
+    stored = store.get(LEDGER_KEY)
+    assert stored is not None
+    found: dict[str, Any] = json.loads(stored.body)["datasets"]
+    return found
+
+
+def count_switches(store: MemoryStore, name: str, count: int) -> None:
+    """Let a dataset have switched its source before: the ledger alone has that number."""
+    stored = store.get(LEDGER_KEY)
+    assert stored is not None
+    ledger = json.loads(stored.body)
+    ledger["datasets"][name]["switches"] = count
+    write(store, LEDGER_KEY, json.dumps(ledger).encode())
+
+
 @pytest.mark.rule("6.9")
 def test_damaged_entry_costs_no_other_entry(
-    client: Client, services: Services, store: MemoryStore, airflow: Any, clock: ManualClock, register: Any
+    store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, register: Any
 ) -> None:
     register()
     register("sales.weekly")
+    count_switches(store, NAME, 7)
     stored = store.get(LEDGER_KEY)
     assert stored is not None
     write(
         store,
         LEDGER_KEY,
-        stored.body.replace(b'"sales.weekly":{"since":"2', b'"sales.weekly":{"since":"x', 1),
+        stored.body.replace(b'"sales.weekly": {"since": "2', b'"sales.weekly": {"since": "x'),
     )
-    fresh = build_services(store, airflow, clock)
-    before = fresh.registered_specs
+    run_through(build_services(store, airflow, clock).check.sync(), clock)
+    assert {name: entry["switches"] for name, entry in entries(store).items()} == {NAME: 7, "sales.weekly": 0}
+
+
+@pytest.mark.rule("6.9")
+def test_a_replica_that_knows_a_ledger_restores_it_when_nothing_of_it_can_be_read(
+    services: Services, store: MemoryStore, clock: ManualClock, register: Any
+) -> None:
+    register()
+    count_switches(store, NAME, 7)
+    run_through(services.check.sync(), clock)
+    write(store, LEDGER_KEY, b"")
+    run_through(services.check.sync(), clock)
+    assert entries(store)[NAME]["switches"] == 7
+
+
+@pytest.mark.rule("5.21")
+def test_a_replica_runs_the_last_good_version_by_the_ledger_that_it_knows_while_a_newer_one_is_there(
+    client: Client, services: Services, store: MemoryStore, clock: ManualClock, publish: Publish
+) -> None:
+    publish()
+    run_through(services.check.sync(), clock)
+    stored = store.get(LEDGER_KEY)
+    assert stored is not None
+    write(store, LEDGER_KEY, json.dumps({**json.loads(stored.body), "format": 99}).encode())
+    write(store, f"code/{NAME}.yaml", b"type: Dataset\nname: [")
     clock.advance(3600)
-    run_through(fresh.check.sync(), clock)
-    after = client.get(f"/datasets/{NAME}").json()
-    assert before is not None
-    assert after["name"] == NAME
-    repaired = store.get(LEDGER_KEY)
-    assert repaired is not None
-    assert b'"sales.daily":{"since":"2024-01-15T09:30:45.123456Z"' in repaired.body
+    rows = client.get("/workflows").json()["items"]
+    assert [(row["dataset_name"], row["status"]) for row in rows] == [(NAME, "active"), (NAME, "invalid")]
+    assert client.get(f"/datasets/{NAME}").status_code == 200
+
+
+@pytest.mark.rule("6.9")
+def test_a_version_that_can_not_be_used_is_passed_over(
+    services: Services, store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, publish: Publish
+) -> None:
+    publish()
+    run_through(services.check.sync(), clock)
+    good = runs_now(store)
+    clock.advance(60)
+    yaml = f"name: {NAME}\ntype: Dataset\nunknown: 1\n"
+    later = ArchivedVersion(yaml=yaml, files={}, name=NAME, file=f"code/{NAME}.yaml")
+    store.put(version_key(later.release.spec_hash), later.body(), expected=MISSING)
+    write(store, f"code/{NAME}.yaml", b"type: Dataset\nname: [")
+    write(store, LEDGER_KEY, b"")
+    run_through(build_services(store, airflow, clock).check.sync(), clock)
+    assert runs_now(store) == good
+
+
+@pytest.mark.rule("6.9")
+def test_a_version_of_the_file_comes_before_one_of_another_file_with_its_name(
+    services: Services, store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock, publish: Publish
+) -> None:
+    publish()
+    run_through(services.check.sync(), clock)
+    good = runs_now(store)
+    stored = store.get(version_key(good[NAME] or ""))
+    assert stored is not None
+    clock.advance(60)
+    found = ArchivedVersion.read(stored)
+    later = found.changed(yaml=found.yaml + "# later\n", file=f"manual/{NAME}.yaml")
+    store.put(version_key(later.release.spec_hash), later.body(), expected=MISSING)
+    write(store, f"code/{NAME}.yaml", b"type: Dataset\nname: [")
+    write(store, LEDGER_KEY, b"")
+    run_through(build_services(store, airflow, clock).check.sync(), clock)
+    assert runs_now(store) == good

@@ -277,6 +277,10 @@ STORED_NOWHERE = [
     "from t",
     "show tables",
     "describe t",
+    "explain select 1",
+    "explain analyze select 1",
+    "install httpfs; load httpfs; select 1",
+    "reset threads; select 1",
     "{% if d %}select 1{% else %}select 2{% endif %}",
 ]
 
@@ -302,6 +306,7 @@ def test_rows_that_are_not_stored_are_found_in_each_dialect(dialect: str) -> Non
     for sql in (
         "with a as (select 1 as b) select b from a",
         "show tables",
+        "explain select 1 as b",
         "select 1 as b union all select 2 as b",
     ):
         found = checked("a", f"{head}query_file: q.sql\n", q=sql)
@@ -321,6 +326,8 @@ def test_rows_that_are_not_stored_are_found_in_each_dialect(dialect: str) -> Non
         "delete from t",
         "copy (select 1) to 'x.csv'",
         "call build()",
+        "explain analyze insert into t select 1",
+        "explain (analyze, buffers)\ninsert into t select 1",
         "select build_daily()",
         "select dwh.build_daily('x')",
         "select from where = =",
@@ -347,6 +354,13 @@ def test_no_warning_where_rows_are_stored_or_nobody_knows(sql: str) -> None:
 def test_statements_around_the_query_count_if_they_may_write_the_dataset(before: str, is_told: bool) -> None:
     yaml = f"{DUCKDB}query_statement: select 1\npre_statements: [{{name: before, sql: {before}}}]\n"
     assert any(map(is_of_rows, checked("s.daily", yaml).problems)) is is_told
+
+
+@pytest.mark.rule("10.14")
+def test_a_file_that_is_loaded_into_the_dataset_counts() -> None:
+    load = "load data into s.daily from files (format = 'csv')"
+    yaml = f'execution: {{dialect: bigquery}}\nquery_statement: select 1 as a\npre_statements: [{{name: l, sql: "{load}"}}]\n'
+    assert not any(map(is_of_rows, checked("s.daily", yaml).problems))
 
 
 @pytest.mark.rule("10.14")

@@ -145,7 +145,7 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_file() -> None:
         (b"a: \xff", "1:4: the byte 0xff is not UTF-8; save the file as UTF-8."),
         (
             b"a:\n\t- b",
-            "2:1: not valid YAML: found character that cannot start any token. Indent with spaces",
+            "2:1: not valid YAML: a tab can't stand here. Use spaces, not tabs.",
         ),
         (b"a: 'x", "not valid YAML"),
         (b"a: 1\nb: \x00", "2:4: the character U+0000 is not allowed in YAML."),
@@ -310,7 +310,23 @@ def test_yaml_problem_does_not_hide_sql_problems() -> None:
             "1:15: a key must be plain text. Put a value that begins with '{' in quotes.",
         ),
         ("tags: *x", '1:7: aliases are not allowed (*x); write the value out. Put it in quotes: "*x"'),
-        ("tags: !x", "1:7: tags are not allowed (!x). Put text that begins with '!' in quotes."),
+        ("tags: *x y", '1:7: aliases are not allowed (*x); write the value out. Put it in quotes: "*x y"'),
+        ("tags: !x y", '1:7: tags are not allowed (!x). Put it in quotes: "!x y"'),
+        ("tags: ! x", '1:7: tags are not allowed (!). Put it in quotes: "! x"'),
+        ("tags: !!map {x: 1}", "1:7: tags are not allowed (tag:yaml.org,2002:map). Remove '!!map'."),
+        ("team: &ops", '1:7: anchors are not allowed (&ops). Put it in quotes: "&ops"'),
+        ("tags: [&a b, c]", '1:8: anchors are not allowed (&a). Put it in quotes: "&a b"'),
+        ("team: &a&b", "1:7: not valid YAML: a value can't begin with '&'. Put it in quotes: \"&a&b\""),
+        ("team: !50%", "1:7: not valid YAML: a value can't begin with '!'. Put it in quotes: \"!50%\""),
+        ("%: x", "1:1: not valid YAML: a line can't begin with '%'. Put the key in quotes."),
+        ("owner: >5", "1:8: the text after '|' or '>' begins in the next line. Put it in quotes: \">5\""),
+        (
+            "schedule:\n  cron: x\n\tretry: 1",
+            "3:1: not valid YAML: a tab can't stand here. Use spaces, not tabs.",
+        ),
+        ("owner: a\n \tteam: b", "2:7: not valid YAML: a tab can't stand here. Use spaces, not tabs."),
+        ("description: |\n\ttext", "2:1: not valid YAML: a tab can't stand here. Use spaces, not tabs."),
+        ("tags:\n  -\ta", "2:4: not valid YAML: a tab can't stand here. Use spaces, not tabs."),
         (
             "description: a: b  # why",
             "1:15: not valid YAML: a value with ': ' in it looks like another key. Put it in quotes: \"a: b\"",
@@ -330,6 +346,14 @@ def test_what_yaml_refuses_is_told_in_plain_words_with_what_to_write(line: str, 
     with pytest.raises(InvalidSpec) as refused:
         read_document(f"{line}\nother: 1\n".encode(), "a.yaml")
     assert str(refused.value.problems[0]).startswith(f"a.yaml:{problem}")
+
+
+@pytest.mark.rule("2.19")
+def test_a_bracket_that_is_open_at_the_end_is_told() -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        read_document(b"name: a\ntags: [\n", "a.yaml")
+    told = "a.yaml:3:1: not valid YAML: the text ends too early. Close each '[' and '{' that is open."
+    assert str(refused.value.problems[0]) == told
 
 
 @pytest.mark.rule("2.19")
