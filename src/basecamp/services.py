@@ -11,6 +11,7 @@ from basecamp.backfills.reconciler import Reconciler
 from basecamp.backfills.start import BackfillStarter
 from basecamp.backfills.steps import BackfillSteps
 from basecamp.backfills.stop import BackfillStopper
+from basecamp.datasets.dataset_teams import DatasetTeams
 from basecamp.datasets.registered_specs import RegisteredSpecs
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.datasets.versions import VersionsInUse
@@ -44,6 +45,7 @@ class Services:
     tokens: Tokens
     token_lookup: TokenLookup
 
+    dataset_teams: DatasetTeams
     registered_specs: RegisteredSpecs
     versions: VersionsInUse
     takeovers: Takeovers

@@ -218,8 +218,10 @@ class DatasetNotFound(NotFound):
 
     code = "dataset_not_found"
 
-    def __init__(self, name: str, *, hint: str | None = None) -> None:
+    def __init__(self, name: str, *, hint: str | None = None, is_suggestion: bool = False) -> None:
+        """Initialize the error; ``is_suggestion`` if the hint names another dataset."""
         self.dataset = name
+        self.is_suggestion = is_suggestion
         detail = f"'{name}' is not registered." + (f" {hint}" if hint else "")
         super().__init__("Dataset not found. Register first: dli dataset register", detail=detail)
 
@@ -406,6 +408,11 @@ class Unauthorized(Refused):
 
     code = "unauthorized"
     http_status = 401
+
+    def __init__(self, title: str, *, detail: str | None = None, invalid_token: bool = False) -> None:
+        """Initialize the error; ``invalid_token`` if the request had a bearer token (RFC 6750)."""
+        self.invalid_token = invalid_token
+        super().__init__(title, detail=detail)
 
 
 class Forbidden(Refused):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 from typing import Literal, Self
 
@@ -17,8 +18,8 @@ ANONYMOUS = "anonymous"
 MAX_NAME = 100
 """Maximum length of a principal's name."""
 
-Method = Literal["open", "token", "oidc", "session"]
-"""How a caller was identified; ``open`` on a server without sign-in."""
+Method = Literal["none", "open", "token", "oidc", "session"]
+"""How a caller was identified; ``open`` on a server without sign-in, ``none`` for an unknown caller."""
 
 
 class Role(IntEnum):
@@ -120,6 +121,8 @@ class Principal:
     method: Method
     identity: str = ""
     """What identifies the caller for good: a token's id, or an issuer and a subject."""
+    expires_at: datetime | None = None
+    """When the token or the session ends; None without an end."""
 
     def may(self, role: Role, team: str | None) -> bool:
         """Return whether the caller has a role, or a higher one, for the datasets of a team."""
@@ -133,15 +136,17 @@ class Principal:
         """Return whether the caller has a role, or a higher one, for all datasets."""
         return any(grant.role >= role and grant.teams is None for grant in self.grants)
 
-    def sees(self, team: str | None) -> bool:
-        """Return whether the caller may see the datasets of a team."""
-        return self.may(Role.VIEWER, team)
+    def teams_for(self, role: Role) -> frozenset[str] | None:
+        """Return the teams for whose datasets the caller has a role, or a higher one; None for all datasets."""
+        if self.may_everywhere(role):
+            return None
+        return frozenset(team for grant in self.grants if grant.role >= role for team in grant.teams or ())
 
-    def role_for(self, team: str | None) -> Role | None:
-        """Return the caller's highest role for the datasets of a team; None without any."""
-        return max((grant.role for grant in self.grants if grant.covers(team)), default=None)
+
+UNKNOWN = Principal(ANONYMOUS, (), "none")
+"""The caller of a public route, who need not sign in."""
 
 
 def open_principal(name: str) -> Principal:
     """Return the caller of a server without sign-in, who may do everything."""
-    return Principal(name or ANONYMOUS, (Grant(Role.ADMIN),), "open")
+    return Principal(printable(name) or ANONYMOUS, (Grant(Role.ADMIN),), "open")

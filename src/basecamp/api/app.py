@@ -10,6 +10,9 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
+from basecamp.access.credentials import Credentials
+from basecamp.api.authorization import Gate
+from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.methods import HeadRequests
 from basecamp.api.middleware import BodyLimit, HostGuard, LastRequests, OriginGuard, RequestBudget, RequestLog
 from basecamp.api.problems import DOCUMENT_SCHEMA, MEDIA_TYPE, install_problem_handlers
@@ -32,6 +35,7 @@ Errors are problem documents (RFC 9457) with a stable `code`. Times are RFC 3339
 def create_app(
     services: Services,
     *,
+    credentials: Credentials | None = None,
     metrics: Metrics | None = None,
     hosts: Collection[str] | None = None,
     public: PublicAddress | None = None,
@@ -43,6 +47,7 @@ def create_app(
 
     Args:
         services: The services.
+        credentials: The sign-in that is on; without one every caller may do everything.
         metrics: The metrics; new ones by default.
         hosts: Accepted host names beside the public one; any by default.
         public: The address at which users open the pages.
@@ -69,7 +74,7 @@ def create_app(
         responses={"default": _problem()},
         lifespan=lifespan,
         middleware=[
-            Middleware(RequestLog, metrics=metrics),
+            Middleware(RequestLog, metrics=metrics, has_sign_in=credentials is not None),
             Middleware(SecurityHeaders),
             Middleware(LastRequests),
             *([Middleware(HostGuard, hosts=hosts, public=public)] if hosts else []),
@@ -82,12 +87,25 @@ def create_app(
     )
     app.state.services = services
     app.state.metrics = metrics
+    app.state.gate = Gate(credentials)
     install_problem_handlers(app)
     for module in (workflows, runs, backfills, datasets, operations, documentation):
-        app.include_router(module.router)
+        _include(app, module.router)
     if pages is not None:
-        app.include_router(pages, include_in_schema=False)
+        _include(app, pages)
     return app
+
+
+def _include(app: FastAPI, router: APIRouter) -> None:
+    """Add routes, each of which must have its row in the table of rights.
+
+    Raises:
+        LookupError: With the first route that has none.
+    """
+    for route in router.routes:
+        assert isinstance(route, CheckedRoute), f"{route} does not check rights"  # noqa: S101
+        route.right  # noqa: B018 - raises without a row
+    app.include_router(router)
 
 
 def _problem() -> dict[str, Any]:

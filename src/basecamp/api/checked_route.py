@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import cached_property
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import Request, Response
 from fastapi.dependencies.utils import get_flat_params
@@ -16,10 +16,11 @@ from fastapi.params import Header, Query
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from basecamp.access.rights import RIGHTS, Right
 from basecamp.api import PREFIX
 from basecamp.api.public_paths import path_of
 from basecamp.registration.entity_tags import is_one_of
-from dataspec.errors import InvalidUsage
+from dataspec.errors import DatasetNotFound, InvalidUsage
 from dataspec.problems import nearest
 
 JSON_TYPE = "application/json"
@@ -36,6 +37,9 @@ class CheckedRoute(APIRoute):
 
     A request with a typing error, such as ``dryrun=true``, must not do more than was asked.
     """
+
+    takes_cookie: ClassVar[bool] = False
+    """Whether the cookie of a page's session signs a request in; programs send a token."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
@@ -57,13 +61,31 @@ class CheckedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_checked(request: Request) -> Response:
-            checked = CheckedRequest(request.scope, request.receive)
+            checked, gate = CheckedRequest(request.scope, request.receive), request.app.state.gate
+            admitted = await gate.admit(checked, self.right, takes_cookie=self.takes_cookie)
+            checked.state.admitted = admitted
             await self.check(checked)
-            response = await handle(checked)
+            try:
+                response = await handle(checked)
+            except DatasetNotFound as error:
+                raise admitted.hidden(error) from None
             is_read = request.method == "GET" and response.status_code == HTTPStatus.OK
             return _conditional(request, response) if is_read else response
 
         return handle_checked
+
+    @cached_property
+    def right(self) -> Right:
+        """The route's row in the table of rights.
+
+        Raises:
+            LookupError: When it has none: such a route is not served.
+        """
+        (method,) = self.methods or {""}
+        row = f"{method} {self.path}"
+        if row not in RIGHTS:
+            raise LookupError(f"The table of rights (basecamp.access.rights) has no row for {row}.")
+        return RIGHTS[row]
 
     async def check(self, request: Request) -> None:
         """Refuse a request that this route would not carry out as it was meant.

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from fastapi import Depends, Header, Path, Query, Request, Response
 from pydantic import Field, WithJsonSchema
 
+from basecamp.access.principal import Principal
 from basecamp.api import PREFIX
+from basecamp.api.authorization import Admitted
+from basecamp.datasets.dataset_teams import PermittedDatasets
 from basecamp.services import Services
 from basecamp.shared.idempotency import MAX_KEY_LENGTH
 from dataspec.models import SourceType
 from dataspec.spec.identity import MAX_NAME_LENGTH
 
-ANONYMOUS = "anonymous"
-MAX_CALLER_LENGTH = 100
 NAME_PATTERN = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
 
 SourceChoice = Literal["code", "manual", "all"]
@@ -28,17 +29,36 @@ async def _services(request: Request) -> Services:
     return services
 
 
-def caller_name(
-    dli_user: Annotated[
-        str | None, Header(description="The caller's name, for notes and logs; percent-encoded if not ASCII.")
-    ] = None,
-) -> str:
-    """Return the caller's name from the header ``Dli-User``.
+async def _admitted(request: Request) -> Admitted:
+    """Return what the route's check of rights has found."""
+    admitted: Admitted = request.state.admitted
+    return admitted
 
-    The name is not authenticated: it is for notes and logs only. Unprintable characters are removed.
-    """
-    name = "".join(letter for letter in unquote(dli_user or "") if letter.isprintable()).strip()
-    return name[:MAX_CALLER_LENGTH] or ANONYMOUS
+
+async def _caller(
+    request: Request,
+    dli_user: Annotated[  # noqa: ARG001 - documents the header in OpenAPI
+        str | None,
+        Header(
+            description="The caller's name, for notes and logs; percent-encoded if not ASCII. "
+            "Ignored on a server with sign-in."
+        ),
+    ] = None,
+) -> Principal:
+    return (await _admitted(request)).caller
+
+
+async def _permitted(request: Request) -> PermittedDatasets:
+    return (await _admitted(request)).permitted
+
+
+async def _dataset_of_run(
+    request: Request,
+    dataset: Annotated[
+        str | None, Query(description="The run's dataset, if the run id is not unique.")
+    ] = None,
+) -> str | None:
+    return (await _admitted(request)).dataset or dataset
 
 
 def source_of(choice: SourceChoice | None) -> SourceType | None:
@@ -60,7 +80,11 @@ Cursor = Annotated[
 ]
 
 ServicesOf = Annotated[Services, Depends(_services)]
-Caller = Annotated[str, Depends(caller_name)]
+Caller = Annotated[Principal, Depends(_caller)]
+"""Who sent the request."""
+Permitted = Annotated[PermittedDatasets, Depends(_permitted)]
+"""The datasets for which the caller has the route's role."""
+DatasetOfRun = Annotated[str | None, Depends(_dataset_of_run)]
 IdempotencyKey = Annotated[
     Annotated[str, Field(min_length=1, max_length=MAX_KEY_LENGTH)] | None,
     Header(description="A repeated request with the same key has no further effect."),

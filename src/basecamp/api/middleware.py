@@ -7,11 +7,12 @@ import logging
 import re
 import time
 from collections.abc import Collection
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from basecamp.api.dependencies import caller_name
+from basecamp.access.principal import UNKNOWN, open_principal, printable
 from basecamp.api.problems import problem_response
 from basecamp.api.public_paths import path_of
 from basecamp.monitoring.metrics import Metrics
@@ -181,9 +182,10 @@ class LastRequests:
 class RequestLog:
     """Logs and counts each request by route, status and duration; never its query, headers or body."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, has_sign_in: bool) -> None:
         self._app = app
         self._metrics = metrics
+        self._has_sign_in = has_sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and log its result."""
@@ -191,6 +193,7 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         status, started = 500, time.monotonic()
+        scope.setdefault("state", {})  # shared with the copies of the scope in which a route notes its caller
 
         async def send_noting_status(message: Message) -> None:
             nonlocal status
@@ -219,5 +222,11 @@ class RequestLog:
             status,
             milliseconds,
             client,
-            caller_name(Headers(scope=scope).get("dli-user")),
+            self._name(scope),
         )
+
+    def _name(self, scope: Scope) -> str:
+        """Return the name of the caller; without sign-in that of ``Dli-User``, also where no route has noted it."""
+        if not self._has_sign_in:
+            return open_principal(unquote(Headers(scope=scope).get("dli-user", ""))).name
+        return printable(scope["state"].get("caller", UNKNOWN).name)

@@ -17,7 +17,15 @@ from starlette.responses import JSONResponse, Response
 
 from basecamp.api.methods import allowed_methods
 from basecamp.api.security_headers import SECURITY_HEADERS
-from dataspec.errors import Conflict, DliError, InternalError, InvalidUsage, NotFound, Unavailable
+from dataspec.errors import (
+    Conflict,
+    DliError,
+    InternalError,
+    InvalidUsage,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +87,16 @@ def problem_response(
     if error.text != error.title:
         document["text"] = error.text
     sent = {**SECURITY_HEADERS, **(headers or {})}
+    if isinstance(error, Unauthorized):
+        sent["WWW-Authenticate"] = challenge(error)
     if isinstance(error, Unavailable):
         sent["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return ProblemResponse(document | error.extras(), status_code=document["status"], headers=sent)
+
+
+def challenge(error: Unauthorized) -> str:
+    """Return the header ``WWW-Authenticate`` of a refusal (RFC 6750)."""
+    return 'Bearer error="invalid_token"' if error.invalid_token else "Bearer"
 
 
 def install_problem_handlers(app: FastAPI) -> None:

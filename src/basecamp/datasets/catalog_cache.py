@@ -106,7 +106,7 @@ def find_spec(catalog: Catalog, name: str, source: SourceType | None = None) -> 
             raise file.error
     if source is not None and (other := catalog.get(name)):
         raise DatasetNotFound(name, hint=f"Not registered in {source}; found in {other.source}.")
-    raise DatasetNotFound(name, hint=nearest(name, catalog.effective))
+    raise DatasetNotFound(name, hint=nearest(name, catalog.effective), is_suggestion=True)
 
 
 def find_runnable(catalog: Catalog, name: str, source: SourceType | None) -> SpecFile:

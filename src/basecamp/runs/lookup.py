@@ -7,6 +7,7 @@ import re
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun, RunFilter
 from basecamp.datasets.dataset_names import DatasetNames
+from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.runs.all_runs import all_runs
 from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.records import RunRecords
@@ -59,12 +60,15 @@ class RunLookup:
         """
         return self._reasons.into(self._records.of([run])[0])
 
-    def find(self, run_id: str, dataset: str | None = None) -> DagRun:
+    def find(
+        self, run_id: str, dataset: str | None = None, *, among: PermittedDatasets = EVERY_DATASET
+    ) -> DagRun:
         """Return a run.
 
         Args:
             run_id: Its id.
             dataset: Its dataset, for ids that are not unique.
+            among: The datasets whose runs count; others' are as if they did not exist.
 
         Raises:
             RunNotFound: When there is none.
@@ -75,9 +79,14 @@ class RunLookup:
             raise RunNotFound(run_id[:MAX_LENGTH])
         parsed = parse_run_id(run_id)
         likely = dataset or (parsed.dataset if parsed else None)
-        if likely is not None and (run := self._gateway.get_run(likely, run_id)) and self._is_ours(run):
+        if (
+            likely is not None
+            and likely in among
+            and (run := self._gateway.get_run(likely, run_id))
+            and self._is_ours(run)
+        ):
             return run
-        found = [] if dataset else self._search(run_id)
+        found = [] if dataset else [run for run in self._search(run_id) if run.dag_id in among]
         if len(found) > 1:
             raise InvalidUsage(
                 f"Several datasets have a run '{run_id}'.",

@@ -19,6 +19,7 @@ from basecamp.datasets.connection_dialects import ConnectionDialects
 from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.dag_readiness import DagReadiness
 from basecamp.datasets.dataset_names import DatasetNames
+from basecamp.datasets.dataset_teams import DatasetTeams
 from basecamp.datasets.registered_specs import RegisteredSpecs
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.takeovers import Takeovers
@@ -133,6 +134,7 @@ def build_services(
         work=RequestWork(clock),
         tokens=tokens,
         token_lookup=TokenLookup(store, clock, objects),
+        dataset_teams=DatasetTeams(specs),
         registered_specs=RegisteredSpecs(specs, readiness, sql),
         versions=VersionsInUse(specs, archive, gateway),
         takeovers=takeovers,

@@ -22,11 +22,11 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from basecamp.api.checked_route import CheckedRoute
-from basecamp.api.problems import RETRY_AFTER_SECONDS, log_internal_error
+from basecamp.api.problems import RETRY_AFTER_SECONDS, challenge, log_internal_error
 from basecamp.api.public_paths import path_of
 from basecamp.shared.page_links import Links
 from basecamp.web import forms
-from dataspec.errors import DliError, NotFound, Unavailable
+from dataspec.errors import DliError, NotFound, Unauthorized, Unavailable
 from dataspec.models import RunStatus, SourceType, WorkflowStatus
 
 log = logging.getLogger(__name__)
@@ -100,11 +100,15 @@ def error_page(request: Request, error: DliError) -> HTMLResponse:
     """Render an error, with the API's message and status."""
     retry = RETRY_AFTER_SECONDS if isinstance(error, Unavailable) and request.method == "GET" else None
     headers = {"Retry-After": str(retry)} if retry else {}
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = challenge(error)
     return page(request, "error.html", status=error.http_status, headers=headers, error=error, retry=retry)
 
 
 class PageRoute(CheckedRoute):
     """A route that renders its errors as pages."""
+
+    takes_cookie = True
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler, with a page for each error that it raises."""

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.responses import RedirectResponse
 
-from basecamp.api.dependencies import Caller, ServicesOf
+from basecamp.api.dependencies import Caller, DatasetOfRun, ServicesOf
 from basecamp.runs.start import RunRequest
 from basecamp.services import Services
 from basecamp.web.forms import PauseForm, RunFields, RunForm, StopForm, wants_preview
@@ -64,7 +64,7 @@ async def start_run(
             preview = await services.work.write(services.run_starter.preview, run_request)
             return await _show_form(request, services, name, replace(filled, preview=preview))
         starting = services.run_starter.start(
-            run_request, requested_by=caller, idempotency_key=form.get("key") or None
+            run_request, requested_by=caller.name, idempotency_key=form.get("key") or None
         )
         run = await services.work.finish(starting)
     except DliError as error:
@@ -108,7 +108,7 @@ def show_runs(
 
 @router.get("/runs/{run_id}")
 def show_run(
-    request: Request, services: ServicesOf, run_id: str, dataset: str | None = None, attempt: str = ""
+    request: Request, services: ServicesOf, run_id: str, dataset: DatasetOfRun, attempt: str = ""
 ) -> Response:
     """Show a run."""
     number = attempt_of({"attempt": attempt})
@@ -124,10 +124,12 @@ async def stop_run(
     caller: Caller,
     run_id: str,
     form: StopForm,
-    dataset: str | None = None,
+    dataset: DatasetOfRun,
 ) -> Response:
     """Stop a run and redirect to its page."""
-    stopping = services.run_stopper.stop(run_id, stopped_by=caller, reason=_reason(form), dataset=dataset)
+    stopping = services.run_stopper.stop(
+        run_id, stopped_by=caller.name, reason=_reason(form), dataset=dataset
+    )
     run = await services.work.finish(stopping)
     return _redirect(links_of(request).run(run))
 
@@ -149,7 +151,7 @@ async def stop_backfill(
     request: Request, services: ServicesOf, caller: Caller, backfill_id: str, form: StopForm
 ) -> Response:
     """Stop a backfill and redirect to its page."""
-    stopping = services.backfill_stopper.stop(backfill_id, stopped_by=caller, reason=_reason(form))
+    stopping = services.backfill_stopper.stop(backfill_id, stopped_by=caller.name, reason=_reason(form))
     await services.work.finish(stopping)
     return _redirect(links_of(request).backfill(backfill_id))
 

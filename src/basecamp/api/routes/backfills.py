@@ -67,7 +67,7 @@ async def start_backfill(
         response.status_code = 200
         return await services.work.write(services.backfill_starter.preview, wanted)
     backfill = await services.work.write(
-        services.backfill_starter.start, wanted, requested_by=caller, idempotency_key=idempotency_key
+        services.backfill_starter.start, wanted, requested_by=caller.name, idempotency_key=idempotency_key
     )
     put_location(request, response, "backfills", backfill.backfill_id)
     return backfill
@@ -108,7 +108,7 @@ async def stop_backfill(
     """Stop a backfill, and respond when it has ended; an ended backfill is returned unchanged."""
     stopping = services.backfill_stopper.stop(
         backfill_id,
-        stopped_by=caller,
+        stopped_by=caller.name,
         reason=body.reason if body else None,
         idempotency_key=idempotency_key,
     )

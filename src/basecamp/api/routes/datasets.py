@@ -130,7 +130,7 @@ async def unregister(
     """Remove a manual spec; with active runs, only if `stop` or `accept_active` is set."""
     unregistering = services.changes.unregister(
         name,
-        requested_by=caller,
+        requested_by=caller.name,
         source=source_of(source),
         stop=stop,
         accept_active=accept_active,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from fastapi import APIRouter, Request, Response
 
+from basecamp.access.principal import Role
 from basecamp.api import PREFIX
 from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.dependencies import IdempotencyKey, ServicesOf
@@ -56,11 +58,15 @@ async def healthz() -> dict[str, str]:
     tags=["server"],
     responses={503: {"model": Readiness, "description": "Not ready for requests yet"}},
 )
-async def readyz(services: ServicesOf, response: Response) -> Readiness:
-    """Report whether this replica is ready for requests, with the state of each dependency as it was last checked."""
+async def readyz(request: Request, services: ServicesOf, response: Response) -> Readiness:
+    """Report whether this replica is ready for requests, with the state of each dependency as it was last checked.
+
+    With sign-in, only callers who see all datasets get the states: they can name datasets.
+    """
     readiness = services.readiness.check()
     response.status_code = 200 if readiness.ready else 503
-    return readiness
+    caller = await request.app.state.gate.identified(request)
+    return readiness if caller.may_everywhere(Role.VIEWER) else replace(readiness, checks={}, age_seconds={})
 
 
 @router.get("/metrics", response_class=Response, tags=["server"])

@@ -12,6 +12,7 @@ from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.dependencies import (
     Caller,
     Cursor,
+    DatasetOfRun,
     IdempotencyKey,
     RunId,
     ServicesOf,
@@ -36,8 +37,6 @@ LogCursor = Annotated[
     Annotated[str, WithJsonSchema({"type": "string", "format": "log-cursor"})] | None,
     Query(description="Return only what follows: a response's `next_cursor`, or `start` for the first line."),
 ]
-
-Dataset = Annotated[str | None, Query(description="The run's dataset, if the run id is not unique.")]
 
 
 @router.get("")
@@ -67,7 +66,9 @@ def list_runs(
 
 
 @router.get("/{run_id}")
-def get_run(services: ServicesOf, response: Response, run_id: RunId, dataset: Dataset = None) -> WorkflowRun:
+def get_run(
+    services: ServicesOf, response: Response, run_id: RunId, dataset: DatasetOfRun = None
+) -> WorkflowRun:
     """Show a run."""
     known = services.run_lookup.get(run_id, dataset)
     put_warnings(response, known.warnings)
@@ -81,13 +82,13 @@ async def stop_run(
     caller: Caller,
     run_id: RunId,
     body: StopBody | None = None,
-    dataset: Dataset = None,
+    dataset: DatasetOfRun = None,
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowRun:
     """Stop a run, and respond when it has ended; an ended run is returned unchanged."""
     stopping = services.run_stopper.stop(
         run_id,
-        stopped_by=caller,
+        stopped_by=caller.name,
         reason=body.reason if body else None,
         dataset=dataset,
         idempotency_key=idempotency_key,
@@ -100,12 +101,12 @@ async def retry_run(
     services: ServicesOf,
     caller: Caller,
     run_id: RunId,
-    dataset: Dataset = None,
+    dataset: DatasetOfRun = None,
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowRun:
     """Retry a failed or killed run: same id and parameters, with the spec that is effective then."""
     retrying = services.run_retrier.retry(
-        run_id, retried_by=caller, idempotency_key=idempotency_key, dataset=dataset
+        run_id, retried_by=caller.name, idempotency_key=idempotency_key, dataset=dataset
     )
     return await services.work.finish(retrying)
 
@@ -116,7 +117,7 @@ def get_log(
     run_id: RunId,
     attempt: Annotated[Positive | None, Query(description="The last attempt by default.")] = None,
     cursor: LogCursor = None,
-    dataset: Dataset = None,
+    dataset: DatasetOfRun = None,
 ) -> RunLog:
     """Show the log of one attempt of a run, or follow the logs of all attempts by a cursor."""
     if cursor is not None:

@@ -89,7 +89,7 @@ async def start_run(
     if body.dry_run:
         response.status_code = 200
         return await services.work.write(services.run_starter.preview, wanted)
-    starting = services.run_starter.start(wanted, requested_by=caller, idempotency_key=idempotency_key)
+    starting = services.run_starter.start(wanted, requested_by=caller.name, idempotency_key=idempotency_key)
     run = await services.work.finish(starting)
     put_location(request, response, "runs", run.run_id)
     return run

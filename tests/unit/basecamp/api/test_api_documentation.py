@@ -126,7 +126,7 @@ def test_every_query_parameter_and_header_is_documented(client: Client) -> None:
 
 @pytest.mark.rule("19.9")
 def test_every_code_that_the_server_answers_is_documented() -> None:
-    of_others = {"error", "invalid_settings", "unauthorized", "server_unreachable"}
+    of_others = {"error", "invalid_settings", "server_unreachable"}
     of_others |= {"missing_driver", "engine_unreachable", "run_failed"}  # of runs on a person's machine
     table = PAGE.split("## Errors")[1].split("## Examples")[0]
     kinds = [DliError]
