@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from basecamp.access.principal import Grant, Principal, StoredGrant, printable
+from basecamp.access.stored_credentials import listed_credentials
 from basecamp.shared.clock import Clock
 from dataspec.errors import InvalidUsage, NotFound, Refused, UnreadableObject
 from dataspec.store import Store
-from dataspec.store.base import MISSING, ObjectInfo, try_delete, usable
+from dataspec.store.base import MISSING, ObjectInfo, try_delete
 from dataspec.stored_document import Moment, StoredDocument
 
 PREFIX = "basecamp/access/tokens/"
@@ -28,7 +29,6 @@ ENDED_STAY = timedelta(days=30)
 """How long an expired token is still listed."""
 
 _TOKEN = re.compile(r"dli_[A-Za-z0-9_-]{43}")
-_KEY = re.compile(re.escape(PREFIX) + r"(?P<digest>[0-9a-f]{64})\.json")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 _BYTES = 32
 _TRIES = 5
@@ -182,7 +182,7 @@ class Tokens:
             StoreUnreachable: When the store does not answer.
         """
         records, unreadable = [], []
-        for _, found in self._read(list(tokens_in(self._store).values())):
+        for _, found in self._read(list(listed_credentials(self._store, PREFIX).values())):
             if isinstance(found, TokenRecord):
                 records.append(found)
             else:
@@ -209,7 +209,7 @@ class Tokens:
             StoreUnreachable: When the store does not answer.
         """
         revoked = []
-        for info, found in self._read(list(tokens_in(self._store).values())):
+        for info, found in self._read(list(listed_credentials(self._store, PREFIX).values())):
             if isinstance(found, TokenRecord) and name in {found.name, found.id}:
                 self._remove(info.key)
                 revoked.append(found)
@@ -243,7 +243,7 @@ class Tokens:
             StoreUnreachable: When the store does not answer.
         """
         before = self._clock.now() - ENDED_STAY
-        listed = list(tokens_in(self._store).values())
+        listed = list(listed_credentials(self._store, PREFIX).values())
         return [
             info
             for info, found in self._read(listed)
@@ -264,13 +264,3 @@ def digest_of(text: str) -> str:
 def key_of(digest: str) -> str:
     """Return the key of a token's object."""
     return f"{PREFIX}{digest}.json"
-
-
-def tokens_in(store: Store) -> dict[str, ObjectInfo]:
-    """Return the entries of all tokens in a store, by the token's SHA-256.
-
-    Raises:
-        StoreUnreachable: When the store does not answer.
-    """
-    listed = ((info, _KEY.fullmatch(info.key)) for info in usable(store.list(PREFIX)))
-    return {match["digest"]: info for info, match in listed if match}

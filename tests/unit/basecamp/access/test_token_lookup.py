@@ -12,11 +12,8 @@ import pytest
 
 from access_doubles import DAY, OPERATOR, WatchedStore
 from basecamp.access.principal import Principal
-from basecamp.access.token_lookup import (
-    MAX_UNKNOWN_AT_ONCE,
-    OUTAGE_SECONDS,
-    TokenLookup,
-)
+from basecamp.access.stored_credentials import MAX_UNKNOWN_AT_ONCE, OUTAGE_SECONDS, TRUSTED_SECONDS
+from basecamp.access.token_lookup import TokenLookup
 from basecamp.access.tokens import NewToken, Tokens, digest_of, key_of
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.object_reader import ObjectReader
@@ -29,7 +26,7 @@ def guess() -> str:
 
 def settle(lookup: TokenLookup) -> None:
     """Wait for a listing that was begun in the background."""
-    lookup._listing.next()
+    lookup._tokens._listing.next()
 
 
 @pytest.mark.rule("26.30")
@@ -269,3 +266,17 @@ def test_two_replicas_write_the_same_use_once(
         replica.lookup(made.text)
         replica.loop.call()
     assert watched.calls["put"] == before + 1
+
+
+def test_token_in_memory_is_known_without_a_call_of_the_store_until_the_listing_is_too_old(
+    lookup: TokenLookup, made: NewToken, watched: WatchedStore, clock: ManualClock
+) -> None:
+    digest = digest_of(made.text)
+    assert lookup.known_digest(digest) is None
+    lookup.lookup(made.text)
+    before = watched.calls.copy()
+    assert lookup.known_digest(digest) == lookup.lookup_digest(digest)
+    assert watched.calls == before
+    clock.advance(TRUSTED_SECONDS + 1)
+    assert lookup.known_digest(digest) is None
+    assert watched.calls == before
