@@ -65,7 +65,9 @@ def basecamp() -> None:
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8800, show_default=True, help="Port; 0 picks a free one."
 )
-def serve(host: str, port: int) -> None:
+@click.option("--tls-cert", metavar="FILE", help="Serve HTTPS with this certificate and its chain, in PEM.")
+@click.option("--tls-key", metavar="FILE", help="The certificate's key, in PEM, without a password.")
+def serve(host: str, port: int, tls_cert: str | None, tls_key: str | None) -> None:
     """Run the server, configured by environment variables.
 
     BASECAMP_STORE_URL and BASECAMP_AIRFLOW_URL are required, and credentials for Airflow:
@@ -73,12 +75,14 @@ def serve(host: str, port: int) -> None:
     BASECAMP_AIRFLOW_AUTH=none for an Airflow without authentication.
     """
     from basecamp.server.settings import Settings, check_host
+    from basecamp.server.tls import Tls
 
     check_host(host)
     settings = Settings.from_environment(os.environ)
+    tls = Tls.of(tls_cert, tls_key)
     from basecamp.server.serving import Serving  # slow to import; report invalid settings first
 
-    Serving.prepare(settings, host, port).run()
+    Serving.prepare(settings, host, port, tls=tls).run()
 
 
 def main() -> None:

@@ -24,6 +24,8 @@ from dataspec.errors import CrossOrigin, InvalidUsage
 log = logging.getLogger("basecamp.requests")
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
+DROPPED_BODY_BYTES = 4 * MAX_BODY_BYTES
+"""Of a body that is too large, so much is read and dropped: a client that still sends can't read the error."""
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]*)?")
@@ -91,7 +93,7 @@ class OriginGuard:
 
 
 class BodyLimit:
-    """Rejects bodies that are too large, before they are read completely."""
+    """Rejects bodies that are too large; the largest without reading them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -102,7 +104,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "0")
-        body = await self._read(receive) if declared.isdigit() and int(declared) <= MAX_BODY_BYTES else None
+        is_read = declared.isdigit() and int(declared) <= DROPPED_BODY_BYTES
+        body = await self._read(receive) if is_read else None
         if body is None:
             error = InvalidUsage(
                 "The request is too large.", detail=f"The limit is {MAX_BODY_BYTES // 1024:,} KiB."
@@ -118,11 +121,10 @@ class BodyLimit:
             message = await receive()
             chunk = message.get("body", b"")
             size += len(chunk)
-            if size > MAX_BODY_BYTES:
-                return None
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return b"".join(chunks)
+            if size <= MAX_BODY_BYTES:
+                chunks.append(chunk)
+            if size > DROPPED_BODY_BYTES or not message.get("more_body", False):
+                return b"".join(chunks) if size <= MAX_BODY_BYTES else None
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

@@ -35,6 +35,7 @@ from basecamp.server.connections import (
 from basecamp.server.log_limit import LineLimit
 from basecamp.server.settings import Settings
 from basecamp.server.store_proof import prove_conditional_writes
+from basecamp.server.tls import HANDSHAKE_SECONDS, Tls
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import SystemClock
@@ -78,9 +79,12 @@ class Serving:
     limits: ConnectionLimits
     listener: socket.socket
     services: Services
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of the proxies whose ``X-Forwarded-For`` is believed."""
+    tls: Tls | None = None
 
     @classmethod
-    def prepare(cls, settings: Settings, host: str, port: int) -> Serving:
+    def prepare(cls, settings: Settings, host: str, port: int, *, tls: Tls | None = None) -> Serving:
         """Check that the server can work with its settings.
 
         Raises:
@@ -91,7 +95,8 @@ class Serving:
         store = open_store(settings.store_url, timeouts=STORE_TIMEOUTS)
         prove_conditional_writes(store)
         metrics = Metrics()
-        return cls.on(store, _gateway(settings, metrics), settings, listen(host, port), metrics=metrics)
+        gateway = _gateway(settings, metrics)
+        return cls.on(store, gateway, settings, listen(host, port), metrics=metrics, tls=tls)
 
     @classmethod
     def on(
@@ -103,6 +108,7 @@ class Serving:
         *,
         metrics: Metrics,
         limits: ConnectionLimits | None = None,
+        tls: Tls | None = None,
     ) -> Serving:
         """Put the server together.
 
@@ -113,6 +119,7 @@ class Serving:
             listener: The socket to listen on.
             metrics: The metrics.
             limits: The limits of connections; by default those that fit the process's limit of files.
+            tls: The certificate; plain HTTP without one.
         """
         clock = SystemClock()
         public_url = settings.notifications.public_url
@@ -134,7 +141,15 @@ class Serving:
             request_seconds=settings.request_seconds,
             on_start=threading.Thread(target=_warm_up, args=(services,), name="warm-up", daemon=True).start,
         )
-        return cls(app, clock, limits or ConnectionLimits.of_process(), listener, services)
+        return cls(
+            app,
+            clock,
+            limits or ConnectionLimits.of_process(),
+            listener,
+            services,
+            trusted_proxies=settings.trusted_proxies,
+            tls=tls,
+        )
 
     def run(self) -> NoReturn:
         """Answer requests until a signal comes; then end the process, within seconds."""
@@ -146,10 +161,12 @@ class Serving:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=bool(self.trusted_proxies),
+            forwarded_allow_ips=list(self.trusted_proxies),
             timeout_keep_alive=math.ceil(limits.idle),
             timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
         )
-        ended_by = _Server(config, self.clock).run_until_signal(self.listener)
+        ended_by = _Server(config, self.clock, self.tls).run_until_signal(self.listener)
         for loop in self.services.loops:
             loop.end()
         self.services.reconciler.end()
@@ -161,11 +178,12 @@ class Serving:
 
 
 class _Server(uvicorn.Server):
-    """A server whose end interrupts every wait on the clock."""
+    """A server whose end interrupts every wait on the clock, and that limits the time of a TLS handshake."""
 
-    def __init__(self, config: uvicorn.Config, clock: SystemClock) -> None:
+    def __init__(self, config: uvicorn.Config, clock: SystemClock, tls: Tls | None) -> None:
         super().__init__(config)
         self._clock = clock
+        self._tls = tls
         self._ended_by = signal.SIGTERM
 
     def run_until_signal(self, listener: socket.socket) -> int:
@@ -180,15 +198,34 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and log the address."""
         asyncio.get_running_loop().set_exception_handler(log_accept_errors)
-        await super().startup(sockets)
+        if self._tls is None:
+            await super().startup(sockets)
+        else:
+            await super().startup(sockets=[])
+            self.servers = [await self._listen_with(self._tls, listener) for listener in sockets or ()]
+        scheme = "http" if self._tls is None else "https"
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
-            log.info("Basecamp listens on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+            log.info("Basecamp listens on %s://%s:%d", scheme, f"[{host}]" if ":" in host else host, port)
+
+    async def _listen_with(self, tls: Tls, listener: socket.socket) -> asyncio.Server:
+        """Listen with TLS; uvicorn itself takes no time limit for the handshake."""
+        return await asyncio.get_running_loop().create_server(
+            lambda: self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            ),
+            sock=listener,
+            ssl=tls.context,
+            backlog=self.config.backlog,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+        )
 
     async def on_tick(self, counter: int) -> bool:
-        """End late connections, once a second."""
+        """End late connections, and look for a renewed certificate, once a second."""
         if counter % TICKS_PER_SECOND == 0:
             end_late_connections(self.server_state)
+            if self._tls is not None:
+                self._tls.renew()
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

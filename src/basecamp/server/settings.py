@@ -39,6 +39,7 @@ REQUEST_TIME = "BASECAMP_REQUEST_SECONDS"
 SYNC_INTERVAL = "SYNC_INTERVAL_SECONDS"
 DIALECTS = "BASECAMP_DIALECTS"
 LOG_LEVEL = "BASECAMP_LOG_LEVEL"
+TRUSTED_PROXIES = "BASECAMP_TRUSTED_PROXIES"
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
@@ -61,6 +62,8 @@ class Settings:
     dialects: Mapping[str, str] = field(default_factory=dict)
     """The SQL dialects of connections that Airflow's API does not show, by the connection's name."""
     log_level: LogLevel = "info"
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of the proxies whose forwarded headers are believed (specification 26.90)."""
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
 
     @classmethod
@@ -84,6 +87,7 @@ class Settings:
             ),
             dialects=read.dialects(),
             log_level=read.log_level(),
+            trusted_proxies=read.networks(TRUSTED_PROXIES),
             notifications=NotificationSettings.from_environment(environment),
         )
 
@@ -176,6 +180,15 @@ class _Reader:
                 )
             found[connection] = _dialect(dialect)
         return found
+
+    def networks(self, name: str) -> tuple[str, ...]:
+        entries = [entry.strip() for entry in (self._get(name) or "").split(",")]
+        try:
+            return tuple(str(ipaddress.ip_network(entry)) for entry in entries if entry)
+        except ValueError as error:
+            raise InvalidSettings(
+                f"{name}: {error}. Write addresses or networks, as {name}=127.0.0.1,10.0.0.0/8"
+            ) from None
 
     def log_level(self) -> LogLevel:
         text = (self._get(LOG_LEVEL) or "info").lower()
