@@ -29,7 +29,7 @@ The tree::
     │   ├── Conflict            changed by another request
     │   ├── Replaced            changed while its registration waited for Airflow
     │   ├── Unauthorized        no or an invalid sign-in
-    │   ├── Forbidden           a role that does not allow it
+    │   ├── Forbidden           a role, or a connection's teams, do not allow it
     │   ├── NoSignIn            a server without sign-in was asked for one
     │   └── CrossOrigin         a form that another site's page sent
     ├── Unavailable
@@ -416,7 +416,7 @@ class Unauthorized(Refused):
 
 
 class Forbidden(Refused):
-    """The caller's roles do not allow it (specification 26.20)."""
+    """The caller's roles, or the teams of a connection, do not allow it (specification 26.20, 26.80)."""
 
     code = "forbidden"
     http_status = 403

@@ -14,7 +14,7 @@ from dataspec.contract import built_interval, given_parameters, write_version_ke
 from dataspec.engines.leftovers import AttemptMark, Leftovers
 from dataspec.engines.session import SessionCancelled, SqlSession
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
-from dataspec.errors import InvalidParameters
+from dataspec.errors import Forbidden, InvalidParameters, InvalidSettings
 from dataspec.file_lock import FileLock
 from dataspec.spec.dialects import dialect_of_connection
 from dataspec.spec.run_values import resolve_run
@@ -28,13 +28,14 @@ from dli_airflow.airflow_api import (
     BaseOperator,
     run_type_name,
 )
+from dli_airflow.connection_teams import connection_teams
 from dli_airflow.mirror.dataset import Dataset
 
 
 class DatasetOperator(BaseOperator):
     """Runs one attempt of a dataset's run.
 
-    Wrong parameters fail the run without retries. All other errors are retried, also those in templates: an
+    Wrong parameters, and a connection of other teams, fail the run without retries. All other errors are retried, also those in templates: an
     attempt runs the spec version that is effective when it starts, which may have been corrected.
 
     Args:
@@ -60,7 +61,7 @@ class DatasetOperator(BaseOperator):
         """Run the dataset's statements on the engine.
 
         Raises:
-            AirflowFailException: For wrong parameters.
+            AirflowFailException: For wrong parameters, and for a connection that is limited to other teams.
             AirflowTaskTimeout: After the spec's ``execution.timeout_seconds``.
             AirflowException: When the attempt was cancelled, or its connection can't be used.
             StatementFailed: When the engine refused a statement.
@@ -73,6 +74,7 @@ class DatasetOperator(BaseOperator):
             self.log.info(
                 "%s, spec %s, from %s (%s)", dataset.name, dataset.spec_hash, dataset.key, dataset.source
             )
+            self._check_connection()
             values = self._values(run)
             hook = self._hook()
             connected = dialect_of_connection(hook.conn_type)
@@ -112,6 +114,20 @@ class DatasetOperator(BaseOperator):
         self._killed = True
         if self._session is not None:
             self._session.cancel()
+
+    def _check_connection(self) -> None:
+        """Check that the spec's team may use its connection, before the connection is read.
+
+        Raises:
+            AirflowFailException: When it may not; another attempt would fail as well.
+            AirflowException: When the list of teams can't be read.
+        """
+        try:
+            connection_teams(os.environ).check(self.dataset.spec)
+        except Forbidden as error:
+            raise AirflowFailException(f"{error.title} {error.detail}") from None
+        except InvalidSettings as error:
+            raise AirflowException(error.title) from None
 
     def _values(self, run: Any) -> dict[str, Any]:
         """Return what the SQL of a run sees: its parameters and its data interval.

@@ -113,6 +113,47 @@ def test_the_first_act_tells_which_version_runs_even_if_all_else_fails(warehouse
     assert attempt.pushed == [(f"dli.manual.{dataset.spec_hash}.2", "manual/web.clicks.yaml")]
 
 
+@pytest.mark.rule("26.81", "26.82")
+@pytest.mark.parametrize(
+    ("listed", "failure", "reason"),
+    [
+        ("dli_default=@data", AirflowFailException, "'dli_default' is for specs of @data alone"),
+        ("Dli-Default=@data", AirflowFailException, "'dli_default' is for specs of @data alone"),
+        ("dli_default=@ops, lake", AirflowException, ":1:19: 'lake' is not a connection and its teams"),
+        ("", AirflowException, "has no entry"),
+    ],
+)
+def test_an_attempt_on_another_teams_connection_fails_before_it_reads_the_connection(
+    warehouse: Path,
+    turns: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    listed: str,
+    failure: type[Exception],
+    reason: str,
+) -> None:
+    file, attempt = tmp_path / "connections", Attempt()
+    file.write_text(listed)
+    monkeypatch.setenv("DLI_CONNECTIONS_FILE", str(file))
+    monkeypatch.delenv("AIRFLOW_CONN_DLI_DEFAULT")  # reading it would be another error
+    with pytest.raises(AirflowException, match=reason) as failed:
+        execute(operator(clicks(more=DATED + 'team: "@ops"\n'), turns), attempt=attempt)
+    assert type(failed.value) is failure
+    assert len(attempt.pushed) == 1
+    assert not warehouse.exists()
+
+
+@pytest.mark.rule("26.81")
+def test_an_attempt_runs_on_the_connection_of_its_team(
+    warehouse: Path, turns: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "connections"
+    file.write_text("dli_default=@data @ops")
+    monkeypatch.setenv("DLI_CONNECTIONS_FILE", str(file))
+    execute(operator(clicks(more=DATED + 'team: "@ops"\n'), turns))
+    assert rows(warehouse, "select n from built") == [(3,)]
+
+
 @pytest.mark.rule("11.2")
 @pytest.mark.parametrize("run_type", ["scheduled", "backfill"])
 def test_a_scheduled_run_builds_the_local_date_on_which_its_interval_starts(

@@ -14,6 +14,7 @@ from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.models import BackfillPreview, Every, SourceType
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.schedule.backfill_plan import MAX_DATES, DateRange, ordered
+from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import RunValues, resolve_run
 from dataspec.sql.preview import SqlPreview
@@ -84,13 +85,15 @@ class CheckedRequest:
         return resolve_run(self.spec, {**self.parameters, EXECUTION_DATE: day})
 
 
-def check_request(specs: CatalogCache, request: BackfillRequest) -> CheckedRequest:
+def check_request(
+    specs: CatalogCache, connections: ConnectionTeams, request: BackfillRequest
+) -> CheckedRequest:
     """Check a request against the effective spec.
 
     Raises:
         InvalidUsage: When the range is wrong, or holds no date to build.
         InvalidParameters: When the dataset takes no ``execution_date``, or the parameters don't fit.
-        Overridden, DatasetNotFound, InvalidSpec: As for a run.
+        Overridden, DatasetNotFound, InvalidSpec, Forbidden: As for a run.
         StoreUnreachable: When the store does not answer.
     """
     if EXECUTION_DATE in request.parameters:
@@ -103,7 +106,7 @@ def check_request(specs: CatalogCache, request: BackfillRequest) -> CheckedReque
             f"The range holds {len(dates):,} dates; a backfill builds at most {MAX_DATES:,}.",
             detail="Is a year mistyped?",
         )
-    file, spec = file_to_run(specs, request.dataset, request.source, request.candidate)
+    file, spec = file_to_run(specs, connections, request.dataset, request.source, request.candidate)
     _check_takes_date(spec)
     days = ordered(_days(dates, spec, request), reverse=request.reverse)
     return CheckedRequest(request, file, spec, dates, days, _given(spec, request, days))

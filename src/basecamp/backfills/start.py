@@ -20,6 +20,7 @@ from dataspec.errors import BackfillActive, Refused
 from dataspec.models import Backfill, BackfillPreview, RunStatus
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import adhoc_run_id
+from dataspec.spec.connection_teams import ConnectionTeams
 
 
 class BackfillStarter:
@@ -29,6 +30,7 @@ class BackfillStarter:
         self,
         *,
         specs: CatalogCache,
+        connections: ConnectionTeams,
         gateway: AirflowGateway,
         plans: PlanStore,
         reservations: Reservations,
@@ -37,6 +39,7 @@ class BackfillStarter:
         takeovers: Takeovers,
         reconciler: Reconciler,
     ) -> None:
+        self._connections = connections
         self._sql = sql
         self._reconciler = reconciler
         self._takeovers = takeovers
@@ -54,7 +57,7 @@ class BackfillStarter:
             ServerBusy: When too many calls are waiting.
             Refused: When ``resume`` is given and every date is built.
         """
-        checked = check_request(self._specs, request)
+        checked = check_request(self._specs, self._connections, request)
         plan = self._plan(checked, self._clock.now(), "", "")
         return checked.preview(plan.dates, self._sql)
 
@@ -106,7 +109,7 @@ class BackfillStarter:
         return next((plan for plan in ended.plans if plan.idempotency_key == keyed.key), None)
 
     def _started(self, request: BackfillRequest, requested_by: str, keyed: KeyedRequest) -> BackfillPlan:
-        checked = check_request(self._specs, request)
+        checked = check_request(self._specs, self._connections, request)
         at = keyed.reserve({"at": self._clock.now().isoformat()}).moment("at")
         plan = self._plan(checked, at, keyed.key, requested_by)
         while True:

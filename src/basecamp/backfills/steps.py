@@ -31,6 +31,7 @@ from dataspec.contract import CONF_KEY
 from dataspec.errors import (
     DatasetNotFound,
     DliError,
+    Forbidden,
     InvalidParameters,
     InvalidSpec,
     TakenOver,
@@ -38,6 +39,7 @@ from dataspec.errors import (
 from dataspec.models import RunStatus
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.schedule.backfill_plan import BackfillPlan, Outcome
+from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.run_values import resolve_run
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class BackfillSteps:
     Args:
         plans: The plans in the store.
         specs: The specs in the store.
+        connections: The teams whose specs may use each connection.
         gateway: The Airflow that runs them.
         stopper: Stops a run and its query.
         takeovers: The datasets that other DAGs have taken over.
@@ -73,6 +76,7 @@ class BackfillSteps:
 
     plans: PlanStore
     specs: CatalogCache
+    connections: ConnectionTeams
     gateway: AirflowGateway
     stopper: RunStopper
     takeovers: Takeovers
@@ -153,7 +157,7 @@ class BackfillSteps:
         try:
             conf = self._conf(plan)
             is_ready = self._is_ready(plan.dataset)
-        except (DatasetNotFound, InvalidParameters, InvalidSpec, TakenOver) as error:
+        except (DatasetNotFound, Forbidden, InvalidParameters, InvalidSpec, TakenOver) as error:
             if self._may_be_on_its_way(plan):
                 return SHORTEST_PAUSE
             why = REMOVED if isinstance(error, DatasetNotFound) else f"{plan.date}: {_line(error)}"
@@ -207,9 +211,9 @@ class BackfillSteps:
         of it: an error is checked against a fresh one.
         """
         try:
-            parameters = _parameters(self.specs.catalog(), plan)
+            parameters = self._parameters(self.specs.catalog(), plan)
         except DliError:
-            parameters = _parameters(self.specs.catalog(fresh=True), plan)
+            parameters = self._parameters(self.specs.catalog(fresh=True), plan)
         own = {
             "run_type": "backfill",
             "backfill_id": plan.backfill_id,
@@ -217,6 +221,12 @@ class BackfillSteps:
             "idempotency_key": plan.run_id,
         }
         return {**parameters, CONF_KEY: own}
+
+    def _parameters(self, catalog: Catalog, plan: BackfillPlan) -> dict[str, Any]:
+        spec = find_spec(catalog, plan.dataset).spec
+        assert spec is not None  # noqa: S101 - the catalog gives usable specs alone
+        self.connections.check(spec)
+        return resolve_run(spec, {**plan.parameters, EXECUTION_DATE: plan.date}).parameters
 
     def _is_ready(self, dataset: str) -> bool:
         found = self.takeovers.check(dataset)
@@ -273,12 +283,6 @@ def is_own(run: DagRun, plan: BackfillPlan) -> bool:
 
 def _began(run: DagRun) -> datetime:
     return run.start_date or run.queued_at or run.run_after
-
-
-def _parameters(catalog: Catalog, plan: BackfillPlan) -> dict[str, Any]:
-    spec = find_spec(catalog, plan.dataset).spec
-    assert spec is not None  # noqa: S101 - the catalog gives usable specs alone
-    return resolve_run(spec, {**plan.parameters, EXECUTION_DATE: plan.date}).parameters
 
 
 def _failed_dates(plan: BackfillPlan) -> str | None:

@@ -12,6 +12,7 @@ from dataspec.catalog.spec_storage import Release
 from dataspec.errors import InvalidSpec
 from dataspec.models import SourceType
 from dataspec.problems import Problem
+from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.validation import check_spec
@@ -51,20 +52,27 @@ def checked(candidate: SubmittedSpec, *, name: str | None = None) -> DatasetSpec
 
 
 def file_to_run(
-    specs: CatalogCache, dataset: str, source: SourceType | None, candidate: SubmittedSpec | None
+    specs: CatalogCache,
+    connections: ConnectionTeams,
+    dataset: str,
+    source: SourceType | None,
+    candidate: SubmittedSpec | None,
 ) -> tuple[SpecFile, DatasetSpec]:
     """Return the spec that a run of a dataset would use, or the submitted one, and its file.
 
     Raises:
+        Forbidden: When its connection is limited to other teams.
         InvalidSpec: When the spec is invalid.
         Overridden, DatasetNotFound: As for a run, when no spec was submitted.
         StoreUnreachable: When the store does not answer.
     """
     if candidate is not None:
         spec = checked(candidate, name=dataset)
+        connections.check(spec)
         return as_file(spec, candidate), spec
     file = find_runnable(specs.catalog(fresh=True), dataset, source)
     assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
+    connections.check(file.spec)
     return file, file.spec
 
 

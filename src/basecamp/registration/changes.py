@@ -27,6 +27,7 @@ from dataspec.catalog.spec_storage import (
 )
 from dataspec.errors import DatasetNotFound, InvalidUsage, ManagedByCode, RunsActive
 from dataspec.models import RegisteredDataset, SourceType, UnregisteredDataset
+from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.identity import check_name
 from dataspec.spec.yaml_editor import ScheduleChanges, edit_schedule
 from dataspec.store import Store
@@ -43,12 +44,14 @@ class ManualSpecChanges:
         *,
         store: Store,
         specs: CatalogCache,
+        connections: ConnectionTeams,
         follow_up: WriteFollowUp,
         stopper: RunStopper,
         reservations: Reservations,
         clock: Clock,
         records: RunRecords,
     ) -> None:
+        self._connections = connections
         self._records = records
         self._store = store
         self._specs = specs
@@ -80,6 +83,7 @@ class ManualSpecChanges:
         Raises:
             InvalidUsage: When no change is given, or the YAML can't be changed in place.
             InvalidSpec: When the current spec or the result is invalid; nothing is stored.
+            Forbidden: When the spec's connection is limited to other teams.
             ManagedByCode: When code has the dataset.
             DatasetNotFound: When there is no manual spec.
             Conflict: When someone else changed it meanwhile.
@@ -107,6 +111,8 @@ class ManualSpecChanges:
             raise InvalidUsage("Nothing to change was given.")
         catalog = self._specs.catalog(fresh=True)
         file = _manual_file(catalog, name, source)
+        if file.spec is not None:
+            self._connections.check(file.spec)
         stored = self._read(file, if_match if keyed.plan is None else None)
         before = keyed.reserve({"etag": stored.etag}).text("etag")
         text = stored.release.yaml.decode()

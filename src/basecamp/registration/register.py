@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,8 +20,11 @@ from basecamp.shared.waiting import Steps
 from dataspec.catalog.spec_storage import Release, manual_key, read_release, write_release
 from dataspec.errors import AirflowUnreachable, Conflict, ExistsInCode, InvalidSpec, ServerBusy
 from dataspec.models import RegisteredDataset
+from dataspec.problems import Problem
+from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.identity import check_name
 from dataspec.spec.model import DatasetSpec
+from dataspec.spec.yaml_reader import read_document
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, etag_of
 
@@ -51,12 +55,14 @@ class Registration:
         *,
         store: Store,
         specs: CatalogCache,
+        connections: ConnectionTeams,
         follow_up: WriteFollowUp,
         clock: Clock,
         takeovers: Takeovers,
         sql: SpecSql,
         reservations: Reservations,
     ) -> None:
+        self._connections = connections
         self._reservations = reservations
         self._sql = sql
         self._takeovers = takeovers
@@ -70,7 +76,10 @@ class Registration:
         try:
             spec = checked(candidate)
         except InvalidSpec as error:
-            return Validation(valid=False, problems=[problem.to_json() for problem in error.problems])
+            return _refused(error.problems)
+        if reason := self._connections.why_not(spec):
+            document = read_document(candidate.yaml.encode(), candidate.file)
+            return _refused([document.problem(("execution", "connection"), reason)])
         return Validation(valid=True, name=spec.name)
 
     def register(
@@ -98,6 +107,7 @@ class Registration:
         Raises:
             InvalidName: When the name can't be a dataset's.
             InvalidSpec: With every problem; nothing is stored.
+            Forbidden: When its connection is limited to other teams; nothing is stored.
             ExistsInCode: When code has a spec of that name, without ``accept_override``.
             TakenOver: When another DAG has that id; nothing is stored.
             Conflict: When someone else changed the manual spec meanwhile.
@@ -130,6 +140,7 @@ class Registration:
         wait_seconds: float,
     ) -> Steps[Registered]:
         spec = checked(candidate, name=check_name(name))
+        self._connections.check(spec)
         catalog = self._specs.catalog(fresh=True)
         in_code = is_in_code(catalog, name)
         if in_code and not accept_override:
@@ -184,6 +195,10 @@ class Registration:
             return self._sql.lineage(spec, as_file(spec, candidate)).warnings
         except ServerBusy:
             return []
+
+
+def _refused(problems: Iterable[Problem]) -> Validation:
+    return Validation(valid=False, problems=[problem.to_json() for problem in problems])
 
 
 def _expected(

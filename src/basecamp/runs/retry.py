@@ -20,6 +20,7 @@ from basecamp.shared.idempotency import Reservations
 from basecamp.shared.waiting import Steps
 from dataspec.errors import AirflowUnreachable, Conflict, InvalidParameters, Refused, RunNotFound
 from dataspec.models import WorkflowRun
+from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import resolve_run
 
@@ -47,9 +48,11 @@ class RunRetrier:
         reservations: Reservations,
         clock: Clock,
         *,
+        connections: ConnectionTeams,
         takeovers: Takeovers,
         records: RunRecords,
     ) -> None:
+        self._connections = connections
         self._lookup = lookup
         self._takeovers = takeovers
         self._records = records
@@ -79,6 +82,7 @@ class RunRetrier:
         Raises:
             Refused: When the run is active, has completed, has parameters that the spec does not take, or
                 may still have a process; when its dataset is not registered any more.
+            Forbidden: When the connection of the effective spec is limited to other teams.
             Paused: When the dataset is paused.
             TakenOver: When another DAG has the dataset's id.
             NotLoaded: When Airflow has not loaded the dataset.
@@ -116,6 +120,7 @@ class RunRetrier:
                 "The dataset of this run is not registered any more.",
                 detail=f"Register '{run.dag_id}' again, then retry the run.",
             )
+        self._connections.check(file.spec)
         check_ready(self._takeovers.check(run.dag_id), run.dag_id)
         if self._records.ran_other_code(run):
             raise Refused(

@@ -19,10 +19,13 @@ from basecamp.runs.records import RunRecords, key_of_request
 from basecamp.shared.clock import Clock, earlier_now
 from basecamp.shared.idempotency import KeyedRequest, RequestPlan, Reservations
 from basecamp.shared.waiting import Steps
+from dataspec.catalog.effective import SpecFile
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Conflict
 from dataspec.models import RunPreview, SourceType, WorkflowRun
 from dataspec.schedule.run_ids import adhoc_run_id
+from dataspec.spec.connection_teams import ConnectionTeams
+from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import resolve_run
 
 MAX_RUNS_A_SECOND = 50
@@ -69,6 +72,7 @@ class RunStarter:
 
     Args:
         specs: The specs in the store.
+        connections: The teams whose specs may use each connection.
         gateway: The Airflow that runs them.
         reservations: The plans of requests with idempotency keys.
         clock: The clock.
@@ -85,11 +89,13 @@ class RunStarter:
         reservations: Reservations,
         clock: Clock,
         *,
+        connections: ConnectionTeams,
         sql: SpecSql,
         takeovers: Takeovers,
         records: RunRecords,
         is_taken: Callable[[str, str], bool],
     ) -> None:
+        self._connections = connections
         self._sql = sql
         self._takeovers = takeovers
         self._records = records
@@ -103,13 +109,13 @@ class RunStarter:
         """Return what a run would do. Start nothing; Airflow need not answer.
 
         Raises:
-            Overridden, DatasetNotFound, InvalidSpec: As for a start.
+            Overridden, DatasetNotFound, InvalidSpec, Forbidden: As for a start.
             InvalidParameters: When the parameters don't fit the spec.
             InvalidTemplate: When the SQL can't be rendered with them, or parsed in its dialect.
             ServerBusy: When the server reads too much SQL already.
             StoreUnreachable: When the store does not answer.
         """
-        file, spec = file_to_run(self._specs, request.dataset, request.source, request.candidate)
+        file, spec = self._file(request)
         values = resolve_run(spec, request.parameters)
         sql = self._sql.preview(spec, file, values.template)
         return RunPreview(
@@ -136,6 +142,7 @@ class RunStarter:
 
         Raises:
             Overridden: When ``manual`` was requested and code has the dataset.
+            Forbidden: When the spec's connection is limited to other teams.
             Paused: When the dataset is paused.
             TakenOver: When another DAG has the dataset's id.
             InvalidParameters: When the parameters don't fit the spec.
@@ -151,6 +158,9 @@ class RunStarter:
             idempotency_key, values, WorkflowRun, start, refresh=self._refresh
         )
 
+    def _file(self, request: RunRequest) -> tuple[SpecFile, DatasetSpec]:
+        return file_to_run(self._specs, self._connections, request.dataset, request.source, request.candidate)
+
     def _refresh(self, first: WorkflowRun) -> WorkflowRun:
         run = self._gateway.get_run(first.dataset_name, first.run_id)
         return first if run is None or run.state == "queued" else self._records.of([run])[0]
@@ -160,7 +170,7 @@ class RunStarter:
             own = self._own_run(request.dataset, _Plan.of(keyed.plan), keyed.key)
             if own is not None:
                 return self._records.of([own])[0]
-        _, spec = file_to_run(self._specs, request.dataset, request.source, request.candidate)
+        _, spec = self._file(request)
         parameters = resolve_run(spec, request.parameters).parameters
         plan = _Plan(self._clock.now(), 1, earlier_now(self._gateway, self._clock))
         plan = _Plan.of(keyed.reserve(plan.to_json()))

@@ -131,6 +131,7 @@ class Serving:
             sync_interval_seconds=settings.sync_interval_seconds,
             notifications=settings.notifications,
             dialects=settings.dialects,
+            connections=settings.connections,
         )
         app = create_app(
             services,

@@ -19,6 +19,7 @@ from basecamp.airflow.authorization import AirflowToken, Credentials, Everyone, 
 from basecamp.notifications.settings import NotificationSettings
 from basecamp.outages.request_budget import REQUEST_SECONDS
 from dataspec.errors import InvalidSettings, InvalidUsage
+from dataspec.spec.connection_teams import ConnectionTeams
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -38,6 +39,7 @@ AIRFLOW_TIMEOUT = "BASECAMP_AIRFLOW_TIMEOUT_SECONDS"
 REQUEST_TIME = "BASECAMP_REQUEST_SECONDS"
 SYNC_INTERVAL = "SYNC_INTERVAL_SECONDS"
 DIALECTS = "BASECAMP_DIALECTS"
+CONNECTIONS = "BASECAMP_CONNECTIONS"
 LOG_LEVEL = "BASECAMP_LOG_LEVEL"
 TRUSTED_PROXIES = "BASECAMP_TRUSTED_PROXIES"
 
@@ -61,6 +63,8 @@ class Settings:
     """Seconds between two checks of the store (specification 6.4)."""
     dialects: Mapping[str, str] = field(default_factory=dict)
     """The SQL dialects of connections that Airflow's API does not show, by the connection's name."""
+    connections: ConnectionTeams = field(default_factory=ConnectionTeams)
+    """The teams whose specs may use each limited connection."""
     log_level: LogLevel = "info"
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks of the proxies whose forwarded headers are believed (specification 26.90)."""
@@ -86,6 +90,7 @@ class Settings:
                 SYNC_INTERVAL, 300, MIN_SYNC_INTERVAL_SECONDS, MAX_SYNC_INTERVAL_SECONDS
             ),
             dialects=read.dialects(),
+            connections=ConnectionTeams.parse(environment.get(CONNECTIONS, ""), CONNECTIONS),
             log_level=read.log_level(),
             trusted_proxies=read.networks(TRUSTED_PROXIES),
             notifications=NotificationSettings.from_environment(environment),

@@ -60,6 +60,7 @@ from basecamp.workflows.rows import Workflows
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.version_archive import KeptVersions
+from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.store import Store
 
 
@@ -72,6 +73,7 @@ def build_services(
     sync_interval_seconds: float = 300,
     notifications: NotificationSettings | None = None,
     dialects: Mapping[str, str] | None = None,
+    connections: ConnectionTeams | None = None,
 ) -> Services:
     """Build the services, from the lowest room to the highest. None of the background loops runs yet.
 
@@ -83,7 +85,9 @@ def build_services(
         sync_interval_seconds: Seconds between two checks of the store.
         notifications: The settings of the notification channels; none if not given.
         dialects: The SQL dialects of connections that Airflow does not show, by the connection's name.
+        connections: The teams whose specs may use each limited connection; no connection is limited if not given.
     """
+    connections = connections or ConnectionTeams()
     settings = notifications or NotificationSettings()
     store = GuardedStore(store)
     replica = uuid.uuid4().hex
@@ -104,7 +108,7 @@ def build_services(
     lookup = RunLookup(names, gateway, records, reasons, clock)
     stopper = RunStopper(lookup, gateway, reservations, clock)
 
-    workflows = Workflows(specs, dags, gateway, clock, takeovers)
+    workflows = Workflows(specs, dags, gateway, clock, takeovers, connections=connections)
 
     messages, sender = Messages(settings.public_url), ChannelSender(settings)
     outbox = Outbox(store, clock, messages, objects)
@@ -118,6 +122,7 @@ def build_services(
     steps = BackfillSteps(
         plans=plans,
         specs=specs,
+        connections=connections,
         gateway=gateway,
         stopper=stopper,
         takeovers=takeovers,
@@ -155,6 +160,7 @@ def build_services(
             gateway,
             reservations,
             clock,
+            connections=connections,
             sql=sql,
             takeovers=takeovers,
             records=records,
@@ -162,7 +168,14 @@ def build_services(
         ),
         run_stopper=stopper,
         run_retrier=RunRetrier(
-            lookup, specs, gateway, reservations, clock, takeovers=takeovers, records=records
+            lookup,
+            specs,
+            gateway,
+            reservations,
+            clock,
+            connections=connections,
+            takeovers=takeovers,
+            records=records,
         ),
         workflows=workflows,
         pauses=Pauses(specs, dags, gateway, workflows, reservations, takeovers=takeovers),
@@ -190,6 +203,7 @@ def build_services(
         registration=Registration(
             store=store,
             specs=specs,
+            connections=connections,
             follow_up=follow_up,
             clock=clock,
             takeovers=takeovers,
@@ -199,6 +213,7 @@ def build_services(
         changes=ManualSpecChanges(
             store=store,
             specs=specs,
+            connections=connections,
             follow_up=follow_up,
             stopper=stopper,
             reservations=reservations,
@@ -210,6 +225,7 @@ def build_services(
         backfill_lookup=backfill_lookup,
         backfill_starter=BackfillStarter(
             specs=specs,
+            connections=connections,
             gateway=gateway,
             plans=plans,
             reservations=reservations,

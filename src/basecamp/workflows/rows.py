@@ -24,6 +24,7 @@ from dataspec.errors import InvalidSpec, TakenOver
 from dataspec.models import SourceType, WorkflowInfo, WorkflowStatus
 from dataspec.problems import unexpected
 from dataspec.schedule.cron import is_tick, next_tick
+from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.model import DatasetSpec, ScheduleConfig
 
 log = logging.getLogger(__name__)
@@ -151,8 +152,16 @@ class Workflows:
     """Reads workflows from the store and from Airflow."""
 
     def __init__(
-        self, specs: CatalogCache, dags: DagCache, gateway: AirflowGateway, clock: Clock, takeovers: Takeovers
+        self,
+        specs: CatalogCache,
+        dags: DagCache,
+        gateway: AirflowGateway,
+        clock: Clock,
+        takeovers: Takeovers,
+        *,
+        connections: ConnectionTeams,
     ) -> None:
+        self._connections = connections
         self._takeovers = takeovers
         self._specs = specs
         self._dags = dags
@@ -193,7 +202,7 @@ class Workflows:
         catalog = self._specs.known()
         file = find_spec(catalog.value, name, source)
         dags, running = self._dags.known(), self._running.known()
-        row = _row(file, catalog.value, dags.value.get(name), running.value.get(name), self._clock.now())
+        row = self._row(file, catalog.value, dags.value.get(name), running.value.get(name), self._clock.now())
         row = _taken_over(row, self._takeovers.lately().get(name))
         return ValueWithWarnings(row, _merged(catalog, dags, running))
 
@@ -240,11 +249,25 @@ class Workflows:
             overridden = catalog.effective.get(name) is not file
             made = before.row_of(file, dag, attempt, overridden=overridden) if before else None
             if made is None or name in taken:
-                row = _taken_over(_row(file, catalog, dag, attempt, now), taken.get(name))
+                row = _taken_over(self._row(file, catalog, dag, attempt, now), taken.get(name))
                 made = _MadeRow.of(file, row, dag)
             rows.append(made)
         lasting = {made.file.key: made for made in rows if made.is_lasting}
         return _Made(catalog, dags, running, taken, lasting, sorted((made.row for made in rows), key=_place))
+
+    def _row(
+        self,
+        file: SpecFile,
+        catalog: Catalog,
+        dag: AirflowDag | None,
+        attempt: TaskAttempt | None,
+        now: datetime,
+    ) -> WorkflowInfo:
+        row = _row(file, catalog, dag, attempt, now)
+        reason = self._connections.why_not(file.spec) if file.spec is not None else None
+        if reason is None or row.status is WorkflowStatus.OVERRIDDEN:
+            return row
+        return replace(row, note=f"Its runs are refused. {reason}")
 
 
 def _listed(catalog: Catalog) -> Iterator[SpecFile]:
