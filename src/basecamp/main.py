@@ -61,7 +61,12 @@ def basecamp() -> None:
 
 
 @basecamp.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; loopback only.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; beyond loopback only with sign-in.",
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8800, show_default=True, help="Port; 0 picks a free one."
 )
@@ -73,12 +78,15 @@ def serve(host: str, port: int, tls_cert: str | None, tls_key: str | None) -> No
     BASECAMP_STORE_URL and BASECAMP_AIRFLOW_URL are required, and credentials for Airflow:
     BASECAMP_AIRFLOW_USERNAME and BASECAMP_AIRFLOW_PASSWORD, or BASECAMP_AIRFLOW_TOKEN, or
     BASECAMP_AIRFLOW_AUTH=none for an Airflow without authentication.
+
+    BASECAMP_AUTH=tokens, oidc or tokens,oidc turns sign-in on; without it every caller may do everything, and the
+    server listens on loopback alone.
     """
     from basecamp.server.settings import Settings, check_host
     from basecamp.server.tls import Tls
 
-    check_host(host)
     settings = Settings.from_environment(os.environ)
+    check_host(host, settings)
     tls = Tls.of(tls_cert, tls_key)
     from basecamp.server.serving import Serving  # slow to import; report invalid settings first
 

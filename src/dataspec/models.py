@@ -213,6 +213,28 @@ class SyncReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoleGrant:
+    """A role that a caller has (specification 26.20)."""
+
+    role: str
+    """``viewer``, ``operator``, ``editor`` or ``admin``."""
+    teams: list[str] | None = None
+    """The teams for whose datasets it is, with their ``@``; None for all datasets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """How a server knows the caller (specification 26.23)."""
+
+    name: str
+    method: str
+    """``token``, ``oidc`` or ``session``; ``open`` on a server without sign-in."""
+    grants: list[RoleGrant]
+    expires_at: datetime | None = None
+    """When the token ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPreview:
     """The preview of a run (``--dry-run``, specification 12.21)."""
 

@@ -25,6 +25,8 @@ class Scope(Enum):
     """Many datasets: the answer has those alone that the role is for."""
     DATASET = "dataset"
     """The dataset that the path names."""
+    BODY = "body"
+    """The dataset that the body names; without one of that name, the whole server."""
     SPEC = "spec"
     """The dataset that the path names, and the team of the spec in the body."""
     RUN = "run"
@@ -38,7 +40,7 @@ class Right:
     """What a route needs."""
 
     role: Role | None
-    """None for a route that needs no sign-in."""
+    """None for a route that needs no role."""
     scope: Scope
     commands: tuple[str, ...] = ()
     """The commands that call the route."""
@@ -67,6 +69,7 @@ RIGHTS: Mapping[str, Right] = {
     "GET /static-offline-docs/{name}": _public(),
     "GET /static/{digest}/{name}": _public(),
     "GET /{path:path}": _public(),
+    "GET /api/v1/whoami": Right(None, Scope.SIGNED_IN, ("dli whoami",)),
     "GET /metrics": _reads(Scope.SERVER),
     "GET /api/v1/workflows": _reads(Scope.LIST, "dli workflow list"),
     "GET /api/v1/workflows/{name}": _reads(Scope.DATASET, "dli workflow status"),
@@ -90,7 +93,7 @@ RIGHTS: Mapping[str, Right] = {
     "DELETE /api/v1/datasets/{name}": _changes(Role.EDITOR, Scope.DATASET, "dli dataset unregister"),
     "POST /api/v1/datasets/validate": _reads(Scope.SIGNED_IN, "dli dataset validate"),
     "POST /api/v1/sync": _changes(Role.OPERATOR, Scope.LIST, "dli workflow sync"),
-    "POST /api/v1/notifications/test": _changes(Role.OPERATOR, Scope.LIST, "dli notifications test"),
+    "POST /api/v1/notifications/test": _changes(Role.OPERATOR, Scope.BODY, "dli notifications test"),
     "GET /": _reads(Scope.LIST),
     "GET /workflows/{name}": _reads(Scope.DATASET),
     "GET /workflows/{name}/runs": _reads(Scope.DATASET),

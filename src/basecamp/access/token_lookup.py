@@ -52,6 +52,18 @@ class TokenLookup:
         self._uses = _LastUses(store, clock)
         self.loop = self._uses.loop
 
+    def takes(self, token: str) -> bool:
+        """Return whether a text has the form of a token."""
+        return is_token(token)
+
+    def known(self, secret: str) -> Principal | None:
+        """Return the caller who has a token, as :meth:`known_digest` does."""
+        return self.known_digest(digest_of(secret))
+
+    def verify(self, secret: str) -> Principal:
+        """Return the caller who has a token, as :meth:`lookup` does."""
+        return self.lookup(secret)
+
     def lookup(self, text: str) -> Principal:
         """Return the caller who has a token.
 

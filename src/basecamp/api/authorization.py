@@ -35,8 +35,8 @@ SESSION_COOKIE = "__Host-basecamp"
 VERIFYING_THREADS = 8
 """Credentials that are looked up in the store or at the provider, in parallel."""
 
-_KINDS = {Scope.RUN: "run", Scope.BACKFILL: "backfill"}
-_ABOUT_ONE = frozenset({Scope.DATASET, Scope.SPEC, Scope.RUN, Scope.BACKFILL})
+_PARAMETERS = {Scope.DATASET: "name", Scope.SPEC: "name", Scope.RUN: "run_id", Scope.BACKFILL: "backfill_id"}
+_ABOUT_ONE = frozenset({*_PARAMETERS, Scope.BODY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,8 @@ class Gate:
         if right.scope is Scope.SERVER or not caller.may_anywhere(least):
             raise role_needed(caller, role, everywhere=right.scope is Scope.SERVER)
         services: Services = request.app.state.services
-        return await anyio.to_thread.run_sync(_admit_limited, services, caller, right, request)
+        name, dataset = await _name_of(request, right.scope), request.query_params.get("dataset")
+        return await anyio.to_thread.run_sync(_admit_limited, services, caller, right, name, dataset)
 
     async def identified(self, request: Request) -> Principal:
         """Return the caller of a public route; an unknown one if they can't be identified."""
@@ -117,10 +118,14 @@ class Gate:
             return open_principal(unquote(request.headers.get("dli-user", "")))
         cookie = request.cookies.get(SESSION_COOKIE) if takes_cookie else None
         presented = Presented(_bearer(request), cookie)
-        known = credentials.known(presented)
-        if known is not None:
-            return known
-        return await anyio.to_thread.run_sync(credentials.verify, presented, limiter=self._verifiers)
+        try:
+            known = credentials.known(presented)
+            if known is not None:
+                return known
+            return await anyio.to_thread.run_sync(credentials.verify, presented, limiter=self._verifiers)
+        except Unauthorized as error:
+            error.invalid_token = presented.bearer is not None
+            raise
 
 
 def _bearer(request: Request) -> str | None:
@@ -138,11 +143,32 @@ def _bearer(request: Request) -> str | None:
     return token.strip()
 
 
-def _admit_limited(services: Services, caller: Principal, right: Right, request: Request) -> Admitted:
-    """Admit a caller whose role is for the datasets of some teams."""
+async def _name_of(request: Request, scope: Scope) -> str:
+    """Return the name or id of what a request is about; an empty one if it is about many things or has none."""
+    if scope is Scope.BODY:
+        try:
+            body = await request.json()
+        except ValueError:
+            return ""
+        name = body.get("name") if isinstance(body, dict) else None
+        return name if isinstance(name, str) else ""
+    return str(request.path_params.get(_PARAMETERS.get(scope, ""), ""))
+
+
+def _admit_limited(
+    services: Services, caller: Principal, right: Right, name: str, dataset: str | None
+) -> Admitted:
+    """Admit a caller whose role is for the datasets of some teams.
+
+    Args:
+        services: The services.
+        caller: The caller.
+        right: What the route needs.
+        name: The name or id of what the request is about.
+        dataset: The dataset of the run, if the request names it.
+    """
     teams = services.dataset_teams.known()
-    name = request.path_params.get("name")
-    if right.changes and name is not None and name not in teams:
+    if right.changes and name not in teams:
         teams = services.dataset_teams.known(fresh=True)  # another replica may have just registered it
     role = right.role or Role.VIEWER
     admitted = Admitted(
@@ -151,45 +177,48 @@ def _admit_limited(services: Services, caller: Principal, right: Right, request:
         permitted=PermittedDatasets.of(caller, role, teams),
         seen=PermittedDatasets.of(caller, Role.VIEWER, teams),
     )
-    return _about_one(services, admitted, request) if right.scope in _ABOUT_ONE else admitted
+    if right.scope not in _ABOUT_ONE:
+        return admitted
+    found = _found(services, admitted, name, dataset)
+    is_new = (
+        right.scope is Scope.SPEC and found not in teams
+    )  # the service checks the team in the request's spec
+    if not caller.may_anywhere(role) or not (is_new or found in admitted.permitted):
+        raise role_needed(caller, role, team=teams.get(found), everywhere=not is_new)
+    return replace(admitted, dataset=found)
 
 
-def _about_one(services: Services, admitted: Admitted, request: Request) -> Admitted:
-    """Admit a request about one dataset, run or backfill."""
-    caller, right, seen = admitted.caller, admitted.right, admitted.seen
-    role, teams = right.role or Role.VIEWER, seen.by_name
-    try:
-        dataset = _dataset_of(services, request, right.scope, seen)
-    except NotFound:
-        if right.changes and not seen.are_all:
-            kind, name = _KINDS.get(right.scope, "dataset"), next(iter(request.path_params.values()))
-            raise not_of_your_teams(caller, role, kind, name) from None
-        raise
-    is_new = dataset not in teams  # then the service checks the team in the request's spec
-    if not caller.may_anywhere(role) or not (is_new or dataset in admitted.permitted):
-        raise role_needed(caller, role, team=teams.get(dataset), everywhere=not is_new)
-    return replace(admitted, dataset=dataset)
-
-
-def _dataset_of(services: Services, request: Request, scope: Scope, seen: PermittedDatasets) -> str:
+def _found(services: Services, admitted: Admitted, name: str, dataset: str | None) -> str:
     """Return the dataset that a request is about.
 
     Raises:
         NotFound: When the caller sees none of that name, or no such run or backfill.
+        Forbidden: When they want to change it.
     """
-    parameters = request.path_params
-    if scope is Scope.RUN:
-        return _dataset_of_run(services, parameters["run_id"], request.query_params.get("dataset"), seen)
-    if scope is Scope.BACKFILL:
-        parsed = parse_run_id(parameters["backfill_id"])
-        if parsed is None or parsed.dataset not in seen:
-            raise BackfillNotFound(parameters["backfill_id"])
-        return parsed.dataset
-    name: str = parameters["name"]
-    is_new = scope is Scope.SPEC and name not in seen.by_name
-    if not is_new and (name not in seen or name not in seen.by_name):
+    seen, right = admitted.seen, admitted.right
+    try:
+        if right.scope is Scope.RUN:
+            return _dataset_of_run(services, name, dataset, seen)
+        if right.scope is Scope.BACKFILL:
+            return _dataset_of_backfill(name, seen)
+        is_known = name in seen.by_name
+        if is_known and name in seen:
+            return name
+        if (right.scope is Scope.SPEC and not is_known) or (right.scope is Scope.BODY and seen.are_all):
+            return name  # a new dataset; something else than a dataset
         raise missing_dataset(name, seen)
-    return name
+    except NotFound:
+        if not right.changes or seen.are_all:
+            raise
+        kind = right.scope.value if right.scope in {Scope.RUN, Scope.BACKFILL} else "dataset"
+        raise not_of_your_teams(admitted.caller, right.role or Role.VIEWER, kind, name) from None
+
+
+def _dataset_of_backfill(backfill_id: str, seen: PermittedDatasets) -> str:
+    parsed = parse_run_id(backfill_id)
+    if parsed is None or parsed.dataset not in seen:
+        raise BackfillNotFound(backfill_id)
+    return parsed.dataset
 
 
 def _dataset_of_run(services: Services, run_id: str, dataset: str | None, seen: PermittedDatasets) -> str:

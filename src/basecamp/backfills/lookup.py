@@ -5,6 +5,7 @@ from __future__ import annotations
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun
 from basecamp.backfills.plans import PlanStore, ReadPlans
+from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage, ValueWithWarnings
 from dataspec.errors import AirflowUnreachable, BackfillNotFound
@@ -47,13 +48,20 @@ class BackfillLookup:
         return self._shown(self.find(backfill_id))
 
     def page(
-        self, *, dataset: str | None = None, active: bool | None = None, limit: int, cursor: str | None = None
+        self,
+        *,
+        dataset: str | None = None,
+        active: bool | None = None,
+        permitted: PermittedDatasets = EVERY_DATASET,
+        limit: int,
+        cursor: str | None = None,
     ) -> ListPage[Backfill]:
         """Return backfills, newest first.
 
         Args:
             dataset: The dataset; all if not given.
             active: Only active backfills, or only ended ones; both if not given.
+            permitted: The datasets whose backfills the caller may see.
             limit: The maximum number.
             cursor: The end of the page before.
 
@@ -63,11 +71,12 @@ class BackfillLookup:
             StoreUnreachable: When the store does not answer.
         """
         before = decode_cursor(cursor, parts=2) if cursor else None
-        if dataset is not None:
-            check_name(dataset)
-        read_active = ReadPlans(()) if active is False else self._plans.all_active(dataset)
+        if dataset is not None and check_name(dataset) not in permitted:
+            return ListPage(items=())
+        read_active = ReadPlans(()) if active is False else self._active(dataset, permitted)
         active_plans = {plan.backfill_id: plan for plan in read_active.plans}
-        ended = [] if active is True else [i for i in self._plans.ended_ids(dataset) if i not in active_plans]
+        listed = [] if active is True else self._plans.ended_ids(dataset)
+        ended = [name for name in listed if name not in active_plans and _dataset_of(name) in permitted]
         placed = sorted(((_place(name), name) for name in (*active_plans, *ended)), reverse=True)
         rest = [name for place, name in placed if before is None or [place, name] < before]
         names = rest[:limit]
@@ -75,12 +84,17 @@ class BackfillLookup:
         ended_plans = {plan.backfill_id: plan for plan in read_ended.plans}
         plans = [active_plans.get(name) or ended_plans.get(name) for name in names]
         shown = [self._shown(plan) for plan in plans if plan is not None]
-        unread = (*read_active.warnings, *read_ended.warnings, *self._plans.lost(dataset))
+        unread = (*read_active.warnings, *read_ended.warnings, *self._plans.lost(dataset, permitted))
         more = len(rest) > limit
         return ListPage(
             items=[known.value for known in shown],
             next_cursor=encode_cursor([_place(names[-1]), names[-1]]) if more else None,
             warnings=tuple(dict.fromkeys((*unread, *(text for known in shown for text in known.warnings)))),
+        )
+
+    def _active(self, dataset: str | None, permitted: PermittedDatasets) -> ReadPlans:
+        return self._plans.all_active(
+            [dataset] if dataset else permitted.among(self._plans.active_datasets())
         )
 
     def _shown(self, plan: BackfillPlan) -> ValueWithWarnings[Backfill]:
@@ -143,6 +157,11 @@ def record(plan: BackfillPlan, status: RunStatus, note: str | None = None) -> Ba
         error=outcome.error if outcome else None,
         note=note,
     )
+
+
+def _dataset_of(backfill_id: str) -> str | None:
+    parsed = parse_run_id(backfill_id)
+    return parsed.dataset if parsed else None
 
 
 def _place(backfill_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -159,10 +159,10 @@ class PlanStore:
             return held.plan
         return self.ended(parsed.dataset, backfill_id)
 
-    def all_active(self, dataset: str | None = None) -> ReadPlans:
-        """Return the active plans, of one dataset or of all; one that can't be read costs no other."""
+    def all_active(self, datasets: Iterable[str]) -> ReadPlans:
+        """Return the active plans of some datasets; one that can't be read costs no other."""
         plans, warnings = [], []
-        for name in [dataset] if dataset else self.active_datasets():
+        for name in datasets:
             try:
                 held = self.active(name)
             except UnreadableObject as error:
@@ -171,11 +171,11 @@ class PlanStore:
                 plans += [held.plan] if held else []
         return ReadPlans(tuple(plans), tuple(warnings))
 
-    def lost(self, dataset: str | None = None) -> tuple[str, ...]:
-        """Return a warning for each damaged plan in the quarantine, of one dataset or of all."""
+    def lost(self, dataset: str | None, permitted: Container[str]) -> tuple[str, ...]:
+        """Return a warning for each damaged plan in the quarantine, of one dataset or of all permitted ones."""
         prefixes = (f"{ACTIVE_PREFIX}{dataset}.json/", f"{ENDED_PREFIX}{dataset}/") if dataset else (PREFIX,)
         copies = [copy for prefix in prefixes for copy in self._objects.quarantined(prefix)]
-        return tuple(_lost(copy) for copy in copies)
+        return tuple(_lost(copy) for copy in copies if _dataset_of_copy(copy) in permitted)
 
     def active_datasets(self) -> list[str]:
         """Return the datasets that have an active plan, in the order of their names."""
@@ -215,6 +215,12 @@ def _plan_of(stored: StoredObject) -> BackfillPlan:
     if stored.key not in {_active_key(plan.dataset), _ended_key(plan.dataset, plan.backfill_id)}:
         raise CorruptObject(stored.key, "it is the plan of another backfill")
     return plan
+
+
+def _dataset_of_copy(copy: str) -> str:
+    """Return the dataset of a plan in the quarantine, by its key."""
+    key = copy.removeprefix(QUARANTINE_PREFIX).rpartition("/")[0]
+    return key.removeprefix(ACTIVE_PREFIX).removeprefix(ENDED_PREFIX).removesuffix(".json").partition("/")[0]
 
 
 def _lost(copy: str) -> str:

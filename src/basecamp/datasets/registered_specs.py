@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.datasets.dag_readiness import DagReadiness
+from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.outages.request_budget import map_within_budget
 from basecamp.shared.cursors import decode_cursor, encode_cursor
@@ -48,9 +49,14 @@ class RegisteredSpecs:
         return file.etag if file else None
 
     def page(
-        self, source: SourceType | None = None, *, limit: int = 100, cursor: str | None = None
+        self,
+        source: SourceType | None = None,
+        *,
+        permitted: PermittedDatasets = EVERY_DATASET,
+        limit: int = 100,
+        cursor: str | None = None,
     ) -> ListPage[RegisteredDataset]:
-        """Return the usable registered specs by name, code before manual.
+        """Return the usable registered specs of the permitted datasets by name, code before manual.
 
         Raises:
             StoreUnreachable: When the store does not answer, and never did.
@@ -59,7 +65,8 @@ class RegisteredSpecs:
         after = decode_cursor(cursor, parts=2) if cursor else None
         catalog = self._specs.known()
         usable = (*catalog.value.effective.values(), *catalog.value.overridden.values())
-        files = sorted((file for file in usable if source in {None, file.source}), key=_place)
+        wanted = (file for file in usable if source in {None, file.source} and file.name in permitted)
+        files = sorted(wanted, key=_place)
         files = [file for file in files if after is None or _place(file) > after]
         more = encode_cursor(_place(files[limit - 1])) if len(files) > limit else None
         items = list(self._described(files[:limit], catalog.value, ()))

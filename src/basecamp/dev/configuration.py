@@ -18,8 +18,8 @@ from dataspec.spec.dialects import dialect_of_connection
 
 # PYTHONDONTWRITEBYTECODE as well: without bytecode on disk each start would compile Airflow, for seconds.
 _PYTHON_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
-_OWN_SETTINGS = ("BASECAMP_STORE_URL", "BASECAMP_AIRFLOW_")
-"""Prefixes of Basecamp's settings that `basecamp dev` sets itself."""
+_OWN_SETTINGS = ("BASECAMP_STORE_URL", "BASECAMP_AIRFLOW_", "BASECAMP_AUTH")
+"""Prefixes of Basecamp's settings that `basecamp dev` sets itself; it has no sign-in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

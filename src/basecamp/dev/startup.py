@@ -157,6 +157,7 @@ Ready
 
   export DLI_SERVER_URL={configuration.server_url}
 
+There is no sign-in: every program on this machine may do everything, and no other machine gets in.
 Ctrl-C stops everything."""
 
 

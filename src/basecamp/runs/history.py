@@ -15,6 +15,7 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import PAGE_LIMIT, DagRun, DagRunState, RunFilter
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dataset_names import DatasetNames, matches_name
+from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.records import RunRecords, run_status, run_type
@@ -61,6 +62,8 @@ class HistoryFilter:
     """Only runs due, or requested, at this time or later."""
     until: datetime | None = None
     """Only runs due, or requested, before this time."""
+    permitted: PermittedDatasets = EVERY_DATASET
+    """The datasets whose runs the caller may see."""
 
     def check(self) -> None:
         """Check that the first time is before the second.
@@ -78,7 +81,8 @@ class HistoryFilter:
     def may_match(self, run: DagRun) -> bool:
         """Return whether the filter may select a run, by Airflow's row alone: the rest costs more requests."""
         return (
-            (self.dataset is None or matches_name(run.dag_id, self.dataset))
+            run.dag_id in self.permitted
+            and (self.dataset is None or matches_name(run.dag_id, self.dataset))
             and self.run_type in {None, run_type(run)}
             and (not run.finished or self.status in {None, *_ended(run)})
         )
@@ -91,6 +95,13 @@ class HistoryFilter:
             and self.status in {None, run.status}
             and self.run_type in {None, run.run_type}
         )
+
+    @property
+    def is_airflows_alone(self) -> bool:
+        """Whether Airflow's list has only runs that the filter selects: those of one dataset, or of all."""
+        exact = self.for_airflow.dag_id
+        permitted = self.permitted if exact else EVERY_DATASET
+        return self == HistoryFilter(dataset=exact, permitted=permitted)
 
     @property
     def for_airflow(self) -> RunFilter:
@@ -155,16 +166,17 @@ class RunHistory:
         wanted.check()
         place = decode_cursor(cursor, parts=3) if cursor else ["", "", ""]
         catalog, exact = self._specs.known(), wanted.for_airflow.dag_id
-        if exact is not None and not self._names.among([exact]).value:
-            raise DatasetNotFound(exact, hint=nearest(exact, self._names.all()))
+        if exact is not None and not (exact in wanted.permitted and self._names.among([exact]).value):
+            known = wanted.permitted.among(self._names.all())
+            raise DatasetNotFound(exact, hint=nearest(exact, known), is_suggestion=True)
 
         def ask() -> ValueWithWarnings[ListPage[WorkflowRun]]:
             scan = _Scan(place[0] or None, (place[1], place[2]))
             return self._with_errors(self._scan(wanted, limit, scan))
 
-        known = self._last.read((wanted, limit, cursor), ask)
-        warnings = tuple(dict.fromkeys((*catalog.warnings, *known.value.warnings, *known.warnings)))
-        return ListPage(items=known.value.items, next_cursor=known.value.next_cursor, warnings=warnings)
+        read = self._last.read((wanted, limit, cursor), ask)
+        warnings = tuple(dict.fromkeys((*catalog.warnings, *read.value.warnings, *read.warnings)))
+        return ListPage(items=read.value.items, next_cursor=read.value.next_cursor, warnings=warnings)
 
     def _for_airflow(self, wanted: HistoryFilter) -> RunFilter:
         """Return Airflow's filter; with successful runs as well for ``FAILED`` runs of a dataset that was taken over."""
@@ -186,7 +198,7 @@ class RunHistory:
     ) -> ValueWithWarnings[ListPage[WorkflowRun]]:
         found: list[WorkflowRun] = []
         warnings: dict[str, None] = {}
-        size = limit if wanted == HistoryFilter(dataset=wanted.for_airflow.dag_id) else PAGE_LIMIT
+        size = limit if wanted.is_airflows_alone else PAGE_LIMIT
         for_airflow = self._for_airflow(wanted)
         for _ in range(MAX_SCANNED_PAGES):
             page = self._gateway.list_runs(for_airflow, limit=size, cursor=scan.cursor)

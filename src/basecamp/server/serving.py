@@ -34,6 +34,7 @@ from basecamp.server.connections import (
 )
 from basecamp.server.log_limit import LineLimit
 from basecamp.server.settings import Settings
+from basecamp.server.sign_in import credentials_of
 from basecamp.server.store_proof import prove_conditional_writes
 from basecamp.server.tls import HANDSHAKE_SECONDS, Tls
 from basecamp.server.wiring import build_services
@@ -135,6 +136,7 @@ class Serving:
         )
         app = create_app(
             services,
+            credentials=credentials_of(settings.sign_in, services),
             metrics=metrics,
             hosts=LOOPBACK_HOSTS | {listener.getsockname()[0]},
             public=PublicAddress.parse(public_url) if public_url else None,

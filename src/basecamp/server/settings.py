@@ -18,11 +18,14 @@ from urllib.parse import urlsplit
 from basecamp.airflow.authorization import AirflowToken, Credentials, Everyone, Password
 from basecamp.notifications.settings import NotificationSettings
 from basecamp.outages.request_budget import REQUEST_SECONDS
+from basecamp.shared.public_address import PUBLIC_URL
 from dataspec.errors import InvalidSettings, InvalidUsage
 from dataspec.spec.connection_teams import ConnectionTeams
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+SignIn = Literal["tokens", "oidc"]
 
+SIGN_INS: tuple[SignIn, ...] = ("tokens", "oidc")
 LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
 MIN_SYNC_INTERVAL_SECONDS = 5
 MAX_SYNC_INTERVAL_SECONDS = 24 * 3600
@@ -41,6 +44,7 @@ SYNC_INTERVAL = "SYNC_INTERVAL_SECONDS"
 DIALECTS = "BASECAMP_DIALECTS"
 CONNECTIONS = "BASECAMP_CONNECTIONS"
 LOG_LEVEL = "BASECAMP_LOG_LEVEL"
+AUTH = "BASECAMP_AUTH"
 TRUSTED_PROXIES = "BASECAMP_TRUSTED_PROXIES"
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
@@ -66,6 +70,8 @@ class Settings:
     connections: ConnectionTeams = field(default_factory=ConnectionTeams)
     """The teams whose specs may use each limited connection."""
     log_level: LogLevel = "info"
+    sign_in: frozenset[SignIn] = frozenset()
+    """The kinds of sign-in that are on; without one every caller may do everything."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks of the proxies whose forwarded headers are believed (specification 26.90)."""
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
@@ -92,6 +98,7 @@ class Settings:
             dialects=read.dialects(),
             connections=ConnectionTeams.parse(environment.get(CONNECTIONS, ""), CONNECTIONS),
             log_level=read.log_level(),
+            sign_in=read.sign_in(),
             trusted_proxies=read.networks(TRUSTED_PROXIES),
             notifications=NotificationSettings.from_environment(environment),
         )
@@ -114,16 +121,23 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def check_host(host: str) -> None:
-    """Refuse to listen on a network without sign-in (specification 26.1).
+def check_host(host: str, settings: Settings) -> None:
+    """Refuse to listen on a network without sign-in, or without the name by which it is reached (specification 26.1).
 
     Raises:
         InvalidSettings: For a host that is not loopback.
     """
-    if not is_loopback(host):
+    if is_loopback(host):
+        return
+    if not settings.sign_in:
         raise InvalidSettings(
-            f"--host {host} is reached from other machines, and this version can't tell who asks: "
-            "it listens on loopback only. Use --host 127.0.0.1, behind a proxy that authenticates."
+            f"--host {host} is reached from other machines, and without sign-in anybody there could do everything. "
+            f"Set {AUTH}=tokens, oidc or tokens,oidc; or use --host 127.0.0.1."
+        )
+    if settings.notifications.public_url is None:
+        raise InvalidSettings(
+            f"--host {host} is reached from other machines: set {PUBLIC_URL} to the address that users open, whose "
+            f"host the server then answers. Example: {PUBLIC_URL}=https://basecamp.example.com"
         )
 
 
@@ -194,6 +208,16 @@ class _Reader:
             raise InvalidSettings(
                 f"{name}: {error}. Write addresses or networks, as {name}=127.0.0.1,10.0.0.0/8"
             ) from None
+
+    def sign_in(self) -> frozenset[SignIn]:
+        text = self._get(AUTH)
+        words = [word.strip().lower() for word in text.split(",")] if text else []
+        found = frozenset(kind for kind in SIGN_INS if kind in words)
+        if len(found) < len(words):
+            raise InvalidSettings(
+                f"{AUTH} is '{text}': write tokens, oidc or tokens,oidc; leave it out for none."
+            )
+        return found
 
     def log_level(self) -> LogLevel:
         text = (self._get(LOG_LEVEL) or "info").lower()

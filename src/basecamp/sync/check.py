@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
@@ -59,22 +62,34 @@ class PeriodicCheck:
         run_through(self._ledger.reconcile(), self._clock)
         return min(self._interval, RETIRED_INTERVAL_SECONDS) if self._ledger.has_retired else self._interval
 
-    def sync(self, *, idempotency_key: str | None = None) -> Steps[SyncReport]:
+    def sync(
+        self, *, permitted: PermittedDatasets = EVERY_DATASET, idempotency_key: str | None = None
+    ) -> Steps[SyncReport]:
         """Check now, and return what changed since the last check; a second call with the key gets the same report.
+
+        Args:
+            permitted: The datasets that the report is about.
+            idempotency_key: The key of the request.
 
         Raises:
             StoreUnreachable: When the store does not answer.
             Conflict: When others kept changing datasets.
         """
-        return self._reservations.once_in_steps(idempotency_key, ["sync"], SyncReport, self._sync)
+        return self._reservations.once_in_steps(
+            idempotency_key,
+            ["sync", *sorted(permitted.teams or ())],
+            SyncReport,
+            partial(self._sync, permitted),
+        )
 
-    def _sync(self, keyed: KeyedRequest) -> Steps[SyncReport]:
+    def _sync(self, permitted: PermittedDatasets, keyed: KeyedRequest) -> Steps[SyncReport]:
         keyed.reserve({})
         events = yield from self._ledger.reconcile()
-        checked, invalid = self._workflows.broken()
+        checked, invalid = self._workflows.broken(permitted)
         try:
             self._takeovers.look()
-            taken_over = self._workflows.taken_over()
+            taken_over = self._workflows.taken_over(permitted)
         except AirflowUnreachable:
             taken_over = []  # the changes in the store are reported all the same
-        return SyncReport(checked=checked, changes=list(events), invalid=invalid, taken_over=taken_over)
+        changes = [event for event in events if event.dataset_name in permitted]
+        return SyncReport(checked=checked, changes=changes, invalid=invalid, taken_over=taken_over)

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.responses import RedirectResponse
 
-from basecamp.api.dependencies import Caller, DatasetOfRun, ServicesOf
+from basecamp.api.dependencies import Caller, DatasetOfRun, Permitted, ServicesOf
 from basecamp.runs.start import RunRequest
 from basecamp.services import Services
 from basecamp.web.forms import PauseForm, RunFields, RunForm, StopForm, wants_preview
@@ -39,11 +39,20 @@ REVALIDATE = "no-cache"
 
 @router.get("/")
 def show_datasets(
-    request: Request, services: ServicesOf, query: Annotated[DatasetQuery, Depends(datasets_query)]
+    request: Request,
+    services: ServicesOf,
+    permitted: Permitted,
+    query: Annotated[DatasetQuery, Depends(datasets_query)],
 ) -> Response:
     """Show the datasets."""
     headers = _address(request, links_of(request).datasets(**query.fields()))
-    return page(request, "datasets.html", headers=headers, view=read_datasets(services, query), states=STATES)
+    return page(
+        request,
+        "datasets.html",
+        headers=headers,
+        view=read_datasets(services, query, permitted),
+        states=STATES,
+    )
 
 
 @router.get("/workflows/{name}")
@@ -98,11 +107,14 @@ async def redirect_to_dataset(request: Request, name: str) -> Response:
 
 @router.get("/runs")
 def show_runs(
-    request: Request, services: ServicesOf, query: Annotated[RunQuery, Depends(runs_query)]
+    request: Request,
+    services: ServicesOf,
+    permitted: Permitted,
+    query: Annotated[RunQuery, Depends(runs_query)],
 ) -> Response:
     """Show the history."""
     headers = _address(request, links_of(request).runs(**query.fields(), cursor=query.cursor))
-    view = read_runs(services, query)
+    view = read_runs(services, query, permitted)
     return page(request, "runs.html", headers=headers, view=view, limits=LIMITS, run_types=RUN_TYPES)
 
 

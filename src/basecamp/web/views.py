@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from basecamp.datasets.dataset_teams import PermittedDatasets
 from basecamp.monitoring.readiness import NOT_YET
 from basecamp.runs.history import HistoryFilter
 from basecamp.runs.logs import RunLog
@@ -50,19 +51,19 @@ class DatasetList:
         return max(1, -(-self.found // ROWS_PER_PAGE))
 
 
-def read_datasets(services: Services, query: DatasetQuery) -> DatasetList:
-    """Read the list of datasets.
+def read_datasets(services: Services, query: DatasetQuery, permitted: PermittedDatasets) -> DatasetList:
+    """Read the list of the permitted datasets.
 
     Raises:
         AirflowUnreachable: When Airflow does not answer, and no earlier response is cached.
         StoreUnreachable: When the store does not answer, and no earlier response is cached.
     """
-    everything = services.workflows.page(limit=ALL_ROWS)
+    everything = services.workflows.page(WorkflowFilter(permitted=permitted), limit=ALL_ROWS)
     fitting = [row for row in everything.items if query.matches(row)]
     found = [row for row in fitting if query.matches_state(row)]
     start = (query.page - 1) * ROWS_PER_PAGE
-    last_runs, problem = _last_runs(services)
-    warnings = dict.fromkeys((*everything.warnings, *problem)) or _health(services)
+    last_runs, problem = _last_runs(services, permitted)
+    warnings = dict.fromkeys((*everything.warnings, *problem)) or _health(services, permitted)
     return DatasetList(
         query=query,
         rows=found[start : start + ROWS_PER_PAGE],
@@ -74,16 +75,23 @@ def read_datasets(services: Services, query: DatasetQuery) -> DatasetList:
     )
 
 
-def _last_runs(services: Services) -> tuple[dict[str, WorkflowRun], tuple[str, ...]]:
+def _last_runs(
+    services: Services, permitted: PermittedDatasets
+) -> tuple[dict[str, WorkflowRun], tuple[str, ...]]:
     try:
-        page = services.run_history.page(HistoryFilter(), limit=LATEST_RUNS)
+        page = services.run_history.page(HistoryFilter(permitted=permitted), limit=LATEST_RUNS)
     except Unavailable as error:
         return {}, (error.title,)
     return {run.dataset_name: run for run in reversed(page.items)}, tuple(page.warnings)
 
 
-def _health(services: Services) -> tuple[str, ...]:
-    """Return warnings about unhealthy dependencies: without a scheduler, for example, runs wait."""
+def _health(services: Services, permitted: PermittedDatasets) -> tuple[str, ...]:
+    """Return warnings about unhealthy dependencies: without a scheduler, for example, runs wait.
+
+    They can name datasets, so only those who see all of them get the warnings.
+    """
+    if not permitted.are_all:
+        return ()
     checks = services.readiness.check().checks
     return tuple(
         f"{part.capitalize()}: {state}" for part, state in checks.items() if state not in {"ok", NOT_YET}
@@ -206,15 +214,17 @@ class RunList:
     warnings: Sequence[str]
 
 
-def read_runs(services: Services, query: RunQuery) -> RunList:
-    """Read the history.
+def read_runs(services: Services, query: RunQuery, permitted: PermittedDatasets) -> RunList:
+    """Read the history of the permitted datasets.
 
     Raises:
         DatasetNotFound: When there is no such dataset, and no run of it.
         InvalidUsage: When the cursor does not belong to this list.
         AirflowUnreachable: When Airflow does not answer, and no earlier response is cached.
     """
-    page = services.run_history.page(query.wanted, limit=query.limit, cursor=query.cursor)
+    page = services.run_history.page(
+        replace(query.wanted, permitted=permitted), limit=query.limit, cursor=query.cursor
+    )
     return RunList(query=query, runs=page.items, next_cursor=page.next_cursor, warnings=page.warnings)
 
 

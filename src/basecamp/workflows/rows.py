@@ -14,6 +14,7 @@ from basecamp.airflow.models import AirflowDag, TaskAttempt
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.datasets.dag_cache import PATIENCE_SECONDS, SLOW, DagCache, unanswered
 from basecamp.datasets.dataset_names import matches_name
+from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.takeovers import Takeover, Takeovers
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
@@ -47,11 +48,14 @@ class WorkflowFilter:
     """A dataset's name, or a pattern with ``*``."""
     running: bool = False
     enabled_only: bool = False
+    permitted: PermittedDatasets = EVERY_DATASET
+    """The datasets that the caller may see."""
 
     def matches(self, row: WorkflowInfo) -> bool:
         """Return whether the filter selects a row."""
         return (
-            self.source in {None, row.source_type}
+            row.dataset_name in self.permitted
+            and self.source in {None, row.source_type}
             and (self.dataset is None or matches_name(row.dataset_name, self.dataset))
             and (not self.running or row.running_run_id is not None)
             and (not self.enabled_only or (row.status is WorkflowStatus.ACTIVE and row.cron is not None))
@@ -206,23 +210,30 @@ class Workflows:
         row = _taken_over(row, self._takeovers.lately().get(name))
         return ValueWithWarnings(row, _merged(catalog, dags, running))
 
-    def broken(self) -> tuple[int, list[WorkflowInfo]]:
-        """Return the number of specs, and the rows of the invalid ones.
+    def broken(self, permitted: PermittedDatasets) -> tuple[int, list[WorkflowInfo]]:
+        """Return the number of specs of the permitted datasets, and the rows of the invalid ones.
 
         Raises:
             StoreUnreachable: When the store does not answer.
         """
         catalog = self._specs.catalog()
-        return len(catalog.files), [_invalid_row(file) for file in catalog.invalid]
+        if permitted.are_all:
+            return len(catalog.files), [_invalid_row(file) for file in catalog.invalid]
+        files = [file for file in catalog.files if file.name in permitted]
+        return len(files), [_invalid_row(file) for file in files if file.error is not None]
 
-    def taken_over(self) -> list[WorkflowInfo]:
-        """Return the rows of the datasets whose id another DAG has.
+    def taken_over(self, permitted: PermittedDatasets) -> list[WorkflowInfo]:
+        """Return the rows of the permitted datasets whose id another DAG has.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer, and never did.
             StoreUnreachable: When the store does not answer, and never did.
         """
-        return [row for row in self._rows().value if row.taken_over_by is not None]
+        return [
+            row
+            for row in self._rows().value
+            if row.taken_over_by is not None and row.dataset_name in permitted
+        ]
 
     def _rows(self) -> ValueWithWarnings[list[WorkflowInfo]]:
         """Return every row by dataset name, overridden ones last; make only those again of which an input changed."""

@@ -117,10 +117,11 @@ def test_a_missing_setting_is_one_line_and_exit_status_2(environment: dict[str, 
 
 @pytest.mark.rule("26.1")
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
-def test_beyond_loopback_it_refuses_to_start(environment: dict[str, str], host: str) -> None:
+def test_beyond_loopback_it_refuses_to_start_without_sign_in(environment: dict[str, str], host: str) -> None:
     done = refused(environment, "--host", host)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"Error: --host {host} is reached from other machines")
+    assert done.stderr.startswith(f"Error: --host {host} is reached from other machines, and without sign-in")
+    assert "BASECAMP_AUTH" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -38,9 +38,7 @@ def test_the_file_limits_connections_and_without_the_variable_none_is_limited(tm
         (b"\xff\xfe", "can't be read: it is not UTF-8"),
     ],
 )
-def test_a_file_without_a_valid_list_opens_no_connection(
-    tmp_path: Path, content: bytes, reason: str
-) -> None:
+def test_a_file_without_a_valid_list_opens_no_connection(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "connections"
     path.write_bytes(content)
     with pytest.raises(InvalidSettings, match=reason) as refused:

@@ -16,6 +16,7 @@ from basecamp.api.dependencies import (
     DatasetName,
     IdempotencyKey,
     Name,
+    Permitted,
     ServicesOf,
     put_location,
     put_warnings,
@@ -77,6 +78,7 @@ async def start_backfill(
 def list_backfills(
     *,
     services: ServicesOf,
+    permitted: Permitted,
     dataset: Annotated[Name | None, Query(description="Only backfills of this dataset.")] = None,
     active: Annotated[Flag | None, Query(description="Only active backfills, or only ended ones.")] = None,
     limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
@@ -84,7 +86,7 @@ def list_backfills(
 ) -> BackfillPage:
     """List backfills, newest first."""
     page = services.backfill_lookup.page(
-        dataset=dataset, active=active, limit=min(limit, MAX_PAGE), cursor=cursor
+        dataset=dataset, active=active, permitted=permitted, limit=min(limit, MAX_PAGE), cursor=cursor
     )
     return BackfillPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))
 

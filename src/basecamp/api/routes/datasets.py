@@ -16,6 +16,7 @@ from basecamp.api.dependencies import (
     IdempotencyKey,
     IfMatch,
     IfNoneMatch,
+    Permitted,
     ServicesOf,
     SourceChoice,
     put_location,
@@ -38,12 +39,15 @@ Wait = Annotated[Seconds, Query(description="Seconds to wait for Airflow to load
 @router.get("")
 def list_datasets(
     services: ServicesOf,
+    permitted: Permitted,
     source: SourceChoice = "all",
     limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: Cursor = None,
 ) -> DatasetPage:
     """List the valid registered specs, with their YAML and SQL."""
-    page = services.registered_specs.page(source_of(source), limit=min(limit, MAX_PAGE), cursor=cursor)
+    page = services.registered_specs.page(
+        source_of(source), permitted=permitted, limit=min(limit, MAX_PAGE), cursor=cursor
+    )
     return DatasetPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))
 
 

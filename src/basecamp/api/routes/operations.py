@@ -1,4 +1,4 @@
-"""Routes for operators, monitoring and editors: health, metrics, the store check, test messages, the JSON Schema."""
+"""Routes for operators, monitoring and editors: health, metrics, the caller, the store check, test messages, schemas."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fastapi import APIRouter, Request, Response
 from basecamp.access.principal import Role
 from basecamp.api import PREFIX
 from basecamp.api.checked_route import CheckedRoute
-from basecamp.api.dependencies import IdempotencyKey, ServicesOf
+from basecamp.api.dependencies import Caller, IdempotencyKey, Permitted, ServicesOf
 from basecamp.api.request_models import NotificationTest, NotificationTestBody
 from basecamp.monitoring.metrics import CONTENT_TYPE, Metrics
 from basecamp.monitoring.readiness import Readiness
-from dataspec.models import SyncReport
+from dataspec.models import Identity, RoleGrant, SyncReport
 from dataspec.spec.json_schema import schema_text
 
 router = APIRouter(route_class=CheckedRoute)
@@ -24,9 +24,13 @@ SCHEMA_CACHE_CONTROL = "public, max-age=86400"
 
 
 @router.post(f"{PREFIX}/sync", tags=["server"])
-async def sync(services: ServicesOf, idempotency_key: IdempotencyKey = None) -> SyncReport:
+async def sync(
+    services: ServicesOf, permitted: Permitted, idempotency_key: IdempotencyKey = None
+) -> SyncReport:
     """Check the store now, and report what changed since the last check (specification 19.5)."""
-    return await services.work.finish(services.check.sync(idempotency_key=idempotency_key))
+    return await services.work.finish(
+        services.check.sync(permitted=permitted, idempotency_key=idempotency_key)
+    )
 
 
 @router.post(f"{PREFIX}/notifications/test", tags=["notifications"])
@@ -38,6 +42,16 @@ async def send_test(
         services.channel_test.send, body.name, body.event, idempotency_key=idempotency_key
     )
     return NotificationTest(name=body.name, channels=tried)
+
+
+@router.get(f"{PREFIX}/whoami", tags=["server"])
+async def whoami(caller: Caller) -> Identity:
+    """Show the caller's name and roles."""
+    grants = [
+        RoleGrant(role=grant.role.label, teams=None if grant.teams is None else sorted(grant.teams))
+        for grant in caller.grants
+    ]
+    return Identity(name=caller.name, method=caller.method, grants=grants, expires_at=caller.expires_at)
 
 
 @router.get("/schemas/dataset.json", response_class=Response, tags=["schemas"])

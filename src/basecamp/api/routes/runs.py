@@ -14,6 +14,7 @@ from basecamp.api.dependencies import (
     Cursor,
     DatasetOfRun,
     IdempotencyKey,
+    Permitted,
     RunId,
     ServicesOf,
     SourceChoice,
@@ -43,6 +44,7 @@ LogCursor = Annotated[
 def list_runs(
     *,
     services: ServicesOf,
+    permitted: Permitted,
     dataset: Annotated[str | None, Query(description="A name, or a pattern with `*`.")] = None,
     source: SourceChoice = "all",
     status: Status | None = None,
@@ -60,6 +62,7 @@ def list_runs(
         run_type=run_type,
         since=since,
         until=until,
+        permitted=permitted,
     )
     page = services.run_history.page(wanted, limit=min(limit, MAX_PAGE), cursor=cursor)
     return RunPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))

@@ -14,6 +14,7 @@ from basecamp.api.dependencies import (
     Cursor,
     DatasetName,
     IdempotencyKey,
+    Permitted,
     ServicesOf,
     SourceChoice,
     put_location,
@@ -36,6 +37,7 @@ MAX_PAGE = 10_000
 def list_workflows(
     *,
     services: ServicesOf,
+    permitted: Permitted,
     source: SourceChoice = "all",
     running: Flag = False,
     enabled_only: Flag = False,
@@ -45,7 +47,11 @@ def list_workflows(
 ) -> WorkflowPage:
     """List the registered datasets, one row per source."""
     wanted = WorkflowFilter(
-        source=source_of(source), dataset=dataset, running=running, enabled_only=enabled_only
+        source=source_of(source),
+        dataset=dataset,
+        running=running,
+        enabled_only=enabled_only,
+        permitted=permitted,
     )
     page = services.workflows.page(wanted, limit=min(limit, MAX_PAGE), cursor=cursor)
     return WorkflowPage(items=list(page.items), next_cursor=page.next_cursor, warnings=list(page.warnings))

@@ -157,3 +157,22 @@ def test_a_route_without_a_row_in_the_table_is_not_served(services: Services) ->
     with pytest.raises(LookupError, match="has no row for GET /secret"):
         create_app(services, pages=pages)
     assert isinstance(create_app(services), FastAPI)
+
+
+@pytest.mark.rule("26.23")
+def test_whoami_shows_a_caller_their_roles(signed: Client, client: Client) -> None:
+    assert signed.get("/whoami").status_code == 401
+    assert signed.get("/whoami", headers=bearer("otto")).json() == {
+        "name": "otto",
+        "method": "token",
+        "grants": [{"role": "operator", "teams": ["@ops"]}],
+        "expires_at": None,
+    }
+    assert signed.get("/whoami", headers=bearer("nina")).json()["grants"] == []
+    open_server = client.get("/whoami", headers={"Dli-User": "kim"}).json()
+    assert open_server == {
+        "name": "kim",
+        "method": "open",
+        "grants": [{"role": "admin", "teams": None}],
+        "expires_at": None,
+    }

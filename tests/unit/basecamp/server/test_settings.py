@@ -8,7 +8,7 @@ import pytest
 
 import basecamp.server.settings
 from basecamp.airflow.authorization import AirflowToken, Everyone, Password
-from basecamp.server.settings import Settings, is_loopback
+from basecamp.server.settings import Settings, check_host, is_loopback
 from dataspec.errors import InvalidSettings
 
 ENVIRONMENT = {
@@ -163,3 +163,42 @@ def test_every_setting_is_documented() -> None:
     assert len(settings) >= 12
     for name in settings:
         assert f"| `{name}`" in page or f", `{name}` |" in page, name
+
+
+@pytest.mark.rule("26.24")
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (None, set()),
+        ("", set()),
+        ("tokens", {"tokens"}),
+        ("oidc", {"oidc"}),
+        ("tokens,oidc", {"tokens", "oidc"}),
+        (" OIDC , Tokens ", {"tokens", "oidc"}),
+    ],
+)
+def test_the_sign_in_that_is_on(text: str | None, found: set[str]) -> None:
+    more = {} if text is None else {"BASECAMP_AUTH": text}
+    assert Settings.from_environment(ENVIRONMENT | more).sign_in == found
+
+
+@pytest.mark.rule("26.24")
+@pytest.mark.parametrize(
+    "text", ["none", "token", "tokens,", "tokens oidc", "tokens,tokens", "true", "ldap,tokens"]
+)
+def test_another_word_for_the_sign_in_is_refused(text: str) -> None:
+    assert refused(ENVIRONMENT | {"BASECAMP_AUTH": text}).startswith(
+        f"BASECAMP_AUTH is '{text}': write tokens"
+    )
+
+
+@pytest.mark.rule("26.1")
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
+def test_beyond_loopback_a_server_needs_sign_in_and_its_public_name(host: str) -> None:
+    signed = ENVIRONMENT | {"BASECAMP_AUTH": "tokens"}
+    public = {"BASECAMP_PUBLIC_URL": "https://basecamp.example.com"}
+    for environment, word in ((ENVIRONMENT | public, "BASECAMP_AUTH"), (signed, "BASECAMP_PUBLIC_URL")):
+        with pytest.raises(InvalidSettings, match=word):
+            check_host(host, Settings.from_environment(environment))
+        check_host("127.0.0.1", Settings.from_environment(environment))
+    check_host(host, Settings.from_environment(signed | public))
