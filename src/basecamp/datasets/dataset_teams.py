@@ -11,7 +11,7 @@ from dataspec.catalog.effective import Catalog
 
 
 class DatasetTeams:
-    """Knows the team of each dataset: that of its effective spec. Safe to share between threads."""
+    """Knows the team of each dataset: that of its effective spec, or of its last one. Safe to share between threads."""
 
     def __init__(self, specs: CatalogCache) -> None:
         self._specs = specs
@@ -41,6 +41,8 @@ class DatasetTeams:
 def _teams(catalog: Catalog) -> dict[str, str | None]:
     """Return the teams by dataset; a spec that was never usable has none that anybody could rely on."""
     teams: dict[str, str | None] = {file.name: None for file in catalog.invalid if file.name}
+    for known in (catalog.ledger.removed, catalog.ledger.entries):
+        teams |= {name: one.team for name, one in known.items()}
     for files in (catalog.retired, catalog.effective):
         teams |= {name: file.spec.team for name, file in files.items() if file.spec}
     return teams

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dataspec.catalog.effective import Catalog, SpecFile
-from dataspec.catalog.ledger import KeptVersion, Ledger, LedgerEntry
+from dataspec.catalog.ledger import KeptVersion, Ledger, LedgerEntry, RemovedDataset
 from dataspec.models import SourceEvent, SourceType
 
+REMOVED_KEPT = timedelta(days=400)
+"""How long the team of a removed dataset is kept."""
 RETIREMENT = timedelta(seconds=60)
 """Shortest time for which a removed dataset's DAG stays: a run may have been created just before."""
 
@@ -72,7 +74,7 @@ def diff_ledger(catalog: Catalog, *, now: datetime, active: Collection[str] | No
     before = catalog.ledger.entries
     present = {name: _present(catalog, name, before.get(name)) for name in catalog.effective}
     absent = {
-        name: entry if entry.removed_at else entry.changed(removed_at=now)
+        name: _absent(entry, catalog.retired.get(name), now)
         for name, entry in before.items()
         if name not in present and not (_may_go(entry, now) and active is not None and name not in active)
     }
@@ -80,7 +82,9 @@ def diff_ledger(catalog: Catalog, *, now: datetime, active: Collection[str] | No
     if entries == before:
         return LedgerDiff(catalog.ledger, (), (), ())
     return LedgerDiff(
-        ledger=catalog.ledger.changed(moved_at=now, entries=entries),
+        ledger=catalog.ledger.changed(
+            moved_at=now, entries=entries, removed=dict(_removed(catalog, entries, now))
+        ),
         events=tuple(_events(before, entries)),
         switches=tuple(_switches(before, present)),
         unkept=tuple(_unkept(catalog, before)),
@@ -95,14 +99,39 @@ def _present(catalog: Catalog, name: str, before: LedgerEntry | None) -> LedgerE
     if before is None or before.removed_at:
         came = min(file.last_modified for file in files)
         since = max(came, before.removed_at) if before and before.removed_at else came
-        return LedgerEntry(since=since, source=effective.source, versions=versions)
-    if (before.source, before.versions) == (effective.source, versions):
+        return LedgerEntry(since=since, source=effective.source, versions=versions, team=_team(effective))
+    if (before.source, before.versions, before.team) == (effective.source, versions, _team(effective)):
         return before
     return before.changed(
         source=effective.source,
         versions=versions,
+        team=_team(effective),
         switches=before.switches + (before.source is not effective.source),
     )
+
+
+def _team(file: SpecFile | None) -> str | None:
+    return file.spec.team if file and file.spec else None
+
+
+def _absent(entry: LedgerEntry, last: SpecFile | None, now: datetime) -> LedgerEntry:
+    """Return the entry of a dataset in no source; one of an earlier version has no team yet."""
+    if entry.removed_at and (entry.team or not _team(last)):
+        return entry
+    return entry.changed(removed_at=entry.removed_at or now, team=entry.team or _team(last))
+
+
+def _removed(
+    catalog: Catalog, entries: Mapping[str, LedgerEntry], now: datetime
+) -> Iterator[tuple[str, RemovedDataset]]:
+    """Yield the datasets without an entry: known ones, and those whose entry goes now."""
+    for name, removed in catalog.ledger.removed.items():
+        if name not in entries and now - removed.removed_at < REMOVED_KEPT:
+            yield name, removed
+    for name, entry in catalog.ledger.entries.items():
+        if name not in entries:
+            last = _absent(entry, catalog.retired.get(name), now)
+            yield name, RemovedDataset(removed_at=last.removed_at or now, team=last.team)
 
 
 def _kept(file: SpecFile, before: LedgerEntry | None) -> KeptVersion:

@@ -7,9 +7,9 @@ every spec; the content of each version is stored under its hash.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -17,6 +17,8 @@ from dataspec.catalog.spec_storage import Release
 from dataspec.errors import CorruptObject
 from dataspec.models import SourceType
 from dataspec.stored_document import Moment, StoredContent, StoredDocument, StoredPart
+
+_Part = TypeVar("_Part", bound=StoredPart)
 
 LEDGER_KEY = "basecamp/ledger.json"
 VERSIONS_PREFIX = "basecamp/versions/"
@@ -43,6 +45,16 @@ class LedgerEntry(StoredPart):
     """The number of switches of the effective source since then: it identifies a switch."""
     removed_at: Moment | None = None
     """When the dataset was found removed from all sources; its runs may still be active."""
+    team: str | None = None
+    """The team of the effective spec, or of the last one; None without a team, and if it is not known."""
+
+
+class RemovedDataset(StoredPart):
+    """A dataset that was removed from all sources, and whose runs have ended."""
+
+    removed_at: Moment
+    team: str | None = None
+    """The team of its last effective spec; None without a team, and if it is not known."""
 
 
 class Ledger(StoredDocument):
@@ -51,15 +63,20 @@ class Ledger(StoredDocument):
     moved_at: Moment | None = None
     """When the ledger was written last; None for one that was never written."""
     entries: Annotated[Mapping[str, LedgerEntry], Field(alias="datasets")]
+    removed: Mapping[str, RemovedDataset] = {}
+    """Datasets without an entry, for the rights to their history."""
 
     @classmethod
     def salvaged(cls, stored: StoredContent) -> Ledger:
         """Return what can be read of a damaged ledger: each entry by itself."""
         try:
-            datasets = json.loads(stored.body)["datasets"].items()
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            data = dict(json.loads(stored.body))
+        except (ValueError, TypeError, RecursionError):
             return cls(entries={})
-        return cls(entries=dict(_readable(datasets)))
+        return cls(
+            entries=_readable(LedgerEntry, data.get("datasets")),
+            removed=_readable(RemovedDataset, data.get("removed")),
+        )
 
     @cached_property
     def by_key(self) -> Mapping[str, tuple[str, KeptVersion]]:
@@ -79,12 +96,14 @@ NO_LEDGER = Ledger(entries={})
 """The ledger of a store that has none."""
 
 
-def _readable(datasets: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, LedgerEntry]]:
-    for name, data in datasets:
+def _readable(kind: type[_Part], datasets: Any) -> dict[str, _Part]:
+    found = {}
+    for name, data in datasets.items() if isinstance(datasets, dict) else ():
         try:
-            yield name, LedgerEntry.model_validate(data)
+            found[name] = kind.model_validate(data)
         except ValidationError:
             continue
+    return found
 
 
 class ArchivedVersion(StoredDocument):
