@@ -27,7 +27,7 @@ The tree::
     │   ├── RunsActive          unregister while runs are active
     │   ├── BackfillActive      the dataset has an active backfill
     │   ├── Conflict            changed by another request
-    │   ├── Replaced            changed while its registration waited for Airflow
+    │   ├── Replaced            stored, then changed again before Airflow had loaded it
     │   ├── Unauthorized        no or an invalid sign-in
     │   ├── Forbidden           a role, or a connection's teams, do not allow it
     │   ├── NoSignIn            a server without sign-in was asked for one
@@ -381,7 +381,7 @@ class Conflict(Refused):
 
 
 class Replaced(Refused):
-    """A registration was replaced or removed while it waited for Airflow (specification 16.11)."""
+    """A stored version was changed again, or removed, while it waited for Airflow (specification 16.11)."""
 
     code = "replaced"
     http_status = 409
@@ -398,7 +398,7 @@ class Replaced(Refused):
             title = "The dataset was removed while Airflow loaded it."
             detail = f"{key} is not stored any more. Register '{name}' again if it is still wanted."
         else:
-            title = "Another registration replaced this one while Airflow loaded it."
+            title = "The dataset was changed again while Airflow loaded this version."
             detail = f"{key} is now the version {by}. See it with: dli dataset show {name}"
         super().__init__(title, detail=detail)
 

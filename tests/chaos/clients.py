@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, Literal
 
 from chaos.replicas import Replica
-from dataspec.errors import DliError, InternalError, NotLoaded, Unavailable
+from dataspec.errors import DliError, InternalError, NotLoaded, Replaced, Unavailable
 from dli import Client
 from dli.client.client import Transport
 from dli.client.protocol import Call
@@ -203,7 +203,7 @@ class Clients:
         try:
             asked.answer, asked.outcome = KINDS[asked.kind][1](server, asked), "done"
             asked.given["answered"] = datetime.now(UTC)
-        except NotLoaded as error:
+        except (NotLoaded, Replaced) as error:  # a spec was stored
             asked.error, asked.outcome = error, "done" if asked.kind in {"register", "update"} else "refused"
         except Unavailable as error:
             asked.error, asked.outcome = error, "unknown"
