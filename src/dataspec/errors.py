@@ -16,7 +16,8 @@ The tree::
     ├── NotFound
     │   ├── DatasetNotFound
     │   ├── RunNotFound
-    │   └── BackfillNotFound
+    │   ├── BackfillNotFound
+    │   └── BackfillPlanLost        its plan was damaged
     ├── Refused                 not allowed in the current state
     │   ├── ManagedByCode
     │   ├── Overridden
@@ -249,6 +250,15 @@ class BackfillNotFound(NotFound):
         super().__init__(
             f"Backfill not found: {backfill_id}", detail="Its runs are among: dli workflow history"
         )
+
+
+class BackfillPlanLost(NotFound):
+    """The plan of that backfill may be one that was damaged (specification 14.17)."""
+
+    code = "backfill_plan_lost"
+
+    def __init__(self, backfill_id: str, damaged: str) -> None:
+        super().__init__(f"Backfill not found: {backfill_id}", detail=damaged)
 
 
 class Refused(DliError):

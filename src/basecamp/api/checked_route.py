@@ -92,12 +92,18 @@ class CheckedRoute(APIRoute):
 
         Raises:
             InvalidUsage: For an unknown or repeated parameter, or a body on a route without one.
-            HTTPException: For a type of the body, or of the wanted response, other than JSON.
+            HTTPException: For a compressed body, and a type of it, or of the wanted response, other than JSON.
         """
         self.check_names(request)
         if path_of(request.scope).startswith(f"{PREFIX}/") and not _accepts_json(request):
             raise HTTPException(406, f"Responses are JSON: send 'Accept: {JSON_TYPE}', or no Accept at all.")
         body = await request.body()
+        if body and request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise HTTPException(
+                415,
+                "The body must not be compressed: send no Content-Encoding.",
+                {"Accept-Encoding": "identity"},
+            )
         if self.body_field is None and body.strip() not in _EMPTY_BODIES:
             raise InvalidUsage("This request takes no body.", detail="Send its options in the query.")
         if self.body_field is not None and body and not _is_json(request.headers.get("content-type", "")):

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from basecamp.access.principal import UNKNOWN, open_principal, printable
@@ -105,7 +106,10 @@ class BodyLimit:
             return
         declared = Headers(scope=scope).get("content-length", "0")
         is_read = declared.isdigit() and int(declared) <= DROPPED_BODY_BYTES
-        body = await self._read(receive) if is_read else None
+        try:
+            body = await self._read(receive) if is_read else None
+        except ClientDisconnect:
+            return  # a part of a request is not carried out
         if body is None:
             error = InvalidUsage(
                 "The request is too large.", detail=f"The limit is {MAX_BODY_BYTES // 1024:,} KiB."
@@ -115,10 +119,12 @@ class BodyLimit:
         await self._app(scope, _replaying(body, receive), send)
 
     async def _read(self, receive: Receive) -> bytes | None:
-        """Return the body; None if it exceeds the limit."""
+        """Return the body; None if it exceeds the limit. Raises ClientDisconnect for one that ends too early."""
         chunks, size = [], 0
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
             chunk = message.get("body", b"")
             size += len(chunk)
             if size <= MAX_BODY_BYTES:

@@ -8,7 +8,7 @@ from basecamp.backfills.plans import PlanStore, ReadPlans
 from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage, ValueWithWarnings
-from dataspec.errors import AirflowUnreachable, BackfillNotFound
+from dataspec.errors import AirflowUnreachable, BackfillNotFound, BackfillPlanLost
 from dataspec.models import Backfill, RunStatus
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.run_ids import parse_run_id
@@ -30,13 +30,17 @@ class BackfillLookup:
 
         Raises:
             BackfillNotFound: When there is none of that id.
+            BackfillPlanLost: When there is none, and a damaged plan may have been its.
             NewerFormat, CorruptObject: When its plan can't be read.
             StoreUnreachable: When the store does not answer.
         """
-        plan = self._plans.find(backfill_id) if len(backfill_id) <= MAX_ID_LENGTH else None
-        if plan is None:
+        if len(backfill_id) > MAX_ID_LENGTH:
             raise BackfillNotFound(backfill_id[:MAX_ID_LENGTH])
-        return plan
+        if plan := self._plans.find(backfill_id):
+            return plan
+        if lost := self._plans.lost_plan(backfill_id):
+            raise BackfillPlanLost(backfill_id, lost)
+        raise BackfillNotFound(backfill_id)
 
     def get(self, backfill_id: str) -> ValueWithWarnings[Backfill]:
         """Return a backfill; while Airflow does not answer, what the store knows of it, with a warning.

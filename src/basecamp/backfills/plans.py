@@ -174,6 +174,17 @@ class PlanStore:
     def lost(self, dataset: str | None, permitted: Container[str]) -> tuple[str, ...]:
         """Return a warning for each damaged plan in the quarantine, of one dataset or of all permitted ones."""
         prefixes = (f"{ACTIVE_PREFIX}{dataset}.json/", f"{ENDED_PREFIX}{dataset}/") if dataset else (PREFIX,)
+        return self._damaged(*prefixes)
+
+    def lost_plan(self, backfill_id: str) -> str | None:
+        """Return the warning of a damaged plan that may be that of a backfill."""
+        parsed = parse_run_id(backfill_id)
+        if parsed is None or not _is_name(parsed.dataset):
+            return None
+        keys = _ended_key(parsed.dataset, backfill_id), _active_key(parsed.dataset)
+        return next(iter(self._damaged(*(f"{key}/" for key in keys))), None)
+
+    def _damaged(self, *prefixes: str) -> tuple[str, ...]:
         copies = [copy for prefix in prefixes for copy in self._objects.quarantined(prefix)]
         return tuple(_lost(copy) for copy in copies if _dataset_of_copy(copy) in permitted)
 

@@ -12,12 +12,15 @@ from typing import Any, TypeVar
 from cachetools import Cache, LRUCache, TTLCache
 
 from basecamp.datasets.connection_dialects import ConnectionDialects
+from basecamp.outages.request_budget import call_within_budget
 from dataspec.catalog.effective import SpecFile
 from dataspec.errors import InvalidTemplate, ServerBusy
 from dataspec.isolation import LIMITS, LimitExceeded, Limits, Worker
+from dataspec.problems import Problem
 from dataspec.spec.model import DatasetSpec
 from dataspec.sql.lineage.dataset_lineage import Lineage, lineage_of
 from dataspec.sql.preview import SqlPreview, preview_sql
+from dataspec.store.call_budget import CallBudgetExceeded
 
 R = TypeVar("R")
 
@@ -101,38 +104,44 @@ class SpecSql:
 
         Raises:
             InvalidTemplate: When it can't be rendered or parsed within the limits; with the place in the file.
-            ServerBusy: When too many calls are waiting.
+            ServerBusy: When too many calls are waiting, or the request can't wait any longer.
         """
+        preview = partial(
+            preview_sql,
+            spec,
+            file.files,
+            values,
+            yaml=file.yaml,
+            file=file.key,
+            dialect=self._dialects.of(spec),
+        )
         try:
-            return self._workers.call(
-                partial(
-                    preview_sql,
-                    spec,
-                    file.files,
-                    values,
-                    yaml=file.yaml,
-                    file=file.key,
-                    dialect=self._dialects.of(spec),
-                )
-            )
+            return call_within_budget(lambda: self._workers.call(preview))
+        except CallBudgetExceeded:
+            raise ServerBusy from None
         except LimitExceeded as exceeded:
             raise InvalidTemplate(exceeded.problem(file.key), "The SQL can't be checked.") from None
 
     def lineage(self, spec: DatasetSpec, file: SpecFile) -> Lineage:
-        """Return the tables that a spec's SQL reads and writes; unknown if reading it exceeds the limits.
+        """Return the tables that a spec's SQL reads and writes; unknown if reading it exceeds a limit or the budget.
 
         Raises:
             ServerBusy: When too many calls are waiting.
         """
-        dialect = self._dialects.of(spec)
-        key = (file.spec_hash or "", dialect)
+        key = (file.spec_hash or "", self._dialects.of(spec))
         with self._lock:
             known = self._lineages.get(key) or self._unread.get(key)
         if known is not None:
             return known
+        try:
+            return call_within_budget(lambda: self._read_lineage(spec, file, key))
+        except CallBudgetExceeded:  # the next request finds it
+            return Lineage(unknown=(Problem("reading it takes longer than a request may wait.", file.key),))
+
+    def _read_lineage(self, spec: DatasetSpec, file: SpecFile, key: tuple[str, str | None]) -> Lineage:
         cache: Cache[tuple[str, str | None], Lineage] = self._lineages
         try:
-            found = self._workers.call(partial(lineage_of, spec, file.files, dialect=dialect))
+            found = self._workers.call(partial(lineage_of, spec, file.files, dialect=key[1]))
         except LimitExceeded as exceeded:
             cache, found = self._unread, Lineage(unknown=(exceeded.problem(file.key),))
         with self._lock:

@@ -24,7 +24,9 @@ class _Calls(Generic[T]):
 class SharedCalls(Generic[T]):
     """Lets callers with one question share a call. Safe to share between threads.
 
-    A caller gets the result of a call that began after it asked: it sees every write before that.
+    A caller gets the result of a call that began after it asked: it sees every write before that. Nothing is kept
+    after the call; a value that stays in use until it is old is for
+    :class:`~basecamp.shared.refresh_cache.RefreshCache`.
     """
 
     def __init__(self) -> None:

@@ -16,9 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import h11
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
+
+from basecamp.api.security_headers import SECURITY_HEADERS
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +33,14 @@ TAKEN_BYTES = 64 * 1024
 FOUND_AT_ONCE = 100
 """How many waiting connections one search finds: a search for each new connection would take all of the server's time."""
 
-NO_PLACE = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+OUR_HEADERS = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+"""For the two responses that no application makes."""
+NO_PLACE = b"\r\n".join(
+    [
+        b"HTTP/1.1 503 Service Unavailable",
+        *(b"%s: %s" % header for header in OUR_HEADERS),
+        b"retry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+    ]
 )
 
 Phase = Literal["head", "idle", "body", "response", "work"]
@@ -82,6 +91,14 @@ class LimitedConnection(H11Protocol):
         if len(self.connections) > self._limits.connections and not self._make_room():
             transport.write(NO_PLACE)
             transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP."""
+        headers = [*OUR_HEADERS, (b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+        response = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+        for event in (response, h11.Data(data=msg.encode()), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def end_if_late(self) -> None:
         """Close the connection if its client has used up the time for this phase."""

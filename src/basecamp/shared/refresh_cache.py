@@ -29,6 +29,9 @@ class _Fetched(Generic[T]):
 class RefreshCache(Generic[T]):
     """Keeps the last value of a fetch. At most one fetch runs at a time. Safe to share between threads.
 
+    It has one question and shows its last answer; :class:`~basecamp.outages.shared_calls.SharedCalls` has many, and
+    keeps no answer.
+
     Args:
         name: Names the thread that fetches.
         fetch: Returns the value.

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from basecamp.api.security_headers import SECURITY_HEADERS
 from memory_server import MemoryServer, memory_server
 
 FILES = 1024
@@ -121,6 +122,23 @@ def test_without_a_waiting_connection_a_new_one_is_refused(log: Path) -> None:
         for client in busy:
             client.sendall(b" " * 1000)
             assert client.recv(100).startswith(b"HTTP/1.1 4")
+
+
+@pytest.mark.rule("26.9")
+def test_the_refusals_of_connections_have_the_headers_of_every_response(log: Path) -> None:
+    with memory_server(log, "--connections", "1") as server:
+        with clients(server, 1) as (bad,):
+            bad.sendall(b"no HTTP\r\n\r\n")
+            invalid = bad.recv(10_000)
+        with clients(server, 1) as (busy,):
+            busy.sendall(UPLOAD.replace(b"Host", b"Expect: 100-continue\r\nHost"))
+            assert busy.recv(100).startswith(b"HTTP/1.1 100")
+            with clients(server, 1) as (refused,):
+                no_place = refused.recv(10_000)
+    for answer, status in ((invalid, b"400"), (no_place, b"503")):
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        for name, value in SECURITY_HEADERS.items():
+            assert f"\r\n{name.lower()}: {value}\r\n".encode() in answer
 
 
 @pytest.mark.rule("27.6")

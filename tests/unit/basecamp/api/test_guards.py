@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from anyio.from_thread import BlockingPortal
 from httpx import Client, Response
+from starlette.types import Message, Receive, Scope, Send
 
 from basecamp.api.app import create_app
-from basecamp.api.middleware import LOOPBACK_HOSTS
+from basecamp.api.middleware import LOOPBACK_HOSTS, BodyLimit
 from basecamp.services import Services
 
 Register = Callable[..., Response]
@@ -100,6 +103,42 @@ def test_a_body_that_is_no_json_by_its_type_is_refused(client: Client) -> None:
         answer = client.post("/workflows/x/runs", content=b"{}", headers={"Content-Type": kind})
         assert (answer.status_code, answer.headers["content-type"]) == (415, PROBLEM)
         assert "Content-Type: application/json" in answer.json()["title"]
+
+
+@pytest.mark.rule("19.19")
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "identity, gzip"])
+def test_a_compressed_body_is_refused(client: Client, coding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    answer = client.post("/workflows/x/runs", content=gzip.compress(b"{}"), headers=headers)
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+    assert answer.json()["title"] == "The body must not be compressed: send no Content-Encoding."
+    plain = client.post(
+        "/workflows/x/runs", content=b"{}", headers=headers | {"Content-Encoding": "identity"}
+    )
+    assert plain.status_code == 404
+
+
+@pytest.mark.rule("27.6")
+def test_a_request_that_was_cut_off_in_its_body_is_not_carried_out(portal: BlockingPortal) -> None:
+    received: list[Message] = [
+        {"type": "http.request", "body": b"execution_date=2024-01-1", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    carried_out: list[Message] = []
+    sent: list[Message] = []
+
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        carried_out.append(await receive())
+
+    async def receive() -> Message:
+        return received.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"content-length", b"25")]}
+    portal.call(BodyLimit(app), scope, receive, send)
+    assert (carried_out, sent) == ([], [])
 
 
 @pytest.mark.parametrize("wait", ["-1", "121", "nan", "inf", "soon"])

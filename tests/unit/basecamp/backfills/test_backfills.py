@@ -20,6 +20,7 @@ from basecamp.shared.waiting import run_through
 from dataspec.models import RunStatus
 from dataspec.schedule.backfill_plan import BackfillPlan, Outcome
 from dataspec.store import MemoryStore
+from dataspec.store.base import MISSING
 
 Register = Callable[..., Response]
 NAME = "sales.daily"
@@ -780,6 +781,21 @@ def test_an_unknown_id_is_not_found(client: Client) -> None:
         assert answer.status_code == 404, wrong
     assert client.get(f"/backfills/{ID}").json()["code"] == "backfill_not_found"
     assert stop(client).status_code == 404
+
+
+@pytest.mark.rule("14.17")
+def test_an_ended_backfill_whose_plan_is_damaged_is_named_with_its_object(
+    client: Client, store: MemoryStore
+) -> None:
+    key = f"basecamp/backfills/ended/sales.daily/{ID}.json"
+    store.put(key, b"{", expected=MISSING)
+    for _ in range(2):
+        answer = client.get(f"/backfills/{ID}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "backfill_plan_lost")
+        assert (
+            f"'{key}', could not be read and was moved to 'basecamp/quarantine/{key}/"
+            in answer.json()["detail"]
+        )
 
 
 @pytest.fixture

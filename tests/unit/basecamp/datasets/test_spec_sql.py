@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +13,7 @@ import pytest
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.datasets.connection_dialects import ConnectionDialects
 from basecamp.datasets.spec_sql import MAX_CALLS, SpecSql, WorkerPool
+from basecamp.outages.request_budget import request_budget
 from basecamp.shared.clock import SystemClock
 from dataspec.catalog.effective import SpecFile
 from dataspec.errors import InvalidTemplate, ServerBusy
@@ -56,6 +58,23 @@ def test_sql_that_takes_too_long_is_an_error_of_its_spec_and_the_next_is_read() 
     assert caught.value.problem.file == "code/a.yaml"
     assert caught.value.problem.message == "the SQL can't be checked: it took more than 0.05 s."
     assert sql.preview(light.spec, light, {}).reads == ["raw.clicks"]
+
+
+@pytest.mark.rule("18.16")
+def test_a_request_waits_for_sql_no_longer_than_its_budget() -> None:
+    sql, heavy = spec_sql(Limits(cpu_seconds=30)), spec_file(HEAVY)
+    assert heavy.spec
+    with request_budget(0.05):
+        began = time.monotonic()
+        unknown = sql.lineage(heavy.spec, heavy).unknown
+        with pytest.raises(ServerBusy):
+            sql.preview(heavy.spec, heavy, {})
+        assert time.monotonic() - began < 1
+    assert [problem.message for problem in unknown] == ["reading it takes longer than a request may wait."]
+    kept = sql.lineage(heavy.spec, heavy)  # what was begun is brought to its end
+    assert "160,002 words" in kept.unknown[0].message
+    with request_budget(0.05):
+        assert sql.lineage(heavy.spec, heavy) is kept
 
 
 @pytest.mark.rule("18.14")

@@ -17,6 +17,7 @@ from basecamp.shared.object_reader import QUARANTINE_PREFIX
 from basecamp.shared.waiting import run_through
 from dataspec.catalog.ledger import LEDGER_KEY
 from dataspec.store import MemoryStore, StoredObject
+from dataspec.store.base import MISSING
 
 Register = Callable[..., Response]
 NAME, OTHER, TAKEN = "sales.daily", "sales.weekly", "sales.taken"
@@ -239,3 +240,13 @@ def test_damaged_object_is_named_and_put_aside_and_costs_no_request(
     assert before.key in ready(client, services).json()["checks"]["objects"]
     after = store.get(before.key)
     assert after is None or after.body != body
+
+
+@pytest.mark.rule("5.21", "18.9")
+def test_a_replica_that_only_looks_whether_it_is_ready_finds_a_newer_ledger(
+    client: Client, services: Services, store: MemoryStore
+) -> None:
+    """Another replica may have the leases of all the work that reads it."""
+    store.put(LEDGER_KEY, b'{"format": 99}', expected=MISSING)
+    answer = ready(client, services)
+    assert (answer.status_code, answer.json()["status"]) == (503, "outdated")

@@ -263,3 +263,50 @@ def test_two_sql_files_that_change_places_are_told_apart(store: CountingStore) -
 
 def spec_with_file(name: str) -> bytes:
     return f"name: {name}\ntype: Dataset\nowner: a@example.com\nquery_file: {name}.sql\n".encode()
+
+
+@pytest.mark.rule("5.21")
+def test_a_version_of_a_newer_format_is_written_by_no_keeper(store: CountingStore, keep: Keep) -> None:
+    put(store, "code/a.yaml", spec_text("a"))
+    file = keep().effective["a"]
+    key = version_key(file.spec_hash or "")
+    put(store, key, '{"format": 99}')
+    archive = KeptVersions(store)
+    before = list(store.list(key))
+    archive.keep([file])
+    archive.renew([file.spec_hash or ""])
+    assert list(store.list(key)) == before  # times of writing included
+
+
+@pytest.mark.rule("5.22")
+@pytest.mark.parametrize("damage", ["", "{", '{"yaml": "name: b", "files": {}}'])
+def test_a_damaged_version_is_mended_by_the_next_keeper(
+    store: CountingStore, keep: Keep, damage: str
+) -> None:
+    put(store, "code/a.yaml", spec_text("a"))
+    file = keep().effective["a"]
+    put(store, version_key(file.spec_hash or ""), damage)
+    archive = KeptVersions(store)
+    assert archive.release(file.spec_hash or "") is None
+    archive.keep([file])
+    found = archive.release(file.spec_hash or "")
+    assert found is not None
+    assert found.yaml == file.yaml
+
+
+@pytest.mark.rule("5.21")
+@pytest.mark.parametrize("text", ['"1"', "true", "0", "-1", "1.0", "null", "[1]"])
+def test_a_format_that_is_no_number_from_1_is_damage(text: str) -> None:
+    body = f'{{"format": {text}, "datasets": {{}}}}'.encode()
+    with pytest.raises(CorruptObject, match="its format is not a number"):
+        Ledger.read(StoredObject(LEDGER_KEY, "1", body))
+
+
+@pytest.mark.rule("5.22")
+@pytest.mark.parametrize(
+    "since", ["1705316400", "1705316400.5", "true", '"2024-01-15T12:00:00"', '"yesterday"']
+)
+def test_a_time_that_is_no_iso_text_with_an_offset_is_damage(since: str) -> None:
+    body = f'{{"moved_at": {since}, "datasets": {{}}}}'.encode()
+    with pytest.raises(CorruptObject, match="moved_at"):
+        Ledger.read(StoredObject(LEDGER_KEY, "1", body))

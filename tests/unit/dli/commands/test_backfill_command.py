@@ -10,6 +10,7 @@ import pytest
 from basecamp.airflow.models import RunFilter
 from basecamp.shared.waiting import run_through
 from dataspec.models import Backfill, BackfillPreview
+from dataspec.store.base import MISSING
 from dli import Client
 from unit.dli.basecamp import Basecamp
 from unit.dli.conftest import Dli
@@ -339,6 +340,20 @@ def test_an_id_that_is_neither_a_runs_nor_a_backfills_is_not_found(
     result = dli("workflow", command, ID)
     assert (result.status, result.out) == (3, "")
     assert result.err.startswith(f"Error: Run not found: {ID}\n")
+
+
+@pytest.mark.rule("14.17")
+@pytest.mark.parametrize("command", ["status", "stop"])
+@pytest.mark.parametrize("key", [f"ended/{CLICKS}/{ID}.json", f"active/{CLICKS}.json"])
+def test_a_backfill_whose_plan_was_damaged_is_not_found_and_the_object_is_named(
+    clicks: Basecamp, dli: Dli, command: str, key: str
+) -> None:
+    copy = f"basecamp/quarantine/basecamp/backfills/{key}/0123456789abcdef"
+    clicks.store.put(copy, b"", expected=MISSING)
+    result = dli("workflow", command, ID)
+    assert (result.status, result.out) == (3, "")
+    assert result.err.startswith(f"Error: Backfill not found: {ID}\n")
+    assert f"'basecamp/backfills/{key}', could not be read and was moved to '{copy}'" in result.err
 
 
 # The client.
