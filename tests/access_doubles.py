@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+
+import pytest
 
 from basecamp.access.principal import Grant, Role
 from basecamp.shared.clock import ManualClock
+from dataspec.errors import Unauthorized
 from dataspec.store import MemoryStore
 from dataspec.store.base import ObjectInfo, StoredObject, StoreDown
 
@@ -39,3 +43,13 @@ class WatchedStore(MemoryStore):
     def put(self, key: str, body: bytes, *, expected: str) -> str:
         self._note("put")
         return super().put(key, body, expected=expected)
+
+
+@contextmanager
+def refused(reason: str) -> Iterator[pytest.ExceptionInfo[Unauthorized]]:
+    """Expect that a token is refused, for a reason that is one line and has no part of it."""
+    with pytest.raises(Unauthorized) as found:
+        yield found
+    assert found.value.title == "The token is not valid."
+    assert reason in str(found.value.detail)
+    assert "\n" not in str(found.value.detail)

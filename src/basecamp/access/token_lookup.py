@@ -9,17 +9,19 @@ from datetime import datetime, timedelta
 from cachetools import TTLCache
 
 from basecamp.access.principal import Principal
+from basecamp.access.refusals import invalid_token
 from basecamp.access.stored_credentials import MAX_REMEMBERED, Found, StoredCredentials
 from basecamp.access.tokens import PREFIX, TokenRecord, digest_of, is_token, key_of
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock
 from basecamp.shared.object_reader import ObjectReader
-from dataspec.errors import Unauthorized, UnreadableObject
+from dataspec.errors import UnreadableObject
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import try_put
 
 NOTED_EVERY = timedelta(hours=1)
 """How often a token's last use is written."""
+UNKNOWN = "It is unknown here, or was revoked."
 RETRY_SECONDS = 60.0
 IDLE_SECONDS = 3600.0
 
@@ -53,18 +55,18 @@ class TokenLookup:
         self.loop = self._uses.loop
 
     def takes(self, token: str) -> bool:
-        """Return whether a text has the form of a token."""
-        return is_token(token)
+        """Return whether a bearer token is meant to be an API token."""
+        return token.startswith("dli_")
 
     def known(self, secret: str) -> Principal | None:
-        """Return the caller who has a token, as :meth:`known_digest` does."""
-        return self.known_digest(digest_of(secret))
+        """Return the caller who has a token, if this replica has it in memory; waits for nothing.
+
+        Raises:
+            Unauthorized: When it has not the form of a token, or has expired.
+        """
+        return self.known_digest(_digest(secret))
 
     def verify(self, secret: str) -> Principal:
-        """Return the caller who has a token, as :meth:`lookup` does."""
-        return self.lookup(secret)
-
-    def lookup(self, text: str) -> Principal:
         """Return the caller who has a token.
 
         Raises:
@@ -72,15 +74,13 @@ class TokenLookup:
             StoreUnreachable: When the store does not answer, and the token was not known before.
             Unavailable: When too many unknown tokens are sent at once.
         """
-        if not is_token(text):
-            raise _refused()
-        return self.lookup_digest(digest_of(text))
+        return self.lookup_digest(_digest(secret))
 
     def lookup_digest(self, digest: str) -> Principal:
-        """Return the caller who has the token of a SHA-256. Raises what :meth:`lookup` raises."""
+        """Return the caller who has the token of a SHA-256. Raises what :meth:`verify` raises."""
         found = self._tokens.find(digest)
         if found is None:
-            raise _refused()
+            raise invalid_token(UNKNOWN)
         return self._caller(digest, found)
 
     def known_digest(self, digest: str) -> Principal | None:
@@ -95,9 +95,8 @@ class TokenLookup:
     def _caller(self, digest: str, found: Found[_Token]) -> Principal:
         record, now = found.record.record, self._clock.now()
         if not record.is_living(now):
-            raise Unauthorized(
-                f"The token expired on {record.expires_at:%Y-%m-%d} at {record.expires_at:%H:%M} UTC.",
-                detail="Sign in again: dli login",
+            raise invalid_token(
+                f"It expired on {record.expires_at:%Y-%m-%d} at {record.expires_at:%H:%M} UTC."
             )
         self._uses.note(digest, record, now)
         return found.record.principal
@@ -152,8 +151,7 @@ class _LastUses:
             try_put(self._store, key, body, expected=stored.etag)
 
 
-def _refused() -> Unauthorized:
-    return Unauthorized(
-        "The token is not known: it is wrong, or it was revoked.",
-        detail="Sign in again: dli login. A program needs a new token: basecamp token create",
-    )
+def _digest(secret: str) -> str:
+    if not is_token(secret):
+        raise invalid_token(UNKNOWN)
+    return digest_of(secret)

@@ -32,8 +32,9 @@ from dataspec.problems import nearest
 from dataspec.schedule.run_ids import parse_run_id
 
 SESSION_COOKIE = "__Host-basecamp"
-VERIFYING_THREADS = 8
-"""Credentials that are looked up in the store or at the provider, in parallel."""
+VERIFYING_THREADS = 32
+"""Credentials that are looked up in the store or at the provider, in parallel: more than the unknown ones of each kind
+that may wait (8), so that guesses leave threads for callers."""
 
 _PARAMETERS = {Scope.DATASET: "name", Scope.SPEC: "name", Scope.RUN: "run_id", Scope.BACKFILL: "backfill_id"}
 _ABOUT_ONE = frozenset({*_PARAMETERS, Scope.BODY})

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from basecamp.airflow.authorization import AirflowToken, Credentials, Everyone, Password
 from basecamp.notifications.settings import NotificationSettings
 from basecamp.outages.request_budget import REQUEST_SECONDS
-from basecamp.shared.public_address import PUBLIC_URL
+from basecamp.shared.public_address import PUBLIC_URL, is_loopback
 from dataspec.errors import InvalidSettings, InvalidUsage
 from dataspec.spec.connection_teams import ConnectionTeams
 
@@ -111,14 +111,6 @@ def read_store_url(environment: Mapping[str, str]) -> str:
         InvalidSettings: When it is missing or wrong.
     """
     return _Reader(environment).store_url(STORE_URL)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is reachable from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def check_host(host: str, settings: Settings) -> None:

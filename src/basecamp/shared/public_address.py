@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
@@ -94,3 +95,11 @@ def _host(parts: SplitResult) -> str:
     """
     host = parts.hostname or ""
     return host if host.isascii() else idna.encode(host, uts46=True).decode()
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is reachable from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+M = TypeVar("M", bound=BaseModel)
 
 _EXPECTED = {
     "string_type": "expected text",
@@ -45,23 +46,37 @@ def parse_spec(body: bytes, *, file: str) -> DatasetSpec:
 
 def parse_document(document: Document) -> DatasetSpec:
     """Validate a document, like :func:`parse_spec`."""
-    if not isinstance(document.data, dict):
-        raise InvalidSpec([document.problem((), "a Dataset Spec is a mapping of keys to values.")])
-    try:
-        spec = DatasetSpec.model_validate(document.data)
-    except ValidationError as error:
-        problems = first_of(_placed(details, document) for details in error.errors(include_url=False))
-        raise InvalidSpec(sorted(problems, key=lambda p: (p.line or 0, p.column or 0))) from None
+    spec = read_model(document, DatasetSpec, "a Dataset Spec")
     if problems := first_of(_cross_key_problems(spec, document)):
         raise InvalidSpec(problems)
     return spec
 
 
-def _placed(details: ErrorDetails, document: Document) -> Problem:
+def read_model(document: Document, model: type[M], what: str) -> M:
+    """Validate a document by a model; also for files that are no specs.
+
+    Args:
+        document: The document.
+        model: The model, which allows no other keys.
+        what: What the file holds, for problems.
+
+    Raises:
+        InvalidSpec: With all problems, each at its line and column.
+    """
+    if not isinstance(document.data, dict):
+        raise InvalidSpec([document.problem((), f"{what} is a mapping of keys to values.")])
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        problems = first_of(_placed(details, document, model) for details in error.errors(include_url=False))
+        raise InvalidSpec(sorted(problems, key=lambda p: (p.line or 0, p.column or 0))) from None
+
+
+def _placed(details: ErrorDetails, document: Document, model: type[BaseModel]) -> Problem:
     path = _path_in(document.data, details["loc"])
     if details["type"] == "extra_forbidden":
         key = str(details["loc"][-1])
-        known = _known_keys(path[:-1], document.data)
+        known = _known_keys(path[:-1], document.data, model)
         hint = nearest(key, known) or f"Known keys here: {', '.join(known)}."
         return document.problem(path, f"unknown key '{key}'.", hint=hint, at_key=True)
     if details["type"] == "missing":
@@ -147,9 +162,9 @@ def _hint(details: ErrorDetails) -> str | None:
     return None
 
 
-def _known_keys(path: Path, data: Any) -> list[str]:
+def _known_keys(path: Path, data: Any, model: type[BaseModel]) -> list[str]:
     """Return the keys that the model allows at a path, in its order."""
-    models: list[type[BaseModel]] = [DatasetSpec]
+    models: list[type[BaseModel]] = [model]
     for step in path:
         data = data[step]
         if isinstance(step, str):

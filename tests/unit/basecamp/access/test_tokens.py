@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from access_doubles import DAY, OPERATOR, WatchedStore
+from access_doubles import DAY, OPERATOR, WatchedStore, refused
 from basecamp.access.principal import Grant, Principal, Role
 from basecamp.access.token_lookup import TokenLookup
 from basecamp.access.tokens import ENDED_STAY, PREFIX, NewToken, Tokens
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
-from dataspec.errors import InvalidUsage, NotFound, Refused, Unauthorized
+from dataspec.errors import InvalidUsage, NotFound, Refused
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 
@@ -85,13 +85,13 @@ def test_token_of_a_login_acts_as_the_person_with_all_their_grants(
     tokens: Tokens, lookup: TokenLookup, clock: ManualClock
 ) -> None:
     new = tokens.mint_login(ALICE, "lap\x1btop")
-    found = lookup.lookup(new.text)
+    found = lookup.verify(new.text)
     assert (found.name, found.identity, found.method) == ("alice", "https://id 17", "token")
     assert set(found.grants) == set(ALICE.grants)
     assert new.record.name == "login:alice@laptop"
     clock.advance(30 * DAY.total_seconds())
-    with pytest.raises(Unauthorized, match="expired"):
-        lookup.lookup(new.text)
+    with refused("expired"):
+        lookup.verify(new.text)
 
 
 @pytest.mark.rule("26.33")

@@ -8,7 +8,8 @@ import pytest
 
 import basecamp.server.settings
 from basecamp.airflow.authorization import AirflowToken, Everyone, Password
-from basecamp.server.settings import Settings, check_host, is_loopback
+from basecamp.server.settings import Settings, check_host
+from basecamp.shared.public_address import is_loopback
 from dataspec.errors import InvalidSettings
 
 ENVIRONMENT = {
