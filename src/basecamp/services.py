@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from basecamp.access.audit.log import AuditLog
+from basecamp.access.audit.reader import AuditReader
+from basecamp.access.audit.refused_requests import RefusedRequests
 from basecamp.access.token_lookup import TokenLookup
 from basecamp.access.tokens import Tokens
 from basecamp.backfills.lookup import BackfillLookup
@@ -41,6 +44,9 @@ class Services:
     """Every service once, by room. Routes get it from ``app.state.services``."""
 
     work: RequestWork
+    audit_log: AuditLog
+    audit_reader: AuditReader
+    refused_requests: RefusedRequests
 
     tokens: Tokens
     token_lookup: TokenLookup
@@ -90,5 +96,6 @@ class Services:
             self.check,
             self.reconciler,
             self.housekeeping,
+            self.refused_requests,
         )
         return (*self.readiness.loops, *(service.loop for service in looping))

@@ -311,3 +311,42 @@ class BackfillPreview:
     """Whether the spec is a registered one, and not part of the request."""
     warnings: list[str] = field(default_factory=list)
     """Messages for SQL that could not be checked."""
+
+
+AuditOutcomeWord = Literal["done", "repeated", "refused", "failed", "unknown"]
+"""What became of a change; ``unknown`` if its outcome was never stored: the server may have ended in between."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """An entry of the audit log (specification 26.70)."""
+
+    id: str
+    at: datetime
+    name: str
+    """The caller's name."""
+    method: str
+    """How the caller was identified; ``open`` without sign-in, ``airflow`` for what began in Airflow."""
+    identity: str = ""
+    role: str = ""
+    action: str
+    dataset: str | None = None
+    run_id: str | None = None
+    backfill_id: str | None = None
+    subject: str | None = None
+    """What was changed that belongs to no dataset, such as the name of a token."""
+    spec_hash_before: str | None = None
+    spec_hash_after: str | None = None
+    reason: str | None = None
+    address: str = ""
+    request_id: str = ""
+    replica: str = ""
+    outcome: AuditOutcomeWord
+    finished_at: datetime | None = None
+    status: int | None = None
+    """The HTTP status of the response."""
+    code: str | None = None
+    title: str | None = None
+    """The error's title."""
+    count: int = 1
+    """How many refused requests the entry stands for."""

@@ -44,6 +44,7 @@ COMMANDS = {
     "dataset": ("dli.commands.dataset", "Check Dataset Specs and register them."),
     "code": ("dli.commands.code", "Publish the project to the store from CI/CD."),
     "notifications": ("dli.commands.notifications", "Test the notification channels."),
+    "audit": ("dli.commands.audit", "Show who changed what on the server."),
     "config": ("dli.commands.config", "Show the settings and their origins; grant a project's permissions."),
     "version": ("dli.commands.version", "Show dli's version and distribution."),
 }

@@ -92,6 +92,7 @@ RIGHTS: Mapping[str, Right] = {
     "PATCH /api/v1/datasets/{name}": _changes(Role.EDITOR, Scope.SPEC, "dli dataset update"),
     "DELETE /api/v1/datasets/{name}": _changes(Role.EDITOR, Scope.DATASET, "dli dataset unregister"),
     "POST /api/v1/datasets/validate": _reads(Scope.SIGNED_IN, "dli dataset validate"),
+    "GET /api/v1/audit": _reads(Scope.LIST, "dli audit", role=Role.ADMIN),
     "POST /api/v1/sync": _changes(Role.OPERATOR, Scope.LIST, "dli workflow sync"),
     "POST /api/v1/notifications/test": _changes(Role.OPERATOR, Scope.BODY, "dli notifications test"),
     "GET /": _reads(Scope.LIST),

@@ -14,10 +14,18 @@ from basecamp.access.credentials import Credentials
 from basecamp.api.authorization import Gate
 from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.methods import HeadRequests
-from basecamp.api.middleware import BodyLimit, HostGuard, LastRequests, OriginGuard, RequestBudget, RequestLog
+from basecamp.api.middleware import (
+    BodyLimit,
+    HostGuard,
+    LastRequests,
+    OriginGuard,
+    RequestBudget,
+    RequestIds,
+    RequestLog,
+)
 from basecamp.api.problems import DOCUMENT_SCHEMA, MEDIA_TYPE, install_problem_handlers
 from basecamp.api.public_paths import PublicPaths
-from basecamp.api.routes import backfills, datasets, documentation, operations, runs, workflows
+from basecamp.api.routes import audit, backfills, datasets, documentation, operations, runs, workflows
 from basecamp.api.security_headers import SecurityHeaders
 from basecamp.monitoring.metrics import Metrics
 from basecamp.outages.request_budget import REQUEST_SECONDS
@@ -74,6 +82,7 @@ def create_app(
         responses={"default": _problem()},
         lifespan=lifespan,
         middleware=[
+            Middleware(RequestIds),
             Middleware(RequestLog, metrics=metrics, has_sign_in=credentials is not None),
             Middleware(SecurityHeaders),
             Middleware(LastRequests),
@@ -89,7 +98,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.gate = Gate(credentials)
     install_problem_handlers(app)
-    for module in (workflows, runs, backfills, datasets, operations, documentation):
+    for module in (workflows, runs, backfills, datasets, audit, operations, documentation):
         _include(app, module.router)
     if pages is not None:
         _include(app, pages)

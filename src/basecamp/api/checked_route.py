@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from http import HTTPStatus
@@ -18,9 +18,10 @@ from starlette.exceptions import HTTPException
 
 from basecamp.access.rights import RIGHTS, Right
 from basecamp.api import PREFIX
+from basecamp.api.auditing import audited, note_refusal
 from basecamp.api.public_paths import path_of
 from basecamp.registration.entity_tags import is_one_of
-from dataspec.errors import DatasetNotFound, InvalidUsage
+from dataspec.errors import DatasetNotFound, Forbidden, InvalidUsage, Unauthorized
 from dataspec.problems import nearest
 
 JSON_TYPE = "application/json"
@@ -62,11 +63,15 @@ class CheckedRoute(APIRoute):
 
         async def handle_checked(request: Request) -> Response:
             checked, gate = CheckedRequest(request.scope, request.receive), request.app.state.gate
-            admitted = await gate.admit(checked, self.right, takes_cookie=self.takes_cookie)
+            try:
+                admitted = await gate.admit(checked, self.right, takes_cookie=self.takes_cookie)
+            except (Unauthorized, Forbidden) as error:
+                await note_refusal(checked, self.action, error)
+                raise
             checked.state.admitted = admitted
             await self.check(checked)
             try:
-                response = await handle(checked)
+                response = await self._audited(checked, handle)
             except DatasetNotFound as error:
                 raise admitted.hidden(error) from None
             is_read = request.method == "GET" and response.status_code == HTTPStatus.OK
@@ -86,6 +91,33 @@ class CheckedRoute(APIRoute):
         if row not in RIGHTS:
             raise LookupError(f"The table of rights (basecamp.access.rights) has no row for {row}.")
         return RIGHTS[row]
+
+    async def _audited(
+        self, request: Request, handle: Callable[[Request], Coroutine[Any, Any, Response]]
+    ) -> Response:
+        if not self.right.changes:
+            return await handle(request)
+        sent = await self.sent_fields(request)
+        if self.is_preview(sent):
+            return await handle(request)
+        return await audited(request, self.action, sent, handle)
+
+    @property
+    def action(self) -> str:
+        """What the route does, in a few words: the name of its handler, equal for the API and the page."""
+        return self.name.replace("_", " ")
+
+    async def sent_fields(self, request: Request) -> Mapping[str, Any]:
+        """Return the fields of a request's query and body; those of a body that its handler refuses are left out."""
+        try:
+            body = await request.json() if await request.body() else {}
+        except (ValueError, RecursionError, HTTPException):
+            body = {}
+        return dict(request.query_params) | (body if isinstance(body, dict) else {})
+
+    def is_preview(self, sent: Mapping[str, Any]) -> bool:
+        """Return whether a request only asks what a change would do."""
+        return sent.get("dry_run") is True
 
     async def check(self, request: Request) -> None:
         """Refuse a request that this route would not carry out as it was meant.
@@ -146,6 +178,8 @@ class CheckedRequest(Request):
         Raises:
             HTTPException: For a key that occurs twice, and for a number or a character that does not exist.
         """
+        if hasattr(self, "_json"):
+            return self._json
         found = json.loads(await self.body(), object_pairs_hook=_unique, parse_constant=_no_number)
         # JSON can escape lone surrogates, such as \ud800, which files and databases reject.
         try:
@@ -153,6 +187,7 @@ class CheckedRequest(Request):
         except UnicodeEncodeError as error:
             letter = error.object[error.start]
             raise HTTPException(400, f"The body contains {letter!r}, which is not a character.") from None
+        self._json = found
         return found
 
 

@@ -6,20 +6,22 @@ import asyncio
 import logging
 import re
 import time
+import uuid
 from collections.abc import Collection
 from urllib.parse import unquote
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from basecamp.access.principal import UNKNOWN, open_principal, printable
-from basecamp.api.problems import problem_response
+from basecamp.api.problems import REQUEST_ID_HEADER, problem_response
 from basecamp.api.public_paths import path_of
 from basecamp.monitoring.metrics import Metrics
 from basecamp.outages.request_budget import request_budget
 from basecamp.shared.clock import going_down
 from basecamp.shared.public_address import PublicAddress, origin_of
+from basecamp.shared.request_facts import REQUEST_ID
 from dataspec.errors import CrossOrigin, InvalidUsage
 
 log = logging.getLogger("basecamp.requests")
@@ -30,6 +32,7 @@ DROPPED_BODY_BYTES = 4 * MAX_BODY_BYTES
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]*)?")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """Requested every few seconds by monitoring: logged at level DEBUG."""
@@ -187,6 +190,29 @@ class LastRequests:
             await problem_response(going_down(), headers={"Connection": "close"})(scope, receive, send)
 
 
+class RequestIds:
+    """Gives each request an id: the one that its caller or a proxy has sent, if it is sane, or a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and return its id in the response."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        sent = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        number = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+        REQUEST_ID.set(number)  # for good: each request has a context of its own
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = number
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
 class RequestLog:
     """Logs and counts each request by route, status and duration; never its query, headers or body."""
 
@@ -224,12 +250,13 @@ class RequestLog:
         milliseconds = seconds * 1000
         log.log(
             level,
-            "%s %s %d %.0fms %s %s",
+            "%s %s %d %.0fms %s %s %s",
             scope["method"],
             path,
             status,
             milliseconds,
             client,
+            REQUEST_ID.get(),
             self._name(scope),
         )
 

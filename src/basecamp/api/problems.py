@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from basecamp.api.methods import allowed_methods
 from basecamp.api.security_headers import SECURITY_HEADERS
+from basecamp.shared.request_facts import REQUEST_ID
 from dataspec.errors import (
     Conflict,
     DliError,
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+REQUEST_ID_HEADER = "X-Request-Id"
 
 _CONDITIONS = frozenset({"if-match", "if-none-match"})
 
@@ -44,6 +46,7 @@ DOCUMENT_SCHEMA: dict[str, Any] = {
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "The place and the next step."},
         "code": {"type": "string", "description": "The error's stable name, for programs."},
+        "request_id": {"type": "string", "description": "The request's id, as in the header X-Request-Id."},
         "text": {
             "type": "string",
             "description": "The command line's wording, if it differs from the title.",
@@ -76,17 +79,20 @@ def problem_response(
     error: DliError, *, status: int | None = None, headers: Mapping[str, str] | None = None
 ) -> ProblemResponse:
     """Return an error as a response, by default with the error's own status."""
+    request_id = REQUEST_ID.get()
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": error.title,
         "status": status or error.http_status,
         "code": error.code,
     }
+    if request_id:
+        document["request_id"] = request_id
     if error.detail:
         document["detail"] = error.detail
     if error.text != error.title:
         document["text"] = error.text
-    sent = {**SECURITY_HEADERS, **(headers or {})}
+    sent = {**SECURITY_HEADERS, **({REQUEST_ID_HEADER: request_id} if request_id else {}), **(headers or {})}
     if isinstance(error, Unauthorized):
         sent["WWW-Authenticate"] = challenge(error)
     if isinstance(error, Unavailable):

@@ -10,7 +10,15 @@ from basecamp.api.dependencies import SourceChoice
 from basecamp.datasets.submitted_specs import SubmittedSpec
 from basecamp.notifications.channel_test import SpecEvent, TriedChannel
 from dataspec.errors import InvalidUsage
-from dataspec.models import Backfill, Every, RegisteredDataset, RunStatus, WorkflowInfo, WorkflowRun
+from dataspec.models import (
+    AuditEntry,
+    Backfill,
+    Every,
+    RegisteredDataset,
+    RunStatus,
+    WorkflowInfo,
+    WorkflowRun,
+)
 
 MAX_FILES = 200
 MAX_PATH = 500
@@ -138,6 +146,14 @@ class DatasetPage(BaseModel):
     """A page of registered specs."""
 
     items: list[RegisteredDataset]
+    next_cursor: str | None
+    warnings: list[str]
+
+
+class AuditPage(BaseModel):
+    """A page of the audit log, newest first."""
+
+    items: list[AuditEntry]
     next_cursor: str | None
     warnings: list[str]
 

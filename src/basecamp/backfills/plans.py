@@ -174,7 +174,7 @@ class PlanStore:
     def lost(self, dataset: str | None, permitted: Container[str]) -> tuple[str, ...]:
         """Return a warning for each damaged plan in the quarantine, of one dataset or of all permitted ones."""
         prefixes = (f"{ACTIVE_PREFIX}{dataset}.json/", f"{ENDED_PREFIX}{dataset}/") if dataset else (PREFIX,)
-        return self._damaged(*prefixes)
+        return tuple(_lost(copy) for copy in self._copies(*prefixes) if _dataset_of_copy(copy) in permitted)
 
     def lost_plan(self, backfill_id: str) -> str | None:
         """Return the warning of a damaged plan that may be that of a backfill."""
@@ -182,11 +182,11 @@ class PlanStore:
         if parsed is None or not _is_name(parsed.dataset):
             return None
         keys = _ended_key(parsed.dataset, backfill_id), _active_key(parsed.dataset)
-        return next(iter(self._damaged(*(f"{key}/" for key in keys))), None)
+        return next((_lost(copy) for copy in self._copies(*(f"{key}/" for key in keys))), None)
 
-    def _damaged(self, *prefixes: str) -> tuple[str, ...]:
-        copies = [copy for prefix in prefixes for copy in self._objects.quarantined(prefix)]
-        return tuple(_lost(copy) for copy in copies if _dataset_of_copy(copy) in permitted)
+    def _copies(self, *prefixes: str) -> list[str]:
+        """Return the keys of damaged plans in the quarantine."""
+        return [copy for prefix in prefixes for copy in self._objects.quarantined(prefix)]
 
     def active_datasets(self) -> list[str]:
         """Return the datasets that have an active plan, in the order of their names."""

@@ -16,6 +16,7 @@ from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.shared.request_facts import note_facts
 from dataspec.errors import BackfillActive, Refused
 from dataspec.models import Backfill, BackfillPreview, RunStatus
 from dataspec.schedule.backfill_plan import BackfillPlan
@@ -88,11 +89,13 @@ class BackfillStarter:
         )
 
     def _refresh(self, first: Backfill) -> Backfill:
+        note_facts(backfill_id=first.backfill_id)
         plan = self._plans.find(first.backfill_id)
         return first if plan is None else _record(plan)
 
     def _start(self, request: BackfillRequest, requested_by: str, keyed: KeyedRequest) -> Backfill:
         plan = self._own(request.dataset, keyed) or self._started(request, requested_by, keyed)
+        note_facts(backfill_id=plan.backfill_id)
         self._reconciler.wake(plan.dataset)
         return _record(plan)
 

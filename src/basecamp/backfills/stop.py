@@ -9,6 +9,7 @@ from basecamp.backfills.plans import PlanStore
 from basecamp.backfills.steps import BackfillSteps
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.shared.request_facts import note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.errors import AirflowUnreachable, RunNotFound
 from dataspec.models import Backfill
@@ -63,6 +64,7 @@ class BackfillStopper:
     ) -> Steps[Backfill]:
         keyed.reserve({})
         plan = self._lookup.find(backfill_id)
+        note_facts(dataset=plan.dataset)
         order = StopOrder(by=stopped_by, at=self._clock.now(), reason=reason)
         self._order(plan, order)
         deadline = self._clock.monotonic() + STOP_SECONDS

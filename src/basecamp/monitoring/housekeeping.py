@@ -9,7 +9,10 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from itertools import islice
 
+from basecamp.access.audit.records import KEPT as AUDIT_STAYS
+from basecamp.access.audit.records import AuditRecord, day_prefix, month_prefix
 from basecamp.access.tokens import TokenRecord, Tokens
 from basecamp.backfills.plans import ENDED_PREFIX
 from basecamp.datasets.catalog_cache import CatalogCache
@@ -41,6 +44,10 @@ NEWEST_KEPT = 20
 QUARANTINE_STAYS = timedelta(days=90)
 IDEMPOTENCY_STAYS = timedelta(days=2)
 PROBES_STAY = timedelta(days=1)
+AUDIT_MONTHS = 24
+"""Number of months that are looked through before the audit log's time: a server may have been off that long."""
+AUDIT_A_DAY = 50_000
+"""Maximum number of objects of the audit log that one day's housekeeping removes."""
 BATCH = 500
 """Number of objects that are read at a time."""
 
@@ -102,6 +109,7 @@ class Housekeeping:
                 self._remove(self._old(IDEMPOTENCY_PREFIX, IDEMPOTENCY_STAYS), ReservationRecord.is_newer),
                 self._remove(self._old(QUARANTINE_PREFIX, QUARANTINE_STAYS)),
                 self._remove(self._old(PROBE_PREFIX, PROBES_STAY)),
+                self._remove(islice(self._old_audit(), AUDIT_A_DAY), AuditRecord.is_newer),
             )
         )
         log.info("Housekeeping: removed %d objects that nothing needs any more", removed)
@@ -120,6 +128,16 @@ class Housekeeping:
         """Yield the objects under a prefix that were last written before their time."""
         before = self._store.now() - stays
         return (info for info in usable(self._store.list(prefix)) if info.last_modified < before)
+
+    def _old_audit(self) -> Iterator[ObjectInfo]:
+        """Yield the audit log of the days before its time: of the last day's month by day, of earlier ones by month."""
+        last = (self._store.now() - AUDIT_STAYS).date()
+        prefixes = [day_prefix(last - timedelta(days=back)) for back in range(1, last.day)]
+        month = last
+        for _ in range(AUDIT_MONTHS):
+            month = month.replace(day=1) - timedelta(days=1)
+            prefixes.append(month_prefix(month))
+        return (info for prefix in prefixes for info in usable(self._store.list(prefix)))
 
     def _old_backfills(self) -> list[ObjectInfo]:
         by_dataset: dict[str, list[ObjectInfo]] = defaultdict(list)

@@ -18,6 +18,7 @@ from basecamp.notifications.notification import Event, Message, Notification
 from basecamp.notifications.settings import NotificationSettings
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.shared.request_facts import note_facts
 from dataspec.errors import NotFound, Refused
 from dataspec.problems import nearest
 from dataspec.spec.model import NamedTarget, NotificationConfig, Target
@@ -82,6 +83,7 @@ class ChannelTester:
         return self._reservations.once(idempotency_key, values, list[TriedChannel], send)
 
     def _send(self, name: str, on: SpecEvent | None, keyed: KeyedRequest) -> list[TriedChannel]:
+        note_facts(subject=name)
         found = self._channels(name, on)
         keyed.reserve({})
         message = self._messages.of_test(name, _EVENTS[on] if on else None)

@@ -15,6 +15,7 @@ from basecamp.runs.records import RunRecords
 from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, RequestPlan, Reservations
+from basecamp.shared.request_facts import note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.spec_storage import (
@@ -118,6 +119,7 @@ class ManualSpecChanges:
         text = stored.release.yaml.decode()
         release = Release(edit_schedule(text, changes, file=file.key).encode(), stored.release.files)
         started_at = self._clock.now()
+        note_facts(spec_hash_before=stored.release.spec_hash)
         etag = stored.etag
         if release != stored.release:
             if keyed.is_done:
@@ -131,6 +133,7 @@ class ManualSpecChanges:
                 now=self._clock.now,
             )
             keyed.mark_done()
+        note_facts(spec_hash_after=release.spec_hash)
         updated = yield from self._follow_up.written(
             name,
             release,
@@ -198,9 +201,12 @@ class ManualSpecChanges:
         if_match: str | None,
     ) -> Steps[UnregisteredDataset]:
         if keyed.plan is not None and (keyed.is_done or self._is_removed(keyed.plan)):
+            note_facts(repeated=True)
             return UnregisteredDataset(name=name, file=keyed.plan.text("file"))
         catalog = self._specs.catalog(fresh=True)
         key, etag = self._unregistered_file(catalog, name, source, if_match)
+        before = catalog.get(name, SourceType.MANUAL)
+        note_facts(spec_hash_before=before.spec_hash if before else None)
         plan = {"file": key, "etag": etag}
         if is_in_code(catalog, name):
             keyed.reserve(plan)

@@ -16,10 +16,11 @@ from basecamp.registration.after_write import OVERRIDDEN_WARNING, WriteFollowUp,
 from basecamp.registration.entity_tags import is_one_of
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.shared.request_facts import note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.spec_storage import Release, manual_key, read_release, write_release
 from dataspec.errors import AirflowUnreachable, Conflict, ExistsInCode, InvalidSpec, ServerBusy
-from dataspec.models import RegisteredDataset
+from dataspec.models import RegisteredDataset, SourceType
 from dataspec.problems import Problem
 from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.identity import check_name
@@ -149,7 +150,10 @@ class Registration:
             self._takeovers.check(name)
         release = Release(candidate.yaml.encode(), {path: candidate.files[path] for path in spec.files})
         started_at = self._clock.now()
+        before = catalog.get(name, SourceType.MANUAL)
+        note_facts(spec_hash_before=before.spec_hash if before else None)
         etag, created = self._write(manual_key(name), release, keyed, if_match, if_none_match)
+        note_facts(spec_hash_after=release.spec_hash)
         dataset = yield from self._follow_up.written(
             name,
             release,

@@ -114,6 +114,15 @@ class RunRecords:
         """
         return self._facts([run])[run.key][2]
 
+    def version_of(self, run: DagRun) -> str | None:
+        """Return the hash of the spec that a run's last attempt ran; None before the first attempt.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+        """
+        version = self._facts([run])[run.key][1]
+        return version.spec_hash if version else None
+
     def active(self, datasets: Collection[str]) -> list[DagRun]:
         """Return the queued and running runs of datasets, the last created first.
 

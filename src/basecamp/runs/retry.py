@@ -17,6 +17,7 @@ from basecamp.runs.records import RunRecords, is_killed, parameters_given
 from basecamp.runs.stop import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
 from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.idempotency import Reservations
+from basecamp.shared.request_facts import note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.errors import AirflowUnreachable, Conflict, InvalidParameters, Refused, RunNotFound
 from dataspec.models import WorkflowRun
@@ -92,11 +93,13 @@ class RunRetrier:
             StoreUnreachable: When the store does not answer.
         """
         run = self._lookup.find(run_id, dataset)
+        note_facts(dataset=run.dag_id)
         retried = yield from self._retried(run, retried_by, idempotency_key)
         return self._records.of([retried])[0]
 
     def _retried(self, run: DagRun, retried_by: str, idempotency_key: str | None) -> Steps[DagRun]:
         if idempotency_key is not None and self._is_done(run, idempotency_key):
+            note_facts(repeated=True)
             return run
         _check_ended(run)
         self._check_dataset(run)
@@ -128,6 +131,7 @@ class RunRetrier:
                 detail=f"{self._records.why_other(run)}\nStart a new run: dli workflow run {run.dag_id}",
             )
         _check_parameters(run, file.spec)
+        note_facts(spec_hash_before=self._records.version_of(run), spec_hash_after=file.spec_hash)
 
     def _check_process(self, run: DagRun, attempt: TaskAttempt | None) -> Steps[None]:
         """Wait until the process of a killed attempt is gone: two queries must not run at once."""

@@ -18,6 +18,7 @@ from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.records import RunRecords, key_of_request
 from basecamp.shared.clock import Clock, earlier_now
 from basecamp.shared.idempotency import KeyedRequest, RequestPlan, Reservations
+from basecamp.shared.request_facts import note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import SpecFile
 from dataspec.contract import CONF_KEY
@@ -162,6 +163,7 @@ class RunStarter:
         return file_to_run(self._specs, self._connections, request.dataset, request.source, request.candidate)
 
     def _refresh(self, first: WorkflowRun) -> WorkflowRun:
+        note_facts(run_id=first.run_id)
         run = self._gateway.get_run(first.dataset_name, first.run_id)
         return first if run is None or run.state == "queued" else self._records.of([run])[0]
 
@@ -169,6 +171,7 @@ class RunStarter:
         if keyed.plan is not None:
             own = self._own_run(request.dataset, _Plan.of(keyed.plan), keyed.key)
             if own is not None:
+                note_facts(run_id=own.run_id, repeated=True)
                 return self._records.of([own])[0]
         _, spec = self._file(request)
         parameters = resolve_run(spec, request.parameters).parameters
@@ -177,6 +180,7 @@ class RunStarter:
         check_ready(self._takeovers.check(request.dataset), request.dataset)
         conf = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": keyed.key}
         run = yield from self._trigger(request.dataset, plan, keyed, {**parameters, CONF_KEY: conf})
+        note_facts(run_id=run.run_id)
         if run.state == "queued":
             return self._records.of_new(run, spec, parameters)
         return self._records.of([run])[0]

@@ -10,6 +10,7 @@ from basecamp.runs.lookup import RunLookup
 from basecamp.runs.records import STOPPED_BY, is_killed, is_of_other_dag
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.shared.request_facts import note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.contract import CONF_KEY
 from dataspec.errors import AirflowUnreachable, Refused, RunNotFound
@@ -54,6 +55,7 @@ class RunStopper:
         def act(keyed: KeyedRequest) -> Steps[WorkflowRun]:
             keyed.reserve({})
             run = self._lookup.find(run_id, dataset)
+            note_facts(dataset=run.dag_id)
             ended = yield from self.end(run, stopped_by=stopped_by, reason=reason)
             return self._lookup.record(ended)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
+from basecamp.access.audit.log import AuditLog
+from basecamp.access.audit.reader import AuditReader
+from basecamp.access.audit.refused_requests import RefusedRequests
 from basecamp.access.token_lookup import TokenLookup
 from basecamp.access.tokens import Tokens
 from basecamp.airflow.gateway import AirflowGateway
@@ -92,6 +95,7 @@ def build_services(
     store = GuardedStore(store)
     replica = uuid.uuid4().hex
     objects = ObjectReader(store, clock)
+    audit = AuditLog(store, clock, replica)
     reservations = Reservations(store, clock, objects)
     tokens = Tokens(store, clock)
 
@@ -137,6 +141,9 @@ def build_services(
 
     return Services(
         work=RequestWork(clock),
+        audit_log=audit,
+        refused_requests=RefusedRequests(audit, clock),
+        audit_reader=AuditReader(store, clock, objects),
         tokens=tokens,
         token_lookup=TokenLookup(store, clock, objects),
         dataset_teams=DatasetTeams(specs),

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from basecamp.shared.clock import Clock
 from basecamp.shared.object_reader import ObjectReader
+from basecamp.shared.request_facts import note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.errors import Conflict, CorruptObject, InvalidUsage, StoreUnreachable, Unavailable
 from dataspec.store import Store
@@ -310,6 +311,7 @@ def _first_answer(keyed: KeyedRequest, kind: Any, refresh: Callable[[T], T]) -> 
         first: T = _adapter(kind).validate_python(keyed.reservation.record.answer)
     except ValidationError:
         raise _damaged(keyed.reservation.key) from None
+    note_facts(repeated=True)
     try:
         return refresh(first)
     except Unavailable:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -130,6 +131,15 @@ class PageRoute(CheckedRoute):
     async def check(self, request: Request) -> None:
         """Refuse unknown and repeated query parameters; the forms check their bodies."""
         self.check_names(request)
+
+    async def sent_fields(self, request: Request) -> Mapping[str, Any]:
+        """Return the fields of a request's query and form; the form's own reader refuses what it does not have."""
+        form = (await request.body()).decode("utf-8", "replace")
+        return dict(request.query_params) | dict(parse_qsl(form, max_num_fields=forms.MAX_FIELDS))
+
+    def is_preview(self, sent: Mapping[str, Any]) -> bool:
+        """Return whether the button of the preview was pressed."""
+        return sent.get("do") == "preview"
 
     def ignores(self, name: str) -> bool:
         """Ignore what is added to a link to a page, to count where its readers come from."""

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse
 from basecamp.api.dependencies import Caller, DatasetOfRun, Permitted, ServicesOf
 from basecamp.runs.start import RunRequest
 from basecamp.services import Services
+from basecamp.shared.request_facts import note_facts
 from basecamp.web.forms import PauseForm, RunFields, RunForm, StopForm, wants_preview
 from basecamp.web.queries import (
     LIMITS,
@@ -193,6 +194,7 @@ router.add_api_route("/{path:path}", raise_not_found, route_class_override=Fallb
 def _dataset_page(
     request: Request, services: Services, name: str, form: RunForm, *, source: SourceType | None = None
 ) -> Response:
+    note_facts(error=form.error)
     view = read_dataset(services, name, source)
     status = form.error.http_status if form.error else 200
     return page(request, "dataset.html", status=status, view=view, form=form)

@@ -126,6 +126,7 @@ class AsyncClient:
     wait_backfill = _method(calls.wait_backfill)
     list_backfills = _method(calls.list_backfills)
     stop_backfill = _method(calls.stop_backfill)
+    list_audit_entries = _method(calls.list_audit_entries)
     test_notifications = _method(calls.test_notifications)
     list_datasets = _method(calls.list_datasets)
     get_dataset = _method(calls.get_dataset)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dataspec.errors import BackfillNotFound, InvalidUsage, RunNotFound
 from dataspec.models import (
+    AuditEntry,
     Backfill,
     BackfillPreview,
     DatasetVersions,
@@ -420,6 +421,25 @@ def wait_backfill(
 
 
 # Notifications
+
+
+def list_audit_entries(
+    *,
+    dataset: str | None = None,
+    user: str | None = None,
+    since: datetime | None = None,
+    limit: int = 50,
+) -> Steps[Listing[AuditEntry]]:
+    """Return who changed what, newest first, at most ``limit``.
+
+    Args:
+        dataset: Only changes of this dataset.
+        user: Only changes by this caller, by name or identity.
+        since: Only changes since this time.
+        limit: Maximum number of entries.
+    """
+    query = {"dataset": dataset, "user": user, "since": since.isoformat() if since else None}
+    return _list(AuditEntry, "audit", query, limit=limit)
 
 
 def test_notifications(

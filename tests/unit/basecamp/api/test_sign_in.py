@@ -15,6 +15,7 @@ from basecamp.access.principal import Role
 from basecamp.api.app import create_app
 from basecamp.api.checked_route import CheckedRoute
 from basecamp.services import Services
+from basecamp.shared.clock import ManualClock
 from basecamp.web.routes import router
 from dataspec.errors import StoreUnreachable
 from unit.basecamp.api.sign_in import KnownTokens, bearer, person, signing_in
@@ -28,6 +29,7 @@ PEOPLE = (
     person("otto", Role.OPERATOR, "@ops"),
     person("nina"),
 )
+SAME_ID = {"X-Request-Id": "same"}
 
 
 @pytest.fixture
@@ -94,7 +96,8 @@ def test_a_caller_without_a_role_may_not_even_read(signed: Client) -> None:
 def test_a_dataset_of_another_team_is_as_if_it_did_not_exist(signed: Client) -> None:
     for path in ("/workflows/{}", "/datasets/{}", "/datasets/{}/versions"):
         unseen, missing = (
-            signed.get(path.format(name), headers=bearer("otto")) for name in ("sales.daily", "sales.dailx")
+            signed.get(path.format(name), headers=bearer("otto") | SAME_ID)
+            for name in ("sales.daily", "sales.dailx")
         )
         assert (unseen.status_code, missing.status_code) == (404, 404)
         assert unseen.text.replace("sales.daily", "sales.dailx") == missing.text
@@ -104,7 +107,7 @@ def test_a_dataset_of_another_team_is_as_if_it_did_not_exist(signed: Client) -> 
 @pytest.mark.rule("26.22")
 def test_changing_a_dataset_of_another_team_does_not_tell_whether_it_exists(signed: Client) -> None:
     unseen, missing = (
-        signed.post(f"/workflows/{name}/pause", headers=bearer("otto"))
+        signed.post(f"/workflows/{name}/pause", headers=bearer("otto") | SAME_ID)
         for name in ("sales.daily", "sales.dailx")
     )
     assert (unseen.status_code, missing.status_code) == (403, 403)
@@ -176,3 +179,28 @@ def test_whoami_shows_a_caller_their_roles(signed: Client, client: Client) -> No
         "grants": [{"role": "admin", "teams": None}],
         "expires_at": None,
     }
+
+
+@pytest.mark.rule("26.77")
+def test_refused_requests_are_in_the_audit_log(
+    signed: Client, services: Services, clock: ManualClock
+) -> None:
+    """An entry for each refused request of a known caller, up to ten; one a minute for unknown callers."""
+    for _ in range(12):
+        clock.advance(1)
+        signed.post("/workflows/sales.daily/pause", headers=bearer("vera"))
+    for _ in range(3):
+        signed.get("/workflows", headers={"Authorization": "Bearer dli_s3cret"})
+    signed.get("/workflows")
+    clock.advance(1)
+    services.refused_requests.turn()
+    services.refused_requests.turn()
+    answer = signed.get("/audit", headers=bearer("adam"))
+    counted, *others = answer.json()["items"]
+    refused = [entry for entry in others if entry["action"] == "pause"]
+    assert (counted["name"], counted["count"], counted["status"]) == ("unknown callers", 6, 401)
+    assert "The token is not valid (3)" in counted["title"]
+    assert "s3cret" not in answer.text
+    assert {(entry["name"], entry["code"]) for entry in refused} == {("vera", "forbidden")}
+    assert len(refused) == 10
+    assert {signed.get("/audit", headers=bearer(name)).status_code for name in ("vera", "olga")} == {403}

@@ -151,3 +151,26 @@ def test_one_replica_a_day_does_it(
     clock.advance(3600 + 1)
     other.housekeeping.turn()
     assert keys(store, key) == []
+
+
+@pytest.mark.rule("26.76")
+def test_the_audit_log_is_kept_400_days(
+    services: Services, store: MemoryStore, clock: ManualClock, register: Callable[..., Any]
+) -> None:
+    """Also after the server was off for a year: days of earlier months are found by month."""
+    register()
+    written = keys(store, "basecamp/audit/")
+    assert len(written) == 2
+    clock.advance(399 * DAY)
+    services.housekeeping.clean()
+    assert keys(store, "basecamp/audit/") == written
+    for days in (2, 365):
+        clock.advance(days * DAY)
+        register()
+    services.housekeeping.clean()
+    assert [key[15:22] for key in keys(store, "basecamp/audit/")] == [
+        "2025/02",
+        "2025/02",
+        "2026/02",
+        "2026/02",
+    ]
