@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +18,13 @@ from basecamp.backfills.steps import LONGEST_PAUSE, SHORTEST_PAUSE
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
+from basecamp.shared.object_reader import ObjectReader
 from basecamp.shared.waiting import run_through
 from dataspec.models import RunStatus
 from dataspec.schedule.backfill_plan import BackfillPlan, Outcome
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
+from dataspec.store.folder import FolderStore
 
 Register = Callable[..., Response]
 NAME = "sales.daily"
@@ -796,6 +800,44 @@ def test_an_ended_backfill_whose_plan_is_damaged_is_named_with_its_object(
             f"'{key}', could not be read and was moved to 'basecamp/quarantine/{key}/"
             in answer.json()["detail"]
         )
+
+
+@pytest.mark.rule("14.17")
+def test_lists_name_a_damaged_plan_until_its_copy_is_removed(client: Client, store: MemoryStore) -> None:
+    copies = [
+        store.put(f"basecamp/quarantine/basecamp/backfills/{key}/0", b"", expected=MISSING)
+        for key in (f"active/{NAME}.json", f"ended/{NAME}/{ID}.json", "active/sales.other.json")
+    ]
+    assert len(client.get(f"/backfills?dataset={NAME}").json()["warnings"]) == 2
+    warnings = client.get("/backfills").json()["warnings"]
+    assert len(warnings) == len(copies)
+    assert f"'basecamp/backfills/ended/{NAME}/{ID}.json', could not be read" in " ".join(warnings)
+
+
+@pytest.mark.rule("14.17")
+@pytest.mark.parametrize("body", [b"{", b'{"format": 99}'], ids=["damaged", "newer"])
+def test_an_ended_backfill_is_shown_though_the_active_plan_can_not_be_read(
+    client: Client, store: MemoryStore, worker: Worker, register: Register, body: bytes
+) -> None:
+    register()
+    start(client)
+    stop(client)
+    worker.look()
+    assert show(client)["status"] == "KILLED"
+    store.put(f"basecamp/backfills/active/{NAME}.json", body, expected=MISSING)
+    assert show(client)["status"] == "KILLED"
+
+
+@pytest.mark.rule("14.17")
+def test_an_ended_plan_that_the_store_can_not_give_is_named(tmp_path: Path, clock: ManualClock) -> None:
+    store = FolderStore(tmp_path)
+    key = f"basecamp/backfills/ended/{NAME}/{ID}.json"
+    (tmp_path / key).parent.mkdir(parents=True)
+    os.mkfifo(tmp_path / key)
+    read = PlanStore(store, ObjectReader(store, clock)).read_ended([ID])
+    assert read.plans == ()
+    (warning,) = read.warnings
+    assert warning.startswith(f"'{key}' can't be read: ")
 
 
 @pytest.fixture

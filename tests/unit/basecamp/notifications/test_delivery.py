@@ -18,7 +18,7 @@ from basecamp.shared.clock import ManualClock
 from basecamp.shared.object_reader import ObjectReader
 from dataspec.errors import StoreUnreachable
 from dataspec.store import MemoryStore
-from dataspec.store.base import ObjectInfo
+from dataspec.store.base import MISSING, ObjectInfo
 from unit.basecamp.notifications.conftest import Channels, slack
 
 Change = Callable[..., SourceChange]
@@ -330,3 +330,16 @@ def test_a_store_that_does_not_answer_stops_no_later_look(change: Change, clock:
     delivery.poll()
     assert delivery.wait_until_idle(10)
     assert len(channels.sent) == 1
+
+
+@pytest.mark.rule("5.21")
+def test_a_notice_of_a_newer_format_is_left_to_newer_replicas_and_holds_no_other_up(
+    outbox: Outbox, change: Change, channels: Channels, poll: Poll, store: MemoryStore
+) -> None:
+    store.put(f"{PREFIX}0.json", b'{"format": 99}', expected=MISSING)
+    outbox.announce([(change(), [slack()])])
+    poll()
+    assert len(channels.tried) == 1
+    stored = store.get(f"{PREFIX}0.json")
+    assert stored is not None
+    assert stored.body == b'{"format": 99}'

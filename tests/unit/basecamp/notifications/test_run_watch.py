@@ -12,11 +12,12 @@ from httpx import Client
 from basecamp.airflow.models import LogEvent
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.notifications.outbox import PREFIX, OutboxEntry
-from basecamp.notifications.run_watch import KEY, WatchPosition
+from basecamp.notifications.run_watch import KEY, LOOK_BACK, WatchPosition
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from dataspec.store import MemoryStore
+from dataspec.store.base import MISSING
 
 TOLD = """  timezone: Asia/Seoul
   notifications:
@@ -388,3 +389,45 @@ def test_the_record_of_the_watch_holds_the_last_minutes_alone(
     seen = WatchPosition.read(stored)
     assert len(seen.runs) == 1
     assert len(titles(store)) == 5
+
+
+def damage(store: MemoryStore, body: bytes) -> None:
+    stored = store.get(KEY)
+    assert stored is not None
+    store.put(KEY, body, expected=stored.etag)
+
+
+@pytest.mark.rule("5.22")
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize(("replica", "ended_ago"), [("that knows it", 5 * LOOK_BACK), ("new", LOOK_BACK / 2)])
+def test_runs_that_ended_before_a_damaged_position_is_made_anew_are_told(
+    replica: str,
+    ended_ago: timedelta,
+    services: Services,
+    airflow: MemoryAirflow,
+    store: MemoryStore,
+    clock: ManualClock,
+    start: Start,
+    execute: Execute,
+) -> None:
+    services.run_watch.poll()
+    execute(start(), "success")
+    damage(store, b"{")
+    clock.advance(ended_ago.total_seconds())
+    watch = (services if replica == "that knows it" else build_services(store, airflow, clock)).run_watch
+    for _ in range(3):
+        watch.poll()
+    assert titles(store) == ["sales.daily completed"]
+
+
+@pytest.mark.rule("5.21")
+def test_a_newer_position_stays_while_no_spec_has_a_channel(
+    store: MemoryStore, register: Register, poll: Callable[[], object]
+) -> None:
+    register()
+    newer = b'{"format": 99}'
+    store.put(KEY, newer, expected=MISSING)
+    poll()
+    stored = store.get(KEY)
+    assert stored is not None
+    assert stored.body == newer

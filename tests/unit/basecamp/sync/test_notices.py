@@ -92,3 +92,10 @@ def test_without_any_publication_there_is_no_wait(shop: Shop) -> None:
     began = shop.clock.monotonic()
     assert shop.commit_told() is None
     assert shop.clock.monotonic() == began
+
+
+@pytest.mark.rule("5.21", "5.22")
+@pytest.mark.parametrize("body", [b'{"format": 99}', b"{"], ids=["newer", "damaged"])
+def test_a_publication_that_can_not_be_read_keeps_no_notice_back(shop: Shop, body: bytes) -> None:
+    shop.store.put(PUBLICATION_KEY, body, expected=MISSING)
+    assert shop.commit_told() is None

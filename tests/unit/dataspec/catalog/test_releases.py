@@ -8,11 +8,18 @@ import pytest
 
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
-from dataspec.catalog.spec_storage import Release, delete_release, manual_key, read_release, write_release
+from dataspec.catalog.spec_storage import (
+    Release,
+    delete_leftovers,
+    delete_release,
+    manual_key,
+    read_release,
+    write_release,
+)
 from dataspec.catalog.sql_map import file_map_key, mapped_files, sql_key, sql_prefix
-from dataspec.errors import Conflict
+from dataspec.errors import Conflict, InvalidSpec
 from dataspec.store import MemoryStore
-from dataspec.store.base import MISSING
+from dataspec.store.base import MISSING, etag_of
 from unit.dataspec.specs import SPEC, SQL
 
 NAME = "iceberg.analytics.daily_clicks"
@@ -388,3 +395,41 @@ def test_a_release_is_read_as_it_was_written_or_copied() -> None:
     read = read_release(store, KEY, ["daily_clicks.sql"])
     assert read is not None
     assert (read.release, read.files_etag) == (OLD, MISSING)
+
+
+def replace_map(store: MemoryStore, body: bytes) -> None:
+    found = store.get(file_map_key(KEY))
+    store.put(file_map_key(KEY), body, expected=etag_of(found))
+
+
+@pytest.mark.rule("5.21", "5.22")
+@pytest.mark.parametrize("body", [b'{"format": 99, "versions": {}}', b"{"], ids=["newer", "damaged"])
+def test_sql_beside_a_map_that_can_not_be_used_is_not_taken_for_the_specs(body: bytes) -> None:
+    store = MemoryStore()
+    write_release(store, KEY, OLD)
+    store.put("manual/daily_clicks.sql", b"select 'of another time'", expected=MISSING)
+    replace_map(store, body)
+    catalog = CatalogReader(store, MemorySpecCache()).read()
+    assert catalog.effective == {}
+    (file,) = catalog.invalid
+    assert file.error is not None
+    assert "the map to the SQL files can't be used" in str(file.error.problems[0])
+    with pytest.raises(InvalidSpec):
+        read_release(store, KEY, named=["daily_clicks.sql"])
+
+
+@pytest.mark.rule("5.21")
+def test_a_newer_map_beside_a_spec_without_sql_files_costs_nothing_and_stays() -> None:
+    store = MemoryStore()
+    yaml = f"name: {NAME}\ntype: Dataset\nowner: a@example.com\nquery_statement: select 1\n".encode()
+    store.put(KEY, yaml, expected=MISSING)
+    newer = b'{"format": 99, "versions": {}}'
+    replace_map(store, newer)
+    assert seen(store) == Release(yaml, {})
+    stored = store.get(KEY)
+    assert stored is not None
+    store.delete(KEY, expected=stored.etag)
+    delete_leftovers(store, KEY)
+    kept = store.get(file_map_key(KEY))
+    assert kept is not None
+    assert kept.body == newer
