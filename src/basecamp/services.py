@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from basecamp.access.audit.log import AuditLog
 from basecamp.access.audit.reader import AuditReader
 from basecamp.access.audit.refused_requests import RefusedRequests
+from basecamp.access.oidc.tokens import OidcTokens
 from basecamp.access.token_lookup import TokenLookup
 from basecamp.access.tokens import Tokens
 from basecamp.backfills.lookup import BackfillLookup
@@ -50,6 +51,8 @@ class Services:
 
     tokens: Tokens
     token_lookup: TokenLookup
+    oidc: OidcTokens | None
+    """None on a server without sign-in by OIDC."""
 
     dataset_teams: DatasetTeams
     registered_specs: RegisteredSpecs

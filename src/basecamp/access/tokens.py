@@ -58,6 +58,7 @@ class TokenRecord(StoredDocument):
             grants=tuple(grant.grant() for grant in self.grants),
             method="token",
             identity=self.identity or f"token {self.id}",
+            expires_at=self.expires_at,
         )
 
     def is_living(self, now: datetime) -> bool:

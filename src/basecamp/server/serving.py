@@ -133,6 +133,7 @@ class Serving:
             notifications=settings.notifications,
             dialects=settings.dialects,
             connections=settings.connections,
+            oidc=settings.oidc,
         )
         app = create_app(
             services,

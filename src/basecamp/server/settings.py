@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from typing import Literal
 from urllib.parse import urlsplit
 
+from basecamp.access.oidc.settings import OIDC, OidcSettings
 from basecamp.airflow.authorization import AirflowToken, Credentials, Everyone, Password
 from basecamp.notifications.settings import NotificationSettings
 from basecamp.outages.request_budget import REQUEST_SECONDS
@@ -72,6 +73,8 @@ class Settings:
     log_level: LogLevel = "info"
     sign_in: frozenset[SignIn] = frozenset()
     """The kinds of sign-in that are on; without one every caller may do everything."""
+    oidc: OidcSettings | None = None
+    """The issuers of ``oidc``, and the rules that give roles."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks of the proxies whose forwarded headers are believed (specification 26.90)."""
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
@@ -85,6 +88,7 @@ class Settings:
         """
         read = _Reader(environment)
         airflow_url = read.http_url(AIRFLOW_URL)
+        sign_in = read.sign_in()
         return cls(
             store_url=read.store_url(STORE_URL),
             airflow_url=airflow_url,
@@ -98,7 +102,8 @@ class Settings:
             dialects=read.dialects(),
             connections=ConnectionTeams.parse(environment.get(CONNECTIONS, ""), CONNECTIONS),
             log_level=read.log_level(),
-            sign_in=read.sign_in(),
+            sign_in=sign_in,
+            oidc=_oidc(environment, sign_in),
             trusted_proxies=read.networks(TRUSTED_PROXIES),
             notifications=NotificationSettings.from_environment(environment),
         )
@@ -246,6 +251,18 @@ class _Reader:
             f"{AIRFLOW_USERNAME} and {AIRFLOW_PASSWORD} are not set (nor {AIRFLOW_TOKEN}). "
             f"For an Airflow that lets everyone in, set {AIRFLOW_AUTH}=none."
         )
+
+
+def _oidc(environment: Mapping[str, str], sign_in: frozenset[SignIn]) -> OidcSettings | None:
+    """Return the issuers: there if ``oidc`` is on, and then alone."""
+    settings = OidcSettings.from_environment(environment)
+    if "oidc" in sign_in and settings is None:
+        raise InvalidSettings(
+            f"{AUTH} names oidc: set {OIDC} to its file. Example: {OIDC}=/etc/basecamp/oidc.yaml"
+        )
+    if "oidc" not in sign_in and settings is not None:
+        raise InvalidSettings(f"{OIDC} is set, but {AUTH} does not name oidc. Example: {AUTH}=tokens,oidc")
+    return settings
 
 
 def _dialect(name: str) -> str:

@@ -14,4 +14,6 @@ def credentials_of(kinds: Collection[SignIn], services: Services) -> Credentials
     if not kinds:
         return None
     tokens: list[TokenSource] = [services.token_lookup] if "tokens" in kinds else []
+    if services.oidc is not None:
+        tokens.append(services.oidc)
     return Credentials(tokens)

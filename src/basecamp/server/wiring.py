@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from basecamp.access.audit.log import AuditLog
 from basecamp.access.audit.reader import AuditReader
 from basecamp.access.audit.refused_requests import RefusedRequests
+from basecamp.access.oidc.settings import OidcSettings
+from basecamp.access.oidc.tokens import OidcTokens
 from basecamp.access.token_lookup import TokenLookup
 from basecamp.access.tokens import Tokens
 from basecamp.airflow.gateway import AirflowGateway
@@ -77,6 +79,7 @@ def build_services(
     notifications: NotificationSettings | None = None,
     dialects: Mapping[str, str] | None = None,
     connections: ConnectionTeams | None = None,
+    oidc: OidcSettings | None = None,
 ) -> Services:
     """Build the services, from the lowest room to the highest. None of the background loops runs yet.
 
@@ -89,6 +92,7 @@ def build_services(
         notifications: The settings of the notification channels; none if not given.
         dialects: The SQL dialects of connections that Airflow does not show, by the connection's name.
         connections: The teams whose specs may use each limited connection; no connection is limited if not given.
+        oidc: The OIDC issuers whose tokens count; none if not given.
     """
     connections = connections or ConnectionTeams()
     settings = notifications or NotificationSettings()
@@ -146,6 +150,7 @@ def build_services(
         audit_reader=AuditReader(store, clock, objects),
         tokens=tokens,
         token_lookup=TokenLookup(store, clock, objects),
+        oidc=OidcTokens(oidc, clock) if oidc else None,
         dataset_teams=DatasetTeams(specs),
         registered_specs=RegisteredSpecs(specs, readiness, sql),
         versions=VersionsInUse(specs, archive, gateway),

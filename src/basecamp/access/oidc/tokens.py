@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
@@ -139,7 +140,13 @@ class OidcTokens:
         if not grants:
             raise self._without_role(issuer, claims)
         labels = (printable(claims[key]) for key in _LABELS if isinstance(claims.get(key), str))
-        return Principal(next(filter(None, labels), "unnamed"), grants, "oidc", f"{issuer} {claims['sub']}")
+        return Principal(
+            name=next(filter(None, labels), "unnamed"),
+            grants=grants,
+            method="oidc",
+            identity=f"{issuer} {claims['sub']}",
+            expires_at=_moment(claims["exp"]),
+        )
 
     def _issuer_of(self, token: _Unverified) -> IssuerSettings:
         name = token.claims.get("iss")
@@ -247,6 +254,14 @@ def _refusal(error: ClaimError, audience: str) -> Unauthorized:
     if error.claim in {"nbf", "iat"}:
         return invalid_token("It is not valid yet: compare the clocks of this server and of the issuer.")
     return invalid_token(f"Its claim '{error.claim}' is not valid.")
+
+
+def _moment(seconds: float) -> datetime | None:
+    """Return a time; None for one that is too far away for a calendar."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _expired() -> Unauthorized:

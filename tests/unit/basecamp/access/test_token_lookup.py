@@ -31,7 +31,9 @@ def settle(lookup: TokenLookup) -> None:
 
 @pytest.mark.rule("26.30")
 def test_token_names_its_caller(lookup: TokenLookup, made: NewToken) -> None:
-    assert lookup.verify(made.text) == Principal("ci", (OPERATOR,), "token", f"token {made.record.id}")
+    assert lookup.verify(made.text) == Principal(
+        "ci", (OPERATOR,), "token", f"token {made.record.id}", made.record.expires_at
+    )
 
 
 @pytest.mark.rule("26.30")

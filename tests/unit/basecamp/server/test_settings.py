@@ -24,6 +24,16 @@ def without(*names: str, **more: str) -> dict[str, str]:
     return {name: value for name, value in ENVIRONMENT.items() if name not in names} | more
 
 
+def oidc_file(folder: Path) -> str:
+    """Write the file of one issuer; return its path."""
+    file = folder / "oidc.yaml"
+    file.write_text(
+        "issuers: [{issuer: https://id.example.com, audience: api}]\n"
+        "rules: [{issuer: https://id.example.com, claims: {sub: me}, role: viewer}]\n"
+    )
+    return str(file)
+
+
 def refused(environment: dict[str, str]) -> str:
     with pytest.raises(InvalidSettings) as caught:
         Settings.from_environment(environment)
@@ -178,8 +188,10 @@ def test_every_setting_is_documented() -> None:
         (" OIDC , Tokens ", {"tokens", "oidc"}),
     ],
 )
-def test_the_sign_in_that_is_on(text: str | None, found: set[str]) -> None:
+def test_the_sign_in_that_is_on(tmp_path: Path, text: str | None, found: set[str]) -> None:
     more = {} if text is None else {"BASECAMP_AUTH": text}
+    if "oidc" in found:
+        more["BASECAMP_OIDC"] = oidc_file(tmp_path)
     assert Settings.from_environment(ENVIRONMENT | more).sign_in == found
 
 
@@ -203,3 +215,18 @@ def test_beyond_loopback_a_server_needs_sign_in_and_its_public_name(host: str) -
             check_host(host, Settings.from_environment(environment))
         check_host("127.0.0.1", Settings.from_environment(environment))
     check_host(host, Settings.from_environment(signed | public))
+
+
+@pytest.mark.rule("26.40")
+def test_sign_in_by_oidc_needs_its_file_and_the_file_needs_the_sign_in(tmp_path: Path) -> None:
+    on, named = {"BASECAMP_AUTH": "tokens,oidc"}, {"BASECAMP_OIDC": oidc_file(tmp_path)}
+    read = Settings.from_environment(ENVIRONMENT | on | named).oidc
+    assert read is not None
+    assert [issuer.audience for issuer in read.issuers] == ["api"]
+    with pytest.raises(InvalidSettings, match="BASECAMP_AUTH names oidc: set BASECAMP_OIDC to its file"):
+        Settings.from_environment(ENVIRONMENT | on)
+    for auth in ({}, {"BASECAMP_AUTH": "tokens"}):
+        with pytest.raises(
+            InvalidSettings, match="BASECAMP_OIDC is set, but BASECAMP_AUTH does not name oidc"
+        ):
+            Settings.from_environment(ENVIRONMENT | auth | named)
