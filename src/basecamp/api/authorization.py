@@ -149,7 +149,7 @@ async def _name_of(request: Request, scope: Scope) -> str:
     if scope is Scope.BODY:
         try:
             body = await request.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             return ""
         name = body.get("name") if isinstance(body, dict) else None
         return name if isinstance(name, str) else ""

@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from httpx import Client, Response
 
+import rights_page
 from basecamp.access.principal import Principal, Role
 from basecamp.access.rights import RIGHTS, Right, Scope
 from basecamp.airflow.testing.airflow import MemoryAirflow
@@ -137,6 +138,10 @@ def test_the_table_has_each_route_and_no_other(services: Services) -> None:
     app = create_app(services, pages=router)
     not_in_document = {"GET /openapi.json", "GET /docs", "GET /static-offline-docs/{name}"}
     assert routes_of(app) | not_in_document == set(RIGHTS)
+
+
+def test_the_page_shows_the_table() -> None:
+    assert rights_page.PAGE.read_text() == rights_page.page(), "run: python tests/rights_page.py"
 
 
 @pytest.mark.rule("26.20", "26.22")

@@ -36,6 +36,7 @@ CALLS: Mapping[str, Sequence[Sequence[str]]] = {
     "dli dataset list": [["--registered"]],
     "dli dataset show": [[CLICKS, "--registered"]],
     "dli notifications test": [[CLICKS]],
+    "dli audit": [[]],
 }
 """Invocations of the commands that call the server."""
 
