@@ -54,7 +54,7 @@ format: setup ## Format the code, mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
-bench: setup ## Measure the commands, local runs, checks, runs, backfills, the store, ten thousand datasets, load
+bench: setup ## Measure the commands, local runs, checks, runs, backfills, the store, ten thousand datasets, sign-in, load
 	@sh .ci/services
 	@$(BIN)/python bench/commands.py
 	@$(BIN)/python bench/local_runs.py
@@ -65,6 +65,7 @@ bench: setup ## Measure the commands, local runs, checks, runs, backfills, the s
 	@$(BIN)/python bench/lists.py
 	@$(BIN)/python bench/store.py
 	@$(BIN)/python bench/sources.py
+	@$(BIN)/python bench/sign_in.py
 	@$(BIN)/python bench/load.py
 
 lock: setup ## Write the lock files anew; UPGRADE=1 takes newer versions

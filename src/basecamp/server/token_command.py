@@ -9,7 +9,8 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -17,11 +18,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from basecamp.access.audit.log import AuditLog
+from basecamp.access.audit.records import Actor, Target
 from basecamp.access.principal import Role, grant_named
 from basecamp.access.tokens import MAX_LIFETIME, TokenRecord, Tokens
 from basecamp.server.settings import read_store_url
 from basecamp.shared.clock import SystemClock
-from dataspec.store import open_store
+from dataspec.store import Store, open_store
 
 DEFAULT_DAYS = 90
 _WIDE = 1000
@@ -54,9 +57,11 @@ def create(name: str, role: str, teams: Sequence[str], days: int) -> None:
 
     It is shown this once: the store keeps no more than its SHA-256.
     """
-    new = _tokens().create(
-        name, grant_named(role, teams), lifetime=timedelta(days=days), created_by=_this_person()
-    )
+    grant, store = grant_named(role, teams), _store()
+    with _audited(store, "create token", f"{name} ({grant}, {days} days)") as person:
+        new = Tokens(store, SystemClock()).create(
+            name, grant, lifetime=timedelta(days=days), created_by=person
+        )
     click.echo(new.text)
     click.echo(
         f"The token '{name}' ({new.record.id}) is {_granted(new.record)}, until "
@@ -69,7 +74,7 @@ def create(name: str, role: str, teams: Sequence[str], days: int) -> None:
 @click.option("--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def list_tokens(output: Literal["table", "json"]) -> None:
     """List the tokens, and those that expired in the last 30 days."""
-    found = _tokens().all()
+    found = Tokens(_store(), SystemClock()).all()
     for error in found.unreadable:
         click.echo(f"Warning: {error.title}", err=True)
     if output == "json":
@@ -82,12 +87,24 @@ def list_tokens(output: Literal["table", "json"]) -> None:
 @click.argument("name")
 def revoke(name: str) -> None:
     """Revoke a token by its name or id; every server refuses it within 30 seconds."""
-    for record in _tokens().revoke(name):
+    store = _store()
+    with _audited(store, "revoke token", name):
+        revoked = Tokens(store, SystemClock()).revoke(name)
+    for record in revoked:
         click.echo(f"Revoked the token '{record.name}' ({record.id}).")
 
 
-def _tokens() -> Tokens:
-    return Tokens(open_store(read_store_url(os.environ)), SystemClock())
+def _store() -> Store:
+    return open_store(read_store_url(os.environ))
+
+
+@contextmanager
+def _audited(store: Store, action: str, subject: str) -> Iterator[str]:
+    """Audit a change, and yield who makes it; without an entry nothing is changed."""
+    person = _this_person()
+    actor = Actor(name=person, method="machine", identity=person, role=Role.ADMIN.label)
+    with AuditLog(store, SystemClock(), "").change(actor, action, Target(subject=subject)):
+        yield person
 
 
 def _this_person() -> str:

@@ -112,3 +112,20 @@ def test_name_of_a_living_token_is_refused(run: Run) -> None:
     assert (again.returncode, again.stdout) == (4, "")
     assert "A token is named 'ci' already" in again.stderr
     assert again.stderr.count("\n") == 1
+
+
+@pytest.mark.rule("26.31")
+def test_making_and_revoking_a_token_is_in_the_audit_log(run: Run, tmp_path: Path) -> None:
+    made = run("create", "ci", "--role", "operator", "--team", "ops", "--days", "7")
+    run("create", "ci", "--role", "admin")
+    run("revoke", "ci")
+    run("list")
+    entries = sorted((tmp_path / "basecamp" / "audit").rglob("*.json"))
+    stored = [json.loads(file.read_text()) for file in entries]
+    assert [(one["action"], one["subject"], one["method"]) for one in stored if "action" in one] == [
+        ("create token", "ci (operator of @ops, 7 days)", "machine"),
+        ("create token", "ci (admin, 90 days)", "machine"),
+        ("revoke token", "ci", "machine"),
+    ]
+    assert [one["status"] for one in stored if "status" in one] == [200, 409, 200]
+    assert made.stdout.strip() not in "".join(file.read_text() for file in entries)
