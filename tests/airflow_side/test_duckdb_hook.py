@@ -116,6 +116,15 @@ def test_the_extra_sets_duckdbs_own_settings(tmp_path: Path) -> None:
     assert hook.get_first("select n, current_setting('threads') from read_csv('rows.csv')") == (7, 1)
 
 
+@pytest.mark.rule("15.15")
+def test_a_setting_that_duckdb_keeps_for_each_session_is_set_in_each(tmp_path: Path) -> None:
+    hook = hook_on(extra='{"config": {"progress_bar_time": 7, "threads": 1}}')
+    asked = "select current_setting('progress_bar_time'), current_setting('threads')"
+    with closing(hook.get_conn()) as connection, closing(connection.cursor()) as cursor:
+        assert cursor.execute(asked).fetchall() == [(7, 1)]
+        assert connection.execute(asked).fetchall() == [(7, 1)]
+
+
 @pytest.mark.rule("12.16")
 def test_a_read_only_connection_can_not_write_and_shares_the_file(tmp_path: Path) -> None:
     path = str(tmp_path / "w.duckdb")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MEMORY = ":memory:"
 _RETRY_SECONDS = 0.5
 _LOCKED_ELSEWHERE = "Could not set lock on file"
+_PER_SESSION = re.compile(r'Could not set option "(?P<name>\w+)" as a global option')
 
 
 @dataclass
@@ -50,7 +52,7 @@ class DuckDBFile:
         """
         lock = self._lock()
         try:
-            return LockedConnection(self._connect(), lock)
+            return self._connect(lock)
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -67,13 +69,21 @@ class DuckDBFile:
         lock.acquire(self.holder, waiting=self.waiting, stop=self._stop)
         return lock
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    def _connect(self, lock: FileLock | None) -> LockedConnection:
         import duckdb
 
         told = False
+        shared, of_session = dict(self.config), dict[str, Any]()
         while not self._stop.is_set():
             try:
-                return duckdb.connect(self.database, read_only=self.read_only, config=dict(self.config))
+                connection = duckdb.connect(self.database, read_only=self.read_only, config=shared)
+                return LockedConnection(connection, lock, of_session)
+            except duckdb.InvalidInputException as error:
+                # DuckDB before 1.5 takes file_search_path and others for each session alone.
+                refused = _PER_SESSION.search(str(error))
+                if refused is None or refused["name"] not in shared:
+                    raise
+                of_session[refused["name"]] = shared.pop(refused["name"])
             except duckdb.IOException as error:
                 if _LOCKED_ELSEWHERE not in str(error):
                     raise
@@ -89,9 +99,13 @@ class LockedConnection:
 
     autocommit = True
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, lock: FileLock | None) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, lock: FileLock | None, of_session: Mapping[str, Any]
+    ) -> None:
         self._connection = connection
         self._lock = lock
+        self._of_session = of_session
+        self._set(connection)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -101,6 +115,16 @@ class LockedConnection:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a cursor, which is a session of its own."""
+        cursor = self._connection.cursor()
+        self._set(cursor)
+        return cursor
+
+    def _set(self, session: duckdb.DuckDBPyConnection) -> None:
+        for name, value in self._of_session.items():
+            session.execute(f"set {name} = ?", [value])
 
     def commit(self) -> None:
         """Commit the transaction, if there is one."""

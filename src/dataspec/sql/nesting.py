@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlglot.parser import Parser
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokens import TokenType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlglot.tokenizer_core import Token
+    from sqlglot.tokens import Token
 
 MAX_TOKENS = 100_000
 """Maximum number of tokens of a SQL text."""
@@ -31,6 +31,12 @@ MAX_SIGNS = 50
 MAX_WORK = 1_000_000
 """Maximum number of tokens that are parsed again: in brackets after a type, in joins, and before an index."""
 
+
+def _known(*names: str) -> frozenset[TokenType]:
+    """Return the named token types that the installed sqlglot has: 26 lacks some."""
+    return frozenset(TokenType[name] for name in names if name in TokenType.__members__)
+
+
 _CASE, _END, _ROUND, _SQUARE = TokenType.CASE, TokenType.END, TokenType.L_PAREN, TokenType.L_BRACKET
 _LESS, _MORE, _SEMICOLON, _FROM = TokenType.LT, TokenType.GT, TokenType.SEMICOLON, TokenType.FROM
 _JOIN, _CROSS, _DISTINCT = TokenType.JOIN, TokenType.CROSS, TokenType.DISTINCT
@@ -39,10 +45,10 @@ _CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _JOINED = frozenset({TokenType.ON, TokenType.USING})
 _BINDING = frozenset({TokenType.DOT, TokenType.DCOLON, TokenType.COLON, TokenType.ARROW})
 """Tokens that continue the value before them."""
-_NEXT = frozenset({TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT, TokenType.PIPE_GT})
-_SIGNS = frozenset(Parser.UNARY_PARSERS) | {
-    TokenType.ALL, TokenType.ANY, TokenType.COLON, TokenType.DESCRIBE, TokenType.DOLLAR, TokenType.EXCLAMATION,
-    TokenType.EXISTS, TokenType.HASH, TokenType.INTERVAL, TokenType.PARAMETER, TokenType.SESSION_PARAMETER,
+_NEXT = frozenset({TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT}) | _known("PIPE_GT")
+_SIGNS = frozenset(Parser.UNARY_PARSERS) | _known("EXCLAMATION") | {
+    TokenType.ALL, TokenType.ANY, TokenType.COLON, TokenType.DESCRIBE, TokenType.DOLLAR, TokenType.EXISTS,
+    TokenType.HASH, TokenType.INTERVAL, TokenType.PARAMETER, TokenType.SESSION_PARAMETER,
 }  # fmt: skip
 _TYPES = frozenset(Parser.TYPE_TOKENS)
 _WITH_TYPES = frozenset({*Parser.NESTED_TYPE_TOKENS, *Parser.STRUCT_TYPE_TOKENS})

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import duckdb
-    from sqlglot.tokenizer_core import Token as FoundToken
+    from sqlglot.tokens import Token as FoundToken
 
 # sqlglot warns of commands that it does not parse; callers report these themselves.
 logging.getLogger("sqlglot").addHandler(logging.NullHandler())

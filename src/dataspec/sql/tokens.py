@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
-from sqlglot.tokenizer_core import Token as FoundToken
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokens import Token as FoundToken
+from sqlglot.tokens import TokenType
 
 from dataspec.spec.sql_texts import MAX_SQL
 

@@ -127,7 +127,6 @@ class BucketStore:
             return S3Store(
                 self._bucket,
                 prefix=prefix or None,
-                disable_bulk_delete=True,
                 client_options={
                     "connect_timeout": timedelta(seconds=self._limits.connect),
                     "timeout": timedelta(seconds=self._limits.request),

@@ -22,7 +22,8 @@ _WRITING = (
 )
 """Statements, and the clause INTO, that write the tables they name."""
 
-_ABOUT = (exp.Analyze, exp.Comment, exp.Describe, exp.Grant, exp.Revoke, exp.Set, exp.Show, exp.Use)
+_REVOKE = getattr(exp, "Revoke", exp.Grant)  # a command without tables in sqlglot 26
+_ABOUT = (exp.Analyze, exp.Comment, exp.Describe, exp.Grant, _REVOKE, exp.Set, exp.Show, exp.Use)
 """Statements that name a table without reading or writing its rows."""
 
 IDLE = (

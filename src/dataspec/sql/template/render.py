@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlglot.tokenizer_core import Token as FoundToken
+    from sqlglot.tokens import Token as FoundToken
 
     from dataspec.problems import Problem
     from dataspec.sql.values.binding import Slots, WrittenName

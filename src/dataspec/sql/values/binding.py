@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sqlglot.tokenizer_core import Token as FoundToken
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokens import Token as FoundToken
+from sqlglot.tokens import TokenType
 
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem

@@ -11,8 +11,8 @@ import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from sqlglot.tokenizer_core import Token as FoundToken
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokens import Token as FoundToken
+from sqlglot.tokens import TokenType
 
 from dataspec.sql.tokens import Token
 

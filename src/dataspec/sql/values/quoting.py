@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokens import TokenType
 
 from dataspec.sql.tokens import Token, sqlglot_dialect
 

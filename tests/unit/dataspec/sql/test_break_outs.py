@@ -59,7 +59,7 @@ def shape(node: Any) -> Any:
         return [shape(item) for item in node]
     if isinstance(node, exp.Literal | exp.Identifier | exp.Boolean):
         return type(node).__name__, bool(node.args.get("is_string") or node.args.get("quoted"))
-    if isinstance(node, exp.Expr):
+    if isinstance(node, exp.Expression):
         return type(node).__name__, [(key, shape(part)) for key, part in sorted(node.args.items())]
     return None if isinstance(node, str) or not node else type(node).__name__
 
