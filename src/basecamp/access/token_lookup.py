@@ -46,10 +46,14 @@ class TokenLookup:
         store: The store.
         clock: The clock.
         objects: Notes a token's object that this replica can't read; that token alone is refused.
+        logins_only: Whether the tokens of ``dli login`` count alone, on a server without API tokens.
     """
 
-    def __init__(self, store: Store, clock: Clock, objects: ObjectReader) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, objects: ObjectReader, *, logins_only: bool = False
+    ) -> None:
         self._clock = clock
+        self._logins_only = logins_only
         self._tokens = StoredCredentials(store, clock, objects, prefix=PREFIX, reader=_Token.read)
         self._uses = _LastUses(store, clock)
         self.loop = self._uses.loop
@@ -94,6 +98,8 @@ class TokenLookup:
 
     def _caller(self, digest: str, found: Found[_Token]) -> Principal:
         record, now = found.record.record, self._clock.now()
+        if self._logins_only and not record.is_login:
+            raise invalid_token("API tokens are not accepted here, only those of dli login.")
         if not record.is_living(now):
             raise invalid_token(
                 f"It expired on {record.expires_at:%Y-%m-%d} at {record.expires_at:%H:%M} UTC."

@@ -66,6 +66,11 @@ class TokenRecord(StoredDocument):
         return now < self.expires_at
 
     @property
+    def is_login(self) -> bool:
+        """Whether ``dli login`` made the token."""
+        return self.user is not None
+
+    @property
     def highest(self) -> Grant:
         """The highest role, of the most teams."""
         grants = (grant.grant() for grant in self.grants)

@@ -134,6 +134,7 @@ class Serving:
             dialects=settings.dialects,
             connections=settings.connections,
             oidc=settings.oidc,
+            api_tokens="tokens" in settings.sign_in,
         )
         app = create_app(
             services,

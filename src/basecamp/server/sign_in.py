@@ -13,7 +13,7 @@ def credentials_of(kinds: Collection[SignIn], services: Services) -> Credentials
     """Return the sign-in of these kinds; None without any, for a server whose callers may do everything."""
     if not kinds:
         return None
-    tokens: list[TokenSource] = [services.token_lookup] if "tokens" in kinds else []
+    tokens: list[TokenSource] = [services.token_lookup]  # also without "tokens": those of `dli login`
     if services.oidc is not None:
         tokens.append(services.oidc)
     return Credentials(tokens)

@@ -80,6 +80,7 @@ def build_services(
     dialects: Mapping[str, str] | None = None,
     connections: ConnectionTeams | None = None,
     oidc: OidcSettings | None = None,
+    api_tokens: bool = True,
 ) -> Services:
     """Build the services, from the lowest room to the highest. None of the background loops runs yet.
 
@@ -93,6 +94,7 @@ def build_services(
         dialects: The SQL dialects of connections that Airflow does not show, by the connection's name.
         connections: The teams whose specs may use each limited connection; no connection is limited if not given.
         oidc: The OIDC issuers whose tokens count; none if not given.
+        api_tokens: Whether API tokens count, beside those of ``dli login``.
     """
     connections = connections or ConnectionTeams()
     settings = notifications or NotificationSettings()
@@ -149,7 +151,7 @@ def build_services(
         refused_requests=RefusedRequests(audit, clock),
         audit_reader=AuditReader(store, clock, objects),
         tokens=tokens,
-        token_lookup=TokenLookup(store, clock, objects),
+        token_lookup=TokenLookup(store, clock, objects, logins_only=not api_tokens),
         oidc=OidcTokens(oidc, clock) if oidc else None,
         dataset_teams=DatasetTeams(specs),
         registered_specs=RegisteredSpecs(specs, readiness, sql),

@@ -128,7 +128,10 @@ class OidcTokens:
         token = _read(text)
         if issuer.page is None or self._issuer_of(token) != issuer:
             raise _unknown_issuer()
-        return self._verified(token, issuer, issuer.page.client_id)
+        claims = self._verified(token, issuer, issuer.page.client_id)
+        if claims.get("azp", issuer.page.client_id) != issuer.page.client_id:
+            raise invalid_token("It was issued to another client.")
+        return claims
 
     def principal(self, issuer: str, claims: Mapping[str, Any]) -> Principal:
         """Return the caller with verified claims. The name is a label; issuer and subject are the identity.

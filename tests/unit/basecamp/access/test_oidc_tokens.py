@@ -573,6 +573,8 @@ def test_id_token_names_the_person_to_the_page_alone(
         tokens.verify(id_token)
     with refused("It is for another audience"):
         tokens.id_claims(provider.token(), issuer)
+    with refused("It was issued to another client"):
+        tokens.id_claims(provider.token(aud=[CLIENT, "other"], azp="other"), issuer)
 
 
 def test_tokens_of_two_issuers_never_mix(clock: ManualClock) -> None:

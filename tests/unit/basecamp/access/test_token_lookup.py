@@ -282,3 +282,18 @@ def test_token_in_memory_is_known_without_a_call_of_the_store_until_the_listing_
     clock.advance(TRUSTED_SECONDS + 1)
     assert lookup.known_digest(digest) is None
     assert watched.calls == before
+
+
+@pytest.mark.rule("26.33")
+def test_server_without_api_tokens_accepts_those_of_logins_alone(
+    made: NewToken, tokens: Tokens, watched: WatchedStore, clock: ManualClock, objects: ObjectReader
+) -> None:
+    lookup = TokenLookup(watched, clock, objects, logins_only=True)
+    person = Principal("alice", (OPERATOR,), "session", "https://id 17")
+    login = tokens.mint_login(person, "laptop")
+    for _ in range(2):
+        assert lookup.verify(login.text).name == "alice"
+        with refused("API tokens are not accepted here"):
+            lookup.verify(made.text)
+        with refused("API tokens are not accepted here"):
+            lookup.known(made.text)
