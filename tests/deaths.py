@@ -20,6 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from basecamp.access.principal import open_principal
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.datasets.submitted_specs import SubmittedSpec
@@ -37,6 +38,7 @@ from dataspec.store import Store, open_store
 from dataspec.store.base import MISSING
 
 NAME = "sales.daily"
+ANN = open_principal("ann")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,7 @@ def candidate(version: str) -> SubmittedSpec:
         f"name: {NAME}\ntype: Dataset\nowner: ann@example.com\ndescription: {version}\nquery_file: q.sql\n"
         f'schedule: {{cron: "0 9 * * *", notifications: {{on_source_change: [{channel}]}}}}\n'
     )
-    return SubmittedSpec(yaml=yaml, files={"q.sql": f"select '{version}'"})
+    return SubmittedSpec(caller=ANN, yaml=yaml, files={"q.sql": f"select '{version}'"})
 
 
 def services_on(store: Any) -> Services:
@@ -147,12 +149,14 @@ def sync(store: Any) -> None:
 
 
 def update(store: Any) -> None:
-    run_through(services_on(store).changes.update(NAME, ScheduleChanges(cron="0 21 * * *")), SystemClock())
+    run_through(
+        services_on(store).changes.update(NAME, ScheduleChanges(cron="0 21 * * *"), caller=ANN), SystemClock()
+    )
 
 
 def unregister(store: Any) -> None:
     try:
-        run_through(services_on(store).changes.unregister(NAME, requested_by="ann"), SystemClock())
+        run_through(services_on(store).changes.unregister(NAME, caller=ANN), SystemClock())
     except DatasetNotFound:
         return  # it is gone, as it was to be
 

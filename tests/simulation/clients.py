@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from basecamp.access.principal import open_principal
 from basecamp.backfills.requests import BackfillRequest
 from basecamp.datasets.submitted_specs import SubmittedSpec
 from basecamp.outages.request_budget import REQUEST_SECONDS, request_budget
@@ -19,6 +20,7 @@ from dataspec.spec.yaml_editor import ScheduleChanges
 from simulation.scheduler import Died, SimulatedFuture
 from simulation.world import World, request
 
+CLIENT = open_principal("client")
 NAMES = tuple(f"team.data_{number}" for number in range(4))
 TRIES = 4
 
@@ -180,7 +182,7 @@ class Clients:
 
 
 def _register(services: Services, asked: Request) -> Any:
-    candidate = SubmittedSpec(yaml=asked.given["yaml"])
+    candidate = SubmittedSpec(caller=CLIENT, yaml=asked.given["yaml"])
     return run_through(
         services.registration.register(
             asked.name, candidate, accept_override=True, wait_seconds=10, idempotency_key=asked.number
@@ -193,7 +195,12 @@ def _update(services: Services, asked: Request) -> Any:
     changes = ScheduleChanges(cron=asked.given["cron"])
     return run_through(
         services.changes.update(
-            asked.name, changes, source=SourceType.MANUAL, wait_seconds=0, idempotency_key=asked.number
+            asked.name,
+            changes,
+            caller=CLIENT,
+            source=SourceType.MANUAL,
+            wait_seconds=0,
+            idempotency_key=asked.number,
         ),
         services.work.clock,
     )
@@ -203,7 +210,7 @@ def _unregister(services: Services, asked: Request) -> Any:
     return run_through(
         services.changes.unregister(
             asked.name,
-            requested_by="client",
+            caller=CLIENT,
             source=SourceType.MANUAL,
             accept_active=True,
             idempotency_key=asked.number,

@@ -36,6 +36,16 @@ def role_needed(
     return Forbidden(f"This needs the role {role.label}{datasets}.", detail=f"{described(caller)} {ASK}")
 
 
+def spec_role_needed(caller: Principal, role: Role, team: str | None) -> Forbidden:
+    """Return the error for a spec from a request whose team the caller's role is not for."""
+    if team is not None:
+        return role_needed(caller, role, team=team)
+    return Forbidden(
+        f"A spec without a team needs the role {role.label} for all datasets.",
+        detail=f"{described(caller)} Set 'team' in the spec. {ASK}",
+    )
+
+
 def not_of_your_teams(caller: Principal, role: Role, kind: str, name: str) -> Forbidden:
     """Return the error for a thing that the caller does not see; it does not tell whether the thing exists."""
     teams = caller.teams_for(role) or caller.teams_for(Role.VIEWER) or frozenset()

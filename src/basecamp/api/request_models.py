@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from basecamp.access.principal import Principal
 from basecamp.api.dependencies import SourceChoice
 from basecamp.datasets.submitted_specs import SubmittedSpec
 from basecamp.notifications.channel_test import SpecEvent, TriedChannel
@@ -45,9 +46,10 @@ class SpecBody(_Body):
     file: Annotated[str, Field(max_length=MAX_PATH)] | None = None
     """The YAML file's name on the client, for problems."""
 
-    def candidate(self) -> SubmittedSpec:
+    def candidate(self, caller: Principal) -> SubmittedSpec:
         """Return the spec for the services."""
-        return SubmittedSpec(yaml=self.yaml, files=self.files, file=self.file or "dataset.yaml")
+        file = self.file or "dataset.yaml"
+        return SubmittedSpec(caller=caller, yaml=self.yaml, files=self.files, file=file)
 
 
 class RunBody(SourceBody):
@@ -59,7 +61,7 @@ class RunBody(SourceBody):
     spec: SpecBody | None = None
     """Only for a dry run: a spec to use instead of the registered one."""
 
-    def candidate(self) -> SubmittedSpec | None:
+    def candidate(self, caller: Principal) -> SubmittedSpec | None:
         """Return the spec in the request, if any.
 
         Raises:
@@ -70,7 +72,7 @@ class RunBody(SourceBody):
                 "A request may contain a spec only for a dry run.",
                 detail="Register it first, or set 'dry_run' to true.",
             )
-        return self.spec.candidate() if self.spec else None
+        return self.spec.candidate(caller) if self.spec else None
 
 
 _Date = Annotated[

@@ -31,7 +31,10 @@ class DatasetTeams:
         Raises:
             StoreUnreachable: When the store does not answer, and never did.
         """
-        catalog = self._specs.catalog(fresh=True) if fresh else self._specs.known().value
+        return self.of(self._specs.catalog(fresh=True) if fresh else self._specs.known().value)
+
+    def of(self, catalog: Catalog) -> Mapping[str, str | None]:
+        """Return the teams by dataset according to a catalog."""
         made = self._made
         if made is None or made[0] is not catalog:
             made = self._made = catalog, _teams(catalog)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from basecamp.access.principal import Principal, Role
+from basecamp.access.refusals import spec_role_needed
 from basecamp.datasets.catalog_cache import CatalogCache, find_runnable
 from dataspec.catalog.effective import SpecFile
 from dataspec.catalog.spec_storage import Release
@@ -25,6 +27,8 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 class SubmittedSpec:
     """A spec from a request: its YAML, its SQL files, and the YAML's file name on the user's machine."""
 
+    caller: Principal
+    """Who sent it."""
     yaml: str = field(repr=False)
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     file: str = "dataset.yaml"
@@ -51,6 +55,19 @@ def checked(candidate: SubmittedSpec, *, name: str | None = None) -> DatasetSpec
     return spec
 
 
+def check_rights(
+    candidate: SubmittedSpec, spec: DatasetSpec, role: Role, connections: ConnectionTeams
+) -> None:
+    """Check that the caller has a role for the team of the spec that they sent, and the team its connection.
+
+    Raises:
+        Forbidden: When one of them does not.
+    """
+    if not candidate.caller.may(role, spec.team):
+        raise spec_role_needed(candidate.caller, role, spec.team)
+    connections.check(spec)
+
+
 def file_to_run(
     specs: CatalogCache,
     connections: ConnectionTeams,
@@ -61,14 +78,14 @@ def file_to_run(
     """Return the spec that a run of a dataset would use, or the submitted one, and its file.
 
     Raises:
-        Forbidden: When its connection is limited to other teams.
+        Forbidden: When its connection is limited to other teams, or the caller is no operator of a submitted one.
         InvalidSpec: When the spec is invalid.
         Overridden, DatasetNotFound: As for a run, when no spec was submitted.
         StoreUnreachable: When the store does not answer.
     """
     if candidate is not None:
         spec = checked(candidate, name=dataset)
-        connections.check(spec)
+        check_rights(candidate, spec, Role.OPERATOR, connections)
         return as_file(spec, candidate), spec
     file = find_runnable(specs.catalog(fresh=True), dataset, source)
     assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, get_args
 
+from basecamp.access.principal import Principal, Role
+from basecamp.access.refusals import not_of_your_teams
 from basecamp.datasets.catalog_cache import CatalogCache
+from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.notifications.channels.channel import SendFailed, channel_name, channels
 from basecamp.notifications.channels.sending import Sender
 from basecamp.notifications.messages import Messages
@@ -67,24 +70,42 @@ class ChannelTester:
         self._clock = clock
 
     def send(
-        self, name: str, on: SpecEvent | None = None, *, idempotency_key: str | None = None
+        self,
+        name: str,
+        on: SpecEvent | None = None,
+        *,
+        caller: Principal,
+        permitted: PermittedDatasets = EVERY_DATASET,
+        idempotency_key: str | None = None,
     ) -> list[TriedChannel]:
         """Send a test message to each channel of a dataset, or to a named target.
 
         A second call with the idempotency key sends nothing, and returns the first one's results.
 
+        Args:
+            name: The dataset or the target.
+            on: The event whose channels of a dataset to test; all if not given.
+            caller: Who requested it.
+            permitted: The datasets for which the caller is an operator; targets need all.
+            idempotency_key: The request's key.
+
         Raises:
+            Forbidden: When the dataset is not permitted.
             NotFound: When there is no dataset and no target of that name.
             Refused: When the dataset has no channel for the event, or none at all.
             StoreUnreachable: When the store does not answer.
         """
+        if name not in permitted:
+            raise not_of_your_teams(caller, Role.OPERATOR, "dataset", name)
         values = ["test channels", name, on]
-        send = partial(self._send, name, on)
+        send = partial(self._send, name, on, permitted)
         return self._reservations.once(idempotency_key, values, list[TriedChannel], send)
 
-    def _send(self, name: str, on: SpecEvent | None, keyed: KeyedRequest) -> list[TriedChannel]:
+    def _send(
+        self, name: str, on: SpecEvent | None, permitted: PermittedDatasets, keyed: KeyedRequest
+    ) -> list[TriedChannel]:
         note_facts(subject=name)
-        found = self._channels(name, on)
+        found = self._channels(name, on, permitted)
         keyed.reserve({})
         message = self._messages.of_test(name, _EVENTS[on] if on else None)
         sends = [_TestSend(self._sender, self._notification(target, message)) for target in found]
@@ -100,10 +121,12 @@ class ChannelTester:
             for send, (target, events) in zip(sends, found.items(), strict=True)
         ]
 
-    def _channels(self, name: str, on: SpecEvent | None) -> dict[Target, list[SpecEvent]]:
+    def _channels(
+        self, name: str, on: SpecEvent | None, permitted: PermittedDatasets
+    ) -> dict[Target, list[SpecEvent]]:
         file = self._specs.catalog().get(name)
         if file is None or file.spec is None:
-            return self._named_target(name)
+            return self._named_target(name, permitted)
         configured = file.spec.schedule.notifications if file.spec.schedule else NotificationConfig()
         found: dict[Target, list[SpecEvent]] = {}
         for event in get_args(SpecEvent):
@@ -117,10 +140,11 @@ class ChannelTester:
             )
         return found
 
-    def _named_target(self, name: str) -> dict[Target, list[SpecEvent]]:
-        if name in self._settings.targets:
+    def _named_target(self, name: str, permitted: PermittedDatasets) -> dict[Target, list[SpecEvent]]:
+        targets = self._settings.targets if permitted.are_all else {}
+        if name in targets:
             return {NamedTarget(type="target", name=name): []}
-        known = (*self._specs.catalog().effective, *self._settings.targets)
+        known = (*permitted.among(self._specs.catalog().effective), *targets)
         raise NotFound(
             f"There is no dataset or target named '{name}'.",
             detail=nearest(name, known) or "List the datasets with: dli workflow list",

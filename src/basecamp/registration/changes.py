@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 
+from basecamp.access.principal import Principal
 from basecamp.airflow.models import DagRun
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.registration.after_write import WriteFollowUp, is_in_code
 from basecamp.registration.entity_tags import is_one_of
 from basecamp.registration.register import changed_meanwhile
+from basecamp.registration.team_rights import TeamRights
 from basecamp.runs.records import RunRecords
 from basecamp.runs.stop import RunStopper
 from basecamp.shared.clock import Clock
@@ -46,6 +48,7 @@ class ManualSpecChanges:
         store: Store,
         specs: CatalogCache,
         connections: ConnectionTeams,
+        rights: TeamRights,
         follow_up: WriteFollowUp,
         stopper: RunStopper,
         reservations: Reservations,
@@ -53,6 +56,7 @@ class ManualSpecChanges:
         records: RunRecords,
     ) -> None:
         self._connections = connections
+        self._rights = rights
         self._records = records
         self._store = store
         self._specs = specs
@@ -66,6 +70,7 @@ class ManualSpecChanges:
         name: str,
         changes: ScheduleChanges,
         *,
+        caller: Principal,
         source: SourceType | None = None,
         if_match: str | None = None,
         wait_seconds: float = 60.0,
@@ -76,6 +81,7 @@ class ManualSpecChanges:
         Args:
             name: The dataset.
             changes: The fields to set; equal values are left as written.
+            caller: Who requested it.
             source: ``manual`` for the kept file of a dataset that code has.
             if_match: The ETags of which the manual spec must have one; ``*`` for any.
             wait_seconds: The longest wait for Airflow to load it; 0 not to wait.
@@ -84,7 +90,8 @@ class ManualSpecChanges:
         Raises:
             InvalidUsage: When no change is given, or the YAML can't be changed in place.
             InvalidSpec: When the current spec or the result is invalid; nothing is stored.
-            Forbidden: When the spec's connection is limited to other teams.
+            Forbidden: When the caller is no editor of a team that has the dataset, or the spec's connection is limited
+                to other teams.
             ManagedByCode: When code has the dataset.
             DatasetNotFound: When there is no manual spec.
             Conflict: When someone else changed it meanwhile.
@@ -94,7 +101,13 @@ class ManualSpecChanges:
         """
         values = ["update", name, asdict(changes), source, if_match]
         act = partial(
-            self._update, name, changes, source=source, if_match=if_match, wait_seconds=wait_seconds
+            self._update,
+            name,
+            changes,
+            caller=caller,
+            source=source,
+            if_match=if_match,
+            wait_seconds=wait_seconds,
         )
         return self._reservations.once_in_steps(idempotency_key, values, RegisteredDataset, act)
 
@@ -104,6 +117,7 @@ class ManualSpecChanges:
         changes: ScheduleChanges,
         keyed: KeyedRequest,
         *,
+        caller: Principal,
         source: SourceType | None,
         if_match: str | None,
         wait_seconds: float,
@@ -111,6 +125,7 @@ class ManualSpecChanges:
         if not changes.values():
             raise InvalidUsage("Nothing to change was given.")
         catalog = self._specs.catalog(fresh=True)
+        self._rights.check(caller, catalog, check_name(name))
         file = _manual_file(catalog, name, source)
         if file.spec is not None:
             self._connections.check(file.spec)
@@ -149,7 +164,7 @@ class ManualSpecChanges:
         self,
         name: str,
         *,
-        requested_by: str,
+        caller: Principal,
         source: SourceType | None = None,
         stop: bool = False,
         accept_active: bool = False,
@@ -162,7 +177,7 @@ class ManualSpecChanges:
 
         Args:
             name: The dataset.
-            requested_by: The caller's name, for the notes of stopped runs.
+            caller: Who requested it; the notes of stopped runs have the name.
             source: ``manual`` for the kept file of a dataset that code has.
             stop: Stop the active runs.
             accept_active: Let the active runs end by themselves.
@@ -170,6 +185,7 @@ class ManualSpecChanges:
             idempotency_key: A second call with it removes nothing, even if the dataset was registered again since.
 
         Raises:
+            Forbidden: When the caller is no editor of a team that has the dataset.
             RunsActive: When runs are active, and neither ``stop`` nor ``accept_active`` is given.
             ManagedByCode: When code has the dataset.
             DatasetNotFound: When there is no manual spec.
@@ -181,7 +197,7 @@ class ManualSpecChanges:
         act = partial(
             self._unregister,
             name,
-            requested_by=requested_by,
+            caller=caller,
             source=source,
             stop=stop,
             accept_active=accept_active,
@@ -194,7 +210,7 @@ class ManualSpecChanges:
         name: str,
         keyed: KeyedRequest,
         *,
-        requested_by: str,
+        caller: Principal,
         source: SourceType | None,
         stop: bool,
         accept_active: bool,
@@ -204,6 +220,7 @@ class ManualSpecChanges:
             note_facts(repeated=True)
             return UnregisteredDataset(name=name, file=keyed.plan.text("file"))
         catalog = self._specs.catalog(fresh=True)
+        self._rights.check(caller, catalog, name)
         key, etag = self._unregistered_file(catalog, name, source, if_match)
         before = catalog.get(name, SourceType.MANUAL)
         note_facts(spec_hash_before=before.spec_hash if before else None)
@@ -218,10 +235,10 @@ class ManualSpecChanges:
         if active and not stop and not accept_active:
             raise RunsActive([run.run_id for run in active])
         keyed.reserve(plan)
-        stopped = (yield from self._stop(active, requested_by)) if stop else []
+        stopped = (yield from self._stop(active, caller.name)) if stop else []
         yield from self._remove(name, key, etag, keyed)
         if stop:  # runs that were started meanwhile
-            stopped += yield from self._stop(self._records.active([name]), requested_by)
+            stopped += yield from self._stop(self._records.active([name]), caller.name)
         going_on = [] if stop else [run.run_id for run in active]
         return UnregisteredDataset(name=name, file=key, stopped_runs=stopped, active_runs=going_on)
 
@@ -260,11 +277,16 @@ class ManualSpecChanges:
         """Return the key and the ETag of a manual spec, valid or not."""
         _check_source(catalog, name, source)
         usable = catalog.get(name, SourceType.MANUAL)
-        own = {file.key for file in catalog.invalid if file.name == name} | {manual_key(name)}
-        key = usable.key if usable else next((file.key for file in catalog.files if file.key in own), None)
-        stored = self._store.get(key) if key else None
-        if stored is None:
+        keys = {usable.key} if usable else {manual_key(name)}
+        if usable is None:
+            broken = (file for file in catalog.invalid if file.source is SourceType.MANUAL)
+            keys |= {file.key for file in broken if file.name == name}
+        file = next((file for file in catalog.files if file.key in keys), None)
+        stored = self._store.get(file.key) if file else None
+        if file is None or stored is None:
             raise _not_manual(catalog, name)
+        if stored.etag != file.etag:  # the rights were checked for the team that it had
+            raise changed_meanwhile(file.key)
         if if_match is not None and not is_one_of(if_match, stored.etag):
             raise changed_meanwhile(stored.key)
         return stored.key, stored.etag

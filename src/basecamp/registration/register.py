@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from basecamp.access.principal import Principal, Role
+from basecamp.access.refusals import not_of_your_teams
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.spec_sql import SpecSql
-from basecamp.datasets.submitted_specs import SubmittedSpec, as_file, checked
+from basecamp.datasets.submitted_specs import SubmittedSpec, as_file, check_rights, checked
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.registration.after_write import OVERRIDDEN_WARNING, WriteFollowUp, is_in_code
 from basecamp.registration.entity_tags import is_one_of
+from basecamp.registration.team_rights import TeamRights, seen_etag
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
 from basecamp.shared.request_facts import note_facts
 from basecamp.shared.waiting import Steps
+from dataspec.catalog.effective import Catalog
 from dataspec.catalog.spec_storage import Release, manual_key, read_release, write_release
 from dataspec.errors import AirflowUnreachable, Conflict, ExistsInCode, InvalidSpec, ServerBusy
 from dataspec.models import RegisteredDataset, SourceType
@@ -57,6 +60,7 @@ class Registration:
         store: Store,
         specs: CatalogCache,
         connections: ConnectionTeams,
+        rights: TeamRights,
         follow_up: WriteFollowUp,
         clock: Clock,
         takeovers: Takeovers,
@@ -64,6 +68,7 @@ class Registration:
         reservations: Reservations,
     ) -> None:
         self._connections = connections
+        self._rights = rights
         self._reservations = reservations
         self._sql = sql
         self._takeovers = takeovers
@@ -108,7 +113,8 @@ class Registration:
         Raises:
             InvalidName: When the name can't be a dataset's.
             InvalidSpec: With every problem; nothing is stored.
-            Forbidden: When its connection is limited to other teams; nothing is stored.
+            Forbidden: When the caller is no editor of the spec's team or of a team that has the name, or the spec's
+                connection is limited to other teams; nothing is stored.
             ExistsInCode: When code has a spec of that name, without ``accept_override``.
             TakenOver: When another DAG has that id; nothing is stored.
             Conflict: When someone else changed the manual spec meanwhile.
@@ -141,18 +147,19 @@ class Registration:
         wait_seconds: float,
     ) -> Steps[Registered]:
         spec = checked(candidate, name=check_name(name))
-        self._connections.check(spec)
+        check_rights(candidate, spec, Role.EDITOR, self._connections)
         catalog = self._specs.catalog(fresh=True)
+        self._rights.check(candidate.caller, catalog, name)
         in_code = is_in_code(catalog, name)
         if in_code and not accept_override:
             raise ExistsInCode
-        with suppress(AirflowUnreachable):  # the wait for the DAG reports it
-            self._takeovers.check(name)
+        self._check_dag(candidate.caller, catalog, name)
         release = Release(candidate.yaml.encode(), {path: candidate.files[path] for path in spec.files})
         started_at = self._clock.now()
         before = catalog.get(name, SourceType.MANUAL)
         note_facts(spec_hash_before=before.spec_hash if before else None)
-        etag, created = self._write(manual_key(name), release, keyed, if_match, if_none_match)
+        seen = seen_etag(candidate.caller, catalog, manual_key(name))
+        etag, created = self._write(manual_key(name), release, keyed, if_match, if_none_match, seen=seen)
         note_facts(spec_hash_after=release.spec_hash)
         dataset = yield from self._follow_up.written(
             name,
@@ -166,6 +173,24 @@ class Registration:
         warnings = [*dataset.warnings, *self._sql_warnings(spec, candidate)]
         return Registered(dataset=replace(dataset, warnings=warnings), created=created)
 
+    def _check_dag(self, caller: Principal, catalog: Catalog, name: str) -> None:
+        """Refuse a name that another DAG has, and a new one with runs of an unknown team.
+
+        Raises:
+            TakenOver: When another DAG has the name.
+            Forbidden: When the caller's role is limited to teams, and Airflow knows the name.
+            AirflowUnreachable: When that matters, and Airflow does not answer.
+        """
+        may_be_anyones = self._rights.is_new(catalog, name) and not caller.may_everywhere(Role.EDITOR)
+        try:
+            dag = self._takeovers.check(name)
+        except AirflowUnreachable:
+            if may_be_anyones:
+                raise
+            return  # the wait for the DAG reports it
+        if may_be_anyones and dag is not None:
+            raise not_of_your_teams(caller, Role.EDITOR, "dataset", name)
+
     def _write(
         self,
         key: str,
@@ -173,14 +198,17 @@ class Registration:
         keyed: KeyedRequest,
         if_match: str | None,
         if_none_match: str | None,
+        *,
+        seen: str | None,
     ) -> tuple[str, bool]:
         """Write a spec; return its ETag, and whether there was none before.
 
-        A repeated request writes only what the first one found: what is byte for byte its own is written already.
+        If ``seen`` is given, only the file with this ETag is replaced: the rights were checked for its team. A repeated request writes only what the first one found: what is byte for byte its own is written already.
         """
         if keyed.plan is None:
             current = self._store.get(key)
             expected = _expected(key, current, if_match, if_none_match)
+            _check_seen(key, etag_of(current), seen)
             before = keyed.reserve({"etag": etag_of(current)}).text("etag")
         else:
             before = expected = keyed.plan.text("etag")
@@ -189,7 +217,8 @@ class Registration:
                 return stored.etag, before == MISSING
             if keyed.is_done:
                 raise changed_meanwhile(key)
-        etag = write_release(self._store, key, release, if_match=expected, now=self._clock.now)
+            _check_seen(key, before, seen)
+        etag = write_release(self._store, key, release, if_match=seen or expected, now=self._clock.now)
         keyed.mark_done()
         return etag, before == MISSING
 
@@ -222,6 +251,11 @@ def _expected(
             detail=f"{key} has a version that If-None-Match excludes. Read it, then update it with If-Match.",
         )
     return None if if_match is None and if_none_match is None else etag_of(current)
+
+
+def _check_seen(key: str, etag: str, seen: str | None) -> None:
+    if seen is not None and etag != seen:
+        raise changed_meanwhile(key)
 
 
 def changed_meanwhile(key: str) -> Conflict:

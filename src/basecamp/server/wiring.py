@@ -43,6 +43,7 @@ from basecamp.outages.guarded_store import GuardedStore
 from basecamp.registration.after_write import WriteFollowUp
 from basecamp.registration.changes import ManualSpecChanges
 from basecamp.registration.register import Registration
+from basecamp.registration.team_rights import TeamRights
 from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.history import RunHistory
 from basecamp.runs.logs import RunLogs
@@ -106,6 +107,7 @@ def build_services(
     tokens = Tokens(store, clock)
 
     specs = CatalogCache(CatalogReader(store, MemorySpecCache()), clock)
+    teams = DatasetTeams(specs)
     dags = DagCache(gateway, clock)
     names = DatasetNames(specs, dags)
     takeovers = Takeovers(store, gateway, specs, dags, clock, objects=objects)
@@ -126,6 +128,7 @@ def build_services(
 
     notices = SourceChangeNotices(store, archive, outbox, clock)
     ledger = LedgerUpdater(store, specs, archive, notices, clock, records=records, objects=objects)
+    rights = TeamRights(teams)
     follow_up = WriteFollowUp(specs, ledger, readiness)
 
     plans = PlanStore(store, objects)
@@ -153,7 +156,7 @@ def build_services(
         tokens=tokens,
         token_lookup=TokenLookup(store, clock, objects, logins_only=not api_tokens),
         oidc=OidcTokens(oidc, clock) if oidc else None,
-        dataset_teams=DatasetTeams(specs),
+        dataset_teams=teams,
         registered_specs=RegisteredSpecs(specs, readiness, sql),
         versions=VersionsInUse(specs, archive, gateway),
         takeovers=takeovers,
@@ -218,6 +221,7 @@ def build_services(
             store=store,
             specs=specs,
             connections=connections,
+            rights=rights,
             follow_up=follow_up,
             clock=clock,
             takeovers=takeovers,
@@ -228,6 +232,7 @@ def build_services(
             store=store,
             specs=specs,
             connections=connections,
+            rights=rights,
             follow_up=follow_up,
             stopper=stopper,
             reservations=reservations,

@@ -62,7 +62,7 @@ async def start_backfill(
         reverse=body.reverse,
         keep_going=body.keep_going,
         resume=body.resume,
-        candidate=body.candidate(),
+        candidate=body.candidate(caller),
     )
     if body.dry_run:
         response.status_code = 200

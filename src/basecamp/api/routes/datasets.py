@@ -67,6 +67,7 @@ async def register(
     *,
     request: Request,
     services: ServicesOf,
+    caller: Caller,
     response: Response,
     name: DatasetName,
     body: RegistrationBody,
@@ -78,7 +79,7 @@ async def register(
     """Register a manual spec, and respond when Airflow has loaded it."""
     registering = services.registration.register(
         name,
-        body.candidate(),
+        body.candidate(caller),
         accept_override=body.accept_override,
         if_match=if_match,
         if_none_match=if_none_match,
@@ -97,6 +98,7 @@ async def register(
 async def update(
     *,
     services: ServicesOf,
+    caller: Caller,
     response: Response,
     name: DatasetName,
     body: UpdateBody,
@@ -109,6 +111,7 @@ async def update(
     updating = services.changes.update(
         name,
         changes,
+        caller=caller,
         source=source_of(body.source),
         if_match=if_match,
         wait_seconds=wait,
@@ -134,7 +137,7 @@ async def unregister(
     """Remove a manual spec; with active runs, only if `stop` or `accept_active` is set."""
     unregistering = services.changes.unregister(
         name,
-        requested_by=caller.name,
+        caller=caller,
         source=source_of(source),
         stop=stop,
         accept_active=accept_active,
@@ -151,9 +154,9 @@ def get_versions(services: ServicesOf, name: DatasetName) -> DatasetVersions:
 
 
 @router.post("/validate")
-async def validate(services: ServicesOf, body: SpecBody) -> Validation:
+async def validate(services: ServicesOf, caller: Caller, body: SpecBody) -> Validation:
     """Validate a spec as a registration does, without storing it."""
-    return await services.work.write(services.registration.validate, body.candidate())
+    return await services.work.write(services.registration.validate, body.candidate(caller))
 
 
 def quoted(etag: str) -> str:

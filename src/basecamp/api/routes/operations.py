@@ -35,11 +35,20 @@ async def sync(
 
 @router.post(f"{PREFIX}/notifications/test", tags=["notifications"])
 async def send_test(
-    services: ServicesOf, body: NotificationTestBody, idempotency_key: IdempotencyKey = None
+    services: ServicesOf,
+    caller: Caller,
+    permitted: Permitted,
+    body: NotificationTestBody,
+    idempotency_key: IdempotencyKey = None,
 ) -> NotificationTest:
     """Send a test message through each channel of a dataset, or to a named target, and report each result."""
     tried = await services.work.write(
-        services.channel_test.send, body.name, body.event, idempotency_key=idempotency_key
+        services.channel_test.send,
+        body.name,
+        body.event,
+        caller=caller,
+        permitted=permitted,
+        idempotency_key=idempotency_key,
     )
     return NotificationTest(name=body.name, channels=tried)
 

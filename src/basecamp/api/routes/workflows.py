@@ -90,7 +90,7 @@ async def start_run(
         dataset=name,
         parameters=body.parameters,
         source=source_of(body.source),
-        candidate=body.candidate(),
+        candidate=body.candidate(caller),
     )
     if body.dry_run:
         response.status_code = 200

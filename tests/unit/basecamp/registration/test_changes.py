@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 from httpx import Client, Response
 
+from basecamp.access.principal import open_principal
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.server.wiring import build_services
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.waiting import run_through
+from contested_store import ContestedStore
 from dataspec.catalog.spec_storage import Release, read_release, write_release
 from dataspec.errors import Conflict
 from dataspec.spec.yaml_editor import ScheduleChanges
-from dataspec.store import MemoryStore, StoredObject
+from dataspec.store import MemoryStore
 
 NAME = "sales.daily"
 MANUAL = f"manual/{NAME}.yaml"
@@ -145,35 +147,6 @@ def test_the_second_of_two_updates_of_one_version_is_a_conflict(register: Regist
     assert update(client, {"If-Match": "*"}, cron="0 6 * * *").status_code == 200
 
 
-class Contested(MemoryStore):
-    """A store in which somebody else acts before the n-th call that concerns a manual spec."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._left = 0
-        self._act: Callable[[], object] | None = None
-
-    def contest(self, moment: int, act: Callable[[], object]) -> None:
-        self._left, self._act = moment, act
-
-    def get(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
-        self._count(key)
-        return super().get(key, known=known)
-
-    def put(self, key: str, body: bytes, *, expected: str) -> str:
-        self._count(key)
-        return super().put(key, body, expected=expected)
-
-    def _count(self, key: str) -> None:
-        act = self._act
-        if act is None or not key.startswith("manual/"):
-            return
-        self._left -= 1
-        if self._left < 0:
-            self._act = None
-            act()
-
-
 FILE = {"query.sql": "SELECT 'mine'"}
 WITHIN = {"query_file: query.sql": "query_statement: SELECT 1"}
 
@@ -199,7 +172,7 @@ def test_a_concurrent_change_at_any_call_is_never_lost_in_silence(
 ) -> None:
     outcomes = set()
     for moment in range(12):
-        store = Contested()
+        store = ContestedStore()
         services = build_services(store, airflow, clock)
         yaml = make_yaml(NAME, spec)
         write_release(store, MANUAL, Release(yaml.encode(), files))
@@ -215,7 +188,9 @@ def test_a_concurrent_change_at_any_call_is_never_lost_in_silence(
         )
         they: list[bool] = []
         store.contest(moment, lambda they=they, rival=rival: they.append(is_told(rival)))  # type: ignore[misc]
-        mine = services.changes.update(NAME, ScheduleChanges(cron="0 7 * * *"), wait_seconds=0)
+        mine = services.changes.update(
+            NAME, ScheduleChanges(cron="0 7 * * *"), caller=open_principal("ann"), wait_seconds=0
+        )
         told = is_told(partial(run_through, mine, clock))
         found = read_release(store, MANUAL)
         assert found is not None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from httpx import Client, Response
 
+from basecamp.access.principal import open_principal
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.dag_readiness import LOOKS_PER_SECOND, MAX_WAITING, POLL_SECONDS, DagReadiness
@@ -23,6 +24,7 @@ from dataspec.store.base import MISSING
 
 SQL = "SELECT 1 AS one"
 NAME = "sales.daily"
+ANN = open_principal("ann")
 SHORT_SECONDS = 3.0
 
 
@@ -64,7 +66,7 @@ def test_a_registration_that_another_one_replaced_ends_and_says_so(
     during_the_wait: Callable[..., None],
     clock: ManualClock,
 ) -> None:
-    other = SubmittedSpec(yaml=make_yaml(NAME, {"0 9": "0 10"}), files={"query.sql": SQL})
+    other = SubmittedSpec(caller=ANN, yaml=make_yaml(NAME, {"0 9": "0 10"}), files={"query.sql": SQL})
     registering = services.registration.register(NAME, other, wait_seconds=0)
     during_the_wait(lambda: run_through(registering, clock))
     answer = put()
@@ -84,7 +86,7 @@ def test_a_registration_that_was_removed_ends_and_says_so(
     clock: ManualClock,
     store: MemoryStore,
 ) -> None:
-    during_the_wait(lambda: run_through(services.changes.unregister(NAME, requested_by="ann"), clock))
+    during_the_wait(lambda: run_through(services.changes.unregister(NAME, caller=ANN), clock))
     answer = put()
     assert answer.status_code == 409
     assert answer.json()["title"] == "The dataset was removed while Airflow loaded it."
