@@ -829,6 +829,34 @@ def test_an_ended_backfill_is_shown_though_the_active_plan_can_not_be_read(
 
 
 @pytest.mark.rule("14.17")
+@pytest.mark.parametrize("body", [b"{", b'{"format": 99}'], ids=["damaged", "newer"])
+def test_a_run_starts_though_the_active_plan_can_not_be_read(
+    client: Client, store: MemoryStore, register: Register, body: bytes
+) -> None:
+    register()
+    store.put(f"basecamp/backfills/active/{NAME}.json", body, expected=MISSING)
+    run = {"parameters": {"execution_date": "2024-01-14"}}
+    assert client.post(f"/workflows/{NAME}/runs", json=run).status_code == 201
+
+
+@pytest.mark.rule("14.17")
+@pytest.mark.parametrize("changes", [{}, {"dataset": "sales.other"}], ids=["its key", "its id"])
+def test_the_plan_of_another_dataset_is_damage(
+    client: Client, store: MemoryStore, register: Register, changes: dict[str, str]
+) -> None:
+    """A step writes to the key of the plan's dataset: it would go on with another one's backfill."""
+    register()
+    start(client)
+    stored = store.get(f"basecamp/backfills/active/{NAME}.json")
+    assert stored is not None
+    key = "basecamp/backfills/active/sales.other.json"
+    store.put(key, BackfillPlan.read(stored).changed(**changes).body(), expected=MISSING)
+    listed = client.get("/backfills").json()
+    assert [item["backfill_id"] for item in listed["items"]] == [ID]
+    assert any(f"'{key}' in the store can't be read" in warning for warning in listed["warnings"])
+
+
+@pytest.mark.rule("14.17")
 def test_an_ended_plan_that_the_store_can_not_give_is_named(tmp_path: Path, clock: ManualClock) -> None:
     store = FolderStore(tmp_path)
     key = f"basecamp/backfills/ended/{NAME}/{ID}.json"
