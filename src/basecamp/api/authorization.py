@@ -38,6 +38,7 @@ that may wait (8), so that guesses leave threads for callers."""
 
 _PARAMETERS = {Scope.DATASET: "name", Scope.SPEC: "name", Scope.RUN: "run_id", Scope.BACKFILL: "backfill_id"}
 _ABOUT_ONE = frozenset({*_PARAMETERS, Scope.BODY})
+_BY_ID = frozenset({Scope.RUN, Scope.BACKFILL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ def _admit_limited(
         dataset: The dataset of the run, if the request names it.
     """
     teams = services.dataset_teams.known()
-    if right.changes and name not in teams:
+    if right.changes and right.scope not in _BY_ID and name not in teams:
         teams = services.dataset_teams.known(fresh=True)  # another replica may have just registered it
     role = right.role or Role.VIEWER
     admitted = Admitted(
@@ -181,9 +182,8 @@ def _admit_limited(
     if right.scope not in _ABOUT_ONE:
         return admitted
     found = _found(services, admitted, name, dataset)
-    is_new = (
-        right.scope is Scope.SPEC and found not in teams
-    )  # the service checks the team in the request's spec
+    # Of a new dataset, the service checks the team in the request's spec.
+    is_new = right.scope is Scope.SPEC and found not in teams
     if not caller.may_anywhere(role) or not (is_new or found in admitted.permitted):
         raise role_needed(caller, role, team=teams.get(found), everywhere=not is_new)
     return replace(admitted, dataset=found)
@@ -211,7 +211,7 @@ def _found(services: Services, admitted: Admitted, name: str, dataset: str | Non
     except NotFound:
         if not right.changes or seen.are_all:
             raise
-        kind = right.scope.value if right.scope in {Scope.RUN, Scope.BACKFILL} else "dataset"
+        kind = right.scope.value if right.scope in _BY_ID else "dataset"
         raise not_of_your_teams(admitted.caller, right.role or Role.VIEWER, kind, name) from None
 
 

@@ -91,8 +91,8 @@ def dev(
     """Run Basecamp with its own Airflow on this machine.
 
     Installs Airflow at the first start (once per home), starts Airflow and Basecamp, and prints
-    Ready with the addresses. Both listen on this machine only. Ctrl-C stops everything;
-    the next start with the same home continues with its data.
+    Ready with the addresses. Both listen on this machine only, without sign-in. Ctrl-C stops
+    everything; the next start with the same home continues with its data.
 
     Reads the connections from a dli.yaml in the current folder.
     """

@@ -84,7 +84,7 @@ class Startup:
                 supervisor.start(*stage)
             stack.enter_context(self._home.announced(_addresses(configuration)))
             self._progress.done("everything is running", began)
-            click.echo(_ready(configuration))
+            click.echo(ready_text(configuration))
             supervisor.watch()
 
     def _configuration(self) -> Configuration:
@@ -146,7 +146,8 @@ def _addresses(configuration: Configuration) -> Addresses:
     )
 
 
-def _ready(configuration: Configuration) -> str:
+def ready_text(configuration: Configuration) -> str:
+    """Return what is printed once everything answers: the addresses, and that there is no sign-in."""
     return f"""
 Ready
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from httpx import Client, Response
 
 import rights_page
-from basecamp.access.principal import Principal, Role
+from basecamp.access.principal import Grant, Principal, Role
 from basecamp.access.rights import RIGHTS, Right, Scope
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.api.app import create_app
@@ -25,13 +25,25 @@ TEAM = 'team: "@data-engineering"\n'
 TEAMS = {"ops.sales": "@ops", "fin.books": "@finance", "lone.facts": None}
 """The datasets, and their teams."""
 
+
+def mixed(name: str, *grants: Grant) -> Principal:
+    """Return a caller with several roles."""
+    return Principal(name, grants, "token", identity=name)
+
+
 CALLERS: tuple[Principal | None, ...] = (
     None,
     person("nobody"),
     *(person(f"{role.label}-all", role) for role in Role),
     *(person(f"{role.label}-ops", role, "@ops") for role in Role),
-    *(person(f"{role.label}-both", role, "@ops", "@finance") for role in Role),
+    person("operator-both", Role.OPERATOR, "@ops", "@finance"),
     *(person(f"{role.label}-else", role, "@elsewhere") for role in Role),
+    mixed("viewer-all-operator-ops", Grant(Role.VIEWER), Grant(Role.OPERATOR, frozenset({"@ops"}))),
+    mixed(
+        "viewer-finance-editor-ops",
+        Grant(Role.VIEWER, frozenset({"@finance"})),
+        Grant(Role.EDITOR, frozenset({"@ops"})),
+    ),
 )
 
 ABOUT_ONE = {Scope.DATASET, Scope.SPEC, Scope.BODY, Scope.RUN, Scope.BACKFILL}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from basecamp.dev import startup
 from basecamp.dev.configuration import Configuration, Keys
 from basecamp.dev.home import Home
 
@@ -60,13 +61,14 @@ def test_settings_of_another_airflow_in_the_shell_are_left_out_and_connections_k
 def test_another_basecamp_s_settings_in_the_shell_are_left_out(configuration: Configuration) -> None:
     shell = {
         "BASECAMP_AIRFLOW_TOKEN": "x",
+        "BASECAMP_AUTH": "tokens",
         "BASECAMP_STORE_URL": "s3://production",
         "SYNC_INTERVAL_SECONDS": "5",
     }
 
     environ = configuration.basecamp_environ(shell)
 
-    assert "BASECAMP_AIRFLOW_TOKEN" not in environ
+    assert not {"BASECAMP_AIRFLOW_TOKEN", "BASECAMP_AUTH"} & environ.keys()
     assert environ["BASECAMP_STORE_URL"] == "s3://bucket/prefix"
     assert environ["SYNC_INTERVAL_SECONDS"] == "5"
 
@@ -79,6 +81,13 @@ def test_what_channels_need_reaches_basecamp_and_never_airflow(
 
     assert configuration.basecamp_environ(shell)["BASECAMP_SLACK_TOKEN"] == "xoxb-secret"
     assert "xoxb-secret" not in configuration.airflow_environ(shell, tmp_path).values()
+
+
+@pytest.mark.rule("28.1")
+def test_what_is_printed_says_that_there_is_no_sign_in(configuration: Configuration) -> None:
+    assert "There is no sign-in: every program on this machine may do everything" in startup.ready_text(
+        configuration
+    )
 
 
 def test_messages_link_to_the_page_unless_another_address_is_named(configuration: Configuration) -> None:
