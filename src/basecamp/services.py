@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from basecamp.access.audit.log import AuditLog
 from basecamp.access.audit.reader import AuditReader
 from basecamp.access.audit.refused_requests import RefusedRequests
+from basecamp.access.logins import Logins
 from basecamp.access.oidc.tokens import OidcTokens
 from basecamp.access.token_lookup import TokenLookup
 from basecamp.access.tokens import Tokens
@@ -53,6 +54,7 @@ class Services:
     token_lookup: TokenLookup
     oidc: OidcTokens | None
     """None on a server without sign-in by OIDC."""
+    logins: Logins
 
     dataset_teams: DatasetTeams
     registered_specs: RegisteredSpecs

@@ -350,3 +350,33 @@ class AuditEntry:
     """The error's title."""
     count: int = 1
     """How many refused requests the entry stands for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginCode:
+    """A login that was started: the code that a person confirms on the page (specification 26.60)."""
+
+    user_code: str
+    """What the person compares with the page."""
+    device_code: str = field(repr=False)
+    """The secret with which the result is fetched."""
+    verification_uri: str
+    """The page that asks for the code."""
+    verification_uri_complete: str
+    """The same page, with the code filled in."""
+    expires_in: int
+    """Seconds until the code ends."""
+    interval: int
+    """Seconds between two fetches of the result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginResult:
+    """The state of a login; the token is given out once."""
+
+    status: Literal["pending", "approved", "denied", "expired"]
+    token: str | None = field(default=None, repr=False)
+    name: str | None = None
+    """The person who approved it."""
+    expires_at: datetime | None = None
+    """When the token ends."""

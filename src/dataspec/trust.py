@@ -71,20 +71,30 @@ class Trust:
         Raises:
             Refused: Without the permission; the message says how to grant it.
         """
+        if not self.obtained(permission):
+            raise self.refusal(permission)
+
+    def obtained(self, permission: Permission) -> bool:
+        """Tell whether a permission was granted; on a terminal, ask for it, once in a command."""
         if self.granted(permission):
-            return
+            return True
         if self._ask is not None and self._ask(permission):
             self.grant([permission])
-            return
-        self._ask = None  # asked once in a command
-        raise self.refusal(permission)
+            return True
+        self._ask = None
+        return False
+
+    @property
+    def command(self) -> str:
+        """The command that grants the permissions of the project."""
+        return f"dli config trust --path {quote(self._key)}"
 
     def refusal(self, permission: Permission) -> Refused:
         """Return the error for a permission that was not granted."""
         return Refused(
             f"{permission}.",
             detail="You have not agreed to that for this project. Look at its settings; if they are right, run:\n"
-            f"dli config trust --path {quote(self._key)}\n"
+            f"{self.command}\n"
             "If this is not your project, name the folder of yours with --path.",
         )
 

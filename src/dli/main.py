@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataspec.errors import DliError, InternalError, InvalidUsage, NotFound, UnknownParameter
+from dataspec.errors import (
+    DliError,
+    InternalError,
+    InvalidUsage,
+    NotFound,
+    UnknownParameter,
+)
 from dataspec.keys import shown_key
 from dli.groups import LazyGroup, help_width
 from dli.options import server_options
@@ -46,6 +52,9 @@ COMMANDS = {
     "notifications": ("dli.commands.notifications", "Test the notification channels."),
     "audit": ("dli.commands.audit", "Show who changed what on the server."),
     "config": ("dli.commands.config", "Show the settings and their origins; grant a project's permissions."),
+    "login": ("dli.commands.login", "Sign in to the server."),
+    "logout": ("dli.commands.logout", "Sign out of the server; its token is revoked."),
+    "whoami": ("dli.commands.whoami", "Show your name and your roles at the server."),
     "version": ("dli.commands.version", "Show dli's version and distribution."),
 }
 
@@ -146,6 +155,7 @@ def _run(arguments: list[str], session: Session) -> int:
     except DliError as error:
         if isinstance(error, InternalError):
             _show_traceback(session)
+        session.explain(error)
         say(error_text(error))
         if isinstance(error, NotFound) and session.is_outside_project:
             say("       No dli.yaml in this folder or above. To start a project here: dli init")

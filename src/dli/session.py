@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dataspec.errors import DliError, Unauthorized
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from dataspec.trust import Permission
     from dli.client.client import Client
     from dli.config.settings import Settings
+    from dli.credentials.lookup import Credential
     from dli.project.project import Project
 
     T = TypeVar("T")
@@ -90,21 +93,43 @@ class Session:
         return open_named_store(self.settings)
 
     @cached_property
-    def client(self) -> Client:
-        """A client of the server that the settings name."""
-        from dli.client.client import Client
+    def credential(self) -> Credential | None:
+        """What identifies the user to the server; None without it."""
+        from dli.client.addresses import parse_address
+        from dli.credentials.lookup import find_credential
 
+        server = parse_address(self.settings.server_url)
+        return find_credential(self.settings, server, os.environ, lambda text: warn([text]))
+
+    @cached_property
+    def client(self) -> Client:
+        """A client of the server that the settings name, with the user's credential for it."""
         if stronger := self.settings.overridden_by_variable():
             say(
                 f"Warning: {stronger.origin} stands before the server of the environment '{self.settings.env}'."
             )
+        return self.client_with(self.credential.token if self.credential else "")
+
+    def client_with(self, token: str) -> Client:
+        """Return a client with a token; without one if it is empty."""
+        from dli.client.client import Client
+
         return Client(
             self.settings.server_url,
+            token=token,
             user=self.settings.user,
             timeout_seconds=self.settings.timeout_seconds,
             log=say if self.verbose else None,
             warn=lambda text: warn([text]),
         )
+
+    def explain(self, error: DliError) -> None:
+        """Add to the error of a server that does not know the user what to do about it here."""
+        if not isinstance(error, Unauthorized) or "client" not in vars(self):
+            return  # an error that is not the server's says what to do
+        from dli.credentials.lookup import explain
+
+        explain(error, self.credential, is_interactive=is_interactive())
 
     def close(self) -> None:
         """Close the connection to the server, if there is one."""

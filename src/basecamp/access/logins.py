@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Literal
 
 from basecamp.access.attempts import AttemptLimit
-from basecamp.access.principal import Grant, Principal, Role
+from basecamp.access.principal import Principal, StoredGrant
 from basecamp.shared.clock import Clock
 from basecamp.shared.object_reader import ObjectReader
 from dataspec.errors import TooManyRequests
@@ -26,7 +25,6 @@ from dataspec.stored_document import Moment, StoredDocument, StoredPart
 PREFIX = "basecamp/access/logins/"
 LIFETIME = timedelta(minutes=10)
 POLL_SECONDS = 2
-TOKEN_DAYS = 30
 MAX_PENDING = 100
 """Maximum number of device grants in the store: a listing of them is one page."""
 MAX_PER_ADDRESS = 10
@@ -73,15 +71,10 @@ class ApprovedLogin:
     machine: str
 
 
-class _StoredGrant(StoredPart):
-    role: str
-    teams: tuple[str, ...] | None = None
-
-
 class _Approval(StoredPart):
     name: str
     identity: str
-    grants: tuple[_StoredGrant, ...]
+    grants: tuple[StoredGrant, ...]
 
 
 class LoginRecord(StoredDocument):
@@ -156,7 +149,7 @@ class Logins:
         Raises:
             TooManyRequests: When the person entered too many unknown codes.
         """
-        grants = tuple(_stored(grant) for grant in principal.grants)
+        grants = tuple(map(StoredGrant.of, principal.grants))
         approval = _Approval(name=principal.name, identity=principal.identity, grants=grants)
         return self._settle(user_code, principal, state="approved", approval=approval)
 
@@ -238,16 +231,6 @@ def _digest(secret: str) -> str:
     return sha256(secret.encode()).hexdigest()
 
 
-def _stored(grant: Grant) -> _StoredGrant:
-    return _StoredGrant(
-        role=grant.role.label, teams=None if grant.teams is None else tuple(sorted(grant.teams))
-    )
-
-
 def _principal(approval: _Approval) -> Principal:
-    return Principal(approval.name, tuple(_grants(approval.grants)), "session", approval.identity)
-
-
-def _grants(stored: Iterable[_StoredGrant]) -> Iterable[Grant]:
-    for grant in stored:
-        yield Grant(Role[grant.role.upper()], None if grant.teams is None else frozenset(grant.teams))
+    grants = tuple(stored.grant() for stored in approval.grants)
+    return Principal(approval.name, grants, "session", approval.identity)

@@ -74,6 +74,11 @@ class Gate:
         self._credentials = credentials
         self._verifiers = CapacityLimiter(VERIFYING_THREADS)
 
+    @property
+    def has_sign_in(self) -> bool:
+        """Whether callers have to sign in."""
+        return self._credentials is not None
+
     async def admit(self, request: Request, right: Right, *, takes_cookie: bool) -> Admitted:
         """Admit a request.
 
@@ -119,7 +124,7 @@ class Gate:
         if credentials is None:
             return open_principal(unquote(request.headers.get("dli-user", "")))
         cookie = request.cookies.get(SESSION_COOKIE) if takes_cookie else None
-        presented = Presented(_bearer(request), cookie)
+        presented = Presented(bearer_token(request), cookie)
         try:
             known = credentials.known(presented)
             if known is not None:
@@ -130,7 +135,7 @@ class Gate:
             raise
 
 
-def _bearer(request: Request) -> str | None:
+def bearer_token(request: Request) -> str | None:
     """Return the bearer token of a request; None without the header ``Authorization``.
 
     Raises:

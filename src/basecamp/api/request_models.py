@@ -160,6 +160,19 @@ class AuditPage(BaseModel):
     warnings: list[str]
 
 
+class LoginBody(_Body):
+    """The machine that logs in."""
+
+    machine: Annotated[str, Field(min_length=1, max_length=200)]
+    """Its name, which the page and the list of tokens show."""
+
+
+class LoginTokenBody(_Body):
+    """The login whose result is fetched."""
+
+    device_code: Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class NotificationTestBody(_Body):
     """A request for test messages."""
 

@@ -13,6 +13,8 @@ from itertools import islice
 
 from basecamp.access.audit.records import KEPT as AUDIT_STAYS
 from basecamp.access.audit.records import AuditRecord, day_prefix, month_prefix
+from basecamp.access.logins import PREFIX as LOGINS_PREFIX
+from basecamp.access.logins import LoginRecord
 from basecamp.access.tokens import TokenRecord, Tokens
 from basecamp.backfills.plans import ENDED_PREFIX
 from basecamp.datasets.catalog_cache import CatalogCache
@@ -48,6 +50,7 @@ AUDIT_MONTHS = 24
 """Number of months that are looked through before the audit log's time: a server may have been off that long."""
 AUDIT_A_DAY = 50_000
 """Maximum number of objects of the audit log that one day's housekeeping removes."""
+LOGINS_STAY = timedelta(days=1)
 BATCH = 500
 """Number of objects that are read at a time."""
 
@@ -110,6 +113,7 @@ class Housekeeping:
                 self._remove(self._old(QUARANTINE_PREFIX, QUARANTINE_STAYS)),
                 self._remove(self._old(PROBE_PREFIX, PROBES_STAY)),
                 self._remove(islice(self._old_audit(), AUDIT_A_DAY), AuditRecord.is_newer),
+                self._remove(self._old(LOGINS_PREFIX, LOGINS_STAY), LoginRecord.is_newer),
             )
         )
         log.info("Housekeeping: removed %d objects that nothing needs any more", removed)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from basecamp.access.audit.log import AuditLog
 from basecamp.access.audit.reader import AuditReader
 from basecamp.access.audit.refused_requests import RefusedRequests
+from basecamp.access.logins import Logins
 from basecamp.access.oidc.settings import OidcSettings
 from basecamp.access.oidc.tokens import OidcTokens
 from basecamp.access.token_lookup import TokenLookup
@@ -156,6 +157,7 @@ def build_services(
         tokens=tokens,
         token_lookup=TokenLookup(store, clock, objects, logins_only=not api_tokens),
         oidc=OidcTokens(oidc, clock) if oidc else None,
+        logins=Logins(store, clock, objects),
         dataset_teams=teams,
         registered_specs=RegisteredSpecs(specs, readiness, sql),
         versions=VersionsInUse(specs, archive, gateway),

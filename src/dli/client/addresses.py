@@ -16,6 +16,9 @@ DEFAULT_SERVER_URL = "http://127.0.0.1:8800"
 
 PORTS = {"http": 80, "https": 443}
 
+PLAIN_HTTP_HOSTS = "DLI_PLAIN_HTTP_HOSTS"
+"""The variable that names hosts, separated by commas, to which a token may go without TLS."""
+
 
 class Address(NamedTuple):
     """The parts of an ``http`` or ``https`` URL; its text never shows the credentials."""
@@ -95,7 +98,7 @@ def proxy_for(server: Address, environ: Mapping[str, str]) -> Address | None:
         # In a CGI script HTTP_PROXY is the caller's header "Proxy".
         variables = [name for name in variables if name != "HTTP_PROXY"]
     name = next((name for name in variables if environ.get(name)), None)
-    if name is None or _is_loopback(server.host) or _is_excepted(server, environ):
+    if name is None or is_loopback(server.host) or _is_excepted(server, environ):
         return None
     url = environ[name]
     proxy = parse_address(url if "://" in url else f"http://{url}", what=f"proxy in {name}")
@@ -104,7 +107,23 @@ def proxy_for(server: Address, environ: Mapping[str, str]) -> Address | None:
     return proxy
 
 
-def _is_loopback(host: str) -> bool:
+def check_token_is_safe(server: Address, environ: Mapping[str, str]) -> None:
+    """Refuse to send a token where others can read it on the way (specification 26.66).
+
+    Raises:
+        InvalidSettings: For a server that is reached by ``http://`` and is not on this machine.
+    """
+    named = {host.strip().lower() for host in (environ.get(PLAIN_HTTP_HOSTS) or "").split(",")}
+    if server.scheme == "https" or is_loopback(server.host) or server.host in named:
+        return
+    raise InvalidSettings(
+        f"No token is sent to {server}, because http:// is not encrypted.",
+        detail=f"Use https://, or, in a network that you trust, set {PLAIN_HTTP_HOSTS}={server.host}",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine."""
     return host in {"localhost", "::1"} or (host.startswith("127.") and host.replace(".", "").isdigit())
 
 

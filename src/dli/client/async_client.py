@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from dataspec.distribution import install_command
 from dataspec.errors import InvalidSettings, Unavailable
-from dli.client import calls
+from dli.client import calls, logins
 from dli.client.protocol import (
     MAX_RESPONSE_BYTES,
     Call,
@@ -83,13 +83,14 @@ class AsyncClient:
         self,
         server_url: str | None = None,
         *,
+        token: str | None = None,
         user: str | None = None,
         timeout_seconds: float = 30.0,
         log: Callable[[str], None] | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self._transport = AsyncTransport(
-            server_url, user=user, timeout_seconds=timeout_seconds, log=log, warn=warn
+            server_url, token=token, user=user, timeout_seconds=timeout_seconds, log=log, warn=warn
         )
 
     async def __aenter__(self) -> Self:
@@ -135,6 +136,10 @@ class AsyncClient:
     unregister = _method(calls.unregister)
     get_versions = _method(calls.get_versions)
     validate = _method(calls.validate)
+    begin_login = _method(logins.begin_login)
+    finish_login = _method(logins.finish_login)
+    logout = _method(logins.logout)
+    whoami = _method(logins.whoami)
 
     async def _perform(self, steps: Steps[T]) -> AsyncIterator[T]:
         """Perform the steps of a method: yield each item that they show, then their result."""
@@ -167,6 +172,7 @@ class AsyncTransport:
         self,
         server_url: str | None = None,
         *,
+        token: str | None = None,
         user: str | None = None,
         timeout_seconds: float = 30.0,
         environ: Mapping[str, str] = os.environ,
@@ -174,7 +180,7 @@ class AsyncTransport:
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self.endpoint = Endpoint(
-            server_url, user=user, timeout_seconds=timeout_seconds, environ=environ, warn=warn
+            server_url, token=token, user=user, timeout_seconds=timeout_seconds, environ=environ, warn=warn
         )
         self._log = log
         self._http = httpx.AsyncClient(

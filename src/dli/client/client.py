@@ -21,7 +21,7 @@ from io import BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from dataspec.errors import Unavailable
-from dli.client import calls
+from dli.client import calls, logins
 from dli.client.protocol import (
     MAX_RESPONSE_BYTES,
     Call,
@@ -86,6 +86,8 @@ class Client:
 
     Args:
         server_url: The server's address; ``DLI_SERVER_URL``, or this machine's port 8800, if not given.
+        token: The token for the server; that in ``DLI_TOKEN`` if no server is given either. It goes to this server
+            alone, and without TLS only to this machine.
         user: The user's name for notes and logs.
         timeout_seconds: The time limit of a call.
         log: Called with one line for each request.
@@ -97,13 +99,14 @@ class Client:
         self,
         server_url: str | None = None,
         *,
+        token: str | None = None,
         user: str | None = None,
         timeout_seconds: float = 30.0,
         log: Callable[[str], None] | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self._transport = Transport(
-            server_url, user=user, timeout_seconds=timeout_seconds, log=log, warn=warn
+            server_url, token=token, user=user, timeout_seconds=timeout_seconds, log=log, warn=warn
         )
 
     def __enter__(self) -> Self:
@@ -149,6 +152,10 @@ class Client:
     unregister = _method(calls.unregister)
     get_versions = _method(calls.get_versions)
     validate = _method(calls.validate)
+    begin_login = _method(logins.begin_login)
+    finish_login = _method(logins.finish_login)
+    logout = _method(logins.logout)
+    whoami = _method(logins.whoami)
 
     def _perform(self, steps: Steps[T]) -> Iterator[T]:
         """Perform the steps of a method: yield each item that they show, then their result."""
@@ -187,6 +194,7 @@ class Transport:
         self,
         server_url: str | None = None,
         *,
+        token: str | None = None,
         user: str | None = None,
         timeout_seconds: float = 30.0,
         environ: Mapping[str, str] = os.environ,
@@ -195,7 +203,7 @@ class Transport:
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self.endpoint = Endpoint(
-            server_url, user=user, timeout_seconds=timeout_seconds, environ=environ, warn=warn
+            server_url, token=token, user=user, timeout_seconds=timeout_seconds, environ=environ, warn=warn
         )
         self._sleep = sleep
         self._log = log or _ignore

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, get_args,
 from urllib.parse import quote, urlencode
 
 from dataspec.errors import InternalError, InvalidSettings, ServerUnreachable
-from dli.client.addresses import DEFAULT_SERVER_URL, parse_address, proxy_for
+from dli.client.addresses import DEFAULT_SERVER_URL, check_token_is_safe, parse_address, proxy_for
 
 if TYPE_CHECKING:
     import ssl
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RETRY_DELAYS_SECONDS = (0.1, 0.4, 1.0)
 """The pauses before a call whose connection broke is sent again."""
 MAX_RESPONSE_BYTES = 256 * 1024 * 1024
+
+TOKEN = "DLI_TOKEN"  # noqa: S105 - the name of a variable
+"""The variable with the token for the server in ``DLI_SERVER_URL``."""
 
 _PREFIX = "/api/v1"
 _REPEATABLE = {"GET", "PUT", "DELETE"}
@@ -82,6 +85,9 @@ class Request(NamedTuple):
     """The pauses before it is sent again if the connection breaks; none for a request that may not be repeated."""
     timeout_seconds: float
 
+    def __repr__(self) -> str:
+        return f"Request({self.method} {self.target})"  # the headers may have a token
+
 
 class Response(NamedTuple):
     """An HTTP response; names of headers are in lower case."""
@@ -97,9 +103,10 @@ class Endpoint:
 
     Args:
         server_url: The server's address; ``DLI_SERVER_URL``, or this machine's port 8800, if not given.
+        token: The token for the server; that in ``DLI_TOKEN`` if neither is given.
         user: The user's name for notes and logs.
         timeout_seconds: The time limit of a call that has none of its own.
-        environ: The variables that name the server and its proxy.
+        environ: The variables that name the server, the token and the proxy.
         warn: Called with each warning of a response, such as how old its data is.
     """
 
@@ -107,11 +114,14 @@ class Endpoint:
         self,
         server_url: str | None,
         *,
+        token: str | None,
         user: str | None,
         timeout_seconds: float,
         environ: Mapping[str, str],
         warn: Callable[[str], None] | None,
     ) -> None:
+        if token is None and server_url is None:
+            token = environ.get(TOKEN)  # the caller names no server: both are those of the environment
         self.server = parse_address(server_url or environ.get("DLI_SERVER_URL") or DEFAULT_SERVER_URL)
         self.proxy = proxy_for(self.server, environ)
         self._timeout = timeout_seconds
@@ -122,8 +132,29 @@ class Endpoint:
             self._headers["Dli-User"] = quote(user, safe=" @.+-_")
         if self.server.basic:
             self._headers["Authorization"] = self.server.basic
+        if token := (token or "").strip():  # a line end of the file that it was read from
+            self._check_token(token, environ)
+            self._headers["Authorization"] = f"Bearer {token}"
         if self.proxy and self.proxy.basic and self.server.scheme == "http":
             self._headers["Proxy-Authorization"] = self.proxy.basic
+
+    def _check_token(self, token: str, environ: Mapping[str, str]) -> None:
+        """Refuse a token that is malformed, and a server that it must not go to.
+
+        Raises:
+            InvalidSettings: Never with the token.
+        """
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise InvalidSettings(
+                "The token is not valid: it has a space, a line end or another character that no token has.",
+                detail="Copy it again, in one line.",
+            )
+        check_token_is_safe(self.server, environ)
+        if self.server.basic:
+            raise InvalidSettings(
+                f"There are two credentials for {self.server}: a token, and a user in its address.",
+                detail=f"Leave one out: unset {TOKEN}, or write the address without user and password.",
+            )
 
     def request(self, call: Call) -> Request:
         """Return the HTTP request of a call."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dataspec.errors import (
     Conflict,
     DliError,
+    Forbidden,
     InternalError,
     InvalidUsage,
     NotFound,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _BY_STATUS: dict[int, type[DliError]] = {
     401: Unauthorized,
-    403: Unauthorized,
+    403: Forbidden,
     404: NotFound,
     409: Refused,
     412: Conflict,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataspec.environment import user_folder
 from dataspec.errors import InvalidSettings, InvalidUsage
-from dli.client.addresses import DEFAULT_SERVER_URL, parse_address
+from dli.client.addresses import DEFAULT_SERVER_URL, PLAIN_HTTP_HOSTS, parse_address
 from dli.project.paths import PROJECT_FILES, shown
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ VARIABLES = {
     "user": "DLI_USER",
 }
 """The environment variable of each setting that has one."""
+
+OTHER_VARIABLES = ("DLI_TOKEN", "DLI_CREDENTIALS", PLAIN_HTTP_HOSTS)
+"""The variables that are no settings: what identifies the user, where it is kept, where it may go without TLS."""
 
 _OPTION = "options."
 
@@ -162,7 +165,7 @@ class Settings:
 
     def unread_variables(self) -> list[str]:
         """Return the ``DLI_*`` variables that are set but not used."""
-        known = set(VARIABLES.values())
+        known = {*VARIABLES.values(), *OTHER_VARIABLES}
         return sorted(name for name in self._environ if name.startswith("DLI_") and name not in known)
 
     def overridden_by_variable(self) -> Setting | None:
@@ -285,6 +288,50 @@ class Settings:
         if (permission := self._connection_permission(name, _parts_of(name, self._places()))) is not None:
             self._trust.require(permission)
 
+    @property
+    def sign_in_permission(self) -> Permission | None:
+        """The permission to sign in to the server; None for one that the user has chosen (specification 26.65)."""
+        place = None if self._given("server.url") else self._place(("server", "url"))
+        if place is None or not place.file.of_project:
+            return None
+        address = parse_address(str(place.expanded(self._environ)))
+        if str(address) in self._own_addresses():
+            return None
+        from dataspec.trust import Permission
+
+        return Permission(
+            f"sign-in {address}",
+            place.origin,
+            f"the file names {address} as the server that gets your sign-in",
+        )
+
+    def may_sign_in(self) -> bool:
+        """Tell whether a token may go to the server; on a terminal, ask for the permission that it needs."""
+        permission = self.sign_in_permission
+        return permission is None or self._trust.obtained(permission)
+
+    def require_sign_in_permission(self) -> None:
+        """Check that a token may go to the server.
+
+        Raises:
+            Refused: When a project's file names it and the permission is missing.
+        """
+        if (permission := self.sign_in_permission) is not None:
+            self._trust.require(permission)
+
+    @property
+    def trust_command(self) -> str:
+        """The command that grants the permissions of the project, in the chosen environment."""
+        return self._trust.command + (f" --env {self.env}" if self.env else "")
+
+    def _own_addresses(self) -> set[str]:
+        """Return the servers of the user's own file; the default one without any."""
+        mine = [file for file in self._files if not file.of_project]
+        prefixes: list[Keys] = [(), *(("environments", name) for file in mine for name in file.environments)]
+        places = (file.get((*prefix, "server", "url")) for file in mine for prefix in prefixes)
+        named = [str(place.expanded(self._environ)) for place in places if place]
+        return {str(parse_address(url)) for url in named or [DEFAULT_SERVER_URL]}
+
     def grant_permissions(self) -> list[Permission]:
         """Grant all permissions that the project's files need; return the new ones."""
         from dataspec.trust import owner_permission
@@ -311,6 +358,8 @@ class Settings:
         self._check_files()
         if (server := self._server_permission(self.get("server.url"))) is not None:
             yield server
+        if (sign_in := self.sign_in_permission) is not None:
+            yield sign_in
         shared = shown(self.root / PROJECT_FILES[-1])  # all that `basecamp dev` reads
         alone: list[tuple[SettingsFile, Keys]] = [(file, ()) for file in self._files if file.shown == shared]
         for name in self.connection_names():

@@ -30,13 +30,22 @@ class Dli(Protocol):
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project in a clean environment, in the time zone of Seoul."""
-    for name in ("DLI_ENV", "DLI_SERVER_URL", "DLI_USER", "DLI_DATASETS_DIR", "NO_COLOR", "COLUMNS"):
+    for name in (
+        "DLI_ENV",
+        "DLI_SERVER_URL",
+        "DLI_USER",
+        "DLI_DATASETS_DIR",
+        "DLI_TOKEN",
+        "NO_COLOR",
+        "COLUMNS",
+    ):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "project"
     (folder / "datasets").mkdir(parents=True)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / ".config"))
+    monkeypatch.setenv("DLI_CREDENTIALS", "file")
     monkeypatch.setenv("USER", "dana")
     monkeypatch.setenv("LOGNAME", "dana")
     monkeypatch.setenv("TZ", "Asia/Seoul")

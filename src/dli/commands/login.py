@@ -1,0 +1,101 @@
+"""``dli login`` (specification 26.62)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from dataspec.errors import InvalidSettings, NoSignIn, Unauthorized
+from dli.client.addresses import check_token_is_safe, parse_address
+from dli.credentials.keeping import keep, prepare
+from dli.options import pass_session, server_options
+from dli.output.progress import StatusLine
+from dli.output.tables import printable
+from dli.output.times import local
+from dli.session import Session, is_interactive, say
+
+if TYPE_CHECKING:
+    from dataspec.models import LoginCode, LoginResult
+    from dli.client.client import Client
+
+_ENDS = {
+    "denied": "The sign-in was denied on the page.",
+    "expired": "The code has ended: nobody approved it in time, or its token was fetched already.",
+}
+
+
+@click.command("login")
+@server_options
+@pass_session
+def command(session: Session) -> None:
+    """Sign in to the server.
+
+    Prints a code and the address of a page, on which you sign in and approve the code; on a desktop
+    the page opens by itself. The token is kept in the system's keyring, or in a file that only
+    you can read: with `DLI_CREDENTIALS=file`, and where there is no keyring. It ends after
+    30 days; `dli logout` revokes it. Programs use `DLI_TOKEN` instead.
+    """
+    settings = session.settings
+    settings.require_sign_in_permission()
+    server = parse_address(settings.server_url)
+    check_token_is_safe(server, os.environ)
+    if server.credentials:
+        raise InvalidSettings(
+            f"The address of {server} has a user and password, so no token can be sent beside them.",
+            detail="Write the address without them.",
+        )
+    prepare(server, os.environ)
+    with session.client_with("") as client:
+        try:
+            login = client.begin_login(socket.gethostname())
+        except NoSignIn:
+            say(f"{server} has no sign-in: nothing to do.")
+            return
+        result = _wait(client, login)
+    if result.token is None or result.expires_at is None:
+        raise Unauthorized(_ENDS[result.status], detail="Try again: dli login")
+    name = printable(result.name or "")
+    try:
+        place = keep(server, result.token, name, result.expires_at, os.environ)
+    except BaseException:
+        with session.client_with(result.token) as client:
+            client.logout()
+        raise
+    item = {"server": str(server), "name": name, "kept_in": place, "expires_at": result.expires_at}
+    session.print_item(item, f"Signed in to {server} as {name} until {local(result.expires_at)}.")
+    if session.format != "json":
+        say(f"The token is kept in {place}.")
+
+
+def _wait(client: Client, login: LoginCode) -> LoginResult:
+    """Show the code, and wait until the person has decided."""
+    page = printable(login.verification_uri_complete)
+    say(f"Open {page}\nand check that the page shows the code: {printable(login.user_code)}")
+    if is_interactive() and _has_browser():
+        _open_browser(page)
+    line = StatusLine()
+    try:
+        if line.replaceable:
+            line.show("Waiting for your approval (Ctrl-C ends the command)")
+        return client.finish_login(login)
+    finally:
+        line.clear()
+
+
+def _has_browser() -> bool:
+    """Whether a browser can open a window here; one within the terminal would take it away from the command."""
+    desktop = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return bool(desktop) and not os.environ.get("SSH_CONNECTION")
+
+
+def _open_browser(page: str) -> None:
+    import webbrowser
+
+    if page.startswith(("https://", "http://")):
+        with suppress(webbrowser.Error, OSError):
+            webbrowser.open(page)
