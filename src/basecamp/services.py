@@ -9,6 +9,7 @@ from basecamp.access.audit.reader import AuditReader
 from basecamp.access.audit.refused_requests import RefusedRequests
 from basecamp.access.logins import Logins
 from basecamp.access.oidc.tokens import OidcTokens
+from basecamp.access.sessions import PageSignIn
 from basecamp.access.token_lookup import TokenLookup
 from basecamp.access.tokens import Tokens
 from basecamp.backfills.lookup import BackfillLookup
@@ -55,6 +56,8 @@ class Services:
     oidc: OidcTokens | None
     """None on a server without sign-in by OIDC."""
     logins: Logins
+    page_sign_in: PageSignIn | None
+    """How people sign in on the pages; None if nobody does."""
 
     dataset_teams: DatasetTeams
     registered_specs: RegisteredSpecs

@@ -5,14 +5,29 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_LEAVES = "basecamp.leaves"
+
+
+class OutsideRedirect(RedirectResponse):
+    """A redirect to another server, by GET: to the provider at which users sign in."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address, status_code=303)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the redirect with its host."""
+        scope[_LEAVES] = True
+        await super().__call__(scope, receive, send)
 
 
 class PublicPaths:
     """Gives each request the path prefix of the public URL, and keeps redirects relative.
 
     A proxy may pass the prefix on or remove it, and may pass the host on or replace it: a redirect that
-    names a host would lead users to the one that the proxy sends.
+    names a host would lead users to the one that the proxy sends. Only an OutsideRedirect keeps its host.
     """
 
     def __init__(self, app: ASGIApp, *, prefix: str) -> None:
@@ -28,7 +43,7 @@ class PublicPaths:
         async def send_relative(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                if urlsplit(address := headers.get("location", "")).scheme:
+                if urlsplit(address := headers.get("location", "")).scheme and _LEAVES not in scope:
                     # With one slash at its start: two would name another host.
                     headers["location"] = "/" + address.split("/", 3)[3].lstrip("/")
             await send(message)

@@ -15,6 +15,8 @@ from basecamp.access.audit.records import KEPT as AUDIT_STAYS
 from basecamp.access.audit.records import AuditRecord, day_prefix, month_prefix
 from basecamp.access.logins import PREFIX as LOGINS_PREFIX
 from basecamp.access.logins import LoginRecord
+from basecamp.access.sessions.records import PREFIX as SESSIONS_PREFIX
+from basecamp.access.sessions.records import SessionRecord
 from basecamp.access.tokens import TokenRecord, Tokens
 from basecamp.backfills.plans import ENDED_PREFIX
 from basecamp.datasets.catalog_cache import CatalogCache
@@ -45,6 +47,8 @@ NEWEST_KEPT = 20
 """Number of versions, and of ended backfills, of a dataset that stay whatever their age."""
 QUARANTINE_STAYS = timedelta(days=90)
 IDEMPOTENCY_STAYS = timedelta(days=2)
+SESSIONS_STAY = timedelta(days=1)
+"""Longer than a session goes on without use, which is noted every 15 minutes."""
 PROBES_STAY = timedelta(days=1)
 AUDIT_MONTHS = 24
 """Number of months that are looked through before the audit log's time: a server may have been off that long."""
@@ -110,6 +114,7 @@ class Housekeeping:
                 self._remove(self._old_backfills(), BackfillPlan.is_newer),
                 self._remove(self._tokens.ended(), TokenRecord.is_newer),
                 self._remove(self._old(IDEMPOTENCY_PREFIX, IDEMPOTENCY_STAYS), ReservationRecord.is_newer),
+                self._remove(self._old(SESSIONS_PREFIX, SESSIONS_STAY), SessionRecord.is_newer),
                 self._remove(self._old(QUARANTINE_PREFIX, QUARANTINE_STAYS)),
                 self._remove(self._old(PROBE_PREFIX, PROBES_STAY)),
                 self._remove(islice(self._old_audit(), AUDIT_A_DAY), AuditRecord.is_newer),

@@ -133,8 +133,8 @@ class Serving:
             notifications=settings.notifications,
             dialects=settings.dialects,
             connections=settings.connections,
+            sign_in=settings.sign_in,
             oidc=settings.oidc,
-            api_tokens="tokens" in settings.sign_in,
         )
         app = create_app(
             services,

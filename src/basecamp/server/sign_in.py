@@ -16,4 +16,5 @@ def credentials_of(kinds: Collection[SignIn], services: Services) -> Credentials
     tokens: list[TokenSource] = [services.token_lookup]  # also without "tokens": those of `dli login`
     if services.oidc is not None:
         tokens.append(services.oidc)
-    return Credentials(tokens)
+    page = services.page_sign_in
+    return Credentials(tokens, page.sessions if page else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from basecamp.access.audit.log import AuditLog
 from basecamp.access.audit.reader import AuditReader
@@ -11,6 +11,7 @@ from basecamp.access.audit.refused_requests import RefusedRequests
 from basecamp.access.logins import Logins
 from basecamp.access.oidc.settings import OidcSettings
 from basecamp.access.oidc.tokens import OidcTokens
+from basecamp.access.sessions import PageSignIn
 from basecamp.access.token_lookup import TokenLookup
 from basecamp.access.tokens import Tokens
 from basecamp.airflow.gateway import AirflowGateway
@@ -53,11 +54,13 @@ from basecamp.runs.records import RunRecords
 from basecamp.runs.retry import RunRetrier
 from basecamp.runs.start import RunStarter
 from basecamp.runs.stop import RunStopper
+from basecamp.server.settings import SignIn
 from basecamp.services import Services
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import Reservations
 from basecamp.shared.lease import Lease
 from basecamp.shared.object_reader import ObjectReader
+from basecamp.shared.public_address import PublicAddress
 from basecamp.shared.waiting import RequestWork
 from basecamp.sync.check import PeriodicCheck
 from basecamp.sync.ledger_update import LedgerUpdater
@@ -82,7 +85,7 @@ def build_services(
     dialects: Mapping[str, str] | None = None,
     connections: ConnectionTeams | None = None,
     oidc: OidcSettings | None = None,
-    api_tokens: bool = True,
+    sign_in: Collection[SignIn] = (),
 ) -> Services:
     """Build the services, from the lowest room to the highest. None of the background loops runs yet.
 
@@ -96,7 +99,7 @@ def build_services(
         dialects: The SQL dialects of connections that Airflow does not show, by the connection's name.
         connections: The teams whose specs may use each limited connection; no connection is limited if not given.
         oidc: The OIDC issuers whose tokens count; none if not given.
-        api_tokens: Whether API tokens count, beside those of ``dli login``.
+        sign_in: The kinds of sign-in that are on.
     """
     connections = connections or ConnectionTeams()
     settings = notifications or NotificationSettings()
@@ -149,15 +152,26 @@ def build_services(
     )
     backfill_lookup = BackfillLookup(plans, gateway)
 
+    logins_only = bool(sign_in) and "tokens" not in sign_in
+    token_lookup = TokenLookup(store, clock, objects, logins_only=logins_only)
+    oidc_tokens = OidcTokens(oidc, clock) if oidc else None
     return Services(
         work=RequestWork(clock),
         audit_log=audit,
         refused_requests=RefusedRequests(audit, clock),
         audit_reader=AuditReader(store, clock, objects),
         tokens=tokens,
-        token_lookup=TokenLookup(store, clock, objects, logins_only=not api_tokens),
-        oidc=OidcTokens(oidc, clock) if oidc else None,
+        oidc=oidc_tokens,
+        token_lookup=token_lookup,
         logins=Logins(store, clock, objects),
+        page_sign_in=PageSignIn.of(
+            store,
+            objects,
+            clock,
+            tokens=token_lookup if "tokens" in sign_in else None,
+            oidc=(oidc, oidc_tokens) if oidc and oidc_tokens else None,
+            public=PublicAddress.parse(settings.public_url) if settings.public_url else None,
+        ),
         dataset_teams=teams,
         registered_specs=RegisteredSpecs(specs, readiness, sql),
         versions=VersionsInUse(specs, archive, gateway),

@@ -13,8 +13,8 @@ from dataspec.errors import InvalidSettings
 
 PUBLIC_URL = "BASECAMP_PUBLIC_URL"
 OWN_PATHS = frozenset(
-    {"api", "backfills", "docs", "healthz", "metrics", "openapi.json", "readyz", "runs", "schemas"}
-    | {"static", "static-offline-docs", "workflows"}
+    {"api", "audit", "backfills", "docs", "healthz", "metrics", "openapi.json", "readyz", "runs"}
+    | {"schemas", "sign-in", "sign-out", "static", "static-offline-docs", "workflows"}
 )
 """First parts of Basecamp's own paths: a prefix must differ, since a proxy may pass it on or remove it."""
 

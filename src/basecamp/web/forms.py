@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 
+from basecamp.access.sessions.cookie_keys import CSRF, SESSION_COOKIE, is_derived
 from dataspec.errors import CrossOrigin, DliError, InvalidUsage
 from dataspec.models import RunPreview
 from dataspec.spec.model import Parameter
@@ -19,6 +20,8 @@ MEDIA_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 1000
 PREFIX = "p."
 """Prefix of the fields for parameters, so that no parameter's name clashes with another field."""
+CSRF_FIELD = "csrf"
+"""The field with the token that binds a form to its browser's cookie."""
 
 _SAME_ORIGIN = "same-origin"
 
@@ -26,8 +29,7 @@ _SAME_ORIGIN = "same-origin"
 def require_same_origin(request: Request) -> None:
     """Reject a request that does not provably come from a page of this server.
 
-    The server has no cookies and accepts every client that reaches it, so a page of another site could
-    send requests through a user's browser. Every browser sends one of the two headers.
+    A page of another site could send requests through a user's browser. Every browser sends one of the two headers.
 
     Raises:
         CrossOrigin: When neither header names this server.
@@ -38,17 +40,30 @@ def require_same_origin(request: Request) -> None:
     raise CrossOrigin
 
 
+class OutdatedForm(CrossOrigin):
+    """A form that the page of another session has sent."""
+
+    def __init__(self) -> None:
+        DliError.__init__(
+            self,
+            "This form does not belong to your session.",
+            detail="You have signed in or out since the page was opened. Open it again, and send its form.",
+        )
+
+
 class FormReader:
     """Reads the form of a page; refuses fields that the form does not have, and fields that occur twice.
 
     Args:
         names: The form's fields.
         parameters: Whether it has fields for parameters, too.
+        cookie: The cookie to which the form is bound; by default that of the session, if the caller has one.
     """
 
-    def __init__(self, *names: str, parameters: bool = False) -> None:
-        self._names = frozenset(names)
+    def __init__(self, *names: str, parameters: bool = False, cookie: str | None = None) -> None:
+        self._names = frozenset({*names, CSRF_FIELD})
         self._parameters = parameters
+        self._cookie = cookie
 
     async def __call__(self, request: Request) -> dict[str, str]:
         """Return the fields of a form from a page of this server.
@@ -58,20 +73,40 @@ class FormReader:
             InvalidUsage: When it is not this form.
         """
         require_same_origin(request)
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
-            raise InvalidUsage("The request is not a form of this page.")
-        try:
-            text = (await request.body()).decode("utf-8")
-            fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
-        except ValueError:
-            raise InvalidUsage("The form data can't be read.") from None
+        fields = parse_form(request, await request.body())
+        request.state.form = dict(fields)
         for name, count in Counter(name for name, _ in fields).items():
             if count > 1 or not (name in self._names or (self._parameters and name.startswith(PREFIX))):
                 told = f"occurs {count} times" if count > 1 else "does not belong to this form"
                 raise InvalidUsage(
                     f"The field '{name}' {told}.", detail="Open the page again, and send its form."
                 )
-        return dict(fields)
+        form = dict(fields)
+        self._check_token(request, form.pop(CSRF_FIELD, ""))
+        return form
+
+    def _check_token(self, request: Request, token: str) -> None:
+        """Refuse a form without the token that only a page of the same browser has."""
+        cookie = self._cookie
+        if cookie is None and request.state.caller.method == "session":
+            cookie = SESSION_COOKIE
+        if cookie is not None and not is_derived(token, request.cookies.get(cookie, ""), CSRF):
+            raise OutdatedForm
+
+
+def parse_form(request: Request, body: bytes) -> list[tuple[str, str]]:
+    """Return the fields of a form.
+
+    Raises:
+        InvalidUsage: When the body is not a form.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
+        raise InvalidUsage("The request is not a form of this page.")
+    try:
+        text = body.decode("utf-8")
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+    except ValueError:
+        raise InvalidUsage("The form data can't be read.") from None
 
 
 PauseForm = Annotated[dict[str, str], Depends(FormReader("key"))]

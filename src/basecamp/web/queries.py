@@ -10,6 +10,7 @@ from typing import TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from basecamp.access.audit.reader import AuditFilter
 from basecamp.api.query_values import FIRST_YEAR, LAST_YEAR, Timestamp
 from basecamp.runs.history import HistoryFilter
 from dataspec.errors import InvalidUsage
@@ -115,6 +116,29 @@ class RunQuery:
             "until": self.until,
             "limit": None if self.limit == LIMITS[0] else self.limit,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditQuery:
+    """Filter of the audit log, as in ``dli audit``."""
+
+    wanted: AuditFilter = field(default_factory=AuditFilter)
+    cursor: str | None = None
+    since: str = ""
+
+    def fields(self) -> dict[str, object]:
+        """Return the query parameters, without the cursor."""
+        return {"dataset": self.wanted.dataset, "user": self.wanted.user, "since": self.since}
+
+
+def audit_query(dataset: str = "", user: str = "", since: str = "", cursor: str = "") -> AuditQuery:
+    """Return the filter of the audit log in the query of a request."""
+    wanted = AuditFilter(
+        dataset=dataset.strip() or None,
+        user=user.strip() or None,
+        since=_moment("since", since.strip()),
+    )
+    return AuditQuery(wanted=wanted, cursor=cursor or None, since=since.strip())
 
 
 def datasets_query(q: str = "", source: str = "", status: str = "", page: str = "") -> DatasetQuery:

@@ -7,18 +7,19 @@ import logging
 import re
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any, Literal
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Match
 from starlette.types import Scope
 
@@ -27,7 +28,8 @@ from basecamp.api.problems import RETRY_AFTER_SECONDS, challenge, log_internal_e
 from basecamp.api.public_paths import path_of
 from basecamp.shared.page_links import Links
 from basecamp.web import forms
-from dataspec.errors import DliError, NotFound, Unauthorized, Unavailable
+from basecamp.web.viewer import Viewer
+from dataspec.errors import DliError, InvalidUsage, NotFound, Unauthorized, Unavailable
 from dataspec.models import RunStatus, SourceType, WorkflowStatus
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,11 @@ HEADERS = {
 
 _TRACKING = frozenset({"fbclid", "gclid", "msclkid", "mc_cid", "mc_eid"})
 """Query parameters that mail programs and other sites add to links, beside those that begin with ``utm_``."""
+
+_NOT_ENTERED = frozenset({forms.CSRF_FIELD, "key", "do", "token", "next"})
+"""Fields of forms that their user has not typed, or must not see."""
+
+SEE_OTHER = 303
 
 _JOINTS = re.compile(r"([._/@])(?=.)")
 
@@ -93,7 +100,8 @@ def page(
     """Render a page."""
     links = links_of(request)
     static = partial(static_address, links.root)
-    text = _templates().get_template(template).render(links=links, static=static, **context)
+    template_context = {"links": links, "static": static, "viewer": Viewer.of(request), **context}
+    text = _templates().get_template(template).render(template_context)
     return HTMLResponse(text, status, {**HEADERS, **(headers or {})})
 
 
@@ -104,6 +112,56 @@ def error_page(request: Request, error: DliError) -> HTMLResponse:
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = challenge(error)
     return page(request, "error.html", status=error.http_status, headers=headers, error=error, retry=retry)
+
+
+async def form_not_sent_page(request: Request, error: DliError, *, back: str) -> HTMLResponse:
+    """Render that a form had no effect, with what was entered, so that nothing is lost.
+
+    Args:
+        request: The request.
+        error: Why it had none.
+        back: The address at which the user goes on.
+    """
+    form = getattr(request.state, "form", None)
+    if form is None:
+        with suppress(InvalidUsage):
+            form = dict(forms.parse_form(request, await request.body()))
+    entered = {
+        name.removeprefix(forms.PREFIX): text
+        for name, text in (form or {}).items()
+        if text and name not in _NOT_ENTERED
+    }
+    return page(
+        request,
+        "form_not_sent.html",
+        status=error.http_status,
+        error=error,
+        entered=entered,
+        back=back,
+        signed_out=isinstance(error, Unauthorized),
+    )
+
+
+async def signed_out_page(request: Request, error: Unauthorized) -> Response:
+    """Send a person who is not signed in to the sign-in, and back to this page afterwards."""
+    has_sign_in = request.app.state.services.page_sign_in is not None
+    if not has_sign_in or "authorization" in request.headers or "hx-request" in request.headers:
+        return error_page(request, error)  # to a program; the page's script says what to do
+    links = links_of(request)
+    sign_in = links.sign_in(next=links.own_target(_address_of(request)))
+    if request.method == "GET":
+        return redirect(sign_in)
+    return await form_not_sent_page(request, error, back=sign_in)
+
+
+def redirect(address: str) -> Response:
+    """Redirect to a page, with GET."""
+    return RedirectResponse(address, SEE_OTHER, HEADERS)
+
+
+def _address_of(request: Request) -> str:
+    query = request.url.query
+    return quote(request.url.path) + (f"?{query}" if query else "")
 
 
 class PageRoute(CheckedRoute):
@@ -118,6 +176,10 @@ class PageRoute(CheckedRoute):
         async def handle_with_pages(request: Request) -> Response:
             try:
                 return await handle(request)
+            except Unauthorized as error:
+                return await signed_out_page(request, error)
+            except forms.OutdatedForm as error:
+                return await form_not_sent_page(request, error, back=_address_of(request))
             except Unavailable as error:
                 log.warning("%s %s: %s %s", request.method, request.url.path, error.title, error.detail or "")
                 return error_page(request, error)

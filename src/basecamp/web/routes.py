@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.responses import RedirectResponse
 
 from basecamp.api.dependencies import Caller, DatasetOfRun, Permitted, ServicesOf
 from basecamp.runs.start import RunRequest
 from basecamp.services import Services
 from basecamp.shared.request_facts import note_facts
+from basecamp.web import audit, sign_in
 from basecamp.web.forms import PauseForm, RunFields, RunForm, StopForm, wants_preview
 from basecamp.web.queries import (
     LIMITS,
@@ -25,14 +25,14 @@ from basecamp.web.queries import (
     runs_query,
     source_of,
 )
-from basecamp.web.rendering import HEADERS, FallbackRoute, PageRoute, links_of, page, static_file
+from basecamp.web.rendering import HEADERS, FallbackRoute, PageRoute, links_of, page, redirect, static_file
+from basecamp.web.viewer import may_operate
 from basecamp.web.views import read_backfill, read_dataset, read_datasets, read_run, read_runs
 from dataspec.errors import DliError, NotFound
 from dataspec.models import SourceType, WorkflowInfo
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=Response)
 
-SEE_OTHER = 303
 MAX_REASON = 500
 IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
@@ -79,7 +79,7 @@ async def start_run(
         run = await services.work.finish(starting)
     except DliError as error:
         return await _show_form(request, services, name, replace(filled, error=error))
-    return _redirect(links_of(request).run(run))
+    return redirect(links_of(request).run(run))
 
 
 @router.post("/workflows/{name}/pause")
@@ -103,7 +103,7 @@ async def unpause(request: Request, services: ServicesOf, name: str, form: Pause
 @router.get("/workflows/{name}/unpause")
 async def redirect_to_dataset(request: Request, name: str) -> Response:
     """Redirect a GET of an action's URL, such as a reload of its error page, to the dataset."""
-    return _redirect(links_of(request).dataset(name))
+    return redirect(links_of(request).dataset(name))
 
 
 @router.get("/runs")
@@ -126,7 +126,8 @@ def show_run(
     """Show a run."""
     number = attempt_of({"attempt": attempt})
     view = read_run(services, run_id, dataset, number)
-    return page(request, "run.html", view=view, attempt=number)
+    can_operate = may_operate(request, services, view.run.dataset_name)
+    return page(request, "run.html", view=view, attempt=number, can_operate=can_operate)
 
 
 @router.post("/runs/{run_id}/stop")
@@ -144,19 +145,21 @@ async def stop_run(
         run_id, stopped_by=caller.name, reason=_reason(form), dataset=dataset
     )
     run = await services.work.finish(stopping)
-    return _redirect(links_of(request).run(run))
+    return redirect(links_of(request).run(run))
 
 
 @router.get("/runs/{run_id}/stop")
 async def redirect_to_run(request: Request, run_id: str, dataset: str | None = None) -> Response:
     """Redirect a GET of the stop URL to the run."""
-    return _redirect(links_of(request).run_id(run_id, dataset))
+    return redirect(links_of(request).run_id(run_id, dataset))
 
 
 @router.get("/backfills/{backfill_id}")
 def show_backfill(request: Request, services: ServicesOf, backfill_id: str) -> Response:
     """Show a backfill."""
-    return page(request, "backfill.html", view=read_backfill(services, backfill_id))
+    view = read_backfill(services, backfill_id)
+    can_operate = may_operate(request, services, view.backfill.dataset_name)
+    return page(request, "backfill.html", view=view, can_operate=can_operate)
 
 
 @router.post("/backfills/{backfill_id}/stop")
@@ -166,13 +169,13 @@ async def stop_backfill(
     """Stop a backfill and redirect to its page."""
     stopping = services.backfill_stopper.stop(backfill_id, stopped_by=caller.name, reason=_reason(form))
     await services.work.finish(stopping)
-    return _redirect(links_of(request).backfill(backfill_id))
+    return redirect(links_of(request).backfill(backfill_id))
 
 
 @router.get("/backfills/{backfill_id}/stop")
 async def redirect_to_backfill(request: Request, backfill_id: str) -> Response:
     """Redirect a GET of the stop URL to the backfill."""
-    return _redirect(links_of(request).backfill(backfill_id))
+    return redirect(links_of(request).backfill(backfill_id))
 
 
 @router.get("/static/{digest}/{name}")
@@ -188,6 +191,8 @@ async def raise_not_found(request: Request) -> Response:
     raise NotFound("There is no such page.", detail=f"GET {request.url.path}")
 
 
+for part in (sign_in, audit):
+    router.routes.extend(part.router.routes)
 router.add_api_route("/{path:path}", raise_not_found, route_class_override=FallbackRoute)
 
 
@@ -197,7 +202,8 @@ def _dataset_page(
     note_facts(error=form.error)
     view = read_dataset(services, name, source)
     status = form.error.http_status if form.error else 200
-    return page(request, "dataset.html", status=status, view=view, form=form)
+    can_operate = may_operate(request, services, name)
+    return page(request, "dataset.html", status=status, view=view, form=form, can_operate=can_operate)
 
 
 async def _show_form(request: Request, services: Services, name: str, form: RunForm) -> Response:
@@ -214,15 +220,11 @@ async def _change(
         raise
     except DliError as error:
         return await _show_form(request, services, name, RunForm(error=error))
-    return _redirect(links_of(request).dataset(name))
+    return redirect(links_of(request).dataset(name))
 
 
 def _reason(form: Mapping[str, str]) -> str | None:
     return form.get("reason", "").strip()[:MAX_REASON] or None
-
-
-def _redirect(address: str) -> Response:
-    return RedirectResponse(address, SEE_OTHER, HEADERS)
 
 
 def _address(request: Request, address: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -48,6 +48,9 @@ MIN_RSA_BITS = 2048
 _PUBLIC_MEMBERS = ("kty", "kid", "use", "alg", "key_ops", "n", "e", "crv", "x", "y")
 _DISCOVERY = "/.well-known/openid-configuration"
 
+_ANSWERS = (httpx.codes.OK, httpx.codes.BAD_REQUEST, httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+"""The statuses with which a token endpoint answers (RFC 6749, 5.1 and 5.2)."""
+
 PublicKey = RSAKey | ECKey
 
 
@@ -72,6 +75,7 @@ class ProviderDocument(BaseModel):
     token_endpoint: str | None = None
     userinfo_endpoint: str | None = None
     end_session_endpoint: str | None = None
+    authorization_response_iss_parameter_supported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ class Provider:
         )
         self._client = httpx.Client(
             timeout=FETCH_SECONDS,
+            limits=httpx.Limits(max_keepalive_connections=0),
             follow_redirects=False,
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
             trust_env=not is_loopback(httpx.URL(issuer).host),
@@ -202,20 +207,37 @@ class Provider:
             raise _silent(
                 self.issuer, f"{url} is of another issuer; BASECAMP_OIDC must name it to the letter"
             )
-        if (reason := self._why_not(document.jwks_uri)) is not None:
+        if (reason := self.why_not(document.jwks_uri)) is not None:
             raise _silent(self.issuer, f"its keys are at an address that is not allowed: {reason}")
         return ProviderState(document, list(_public_keys(self._json(document.jwks_uri))))
 
-    def _why_not(self, url: str) -> str | None:
+    def why_not(self, url: str) -> str | None:
         """Return why an address of the document must not be asked: one on this machine is for a provider here."""
         if url.startswith("http:") and not self.issuer.startswith("http:"):
             return "it must begin with https://"
         return why_no_address(url)
 
-    def _json(self, url: str) -> Any:
+    def post(self, url: str, fields: Mapping[str, str], auth: httpx.Auth | None) -> Any:
+        """Send a form to an address of the provider; return the JSON of its answer, or of its refusal.
+
+        Raises:
+            Unavailable: When the provider does not answer.
+        """
+        with deadline(FETCH_SECONDS):
+            return self._json(url, "POST", fields, auth, accepted=_ANSWERS)
+
+    def _json(
+        self,
+        url: str,
+        method: str = "GET",
+        fields: Mapping[str, str] | None = None,
+        auth: httpx.Auth | None = None,
+        *,
+        accepted: Collection[int] = (httpx.codes.OK,),
+    ) -> Any:
         try:
-            with self._client.stream("GET", url) as response:
-                if response.status_code != httpx.codes.OK:
+            with self._client.stream(method, url, data=fields, auth=auth) as response:
+                if response.status_code not in accepted:
                     raise _silent(self.issuer, f"{url} answered {response.status_code}")
                 body = bytearray()
                 for chunk in response.iter_raw():

@@ -82,6 +82,7 @@
   document.addEventListener("htmx:after:request", (event) => {
     const status = event.detail.ctx.response.status;
     if (status < 400) updated();
+    else if (status === 401) failed("You are signed out. Reload the page to sign in again.");
     else failed(`The page could not be refreshed (HTTP ${status}).`);
   });
   document.addEventListener("htmx:error", () => failed("Basecamp does not answer."));

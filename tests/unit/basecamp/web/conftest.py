@@ -207,6 +207,12 @@ def app() -> FastAPI:
     return create_app(build_services(MemoryStore(), MemoryAirflow(), SystemClock()), pages=router)
 
 
+@pytest.fixture(scope="session")
+def signed_app() -> FastAPI:
+    """The application of a server with sign-in, which a test makes by ``SignedWorld``."""
+    return create_app(build_services(MemoryStore(), MemoryAirflow(), SystemClock()), pages=router)
+
+
 @pytest.fixture
 def world(app: FastAPI) -> World:
     return World(app)
