@@ -176,7 +176,9 @@ class RunHistory:
 
         read = self._last.read((wanted, limit, cursor), ask)
         warnings = tuple(dict.fromkeys((*catalog.warnings, *read.value.warnings, *read.warnings)))
-        return ListPage(items=read.value.items, next_cursor=read.value.next_cursor, warnings=warnings)
+        # An earlier answer may have runs of a dataset that has changed its team since.
+        items = [run for run in read.value.items if run.dataset_name in wanted.permitted]
+        return ListPage(items=items, next_cursor=read.value.next_cursor, warnings=warnings)
 
     def _for_airflow(self, wanted: HistoryFilter) -> RunFilter:
         """Return Airflow's filter; with successful runs as well for ``FAILED`` runs of a dataset that was taken over."""

@@ -192,3 +192,22 @@ def test_a_page_names_no_dataset_of_another_team(signed: Client, path: str) -> N
     assert shown.status_code == 200
     assert "ops.<wbr>alpha" in shown.text or "ops.alpha" in shown.text
     assert named(shown.text.replace("<wbr>", "")) == set()
+
+
+@pytest.mark.rule("26.25")
+def test_an_earlier_answer_has_no_runs_of_a_dataset_that_has_changed_its_team(
+    signed: Client,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+    store: MemoryStore,
+    make_yaml: Callable[..., str],
+) -> None:
+    assert "ops.alpha" in signed.get("/runs", headers=bearer("vera")).text
+    moved = {TEAM: 'team: "@finance"\n', "query_file: query.sql": "query_statement: SELECT 1 AS x"}
+    store.put("code/ops.alpha.yaml", make_yaml("ops.alpha", moved).encode(), expected=MISSING)
+    clock.advance(60)
+    signed.get("/workflows", headers=bearer("adam"))
+    airflow.down = "maintenance"
+    shown = signed.get("/runs", headers=bearer("vera"))
+    assert "ops.beta" in shown.text
+    assert "ops.alpha" not in shown.text

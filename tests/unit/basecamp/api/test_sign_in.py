@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 from httpx import Client, Response
 
 from basecamp.access.credentials import Credentials
-from basecamp.access.principal import Role
+from basecamp.access.principal import Principal, Role
 from basecamp.api.app import create_app
 from basecamp.api.checked_route import CheckedRoute
 from basecamp.services import Services
@@ -204,3 +206,27 @@ def test_refused_requests_are_in_the_audit_log(
     assert {(entry["name"], entry["code"]) for entry in refused} == {("vera", "forbidden")}
     assert len(refused) == 10
     assert {signed.get("/audit", headers=bearer(name)).status_code for name in ("vera", "olga")} == {403}
+
+
+@pytest.mark.rule("26.21")
+def test_a_token_that_is_being_looked_up_holds_up_no_other_request(
+    client_of: Callable[[Any], Client], services: Services
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    class Slow(KnownTokens):
+        def verify(self, secret: str) -> Principal:
+            asked.set()
+            assert answered.wait(60)
+            return super().verify(secret)
+
+    tokens = Slow({one.name: one for one in PEOPLE}, slow=frozenset({"olga"}))
+    client = client_of(create_app(services, credentials=Credentials([tokens])))
+    with ThreadPoolExecutor(1) as other:
+        slow = other.submit(client.get, "/whoami", headers=bearer("olga"))
+        assert asked.wait(60)
+        try:
+            assert client.get("/whoami", headers=bearer("vera")).json()["name"] == "vera"
+        finally:
+            answered.set()
+        assert slow.result(60).json()["name"] == "olga"
