@@ -16,6 +16,7 @@ from threading import BoundedSemaphore
 from typing import Any
 
 import httpx
+from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, RSAKey
 from joserfc.jws import JWSRegistry
@@ -84,6 +85,8 @@ class ProviderState:
 
     document: ProviderDocument
     keys: Sequence[PublicKey]
+    fetched_at: float
+    """When its fetch began, by the monotonic clock."""
 
     def candidates(self, kid: str | None, algorithm: str) -> list[PublicKey]:
         """Return the keys that may have signed a token: of its key id, and for its algorithm."""
@@ -127,8 +130,8 @@ class Provider:
         Raises:
             Unavailable: When it does not answer, and did not for :data:`KEPT_SECONDS`.
         """
-        last, age = self._state.last, self._state.age()
-        if last is None or age is None or age > KEPT_SECONDS:
+        last = self._state.last
+        if last is None or (age := self._age(last)) > KEPT_SECONDS:
             return self._fetched()
         if self._must_wait(age):
             with suppress(Unavailable):
@@ -147,8 +150,8 @@ class Provider:
 
     def known(self) -> ProviderState | None:
         """Return what is in memory, unless a request has to wait for a fetch; waits for nothing."""
-        last, age = self._state.last, self._state.age()
-        if last is None or age is None or age > KEPT_SECONDS or self._must_wait(age):
+        last = self._state.last
+        if last is None or (age := self._age(last)) > KEPT_SECONDS or self._must_wait(age):
             return None
         self._refresh(age)
         return last
@@ -159,8 +162,9 @@ class Provider:
         Raises:
             Unavailable: When the provider does not answer, and its keys are not known.
         """
-        found = self.state().candidates(kid, algorithm)
-        if found or (self._state.age() or 0.0) < MIN_SECONDS:
+        state = self.state()
+        found = state.candidates(kid, algorithm)
+        if found or self._age(state) < MIN_SECONDS:
             return found
         if not self._waiting.acquire(blocking=False):
             raise Unavailable("Too many unknown tokens are being checked.", detail="Ask again in a second.")
@@ -181,15 +185,15 @@ class Provider:
         return self._failure[1]
 
     def _fetch(self) -> ProviderState:
-        last, age = self._state.last, self._state.age()
-        if last is not None and age is not None and age < MIN_SECONDS:
+        last = self._state.last
+        if last is not None and self._age(last) < MIN_SECONDS:
             return last  # another request was first
         if (failure := self._failed_lately()) is not None:
             raise failure
         began = self._clock.monotonic()
         try:
             with deadline(FETCH_SECONDS):
-                state = self._read()
+                state = self._read(began)
         except Unavailable as error:
             log.warning("%s %s", error.title, error.detail)
             self._failure = began, error
@@ -197,7 +201,10 @@ class Provider:
         self._failure = None
         return state
 
-    def _read(self) -> ProviderState:
+    def _age(self, state: ProviderState) -> float:
+        return self._clock.monotonic() - state.fetched_at
+
+    def _read(self, began: float) -> ProviderState:
         url = self.issuer.rstrip("/") + _DISCOVERY
         try:
             document = ProviderDocument.model_validate(self._json(url))
@@ -209,7 +216,7 @@ class Provider:
             )
         if (reason := self.why_not(document.jwks_uri)) is not None:
             raise _silent(self.issuer, f"its keys are at an address that is not allowed: {reason}")
-        return ProviderState(document, list(_public_keys(self._json(document.jwks_uri))))
+        return ProviderState(document, list(_public_keys(self._json(document.jwks_uri))), began)
 
     def why_not(self, url: str) -> str | None:
         """Return why an address of the document must not be asked: one on this machine is for a provider here."""
@@ -255,11 +262,11 @@ def _public_keys(data: Any) -> Iterator[PublicKey]:
     """Yield the public keys for signatures; keys for other purposes, or of kinds that are not known, are left out."""
     listed = data.get("keys") if isinstance(data, Mapping) else None
     for entry in listed[:MAX_KEYS] if isinstance(listed, list) else ():
-        if not isinstance(entry, Mapping) or entry.get("kty") not in {"RSA", "EC"}:
+        if not isinstance(entry, Mapping) or str(entry.get("kty")) not in {"RSA", "EC"}:
             continue
         try:
             key = JWKRegistry.import_key({name: entry[name] for name in _PUBLIC_MEMBERS if name in entry})
-        except (JoseError, ValueError, TypeError, KeyError):
+        except (JoseError, UnsupportedAlgorithm, ValueError, TypeError, KeyError):
             continue
         if isinstance(key, ECKey) or (isinstance(key, RSAKey) and key.public_key.key_size >= MIN_RSA_BITS):
             yield key

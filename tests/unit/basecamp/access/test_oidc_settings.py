@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,14 @@ def test_all_rules_that_match_give_their_grants() -> None:
         """)
     found = settings.grants("https://id.example.com", {"groups": ["all", "ops"], "sub": "me"})
     assert found == (Grant(Role.VIEWER), Grant(Role.OPERATOR, frozenset({"@ops"})))
+
+
+@pytest.mark.rule("26.40")
+def test_examples_of_the_documentation_are_valid() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "access.md").read_text()
+    [file] = re.findall(r"```yaml\n(issuers:\n.*?)```", page, re.DOTALL)
+    assert parse(file).page is not None
+    claims = re.findall(r"`(\{project_path: .*?\})`|`(realm_access: \{.*?\})`", page, re.DOTALL)
+    assert len(claims) >= 2
+    for braced, bare in claims:
+        parse(rule(" ".join((braced or f"{{{bare}}}").split())))

@@ -230,6 +230,9 @@ def test_key_of_another_kind_or_use_or_algorithm_does_not_count(
         {"kty": "oct", "kid": "first", "k": encoded(b"x" * 32)},
         published | {"crv": "P-384"},
         {"kty": "EC", "kid": "first"},
+        published | {"kty": ["EC"]},
+        published | {"kid": ["first"]},
+        published | {"use": {}},
         "a key",
         None,
     ):
@@ -408,6 +411,9 @@ def test_unknown_key_ids_cost_one_fetch_in_30_seconds(
     for key in foreign:
         with refused("does not publish"):
             tokens.verify(provider.token(key=key))
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(tokens.verify, provider.token(key=key)) for key in foreign]
+        assert {type(one.exception()) for one in asked} == {Unauthorized}
     assert provider.requests["/keys"] == 1
     clock.advance(MIN_SECONDS)
     for key in foreign:
