@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -16,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 import obstore
@@ -36,6 +37,9 @@ NEEDS = (
 BUCKET = "dli-tests"
 ACCESS_KEY = "TESTSACCESSKEY"
 SECRET_KEY = "tests-secret-that-no-error-may-show"
+LIMITED_USER = "limited"
+"""A second user of Ceph's, whose rights are those of a bucket's policy alone."""
+LIMITED_KEYS = ("LIMITEDACCESSKEY", "limited-secret-that-no-error-may-show")
 REGION = "us-east-1"
 READY_SECONDS = 120
 SETTINGS = (
@@ -181,6 +185,26 @@ class S3:
         with urllib.request.urlopen(request, timeout=30) as answer:
             answer.read()
 
+    @contextmanager
+    def limited_by(self, policy: Mapping[str, Any]) -> Iterator[S3]:
+        """Give the place as a user sees it who has the rights of a policy alone."""
+        user = {"Principal": {"AWS": [f"arn:aws:iam:::user/{LIMITED_USER}"]}}
+        statements = [statement | user for statement in policy["Statement"]]
+        self._send_policy("PUT", json.dumps({**policy, "Statement": statements}).encode())
+        access, secret = LIMITED_KEYS
+        try:
+            yield self.secretly(AWS_ACCESS_KEY_ID=access, AWS_SECRET_ACCESS_KEY=secret)
+        finally:
+            self._send_policy("DELETE")
+
+    def _send_policy(self, method: Literal["PUT", "DELETE"], body: bytes | None = None) -> None:
+        bucket = obstore.sign(self._bucket_at(None), "GET", "", timedelta(minutes=5)).partition("?")[0]
+        policy_at = self._bucket_at(f"{bucket.rstrip('/')}?policy=&dli=")
+        signed = obstore.sign(policy_at, method, "", timedelta(minutes=5))
+        request = urllib.request.Request(signed, data=body, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            answer.read()
+
     def _bucket_at(self, address: str | None) -> S3Store:
         """Return a client of the whole bucket, at an address with a query of its own where one is given."""
         if address is None:
@@ -290,6 +314,10 @@ class Ceph:
         keys = ("--access-key", ACCESS_KEY, "--secret", SECRET_KEY)
         name = ("-n", "client.rgw")
         self._run("radosgw-admin", *name, "user", "create", "--uid=tests", "--display-name=tests", *keys)
+        access, secret = LIMITED_KEYS
+        limited = (f"--uid={LIMITED_USER}", f"--display-name={LIMITED_USER}")
+        keys = ("--access-key", access, "--secret", secret)
+        self._run("radosgw-admin", *name, "user", "create", *limited, *keys)
         self._launch("radosgw", *name)
         environ = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",

@@ -20,6 +20,7 @@ from obstore.exceptions import (
     BaseError,
     InvalidPathError,
     NotModifiedError,
+    PermissionDeniedError,
     PreconditionError,
     UnknownConfigurationKeyError,
 )
@@ -243,6 +244,22 @@ class BucketStore:
                 if code_of(error) == MISSING_BUCKET:
                     raise
                 return None
+            except PermissionDeniedError:
+                if not self._is_missing(key):
+                    raise
+                return None
+
+    def _is_missing(self, key: str) -> bool:
+        """Return whether a listing shows that an object does not exist.
+
+        S3 answers "forbidden" for it if the right to list is limited to prefixes.
+        """
+        whole = f"{self._prefix}/{key}" if self._prefix else key
+        try:
+            page = next(raw_pages(self._connect_to_bucket, whole, page_keys=1, timeout=self._limits.request))
+        except OSError:
+            return False
+        return all(raw.key != whole for raw in page)
 
     def get_many(self, keys: Iterable[str]) -> Found:
         return self._read_many(keys, self.get)
