@@ -66,6 +66,7 @@ bench: setup ## Measure the commands, local runs, checks, runs, backfills, the s
 	@$(BIN)/python bench/store.py
 	@$(BIN)/python bench/sources.py
 	@$(BIN)/python bench/sign_in.py
+	@$(BIN)/python bench/kept_tokens.py
 	@$(BIN)/python bench/load.py
 
 lock: setup ## Write the lock files anew; UPGRADE=1 takes newer versions

@@ -8,12 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from desktop_keyring import desktop_keyring
+from dli.client.addresses import parse_address
+from dli.credentials.kept import KeptSignIn, KeptSignIns
+from unit.dli.scripted_server import answer, scripted
 
 SERVER = "https://basecamp.example.com/prefix"
 OTHER = "https://basecamp.example.com"
@@ -72,3 +76,53 @@ def test_a_locked_keyring_is_left_locked_and_nobody_is_asked(tmp_path: Path) -> 
         )
         assert found == ["unusable: it is locked"] * 3
         assert time.monotonic() - began < 6
+
+
+LOADED = """
+import json, sys
+from dli.main import main
+status = main(["workflow", "list"])
+print(json.dumps([status, sorted(name for name in sys.modules if "." not in name)]), file=sys.stderr)
+"""
+MOST_MILLISECONDS = 30
+ROUNDS = 7
+
+
+def list_cost(environ: Mapping[str, str]) -> float:
+    """Return the processor time of ``dli workflow list`` in milliseconds."""
+    command = [sys.executable, "-m", "dli", "workflow", "list"]
+    with subprocess.Popen(command, env={**os.environ, **environ}, stderr=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return (usage.ru_utime + usage.ru_stime) * 1000
+
+
+@pytest.mark.rule("26.69")
+def test_a_list_with_a_token_from_the_keyring_sends_it_and_costs_little_more(tmp_path: Path) -> None:
+    empty = answer({"items": [], "next_cursor": None})
+    with (
+        desktop_keyring(tmp_path) as desktop,
+        scripted(*[empty] * (2 * ROUNDS + 1)) as server,
+    ):
+        environ = {**desktop, "DLI_SERVER_URL": server.url, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+        without = {**environ, "XDG_CONFIG_HOME": str(tmp_path / "none")}
+        results(environ, ["store", server.url, TOKEN])
+        kept, address = KeptSignIns(environ), parse_address(server.url)
+        kept.check_writable()
+        ends = datetime.now(UTC) + timedelta(days=1)
+        kept.write(
+            address, KeptSignIn(server=server.url, name="dana", expires_at=ends, keyring=SECRET_SERVICE)
+        )
+        finished = subprocess.run(
+            [sys.executable, "-c", LOADED], capture_output=True, env={**os.environ, **environ}, check=True
+        )
+        status, modules = json.loads(finished.stderr.splitlines()[-1])
+        assert status == 0
+        assert "jeepney" in modules
+        assert not {"keyring", "secretstorage", "cryptography"} & set(modules)
+        assert server.received[0].headers["authorization"] == f"Bearer {TOKEN}"
+
+        pairs = [(list_cost(environ), list_cost(without)) for _ in range(ROUNDS)]
+        more = min(pair[0] for pair in pairs) - min(pair[1] for pair in pairs)
+        assert more <= MOST_MILLISECONDS

@@ -95,7 +95,7 @@ def test_help_loads_no_library_but_click(arguments: list[str]) -> None:
     assert slow(modules) == set()
 
 
-@pytest.mark.rule("20.17")
+@pytest.mark.rule("20.17", "26.69")
 def test_a_list_loads_http_client_beside_it(basecamp: Basecamp) -> None:
     basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
     modules = loaded_by("workflow", "list")

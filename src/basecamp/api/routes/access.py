@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
+from basecamp.access.audit.records import Actor, Target
 from basecamp.access.logins import LIFETIME, POLL_SECONDS, ApprovedLogin
 from basecamp.access.principal import printable
 from basecamp.api import PREFIX
+from basecamp.api.auditing import actor_of
 from basecamp.api.authorization import bearer_token
 from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.dependencies import ServicesOf
@@ -32,7 +35,7 @@ async def begin_login(
     if not request.app.state.gate.has_sign_in:
         raise NoSignIn
     machine = printable(body.machine) or "a machine without a name"
-    started = await services.work.write(services.logins.start, machine, _address(request))
+    started = await services.work.write(services.logins.start, machine, actor_of(request).address)
     page = f"{_root(request)}/device"
     response.headers.update(_SECRET)
     return LoginCode(
@@ -51,7 +54,7 @@ async def fetch_login(
 ) -> LoginResult:
     """Return the state of a login; once it is approved, its token, once."""
     response.headers.update(_SECRET)
-    return await services.work.write(_redeem, services, body.device_code, _address(request))
+    return await services.work.write(_redeem, services, body.device_code, actor_of(request))
 
 
 @router.post("/logout")
@@ -63,21 +66,18 @@ async def logout(request: Request, services: ServicesOf) -> dict[str, bool]:
     return {"revoked": token is not None}
 
 
-def _redeem(services: Services, device_code: str, address: str) -> LoginResult:
-    found = services.logins.redeem(device_code, address)
+def _redeem(services: Services, device_code: str, stranger: Actor) -> LoginResult:
+    """Return the state of a login; make the token of an approved one, as the person who approved it."""
+    found = services.logins.redeem(device_code, stranger.address)
     if not isinstance(found, ApprovedLogin):
         return LoginResult(status=found)
-    token = services.tokens.mint_login(found.principal, found.machine)
+    person = found.principal
+    actor = replace(stranger, name=person.name, method=person.method, identity=person.identity)
+    with services.audit_log.change(actor, "create token", Target(subject=f"a login on {found.machine}")):
+        token = services.tokens.mint_login(person, found.machine)
     return LoginResult(
-        status="approved",
-        token=token.text,
-        name=found.principal.name,
-        expires_at=token.record.expires_at,
+        status="approved", token=token.text, name=person.name, expires_at=token.record.expires_at
     )
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
 
 
 def _root(request: Request) -> str:
