@@ -111,6 +111,8 @@ RIGHTS: Mapping[str, Right] = {
     "GET /runs/{run_id}/stop": _reads(Scope.RUN),
     "POST /runs/{run_id}/stop": _changes(Role.OPERATOR, Scope.RUN),
     "GET /audit": _reads(Scope.LIST, role=Role.ADMIN),
+    "GET /device": _reads(Scope.SIGNED_IN),
+    "POST /device": _changes(Role.VIEWER, Scope.SIGNED_IN),
     "GET /sign-in": _public(),
     "GET /sign-in/provider": _public(),
     "GET /sign-in/callback": _public(),

@@ -13,7 +13,7 @@ from dataspec.errors import InvalidSettings
 
 PUBLIC_URL = "BASECAMP_PUBLIC_URL"
 OWN_PATHS = frozenset(
-    {"api", "audit", "backfills", "docs", "healthz", "metrics", "openapi.json", "readyz", "runs"}
+    {"api", "audit", "backfills", "device", "docs", "healthz", "metrics", "openapi.json", "readyz", "runs"}
     | {"schemas", "sign-in", "sign-out", "static", "static-offline-docs", "workflows"}
 )
 """First parts of Basecamp's own paths: a prefix must differ, since a proxy may pass it on or remove it."""

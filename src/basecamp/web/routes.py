@@ -12,7 +12,7 @@ from basecamp.api.dependencies import Caller, DatasetOfRun, Permitted, ServicesO
 from basecamp.runs.start import RunRequest
 from basecamp.services import Services
 from basecamp.shared.request_facts import note_facts
-from basecamp.web import audit, sign_in
+from basecamp.web import audit, device, sign_in
 from basecamp.web.forms import PauseForm, RunFields, RunForm, StopForm, wants_preview
 from basecamp.web.queries import (
     LIMITS,
@@ -191,7 +191,7 @@ async def raise_not_found(request: Request) -> Response:
     raise NotFound("There is no such page.", detail=f"GET {request.url.path}")
 
 
-for part in (sign_in, audit):
+for part in (sign_in, device, audit):
     router.routes.extend(part.router.routes)
 router.add_api_route("/{path:path}", raise_not_found, route_class_override=FallbackRoute)
 
