@@ -6,7 +6,11 @@ from time import monotonic
 
 from dataspec.errors import Unavailable
 from dataspec.models import Identity, LoginCode, LoginResult
+from dli.client.polling import SHORTEST_PAUSE_SECONDS
 from dli.client.protocol import Call, Pause, Steps, decode
+
+LONGEST_PAUSE_SECONDS = 30.0
+"""The longest pause between two fetches of a login's result, whatever the server asks for."""
 
 
 def begin_login(machine: str) -> Steps[LoginCode]:
@@ -29,7 +33,7 @@ def finish_login(login: LoginCode) -> Steps[LoginResult]:
     """
     ends = monotonic() + login.expires_in
     while monotonic() < ends:
-        yield Pause(login.interval)
+        yield Pause(min(max(login.interval, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
         try:
             answer = yield Call("POST", ("logins", "token"), body={"device_code": login.device_code})
         except Unavailable:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.errors import InvalidSettings, NoSignIn, Unauthorized
+from dataspec.errors import InvalidSettings, NoSignIn, NotFound, Unauthorized
 from dli.client.addresses import check_token_is_safe, parse_address
+from dli.client.protocol import TOKEN
 from dli.credentials.keeping import keep, prepare
 from dli.options import pass_session, server_options
 from dli.output.progress import StatusLine
 from dli.output.tables import printable
 from dli.output.times import local
-from dli.session import Session, is_interactive, say
+from dli.session import Session, is_interactive, say, warn
 
 if TYPE_CHECKING:
     from dataspec.models import LoginCode, LoginResult
@@ -52,8 +53,8 @@ def command(session: Session) -> None:
     prepare(server, os.environ)
     with session.client_with("") as client:
         try:
-            login = client.begin_login(socket.gethostname())
-        except NoSignIn:
+            login = client.begin_login(socket.gethostname() or "a machine without a name")
+        except (NoSignIn, NotFound):  # a server of before sign-in has no such route
             say(f"{server} has no sign-in: nothing to do.")
             return
         result = _wait(client, login)
@@ -70,6 +71,8 @@ def command(session: Session) -> None:
     session.print_item(item, f"Signed in to {server} as {name} until {local(result.expires_at)}.")
     if session.format != "json":
         say(f"The token is kept in {place}.")
+    if os.environ.get(TOKEN):
+        warn([f"{TOKEN} is set, and counts before this sign-in."])
 
 
 def _wait(client: Client, login: LoginCode) -> LoginResult:

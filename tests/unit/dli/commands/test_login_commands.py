@@ -21,6 +21,7 @@ from dli.client.addresses import parse_address
 from dli.credentials.kept import KeptSignIns
 from unit.dli.scripted_server import answer, reset, scripted
 from unit.dli.signed_in import SignedInServer, approve, deciding, deny
+from unit.dli.terminal import on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,6 +163,66 @@ def test_ctrl_c_ends_a_login_in_one_line(team_server: SignedInServer) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.strip()) == (130, "", "Interrupted.")
+
+
+def opening(folder: Path, body: str) -> dict[str, str]:
+    """Return the variables of a desktop whose browser is a script."""
+    script = folder / "browser"
+    script.write_text(f"#!/bin/sh\n{body}\n")
+    script.chmod(0o755)
+    return {"DISPLAY": ":0", "BROWSER": f"{script} %s"}
+
+
+@pytest.mark.rule("26.62")
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_browser_is_opened_on_a_desktop_s_terminal_and_may_fail(
+    team_server: SignedInServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    desktop = opening(tmp_path, "exit 1" if fails else f'echo "$1" > {tmp_path}/opened')
+    with deciding(team_server, approve) as codes:
+        screen = on_terminal(["login"], environ=desktop)
+    assert screen.status == 0
+    assert f"Signed in to {team_server.url} as ada" in screen.text
+    if not fails:
+        assert (tmp_path / "opened").read_text() == f"{team_server.url}/device?code={codes[0]}\n"
+
+
+@pytest.mark.rule("26.62")
+@pytest.mark.parametrize("without", ["terminal", "desktop"])
+def test_no_browser_is_opened_without_a_terminal_or_a_desktop(
+    team_server: SignedInServer, dli: Dli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: str
+) -> None:
+    desktop = opening(tmp_path, f"touch {tmp_path}/opened")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("BROWSER", desktop["BROWSER"])
+    with deciding(team_server, approve):
+        if without == "terminal":
+            monkeypatch.setenv("DISPLAY", ":0")
+            assert dli("login").status == 0
+        else:
+            assert on_terminal(["login"]).status == 0
+    assert not (tmp_path / "opened").exists()
+
+
+@pytest.mark.rule("26.62")
+def test_a_login_with_the_variable_set_says_that_the_variable_counts_first(
+    team_server: SignedInServer, dli: Dli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DLI_TOKEN", "dli_" + "a" * 43)
+    with deciding(team_server, approve):
+        login = dli("login")
+    assert login.status == 0
+    assert "Warning: DLI_TOKEN is set, and counts before this sign-in." in login.err
+
+
+@pytest.mark.rule("26.62")
+def test_a_server_of_before_sign_in_needs_none(dli: Dli) -> None:
+    problem = {"type": "about:blank", "title": "There is no such page.", "status": 404, "code": "not_found"}
+    with scripted(answer(problem, status="404 Not Found", kind="application/problem+json")) as old:
+        login = dli("login", "--server-url", old.url)
+    assert (login.status, login.err) == (0, f"{old.url} has no sign-in: nothing to do.\n")
 
 
 @pytest.mark.rule("26.62")
