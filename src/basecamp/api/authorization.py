@@ -17,6 +17,7 @@ from basecamp.access.credentials import Credentials, Presented
 from basecamp.access.principal import UNKNOWN, Principal, Role, open_principal
 from basecamp.access.refusals import invalid_token, not_of_your_teams, role_needed
 from basecamp.access.rights import Right, Scope
+from basecamp.access.sessions.cookie_keys import SESSION_COOKIE
 from basecamp.datasets.dataset_teams import PermittedDatasets
 from basecamp.services import Services
 from dataspec.errors import (
@@ -31,7 +32,6 @@ from dataspec.errors import (
 from dataspec.problems import nearest
 from dataspec.schedule.run_ids import parse_run_id
 
-SESSION_COOKIE = "__Host-basecamp"
 VERIFYING_THREADS = 32
 """Credentials that are looked up in the store or at the provider, in parallel: more than the unknown ones of each kind
 that may wait (8), so that guesses leave threads for callers."""
