@@ -41,9 +41,9 @@ TITLES = ("TIME", "WHO", "ROLE", "ACTION", "DATASET", "OUTCOME", "REASON")
 def command(
     session: Session, *, dataset: str | None, user: str | None, since: str | None, limit: int
 ) -> None:
-    """Show who changed what on the server, with the newest first.
+    """Show who changed what on the server.
 
-    OUTCOME is `done`, `repeated` (an earlier request had made the change), `refused`, `failed`, or
+    The newest entry comes first. OUTCOME is `done`, `repeated` (an earlier request had made the change), `refused`, `failed`, or
     `unknown` if the server ended in between. Needs the role admin. Times are in your time zone.
     """
     entries = session.client.list_audit_entries(
