@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import anyio
 from fastapi import FastAPI
-from httpx import ASGITransport, AsyncClient, AsyncHTTPTransport, Cookies, Response
+from httpx import ASGITransport, AsyncBaseTransport, AsyncClient, AsyncHTTPTransport, Cookies, Response
 
 ORIGIN = "https://basecamp.test"
 
@@ -37,10 +39,17 @@ class Forms(HTMLParser):
 
 
 class Browser:
-    """A browser for one application at ``https://basecamp.test``, and for what else listens on this machine."""
+    """A browser for one application at ``https://basecamp.test``, and for what else listens on this machine.
 
-    def __init__(self, app: FastAPI, origin: str = ORIGIN) -> None:
+    Args:
+        app: The application; None for a server in a process of its own.
+        origin: The address of its pages.
+        authority: The file with the certificates that a server's must be signed by.
+    """
+
+    def __init__(self, app: FastAPI | None, origin: str = ORIGIN, *, authority: Path | None = None) -> None:
         self._app = app
+        self._authority = authority
         self.origin = origin
         self.cookies = Cookies()
         self.page = Response(204)
@@ -65,7 +74,11 @@ class Browser:
 
     def _send(self, method: str, address: str, *, follow: bool, **request: Any) -> Response:
         async def send() -> Response:
-            transport = ASGITransport(self._app, raise_app_exceptions=False)
+            transport: AsyncBaseTransport
+            if self._app is not None:
+                transport = ASGITransport(self._app, raise_app_exceptions=False)
+            else:
+                transport = AsyncHTTPTransport(verify=ssl.create_default_context(cafile=self._authority))
             async with AsyncClient(
                 mounts={self.origin: transport, "http://": AsyncHTTPTransport()},
                 cookies=self.cookies,

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.errors import InvalidSettings, NoSignIn, NotFound, Unauthorized
+from dataspec.errors import DliError, InvalidSettings, NoSignIn, NotFound, Unauthorized
 from dli.client.addresses import check_token_is_safe, parse_address
 from dli.client.protocol import TOKEN
 from dli.credentials.keeping import keep, prepare
+from dli.credentials.kept import KeptSignIns
+from dli.credentials.lookup import credential_of
 from dli.options import pass_session, server_options
 from dli.output.progress import StatusLine
 from dli.output.tables import printable
@@ -22,6 +24,7 @@ from dli.session import Session, is_interactive, say, warn
 
 if TYPE_CHECKING:
     from dataspec.models import LoginCode, LoginResult
+    from dli.client.addresses import Address
     from dli.client.client import Client
 
 _ENDS = {
@@ -60,19 +63,34 @@ def command(session: Session) -> None:
         result = _wait(client, login)
     if result.token is None or result.expires_at is None:
         raise Unauthorized(_ENDS[result.status], detail="Try again: dli login")
-    name = printable(result.name or "")
+    name, before = printable(result.name or ""), _token_before(server)
     try:
         place = keep(server, result.token, name, result.expires_at, os.environ)
     except BaseException:
-        with session.client_with(result.token) as client:
-            client.logout()
+        _revoke(session, result.token)
         raise
+    if before is not None:
+        _revoke(session, before)
     item = {"server": str(server), "name": name, "kept_in": place, "expires_at": result.expires_at}
     session.print_item(item, f"Signed in to {server} as {name} until {local(result.expires_at)}.")
     if session.format != "json":
         say(f"The token is kept in {place}.")
     if os.environ.get(TOKEN):
         warn([f"{TOKEN} is set, and counts before this sign-in."])
+
+
+def _token_before(server: Address) -> str | None:
+    """Return the token that this login replaces."""
+    kept = KeptSignIns(os.environ).read(server)
+    with suppress(Unauthorized):
+        return credential_of(kept, server, os.environ).token if kept else None
+    return None
+
+
+def _revoke(session: Session, token: str) -> None:
+    """Revoke a token that is not kept, if the server answers."""
+    with session.client_with(token) as client, suppress(DliError):
+        client.logout()
 
 
 def _wait(client: Client, login: LoginCode) -> LoginResult:

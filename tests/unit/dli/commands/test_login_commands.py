@@ -89,6 +89,29 @@ def test_a_login_as_json_has_no_token(team_server: SignedInServer, dli: Dli) -> 
 
 
 @pytest.mark.rule("26.62")
+def test_another_login_replaces_the_token_of_the_first_and_a_failed_one_leaves_none(
+    team_server: SignedInServer, dli: Dli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = []
+    for _ in range(2):
+        with deciding(team_server, approve):
+            assert dli("login").status == 0
+        tokens.append(json.loads(kept_file(team_server).read_text())["token"])
+    living = [team_server.store.get(key_of(digest_of(token))) is not None for token in tokens]
+    assert living == [False, True]
+
+    def full(*_arguments: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device", "sign-ins")
+
+    before = set(team_server.services.tokens.all().records)
+    monkeypatch.setattr("dli.credentials.keeping.KeptSignIns.write", full)
+    with deciding(team_server, approve):
+        failed = dli("login")
+    assert (failed.status, "No space left" in failed.err) == (1, True)
+    assert set(team_server.services.tokens.all().records) == before
+
+
+@pytest.mark.rule("26.62")
 def test_a_denied_login_keeps_nothing(team_server: SignedInServer, dli: Dli) -> None:
     with deciding(team_server, deny):
         login = dli("login")
