@@ -190,8 +190,23 @@ def _problems(
             if isinstance(value, dict):
                 yield from _problems(document, value, expected, keys)
             else:
-                yield document.problem(keys, f"'{'.'.join(keys)}': expected keys and values, got {value!r}.")
+                yield document.problem(
+                    keys, f"'{'.'.join(keys)}': expected keys and values, got {_shown(keys, value)}."
+                )
         elif not isinstance(value, _TYPES[expected.type]) or (
             expected.type != _SCALAR and isinstance(value, bool)
         ):
-            yield document.problem(keys, f"'{'.'.join(keys)}': expected {expected.type}, got {value!r}.")
+            yield document.problem(
+                keys, f"'{'.'.join(keys)}': expected {expected.type}, got {_shown(keys, value)}."
+            )
+
+
+def _shown(keys: Keys, value: Any) -> str:
+    """Return a value without the secrets in it, for a problem."""
+    from dli.config.masking import masked  # for an error alone
+
+    if isinstance(value, dict):
+        return "keys and values"
+    if isinstance(value, str):
+        return repr(masked(keys[-1], value))
+    return str(masked(keys[-1], repr(value)))

@@ -140,6 +140,26 @@ def test_every_mistake_in_a_file_is_named_with_line_column_and_the_nearest_key(p
     ]
 
 
+@pytest.mark.rule("26.5")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "connections: {a: 'postgresql://me:hunter2@db/x'}",
+        "connections: {a: ['postgresql://me:hunter2@db/x']}",
+        "connections: {a: {url: ['postgresql://me:hunter2@db/x']}}",
+        "connections: {a: {url: {password: hunter2}}}",
+        "server: 'http://me:hunter2@h'",
+        "server: 'token=hunter2'",
+    ],
+)
+def test_a_mistake_in_a_file_is_named_without_its_secrets(project: Path, text: str) -> None:
+    (project / "dli.yaml").write_text(f"{text}\n")
+    with pytest.raises(InvalidSettings) as error:
+        _ = settings(project).server_url
+    assert "got" in (error.value.detail or "")
+    assert "hunter2" not in f"{error.value.title} {error.value.detail}"
+
+
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "name:\n"])
 def test_a_file_that_sets_nothing_is_no_mistake(project: Path, text: str) -> None:
     (project / "dli.yaml").write_text(text)
