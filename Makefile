@@ -9,7 +9,7 @@ WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 1) + 2)"
 AIRFLOW_LOCKS := src/basecamp/dev/airflow-3.3 src/basecamp/dev/airflow-2.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast explore simulate chaos lint format bench lock clean another-python
+.PHONY: help setup demo test test-fast explore simulate chaos lint format bench lock dist audit clean another-python
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -44,11 +44,14 @@ STEPS := 100000
 MINUTES := 20
 SEED := 1
 
-lint: setup ## Check style, types and which package imports which
+lint: setup ## Check style, types, which package imports which, and the workflows
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
+	@$(BIN)/zizmor --quiet --offline --no-progress --min-severity medium --strict-collection .
 
 format: setup ## Format the code, mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet
@@ -76,10 +79,22 @@ lock: setup ## Write the lock files anew; UPGRADE=1 takes newer versions
 		$(UV) pip compile $$lock.in pyproject.toml --extra airflow $(LOCKING) --output-file $$lock.lock; \
 	done
 
+	$(BIN)/python tests/airflow_releases.py
+
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(if $(UPGRADE),--upgrade)
 
+dist: setup ## Build wheel and sdist into dist/: the same bytes from the same source
+	@rm -rf $(DIST)
+	@$(UV) build --quiet --build-constraints requirements.lock --require-hashes --out-dir $(DIST) $(SOURCE)
+
+DIST := dist
+SOURCE := .
+
+audit: setup ## Write dist/sbom.cdx.json, then look for known holes in all that is locked; needs the advisory database
+	@sh .ci/audit
+
 clean: ## Remove what was installed and all that the demo and the tests kept
-	rm -rf .venv .basecamp .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .basecamp dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # Written last, so that a setup that was cut off is done again.
 .venv/installed: requirements.lock pyproject.toml Makefile

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from dataspec.distribution import version_line
-from dataspec.errors import DliError
+from dataspec.distribution import install_command, version_line
+from dataspec.errors import DliError, InvalidSettings
 
 _ON_DEMAND = {"dev": "basecamp.dev.command", "token": "basecamp.server.token_command"}
 """The modules of commands that are loaded when they are used: a production server needs neither."""
@@ -26,7 +26,10 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by name."""
         if cmd_name in _ON_DEMAND:
-            command: click.Command = getattr(import_module(_ON_DEMAND[cmd_name]), cmd_name)
+            try:
+                command: click.Command = getattr(import_module(_ON_DEMAND[cmd_name]), cmd_name)
+            except ModuleNotFoundError as error:
+                return _unusable(cmd_name, error)
             return command
         return super().get_command(ctx, cmd_name)
 
@@ -34,10 +37,39 @@ class _Commands(click.Group):
         """Run a command; end the process with one line for an error."""
         try:
             return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            self._fail(_missing_library(error))
         except DliError as error:
-            detail = f" {error.detail}" if error.detail else ""
-            click.echo(f"Error: {error.title}{detail}".replace("\n", " "), err=True)
-            sys.exit(error.exit_status)
+            self._fail(error)
+
+    @staticmethod
+    def _fail(error: DliError) -> NoReturn:
+        detail = f" {error.detail}" if error.detail else ""
+        click.echo(f"Error: {error.title}{detail}".replace("\n", " "), err=True)
+        sys.exit(error.exit_status)
+
+
+def _unusable(name: str, error: ModuleNotFoundError) -> click.Command:
+    """Return a command that names the library which it lacks, so that the help still lists it."""
+
+    def refuse() -> None:
+        raise _missing_library(error)
+
+    return click.Command(
+        name,
+        callback=refuse,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+        add_help_option=False,
+        short_help="(needs the extra 'server')",
+    )
+
+
+def _missing_library(error: ModuleNotFoundError) -> DliError:
+    """Return what to install for a library that the extra `server` brings."""
+    return InvalidSettings(
+        f"This command needs the package '{error.name}'.",
+        detail=f"It comes with the extra 'server': {install_command('server')}",
+    )
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:

@@ -6,6 +6,7 @@ from importlib.resources import files
 
 import jsonschema
 import pytest
+from airflow.providers_manager import ProvidersManager
 
 from airflow_side.airflow_names import known_timetables
 from dli_airflow.provider import get_provider_info
@@ -25,3 +26,12 @@ def test_the_provider_is_described_as_airflows_schema_asks() -> None:
         if entry.value.startswith("dli_airflow.")
     ]
     assert installed.load() is get_provider_info
+
+
+def test_airflow_finds_the_provider_under_the_distributions_name_with_its_hook() -> None:
+    """Airflow ignores a provider whose package-name is not the name of its distribution."""
+    manager = ProvidersManager()
+    assert "dli-basecamp" in manager.providers
+    hook = manager.hooks["duckdb"]
+    assert hook is not None
+    assert hook.package_name == "dli-basecamp"
