@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -125,3 +127,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the library's name
         pass
+
+
+@contextmanager
+def provider_of_another_maker(**users: dict[str, Any]) -> Iterator[str]:
+    """Run oidc-provider-mock, a program of its own, with these users' claims by subject; yields the issuer."""
+    program = (
+        "import json, sys, oidc_provider_mock as m\n"
+        "users = [m.User(sub=sub, claims=claims) for sub, claims in json.loads(sys.argv[1]).items()]\n"
+        "with m.run_server_in_thread(user_claims=users) as s:\n print(s.server_port, flush=True)\n input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", program, json.dumps(users)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield f"http://localhost:{int(process.stdout.readline())}"
+        process.stdin.write("\n")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
@@ -16,24 +14,15 @@ from access_doubles import refused
 from basecamp.access.oidc.settings import OidcSettings
 from basecamp.access.oidc.tokens import OidcTokens
 from basecamp.shared.clock import ManualClock
+from oidc_provider import provider_of_another_maker
 
 CALLBACK = "http://127.0.0.1/callback"
 
 
 @pytest.fixture
 def issuer() -> Iterator[str]:
-    program = "import oidc_provider_mock as m\nwith m.run_server_in_thread() as s:\n print(s.server_port, flush=True)\n input()"
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        yield f"http://localhost:{int(process.stdout.readline())}"
-        process.stdin.write("\n")
+    with provider_of_another_maker() as issuer:
+        yield issuer
 
 
 def id_token(issuer: str, client: str, nonce: str | None) -> str:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from fastapi import FastAPI
 
-from basecamp.access.credentials import Credentials
 from basecamp.access.oidc.settings import OidcSettings
-from basecamp.access.oidc.tokens import OidcTokens
 from basecamp.access.principal import Grant, Role
 from basecamp.access.sessions import PageSignIn
 from basecamp.access.sessions.cookie_keys import SESSION_COOKIE, stored_id
 from basecamp.access.sessions.records import SessionRecord, key_of
-from basecamp.access.token_lookup import TokenLookup
 from basecamp.access.tokens import Tokens
 from basecamp.api.authorization import Gate
-from basecamp.shared.object_reader import ObjectReader
-from basecamp.shared.public_address import PublicAddress
+from basecamp.notifications.settings import NotificationSettings
+from basecamp.server.settings import SignIn
+from basecamp.server.sign_in import credentials_of
+from basecamp.server.wiring import build_services
+from basecamp.services import Services
 from browser import ORIGIN, Browser
 from unit.basecamp.web.conftest import World
 
@@ -28,7 +27,7 @@ class SignedWorld(World):
 
     Attributes:
         app: The application.
-        replicas: The sessions of this replica, and of others on the same store.
+        sign_in: How people sign in on it.
     """
 
     def __init__(
@@ -42,23 +41,31 @@ class SignedWorld(World):
         super().__init__(app)
         self.app = app
         self._oidc = oidc
-        self._takes_tokens = tokens
-        self._public = PublicAddress.parse(public) if public else None
-        self.sign_in = self.replica()
-        self.services = replace(self.services, page_sign_in=self.sign_in)
+        self._kinds: tuple[SignIn, ...] = (*(("tokens",) if tokens else ()), *(("oidc",) if oidc else ()))
+        self._public = public
+        self.services = self._replica()
+        self.sign_in = self._sign_in(self.services)
         app.state.services = self.services
-        app.state.gate = Gate(Credentials([], self.sign_in.sessions))
+        app.state.gate = Gate(credentials_of(self._kinds, self.services))
+
+    def _replica(self) -> Services:
+        return build_services(
+            self.store,
+            self.airflow,
+            self.clock,
+            notifications=NotificationSettings(public_url=self._public),
+            sign_in=self._kinds,
+            oidc=self._oidc,
+        )
+
+    @staticmethod
+    def _sign_in(services: Services) -> PageSignIn:
+        assert services.page_sign_in is not None
+        return services.page_sign_in
 
     def replica(self) -> PageSignIn:
-        """Return the sign-in of a replica on the same store."""
-        objects = ObjectReader(self.store, self.clock)
-        lookup = TokenLookup(self.store, self.clock, objects) if self._takes_tokens else None
-        oidc = (self._oidc, OidcTokens(self._oidc, self.clock)) if self._oidc else None
-        sign_in = PageSignIn.of(
-            self.store, objects, self.clock, tokens=lookup, oidc=oidc, public=self._public
-        )
-        assert sign_in is not None
-        return sign_in
+        """Return the sign-in of another replica on the same store."""
+        return self._sign_in(self._replica())
 
     def token(self, role: Role, *teams: str, name: str = "dana") -> str:
         """Make an API token."""

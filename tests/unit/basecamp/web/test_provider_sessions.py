@@ -6,7 +6,8 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,8 +18,16 @@ from httpx import Response
 from basecamp.access.principal import Role
 from basecamp.access.sessions.cookie_keys import SESSION_COOKIE, SIGN_IN_COOKIE, new_cookie
 from basecamp.access.sessions.records import PREFIX, RENEWAL_TIME, ROLES_AGE, ROLES_DUE
+from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.api.app import create_app
+from basecamp.server.wiring import build_services
+from basecamp.shared.clock import SystemClock
+from basecamp.shared.public_address import PublicAddress
+from basecamp.web.routes import router
 from browser import ORIGIN, Browser
 from dataspec.errors import Unauthorized
+from dataspec.store import MemoryStore
+from oidc_provider import provider_of_another_maker
 from page_provider import CLIENT, SECRET, Provider, serving, settings
 from unit.basecamp.web.signing_in import SignedWorld
 
@@ -438,3 +447,55 @@ def test_both_ways_are_offered_where_both_are_on(signed_app: FastAPI, provider: 
     text = browser.open("/sign-in?next=%2Fruns").text
     assert "Or with an API token" in text
     assert browser.open("/sign-in/provider?next=%2Fruns").url == f"{ORIGIN}/runs"
+
+
+@pytest.mark.rule("26.53")
+def test_requests_at_the_same_moment_use_a_refresh_token_once(world: SignedWorld, provider: Provider) -> None:
+    cookie = signed_in(world).cookies[SESSION_COOKIE]
+    replicas = [world.replica().sessions, world.sign_in.sessions]
+    for replica in replicas:
+        replica.verify(cookie)
+    world.clock.advance(ROLES_AGE.total_seconds())
+    world.clock.on_wait.append(lambda: time.sleep(0.25))  # as the clock of a server waits
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(lambda number: replicas[number % 2].verify(cookie).name, range(8)))
+    assert names == ["Dana Müller 김"] * 8
+    assert [fields.get("grant_type") for _, fields in provider.requests].count("refresh_token") == 1
+
+
+@pytest.mark.rule("26.50", "26.57")
+def test_below_a_prefix_every_address_is_below_it_and_the_cookie_is_for_the_host(provider: Provider) -> None:
+    public = PublicAddress.parse(f"{ORIGIN}/basecamp")
+    services = build_services(MemoryStore(), MemoryAirflow(), SystemClock())
+    world = SignedWorld(
+        create_app(services, pages=router, public=public),
+        tokens=False,
+        oidc=settings(provider, OPERATORS),
+        public=public.url,
+    )
+    provider.now = world.clock.now
+    browser = world.browser()
+    assert browser.open("/basecamp/runs").url == f"{ORIGIN}/basecamp/runs"
+    assert provider.requests[0][1]["redirect_uri"] == f"{ORIGIN}/basecamp/sign-in/callback"
+    assert [cookie.path for cookie in browser.cookies.jar] == ["/"]
+    assert "/basecamp/sign-out" in browser.page.text
+    answer = browser.open("/basecamp/sign-in?next=/other", follow=False)
+    assert answer.headers["location"].startswith(f"{provider.issuer}/authorize?")
+
+
+@pytest.mark.rule("26.50")
+def test_script_of_the_page_is_told_that_the_session_has_ended(world: SignedWorld) -> None:
+    answer = world.browser().open("/", follow=False, **{"HX-Request": "true"})
+    assert answer.status_code == 401
+
+
+@pytest.mark.rule("26.57")
+def test_person_signs_in_at_another_maker_s_provider(signed_app: FastAPI) -> None:
+    with provider_of_another_maker(dana={"groups": ["data"]}) as issuer:
+        world = SignedWorld(signed_app, tokens=False, oidc=settings(Provider(issuer=issuer), OPERATORS))
+        world.clock.advance((datetime.now(UTC) - world.clock.now()).total_seconds())
+        browser = world.browser()
+        form = browser.open("/runs")
+        assert form.status_code == 200
+        assert form.url.host == "localhost"
+        assert browser.post(str(form.url), {"sub": "dana"}).url == f"{ORIGIN}/runs"
