@@ -67,7 +67,7 @@ PARTS = ("stack", "airflow_env")
 """The fixtures that start something for a whole session; tests that share one run in one process."""
 SERVERS = {"stack", "s3_session"}
 """Those of them that run until they are ended."""
-ORDER = ("stack", "airflow_env", "s3_session", "bombs", "engines")
+ORDER = ("stack", "airflow_env", "s3_session", "distribution", "bombs", "engines")
 """The longest first, so that none is left over for one process alone."""
 
 
