@@ -225,14 +225,16 @@ class Tokens:
             )
         return revoked
 
-    def revoke_text(self, text: str) -> None:
-        """Revoke a token that its owner gives back; do nothing if it is not known.
+    def revoke_text(self, text: str) -> bool:
+        """Revoke a token that its owner gives back; return False for text that is no API token.
 
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        if is_token(text):
-            self._remove(key_of(digest_of(text)))
+        if not is_token(text):
+            return False
+        self._remove(key_of(digest_of(text)))
+        return True
 
     def _remove(self, key: str) -> None:
         """Remove a token's object, whose last use may be written at the same time."""

@@ -129,7 +129,8 @@ class OidcTokens:
         if issuer.page is None or self._issuer_of(token) != issuer:
             raise _unknown_issuer()
         claims = self._verified(token, issuer, issuer.page.client_id)
-        if claims.get("azp", issuer.page.client_id) != issuer.page.client_id:
+        client, has_others = issuer.page.client_id, len(_audiences(claims)) > 1
+        if claims.get("azp", None if has_others else client) != client:
             raise invalid_token("It was issued to another client.")
         return claims
 
@@ -237,13 +238,18 @@ def _why_no_access_token(token: _Unverified, issuer: IssuerSettings) -> str | No
     if claims.get("typ", "Bearer") != "Bearer":
         return "It is not an access token."
     is_marked = token.type in _ACCESS_TYPES or "typ" in claims
-    audience = claims["aud"]
-    audiences = audience if isinstance(audience, list) else [audience]
-    if (issuer.page and issuer.page.client_id in audiences) or (not is_marked and _ID_CLAIMS & claims.keys()):
+    if (issuer.page and issuer.page.client_id in _audiences(claims)) or (
+        not is_marked and _ID_CLAIMS & claims.keys()
+    ):
         return "It is an ID token, which does not open the API."
     if "cnf" in claims:
         return "It is bound to a key, which this server does not check."
     return None
+
+
+def _audiences(claims: Mapping[str, Any]) -> list[Any]:
+    audience = claims["aud"]
+    return audience if isinstance(audience, list) else [audience]
 
 
 def _refusal(error: ClaimError, audience: str) -> Unauthorized:

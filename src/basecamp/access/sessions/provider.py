@@ -218,9 +218,7 @@ class PageProvider:
         except Unauthorized as error:
             reason = (error.detail or "").removesuffix(NEXT_STEP).rstrip()
             raise NotSignedIn(f"The provider's ID token is not valid. {reason}") from None
-        if (nonce is not None and not _is(claims.get("nonce"), nonce)) or not self._is_for_this_client(
-            claims
-        ):
+        if nonce is not None and not _is(claims.get("nonce"), nonce):
             raise NotSignedIn("The provider's ID token is for another sign-in.")
         subject, token = str(claims["sub"]), tokens.get("refresh_token")
         try:
@@ -228,13 +226,6 @@ class PageProvider:
         except Forbidden as error:
             raise NoRole(self.issuer, subject, error.detail) from None
         return SignedIn(self.issuer, subject, principal, token if isinstance(token, str) else None)
-
-    def _is_for_this_client(self, claims: Mapping[str, Any]) -> bool:
-        """Return whether an ID token was issued to this client, and not to another one of the same audience."""
-        has_others = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
-        return bool(
-            claims.get("azp", None if has_others else self._client.client_id) == self._client.client_id
-        )
 
     def _silent(self, reason: str) -> Unavailable:
         return Unavailable("The sign-in provider does not answer.", detail=f"{self.name}: {reason}")

@@ -61,9 +61,7 @@ async def fetch_login(
 async def logout(request: Request, services: ServicesOf) -> dict[str, bool]:
     """Revoke the API token that this request was sent with."""
     token = bearer_token(request)
-    if token is not None:
-        await services.work.write(services.tokens.revoke_text, token)
-    return {"revoked": token is not None}
+    return {"revoked": token is not None and await services.work.write(services.tokens.revoke_text, token)}
 
 
 def _redeem(services: Services, device_code: str, stranger: Actor) -> LoginResult:

@@ -266,6 +266,7 @@ def test_two_replicas_write_the_same_use_once(
     before = watched.calls["put"]
     for replica in (lookup, other):
         replica.verify(made.text)
+    for replica in (lookup, other):
         replica.loop.call()
     assert watched.calls["put"] == before + 1
 

@@ -179,3 +179,14 @@ def test_damaged_token_does_not_make_the_others_fail(
     store.put(f"basecamp/access/tokens/{'0' * 64}.json", b"{", expected=MISSING)
     live = services.tokens.create("live", Grant(Role.ADMIN), lifetime=DAY, created_by="root@host").text
     assert client.get("/whoami", headers=bearer(live)).status_code == 200
+
+
+@pytest.mark.rule("26.33")
+def test_logout_revokes_an_api_token_and_says_that_it_can_revoke_no_token_of_a_provider(
+    client: Client, services: Services, provider: OidcProvider, clock: ManualClock
+) -> None:
+    live = services.tokens.create("live", Grant(Role.VIEWER), lifetime=DAY, created_by="root@host").text
+    assert client.post("/logout", headers=bearer(live)).json() == {"revoked": True}
+    assert client.post("/logout", headers=bearer(provider.token())).json() == {"revoked": False}
+    clock.advance(30)
+    assert client.get("/whoami", headers=bearer(live)).status_code == 401
