@@ -15,6 +15,10 @@ Every = Literal["day", "schedule"]
 """The dates of a backfill: all dates of its range, or those on which an interval of the schedule starts."""
 
 
+IN_AIRFLOW = "in Airflow"
+"""Who started or paused something on Airflow's own page, which does not say more."""
+
+
 class SourceType(StrEnum):
     """Where a registered spec comes from (specification 1.2)."""
 
@@ -63,6 +67,19 @@ class WorkflowInfo:
     """``schedule.enabled`` of the spec."""
     paused: bool = False
     """Whether a user paused the dataset."""
+    paused_by: str | None = None
+    """Who paused it; :data:`IN_AIRFLOW` for a pause on Airflow's own page."""
+    paused_at: datetime | None = None
+    pause_reason: str | None = None
+    resumed_by: str | None = None
+    """Who resumed it last."""
+    resumed_at: datetime | None = None
+    registered_by: str | None = None
+    """Who registered the manual spec first."""
+    registered_at: datetime | None = None
+    updated_by: str | None = None
+    """Who changed the manual spec last; None if it is as it was registered."""
+    updated_at: datetime | None = None
     owner: str | None = None
     team: str | None = None
     description: str | None = None
@@ -104,6 +121,14 @@ class WorkflowRun:
     other_code: bool = False
     """Whether another DAG with the dataset's id ran: such a run built nothing, and ends as ``FAILED``, whatever
     its state in Airflow."""
+    requested_by: str | None = None
+    """Who started it; :data:`IN_AIRFLOW` for a run that began there, None for a scheduled one."""
+    stopped_by: str | None = None
+    stopped_at: datetime | None = None
+    stop_reason: str | None = None
+    retried_by: str | None = None
+    """Who retried it last."""
+    retried_at: datetime | None = None
     note: str | None = None
     url: str | None = None
     """The run's page in Airflow."""

@@ -96,7 +96,7 @@ class AirflowGateway(Protocol):
         ...
 
     def trigger(self, dag_id: str, run_id: str, *, logical_date: datetime, conf: Mapping[str, Any]) -> DagRun:
-        """Trigger a run.
+        """Trigger a run; its note in Airflow says who requested it, by its conf.
 
         Raises:
             RunExists: When the run id or the logical date exists already.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from dataspec.contract import OPERATOR, LoadedSpec, is_shard_file, read_version_key
+from dataspec.contract import CONF_KEY, OPERATOR, LoadedSpec, is_shard_file, read_version_key
 
 PAGE_LIMIT = 100
 """Airflow's default for the maximum number of rows on a page (``api.maximum_page_limit``)."""
@@ -15,6 +15,9 @@ PAGE_LIMIT = 100
 DAG_PAGE_LIMIT = 2000
 """DAGs per page. Each page costs Airflow 3 work for every DAG in its database, a second for 10,000 DAGs: fewer pages
 are faster, and one of this size stays well within the timeout."""
+
+STARTED_BY = "Started by"
+"""The beginning of the note of a run that Basecamp has started."""
 
 DagRunState = Literal["queued", "running", "success", "failed"]
 
@@ -84,6 +87,13 @@ class DagRun:
     def finished(self) -> bool:
         """Whether it has succeeded or failed."""
         return self.state in {"success", "failed"}
+
+
+def note_of_start(conf: Mapping[str, Any], at: datetime) -> str | None:
+    """Return the note of a run that is being triggered, by its conf; None if that does not say who requested it."""
+    own = conf.get(CONF_KEY)
+    by = own.get("requested_by") if isinstance(own, dict) else None
+    return f"{STARTED_BY} {by} at {at.isoformat(timespec='seconds')}" if by else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

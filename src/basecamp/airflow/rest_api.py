@@ -17,6 +17,7 @@ from basecamp.airflow.models import (
     DagImportError,
     DagRun,
     TaskAttempt,
+    note_of_start,
 )
 from basecamp.airflow.transport import AirflowResponse, AirflowTransport
 from dataspec.contract import read_document_line
@@ -69,7 +70,12 @@ class RestApi:
 
     def trigger(self, dag_id: str, run_id: str, *, logical_date: datetime, conf: Mapping[str, Any]) -> DagRun:
         """Trigger a run."""
-        body = {"dag_run_id": run_id, "logical_date": logical_date.isoformat(), "conf": dict(conf)}
+        body = {
+            "dag_run_id": run_id,
+            "logical_date": logical_date.isoformat(),
+            "conf": dict(conf),
+            "note": note_of_start(conf, logical_date),
+        }
         path = self._path("dags", dag_id, "dagRuns")
         # Repeatable, because an id is taken once: a repeated request meets its own run.
         response = self._transport.request(

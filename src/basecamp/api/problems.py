@@ -46,7 +46,7 @@ DOCUMENT_SCHEMA: dict[str, Any] = {
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "The place and the next step."},
         "code": {"type": "string", "description": "The error's stable name, for programs."},
-        "request_id": {"type": "string", "description": "The request's id, as in the header X-Request-Id."},
+        "request_id": {"type": "string", "description": "Of an error of the server: as in X-Request-Id."},
         "text": {
             "type": "string",
             "description": "The command line's wording, if it differs from the title.",
@@ -86,7 +86,7 @@ def problem_response(
         "status": status or error.http_status,
         "code": error.code,
     }
-    if request_id:
+    if request_id and document["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
         document["request_id"] = request_id
     if error.detail:
         document["detail"] = error.detail

@@ -37,6 +37,12 @@ class SourceBody(_Body):
     source: SourceChoice | None = None
 
 
+class PauseBody(SourceBody):
+    """The source, and the reason for pausing a dataset."""
+
+    reason: Annotated[str, Field(max_length=500)] | None = None
+
+
 class SpecBody(_Body):
     """A Dataset Spec with its SQL."""
 

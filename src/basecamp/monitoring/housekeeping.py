@@ -100,6 +100,7 @@ class Housekeeping:
         """
         if self._claim():
             self.clean()
+            self.expire_audit_log()
         return LOOK_SECONDS
 
     def clean(self) -> int:
@@ -117,11 +118,20 @@ class Housekeeping:
                 self._remove(self._old(SESSIONS_PREFIX, SESSIONS_STAY), SessionRecord.is_newer),
                 self._remove(self._old(QUARANTINE_PREFIX, QUARANTINE_STAYS)),
                 self._remove(self._old(PROBE_PREFIX, PROBES_STAY)),
-                self._remove(islice(self._old_audit(), AUDIT_A_DAY), AuditRecord.is_newer),
                 self._remove(self._old(LOGINS_PREFIX, LOGINS_STAY), LoginRecord.is_newer),
             )
         )
         log.info("Housekeeping: removed %d objects that nothing needs any more", removed)
+        return removed
+
+    def expire_audit_log(self) -> int:
+        """Remove the oldest days of the audit log; return the number of removed objects.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        removed = self._remove(islice(self._old_audit(), AUDIT_A_DAY), AuditRecord.is_newer)
+        log.info("Housekeeping: removed %d objects of the audit log", removed)
         return removed
 
     def _claim(self) -> bool:

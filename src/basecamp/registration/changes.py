@@ -36,6 +36,7 @@ from dataspec.spec.yaml_editor import ScheduleChanges, edit_schedule
 from dataspec.store import Store
 
 STAYS_OVERRIDDEN = "The Manual file was changed; it stays overridden by Code."
+UNREGISTERED = "the dataset was unregistered"
 CODE_GOES_ON = "The manual file was removed; the dataset keeps running from code."
 
 
@@ -145,6 +146,7 @@ class ManualSpecChanges:
                 release,
                 if_match=before,  # a repeated request changes only what the first one read
                 files_if_match=stored.files_etag,
+                by=caller.name,
                 now=self._clock.now,
             )
             keyed.mark_done()
@@ -168,6 +170,7 @@ class ManualSpecChanges:
         source: SourceType | None = None,
         stop: bool = False,
         accept_active: bool = False,
+        reason: str | None = None,
         if_match: str | None = None,
         idempotency_key: str | None = None,
     ) -> Steps[UnregisteredDataset]:
@@ -181,6 +184,7 @@ class ManualSpecChanges:
             source: ``manual`` for the kept file of a dataset that code has.
             stop: Stop the active runs.
             accept_active: Let the active runs end by themselves.
+            reason: Why, for the notes of stopped runs.
             if_match: The ETags of which the manual spec must have one; ``*`` for any.
             idempotency_key: A second call with it removes nothing, even if the dataset was registered again since.
 
@@ -201,6 +205,7 @@ class ManualSpecChanges:
             source=source,
             stop=stop,
             accept_active=accept_active,
+            reason=f"{UNREGISTERED}: {reason}" if reason else UNREGISTERED,
             if_match=if_match,
         )
         return self._reservations.once_in_steps(idempotency_key, request, UnregisteredDataset, act)
@@ -214,6 +219,7 @@ class ManualSpecChanges:
         source: SourceType | None,
         stop: bool,
         accept_active: bool,
+        reason: str,
         if_match: str | None,
     ) -> Steps[UnregisteredDataset]:
         if keyed.plan is not None and (keyed.is_done or self._is_removed(keyed.plan)):
@@ -235,10 +241,10 @@ class ManualSpecChanges:
         if active and not stop and not accept_active:
             raise RunsActive([run.run_id for run in active])
         keyed.reserve(plan)
-        stopped = (yield from self._stop(active, caller.name)) if stop else []
+        stopped = (yield from self._stop(active, caller.name, reason)) if stop else []
         yield from self._remove(name, key, etag, keyed)
         if stop:  # runs that were started meanwhile
-            stopped += yield from self._stop(self._records.active([name]), caller.name)
+            stopped += yield from self._stop(self._records.active([name]), caller.name, reason)
         going_on = [] if stop else [run.run_id for run in active]
         return UnregisteredDataset(name=name, file=key, stopped_runs=stopped, active_runs=going_on)
 
@@ -291,10 +297,10 @@ class ManualSpecChanges:
             raise changed_meanwhile(stored.key)
         return stored.key, stored.etag
 
-    def _stop(self, runs: Sequence[DagRun], requested_by: str) -> Steps[list[str]]:
+    def _stop(self, runs: Sequence[DagRun], requested_by: str, reason: str) -> Steps[list[str]]:
         """Stop runs, the newest first: a queued run must not start when a running one ends."""
         for run in runs:
-            yield from self._stopper.end(run, stopped_by=requested_by, reason="the dataset was unregistered")
+            yield from self._stopper.end(run, stopped_by=requested_by, reason=reason)
         return [run.run_id for run in runs]
 
 

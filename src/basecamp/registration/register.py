@@ -159,7 +159,9 @@ class Registration:
         before = catalog.get(name, SourceType.MANUAL)
         note_facts(spec_hash_before=before.spec_hash if before else None)
         seen = seen_etag(candidate.caller, catalog, manual_key(name))
-        etag, created = self._write(manual_key(name), release, keyed, if_match, if_none_match, seen=seen)
+        etag, created = self._write(
+            manual_key(name), release, keyed, if_match, if_none_match, seen=seen, by=candidate.caller.name
+        )
         note_facts(spec_hash_after=release.spec_hash)
         dataset = yield from self._follow_up.written(
             name,
@@ -200,10 +202,12 @@ class Registration:
         if_none_match: str | None,
         *,
         seen: str | None,
+        by: str,
     ) -> tuple[str, bool]:
         """Write a spec; return its ETag, and whether there was none before.
 
-        If ``seen`` is given, only the file with this ETag is replaced: the rights were checked for its team. A repeated request writes only what the first one found: what is byte for byte its own is written already.
+        If ``seen`` is given, only the file with this ETag is replaced: the rights were checked for its team. A repeated
+        request writes only what the first one found: what is byte for byte its own is written already.
         """
         if keyed.plan is None:
             current = self._store.get(key)
@@ -218,7 +222,7 @@ class Registration:
             if keyed.is_done:
                 raise changed_meanwhile(key)
             _check_seen(key, before, seen)
-        etag = write_release(self._store, key, release, if_match=seen or expected, now=self._clock.now)
+        etag = write_release(self._store, key, release, if_match=seen or expected, by=by, now=self._clock.now)
         keyed.mark_done()
         return etag, before == MISSING
 

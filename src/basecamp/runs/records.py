@@ -13,20 +13,18 @@ from urllib.parse import quote
 from cachetools import FIFOCache
 
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.airflow.models import DagRun, RunFilter, RunVersion, TaskAttempt
+from basecamp.airflow.models import STARTED_BY, DagRun, RunFilter, RunVersion, TaskAttempt
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.all_runs import all_runs
+from basecamp.runs.notes import RETRIED_BY, STOPPED_BY, read_note
 from basecamp.shared.clock import Clock, earlier_now
 from dataspec.catalog.effective import Catalog
-from dataspec.contract import CONF_KEY, TASK_ID, given_parameters
+from dataspec.contract import CONF_KEY, TASK_ID, TIMETABLE_RUN_TYPES, given_parameters
 from dataspec.errors import DliError, StoreUnreachable
-from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
+from dataspec.models import IN_AIRFLOW, RunStatus, RunType, SourceType, WorkflowRun
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import resolve_run
-
-STOPPED_BY = "Stopped by"
-"""The beginning of a stopped run's note; Airflow itself only knows ``failed``."""
 
 SETTLED_AFTER = timedelta(minutes=5)
 """Time after its end after which a run changes only by a retry, which gives it another end."""
@@ -177,6 +175,8 @@ class RunRecords:
         attempt, version, other = facts
         started = attempt.started if attempt else 0
         begun = attempt is not None and _has_begun(run, attempt)
+        act = read_note(run.note)
+        stopped, retried = (act if act and act.mark == mark else None for mark in (STOPPED_BY, RETRIED_BY))
         return WorkflowRun(
             run_id=run.run_id,
             dataset_name=run.dag_id,
@@ -192,7 +192,13 @@ class RunRecords:
             max_attempts=attempt.max_tries + 1 if attempt else None,
             error=self.why_other(run) if other else None,
             other_code=other,
-            note=run.note,
+            requested_by=_requested_by(run),
+            stopped_by=stopped.by if stopped else None,
+            stopped_at=stopped.at if stopped else None,
+            stop_reason=stopped.reason if stopped else None,
+            retried_by=retried.by if retried else None,
+            retried_at=retried.at if retried else None,
+            note=None if (run.note or "").startswith(STARTED_BY) else run.note,
             url=self._url(run),
         )
 
@@ -246,6 +252,15 @@ def run_type(run: DagRun) -> RunType:
     said = own.get("run_type") if isinstance(own, dict) else None
     known: tuple[RunType, ...] = get_args(RunType)
     return next((word for word in known if word in {said, run.run_type}), "adhoc")
+
+
+def _requested_by(run: DagRun) -> str | None:
+    """Return who started a run; None for one that the timetable made."""
+    own = run.conf.get(CONF_KEY)
+    by = own.get("requested_by") if isinstance(own, dict) else None
+    if isinstance(by, str):
+        return by
+    return None if run.run_type in TIMETABLE_RUN_TYPES else IN_AIRFLOW
 
 
 def key_of_request(run: DagRun) -> str | None:

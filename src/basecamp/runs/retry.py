@@ -13,8 +13,9 @@ from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_readiness import check_ready
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.lookup import RunLookup
+from basecamp.runs.notes import note_of_retry
 from basecamp.runs.records import RunRecords, is_killed, parameters_given
-from basecamp.runs.stop import MAX_NOTE_LENGTH, POLL_SECONDS, VERIFY_SECONDS
+from basecamp.runs.stop import POLL_SECONDS, VERIFY_SECONDS
 from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.idempotency import Reservations
 from basecamp.shared.request_facts import note_facts
@@ -24,9 +25,6 @@ from dataspec.models import WorkflowRun
 from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import resolve_run
-
-RETRIED_BY = "Retried by"
-"""The beginning of a retried run's note; it replaces the mark of a stop."""
 
 LINGER = timedelta(minutes=5)
 """How long the process of a stopped attempt may go on. Its supervisor ends it at the next heartbeat, or
@@ -105,7 +103,8 @@ class RunRetrier:
         self._check_dataset(run)
         attempt = next(iter(self._gateway.attempts([run])), None)
         yield from self._check_process(run, attempt)
-        return (yield from self._once(run, self._note(run, attempt, retried_by)))
+        note = note_of_retry(retried_by, self._clock.now(), attempt.started if attempt else 0, run.note)
+        return (yield from self._once(run, note))
 
     def _is_done(self, run: DagRun, key: str) -> bool:
         """Return whether the first request with this key has retried the run."""
@@ -193,12 +192,6 @@ class RunRetrier:
                 f"See: dli workflow status {run.run_id}"
             )
             raise AirflowUnreachable(error.title, detail=detail) from error
-
-    def _note(self, run: DagRun, attempt: TaskAttempt | None, retried_by: str) -> str:
-        at = self._clock.now().isoformat(timespec="seconds")
-        after = f" after attempt {attempt.started}" if attempt and attempt.started else ""
-        before = f". Before: {run.note}" if run.note else ""
-        return f"{RETRIED_BY} {retried_by} at {at}{after}{before}"[:MAX_NOTE_LENGTH]
 
 
 def _check_ended(run: DagRun) -> None:

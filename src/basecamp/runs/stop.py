@@ -7,7 +7,8 @@ from dataclasses import replace
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun, TaskAttempt
 from basecamp.runs.lookup import RunLookup
-from basecamp.runs.records import STOPPED_BY, is_killed, is_of_other_dag
+from basecamp.runs.notes import MAX_NOTE_LENGTH, STILL_THERE, note_of_stop
+from basecamp.runs.records import is_killed, is_of_other_dag
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
 from basecamp.shared.request_facts import note_facts
@@ -19,9 +20,6 @@ from dataspec.models import WorkflowRun
 VERIFY_SECONDS = 20.0
 """How long to wait for a run to end, and then for the process of its attempt."""
 POLL_SECONDS = 0.5
-STILL_THERE = "The process of the attempt was not seen to end; its query may still run."
-MAX_NOTE_LENGTH = 1000
-"""Airflow's own limit."""
 
 
 class RunStopper:
@@ -106,12 +104,7 @@ class RunStopper:
         return next(iter(self._gateway.attempts([run])), None)
 
     def _note(self, attempt: TaskAttempt | None, stopped_by: str, reason: str | None) -> str:
-        at = self._clock.now().isoformat(timespec="seconds")
-        during = (
-            f" in attempt {attempt.started}" if attempt and attempt.started else " before its first attempt"
-        )
-        note = f"{STOPPED_BY} {stopped_by} at {at}{during}"
-        return (f"{note}: {reason}" if reason else note)[:MAX_NOTE_LENGTH]
+        return note_of_stop(stopped_by, self._clock.now(), attempt.started if attempt else 0, reason)
 
     def _ended(
         self, run: DagRun, note: str, worked_on: TaskAttempt | None

@@ -65,6 +65,7 @@ from basecamp.shared.waiting import RequestWork
 from basecamp.sync.check import PeriodicCheck
 from basecamp.sync.ledger_update import LedgerUpdater
 from basecamp.sync.notices import SourceChangeNotices
+from basecamp.workflows.pause_records import PauseRecords
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
 from dataspec.catalog.cache import MemorySpecCache
@@ -124,7 +125,8 @@ def build_services(
     lookup = RunLookup(names, gateway, records, reasons, clock)
     stopper = RunStopper(lookup, gateway, reservations, clock)
 
-    workflows = Workflows(specs, dags, gateway, clock, takeovers, connections=connections)
+    pauses = PauseRecords(store, clock, objects)
+    workflows = Workflows(specs, dags, gateway, clock, takeovers, connections=connections, pauses=pauses)
 
     messages, sender = Messages(settings.public_url), ChannelSender(settings)
     outbox = Outbox(store, clock, messages, objects)
@@ -211,7 +213,7 @@ def build_services(
             records=records,
         ),
         workflows=workflows,
-        pauses=Pauses(specs, dags, gateway, workflows, reservations, takeovers=takeovers),
+        pauses=Pauses(specs, dags, gateway, workflows, reservations, takeovers=takeovers, records=pauses),
         delivery=delivery,
         run_watch=RunWatch(
             store=store,

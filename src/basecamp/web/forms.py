@@ -109,7 +109,8 @@ def parse_form(request: Request, body: bytes) -> list[tuple[str, str]]:
         raise InvalidUsage("The form data can't be read.") from None
 
 
-PauseForm = Annotated[dict[str, str], Depends(FormReader("key"))]
+PauseForm = Annotated[dict[str, str], Depends(FormReader("key", "reason"))]
+UnpauseForm = Annotated[dict[str, str], Depends(FormReader("key"))]
 StopForm = Annotated[dict[str, str], Depends(FormReader("reason"))]
 RunFields = Annotated[dict[str, str], Depends(FormReader("do", "key", parameters=True))]
 

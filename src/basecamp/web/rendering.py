@@ -30,7 +30,7 @@ from basecamp.shared.page_links import Links
 from basecamp.web import forms
 from basecamp.web.viewer import Viewer
 from dataspec.errors import DliError, InvalidUsage, NotFound, Unauthorized, Unavailable
-from dataspec.models import RunStatus, SourceType, WorkflowStatus
+from dataspec.models import IN_AIRFLOW, RunStatus, SourceType, WorkflowStatus
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ def _templates() -> Environment:
         "input_attributes": forms.input_attributes,
         "choices": forms.choices,
         "field_prefix": forms.PREFIX,
+        "in_airflow": IN_AIRFLOW,
         "new_key": lambda: uuid.uuid4().hex,
         "sources": tuple(SourceType),
         "workflow_statuses": tuple(WorkflowStatus),

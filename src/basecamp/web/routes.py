@@ -13,7 +13,7 @@ from basecamp.runs.start import RunRequest
 from basecamp.services import Services
 from basecamp.shared.request_facts import note_facts
 from basecamp.web import audit, device, sign_in
-from basecamp.web.forms import PauseForm, RunFields, RunForm, StopForm, wants_preview
+from basecamp.web.forms import PauseForm, RunFields, RunForm, StopForm, UnpauseForm, wants_preview
 from basecamp.web.queries import (
     LIMITS,
     RUN_TYPES,
@@ -83,18 +83,26 @@ async def start_run(
 
 
 @router.post("/workflows/{name}/pause")
-async def pause(request: Request, services: ServicesOf, name: str, form: PauseForm) -> Response:
+async def pause(
+    request: Request, services: ServicesOf, caller: Caller, name: str, form: PauseForm
+) -> Response:
     """Pause a dataset."""
     key = form.get("key") or None
-    pausing = services.work.write(services.pauses.pause, name, idempotency_key=key)
+    pausing = services.work.write(
+        services.pauses.pause, name, paused_by=caller.name, reason=_reason(form), idempotency_key=key
+    )
     return await _change(request, services, name, pausing)
 
 
 @router.post("/workflows/{name}/unpause")
-async def unpause(request: Request, services: ServicesOf, name: str, form: PauseForm) -> Response:
+async def unpause(
+    request: Request, services: ServicesOf, caller: Caller, name: str, form: UnpauseForm
+) -> Response:
     """Resume a dataset."""
     key = form.get("key") or None
-    unpausing = services.work.write(services.pauses.unpause, name, idempotency_key=key)
+    unpausing = services.work.write(
+        services.pauses.unpause, name, resumed_by=caller.name, idempotency_key=key
+    )
     return await _change(request, services, name, unpausing)
 
 

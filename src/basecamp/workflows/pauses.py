@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from basecamp.access.principal import ANONYMOUS
 from basecamp.airflow.gateway import AirflowGateway, DagMissing
 from basecamp.airflow.models import AirflowDag
 from basecamp.datasets.catalog_cache import CatalogCache, find_runnable
@@ -11,6 +12,7 @@ from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.dag_readiness import not_loaded
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.workflows.pause_records import PauseRecords
 from basecamp.workflows.rows import Workflows
 from dataspec.catalog.effective import SpecFile
 from dataspec.errors import NotPaused
@@ -29,7 +31,9 @@ class Pauses:
         reservations: Reservations,
         *,
         takeovers: Takeovers,
+        records: PauseRecords,
     ) -> None:
+        self._records = records
         self._takeovers = takeovers
         self._specs = specs
         self._dags = dags
@@ -38,13 +42,21 @@ class Pauses:
         self._reservations = reservations
 
     def pause(
-        self, name: str, source: SourceType | None = None, *, idempotency_key: str | None = None
+        self,
+        name: str,
+        source: SourceType | None = None,
+        *,
+        paused_by: str = ANONYMOUS,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
     ) -> WorkflowInfo:
         """Pause a dataset: no run of it starts until it is resumed. A second pause changes nothing.
 
         Args:
             name: The dataset.
             source: The source; refused if it is not the one that runs.
+            paused_by: The caller's name.
+            reason: Why, for those who see the pause.
             idempotency_key: A second call with it changes nothing, even if the dataset was resumed since.
 
         Raises:
@@ -61,18 +73,27 @@ class Pauses:
             before = self._dag(name)
             keyed.reserve({})
             self._set(name, paused=True)
+            if not before.is_paused or reason:
+                self._records.paused(name, paused_by, reason)
             return self._shown(name, file, "It was paused already." if before.is_paused else None)
 
-        return self._reservations.once(idempotency_key, ["pause", name, source], WorkflowInfo, act)
+        values = ["pause", name, source, *((reason,) if reason else ())]
+        return self._reservations.once(idempotency_key, values, WorkflowInfo, act)
 
     def unpause(
-        self, name: str, source: SourceType | None = None, *, idempotency_key: str | None = None
+        self,
+        name: str,
+        source: SourceType | None = None,
+        *,
+        resumed_by: str = ANONYMOUS,
+        idempotency_key: str | None = None,
     ) -> WorkflowInfo:
         """Resume a paused dataset.
 
         Args:
             name: The dataset.
             source: The source; refused if it is not the one that runs.
+            resumed_by: The caller's name.
             idempotency_key: A second call with it changes nothing, even if the dataset was paused since.
 
         Raises:
@@ -91,6 +112,7 @@ class Pauses:
                 raise _not_paused(file)
             keyed.reserve({})
             self._set(name, paused=False)
+            self._records.resumed(name, resumed_by)
             return self._shown(name, file, f"It is resumed. {_switched_off(file)}" if _is_off(file) else None)
 
         return self._reservations.once(idempotency_key, ["unpause", name], WorkflowInfo, act)

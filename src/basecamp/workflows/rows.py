@@ -20,6 +20,7 @@ from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage, ValueWithWarnings
 from basecamp.shared.refresh_cache import RefreshCache
+from basecamp.workflows.pause_records import PauseRecords, with_pause
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import InvalidSpec, TakenOver
 from dataspec.models import SourceType, WorkflowInfo, WorkflowStatus
@@ -164,8 +165,10 @@ class Workflows:
         takeovers: Takeovers,
         *,
         connections: ConnectionTeams,
+        pauses: PauseRecords,
     ) -> None:
         self._connections = connections
+        self._pauses = pauses
         self._takeovers = takeovers
         self._specs = specs
         self._dags = dags
@@ -190,8 +193,9 @@ class Workflows:
             row for row in everything.value if matches(row) and (after is None or _place(row) > after)
         )
         rows = list(islice(selected, limit + 1))
-        page = rows[:limit]
-        more = encode_cursor(_place(page[-1])) if len(rows) > limit else None
+        more = encode_cursor(_place(rows[limit - 1])) if len(rows) > limit else None
+        pauses = self._pauses.known()
+        page = [with_pause(row, pauses.get(row.dataset_name)) for row in rows[:limit]]
         return ListPage(items=page, next_cursor=more, warnings=everything.warnings)
 
     def get(self, name: str, source: SourceType | None = None) -> ValueWithWarnings[WorkflowInfo]:
@@ -208,6 +212,7 @@ class Workflows:
         dags, running = self._dags.known(), self._running.known()
         row = self._row(file, catalog.value, dags.value.get(name), running.value.get(name), self._clock.now())
         row = _taken_over(row, self._takeovers.lately().get(name))
+        row = with_pause(row, self._pauses.known().get(name))
         return ValueWithWarnings(row, _merged(catalog, dags, running))
 
     def broken(self, permitted: PermittedDatasets) -> tuple[int, list[WorkflowInfo]]:
@@ -331,6 +336,10 @@ def _usable_row(  # noqa: PLR0917 - the inputs of a row
         overridden_by=SourceType.CODE if overridden else None,
         enabled=schedule.enabled if schedule else True,
         paused=dag.is_paused if dag else False,
+        registered_by=file.authors.registered_by,
+        registered_at=file.authors.registered_at,
+        updated_by=file.authors.updated_by,
+        updated_at=file.authors.updated_at,
         owner=spec.owner,
         team=spec.team,
         description=spec.description,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dataspec.catalog.ledger import NO_LEDGER, Ledger
+from dataspec.catalog.sql_map import UNKNOWN_AUTHORS, SpecAuthors
 from dataspec.errors import InvalidSpec, UnreadableObject
 from dataspec.models import SourceType
 from dataspec.problems import Problem
@@ -34,6 +35,8 @@ class SpecFile:
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     spec_hash: str | None = None
     error: InvalidSpec | None = None
+    authors: SpecAuthors = UNKNOWN_AUTHORS
+    """Who registered and changed it; empty for code, and in the cache on disk."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,15 @@ from dataspec.catalog.cache import CachedSpec
 from dataspec.catalog.effective import Catalog, SpecFile, resolve
 from dataspec.catalog.listing import ABSENT, StoreLister
 from dataspec.catalog.spec_storage import CODE_PREFIX, Release, is_spec_key, sibling_key, sql_text
-from dataspec.catalog.sql_map import MAX_MAP_BYTES, check_map, file_map_key, mapped_files, sql_key
+from dataspec.catalog.sql_map import (
+    MAX_MAP_BYTES,
+    UNKNOWN_AUTHORS,
+    authors_of,
+    check_map,
+    file_map_key,
+    mapped_files,
+    sql_key,
+)
 from dataspec.catalog.version_archive import KeptVersions
 from dataspec.errors import InvalidSpec
 from dataspec.keys import why_no_key
@@ -273,7 +281,7 @@ def _guarded_draft(key: str, reading: _Reading) -> _Draft:
         return _draft(key, reading)
     except Exception as error:
         log.exception("%s can't be read", key)
-        file = _spec_file(reading.listing.objects[key], reading.found.get(key))
+        file = _spec_file(reading.listing.objects[key], reading.found.get(key), reading)
         return _Draft(_broken(file, unexpected(error, key)), is_unforeseen=True)
 
 
@@ -302,7 +310,7 @@ def _is_place_of(text: str, place: str, spec_key: str, path: str) -> bool:
 
 def _draft(key: str, reading: _Reading) -> _Draft:
     info, stored = reading.listing.objects[key], reading.found.get(key)
-    file = _spec_file(info, stored)
+    file = _spec_file(info, stored, reading)
     if stored is None:
         return _Draft(_broken(file, Problem(f"the file can't be used: {reading.problems[key]}.", key, 1, 1)))
     try:
@@ -318,14 +326,17 @@ def _draft(key: str, reading: _Reading) -> _Draft:
         return _Draft(replace(file, error=error), document)
 
 
-def _spec_file(info: ObjectInfo, stored: StoredObject | None) -> SpecFile:
+def _spec_file(info: ObjectInfo, stored: StoredObject | None, reading: _Reading) -> SpecFile:
+    is_code = info.key.startswith(CODE_PREFIX)
+    file_map = None if is_code else reading.found.get(file_map_key(info.key))
     return SpecFile(
-        source=SourceType.CODE if info.key.startswith(CODE_PREFIX) else SourceType.MANUAL,
+        source=SourceType.CODE if is_code else SourceType.MANUAL,
         key=info.key,
         etag=stored.etag if stored else info.etag,
         last_modified=info.last_modified,
         name=None,
         yaml=stored.body if stored else b"",
+        authors=authors_of(file_map, stored.body) if file_map and stored else UNKNOWN_AUTHORS,
     )
 
 

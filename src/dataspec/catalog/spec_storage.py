@@ -140,6 +140,7 @@ def write_release(
     *,
     if_match: str | None = None,
     files_if_match: str | None = None,
+    by: str | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> str:
     """Write a spec and its SQL; a reader never sees one without the other.
@@ -150,6 +151,7 @@ def write_release(
         release: What to write.
         if_match: The ETag that the YAML must have; ``None`` for any.
         files_if_match: The ETag that the map to its SQL must have; ``None`` for any.
+        by: Who registers or updates it, kept in the map; ``None`` for a publication.
         now: Returns the current time.
 
     Returns:
@@ -168,9 +170,9 @@ def write_release(
         raise _conflict(key)
     read_map(kept)
     try:
-        if release.files:
+        if release.files or by is not None:
             body = current.body if current else None
-            _write_files(store, key, release, current=body, kept=kept, now=now())
+            _write_files(store, key, release, current=body, kept=kept, now=now(), by=by)
         if current is None or current.body != release.yaml:
             etag = store.put(key, release.yaml, expected=etag)
     except PreconditionFailed:
@@ -242,6 +244,7 @@ def _write_files(
     current: bytes | None,
     kept: StoredObject | None,
     now: datetime,
+    by: str | None,
 ) -> None:
     digests = sql_digests(release.files)
     file_map = read_map(kept)
@@ -251,13 +254,16 @@ def _write_files(
     old, new = sha256_of(current or b""), sha256_of(release.yaml)
     # Without a YAML, another process may be removing the map: writing it makes that removal fail.
     is_mapped = current is not None and new in versions and versions[new].files == digests
+    if is_mapped and by is not None and versions[new].replaced_at is not None:
+        is_mapped = False  # it is registered again, maybe by somebody else
     if not is_mapped and old == new and file_map.has_another_writer(old, now):
         raise _conflict(key)
     in_use = file_map.digests
     for path, digest in digests.items():
         _put_sql(store, sql_key(key, digest), release.files[path].encode(), in_use=digest in in_use)
     if not is_mapped:
-        body = file_map.with_version(old, new, digests, now).body()
+        before = None if current is None else old
+        body = file_map.with_version(before, new, digests, now, by).body()
         store.put(file_map_key(key), body, expected=etag_of(kept))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -76,6 +77,8 @@ class _MapEntry(StoredPart):
 
     files: Annotated[dict[str, _Digest], Field(max_length=MAX_SQL_FILES)]
     written_at: Moment = _EARLIEST
+    written_by: str | None = None
+    """Who registered or updated it; None for a version of code, and of an earlier release."""
     replaced_at: Moment | None = None
 
     @property
@@ -94,6 +97,9 @@ class FileMap(StoredDocument):
     removing: Mapping[str, Moment] = {}
     """The SHA-256 of SQL that a sweep removes, with the time since when."""
     removed_at: Moment | None = None
+    registered_by: str | None = None
+    """Who registered the first version since the dataset was registered."""
+    registered_at: Moment | None = None
 
     @property
     def digests(self) -> set[str]:
@@ -122,24 +128,29 @@ class FileMap(StoredDocument):
         """Return the SHA-256 of the SQL that a version or a reader may need."""
         return self.digests | {sha for sha, at in self.retired.items() if now - at < KEPT}
 
-    def with_version(self, old: str, new: str, digests: Mapping[str, str], now: datetime) -> FileMap:
+    def with_version(
+        self, old: str | None, new: str, digests: Mapping[str, str], now: datetime, by: str | None
+    ) -> FileMap:
         """Return the map with a new entry, and without entries that were replaced more than an hour ago.
 
         Args:
-            old: The SHA-256 of the YAML that is replaced.
+            old: The SHA-256 of the YAML that is replaced; None where there is none.
             new: The SHA-256 of the new YAML.
             digests: The SHA-256 of its SQL files, by path.
             now: The current time.
+            by: Who registers or updates it.
         """
         versions = dict(self.versions)
         if old in versions:
             versions[old] = versions[old].changed(replaced_at=now)
         versions = {sha: entry for sha, entry in versions.items() if now - entry.last_time < KEPT}
-        versions[new] = _MapEntry(files=dict(digests), written_at=now)
+        versions[new] = _MapEntry(files=dict(digests), written_at=now, written_by=by)
         retired = {sha: at for sha, at in self.retired.items() if now - at < KEPT}
         retired |= dict.fromkeys(self.digests, now)
         removing = {sha: at for sha, at in self.removing.items() if now - at < PENDING}
         changed = self.changed(versions=versions, removing=removing, removed_at=None)
+        if old is None:
+            changed = changed.changed(registered_by=by, registered_at=now if by else None)
         in_use = changed.digests
         return changed.changed(retired={sha: at for sha, at in retired.items() if sha not in in_use})
 
@@ -168,6 +179,35 @@ def mapped_files(file_map: StoredObject | None, yaml: bytes) -> dict[str, str] |
     except NewerFormat:
         return None
     return dict(entry.files) if entry and entry.files else None
+
+
+@dataclass(frozen=True, slots=True)
+class SpecAuthors:
+    """Who registered a manual spec, and who changed it last."""
+
+    registered_by: str | None = None
+    registered_at: datetime | None = None
+    updated_by: str | None = None
+    updated_at: datetime | None = None
+
+
+UNKNOWN_AUTHORS: Final = SpecAuthors()
+
+
+def authors_of(file_map: StoredObject | None, yaml: bytes) -> SpecAuthors:
+    """Return who wrote exactly these bytes of a YAML, and who registered the first version; empty if unknown."""
+    try:
+        found = read_map(file_map)
+    except NewerFormat:
+        return UNKNOWN_AUTHORS
+    entry = found.versions.get(sha256_of(yaml))
+    is_first = entry is None or entry.written_by is None or entry.written_at == found.registered_at
+    return SpecAuthors(
+        registered_by=found.registered_by,
+        registered_at=found.registered_at,
+        updated_by=None if is_first or entry is None else entry.written_by,
+        updated_at=None if is_first or entry is None else entry.written_at,
+    )
 
 
 def check_map(file_map: StoredObject | None) -> None:

@@ -85,9 +85,12 @@ def get_workflow(name: str, *, source: SourceType | str | None = None) -> Steps[
     return _get(WorkflowInfo, "workflows", check_name(name), source=source)
 
 
-def pause(name: str, *, source: SourceType | str | None = None) -> Steps[WorkflowInfo]:
+def pause(
+    name: str, *, source: SourceType | str | None = None, reason: str | None = None
+) -> Steps[WorkflowInfo]:
     """Pause a dataset: no run of it starts until it is resumed. Its ``note`` explains the effect."""
-    return _post(WorkflowInfo, "workflows", check_name(name), "pause", body={"source": source})
+    body = {"source": source} | ({"reason": reason} if reason else {})
+    return _post(WorkflowInfo, "workflows", check_name(name), "pause", body=body)
 
 
 def unpause(name: str, *, source: SourceType | str | None = None) -> Steps[WorkflowInfo]:
@@ -555,6 +558,7 @@ def unregister(
     source: SourceType | str | None = None,
     stop: bool = False,
     accept_active: bool = False,
+    reason: str | None = None,
     if_match: str | None = None,
 ) -> Steps[UnregisteredDataset]:
     """Remove a manual spec; the history of its runs stays.
@@ -564,12 +568,13 @@ def unregister(
         source: ``manual`` for the overridden manual spec of a dataset that is in code too.
         stop: Stop the active runs.
         accept_active: Let active runs finish; without it, or ``stop``, active runs refuse the removal.
+        reason: Why, for the audit log and the notes of stopped runs.
         if_match: The expected ETag of the manual spec; refused if it has another.
     """
     call = Call(
         "DELETE",
         ("datasets", check_name(name)),
-        query={"source": source, "stop": stop, "accept_active": accept_active},
+        query={"source": source, "stop": stop, "accept_active": accept_active, "reason": reason},
         headers={"Idempotency-Key": new_key()} | _if_match(if_match),
         timeout_seconds=STOP_SECONDS if stop else None,
     )

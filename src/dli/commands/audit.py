@@ -43,8 +43,9 @@ def command(
 ) -> None:
     """Show who changed what on the server.
 
-    The newest entry comes first. OUTCOME is `done`, `repeated` (an earlier request had made the change), `refused`, `failed`, or
-    `unknown` if the server ended in between. Needs the role admin. Times are in your time zone.
+    The newest entry comes first. OUTCOME is `done`, `repeated` (an earlier request had made the
+    change), `refused`, `failed`, or `unknown` if the server ended in between. Needs the role
+    admin. Times are in your time zone.
     """
     entries = session.client.list_audit_entries(
         dataset=session.dataset_name(dataset) if dataset else None,

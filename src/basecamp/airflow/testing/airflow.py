@@ -26,6 +26,7 @@ from basecamp.airflow.models import (
     RunPage,
     RunVersion,
     TaskAttempt,
+    note_of_start,
 )
 from dataspec.contract import OPERATOR, TASK_ID, LoadedSpec
 from dataspec.errors import AirflowUnreachable
@@ -275,6 +276,7 @@ class MemoryAirflow:
                 data_interval_end=logical_date,
                 queued_at=self._now(),
                 conf=dict(conf),
+                note=note_of_start(conf, logical_date),
             )
             return self._add(run)
 

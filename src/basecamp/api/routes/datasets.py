@@ -131,6 +131,9 @@ async def unregister(
     source: SourceChoice | None = None,
     stop: Annotated[Flag, Query(description="Stop active runs.")] = False,
     accept_active: Annotated[Flag, Query(description="Let active runs finish.")] = False,
+    reason: Annotated[
+        str | None, Query(max_length=500, description="Why, for the audit log and notes.")
+    ] = None,
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
 ) -> UnregisteredDataset:
@@ -141,6 +144,7 @@ async def unregister(
         source=source_of(source),
         stop=stop,
         accept_active=accept_active,
+        reason=reason,
         if_match=if_match,
         idempotency_key=idempotency_key,
     )

@@ -22,7 +22,7 @@ from basecamp.api.dependencies import (
     source_of,
 )
 from basecamp.api.query_values import Flag, Positive
-from basecamp.api.request_models import RunBody, SourceBody, WorkflowPage
+from basecamp.api.request_models import PauseBody, RunBody, SourceBody, WorkflowPage
 from basecamp.runs.start import RunRequest
 from basecamp.workflows.rows import WorkflowFilter
 from dataspec.models import RunPreview, WorkflowInfo, WorkflowRun
@@ -104,22 +104,32 @@ async def start_run(
 @router.post("/{name}/pause")
 async def pause(
     services: ServicesOf,
+    caller: Caller,
     name: DatasetName,
-    body: SourceBody | None = None,
+    body: PauseBody | None = None,
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowInfo:
     """Pause a dataset: no run starts until it is unpaused."""
-    source = source_of(body.source if body else None)
-    return await services.work.write(services.pauses.pause, name, source, idempotency_key=idempotency_key)
+    return await services.work.write(
+        services.pauses.pause,
+        name,
+        source_of(body.source if body else None),
+        paused_by=caller.name,
+        reason=body.reason if body else None,
+        idempotency_key=idempotency_key,
+    )
 
 
 @router.post("/{name}/unpause")
 async def unpause(
     services: ServicesOf,
+    caller: Caller,
     name: DatasetName,
     body: SourceBody | None = None,
     idempotency_key: IdempotencyKey = None,
 ) -> WorkflowInfo:
     """Unpause a dataset."""
     source = source_of(body.source if body else None)
-    return await services.work.write(services.pauses.unpause, name, source, idempotency_key=idempotency_key)
+    return await services.work.write(
+        services.pauses.unpause, name, source, resumed_by=caller.name, idempotency_key=idempotency_key
+    )

@@ -25,9 +25,12 @@ STAYS = (
 @source_option(everything=False)
 @click.option("--yes", "-y", is_flag=True, help="Don't ask if runs are active; they keep running.")
 @click.option("--stop", is_flag=True, help="Stop the active runs.")
+@click.option("--reason", metavar="TEXT", help="The reason, kept in the audit log.")
 @server_options
 @pass_session
-def command(session: Session, dataset: str, source: str | None, yes: bool, stop: bool) -> None:
+def command(
+    session: Session, *, dataset: str, source: str | None, yes: bool, stop: bool, reason: str | None
+) -> None:
     """Remove a manually registered dataset.
 
     No new run starts; the history stays. If runs are active, they are listed and you are
@@ -36,7 +39,7 @@ def command(session: Session, dataset: str, source: str | None, yes: bool, stop:
     """
     name = session.dataset_name(dataset)
     try:
-        gone = session.client.unregister(name, source=source, stop=stop, accept_active=yes)
+        gone = session.client.unregister(name, source=source, stop=stop, accept_active=yes, reason=reason)
     except ManagedByCode:
         raise ManagedByCode(STAYS) from None
     except RunsActive as active:
@@ -47,7 +50,7 @@ def command(session: Session, dataset: str, source: str | None, yes: bool, stop:
         )
         if not click.confirm("Proceed?", err=True):
             raise Refused("Not unregistered.") from None
-        gone = session.client.unregister(name, source=source, accept_active=True)
+        gone = session.client.unregister(name, source=source, accept_active=True, reason=reason)
     _tell(session, gone)
 
 

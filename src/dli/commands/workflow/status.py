@@ -73,6 +73,7 @@ def described(run: WorkflowRun) -> str:
             ("Type", run.run_type),
             ("Source", f"{run.source_type}{spec}" if run.source_type else "-"),
             ("Parameters", "\n".join(f"{key}={_shown(value)}" for key, value in run.parameters.items())),
+            ("Started by", run.requested_by),
             ("Created", local(run.created_at)),
             ("Started", local(run.started_at)),
             ("Finished", local(run.finished_at)),

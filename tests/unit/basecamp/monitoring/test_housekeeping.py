@@ -164,12 +164,12 @@ def test_the_audit_log_is_kept_400_days(
     written = keys(store, "basecamp/audit/")
     assert len(written) == 2
     clock.advance(399 * DAY)
-    services.housekeeping.clean()
+    services.housekeeping.expire_audit_log()
     assert keys(store, "basecamp/audit/") == written
     for days in (2, 365):
         clock.advance(days * DAY)
         register()
-    services.housekeeping.clean()
+    services.housekeeping.expire_audit_log()
     assert [key[15:22] for key in keys(store, "basecamp/audit/")] == [
         "2025/02",
         "2025/02",

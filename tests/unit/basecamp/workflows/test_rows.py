@@ -32,6 +32,12 @@ def row(client: Client, name: str = "sales.daily", **query: Any) -> dict[str, An
     return found
 
 
+WHO_AND_WHEN = (
+    *("paused_by", "paused_at", "pause_reason", "resumed_by", "resumed_at"),
+    *("registered_by", "registered_at", "updated_by", "updated_at"),
+)
+
+
 @pytest.mark.rule("7.1")
 def test_a_row_shows_the_spec_and_airflows_state(register: Register, client: Client) -> None:
     registered = register(replace={"owner:": "description: Clicks by day\ntags: [core]\nowner:"}).json()
@@ -45,6 +51,9 @@ def test_a_row_shows_the_spec_and_airflows_state(register: Register, client: Cli
         "overridden_by": None,
         "enabled": True,
         "paused": False,
+        **dict.fromkeys(WHO_AND_WHEN),
+        "registered_by": "anonymous",
+        "registered_at": "2024-01-15T09:30:45.123456Z",
         "owner": "engineer@example.com",
         "team": "@data-engineering",
         "description": "Clicks by day",
@@ -323,3 +332,31 @@ def test_a_next_run_that_the_spec_gives_moves_on_with_the_time_alone(
     assert rows(client, source="code")[0]["next_run"] == "2024-01-15T21:00:00+09:00"
     clock.advance(13 * 3600)
     assert rows(client, source="code")[0]["next_run"] == "2024-01-16T21:00:00+09:00"
+
+
+@pytest.mark.rule("26.87")
+@pytest.mark.parametrize("text", ["query_file: query.sql", "query_statement: select 1"])
+def test_a_row_says_who_registered_and_changed_the_spec(
+    client: Client, register: Register, clock: ManualClock, text: str
+) -> None:
+    """With SQL in files or in the YAML; the names end with the registration."""
+    files = {"query.sql": "select 1"} if "query_file" in text else {}
+    client.headers["Dli-User"] = "ada"
+    register(replace={"query_file: query.sql": text}, files=files)
+    found = row(client)
+    assert (found["registered_by"], found["updated_by"]) == ("ada", None)
+    assert found["registered_at"].startswith("2024-01-15T09:3")
+    clock.advance(2 * 3600)
+    client.headers["Dli-User"] = "eve"
+    client.patch("/datasets/sales.daily", json={"cron": "0 7 * * *"})
+    found = row(client)
+    assert (found["registered_by"], found["updated_by"]) == ("ada", "eve")
+    assert found["updated_at"].startswith("2024-01-15T11:3")
+    clock.advance(2 * 3600)
+    register(replace={"query_file: query.sql": text}, files=files)
+    assert (row(client)["registered_by"], row(client)["updated_by"]) == ("ada", "eve")
+    client.delete("/datasets/sales.daily")
+    client.headers["Dli-User"] = "kim"
+    clock.advance(60)
+    register(replace={"query_file: query.sql": text}, files=files)
+    assert (row(client)["registered_by"], row(client)["updated_by"]) == ("kim", None)
