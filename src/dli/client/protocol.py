@@ -120,10 +120,10 @@ class Endpoint:
         environ: Mapping[str, str],
         warn: Callable[[str], None] | None,
     ) -> None:
-        if token is None and server_url is None:
-            token = environ.get(TOKEN)  # the caller names no server: both are those of the environment
         self.server = parse_address(server_url or environ.get("DLI_SERVER_URL") or DEFAULT_SERVER_URL)
         self.proxy = proxy_for(self.server, environ)
+        if token is None and server_url is None and not self.server.credentials:
+            token = environ.get(TOKEN)  # the caller names no server: both are those of the environment
         self._timeout = timeout_seconds
         self._warn = warn
         self._headers = {"User-Agent": "dli", "Accept": "application/json"}
@@ -153,7 +153,7 @@ class Endpoint:
         if self.server.basic:
             raise InvalidSettings(
                 f"There are two credentials for {self.server}: a token, and a user in its address.",
-                detail=f"Leave one out: unset {TOKEN}, or write the address without user and password.",
+                detail="Leave one out.",
             )
 
     def request(self, call: Call) -> Request:

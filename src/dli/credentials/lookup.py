@@ -44,14 +44,17 @@ def find_credential(
         warn: Called with the reason why a token is not sent.
 
     Returns:
-        None without one, and for a server that a project names without the user's permission.
+        None without one, for an address with a user and password, and for a server that a project names without the
+        user's permission.
 
     Raises:
         Unauthorized: When the keyring does not give its token.
         InvalidSettings: When the file of a kept sign-in is not safe, or can't be read.
     """
+    if server.credentials:
+        return None  # a request has one credential, and the address names it
     given = environ.get(TOKEN, "").strip()
-    kept = None if given or server.credentials else KeptSignIns(environ).read(server)
+    kept = None if given else KeptSignIns(environ).read(server)
     if not given and kept is None:
         return None
     if not settings.may_sign_in():

@@ -23,7 +23,7 @@ from dataspec.errors import (
 )
 from dataspec.models import RunStatus, SourceType, WorkflowStatus
 from dli import AsyncClient, Client
-from dli.client import calls
+from dli.client import calls, logins
 from dli.client.polling import pause_after
 from unit.dli.basecamp import Basecamp
 from unit.dli.both_clients import blocking
@@ -64,8 +64,9 @@ def test_the_package_offers_the_two_clients_and_nothing_else() -> None:
 def test_both_clients_have_every_call_with_its_arguments_and_description() -> None:
     described = {
         name: call
-        for name, call in inspect.getmembers(calls, inspect.isfunction)
-        if call.__module__ == calls.__name__ and not name.startswith("_")
+        for module in (calls, logins)
+        for name, call in inspect.getmembers(module, inspect.isfunction)
+        if call.__module__ == module.__name__ and not name.startswith("_")
     }
     assert described.keys() == {name for name in vars(Client) if not name.startswith("_")} - {"close"}
     for name, call in described.items():

@@ -280,14 +280,16 @@ def test_a_blank_variable_is_none(dli: Dli, monkeypatch: pytest.MonkeyPatch, tok
         assert sent(server) == [None]
 
 
-def test_a_token_and_a_user_in_the_address_are_one_credential_too_many(
+def test_a_user_in_the_address_is_the_one_credential_of_a_request(
     dli: Dli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DLI_TOKEN", TOKEN)
-    refused = dli("workflow", "list", "--server-url", "https://ada:hunter2@basecamp.example.com")
-    assert refused.status == 2
-    assert "two credentials" in refused.err
-    assert "hunter2" not in refused.err + TOKEN
+    with scripted(EMPTY) as server:
+        address = server.url.replace("http://", "http://ada:hunter2@")
+        assert dli("workflow", "list", "--server-url", address).status == 0
+        assert (sent(server)[0] or "").startswith("Basic ")
+    with pytest.raises(InvalidSettings, match="two credentials"):
+        Client("https://ada:hunter2@basecamp.example.com", token=TOKEN)
 
 
 @pytest.mark.rule("26.63")
