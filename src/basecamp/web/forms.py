@@ -47,7 +47,8 @@ class OutdatedForm(CrossOrigin):
         DliError.__init__(
             self,
             "This form does not belong to your session.",
-            detail="You have signed in or out since the page was opened. Open it again, and send its form.",
+            detail="You have signed in or out since the page was opened, or the browser does not keep this server's "
+            "cookies: it does for https addresses, and on this machine. Open the page again, and send its form.",
         )
 
 
