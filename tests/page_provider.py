@@ -186,8 +186,14 @@ def settings(
         rules: Roles, and the claims that give them.
         secret: The client's secret.
     """
-    file = {
-        "issuers": [{"issuer": provider.issuer, "audience": AUDIENCE, "page": {"client_id": CLIENT}}],
+    return OidcSettings.parse(file(provider, *rules).encode(), "oidc.yaml", client_secret=secret)
+
+
+def file(provider: Provider, *rules: tuple[str, dict[str, Any]]) -> str:
+    """Return the file of ``BASECAMP_OIDC`` for a provider, with roles and the claims that give them."""
+    page = {"client_id": CLIENT}
+    content = {
+        "issuers": [{"issuer": provider.issuer, "audience": AUDIENCE, "page": page}],
         "rules": [{"issuer": provider.issuer, "claims": claims, "role": role} for role, claims in rules],
     }
-    return OidcSettings.parse(json.dumps(file).encode(), "oidc.yaml", client_secret=secret)
+    return json.dumps(content)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,9 @@ from basecamp.server.wiring import build_services
 from basecamp.shared.clock import SystemClock
 from basecamp.web.routes import router
 from dataspec.store import MemoryStore
-from page_provider import Provider, serving, settings
+from page_provider import SECRET, Provider, file, serving, settings
 from served_app import served
+from served_process import served_process
 from unit.basecamp.web.signing_in import SignedWorld
 
 CHROMIUM = shutil.which("chromium")
@@ -137,3 +140,34 @@ def test_tab_whose_session_ended_elsewhere_says_so(
     page.bring_to_front()
     expect(page.get_by_role("alert")).to_contain_text("You are signed out.", timeout=30_000)
     assert page.get_by_label("limit").input_value() == "77"
+
+
+@pytest.mark.rule("26.57", "26.59")
+def test_server_of_an_operator_signs_people_in_and_logs_no_secret(
+    provider: Provider, context: BrowserContext, tmp_path: Path
+) -> None:
+    rules, log = tmp_path / "oidc.yaml", tmp_path / "log"
+    rules.write_text(file(provider, ("admin", {"groups": "data"})))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "BASECAMP_STORE_URL": str(tmp_path / "store"),
+        "BASECAMP_AIRFLOW_URL": "http://127.0.0.1:1",
+        "BASECAMP_AIRFLOW_AUTH": "none",
+        "BASECAMP_AUTH": "oidc",
+        "BASECAMP_OIDC": str(rules),
+        "BASECAMP_OIDC_CLIENT_SECRET": SECRET,
+        "BASECAMP_LOG_LEVEL": "debug",
+    }
+    page = context.new_page()
+    with served_process(environment, log) as address:
+        page.goto(f"{address}/audit")
+        assert page.url == f"{address}/audit"
+        expect(page.get_by_text("김다나")).to_be_visible()
+        [cookie] = context.cookies()
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url(f"{address}/sign-out")
+    sent = {name: text for _, fields in provider.requests for name, text in fields.items()}
+    told = log.read_text()
+    assert "Signed in: 김다나" in told
+    for secret in (SECRET, cookie["value"], sent["code"], sent["code_verifier"], sent["state"]):
+        assert secret not in told

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from oidc_provider import AUDIENCE, OidcProvider, oidc_provider
+from served_process import served_process
 
-STARTS_WITHIN_SECONDS = 60
 REVOKED_WITHIN_SECONDS = 30
 
 
@@ -49,23 +49,8 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def url(environment: dict[str, str], log: Path) -> Iterator[str]:
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "basecamp", "serve", "--port", "0"],
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        deadline = time.monotonic() + STARTS_WITHIN_SECONDS
-        while "Basecamp listens on " not in log.read_text():
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        yield log.read_text().split("Basecamp listens on ")[1].split()[0]
-    finally:
-        server.kill()
-        server.wait()
+    with served_process(environment, log) as url:
+        yield url
 
 
 def token_command(environment: dict[str, str], *arguments: str) -> str:
