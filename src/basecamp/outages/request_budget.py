@@ -36,6 +36,10 @@ class _RequestBudget:
     def renew(self) -> None:
         self._budget = None
 
+    def extend(self, seconds: float) -> None:
+        if self._budget is not None:
+            self._budget.extend(seconds)
+
 
 _CURRENT: ContextVar[_RequestBudget | None] = ContextVar("request_budget", default=None)
 
@@ -54,6 +58,12 @@ def renew_budget() -> None:
     """Restart the current request's budget: a request that polls has it for each poll."""
     if (budget := _CURRENT.get()) is not None:
         budget.renew()
+
+
+def extend_budget(seconds: float) -> None:
+    """Add to the current request's budget the time in which it has queued: neither the store nor Airflow took it."""
+    if (budget := _CURRENT.get()) is not None:
+        budget.extend(seconds)
 
 
 def wait_within_budget(answer: Future[T]) -> T:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
+from time import monotonic
 from typing import Generic, ParamSpec, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
 
-from basecamp.outages.request_budget import renew_budget
+from basecamp.outages.request_budget import extend_budget, renew_budget
 from basecamp.shared.clock import Clock
 
 P = ParamSpec("P")
@@ -54,8 +55,14 @@ class RequestWork:
         self._steppers = CapacityLimiter(STEP_THREADS)
 
     async def write(self, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-        """Call a function that changes something, in a thread."""
-        return await anyio.to_thread.run_sync(lambda: function(*args, **options), limiter=self._writers)
+        """Call a function that changes something, in a thread; the request's budget rests until one is free."""
+        queued_at = monotonic()
+
+        def call() -> T:
+            extend_budget(monotonic() - queued_at)
+            return function(*args, **options)
+
+        return await anyio.to_thread.run_sync(call, limiter=self._writers)
 
     async def finish(self, steps: Steps[T]) -> T:
         """Run the steps of a change, each in a thread and with the time of a request, and return the result.

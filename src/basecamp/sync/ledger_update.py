@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from basecamp.datasets.catalog_cache import CatalogCache
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 10
 """Maximum number of attempts while other replicas update the ledger as well."""
+TURN_SECONDS = 1.0
+"""The longest wait for another thread that updates the ledger: its call may hang."""
 
 
 class Announcer(Protocol):
@@ -60,6 +64,7 @@ class LedgerUpdater:
         self._versions = versions
         self._announcer = announcer
         self._clock = clock
+        self._turns = threading.Lock()
         self._settled: Catalog | None = None
         self.has_retired = False
         """Whether a removed dataset's DAG waited for its runs to end at the last check."""
@@ -76,18 +81,24 @@ class LedgerUpdater:
             Conflict: When other replicas kept updating the ledger.
         """
         for _ in range(ATTEMPTS):
-            catalog = self._specs.catalog(fresh=True)
-            if catalog is self._settled:
-                return ()
-            if catalog.ledger_error is not None:
-                self._make_anew(catalog)
-                continue
-            comparison = self._compare(catalog)
-            self.has_retired = any(entry.removed_at for entry in comparison.ledger.entries.values())
-            if comparison.ledger is catalog.ledger:
-                self._settled = None if self.has_retired else catalog
-                return ()
-            if (yield from self._carry_out(comparison, catalog)):
+            with self._turn():
+                catalog = self._specs.catalog(fresh=True)
+                if catalog is self._settled:
+                    return ()
+                if catalog.ledger_error is not None:
+                    self._make_anew(catalog)
+                    continue
+                comparison = self._compare(catalog)
+                self.has_retired = any(entry.removed_at for entry in comparison.ledger.entries.values())
+                if comparison.ledger is catalog.ledger:
+                    self._settled = None if self.has_retired else catalog
+                    return ()
+                self._prepare(comparison)
+                written = not comparison.switches and self._write(comparison.ledger, catalog.ledger_etag)
+            if comparison.switches:
+                yield from self._announcer.announce(comparison.switches, catalog)
+                written = self._write(comparison.ledger, catalog.ledger_etag)
+            if written:
                 self._log(comparison.events)
                 return comparison.events
         raise Conflict("Others are changing datasets at this moment.", detail="Try again in a few seconds.")
@@ -104,18 +115,26 @@ class LedgerUpdater:
         active = self._active(catalog) if retires(catalog, now) else None
         return diff_ledger(catalog, now=now, active=active)
 
-    def _carry_out(self, comparison: LedgerDiff, catalog: Catalog) -> Steps[bool]:
-        """Archive versions, announce switches, write the ledger; return False if another replica wrote it first."""
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Update the ledger after other threads: it then has their changes, and often one's own. The ETag decides."""
+        has_turn = self._turns.acquire(timeout=TURN_SECONDS)
+        try:
+            yield
+        finally:
+            if has_turn:
+                self._turns.release()
+
+    def _prepare(self, comparison: LedgerDiff) -> None:
+        """Archive versions, and remove the SQL files that removed specs have left."""
         self._versions.keep(comparison.unkept)
         self._versions.renew(comparison.replaced)
         for event in comparison.events:
             if (event.change, event.source_type) == ("removed", SourceType.MANUAL):
                 delete_leftovers(self._store, event.file, now=self._clock.now)
-        if comparison.switches:
-            yield from self._announcer.announce(comparison.switches, catalog)
-        return self._write(comparison.ledger, expected=catalog.ledger_etag)
 
-    def _write(self, ledger: Ledger, *, expected: str) -> bool:
+    def _write(self, ledger: Ledger, expected: str) -> bool:
+        """Write the ledger; return False if another replica wrote it first."""
         body = ledger.body()
         etag = try_put(self._store, LEDGER_KEY, body, expected=expected)
         if etag is None:
@@ -133,7 +152,7 @@ class LedgerUpdater:
         if stored is None or self._objects.read_or_put_aside(Ledger.read, stored) is not None:
             return
         ledger = repaired(catalog, self._versions, now=self._clock.now())
-        if self._write(ledger, expected=stored.etag):
+        if self._write(ledger, stored.etag):
             log.error("The ledger was made anew; it knows %d datasets from before.", len(ledger.entries))
 
     def _active(self, catalog: Catalog) -> frozenset[str] | None:

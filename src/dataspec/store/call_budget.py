@@ -46,5 +46,9 @@ class CallBudget:
             if answer.done():
                 raise  # the response itself is a timeout
             raise CallBudgetExceeded from None
-        self._end += self._per_answer
+        self.extend(self._per_answer)
         return result
+
+    def extend(self, seconds: float) -> None:
+        """Add time to the budget."""
+        self._end += seconds

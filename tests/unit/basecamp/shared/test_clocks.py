@@ -92,6 +92,31 @@ def test_a_replica_that_sees_a_lease_for_the_first_time_knows_its_age_by_the_sto
     assert Lease(store, "check", "ours", ManualClock(NOW - skew)).take(300) == 0
 
 
+@pytest.mark.rule("6.5")
+@skewed
+def test_a_clock_that_is_set_meanwhile_ends_no_lease_that_is_watched(
+    clock: ManualClock, skew: timedelta
+) -> None:
+    set_by = timedelta(0)
+
+    class SetClock(Machine):
+        def now(self) -> datetime:
+            return super().now() + set_by
+
+    store, ours = MemoryStore(now=lambda: clock.now() + set_by), SetClock(clock, timedelta(0))
+    theirs = Lease(store, "backfills/a", "theirs", clock)
+    watching = Lease(store, "backfills/a", "ours", ours)
+    assert theirs.take(8) == 0
+    assert watching.take(8) == 8
+    set_by = skew
+    assert watching.take(8) == 8
+    assert theirs.take(8) == 0
+    set_by = 2 * skew
+    assert watching.take(8) == 8
+    ours.advance(8)
+    assert watching.take(8) == 0
+
+
 @pytest.fixture
 def replica(
     store: MemoryStore, airflow: MemoryAirflow, dags: MemoryDags, client_of: Callable[[Any], Client]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +23,7 @@ from dataspec.catalog.ledger import LEDGER_KEY, NO_LEDGER, Ledger, LedgerEntry
 from dataspec.catalog.reader import CatalogReader
 from dataspec.models import SourceType
 from dataspec.store import MemoryStore
-from dataspec.store.base import MISSING
+from dataspec.store.base import MISSING, PreconditionFailed
 
 Register = Callable[..., Any]
 Publish = Callable[..., None]
@@ -366,3 +368,40 @@ def test_a_thousand_removed_files_are_announced_in_one_message_and_no_version_is
     assert changes(client) == [("released", name, "manual") for name in names]
     assert [(channel, len(datasets)) for channel, datasets in told(store)] == [("#analysts", 1000)]
     assert {entry.source for entry in ledger(store).entries.values()} == {SourceType.MANUAL}
+
+
+@pytest.mark.rule("6.4")
+def test_of_many_changes_at_once_none_writes_a_ledger_that_another_has_replaced(
+    airflow: MemoryAirflow, clock: ManualClock, make_yaml: Callable[..., str]
+) -> None:
+    class Slow(MemoryStore):
+        """Counts the writes of the ledger, each of which takes a moment."""
+
+        written = refused = 0
+
+        def put(self, key: str, body: bytes, *, expected: str) -> str:
+            if key != LEDGER_KEY:
+                return super().put(key, body, expected=expected)
+            time.sleep(0.02)
+            try:
+                etag = super().put(key, body, expected=expected)
+            except PreconditionFailed:
+                self.refused += 1
+                raise
+            self.written += 1
+            return etag
+
+    store = Slow(now=clock.now)
+    services = build_services(store, airflow, clock)
+
+    def publish(number: int) -> None:
+        name = f"sales.number_{number}"
+        store.put(f"code/{name}.yaml", make_yaml(name).encode(), expected=MISSING)
+        run_through(services.check.sync(), clock)
+
+    store.put("code/query.sql", b"SELECT 1", expected=MISSING)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(publish, range(16)))
+    assert len(ledger(store).entries) == 16
+    assert store.refused == 0
+    assert store.written <= 16
