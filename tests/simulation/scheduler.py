@@ -150,6 +150,9 @@ class Threading:
     def RLock(self) -> ParkingLock:  # noqa: N802
         return ParkingLock(self._scheduler)
 
+    def BoundedSemaphore(self, _count: int) -> ParkingLock:  # noqa: N802
+        return ParkingLock(self._scheduler)
+
     def Condition(self) -> ParkingLock:  # noqa: N802
         return ParkingLock(self._scheduler)
 
@@ -179,17 +182,25 @@ class ParkingLock:
         self._times = 0
         self._waiting: list[Thread] = []
 
-    def __enter__(self) -> bool:
+    def acquire(self, *, timeout: float | None = None) -> bool:
+        """Take the lock; return False if another thread has it for that time."""
         current = self._scheduler.current
         assert current is not None
+        end = None if timeout is None else self._scheduler.now + timeout
         while self._holder not in {None, current}:
+            left = None if end is None else end - self._scheduler.now
+            if left is not None and left <= 0:
+                return False
             self._waiting.append(current)
-            self._scheduler.park()
+            self._scheduler.park(left)
+            if current in self._waiting:
+                self._waiting.remove(current)
         self._holder = current
         self._times += 1
         return True
 
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
+        """Give the lock back."""
         self._times -= 1
         if self._times:
             return
@@ -197,6 +208,12 @@ class ParkingLock:
         for thread in self._waiting:
             self._scheduler.wake(thread)
         self._waiting.clear()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def notify_all(self) -> None:
         """Do nothing: no simulated code waits for a condition."""
