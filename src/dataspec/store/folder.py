@@ -60,12 +60,17 @@ class FolderStore:
 
     def _paths(self, prefix: str) -> Iterator[Path]:
         """Yield the files of a prefix's folder, and the folders that can't be read."""
-        below = prefix.rpartition("/")[0]
+        below, _, begin = prefix.rpartition("/")
         if below and why_no_key(below):
             return
         top = self._root / below
         failed: list[OSError] = []
         for folder, folders, names in os.walk(top, onerror=failed.append, followlinks=False):
+            if (
+                begin and Path(folder) == top
+            ):  # each file is read for its ETag, so only those under the prefix
+                folders[:] = [name for name in folders if name.startswith(begin)]
+                names[:] = [name for name in names if name.startswith(begin)]
             too_deep = [name for name in folders if self._is_too_deep(Path(folder, name))]
             folders[:] = [name for name in folders if not name.startswith(HIDDEN) and name not in too_deep]
             yield from (Path(folder, name) for name in (*names, *too_deep) if not name.startswith(HIDDEN))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +13,7 @@ from cachetools import LRUCache
 
 from basecamp.access.audit.records import (
     KEPT,
+    PREFIX,
     AuditIntention,
     AuditOutcome,
     AuditRecord,
@@ -34,7 +35,7 @@ from dataspec.store.base import usable
 
 DAYS_A_PAGE = 100
 """Maximum number of days that one page lists; with fewer entries than wanted, it has a cursor all the same."""
-DAYS_AT_ONCE = 8
+LISTS_AT_ONCE = 8
 ENTRIES_A_PAGE = 2_000
 """Maximum number of entries that one page reads."""
 BATCH = 200
@@ -80,9 +81,9 @@ class AuditReader:
         self._clock = clock
         self._objects = objects
         self._lock = threading.Lock()
-        self._days: LRUCache[date, _Day] = LRUCache(MAX_LISTED, getsizeof=lambda day: len(day) + 1)
+        self._days: LRUCache[str, _Day] = LRUCache(MAX_LISTED, getsizeof=lambda day: len(day) + 1)
         self._entries: LRUCache[str, AuditEntry] = LRUCache(MAX_ENTRIES)
-        self._listers = ThreadPoolExecutor(DAYS_AT_ONCE, thread_name_prefix="audit")
+        self._listers = ThreadPoolExecutor(LISTS_AT_ONCE, thread_name_prefix="audit")
 
     def page(
         self,
@@ -125,14 +126,22 @@ class AuditReader:
 
     def _batches(self, wanted: AuditFilter, before: str | None) -> Iterator[_Day]:
         """Yield entries that were listed, the newest first."""
-        days = self._wanted_days(wanted, before)[:DAYS_A_PAGE]
-        # Most pages need the newest day alone; the others are listed in parallel.
-        groups = [days[:1], *(days[at : at + DAYS_AT_ONCE] for at in range(1, len(days), DAYS_AT_ONCE))]
+        prefixes = self._prefixes(self._wanted_days(wanted, before)[:DAYS_A_PAGE], before)
+        groups = (prefixes[at : at + LISTS_AT_ONCE] for at in range(0, len(prefixes), LISTS_AT_ONCE))
         for group in groups:
             for day in map_within_budget(self._listers, self._listed, group):
                 places = sorted((one for one in day if before is None or one < before), reverse=True)
                 for start in range(0, len(places), BATCH):
                     yield {place: day[place] for place in places[start : start + BATCH]}
+
+    def _prefixes(self, days: Sequence[date], before: str | None) -> list[str]:
+        """Return the prefixes to list, the newest first: most pages end within a day, which is listed by hour."""
+        by_hour = _day_of(before) if before else self._clock.now().date()
+        return [
+            f"{day_prefix(day)}{part}"
+            for day in days
+            for part in ((f"{hour:02}" for hour in reversed(range(24))) if day == by_hour else ("",))
+        ]
 
     def _wanted_days(self, wanted: AuditFilter, before: str | None) -> list[date]:
         """Return the days to list, the newest first; the clock of another replica may be a day ahead."""
@@ -143,20 +152,20 @@ class AuditReader:
             newest = min(newest, _day_of(before))
         return [newest - timedelta(days=back) for back in range((newest - oldest).days + 1)]
 
-    def _listed(self, day: date) -> _Day:
+    def _listed(self, prefix: str) -> _Day:
         with self._lock:
-            known = self._days.get(day)
+            known = self._days.get(prefix)
         if known is not None:
             return known
         kinds: dict[str, set[Kind]] = defaultdict(set)
-        for info in usable(self._store.list(day_prefix(day))):
+        for info in usable(self._store.list(prefix)):
             if found := read_key(info.key):
                 kinds[found[0]].add(found[1])
         listed = {place: frozenset(found) for place, found in kinds.items()}
-        if self._clock.now().date() - day > SETTLED:
+        day = _day_of(prefix.removeprefix(PREFIX))
+        if self._clock.now().date() - day > SETTLED and len(listed) < MAX_LISTED:
             with self._lock:
-                if len(listed) < MAX_LISTED:
-                    self._days[day] = listed
+                self._days[prefix] = listed
         return listed
 
     def _read(self, places: _Day) -> list[AuditEntry]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +12,15 @@ import pytest
 from httpx import Client, Response
 
 from basecamp.access.audit.log import REFUSED
+from basecamp.access.audit.reader import BATCH, AuditFilter
+from basecamp.access.audit.records import Actor, Target
 from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.server.wiring import build_services
+from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from dataspec.errors import StoreUnreachable
 from dataspec.store import MemoryStore
+from dataspec.store.base import Found
 
 PREFIX = "basecamp/audit/"
 
@@ -235,3 +241,39 @@ def test_the_problem_of_a_server_has_the_id_of_its_request(
     airflow.down = "Connection refused"
     answer = client.post("/workflows/sales.daily/pause", headers={"X-Request-Id": "abc-123"})
     assert (answer.status_code, answer.json()["request_id"]) == (503, "abc-123")
+
+
+@pytest.mark.rule("26.74")
+def test_a_page_of_many_entries_reads_few_objects(
+    services: Services, store: MemoryStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest of 10,000 entries cost the listings of a day's hours and the objects of one batch."""
+    for number in range(10_000):
+        with services.audit_log.change(
+            Actor(name="ada", method="open"), "pause", Target(dataset=f"a.d{number}")
+        ):
+            clock.advance(5)
+    read: list[str] = []
+    get_many = store.get_many
+
+    def counting(keys: Iterable[str]) -> Found:
+        read.extend(keys := list(keys))
+        return get_many(keys)
+
+    monkeypatch.setattr(store, "get_many", counting)
+    began = time.process_time()
+    page = services.audit_reader.page(AuditFilter(), limit=50)
+    assert [entry.dataset for entry in page.items] == [f"a.d{number}" for number in range(9_999, 9_949, -1)]
+    assert len(read) <= 2 * BATCH
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.rule("26.70")
+def test_a_server_that_dies_within_a_change_leaves_an_entry_with_an_unknown_outcome(
+    services: Services, clock: ManualClock, client: Client, store: MemoryStore, airflow: MemoryAirflow
+) -> None:
+    """Another replica shows it."""
+    services.audit_log.begin(Actor(name="ada", method="open"), "pause", Target(dataset="a.one"))
+    other = build_services(store, airflow, clock)
+    (entry,) = other.audit_reader.page(AuditFilter(), limit=5).items
+    assert (entry.name, entry.outcome, entry.finished_at) == ("ada", "unknown", None)
