@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -89,6 +89,11 @@ class Team:
         context = ssl.create_default_context(cafile=str(self.company.bundle))
         token = {} if who is None else {"Authorization": f"Bearer {self.token_of(who)}"}
         return httpx.Client(base_url=self.url, verify=context, timeout=120, headers=token)
+
+    def row(self, name: str) -> dict[str, Any]:
+        """Return a dataset's row, as the viewer's command line shows it."""
+        [row] = self.ask("vera", "workflow", "list", "--dataset", name)
+        return dict(row)
 
     def write(self, team: str) -> str:
         """Write a dataset of a team into the project; return its name."""
@@ -188,8 +193,7 @@ def test_each_does_what_their_role_and_team_allow_and_the_audit_log_has_it_all(t
 
     # The admin may do everything, and says why.
     team.ask("adam", "workflow", "pause", of_data, "--reason", "the source is late")
-    [row] = [row for row in team.ask("vera", "workflow", "list") if row["dataset_name"] == of_data]
-    assert row["paused_by"].startswith("adam")
+    assert team.row(of_data)["paused_by"].startswith("adam")
     assert team.ask("vera", "workflow", "status", run["run_id"])["requested_by"].startswith("olga")
 
     # By the API, the same.
@@ -198,7 +202,7 @@ def test_each_does_what_their_role_and_team_allow_and_the_audit_log_has_it_all(t
         assert vera.post(f"/api/v1/workflows/{of_data}/unpause").status_code == 403
         assert olga.get(f"/api/v1/workflows/{of_data}").status_code == 404
         assert olga.post(f"/api/v1/workflows/{of_data}/unpause").status_code == 403
-    assert team.ask("vera", "workflow", "status", of_data)["paused"]
+    assert team.row(of_data)["paused"]
 
     # The audit log has what was done, and what was refused; the admin alone reads it.
     entries = team.ask("adam", "audit", "--dataset", of_data)
@@ -208,6 +212,109 @@ def test_each_does_what_their_role_and_team_allow_and_the_audit_log_has_it_all(t
     assert len([one for one in told if one[2] == "refused"]) >= 4, told
     assert "admin" in team.refused("vera", "audit")
     assert not any(token in json.dumps(entries) for token in team.tokens.values())
+
+
+class Person:
+    """Somebody at a browser, on the page."""
+
+    def __init__(self, team: Team, who: str) -> None:
+        self.http = team.api()
+        self.http.headers["Origin"] = team.url
+        self.http.follow_redirects = True
+        self.submit("/sign-in", "/sign-in/token", token=team.token_of(who))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def submit(self, page: str, action: str, **fields: str) -> httpx.Response:
+        """Open a page, and send a form of it with what it hides."""
+        shown = self.http.get(page).text
+        [form, *_] = [part for part in shown.split("<form")[1:] if f'action="{action}"' in part]
+        hidden = dict(
+            re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form.split("</form>")[0])
+        )
+        return self.http.post(action, data=hidden | fields)
+
+
+@pytest.mark.rule("26.20")
+def test_the_page_shows_each_what_they_may_do(team: Team) -> None:
+    name = team.write("@data")
+    team.ask("adam", "dataset", "register", name)
+    with Person(team, "vera") as vera, Person(team, "olga") as olga, Person(team, "adam") as adam:
+        pause = f"/workflows/{name}/pause"
+        seen = vera.http.get(f"/workflows/{name}")
+        assert "vera" in seen.text
+        assert f'action="{pause}"' not in seen.text
+        assert olga.http.get(f"/workflows/{name}").status_code == 404
+        assert adam.submit(f"/workflows/{name}", pause).status_code == 200
+        assert team.row(name)["paused"]
+        assert name in adam.http.get(f"/audit?dataset={name}").text
+        assert vera.http.get("/audit").status_code == 403
+
+        # What the page does not show, it refuses; and no other site's page may ask.
+        assert vera.http.post(f"/workflows/{name}/unpause").status_code == 403
+        adam.http.headers["Origin"] = "https://evil.example.com"
+        assert adam.http.post(f"/workflows/{name}/unpause").status_code == 403
+        assert team.row(name)["paused"]
+
+        vera.submit("/", "/sign-out")
+        assert "vera" not in vera.http.get("/").text
+
+
+@pytest.mark.rule("26.60")
+def test_a_person_signs_in_from_the_command_line_by_the_page(team: Team, tmp_path: Path) -> None:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "DLI_SERVER_URL": team.url,
+        "SSL_CERT_FILE": str(team.company.bundle),
+        "DLI_CREDENTIALS": "file",
+    }
+
+    def dli(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BIN / "dli", *arguments],
+            cwd=tmp_path,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    assert "dli login" in dli("workflow", "list").stderr
+    with subprocess.Popen(
+        [BIN / "dli", "login"],
+        cwd=tmp_path,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as login:
+        assert login.stderr
+        shown = ""
+        while not (found := re.search(r"/device\?code=([A-Z-]+)", shown)):
+            line = login.stderr.readline()
+            assert line, shown
+            shown += line
+        with Person(team, "vera") as vera:
+            vera.submit(f"/device?code={found[1]}", "/device", do="approve")
+        printed, _ = login.communicate(timeout=120)
+    assert login.returncode == 0, printed
+    me = json.loads(dli("whoami", "--format", "json").stdout)
+    assert "vera" in me["name"]
+    assert dli("workflow", "list").returncode == 0
+    kept = [
+        path for path in tmp_path.rglob("*") if path.is_file() and "dli_" in path.read_text(errors="replace")
+    ]
+    assert [path.stat().st_mode & 0o077 for path in kept] == [0]
+    assert dli("logout").returncode == 0
+    assert "dli login" in dli("workflow", "list").stderr
 
 
 @pytest.mark.rule("26.30")
