@@ -206,7 +206,7 @@ def test_each_does_what_their_role_and_team_allow_and_the_audit_log_has_it_all(t
 
     # The audit log has what was done, and what was refused; the admin alone reads it.
     entries = team.ask("adam", "audit", "--dataset", of_data)
-    told = [(entry["user"].partition("-")[0], entry["action"], entry["outcome"]) for entry in entries]
+    told = [(entry["name"].partition("-")[0], entry["action"], entry["outcome"]) for entry in entries]
     assert len([one for one in told if one[2] == "done"]) == 2, told
     assert any(entry["reason"] == "the source is late" for entry in entries)
     assert len([one for one in told if one[2] == "refused"]) >= 4, told

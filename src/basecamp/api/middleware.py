@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import re
 import time
@@ -34,7 +35,8 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]*)?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+_HEALTH = frozenset({"/healthz", "/readyz"})
+_PROBES = _HEALTH | {"/metrics"}
 """Requested every few seconds by monitoring: logged at level DEBUG."""
 
 
@@ -52,7 +54,7 @@ class HostGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on if its host is accepted."""
-        if scope["type"] != "http" or _hostname(Headers(scope=scope).get("host", "")) in self._hosts:
+        if scope["type"] != "http" or self._is_accepted(scope):
             await self._app(scope, receive, send)
             return
         error = InvalidUsage(
@@ -61,6 +63,11 @@ class HostGuard:
             "the server to the address that users open.",
         )
         await problem_response(error, status=421)(scope, receive, send)
+
+    def _is_accepted(self, scope: Scope) -> bool:
+        host = _hostname(Headers(scope=scope).get("host", ""))
+        # A load balancer probes by address; no page can rebind an address.
+        return host in self._hosts or (scope["path"] in _HEALTH and _is_address(host))
 
 
 class OriginGuard:
@@ -147,6 +154,13 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return replay
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
 
 
 def _hostname(host: str) -> str:

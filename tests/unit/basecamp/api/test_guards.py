@@ -42,6 +42,14 @@ def test_a_foreign_host_name_is_refused(guarded: Client, host: str) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (421, PROBLEM)
 
 
+@pytest.mark.rule("26.2")
+def test_health_is_answered_by_address_as_a_load_balancer_asks(guarded: Client) -> None:
+    for address in ("10.1.2.3:8800", "[fd00::1]"):
+        assert guarded.get("http://127.0.0.1/healthz", headers={"Host": address}).status_code == 200
+        assert guarded.get("/workflows", headers={"Host": address}).status_code == 421
+    assert guarded.get("http://127.0.0.1/healthz", headers={"Host": "evil.example.com"}).status_code == 421
+
+
 @pytest.mark.rule("26.3")
 @pytest.mark.parametrize("origin", ["https://evil.example.com", "null", "http://127.0.0.1:9999", "http://["])
 def test_a_page_of_another_site_changes_nothing(guarded: Client, origin: str) -> None:
