@@ -172,6 +172,22 @@ def test_what_may_have_had_an_effect_is_not_sent_again_after_the_connection_brok
     assert len(without_probes(server)) == 1
 
 
+@pytest.mark.rule("15.3")
+@pytest.mark.parametrize("how", BREAKS)
+def test_a_connection_that_broke_under_a_request_that_is_sent_once_stops_no_other_request(
+    server: Any, transport_to: Callable[..., AirflowTransport], how: Script
+) -> None:
+    def break_all_but_reads(handler: Any) -> None:
+        is_read = handler.path.startswith("/api/v2/dags") and handler.command == "GET"
+        handler.answer(200, {}) if is_read else how(handler)
+
+    server.script = break_all_but_reads
+    transport = transport_to()
+    with pytest.raises(AirflowUnreachable, match="does not answer"):
+        transport.request("POST", "/api/v2/dags/x/dagRuns/y/clear", json={})
+    assert transport.request("GET", "/api/v2/dags").status == 200
+
+
 @pytest.mark.rule("15.5")
 def test_a_log_in_is_repeated_after_the_connection_broke(
     server: Any, transport_to: Callable[..., AirflowTransport]

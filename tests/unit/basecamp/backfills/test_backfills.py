@@ -130,6 +130,31 @@ def test_each_date_is_built_one_after_the_other(
     assert (done["error"], done["note"], done["failed_dates"]) == (None, None, [])
 
 
+@pytest.mark.rule("14.7")
+def test_its_plan_is_written_once_for_each_date(
+    register: Register,
+    client: Client,
+    worker: Worker,
+    store: MemoryStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[str] = []
+    put = store.put
+
+    def put_noting(key: str, body: bytes, *, expected: str) -> str:
+        written.append(key)
+        return put(key, body, expected=expected)
+
+    monkeypatch.setattr(store, "put", put_noting)
+    register()
+    start(client)
+    worker.build()
+    assert show(client)["status"] == "COMPLETED"
+    assert (
+        written.count(f"basecamp/backfills/active/{NAME}.json") == 1 + len(DATES) + 1
+    )  # start, dates, outcome
+
+
 @pytest.mark.rule("14.3")
 def test_the_next_run_is_triggered_only_after_the_last_one_has_succeeded(
     register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
