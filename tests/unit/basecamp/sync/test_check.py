@@ -225,6 +225,15 @@ def test_of_two_that_want_a_lease_at_once_one_gets_it(store: MemoryStore, clock:
     assert Lease(store, "check", "one", clock).take(60) == 0
 
 
+@pytest.mark.rule("6.5")
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"owner": "other", "until": 1}'])
+def test_a_damaged_lease_is_free(store: MemoryStore, clock: ManualClock, body: bytes) -> None:
+    store.put("basecamp/leases/check.json", body, expected=MISSING)
+    Lease(store, "check", "one", clock).release()
+    assert Lease(store, "check", "one", clock).take(60) == 0
+    assert Lease(store, "check", "other", clock).take(60) == 60
+
+
 def told(store: MemoryStore) -> list[tuple[str, tuple[str, ...]]]:
     """Return what is in the outbox: the channel, and the datasets that it tells of."""
     entries = [

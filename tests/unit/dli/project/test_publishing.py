@@ -395,6 +395,19 @@ def test_a_publication_that_can_t_be_read_is_none(body: bytes) -> None:
     assert read_publication(store) is None
 
 
+@pytest.mark.parametrize("body", [b"", b'{"published_at": 1}'])
+def test_a_publish_writes_a_publication_that_can_t_be_read_anew(project: Path, body: bytes) -> None:
+    store = MemoryStore()
+    publish(store, put_files(project, SHOP))
+    stored = store.get(PUBLICATION_KEY)
+    assert stored is not None
+    store.put(PUBLICATION_KEY, body, expected=stored.etag)
+    publish(store, put_files(project, SHOP))
+    written = store.get(PUBLICATION_KEY)
+    assert written is not None
+    assert written.body == stored.body
+
+
 # Killed, and two at once
 
 
