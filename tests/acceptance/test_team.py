@@ -321,7 +321,7 @@ def test_a_person_signs_in_from_the_command_line_by_the_page(team: Team, tmp_pat
 def test_a_token_that_was_revoked_ends_within_half_a_minute(team: Team) -> None:
     name = f"short-{free_port()}"
     environ = {"PATH": os.environ["PATH"], "BASECAMP_STORE_URL": team.stack.store_url}
-    basecamp = [BIN / "basecamp", "token"]
+    basecamp = [str(BIN / "basecamp"), "token"]
     made = subprocess.run(
         [*basecamp, "create", name, "--role", "viewer"],
         env=environ,
