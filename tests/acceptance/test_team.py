@@ -31,6 +31,7 @@ from stacks import BIN, REPOSITORY, Stack
 pytestmark = on_airflow_3
 
 SERVER_PAGE = REPOSITORY / "docs" / "server.md"
+ACCESS_PAGE = REPOSITORY / "docs" / "access.md"
 
 PEOPLE = {
     "vera": ("viewer",),
@@ -339,7 +340,7 @@ def test_a_token_that_was_revoked_ends_within_half_a_minute(team: Team) -> None:
 
 
 @pytest.mark.rule("26.93")
-def test_the_page_of_the_server_leads_from_nothing_to_a_team(stack: Stack, tmp_path: Path) -> None:
+def test_the_pages_lead_from_nothing_to_a_team(stack: Stack, tmp_path: Path) -> None:
     """Its commands run as they stand, with the addresses of this machine in the place of the examples."""
     nginx.program()
     company, ports = nginx.Company(tmp_path), {name: free_port() for name in ("plain", "tls", "basecamp")}
@@ -388,6 +389,13 @@ def test_the_page_of_the_server_leads_from_nothing_to_a_team(stack: Stack, tmp_p
         server.url()
         with nginx.running(tmp_path, nginx.site(ports, company.certificate, company.key), ports["tls"]):
             shown = shell("\n".join(others))
+            environ |= {"DLI_SERVER_URL": here["https://basecamp.example.com"]}
+            environ |= {"DLI_TOKEN": (tmp_path / "first-admin.token").read_text().strip()}
+            for block in re.findall(
+                r"^```bash\n(.*?)^```", ACCESS_PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+            ):
+                # Names of tokens that others have made on this store.
+                shell(re.sub(r"(create|revoke) ([\w-]+)", rf"\1 \2-{ports['plain']}", block))
     finally:
         server.process.kill()
         server.process.wait()
