@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from basecamp.access.principal import Grant, Principal, StoredGrant, printable
 from basecamp.access.stored_credentials import listed_credentials
 from basecamp.shared.clock import Clock
-from dataspec.errors import InvalidUsage, NotFound, Refused, UnreadableObject
+from dataspec.errors import InvalidUsage, NotFound, Refused, Unauthorized, UnreadableObject
 from dataspec.store import Store
 from dataspec.store.base import MISSING, ObjectInfo, try_delete
 from dataspec.stored_document import Moment, StoredDocument
@@ -30,6 +30,7 @@ ENDED_STAY = timedelta(days=30)
 
 _TOKEN = re.compile(r"dli_[A-Za-z0-9_-]{43}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
+_OWN = "token "
 _BYTES = 32
 _TRIES = 5
 
@@ -57,9 +58,14 @@ class TokenRecord(StoredDocument):
             name=self.user or self.name,
             grants=tuple(grant.grant() for grant in self.grants),
             method="token",
-            identity=self.identity or f"token {self.id}",
+            identity=self.identity or self.own_identity,
             expires_at=self.expires_at,
         )
+
+    @property
+    def own_identity(self) -> str:
+        """The identity of a caller who is known by this token alone."""
+        return f"{_OWN}{self.id}"
 
     def is_living(self, now: datetime) -> bool:
         """Return whether the token has not expired."""
@@ -138,15 +144,27 @@ class Tokens:
     def mint_login(self, person: Principal, machine: str) -> NewToken:
         """Make the token of ``dli login``, with what the person may do now.
 
+        A person who signed in with a token gets one that ends with that token.
+
         Args:
             person: The person, who has signed in.
             machine: The name of the person's machine.
 
         Raises:
+            Unauthorized: When the token that the person signed in with has ended.
             StoreUnreachable: When the store does not answer.
         """
         name = f"login:{person.name}@{printable(machine)}"
-        return self._mint(name, person.grants, LOGIN_LIFETIME, person.name, person)
+        return self._mint(name, person.grants, self._login_lifetime(person), person.name, person)
+
+    def _login_lifetime(self, person: Principal) -> timedelta:
+        if not person.identity.startswith(_OWN):
+            return LOGIN_LIFETIME
+        now = self._clock.now().replace(microsecond=0)
+        for record in self.all().records:
+            if record.own_identity == person.identity and record.is_living(now):
+                return min(LOGIN_LIFETIME, record.expires_at - now)
+        raise Unauthorized("The token that approved this login has ended.", detail="Try again: dli login")
 
     def _mint(
         self,
@@ -208,16 +226,19 @@ class Tokens:
                 yield info, error
 
     def revoke(self, name: str) -> Sequence[TokenRecord]:
-        """Revoke the tokens with a name or an id, and return them.
+        """Revoke the tokens with a name or an id, with those of logins that they approved, and return them.
 
         Raises:
             NotFound: When there is none.
             StoreUnreachable: When the store does not answer.
         """
+        listed = self._read(list(listed_credentials(self._store, PREFIX).values()))
+        known = {info.key: found for info, found in listed if isinstance(found, TokenRecord)}
+        named = {found.own_identity for found in known.values() if name in {found.name, found.id}}
         revoked = []
-        for info, found in self._read(list(listed_credentials(self._store, PREFIX).values())):
-            if isinstance(found, TokenRecord) and name in {found.name, found.id}:
-                self._remove(info.key)
+        for key, found in known.items():
+            if found.own_identity in named or found.identity in named:
+                self._remove(key)
                 revoked.append(found)
         if not revoked:
             raise NotFound(

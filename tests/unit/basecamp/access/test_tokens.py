@@ -13,7 +13,7 @@ from basecamp.access.token_lookup import TokenLookup
 from basecamp.access.tokens import ENDED_STAY, PREFIX, NewToken, Tokens
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
-from dataspec.errors import InvalidUsage, NotFound, Refused
+from dataspec.errors import InvalidUsage, NotFound, Refused, Unauthorized
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 
@@ -132,3 +132,24 @@ def test_housekeeping_removes_tokens_that_expired_long_ago(
     services.housekeeping.clean()
     assert {record.name for record in services.tokens.all().records} == {"new"}
     assert store.get(newer) is not None
+
+
+@pytest.mark.rule("26.33")
+def test_login_that_a_token_approved_ends_with_that_token(tokens: Tokens) -> None:
+    short = tokens.create("short", OPERATOR, lifetime=3 * DAY, created_by="root@host").record
+    login = tokens.mint_login(short.principal(), "laptop").record
+    assert login.expires_at == short.expires_at
+    other = tokens.mint_login(ALICE, "laptop").record
+
+    assert {record.id for record in tokens.revoke("short")} == {short.id, login.id}
+    assert [record.id for record in tokens.all().records] == [other.id]
+    with pytest.raises(Unauthorized, match="has ended"):
+        tokens.mint_login(short.principal(), "laptop")
+
+
+@pytest.mark.rule("26.33")
+def test_expired_token_approves_no_login(tokens: Tokens, clock: ManualClock) -> None:
+    short = tokens.create("short", OPERATOR, lifetime=DAY, created_by="root@host").record
+    clock.advance(2 * 86400)
+    with pytest.raises(Unauthorized, match="has ended"):
+        tokens.mint_login(short.principal(), "laptop")

@@ -129,7 +129,11 @@ def test_revoked_token_ends_its_sessions_within_30_seconds(world: SignedWorld) -
     assert world.session_of(browser) is None
 
 
-@pytest.mark.parametrize("token", ["", "dli_wrong", "dli_" + "x" * 43, "x" * 5000, "dli_é", "\x00"])
+@pytest.mark.parametrize(
+    "token",
+    ["", "dli_wrong", "dli_" + "x" * 43, "x" * 5000, "dli_é", "\x00"],
+    ids=["empty", "short", "unknown", "long", "not ASCII", "a control character"],
+)
 def test_wrong_token_signs_nobody_in(world: SignedWorld, token: str) -> None:
     browser = world.browser()
     browser.open("/sign-in")
@@ -141,7 +145,9 @@ def test_wrong_token_signs_nobody_in(world: SignedWorld, token: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cookie", ["", "x", "x" * 43, new_cookie(), "x" * 7000, 'a"b', "é", "../../x", "a=b=c"]
+    "cookie",
+    ["", "x", "x" * 43, new_cookie(), "x" * 7000, 'a"b', "é", "../../x", "a=b=c"],
+    ids=["empty", "short", "43 letters", "unknown", "long", "quoted", "not ASCII", "a path", "pairs"],
 )
 def test_cookie_of_another_server_is_as_none(world: SignedWorld, cookie: str) -> None:
     answer = world.ask(
