@@ -126,7 +126,10 @@ def test_another_dataset_or_store_and_a_program_with_the_same_lock_are_left_alon
 
 
 @pytest.mark.rule("12.26")
-def test_a_killed_workers_query_on_mysql_is_killed_by_the_next_attempt(mariadb: MariaDB) -> None:
+@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "given up by Airflow"])
+def test_the_query_of_an_earlier_attempt_on_mysql_is_killed_by_the_next_one(
+    mariadb: MariaDB, *, is_killed: bool
+) -> None:
     with closing(mariadb.connect()) as connection, connection.cursor() as cursor:
         cursor.execute("create or replace table sales (who varchar(9)) engine=innodb")
 
@@ -138,9 +141,10 @@ def test_a_killed_workers_query_on_mysql_is_killed_by_the_next_attempt(mariadb: 
         statements = ["begin", "insert into sales values ('old')", "select sleep(300)", "commit"]
         with worker("mysql", str(mariadb.port), statements) as old:
             until(lambda: bool(ask(sleeps)))
-            old.send_signal(signal.SIGKILL)
-            old.wait()
-            assert ask(sleeps)
+            if is_killed:
+                old.send_signal(signal.SIGKILL)
+                old.wait()
+                assert ask(sleeps)
             attempt("mysql", str(mariadb.port), "run-1", ["insert into sales values ('new')"])
         assert ask(sleeps) == ()
         assert ask("select who from sales") == (("new",),)
