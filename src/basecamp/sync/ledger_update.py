@@ -117,7 +117,10 @@ class LedgerUpdater:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Update the ledger after other threads: it then has their changes, and often one's own. The ETag decides."""
+        """Wait a moment for another thread that updates the ledger: its update often has this change as well.
+
+        The turn only saves work. The ETag protects the ledger.
+        """
         has_turn = self._turns.acquire(timeout=TURN_SECONDS)
         try:
             yield
