@@ -28,6 +28,7 @@ from basecamp.notifications.delivery import Delivery
 from basecamp.notifications.run_watch import RunWatch
 from basecamp.registration.changes import ManualSpecChanges
 from basecamp.registration.register import Registration
+from basecamp.runs.airflow_starts import AirflowStarts
 from basecamp.runs.history import RunHistory
 from basecamp.runs.logs import RunLogs
 from basecamp.runs.lookup import RunLookup
@@ -68,6 +69,7 @@ class Services:
     run_lookup: RunLookup
     run_history: RunHistory
     run_logs: RunLogs
+    airflow_starts: AirflowStarts
     run_starter: RunStarter
     run_stopper: RunStopper
     run_retrier: RunRetrier
@@ -101,6 +103,7 @@ class Services:
             self.takeovers,
             self.delivery,
             self.run_watch,
+            self.airflow_starts,
             self.check,
             self.reconciler,
             self.housekeeping,

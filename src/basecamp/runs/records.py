@@ -192,7 +192,7 @@ class RunRecords:
             max_attempts=attempt.max_tries + 1 if attempt else None,
             error=self.why_other(run) if other else None,
             other_code=other,
-            requested_by=_requested_by(run),
+            requested_by=requested_by(run),
             stopped_by=stopped.by if stopped else None,
             stopped_at=stopped.at if stopped else None,
             stop_reason=stopped.reason if stopped else None,
@@ -254,7 +254,7 @@ def run_type(run: DagRun) -> RunType:
     return next((word for word in known if word in {said, run.run_type}), "adhoc")
 
 
-def _requested_by(run: DagRun) -> str | None:
+def requested_by(run: DagRun) -> str | None:
     """Return who started a run; None for one that the timetable made."""
     own = run.conf.get(CONF_KEY)
     by = own.get("requested_by") if isinstance(own, dict) else None

@@ -46,6 +46,7 @@ from basecamp.registration.after_write import WriteFollowUp
 from basecamp.registration.changes import ManualSpecChanges
 from basecamp.registration.register import Registration
 from basecamp.registration.team_rights import TeamRights
+from basecamp.runs.airflow_starts import AirflowStarts
 from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.history import RunHistory
 from basecamp.runs.logs import RunLogs
@@ -190,6 +191,9 @@ def build_services(
             takeovers=takeovers,
         ),
         run_logs=RunLogs(lookup, gateway, clock),
+        airflow_starts=AirflowStarts(
+            gateway, specs, audit, Lease(store, "airflow_starts", replica, clock), clock
+        ),
         run_starter=RunStarter(
             specs,
             gateway,

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from datetime import datetime
 from typing import Any, TypeVar
 
 from basecamp.access.audit.records import (
@@ -96,6 +97,7 @@ class AuditLog:
         error: DliError | None = None,
         count: int = 1,
         mark: str | None = None,
+        at: datetime | None = None,
     ) -> None:
         """Store an entry about something that has happened: a refusal, or a change of the server's own.
 
@@ -107,13 +109,14 @@ class AuditLog:
             status: The HTTP status of the response.
             error: Why it was refused.
             count: How many requests the entry stands for.
-            mark: Identifies what has happened, if several replicas may record it.
+            mark: Identifies what has happened, if several replicas may record it, with ``at``.
+            at: When it happened; now by default.
 
         Raises:
             StoreUnreachable: When the store does not answer.
         """
         outcome = self._outcome(facts or RequestFacts(), status, error).changed(count=count)
-        entry = self._intention(AuditRecord, actor, action, target, outcome=outcome)
+        entry = self._intention(AuditRecord, actor, action, target, at=at, outcome=outcome)
         self._put(key_of(new_place(entry.at, mark), "entry"), entry)
 
     @contextmanager
@@ -138,14 +141,21 @@ class AuditLog:
             self.end(place, facts, status=200)
 
     def _intention(
-        self, kind: type[Written], actor: Actor, action: str, target: Target, **more: AuditOutcome
+        self,
+        kind: type[Written],
+        actor: Actor,
+        action: str,
+        target: Target,
+        *,
+        at: datetime | None = None,
+        **more: AuditOutcome,
     ) -> Written:
         about = {
             name: bounded(value, MAX_NAME) for name, value in {**asdict(actor), **asdict(target)}.items()
         }
         about["reason"] = bounded(target.reason, MAX_REASON)
         known: dict[str, Any] = {name: value for name, value in about.items() if value is not None} | more
-        return kind(at=self._clock.now(), action=action, replica=self._replica, **known)
+        return kind(at=at or self._clock.now(), action=action, replica=self._replica, **known)
 
     def _outcome(self, facts: RequestFacts, status: int, error: DliError | None) -> AuditOutcome:
         known = {one.name: getattr(facts, one.name) for one in fields(facts) if one.name in _FACTS}

@@ -10,6 +10,10 @@ from httpx import Client, Response
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.runs.notes import note_of_stop, read_note
+from basecamp.server.wiring import build_services
+from basecamp.services import Services
+from basecamp.shared.clock import ManualClock
+from dataspec.store import Store
 
 NAME = "sales.daily"
 AT = datetime(2024, 1, 15, 9, 30, tzinfo=UTC)
@@ -47,6 +51,34 @@ def test_a_run_that_began_in_airflow_shows_as_such(
     register()
     airflow.trigger(NAME, "manual__1", logical_date=AT, conf={})
     assert client.get("/runs/manual__1").json()["requested_by"] == "in Airflow"
+
+
+@pytest.mark.rule("26.88")
+def test_a_run_that_began_in_airflow_is_one_entry_of_the_audit_log_by_any_number_of_replicas(
+    client: Client,
+    airflow: MemoryAirflow,
+    register: Callable[..., Response],
+    services: Services,
+    store: Store,
+    clock: ManualClock,
+) -> None:
+    register()
+    client.post(f"/workflows/{NAME}/runs", json={"parameters": {"execution_date": "2024-01-14"}})
+    airflow.trigger(NAME, "manual__1", logical_date=AT, conf={})
+    airflow.load("somebody.elses")
+    airflow.trigger("somebody.elses", "manual__1", logical_date=AT, conf={})
+
+    other = build_services(store, airflow, clock)
+    assert services.airflow_starts.look() == 60
+    assert other.airflow_starts.look() > 0  # the first one has the lease
+    for seconds in (61, 120):
+        clock.advance(seconds)
+        other.airflow_starts.look()
+
+    entries = client.get("/audit").json()["items"]
+    [begun] = [entry for entry in entries if entry["method"] == "airflow"]
+    assert (begun["name"], begun["action"], begun["outcome"]) == ("in Airflow", "run", "done")
+    assert (begun["dataset"], begun["run_id"]) == (NAME, "manual__1")
 
 
 @pytest.mark.rule("26.78")
