@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from httpx import Client
 
+from basecamp.access.logins import PREFIX as LOGINS_PREFIX
+from basecamp.access.sessions.records import PREFIX as SESSIONS_PREFIX
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.backfills.plans import ENDED_PREFIX
 from basecamp.monitoring.housekeeping import NEWEST_KEPT
@@ -16,6 +18,7 @@ from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from dataspec.catalog.ledger import LEDGER_KEY, VERSIONS_PREFIX
+from dataspec.catalog.spec_storage import manual_key, read_release, write_release
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 
@@ -68,6 +71,22 @@ def test_version_that_was_in_use_until_lately_stays(
 
 
 @pytest.mark.rule("18.22")
+def test_version_that_a_spec_has_again_stays_before_the_ledger_names_it(
+    services: Services, store: MemoryStore, clock: ManualClock, change: Callable[[int], str]
+) -> None:
+    first = change(0)
+    stored = read_release(store, manual_key(NAME), ["query.sql"])
+    assert stored is not None
+    for number in range(1, 2 * NEWEST_KEPT):
+        change(number)
+    clock.advance(401 * DAY)
+    change(1)
+    write_release(store, manual_key(NAME), stored.release)
+    services.housekeeping.clean()
+    assert first in keys(store, VERSIONS_PREFIX)
+
+
+@pytest.mark.rule("18.22")
 def test_ended_backfills_stay_for_400_days_and_the_newest_always(
     services: Services, store: MemoryStore, clock: ManualClock
 ) -> None:
@@ -88,6 +107,8 @@ def test_ended_backfills_stay_for_400_days_and_the_newest_always(
         ("basecamp/idempotency/20240101/a.json", 2),
         ("basecamp/quarantine/basecamp/ledger.json/a", 90),
         ("basecamp/probe-a", 1),
+        (f"{SESSIONS_PREFIX}a.json", 1),
+        (f"{LOGINS_PREFIX}a.json", 1),
     ],
 )
 def test_object_goes_when_its_time_is_over(
