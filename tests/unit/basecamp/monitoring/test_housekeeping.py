@@ -165,11 +165,12 @@ def test_one_replica_a_day_does_it(
     key = "basecamp/probe-a"
     store.put(key, b"{}", expected=MISSING)
     other = build_services(store, airflow, clock)
-    services.housekeeping.turn()
     clock.advance(DAY - 3600)
+    services.housekeeping.turn()
+    clock.advance(2 * 3600)  # its time is over
     other.housekeeping.turn()
     assert keys(store, key) == [key]
-    clock.advance(3600 + 1)
+    clock.advance(DAY - 2 * 3600)
     other.housekeeping.turn()
     assert keys(store, key) == []
 
