@@ -115,7 +115,8 @@ class Pauses:
             self._records.resumed(name, resumed_by)
             return self._shown(name, file, f"It is resumed. {_switched_off(file)}" if _is_off(file) else None)
 
-        return self._reservations.once(idempotency_key, ["unpause", name], WorkflowInfo, act)
+        values = ["unpause", name, *((source,) if source else ())]
+        return self._reservations.once(idempotency_key, values, WorkflowInfo, act)
 
     def _dag(self, name: str) -> AirflowDag:
         found = self._takeovers.check(name)

@@ -293,6 +293,21 @@ def test_the_overridden_spec_is_neither_paused_nor_resumed(
     assert (answer.status_code, answer.json()["code"]) == (409, "overridden")
 
 
+@pytest.mark.rule("19.11")
+@pytest.mark.parametrize("verb", ["pause", "unpause"])
+def test_a_key_of_one_source_is_not_that_of_another(register: Register, client: Client, verb: str) -> None:
+    register()
+    client.post("/workflows/sales.daily/pause")
+    first, other = (
+        client.post(
+            f"/workflows/sales.daily/{verb}", json={"source": source}, headers={"Idempotency-Key": "once"}
+        )
+        for source in ("manual", "code")
+    )
+    assert first.status_code == 200, first.text
+    assert "Idempotency-Key" in other.json()["title"], other.text
+
+
 @pytest.mark.parametrize("verb", ["pause", "unpause"])
 def test_an_unknown_dataset_is_neither_paused_nor_resumed(client: Client, verb: str) -> None:
     assert client.post(f"/workflows/nope/{verb}").json()["code"] == "dataset_not_found"
