@@ -15,6 +15,7 @@ import pytest
 
 import nginx
 from integration.basecamp.test_serve import Serve, settings
+from memory_server import SPEC, SQL, memory_server
 from s3 import free_port
 
 CLIENT = "127.0.0.3"
@@ -30,10 +31,15 @@ class Behind:
     company: nginx.Company
 
     def client(self) -> httpx.Client:
-        """Return a client on another address of this machine than the proxy and the server."""
-        context = ssl.create_default_context(cafile=str(self.company.bundle))
-        transport = httpx.HTTPTransport(verify=context, local_address=CLIENT)
-        return httpx.Client(base_url=self.url, transport=transport, timeout=60)
+        """Return a client of the server."""
+        return client_of(self.url, self.company)
+
+
+def client_of(url: str, company: nginx.Company) -> httpx.Client:
+    """Return a client on another address of this machine than the proxy and the server."""
+    context = ssl.create_default_context(cafile=str(company.bundle))
+    transport = httpx.HTTPTransport(verify=context, local_address=CLIENT)
+    return httpx.Client(base_url=url, transport=transport, timeout=120)
 
 
 @pytest.fixture(scope="module", params=["", "/basecamp"], ids=["root", "prefix"])
@@ -109,6 +115,20 @@ def test_a_request_that_is_too_large_gets_basecamps_own_error(behind: Behind) ->
         answer = client.put("/api/v1/datasets/a.b", content=b'{"yaml": "' + b"x" * (2 * 1024 * 1024) + b'"}')
         assert answer.status_code == 413
         assert answer.json()["title"] == "The request is too large."
+
+
+@pytest.mark.rule("26.90")
+def test_a_call_that_waits_longer_than_a_minute_gets_its_answer(tmp_path: Path) -> None:
+    """nginx itself gives up after 60 s, unless its site says otherwise."""
+    company, ports = nginx.Company(tmp_path), {name: free_port() for name in ("plain", "tls")}
+    url = f"https://{nginx.HOST}:{ports['tls']}"
+    with memory_server(tmp_path / "server.log", "--loads-nothing") as server:
+        ports["basecamp"] = httpx.URL(server.url).port or 0
+        site = nginx.site(ports, company.certificate, company.key)
+        with nginx.running(tmp_path, site, ports["tls"]), client_of(url, company) as client:
+            body = {"yaml": SPEC.format(name="a.slow", note="New"), "files": {"query.sql": SQL}}
+            answer = client.put("/api/v1/datasets/a.slow?wait=62", json=body, headers={"Host": "localhost"})
+    assert (answer.status_code, answer.json()["code"]) == (504, "not_loaded"), answer.text
 
 
 @pytest.mark.rule("26.90")
