@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from dataspec.errors import InvalidSpec, InvalidUsage
+from dataspec.problems import Problem
 from dataspec.spec.parse import parse_spec
 from dataspec.spec.yaml_reader import read_document
 
@@ -99,6 +100,8 @@ def _with_value(text: str, path: tuple[str, ...], value: Value, file: str) -> st
                 return edited
         except InvalidSpec:
             continue
+    if isinstance(value, str) and not value.isprintable():
+        raise InvalidSpec([Problem(f"'{'.'.join(path)}' can't have a control character: {value!a}.", file)])
     raise InvalidUsage(
         f"'{'.'.join(path)}' can't be changed in place in this YAML.",
         detail="Change the file by hand, and register it again.",

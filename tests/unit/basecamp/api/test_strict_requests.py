@@ -43,7 +43,9 @@ def test_a_removal_with_a_typing_error_removes_nothing(client: Client, register:
     register()
     answer = client.delete("/datasets/sales.daily?acept_active=true")
     assert answer.json()["title"] == "Unknown query parameter 'acept_active'."
-    assert answer.json()["detail"] == ("Did you mean 'accept_active'? Accepted: source, stop, accept_active.")
+    assert answer.json()["detail"] == (
+        "Did you mean 'accept_active'? Accepted: source, stop, accept_active, reason."
+    )
     assert client.get("/datasets/sales.daily").status_code == 200
 
 

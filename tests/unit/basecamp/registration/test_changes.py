@@ -119,7 +119,6 @@ def test_a_spec_in_code_can_not_be_updated(
             "title": "This dataset is managed by Code. Modify via Git.",
             "status": 409,
             "code": "managed_by_code",
-            "request_id": answer.headers["X-Request-Id"],
             "text": "This dataset is managed by Code (GitOps).\nModify the YAML in Git and deploy via CI/CD.\n"
             "Only pause/unpause operations are allowed via CLI.",
         }

@@ -277,3 +277,11 @@ def test_values_are_set_and_every_other_line_is_kept_in_any_file(text: str, chan
     for comment in ("# 매일", "# 설명 🙂", "# end", "# head", "# deep", "# 🙂 'q'"):
         assert edited.count(comment) == text.count(comment)
     assert ("\r\n" in edited) == ("\r\n" in text)
+
+
+def test_a_value_with_a_control_character_is_named() -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        edit_schedule(SPEC, ScheduleChanges(cron="0 9 * * *\x81"), file="a.yaml")
+    assert str(caught.value.problems[0]) == (
+        r"a.yaml: 'schedule.cron' can't have a control character: '0 9 * * *\x81'."
+    )
