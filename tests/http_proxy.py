@@ -106,7 +106,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[:sent])
+        if self.command != "HEAD":  # a client would take it for the next answer
+            self.wfile.write(body[:sent])
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -92,6 +92,7 @@ def test_plain_http_leads_to_https(behind: Behind) -> None:
 def test_the_log_names_the_caller_not_the_proxy_and_believes_no_one_else(behind: Behind) -> None:
     with behind.client() as client:
         client.get("/api/v1/whose-address", headers={"X-Forwarded-For": "192.0.2.9"})
+    behind.server.wait_until(lambda: "/api/v1/whose-address" in behind.server.log)
     # nginx adds the address that it has seen to what the caller says, for which nobody vouches.
     line = next(line for line in behind.server.log.splitlines() if "/api/v1/whose-address" in line)
     assert f" {CLIENT} " in line, line
