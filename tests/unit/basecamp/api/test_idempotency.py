@@ -318,3 +318,36 @@ def test_a_repeated_check_reports_the_same_changes(client: Client, publish: Call
     assert [change["change"] for change in first.json()["changes"]] == ["added"]
     repeated(lambda: client.post("/sync", headers=KEY), first)
     assert client.post("/sync").json()["changes"] == []
+
+
+@pytest.mark.rule("5.22", "19.11")
+@pytest.mark.parametrize("damage", [b"{", b'{"request": 7}', b'"text"'])
+def test_a_repeated_request_whose_record_is_damaged_is_refused_and_says_which_object(
+    register: Register, client: Client, store: MemoryStore, damage: bytes
+) -> None:
+    register()
+    assert client.post(f"/workflows/{NAME}/pause", headers=KEY).status_code == 200
+    client.post(f"/workflows/{NAME}/unpause")
+    [info] = list(store.list(PREFIX))
+    store.put(info.key, damage, expected=info.etag)
+    again = client.post(f"/workflows/{NAME}/pause", headers=KEY)
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+    assert again.json()["title"] == "The record of this Idempotency-Key can't be read."
+    assert info.key in again.json()["detail"]
+    assert not client.get(f"/workflows/{NAME}").json()["paused"]
+
+
+@pytest.mark.rule("5.22", "19.11")
+def test_a_repeated_request_whose_first_answer_is_damaged_is_refused_and_says_which_object(
+    register: Register, client: Client, store: MemoryStore
+) -> None:
+    register()
+    client.post(f"/workflows/{NAME}/pause", headers=KEY)
+    [info] = list(store.list(PREFIX))
+    stored = store.get(info.key)
+    assert stored is not None
+    body = json.dumps(json.loads(stored.body) | {"answer": {"dataset_name": 7}}).encode()
+    store.put(info.key, body, expected=info.etag)
+    again = client.post(f"/workflows/{NAME}/pause", headers=KEY)
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+    assert info.key in again.json()["detail"]
