@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from basecamp.shared.clock import ManualClock
 from dataspec.catalog.ledger import LEDGER_KEY, VERSIONS_PREFIX
 from dataspec.catalog.spec_storage import manual_key, read_release, write_release
 from dataspec.store import MemoryStore
-from dataspec.store.base import MISSING
+from dataspec.store.base import MISSING, ObjectInfo
 
 NAME = "sales.daily"
 DAY = timedelta(days=1).total_seconds()
@@ -121,6 +121,26 @@ def test_object_goes_when_its_time_is_over(
     clock.advance(2)
     services.housekeeping.clean()
     assert keys(store, key) == []
+
+
+@pytest.mark.rule("18.22")
+def test_what_was_written_again_since_it_was_listed_stays(
+    services: Services, store: MemoryStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "basecamp/quarantine/basecamp/ledger.json/a"
+    store.put(key, b"{}", expected=MISSING)
+    clock.advance(91 * DAY)
+    listed = list(store.list(key))
+
+    def list_before(prefix: str) -> Iterator[ObjectInfo]:
+        return iter(listed) if key.startswith(prefix) else MemoryStore.list(store, prefix)
+
+    store.put(key, b'{"new": 1}', expected=listed[0].etag)
+    monkeypatch.setattr(store, "list", list_before)
+    services.housekeeping.clean()
+    found = store.get(key)
+    assert found is not None
+    assert found.body == b'{"new": 1}'
 
 
 @pytest.mark.rule("5.21")
