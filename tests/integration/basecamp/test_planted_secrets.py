@@ -6,7 +6,6 @@ import base64
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from integration.basecamp.conftest import ScriptedServer
 from oidc_provider import AUDIENCE, OidcProvider, oidc_provider
 from s3 import S3, SECRET_KEY
+from served_process import served_process
 
 STARTS_WITHIN_SECONDS = 60
 NAME = "sales.daily"
@@ -94,23 +94,8 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def url(environment: dict[str, str], log: Path) -> Iterator[str]:
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "basecamp", "serve", "--port", "0"],
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        deadline = time.monotonic() + STARTS_WITHIN_SECONDS
-        while "Basecamp listens on " not in log.read_text():
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        yield log.read_text().split("Basecamp listens on ")[1].split()[0]
-    finally:
-        server.kill()
-        server.wait()
+    with served_process(environment, log) as address:
+        yield address
 
 
 def run(command: list[str], environment: Mapping[str, str], cwd: Path | None = None) -> tuple[str, str]:
