@@ -32,6 +32,11 @@ SCHEDULED: Final = "scheduled"
 TIMETABLE_RUN_TYPES: Final = frozenset({SCHEDULED, "backfill"})
 """Airflow's types of runs that the timetable makes; their data interval determines their partition."""
 
+BUILT_BEACON: Final = "dli.built"
+"""Airflow's Variable that changes whenever a dataset's Variable of what was built has changed."""
+BUILT_PREFIX: Final = "dli.built."
+"""Prefix of a dataset's Variable of what was built: :class:`dataspec.schedule.built.Built` as text."""
+
 VERSION_KEY_PREFIX: Final = "dli."
 _VERSION_KEY = re.compile(r"dli\.(?P<source>[a-z]+)\.(?P<hash>[0-9a-f]+)\.(?P<try>\d+)")
 _DOCUMENT_LINE = re.compile(r"spec (?P<hash>[0-9a-f]+) · (?P<source>[a-z]+) · (?P<key>.+)")
@@ -85,6 +90,11 @@ def read_document_line(doc_md: str | None) -> LoadedSpec | None:
     last = (doc_md or "").strip().rsplit("\n", 1)[-1].strip()
     match = _DOCUMENT_LINE.fullmatch(last)
     return LoadedSpec(match["hash"], match["source"], match["key"]) if match else None
+
+
+def built_variable(dataset: str) -> str:
+    """Return the key of Airflow's Variable that holds what a dataset has built."""
+    return f"{BUILT_PREFIX}{dataset}"
 
 
 def write_shard_file(number: int) -> str:
