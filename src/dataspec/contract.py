@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -36,6 +37,8 @@ BUILT_BEACON: Final = "dli.built"
 """Airflow's Variable that changes whenever a dataset's Variable of what was built has changed."""
 BUILT_PREFIX: Final = "dli.built."
 """Prefix of a dataset's Variable of what was built: :class:`dataspec.schedule.built.Built` as text."""
+
+_HASH_LENGTH = 32
 
 VERSION_KEY_PREFIX: Final = "dli."
 _VERSION_KEY = re.compile(r"dli\.(?P<source>[a-z]+)\.(?P<hash>[0-9a-f]+)\.(?P<try>\d+)")
@@ -93,8 +96,16 @@ def read_document_line(doc_md: str | None) -> LoadedSpec | None:
 
 
 def built_variable(dataset: str) -> str:
-    """Return the key of Airflow's Variable that holds what a dataset has built."""
-    return f"{BUILT_PREFIX}{dataset}"
+    """Return the key of Airflow's Variable that holds what a dataset has built.
+
+    It has a hash of the name: Airflow's API hides the value of a Variable whose key has a word such as "token".
+    """
+    return f"{BUILT_PREFIX}{hashlib.sha256(dataset.encode()).hexdigest()[:_HASH_LENGTH]}"
+
+
+def built_description(dataset: str) -> str:
+    """Return the description of that Variable, which names the dataset on Airflow's page."""
+    return f"What the dataset '{dataset}' has built"
 
 
 def write_shard_file(number: int) -> str:

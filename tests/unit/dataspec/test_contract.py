@@ -11,6 +11,7 @@ from dataspec.contract import (
     CONF_KEY,
     FOLDER_PREFIX,
     built_interval,
+    built_variable,
     given_parameters,
     is_shard_file,
     read_document_line,
@@ -97,3 +98,13 @@ def test_only_a_run_of_the_timetable_builds_the_interval_that_airflow_keeps() ->
     }
     assert built == {"scheduled": kept, "backfill": kept, "manual": None}
     assert built_interval(schedule, run_type="scheduled", interval=(None, None)) is None
+
+
+@pytest.mark.rule("31.2")
+@pytest.mark.parametrize("dataset", ["auth.tokens", "web.proxy_requests", "secret.password", "x" * 200])
+def test_no_word_of_a_dataset_name_makes_airflow_hide_what_it_has_built(dataset: str) -> None:
+    """Airflow's API hides the value of a Variable whose key contains a word such as "token"."""
+    key = built_variable(dataset)
+    assert not any(word in key for word in ("token", "proxy", "secret", "password"))
+    assert len(key) <= 250
+    assert key != built_variable(dataset + "x")
