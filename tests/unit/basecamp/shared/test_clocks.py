@@ -110,7 +110,8 @@ def test_a_clock_that_is_set_meanwhile_ends_no_lease_that_is_watched(
     assert watching.take(8) == 8
     set_by = skew
     assert watching.take(8) == 8
-    assert theirs.take(8) == 0
+    ours.advance(3)
+    assert theirs.take(8) == 0  # its object changes, before the store's clock is set once more
     set_by = 2 * skew
     assert watching.take(8) == 8
     ours.advance(8)
@@ -242,6 +243,24 @@ def test_a_clock_that_differs_is_a_warning_in_the_log_and_in_readyz_and_no_failu
     assert (answer.json()["status"], bool(found)) == (("degraded", True) if side else ("ready", False))
     assert all((told in found) is bool(side) for told in said)
     assert all((told in caplog.text) is bool(side) for told in said)
+
+
+@pytest.mark.rule("18.20")
+def test_a_clock_that_goes_on_to_differ_is_told_once_a_minute(
+    replica: Callable[[ManualClock], tuple[Services, Client]],
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ours = Machine(clock, timedelta(minutes=10))
+    services, _ = replica(ours)
+    told = []
+    for _ in range(25):  # in two minutes, as often as the checks look
+        services.readiness.look()
+        told.append(sum("clock is 600 s ahead of" in line for line in caplog.messages))
+        ours.advance(5)
+    # The store's and Airflow's, at the first look and after each minute.
+    assert told == [2] * 12 + [4] * 12 + [6]
+    assert "clock" in services.readiness.check().checks
 
 
 @pytest.mark.rule("12.2")
