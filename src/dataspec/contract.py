@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dataspec.schedule.cron import Interval
-    from dataspec.spec.model import Parameter, ScheduleConfig
+    from dataspec.spec.model import DatasetSpec, Parameter, ScheduleConfig
 
 TASK_ID: Final = "run"
 """The one task of a dataset's DAG."""
+WAIT_PREFIX: Final = "wait_"
+"""Prefix of the id of the task that waits, in the DAG of a dataset with ``depends_on``."""
 OPERATOR: Final = "DatasetOperator"
 """The operator class of that task; Airflow stores the operators of each run."""
 SOURCE_TAG: Final = "source:"
@@ -106,6 +109,20 @@ def built_variable(dataset: str) -> str:
 def built_description(dataset: str) -> str:
     """Return the description of that Variable, which names the dataset on Airflow's page."""
     return f"What the dataset '{dataset}' has built"
+
+
+def wait_task_id(spec: DatasetSpec) -> str:
+    """Return the id of the task in which the runs of a spec with ``depends_on`` wait.
+
+    It has a hash of what they wait for, and for how long: a change gives the waiting runs another task, which works
+    out anew what is missing.
+    """
+    entries = [
+        {**need.model_dump(mode="json", exclude_none=True), "timeout_seconds": spec.wait_seconds(need)}
+        for need in spec.needs
+    ]
+    text = "\n".join(sorted(json.dumps(entry, sort_keys=True) for entry in entries))
+    return f"{WAIT_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def write_shard_file(number: int) -> str:

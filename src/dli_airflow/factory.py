@@ -163,7 +163,7 @@ def _document(dataset: Dataset, base_url: str | None) -> str:
         "Team": spec.team,
         "Schedule": _schedule_words(dataset),
         "Connection": spec.execution.connection,
-        "Depends on": ", ".join(spec.depends_on),
+        "Depends on": ", ".join(spec.need_labels),
         "Spec": f"`{dataset.key}`",
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value)

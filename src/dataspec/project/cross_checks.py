@@ -59,11 +59,10 @@ class _Project:
         return found
 
     def _missing(self, spec: CheckedSpec) -> Iterator[Problem]:
-        upstream = spec.dataset.depends_on if spec.dataset else ()
-        for index, name in enumerate(upstream):
+        for name, path in spec.upstream.items():
             if name not in self._graph.datasets:
                 message = f"this project has no dataset '{name}'."
-                yield spec.problem(("depends_on", index), message, hint=self._nearest(name)).as_warning()
+                yield spec.problem(path, message, hint=self._nearest(name)).as_warning()
 
     def _nearest(self, name: str) -> str | None:
         if not self._hints_left:

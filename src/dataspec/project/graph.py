@@ -38,7 +38,7 @@ class GraphDataset:
     @classmethod
     def of(cls, spec: DatasetSpec, files: Mapping[str, str], dialect: str | None = None) -> GraphDataset:
         """Return the node of a spec with its SQL files; the dialect is the connection's, where it is known."""
-        return cls(spec.name, tuple(spec.depends_on), lineage_of(spec, files, dialect=dialect))
+        return cls(spec.name, spec.upstream, lineage_of(spec, files, dialect=dialect))
 
 
 @dataclass(frozen=True, slots=True, order=True)

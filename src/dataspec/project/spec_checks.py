@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dataspec.problems import MAX_PROBLEMS, Problem, first_of, in_reading_order
 from dataspec.project.graph import GraphDataset
 from dataspec.spec.sql_texts import SqlPlaces
 from dataspec.sql.lineage.dataset_lineage import Lineage, lineage_in
-from dataspec.sql.lint import sql_problems, unused_parameters
-from dataspec.sql.samples import sampled_texts
+from dataspec.sql.lint import condition_problems, sql_problems, unused_parameters
+from dataspec.sql.samples import sampled_conditions, sampled_texts
 from dataspec.sql.validation import checked_templates
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ class CheckedSpec:
     dataset: GraphDataset | None = None
     """None for a spec without a name."""
     places: Mapping[Path, Place] = field(default_factory=dict, repr=False)
-    """The places of the name and of the entries of ``depends_on``."""
+    """The places of the name and of what is under ``depends_on``."""
+    upstream: Mapping[str, Path] = field(default_factory=dict, repr=False)
+    """The YAML path of the first entry for each dataset of ``depends_on``."""
     depends_on_at: Place | None = None
     """The place of the key ``depends_on``; None if it is missing."""
 
@@ -42,7 +45,7 @@ class CheckedSpec:
         return all(problem.severity != "error" for problem in self.problems)
 
     def problem(self, path: Path, message: str, *, hint: str | None = None) -> Problem:
-        """Return a problem at the place of the name, or of an entry of ``depends_on``."""
+        """Return a problem at the place of the name, or below ``depends_on``."""
         line, column = self.places.get(path, (1, 1))
         return Problem(message, self.file, line, column, hint)
 
@@ -52,7 +55,7 @@ def check_valid(
     files: Mapping[str, str],
     document: Document,
     known: tuple[Problem, ...] = (),
-    dialect: ConnectionDialect | None = None,
+    dialects: Mapping[str, ConnectionDialect] = MappingProxyType({}),
 ) -> CheckedSpec:
     """Check a valid spec: its SQL in its dialect, its parameters, its lineage.
 
@@ -61,13 +64,17 @@ def check_valid(
         files: The text of each existing SQL file, by its path in the spec.
         document: Its YAML document.
         known: The problems found so far.
-        dialect: The dialect of the spec's connection, where it is known.
+        dialects: The dialects of the known connections, by name.
     """
     places = SqlPlaces(document)
+    dialect = dialects.get(spec.execution.connection)
     texts = sampled_texts(spec, files, dialect.name if dialect else None)
+    conditions = sampled_conditions(spec, dialects)
     templates = list(checked_templates(spec, files))
     broken = frozenset(number for number, (_, problems, _) in enumerate(templates) if problems)
     problems = [*known, *sql_problems(spec, texts, places, skip=broken, dialect=dialect)]
+    broken = frozenset(number - len(texts) for number in broken)
+    problems += condition_problems(spec, conditions, places, skip=broken, dialects=dialects)
     if not known and all(names is not None for _, _, names in templates):
         names = (name for _, _, used in templates for name in used or ())
         problems += unused_parameters(spec, names, document)
@@ -76,7 +83,7 @@ def check_valid(
         problems.append(lineage.not_stored)
     if len(problems) > MAX_PROBLEMS:  # keep errors rather than warnings
         problems = first_of(sorted(problems, key=lambda problem: problem.severity))
-    dataset = GraphDataset(spec.name, tuple(spec.depends_on), lineage)
+    dataset = GraphDataset(spec.name, spec.upstream, lineage)
     return _checked(document, dataset, tuple(problems))
 
 
@@ -85,7 +92,7 @@ def check_invalid(
     problems: tuple[Problem, ...],
     part: DatasetSpec | None = None,
     files: Mapping[str, str] | None = None,
-    dialect: ConnectionDialect | None = None,
+    dialects: Mapping[str, ConnectionDialect] = MappingProxyType({}),
 ) -> CheckedSpec:
     """Check an invalid spec as far as possible.
 
@@ -94,21 +101,19 @@ def check_invalid(
         problems: The problems that made it invalid.
         part: The valid part with the SQL, if there is one; problems of the SQL are then added.
         files: As for :func:`check_valid`.
-        dialect: As for :func:`check_valid`.
+        dialects: As for :func:`check_valid`.
     """
     lineage = Lineage()
     if part is not None:
-        found = check_valid(part, files or {}, document, problems, dialect)
+        found = check_valid(part, files or {}, document, problems, dialects)
         errors = (problem for problem in found.problems if problem.severity == "error")
         problems = in_reading_order(errors, document.file)
         lineage = found.dataset.lineage if found.dataset else lineage
     data = document.data if isinstance(document.data, dict) else {}
-    name, depends_on = data.get("name"), data.get("depends_on")
+    name = data.get("name")
     if not isinstance(name, str):
         return CheckedSpec(file=document.file, name=None, problems=problems)
-    named = depends_on if isinstance(depends_on, list) else []
-    upstream = tuple(item for item in named if isinstance(item, str))
-    return _checked(document, GraphDataset(name, upstream, lineage), problems)
+    return _checked(document, GraphDataset(name, tuple(_upstream_paths(document)), lineage), problems)
 
 
 def _checked(document: Document, dataset: GraphDataset, problems: tuple[Problem, ...]) -> CheckedSpec:
@@ -118,5 +123,18 @@ def _checked(document: Document, dataset: GraphDataset, problems: tuple[Problem,
         problems=problems,
         dataset=dataset,
         places={path: at for path, at in document.values.items() if path[:1] in {("name",), ("depends_on",)}},
+        upstream=_upstream_paths(document),
         depends_on_at=document.keys.get(("depends_on",)),
     )
+
+
+def _upstream_paths(document: Document) -> dict[str, Path]:
+    """Return the YAML path of the first entry for each dataset of ``depends_on``, also of an invalid spec."""
+    found = document.data.get("depends_on")
+    paths: dict[str, Path] = {}
+    for index, entry in enumerate(found if isinstance(found, list) else []):
+        if isinstance(entry, str):
+            paths.setdefault(entry, ("depends_on", index))
+        elif isinstance(entry, dict) and isinstance(name := entry.get("dataset"), str):
+            paths.setdefault(name, ("depends_on", index, "dataset"))
+    return paths

@@ -54,16 +54,18 @@ class ConnectionTeams:
         return bool(self._teams)
 
     def why_not(self, spec: DatasetSpec) -> str | None:
-        """Return why a spec may not use its connection; None if it may."""
-        connection = spec.execution.connection
-        teams = self._teams.get(_resolved(connection))
-        if teams is None or spec.team in teams:
-            return None
-        own = f"'{spec.name}' has the team {spec.team}" if spec.team else f"'{spec.name}' has no team"
-        return f"The connection '{connection}' is for specs of {', '.join(sorted(teams))} alone; {own}."
+        """Return why a spec may not use one of its connections; None if it may."""
+        for connection in spec.connections:
+            teams = self._teams.get(_resolved(connection))
+            if teams is not None and spec.team not in teams:
+                own = f"'{spec.name}' has the team {spec.team}" if spec.team else f"'{spec.name}' has no team"
+                return (
+                    f"The connection '{connection}' is for specs of {', '.join(sorted(teams))} alone; {own}."
+                )
+        return None
 
     def check(self, spec: DatasetSpec) -> None:
-        """Refuse a spec that may not use its connection.
+        """Refuse a spec that may not use one of its connections.
 
         Raises:
             Forbidden: When the connection is limited to other teams.
@@ -71,7 +73,7 @@ class ConnectionTeams:
         if reason := self.why_not(spec):
             raise Forbidden(
                 reason,
-                detail=f"Name another connection in execution.connection. {self.place} has the teams of each.",
+                detail=f"Name another connection in execution.connection or depends_on. {self.place} has the teams of each.",
             )
 
 

@@ -31,7 +31,16 @@ _RULES: dict[str, dict[str, Any]] = {
     "DatasetSpec.tags": _TAGS,
     "DatasetSpec.domains": _TAGS,
     "DatasetSpec.query_file": {"pattern": _PATH, "examples": ["daily_clicks.sql"]},
-    "DatasetSpec.depends_on": {"items": {"type": "string", "pattern": _NAME}},
+    "DatasetSpec.depends_on": {
+        "items": {
+            "oneOf": [
+                {"type": "string", "pattern": _NAME},
+                {"$ref": "#/$defs/Dependency"},
+                {"$ref": "#/$defs/SqlDependency"},
+            ]
+        }
+    },
+    "Dependency.dataset": {"pattern": _NAME},
     "Statement.file": {"pattern": _PATH},
     "Parameter.name": {"not": {"enum": ["data_interval_start", "data_interval_end"]}},
     "Parameter.description": _LONG,
@@ -68,6 +77,8 @@ MODELS = {
     "DatasetSpec": "One dataset: what it is, its SQL, and when it is built.",
     "Statement": "A statement that runs before or after the query, in one session with it.",
     "Parameter": "A parameter of a run, which the SQL uses by its name.",
+    "Dependency": "A dataset whose partitions a scheduled run waits for.",
+    "SqlDependency": "A query that a scheduled run repeats until it returns a row.",
     "Column": "A column that the query yields.",
     "Execution": "Where the SQL runs, and for how long at most.",
     "ScheduleConfig": "When the dataset is built. A dataset without a schedule runs only on request.",
@@ -95,7 +106,7 @@ KEYS = {
     "DatasetSpec.pre_statements": "Statements before the query, in order, in one session with it.",
     "DatasetSpec.post_statements": "Statements after the query, in order, in one session with it.",
     "DatasetSpec.parameters": "The parameters of a run. A run with any other parameter is refused.",
-    "DatasetSpec.depends_on": "The names of the datasets that this one reads.",
+    "DatasetSpec.depends_on": "The datasets that this one reads, and the queries that a scheduled run waits for.",
     "DatasetSpec.schema": "The columns that the query yields.",
     "DatasetSpec.execution": "Where the SQL runs, and for how long at most.",
     "DatasetSpec.schedule": "When the dataset is built. A dataset without a schedule runs only on request.",
@@ -109,6 +120,16 @@ KEYS = {
     "Parameter.default": "The value of a run that does not give the parameter.",
     "Parameter.description": "What the value is for.",
     "Parameter.choices": "The allowed values; for a list, the allowed items.",
+    "Dependency.dataset": "The upstream dataset's name.",
+    "Dependency.partition": (
+        "same: the partitions that the run covers; previous: those of the partition before; latest: any. "
+        "By default same, or latest for a dataset without a schedule."
+    ),
+    "Dependency.timeout_seconds": "After this time of waiting the run fails; 24 hours by default.",
+    "SqlDependency.sql": "The query, a Jinja template; the run starts when it returns a row.",
+    "SqlDependency.connection": "The engine's connection; by default that of 'execution'.",
+    "SqlDependency.every_seconds": "Seconds between two queries.",
+    "SqlDependency.timeout_seconds": "After this time of waiting the run fails; 24 hours by default.",
     "Column.name": "The column's name.",
     "Column.type": "The column's type, as the engine names it.",
     "Column.description": "What the column contains.",

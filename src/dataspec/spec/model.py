@@ -11,7 +11,18 @@ from collections.abc import Callable, Sized
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic import (
+    Tag as UnionTag,
+)
 
 from dataspec.errors import InvalidParameters, MissingParameter
 from dataspec.keys import why_no_key
@@ -36,6 +47,10 @@ MAX_RETRIES = 100
 MAX_DELAY_SECONDS = 24 * 3600
 MAX_TIMEOUT_SECONDS = 7 * 24 * 3600
 MAX_SQL_FILES = 200
+DEFAULT_WAIT_SECONDS = 24 * 3600
+MAX_WAIT_SECONDS = 31 * 24 * 3600
+MAX_CONDITIONS = 20
+"""Maximum number of SQL entries of ``depends_on``, since each is a query that repeats while a run waits."""
 MAX_OWNER = 100
 MAX_DESCRIPTION = 5000
 MAX_TAG = 100
@@ -92,6 +107,8 @@ def _check_relative(path: str) -> str:
 
 
 DatasetName = Annotated[str, AfterValidator(_check_dataset_name)]
+ConnectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$")]
+WaitSeconds = Annotated[int, Field(ge=1, le=MAX_WAIT_SECONDS)]
 SqlPath = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_check_relative)]
 SqlText = Annotated[str, StringConstraints(min_length=1, strip_whitespace=False)]
 Cron = Annotated[str, AfterValidator(check_cron)]
@@ -197,6 +214,44 @@ class Parameter(_Part):
         return value
 
 
+class Dependency(_Part):
+    """A dataset whose partitions a scheduled run waits for (specification 31.30)."""
+
+    dataset: DatasetName
+    partition: Literal["same", "previous", "latest"] | None = None
+    """The upstream partitions; None for ``same``, or ``latest`` if the upstream dataset has no schedule."""
+    timeout_seconds: WaitSeconds | None = None
+    """Maximum time to wait; None for the default (:meth:`DatasetSpec.wait_seconds`)."""
+
+
+class SqlDependency(_Part):
+    """A query that a scheduled run repeats until it returns a row (specification 31.31)."""
+
+    sql: SqlText
+    connection: ConnectionName | None = None
+    """The engine's connection; None for the spec's own."""
+    every_seconds: Annotated[int, Field(ge=1, le=MAX_DELAY_SECONDS)] = 60
+    """Seconds between two queries."""
+    timeout_seconds: WaitSeconds | None = None
+    """Maximum time to wait; None for the default (:meth:`DatasetSpec.wait_seconds`)."""
+
+
+def _entry_kind(entry: Any) -> str:
+    """Return the form of an entry of ``depends_on``; the tags have a blank, as no key of an entry has."""
+    if isinstance(entry, SqlDependency) or (isinstance(entry, dict) and "sql" in entry):
+        return "sql entry"
+    return "dataset entry" if isinstance(entry, dict | Dependency) else "name entry"
+
+
+DependsOn = Annotated[
+    Annotated[DatasetName, UnionTag("name entry")]
+    | Annotated[Dependency, UnionTag("dataset entry")]
+    | Annotated[SqlDependency, UnionTag("sql entry")],
+    Discriminator(_entry_kind),
+]
+"""An entry of ``depends_on``, as the YAML has it: a name alone is a dataset with the defaults."""
+
+
 class Column(_Part):
     """A column that the query yields."""
 
@@ -208,7 +263,7 @@ class Column(_Part):
 class Execution(_Part):
     """Where the SQL runs, and for how long at most."""
 
-    connection: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$")] = DEFAULT_CONNECTION
+    connection: ConnectionName = DEFAULT_CONNECTION
     dialect: str | None = None
     """The SQL's dialect; None for the connection's."""
     timeout_seconds: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_SECONDS)] = 3600
@@ -304,7 +359,7 @@ class DatasetSpec(_Part):
     pre_statements: list[Statement] = []
     post_statements: list[Statement] = []
     parameters: list[Parameter] = []
-    depends_on: list[DatasetName] = []
+    depends_on: list[DependsOn] = []
     columns: Annotated[list[Column], Field(alias="schema")] = []
     execution: Execution = Execution()
     schedule: ScheduleConfig | None = None
@@ -315,6 +370,52 @@ class DatasetSpec(_Part):
         statements = (*self.pre_statements, *self.post_statements)
         named = [self.query_file, *(statement.file for statement in statements)]
         return tuple(dict.fromkeys(path for path in named if path is not None))
+
+    @property
+    def dependencies(self) -> tuple[Dependency, ...]:
+        """The datasets of ``depends_on``, without duplicates."""
+        named = (Dependency(dataset=entry) if isinstance(entry, str) else entry for entry in self.depends_on)
+        return tuple(dict.fromkeys(entry for entry in named if isinstance(entry, Dependency)))
+
+    @property
+    def upstream(self) -> tuple[str, ...]:
+        """The names of the datasets of ``depends_on``, without duplicates."""
+        return tuple(dict.fromkeys(entry.dataset for entry in self.dependencies))
+
+    @property
+    def conditions(self) -> tuple[SqlDependency, ...]:
+        """The SQL entries of ``depends_on``."""
+        return tuple(entry for entry in self.depends_on if isinstance(entry, SqlDependency))
+
+    @property
+    def needs(self) -> tuple[Dependency | SqlDependency, ...]:
+        """The entries of ``depends_on``, without duplicates: datasets first, then queries."""
+        return (*self.dependencies, *self.conditions)
+
+    @property
+    def need_labels(self) -> tuple[str, ...]:
+        """The entries of ``depends_on`` as text for people."""
+        named = (
+            f"{entry.dataset} ({entry.partition} partition)" if entry.partition else entry.dataset
+            for entry in self.dependencies
+        )
+        queries = (f"a query on {self.condition_engine(entry)[0]}" for entry in self.conditions)
+        return (*named, *queries)
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """The connections that runs use, without duplicates: the spec's own, and those of SQL entries."""
+        others = (entry.connection for entry in self.conditions)
+        return tuple(dict.fromkeys((self.execution.connection, *filter(None, others))))
+
+    def condition_engine(self, entry: SqlDependency) -> tuple[str, str | None]:
+        """Return the connection of an entry with ``sql``, and the dialect that the spec names for it."""
+        connection = entry.connection or self.execution.connection
+        return connection, self.execution.dialect if connection == self.execution.connection else None
+
+    def wait_seconds(self, entry: Dependency | SqlDependency) -> int:
+        """Return the maximum time that a scheduled run waits for an entry of ``depends_on``."""
+        return entry.timeout_seconds or DEFAULT_WAIT_SECONDS
 
     @property
     def retry(self) -> RetryConfig:

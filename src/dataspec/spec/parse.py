@@ -10,7 +10,7 @@ from dataspec.errors import InvalidSpec
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem, first_of, nearest
 from dataspec.spec.dialects import known_dialects, unknown_dialect
-from dataspec.spec.model import MAX_SQL_FILES, DatasetSpec
+from dataspec.spec.model import MAX_CONDITIONS, MAX_SQL_FILES, DatasetSpec, Dependency
 from dataspec.spec.yaml_reader import Document, Path, read_document
 
 if TYPE_CHECKING:
@@ -171,9 +171,16 @@ def _known_keys(path: Path, data: Any, model: type[BaseModel]) -> list[str]:
             fields = [info for model in models for key, info in _fields(model) if key == step]
             models = [model for info in fields for model in _models_in(info.annotation)]
     if isinstance(data, dict) and len(models) > 1:
-        fitting = [m for m in models if data.get("type") in get_args(m.model_fields["type"].annotation)]
-        models = fitting or models
+        models = [fitting for fitting in models if _fits(fitting, data)] or models
     return list(dict.fromkeys(key for model in models for key, _ in _fields(model)))
+
+
+def _fits(model: type[BaseModel], data: dict[str, Any]) -> bool:
+    """Return whether a mapping has the keys, and the type, that a model of a union requires."""
+    kind = model.model_fields.get("type")
+    if kind is not None:
+        return data.get("type") in get_args(kind.annotation)
+    return all(key in data for key, info in _fields(model) if info.is_required())
 
 
 def _fields(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
@@ -208,10 +215,19 @@ def _cross_key_problems(spec: DatasetSpec, document: Document) -> Iterator[Probl
         elif spec.schedule and parameter.must_be_given and parameter.name != EXECUTION_DATE:
             message = f"a scheduled run can't give '{parameter.name}': it is required and has no default."
             yield document.problem(at, message, hint="Give it a default, or remove the schedule.")
-    for index, upstream in enumerate(spec.depends_on):
-        if upstream == spec.name:
-            yield document.problem(("depends_on", index), "a dataset can't depend on itself.")
+    yield from _dependency_problems(spec, document)
     dialect = spec.execution.dialect
     if dialect is not None and dialect not in known_dialects():
         error = unknown_dialect(dialect)
         yield document.problem(("execution", "dialect"), error.title, hint=error.detail)
+
+
+def _dependency_problems(spec: DatasetSpec, document: Document) -> Iterator[Problem]:
+    for index, entry in enumerate(spec.depends_on):
+        at: Path = ("depends_on", index)
+        name, at = (entry.dataset, (*at, "dataset")) if isinstance(entry, Dependency) else (entry, at)
+        if name == spec.name:
+            yield document.problem(at, "a dataset can't depend on itself.")
+    if len(spec.conditions) > MAX_CONDITIONS:
+        message = f"'depends_on' has {len(spec.conditions)} entries with 'sql'; {MAX_CONDITIONS} at most."
+        yield document.problem(("depends_on",), message)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from dataspec.spec.model import SqlDependency
 from dataspec.spec.yaml_reader import read_document
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 MAX_SQL = 1024 * 1024
 """Maximum number of characters of one rendered SQL text."""
 
-Kind = Literal["pre", "query", "post"]
+Kind = Literal["pre", "query", "post", "condition"]
 
 _BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")
 """The start of a YAML literal block, whose lines follow unchanged."""
@@ -49,6 +50,14 @@ def sql_texts(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[SqlText]:
         yield SqlText("query", files[spec.query_file], "query", False, spec.query_file, ("query_file",))
     for index, statement in enumerate(spec.post_statements):
         yield from _text(statement, files, "post", ("post_statements", index))
+
+
+def condition_texts(spec: DatasetSpec) -> Iterator[SqlText]:
+    """Yield the SQL entries of a spec's ``depends_on``, which run while a run waits."""
+    for index, entry in enumerate(spec.depends_on):
+        if isinstance(entry, SqlDependency):
+            path = ("depends_on", index, "sql")
+            yield SqlText(f"depends_on[{index}]", entry.sql, "condition", False, None, path)
 
 
 def _text(statement: Any, files: Mapping[str, str], kind: Kind, path: Path) -> Iterator[SqlText]:

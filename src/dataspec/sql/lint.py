@@ -11,12 +11,12 @@ from sqlglot import exp
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem
 from dataspec.spec.model import RESERVED_PARAMETERS
-from dataspec.sql.lineage.statement_tables import IDLE, access_of
+from dataspec.sql.lineage.statement_tables import IDLE, access_of, read_and_written, stores_nothing
 from dataspec.sql.parser import engine_problem
 from dataspec.sql.preview import UNCHECKED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dataspec.spec.dialects import ConnectionDialect
     from dataspec.spec.model import DatasetSpec
@@ -60,17 +60,49 @@ def sql_problems(
         dialect: The dialect of the spec's connection on this machine, for a spec that names none. A syntax
             error is then an error if the connection is defined here, and otherwise a warning.
     """
-    named = spec.execution.dialect
-    read = named or (dialect.name if dialect else None)
     for number, sampled in enumerate(texts):
-        if number in skip:
-            continue
-        wrong = next(filter(None, (_syntax_error(way, read) for way in sampled.all_ways)), None)
-        if wrong is not None and named is None:
-            hint = _dialect_hint(spec.execution.connection, read)
-            wrong = replace(wrong, hint=hint, severity="error" if dialect and dialect.defined else "warning")
-        for problem in [wrong] if wrong is not None else _problems_of(sampled):
-            yield places.placed(problem, sampled.text)
+        if number not in skip:
+            connection, named = spec.execution.connection, spec.execution.dialect
+            yield from _placed_problems(sampled, places, connection, named, dialect)
+
+
+def condition_problems(
+    spec: DatasetSpec,
+    conditions: Sequence[SampledText],
+    places: SqlPlaces,
+    *,
+    skip: frozenset[int],
+    dialects: Mapping[str, ConnectionDialect],
+) -> Iterator[Problem]:
+    """Yield the problems of the SQL entries of ``depends_on``, each at its place in the user's file.
+
+    Args:
+        spec: The spec.
+        conditions: These entries, rendered with sample values.
+        places: The places of the SQL.
+        skip: The indexes of entries that are invalid as templates.
+        dialects: The dialects of this machine's connections, by name.
+    """
+    for number, (sampled, entry) in enumerate(zip(conditions, spec.conditions, strict=True)):
+        if number not in skip:
+            connection, named = spec.condition_engine(entry)
+            yield from _placed_problems(sampled, places, connection, named, dialects.get(connection))
+
+
+def _placed_problems(
+    sampled: SampledText,
+    places: SqlPlaces,
+    connection: str,
+    named: str | None,
+    dialect: ConnectionDialect | None,
+) -> Iterator[Problem]:
+    read = named or (dialect.name if dialect else None)
+    wrong = next(filter(None, (_syntax_error(way, read) for way in sampled.all_ways)), None)
+    if wrong is not None and named is None:
+        hint = _dialect_hint(connection, read)
+        wrong = replace(wrong, hint=hint, severity="error" if dialect and dialect.defined else "warning")
+    for problem in [wrong] if wrong is not None else _problems_of(sampled):
+        yield places.placed(problem, sampled.text)
 
 
 def _dialect_hint(connection: str, dialect: str | None) -> str:
@@ -109,6 +141,9 @@ def _statement_problems(sampled: SampledText) -> Iterator[Problem]:
     trees = sampled.parsed.trees
     if not any(way.parsed.trees for way in sampled.all_ways):
         yield _empty(sampled)
+    if sampled.text.kind == "condition":
+        yield from _condition_problems(trees)
+        return
     for tree in trees:
         if isinstance(tree, _SHOWING):
             yield _at_start(f"{tree.key.upper()} returns rows that are discarded.", "Remove the statement.")
@@ -118,6 +153,14 @@ def _statement_problems(sampled: SampledText) -> Iterator[Problem]:
             )
     if sampled.text.kind == "query":
         yield from _query_problems(trees, [tree for way in sampled.all_ways for tree in way.parsed.trees])
+
+
+def _condition_problems(trees: Sequence[exp.Expr]) -> Iterator[Problem]:
+    hint = "Write one query that returns a row as soon as the run may start."
+    if len(trees) > 1:
+        yield replace(_at_start(f"the condition holds {len(trees)} statements.", hint), severity="error")
+    elif trees and (any(read_and_written(trees[0])[1]) or stores_nothing(trees[0])):
+        yield replace(_at_start(f"{_kind(trees[0])} is no query.", hint), severity="error")
 
 
 def _query_problems(trees: Sequence[exp.Expr], any_way: Sequence[exp.Expr]) -> Iterator[Problem]:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
-from dataspec.spec.sql_texts import sql_texts
+from dataspec.problems import Problem
+from dataspec.spec.sql_texts import condition_texts, sql_texts
 from dataspec.sql.template.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dataspec.spec.model import DatasetSpec
+    from dataspec.spec.model import DatasetSpec, SqlDependency
     from dataspec.spec.sql_texts import Kind, SqlText
 
 _COMMENTS = ("-", "/", "#")
@@ -85,14 +86,7 @@ def render_statements(
     texts = [*sql_texts(spec, files)]
     unsettled = _differ(dialect, connected) or any(STRING_SETTINGS.search(text.sql) for text in texts)
     for text in texts:
-        try:
-            sql = render(text.sql, values, dialect=dialect, file=text.file or file, unsettled=unsettled).sql
-        except InvalidTemplate as error:
-            if yaml is None:
-                raise
-            from dataspec.spec.sql_texts import SqlPlaces
-
-            raise InvalidTemplate(SqlPlaces.of(yaml, file).placed(error.problem, text)) from None
+        sql = _rendered(text, values, dialect, file, yaml, unsettled=unsettled)
         unsettled = unsettled or STRING_SETTINGS.search(sql) is not None
         parts = _split(sql, dialect)
         begin, seen, line = 0, 0, 1
@@ -107,6 +101,65 @@ def render_statements(
                 RenderedStatement(name, part, text.kind, text.continue_on_error, text.file, origin)
             )
     return rendered
+
+
+def render_condition(
+    spec: DatasetSpec,
+    entry: SqlDependency,
+    values: Mapping[str, Any],
+    *,
+    dialect: str | None,
+    file: str,
+    yaml: bytes | None = None,
+    connected: str | None = None,
+) -> str:
+    """Render the query of an entry of ``depends_on`` for one run.
+
+    Args:
+        spec: The spec.
+        entry: One of its :attr:`~dataspec.spec.model.DatasetSpec.conditions`.
+        values: The template values of :func:`dataspec.spec.run_values.resolve_run`.
+        dialect: The SQL dialect, as for :func:`render_statements`.
+        file: The YAML file's name, for problems.
+        yaml: The YAML, where available, for the places of these problems.
+        connected: The dialect of the entry's connection; the spec may name another.
+
+    Raises:
+        InvalidTemplate: With the place in the user's file; also when it is not exactly one statement.
+    """
+    text = next(
+        text for text, own in zip(condition_texts(spec), spec.conditions, strict=True) if own == entry
+    )
+    unsettled = _differ(dialect, connected) or STRING_SETTINGS.search(text.sql) is not None
+    statements = _split(_rendered(text, values, dialect, file, yaml, unsettled=unsettled), dialect)
+    if len(statements) != 1:
+        problem = Problem(f"the condition holds {len(statements)} statements; write one query.", file)
+        raise InvalidTemplate(_at(problem, text, file, yaml))
+    return statements[0]
+
+
+def _rendered(
+    text: SqlText,
+    values: Mapping[str, Any],
+    dialect: str | None,
+    file: str,
+    yaml: bytes | None,
+    *,
+    unsettled: bool,
+) -> str:
+    try:
+        return render(text.sql, values, dialect=dialect, file=text.file or file, unsettled=unsettled).sql
+    except InvalidTemplate as error:
+        raise InvalidTemplate(_at(error.problem, text, file, yaml)) from None
+
+
+def _at(problem: Problem, text: SqlText, file: str, yaml: bytes | None) -> Problem:
+    """Return a problem of a text at its place in the YAML or the SQL file, if the YAML is available."""
+    if yaml is None:
+        return problem
+    from dataspec.spec.sql_texts import SqlPlaces
+
+    return SqlPlaces.of(yaml, file).placed(problem, text)
 
 
 def _differ(dialect: str | None, connected: str | None) -> bool:

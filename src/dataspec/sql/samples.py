@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
 from dataspec.parameters import COERCIONS, EXECUTION_DATE, ParameterValueError, coerce_choices
-from dataspec.spec.sql_texts import sql_texts
+from dataspec.spec.sql_texts import condition_texts, sql_texts
 from dataspec.sql.parser import ParsedSql, parse_sql
 from dataspec.sql.template.render import render
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dataspec.problems import Problem
+    from dataspec.spec.dialects import ConnectionDialect
     from dataspec.spec.model import DatasetSpec, Parameter
     from dataspec.spec.sql_texts import SqlText
     from dataspec.sql.values.binding import WrittenName
@@ -110,10 +111,28 @@ def sampled_texts(
         files: The text of each SQL file, by its path in the spec.
         dialect: The connection's dialect, where it is known; the spec's own takes precedence.
     """
-    values, guessed = sample_values(spec), guessed_names(spec)
-    dialect = spec.execution.dialect or dialect
+    return _all_sampled(spec, sql_texts(spec, files), spec.execution.dialect or dialect)
+
+
+def sampled_conditions(spec: DatasetSpec, dialects: Mapping[str, ConnectionDialect]) -> list[SampledText]:
+    """Return the SQL entries of a spec's ``depends_on``, like :func:`sampled_texts`.
+
+    Args:
+        spec: The spec.
+        dialects: The dialects of the known connections, by name.
+    """
     found = []
-    for text in sql_texts(spec, files):
+    for text, entry in zip(condition_texts(spec), spec.conditions, strict=True):
+        connection, named = spec.condition_engine(entry)
+        known = dialects.get(connection)
+        found += _all_sampled(spec, [text], named or (known.name if known else None))
+    return found
+
+
+def _all_sampled(spec: DatasetSpec, texts: Iterable[SqlText], dialect: str | None) -> list[SampledText]:
+    values, guessed = sample_values(spec), guessed_names(spec)
+    found = []
+    for text in texts:
         sampled = _sampled(text, values, guessed, dialect)
         others = {sampled.parsed.sql: sampled}
         for way in other_ways(text.sql, spec.parameters, values):

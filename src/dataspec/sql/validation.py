@@ -15,9 +15,16 @@ from dataspec.errors import InvalidSpec
 from dataspec.parameters import PARAMETER_TYPES
 from dataspec.problems import first_of, in_reading_order, nearest
 from dataspec.spec.dialects import known_dialects
-from dataspec.spec.model import RESERVED_PARAMETERS, DatasetSpec, Execution, Parameter, Statement
+from dataspec.spec.model import (
+    RESERVED_PARAMETERS,
+    DatasetSpec,
+    Execution,
+    Parameter,
+    SqlDependency,
+    Statement,
+)
 from dataspec.spec.parse import parse_document
-from dataspec.spec.sql_texts import SqlPlaces, sql_texts
+from dataspec.spec.sql_texts import SqlPlaces, condition_texts, sql_texts
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.template.render import check_template
 
@@ -33,7 +40,7 @@ MAX_SQL_BYTES = 1024 * 1024
 
 _STATEMENTS = ("pre_statements", "post_statements")
 _LEFT_OUT = {"name": "left_out", "sql": "select 1"}
-"""Replaces an invalid statement, so that the statements after it keep their index."""
+"""Replaces an invalid statement, so that the statements after it keep their index; its name, any other entry."""
 
 
 def check_spec(body: bytes, files: Mapping[str, str], *, file: str) -> DatasetSpec:
@@ -105,10 +112,10 @@ def checked_templates(
 ) -> Iterator[tuple[SqlText, list[Problem], frozenset[str] | None]]:
     """Yield each SQL text of a spec, its problems as a template, and the names that it uses.
 
-    The names are None for a template with a syntax error.
+    The SQL entries of ``depends_on`` come last. The names are None for a template with a syntax error.
     """
     known = [*(parameter.name for parameter in spec.parameters), *sorted(RESERVED_PARAMETERS)]
-    for text in sql_texts(spec, files):
+    for text in (*sql_texts(spec, files), *condition_texts(spec)):
         problems, names = check_template(text.sql, known, file="")
         yield text, problems, names
 
@@ -134,6 +141,8 @@ def sql_part(document: Document) -> DatasetSpec | None:
     for key in _STATEMENTS:
         if isinstance(found := data.get(key), list):
             part[key] = [item if _is(Statement, item) else _LEFT_OUT for item in found]
+    if isinstance(found := data.get("depends_on"), list):
+        part["depends_on"] = [item if _is(SqlDependency, item) else _LEFT_OUT["name"] for item in found]
     return DatasetSpec.model_validate(part)
 
 

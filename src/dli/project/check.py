@@ -71,11 +71,9 @@ def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]
 def _check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]) -> CheckedSpec:
     if dataset.document is None:
         return CheckedSpec(file=dataset.file, name=dataset.name, problems=dataset.problems)
-    spec = dataset.spec or dataset.part
-    dialect = dialects.get(spec.execution.connection) if spec else None
     if dataset.spec is not None:
-        return check_valid(dataset.spec, dataset.sql, dataset.document, dataset.problems, dialect)
-    return check_invalid(dataset.document, dataset.problems, dataset.part, dataset.sql, dialect)
+        return check_valid(dataset.spec, dataset.sql, dataset.document, dataset.problems, dialects)
+    return check_invalid(dataset.document, dataset.problems, dataset.part, dataset.sql, dialects)
 
 
 def _check_files(project: Project, dialects: Mapping[str, ConnectionDialect]) -> list[CheckedSpec]:

@@ -126,7 +126,7 @@ def _described(
             ("Connection", spec.execution.connection),
             ("Dialect", spec.execution.dialect),
             ("Timeout", f"{spec.execution.timeout_seconds} s"),
-            ("Depends on", "\n".join(spec.depends_on)),
+            ("Depends on", "\n".join(spec.need_labels)),
             ("Reads", "\n".join(reads)),
             ("Writes", "\n".join(writes)),
             ("Parameters", "\n".join(map(_parameter, spec.parameters))),

@@ -6,7 +6,7 @@ from dataspec.errors import InvalidSpec
 from dataspec.problems import Problem
 from dataspec.project.cross_checks import check_project
 from dataspec.project.spec_checks import CheckedSpec, check_invalid, check_valid
-from dataspec.spec.dialects import _BY_CONNECTION_TYPE
+from dataspec.spec.dialects import _BY_CONNECTION_TYPE, ConnectionDialect
 from dataspec.spec.parse import parse_document
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.template.filters import FILTERS
@@ -367,3 +367,56 @@ def test_a_file_that_is_loaded_into_the_dataset_counts() -> None:
 def test_a_dataset_that_stores_nothing_is_not_said_to_build_what_others_read() -> None:
     (warning,) = project(sound("s.a", "select 1"), sound("s.b", "select * from s.a"))
     assert "the SQL reads s.a, a name of 's.a', and 'depends_on'" in warning
+
+
+@pytest.mark.rule("31.32")
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("select 1 from b where x = = 1", "9:30: not valid duckdb: Something is missing after '='."),
+        ("delete from b", "9:4: DELETE is no query."),
+        ("drop table b", "9:4: DROP TABLE is no query."),
+        ("set x = 1", "9:4: SET is no query."),
+        ("select 1; select 2", "9:4: the condition holds 2 statements."),
+    ],
+)
+def test_a_condition_of_depends_on_is_one_query_in_its_dialect(sql: str, told: str) -> None:
+    found = checked(
+        "a", f"{DUCKDB}query_statement: insert into a select 1\ndepends_on:\n- c\n- sql: |\n   {sql}\n"
+    )
+    (problem,) = [text for text in found.problems if text.severity == "error"]
+    assert str(problem).startswith(f"d/a.yaml:{told}")
+
+
+@pytest.mark.rule("31.32")
+def test_a_parameter_that_a_condition_uses_is_used_and_its_tables_are_no_lineage() -> None:
+    condition = "depends_on: [{sql: \"select 1 from c where d = '{{ execution_date }}'\"}]\n"
+    found = checked("a", f"{DATE}{condition}query_statement: insert into a select 1\n")
+    assert told(found.problems) == []
+    assert found.dataset is not None
+    assert [use.name for use in found.dataset.lineage.reads] == []
+
+
+@pytest.mark.rule("31.32")
+def test_a_condition_on_another_connection_is_checked_in_the_dialect_of_that_one() -> None:
+    yaml = f"{DUCKDB}query_statement: insert into a select 1\ndepends_on: [{{connection: lake, sql: select `x` from b}}]\n"
+    document = read_document(f"name: a\ntype: Dataset\nowner: ann@example.com\n{yaml}".encode(), "a.yaml")
+    spec = parse_document(document)
+    assert check_valid(spec, {}, document, (), {"lake": ConnectionDialect("bigquery")}).valid
+    refused = check_valid(spec, {}, document, (), {"lake": ConnectionDialect("postgres")})
+    assert "not valid postgres" in str(refused.problems[0])
+
+
+@pytest.mark.rule("10.11", "31.30")
+def test_an_upstream_with_a_partition_is_a_dependency_like_a_name() -> None:
+    nothing = "query_statement: insert into x select 1\n"
+    specs = [
+        checked(
+            "a",
+            f"depends_on: [{{sql: select 1}}, {{dataset: b, partition: latest}}, {{dataset: bb}}]\n{nothing}",
+        ),
+        checked("b", f"depends_on: [{{dataset: a}}]\n{nothing}"),
+    ]
+    found = [str(problem) for spec in check_project(specs) for problem in spec.problems]
+    assert "d/a.yaml:4:74: this project has no dataset 'bb'. Did you mean 'b'?" in found
+    assert any("these datasets depend on each other: a → b → a." in text for text in found)
