@@ -34,7 +34,6 @@ _FIELDS = 5
 _MOMENT = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
-_MINUTE = timedelta(minutes=1)
 _LOOK_BACK = tuple(timedelta(days=days) for days in (1 / 24, 25 / 24, 8, 32, 367, 366 * 9, 366 * 51))
 """How far to look for the last tick: a 29 February that is a Sunday comes every 28 years, and once after 40."""
 
@@ -113,29 +112,72 @@ def previous_tick(cron: str, zone: str, before: datetime) -> datetime:
 
 
 def _ticks(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
-    """Yield ticks in increasing order; in an hour that the clock repeats, the first may be before ``after``.
+    """Yield ticks in increasing order; of a fixed time that the clock repeats, the first may be before ``after``.
 
-    Where a clock was set back at 00:01 (St. John's until 2011), cronsim returns to the tick before for ever: go on
-    from the next minute from which it advances.
+    As in Debian's cron, an expression with ``*`` in its minutes or hours follows the clock through a change. Any
+    other one has fixed times, which cronsim moves out of an hour that the clock skips.
     """
     local = ZoneInfo(zone)
-    ticks = CronSim(cron, after.astimezone(local))
-    last = begin = None
-    while (found := _before_year_10000(ticks)) is not None:
+    if _follows_the_clock(cron):
+        yield from _clock_ticks(cron, local, after.astimezone(UTC))
+        return
+    last = None
+    for found in _until_year_10000(CronSim(cron, after.astimezone(local))):
         tick = found.astimezone(UTC)
-        if last is None or begin is None or tick > last:
-            last = begin = tick
+        if last is None or tick > last:
+            last = tick
             yield tick
-        else:
-            begin += _MINUTE
-            ticks = CronSim(cron, (begin - _SECOND).astimezone(local))
 
 
-def _before_year_10000(ticks: Iterator[datetime]) -> datetime | None:
-    try:
-        return next(ticks, None)
-    except OverflowError:
-        return None
+def _follows_the_clock(cron: str) -> bool:
+    minutes, hours, *_ = cron.split()
+    return minutes.startswith("*") or hours.startswith("*")
+
+
+def _clock_ticks(cron: str, local: ZoneInfo, after: datetime) -> Iterator[datetime]:
+    """Yield each moment whose local time the expression matches.
+
+    Between two changes of the clock local time runs evenly, so cronsim counts it without a zone. With one, its
+    steps of an hour miss ticks after a change of half an hour (Lord Howe), and a clock that is set back at 00:01
+    (St. John's until 2011) keeps it from advancing.
+    """
+    offset = _offset(local, after)
+    while True:
+        change = None
+        for found in _until_year_10000(CronSim(cron, after.replace(tzinfo=None) + offset)):
+            tick = found.replace(tzinfo=UTC) - offset
+            change = _first_change(local, after, tick, offset)
+            if change is not None:
+                break
+            after = tick
+            yield tick
+        if change is None:
+            return
+        offset, after = _offset(local, change), change - _SECOND
+
+
+def _offset(local: ZoneInfo, moment: datetime) -> timedelta:
+    offset = moment.astimezone(local).utcoffset()
+    assert offset is not None  # noqa: S101 - every zone has an offset at every moment
+    return offset
+
+
+def _first_change(local: ZoneInfo, after: datetime, until: datetime, offset: timedelta) -> datetime | None:
+    """Return the first moment after one, at the latest ``until``, that has another offset; None without a change."""
+    same, other = after, min(after + _DAY, until)
+    while _offset(local, other) == offset:
+        if other == until:
+            return None
+        same, other = other, min(other + _DAY, until)
+    while other - same > _SECOND:
+        middle = same + (other - same) // 2
+        same, other = (middle, other) if _offset(local, middle) == offset else (same, middle)
+    return other.replace(microsecond=0)
+
+
+def _until_year_10000(ticks: Iterator[datetime]) -> Iterator[datetime]:
+    with suppress(OverflowError):
+        yield from ticks
 
 
 def _first(cron: str, ticks: Iterator[datetime]) -> datetime:
