@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from basecamp.dev.release_lines import AIRFLOW_2
-from dataspec.schedule.next_run import date_of
+from dataspec.schedule.stored_start import date_of
 from stacks import Stack
 
 NEVER = "0 0 1 1 *"

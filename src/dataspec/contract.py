@@ -11,7 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dataspec.parameters import EXECUTION_DATE
-from dataspec.schedule.next_run import ScheduledRun, data_interval, date_of
+from dataspec.schedule.partitions import Grid
+from dataspec.schedule.stored_start import date_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -177,8 +178,7 @@ def built_interval(
     start, end = interval
     if run_type not in TIMETABLE_RUN_TYPES or start is None or end is None:
         return None
-    cron, zone = (schedule.cron, schedule.timezone) if schedule else (None, "UTC")
-    return data_interval(cron, zone, ScheduledRun.kept((start, end)))
+    return Grid.of(schedule).interval_of_run((start, end))
 
 
 def place_of(file: str, bundle: str | None) -> str:

@@ -14,7 +14,7 @@ from airflow.models.dagrun import DagRun
 from airflow.utils.types import DagRunType
 from sqlalchemy import inspect
 
-from dataspec.schedule.next_run import date_of
+from dataspec.schedule.stored_start import date_of
 from dli_airflow.airflow_api import AIRFLOW_2
 from dli_airflow.factory import build_dag
 from dli_airflow.timetable import DatasetTimetable

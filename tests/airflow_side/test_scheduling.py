@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from airflow_side.scheduling import Loop, scheduler
-from dataspec.schedule.cron import interval_of_date
+from dataspec.schedule.partitions import Grid
 from dataspec.schedule.run_ids import scheduled_run_id
 
 SEOUL, NEW_YORK, LONDON, NUUK = "Asia/Seoul", "America/New_York", "Europe/London", "America/Nuuk"
@@ -140,8 +140,9 @@ def test_the_run_of_an_hour_that_is_skipped_until_midnight_builds_the_date_it_wa
     follow(loop, at("2026-04-01T12:00", zone))
     assert loop.dates == days("2026-03-25", "2026-03-30")
     assert loop.made[2].end == loop.made[3].start.replace(microsecond=0) == at("2026-03-29T00:00", zone)
-    assert interval_of_date("30 23 * * *", zone, "2026-03-28") == loop.made[3].interval
-    assert interval_of_date("30 23 * * *", zone, "2026-03-29") == loop.made[4].interval
+    grid = Grid("30 23 * * *", zone)
+    assert grid.data_interval(grid.named("2026-03-28")) == loop.made[3].interval
+    assert grid.data_interval(grid.named("2026-03-29")) == loop.made[4].interval
 
 
 # when cron, zone or source changes

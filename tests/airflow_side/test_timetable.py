@@ -9,7 +9,7 @@ from airflow.models.dag import DagModel
 from airflow.utils.types import DagRunType
 
 from airflow_side.scheduling import clean_database
-from dataspec.schedule.next_run import date_of
+from dataspec.schedule.stored_start import date_of
 from dli_airflow.airflow_api import AIRFLOW_2, DagRunInfo, DataInterval, TimeRestriction
 from dli_airflow.timetable import DatasetTimetable
 

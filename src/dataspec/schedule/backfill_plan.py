@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from itertools import groupby
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
@@ -16,7 +17,7 @@ from pydantic import BeforeValidator, Field
 from dataspec.errors import InvalidUsage
 from dataspec.models import Every, RunStatus
 from dataspec.parameters import ParameterValueError, coerce_date
-from dataspec.schedule.cron import NoTick, execution_date, interval_from
+from dataspec.schedule.partitions import FIRST_YEAR, LAST_YEAR, Grid
 from dataspec.schedule.run_ids import backfill_run_id
 from dataspec.stored_document import Moment, StoredDocument, StoredPart
 
@@ -24,9 +25,6 @@ MAX_DATES = 40_000
 """More than a hundred years of days."""
 MANY_DATES = 366
 """Number of dates above which the user has to confirm."""
-FIRST_YEAR, LAST_YEAR = 1000, 9998
-"""Between these years every date has a midnight in every time zone."""
-
 SHORTEST_RANGE = 3
 """Number of consecutive dates from which a plan writes them as a range."""
 
@@ -65,16 +63,8 @@ class DateRange:
 
     def interval_starts(self, cron: str, zone: str) -> Iterator[str]:
         """Yield the dates that the runs of a schedule build: those on which an interval starts."""
-        day = self.start
-        while day <= self.end:
-            try:
-                found = execution_date(cron, zone, interval_from(cron, zone, day.isoformat())[0])
-            except NoTick:
-                return
-            day = date.fromisoformat(found)
-            if day <= self.end:
-                yield day.isoformat()
-            day += _DAY
+        found = (partition.local_date for partition in Grid(cron, zone).starting_on(self.start, self.end))
+        return (date for date, _ in groupby(found))
 
 
 def _date(name: str, text: str) -> date:

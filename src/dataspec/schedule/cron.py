@@ -1,4 +1,4 @@
-"""Compute the ticks of a cron expression in a time zone, and the partition of each run (specification 11.1).
+"""Compute the ticks of a cron expression in a time zone (specification 11.1).
 
 Ticks follow Debian's cron, including clock changes: a job at a fixed time that a change skips runs right
 after it, and one that a change repeats runs once. All functions are pure.
@@ -7,7 +7,7 @@ after it, and one that a change repeats runs once. All functions are pure.
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, available_timezones
@@ -98,7 +98,7 @@ def previous_tick(cron: str, zone: str, before: datetime) -> datetime:
     """Return the last tick before a moment, in UTC.
 
     Raises:
-        ValueError: When there is none within 51 years.
+        NoTick: When there is none within 51 years.
     """
     for span in _LOOK_BACK:
         last = None
@@ -108,7 +108,7 @@ def previous_tick(cron: str, zone: str, before: datetime) -> datetime:
             last = tick
         if last is not None:
             return last
-    raise ValueError(f"'{cron}' did not fire in 51 years before {before}.")
+    raise NoTick(f"'{cron}' did not fire in 51 years before {before}.")
 
 
 def _ticks(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
@@ -117,7 +117,7 @@ def _ticks(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
     As in Debian's cron, an expression with ``*`` in its minutes or hours follows the clock through a change. Any
     other one has fixed times, which cronsim moves out of an hour that the clock skips.
     """
-    local = ZoneInfo(zone)
+    cron, local = _with_fixed_time(cron), ZoneInfo(zone)
     if _follows_the_clock(cron):
         yield from _clock_ticks(cron, local, after.astimezone(UTC))
         return
@@ -187,54 +187,47 @@ def _first(cron: str, ticks: Iterator[datetime]) -> datetime:
     return found
 
 
+def ticks_since(cron: str, zone: str, start: datetime) -> Iterator[datetime]:
+    """Yield the ticks from a moment on, in UTC and in order."""
+    return (tick for tick in _ticks(cron, zone, start - _MOMENT) if tick >= start)
+
+
 def runs_within_a_day(cron: str) -> bool:
     """Return whether a schedule may have more than one run on a date."""
-    minutes, hours = _times_of_day(cron)
-    return len(minutes) * len(hours) > 1
+    return _time_of_day(cron) is None
+
+
+def time_of_day(cron: str) -> time:
+    """Return the local time of the one run that a schedule has on a date."""
+    found = _time_of_day(cron)
+    if found is None:
+        raise ValueError(f"'{cron}' may have several runs on a date.")
+    return found
+
+
+def fires_on(cron: str, day: date) -> bool:
+    """Return whether a cron expression matches a local date, at whatever time."""
+    fields = _fields(cron)
+    return day.month in fields.months and fields.match_day(day)
 
 
 @lru_cache(maxsize=65_536)
-def _times_of_day(cron: str) -> tuple[frozenset[int], frozenset[int]]:
-    fields = CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC))
-    return frozenset(fields.minutes), frozenset(fields.hours)
+def _time_of_day(cron: str) -> time | None:
+    fields = _fields(cron)
+    several = len(fields.minutes) * len(fields.hours) > 1
+    return None if several else time(min(fields.hours), min(fields.minutes))
 
 
-def execution_date(cron: str, zone: str, interval_start: datetime) -> str:
-    """Return the partition of a scheduled run: the local date on which its interval starts.
+@lru_cache(maxsize=1024)
+def _fields(cron: str) -> CronSim:
+    return CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC))
 
-    Where the clock jumps from 23:00 to midnight (Nuuk, in spring), a job at 23:30 runs on the next date, and
-    still builds its own date.
+
+@lru_cache(maxsize=65_536)
+def _with_fixed_time(cron: str) -> str:
+    """Return an expression of one time a day without stars in it, such as ``0 0 * * *`` for ``0 */24 * * *``.
+
+    A clock change moves jobs at a fixed time alone; one at ``*/24`` would run twice in an hour that is repeated.
     """
-    local = interval_start.astimezone(ZoneInfo(zone))
-    minutes, hours = _times_of_day(cron)
-    put_off = not runs_within_a_day(cron) and (local.hour, local.minute) < (min(hours), min(minutes))
-    return (local.date() - put_off * _DAY).isoformat()
-
-
-def interval_from(cron: str, zone: str, date: str) -> Interval:
-    """Return the first interval that starts on a date or later.
-
-    Raises:
-        NoTick: When it would not end before the year 10000.
-    """
-    midnight = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
-    ticks = (tick for tick in _ticks(cron, zone, midnight - _MOMENT) if tick >= midnight)
-    start = _first(cron, ticks)
-    if execution_date(cron, zone, start) < date:
-        start = _first(cron, ticks)
-    return start, _first(cron, ticks)
-
-
-def interval_of_date(cron: str | None, zone: str, date: str) -> Interval:
-    """Return the data interval of an unscheduled run for a date.
-
-    It is the interval of the scheduled run for that date; the local day where no interval starts on the
-    date, or there is no schedule.
-    """
-    if cron is not None:
-        with suppress(NoTick):
-            interval = interval_from(cron, zone, date)
-            if execution_date(cron, zone, interval[0]) == date:
-                return interval
-    midnight = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone))
-    return midnight.astimezone(UTC), (midnight + _DAY).astimezone(UTC)
+    at = _time_of_day(cron)
+    return cron if at is None else " ".join([str(at.minute), str(at.hour), *cron.split()[2:]])

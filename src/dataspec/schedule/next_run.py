@@ -7,34 +7,22 @@ Airflow identifies a dataset's runs by the start of their interval and by their 
 time, and takes the run with the latest start for the last one. So both must increase from run to run, even if
 a change of the zone moves the next date back before the last one.
 
-The start also encodes the date that the run builds. Ticks are on whole minutes, so the microseconds are free:
-their last digit is the number of days from the start's UTC date to the date (9 means one day before), and the
-tens count the runs that had to share one start. Airflow 2.11 and 3 keep the start of scheduled runs and of
-their own backfills. Worked examples: docs/architecture.md, "When a scheduled run is due, and what it builds".
+The start also encodes the date that the run builds (:mod:`dataspec.schedule.stored_start`). Worked examples:
+docs/architecture.md, "When a scheduled run is due, and what it builds".
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from dataspec.schedule.cron import (
-    Interval,
-    execution_date,
-    interval_from,
-    interval_of_date,
-    next_tick,
-    previous_tick,
-    runs_within_a_day,
-)
+from dataspec.schedule.cron import Interval, next_tick, previous_tick, runs_within_a_day
+from dataspec.schedule.partitions import SHORTEST_DAY, Grid
+from dataspec.schedule.stored_start import date_of, encoded, turn_of
 
 _MOMENT = timedelta(microseconds=1)
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
-_TURN = 10
-"""Microseconds between runs that share one start."""
-_SHORTEST_DAY = timedelta(hours=22)
-"""Minimum length of an interval that covers its date: Antarctica/Troll changes its clock by two hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +32,7 @@ class ScheduledRun:
     date: str
     """The ``execution_date`` that it builds."""
     interval: Interval
-    """The data interval as Airflow stores it; :func:`data_interval` returns the real one."""
+    """The data interval as Airflow stores it; :meth:`Grid.interval_of_run` returns the real one."""
     due: datetime
     """The time from which it may run: the interval's end, or later after a change of the schedule."""
 
@@ -52,8 +40,8 @@ class ScheduledRun:
     def ordinary(cls, cron: str, zone: str, interval: Interval) -> ScheduledRun:
         """Return the run of an interval of the schedule, due at its end."""
         start, end = interval
-        date = execution_date(cron, zone, start)
-        return cls(date, (_encoded(start, date), end), end)
+        date = Grid(cron, zone).date_of_tick(start).isoformat()
+        return cls(date, (encoded(start, date), end), end)
 
     @classmethod
     def kept(cls, interval: Interval, due: datetime | None = None) -> ScheduledRun:
@@ -63,14 +51,7 @@ class ScheduledRun:
     @property
     def put_off(self) -> bool:
         """Whether it is due after its data interval ended, or stored under another interval."""
-        return self.due != self.interval[1] or _turn(self.interval[0]) > 0
-
-
-def date_of(start: datetime) -> str:
-    """Return the ``execution_date`` of a scheduled run by the start of its interval in Airflow."""
-    days = start.microsecond % _TURN
-    days -= _TURN if days > _TURN // 2 else 0
-    return (start.astimezone(UTC).date() + days * _DAY).isoformat()
+        return self.due != self.interval[1] or turn_of(self.interval[0]) > 0
 
 
 def next_run(
@@ -125,46 +106,28 @@ def run_to_create(
     return later if later.due <= now else planned
 
 
-def data_interval(cron: str | None, zone: str, run: ScheduledRun) -> Interval:
-    """Return the real data interval of a run, also if Airflow stores another one."""
-    start, end = run.interval
-    if not _turn(start) or (cron and runs_within_a_day(cron)):
-        return start.replace(microsecond=0), end
-    return interval_of_date(cron, zone, run.date)
-
-
-def _encoded(start: datetime, date: str, *, turn: int = 0) -> datetime:
-    """Return a start that encodes a date (:func:`date_of`)."""
-    days = datetime.fromisoformat(date).date() - start.astimezone(UTC).date()
-    return start.replace(microsecond=turn * _TURN + days.days % _TURN)
-
-
-def _turn(start: datetime) -> int:
-    return start.microsecond // _TURN
-
-
 def _placed(
     cron: str, zone: str, interval: Interval, last: ScheduledRun, *, not_before: datetime | None = None
 ) -> ScheduledRun:
     """Return the run of an interval, with a start and a due time after the last run's."""
     (start, end), taken = interval, last.interval[0]
     due = max(end, last.due + _MINUTE, not_before or end)
-    date = execution_date(cron, zone, start)
+    date = Grid(cron, zone).date_of_tick(start).isoformat()
     if start > taken.replace(microsecond=0):
-        return ScheduledRun(date, (_encoded(start, date), end), due)
-    return ScheduledRun(date, (_encoded(taken, date, turn=_turn(taken) + 1), due), due)
+        return ScheduledRun(date, (encoded(start, date), end), due)
+    return ScheduledRun(date, (encoded(taken, date, turn=turn_of(taken) + 1), due), due)
 
 
 def _following(cron: str, zone: str, last: ScheduledRun) -> Interval:
     end = last.interval[1]
     if runs_within_a_day(cron):
         return end, next_tick(cron, zone, end)
-    if end - last.interval[0].replace(microsecond=0) < _SHORTEST_DAY:
-        again = interval_from(cron, zone, last.date)
+    built = datetime.fromisoformat(last.date).date()
+    if end - last.interval[0].replace(microsecond=0) < SHORTEST_DAY:
+        again = Grid(cron, zone).interval_from(built)
         if again[1] > end:
             return again
-    following = datetime.fromisoformat(last.date).date() + _DAY
-    return interval_from(cron, zone, following.isoformat())
+    return Grid(cron, zone).interval_from(built + _DAY)
 
 
 def _missed_after(last: ScheduledRun, planned: ScheduledRun | None, now: datetime) -> datetime:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dataspec.errors import UnknownParameter
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import nearest
-from dataspec.schedule.cron import interval_of_date
+from dataspec.schedule.partitions import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +39,8 @@ class RunValues:
         """
         interval, date = self.data_interval, self.parameters.get(EXECUTION_DATE)
         if interval is None and date is not None:
-            cron, zone = (self.schedule.cron, self.schedule.timezone) if self.schedule else (None, "UTC")
-            interval = interval_of_date(cron, zone, date)
+            grid = Grid.of(self.schedule)
+            interval = grid.data_interval(grid.named(date))
         if interval is None:
             return self.parameters
         start, end = interval

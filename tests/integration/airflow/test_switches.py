@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from airflow_api import Airflow, ScheduledRun, until
-from dataspec.schedule.cron import interval_of_date, next_tick
+from dataspec.schedule.cron import next_tick
+from dataspec.schedule.partitions import Grid
 from integration.airflow.test_running import store_of
 from stacks import Stack
 
@@ -100,7 +101,8 @@ def test_the_clock_s_run_and_then_each_date_that_code_s_schedule_makes_due_are_b
 
     ended = until(partial(dataset.ended_all, runs))
     assert [ended[run.run_id] for run in runs] == ["manual", *["code"] * days]
-    since = [interval_of_date("0 0 * * *", KIRITIMATI, day)[0].isoformat() for day in expected[1:]]
+    grid = Grid("0 0 * * *", KIRITIMATI)
+    since = [grid.data_interval(grid.named(day))[0].isoformat() for day in expected[1:]]
     assert stack.rows("select day, since from moved order by day")[1:] == list(
         zip(expected[1:], since, strict=True)
     )

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataspec.schedule.cron import execution_date, interval_of_date, next_tick, previous_tick
-from dataspec.schedule.next_run import ScheduledRun, data_interval, date_of, next_run, run_to_create
+from dataspec.schedule.cron import Interval, next_tick, previous_tick
+from dataspec.schedule.next_run import ScheduledRun, next_run, run_to_create
+from dataspec.schedule.partitions import Grid
 from dataspec.schedule.run_ids import scheduled_run_id
+from dataspec.schedule.stored_start import date_of
 
 SEOUL, NEW_YORK, LONDON = "Asia/Seoul", "America/New_York", "Europe/London"
 KIRITIMATI, PAGO_PAGO, TONGATAPU = "Pacific/Kiritimati", "Pacific/Pago_Pago", "Pacific/Tongatapu"
@@ -24,6 +26,15 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 def at(text: str, zone: str = "UTC") -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+def data_interval(cron: str, zone: str, run: ScheduledRun) -> Interval:
+    return Grid(cron, zone).interval_of_run(run.interval)
+
+
+def interval_of_date(cron: str, zone: str, day: str) -> Interval:
+    grid = Grid(cron, zone)
+    return grid.data_interval(grid.named(day))
 
 
 @dataclass
@@ -140,7 +151,7 @@ def test_runs_follow_each_other_at_each_tick_without_a_gap(cron: str, zone: str)
             next_tick(cron, zone, earlier.interval[1]),
         )
     assert all(run.due == run.interval[1] for run in scheduler.runs)
-    assert scheduler.dates == [execution_date(cron, zone, run.interval[0]) for run in scheduler.runs]
+    assert scheduler.dates == [str(Grid(cron, zone).date_of_tick(run.interval[0])) for run in scheduler.runs]
 
 
 @pytest.mark.parametrize("cron", ["30 1 * * *", "30 2 * * *", WEEKLY, "30 1 1 * *", "0 */6 * * *"])

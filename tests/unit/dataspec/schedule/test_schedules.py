@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from dataspec.schedule.cron import (
     check_cron,
     check_timezone,
-    execution_date,
-    interval_of_date,
     next_tick,
     previous_tick,
     runs_within_a_day,
@@ -94,17 +92,6 @@ def test_a_job_in_the_hour_that_the_clock_repeats_runs_once() -> None:
     assert next_tick("30 1 * * *", NEW_YORK, first).isoformat() == "2026-11-02T06:30:00+00:00"
 
 
-@pytest.mark.rule("11.2")
-@pytest.mark.parametrize(
-    ("day", "start"), [("2026-03-28", "2026-03-29T00:00"), ("2026-03-29", "2026-03-29T23:30")]
-)
-def test_a_date_whose_hour_is_skipped_until_midnight_keeps_its_interval(day: str, start: str) -> None:
-    cron, zone = "30 23 * * *", "America/Nuuk"
-    begin = at(start, zone)
-    assert execution_date(cron, zone, begin) == day
-    assert interval_of_date(cron, zone, day) == (begin, next_tick(cron, zone, begin))
-
-
 @pytest.mark.rule("11.1")
 def test_hourly_job_runs_in_both_repeated_hours() -> None:
     ticks = [at("2026-11-01T00:30", NEW_YORK)]
@@ -134,26 +121,3 @@ def test_a_job_that_fires_every_28_years_has_a_last_and_a_next_tick() -> None:
     sunday, now = "0 0 29 2 */7", datetime(2026, 11, 28, tzinfo=UTC)
     assert previous_tick(sunday, "UTC", now) == datetime(2004, 2, 29, tzinfo=UTC)
     assert next_tick(sunday, "UTC", now) == datetime(2032, 2, 29, tzinfo=UTC)
-
-
-@pytest.mark.rule("9.2")
-def test_a_run_for_a_date_has_the_interval_of_the_scheduled_run_for_it() -> None:
-    assert interval_of_date(DAILY, SEOUL, "2024-01-15") == (
-        at("2024-01-15T09:00", SEOUL),
-        at("2024-01-16T09:00", SEOUL),
-    )
-
-
-@pytest.mark.rule("9.2")
-@pytest.mark.parametrize("date", ["9990-01-01", "9998-12-31"])
-@pytest.mark.parametrize("cron", ["0 0 29 2 */7", "0 0 2 1 */7"])
-def test_a_run_for_a_date_after_which_the_schedule_never_fires_has_the_local_day(
-    cron: str, date: str
-) -> None:
-    assert interval_of_date(cron, SEOUL, date) == (at(date, SEOUL), at(date, SEOUL) + timedelta(days=1))
-
-
-@pytest.mark.rule("9.2")
-@pytest.mark.parametrize("cron", [None, "0 9 * * 1"])
-def test_a_run_for_a_date_on_which_no_interval_starts_has_the_local_day(cron: str | None) -> None:
-    assert interval_of_date(cron, SEOUL, "2024-01-16") == (at("2024-01-16", SEOUL), at("2024-01-17", SEOUL))
