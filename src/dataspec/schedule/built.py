@@ -11,12 +11,12 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from dataspec.errors import CorruptObject, NewerFormat
 from dataspec.schedule.cron import check_timezone
+from dataspec.schedule.partitions import Grid, Partition
 from dataspec.stored_document import Moment, StoredDocument, StoredPart
 
 MAX_RANGES = 500
@@ -44,15 +44,6 @@ class Extent(Protocol):
     @property
     def dates(self) -> tuple[date, ...]:
         """The local dates that it covers, one after the other; empty if it is finer than a day."""
-        ...
-
-
-class BuiltPartition(Extent, Protocol):
-    """A partition that was built."""
-
-    @property
-    def off_schedule(self) -> bool:
-        """Whether the schedule has no such partition, so that it doesn't count as built."""
         ...
 
 
@@ -91,7 +82,7 @@ _Moments = Annotated[tuple[tuple[Moment, Moment], ...], AfterValidator(_in_utc),
 
 
 class BuiltBy(StoredPart):
-    """The schedule by which a dataset's last success was built."""
+    """The partitions of the schedule by which a dataset's last success was built, as stored."""
 
     cron: str | None = None
     """The cron expression; None for a dataset without a schedule."""
@@ -117,16 +108,16 @@ class Built(StoredDocument):
     complete: bool = False
     """Whether Basecamp has added the runs from before the first value; False again after a value was lost."""
 
-    def with_partition(self, partition: BuiltPartition | None, *, at: datetime, grid: BuiltBy) -> Built:
+    def with_partition(self, partition: Partition | None, *, at: datetime, grid: Grid) -> Built:
         """Return the value after a success.
 
         Args:
             partition: The partition that the run built; None for a run without one. A run that builds none, or one
                 that the schedule does not have, counts as the last success alone.
             at: When the run succeeded.
-            grid: The schedule by which it was built.
+            grid: The partitions of the schedule by which it was built.
         """
-        added = Built(last=at, grid=grid)
+        added = Built(last=at, grid=BuiltBy(cron=grid.cron, timezone=grid.zone))
         if partition is None or partition.off_schedule:
             return self.union(added)
         if partition.dates:
@@ -155,9 +146,9 @@ class Built(StoredDocument):
         return _within(_in_utc(((wanted.start, wanted.end),))[0], moments)
 
     def _dates_as_moments(self) -> Iterator[tuple[datetime, datetime]]:
-        zone = ZoneInfo(self.grid.timezone)
+        grid = Grid(self.grid.cron, self.grid.timezone)
         for start, end in self.dates:
-            yield _midnight(start, zone), _midnight(end, zone)
+            yield grid.midnight(start), grid.midnight(end)
 
     @classmethod
     def parse(cls, text: str | None) -> ReadBuilt:
@@ -198,7 +189,3 @@ def _within(wanted: tuple[_Point, _Point], ranges: Iterable[tuple[_Point, _Point
 
 def _range_of(dates: tuple[date, ...]) -> tuple[date, date]:
     return dates[0], dates[-1] + _DAY
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)

@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataspec.schedule.built import MAX_RANGES, Built, BuiltBy
+from dataspec.schedule.built import MAX_RANGES, Built
+from dataspec.schedule.partitions import Grid, Partition
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
-DAILY = BuiltBy(cron="0 0 * * *", timezone="Asia/Seoul")
-HOURLY = BuiltBy(cron="0 * * * *")
+SEOUL = timezone(timedelta(hours=9))
+DAILY, HOURLY = Grid("0 0 * * *", "Asia/Seoul"), Grid("0 * * * *")
 FIRST_DAY, FIRST_HOUR = date(2024, 1, 1), datetime(2024, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class Span:
-    """A partition, or what a run needs."""
-
-    start: datetime
-    end: datetime
-    dates: tuple[date, ...] = ()
-    off_schedule: bool = False
-
-
-def days(first: int, number: int = 1, *, off_schedule: bool = False) -> Span:
+def days(first: int, number: int = 1, *, off_schedule: bool = False) -> Partition:
     """Return a partition of whole dates in Seoul."""
-    dates = tuple(FIRST_DAY + (first + one) * DAY for one in range(number))
-    start, end = (
-        datetime(day.year, day.month, day.day, tzinfo=ZoneInfo("Asia/Seoul")).astimezone(UTC)
-        for day in (dates[0], dates[-1] + DAY)
-    )
-    return Span(start, end, dates, off_schedule)
+    dates = FIRST_DAY + first * DAY, FIRST_DAY + (first + number) * DAY
+    start, end = (datetime(day.year, day.month, day.day, tzinfo=SEOUL) for day in dates)
+    return Partition(dates[0].isoformat(), start, end, off_schedule)
 
 
-def hours(first: int, number: int = 1) -> Span:
-    return Span(FIRST_HOUR + first * HOUR, FIRST_HOUR + (first + number) * HOUR)
+def hours(first: int, number: int = 1) -> Partition:
+    start, end = FIRST_HOUR + first * HOUR, FIRST_HOUR + (first + number) * HOUR
+    return Partition(start.isoformat(timespec="minutes"), start, end)
 
 
-def built(*spans: Span, grid: BuiltBy = DAILY) -> Built:
+def built(*spans: Partition, grid: Grid = DAILY) -> Built:
     """Return what a dataset has built after successes in this order."""
     value = Built()
     for number, span in enumerate(spans):
@@ -106,7 +93,8 @@ def test_ranges_that_meet_are_joined() -> None:
 def test_a_run_without_a_partition_of_the_schedule_is_the_last_success_alone() -> None:
     for partition in (None, days(0, off_schedule=True)):
         value = Built().with_partition(partition, at=NOW, grid=DAILY)
-        assert (value.dates, value.moments, value.last, value.grid) == ((), (), NOW, DAILY)
+        assert (value.dates, value.moments, value.last) == ((), (), NOW)
+        assert (value.grid.cron, value.grid.timezone) == (DAILY.cron, DAILY.zone)
 
 
 @pytest.mark.rule("31.1")
@@ -114,13 +102,14 @@ def test_the_last_success_is_the_latest_of_both_with_its_schedule() -> None:
     older = Built().with_partition(days(0), at=NOW, grid=DAILY)
     newer = Built().with_partition(hours(0), at=NOW + HOUR, grid=HOURLY)
     for value in (older.union(newer), newer.union(older)):
-        assert (value.last, value.grid) == (NOW + HOUR, HOURLY)
+        assert (value.last, value.grid) == (NOW + HOUR, newer.grid)
+        assert (value.grid.cron, value.grid.timezone) == (HOURLY.cron, HOURLY.zone)
 
 
 @pytest.mark.rule("31.1")
 def test_dates_and_hours_of_a_changed_schedule_count_together() -> None:
     """A day of Seoul ends at 15:00 UTC; the hours after it were built by the new schedule."""
-    seoul = BuiltBy(cron="0 * * * *", timezone="Asia/Seoul")
+    seoul = Grid("0 * * * *", "Asia/Seoul")
     value = built(days(0), *map(hours, range(15, 39)), grid=seoul)
     assert value.covers(hours(10, 10))
     assert value.covers(days(1))
