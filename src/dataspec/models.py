@@ -60,6 +60,8 @@ class WorkflowInfo:
     cron: str | None = None
     """None for a spec without a schedule (specification 7.8)."""
     timezone: str | None = None
+    follows_upstream: bool = False
+    """Whether ``cron`` and ``timezone`` are those of its upstream datasets."""
     next_run: datetime | None = None
     """When Airflow starts the next scheduled run; None if there is none."""
     overridden_by: SourceType | None = None

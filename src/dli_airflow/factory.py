@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dataspec.contract import SOURCE_TAG, TASK_ID, write_document_line
+from dataspec.schedule.upstream_clock import UPSTREAM
 from dataspec.spec.model import Parameter
 from dli_airflow.airflow_api import (
     AIRFLOW_VERSION,
@@ -119,9 +120,9 @@ def build_dag(dataset: Dataset, *, base_url: str | None, turns: Path, store: str
 
 def _timetable(dataset: Dataset) -> DatasetTimetable | None:
     schedule = dataset.spec.schedule
-    if schedule is None or not schedule.enabled or dataset.retired:
+    if schedule is None or schedule.clock is None or not schedule.enabled or dataset.retired:
         return None
-    return DatasetTimetable(dataset.name, schedule.cron, schedule.timezone, dataset.registered_at)
+    return DatasetTimetable(dataset.name, *schedule.clock, dataset.registered_at)
 
 
 def _param(parameter: Parameter) -> Any:
@@ -180,7 +181,10 @@ def _schedule_words(dataset: Dataset) -> str:
     schedule = dataset.spec.schedule
     if schedule is None:
         return "none"
+    if schedule.clock is None:
+        return f"`{schedule.cron}` (off: {dataset.no_clock})"
     off = "" if schedule.enabled else " (off: schedule.enabled is false)"
     if dataset.retired:
         off = " (off: the dataset was removed; this DAG goes when its runs have ended)"
-    return f"`{schedule.cron}` {schedule.timezone}{off}"
+    followed = f" by `{UPSTREAM}`" if schedule.follows_upstream else ""
+    return f"`{schedule.cron}` {schedule.timezone}{followed}{off}"

@@ -124,15 +124,16 @@ def _check_takes_date(spec: DatasetSpec) -> None:
 def _days(dates: DateRange, spec: DatasetSpec, request: BackfillRequest) -> list[str]:
     if request.every == "day":
         return list(dates.days())
-    if spec.schedule is None:
+    clock = spec.schedule and spec.schedule.clock
+    if clock is None:
         raise InvalidUsage(
             "This dataset has no schedule to take the dates from.",
             detail="Leave --every schedule out to build every day.",
         )
-    days = list(dates.interval_starts(spec.schedule.cron, spec.schedule.timezone))
+    days = list(dates.interval_starts(*clock))
     if not days:
         raise InvalidUsage(
-            f"No interval of the schedule '{spec.schedule.cron}' starts from {dates.start} to {dates.end}.",
+            f"No interval of the schedule '{clock.cron}' starts from {dates.start} to {dates.end}.",
             detail="Leave --every schedule out to build every day.",
         )
     return days

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from basecamp.access.principal import Principal, Role
 from basecamp.access.refusals import spec_role_needed
 from basecamp.datasets.catalog_cache import CatalogCache, find_runnable
-from dataspec.catalog.effective import SpecFile
+from dataspec.catalog.effective import SpecFile, with_clocks
 from dataspec.catalog.spec_storage import Release
 from dataspec.errors import InvalidSpec
 from dataspec.models import SourceType
@@ -86,7 +86,10 @@ def file_to_run(
     if candidate is not None:
         spec = checked(candidate, name=dataset)
         check_rights(candidate, spec, Role.OPERATOR, connections)
-        return as_file(spec, candidate), spec
+        file = as_file(spec, candidate)
+        if spec.follows_upstream:
+            file = with_clocks({dataset: file}, specs.catalog().effective)[dataset]
+        return file, file.spec or spec
     file = find_runnable(specs.catalog(fresh=True), dataset, source)
     assert file.spec is not None  # noqa: S101 - the catalog gives usable specs alone
     connections.check(file.spec)

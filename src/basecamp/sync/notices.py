@@ -98,6 +98,6 @@ def _targets(file: SpecFile | None) -> list[Target]:
 
 def _next_run(spec: DatasetSpec | None, now: datetime) -> datetime | None:
     schedule = spec.schedule if spec else None
-    if schedule is None or not schedule.enabled:
+    if schedule is None or schedule.clock is None or not schedule.enabled:
         return None
-    return next_tick(schedule.cron, schedule.timezone, now).astimezone(ZoneInfo(schedule.timezone))
+    return next_tick(*schedule.clock, now).astimezone(ZoneInfo(schedule.clock.zone))

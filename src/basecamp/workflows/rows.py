@@ -25,9 +25,10 @@ from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import InvalidSpec, TakenOver
 from dataspec.models import SourceType, WorkflowInfo, WorkflowStatus
 from dataspec.problems import unexpected
+from dataspec.schedule import upstream_clock
 from dataspec.schedule.cron import is_tick, next_tick
 from dataspec.spec.connection_teams import ConnectionTeams
-from dataspec.spec.model import DatasetSpec, ScheduleConfig
+from dataspec.spec.model import DatasetSpec
 
 log = logging.getLogger(__name__)
 
@@ -326,13 +327,15 @@ def _usable_row(  # noqa: PLR0917 - the inputs of a row
     overridden = catalog.effective.get(name) is not file
     status = _status(file, dag, overridden=overridden)
     schedule = spec.schedule
+    clock = schedule.clock if schedule else None
     return WorkflowInfo(
         dataset_name=name,
         source_type=file.source,
         status=status,
         cron=schedule.cron if schedule else None,
-        timezone=schedule.timezone if schedule else None,
-        next_run=_next_run(dag, schedule, now) if schedule and status is WorkflowStatus.ACTIVE else None,
+        timezone=clock.zone if clock else None,
+        follows_upstream=spec.follows_upstream,
+        next_run=_next_run(dag, clock, now) if clock and status is WorkflowStatus.ACTIVE else None,
         overridden_by=SourceType.CODE if overridden else None,
         enabled=schedule.enabled if schedule else True,
         paused=dag.is_paused if dag else False,
@@ -346,7 +349,7 @@ def _usable_row(  # noqa: PLR0917 - the inputs of a row
         tags=list(spec.tags),
         spec_hash=file.spec_hash,
         file=file.key,
-        note=None if overridden else _note(dag),
+        note=None if overridden else _note(file, dag),
         running_run_id=attempt.run_id if attempt and not overridden else None,
         running_since=attempt.start_date if attempt and not overridden else None,
     )
@@ -383,17 +386,19 @@ def _status(file: SpecFile, dag: AirflowDag | None, *, overridden: bool) -> Work
     return WorkflowStatus.PAUSED if switched_off or (dag and dag.is_paused) else WorkflowStatus.ACTIVE
 
 
-def _next_run(dag: AirflowDag | None, schedule: ScheduleConfig, now: datetime) -> datetime | None:
+def _next_run(dag: AirflowDag | None, clock: upstream_clock.Clock, now: datetime) -> datetime | None:
     """Return Airflow's next run; the next tick while Airflow still has another schedule."""
     if dag is None or dag.is_stale or dag.next_run is None:
         return None
-    cron, zone, due = schedule.cron, schedule.timezone, dag.next_run
-    if due > now and not is_tick(cron, zone, due):
-        due = next_tick(cron, zone, now)
-    return due.astimezone(ZoneInfo(zone))
+    due = dag.next_run
+    if due > now and not is_tick(*clock, due):
+        due = next_tick(*clock, now)
+    return due.astimezone(ZoneInfo(clock.zone))
 
 
-def _note(dag: AirflowDag | None) -> str | None:
+def _note(file: SpecFile, dag: AirflowDag | None) -> str | None:
+    if file.no_clock is not None:
+        return f"No scheduled run is due: {file.no_clock}."
     if dag is None or dag.is_stale:
         return NOT_LOADED_NOTE
     return IMPORT_ERROR_NOTE if dag.has_import_errors else None

@@ -11,6 +11,7 @@ from dataspec.catalog.sql_map import UNKNOWN_AUTHORS, SpecAuthors
 from dataspec.errors import InvalidSpec, UnreadableObject
 from dataspec.models import SourceType
 from dataspec.problems import Problem
+from dataspec.schedule.upstream_clock import Clock, NoClock, upstream_clocks
 from dataspec.store.base import MISSING
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class SpecFile:
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     spec_hash: str | None = None
     error: InvalidSpec | None = None
+    no_clock: str | None = None
+    """Why a dataset that follows its upstream datasets has no clock, as a sentence without its subject."""
     authors: SpecAuthors = UNKNOWN_AUTHORS
     """Who registered and changed it; empty for code, and in the cache on disk."""
 
@@ -89,10 +92,11 @@ def resolve(
         usable[source][name] = file if file.error is None else last_good[file.key]
     code, manual = usable[SourceType.CODE], usable[SourceType.MANUAL]
     checked = tuple(_checked(file, holders) for file in ordered)
+    effective = manual | code
     return Catalog(
         files=checked,
-        effective=manual | code,
-        overridden={name: file for name, file in manual.items() if name in code},
+        effective=with_clocks(effective, effective),
+        overridden=with_clocks({name: file for name, file in manual.items() if name in code}, effective),
         invalid=tuple(file for file in checked if file.error is not None),
         ledger=ledger,
     )
@@ -128,3 +132,17 @@ def _checked(file: SpecFile, holders: Mapping[tuple[SourceType, str], SpecFile])
         return file
     problem = Problem(f"the dataset '{file.name}' is defined in {holder.key} already.", file.key, 1, 1)
     return replace(file, spec=None, error=InvalidSpec([problem]))
+
+
+def with_clocks(files: Mapping[str, SpecFile], effective: Mapping[str, SpecFile]) -> dict[str, SpecFile]:
+    """Return specs by name, each that follows its upstream datasets with the clock of the effective ones."""
+    declared = {name: file.spec.declared_clock for name, file in effective.items() if file.spec}
+    declared |= {name: file.spec.declared_clock for name, file in files.items() if file.spec}
+    clocks = upstream_clocks(declared)
+    return {name: _with_clock(file, clocks[name]) if name in clocks else file for name, file in files.items()}
+
+
+def _with_clock(file: SpecFile, clock: Clock | NoClock) -> SpecFile:
+    if isinstance(clock, NoClock):
+        return replace(file, no_clock=clock.reason)
+    return replace(file, spec=file.spec and file.spec.with_clock(clock))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from dataspec.problems import Problem, name_taken, nearest
 from dataspec.project.graph import DatasetGraph, as_path
+from dataspec.project.spec_checks import CRON
+from dataspec.schedule.upstream_clock import NoClock, upstream_clocks
 from dataspec.sql.lineage.dataset_lineage import parts_of
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class _Project:
             found[spec.file] += self._missing(spec)
             found[spec.file] += self._undeclared(spec)
             found[spec.file] += self._unknown_tables(spec.dataset.lineage.reads)
-        for file, problem in (*self._cycles(), *self._written_twice()):
+        for file, problem in (*self._cycles(), *self._clocks(), *self._written_twice()):
             found[file].append(problem)
         return found
 
@@ -100,6 +102,15 @@ class _Project:
             message = f"these datasets depend on each other: {as_path(cycle)}."
             at = spec.depends_on_at or spec.places.get(("name",), (1, 1))
             yield spec.file, Problem(message, spec.file, *at, "One of these steps has to go.")
+
+    def _clocks(self) -> Iterator[tuple[str, Problem]]:
+        """Yield a problem for each schedule ``@upstream`` without a clock, unless an upstream dataset is not here."""
+        valid = {name: spec for name, spec in self._first.items() if spec.valid}
+        for name, clock in upstream_clocks({name: spec.clock for name, spec in valid.items()}).items():
+            if isinstance(clock, NoClock) and not clock.unknown:
+                hint = "Give one of them a schedule, or write a cron expression."
+                problem = valid[name].problem(CRON, f"'@upstream' gives no clock: {clock.reason}.", hint=hint)
+                yield valid[name].file, problem
 
     def _written_twice(self) -> Iterator[tuple[str, Problem]]:
         for table, named in self._graph.tables().items():

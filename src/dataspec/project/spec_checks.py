@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,13 @@ from dataspec.sql.validation import checked_templates
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dataspec.schedule.upstream_clock import Declared
     from dataspec.spec.dialects import ConnectionDialect
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.yaml_reader import Document, Path, Place
+
+CRON: Path = ("schedule", "cron")
+_KEPT = {("name",), ("depends_on",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +37,11 @@ class CheckedSpec:
     dataset: GraphDataset | None = None
     """None for a spec without a name."""
     places: Mapping[Path, Place] = field(default_factory=dict, repr=False)
-    """The places of the name and of what is under ``depends_on``."""
+    """The places of the name, of what is under ``depends_on``, and of the schedule's ``cron``."""
     upstream: Mapping[str, Path] = field(default_factory=dict, repr=False)
     """The YAML path of the first entry for each dataset of ``depends_on``."""
+    clock: Declared = None
+    """What the spec says of its clock; None for an invalid spec as well."""
     depends_on_at: Place | None = None
     """The place of the key ``depends_on``; None if it is missing."""
 
@@ -45,7 +51,7 @@ class CheckedSpec:
         return all(problem.severity != "error" for problem in self.problems)
 
     def problem(self, path: Path, message: str, *, hint: str | None = None) -> Problem:
-        """Return a problem at the place of the name, or below ``depends_on``."""
+        """Return a problem at one of the places."""
         line, column = self.places.get(path, (1, 1))
         return Problem(message, self.file, line, column, hint)
 
@@ -84,7 +90,7 @@ def check_valid(
     if len(problems) > MAX_PROBLEMS:  # keep errors rather than warnings
         problems = first_of(sorted(problems, key=lambda problem: problem.severity))
     dataset = GraphDataset(spec.name, spec.upstream, lineage)
-    return _checked(document, dataset, tuple(problems))
+    return replace(_checked(document, dataset, tuple(problems)), clock=spec.declared_clock)
 
 
 def check_invalid(
@@ -122,7 +128,7 @@ def _checked(document: Document, dataset: GraphDataset, problems: tuple[Problem,
         name=dataset.name,
         problems=problems,
         dataset=dataset,
-        places={path: at for path, at in document.values.items() if path[:1] in {("name",), ("depends_on",)}},
+        places={path: at for path, at in document.values.items() if path[:1] in _KEPT or path == CRON},
         upstream=_upstream_paths(document),
         depends_on_at=document.keys.get(("depends_on",)),
     )

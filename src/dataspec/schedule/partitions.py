@@ -26,6 +26,7 @@ from dataspec.schedule.cron import (
     time_of_day,
 )
 from dataspec.schedule.stored_start import date_of, turn_of
+from dataspec.schedule.upstream_clock import Clock
 
 T = TypeVar("T")
 
@@ -46,12 +47,8 @@ class Schedule(Protocol):
     """The part of a spec's schedule that determines its partitions."""
 
     @property
-    def cron(self) -> str:
-        """The cron expression."""
-
-    @property
-    def timezone(self) -> str:
-        """The IANA time zone of its clock."""
+    def clock(self) -> Clock | None:
+        """The cron expression and its time zone; None while they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,8 @@ class Grid:
     @classmethod
     def of(cls, schedule: Schedule | None) -> Grid:
         """Return the partitions of a spec's schedule, whether it is enabled or not."""
-        return cls(schedule.cron, schedule.timezone) if schedule else cls(None)
+        clock = schedule.clock if schedule else None
+        return cls(*clock) if clock else cls(None)
 
     @property
     def is_finer_than_a_day(self) -> bool:

@@ -46,8 +46,8 @@ _RULES: dict[str, dict[str, Any]] = {
     "Parameter.description": _LONG,
     "Column.description": _LONG,
     "ScheduleConfig.cron": {
-        "pattern": rf"^\s*{_CRON_FIELD}(\s+{_CRON_FIELD}){{4}}\s*$",
-        "examples": ["0 9 * * *"],
+        "pattern": rf"^(\s*{_CRON_FIELD}(\s+{_CRON_FIELD}){{4}}\s*|@upstream)$",
+        "examples": ["0 9 * * *", "@upstream"],
     },
     "ScheduleConfig.timezone": {
         "pattern": r"^[A-Za-z][A-Za-z0-9_+\-]*(/[A-Za-z0-9_+\-]+)*$",
@@ -136,7 +136,10 @@ KEYS = {
     "Execution.connection": "The engine: a connection of Airflow, and an entry of 'connections' in dli.yaml.",
     "Execution.dialect": "The SQL's dialect; the connection's if not given.",
     "Execution.timeout_seconds": "After this time an attempt is ended and its query cancelled.",
-    "ScheduleConfig.cron": "Minute, hour, day of month, month and day of week, such as \"0 9 * * *\"; in 'timezone'.",
+    "ScheduleConfig.cron": (
+        "Minute, hour, day of month, month and day of week, such as \"0 9 * * *\"; in 'timezone'. "
+        '"@upstream", in quotes: a run for each partition that all datasets of depends_on have built.'
+    ),
     "ScheduleConfig.enabled": "false: no scheduled runs; manual runs still work.",
     "ScheduleConfig.timezone": "The time zone of the cron expression, by its IANA name, such as Asia/Seoul.",
     "ScheduleConfig.retry": "Retries after a failed attempt.",

@@ -35,6 +35,7 @@ from dataspec.parameters import (
     coerce_choices,
 )
 from dataspec.schedule.cron import check_cron, check_timezone
+from dataspec.schedule.upstream_clock import UPSTREAM, Clock, Declared, Followed
 from dataspec.spec.identity import DEFAULT_CONNECTION, why_invalid
 
 T = TypeVar("T", bound=Sized)
@@ -96,6 +97,10 @@ def _check_parameter_name(name: str) -> str:
     return name
 
 
+def _check_clock(cron: str) -> str:
+    return cron if cron == UPSTREAM else check_cron(cron)
+
+
 def _check_relative(path: str) -> str:
     if path.startswith(("/", "\\")) or ":" in path or "\\" in path or ".." in path.split("/"):
         raise ValueError("the path must be relative to the YAML and stay inside its folder.")
@@ -111,7 +116,7 @@ ConnectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$")
 WaitSeconds = Annotated[int, Field(ge=1, le=MAX_WAIT_SECONDS)]
 SqlPath = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_check_relative)]
 SqlText = Annotated[str, StringConstraints(min_length=1, strip_whitespace=False)]
-Cron = Annotated[str, AfterValidator(check_cron)]
+Cron = Annotated[str, AfterValidator(_check_clock)]
 TimeZone = Annotated[str, AfterValidator(check_timezone)]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$"), AfterValidator(_check_line)]
 Owner = Annotated[Email, AfterValidator(_at_most(MAX_OWNER, "letters"))]
@@ -338,10 +343,30 @@ class ScheduleConfig(_Part):
     """When the dataset is built (specification 2.12)."""
 
     cron: Cron
+    """A cron expression; ``@upstream`` for the clock of the upstream datasets (specification 31.35)."""
     enabled: bool = True
     timezone: TimeZone = "UTC"
     retry: RetryConfig = RetryConfig()
     notifications: NotificationConfig = NotificationConfig()
+
+    @property
+    def follows_upstream(self) -> bool:
+        """Whether the upstream datasets set its clock."""
+        return self.cron == UPSTREAM
+
+    @property
+    def clock(self) -> Clock | None:
+        """The cron expression and the time zone; None while the clock of the upstream datasets is not known."""
+        return None if self.cron == UPSTREAM else Clock(self.cron, self.timezone)
+
+
+class FollowedSchedule(ScheduleConfig):
+    """A schedule ``@upstream`` with the clock of the upstream datasets, which no YAML has."""
+
+    @property
+    def follows_upstream(self) -> bool:
+        """Whether the upstream datasets set its clock: always."""
+        return True
 
 
 class DatasetSpec(_Part):
@@ -413,9 +438,36 @@ class DatasetSpec(_Part):
         connection = entry.connection or self.execution.connection
         return connection, self.execution.dialect if connection == self.execution.connection else None
 
-    def wait_seconds(self, entry: Dependency | SqlDependency) -> int:
-        """Return the maximum time that a scheduled run waits for an entry of ``depends_on``."""
-        return entry.timeout_seconds or DEFAULT_WAIT_SECONDS
+    @property
+    def follows_upstream(self) -> bool:
+        """Whether the upstream datasets set the clock of its schedule."""
+        return self.schedule is not None and self.schedule.follows_upstream
+
+    @property
+    def declared_clock(self) -> Declared:
+        """What the spec says of its clock; upstream datasets of which any partition will do don't count."""
+        if self.schedule is None or not self.schedule.follows_upstream:
+            return self.schedule and self.schedule.clock
+        return Followed(
+            tuple(dict.fromkeys(one.dataset for one in self.dependencies if one.partition != "latest"))
+        )
+
+    def with_clock(self, clock: Clock) -> DatasetSpec:
+        """Return the spec with the clock of its upstream datasets, for a schedule that follows them."""
+        given = (
+            {name: getattr(self.schedule, name) for name in self.schedule.model_fields_set}
+            if self.schedule
+            else {}
+        )
+        schedule = FollowedSchedule.model_validate({**given, "cron": clock.cron, "timezone": clock.zone})
+        return self.model_copy(update={"schedule": schedule})
+
+    def wait_seconds(self, entry: Dependency | SqlDependency) -> int | None:
+        """Return the maximum time that a scheduled run waits for an entry of ``depends_on``; None for no limit.
+
+        A dataset that follows its upstream datasets has no limit unless the entry gives one.
+        """
+        return entry.timeout_seconds or (None if self.follows_upstream else DEFAULT_WAIT_SECONDS)
 
     @property
     def retry(self) -> RetryConfig:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from dataspec.errors import InvalidSpec
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem, first_of, nearest
+from dataspec.schedule.upstream_clock import Followed
 from dataspec.spec.dialects import known_dialects, unknown_dialect
 from dataspec.spec.model import MAX_CONDITIONS, MAX_SQL_FILES, DatasetSpec, Dependency
 from dataspec.spec.yaml_reader import Document, Path, read_document
@@ -216,6 +217,7 @@ def _cross_key_problems(spec: DatasetSpec, document: Document) -> Iterator[Probl
             message = f"a scheduled run can't give '{parameter.name}': it is required and has no default."
             yield document.problem(at, message, hint="Give it a default, or remove the schedule.")
     yield from _dependency_problems(spec, document)
+    yield from _clock_problems(spec, document)
     dialect = spec.execution.dialect
     if dialect is not None and dialect not in known_dialects():
         error = unknown_dialect(dialect)
@@ -231,3 +233,20 @@ def _dependency_problems(spec: DatasetSpec, document: Document) -> Iterator[Prob
     if len(spec.conditions) > MAX_CONDITIONS:
         message = f"'depends_on' has {len(spec.conditions)} entries with 'sql'; {MAX_CONDITIONS} at most."
         yield document.problem(("depends_on",), message)
+
+
+def _clock_problems(spec: DatasetSpec, document: Document) -> Iterator[Problem]:
+    """Yield the problems of a schedule ``@upstream`` that this spec alone shows."""
+    clock = spec.declared_clock
+    if not isinstance(clock, Followed):
+        return
+    at: Path = ("schedule", "cron")
+    if not spec.dependencies:
+        message = "'@upstream' is the clock of the upstream datasets, and 'depends_on' names none."
+        yield document.problem(at, message, hint="Add one, or write a cron expression.")
+    elif not clock.upstream:
+        message = "'@upstream' needs a dataset in 'depends_on' of which not any partition will do."
+        yield document.problem(at, message, hint="An entry with 'partition: latest' sets no clock.")
+    if "timezone" in document.data["schedule"]:
+        message = "the time zone comes with the clock of the upstream datasets."
+        yield document.problem(("schedule", "timezone"), message, hint="Remove 'timezone'.", at_key=True)

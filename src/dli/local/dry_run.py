@@ -14,12 +14,14 @@ from dataspec.sql.rendering import render_statements
 from dataspec.sql.transpile import transpile
 from dli.output.previews import numbered
 from dli.output.tables import pairs
+from dli.project.clocks import find_with_clock
 from dli.project.isolated import isolated
 from dli.session import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dataspec.spec.model import DatasetSpec
     from dli.local.run import RunPlan
     from dli.session import Session
 
@@ -95,8 +97,7 @@ def show_rendered(
         InvalidTemplate: When the SQL can't be rendered, or parsed to be shown in another dialect.
     """
     write = check_dialect(dialect) if dialect else None
-    yaml, files, file = _found(session, dataset, registered=registered, source=source)
-    spec = parse_spec(yaml, file=file)
+    spec, yaml, files, file = _found(session, dataset, registered=registered, source=source)
     values = resolve_run(spec, given).template
     read = session.dialect_of(spec)
     statements = render_statements(spec, files, values, dialect=read, file=file, yaml=yaml)
@@ -114,13 +115,13 @@ def show_rendered(
 
 def _found(
     session: Session, dataset: str, *, registered: bool, source: str | None
-) -> tuple[bytes, Mapping[str, str], str]:
+) -> tuple[DatasetSpec, bytes, Mapping[str, str], str]:
     if registered:
         found: Any = session.client.get_dataset(session.dataset_name(dataset), source=source)
-        return found.yaml.encode(), found.files, found.file
-    local = session.project.find(dataset)
-    local.checked()
-    return local.yaml, local.sql, local.file
+        yaml = found.yaml.encode()
+        return parse_spec(yaml, file=found.file), yaml, found.files, found.file
+    local = find_with_clock(session.project, dataset)
+    return local.checked(), local.yaml, local.sql, local.file
 
 
 def _joined(names: list[str], texts: list[str]) -> str:

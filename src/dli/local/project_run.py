@@ -9,6 +9,7 @@ from dataspec.errors import DliError, InvalidSpec, InvalidUsage, NotFound, Unkno
 from dataspec.problems import nearest
 from dataspec.project.graph import DatasetGraph, GraphDataset
 from dli.local.run import RunPlan
+from dli.project.clocks import with_clocks
 from dli.project.isolated import isolated
 from dli.project.project import all_problems
 
@@ -85,7 +86,7 @@ def _checked(project: Project) -> dict[str, LocalDataset]:
         raise project.no_datasets()
     if problems := all_problems(datasets):
         raise InvalidSpec(problems)
-    return {dataset.checked().name: dataset for dataset in datasets}
+    return {dataset.checked().name: dataset for dataset in with_clocks(datasets)}
 
 
 def _check_names(datasets: Mapping[str, LocalDataset], given: Mapping[str, Any]) -> None:

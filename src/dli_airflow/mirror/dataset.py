@@ -29,6 +29,8 @@ class Dataset:
     spec: DatasetSpec
     files: Mapping[str, str] = field(repr=False)
     """The text of each SQL file, by the path that the spec names it with."""
+    no_clock: str | None = None
+    """Why it has no clock, of a dataset that follows its upstream datasets."""
     retired: bool = False
     """Whether the dataset was removed from all sources. Its DAG stays, unscheduled, until its runs have ended."""
 
@@ -54,14 +56,17 @@ class Dataset:
             registered_at=since or file.last_modified,
             spec=file.spec,
             files=dict(file.files),
+            no_clock=file.no_clock,
             retired=retired,
         )
 
     @property
     def version(self) -> str:
-        """Identifies the content of the dataset."""
-        facts = (self.name, self.source, self.key, self.spec_hash, self.registered_at.isoformat())
-        return " ".join((*facts, "retired") if self.retired else facts)
+        """Identifies the content of the dataset, with the clock of its upstream datasets if it follows them."""
+        facts = [self.name, self.source, self.key, self.spec_hash, self.registered_at.isoformat()]
+        if self.spec.follows_upstream:
+            facts.append(self.no_clock or str(self.spec.declared_clock))
+        return " ".join([*facts, "retired"] if self.retired else facts)
 
     def to_json(self) -> dict[str, Any]:
         """Return the dataset as JSON for :meth:`from_json`."""
@@ -72,6 +77,8 @@ class Dataset:
             "spec_hash": self.spec_hash,
             "registered_at": self.registered_at.isoformat(),
             "retired": self.retired,
+            "follows_upstream": self.spec.follows_upstream,
+            "no_clock": self.no_clock,
             "spec": spec_to_json(self.spec),
             "files": dict(self.files),
         }
@@ -92,6 +99,13 @@ class Dataset:
             spec_hash=data["spec_hash"],
             registered_at=datetime.fromisoformat(data["registered_at"]),
             retired=data.get("retired", False),
-            spec=DatasetSpec.model_validate(data["spec"]),
+            no_clock=data.get("no_clock"),
+            spec=_spec_of(data),
             files=data["files"],
         )
+
+
+def _spec_of(data: Mapping[str, Any]) -> DatasetSpec:
+    spec = DatasetSpec.model_validate(data["spec"])
+    clock = spec.schedule and spec.schedule.clock
+    return spec.with_clock(clock) if data.get("follows_upstream") and clock else spec

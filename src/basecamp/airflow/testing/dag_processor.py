@@ -31,18 +31,19 @@ class MemoryDags:
             self._airflow.unload(name)
             del self._loaded[name]
         for name, file in lasting.items():
-            version = file.spec_hash, name in catalog.retired
+            clock = file.spec.declared_clock if file.spec else None
+            version = file.spec_hash, clock, name in catalog.retired
             if file.spec_hash is not None and self._loaded.get(name) != version:
                 self._load(name, file, file.spec_hash, retired=name in catalog.retired)
                 self._loaded[name] = version
 
     def _load(self, name: str, file: SpecFile, spec_hash: str, *, retired: bool) -> None:
         schedule = file.spec.schedule if file.spec and not retired else None
-        due = schedule is not None and schedule.enabled
+        clock = schedule.clock if schedule and schedule.enabled else None
         self._airflow.load(
             name,
             loaded=LoadedSpec(spec_hash, file.source, file.key),
             tags=[f"source:{file.source}"],
-            next_run=next_tick(schedule.cron, schedule.timezone, self._now()) if schedule and due else None,
+            next_run=next_tick(*clock, self._now()) if clock else None,
             retries=file.spec.retry.max_attempts if file.spec else 0,
         )

@@ -67,8 +67,11 @@ def command(
 
     with opened_early(session.project, dataset, session.settings, say) as engine:
         from dli.local.run import RunPlan
+        from dli.project.clocks import find_with_clock
 
-        plan = RunPlan.of(session.project.find(dataset), parameters, session.settings, say, engine)
+        plan = RunPlan.of(
+            find_with_clock(session.project, dataset), parameters, session.settings, say, engine
+        )
         session.settings.require_permission(plan.spec.execution.connection)
         run = _run(session, plan, limit)
     from dli.local.output import print_run, print_summary
@@ -81,8 +84,9 @@ def command(
 def _preview(session: Session, dataset: str, parameters: dict[str, str]) -> int:
     from dli.local.dry_run import describe, preview
     from dli.local.run import RunPlan
+    from dli.project.clocks import find_with_clock
 
-    found = preview(RunPlan.of(session.project.find(dataset), parameters, session.settings, say))
+    found = preview(RunPlan.of(find_with_clock(session.project, dataset), parameters, session.settings, say))
     session.print_item(found, describe(found))
     return 0
 

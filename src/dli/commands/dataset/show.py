@@ -121,7 +121,7 @@ def _described(
             ("Description", spec.description and spec.description.strip()),
             ("Tags", ", ".join(spec.tags)),
             ("Domains", ", ".join(spec.domains)),
-            ("Schedule", f"{schedule.cron} {schedule.timezone}{off}" if schedule else "none"),
+            ("Schedule", f"{schedule.clock or schedule.cron}{off}" if schedule else "none"),
             ("Retries", f"{spec.retry.max_attempts}, {spec.retry.delay_seconds} s apart"),
             ("Connection", spec.execution.connection),
             ("Dialect", spec.execution.dialect),

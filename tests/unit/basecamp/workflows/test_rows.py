@@ -47,6 +47,7 @@ def test_a_row_shows_the_spec_and_airflows_state(register: Register, client: Cli
         "status": "active",
         "cron": "0 9 * * *",
         "timezone": "Asia/Seoul",
+        "follows_upstream": False,
         "next_run": "2024-01-16T09:00:00+09:00",
         "overridden_by": None,
         "enabled": True,
@@ -375,3 +376,24 @@ def test_a_row_says_who_registered_and_changed_the_spec(
     clock.advance(60)
     register(replace={"query_file: query.sql": text}, files=files)
     assert (row(client)["registered_by"], row(client)["updated_by"]) == ("kim", None)
+
+
+@pytest.mark.rule("31.37", "31.38")
+def test_a_dataset_that_follows_shows_the_clock_and_next_run_of_its_upstream(
+    register: Register, publish: Publish, client: Client
+) -> None:
+    register()
+    clocked = 'schedule:\n  cron: "0 9 * * *"\n  timezone: Asia/Seoul\n'
+    for name, upstream in (("down", "sales.daily"), ("lost", "gone")):
+        publish(name, replace={clocked: f'depends_on: [{upstream}]\nschedule: {{cron: "@upstream"}}\n'})
+    found = row(client, "down")
+    assert (found["cron"], found["timezone"], found["follows_upstream"]) == ("0 9 * * *", "Asia/Seoul", True)
+    assert found["next_run"] == "2024-01-16T09:00:00+09:00"
+    lost = row(client, "lost")
+    assert (lost["cron"], lost["timezone"], lost["next_run"], lost["status"]) == (
+        "@upstream",
+        None,
+        None,
+        "active",
+    )
+    assert lost["note"] == "No scheduled run is due: its upstream dataset 'gone' is not registered."

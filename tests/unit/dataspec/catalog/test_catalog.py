@@ -225,3 +225,49 @@ def test_a_file_that_is_too_large_is_not_even_fetched(store: CountingStore, read
 def test_a_file_that_is_no_utf8_is_listed_with_its_place(store: CountingStore, reader: CatalogReader) -> None:
     store.put("code/a.yaml", b"type: Dataset\nname: \xff", expected=MISSING)
     assert "code/a.yaml:2:7: the byte 0xff is not UTF-8" in str(reader.read().invalid[0].error.detail)  # type: ignore[union-attr]
+
+
+FOLLOWS = 'depends_on: [up]\nschedule: {cron: "@upstream"}\n'
+
+
+@pytest.mark.rule("31.37")
+def test_a_dataset_that_follows_has_the_clock_of_the_effective_upstream(
+    store: CountingStore, reader: CatalogReader
+) -> None:
+    put(store, "manual/down.yaml", spec_text("down", extra=FOLLOWS))
+    put(store, "manual/up.yaml", spec_text("up", extra="schedule: {cron: 0 7 * * *, timezone: Asia/Seoul}\n"))
+    assert clock_in(reader, "down") == ("0 7 * * *", "Asia/Seoul")
+    put(store, "code/up.yaml", spec_text("up", extra="schedule: {cron: 5 * * * *}\n"))
+    assert clock_in(reader, "down") == ("5 * * * *", "UTC")
+
+
+@pytest.mark.rule("31.38")
+def test_a_dataset_that_follows_nothing_stays_usable_without_a_clock(
+    store: CountingStore, reader: CatalogReader
+) -> None:
+    put(store, "manual/down.yaml", spec_text("down", extra=FOLLOWS))
+    assert clock_in(reader, "down") is None
+    file = reader.read().effective["down"]
+    assert (file.error, file.no_clock) == (None, "its upstream dataset 'up' is not registered")
+    put(store, "manual/up.yaml", spec_text("up"))
+    assert reader.read().effective["down"].no_clock == "none of its upstream datasets has a schedule"
+
+
+@pytest.mark.rule("31.37")
+def test_an_overridden_spec_that_follows_has_a_clock_as_well(
+    store: CountingStore, reader: CatalogReader
+) -> None:
+    put(store, "manual/up.yaml", spec_text("up", extra="schedule: {cron: 0 7 * * *}\n"))
+    put(store, "manual/down.yaml", spec_text("down", extra=FOLLOWS))
+    put(store, "code/down.yaml", spec_text("down"))
+    (overridden,) = reader.read().overridden.values()
+    assert overridden.spec is not None
+    assert overridden.spec.schedule is not None
+    assert overridden.spec.schedule.clock == ("0 7 * * *", "UTC")
+
+
+def clock_in(reader: CatalogReader, name: str) -> tuple[str, str] | None:
+    spec = reader.read().effective[name].spec
+    assert spec is not None
+    assert spec.schedule is not None
+    return spec.schedule.clock

@@ -420,3 +420,33 @@ def test_an_upstream_with_a_partition_is_a_dependency_like_a_name() -> None:
     found = [str(problem) for spec in check_project(specs) for problem in spec.problems]
     assert "d/a.yaml:4:74: this project has no dataset 'bb'. Did you mean 'b'?" in found
     assert any("these datasets depend on each other: a → b → a." in text for text in found)
+
+
+NO_CLOCK = (
+    "'@upstream' gives no clock: none of its upstream datasets has a schedule. "
+    "Give one of them a schedule, or write a cron expression."
+)
+
+
+@pytest.mark.rule("31.38")
+def test_a_schedule_that_follows_datasets_without_one_is_an_error_at_its_cron() -> None:
+    specs = [
+        checked(
+            "down",
+            f'depends_on: [up]\nschedule: {{cron: "@upstream"}}\n{OPTIONAL}query_statement: select 1\n',
+        ),
+        checked("up", "query_statement: select 1\n"),
+        checked(
+            "other", 'depends_on: [elsewhere]\nschedule: {cron: "@upstream"}\nquery_statement: select 1\n'
+        ),
+    ]
+    found = {
+        spec.name: [str(p) for p in spec.problems if p.severity == "error"] for spec in check_project(specs)
+    }
+    assert found == {
+        "down": [
+            f"d/down.yaml:5:18: {NO_CLOCK}",
+        ],
+        "up": [],
+        "other": [],
+    }

@@ -74,6 +74,7 @@ FITTING = [
     "", "team: null\n", "schedule: {cron: '*/5 8-17 * jan,feb mon#1'}\n", "schedule: {cron: 0 0 L * *}\n",
     "schedule: {cron: 0 9 * * *, timezone: America/Argentina/Buenos_Aires}\n",
     "schedule: {cron: 0 9 * * *, timezone: Etc/GMT+9}\n", "depends_on: [a.b-c_d]\n", "query_file: null\n",
+    "depends_on: [b]\nschedule: {cron: '@upstream'}\n",
     "depends_on: [{dataset: b}, {dataset: c, partition: previous, timeout_seconds: 60}]\n",
     "depends_on: [b, {sql: select 1, connection: lake, every_seconds: 5, timeout_seconds: 9}]\n",
     "pre_statements: [{name: x, file: sub/x..y.sql}]\n", "tags: [a b, é]\n", "execution: {dialect: bigquery}\n",
@@ -99,7 +100,7 @@ BROKEN = [
     *(BARE + more for more in (
         "query_file: a.sql\n", "ownr: x\n", "team: data\n", "description: 5\n", f"description: {'x' * 5001}\n",
         "tags: x\n", "tags: ['']\n", 'tags: ["a\\tb"]\n', f"tags: [{', '.join('x' * 101)}]\n", f"tags: [{'x' * 101}]\n",
-        "depends_on: [{dataset: a b}]\n", "depends_on: [{dataset: b, sql: select 1}]\n", "depends_on: [{sql: ''}]\n",
+        "schedule: {cron: '@daily'}\n", "depends_on: [{dataset: a b}]\n", "depends_on: [{dataset: b, sql: select 1}]\n", "depends_on: [{sql: ''}]\n",
         "depends_on: [{dataset: b, partition: next}]\n", "depends_on: [{partition: same}]\n",
         "depends_on: [{sql: select 1, every_seconds: 0}]\n", "depends_on: [{dataset: b, timeout_seconds: 0}]\n",
         "depends_on: [a b]\n", "pre_statements: [{name: x}]\n", "pre_statements: [{name: x, sql: a, file: b}]\n",

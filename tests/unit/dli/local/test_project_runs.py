@@ -131,3 +131,26 @@ def test_the_example_on_real_flights_runs_wholly_here(
         assert warehouse.execute(by_airline).fetchall() == [(842, 4)]
         week = "select sum(flights), sum(miles) from flights.weekly_summary"
         assert warehouse.execute(week).fetchall() == [(842, 907196)]
+
+
+@pytest.mark.rule("31.40")
+def test_a_dataset_that_follows_has_the_data_interval_of_its_upstreams_schedule(
+    dli: Dli, project: Path
+) -> None:
+    put(
+        project,
+        "up",
+        "create or replace table up as select 1 as n",
+        "schedule: {cron: 0 7 * * 1, timezone: Asia/Seoul}\n",
+    )
+    sql = "create or replace table {} as select '{{{{ data_interval_end }}}}' as t"
+    follows = 'schedule: {cron: "@upstream"}\n'
+    put(project, "mid", sql.format("mid"), f"{DAY}depends_on: [up]\n{follows}")
+    put(project, "down", sql.format("down"), f"{DAY}depends_on: [mid]\n{follows}")
+    for arguments in (["down"], ["--all"]):
+        result = dli("dataset", "run", *arguments, "-p", "execution_date=2024-01-15")
+        assert result.status == 0, result.err
+        with duckdb.connect(str(project / "warehouse.duckdb")) as warehouse:
+            assert warehouse.execute("select t from down").fetchall() == [("2024-01-21T22:00:00+00:00",)]
+    rendered = dli("dataset", "show", "down", "--sql", "-p", "execution_date=2024-01-15")
+    assert "2024-01-21T22:00:00+00:00" in rendered.out

@@ -138,3 +138,34 @@ def test_what_the_cache_cannot_keep_is_read_again_and_the_rest_is_kept(
     (store / "code" / "other.yaml").write_bytes(spec_yaml("other"))
     mirror.refresh()
     assert names(mirror) == ["good", "other"]
+
+
+@pytest.mark.rule("31.36")
+def test_a_change_of_the_upstreams_schedule_changes_the_line_of_the_dataset_that_follows(
+    machine: Callable[[str], StoreMirror], store: Path
+) -> None:
+    def clock(mirror: StoreMirror) -> list[str]:
+        (line,) = [line for line in lines(mirror) if line["name"] == "down"]
+        schedule = Dataset.from_json(line).spec.schedule
+        assert schedule is not None
+        assert schedule.follows_upstream
+        return [schedule.cron, schedule.timezone]
+
+    def upstream(schedule: str) -> None:
+        (store / "code" / "good.yaml").write_bytes(spec_yaml("good", more=f"schedule: {schedule}\n"))
+
+    upstream("{cron: 0 7 * * *, timezone: Asia/Seoul}")
+    follows = 'depends_on: [good]\nschedule: {cron: "@upstream"}\n'
+    (store / "code" / "down.yaml").write_bytes(spec_yaml("down", more=follows))
+    (store / "code" / "other.yaml").write_bytes(spec_yaml("other"))
+    mirror = machine("a")
+    mirror.refresh()
+    assert clock(mirror) == ["0 7 * * *", "Asia/Seoul"]
+    upstream("{cron: 5 * * * *}")
+    assert mirror.refresh()
+    assert clock(mirror) == ["5 * * * *", "UTC"]
+    (store / "code" / "good.yaml").unlink()
+    mirror.refresh()
+    assert clock(mirror) == ["@upstream", "UTC"]
+    (line,) = [line for line in lines(mirror) if line["name"] == "down"]
+    assert line["no_clock"] == "its upstream dataset 'good' is not registered"
