@@ -38,6 +38,7 @@ from basecamp.runs.start import RunStarter
 from basecamp.runs.stop import RunStopper
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.waiting import RequestWork
+from basecamp.sync.built_check import BuiltCheck
 from basecamp.sync.check import PeriodicCheck
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
@@ -82,6 +83,7 @@ class Services:
     channel_test: ChannelTester
 
     check: PeriodicCheck
+    built_check: BuiltCheck
 
     registration: Registration
     changes: ManualSpecChanges
@@ -105,6 +107,7 @@ class Services:
             self.run_watch,
             self.airflow_starts,
             self.check,
+            self.built_check,
             self.reconciler,
             self.housekeeping,
             self.refused_requests,

@@ -172,6 +172,10 @@ class Airflow2(RestApi):
         response = self._transport.request("GET", path, params=params, expect=MISSING, text=True)
         return None if response.status in MISSING else response.read(read_log)
 
+    def variables(self, prefix: str) -> dict[str, str]:
+        """Return the values of all Variables whose keys begin with a prefix; this API lists them all."""
+        return self._variables(prefix, {})
+
     def _task_instances(self, wanted: Mapping[str, Any]) -> Iterator[TaskAttempt]:
         """Yield the matching task instances, over all pages."""
         path = self._path("dags", "~", "dagRuns", "~", "taskInstances", "list")
@@ -276,6 +280,8 @@ def _params(wanted: RunFilter, phase: Phase) -> dict[str, Any]:
         params["execution_date_lte"] = wanted.due_before.isoformat()
     if wanted.ended_from is not None:
         params["end_date_gte"] = wanted.ended_from.isoformat()
+    if wanted.changed_from is not None:
+        params["updated_at_gte"] = wanted.changed_from.isoformat()
     return params
 
 

@@ -147,6 +147,10 @@ class Airflow3(RestApi):
         response = self._transport.request("GET", path, params={"full_content": True}, expect=MISSING)
         return None if response.status in MISSING else response.read(read_log)
 
+    def variables(self, prefix: str) -> dict[str, str]:
+        """Return the values of all Variables whose keys begin with a prefix."""
+        return self._variables(prefix, {"variable_key_prefix_pattern": prefix})
+
     def _of_runs(
         self,
         runs: Sequence[DagRun],
@@ -184,6 +188,8 @@ def _run_params(wanted: RunFilter) -> dict[str, Any]:
         params["run_after_lt"] = wanted.due_before.isoformat()
     if wanted.ended_from is not None:
         params["end_date_gte"] = wanted.ended_from.isoformat()
+    if wanted.changed_from is not None:
+        params["updated_at_gte"] = wanted.changed_from.isoformat()
     return params
 
 

@@ -165,6 +165,18 @@ class AirflowGateway(Protocol):
         """
         ...
 
+    def variables(self, prefix: str) -> dict[str, str]:
+        """Return the values of all Variables in Airflow's database whose keys begin with a prefix, by key."""
+        ...
+
+    def variable(self, key: str) -> str | None:
+        """Return the value of a Variable in Airflow's database; None if there is no such Variable."""
+        ...
+
+    def set_variable(self, key: str, value: str, *, description: str) -> None:
+        """Create a Variable, or give it another value."""
+        ...
+
     def import_errors(self) -> list[DagImportError]:
         """Return the import errors of DAG files, over all pages."""
         ...

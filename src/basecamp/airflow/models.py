@@ -119,6 +119,8 @@ class RunFilter:
     due_before: datetime | None = None
     ended_from: datetime | None = None
     """The earliest ``end_date``; excludes active runs, which have none."""
+    changed_from: datetime | None = None
+    """The earliest last change in Airflow's database; runs don't show it. A later mark as success is such a change."""
 
     def holds(self, run: DagRun) -> bool:
         """Say whether a run matches; Airflow's own filters return more.

@@ -107,6 +107,22 @@ class RestApi:
         response = self._transport.request("GET", self._path("connections", connection_id), expect=MISSING)
         return None if response.status in MISSING else response.read(lambda body: str(body["conn_type"]))
 
+    def variable(self, key: str) -> str | None:
+        """Return the value of a Variable; None if there is no such Variable."""
+        response = self._transport.request("GET", self._path("variables", key), expect=MISSING)
+        return None if response.status in MISSING else response.read(lambda body: str(body["value"]))
+
+    def set_variable(self, key: str, value: str, *, description: str) -> None:
+        """Create a Variable, or give it another value."""
+        body = {"key": key, "value": value, "description": description}
+        path = self._path("variables", key)
+        if self._transport.request("PATCH", path, json=body, expect=MISSING).status in MISSING:
+            created = self._transport.request(
+                "POST", self._path("variables"), json=body, expect=frozenset({CONFLICT}), repeatable=True
+            )
+            if created.status == CONFLICT:
+                self._transport.request("PATCH", path, json=body)
+
     def import_errors(self) -> list[DagImportError]:
         """Return the import errors of DAG files, over all pages."""
         return list(self._pages(self._path("importErrors"), "import_errors", {}, read_import_error))
@@ -124,6 +140,16 @@ class RestApi:
         """Return a list of DAGs, over all pages."""
         path, params = self._path("dags"), {**params, "order_by": "dag_id"}
         return list(self._pages(path, "dags", params, self._read_dag, limit=DAG_PAGE_LIMIT))
+
+    def _variables(self, prefix: str, params: Mapping[str, Any]) -> dict[str, str]:
+        """Return the values of the Variables whose keys begin with a prefix, over all pages."""
+        rows = self._pages(
+            self._path("variables"),
+            "variables",
+            {**params, "order_by": "key"},
+            lambda row: (row["key"], row["value"]),
+        )
+        return {key: value for key, value in rows if key.startswith(prefix) and value is not None}
 
     def _run_or_none(self, method: str, *parts: str, json: Mapping[str, Any] | None = None) -> DagRun | None:
         """Send a request whose response is a run; None if there is no such run."""

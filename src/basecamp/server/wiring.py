@@ -63,6 +63,7 @@ from basecamp.shared.lease import Lease
 from basecamp.shared.object_reader import ObjectReader
 from basecamp.shared.public_address import PublicAddress
 from basecamp.shared.waiting import RequestWork
+from basecamp.sync.built_check import BuiltCheck
 from basecamp.sync.check import PeriodicCheck
 from basecamp.sync.ledger_update import LedgerUpdater
 from basecamp.sync.notices import SourceChangeNotices
@@ -238,6 +239,9 @@ def build_services(
             reservations=reservations,
             clock=clock,
             interval_seconds=sync_interval_seconds,
+        ),
+        built_check=BuiltCheck(
+            store, gateway, specs, Lease(store, "built", replica, clock), clock, objects=objects
         ),
         registration=Registration(
             store=store,

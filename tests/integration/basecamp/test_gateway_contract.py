@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 import uuid
@@ -386,6 +387,28 @@ def test_runs_are_filtered_by_when_they_ended(world: World, trigger: Callable[..
     assert found(second_end + timedelta(microseconds=1)) == set()
 
 
+@pytest.mark.rule("31.6")
+def test_runs_are_filtered_by_when_they_changed_last(world: World, trigger: Callable[..., DagRun]) -> None:
+    """A failed run that is marked as a success keeps its end, and has changed all the same."""
+    run, other = trigger("failing"), trigger("failing")
+    until(world, lambda: {state_of(world, one) for one in (run, other)} == {"failed"})
+    ends = [ended.end_date for one in (run, other) if (ended := world.gateway.get_run(*one.key))]
+    since = max(end for end in ends if end) + timedelta(seconds=1)
+    until(world, lambda: datetime.now(UTC) > since)
+
+    def found() -> set[str]:
+        runs = world.gateway.list_runs(RunFilter(states=("success",), changed_from=since), limit=100).runs
+        return {one.run_id for one in runs} & {run.run_id, other.run_id}
+
+    assert found() == set()
+    world.gateway.set_run_state(run.dag_id, run.run_id, "success", note="it is there")
+    assert found() == {run.run_id}
+    marked = world.gateway.get_run(*run.key)
+    assert marked is not None
+    assert marked.end_date is not None
+    assert marked.end_date < since
+
+
 def test_a_run_has_no_attempt_and_no_version_before_it_starts(
     world: World, trigger: Callable[..., DagRun]
 ) -> None:
@@ -569,3 +592,19 @@ def test_the_type_of_a_connection(world: World) -> None:
     assert world.gateway.connection_type(name) is None
     world.connect(name, "trino")
     assert world.gateway.connection_type(name) == "trino"
+
+
+@pytest.mark.rule("31.6")
+def test_variables_are_listed_by_prefix_and_written_whether_they_exist_or_not(world: World) -> None:
+    prefix = f"dli.test.{uuid.uuid4().hex}."
+    long = json.dumps({"dates": [["2024-01-01", "2024-01-02"]] * 1000})
+    assert world.gateway.variables(prefix) == {}
+    assert world.gateway.variable(f"{prefix}a") is None
+    for text in (long, "***", "not JSON: ü"):
+        world.gateway.set_variable(f"{prefix}a", text, description="What a dataset has built")
+        assert world.gateway.variable(f"{prefix}a") == text
+    for number in range(101):
+        world.gateway.set_variable(f"{prefix}b{number:03}", "1", description="")
+    found = world.gateway.variables(f"{prefix}b")
+    assert found == {f"{prefix}b{number:03}": "1" for number in range(101)}
+    assert set(world.gateway.variables(prefix)) == {f"{prefix}a", *found}

@@ -51,6 +51,7 @@ class _Dag:
 class _Run:
     run: DagRun
     attempt: TaskAttempt
+    changed_at: datetime
     version: RunVersion | None = None
     task_id: str = TASK_ID
     logs: dict[int, list[LogEvent]] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class MemoryAirflow:
         on_parse: Called with the DAG when a parse is requested, if set.
         processes_linger: Whether the process of a stopped attempt keeps running.
         connections: Connection types by id.
+        stored_variables: The Variables' values by key.
         requests: Number of calls to the gateway.
     """
 
@@ -72,6 +74,7 @@ class MemoryAirflow:
         self.on_parse: Callable[[AirflowDag], None] | None = None
         self.processes_linger = False
         self.connections: dict[str, str] = {}
+        self.stored_variables: dict[str, str] = {}
         self.requests = 0
         self._now = now
         self._lock = threading.RLock()
@@ -151,7 +154,7 @@ class MemoryAirflow:
         """Set a run to running while its attempt still waits for a slot."""
         with self._lock:
             kept = self._runs[dag_id, run_id]
-            kept.run = replace(kept.run, state="running", start_date=self._now())
+            self._change(kept, state="running", start_date=self._now())
 
     def start(self, dag_id: str, run_id: str, *, source: str, spec_hash: str) -> None:
         """Start the next attempt of a run; a finished run keeps its state, as in Airflow."""
@@ -159,7 +162,7 @@ class MemoryAirflow:
             kept = self._runs[dag_id, run_id]
             number = kept.attempt.try_number + 1
             state = kept.run.state if kept.run.finished else "running"
-            kept.run = replace(kept.run, state=state, start_date=kept.run.start_date or self._now())
+            self._change(kept, state=state, start_date=kept.run.start_date or self._now())
             kept.attempt = replace(
                 kept.attempt, state="running", try_number=number, start_date=self._now(), end_date=None
             )
@@ -189,7 +192,7 @@ class MemoryAirflow:
                 kept.attempt, state="up_for_retry" if again else state, end_date=self._now()
             )
             if not again:
-                kept.run = replace(kept.run, state=state, end_date=self._now())
+                self._change(kept, state=state, end_date=self._now())
 
     def delete_run(self, dag_id: str, run_id: str) -> None:
         """Delete a run, as a user can in Airflow's web interface."""
@@ -294,7 +297,13 @@ class MemoryAirflow:
         if cursor and not cursor.isdigit():
             raise WrongCursor
         before = int(cursor) if cursor else len(numbered)
-        found = [(n, kept.run) for n, kept in numbered if n < before and wanted.holds(kept.run)]
+        found = [
+            (n, kept.run)
+            for n, kept in numbered
+            if n < before
+            and wanted.holds(kept.run)
+            and (wanted.changed_from is None or kept.changed_at >= wanted.changed_from)
+        ]
         page = found[: min(limit, PAGE_LIMIT)]
         more = len(found) > len(page)
         return RunPage(runs=tuple(run for _, run in page), next_cursor=str(page[-1][0]) if more else None)
@@ -310,7 +319,7 @@ class MemoryAirflow:
                 return None
             if not kept.attempt.ended:
                 kept.attempt = self._ended_early(kept.attempt, state)
-            kept.run = replace(kept.run, state=state, note=note, end_date=kept.run.end_date or self._now())
+            self._change(kept, state=state, note=note, end_date=kept.run.end_date or self._now())
             return kept.run
 
     def clear_run(self, dag_id: str, run_id: str, *, note: str) -> DagRun | None:
@@ -322,8 +331,8 @@ class MemoryAirflow:
                 return None
             tries = kept.attempt.try_number + self._dags[dag_id].retries
             kept.attempt = replace(kept.attempt, state=None, max_tries=tries)
-            kept.run = replace(
-                kept.run, state="queued", note=note, queued_at=self._now(), start_date=None, end_date=None
+            self._change(
+                kept, state="queued", note=note, queued_at=self._now(), start_date=None, end_date=None
             )
             return kept.run
 
@@ -369,11 +378,33 @@ class MemoryAirflow:
         self._count_request()
         return self.connections.get(connection_id)
 
+    def variables(self, prefix: str) -> dict[str, str]:
+        """Return the values of all Variables whose keys begin with a prefix."""
+        self._count_request()
+        with self._lock:
+            found = sorted(self.stored_variables.items())
+        return {key: value for key, value in found if key.startswith(prefix)}
+
+    def variable(self, key: str) -> str | None:
+        """Return the value of a Variable; None if there is no such Variable."""
+        self._count_request()
+        return self.stored_variables.get(key)
+
+    def set_variable(self, key: str, value: str, *, description: str) -> None:  # noqa: ARG002 - nobody reads it here
+        """Create a Variable, or give it another value."""
+        self._count_request()
+        with self._lock:
+            self.stored_variables[key] = value
+
     def import_errors(self) -> list[DagImportError]:
         """Return the import errors of DAG files."""
         self._count_request()
         with self._lock:
             return list(self._import_errors.values())
+
+    def _change(self, kept: _Run, **changes: Any) -> None:
+        kept.run = replace(kept.run, **changes)
+        kept.changed_at = self._now()
 
     def _ended_early(self, attempt: TaskAttempt, state: str) -> TaskAttempt:
         now = self._now()
@@ -391,7 +422,7 @@ class MemoryAirflow:
             max_tries=dag.retries,
             operator=dag.operator,
         )
-        self._runs[run.key] = _Run(run, attempt, task_id=dag.task_id)
+        self._runs[run.key] = _Run(run, attempt, self._now(), task_id=dag.task_id)
         return run
 
     def _count_request(self) -> None:

@@ -1,0 +1,204 @@
+"""Add to Airflow's Variables what they lack of what was built (docs/waiting.md, "What was built").
+
+A run's last act writes what it built. What no run wrote is found here: runs from before this feature, runs that were
+marked as success on Airflow's page, and values that were lost. Nobody waits for this check while all is well.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from itertools import islice
+
+from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
+from basecamp.datasets.catalog_cache import CatalogCache
+from basecamp.runs.all_runs import all_runs
+from basecamp.shared.background import BackgroundLoop
+from basecamp.shared.clock import Clock, airflow_now
+from basecamp.shared.lease import Lease
+from basecamp.shared.object_reader import ObjectReader
+from dataspec.catalog.effective import SpecFile
+from dataspec.contract import (
+    BUILT_BEACON,
+    BUILT_PREFIX,
+    TIMETABLE_RUN_TYPES,
+    built_description,
+    built_variable,
+)
+from dataspec.parameters import EXECUTION_DATE, ParameterValueError
+from dataspec.schedule.built import Built
+from dataspec.schedule.partitions import Grid, Partition
+from dataspec.spec.model import DatasetSpec
+from dataspec.store import Store
+from dataspec.store.base import etag_of, try_put
+from dataspec.stored_document import Moment, StoredDocument
+
+log = logging.getLogger(__name__)
+
+KEY = "basecamp/built.json"
+LOOK_SECONDS = 60.0
+RETRY_SECONDS = 10.0
+OVERLAP = timedelta(minutes=2)
+"""Runs may become visible in another order than they changed, at most this much later."""
+LOOK_BACK = timedelta(days=1)
+"""From where the first look begins, and the look after a damaged position."""
+POSITION_AGE = timedelta(minutes=5)
+"""Age at which the position is stored again, so that not every look writes."""
+LIST_AGE = timedelta(minutes=10)
+"""Age at which all Variables are listed again, to find lost ones."""
+HISTORY_PAGES = 100
+"""Maximum number of pages of a dataset's runs that are read to make its value anew."""
+HISTORIES_A_LOOK = 50
+"""Maximum number of datasets whose runs one look reads for that."""
+
+
+class BuiltPosition(StoredDocument):
+    """How far the changes of runs were read; one object in the store."""
+
+    until: Moment
+    """By Airflow's clock."""
+
+
+class BuiltCheck:
+    """Completes what was built from the runs that succeeded, on one replica at a time.
+
+    Each look reads the runs that changed since the last one, and the values of their datasets. Values are changed by
+    union; a value that a run wrote at the same moment is compared again at the next look.
+
+    Args:
+        store: Holds the position.
+        gateway: The Airflow that runs the datasets.
+        specs: The specs.
+        lease: Held by the replica that looks.
+        clock: The clock.
+        objects: Notes a position that this replica can't read.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        gateway: AirflowGateway,
+        specs: CatalogCache,
+        lease: Lease,
+        clock: Clock,
+        *,
+        objects: ObjectReader,
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._specs = specs
+        self._lease = lease
+        self._clock = clock
+        self._objects = objects
+        self._looked_at: datetime | None = None
+        self._listed_at: datetime | None = None
+        self._incomplete: list[str] = []
+        self._added: dict[str, Built] = {}
+        self.loop = BackgroundLoop("check of what was built", self.look, retry_seconds=RETRY_SECONDS)
+
+    def look(self) -> float:
+        """Add what is missing, unless another replica does; return the seconds until the next look.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer, or refuses to show or change Variables.
+            StoreUnreachable: When the store does not answer.
+        """
+        wait = self._lease.take(LOOK_SECONDS)
+        if wait > 0:
+            self._looked_at = self._listed_at = None
+            self._added = {}
+            return wait
+        now = airflow_now(self._gateway, self._clock)
+        specs = self._specs.catalog().effective
+        written = self._check_again()
+        written += self._add_changed(now, specs)
+        written += self._add_histories(now, specs)
+        if written:
+            self._gateway.set_variable(
+                BUILT_BEACON, uuid.uuid4().hex, description="Changes whenever a dataset has built a partition"
+            )
+        return RETRY_SECONDS if self._incomplete else LOOK_SECONDS
+
+    def _check_again(self) -> int:
+        """Compare what the last look added: a run may have written its value at the same moment."""
+        added, self._added = self._added, {}
+        return sum(self._add(name, built) for name, built in added.items())
+
+    def _add_changed(self, now: datetime, specs: Mapping[str, SpecFile]) -> int:
+        """Add the runs that changed since the last look, and store how far they were read."""
+        stored = self._store.get(KEY)
+        position = self._objects.read_or_put_aside(BuiltPosition.read, stored) if stored else None
+        since = self._looked_at or (position.until if position else now - LOOK_BACK)
+        wanted = RunFilter(states=("success",), changed_from=since - OVERLAP)
+        found = self._built_by(all_runs(self._gateway, wanted), specs)
+        written = sum(self._add(name, built) for name, built in found.items())
+        self._looked_at = now
+        if position is None or now - position.until > POSITION_AGE:
+            try_put(self._store, KEY, BuiltPosition(until=now).body(), expected=etag_of(stored))
+        return written
+
+    def _add_histories(self, now: datetime, specs: Mapping[str, SpecFile]) -> int:
+        """Make values anew from all runs, for some of the datasets that have no complete one."""
+        if self._listed_at is None or now - self._listed_at > LIST_AGE:
+            self._incomplete = self._without_complete_value(specs)
+            self._listed_at = now
+        batch, self._incomplete = self._incomplete[:HISTORIES_A_LOOK], self._incomplete[HISTORIES_A_LOOK:]
+        return sum(self._add(name, self._history(name, specs)) for name in batch if name in specs)
+
+    def _without_complete_value(self, specs: Mapping[str, SpecFile]) -> list[str]:
+        """Return the datasets without a complete value, those that others need first."""
+        texts = self._gateway.variables(BUILT_PREFIX)
+        needed = {name for file in specs.values() if file.spec for name in file.spec.upstream}
+        found = [name for name in specs if not Built.parse(texts.get(built_variable(name))).built.complete]
+        return sorted(found, key=lambda name: (name not in needed, name))
+
+    def _history(self, name: str, specs: Mapping[str, SpecFile]) -> Built:
+        runs = all_runs(self._gateway, RunFilter(dag_id=name, states=("success",)), max_pages=HISTORY_PAGES)
+        return Built(complete=True).union(self._built_by(runs, specs).get(name, Built()))
+
+    def _built_by(self, runs: Iterable[DagRun], specs: Mapping[str, SpecFile]) -> dict[str, Built]:
+        """Return what runs built, by dataset; a run of another DAG with a dataset's id built nothing."""
+        found: dict[str, Built] = defaultdict(Built)
+        ours = (run for run in runs if run.dag_id in specs)
+        while batch := list(islice(ours, PAGE_LIMIT)):
+            own = {(one.dag_id, one.run_id) for one in self._gateway.attempts(batch) if one.is_dataset}
+            for run in batch:
+                spec = specs[run.dag_id].spec
+                if run.key in own and spec is not None:
+                    found[run.dag_id] = _with_run(found[run.dag_id], run, spec)
+        return dict(found)
+
+    def _add(self, name: str, built: Built) -> bool:
+        """Add to a dataset's value; return whether it lacked something."""
+        key = built_variable(name)
+        read = Built.parse(self._gateway.variable(key))
+        if read.problem:
+            log.warning("Airflow's Variable %s of the dataset %s can't be read: %s", key, name, read.problem)
+        united = read.built.union(built)
+        if not read.may_be_written or united == read.built:
+            return False
+        self._gateway.set_variable(key, united.text(), description=built_description(name))
+        self._added[name] = built
+        return True
+
+
+def _with_run(built: Built, run: DagRun, spec: DatasetSpec) -> Built:
+    grid = Grid.of(spec.schedule)
+    try:
+        partition = _partition(run, grid)
+    except ParameterValueError:  # a partition of another version of the spec
+        partition = None
+    return built.with_partition(partition, at=run.end_date or run.run_after, grid=grid)
+
+
+def _partition(run: DagRun, grid: Grid) -> Partition | None:
+    given, start, end = run.conf.get(EXECUTION_DATE), run.data_interval_start, run.data_interval_end
+    if given is not None:
+        return grid.named(given)
+    if run.run_type in TIMETABLE_RUN_TYPES and start is not None and end is not None:
+        return grid.of_run((start, end))
+    return None
