@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from queue import Empty, LifoQueue
 from typing import Any, TypeVar
 
@@ -79,6 +79,12 @@ class WorkerPool:
             self._idle.put((worker, calls) if worker and worker.alive else (None, 0))
 
 
+@cache
+def worker_pool(limits: Limits) -> WorkerPool:
+    """Return the pool of this process for calls with these limits: one worker for each core."""
+    return WorkerPool(limits, size=os.cpu_count() or 1)
+
+
 class SpecSql:
     """Renders and parses the SQL of specs. Safe to share between threads.
 
@@ -89,7 +95,7 @@ class SpecSql:
 
     def __init__(self, dialects: ConnectionDialects, limits: Limits = LIMITS) -> None:
         self._dialects = dialects
-        self._workers = WorkerPool(limits, size=os.cpu_count() or 1)
+        self._workers = worker_pool(limits)
         self._lineages: LRUCache[tuple[str, str | None], Lineage] = LRUCache(MAX_LINEAGES)
         self._unread: TTLCache[tuple[str, str | None], Lineage] = TTLCache(MAX_LINEAGES, UNREAD_SECONDS)
         self._lock = threading.Lock()
