@@ -446,8 +446,10 @@ class DatasetSpec(_Part):
     @property
     def declared_clock(self) -> Declared:
         """What the spec says of its clock; upstream datasets of which any partition will do don't count."""
-        if self.schedule is None or not self.schedule.follows_upstream:
-            return self.schedule and self.schedule.clock
+        if self.schedule is None:
+            return None
+        if not self.schedule.follows_upstream:
+            return self.schedule.clock
         return Followed(
             tuple(dict.fromkeys(one.dataset for one in self.dependencies if one.partition != "latest"))
         )

@@ -64,8 +64,8 @@ class Dataset:
     def version(self) -> str:
         """Identifies the content of the dataset, with the clock of its upstream datasets if it follows them."""
         facts = [self.name, self.source, self.key, self.spec_hash, self.registered_at.isoformat()]
-        if self.spec.follows_upstream:
-            facts.append(self.no_clock or str(self.spec.declared_clock))
+        if self.spec.schedule is not None and self.spec.schedule.follows_upstream:
+            facts.append(str(self.spec.schedule.clock or self.no_clock))
         return " ".join([*facts, "retired"] if self.retired else facts)
 
     def to_json(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataspec.catalog.effective import SpecFile
 from dataspec.catalog.reader import CatalogReader
 from dataspec.contract import LoadedSpec
 from dataspec.schedule.cron import next_tick
+from dataspec.schedule.upstream_clock import Clock
 from dataspec.store import Store
 
 
@@ -21,7 +22,7 @@ class MemoryDags:
         self._airflow = airflow
         self._reader = CatalogReader(store, MemorySpecCache())
         self._now = now
-        self._loaded: dict[str, tuple[str | None, bool]] = {}
+        self._loaded: dict[str, tuple[str | None, Clock | None, bool]] = {}
 
     def refresh(self) -> None:
         """Read the store and load the changed specs."""
@@ -31,7 +32,7 @@ class MemoryDags:
             self._airflow.unload(name)
             del self._loaded[name]
         for name, file in lasting.items():
-            clock = file.spec.declared_clock if file.spec else None
+            clock = file.spec.schedule.clock if file.spec and file.spec.schedule else None
             version = file.spec_hash, clock, name in catalog.retired
             if file.spec_hash is not None and self._loaded.get(name) != version:
                 self._load(name, file, file.spec_hash, retired=name in catalog.retired)

@@ -49,7 +49,7 @@ def test_the_coarsest_upstream_sets_the_clock(finer: Clock, coarser: Clock) -> N
 
 @pytest.mark.rule("31.35")
 def test_a_chain_has_the_clock_of_its_beginning() -> None:
-    chain = {"d0": DAILY, **{f"d{n}": Followed((f"d{n - 1}",)) for n in range(1, 4)}}
+    chain: dict[str, Declared] = {"d0": DAILY, **{f"d{n}": Followed((f"d{n - 1}",)) for n in range(1, 4)}}
     assert upstream_clocks(chain) == dict.fromkeys(["d1", "d2", "d3"], DAILY)
 
 

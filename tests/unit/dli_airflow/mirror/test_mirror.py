@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dataspec.spec.yaml_reader import Document, read_document
+from dli_airflow.mirror.dag_folder import shard_of
 from dli_airflow.mirror.dataset import Dataset
 from dli_airflow.mirror.store_mirror import StoreMirror
 from unit.dli_airflow.catalogs import spec_yaml
@@ -144,8 +145,11 @@ def test_what_the_cache_cannot_keep_is_read_again_and_the_rest_is_kept(
 def test_a_change_of_the_upstreams_schedule_changes_the_line_of_the_dataset_that_follows(
     machine: Callable[[str], StoreMirror], store: Path
 ) -> None:
+    """The two datasets are in different shards."""
+    assert shard_of("good", 2) != shard_of("follows", 2)
+
     def clock(mirror: StoreMirror) -> list[str]:
-        (line,) = [line for line in lines(mirror) if line["name"] == "down"]
+        (line,) = [line for line in lines(mirror) if line["name"] == "follows"]
         schedule = Dataset.from_json(line).spec.schedule
         assert schedule is not None
         assert schedule.follows_upstream
@@ -155,8 +159,8 @@ def test_a_change_of_the_upstreams_schedule_changes_the_line_of_the_dataset_that
         (store / "code" / "good.yaml").write_bytes(spec_yaml("good", more=f"schedule: {schedule}\n"))
 
     upstream("{cron: 0 7 * * *, timezone: Asia/Seoul}")
-    follows = 'depends_on: [good]\nschedule: {cron: "@upstream"}\n'
-    (store / "code" / "down.yaml").write_bytes(spec_yaml("down", more=follows))
+    more = 'depends_on: [good]\nschedule: {cron: "@upstream"}\n'
+    (store / "code" / "follows.yaml").write_bytes(spec_yaml("follows", more=more))
     (store / "code" / "other.yaml").write_bytes(spec_yaml("other"))
     mirror = machine("a")
     mirror.refresh()
@@ -167,5 +171,5 @@ def test_a_change_of_the_upstreams_schedule_changes_the_line_of_the_dataset_that
     (store / "code" / "good.yaml").unlink()
     mirror.refresh()
     assert clock(mirror) == ["@upstream", "UTC"]
-    (line,) = [line for line in lines(mirror) if line["name"] == "down"]
+    (line,) = [line for line in lines(mirror) if line["name"] == "follows"]
     assert line["no_clock"] == "its upstream dataset 'good' is not registered"
