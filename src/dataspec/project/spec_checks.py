@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dataspec.problems import MAX_PROBLEMS, Problem, first_of, in_reading_order
 from dataspec.project.graph import GraphDataset
+from dataspec.schedule.advice import schedule_advice
 from dataspec.spec.sql_texts import SqlPlaces
 from dataspec.sql.lineage.dataset_lineage import Lineage, lineage_in
 from dataspec.sql.lint import condition_problems, sql_problems, unused_parameters
@@ -15,7 +17,7 @@ from dataspec.sql.samples import sampled_conditions, sampled_texts
 from dataspec.sql.validation import checked_templates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dataspec.schedule.upstream_clock import Declared
     from dataspec.spec.dialects import ConnectionDialect
@@ -84,6 +86,7 @@ def check_valid(
     if not known and all(names is not None for _, _, names in templates):
         names = (name for _, _, used in templates for name in used or ())
         problems += unused_parameters(spec, names, document)
+    problems += _schedule_problems(spec, document)
     lineage = lineage_in(spec.name, texts, places)
     if lineage.not_stored is not None and not any(problem.severity == "error" for problem in problems):
         problems.append(lineage.not_stored)
@@ -91,6 +94,13 @@ def check_valid(
         problems = first_of(sorted(problems, key=lambda problem: problem.severity))
     dataset = GraphDataset(spec.name, spec.upstream, lineage)
     return replace(_checked(document, dataset, tuple(problems)), clock=spec.declared_clock)
+
+
+def _schedule_problems(spec: DatasetSpec, document: Document) -> Iterator[Problem]:
+    if spec.schedule is None or spec.schedule.follows_upstream:
+        return
+    for message, hint in schedule_advice(spec.schedule.cron, spec.schedule.timezone, datetime.now(UTC)):
+        yield document.problem(("schedule", "cron"), message, hint=hint).as_warning()
 
 
 def check_invalid(

@@ -118,7 +118,7 @@ def _ticks(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
     other one has fixed times, which cronsim moves out of an hour that the clock skips.
     """
     cron, local = _with_fixed_time(cron), ZoneInfo(zone)
-    if _follows_the_clock(cron):
+    if follows_the_clock(cron):
         yield from _clock_ticks(cron, local, after.astimezone(UTC))
         return
     last = None
@@ -129,8 +129,9 @@ def _ticks(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
             yield tick
 
 
-def _follows_the_clock(cron: str) -> bool:
-    minutes, hours, *_ = cron.split()
+def follows_the_clock(cron: str) -> bool:
+    """Return whether an expression has ``*`` in its minutes or hours, so that it has no fixed time."""
+    minutes, hours, *_ = _with_fixed_time(cron).split()
     return minutes.startswith("*") or hours.startswith("*")
 
 
@@ -221,6 +222,32 @@ def _time_of_day(cron: str) -> time | None:
 @lru_cache(maxsize=1024)
 def _fields(cron: str) -> CronSim:
     return CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC))
+
+
+def hours_of(cron: str) -> frozenset[int]:
+    """Return the hours of the clock at which an expression fires."""
+    return frozenset(_fields(cron).hours)
+
+
+def day_fields(cron: str) -> tuple[bool, bool]:
+    """Return whether an expression leaves out days of the month, and days of the week."""
+    fields = _fields(cron)
+    return any(day not in fields.days for day in range(1, 32)), any(
+        {day, day % 7}.isdisjoint(fields.weekdays) for day in range(1, 8)
+    )
+
+
+def skipped_hours(zone: str, begin: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield the local days, as naive midnights, on which the clock of a zone skips a time."""
+    local = ZoneInfo(zone)
+    offset = _offset(local, begin)
+    while (change := _first_change(local, begin, end, offset)) is not None:
+        before, offset = offset, _offset(local, change)
+        if offset > before:
+            day = (change - _SECOND).astimezone(local).replace(tzinfo=None)
+            for midnight in dict.fromkeys((day.date(), (day + (offset - before) + _SECOND).date())):
+                yield datetime.combine(midnight, datetime.min.time())
+        begin = change - _SECOND
 
 
 @lru_cache(maxsize=65_536)

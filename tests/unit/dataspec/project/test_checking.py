@@ -46,6 +46,14 @@ def test_valid_spec_has_no_problem() -> None:
     assert of_sql("insert into a select * from b where d = '{{ execution_date }}'", yaml=DUCKDB + DATE) == []
 
 
+@pytest.mark.rule("11.13")
+def test_schedule_that_surprises_is_a_warning_at_its_place() -> None:
+    found = checked("a", "query_statement: select 1\nschedule:\n  cron: 0 0 */2 * 1\n")
+    [warning] = told(found.problems)
+    assert warning.startswith("warning d/a.yaml:6:9: '0 0 */2 * 1' fires on days that match both")
+    assert found.valid
+
+
 @pytest.mark.rule("10.1")
 def test_syntax_error_in_the_dialect_is_an_error_at_its_place() -> None:
     assert of_sql("select a\nfrom b where x = = 1") == [
