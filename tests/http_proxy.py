@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 FAULT_SECONDS = 120
+HELD_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Request:
     method: str
     path: str
     headers: dict[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
 
 
 Fault = Callable[["Handler"], None]
@@ -76,7 +78,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do(self) -> None:
         self.request_body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
+        request = Request(
+            self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self.request_body
+        )
         self.server.asked.append(request)
         fault = self.server.rule(request)
         if fault:
@@ -111,6 +115,43 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+
+@dataclass
+class Held:
+    """A request that the network holds back, as a rule of the proxy.
+
+    Attributes:
+        wanted: Tells whether a request is the one; the others are handed on.
+        ignored: The headers that the server ignores.
+        status: The server's answer, once the request was let go.
+    """
+
+    wanted: Callable[[Request], bool]
+    ignored: tuple[str, ...] = ()
+    status: int = 0
+    came: threading.Event = field(default_factory=threading.Event)
+    _let_go: threading.Event = field(default_factory=threading.Event)
+    _answered: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, request: Request) -> Fault | None:
+        if self.came.is_set() or not self.wanted(request):
+            return None
+        self.came.set()
+        return self._hold
+
+    def _hold(self, handler: Handler) -> None:
+        assert self._let_go.wait(HELD_SECONDS)
+        for name in self.ignored:
+            del handler.headers[name]
+        self.status, _, _ = handler.ask_server()
+        self._answered.set()
+        handler.close_connection = True
+
+    def let_go(self) -> None:
+        """Hand the request on to the server, and wait for its answer."""
+        self._let_go.set()
+        assert self._answered.wait(HELD_SECONDS)
 
 
 class Proxy(ThreadingHTTPServer):

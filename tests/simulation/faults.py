@@ -8,9 +8,11 @@ from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
 
+from basecamp.server.serving import STORE_TIMEOUTS
 from dataspec.errors import AirflowUnreachable, StoreUnreachable, Unavailable
 from dataspec.store import StoredObject
 from dataspec.store.base import Found, ObjectInfo, Store, StoreDown
+from dataspec.store.call_budget import seconds_left
 from simulation.scheduler import Process, Scheduler
 
 T = TypeVar("T")
@@ -18,6 +20,8 @@ T = TypeVar("T")
 TIMEOUT = 20.0
 LATEST = 60.0
 """How long the network may hold back a request whose sender has given up, in seconds."""
+VALID = STORE_TIMEOUTS.retry + STORE_TIMEOUTS.request
+"""How long a bucket accepts a write at most: the last retry of it is a signed URL that lasts as long as its sender."""
 
 
 @dataclass
@@ -31,7 +35,7 @@ class Faults:
     answer_lost: float = 0.0
     """It happens, and the caller gets an error."""
     late: float = 0.0
-    """The caller gives up, and it happens afterwards."""
+    """The caller gives up, and it happens afterwards, unless the server refuses what has expired."""
 
     @classmethod
     def of(cls, share: float) -> Faults:
@@ -59,8 +63,9 @@ class Network:
         self._elsewhere = elsewhere
         self._error = error
 
-    def call(self, effect: Callable[[], T], *, changes: bool = False) -> T:
-        """Make a call, or fail as the network does."""
+    def call(self, effect: Callable[[], T], *, changes: bool = False, valid: float = float("inf")) -> T:
+        """Make a call, or fail as the network does; a change that arrives when it is not valid any more is refused."""
+        expires_at = self._scheduler.now + valid
         self._scheduler.park(self._random.expovariate(100))
         fate = self._fate(changes=changes)
         if fate:
@@ -71,9 +76,11 @@ class Network:
             self._scheduler.park(TIMEOUT)
             raise self._error("no answer")
         if fate == "late":
-            self._scheduler.spawn(
-                lambda: _quietly(effect), self._elsewhere, after=self._random.uniform(0, LATEST)
-            )
+            after = self._random.uniform(0, LATEST)
+            if self._scheduler.now + after < expires_at:
+                self._scheduler.spawn(lambda: _quietly(effect), self._elsewhere, after=after)
+            else:
+                self.counted["expired"] = self.counted.get("expired", 0) + 1
             self._scheduler.park(TIMEOUT)
             raise self._error("no answer")
         if fate == "answer_lost":
@@ -131,10 +138,13 @@ class FaultyStore:
         return self._network.call(lambda: self._store.get_many(wanted)) if wanted else Found()
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
-        return self._network.call(lambda: self._store.put(key, body, expected=expected), changes=True)
+        return self._change(lambda: self._store.put(key, body, expected=expected))
 
     def delete(self, key: str, *, expected: str) -> None:
-        self._network.call(lambda: self._store.delete(key, expected=expected), changes=True)
+        self._change(lambda: self._store.delete(key, expected=expected))
+
+    def _change(self, change: Callable[[], T]) -> T:
+        return self._network.call(change, changes=True, valid=seconds_left(VALID))
 
 
 class FaultyAirflow:

@@ -33,7 +33,14 @@ def test_nothing_acknowledged_is_lost_or_done_twice_whatever_fails() -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "lost 0, doubled 0" in ended.stdout
     happened = {name: int(number) for number, name in re.findall(r"(\d+) ([\w .]+)", ended.stdout)}
-    for name in ("replicas killed", "Airflow answer_lost", "store answer_lost", "store late", "run done"):
+    for name in (
+        "replicas killed",
+        "Airflow answer_lost",
+        "store answer_lost",
+        "store late",
+        "store expired",
+        "run done",
+    ):
         assert happened.get(name), f"it tried no '{name}':\n{ended.stdout}"
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
-from dataspec.store.call_budget import CallBudget
+from dataspec.store.call_budget import CallBudget, waited_for
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -28,10 +28,10 @@ class _RequestBudget:
         self._seconds = seconds
         self._budget: CallBudget | None = None
 
-    def wait(self, answer: Future[T]) -> T:
+    def started(self) -> CallBudget:
         if self._budget is None:
             self._budget = CallBudget(self._seconds)
-        return self._budget.wait(answer)
+        return self._budget
 
     def renew(self) -> None:
         self._budget = None
@@ -73,7 +73,7 @@ def wait_within_budget(answer: Future[T]) -> T:
         CallBudgetExceeded: When the request's budget is used up first.
     """
     budget = _CURRENT.get()
-    return answer.result() if budget is None else budget.wait(answer)
+    return answer.result() if budget is None else budget.started().wait(answer)
 
 
 def begin_call(call: Callable[[], T]) -> Future[T]:
@@ -84,11 +84,20 @@ def begin_call(call: Callable[[], T]) -> Future[T]:
 def call_within_budget(call: Callable[[], T]) -> T:
     """Call a function and give it up when the request's budget is used up; without a request, call it directly.
 
+    The call knows the budget, so that what it sends can end with it (:func:`~dataspec.store.call_budget.seconds_left`).
+
     Raises:
         CallBudgetExceeded: When the call has not ended by then. It may still take effect.
     """
-    budget = _CURRENT.get()
-    return call() if budget is None else budget.wait(begin_call(call))
+    if (current := _CURRENT.get()) is None:
+        return call()
+    budget = current.started()
+
+    def bounded() -> T:
+        with waited_for(budget):
+            return call()
+
+    return budget.wait(begin_call(bounded))
 
 
 def map_within_budget(

@@ -8,7 +8,8 @@ from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_readiness import DagReadiness
 from basecamp.shared.waiting import Steps
 from basecamp.sync.ledger_update import LedgerUpdater
-from dataspec.catalog.effective import Catalog
+from dataspec.catalog.effective import Catalog, SpecFile
+from dataspec.catalog.ledger import Ledger
 from dataspec.catalog.spec_storage import Release
 from dataspec.errors import Replaced, StoreUnreachable
 from dataspec.models import RegisteredDataset, SourceType
@@ -97,6 +98,26 @@ class WriteFollowUp:
         if is_in_code(catalog, name):
             return OVERRIDDEN_WARNING
         raise Replaced(name, key, by=_manual_hash(catalog, name))
+
+    def about_to_remove(self, name: str, file: SpecFile | None, ledger: Ledger) -> Steps[None]:
+        """Make the ledger know a spec that is to be removed.
+
+        The ledger may be behind the write of the spec. What it never knew would leave no DAG for its active runs, no
+        channel for their ends, and no team for its history.
+
+        Args:
+            name: The dataset.
+            file: The manual spec; None if it is not valid.
+            ledger: The ledger as it was read with the spec.
+
+        Raises:
+            Conflict: When other replicas kept updating the ledger.
+            StoreUnreachable: When the store does not answer.
+        """
+        entry = ledger.entries.get(name)
+        kept = entry.versions.get(SourceType.MANUAL) if entry and entry.removed_at is None else None
+        if file is not None and (kept is None or kept.spec_hash != file.spec_hash):
+            yield from self._ledger.reconcile()
 
     def removed(self, name: str) -> Steps[None]:
         """Make Airflow unschedule a removed dataset, or continue with code's spec."""

@@ -240,6 +240,7 @@ class ManualSpecChanges:
         active = self._records.active([name])
         if active and not stop and not accept_active:
             raise RunsActive([run.run_id for run in active])
+        yield from self._follow_up.about_to_remove(name, before, catalog.ledger)
         keyed.reserve(plan)
         stopped = (yield from self._stop(active, caller.name, reason)) if stop else []
         yield from self._remove(name, key, etag, keyed)

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from http import HTTPStatus
 from operator import attrgetter
 from threading import Thread
 from time import monotonic, sleep
@@ -16,12 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import (
-    AlreadyExistsError,
     BaseError,
     InvalidPathError,
     NotModifiedError,
     PermissionDeniedError,
-    PreconditionError,
     UnknownConfigurationKeyError,
 )
 from obstore.store import S3Store
@@ -38,25 +35,25 @@ from dataspec.store.base import (
     try_delete,
 )
 from dataspec.store.call_budget import CallBudget, CallBudgetExceeded
+from dataspec.store.conditional_put import MAX_RETRIES, ConditionalPut
 from dataspec.store.raw_listing import raw_pages
 from dataspec.store.removal import TOMBSTONE_BYTES, Tombstones, is_tombstone, new_tombstone, removed_at
 from dataspec.store.s3_errors import MISSING_BUCKET, code_of, unreachable, unreadable
-from dataspec.store.server_time import TIME_KEY, server_time
+from dataspec.store.signed_requests import SignedRequests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from dataspec.store.removal import Tombstone
+    from dataspec.store.conditional_put import Written
 
 T = TypeVar("T")
 
-MAX_RETRIES = 5
 SECONDS_PER_PAGE = 1.0
 SECONDS_PER_OBJECT = 0.02
 PAGE_KEYS = 1000
 READERS = 32
-WRITE_ID = "dli-write"
-"""The metadata of an object that names the write that stored it."""
+TIME_KEY = "basecamp/time"
+"""The key of the request for the time; there need be no such object."""
 SETTLING_POLL = 0.1
 SURELY_SETTLED = timedelta(hours=1)
 """A tombstone of this age is settled, however much the clocks of this machine and the server differ."""
@@ -105,12 +102,16 @@ class BucketStore:
     ) -> None:
         self._limits = limits
         self._options: dict[str, Any] = dict(options)
-        self._unquoted = str(self._options.pop("unquoted_etags", "")).lower() == "true"
+        unquoted = str(self._options.pop("unquoted_etags", "")).lower() == "true"
         self._bucket, self._prefix = bucket, prefix
         self.url = "/".join(part for part in (f"s3://{bucket}", prefix) if part)
         self._key_bytes = MAX_KEY_BYTES - len(f"{prefix}/".encode()) * bool(prefix)
         self._store = self._client(self._options, prefix=prefix)
-        self._tombstones = Tombstones(self._store, limits, self._shown)
+        self._signed = SignedRequests(self._store)
+        self._writes = ConditionalPut(
+            self._store, self._signed, limits, unquoted=unquoted, settings=self._settings()
+        )
+        self._tombstones = Tombstones(self._signed, limits, self._writes.shown)
         self._judged: dict[str, tuple[str, datetime | None]] = {}
         """For objects of a tombstone's size: the ETag, and for a tombstone when its object was removed."""
         self._sweeper = Thread()
@@ -151,9 +152,18 @@ class BucketStore:
             yield str(self._options.get(name, ""))
             yield os.environ.get(f"AWS_{name.upper()}", "")
 
+    def _settings(self) -> list[str]:
+        """Return the names of the settings that are set by the options and the environment."""
+        environ = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        found = environ | self._options
+        return [name for name, value in found.items() if str(value).lower() not in {"", "false"}]
+
     def now(self) -> datetime:
         with self._answering(TIME_KEY):
-            return server_time(self._store, self._limits.request)
+            response = self._signed.send("HEAD", TIME_KEY, timeout=self._limits.request)
+            if response.date is None:
+                raise OSError("the server's response has no date")
+            return response.date
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]
@@ -233,7 +243,7 @@ class BucketStore:
     def _read(self, key: str, *, known: StoredObject | None = None) -> StoredObject | None:
         """Return an object, also a tombstone."""
         check_key(key, limit=self._key_bytes)
-        options: Any = {"if_none_match": self._shown(known.etag)} if known else None
+        options: Any = {"if_none_match": self._writes.shown(known.etag)} if known else None
         with self._answering(key, unreadable):
             try:
                 answer = obstore.get(self._store, key, options=options)
@@ -275,14 +285,14 @@ class BucketStore:
 
     def put(self, key: str, body: bytes, *, expected: str) -> str:
         try:
-            return self._put(key, body, expected)
+            return self._put(key, body, expected).etag
         except PreconditionFailed:
             if expected != MISSING:
                 raise
         for _ in range(CREATIONS):
             free = self._when_free(key)
             with suppress(PreconditionFailed):  # another writer, or the DELETE of the tombstone
-                return self._put(key, body, free)
+                return self._put(key, body, free).etag
         raise PreconditionFailed(key)
 
     def _when_free(self, key: str) -> str:
@@ -307,46 +317,11 @@ class BucketStore:
             sleep(SETTLING_POLL)
         return MISSING
 
-    def _put(self, key: str, body: bytes, expected: str) -> str:
-        """Write an object if it has the expected ETag, or if there is neither object nor tombstone for ``MISSING``.
-
-        A response may be lost after the server has written: the retry then meets our own object, or the last retry
-        fails. So each write carries an id of its own, and is read back after a failure. Comparing the content would
-        not do: two writers of the same content must not both believe that they created the object.
-
-        Raises:
-            PreconditionFailed: When another writer was first; nothing is written.
-        """
+    def _put(self, key: str, body: bytes, expected: str) -> Written:
+        """Write an object; see :meth:`ConditionalPut.put`."""
         check_key(key, limit=self._key_bytes)
-        mode: Any = "create" if expected == MISSING else {"e_tag": self._shown(expected)}
-        write_id, began = os.urandom(16).hex(), monotonic()
         with self._answering(key):
-            try:
-                answer = obstore.put(
-                    self._store, key, body, mode=mode, use_multipart=False, attributes={WRITE_ID: write_id}
-                )
-            except (AlreadyExistsError, PreconditionError, FileExistsError):
-                if etag := self._written(key, write_id):
-                    return etag
-                raise PreconditionFailed(key) from None
-            except FileNotFoundError as error:
-                if expected == MISSING or code_of(error) == MISSING_BUCKET:
-                    raise
-                raise PreconditionFailed(key) from None
-            except BaseError:
-                hangs = monotonic() - began >= self._limits.request
-                if not hangs and (etag := self._written(key, write_id)):
-                    return etag
-                raise
-        return answer["e_tag"] or ""
-
-    def _written(self, key: str, write_id: str) -> str | None:
-        """Return the ETag of the object that this write stored; None if it stored none, or can't be read."""
-        try:
-            found = obstore.get(self._store, key, options={"head": True})
-        except (BaseError, OSError):
-            return None
-        return found.meta["e_tag"] if found.attributes.get(WRITE_ID) == write_id else None
+            return self._writes.put(key, body, expected)
 
     def delete(self, key: str, *, expected: str) -> None:
         """Remove an object if it has the expected ETag: replace it by a tombstone, then delete that.
@@ -356,32 +331,9 @@ class BucketStore:
         Raises:
             PreconditionFailed: When it has another ETag or does not exist.
         """
-        check_key(key, limit=self._key_bytes)
-        with self._answering(key):
-            tombstone = self._replace_by_tombstone(key, expected)
-            if tombstone is not None and self._tombstones.delete(key, tombstone):
-                self._can_delete = True
-
-    def _replace_by_tombstone(self, key: str, expected: str) -> Tombstone | None:
-        """Replace an object by a tombstone; return it if it may be deleted now."""
-        body = new_tombstone(datetime.now(UTC))
-        removal = self._tombstones.put(key, body, expected)
-        response = removal.response
-        if response.status == HTTPStatus.FORBIDDEN:
-            # Policies may refuse signed URLs. A request with signed headers is valid for 15 minutes.
-            self._put(key, body, expected)
-        elif response.status in {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_FOUND}:
-            if code_of(response.error) == MISSING_BUCKET:
-                raise response.error
-            stored = self._read(key)  # the response to an earlier attempt may have been lost
-            if stored is None or stored.body != body:
-                raise PreconditionFailed(key)
-        elif response.status != HTTPStatus.OK:
-            raise response.error
-        return removal.tombstone
-
-    def _shown(self, etag: str) -> str:
-        return etag.strip('"') if self._unquoted else etag
+        tombstone = self._put(key, new_tombstone(datetime.now(UTC)), expected)
+        if self._tombstones.delete(key, tombstone):
+            self._can_delete = True
 
     @contextmanager
     def _answering(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
 T = TypeVar("T")
@@ -52,3 +54,26 @@ class CallBudget:
     def extend(self, seconds: float) -> None:
         """Add time to the budget."""
         self._end += seconds
+
+    def left(self) -> float:
+        """Return the remaining seconds."""
+        return max(0.0, self._end - self._now())
+
+
+_CALLER: ContextVar[CallBudget | None] = ContextVar("caller_budget", default=None)
+
+
+@contextmanager
+def waited_for(budget: CallBudget) -> Iterator[None]:
+    """Let the calls within know for how long their caller waits."""
+    token = _CALLER.set(budget)
+    try:
+        yield
+    finally:
+        _CALLER.reset(token)
+
+
+def seconds_left(limit: float) -> float:
+    """Return for how long the caller still waits, at most the limit."""
+    budget = _CALLER.get()
+    return limit if budget is None else min(limit, budget.left())

@@ -10,28 +10,21 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
-from math import ceil
-from time import monotonic, sleep
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from dataspec.store.http_date import read_http_date
-from dataspec.store.signed_requests import SignedResponse, send_signed
+from dataspec.store.signed_requests import SHORTEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from obstore.store import S3Store
-
     from dataspec.store.bucket import StoreTimeouts
+    from dataspec.store.conditional_put import Written
+    from dataspec.store.signed_requests import SignedRequests
 
 TOMBSTONE_BYTES: Final = 777
 """The size of each tombstone: a listing shows it, so that only objects of this size need a look."""
-
-FIRST_PAUSE: Final = 0.1
-SHORTEST: Final = timedelta(seconds=1)
 
 _TEXT: Final = (
     '{{"removed_at": "{at}", "removal": "{nonce}", "versions": {{}}, '
@@ -71,101 +64,35 @@ def is_tombstone(body: bytes) -> bool:
     return removed_at(body) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Tombstone:
-    """A tombstone that was written: its ETag, and the server's time until which its DELETE may take effect."""
-
-    etag: str
-    delete_until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """The server's response to the PUT of a tombstone."""
-
-    response: SignedResponse
-    tombstone: Tombstone | None = None
-    """The tombstone, if it was written and may be deleted now."""
-
-
 class Tombstones:
-    """Writes and deletes tombstones by signed URLs, which the server refuses when they arrive late.
+    """Deletes tombstones by signed URLs, which the server refuses when they arrive late.
 
     Args:
-        client: The client that signs the requests.
+        signed: Sends the requests.
         limits: The timeouts.
         shown: Returns an ETag as the server takes it in ``If-Match``.
     """
 
-    def __init__(self, client: S3Store, limits: StoreTimeouts, shown: Callable[[str], str]) -> None:
-        self._client = client
+    def __init__(self, signed: SignedRequests, limits: StoreTimeouts, shown: Callable[[str], str]) -> None:
+        self._signed = signed
         self._limits = limits
         self._shown = shown
 
-    def put(self, key: str, body: bytes, expected: str) -> Removal:
-        """Replace an object that has the expected ETag by a tombstone.
-
-        Returns:
-            The server's response, which may be a refusal.
-
-        Raises:
-            OSError: When the server does not answer, or is overloaded, until no more retry is due.
-        """
-        pause, began = FIRST_PAUSE, monotonic()
-        while True:
-            try:
-                return self._try_put(key, body, expected)
-            except OSError:
-                if monotonic() + pause - began > self._limits.retry:
-                    raise
-            sleep(pause)
-            pause *= 2
-
-    def _try_put(self, key: str, body: bytes, expected: str) -> Removal:
-        began = monotonic()
-        valid = timedelta(seconds=ceil(self._limits.request))
-        response = self._send("PUT", key, expected, body, valid=valid)
-        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status == HTTPStatus.CONFLICT:
-            raise response.error
-        answered_at = read_http_date(response.headers.get("Date"))
-        if response.status != HTTPStatus.OK or answered_at is None:
-            return Removal(response)  # without the server's time, the tombstone stays
-        # The object may have been replaced as early as the request was sent.
-        sent_at = answered_at - timedelta(seconds=monotonic() - began)
-        until = sent_at + timedelta(seconds=self._limits.removal)
-        return Removal(response, Tombstone(response.headers.get("ETag", ""), until))
-
-    def delete(self, key: str, tombstone: Tombstone) -> bool:
+    def delete(self, key: str, tombstone: Written) -> bool:
         """Delete a tombstone by one request; return False where it stays, refused or not answered.
 
         A server that knows no conditional DELETE did nothing, and gets the request without its condition.
         """
+        if tombstone.not_before is None:
+            return False  # without the server's time, the DELETE could not expire in time
+        until = tombstone.not_before + timedelta(seconds=self._limits.removal)
         with suppress(OSError):
-            for expected in (tombstone.etag, None):
-                # A signature has the time in whole seconds.
-                valid = tombstone.delete_until - datetime.now(UTC).replace(microsecond=0)
-                if valid < SHORTEST:
+            for headers in ({"If-Match": self._shown(tombstone.etag)}, {}):
+                left = until - self._signed.clock.local()
+                if left < SHORTEST:
                     return False
-                status = self._send("DELETE", key, expected, valid=valid).status
-                if status != HTTPStatus.NOT_IMPLEMENTED:
-                    return status < HTTPStatus.BAD_REQUEST
+                timeout = min(left.total_seconds(), self._limits.request)
+                response = self._signed.send("DELETE", key, timeout=timeout, until=until, headers=headers)
+                if response.status != HTTPStatus.NOT_IMPLEMENTED:
+                    return response.status < HTTPStatus.BAD_REQUEST
         return False
-
-    def _send(
-        self,
-        method: Literal["PUT", "DELETE"],
-        key: str,
-        expected: str | None,
-        body: bytes | None = None,
-        *,
-        valid: timedelta,
-    ) -> SignedResponse:
-        return send_signed(
-            self._client,
-            method,
-            key,
-            timeout=min(valid.total_seconds(), self._limits.request),
-            valid=timedelta(seconds=int(valid.total_seconds())),
-            headers={"If-Match": self._shown(expected)} if expected is not None else {},
-            body=body,
-        )

@@ -1,29 +1,37 @@
-"""The time of an S3 server's clock, by the ``Date`` of a response."""
+"""The time of an S3 server's clock, by the ``Date`` of its responses."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from dataspec.store.http_date import read_http_date
-from dataspec.store.signed_requests import send_signed
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from obstore.store import S3Store
-
-TIME_KEY = "basecamp/time"
-"""The key of the request; there need be no such object."""
+CUT: Final = timedelta(seconds=1)
+"""A ``Date`` is cut to the second."""
 
 
-def server_time(client: S3Store, timeout: float) -> datetime:
-    """Return the server's time, cut to the second.
+class ServerClock:
+    """Estimates the server's time, and errs only to the past. Safe to share between threads.
 
-    Raises:
-        OSError: When the server does not answer, or its response has no date.
+    Each response bounds by how much the server's clock is ahead of this machine's; together they bound it ever more
+    closely, until one of the clocks is set.
     """
-    header = send_signed(client, "HEAD", TIME_KEY, timeout=timeout).headers.get("Date")
-    date = read_http_date(header)
-    if date is None:
-        raise OSError(f"the server's response has no date: {header!r}")
-    return date
+
+    def __init__(self) -> None:
+        self._ahead: tuple[timedelta, timedelta] | None = None
+
+    def local(self) -> datetime:
+        """Return this machine's time."""
+        return datetime.now(UTC)
+
+    def now(self) -> datetime:
+        """Return the server's time at the earliest; this machine's before the first response."""
+        return self.local() + (self._ahead[0] if self._ahead else timedelta())
+
+    def learn(self, date: datetime, sent_at: datetime, answered_at: datetime) -> None:
+        """Take the date of a response, with this machine's times before and after the request."""
+        least, most = date - answered_at, date + CUT - sent_at
+        if self._ahead is not None:
+            lower, upper = max(least, self._ahead[0]), min(most, self._ahead[1])
+            if lower <= upper:
+                least, most = lower, upper
+        self._ahead = least, most

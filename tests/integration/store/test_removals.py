@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import obstore
@@ -22,15 +21,14 @@ from dataspec.schedule.backfill_plan import BackfillPlan, Outcome
 from dataspec.store import PreconditionFailed, Store, try_put
 from dataspec.store.base import MISSING
 from dataspec.store.bucket import StoreTimeouts
-from dataspec.store.removal import TOMBSTONE_BYTES, new_tombstone
-from http_proxy import Fault, Handler, Proxy, Request, answer, swallow
+from dataspec.store.removal import TOMBSTONE_BYTES, is_tombstone, new_tombstone
+from http_proxy import HELD_SECONDS, Fault, Handler, Held, Proxy, Request, answer, swallow
 from s3 import S3
 
 BRISK = StoreTimeouts(request=5, retry=8, removal=5, settled=7)
 """The tests wait for the end of what the server accepts, and no longer."""
 PATIENT = StoreTimeouts(removal=30, settled=30)
 """For tests that need the DELETE to be sent, also on a busy machine."""
-HELD_SECONDS = 120
 
 
 @pytest.fixture
@@ -41,40 +39,6 @@ def store(place: S3) -> Store:
 @pytest.fixture
 def brisk(place: S3) -> Store:
     return place.limited(BRISK)
-
-
-@dataclass
-class Held:
-    """A request that the network holds back, as a rule of the proxy.
-
-    Attributes:
-        wanted: Tells whether a request is the one; the others are handed on.
-        status: The server's answer, once the request was let go.
-    """
-
-    wanted: Callable[[Request], bool]
-    status: int = 0
-    came: threading.Event = field(default_factory=threading.Event)
-    _let_go: threading.Event = field(default_factory=threading.Event)
-    _answered: threading.Event = field(default_factory=threading.Event)
-
-    def __call__(self, request: Request) -> Fault | None:
-        if self.came.is_set() or not self.wanted(request):
-            return None
-        self.came.set()
-        return self._hold
-
-    def _hold(self, handler: Handler) -> None:
-        assert self._let_go.wait(HELD_SECONDS)
-        del handler.headers["If-Match"]  # as a server does that ignores it
-        self.status, _, _ = handler.ask_server()
-        self._answered.set()
-        handler.close_connection = True
-
-    def let_go(self) -> None:
-        """Hand the request on to the server, and wait for its answer."""
-        self._let_go.set()
-        assert self._answered.wait(HELD_SECONDS)
 
 
 def is_delete(request: Request) -> bool:
@@ -147,7 +111,7 @@ def replace_a_spec(store: Store, meanwhile: Callable[[], None]) -> bool:
 def test_a_delete_that_the_network_holds_back_removes_nothing_that_was_created_since(
     replaces: Callable[[Store, Callable[[], None]], bool], brisk: Store, between: Proxy
 ) -> None:
-    held = Held(is_delete)
+    held = Held(is_delete, ignored=("If-Match",))
     between.rule = held
     assert replaces(brisk, held.let_go)
     assert held.status == 403
@@ -157,7 +121,7 @@ def test_a_delete_that_the_network_holds_back_removes_nothing_that_was_created_s
 def test_a_removal_that_the_network_holds_back_removes_nothing_that_was_created_since(
     brisk: Store, between: Proxy
 ) -> None:
-    held = Held(lambda request: request.method == "PUT" and "X-Amz-Signature" in request.path)
+    held = Held(lambda request: request.method == "PUT" and is_tombstone(request.body))
     between.rule = held
     assert replace_a_spec(brisk, held.let_go)
     assert held.status == 403

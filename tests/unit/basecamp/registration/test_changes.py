@@ -16,6 +16,9 @@ from basecamp.server.wiring import build_services
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.waiting import run_through
 from contested_store import ContestedStore
+from dataspec.catalog.cache import MemorySpecCache
+from dataspec.catalog.ledger import LEDGER_KEY
+from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.spec_storage import Release, read_release, write_release
 from dataspec.errors import Conflict
 from dataspec.spec.yaml_editor import ScheduleChanges
@@ -337,6 +340,19 @@ def test_the_ledger_follows_each_change(register: Register, client: Client) -> N
     assert client.post("/sync").json()["changes"] == []
     client.delete(f"/datasets/{NAME}")
     assert client.post("/sync").json()["changes"] == []
+
+
+@pytest.mark.rule("16.8")
+def test_a_spec_that_the_ledger_did_not_know_yet_is_remembered_when_it_is_removed(
+    register: Register, client: Client, store: MemoryStore, start: Callable[..., str]
+) -> None:
+    register()
+    start()
+    known = store.get(LEDGER_KEY)
+    assert known is not None
+    store.delete(LEDGER_KEY, expected=known.etag)  # as if its write after the registration had failed
+    client.delete(f"/datasets/{NAME}", params={"accept_active": True})
+    assert NAME in CatalogReader(store, MemorySpecCache()).read().retired
 
 
 # Versions

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from dataspec.store.call_budget import CallBudget, CallBudgetExceeded
+from dataspec.store.call_budget import CallBudget, CallBudgetExceeded, seconds_left, waited_for
 
 
 class Clock:
@@ -61,3 +61,14 @@ def test_a_timeout_that_is_the_answer_itself_is_raised_as_it_is() -> None:
     answer.set_exception(TimeoutError("the request's own"))
     with pytest.raises(TimeoutError, match="own"):
         CallBudget(10).wait(answer)
+
+
+def test_a_call_knows_for_how_long_its_caller_waits() -> None:
+    assert seconds_left(5) == 5
+    with waited_for(CallBudget(60)):
+        assert seconds_left(5) == 5
+    with waited_for(CallBudget(3)):
+        assert 2 < seconds_left(5) <= 3
+    with waited_for(CallBudget(0)):
+        assert seconds_left(5) == 0
+    assert seconds_left(5) == 5
