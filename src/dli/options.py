@@ -6,7 +6,7 @@ the command as well as after it; the last one counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 MAX_WAIT_SECONDS = 120
+MAX_LIMIT = 10_000
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -163,6 +164,43 @@ def follow_options(
         return wait(timeout(function))
 
     return add
+
+
+def several_option(*names: str, choices: Iterable[str] = (), **attributes: Any) -> Callable[[F], F]:
+    """Add a filter that takes several values, repeated or separated by commas; None if it is not given."""
+    choice = click.Choice(list(choices), case_sensitive=False) if choices else None
+    if choice is not None:
+        attributes["metavar"] = f"[{'|'.join(choice.choices)}]"
+
+    def split(
+        context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+    ) -> list[str] | None:
+        parts = [part.strip() for value in values for part in value.split(",")]
+        return [choice.convert(part, parameter, context) if choice else part for part in parts] or None
+
+    return click.option(*names, multiple=True, callback=split, **attributes)
+
+
+datasets_option = several_option(
+    "--dataset",
+    "-d",
+    "datasets",
+    metavar="NAME",
+    help="Only this dataset; a pattern with * matches several, and A,B takes both.",
+)
+
+
+def limit_option(listed: str) -> Callable[[F], F]:
+    """Add ``--limit``, the maximum number of items of a list that may be long."""
+    return click.option(
+        "--limit",
+        "-n",
+        type=click.IntRange(1, MAX_LIMIT),
+        default=20,
+        show_default=True,
+        metavar="N",
+        help=f"The maximum number of {listed}.",
+    )
 
 
 run_dataset_option = click.option(

@@ -80,7 +80,7 @@ RIGHTS: Mapping[str, Right] = {
     "POST /api/v1/workflows/{name}/pause": _changes(Role.OPERATOR, Scope.DATASET, "dli workflow pause"),
     "POST /api/v1/workflows/{name}/unpause": _changes(Role.OPERATOR, Scope.DATASET, "dli workflow unpause"),
     "POST /api/v1/workflows/{name}/backfills": _changes(Role.OPERATOR, Scope.SPEC, "dli workflow backfill"),
-    "GET /api/v1/backfills": _reads(Scope.LIST),
+    "GET /api/v1/backfills": _reads(Scope.LIST, "dli workflow backfills"),
     "GET /api/v1/backfills/{backfill_id}": _reads(Scope.BACKFILL, "dli workflow status"),
     "POST /api/v1/backfills/{backfill_id}/stop": _changes(Role.OPERATOR, Scope.BACKFILL, "dli workflow stop"),
     "GET /api/v1/runs": _reads(Scope.LIST, "dli workflow history"),

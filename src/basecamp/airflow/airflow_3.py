@@ -91,7 +91,9 @@ class Airflow3(RestApi):
         if response.status == _BAD_REQUEST:
             raise WrongCursor
         page = response.read(read_run_page)
-        return replace(page, runs=tuple(run for run in page.runs if wanted.holds(run)))
+        runs = tuple(run for run in page.runs if wanted.holds(run))
+        is_past = wanted.run_id is not None and len(runs) < len(page.runs)
+        return replace(page, runs=runs, next_cursor=None if is_past else page.next_cursor)
 
     def set_run_state(
         self, dag_id: str, run_id: str, state: Literal["success", "failed"], *, note: str
@@ -175,7 +177,8 @@ class Airflow3(RestApi):
 
 
 def _run_params(wanted: RunFilter) -> dict[str, Any]:
-    params: dict[str, Any] = {"order_by": "-id"}
+    # Airflow finds run ids by prefix: a dataset's name is that of all its runs. The id itself comes first of these.
+    params: dict[str, Any] = {"order_by": "-id" if wanted.run_id is None else "run_id"}
     if wanted.states:
         params["state"] = list(wanted.states)
     if wanted.run_types:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_origin
 
 from fastapi import Request, Response
 from fastapi.dependencies.utils import get_flat_params
@@ -51,6 +51,12 @@ class CheckedRoute(APIRoute):
     def query_names(self) -> tuple[str, ...]:
         """The names of the query parameters."""
         return self._names(Query)
+
+    @cached_property
+    def repeatable_names(self) -> frozenset[str]:
+        """The names of the query parameters that take several values."""
+        fields = get_flat_params(self.dependant)
+        return frozenset(field.alias for field in fields if get_origin(field.field_info.annotation) is tuple)
 
     @cached_property
     def header_names(self) -> tuple[str, ...]:
@@ -151,7 +157,7 @@ class CheckedRoute(APIRoute):
         for name, count in sent.items():
             if name not in self.query_names:
                 raise _unknown(name, self.query_names)
-            if count > 1:
+            if count > 1 and name not in self.repeatable_names:
                 raise InvalidUsage(
                     f"The query parameter '{name}' occurs {count} times.", detail="Send it once."
                 )

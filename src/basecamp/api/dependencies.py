@@ -12,6 +12,7 @@ from pydantic import Field, WithJsonSchema
 from basecamp.access.principal import Principal
 from basecamp.api import PREFIX
 from basecamp.api.authorization import Admitted
+from basecamp.api.query_values import Several
 from basecamp.datasets.dataset_teams import PermittedDatasets
 from basecamp.services import Services
 from basecamp.shared.idempotency import MAX_KEY_LENGTH
@@ -77,6 +78,10 @@ BackfillId = Annotated[str, Path(description="The backfill's id.")]
 Cursor = Annotated[
     Annotated[str, WithJsonSchema({"type": "string", "format": "cursor"})] | None,
     Query(description="The `next_cursor` of a response of the same list; the first page by default."),
+]
+
+DatasetFilter = Annotated[
+    Several[str], Query(description="Names, or patterns with `*`, repeated or with commas.")
 ]
 
 ServicesOf = Annotated[Services, Depends(_services)]

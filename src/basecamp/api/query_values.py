@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Strict, WithJsonSchema
+
+T = TypeVar("T")
 
 MAX_WAIT_SECONDS = 120
 FIRST_YEAR = 1970
@@ -37,6 +39,16 @@ def _in_range(moment: datetime) -> datetime:
         raise ValueError(f"the year must be between {FIRST_YEAR} and {LAST_YEAR}")
     return moment
 
+
+def _split(values: Any) -> Any:
+    """Return the parts of texts that are separated by commas; anything else unchanged."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        return values
+    return [part.strip() for value in values for part in value.split(",")]
+
+
+Several = Annotated[tuple[T, ...], BeforeValidator(_split)]
+"""Values of a parameter that may be repeated, or hold several separated by commas."""
 
 Flag = Annotated[bool, Strict(), BeforeValidator(_from_json)]
 """``true`` or ``false``; ``1``, ``yes`` and ``off`` are errors."""

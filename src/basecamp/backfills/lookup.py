@@ -5,6 +5,7 @@ from __future__ import annotations
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun
 from basecamp.backfills.plans import PlanStore, ReadPlans
+from basecamp.datasets.dataset_names import DatasetNames
 from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage, ValueWithWarnings
@@ -21,8 +22,9 @@ STOPPING_NOTE = "Stopping."
 class BackfillLookup:
     """Finds backfills."""
 
-    def __init__(self, plans: PlanStore, gateway: AirflowGateway) -> None:
+    def __init__(self, plans: PlanStore, gateway: AirflowGateway, names: DatasetNames) -> None:
         self._plans = plans
+        self._names = names
         self._gateway = gateway
 
     def find(self, backfill_id: str) -> BackfillPlan:
@@ -72,15 +74,18 @@ class BackfillLookup:
         Raises:
             WrongCursor: For a cursor of another list.
             InvalidName: When the dataset's name can't be one.
+            DatasetNotFound: When no dataset of that name is or was registered.
             StoreUnreachable: When the store does not answer.
         """
         before = decode_cursor(cursor, parts=2) if cursor else None
         if dataset is not None and check_name(dataset) not in permitted:
-            return ListPage(items=())
+            self._names.check(dataset, permitted)
         read_active = ReadPlans(()) if active is False else self._active(dataset, permitted)
         active_plans = {plan.backfill_id: plan for plan in read_active.plans}
         listed = [] if active is True else self._plans.ended_ids(dataset)
         ended = [name for name in listed if name not in active_plans and _dataset_of(name) in permitted]
+        if dataset is not None and not (active_plans or listed):
+            self._names.check(dataset, permitted)
         placed = sorted(((_place(name), name) for name in (*active_plans, *ended)), reverse=True)
         rest = [name for place, name in placed if before is None or [place, name] < before]
         names = rest[:limit]

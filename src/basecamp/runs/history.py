@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import PAGE_LIMIT, DagRun, DagRunState, RunFilter
 from basecamp.datasets.catalog_cache import CatalogCache
-from basecamp.datasets.dataset_names import DatasetNames, matches_name
+from basecamp.datasets.dataset_names import DatasetNames, matches_any
 from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.failure_reasons import FailureReasons
@@ -22,9 +23,10 @@ from basecamp.runs.records import RunRecords, run_status, run_type
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import LastAnswers, ListPage, ValueWithWarnings
-from dataspec.errors import DatasetNotFound, InvalidUsage
+from dataspec.errors import InvalidUsage
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
-from dataspec.problems import nearest
+
+V = TypeVar("V")
 
 MAX_SCANNED_PAGES = 10
 """Maximum number of Airflow's pages that one request reads; then it returns what it found, and a cursor."""
@@ -53,11 +55,11 @@ _RUN_TYPES: dict[RunType, tuple[str, ...]] = {
 class HistoryFilter:
     """The filter of a list of runs."""
 
-    dataset: str | None = None
-    """A dataset's name, or a pattern with ``*``."""
+    datasets: tuple[str, ...] = ()
+    """Names of datasets, or patterns with ``*``; all datasets if empty."""
     source: SourceType | None = None
-    status: RunStatus | None = None
-    run_type: RunType | None = None
+    statuses: tuple[RunStatus, ...] = ()
+    run_types: tuple[RunType, ...] = ()
     since: datetime | None = None
     """Only runs due, or requested, at this time or later."""
     until: datetime | None = None
@@ -82,35 +84,40 @@ class HistoryFilter:
         """Return whether the filter may select a run, by Airflow's row alone: the rest costs more requests."""
         return (
             run.dag_id in self.permitted
-            and (self.dataset is None or matches_name(run.dag_id, self.dataset))
-            and self.run_type in {None, run_type(run)}
-            and (not run.finished or self.status in {None, *_ended(run)})
+            and matches_any(run.dag_id, self.datasets)
+            and (not self.run_types or run_type(run) in self.run_types)
+            and (not run.finished or not self.statuses or not _ended(run).isdisjoint(self.statuses))
         )
 
     def matches(self, run: WorkflowRun) -> bool:
         """Return whether the filter selects a run; a run that has not started has no source."""
         return (
-            (self.dataset is None or matches_name(run.dataset_name, self.dataset))
+            matches_any(run.dataset_name, self.datasets)
             and self.source in {None, run.source_type}
-            and self.status in {None, run.status}
-            and self.run_type in {None, run.run_type}
+            and (not self.statuses or run.status in self.statuses)
+            and (not self.run_types or run.run_type in self.run_types)
         )
+
+    @property
+    def exact_names(self) -> tuple[str, ...]:
+        """The names of datasets that are no patterns."""
+        return tuple(name for name in self.datasets if "*" not in name)
 
     @property
     def is_airflows_alone(self) -> bool:
         """Whether Airflow's list has only runs that the filter selects: those of one dataset, or of all."""
         exact = self.for_airflow.dag_id
         permitted = self.permitted if exact else EVERY_DATASET
-        return self == HistoryFilter(dataset=exact, permitted=permitted)
+        return self == HistoryFilter(datasets=(exact,) if exact else (), permitted=permitted)
 
     @property
     def for_airflow(self) -> RunFilter:
         """The part of the filter that Airflow applies."""
-        exact = self.dataset if self.dataset and "*" not in self.dataset else None
+        exact = self.exact_names
         return RunFilter(
-            dag_id=exact,
-            states=_STATES[self.status] if self.status else (),
-            run_types=_RUN_TYPES[self.run_type] if self.run_type else (),
+            dag_id=exact[0] if len(self.datasets) == len(exact) == 1 else None,
+            states=_union(_STATES[status] for status in self.statuses),
+            run_types=_union(_RUN_TYPES[kind] for kind in self.run_types),
             due_from=self.since,
             due_before=self.until,
         )
@@ -165,10 +172,9 @@ class RunHistory:
         """
         wanted.check()
         place = decode_cursor(cursor, parts=3) if cursor else ["", "", ""]
-        catalog, exact = self._specs.known(), wanted.for_airflow.dag_id
-        if exact is not None and not (exact in wanted.permitted and self._names.among([exact]).value):
-            known = wanted.permitted.among(self._names.all())
-            raise DatasetNotFound(exact, hint=nearest(exact, known), is_suggestion=True)
+        catalog = self._specs.known()
+        for exact in wanted.exact_names:
+            self._names.check(exact, wanted.permitted)
 
         def ask() -> ValueWithWarnings[ListPage[WorkflowRun]]:
             scan = _Scan(place[0] or None, (place[1], place[2]))
@@ -183,8 +189,8 @@ class RunHistory:
     def _for_airflow(self, wanted: HistoryFilter) -> RunFilter:
         """Return Airflow's filter; with successful runs as well for ``FAILED`` runs of a dataset that was taken over."""
         asked = wanted.for_airflow
-        taken = wanted.status is RunStatus.FAILED and any(
-            wanted.dataset is None or matches_name(name, wanted.dataset) for name in self._takeovers.seen
+        taken = RunStatus.FAILED in wanted.statuses and any(
+            matches_any(name, wanted.datasets) for name in self._takeovers.seen
         )
         return replace(asked, states=(*asked.states, "success")) if taken else asked
 
@@ -218,6 +224,10 @@ class RunHistory:
             if scan.cursor is None or len(found) == limit:
                 break
         return ValueWithWarnings(ListPage(items=found, next_cursor=scan.next_cursor), tuple(warnings))
+
+
+def _union(values: Iterable[tuple[V, ...]]) -> tuple[V, ...]:
+    return tuple(dict.fromkeys(value for some in values for value in some))
 
 
 def _ended(run: DagRun) -> set[RunStatus]:

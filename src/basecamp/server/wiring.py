@@ -154,7 +154,7 @@ def build_services(
     reconciler = Reconciler(
         steps, plans, lambda name: Lease(store, f"backfills/{name}", replica, clock), clock
     )
-    backfill_lookup = BackfillLookup(plans, gateway)
+    backfill_lookup = BackfillLookup(plans, gateway, names)
 
     logins_only = bool(sign_in) and "tokens" not in sign_in
     token_lookup = TokenLookup(store, clock, objects, logins_only=logins_only)

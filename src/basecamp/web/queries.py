@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar, get_args
@@ -95,10 +95,10 @@ class RunQuery:
         """
         since, until = query.get("since", "").strip(), query.get("until", "").strip()
         wanted = HistoryFilter(
-            dataset=query.get("dataset", "").strip() or None,
+            datasets=_several(query, "dataset"),
             source=_choice(query, "source", tuple(SourceType)),
-            status=_choice(query, "status", tuple(RunStatus)),
-            run_type=_choice(query, "run_type", RUN_TYPES),
+            statuses=_choices(query, "status", tuple(RunStatus)),
+            run_types=_choices(query, "run_type", RUN_TYPES),
             since=_moment("since", since),
             until=_moment("until", until, end_of_day=True),
         )
@@ -108,10 +108,10 @@ class RunQuery:
     def fields(self) -> dict[str, object]:
         """Return the query parameters, without the cursor."""
         return {
-            "dataset": self.wanted.dataset,
+            "dataset": ",".join(self.wanted.datasets),
             "source": self.wanted.source,
-            "status": self.wanted.status,
-            "run_type": self.wanted.run_type,
+            "status": ",".join(self.wanted.statuses),
+            "run_type": ",".join(self.wanted.run_types),
             "since": self.since,
             "until": self.until,
             "limit": None if self.limit == LIMITS[0] else self.limit,
@@ -192,6 +192,16 @@ def _choice(query: Mapping[str, str], name: str, known: Iterable[T]) -> T | None
             detail=" ".join(filter(None, (f"Use one of: {', '.join(by_word)}.", hint))),
         )
     return by_word[text.lower()]
+
+
+def _several(query: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Return the values of a filter that takes several, separated by commas."""
+    return tuple(text for part in query.get(name, "").split(",") if (text := part.strip()))
+
+
+def _choices(query: Mapping[str, str], name: str, known: Sequence[T]) -> tuple[T, ...]:
+    found = (_choice({name: text}, name, known) for text in _several(query, name))
+    return tuple(dict.fromkeys(value for value in found if value is not None))
 
 
 def _number(query: Mapping[str, str], name: str, *, default: int) -> int:

@@ -144,8 +144,8 @@ def read_dataset(services: Services, name: str, source: SourceType | None) -> Da
     """
     known = services.workflows.get(name, source)
     registered = services.registered_specs.get(name, known.value.source_type)
-    rows = services.workflows.page(WorkflowFilter(dataset=name))
-    runs, runs_known = _runs(services, HistoryFilter(dataset=name), RUNS_PER_DATASET)
+    rows = services.workflows.page(WorkflowFilter(datasets=(name,)))
+    runs, runs_known = _runs(services, HistoryFilter(datasets=(name,)), RUNS_PER_DATASET)
     backfills = _backfills_of(services, name)
     return DatasetView(
         info=known.value,
@@ -256,8 +256,8 @@ def read_backfill(services: Services, backfill_id: str) -> BackfillView:
     known = services.backfill_lookup.get(backfill_id)
     backfill = known.value
     wanted = HistoryFilter(
-        dataset=backfill.dataset_name,
-        run_type="backfill",
+        datasets=(backfill.dataset_name,),
+        run_types=("backfill",),
         since=backfill.created_at,
         until=backfill.finished_at,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -13,7 +13,7 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import AirflowDag, TaskAttempt
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.datasets.dag_cache import PATIENCE_SECONDS, SLOW, DagCache, unanswered
-from basecamp.datasets.dataset_names import matches_name
+from basecamp.datasets.dataset_names import matches_any
 from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.takeovers import Takeover, Takeovers
 from basecamp.shared.clock import Clock
@@ -22,9 +22,9 @@ from basecamp.shared.last_known import ListPage, ValueWithWarnings
 from basecamp.shared.refresh_cache import RefreshCache
 from basecamp.workflows.pause_records import PauseRecords, with_pause
 from dataspec.catalog.effective import Catalog, SpecFile
-from dataspec.errors import InvalidSpec, TakenOver
+from dataspec.errors import DatasetNotFound, InvalidSpec, TakenOver
 from dataspec.models import SourceType, WorkflowInfo, WorkflowStatus
-from dataspec.problems import unexpected
+from dataspec.problems import nearest, unexpected
 from dataspec.schedule import upstream_clock
 from dataspec.schedule.cron import is_tick, next_tick
 from dataspec.spec.connection_teams import ConnectionTeams
@@ -46,19 +46,33 @@ class WorkflowFilter:
     """The filter of a list of workflows."""
 
     source: SourceType | None = None
-    dataset: str | None = None
-    """A dataset's name, or a pattern with ``*``."""
+    datasets: tuple[str, ...] = ()
+    """Names of datasets, or patterns with ``*``; all datasets if empty."""
     running: bool = False
     enabled_only: bool = False
     permitted: PermittedDatasets = EVERY_DATASET
     """The datasets that the caller may see."""
+
+    def check(self, rows: Iterable[WorkflowInfo]) -> None:
+        """Check that each named dataset is registered.
+
+        Raises:
+            DatasetNotFound: When one is not, with the nearest name.
+        """
+        exact = [name for name in self.datasets if "*" not in name]
+        if not exact:
+            return
+        known = {row.dataset_name for row in rows if row.dataset_name in self.permitted}
+        for name in exact:
+            if name not in known:
+                raise DatasetNotFound(name, hint=nearest(name, known), is_suggestion=True)
 
     def matches(self, row: WorkflowInfo) -> bool:
         """Return whether the filter selects a row."""
         return (
             row.dataset_name in self.permitted
             and self.source in {None, row.source_type}
-            and (self.dataset is None or matches_name(row.dataset_name, self.dataset))
+            and matches_any(row.dataset_name, self.datasets)
             and (not self.running or row.running_run_id is not None)
             and (not self.enabled_only or (row.status is WorkflowStatus.ACTIVE and row.cron is not None))
         )
@@ -186,12 +200,14 @@ class Workflows:
             AirflowUnreachable: When Airflow does not answer, and never did.
             StoreUnreachable: When the store does not answer, and never did.
             InvalidUsage: For a cursor of another list.
+            DatasetNotFound: When a named dataset is not registered.
         """
+        wanted = wanted or WorkflowFilter()
         after = decode_cursor(cursor, parts=4) if cursor else None
         everything = self._rows()
-        matches = (wanted or WorkflowFilter()).matches
+        wanted.check(everything.value)
         selected = (
-            row for row in everything.value if matches(row) and (after is None or _place(row) > after)
+            row for row in everything.value if wanted.matches(row) and (after is None or _place(row) > after)
         )
         rows = list(islice(selected, limit + 1))
         more = encode_cursor(_place(rows[limit - 1])) if len(rows) > limit else None

@@ -6,7 +6,7 @@ A function here returns the :data:`~dli.client.protocol.Steps` of a method that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -66,7 +66,7 @@ def list_workflows(
     source: SourceType | str | None = None,
     running: bool = False,
     enabled_only: bool = False,
-    dataset: str | None = None,
+    dataset: str | Iterable[str] | None = None,
 ) -> Steps[Listing[WorkflowInfo]]:
     """Return every registered dataset, with one item for each of its sources.
 
@@ -74,9 +74,12 @@ def list_workflows(
         source: Only rows of this source.
         running: Only datasets with a run that is executing.
         enabled_only: Only datasets whose schedule is active.
-        dataset: Only this dataset, or all that match a pattern with ``*``.
+        dataset: Only this dataset, or all that match a pattern with ``*``; or several of these.
+
+    Raises:
+        DatasetNotFound: When no dataset of that name is registered; a pattern may match none.
     """
-    query = {"source": source, "running": running, "enabled_only": enabled_only, "dataset": dataset}
+    query = {"source": source, "running": running, "enabled_only": enabled_only, "dataset": _several(dataset)}
     return _list(WorkflowInfo, "workflows", query)
 
 
@@ -153,20 +156,23 @@ def preview_run(
 
 def list_runs(
     *,
-    dataset: str | None = None,
+    dataset: str | Iterable[str] | None = None,
     source: SourceType | str | None = None,
-    status: RunStatus | str | None = None,
-    run_type: RunType | str | None = None,
+    status: RunStatus | str | Iterable[RunStatus | str] | None = None,
+    run_type: RunType | str | Iterable[RunType | str] | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int = 20,
 ) -> Steps[Listing[WorkflowRun]]:
-    """Return the runs that match every filter, newest first, at most ``limit``."""
+    """Return the runs that match every filter, newest first, at most ``limit``.
+
+    ``dataset``, ``status`` and ``run_type`` may be several: a run matches if it has any of them.
+    """
     query = {
-        "dataset": dataset,
+        "dataset": _several(dataset),
         "source": source,
-        "status": status,
-        "run_type": run_type,
+        "status": _several(status),
+        "run_type": _several(run_type),
         "since": since.isoformat() if since else None,
         "until": until.isoformat() if until else None,
     }
@@ -631,6 +637,11 @@ def _list(
         cursor = page.get("next_cursor")
         if not cursor or (limit is not None and len(listing) >= limit):
             return listing
+
+
+def _several(values: str | Iterable[str] | None) -> str | None:
+    """Return the value of a filter that takes several, separated by commas."""
+    return values if values is None or isinstance(values, str) else ",".join(values)
 
 
 def _if_match(etag: str | None) -> dict[str, str]:

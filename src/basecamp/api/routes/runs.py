@@ -12,6 +12,7 @@ from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.dependencies import (
     Caller,
     Cursor,
+    DatasetFilter,
     DatasetOfRun,
     IdempotencyKey,
     Permitted,
@@ -21,7 +22,7 @@ from basecamp.api.dependencies import (
     put_warnings,
     source_of,
 )
-from basecamp.api.query_values import Positive, Timestamp
+from basecamp.api.query_values import Positive, Several, Timestamp
 from basecamp.api.request_models import RunPage, Status, StopBody
 from basecamp.runs.history import HistoryFilter
 from basecamp.runs.logs import RunLog
@@ -45,10 +46,10 @@ def list_runs(
     *,
     services: ServicesOf,
     permitted: Permitted,
-    dataset: Annotated[str | None, Query(description="A name, or a pattern with `*`.")] = None,
+    dataset: DatasetFilter = (),
     source: SourceChoice = "all",
-    status: Status | None = None,
-    run_type: RunType | None = None,
+    status: Annotated[Several[Status], Query(description="Any of these, repeated or with commas.")] = (),
+    run_type: Annotated[Several[RunType], Query(description="Any of these, repeated or with commas.")] = (),
     since: Annotated[Timestamp | None, Query(description="Due or created at this time or later.")] = None,
     until: Annotated[Timestamp | None, Query(description="Due or created before this time.")] = None,
     limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
@@ -56,10 +57,10 @@ def list_runs(
 ) -> RunPage:
     """List runs, newest first."""
     wanted = HistoryFilter(
-        dataset=dataset,
+        datasets=dataset,
         source=source_of(source),
-        status=status,
-        run_type=run_type,
+        statuses=status,
+        run_types=run_type,
         since=since,
         until=until,
         permitted=permitted,

@@ -12,6 +12,7 @@ from basecamp.api.dependencies import (
     CREATED,
     Caller,
     Cursor,
+    DatasetFilter,
     DatasetName,
     IdempotencyKey,
     Permitted,
@@ -41,14 +42,14 @@ def list_workflows(
     source: SourceChoice = "all",
     running: Flag = False,
     enabled_only: Flag = False,
-    dataset: Annotated[str | None, Query(description="A name, or a pattern with `*`.")] = None,
+    dataset: DatasetFilter = (),
     limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: Cursor = None,
 ) -> WorkflowPage:
     """List the registered datasets, one row per source."""
     wanted = WorkflowFilter(
         source=source_of(source),
-        dataset=dataset,
+        datasets=dataset,
         running=running,
         enabled_only=enabled_only,
         permitted=permitted,

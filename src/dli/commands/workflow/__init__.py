@@ -12,15 +12,19 @@ COMMANDS = {
         "dli.commands.workflow.backfill",
         "Build a dataset for each date of a range in order.",
     ),
-    "status": ("dli.commands.workflow.status", "Show the state of a run or a backfill."),
+    "backfills": ("dli.commands.workflow.backfills", "List backfills with the newest first."),
+    "status": (
+        "dli.commands.workflow.status",
+        "Show the state of a run, a backfill or a dataset's last run.",
+    ),
     "list": ("dli.commands.workflow.list", "List registered datasets and their schedules."),
-    "stop": ("dli.commands.workflow.stop", "Stop a run or a backfill and cancel its query."),
+    "stop": ("dli.commands.workflow.stop", "Stop a run, a backfill or all active runs of a dataset."),
     "retry": ("dli.commands.workflow.retry", "Run a failed or killed run again."),
     "pause": ("dli.commands.workflow.pause", "Pause a dataset: no new run starts."),
     "unpause": ("dli.commands.workflow.unpause", "Resume a paused dataset."),
     "history": ("dli.commands.workflow.history", "List past and active runs with the newest first."),
     "sync": ("dli.commands.workflow.sync", "Make the server check the store now and show what changed."),
-    "logs": ("dli.commands.workflow.logs", "Show the log of a run."),
+    "logs": ("dli.commands.workflow.logs", "Show the log of a run or of a dataset's last run."),
 }
 
 

@@ -8,42 +8,39 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.models import RunStatus
-from dli.options import pass_session, server_options, source_option
+from dli.options import (
+    datasets_option,
+    limit_option,
+    pass_session,
+    server_options,
+    several_option,
+    source_option,
+)
 from dli.output.times import between, local, parse_moment
 from dli.session import Session, warn
 
 if TYPE_CHECKING:
     from dataspec.models import WorkflowRun
 
-MAX_LIMIT = 10_000
 TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "STATUS", "STARTED", "TOOK")
 
 
 @click.command("history")
-@click.option(
-    "--dataset",
-    "-d",
-    metavar="NAME",
-    help="Only runs of this dataset; a pattern with * matches several.",
-)
+@datasets_option
 @source_option(everything=True)
-@click.option(
-    "--limit",
-    "-n",
-    type=click.IntRange(1, MAX_LIMIT),
-    default=20,
-    show_default=True,
-    metavar="N",
-    help="The maximum number of runs.",
-)
-@click.option(
+@limit_option("runs")
+@several_option(
     "--status",
     "-s",
-    type=click.Choice([status.value for status in RunStatus], case_sensitive=False),
-    help="Only runs with this status.",
+    "statuses",
+    choices=[status.value for status in RunStatus],
+    help="Only runs with this status; A,B takes both.",
 )
-@click.option(
-    "--run-type", type=click.Choice(["adhoc", "scheduled", "backfill"]), help="Only runs of this type."
+@several_option(
+    "--run-type",
+    "run_types",
+    choices=["adhoc", "scheduled", "backfill"],
+    help="Only runs of this type; A,B takes both.",
 )
 @click.option(
     "--since",
@@ -56,11 +53,11 @@ TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "STATUS", "STARTED", "TOOK")
 def command(
     session: Session,
     *,
-    dataset: str | None,
+    datasets: list[str] | None,
     source: str | None,
     limit: int,
-    status: str | None,
-    run_type: str | None,
+    statuses: list[str] | None,
+    run_types: list[str] | None,
     since: str | None,
     until: str | None,
 ) -> None:
@@ -70,10 +67,10 @@ def command(
     Times are in your time zone.
     """
     runs = session.client.list_runs(
-        dataset=dataset,
+        dataset=datasets,
         source=source,
-        status=status,
-        run_type=run_type,
+        status=statuses,
+        run_type=run_types,
         since=parse_moment(since) if since else None,
         until=parse_moment(until, end_of_day=True) if until else None,
         limit=limit,

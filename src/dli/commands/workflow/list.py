@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.models import WorkflowStatus
-from dli.options import pass_session, server_options, source_option
+from dli.options import datasets_option, pass_session, server_options, source_option
 from dli.output.times import in_zone, local
 from dli.session import Session, say, warn
 
@@ -22,11 +22,11 @@ RUNNING_TITLES = ("RUN ID", "STARTED")
 @source_option(everything=True)
 @click.option("--running", is_flag=True, help="Only datasets with an active run, and that run.")
 @click.option("--enabled-only", is_flag=True, help="Only datasets whose schedule is active.")
-@click.option("--dataset", "-d", metavar="NAME", help="Only this dataset; a pattern with * matches several.")
+@datasets_option
 @server_options
 @pass_session
 def command(
-    session: Session, source: str | None, running: bool, enabled_only: bool, dataset: str | None
+    session: Session, source: str | None, running: bool, enabled_only: bool, datasets: list[str] | None
 ) -> None:
     """List registered datasets and their schedules.
 
@@ -34,7 +34,7 @@ def command(
     overridden and never runs. NEXT RUN is in the schedule's time zone, STARTED in yours.
     """
     workflows = session.client.list_workflows(
-        source=source, running=running, enabled_only=enabled_only, dataset=dataset
+        source=source, running=running, enabled_only=enabled_only, dataset=datasets
     )
     if running:
         session.print_items(workflows, TITLES + RUNNING_TITLES, _running_row)
@@ -43,7 +43,7 @@ def command(
     warn(workflows.warnings)
     if session.format == "table":
         warn(f"{workflow.dataset_name}: {text}" for workflow in workflows if (text := _remark(workflow)))
-        if not (workflows or source or running or enabled_only or dataset):
+        if not (workflows or source or running or enabled_only or datasets):
             say("No dataset is registered. Register one with: dli dataset register NAME")
 
 

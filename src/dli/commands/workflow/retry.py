@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.errors import DliError, NotFound, NotLoaded, Refused
 from dataspec.models import RunStatus
+from dli.confirmation import act_on_each, ask_first, counted
+from dli.named_runs import with_last_run
 from dli.options import follow_options, pass_session, server_options
 from dli.output.times import local, parse_moment
-from dli.session import Session, is_interactive, say, warn
+from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dataspec.errors import DliError
     from dataspec.models import WorkflowRun
 
 MAX_RUNS = 10_000
@@ -20,7 +25,7 @@ TITLES = ("RUN ID", "TYPE", "STARTED", "PARAMETERS")
 
 
 @click.command("retry")
-@click.argument("run_id", required=False)
+@click.argument("run", metavar="[RUN_ID|DATASET]", required=False)
 @click.option("--failed", is_flag=True, help="Retry all failed runs instead of one; needs --since.")
 @click.option(
     "--since",
@@ -34,7 +39,8 @@ TITLES = ("RUN ID", "TYPE", "STARTED", "PARAMETERS")
     "--dataset",
     "-d",
     metavar="NAME",
-    help="With --failed: only runs of this dataset; a pattern with * matches several. With a RUN_ID: its "
+    help="With --failed: only runs of this dataset; a pattern with * matches several, and A,B takes both. "
+    "With a RUN_ID: its "
     "dataset, if Airflow made the id and other datasets have the same one.",
 )
 @click.option("--dry-run", is_flag=True, help="With --failed: list the runs; retry none.")
@@ -45,7 +51,7 @@ TITLES = ("RUN ID", "TYPE", "STARTED", "PARAMETERS")
 def command(
     session: Session,
     *,
-    run_id: str | None,
+    run: str | None,
     failed: bool,
     since: str | None,
     until: str | None,
@@ -57,15 +63,15 @@ def command(
 ) -> None:
     """Run a failed or killed run again.
 
-    The run keeps its id, its parameters and its count of attempts, and runs the spec that is
-    effective now, so a corrected query is used. An active or completed run can't be retried,
+    The name of a dataset means its last run. The run keeps its id, its parameters and its
+    count of attempts, and runs the spec that is effective now, so a corrected query is used. An active or completed run can't be retried,
     nor a run of a dataset that is paused or was removed.
 
     --failed --since lists all runs that failed since then, asks, and retries them, the
     earliest first. If one can't be retried, the others still are.
     """
-    if failed == (run_id is not None):
-        raise click.UsageError("Give a RUN_ID, or --failed with --since.")
+    if failed == (run is not None):
+        raise click.UsageError("Give a RUN_ID or a DATASET, or --failed with --since.")
     if failed:
         if since is None:
             raise click.UsageError("--failed needs --since, such as --since 2d.")
@@ -74,11 +80,15 @@ def command(
         return
     if since or until or dry_run or yes:
         raise click.UsageError("--since, --until, --dry-run and --yes are for --failed.")
-    run = session.client.retry_run(run_id or "", dataset=dataset)
+    retried = with_last_run(session, run or "", _retry(session), dataset=dataset)
     if not (wait and session.format == "json"):
-        session.print_item(run, f"Retry started: {run.run_id}")
+        session.print_item(retried, f"Retry started: {retried.run_id}")
     if wait:
-        _wait(session, run, timeout)
+        _wait(session, retried, timeout)
+
+
+def _retry(session: Session) -> Callable[[str, str | None], WorkflowRun]:
+    return lambda run_id, dataset: session.client.retry_run(run_id, dataset=dataset)
 
 
 def _wait(session: Session, run: WorkflowRun, timeout: float | None) -> None:
@@ -93,7 +103,7 @@ def _wait(session: Session, run: WorkflowRun, timeout: float | None) -> None:
 def _failed(session: Session, since: str, until: str | None, dataset: str | None) -> list[WorkflowRun]:
     """Return the failed runs, the earliest first."""
     found = session.client.list_runs(
-        dataset=dataset,
+        dataset=dataset.split(",") if dataset else None,
         status=RunStatus.FAILED,
         since=parse_moment(since),
         until=parse_moment(until, end_of_day=True) if until else None,
@@ -108,52 +118,42 @@ def _retry_many(
 ) -> None:
     if not runs or dry_run:
         session.print_items(runs, TITLES, _row)
-        say(f"{_counted(len(runs))} failed.")
+        say(f"{counted(len(runs), 'run')} failed.")
         return
     if not yes:
-        _ask(session, runs)
+        count = counted(len(runs), "run")
+        ask_first(
+            f"Retry {count}?",
+            show=partial(_list, session, runs),
+            effect=f"{count} would be retried.",
+            declined="Nothing was retried.",
+            detail="List them with --dry-run; confirm with --yes.",
+        )
     retried, errors = _retried(session, runs)
     if wait:
         retried = _waited(session, retried, timeout)
     if session.format == "json":
         session.print_json(retried)
-    say(f"Retried {len(retried)} of {_counted(len(runs))}.")
+    say(f"Retried {len(retried)} of {counted(len(runs), 'run')}.")
     if errors:
         raise click.exceptions.Exit(errors[0].exit_status)
     if wait and any(run.status is not RunStatus.COMPLETED for run in retried):
         raise click.exceptions.Exit(1)
 
 
-def _ask(session: Session, runs: list[WorkflowRun]) -> None:
-    if not is_interactive():
-        _refuse(runs)
+def _list(session: Session, runs: list[WorkflowRun]) -> None:
     if session.format == "table":
         session.print_items(runs, TITLES, _row)
-    if not click.confirm(f"Retry {_counted(len(runs))}?", err=True):
-        raise Refused("Nothing was retried.")
-
-
-def _refuse(runs: list[WorkflowRun]) -> NoReturn:
-    raise Refused(
-        f"{_counted(len(runs))} would be retried.",
-        detail="List them with --dry-run; confirm with --yes.",
-    )
 
 
 def _retried(session: Session, runs: list[WorkflowRun]) -> tuple[list[WorkflowRun], list[DliError]]:
-    """Retry runs, and go on after one that is refused; an unreachable server ends it."""
-    retried: list[WorkflowRun] = []
-    errors: list[DliError] = []
-    for run in runs:
-        try:
-            retried.append(session.client.retry_run(run.run_id, dataset=run.dataset_name))
-        except (Refused, NotFound, NotLoaded) as error:
-            errors.append(error)
-            say("\n".join(filter(None, (f"Not retried: {run.run_id}: {error.text}", error.detail))))
-        else:
-            if session.format == "table":
-                click.echo(f"Retry started: {run.run_id}")
-    return retried, errors
+    def retry(run: WorkflowRun) -> WorkflowRun:
+        retried = session.client.retry_run(run.run_id, dataset=run.dataset_name)
+        if session.format == "table":
+            click.echo(f"Retry started: {run.run_id}")
+        return retried
+
+    return act_on_each(runs, retry, failed=lambda run: f"Not retried: {run.run_id}")
 
 
 def _waited(session: Session, runs: list[WorkflowRun], timeout: float | None) -> list[WorkflowRun]:
@@ -164,10 +164,6 @@ def _waited(session: Session, runs: list[WorkflowRun], timeout: float | None) ->
         ended.append(wait_for_run(session.client, run.run_id, timeout=timeout, dataset=run.dataset_name))
         say(f"{ended[-1].run_id}: {ended[-1].status}")
     return ended
-
-
-def _counted(count: int) -> str:
-    return f"{count:,} run" + ("" if count == 1 else "s")
 
 
 def _row(run: WorkflowRun) -> tuple[str, ...]:

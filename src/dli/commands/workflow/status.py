@@ -7,58 +7,57 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.errors import AirflowUnreachable, BackfillNotFound, RunNotFound
+from dataspec.models import WorkflowRun
+from dli.named_runs import find_run
 from dli.options import follow_options, pass_session, run_dataset_option, server_options
 from dli.output.tables import pairs
 from dli.output.times import between, local
 from dli.session import Session
 
 if TYPE_CHECKING:
-    from dataspec.models import WorkflowRun
+    from dataspec.models import Backfill
 
 
 @click.command("status")
-@click.argument("run_id")
+@click.argument("run", metavar="RUN_ID|DATASET")
 @follow_options()
 @run_dataset_option
 @server_options
 @pass_session
-def command(session: Session, run_id: str, dataset: str | None, wait: bool, timeout: float | None) -> None:
-    """Show the state of a run or a backfill.
+def command(session: Session, run: str, dataset: str | None, wait: bool, timeout: float | None) -> None:
+    """Show the state of a run, a backfill or a dataset's last run.
 
-    A run is PENDING until its first attempt has started, then RUNNING, and finally
+    RUN_ID is the id of a run or a backfill; the name of a dataset shows its last run. A run is PENDING until its first attempt has started, then RUNNING, and finally
     COMPLETED, FAILED or KILLED. A backfill has the same states. Times are in your time zone.
     """
-    try:
-        run = session.client.get_run(run_id, dataset=dataset)
-    except (RunNotFound, AirflowUnreachable) as error:  # a backfill's state is in the store
-        if dataset is not None or not _show_backfill(session, run_id, wait=wait, timeout=timeout):
-            raise error from None
-        return
+    found = find_run(session, run, dataset=dataset)
+    if isinstance(found, WorkflowRun):
+        _show_run(session, found, dataset, wait=wait, timeout=timeout)
+    else:
+        _show_backfill(session, found, wait=wait, timeout=timeout)
+
+
+def _show_run(
+    session: Session, run: WorkflowRun, dataset: str | None, *, wait: bool, timeout: float | None
+) -> None:
     if not wait:
         session.print_item(run, described(run))
         return
     from dli.output.progress import report_run_end, wait_for_run
 
-    run = wait_for_run(session.client, run_id, timeout=timeout, dataset=dataset)
+    run = wait_for_run(session.client, run.run_id, timeout=timeout, dataset=dataset)
     session.print_item(run, described(run))
     report_run_end(run)
 
 
-def _show_backfill(session: Session, backfill_id: str, *, wait: bool, timeout: float | None) -> bool:
-    """Show the backfill with this id; return False if there is none."""
+def _show_backfill(session: Session, backfill: Backfill, *, wait: bool, timeout: float | None) -> None:
     from dli.output.progress import describe_backfill, report_backfill_end, wait_for_backfill
 
-    try:
-        backfill = session.client.get_backfill(backfill_id)
-    except BackfillNotFound:
-        return False
     if wait:
-        backfill = wait_for_backfill(session.client, backfill_id, timeout=timeout)
+        backfill = wait_for_backfill(session.client, backfill.backfill_id, timeout=timeout)
     session.print_item(backfill, describe_backfill(backfill))
     if wait:
         report_backfill_end(backfill)
-    return True
 
 
 def described(run: WorkflowRun) -> str:

@@ -73,6 +73,21 @@ def test_each_status_is_filtered(one_of_each: dict[str, str], client: Client) ->
         assert ids(client, status=status.lower()) == [run_id]
 
 
+@pytest.mark.rule("22.36")
+def test_several_statuses_are_filtered_repeated_or_separated_by_commas(
+    one_of_each: dict[str, str], client: Client
+) -> None:
+    wanted = [one_of_each[name] for name in ("COMPLETED", "KILLED", "FAILED")]
+    assert ids(client, status="failed,KILLED,completed") == wanted
+    assert ids(client, status=["failed", "KILLED,completed"]) == wanted
+    assert ids(client, status="failed,PENDING,killed", limit=1) == [
+        one_of_each[name] for name in ("PENDING", "KILLED", "FAILED")
+    ]
+    for wrong in ("failed,", "failed;killed", ""):
+        assert client.get("/runs", params={"status": wrong}).status_code == 400
+    assert client.get("/runs", params={"limit": ["1", "2"]}).status_code == 400
+
+
 @pytest.mark.rule("12.18")
 def test_sources_are_filtered_by_the_version_that_each_run_ran(
     one_of_each: dict[str, str], client: Client

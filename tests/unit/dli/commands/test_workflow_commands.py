@@ -320,7 +320,7 @@ def test_list_as_json_is_an_array_with_the_apis_fields(several: Basecamp, dli: D
         (["--enabled-only"], 2),
         (["--dataset", CLICKS], 2),
         (["-d", "iceberg.*"], 3),
-        (["-d", "iceberg"], 0),
+        (["-d", "iceberg*.x"], 0),
         (["--running"], 0),
     ],
 )
