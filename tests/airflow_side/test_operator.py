@@ -7,12 +7,14 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
 import pytest
 
 from airflow_side.airflow_names import timeout
+from dataspec.engines.leftovers import AttemptMark
 from dataspec.engines.session import StatementFailed
 from dataspec.errors import InvalidTemplate
 from dli_airflow.airflow_api import AirflowException, AirflowFailException, AirflowTaskTimeout
@@ -304,6 +306,40 @@ def test_a_kill_before_the_sql_began_keeps_it_from_beginning(warehouse: Path, tu
     with pytest.raises(AirflowException, match="ended from outside: no statement had started"):
         execute(task, Run())
     assert not warehouse.exists()
+
+
+@pytest.mark.rule("12.26")
+def test_an_attempt_ends_what_the_last_one_left_before_its_first_statement(
+    warehouse: Path, turns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hook is DuckDB's and knows the jobs of BigQuery, where a job has labels."""
+    task = DatasetOperator(task_id="run", dataset=clicks(), turns=turns, store="s3://staging")
+    mark = AttemptMark("s3://staging", "web.clicks", "web.clicks_20240116_000001")
+    built: list[bool] = []
+
+    def cancel() -> None:
+        with duckdb.connect(str(warehouse)) as connection:
+            built.append(
+                bool(
+                    connection.execute("select 1 from duckdb_tables() where table_name = 'built'").fetchall()
+                )
+            )
+
+    left = SimpleNamespace(job_id="1", labels={"dli_dataset": mark.digest}, cancel=cancel)
+    client = SimpleNamespace(list_jobs=lambda state_filter: [left])
+    hook = task._hook()
+    for name, value in {
+        "conn_type": "gcpbigquery",
+        "project_id": "p",
+        "location": None,
+        "labels": None,
+        "get_client": lambda **_: client,
+    }.items():
+        monkeypatch.setattr(hook, name, value, raising=False)
+    monkeypatch.setattr(task, "_hook", lambda: hook)
+    execute(task)
+    assert built == [False]
+    assert rows(warehouse, "select day::text from built") == [("2024-01-15",)]
 
 
 @pytest.mark.rule("12.15")

@@ -109,18 +109,23 @@ def test_a_killed_workers_query_ends_by_itself_within_seconds(database: Postgres
 
 
 @pytest.mark.rule("12.26")
-def test_another_dataset_or_store_and_a_program_with_the_same_lock_are_left_alone(
-    database: Postgres, caplog: pytest.LogCaptureFixture
+def test_another_dataset_store_or_database_and_a_program_with_the_same_lock_are_left_alone(
+    postgres: Postgres, database: Postgres, caplog: pytest.LogCaptureFixture
 ) -> None:
     marks = [AttemptMark("store", "shop.other", "run-1"), AttemptMark("staging", "shop.sales", "run-1")]
     mine = AttemptMark("store", "shop.sales", "run-1").digest
     assert mine not in {mark.digest for mark in marks}
     key = int.from_bytes(bytes.fromhex(mine), signed=True)
-    with closing(psycopg.connect(database.url, application_name="backup")) as other:
-        other.execute(f"select pg_advisory_lock({key})")
+    with (
+        closing(psycopg.connect(database.url, application_name="backup")) as other,
+        closing(psycopg.connect(postgres.fresh().url, application_name=f"dli {mine} there")) as elsewhere,
+    ):
+        for holder in (other, elsewhere):
+            holder.execute(f"select pg_advisory_lock({key})")
         with caplog.at_level(logging.WARNING):
             attempt("postgres", database.url, "run-1", ["insert into sales values ('new')"])
-        assert other.execute("select 1").fetchone() == (1,)
+        for holder in (other, elsewhere):
+            assert holder.execute("select 1").fetchone() == (1,)
     assert "Another program holds the lock of this dataset" in caplog.text
     assert database.ask("select who from sales") == [["new"]]
 
