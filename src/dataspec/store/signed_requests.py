@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
-from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import TYPE_CHECKING, Final, Literal
 
 import obstore
 
@@ -18,7 +14,7 @@ from dataspec.store.http_date import read_http_date
 from dataspec.store.server_time import ServerClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from obstore.store import S3Store
@@ -27,12 +23,6 @@ if TYPE_CHECKING:
 SIGNED_FOR: Final = timedelta(minutes=5)
 SHORTEST: Final = timedelta(seconds=1)
 """A signature has its times in whole seconds."""
-CONNECTIONS: Final = 32
-"""Maximum number of idle connections that are kept."""
-
-
-Answer: TypeAlias = "tuple[int, str, Mapping[str, str]]"
-"""The status, the body and the headers of a response."""
 
 
 class NotTrusted(OSError):
@@ -103,9 +93,7 @@ class SignedRequests:
         valid -= timedelta(microseconds=valid.microseconds)
         address = obstore.sign(self._client, method, key, valid)
         sent_at, sent = self.clock.local(), monotonic()
-        status, document, answered = _within(
-            timeout, lambda: self._sent(method, address, headers, body, timeout)
-        )
+        status, document, answered = self._sent(method, address, headers, body, timeout)
         date = read_http_date(answered.get("Date"))
         if date is not None:
             self.clock.learn(date, sent_at, self.clock.local())
@@ -125,18 +113,22 @@ class SignedRequests:
         headers: Mapping[str, str] | None,
         body: bytes | None,
         timeout: float,
-    ) -> Answer:
+    ) -> tuple[int, str, Mapping[str, str]]:
         # Imported here, since it takes 40 ms, and most processes with a store only read it.
+        from urllib3 import Timeout
         from urllib3.exceptions import HTTPError, SSLError
 
-        pool = self._connections(address)
+        from dataspec.store.bounded_connections import connections_to
+
+        if self._pool is None:
+            self._pool = connections_to(address)
         try:
-            response = pool.urlopen(
+            response = self._pool.urlopen(
                 method,
                 address,
                 body=body,
                 headers=dict(headers or {}),
-                timeout=timeout,
+                timeout=Timeout(total=timeout),
                 retries=False,
                 redirect=False,
             )
@@ -146,32 +138,3 @@ class SignedRequests:
             reason = str(error).replace(signature, "")
             raise kind(f"{method} {place}: {type(error).__name__} {reason}") from None
         return response.status, response.data.decode(errors="replace"), response.headers
-
-    def _connections(self, address: str) -> PoolManager:
-        """Return the pool of connections, by way of the proxy that the environment names."""
-        if self._pool is None:
-            from urllib3 import PoolManager, ProxyManager, make_headers
-            from urllib3.util import parse_url
-
-            parts = urlsplit(address)
-            proxy = None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
-            if proxy:
-                login = make_headers(proxy_basic_auth=parse_url(proxy).auth)
-                self._pool = ProxyManager(proxy, proxy_headers=login, maxsize=CONNECTIONS)
-            else:
-                self._pool = PoolManager(maxsize=CONNECTIONS)
-        return self._pool
-
-
-def _within(seconds: float, send: Callable[[], Answer]) -> Answer:
-    """Return the response of a request, or give it up: urllib3 bounds only the wait for the next bytes."""
-    answer: Future[Answer] = Future()
-
-    def answered() -> None:
-        try:
-            answer.set_result(send())
-        except Exception as error:  # noqa: BLE001 - raised where the result is read
-            answer.set_exception(error)
-
-    Thread(target=answered, name="signed-request", daemon=True).start()
-    return answer.result(seconds)
