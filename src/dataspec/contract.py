@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from dataspec.spec.model import DatasetSpec, Parameter, ScheduleConfig
 
 TASK_ID: Final = "run"
-"""The one task of a dataset's DAG."""
+"""The task of a dataset's DAG that builds; without ``depends_on`` the only one."""
 WAIT_PREFIX: Final = "wait_"
 """Prefix of the id of the task that waits, in the DAG of a dataset with ``depends_on``."""
+WAIT_ERROR_KEY: Final = "dli.waiting"
+"""The key of the XCom in which that task leaves why the run can't start."""
 OPERATOR: Final = "DatasetOperator"
 """The operator class of that task; Airflow stores the operators of each run."""
 SOURCE_TAG: Final = "source:"
@@ -32,6 +34,8 @@ SOURCE_TAG: Final = "source:"
 
 CONF_KEY: Final = "_dli"
 """Basecamp's own key in a run's conf; every other key is a parameter."""
+WAIT_KEY: Final = "wait_for_upstream"
+"""The key below :data:`CONF_KEY` that lets an adhoc or backfilled run wait as a scheduled one does."""
 SCHEDULED: Final = "scheduled"
 """Airflow's type of a run that its scheduler created."""
 TIMETABLE_RUN_TYPES: Final = frozenset({SCHEDULED, "backfill"})
@@ -76,6 +80,22 @@ class LoadedSpec(NamedTuple):
     key: str
 
 
+def is_dataset_task(task_id: str) -> bool:
+    """Return whether a task is one of a dataset's DAG."""
+    return task_id == TASK_ID or task_id.startswith(WAIT_PREFIX)
+
+
+def waits(conf: Mapping[str, Any], *, run_type: str) -> bool:
+    """Return whether a run waits for the upstreams of its dataset.
+
+    Args:
+        conf: The run's conf.
+        run_type: Airflow's type of the run.
+    """
+    own = conf.get(CONF_KEY)
+    return run_type == SCHEDULED or (isinstance(own, dict) and own.get(WAIT_KEY) is True)
+
+
 def write_version_key(source: str, spec_hash: str, try_number: int) -> str:
     """Return the key of an attempt's first XCom, which contains the version: lists of XComs have no values."""
     return f"{VERSION_KEY_PREFIX}{source}.{spec_hash}.{try_number}"
@@ -112,17 +132,21 @@ def built_description(dataset: str) -> str:
     return f"What the dataset '{dataset}' has built"
 
 
-def wait_task_id(spec: DatasetSpec) -> str:
+def wait_task_id(spec: DatasetSpec, upstream_clocks: Iterable[str] = ()) -> str:
     """Return the id of the task in which the runs of a spec with ``depends_on`` wait.
 
     It has a hash of what they wait for, and for how long: a change gives the waiting runs another task, which works
     out anew what is missing.
+
+    Args:
+        spec: The spec.
+        upstream_clocks: The schedules of its upstreams, as text: another schedule has other partitions.
     """
     entries = [
         {**need.model_dump(mode="json", exclude_none=True), "timeout_seconds": spec.wait_seconds(need)}
         for need in spec.needs
     ]
-    text = "\n".join(sorted(json.dumps(entry, sort_keys=True) for entry in entries))
+    text = "\n".join(sorted([*(json.dumps(entry, sort_keys=True) for entry in entries), *upstream_clocks]))
     return f"{WAIT_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 try:
-    from airflow.sdk import DAG, BaseHook, BaseOperator, Param, get_parsing_context
+    from airflow.sdk import DAG, BaseHook, BaseOperator, Param, Variable, get_parsing_context
     from airflow.sdk.exceptions import (
         AirflowException,
         AirflowFailException,
@@ -28,10 +28,12 @@ except ImportError:
     from airflow.models.baseoperator import BaseOperator
     from airflow.models.dag import DAG
     from airflow.models.param import Param
+    from airflow.models.variable import Variable
     from airflow.utils.dag_parsing_context import get_parsing_context
 
 from airflow.plugins_manager import AirflowPlugin
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
+from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
 
 __all__ = [
     "AIRFLOW_2",
@@ -44,11 +46,16 @@ __all__ = [
     "AirflowTaskTimeout",
     "BaseHook",
     "BaseOperator",
+    "BaseTrigger",
     "DagRunInfo",
     "DataInterval",
     "Param",
+    "TaskFailedEvent",
+    "TaskSuccessEvent",
     "TimeRestriction",
     "Timetable",
+    "TriggerEvent",
+    "Variable",
     "check_serializable",
     "get_parsing_context",
     "known_dag_arguments",

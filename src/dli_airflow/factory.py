@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dataspec.contract import SOURCE_TAG, TASK_ID, write_document_line
+from dataspec.contract import SOURCE_TAG, TASK_ID, wait_task_id, write_document_line
 from dataspec.schedule.upstream_clock import UPSTREAM
 from dataspec.spec.model import Parameter
 from dli_airflow.airflow_api import (
@@ -27,6 +27,7 @@ from dli_airflow.mirror.dag_folder import digest_of, read_shard
 from dli_airflow.mirror.dataset import Dataset
 from dli_airflow.operator import DatasetOperator
 from dli_airflow.timetable import DatasetTimetable
+from dli_airflow.waiting.operator import WaitOperator
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def build_dag(dataset: Dataset, *, base_url: str | None, turns: Path, store: str
         doc_md=_document(dataset, base_url),
         **known_dag_arguments(disable_bundle_versioning=True, rerun_with_latest_version=True),
     )
-    DatasetOperator(
+    run = DatasetOperator(
         task_id=TASK_ID,
         dag=dag,
         dataset=dataset,
@@ -115,6 +116,12 @@ def build_dag(dataset: Dataset, *, base_url: str | None, turns: Path, store: str
         execution_timeout=timedelta(seconds=spec.execution.timeout_seconds),
         max_active_tis_per_dag=1,
     )
+    if spec.depends_on:
+        clocks = (f"{name} {facts.clock}" for name, facts in dataset.upstreams.items())
+        wait = WaitOperator(
+            task_id=wait_task_id(spec, clocks), dag=dag, dataset=dataset, owner=spec.owner, retries=0
+        )
+        wait >> run
     return dag
 
 

@@ -10,26 +10,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dataspec.contract import built_interval, given_parameters, write_version_key
+from dataspec.contract import write_version_key
 from dataspec.engines.leftovers import AttemptMark, Leftovers
 from dataspec.engines.session import SessionCancelled, SqlSession
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
-from dataspec.errors import Forbidden, InvalidParameters, InvalidSettings
+from dataspec.errors import Forbidden, InvalidSettings
 from dataspec.file_lock import FileLock
+from dataspec.schedule.partitions import Grid
 from dataspec.spec.dialects import dialect_of_connection
-from dataspec.spec.run_values import resolve_run
 from dataspec.sql.rendering import render_statements
 from dli_airflow.airflow_api import (
     AirflowException,
     AirflowFailException,
-    AirflowNotFoundException,
     AirflowTaskTimeout,
-    BaseHook,
     BaseOperator,
-    run_type_name,
 )
 from dli_airflow.connection_teams import connection_teams
+from dli_airflow.connections import sql_hook
 from dli_airflow.mirror.dataset import Dataset
+from dli_airflow.resolved_run import resolved_run
+from dli_airflow.waiting.variables import note_built
 
 
 class DatasetOperator(BaseOperator):
@@ -75,13 +75,13 @@ class DatasetOperator(BaseOperator):
                 "%s, spec %s, from %s (%s)", dataset.name, dataset.spec_hash, dataset.key, dataset.source
             )
             self._check_connection()
-            values = self._values(run)
-            hook = self._hook()
+            resolved = resolved_run(dataset.spec, run, self.log)
+            hook = sql_hook(dataset.spec.execution.connection, f"execution.connection of {dataset.key}")
             connected = dialect_of_connection(hook.conn_type)
             statements = render_statements(
                 dataset.spec,
                 dataset.files,
-                values,
+                resolved.values.template,
                 dialect=dataset.spec.execution.dialect or connected,
                 file=dataset.key,
                 connected=connected,
@@ -94,6 +94,7 @@ class DatasetOperator(BaseOperator):
                 self._session.cancel()
             self._session.run(statements)
             log.check_stored(dataset.spec, dataset.files, connected)
+        note_built(dataset.name, resolved.partition, Grid.of(dataset.spec.schedule), self.log)
         self.log.info("Done.")
 
     @contextmanager
@@ -128,48 +129,6 @@ class DatasetOperator(BaseOperator):
             raise AirflowFailException(f"{error.title} {error.detail}") from None
         except InvalidSettings as error:
             raise AirflowException(error.title) from None
-
-    def _values(self, run: Any) -> dict[str, Any]:
-        """Return what the SQL of a run sees: its parameters and its data interval.
-
-        Raises:
-            AirflowFailException: For wrong parameters; another attempt would fail as well.
-        """
-        spec, run_type = self.dataset.spec, run_type_name(run.run_type)
-        interval = run.data_interval_start, run.data_interval_end
-        given = given_parameters(
-            run.conf or {}, spec.parameters, run_type=run_type, interval_start=interval[0]
-        )
-        try:
-            built = built_interval(spec.schedule, run_type=run_type, interval=interval)
-            values = resolve_run(spec, given, data_interval=built)
-        except InvalidParameters as error:
-            self.log.error("%s", "\n".join(filter(None, (error.text, error.detail))))  # noqa: TRY400 - no trace
-            raise AirflowFailException(error.title) from None
-        self.log.info("Parameters: %s", values.parameters)
-        return values.template
-
-    def _hook(self) -> Any:
-        # Imported here: it takes 0.1 s, and Airflow parses DAG files in a process for each.
-        from airflow.providers.common.sql.hooks.sql import DbApiHook
-
-        conn_id = self.dataset.spec.execution.connection
-        try:
-            connection = BaseHook.get_connection(conn_id)
-        except AirflowNotFoundException:
-            raise AirflowException(
-                f"Airflow has no connection '{conn_id}', which execution.connection of {self.dataset.key} "
-                f"names. Add it in Airflow: airflow connections add {conn_id} …"
-            ) from None
-        hook = connection.get_hook()
-        if not isinstance(hook, DbApiHook):
-            raise AirflowException(
-                f"The connection '{conn_id}' of the type '{connection.conn_type}' runs no SQL. "
-                "Name a connection to a database in execution.connection."
-            )
-        if connection.conn_type == "gcpbigquery":
-            hook.use_legacy_sql = False  # Airflow's default is a dialect that sqlglot does not know
-        return hook
 
     @contextmanager
     def _turn(self, run_id: str, stop: threading.Event) -> Iterator[None]:

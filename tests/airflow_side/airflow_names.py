@@ -7,11 +7,13 @@ from airflow import plugins_manager
 
 try:
     from airflow.sdk import Connection
+    from airflow.sdk.exceptions import TaskDeferred
     from airflow.sdk.execution_time.timeout import timeout
     from airflow.serialization.serialized_objects import DagSerialization
 
     IS_2 = False
 except ImportError:
+    from airflow.exceptions import TaskDeferred
     from airflow.models.connection import Connection
     from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
     from airflow.utils.timeout import timeout
@@ -22,6 +24,7 @@ __all__ = [
     "IS_2",
     "Connection",
     "DagSerialization",
+    "TaskDeferred",
     "connection_of",
     "forget_timetables",
     "known_timetables",

@@ -37,6 +37,41 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rule(*numbers): proves rules of docs/specification.md")
 
 
+class MemoryVariables:
+    """Airflow's Variables, which need a running Airflow, in memory.
+
+    Attributes:
+        failures: Number of the next writes that fail.
+    """
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self.writes: list[str] = []
+        self.failures = 0
+
+    def get(self, key: str, default: str | None) -> str | None:
+        return self.texts.get(key, default)
+
+    def set(self, key: str, value: str, description: str | None = None) -> None:
+        assert description is None or isinstance(description, str)
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("UNIQUE constraint failed: variable.key")
+        self.writes.append(key)
+        self.texts[key] = value
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch) -> MemoryVariables:
+    """The Variables that tasks and triggers of a test read and write."""
+    from dli_airflow.waiting import variables as module
+
+    memory = MemoryVariables()
+    monkeypatch.setattr(module, "Variable", memory)
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.001)
+    return memory
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """A folder that is a store."""

@@ -17,6 +17,7 @@ from airflow_side.airflow_names import timeout
 from dataspec.engines.leftovers import AttemptMark
 from dataspec.engines.session import StatementFailed
 from dataspec.errors import InvalidTemplate
+from dli_airflow import operator as operator_module
 from dli_airflow.airflow_api import AirflowException, AirflowFailException, AirflowTaskTimeout
 from dli_airflow.mirror.dataset import Dataset
 from dli_airflow.operator import DatasetOperator
@@ -292,7 +293,7 @@ def test_a_timeout_that_expires_before_the_sql_began_names_the_setting_too(
     turns: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = operator(clicks("select 1", "execution: {timeout_seconds: 1}\n"), turns)
-    monkeypatch.setattr(task, "_hook", lambda: time.sleep(60))
+    monkeypatch.setattr(operator_module, "sql_hook", lambda *_: time.sleep(60))
     with (
         pytest.raises(AirflowTaskTimeout, match="timeout_seconds, 1 s: no statement had started"),
         timeout(1),

@@ -146,6 +146,13 @@ class AirflowGateway(Protocol):
         """Return the ids of a run's tasks, at most one page; none once Airflow has deleted them."""
         ...
 
+    def wait_error(self, dag_id: str, run_id: str) -> str | None:
+        """Return why a run failed while it waited for other datasets; None if it did not fail there.
+
+        The text is empty if Airflow has not kept the reason.
+        """
+        ...
+
     def running_attempts(self) -> list[TaskAttempt]:
         """Return all running attempts, over all DAGs."""
         ...

@@ -169,6 +169,15 @@ class TaskAttempt:
         waiting = self.state in {"scheduled", "queued"} or never_started
         return max(self.try_number - 1, 0) if waiting else self.try_number
 
+    def has_begun(self, run: DagRun) -> bool:
+        """Return whether an attempt has started since the run was created or retried.
+
+        After a retry, Airflow keeps the row of the last attempt until the next one starts.
+        """
+        if not self.started or run.state == "queued":
+            return False
+        return run.start_date is None or self.start_date is None or self.start_date >= run.start_date
+
     @property
     def ended(self) -> bool:
         """Whether no process runs it, nor will without a retry."""
@@ -214,13 +223,22 @@ class DagImportError:
     timestamp: datetime
 
 
+CANNOT_WAIT = "No triggerer runs in Airflow: a run that waits for other datasets stays PENDING. Start one: airflow triggerer"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AirflowHealth:
     """Airflow's version and the health of its components."""
 
     version: str
     components: Mapping[str, str]
-    """The status of ``metadatabase``, ``scheduler`` and ``dag_processor``: ``healthy``, or Airflow's other words."""
+    """The status of ``metadatabase``, ``scheduler``, ``dag_processor`` and ``triggerer``: ``healthy``, or Airflow's
+    other words."""
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether runs can wait for other datasets: only a triggerer lets them go on."""
+        return self.components.get("triggerer") == "healthy"
 
     @property
     def unhealthy(self) -> tuple[str, ...]:

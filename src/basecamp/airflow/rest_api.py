@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from basecamp.airflow.models import (
     note_of_start,
 )
 from basecamp.airflow.transport import AirflowResponse, AirflowTransport
-from dataspec.contract import read_document_line
+from dataspec.contract import WAIT_ERROR_KEY, WAIT_PREFIX, read_document_line
 
 T = TypeVar("T")
 JsonObject = Mapping[str, Any]
@@ -101,6 +102,17 @@ class RestApi:
         if response.status in MISSING:
             return []
         return response.read(lambda body: [str(row["task_id"]) for row in body["task_instances"]])
+
+    def wait_error(self, dag_id: str, run_id: str) -> str | None:
+        """Return why a run failed while it waited for other datasets; None if it did not fail there."""
+        tasks = self._path("dags", dag_id, "dagRuns", run_id, "taskInstances")
+        response = self._transport.request("GET", tasks, params={"limit": PAGE_LIMIT}, expect=MISSING)
+        failed = None if response.status in MISSING else response.read(_failed_wait)
+        if failed is None:
+            return None
+        path = f"{tasks}/{quote(failed)}/xcomEntries/{WAIT_ERROR_KEY}"
+        response = self._transport.request("GET", path, expect=MISSING)
+        return "" if response.status in MISSING else response.read(_text_of_xcom)
 
     def connection_type(self, connection_id: str) -> str | None:
         """Return the type of a connection in Airflow's database; None if it has no such connection."""
@@ -203,6 +215,18 @@ def read_rows(get: Callable[[int], AirflowResponse], items: str, read: Callable[
         offset += len(rows)
         if not rows or offset >= total:
             return
+
+
+def _failed_wait(body: JsonObject) -> str | None:
+    """Return the failed task of a list of task instances that waits for other datasets, if there is one."""
+    rows = ((str(row["task_id"]), row["state"]) for row in body["task_instances"])
+    return next((task for task, state in rows if task.startswith(WAIT_PREFIX) and state == "failed"), None)
+
+
+def _text_of_xcom(body: JsonObject) -> str:
+    """Return the text in an XCom; one that a triggerer of Airflow 3 wrote is JSON once more."""
+    text = str(body["value"])
+    return str(json.loads(text)) if text.startswith('"') else text
 
 
 def read_time(text: str | None) -> datetime | None:

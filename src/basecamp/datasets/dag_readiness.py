@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.airflow.models import DagDetails, DagImportError
+from basecamp.airflow.models import CANNOT_WAIT, DagDetails, DagImportError
 from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.takeovers import other_dag, place_of_dag
 from basecamp.shared.clock import Clock
@@ -66,6 +66,13 @@ class DagReadiness:
                 self._gateway.request_parse(dag)
         except AirflowUnreachable:
             return
+
+    def wait_problems(self) -> list[str]:
+        """Return why runs can't wait for other datasets; nothing if they can, or if Airflow does not answer."""
+        try:
+            return [] if self._gateway.health().can_wait else [CANNOT_WAIT]
+        except AirflowUnreachable:
+            return []
 
     def is_loaded(self, name: str, spec_hash: str) -> bool:
         """Return whether Airflow's DAG is built from this version of the spec.

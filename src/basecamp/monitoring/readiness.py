@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from basecamp.airflow.gateway import AirflowGateway
+from basecamp.airflow.models import CANNOT_WAIT
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.monitoring.clock_skew import ClockSkew
 from basecamp.notifications.channel_health import ChannelHealth
@@ -140,5 +141,13 @@ class ReadinessChecks:
         return "ok"
 
     def _check_airflow(self) -> str:
-        unhealthy = self._gateway.health().unhealthy
-        return "ok" if not unhealthy else f"Not healthy: {', '.join(unhealthy)}."
+        health = self._gateway.health()
+        problems = [f"Not healthy: {', '.join(health.unhealthy)}."] if health.unhealthy else []
+        catalog = self._specs.latest()
+        if (
+            not health.can_wait
+            and catalog
+            and any(f.spec and f.spec.depends_on for f in catalog.effective.values())
+        ):
+            problems.append(CANNOT_WAIT)
+        return " ".join(problems) or "ok"

@@ -34,6 +34,7 @@ class WriteFollowUp:
         etag: str,
         since: datetime,
         wait_seconds: float,
+        waits: bool = False,
         overridden: str | None = None,
     ) -> Steps[RegisteredDataset]:
         """Return the registered spec once Airflow has loaded it, or code has taken its place.
@@ -45,6 +46,7 @@ class WriteFollowUp:
             etag: The YAML's ETag.
             since: When the write began.
             wait_seconds: The longest wait for Airflow; 0 not to wait.
+            waits: Whether its runs wait for other datasets.
             overridden: The warning if code has the dataset: Airflow has nothing to load then.
 
         Raises:
@@ -75,7 +77,10 @@ class WriteFollowUp:
             loaded=loaded,
             yaml=release.yaml.decode(),
             files=dict(release.files),
-            warnings=[overridden] if overridden else [],
+            warnings=[
+                *filter(None, [overridden]),
+                *(self._readiness.wait_problems() if loaded and waits else []),
+            ],
         )
 
     def _is_effective(self, name: str, release: Release) -> bool:

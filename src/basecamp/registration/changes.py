@@ -158,6 +158,7 @@ class ManualSpecChanges:
             etag=etag,
             since=started_at,
             wait_seconds=wait_seconds,
+            waits=file.spec is not None and bool(file.spec.depends_on),
             overridden=STAYS_OVERRIDDEN if is_in_code(catalog, name) else None,
         )
         return updated

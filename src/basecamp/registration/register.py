@@ -170,6 +170,7 @@ class Registration:
             etag=etag,
             since=started_at,
             wait_seconds=wait_seconds,
+            waits=bool(spec.depends_on),
             overridden=OVERRIDDEN_WARNING if in_code else None,
         )
         warnings = [*dataset.warnings, *self._sql_warnings(spec, candidate)]

@@ -34,6 +34,10 @@ WORKER_LOST = (
     "Airflow."
 )
 NO_ATTEMPT = "No attempt has started: the run was set to failed in Airflow, or its worker did not start."
+WAIT_LOST = (
+    "The run failed while it waited for other datasets, and Airflow has not kept why: read the log of its task "
+    "'wait_…' in Airflow."
+)
 LOG_LOST = "Airflow does not return the log: it may be on a machine that is gone."
 
 _Key: TypeAlias = "tuple[str, str, datetime | None]"
@@ -58,13 +62,25 @@ class FailureReasons:
     def last_error(self, run: DagRun) -> str:
         """Return the last error in the log of a failed run's last attempt, in one line; else why there is none."""
         try:
-            started = max((attempt.started for attempt in self._gateway.attempts([run])), default=0)
-            found = self._last_error(*run.key, started)
+            attempt = next(iter(self._gateway.attempts([run])), None)
+            started = attempt.started if attempt else 0
+            found = self._last_error(*run.key, started, begun=attempt is not None and attempt.has_begun(run))
         except AirflowUnreachable:
             return LOG_LOST
         return found or (WORKER_LOST.format(started) if started else NO_ATTEMPT)
 
-    def _last_error(self, dag_id: str, run_id: str, attempt: int) -> str | None:
+    def _last_error(self, dag_id: str, run_id: str, attempt: int, *, begun: bool) -> str | None:
+        """Return the last error of an attempt; of a run that had not begun, why it could not.
+
+        Args:
+            dag_id: The run's dataset.
+            run_id: The run.
+            attempt: The number of its last attempt that started.
+            begun: Whether an attempt has started since the run was created or retried.
+        """
+        waited = None if begun else self._gateway.wait_error(dag_id, run_id)
+        if waited is not None:
+            return waited or WAIT_LOST
         events = self._gateway.log(dag_id, run_id, attempt) if attempt else None
         return next((event.error for event in reversed(events or ()) if event.error), None)
 
@@ -92,7 +108,8 @@ class FailureReasons:
 
     def _read(self, run: WorkflowRun) -> None:
         try:
-            error = self._last_error(run.dataset_name, run.run_id, run.attempts)
+            begun = run.started_at is not None
+            error = self._last_error(run.dataset_name, run.run_id, run.attempts, begun=begun)
         except AirflowUnreachable:
             return  # the log may be on a machine that is gone
         if error or self._is_written(run):

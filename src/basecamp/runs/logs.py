@@ -179,13 +179,18 @@ class RunLogs:
 
     def _lines(self, run: DagRun, attempt: int, started: int) -> list[str]:
         if not attempt:
-            return []
+            return self._why_not_started(run)
         events = self._gateway.log(run.dag_id, run.run_id, attempt) if attempt <= started else None
         if events is None:
             raise NotFound(
                 f"The run '{run.run_id}' has no attempt {attempt}.", detail=f"Attempts so far: {started}"
             )
         return [line for event in events for line in _event_lines(event)]
+
+    def _why_not_started(self, run: DagRun) -> list[str]:
+        """Return why a run failed while it waited for other datasets, as lines; none for any other run."""
+        failed = run.finished and run.state == "failed"
+        return (self._gateway.wait_error(*run.key) or "").splitlines() if failed else []
 
     def _started(self, run: DagRun) -> int:
         return max((attempt.started for attempt in self._gateway.attempts([run])), default=0)

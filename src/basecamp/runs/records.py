@@ -20,7 +20,7 @@ from basecamp.runs.all_runs import all_runs
 from basecamp.runs.notes import RETRIED_BY, STOPPED_BY, read_note
 from basecamp.shared.clock import Clock, earlier_now
 from dataspec.catalog.effective import Catalog
-from dataspec.contract import CONF_KEY, TASK_ID, TIMETABLE_RUN_TYPES, given_parameters
+from dataspec.contract import CONF_KEY, TIMETABLE_RUN_TYPES, given_parameters, is_dataset_task
 from dataspec.errors import DliError, StoreUnreachable
 from dataspec.models import IN_AIRFLOW, RunStatus, RunType, SourceType, WorkflowRun
 from dataspec.spec.model import DatasetSpec
@@ -174,7 +174,7 @@ class RunRecords:
     def _record(self, run: DagRun, facts: _Facts, parameters: Mapping[str, Any]) -> WorkflowRun:
         attempt, version, other = facts
         started = attempt.started if attempt else 0
-        begun = attempt is not None and _has_begun(run, attempt)
+        begun = attempt is not None and attempt.has_begun(run)
         act = read_note(run.note)
         stopped, retried = (act if act and act.mark == mark else None for mark in (STOPPED_BY, RETRIED_BY))
         return WorkflowRun(
@@ -243,7 +243,7 @@ def is_of_other_dag(gateway: AirflowGateway, run: DagRun, attempt: TaskAttempt |
     """
     if attempt is not None:
         return not attempt.is_dataset
-    return any(task_id != TASK_ID for task_id in gateway.task_ids(run))
+    return not all(map(is_dataset_task, gateway.task_ids(run)))
 
 
 def run_type(run: DagRun) -> RunType:
@@ -291,16 +291,6 @@ def parameters_given(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
         run_type=run.run_type,
         interval_start=run.data_interval_start,
     )
-
-
-def _has_begun(run: DagRun, attempt: TaskAttempt) -> bool:
-    """Return whether an attempt has started since the run was created or retried.
-
-    After a retry, Airflow keeps the row of the last attempt until the next one starts.
-    """
-    if not attempt.started or run.state == "queued":
-        return False
-    return run.start_date is None or attempt.start_date is None or attempt.start_date >= run.start_date
 
 
 def _started_at(run: DagRun, attempt: TaskAttempt | None) -> datetime | None:

@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from dataspec.catalog.cache import spec_to_json
 from dataspec.catalog.effective import SpecFile
 from dataspec.models import SourceType
+from dataspec.schedule.needs import Upstream
+from dataspec.schedule.partitions import Grid
 from dataspec.spec.model import DatasetSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamFacts:
+    """What the needs of a run depend on, of a dataset in ``depends_on``."""
+
+    cron: str | None = None
+    """None for an upstream without a schedule, or that is not registered."""
+    zone: str = "UTC"
+    catches_up: bool = False
+    """Whether its schedule builds each partition, also those that it missed."""
+    registered_at: str | None = None
+    """ISO text; None for an upstream that is not registered."""
+
+    @classmethod
+    def of(cls, spec: DatasetSpec | None, registered_at: datetime | None) -> UpstreamFacts:
+        """Return the facts of an upstream dataset; None for one that is not registered."""
+        grid = Grid.of(spec.schedule if spec else None)
+        since = registered_at.isoformat() if registered_at else None
+        return cls(cron=grid.cron, zone=grid.zone, registered_at=since)
+
+    @property
+    def clock(self) -> str:
+        """Which partitions it has, as text."""
+        return f"{self.cron} {self.zone} {self.catches_up}"
+
+    @property
+    def upstream(self) -> Upstream:
+        """The upstream, for :func:`dataspec.schedule.needs.need_of`."""
+        since = datetime.fromisoformat(self.registered_at) if self.registered_at else None
+        return Upstream(Grid(self.cron, self.zone), since)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,15 +66,25 @@ class Dataset:
     """Why it has no clock, of a dataset that follows its upstream datasets."""
     retired: bool = False
     """Whether the dataset was removed from all sources. Its DAG stays, unscheduled, until its runs have ended."""
+    upstreams: Mapping[str, UpstreamFacts] = field(default_factory=dict)
+    """The datasets that its spec depends on: a worker reads no other dataset."""
 
     @classmethod
-    def of(cls, file: SpecFile, *, since: datetime | None = None, retired: bool = False) -> Dataset:
+    def of(
+        cls,
+        file: SpecFile,
+        *,
+        since: datetime | None = None,
+        retired: bool = False,
+        upstreams: Mapping[str, UpstreamFacts] | None = None,
+    ) -> Dataset:
         """Return the dataset of a usable spec file.
 
         Args:
             file: The spec.
             since: When its name was registered; defaults to the file's modification time.
             retired: Whether it was removed from all sources.
+            upstreams: The datasets that it depends on.
 
         Raises:
             ValueError: When the file can't be used.
@@ -58,14 +101,16 @@ class Dataset:
             files=dict(file.files),
             no_clock=file.no_clock,
             retired=retired,
+            upstreams=upstreams or {},
         )
 
     @property
     def version(self) -> str:
-        """Identifies the content of the dataset, with the clock of its upstream datasets if it follows them."""
+        """Identifies the content of the dataset, with the clocks of its upstream datasets."""
         facts = [self.name, self.source, self.key, self.spec_hash, self.registered_at.isoformat()]
         if self.spec.schedule is not None and self.spec.schedule.follows_upstream:
             facts.append(str(self.spec.schedule.clock or self.no_clock))
+        facts += (f"{name} {upstream}" for name, upstream in sorted(self.upstreams.items()))
         return " ".join([*facts, "retired"] if self.retired else facts)
 
     def to_json(self) -> dict[str, Any]:
@@ -81,6 +126,7 @@ class Dataset:
             "no_clock": self.no_clock,
             "spec": spec_to_json(self.spec),
             "files": dict(self.files),
+            "upstreams": {name: asdict(facts) for name, facts in self.upstreams.items()},
         }
 
     @classmethod
@@ -102,6 +148,7 @@ class Dataset:
             no_clock=data.get("no_clock"),
             spec=_spec_of(data),
             files=data["files"],
+            upstreams={name: UpstreamFacts(**facts) for name, facts in data["upstreams"].items()},
         )
 
 

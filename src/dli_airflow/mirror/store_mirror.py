@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from dataspec.catalog.cache import DiskSpecCache
-from dataspec.catalog.effective import Catalog
+from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.catalog.listing import StoreListing
 from dataspec.catalog.reader import CatalogReader
 from dataspec.contract import write_takeover
@@ -28,7 +28,7 @@ from dataspec.files import write_atomically
 from dataspec.store import open_store
 from dli_airflow.mirror.broken_dags import BrokenDag, BrokenDags
 from dli_airflow.mirror.dag_folder import DagFolder
-from dli_airflow.mirror.dataset import Dataset
+from dli_airflow.mirror.dataset import Dataset, UpstreamFacts
 from dli_airflow.mirror.other_dags import OtherDags
 from dli_airflow.mirror.own_files import read_own
 
@@ -220,10 +220,20 @@ def datasets_with_dag(catalog: Catalog, known: Callable[[str], datetime | None])
         known: Returns when a name was registered according to this machine.
     """
     since = {name: entry.since for name, entry in catalog.ledger.entries.items()}
+
+    registered = {
+        name: since.get(name) or known(name) or file.last_modified for name, file in catalog.effective.items()
+    }
+
+    def upstreams(file: SpecFile) -> Iterator[tuple[str, UpstreamFacts]]:
+        for name in file.spec.upstream if file.spec else ():
+            spec = catalog.effective[name].spec if name in catalog.effective else None
+            yield name, UpstreamFacts.of(spec, registered.get(name))
+
     for name, file in catalog.effective.items():
-        yield Dataset.of(file, since=since.get(name) or known(name))
+        yield Dataset.of(file, since=registered[name], upstreams=dict(upstreams(file)))
     for name, file in catalog.retired.items():
-        yield Dataset.of(file, since=since.get(name), retired=True)
+        yield Dataset.of(file, since=since.get(name), retired=True, upstreams=dict(upstreams(file)))
 
 
 def problems(

@@ -13,10 +13,12 @@ from dataspec.contract import (
     built_interval,
     built_variable,
     given_parameters,
+    is_dataset_task,
     is_shard_file,
     read_document_line,
     read_takeovers,
     read_version_key,
+    waits,
     write_document_line,
     write_shard_file,
     write_takeover,
@@ -108,3 +110,27 @@ def test_no_word_of_a_dataset_name_makes_airflow_hide_what_it_has_built(dataset:
     assert not any(word in key for word in ("token", "proxy", "secret", "password"))
     assert len(key) <= 250
     assert key != built_variable(dataset + "x")
+
+
+@pytest.mark.rule("31.51")
+@pytest.mark.parametrize(
+    ("conf", "run_type", "wait"),
+    [
+        ({}, "scheduled", True),
+        ({}, "manual", False),
+        ({}, "backfill", False),
+        ({"_dli": {"run_type": "adhoc"}}, "manual", False),
+        ({"_dli": {"run_type": "backfill", "wait_for_upstream": True}}, "manual", True),
+        ({"_dli": {"wait_for_upstream": "no"}}, "manual", False),
+        ({"_dli": None}, "manual", False),
+    ],
+)
+def test_scheduled_runs_wait_and_others_that_were_told_to(
+    conf: dict[str, Any], run_type: str, wait: bool
+) -> None:
+    assert waits(conf, run_type=run_type) is wait
+
+
+@pytest.mark.rule("31.60")
+def test_the_tasks_of_a_dataset_are_the_one_that_builds_and_those_that_wait() -> None:
+    assert [is_dataset_task(name) for name in ("run", "wait_85d2f3395a0c", "extract")] == [True, True, False]

@@ -55,6 +55,7 @@ class _Run:
     version: RunVersion | None = None
     task_id: str = TASK_ID
     logs: dict[int, list[LogEvent]] = field(default_factory=dict)
+    wait_error: str | None = None
 
 
 class MemoryAirflow:
@@ -64,6 +65,7 @@ class MemoryAirflow:
         down: The reason with which every call fails as unreachable; None while Airflow is up.
         on_parse: Called with the DAG when a parse is requested, if set.
         processes_linger: Whether the process of a stopped attempt keeps running.
+        has_triggerer: Whether a triggerer runs, in which runs wait for other datasets.
         connections: Connection types by id.
         stored_variables: The Variables' values by key.
         requests: Number of calls to the gateway.
@@ -73,6 +75,7 @@ class MemoryAirflow:
         self.down: str | None = None
         self.on_parse: Callable[[AirflowDag], None] | None = None
         self.processes_linger = False
+        self.has_triggerer = True
         self.connections: dict[str, str] = {}
         self.stored_variables: dict[str, str] = {}
         self.requests = 0
@@ -194,6 +197,14 @@ class MemoryAirflow:
             if not again:
                 self._change(kept, state=state, end_date=self._now())
 
+    def fail_waiting(self, dag_id: str, run_id: str, reason: str) -> None:
+        """Let a run fail while it waits for other datasets, before its attempt starts."""
+        with self._lock:
+            kept = self._runs[dag_id, run_id]
+            kept.wait_error = reason
+            kept.attempt = replace(kept.attempt, state="upstream_failed", end_date=self._now())
+            self._change(kept, state="failed", end_date=self._now())
+
     def delete_run(self, dag_id: str, run_id: str) -> None:
         """Delete a run, as a user can in Airflow's web interface."""
         with self._lock:
@@ -225,6 +236,7 @@ class MemoryAirflow:
         """Return Airflow's health."""
         self._count_request()
         components = dict.fromkeys(("metadatabase", "scheduler", "dag_processor"), "healthy")
+        components["triggerer"] = "healthy" if self.has_triggerer else "absent"
         return AirflowHealth(version="3.memory", components=components)
 
     def list_dags(self, *, tags: Sequence[str] = ()) -> list[AirflowDag]:
@@ -331,6 +343,7 @@ class MemoryAirflow:
                 return None
             tries = kept.attempt.try_number + self._dags[dag_id].retries
             kept.attempt = replace(kept.attempt, state=None, max_tries=tries)
+            kept.wait_error = None
             self._change(
                 kept, state="queued", note=note, queued_at=self._now(), start_date=None, end_date=None
             )
@@ -353,6 +366,12 @@ class MemoryAirflow:
         self._count_request()
         kept = self._runs.get(run.key)
         return [kept.task_id] if kept else []
+
+    def wait_error(self, dag_id: str, run_id: str) -> str | None:
+        """Return why a run failed while it waited for other datasets; None if it did not fail there."""
+        self._count_request()
+        kept = self._runs.get((dag_id, run_id))
+        return kept.wait_error if kept else None
 
     def running_attempts(self) -> list[TaskAttempt]:
         """Return all running attempts, over all DAGs."""

@@ -65,6 +65,10 @@ class Components(ABC):
         """Return the scheduler, without its server of log files: the logs are on this machine."""
         return self._component("scheduler", healthy, "--skip-serve-logs")
 
+    def _triggerer(self) -> Component:
+        """Return the triggerer, in which runs wait for other datasets."""
+        return self._component("triggerer", self._health.triggerer, "--skip-serve-logs")
+
     def _basecamp(self) -> Component:
         port = self._configuration.server_port
         command = [sys.executable, "-P", "-m", "basecamp", "serve", "--host", LOOPBACK, "--port", str(port)]
@@ -96,7 +100,7 @@ class Airflow3Components(Components):
         """Return the API server in the first stage: a task that starts before it fails."""
         processor = self._component("dag-processor", self._health.dag_processor)
         scheduler = self._scheduler(lambda: self._health.tasks_api() and self._health.scheduler())
-        return (self._serving("api-server"), processor), (scheduler, self._basecamp())
+        return (self._serving("api-server"), processor), (scheduler, self._triggerer(), self._basecamp())
 
 
 class Airflow2Components(Components):
@@ -111,7 +115,7 @@ class Airflow2Components(Components):
         """Return the webserver in the first stage: it reports the scheduler's health."""
         watcher = Component(self._dag_files("watch"), lambda: True)
         scheduler = self._scheduler(self._health.scheduler)
-        return (self._serving("webserver"),), (scheduler, watcher, self._basecamp())
+        return (self._serving("webserver"),), (scheduler, self._triggerer(), watcher, self._basecamp())
 
     def _dag_files(self, verb: str) -> Program:
         folder = self._configuration.dags_folder
@@ -168,6 +172,10 @@ class AirflowHealthCheck:
     def dag_processor(self) -> bool:
         """Say whether the DAG processor has sent a heartbeat."""
         return self._alive("dag_processor")
+
+    def triggerer(self) -> bool:
+        """Say whether the triggerer has sent a heartbeat."""
+        return self._alive("triggerer")
 
     def _alive(self, name: str) -> bool:
         state = self._reported(name)

@@ -44,7 +44,7 @@ def _show(session: Session, run_id: str, dataset: str | None, *, attempt: int | 
         session.print_json(log)
         return
     _print(log.lines)
-    if not log.attempts:
+    if not log.attempts and not log.lines:
         say("The run has not started yet.")
     elif log.attempts > 1:
         say(f"Attempt {log.attempt} of {log.attempts}.")

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from basecamp.airflow.models import AirflowHealth
+from basecamp.airflow.models import CANNOT_WAIT, AirflowHealth
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from dataspec.store import MemoryStore
+from dataspec.store.base import MISSING
 
 PATIENCE_SECONDS = 30
 
@@ -69,3 +70,18 @@ def test_it_waits_for_no_check_and_shows_the_last_one_with_its_age(
 def test_before_the_first_check_it_is_starting(services: Services) -> None:
     readiness = services.readiness.check()
     assert (readiness.ready, readiness.status, readiness.age_seconds) == (False, "starting", {})
+
+
+@pytest.mark.rule("31.61")
+def test_without_a_triggerer_it_says_that_nothing_can_wait_if_anything_does(
+    services: Services, airflow: HangingAirflow, store: MemoryStore, clock: ManualClock
+) -> None:
+    airflow.has_triggerer = False
+    services.readiness.look()
+    assert services.readiness.check().checks["airflow"] == "ok"
+    spec = "name: down\ntype: Dataset\nowner: ann@example.com\nquery_statement: select 1\ndepends_on: [up]\n"
+    store.put("code/down.yaml", spec.encode(), expected=MISSING)
+    clock.advance(60)
+    services.readiness.look()
+    readiness = services.readiness.check()
+    assert (readiness.ready, readiness.status, readiness.checks["airflow"]) == (True, "degraded", CANNOT_WAIT)

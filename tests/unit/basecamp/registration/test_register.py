@@ -43,6 +43,20 @@ def test_a_registration_warns_of_rows_that_no_statement_stores(register: Registe
     assert register(files={"query.sql": "create table a as select 1"}).json()["warnings"] == []
 
 
+@pytest.mark.rule("31.61")
+def test_without_a_triggerer_the_registration_of_a_dataset_that_waits_warns(
+    register: Register, airflow: MemoryAirflow
+) -> None:
+    stored = {"query.sql": "create table a as select 1"}
+    waiting = {"owner:": "depends_on: [sales.orders]\nowner:"}
+    assert register(replace=waiting, files=stored).json()["warnings"] == []
+    airflow.has_triggerer = False
+    assert register(replace={**waiting, "0 9": "0 10"}, files=stored).json()["warnings"] == [
+        "No triggerer runs in Airflow: a run that waits for other datasets stays PENDING. Start one: airflow triggerer"
+    ]
+    assert register("sales.other", files=stored).json()["warnings"] == []
+
+
 def test_registering_again_replaces_and_answers_200(register: Register, client: Client) -> None:
     before = register().json()
     answer = register(replace={"0 9": "0 10"})

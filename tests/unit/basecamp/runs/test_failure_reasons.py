@@ -12,7 +12,7 @@ import pytest
 
 from basecamp.airflow.models import LogEvent
 from basecamp.airflow.testing.airflow import MemoryAirflow
-from basecamp.runs.failure_reasons import READERS, FailureReasons
+from basecamp.runs.failure_reasons import READERS, WAIT_LOST, FailureReasons
 from basecamp.shared.clock import ManualClock
 from dataspec.models import RunStatus, WorkflowRun
 
@@ -68,6 +68,22 @@ def failed(airflow: SlowLogs, number: int, error: str | None = "E: x") -> Workfl
         attempts=1,
         finished_at=NOW,
     )
+
+
+@pytest.mark.rule("31.60")
+def test_a_run_that_failed_while_it_waited_has_the_reason_as_its_error(
+    airflow: SlowLogs, errors: FailureReasons
+) -> None:
+    """Also if an attempt had failed before it was retried: the log of that one says nothing of this end."""
+    run = replace(failed(airflow, 1), attempts=1, started_at=None)
+    airflow.fail_waiting("a", run.run_id, "It has waited too long")
+    assert errors.into(run).error == "It has waited too long"
+    assert airflow.shown == []
+    other = replace(failed(airflow, 2), attempts=0, started_at=None)
+    airflow.fail_waiting("a", other.run_id, "")
+    assert errors.into(other).error == WAIT_LOST
+    dag_run = airflow.get_run("a", run.run_id)
+    assert dag_run is not None
 
 
 @pytest.mark.rule("12.17")
