@@ -101,9 +101,10 @@ class ObjectReader:
             self._newer.pop(key, None)
             return
         kind = self._newer if isinstance(error, NewerFormat) else self._damaged
-        if key not in kind:
+        noted = _Noted(error.title, self._clock.monotonic())
+        if kind.setdefault(key, noted) is noted:  # one of the threads that meet it at once
             log.error("%s", error.title)
-        kind[key] = _Noted(error.title, self._clock.monotonic())
+        kind[key] = noted
 
     def newer(self) -> list[str]:
         """Return a line for each object of a newer format that was met lately."""
