@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from dataspec.errors import InvalidSpec
 from dataspec.spec.json_schema import COMMAND, dataset_schema, generated_text, schema_text
@@ -17,14 +17,24 @@ from unit.dataspec.specs import SPEC
 
 REPOSITORY = Path(__file__).parents[4]
 SCHEMA = dataset_schema()
-VALIDATOR = Draft202012Validator(SCHEMA)
 HEAD = "name: a\ntype: Dataset\nowner: e@example.com\n"
 BARE = f"{HEAD}query_statement: select 1\n"
 
 
+pytestmark = pytest.mark.xdist_group("JSON schema")
+
+
+@cache
+def validator() -> Any:
+    """Return the schema's validator; jsonschema takes a second to load, which each process of the tests would."""
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(SCHEMA)
+
+
 def mistakes(text: str) -> list[str]:
     """Return what the schema finds wrong with a YAML."""
-    return [error.message for error in VALIDATOR.iter_errors(read_document(text.encode(), "a.yaml").data)]
+    return [error.message for error in validator().iter_errors(read_document(text.encode(), "a.yaml").data)]
 
 
 def known_specs() -> Iterator[tuple[str, str]]:
@@ -42,8 +52,8 @@ KNOWN = list(known_specs())
 
 
 def test_the_schema_is_one_of_the_draft_that_it_names() -> None:
-    Draft202012Validator.check_schema(SCHEMA)
-    assert SCHEMA["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
+    validator().check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == validator().META_SCHEMA["$id"]
 
 
 @pytest.mark.rule("2.23")
@@ -147,9 +157,9 @@ def parameter(case: Case) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.id)
 def test_a_default_that_fits_its_type_fits_the_schema(case: Case) -> None:
-    assert list(VALIDATOR.iter_errors(parameter(case))) == []
+    assert list(validator().iter_errors(parameter(case))) == []
 
 
 @pytest.mark.parametrize("case", WRONG_TYPE, ids=lambda case: case.id)
 def test_a_default_of_another_type_does_not_fit_the_schema(case: Case) -> None:
-    assert list(VALIDATOR.iter_errors(parameter(case)))
+    assert list(validator().iter_errors(parameter(case)))
