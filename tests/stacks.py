@@ -118,7 +118,7 @@ def parent_of(pid: int) -> int | None:
     """Return a process's parent, while it runs."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         asked = ["ps", "-o", "ppid=", "-p", str(pid)]
         answer = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
         return int(answer) if answer else None
@@ -128,7 +128,7 @@ def command_of(pid: int) -> str:
     """Return a process's command line, while it runs."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         asked = ["ps", "-o", "args=", "-p", str(pid)]
         return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
 
