@@ -124,5 +124,5 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, threads: str) 
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
