@@ -10,16 +10,13 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from dataspec.parameters import EXECUTION_DATE
-from dataspec.schedule.partitions import Grid
-from dataspec.schedule.stored_start import date_of
+from dataspec.spec.run_values import RunValues, resolve_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from dataspec.schedule.cron import Interval
-    from dataspec.spec.model import DatasetSpec, Parameter, ScheduleConfig
+    from dataspec.spec.model import DatasetSpec
 
 TASK_ID: Final = "run"
 """The task of a dataset's DAG that builds; without ``depends_on`` the only one."""
@@ -160,49 +157,33 @@ def is_shard_file(file: str) -> bool:
     return _SHARD_FILE.fullmatch(file) is not None
 
 
-def given_parameters(
+def given_parameters(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters in a run's conf."""
+    return {name: value for name, value in conf.items() if name != CONF_KEY}
+
+
+def values_of_run(
+    spec: DatasetSpec,
     conf: Mapping[str, Any],
-    declared: Iterable[Parameter],
-    *,
-    run_type: str,
-    interval_start: datetime | None,
-) -> dict[str, Any]:
-    """Return the parameters given to a run; the data interval of a timetable's run gives its ``execution_date``.
-
-    Args:
-        conf: The run's conf.
-        declared: The parameters of its spec.
-        run_type: Airflow's type of the run.
-        interval_start: The start of its data interval, as Airflow stores it.
-    """
-    given = {name: value for name, value in conf.items() if name != CONF_KEY}
-    if (
-        run_type in TIMETABLE_RUN_TYPES
-        and interval_start is not None
-        and EXECUTION_DATE not in given
-        and any(parameter.name == EXECUTION_DATE for parameter in declared)
-    ):
-        given[EXECUTION_DATE] = date_of(interval_start)
-    return given
-
-
-def built_interval(
-    schedule: ScheduleConfig | None,
     *,
     run_type: str,
     interval: tuple[datetime | None, datetime | None],
-) -> Interval | None:
-    """Return the interval of the data that a run builds; None for a run that the timetable did not make.
+) -> RunValues:
+    """Return the parameters and the partition of a run; a timetable's run has the partition of its data interval.
 
     Args:
-        schedule: The schedule of its spec.
+        spec: The spec of the run.
+        conf: The run's conf.
         run_type: Airflow's type of the run.
         interval: The start and end of its data interval, as Airflow stores them.
+
+    Raises:
+        InvalidParameters: As :func:`dataspec.spec.run_values.resolve_run`.
     """
     start, end = interval
     if run_type not in TIMETABLE_RUN_TYPES or start is None or end is None:
-        return None
-    return Grid.of(schedule).interval_of_run((start, end))
+        return resolve_run(spec, given_parameters(conf))
+    return resolve_run(spec, given_parameters(conf), stored_interval=(start, end))
 
 
 def place_of(file: str, bundle: str | None) -> str:

@@ -99,6 +99,17 @@ class WorkflowInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunPartition:
+    """What a run builds: a span of time with a name (specification 30.10)."""
+
+    name: str
+    """Its ``execution_date``."""
+    start: datetime
+    """With the offset of the schedule's zone, as is the end."""
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowRun:
     """One run of a dataset."""
 
@@ -110,6 +121,8 @@ class WorkflowRun:
     """The hash of that spec."""
     status: RunStatus
     run_type: RunType
+    partition: RunPartition | None = None
+    """None for a run without ``execution_date`` that was not scheduled."""
     parameters: dict[str, Any] = field(default_factory=dict)
     created_at: datetime | None = None
     started_at: datetime | None = None
@@ -134,6 +147,8 @@ class WorkflowRun:
     note: str | None = None
     url: str | None = None
     """The run's page in Airflow."""
+    warnings: list[str] = field(default_factory=list)
+    """Messages about its partition."""
 
 
 LOADING_UNKNOWN = "Whether Airflow has loaded the spec is unknown."
@@ -268,6 +283,7 @@ class RunPreview:
     dataset_name: str
     source_type: SourceType
     spec_hash: str
+    partition: RunPartition | None = None
     parameters: dict[str, Any]
     statements: list[str]
     """The rendered SQL statements, in the order in which they would run."""

@@ -75,13 +75,13 @@ class DatasetOperator(BaseOperator):
                 "%s, spec %s, from %s (%s)", dataset.name, dataset.spec_hash, dataset.key, dataset.source
             )
             self._check_connection()
-            resolved = resolved_run(dataset.spec, run, self.log)
+            values = resolved_run(dataset.spec, run, self.log)
             hook = sql_hook(dataset.spec.execution.connection, f"execution.connection of {dataset.key}")
             connected = dialect_of_connection(hook.conn_type)
             statements = render_statements(
                 dataset.spec,
                 dataset.files,
-                resolved.values.template,
+                values.template,
                 dialect=dataset.spec.execution.dialect or connected,
                 file=dataset.key,
                 connected=connected,
@@ -94,7 +94,7 @@ class DatasetOperator(BaseOperator):
                 self._session.cancel()
             self._session.run(statements)
             log.check_stored(dataset.spec, dataset.files, connected)
-        note_built(dataset.name, resolved.partition, Grid.of(dataset.spec.schedule), self.log)
+        note_built(dataset.name, values.partition, Grid.of(dataset.spec.schedule), self.log)
         self.log.info("Done.")
 
     @contextmanager

@@ -211,9 +211,9 @@ class BackfillSteps:
         of it: an error is checked against a fresh one.
         """
         try:
-            parameters = self._parameters(self.specs.catalog(), plan)
+            parameters = self._run_conf(self.specs.catalog(), plan)
         except DliError:
-            parameters = self._parameters(self.specs.catalog(fresh=True), plan)
+            parameters = self._run_conf(self.specs.catalog(fresh=True), plan)
         own = {
             "run_type": "backfill",
             "backfill_id": plan.backfill_id,
@@ -222,11 +222,11 @@ class BackfillSteps:
         }
         return {**parameters, CONF_KEY: own}
 
-    def _parameters(self, catalog: Catalog, plan: BackfillPlan) -> dict[str, Any]:
+    def _run_conf(self, catalog: Catalog, plan: BackfillPlan) -> dict[str, Any]:
         spec = find_spec(catalog, plan.dataset).spec
         assert spec is not None  # noqa: S101 - the catalog gives usable specs alone
         self.connections.check(spec)
-        return resolve_run(spec, {**plan.parameters, EXECUTION_DATE: plan.date}).parameters
+        return resolve_run(spec, {**plan.parameters, EXECUTION_DATE: plan.date}).conf
 
     def _is_ready(self, dataset: str) -> bool:
         found = self.takeovers.check(dataset)

@@ -55,6 +55,7 @@ class Messages:
         fields = (
             ("Run", f"{run.run_id} ({run.run_type})"),
             ("Source", f"{run.source_type}, spec {run.spec_hash}" if run.source_type else None),
+            ("Partition", run.partition.name if run.partition else None),
             ("Parameters", " ".join(f"{name}={_text(value)}" for name, value in run.parameters.items())),
             ("Attempts", f"{run.attempts} of {run.max_attempts}" if run.max_attempts else None),
             ("Ended", _moment(run.finished_at)),
@@ -154,6 +155,13 @@ def _change_data(change: SourceChange) -> dict[str, Any]:
     }
 
 
+def _partition(run: WorkflowRun) -> dict[str, Any] | None:
+    found = run.partition
+    if found is None:
+        return None
+    return {"name": found.name, "start": _moment(found.start), "end": _moment(found.end)}
+
+
 def _run_data(run: WorkflowRun) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
@@ -162,6 +170,7 @@ def _run_data(run: WorkflowRun) -> dict[str, Any]:
         "run_type": run.run_type,
         "source_type": run.source_type.value if run.source_type else None,
         "spec_hash": run.spec_hash,
+        "partition": _partition(run),
         "parameters": json.loads(json.dumps(run.parameters, default=str)),
         "started_at": _moment(run.started_at),
         "finished_at": _moment(run.finished_at),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, get_args
+from typing import TypeAlias, get_args
 from urllib.parse import quote
 
 from cachetools import FIFOCache
@@ -20,11 +20,17 @@ from basecamp.runs.all_runs import all_runs
 from basecamp.runs.notes import RETRIED_BY, STOPPED_BY, read_note
 from basecamp.shared.clock import Clock, earlier_now
 from dataspec.catalog.effective import Catalog
-from dataspec.contract import CONF_KEY, TIMETABLE_RUN_TYPES, given_parameters, is_dataset_task
+from dataspec.contract import (
+    CONF_KEY,
+    TIMETABLE_RUN_TYPES,
+    given_parameters,
+    is_dataset_task,
+    values_of_run,
+)
 from dataspec.errors import DliError, StoreUnreachable
 from dataspec.models import IN_AIRFLOW, RunStatus, RunType, SourceType, WorkflowRun
 from dataspec.spec.model import DatasetSpec
-from dataspec.spec.run_values import resolve_run
+from dataspec.spec.run_values import RunValues
 
 SETTLED_AFTER = timedelta(minutes=5)
 """Time after its end after which a run changes only by a retry, which gives it another end."""
@@ -74,7 +80,7 @@ class RunRecords:
         if not runs:
             return []
         catalog, facts = self._specs.known().value, self._facts(runs)
-        return [self._record(run, facts[run.key], _parameters(run, facts[run.key], catalog)) for run in runs]
+        return [self._record(run, facts[run.key], _values(run, facts[run.key], catalog)) for run in runs]
 
     def _facts(self, runs: Sequence[DagRun]) -> dict[tuple[str, str], _Facts]:
         """Return each run's facts; ask Airflow only about runs that may still change."""
@@ -166,12 +172,12 @@ class RunRecords:
         with self._lock:
             self._settled.update({_end_of(run): found[run.key] for run in runs})
 
-    def of_new(self, run: DagRun, spec: DatasetSpec, parameters: Mapping[str, Any]) -> WorkflowRun:
+    def of_new(self, run: DagRun, spec: DatasetSpec, values: RunValues) -> WorkflowRun:
         """Return a run that was just created, without asking Airflow again: it has no attempt yet."""
-        record = self._record(run, (None, None, False), parameters)
+        record = self._record(run, (None, None, False), values)
         return replace(record, max_attempts=spec.retry.max_attempts + 1)
 
-    def _record(self, run: DagRun, facts: _Facts, parameters: Mapping[str, Any]) -> WorkflowRun:
+    def _record(self, run: DagRun, facts: _Facts, values: RunValues | None) -> WorkflowRun:
         attempt, version, other = facts
         started = attempt.started if attempt else 0
         begun = attempt is not None and attempt.has_begun(run)
@@ -184,7 +190,8 @@ class RunRecords:
             spec_hash=version.spec_hash if version and not other else None,
             status=run_status(run, begun=begun, other_code=other),
             run_type=run_type(run),
-            parameters=dict(parameters),
+            partition=values.run_partition if values else None,
+            parameters=values.parameters if values else given_parameters(run.conf),
             created_at=run.run_after,
             started_at=_started_at(run, attempt) if begun else None,
             finished_at=run.end_date if run.finished else None,
@@ -200,6 +207,7 @@ class RunRecords:
             retried_at=retried.at if retried else None,
             note=None if (run.note or "").startswith(STARTED_BY) else run.note,
             url=self._url(run),
+            warnings=values.warnings if values else [],
         )
 
     def why_other(self, run: DagRun) -> str:
@@ -270,27 +278,25 @@ def key_of_request(run: DagRun) -> str | None:
     return key if isinstance(key, str) else None
 
 
-def _parameters(run: DagRun, facts: _Facts, catalog: Catalog) -> dict[str, Any]:
-    """Return a run's parameters with the spec's defaults; as given if they don't fit the spec."""
+def _values(run: DagRun, facts: _Facts, catalog: Catalog) -> RunValues | None:
+    """Return a run's values by the effective spec; None if there is no spec, or its parameters don't fit it."""
     file = None if facts[2] else catalog.get(run.dag_id)
-    spec = file.spec if file else None
-    given = parameters_given(run, spec)
-    if spec is None:
-        return given
+    if file is None or file.spec is None:
+        return None
     try:
-        return resolve_run(spec, given).parameters
+        return values_by(file.spec, run)
     except DliError:
-        return given
+        return None
 
 
-def parameters_given(run: DagRun, spec: DatasetSpec | None) -> dict[str, Any]:
-    """Return the parameters that a run was given by its conf and by the timetable."""
-    return given_parameters(
-        run.conf,
-        spec.parameters if spec else (),
-        run_type=run.run_type,
-        interval_start=run.data_interval_start,
-    )
+def values_by(spec: DatasetSpec, run: DagRun) -> RunValues:
+    """Return a run's parameters and partition by a spec.
+
+    Raises:
+        InvalidParameters: When its parameters don't fit the spec.
+    """
+    interval = run.data_interval_start, run.data_interval_end
+    return values_of_run(spec, run.conf, run_type=run.run_type, interval=interval)
 
 
 def _started_at(run: DagRun, attempt: TaskAttempt | None) -> datetime | None:

@@ -14,7 +14,7 @@ from basecamp.datasets.dag_readiness import check_ready
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.lookup import RunLookup
 from basecamp.runs.notes import note_of_retry
-from basecamp.runs.records import RunRecords, is_killed, parameters_given
+from basecamp.runs.records import RunRecords, is_killed, values_by
 from basecamp.runs.stop import POLL_SECONDS, VERIFY_SECONDS
 from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.idempotency import Reservations
@@ -24,7 +24,6 @@ from dataspec.errors import AirflowUnreachable, Conflict, InvalidParameters, Ref
 from dataspec.models import WorkflowRun
 from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.model import DatasetSpec
-from dataspec.spec.run_values import resolve_run
 
 LINGER = timedelta(minutes=5)
 """How long the process of a stopped attempt may go on. Its supervisor ends it at the next heartbeat, or
@@ -211,7 +210,7 @@ def _check_ended(run: DagRun) -> None:
 
 def _check_parameters(run: DagRun, spec: DatasetSpec) -> None:
     try:
-        resolve_run(spec, parameters_given(run, spec))
+        values_by(spec, run)
     except InvalidParameters as error:
         raise Refused(
             "The run's parameters don't fit the spec that is effective now.",

@@ -123,12 +123,13 @@ class RunStarter:
             dataset_name=request.dataset,
             source_type=file.source,
             spec_hash=file.spec_hash or "",
+            partition=values.run_partition,
             parameters=values.parameters,
             statements=sql.statements,
             reads=sql.reads,
             writes=sql.writes,
             registered=request.candidate is None,
-            warnings=sql.warnings,
+            warnings=[*values.warnings, *sql.warnings],
         )
 
     def start(
@@ -174,15 +175,15 @@ class RunStarter:
                 note_facts(run_id=own.run_id, repeated=True)
                 return self._records.of([own])[0]
         _, spec = self._file(request)
-        parameters = resolve_run(spec, request.parameters).parameters
+        values = resolve_run(spec, request.parameters)
         plan = _Plan(self._clock.now(), 1, earlier_now(self._gateway, self._clock))
         plan = _Plan.of(keyed.reserve(plan.to_json()))
         check_ready(self._takeovers.check(request.dataset), request.dataset)
         conf = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": keyed.key}
-        run = yield from self._trigger(request.dataset, plan, keyed, {**parameters, CONF_KEY: conf})
+        run = yield from self._trigger(request.dataset, plan, keyed, {**values.conf, CONF_KEY: conf})
         note_facts(run_id=run.run_id)
         if run.state == "queued":
-            return self._records.of_new(run, spec, parameters)
+            return self._records.of_new(run, spec, values)
         return self._records.of([run])[0]
 
     def _trigger(

@@ -14,7 +14,9 @@ from fastapi import Depends, Request
 from basecamp.access.sessions.cookie_keys import CSRF, SESSION_COOKIE, is_derived
 from dataspec.errors import CrossOrigin, DliError, InvalidUsage
 from dataspec.models import RunPreview
-from dataspec.spec.model import Parameter
+from dataspec.parameters import EXECUTION_DATE
+from dataspec.schedule.partitions import Grid
+from dataspec.spec.model import Parameter, ScheduleConfig
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 1000
@@ -158,8 +160,10 @@ _INPUTS: dict[str, dict[str, str]] = {
 }
 
 
-def input_attributes(parameter: Parameter) -> dict[str, str]:
-    """Return the attributes of a parameter's input element, by its type."""
+def input_attributes(parameter: Parameter, schedule: ScheduleConfig | None) -> dict[str, str]:
+    """Return the attributes of a parameter's input element, by its type; a finer partition than a day is a time."""
+    if parameter.name == EXECUTION_DATE and Grid.of(schedule).is_finer_than_a_day:
+        return {"type": "text", "placeholder": "2024-01-15T13:00"}
     return _INPUTS.get(parameter.kind, {"type": "text"})
 
 

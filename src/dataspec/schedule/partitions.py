@@ -63,6 +63,9 @@ class Partition:
     off_schedule: bool = False
     """Whether the schedule has no such partition: a date that a user named, which does not count as built."""
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.start.isoformat()} to {self.end.isoformat()})"
+
     @property
     def is_finer_than_a_day(self) -> bool:
         """Whether it covers a data interval, and not whole local dates."""

@@ -205,12 +205,18 @@ def _without_what_editors_lack(part: dict[str, Any]) -> None:
 
 
 def _by_type() -> list[dict[str, Any]]:
-    """Return the rules for defaults and choices by type; an ``execution_date`` is a date."""
-    partition = {"properties": {"name": {"const": "execution_date"}}, "required": ["name"]}
-    dated = {"properties": {"type": {"enum": ["string", "date"]}, **_fitting("date")}}
-    rules = [{"if": partition, "then": dated}]
+    """Return the rules for defaults and choices by type; an ``execution_date`` that is a string is a date."""
+    named = {"name": {"const": "execution_date"}}
+    partition = {"properties": named, "required": ["name"]}
+    as_string = {"properties": {**named, "type": {"const": "string"}}, "required": ["name", "type"]}
+    rules = [
+        {"if": partition, "then": {"properties": {"type": {"enum": ["string", "date", "datetime"]}}}},
+        {"if": as_string, "then": {"properties": _fitting("date")}},
+    ]
     for kind in _VALUES:
-        typed = {"properties": {"type": {"const": kind}}, "required": ["type"], "not": partition}
+        typed: dict[str, Any] = {"properties": {"type": {"const": kind}}, "required": ["type"]}
+        if kind == "string":
+            typed["not"] = partition
         rules.append({"if": typed, "then": {"properties": _fitting(kind)}})
     return rules
 

@@ -41,7 +41,9 @@ from dataspec.spec.identity import DEFAULT_CONNECTION, why_invalid
 T = TypeVar("T", bound=Sized)
 
 RESERVED_PARAMETERS = frozenset({"data_interval_start", "data_interval_end"})
-"""Names in every run's SQL that are no parameters."""
+"""Names in every run's SQL that no parameter may have."""
+RUN_TIMES = RESERVED_PARAMETERS | {"partition_start", "partition_end"}
+"""The names of the times in every run's SQL, which depend on its partition."""
 
 TEAM_PATTERN = r"^@[A-Za-z0-9_.\-]+$"
 MAX_RETRIES = 100
@@ -190,7 +192,7 @@ class Parameter(_Part):
     @property
     def kind(self) -> ParameterType:
         """The type of its values: ``execution_date`` is a date even if it is declared as a string."""
-        return "date" if self.name == EXECUTION_DATE else self.type
+        return "date" if self.name == EXECUTION_DATE and self.type == "string" else self.type
 
     @property
     def must_be_given(self) -> bool:
@@ -204,9 +206,7 @@ class Parameter(_Part):
             MissingParameter: When it must be given.
             InvalidParameters: When the value is of a wrong type, or not among the choices.
         """
-        if given is None and self.must_be_given:
-            raise MissingParameter(self.name)
-        raw = self.default if given is None else given
+        raw = self.given_or_default(given)
         if raw is None:
             return None
         try:
@@ -214,9 +214,22 @@ class Parameter(_Part):
             if self.choices is not None:
                 check_choice(value, self.choices, self.kind)
         except ParameterValueError as error:
-            title = f"Invalid value for parameter '{self.name}': {error}"
-            raise InvalidParameters(title, detail=error.hint) from None
+            raise self.refusal(error) from None
         return value
+
+    def given_or_default(self, given: Any) -> Any:
+        """Return the value that a run gives it as it came; the default for None.
+
+        Raises:
+            MissingParameter: When it must be given.
+        """
+        if given is None and self.must_be_given:
+            raise MissingParameter(self.name)
+        return self.default if given is None else given
+
+    def refusal(self, error: ParameterValueError) -> InvalidParameters:
+        """Return the error for a value that does not fit."""
+        return InvalidParameters(f"Invalid value for parameter '{self.name}': {error}", detail=error.hint)
 
 
 class Dependency(_Part):

@@ -125,6 +125,8 @@ def _message(details: ErrorDetails) -> str:
     return f"{text[0].lower()}{text[1:]}, got {given!r}."
 
 
+_PARTITION_TYPES = frozenset({"string", "date", "datetime"})
+"""The types that ``execution_date`` may have."""
 _MARKED = "only ASCII letters, digits, '_', '.' and '-'"
 
 
@@ -210,8 +212,11 @@ def _cross_key_problems(spec: DatasetSpec, document: Document) -> Iterator[Probl
         if parameter.name in seen:
             yield document.problem(at, f"the parameter '{parameter.name}' is defined twice.")
         seen[parameter.name] = index
-        if parameter.name == EXECUTION_DATE and parameter.type not in {"string", "date"}:
-            message = f"'execution_date' is a date; its type is 'date' or 'string', not '{parameter.type}'."
+        if parameter.name == EXECUTION_DATE and parameter.type not in _PARTITION_TYPES:
+            message = (
+                "'execution_date' names a partition; its type is 'date', 'datetime' or 'string', "
+                f"not '{parameter.type}'."
+            )
             yield document.problem(("parameters", index, "type"), message)
         elif spec.schedule and parameter.must_be_given and parameter.name != EXECUTION_DATE:
             message = f"a scheduled run can't give '{parameter.name}': it is required and has no default."

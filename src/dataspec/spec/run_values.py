@@ -1,4 +1,4 @@
-"""Resolve what the SQL of one run sees: its parameters, and the data interval of its partition.
+"""Resolve what the SQL of one run sees: its parameters, its partition, and its data interval.
 
 The command line, the API and Airflow's task all resolve a run's parameters by this module (specification 8.1).
 """
@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import UnknownParameter
-from dataspec.parameters import EXECUTION_DATE
+from dataspec.models import RunPartition
+from dataspec.parameters import EXECUTION_DATE, ParameterValueError, check_choice
 from dataspec.problems import nearest
-from dataspec.schedule.partitions import Grid
+from dataspec.schedule.partitions import Grid, Partition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dataspec.schedule.cron import Interval
-    from dataspec.spec.model import DatasetSpec, ScheduleConfig
+    from dataspec.spec.model import DatasetSpec, Parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,37 +27,65 @@ class RunValues:
 
     parameters: dict[str, Any]
     """Every declared parameter with its value or default, safe for JSON, in the order of the spec."""
-    schedule: ScheduleConfig | None
-    data_interval: Interval | None
-    """The interval that a run of the timetable builds; None for any other run."""
+    grid: Grid
+    partition: Partition | None
+    """What the run builds; None for a run that is neither scheduled nor has an ``execution_date``."""
+    stored_interval: Interval | None = None
+    """The data interval of a run of the timetable, as Airflow stores it; None for any other run."""
+
+    @property
+    def run_partition(self) -> RunPartition | None:
+        """The partition as the API and JSON show it."""
+        found = self.partition
+        return RunPartition(name=found.name, start=found.start, end=found.end) if found else None
+
+    @property
+    def conf(self) -> dict[str, Any]:
+        """The parameters for a run's conf: ``execution_date`` is the partition's name, so a retry builds the same."""
+        if self.partition is None or EXECUTION_DATE not in self.parameters:
+            return self.parameters
+        return {**self.parameters, EXECUTION_DATE: self.partition.name}
 
     @property
     def template(self) -> dict[str, Any]:
-        """The parameters, with ``data_interval_start`` and ``data_interval_end`` in UTC as ISO text.
+        """The parameters, with the times of the partition and of the data interval as ISO text.
 
-        A run that was not scheduled has the interval of the scheduled run for its ``execution_date``;
-        without an ``execution_date`` it has none.
+        A run that was not scheduled has the data interval of the scheduled run for its partition. A parameter that
+        is called ``partition_start`` or ``partition_end`` keeps its own value.
         """
-        interval, date = self.data_interval, self.parameters.get(EXECUTION_DATE)
-        if interval is None and date is not None:
-            grid = Grid.of(self.schedule)
-            interval = grid.data_interval(grid.named(date))
-        if interval is None:
+        if self.partition is None:
             return self.parameters
-        start, end = interval
-        times = {"data_interval_start": start.isoformat(), "data_interval_end": end.isoformat()}
-        return {**self.parameters, **times}
+        if self.stored_interval is not None:
+            interval = self.grid.interval_of_run(self.stored_interval)
+        else:
+            interval = self.grid.data_interval(self.partition)
+        times = {
+            "data_interval_start": interval[0],
+            "data_interval_end": interval[1],
+            "partition_start": self.partition.start,
+            "partition_end": self.partition.end,
+        }
+        return {**{name: moment.isoformat() for name, moment in times.items()}, **self.parameters}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know of the partition."""
+        if self.partition is None or not self.partition.off_schedule:
+            return []
+        schedule = f"the schedule '{self.grid.cron}' in {self.grid.zone}"
+        covers = "the run covers that date alone, and does not count as built."
+        return [f"No partition of {schedule} starts on {self.partition.name}: {covers}"]
 
 
 def resolve_run(
-    spec: DatasetSpec, given: Mapping[str, Any], *, data_interval: Interval | None = None
+    spec: DatasetSpec, given: Mapping[str, Any], *, stored_interval: Interval | None = None
 ) -> RunValues:
     """Resolve the parameters of a run: strict in name, presence and type.
 
     Args:
         spec: The run's spec.
-        given: The parameters of the request, or of the run's conf.
-        data_interval: The interval that a run of the timetable builds.
+        given: The parameters of the request, or of the run's conf. An ``execution_date`` names the partition.
+        stored_interval: The data interval of a run of the timetable, as Airflow stores it.
 
     Raises:
         UnknownParameter: For the first name that is not declared.
@@ -67,5 +96,37 @@ def resolve_run(
     for name in given:
         if name not in allowed:
             raise UnknownParameter(name, allowed, hint=nearest(name, allowed))
-    parameters = {parameter.name: parameter.value(given.get(parameter.name)) for parameter in spec.parameters}
-    return RunValues(parameters, spec.schedule, data_interval)
+    grid, value = Grid.of(spec.schedule), given.get(EXECUTION_DATE)
+    partition = grid.of_run(stored_interval) if stored_interval is not None and value is None else None
+    parameters: dict[str, Any] = {}
+    for parameter in spec.parameters:
+        if parameter.name == EXECUTION_DATE:
+            partition = partition or _named(parameter, value, grid)
+            parameters[EXECUTION_DATE] = partition and _checked(parameter, partition, grid)
+        else:
+            parameters[parameter.name] = parameter.value(given.get(parameter.name))
+    return RunValues(parameters, grid, partition, stored_interval)
+
+
+def _named(parameter: Parameter, given: Any, grid: Grid) -> Partition | None:
+    text = parameter.given_or_default(given)
+    try:
+        return None if text is None else grid.named(text)
+    except ParameterValueError as error:
+        raise parameter.refusal(error) from None
+
+
+def _checked(parameter: Parameter, partition: Partition, grid: Grid) -> str:
+    """Return the value of ``execution_date``: the partition's name for a ``datetime``, else its local date."""
+    value = _value(parameter, partition)
+    if parameter.choices is not None:
+        try:
+            choices = [_value(parameter, grid.named(choice)) for choice in parameter.choices]
+            check_choice(value, choices, "string")
+        except ParameterValueError as error:
+            raise parameter.refusal(error) from None
+    return value
+
+
+def _value(parameter: Parameter, partition: Partition) -> str:
+    return partition.name if parameter.type == "datetime" else partition.local_date

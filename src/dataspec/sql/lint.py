@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem
-from dataspec.spec.model import RESERVED_PARAMETERS
+from dataspec.spec.model import RUN_TIMES
 from dataspec.sql.lineage.statement_tables import IDLE, access_of, read_and_written, stores_nothing
 from dataspec.sql.parser import engine_problem
 from dataspec.sql.preview import UNCHECKED
@@ -30,10 +30,10 @@ _SHOWING = (exp.Describe, exp.Show)
 def unused_parameters(spec: DatasetSpec, names: Iterable[str], document: Document) -> Iterator[Problem]:
     """Yield a warning for each parameter that no SQL uses.
 
-    The data interval is computed from ``execution_date``, so SQL that uses the interval uses this parameter.
+    The times of a run are computed from ``execution_date``, so SQL that uses them uses this parameter.
     """
     used = set(names)
-    if used & RESERVED_PARAMETERS:
+    if used & RUN_TIMES:
         used.add(EXECUTION_DATE)
     for index, parameter in enumerate(spec.parameters):
         if parameter.name not in used:

@@ -33,9 +33,12 @@ SAMPLE_TEXT = "dli_sample"
 """The sample of a text parameter; no table has this name."""
 
 _DATE = "2024-01-15"
-_INTERVAL = {
-    "data_interval_start": "2024-01-15T00:00:00+00:00",
-    "data_interval_end": "2024-01-16T00:00:00+00:00",
+_START, _END = "2024-01-15T00:00:00+00:00", "2024-01-16T00:00:00+00:00"
+_TIMES = {
+    "data_interval_start": _START,
+    "data_interval_end": _END,
+    "partition_start": _START,
+    "partition_end": _END,
 }
 _OF_TYPE: dict[str, Any] = {
     "string": SAMPLE_TEXT,
@@ -43,7 +46,7 @@ _OF_TYPE: dict[str, Any] = {
     "float": 1.5,
     "boolean": True,
     "date": _DATE,
-    "datetime": f"{_DATE}T00:00:00+00:00",
+    "datetime": _START,
     "list": [SAMPLE_TEXT],
 }
 
@@ -62,13 +65,13 @@ def sample_values(spec: DatasetSpec) -> dict[str, Any]:
 
     A parameter has its default, or else its first choice, or else a value of its type.
     """
-    return {**_INTERVAL, **{parameter.name: _sample(parameter) for parameter in spec.parameters}}
+    return {**_TIMES, **{parameter.name: _sample(parameter) for parameter in spec.parameters}}
 
 
 def guessed_names(spec: DatasetSpec) -> frozenset[str]:
     """Return the names whose sample value does not predict the value of a run."""
     free = (parameter.name for parameter in spec.parameters if parameter.default is None)
-    return frozenset({*_INTERVAL, EXECUTION_DATE, *free})
+    return frozenset({*_TIMES, EXECUTION_DATE, *free})
 
 
 def _sample(parameter: Parameter) -> Any:

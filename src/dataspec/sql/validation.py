@@ -16,7 +16,7 @@ from dataspec.parameters import PARAMETER_TYPES
 from dataspec.problems import first_of, in_reading_order, nearest
 from dataspec.spec.dialects import known_dialects
 from dataspec.spec.model import (
-    RESERVED_PARAMETERS,
+    RUN_TIMES,
     DatasetSpec,
     Execution,
     Parameter,
@@ -114,7 +114,7 @@ def checked_templates(
 
     The SQL entries of ``depends_on`` come last. The names are None for a template with a syntax error.
     """
-    known = [*(parameter.name for parameter in spec.parameters), *sorted(RESERVED_PARAMETERS)]
+    known = [*(parameter.name for parameter in spec.parameters), *sorted(RUN_TIMES)]
     for text in (*sql_texts(spec, files), *condition_texts(spec)):
         problems, names = check_template(text.sql, known, file="")
         yield text, problems, names

@@ -14,6 +14,7 @@ from dataspec.sql.rendering import render_statements
 from dataspec.sql.transpile import transpile
 from dli.output.previews import numbered
 from dli.output.tables import pairs
+from dli.output.times import spanned
 from dli.project.clocks import find_with_clock
 from dli.project.isolated import isolated
 from dli.session import warn
@@ -48,11 +49,12 @@ def preview(plan: RunPlan) -> dict[str, Any]:
         "connection": plan.spec.execution.connection,
         "engine": plan.engine.place,
         "dialect": plan.dialect,
+        "partition": plan.partition,
         "parameters": plan.parameters,
         "statements": found.statements,
         "reads": found.reads,
         "writes": found.writes,
-        "warnings": found.warnings,
+        "warnings": [*plan.warnings, *found.warnings],
     }
 
 
@@ -64,6 +66,7 @@ def describe(preview: dict[str, Any]) -> str:
             ("Dataset", preview["dataset_name"]),
             ("File", preview["file"]),
             ("Connection", f"{preview['connection']} ({preview['engine']})"),
+            ("Partition", spanned(preview["partition"])),
             ("Parameters", "\n".join(f"{key}={value}" for key, value in preview["parameters"].items())),
             ("Reads", "\n".join(preview["reads"])),
             ("Writes", "\n".join(preview["writes"])),
@@ -98,9 +101,10 @@ def show_rendered(
     """
     write = check_dialect(dialect) if dialect else None
     spec, yaml, files, file = _found(session, dataset, registered=registered, source=source)
-    values = resolve_run(spec, given).template
+    values = resolve_run(spec, given)
+    warn(values.warnings)
     read = session.dialect_of(spec)
-    statements = render_statements(spec, files, values, dialect=read, file=file, yaml=yaml)
+    statements = render_statements(spec, files, values.template, dialect=read, file=file, yaml=yaml)
     texts = [statement.sql for statement in statements]
     if write is not None:
         texts, losses = isolated(file, transpile, statements, read=read, write=write, yaml=yaml, file=file)

@@ -117,7 +117,9 @@ class StatementProgress:
 def print_run(run: LocalRun, output: str) -> None:
     """Print a run's rows; as JSON, with the run's other fields."""
     if output == "json":
-        click.echo(json.dumps(report(run), indent=2, ensure_ascii=False))
+        from dli.client.protocol import encode
+
+        click.echo(json.dumps(report(run), indent=2, ensure_ascii=False, default=encode))
     elif run.answer is not None and output == "csv":
         click.echo(_csv(run.answer), nl=False)
     elif run.answer is not None and run.answer.first_rows:
@@ -182,6 +184,7 @@ def report(run: LocalRun) -> dict[str, Any]:
     answer = run.answer
     return {
         "dataset_name": run.plan.spec.name,
+        "partition": run.plan.partition,
         "parameters": run.plan.parameters,
         "connection": run.plan.spec.execution.connection,
         "seconds": round(run.seconds, 3),

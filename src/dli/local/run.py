@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from dataspec.engines.results import Result
     from dataspec.engines.session import StatementListener
+    from dataspec.models import RunPartition
     from dataspec.spec.model import DatasetSpec
     from dli.config.settings import Settings
     from dli.local.engines.driver import DriverEngine
@@ -53,7 +54,10 @@ class RunPlan:
 
     dataset: LocalDataset
     spec: DatasetSpec
+    partition: RunPartition | None
     parameters: Mapping[str, Any]
+    warnings: list[str]
+    """Messages about the partition."""
     values: Mapping[str, Any]
     """The variables of the SQL template."""
     engine: DriverEngine
@@ -89,7 +93,9 @@ class RunPlan:
         return cls(
             dataset=dataset,
             spec=spec,
+            partition=values.run_partition,
             parameters=values.parameters,
+            warnings=values.warnings,
             values=values.template,
             engine=engine,
             dialect=spec.execution.dialect or dialect_of_connection(engine.conn_type),
@@ -259,6 +265,7 @@ def log_run(run: LocalRun, root: Path, outcome: str, error: str | None = None) -
         "dataset_name": plan.spec.name,
         "spec_hash": spec_hash(plan.dataset.yaml, plan.dataset.sql),
         "connection": plan.spec.execution.connection,
+        "partition": plan.partition.name if plan.partition else None,
         "parameters": plan.parameters,
         "status": outcome,
         "seconds": round(run.seconds, 3),

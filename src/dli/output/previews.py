@@ -47,7 +47,7 @@ def preview(session: Session, named: str, source: str | None, ask: Ask[T_co]) ->
         return ask(**_sent(local))
 
 
-def head(preview: RunPreview | BackfillPreview, *more: tuple[str, str]) -> str:
+def head(preview: RunPreview | BackfillPreview, *more: tuple[str, str], partition: str | None = None) -> str:
     """Return the fields above the SQL of a preview; print its warnings."""
     warn(preview.warnings)
     kind = preview.source_type if preview.registered else "not registered"
@@ -55,6 +55,7 @@ def head(preview: RunPreview | BackfillPreview, *more: tuple[str, str]) -> str:
         [
             ("Dataset", preview.dataset_name),
             ("Source", f"{kind} (spec {preview.spec_hash})"),
+            ("Partition", partition),
             ("Parameters", "\n".join(f"{key}={value}" for key, value in preview.parameters.items())),
             ("Reads", "\n".join(preview.reads)),
             ("Writes", "\n".join(preview.writes)),

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
+from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidUsage
+
+if TYPE_CHECKING:
+    from dataspec.models import RunPartition
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}$", re.ASCII)
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
@@ -26,6 +30,14 @@ def in_zone(moment: datetime, zone: str | None) -> str:
 def local(moment: datetime | None) -> str:
     """Return ``YYYY-MM-DD HH:MM:SS`` in the user's time zone; ``-`` for None."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
+
+
+def spanned(partition: RunPartition | None) -> str | None:
+    """Return a partition's name with what it covers, in the schedule's time zone; None if there is none."""
+    if partition is None:
+        return None
+    start, end = (moment.isoformat(timespec="minutes") for moment in (partition.start, partition.end))
+    return f"{partition.name} ({start} to {end})"
 
 
 def duration(span: timedelta) -> str:

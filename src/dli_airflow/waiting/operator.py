@@ -53,9 +53,9 @@ class WaitOperator(BaseOperator):
             self.log.info("This run does not wait for other datasets.")
             return
         try:
-            resolved = resolved_run(self.dataset.spec, run, self.log)
-            queries = list(self._queries(resolved.values.template, now))
-            datasets = list(self._missing(resolved.partition, now))
+            values = resolved_run(self.dataset.spec, run, self.log)
+            queries = list(self._queries(values.template, now))
+            datasets = list(self._missing(values.partition, now))
         except AirflowFailException as error:
             self._fail(context, str(error))
         except DliError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,48 +10,64 @@ import pytest
 from dataspec.contract import (
     CONF_KEY,
     FOLDER_PREFIX,
-    built_interval,
     built_variable,
-    given_parameters,
     is_dataset_task,
     is_shard_file,
     read_document_line,
     read_takeovers,
     read_version_key,
+    values_of_run,
     waits,
     write_document_line,
     write_shard_file,
     write_takeover,
     write_version_key,
 )
-from dataspec.spec.model import Parameter, ScheduleConfig
+from dataspec.spec.model import DatasetSpec
 
 START = datetime(2024, 1, 14, tzinfo=UTC)
-DECLARED = [Parameter(name="execution_date", type="date"), Parameter(name="limit", type="integer")]
+DAY = timedelta(days=1)
+
+
+def spec(cron: str | None = "0 9 * * *", **execution_date: Any) -> DatasetSpec:
+    parameters = [{"name": "execution_date", "type": "date", "required": False} | execution_date]
+    schedule = {"cron": cron, "timezone": "Asia/Seoul"} if cron else None
+    known = {"name": "a.b", "type": "Dataset", "owner": "kim@example.com", "query_statement": "select 1"}
+    limit = {"name": "limit", "type": "integer", "default": 5}
+    return DatasetSpec.model_validate(known | {"parameters": [*parameters, limit], "schedule": schedule})
 
 
 @pytest.mark.rule("11.12")
+@pytest.mark.rule("30.10")
 @pytest.mark.parametrize(
-    ("run_type", "interval_start", "conf", "given"),
+    ("run_type", "start", "conf", "date"),
     [
-        ("scheduled", START, {}, {"execution_date": "2024-01-14"}),
-        ("backfill", START, {}, {"execution_date": "2024-01-14"}),
-        ("scheduled", START, {"execution_date": "2023-01-01"}, {"execution_date": "2023-01-01"}),
-        ("scheduled", None, {}, {}),
-        ("manual", START, {"limit": 1, CONF_KEY: {"run_type": "adhoc"}}, {"limit": 1}),
-        ("asset_triggered", START, {}, {}),
+        ("scheduled", START, {}, "2024-01-14"),
+        ("backfill", START, {}, "2024-01-14"),
+        ("scheduled", START, {"execution_date": "2023-01-01"}, "2023-01-01"),
+        ("scheduled", None, {}, None),
+        ("manual", START, {CONF_KEY: {"run_type": "adhoc"}}, None),
+        ("manual", START, {"execution_date": "2023-01-01"}, "2023-01-01"),
+        ("asset_triggered", START, {}, None),
     ],
 )
-def test_run_of_the_timetable_gets_its_partition_from_the_interval(
-    run_type: str, interval_start: datetime | None, conf: dict[str, Any], given: dict[str, Any]
+def test_run_of_the_timetable_has_the_partition_of_its_interval(
+    run_type: str, start: datetime | None, conf: dict[str, Any], date: str | None
 ) -> None:
-    found = given_parameters(conf, DECLARED, run_type=run_type, interval_start=interval_start)
-    assert found == given
+    values = values_of_run(spec(), conf, run_type=run_type, interval=(start, start and start + DAY))
+    assert values.parameters == {"execution_date": date, "limit": 5}
+    assert (values.partition.name if values.partition else None) == date
+    assert values.template.get("partition_start") == (f"{date}T00:00:00+09:00" if date else None)
 
 
 @pytest.mark.rule("11.12")
-def test_dataset_without_execution_date_gets_none() -> None:
-    assert given_parameters({}, DECLARED[1:], run_type="scheduled", interval_start=START) == {}
+@pytest.mark.rule("30.10")
+def test_dataset_without_execution_date_has_the_partition_of_its_interval_alone() -> None:
+    without = spec().model_copy(update={"parameters": []})
+    values = values_of_run(without, {}, run_type="scheduled", interval=(START, START + DAY))
+    assert (values.parameters, values.conf) == ({}, {})
+    assert values.template["partition_end"] == "2024-01-15T00:00:00+09:00"
+    assert values_of_run(without, {}, run_type="manual", interval=(START, START + DAY)).template == {}
 
 
 @pytest.mark.rule("15.20")
@@ -91,15 +107,18 @@ def test_a_shard_file_is_known_by_the_name_that_the_factory_gives_it() -> None:
     assert is_shard_file(f"/opt/airflow/dags/{FOLDER_PREFIX}{write_shard_file(15)}")
 
 
-def test_only_a_run_of_the_timetable_builds_the_interval_that_airflow_keeps() -> None:
-    schedule = ScheduleConfig(cron="0 0 * * *", timezone="UTC")
-    kept = datetime(2024, 1, 15, tzinfo=UTC), datetime(2024, 1, 16, tzinfo=UTC)
-    built = {
-        run_type: built_interval(schedule, run_type=run_type, interval=kept)
-        for run_type in ("scheduled", "backfill", "manual")
-    }
-    assert built == {"scheduled": kept, "backfill": kept, "manual": None}
-    assert built_interval(schedule, run_type="scheduled", interval=(None, None)) is None
+def test_a_run_of_the_timetable_keeps_the_data_interval_of_airflow() -> None:
+    interval = START, START + DAY
+    times = "data_interval_start", "data_interval_end"
+    scheduled = values_of_run(
+        spec(), {"execution_date": "2023-01-01"}, run_type="scheduled", interval=interval
+    )
+    assert [scheduled.template[name] for name in times] == [moment.isoformat() for moment in interval]
+    manual = values_of_run(spec(), {"execution_date": "2023-01-01"}, run_type="manual", interval=interval)
+    assert [manual.template[name] for name in times] == [
+        "2023-01-01T00:00:00+00:00",
+        "2023-01-02T00:00:00+00:00",
+    ]
 
 
 @pytest.mark.rule("31.2")

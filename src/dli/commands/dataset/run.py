@@ -9,7 +9,7 @@ import click
 from dataspec.errors import DliError
 from dli.options import complete_dataset, dry_run_option, options_with_formats, param_option, pass_session
 from dli.run_kinds import DIFFERENCE
-from dli.session import Session, say
+from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
     from dli.local.project_run import Step
@@ -120,6 +120,7 @@ def _run(session: Session, plan: RunPlan, limit: int, label: str = "") -> LocalR
     from dli.local.output import StatementLines, StatementProgress
     from dli.local.run import Runner
 
+    warn(plan.warnings)
     listener = StatementLines(verbose=session.verbose)
     runner = Runner(plan, listener, limit=limit, measure=StatementProgress.shown())
     try:

@@ -22,7 +22,7 @@ from dli.session import Session, warn
 if TYPE_CHECKING:
     from dataspec.models import WorkflowRun
 
-TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "STATUS", "STARTED", "TOOK")
+TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "PARTITION", "STATUS", "STARTED", "TOOK")
 
 
 @click.command("history")
@@ -90,6 +90,7 @@ def _row(run: WorkflowRun, *, named: bool, failed: bool) -> tuple[str, ...]:
         run.source_type or "-",
         (run.spec_hash or "-")[:8],
         run.run_type,
+        run.partition.name if run.partition else "-",
         run.status,
         local(run.started_at),
         between(run.started_at, run.finished_at or datetime.now(UTC)) or "-",

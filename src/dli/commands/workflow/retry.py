@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dataspec.models import WorkflowRun
 
 MAX_RUNS = 10_000
-TITLES = ("RUN ID", "TYPE", "STARTED", "PARAMETERS")
+TITLES = ("RUN ID", "TYPE", "PARTITION", "STARTED", "PARAMETERS")
 
 
 @click.command("retry")
@@ -168,4 +168,5 @@ def _waited(session: Session, runs: list[WorkflowRun], timeout: float | None) ->
 
 def _row(run: WorkflowRun) -> tuple[str, ...]:
     parameters = ", ".join(f"{name}={value}" for name, value in run.parameters.items())
-    return run.run_id, run.run_type, local(run.started_at), parameters or "-"
+    partition = run.partition.name if run.partition else "-"
+    return run.run_id, run.run_type, partition, local(run.started_at), parameters or "-"

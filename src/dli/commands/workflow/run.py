@@ -17,6 +17,7 @@ from dli.options import (
     source_option,
 )
 from dli.run_kinds import DIFFERENCE
+from dli.session import warn
 
 if TYPE_CHECKING:
     from dataspec.models import RunPreview
@@ -63,6 +64,7 @@ def command(
         session.print_item(found, _described(found))
         return
     run = session.client.start_run(name, parameters, source=source)
+    warn(run.warnings)
     if not (wait and session.format == "json"):
         session.print_item(run, f"Run started: {run.run_id}")
     if wait:
@@ -80,5 +82,7 @@ def _wait(session: Session, run_id: str, timeout: float | None) -> None:
 
 def _described(preview: RunPreview) -> str:
     from dli.output.previews import head, numbered
+    from dli.output.times import spanned
 
-    return "\n\n".join((head(preview), numbered(preview.statements)))
+    top = head(preview, partition=spanned(preview.partition))
+    return "\n\n".join((top, numbered(preview.statements)))

@@ -11,7 +11,7 @@ from dataspec.models import WorkflowRun
 from dli.named_runs import find_run
 from dli.options import follow_options, pass_session, run_dataset_option, server_options
 from dli.output.tables import pairs
-from dli.output.times import between, local
+from dli.output.times import between, local, spanned
 from dli.session import Session
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def described(run: WorkflowRun) -> str:
             ("Status", str(run.status)),
             ("Type", run.run_type),
             ("Source", f"{run.source_type}{spec}" if run.source_type else "-"),
+            ("Partition", spanned(run.partition)),
             ("Parameters", "\n".join(f"{key}={_shown(value)}" for key, value in run.parameters.items())),
             ("Started by", run.requested_by),
             ("Created", local(run.created_at)),

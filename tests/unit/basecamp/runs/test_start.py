@@ -414,3 +414,46 @@ def test_a_spec_that_is_sent_along_is_checked_as_for_a_registration(client: Clie
     answer = client.post("/workflows/sales.daily/runs", json={"dry_run": True, "spec": spec})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_spec")
     assert answer.json()["problems"][0]["file"] == "d/x.yaml"
+
+
+HOURLY = {"0 9 * * *": "0 * * * *"}
+
+
+@pytest.mark.rule("30.12")
+@pytest.mark.rule("30.13")
+def test_an_hour_is_run_by_its_name_and_shown_with_what_it_covers(
+    register: Register, client: Client, airflow: MemoryAirflow
+) -> None:
+    register(replace=HOURLY)
+    started = run(client, parameters={"execution_date": "2024-01-14T13:00"})
+    assert started.status_code == 201
+    partition = {
+        "name": "2024-01-14T13:00+09:00",
+        "start": "2024-01-14T13:00:00+09:00",
+        "end": "2024-01-14T14:00:00+09:00",
+    }
+    assert (started.json()["partition"], started.json()["warnings"]) == (partition, [])
+    assert started.json()["parameters"]["execution_date"] == "2024-01-14"
+    assert all_runs(airflow)[0].conf["execution_date"] == "2024-01-14T13:00+09:00"
+    assert client.get(f"/runs/{started.json()['run_id']}").json()["partition"] == partition
+    preview = run(client, parameters={"execution_date": "2024-01-14T13:00"}, dry_run=True)
+    assert preview.json()["partition"] == partition
+
+
+@pytest.mark.rule("30.14")
+def test_a_date_off_the_schedule_is_warned_of_by_run_and_preview(register: Register, client: Client) -> None:
+    register(replace={"0 9 * * *": "0 9 * * 1"})
+    for dry_run in (False, True):
+        answer = run(client, parameters={"execution_date": "2024-01-16"}, dry_run=dry_run)
+        (warning,) = answer.json()["warnings"]
+        assert "starts on 2024-01-16: the run covers that date alone" in warning
+
+
+@pytest.mark.rule("30.4")
+def test_a_time_without_a_partition_is_refused_with_the_nearest_two(
+    register: Register, client: Client
+) -> None:
+    register(replace=HOURLY)
+    refused = run(client, parameters={"execution_date": "2024-01-14T13:20"})
+    assert refused.status_code == 422
+    assert refused.json()["detail"] == "The nearest are 2024-01-14T13:00+09:00 and 2024-01-14T14:00+09:00."

@@ -121,8 +121,8 @@ def test_spec_without_a_schedule_is_valid() -> None:
         ),
         (
             "type: string",
-            "type: datetime",
-            "'execution_date' is a date; its type is 'date' or 'string', not 'datetime'.",
+            "type: integer",
+            "'execution_date' names a partition; its type is 'date', 'datetime' or 'string', not 'integer'.",
         ),
         ("name: execution_date", "name: data_interval_start", "every run has this value already"),
     ],

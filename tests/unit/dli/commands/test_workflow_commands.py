@@ -512,6 +512,29 @@ def test_what_can_be_no_name_is_refused(clicks: Basecamp, dli: Dli, name: str) -
     assert (result.status, result.err.startswith("Error: Invalid dataset name")) == (2, True)
 
 
+# partitions
+
+
+@pytest.mark.rule("30.13")
+@pytest.mark.rule("30.14")
+def test_a_date_off_the_schedule_is_warned_of_and_an_hour_is_named(basecamp: Basecamp, dli: Dli) -> None:
+    basecamp.put_code(CLICKS, CLICKS_YAML.replace("0 9 * * *", "0 9 * * 1"), CLICKS_FILES)
+    for more in ([], ["--dry-run"]):
+        result = dli("workflow", "run", CLICKS, "-p", "execution_date=2024-01-16", *more)
+        assert result.err.startswith(
+            "Warning: No partition of the schedule '0 9 * * 1' in Asia/Seoul starts on"
+        )
+    hourly = CLICKS_YAML.replace("0 9 * * *", "0 * * * *").replace(CLICKS, "hourly")
+    basecamp.put_manual("hourly", hourly, CLICKS_FILES)
+    result = dli("workflow", "run", "hourly", "-p", "execution_date=2024-01-15T13:00")
+    status = dli("workflow", "status", result.out.removeprefix("Run started: ").strip())
+    assert "2024-01-15T13:00+09:00 (2024-01-15T13:00+09:00 to 2024-01-15T14:00+09:00)" in status.out
+    assert "2024-01-15T13:00+09:00" in dli("workflow", "history").out
+    refused = dli("workflow", "run", "hourly", "-p", "execution_date=2024-01-15T13:20")
+    assert refused.status == 2
+    assert "The nearest are 2024-01-15T13:00+09:00 and 2024-01-15T14:00+09:00." in refused.err
+
+
 # history
 
 
@@ -523,8 +546,9 @@ def test_history_lists_runs_newest_first_with_the_version_that_each_ran(clicks: 
     header, *rows = result.out.splitlines()
     assert header.split("   ")[0] == "RUN ID"
     assert [row.split()[0] for row in rows] == [second, first]
-    assert rows[0].split()[1:] == ["-", "-", "adhoc", "PENDING", "-", "-"]
-    assert rows[1].split()[3:] == ["adhoc", "COMPLETED", "2024-01-15", "18:30:45", "0s"]
+    assert rows[0].split()[1:] == ["-", "-", "adhoc", "2024-01-15", "PENDING", "-", "-"]
+    assert rows[1].split()[3:] == ["adhoc", "2024-01-15", "COMPLETED", "2024-01-15", "18:30:45", "0s"]
+    assert "PARTITION" in header
 
 
 @pytest.mark.rule("22.8")

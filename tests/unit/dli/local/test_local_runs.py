@@ -54,6 +54,27 @@ def sales(project: Path) -> Path:
     return write(project, BUILT)
 
 
+@pytest.mark.rule("30.11")
+@pytest.mark.rule("30.14")
+def test_a_run_here_builds_the_partition_that_it_names(project: Path, dli: Dli) -> None:
+    spec = """\
+name: shop.numbers
+type: Dataset
+owner: dana@example.com
+query_statement: select timestamptz '{{ partition_start }}' as a, timestamptz '{{ partition_end }}' as b
+parameters: [{name: execution_date, type: datetime}]
+schedule: {cron: "CRON", timezone: Asia/Seoul}
+"""
+    write(project, spec.replace("CRON", "0 * * * *"), "shop.numbers")
+    run = ["dataset", "run", "shop.numbers", "--format", "json", "-p"]
+    found = json.loads(dli(*run, "execution_date=2024-01-15T13:00").out)
+    assert found["partition"]["name"] == found["parameters"]["execution_date"] == "2024-01-15T13:00+09:00"
+    assert [row[:10] for row in found["rows"][0].values()] == ["2024-01-15", "2024-01-15"]
+    write(project, spec.replace("CRON", "0 9 * * 1"), "shop.numbers")
+    assert "starts on 2024-01-16: the run covers that date" in dli(*run, "execution_date=2024-01-16").err
+    assert "starts on 2024-01-16" in dli(*run, "execution_date=2024-01-16", "--dry-run").err
+
+
 def write(project: Path, spec: str, name: str = "shop.sales") -> Path:
     path = project / "datasets" / f"dataset.{name}.yaml"
     path.write_text(spec)
