@@ -249,8 +249,8 @@ def test_a_run_sees_its_interval_beside_its_parameters() -> None:
         "execution_date": "2024-01-15",
         "data_interval_start": "2024-01-15T00:00:00+00:00",
         "data_interval_end": "2024-01-16T00:00:00+00:00",
-        "partition_start": "2024-01-15T00:00:00+00:00",
-        "partition_end": "2024-01-16T00:00:00+00:00",
+        "partition_start": "2024-01-15T00:00:00+09:00",
+        "partition_end": "2024-01-16T00:00:00+09:00",
     }
 
 
