@@ -20,7 +20,6 @@ from basecamp.backfills.stop import BackfillStopper
 from basecamp.datasets.dataset_teams import DatasetTeams
 from basecamp.datasets.registered_specs import RegisteredSpecs
 from basecamp.datasets.takeovers import Takeovers
-from basecamp.datasets.versions import VersionsInUse
 from basecamp.monitoring.housekeeping import Housekeeping
 from basecamp.monitoring.readiness import ReadinessChecks
 from basecamp.notifications.channel_test import ChannelTester
@@ -28,6 +27,7 @@ from basecamp.notifications.delivery import Delivery
 from basecamp.notifications.run_watch import RunWatch
 from basecamp.registration.changes import ManualSpecChanges
 from basecamp.registration.register import Registration
+from basecamp.registration.rollback import Rollback
 from basecamp.runs.airflow_starts import AirflowStarts
 from basecamp.runs.history import RunHistory
 from basecamp.runs.logs import RunLogs
@@ -42,6 +42,7 @@ from basecamp.sync.built_check import BuiltCheck
 from basecamp.sync.check import PeriodicCheck
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
+from basecamp.workflows.version_list import VersionList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,6 @@ class Services:
 
     dataset_teams: DatasetTeams
     registered_specs: RegisteredSpecs
-    versions: VersionsInUse
     takeovers: Takeovers
 
     run_records: RunRecords
@@ -76,6 +76,7 @@ class Services:
     run_retrier: RunRetrier
 
     workflows: Workflows
+    versions: VersionList
     pauses: Pauses
 
     delivery: Delivery
@@ -87,6 +88,7 @@ class Services:
 
     registration: Registration
     changes: ManualSpecChanges
+    rollback: Rollback
 
     backfill_steps: BackfillSteps
     reconciler: Reconciler

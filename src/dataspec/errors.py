@@ -10,11 +10,13 @@ The tree::
     │   ├── InvalidKey          an invalid key of an object
     │   ├── InvalidSpec         an invalid Dataset Spec
     │   ├── InvalidTemplate     SQL that can't be rendered
+    │   ├── AmbiguousVersion    several versions begin with the given digits
     │   └── InvalidParameters   a run's parameters
     │       ├── MissingParameter
     │       └── UnknownParameter
     ├── NotFound
     │   ├── DatasetNotFound
+    │   ├── VersionNotFound
     │   ├── RunNotFound
     │   ├── BackfillNotFound
     │   └── BackfillPlanLost        its plan was damaged
@@ -58,6 +60,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dataspec.problems import Problem
+
+
+_SHOWN = 10
+"""Maximum number of versions that an error names."""
 
 
 class DliError(Exception):
@@ -206,6 +212,17 @@ def _described(allowed: Iterable[tuple[str, bool]]) -> str:
     return ", ".join(f"{name} ({'required' if required else 'optional'})" for name, required in allowed)
 
 
+class AmbiguousVersion(InvalidUsage):
+    """Several versions of a dataset begin with these digits."""
+
+    code = "ambiguous_version"
+
+    def __init__(self, name: str, version: str, matching: Sequence[str]) -> None:
+        shown = ", ".join(matching[:_SHOWN]) + (", …" if len(matching) > _SHOWN else "")
+        title = f"Several versions of '{name}' begin with '{version}'."
+        super().__init__(title, detail=f"Give more digits of one of them: {shown}")
+
+
 class NotFound(DliError):
     """The named object does not exist."""
 
@@ -225,6 +242,19 @@ class DatasetNotFound(NotFound):
         self.is_suggestion = is_suggestion
         detail = f"'{name}' is not registered." + (f" {hint}" if hint else "")
         super().__init__("Dataset not found. Register first: dli dataset register", detail=detail)
+
+
+class VersionNotFound(NotFound):
+    """A dataset has no such version."""
+
+    code = "version_not_found"
+
+    def __init__(self, name: str, version: str, known: Sequence[str]) -> None:
+        """Initialize the error; ``known`` has the hashes of the versions that there are, the newest first."""
+        shown = ", ".join(known[:_SHOWN]) + (", …" if len(known) > _SHOWN else "")
+        there = f"Its versions, the newest first: {shown}" if known else "None of its versions is kept."
+        listed = f"List them with: dli dataset versions {name}"
+        super().__init__(f"'{name}' has no version '{version}'.", detail=f"{there}\n{listed}")
 
 
 class RunNotFound(NotFound):
@@ -282,6 +312,10 @@ class ManagedByCode(Refused):
             "Modify the YAML in Git and deploy via CI/CD.\n"
             "Only pause/unpause operations are allowed via CLI.",
         )
+
+
+REVERT = "To go back to an earlier version: git revert COMMIT, then deploy with: dli code publish"
+"""The next step of who wants to roll back a dataset of code."""
 
 
 class Overridden(Refused):

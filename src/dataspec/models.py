@@ -14,6 +14,9 @@ RunType = Literal["adhoc", "scheduled", "backfill"]
 Every = Literal["day", "schedule"]
 """The dates of a backfill: all dates of its range, or those on which an interval of the schedule starts."""
 
+VersionAction = Literal["register", "update", "rollback", "publish"]
+"""What wrote a version of a spec to the store."""
+
 
 IN_AIRFLOW = "in Airflow"
 """Who started or paused something on Airflow's own page, which does not say more."""
@@ -211,17 +214,71 @@ class SpecVersion:
     files: dict[str, str] = field(default_factory=dict)
     error: str | None = None
     """Why the file can't be used, with line and column."""
+    etag: str | None = None
+    """The file's ETag, for a conditional write; None for a version that is not in its source any more."""
+    written_by: str | None = None
+    """Who wrote it; None if unknown, and for a file in code."""
+    written_at: datetime | None = None
+    action: str | None = None
+    """``register``, ``update`` or ``rollback``; None if unknown. An update that was registered again since counts
+    as registered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionInfo:
+    """One row of ``dli dataset versions``: a version that a source of a dataset has or had."""
+
+    spec_hash: str
+    source_type: SourceType | None
+    """None for a version that an early release kept without its source."""
+    file: str | None
+    """The key of the spec's file in the store."""
+    registered: bool
+    """Whether its source has this version now."""
+    effective: bool
+    """Whether it is the one that Airflow is to run."""
+    loaded: bool
+    """Whether it is the one that Airflow has loaded."""
+    written_at: datetime | None = None
+    """When it was written last; None if that is not known exactly."""
+    written_before: datetime | None = None
+    """A time by which it was written, where ``written_at`` is None."""
+    written_by: str | None = None
+    """Who wrote it; None if unknown."""
+    action: str | None = None
+    """What wrote it: ``register``, ``update``, ``rollback`` or ``publish``; None if unknown."""
+    commit: str | None = None
+    """The Git commit of a published version."""
+    last_run_id: str | None = None
+    """The last run of this version, of the dataset's newest 100 runs."""
+    last_run_status: RunStatus | None = None
+    last_run_at: datetime | None = None
+    """When that run started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionDetails(VersionInfo):
+    """One version of a dataset with its content."""
+
+    name: str
+    yaml: str
+    files: dict[str, str] = field(default_factory=dict)
+    """The text of each SQL file, by its path in the spec."""
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetVersions:
-    """A dataset's versions by source; None for a missing one."""
+    """A dataset's versions: the current ones by source, None for a missing one, and all that are kept."""
 
     name: str
     manual: SpecVersion | None = None
     code: SpecVersion | None = None
     airflow: SpecVersion | None = None
     """The version that Airflow has loaded."""
+    items: list[VersionInfo] = field(default_factory=list)
+    """A page of the kept versions: the registered ones, then the others, the newest first."""
+    next_cursor: str | None = None
     warnings: list[str] = field(default_factory=list)
 
 

@@ -90,8 +90,12 @@ RIGHTS: Mapping[str, Right] = {
     "GET /api/v1/runs/{run_id}/logs": _reads(Scope.RUN, "dli workflow logs"),
     "GET /api/v1/datasets": _reads(Scope.LIST, "dli dataset list"),
     "GET /api/v1/datasets/{name}": _reads(Scope.DATASET, "dli dataset show"),
-    "GET /api/v1/datasets/{name}/versions": _reads(Scope.DATASET, "dli dataset diff"),
+    "GET /api/v1/datasets/{name}/versions": _reads(Scope.DATASET, "dli dataset versions", "dli dataset diff"),
+    "GET /api/v1/datasets/{name}/versions/{version}": _reads(
+        Scope.DATASET, "dli dataset show", "dli dataset diff"
+    ),
     "PUT /api/v1/datasets/{name}": _changes(Role.EDITOR, Scope.SPEC, "dli dataset register"),
+    "POST /api/v1/datasets/{name}/rollback": _changes(Role.EDITOR, Scope.DATASET, "dli dataset rollback"),
     "PATCH /api/v1/datasets/{name}": _changes(Role.EDITOR, Scope.SPEC, "dli dataset update"),
     "DELETE /api/v1/datasets/{name}": _changes(Role.EDITOR, Scope.DATASET, "dli dataset unregister"),
     "POST /api/v1/datasets/validate": _reads(Scope.SIGNED_IN),

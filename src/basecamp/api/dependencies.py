@@ -73,6 +73,7 @@ Name = Annotated[
 """A dataset's name. The services check it, by rules that a pattern can't say."""
 
 DatasetName = Annotated[Name, Path(description="The dataset's name.")]
+VersionHash = Annotated[str, Path(description="The first digits of the version's hash, or all.")]
 RunId = Annotated[str, Path(description="The run's id.")]
 BackfillId = Annotated[str, Path(description="The backfill's id.")]
 Cursor = Annotated[

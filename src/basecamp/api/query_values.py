@@ -57,6 +57,9 @@ Flag = Annotated[bool, Strict(), BeforeValidator(_from_json)]
 Positive = Annotated[int, Strict(), Field(ge=1), BeforeValidator(_from_json)]
 """A whole number from 1."""
 
+NotNegative = Annotated[int, Strict(), Field(ge=0), BeforeValidator(_from_json)]
+"""A whole number from 0."""
+
 Seconds = Annotated[float, Strict(), Field(ge=0, le=MAX_WAIT_SECONDS), BeforeValidator(_from_json)]
 """How long a request may wait."""
 

@@ -116,6 +116,17 @@ class RegistrationBody(SpecBody):
     """Store it although code has a spec with this name."""
 
 
+class RollbackBody(_Body):
+    """The version to register again."""
+
+    version: Annotated[str, Field(min_length=1, max_length=64)]
+    """The first digits of its hash, or all."""
+    accept_override: bool = False
+    """Register it although code has a spec with this name."""
+    reason: Annotated[str, Field(max_length=500)] | None = None
+    """Why, for the audit log."""
+
+
 class UpdateBody(SourceBody):
     """New values for a manual spec's schedule; null keeps the current value."""
 

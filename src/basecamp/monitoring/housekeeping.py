@@ -24,8 +24,10 @@ from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.idempotency import PREFIX as IDEMPOTENCY_PREFIX
 from basecamp.shared.idempotency import ReservationRecord
 from basecamp.shared.object_reader import QUARANTINE_PREFIX, ObjectReader
-from dataspec.catalog.ledger import VERSIONS_PREFIX
+from basecamp.sync.history_repair import HistoryRepair
+from dataspec.catalog.ledger import VERSIONS_PREFIX, ArchivedVersion, hash_of
 from dataspec.catalog.version_archive import KeptVersions
+from dataspec.catalog.version_history import HISTORY_PREFIX, VersionHistory, VersionRecord
 from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import ObjectInfo, etag_of, try_delete, try_put, usable
@@ -72,6 +74,8 @@ class Housekeeping:
         store: The store.
         specs: The specs and the ledger, which name versions.
         archive: The versions of all datasets.
+        history: Which versions there are of which dataset.
+        repair: Completes the history.
         tokens: The API tokens.
         objects: Notes a record that this replica can't read.
     """
@@ -80,13 +84,18 @@ class Housekeeping:
         self,
         store: Store,
         specs: CatalogCache,
+        *,
         archive: KeptVersions,
+        history: VersionHistory,
+        repair: HistoryRepair,
         tokens: Tokens,
         objects: ObjectReader,
     ) -> None:
         self._store = store
         self._specs = specs
         self._archive = archive
+        self._history = history
+        self._repair = repair
         self._tokens = tokens
         self._objects = objects
         self.loop = BackgroundLoop("daily housekeeping", self.turn, retry_seconds=RETRY_SECONDS)
@@ -109,9 +118,11 @@ class Housekeeping:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
+        self._repair.complete()
         removed = sum(
             (
-                self._remove(self._old_versions()),
+                self._remove(self._old_versions(), ArchivedVersion.is_newer),
+                self._remove(self._old_history(), VersionRecord.is_newer),
                 self._remove(self._old_backfills(), BackfillPlan.is_newer),
                 self._remove(self._tokens.ended(), TokenRecord.is_newer),
                 self._remove(self._old(IDEMPOTENCY_PREFIX, IDEMPOTENCY_STAYS), ReservationRecord.is_newer),
@@ -167,10 +178,7 @@ class Housekeeping:
         return [info for ended in older for info in ended if info.last_modified < before]
 
     def _old_versions(self) -> list[ObjectInfo]:
-        """Return old versions that neither the ledger nor a spec names, without the newest ones of each dataset.
-
-        Those of a newer format can't be read, and are not among them.
-        """
+        """Return old versions that neither the ledger nor a spec names, without the newest ones of each dataset."""
         old = {info.key: info for info in self._old(VERSIONS_PREFIX, VERSIONS_STAY)}
         catalog = self._specs.catalog(fresh=True)
         if not old or catalog.ledger_error is not None:
@@ -180,17 +188,23 @@ class Housekeeping:
         }
         for files in (catalog.effective, catalog.overridden, catalog.retired):
             used |= {file.spec_hash for file in files.values() if file.spec_hash}
-        by_dataset: dict[str, list[tuple[Moment, str]]] = defaultdict(list)
-        for version in self._archive.all():
-            by_dataset[version.name].append((version.written_at, version.spec_hash))
-        unused = {
-            spec_hash
-            for versions in by_dataset.values()
-            for _, spec_hash in sorted(versions, reverse=True)[NEWEST_KEPT:]
-            if spec_hash not in used
-        }
-        keys = (f"{VERSIONS_PREFIX}{spec_hash}.json" for spec_hash in unused)
-        return [old[key] for key in keys if key in old]
+        by_dataset: dict[str, list[ObjectInfo]] = defaultdict(list)
+        names = {entry.spec_hash: entry.name for entry in self._history.all()}
+        for info in usable(self._store.list(VERSIONS_PREFIX)):
+            if (name := names.get(hash_of(info.key))) is not None:
+                by_dataset[name].append(info)
+        unused = (info.key for infos in by_dataset.values() for info in _beyond_newest(infos))
+        return [old[key] for key in unused if key in old and hash_of(key) not in used]
+
+    def _old_history(self) -> list[ObjectInfo]:
+        """Return old records of versions that are kept no more, or that were written again since."""
+        old = list(self._old(HISTORY_PREFIX, VERSIONS_STAY))
+        if not old:
+            return []
+        newest = {entry.version: entry for entry in sorted(self._history.all(), key=lambda entry: entry.at)}
+        kept = self._archive.hashes()
+        needed = {entry.key for entry in newest.values() if entry.spec_hash in kept}
+        return [info for info in old if info.key not in needed]
 
     def _remove(
         self, listed: Iterable[ObjectInfo], is_newer: Callable[[StoredObject], bool] | None = None

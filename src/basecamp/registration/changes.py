@@ -28,6 +28,7 @@ from dataspec.catalog.spec_storage import (
     read_release,
     write_release,
 )
+from dataspec.catalog.sql_map import SpecWriter
 from dataspec.errors import DatasetNotFound, InvalidUsage, ManagedByCode, RunsActive
 from dataspec.models import RegisteredDataset, SourceType, UnregisteredDataset
 from dataspec.spec.connection_teams import ConnectionTeams
@@ -146,7 +147,7 @@ class ManualSpecChanges:
                 release,
                 if_match=before,  # a repeated request changes only what the first one read
                 files_if_match=stored.files_etag,
-                by=caller.name,
+                writer=SpecWriter(caller.name, "update"),
                 now=self._clock.now,
             )
             keyed.mark_done()

@@ -22,8 +22,9 @@ from basecamp.shared.request_facts import note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import Catalog
 from dataspec.catalog.spec_storage import Release, manual_key, read_release, write_release
+from dataspec.catalog.sql_map import SpecWriter
 from dataspec.errors import AirflowUnreachable, Conflict, ExistsInCode, InvalidSpec, ServerBusy
-from dataspec.models import RegisteredDataset, SourceType
+from dataspec.models import RegisteredDataset, SourceType, VersionAction
 from dataspec.problems import Problem
 from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.identity import check_name
@@ -93,6 +94,7 @@ class Registration:
         name: str,
         candidate: SubmittedSpec,
         *,
+        action: VersionAction = "register",
         accept_override: bool = False,
         if_match: str | None = None,
         if_none_match: str | None = None,
@@ -104,6 +106,7 @@ class Registration:
         Args:
             name: The dataset.
             candidate: The spec.
+            action: ``rollback`` for an earlier version.
             accept_override: Store it even if code has a spec of that name.
             if_match: The ETags of which the manual spec must have one; ``*`` for any.
             if_none_match: The ETags of which it must have none; ``*`` to refuse if there is a manual spec.
@@ -123,11 +126,12 @@ class Registration:
             StoreUnreachable: When the store does not answer.
         """
         content = [candidate.yaml, dict(candidate.files)]
-        values = ["register", name, content, accept_override, if_match, if_none_match]
+        values = [action, name, content, accept_override, if_match, if_none_match]
         act = partial(
             self._register,
             name,
             candidate,
+            action=action,
             accept_override=accept_override,
             if_match=if_match,
             if_none_match=if_none_match,
@@ -141,6 +145,7 @@ class Registration:
         candidate: SubmittedSpec,
         keyed: KeyedRequest,
         *,
+        action: VersionAction,
         accept_override: bool,
         if_match: str | None,
         if_none_match: str | None,
@@ -159,8 +164,9 @@ class Registration:
         before = catalog.get(name, SourceType.MANUAL)
         note_facts(spec_hash_before=before.spec_hash if before else None)
         seen = seen_etag(candidate.caller, catalog, manual_key(name))
+        writer = SpecWriter(candidate.caller.name, action)
         etag, created = self._write(
-            manual_key(name), release, keyed, if_match, if_none_match, seen=seen, by=candidate.caller.name
+            manual_key(name), release, keyed, if_match, if_none_match, seen=seen, writer=writer
         )
         note_facts(spec_hash_after=release.spec_hash)
         dataset = yield from self._follow_up.written(
@@ -203,7 +209,7 @@ class Registration:
         if_none_match: str | None,
         *,
         seen: str | None,
-        by: str,
+        writer: SpecWriter,
     ) -> tuple[str, bool]:
         """Write a spec; return its ETag, and whether there was none before.
 
@@ -223,7 +229,9 @@ class Registration:
             if keyed.is_done:
                 raise changed_meanwhile(key)
             _check_seen(key, before, seen)
-        etag = write_release(self._store, key, release, if_match=seen or expected, by=by, now=self._clock.now)
+        etag = write_release(
+            self._store, key, release, if_match=seen or expected, writer=writer, now=self._clock.now
+        )
         keyed.mark_done()
         return etag, before == MISSING
 

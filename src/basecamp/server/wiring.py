@@ -45,6 +45,7 @@ from basecamp.outages.guarded_store import GuardedStore
 from basecamp.registration.after_write import WriteFollowUp
 from basecamp.registration.changes import ManualSpecChanges
 from basecamp.registration.register import Registration
+from basecamp.registration.rollback import Rollback
 from basecamp.registration.team_rights import TeamRights
 from basecamp.runs.airflow_starts import AirflowStarts
 from basecamp.runs.failure_reasons import FailureReasons
@@ -65,14 +66,17 @@ from basecamp.shared.public_address import PublicAddress
 from basecamp.shared.waiting import RequestWork
 from basecamp.sync.built_check import BuiltCheck
 from basecamp.sync.check import PeriodicCheck
+from basecamp.sync.history_repair import HistoryRepair
 from basecamp.sync.ledger_update import LedgerUpdater
 from basecamp.sync.notices import SourceChangeNotices
 from basecamp.workflows.pause_records import PauseRecords
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
+from basecamp.workflows.version_list import VersionList
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.version_archive import KeptVersions
+from dataspec.catalog.version_history import VersionHistory
 from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.store import Store
 
@@ -120,7 +124,9 @@ def build_services(
     takeovers = Takeovers(store, gateway, specs, dags, clock, objects=objects)
     readiness = DagReadiness(gateway, dags, clock)
     sql = SpecSql(ConnectionDialects(gateway, clock, named=dialects))
-    archive = KeptVersions(store)
+    archive, history = KeptVersions(store), VersionHistory(store)
+    repair = HistoryRepair(specs, archive, history)
+    in_use = VersionsInUse(store, specs, archive, gateway)
 
     records = RunRecords(specs, gateway, airflow_public_url or gateway.url, clock, takeovers)
     reasons = FailureReasons(gateway, clock)
@@ -135,9 +141,32 @@ def build_services(
     delivery = Delivery(outbox, sender, clock, replica)
 
     notices = SourceChangeNotices(store, archive, outbox, clock)
-    ledger = LedgerUpdater(store, specs, archive, notices, clock, records=records, objects=objects)
+    ledger = LedgerUpdater(
+        store,
+        specs,
+        notices,
+        clock,
+        versions=archive,
+        history=history,
+        repair=repair,
+        records=records,
+        objects=objects,
+    )
+    versions = VersionList(specs, archive, history, in_use, names=names, gateway=gateway, records=records)
     rights = TeamRights(teams)
     follow_up = WriteFollowUp(specs, ledger, readiness)
+
+    registration = Registration(
+        store=store,
+        specs=specs,
+        connections=connections,
+        rights=rights,
+        follow_up=follow_up,
+        clock=clock,
+        takeovers=takeovers,
+        sql=sql,
+        reservations=reservations,
+    )
 
     plans = PlanStore(store, objects)
     steps = BackfillSteps(
@@ -178,7 +207,7 @@ def build_services(
         ),
         dataset_teams=teams,
         registered_specs=RegisteredSpecs(specs, readiness, sql),
-        versions=VersionsInUse(specs, archive, gateway),
+        versions=versions,
         takeovers=takeovers,
         run_records=records,
         run_lookup=lookup,
@@ -243,17 +272,8 @@ def build_services(
         built_check=BuiltCheck(
             store, gateway, specs, Lease(store, "built", replica, clock), clock, objects=objects
         ),
-        registration=Registration(
-            store=store,
-            specs=specs,
-            connections=connections,
-            rights=rights,
-            follow_up=follow_up,
-            clock=clock,
-            takeovers=takeovers,
-            sql=sql,
-            reservations=reservations,
-        ),
+        registration=registration,
+        rollback=Rollback(specs, versions, registration),
         changes=ManualSpecChanges(
             store=store,
             specs=specs,
@@ -280,7 +300,15 @@ def build_services(
             reconciler=reconciler,
         ),
         backfill_stopper=BackfillStopper(backfill_lookup, plans, steps, reservations, clock),
-        housekeeping=Housekeeping(store, specs, archive, tokens, objects),
+        housekeeping=Housekeeping(
+            store,
+            specs,
+            archive=archive,
+            history=history,
+            repair=repair,
+            tokens=tokens,
+            objects=objects,
+        ),
         readiness=ReadinessChecks(
             store, specs, gateway, ChannelHealth(delivery, specs, settings), clock, objects=objects
         ),

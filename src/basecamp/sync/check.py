@@ -60,6 +60,7 @@ class PeriodicCheck:
         if wait > 0:
             return wait
         run_through(self._ledger.reconcile(), self._clock)
+        self._ledger.complete_history()
         return min(self._interval, RETIRED_INTERVAL_SECONDS) if self._ledger.has_retired else self._interval
 
     def sync(

@@ -55,6 +55,8 @@ class LedgerDiff:
     """Versions that are not in the archive yet."""
     replaced: frozenset[str] = frozenset()
     """The hashes of versions that the ledger names no more."""
+    written: tuple[tuple[str, SpecFile], ...] = ()
+    """The versions that are new in their source, each with its dataset's name."""
 
 
 def retires(catalog: Catalog, now: datetime) -> bool:
@@ -89,6 +91,7 @@ def diff_ledger(catalog: Catalog, *, now: datetime, active: Collection[str] | No
         switches=tuple(_switches(before, present)),
         unkept=tuple(_unkept(catalog, before)),
         replaced=_hashes(before) - _hashes(entries),
+        written=tuple(_written(catalog, before, present)),
     )
 
 
@@ -150,6 +153,17 @@ def _unkept(catalog: Catalog, before: Mapping[str, LedgerEntry]) -> Iterator[Spe
     known = _hashes(before)
     for files in (catalog.effective, catalog.overridden):
         yield from (file for file in files.values() if file.spec_hash not in known)
+
+
+def _written(
+    catalog: Catalog, before: Mapping[str, LedgerEntry], present: Mapping[str, LedgerEntry]
+) -> Iterator[tuple[str, SpecFile]]:
+    for name, entry in present.items():
+        held = _held(before.get(name))
+        for source, kept in entry.versions.items():
+            file, known = catalog.get(name, source), held.get(source)
+            if file is not None and (known is None or known.spec_hash != kept.spec_hash):
+                yield name, file
 
 
 def _hashes(entries: Mapping[str, LedgerEntry]) -> frozenset[str]:

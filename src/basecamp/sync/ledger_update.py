@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Protocol
 
 from basecamp.datasets.catalog_cache import CatalogCache
@@ -14,11 +15,14 @@ from basecamp.shared.clock import Clock
 from basecamp.shared.object_reader import ObjectReader
 from basecamp.shared.waiting import Steps
 from basecamp.sync.diff import LedgerDiff, SourceSwitch, diff_ledger, retires
+from basecamp.sync.history_repair import HistoryRepair
 from basecamp.sync.ledger_repair import repaired
 from dataspec.catalog.effective import Catalog
 from dataspec.catalog.ledger import LEDGER_KEY, Ledger
+from dataspec.catalog.publication import Publication, known_publication
 from dataspec.catalog.spec_storage import delete_leftovers
 from dataspec.catalog.version_archive import KeptVersions
+from dataspec.catalog.version_history import VersionHistory, recorded
 from dataspec.errors import AirflowUnreachable, Conflict, StoreUnreachable
 from dataspec.models import SourceEvent, SourceType
 from dataspec.store import Store
@@ -50,10 +54,12 @@ class LedgerUpdater:
         self,
         store: Store,
         specs: CatalogCache,
-        versions: KeptVersions,
         announcer: Announcer,
         clock: Clock,
         *,
+        versions: KeptVersions,
+        history: VersionHistory,
+        repair: HistoryRepair,
         records: RunRecords,
         objects: ObjectReader,
     ) -> None:
@@ -62,6 +68,8 @@ class LedgerUpdater:
         self._store = store
         self._specs = specs
         self._versions = versions
+        self._history = history
+        self._repair = repair
         self._announcer = announcer
         self._clock = clock
         self._turns = threading.Lock()
@@ -93,7 +101,7 @@ class LedgerUpdater:
                 if comparison.ledger is catalog.ledger:
                     self._settled = None if self.has_retired else catalog
                     return ()
-                self._prepare(comparison)
+                self._prepare(comparison, catalog.ledger.moved_at)
                 written = not comparison.switches and self._write(comparison.ledger, catalog.ledger_etag)
             if comparison.switches:
                 yield from self._announcer.announce(comparison.switches, catalog)
@@ -109,6 +117,19 @@ class LedgerUpdater:
             yield from self.reconcile()
         except (StoreUnreachable, Conflict) as error:
             log.warning("The ledger is behind: %s %s", error.title, error.detail)
+
+    def complete_history(self) -> None:
+        """Record the versions that earlier releases kept, once for a store.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        if self._specs.catalog().ledger.has_history:
+            return
+        self._repair.complete()
+        catalog = self._specs.catalog(fresh=True)
+        if catalog.ledger_error is None:  # on a conflict, the next check repeats it
+            self._write(catalog.ledger.changed(has_history=True), catalog.ledger_etag)
 
     def _compare(self, catalog: Catalog) -> LedgerDiff:
         now = self._clock.now()
@@ -128,13 +149,21 @@ class LedgerUpdater:
             if has_turn:
                 self._turns.release()
 
-    def _prepare(self, comparison: LedgerDiff) -> None:
+    def _prepare(self, comparison: LedgerDiff, moved_at: datetime | None) -> None:
         """Archive versions, and remove the SQL files that removed specs have left."""
         self._versions.keep(comparison.unkept)
         self._versions.renew(comparison.replaced)
+        in_code = any(file.source is SourceType.CODE for _, file in comparison.written)
+        publication = self._publication(moved_at) if in_code else None
+        self._history.record(dict(recorded(name, file, publication) for name, file in comparison.written))
         for event in comparison.events:
             if (event.change, event.source_type) == ("removed", SourceType.MANUAL):
                 delete_leftovers(self._store, event.file, now=self._clock.now)
+
+    def _publication(self, moved_at: datetime | None) -> Publication | None:
+        """Return the last publication, if it was made since the ledger was written."""
+        found = known_publication(self._store)
+        return found if found and moved_at and found.published_at >= moved_at else None
 
     def _write(self, ledger: Ledger, expected: str) -> bool:
         """Write the ledger; return False if another replica wrote it first."""

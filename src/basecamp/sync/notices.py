@@ -12,9 +12,8 @@ from basecamp.shared.clock import Clock
 from basecamp.shared.waiting import Steps
 from basecamp.sync.diff import SourceSwitch
 from dataspec.catalog.effective import Catalog, SpecFile
-from dataspec.catalog.publication import Publication, read_publication
+from dataspec.catalog.publication import Publication, known_publication
 from dataspec.catalog.version_archive import KeptVersions
-from dataspec.errors import NewerFormat
 from dataspec.schedule.cron import next_tick
 from dataspec.spec.model import DatasetSpec, Target
 from dataspec.store import Store
@@ -57,7 +56,7 @@ class SourceChangeNotices:
         publication. Without any publication in the store, there is no wait.
         """
         deadline = self._clock.monotonic() + PATIENCE_SECONDS
-        while (found := _last_publication(self._store)) is not None and moved_at is not None:
+        while (found := known_publication(self._store)) is not None and moved_at is not None:
             if found.published_at >= moved_at:
                 return found
             if self._clock.monotonic() >= deadline:
@@ -81,14 +80,6 @@ class SourceChangeNotices:
             at=self._clock.now(),
             occurrence=switch.occurrence,
         )
-
-
-def _last_publication(store: Store) -> Publication | None:
-    """Return the last publication; None also for one of a newer ``dli`` than this server reads."""
-    try:
-        return read_publication(store)
-    except NewerFormat:
-        return None
 
 
 def _targets(file: SpecFile | None) -> list[Target]:

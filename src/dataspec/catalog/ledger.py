@@ -65,6 +65,8 @@ class Ledger(StoredDocument):
     entries: Annotated[Mapping[str, LedgerEntry], Field(alias="datasets")]
     removed: Mapping[str, RemovedDataset] = {}
     """Datasets without an entry, for the rights to their history."""
+    has_history: bool = False
+    """Whether the history has the versions of earlier releases."""
 
     @classmethod
     def salvaged(cls, stored: StoredContent) -> Ledger:
@@ -92,7 +94,7 @@ class Ledger(StoredDocument):
         return kept.key if kept else None
 
 
-NO_LEDGER = Ledger(entries={})
+NO_LEDGER = Ledger(entries={}, has_history=True)
 """The ledger of a store that has none."""
 
 
@@ -138,3 +140,8 @@ class ArchivedVersion(StoredDocument):
 def version_key(spec_hash: str) -> str:
     """Return the key of a version's content."""
     return f"{VERSIONS_PREFIX}{spec_hash}.json"
+
+
+def hash_of(key: str) -> str:
+    """Return the hash in the key of a version's content."""
+    return key.removeprefix(VERSIONS_PREFIX).removesuffix(".json")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
 
-from dataspec.errors import CorruptObject
+from dataspec.errors import CorruptObject, NewerFormat
 from dataspec.stored_document import Moment, StoredDocument
 
 if TYPE_CHECKING:
@@ -52,4 +52,16 @@ def read_publication(store: Store) -> Publication | None:
     try:
         return Publication.read(stored) if stored else None
     except CorruptObject:
+        return None
+
+
+def known_publication(store: Store) -> Publication | None:
+    """Return the last publication; None also for one that a newer version of this program wrote.
+
+    Raises:
+        StoreUnreachable: When the store does not answer.
+    """
+    try:
+        return read_publication(store)
+    except NewerFormat:
         return None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from dataspec.catalog.sql_map import (
     KEPT,
     PENDING,
+    SpecWriter,
     belongs_to_others,
     check_map,
     digest_of,
@@ -140,7 +141,7 @@ def write_release(
     *,
     if_match: str | None = None,
     files_if_match: str | None = None,
-    by: str | None = None,
+    writer: SpecWriter | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> str:
     """Write a spec and its SQL; a reader never sees one without the other.
@@ -151,7 +152,7 @@ def write_release(
         release: What to write.
         if_match: The ETag that the YAML must have; ``None`` for any.
         files_if_match: The ETag that the map to its SQL must have; ``None`` for any.
-        by: Who registers or updates it, kept in the map; ``None`` for a publication.
+        writer: Who writes it, and by what, kept in the map; ``None`` for a publication.
         now: Returns the current time.
 
     Returns:
@@ -170,9 +171,9 @@ def write_release(
         raise _conflict(key)
     read_map(kept)
     try:
-        if release.files or by is not None:
+        if release.files or writer is not None:
             body = current.body if current else None
-            _write_files(store, key, release, current=body, kept=kept, now=now(), by=by)
+            _write_files(store, key, release, current=body, kept=kept, now=now(), writer=writer)
         if current is None or current.body != release.yaml:
             etag = store.put(key, release.yaml, expected=etag)
     except PreconditionFailed:
@@ -244,7 +245,7 @@ def _write_files(
     current: bytes | None,
     kept: StoredObject | None,
     now: datetime,
-    by: str | None,
+    writer: SpecWriter | None,
 ) -> None:
     digests = sql_digests(release.files)
     file_map = read_map(kept)
@@ -254,7 +255,7 @@ def _write_files(
     old, new = sha256_of(current or b""), sha256_of(release.yaml)
     # Without a YAML, another process may be removing the map: writing it makes that removal fail.
     is_mapped = current is not None and new in versions and versions[new].files == digests
-    if is_mapped and by is not None and versions[new].replaced_at is not None:
+    if is_mapped and writer is not None and versions[new].replaced_at is not None:
         is_mapped = False  # it is registered again, maybe by somebody else
     if not is_mapped and old == new and file_map.has_another_writer(old, now):
         raise _conflict(key)
@@ -263,8 +264,10 @@ def _write_files(
         _put_sql(store, sql_key(key, digest), release.files[path].encode(), in_use=digest in in_use)
     if not is_mapped:
         before = None if current is None else old
-        body = file_map.with_version(before, new, digests, now, by).body()
-        store.put(file_map_key(key), body, expected=etag_of(kept))
+        changed = file_map.with_version(before, new, digests, now, writer)
+        store.put(file_map_key(key), changed.body(), expected=etag_of(kept))
+    elif writer is not None and writer.action == "register" and (accepted := file_map.accepted(new)):
+        store.put(file_map_key(key), accepted.body(), expected=etag_of(kept))
 
 
 def _sweep(store: Store, key: str, now: datetime) -> None:

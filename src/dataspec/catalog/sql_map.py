@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints
 
 from dataspec.errors import CorruptObject, InvalidSpec, NewerFormat, UnreadableObject
 from dataspec.keys import SQL_FOLDER, SQL_KEY
+from dataspec.models import VersionAction
 from dataspec.problems import Problem
 from dataspec.spec.model import MAX_SQL_FILES
 from dataspec.stored_document import Moment, StoredDocument, StoredPart
@@ -72,6 +73,14 @@ def is_sql_of(spec_key: str, key: str) -> bool:
     return found is not None and found["stem"] == _stem(spec_key)
 
 
+@dataclass(frozen=True, slots=True)
+class SpecWriter:
+    """Who writes a spec, and by what."""
+
+    name: str
+    action: VersionAction
+
+
 class _MapEntry(StoredPart):
     """The SQL files of one version of a YAML."""
 
@@ -79,6 +88,8 @@ class _MapEntry(StoredPart):
     written_at: Moment = _EARLIEST
     written_by: str | None = None
     """Who registered or updated it; None for a version of code, and of an earlier release."""
+    action: str | None = None
+    """A :data:`~dataspec.models.VersionAction`, or one of a newer version; None where ``written_by`` is, and for a version of an earlier release."""
     replaced_at: Moment | None = None
 
     @property
@@ -129,7 +140,7 @@ class FileMap(StoredDocument):
         return self.digests | {sha for sha, at in self.retired.items() if now - at < KEPT}
 
     def with_version(
-        self, old: str | None, new: str, digests: Mapping[str, str], now: datetime, by: str | None
+        self, old: str | None, new: str, digests: Mapping[str, str], now: datetime, writer: SpecWriter | None
     ) -> FileMap:
         """Return the map with a new entry, and without entries that were replaced more than an hour ago.
 
@@ -138,13 +149,14 @@ class FileMap(StoredDocument):
             new: The SHA-256 of the new YAML.
             digests: The SHA-256 of its SQL files, by path.
             now: The current time.
-            by: Who registers or updates it.
+            writer: Who writes it; None for a publication.
         """
+        by, action = (writer.name, writer.action) if writer else (None, None)
         versions = dict(self.versions)
         if old in versions:
             versions[old] = versions[old].changed(replaced_at=now)
         versions = {sha: entry for sha, entry in versions.items() if now - entry.last_time < KEPT}
-        versions[new] = _MapEntry(files=dict(digests), written_at=now, written_by=by)
+        versions[new] = _MapEntry(files=dict(digests), written_at=now, written_by=by, action=action)
         retired = {sha: at for sha, at in self.retired.items() if now - at < KEPT}
         retired |= dict.fromkeys(self.digests, now)
         removing = {sha: at for sha, at in self.removing.items() if now - at < PENDING}
@@ -153,6 +165,16 @@ class FileMap(StoredDocument):
             changed = changed.changed(registered_by=by, registered_at=now if by else None)
         in_use = changed.digests
         return changed.changed(retired={sha: at for sha, at in retired.items() if sha not in in_use})
+
+    def accepted(self, sha: str) -> FileMap | None:
+        """Return the map with a version marked as registered: a project has taken over the update or rollback.
+
+        None if it is marked so already.
+        """
+        entry = self.versions[sha]
+        if entry.action in {None, "register"}:
+            return None
+        return self.changed(versions={**self.versions, sha: entry.changed(action="register")})
 
     def body(self) -> bytes:
         """Return the map as bytes."""
@@ -185,6 +207,12 @@ def mapped_files(file_map: StoredObject | None, yaml: bytes) -> dict[str, str] |
 class SpecAuthors:
     """Who registered a manual spec, and who changed it last."""
 
+    written_by: str | None = None
+    """Who wrote this version, as the first one or as a change."""
+    written_at: datetime | None = None
+    action: str | None = None
+    """What wrote this version: a :data:`~dataspec.models.VersionAction`; None if unknown."""
+
     registered_by: str | None = None
     registered_at: datetime | None = None
     updated_by: str | None = None
@@ -202,7 +230,11 @@ def authors_of(file_map: StoredObject | None, yaml: bytes) -> SpecAuthors:
         return UNKNOWN_AUTHORS
     entry = found.versions.get(sha256_of(yaml))
     is_first = entry is None or entry.written_by is None or entry.written_at == found.registered_at
+    is_known = entry is not None and entry.written_by is not None
     return SpecAuthors(
+        written_by=entry.written_by if entry else None,
+        written_at=entry.written_at if entry and is_known else None,
+        action=entry.action if entry else None,
         registered_by=found.registered_by,
         registered_at=found.registered_at,
         updated_by=None if is_first or entry is None else entry.written_by,

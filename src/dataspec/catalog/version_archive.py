@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataspec.catalog.effective import SpecFile
-from dataspec.catalog.ledger import VERSIONS_PREFIX, ArchivedVersion, KeptVersion, version_key
+from dataspec.catalog.ledger import VERSIONS_PREFIX, ArchivedVersion, KeptVersion, hash_of, version_key
 from dataspec.catalog.spec_storage import CODE_PREFIX, Release
 from dataspec.errors import InvalidSpec, StoreUnreachable, UnreadableObject
 from dataspec.models import SourceType
@@ -17,7 +17,7 @@ from dataspec.sql.validation import check_spec
 from dataspec.store.base import MISSING, StoredObject, try_put, usable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from dataspec.store.base import Store
@@ -79,20 +79,28 @@ class KeptVersions:
         key = version_key(spec_hash)
         return _release(self._store.get_many([key]).get(key))
 
-    def all(self) -> Iterator[FoundVersion]:
-        """Yield every version that can be read. It reads the whole archive.
+    def hashes(self) -> frozenset[str]:
+        """Return the hash of every version.
 
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        listed = list(usable(self._store.list(VERSIONS_PREFIX)))
+        return frozenset(hash_of(info.key) for info in usable(self._store.list(VERSIONS_PREFIX)))
+
+    def all(self, wanted: Collection[str] | None = None) -> Iterator[FoundVersion]:
+        """Yield versions that can be read: those with the wanted hashes, by default the whole archive.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        infos = usable(self._store.list(VERSIONS_PREFIX))
+        listed = [info for info in infos if wanted is None or hash_of(info.key) in wanted]
         for start in range(0, len(listed), BATCH):
             batch = {info.key: info for info in listed[start : start + BATCH]}
             for key, stored in self._store.get_many(batch).items():
                 version = _read(stored)
                 if version is not None and (name := _name_of(version)):
-                    spec_hash = key.removeprefix(VERSIONS_PREFIX).removesuffix(".json")
-                    yield FoundVersion(name, version.file, spec_hash, batch[key].last_modified)
+                    yield FoundVersion(name, version.file, hash_of(key), batch[key].last_modified)
 
     def keep(self, files: Iterable[SpecFile]) -> None:
         """Store usable specs in the archive; existing versions are not written again.

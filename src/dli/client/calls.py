@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from dataspec.errors import BackfillNotFound, InvalidUsage, RunNotFound
+from dataspec.errors import BackfillNotFound, InvalidUsage, RunNotFound, VersionNotFound
 from dataspec.models import (
     AuditEntry,
     Backfill,
@@ -24,6 +24,8 @@ from dataspec.models import (
     SourceType,
     SyncReport,
     UnregisteredDataset,
+    VersionDetails,
+    VersionInfo,
     WorkflowInfo,
     WorkflowRun,
 )
@@ -80,7 +82,7 @@ def list_workflows(
         DatasetNotFound: When no dataset of that name is registered; a pattern may match none.
     """
     query = {"source": source, "running": running, "enabled_only": enabled_only, "dataset": _several(dataset)}
-    return _list(WorkflowInfo, "workflows", query)
+    return _list(WorkflowInfo, ("workflows",), query)
 
 
 def get_workflow(name: str, *, source: SourceType | str | None = None) -> Steps[WorkflowInfo]:
@@ -176,7 +178,7 @@ def list_runs(
         "since": since.isoformat() if since else None,
         "until": until.isoformat() if until else None,
     }
-    return _list(WorkflowRun, "runs", query, limit=limit)
+    return _list(WorkflowRun, ("runs",), query, limit=limit)
 
 
 def get_run(run_id: str, *, dataset: str | None = None) -> Steps[WorkflowRun]:
@@ -394,7 +396,7 @@ def list_backfills(
     """
     words = None if active is None else str(active).lower()
     query = {"dataset": dataset, "active": words}
-    return _list(Backfill, "backfills", query, limit=limit)
+    return _list(Backfill, ("backfills",), query, limit=limit)
 
 
 def stop_backfill(backfill_id: str, *, reason: str | None = None) -> Steps[Backfill]:
@@ -448,7 +450,7 @@ def list_audit_entries(
         limit: Maximum number of entries.
     """
     query = {"dataset": dataset, "user": user, "since": since.isoformat() if since else None}
-    return _list(AuditEntry, "audit", query, limit=limit)
+    return _list(AuditEntry, ("audit",), query, limit=limit)
 
 
 def test_notifications(
@@ -473,7 +475,7 @@ def test_notifications(
 
 def list_datasets(*, source: SourceType | str | None = None) -> Steps[Listing[RegisteredDataset]]:
     """Return every registered spec."""
-    return _list(RegisteredDataset, "datasets", {"source": source})
+    return _list(RegisteredDataset, ("datasets",), {"source": source})
 
 
 def get_dataset(name: str, *, source: SourceType | str | None = None) -> Steps[RegisteredDataset]:
@@ -500,7 +502,8 @@ def register(
         file: The YAML's name on this machine, for problems.
         accept_override: Register even if code has a spec of that name.
         wait_seconds: How long the server waits for Airflow to load it, 0 to 120.
-        if_match: The expected ETag of the manual spec; refused if it has another.
+        if_match: The expected ETag of the manual spec; refused if it has another. An empty one: refused if there
+            is a manual spec.
     """
     body = {"yaml": yaml, "files": dict(files), "accept_override": accept_override, "file": file}
     call = Call(
@@ -588,8 +591,67 @@ def unregister(
 
 
 def get_versions(name: str) -> Steps[DatasetVersions]:
-    """Return a dataset's versions: manual, code, and the one that Airflow has loaded."""
-    return _get(DatasetVersions, "datasets", check_name(name), "versions")
+    """Return a dataset's current versions: manual, code, and the one that Airflow has loaded."""
+    return _get(DatasetVersions, "datasets", check_name(name), "versions", limit=0)
+
+
+def list_versions(name: str, *, limit: int = 20) -> Steps[Listing[VersionInfo]]:
+    """Return the versions of a dataset that the server keeps, at most ``limit``.
+
+    The registered ones come first, then the others, the newest first.
+    """
+    return _list(VersionInfo, ("datasets", check_name(name), "versions"), {}, limit=limit)
+
+
+def get_version(name: str, version: str) -> Steps[VersionDetails]:
+    """Return one version of a dataset with its YAML and SQL.
+
+    Args:
+        name: The dataset.
+        version: The first digits of the version's hash, or all.
+
+    Raises:
+        VersionNotFound: When the dataset has no such version.
+        AmbiguousVersion: When several versions begin with these digits.
+    """
+    return _get(VersionDetails, "datasets", check_name(name), "versions", _checked_version(name, version))
+
+
+def rollback(
+    name: str,
+    version: str,
+    *,
+    accept_override: bool = False,
+    reason: str | None = None,
+    wait_seconds: float = 60,
+    if_match: str | None = None,
+) -> Steps[RegisteredDataset]:
+    """Register an earlier version of a manual spec again, YAML and SQL.
+
+    Args:
+        name: The dataset.
+        version: The first digits of the version's hash, or all.
+        accept_override: Register it even if code has a spec of that name.
+        reason: Why, for the audit log.
+        wait_seconds: How long the server waits for Airflow to load it, 0 to 120.
+        if_match: The expected ETag of the manual spec; refused if it has another. An empty one: refused if there
+            is a manual spec.
+
+    Raises:
+        ManagedByCode: When code has the dataset, and manual has no file of it.
+        VersionNotFound: When the dataset has no such version.
+        AmbiguousVersion: When several versions begin with these digits.
+    """
+    body = {"version": _checked_version(name, version), "accept_override": accept_override, "reason": reason}
+    call = Call(
+        "POST",
+        ("datasets", check_name(name), "rollback"),
+        query={"wait": f"{wait_seconds:g}"},
+        body=body,
+        headers={"Idempotency-Key": new_key()} | _if_match(if_match),
+        more_seconds=wait_seconds,
+    )
+    return _result(RegisteredDataset, call)
 
 
 def validate(yaml: str, files: Mapping[str, str], *, file: str | None = None) -> Steps[Validation]:
@@ -622,16 +684,16 @@ def _post(
 
 
 def _list(
-    kind: type[T], route: str, query: Mapping[str, Any], *, limit: int | None = None
+    kind: type[T], path: tuple[str, ...], query: Mapping[str, Any], *, limit: int | None = None
 ) -> Steps[Listing[T]]:
     """Return a list's items over all its pages, or the first ``limit``."""
     listing: Listing[T] = Listing()
     cursor = None
     while True:
         left = PAGE if limit is None else min(PAGE, limit - len(listing))
-        page = yield Call("GET", (route,), {**query, "limit": left, "cursor": cursor})
+        page = yield Call("GET", path, {**query, "limit": left, "cursor": cursor})
         if not isinstance(page, dict) or not isinstance(page.get("items"), list):
-            raise unreadable(f"{route}: there are no items in it")
+            raise unreadable(f"{path[-1]}: there are no items in it")
         listing.extend(decode(kind, item) for item in page["items"][:left])
         listing.warnings += [text for text in page.get("warnings", ()) if text not in listing.warnings]
         cursor = page.get("next_cursor")
@@ -645,7 +707,10 @@ def _several(values: str | Iterable[str] | None) -> str | None:
 
 
 def _if_match(etag: str | None) -> dict[str, str]:
-    return {"If-Match": etag} if etag else {}
+    """Return the header of a condition: an ETag, an empty one for no object at all, or None for no condition."""
+    if etag is None:
+        return {}
+    return {"If-Match": etag} if etag else {"If-None-Match": "*"}
 
 
 def _spec(yaml: str | None, files: Mapping[str, str] | None, file: str | None) -> dict[str, Any]:
@@ -661,6 +726,12 @@ def _backfill(
 ) -> dict[str, Any]:
     given = dict(parameters or {})
     return {"start": str(start), "end": str(end), "parameters": given, "source": source}
+
+
+def _checked_version(name: str, version: str) -> str:
+    if not version.isalnum():
+        raise VersionNotFound(name, version, [])
+    return version
 
 
 def _checked_run_id(run_id: str) -> str:

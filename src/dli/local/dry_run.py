@@ -22,6 +22,7 @@ from dli.session import warn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dataspec.models import RegisteredDataset, VersionDetails
     from dataspec.spec.model import DatasetSpec
     from dli.local.run import RunPlan
     from dli.session import Session
@@ -81,8 +82,7 @@ def show_rendered(
     given: Mapping[str, str],
     dialect: str | None,
     *,
-    registered: bool,
-    source: str | None,
+    stored: RegisteredDataset | VersionDetails | None,
 ) -> None:
     """Print a dataset's SQL as rendered with parameters.
 
@@ -91,8 +91,7 @@ def show_rendered(
         dataset: The dataset's name, or the path of its file.
         given: The parameters as text.
         dialect: The SQL dialect to translate to; None for the dataset's own.
-        registered: Whether to show the registered spec, not the local one.
-        source: The source of the registered spec; None for the effective one.
+        stored: The spec from the server; None for the project's.
 
     Raises:
         InvalidUsage: When the dialect is not known.
@@ -100,7 +99,7 @@ def show_rendered(
         InvalidTemplate: When the SQL can't be rendered, or parsed to be shown in another dialect.
     """
     write = check_dialect(dialect) if dialect else None
-    spec, yaml, files, file = _found(session, dataset, registered=registered, source=source)
+    spec, yaml, files, file = _found(session, dataset, stored)
     values = resolve_run(spec, given)
     warn(values.warnings)
     read = session.dialect_of(spec)
@@ -118,12 +117,11 @@ def show_rendered(
 
 
 def _found(
-    session: Session, dataset: str, *, registered: bool, source: str | None
+    session: Session, dataset: str, stored: RegisteredDataset | VersionDetails | None
 ) -> tuple[DatasetSpec, bytes, Mapping[str, str], str]:
-    if registered:
-        found: Any = session.client.get_dataset(session.dataset_name(dataset), source=source)
-        yaml = found.yaml.encode()
-        return parse_spec(yaml, file=found.file), yaml, found.files, found.file
+    if stored is not None:
+        yaml, file = stored.yaml.encode(), stored.file or stored.name
+        return parse_spec(yaml, file=file), yaml, stored.files, file
     local = find_with_clock(session.project, dataset)
     return local.checked(), local.yaml, local.sql, local.file
 

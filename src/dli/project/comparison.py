@@ -6,10 +6,10 @@ import difflib
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from dataspec.models import DatasetVersions, SpecVersion
 
@@ -19,6 +19,30 @@ _BASES = (AIRFLOW, CODE, MANUAL)
 _SHOWN = 8
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _NO_NEWLINE = "\\ No newline at end of file"
+
+
+class SpecText(Protocol):
+    """The content of one version of a spec."""
+
+    @property
+    def file(self) -> str | None:
+        """The YAML's path or key."""
+        ...
+
+    @property
+    def spec_hash(self) -> str | None:
+        """The version's hash; None for a file that can't be used."""
+        ...
+
+    @property
+    def yaml(self) -> str | None:
+        """The YAML; None if it is not known."""
+        ...
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The SQL by the path in the spec."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +55,11 @@ class Difference:
     """The path of a SQL file, or ``YAML``."""
     lines: tuple[str, ...]
     """A unified diff."""
+
+    def to_json(self) -> dict[str, str]:
+        """Return the difference for ``--format json``."""
+        text = "\n".join(self.lines) + "\n"
+        return {"from": self.base, "to": self.other, "file": self.file, "diff": text}
 
 
 class Comparison:
@@ -109,14 +138,15 @@ class Comparison:
             if version is None or any(_is_same(version, other) for other in seen):
                 continue
             seen.append(version)
-            yield from _differences((base, readable[base]), (place, version))
+            yield from differences_between((base, readable[base]), (place, version))
 
 
 def _is_same(one: SpecVersion, other: SpecVersion) -> bool:
     return (one.yaml, one.files) == (other.yaml, other.files)
 
 
-def _differences(base: tuple[str, SpecVersion], other: tuple[str, SpecVersion]) -> Iterator[Difference]:
+def differences_between(base: tuple[str, SpecText], other: tuple[str, SpecText]) -> Iterator[Difference]:
+    """Yield the differences of one version from another, by file; each version comes with its name or place."""
     (base_place, old), (place, new) = base, other
     texts = [("YAML", old.yaml or "", new.yaml or "")]
     texts += [
@@ -128,9 +158,9 @@ def _differences(base: tuple[str, SpecVersion], other: tuple[str, SpecVersion]) 
             yield Difference(base_place, place, file, tuple(_lines(before, after, headed)))
 
 
-def _called(file: str, version: SpecVersion) -> str:
+def _called(file: str, version: SpecText) -> str:
     if file == "YAML":
-        return version.file
+        return version.file or "(unknown)"
     return file if file in version.files else "(none)"
 
 

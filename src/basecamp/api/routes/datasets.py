@@ -19,13 +19,14 @@ from basecamp.api.dependencies import (
     Permitted,
     ServicesOf,
     SourceChoice,
+    VersionHash,
     put_location,
     source_of,
 )
-from basecamp.api.query_values import Flag, Positive, Seconds
-from basecamp.api.request_models import DatasetPage, RegistrationBody, SpecBody, UpdateBody
+from basecamp.api.query_values import Flag, NotNegative, Positive, Seconds
+from basecamp.api.request_models import DatasetPage, RegistrationBody, RollbackBody, SpecBody, UpdateBody
 from basecamp.registration.register import Validation
-from dataspec.models import DatasetVersions, RegisteredDataset, UnregisteredDataset
+from dataspec.models import DatasetVersions, RegisteredDataset, UnregisteredDataset, VersionDetails
 from dataspec.spec.yaml_editor import ScheduleChanges
 
 router = APIRouter(route_class=CheckedRoute, prefix=f"{PREFIX}/datasets", tags=["datasets"])
@@ -152,9 +153,49 @@ async def unregister(
 
 
 @router.get("/{name}/versions")
-def get_versions(services: ServicesOf, name: DatasetName) -> DatasetVersions:
-    """Show a dataset's versions: manual, code, and the one loaded in Airflow."""
-    return services.versions.of(name)
+def get_versions(
+    services: ServicesOf,
+    name: DatasetName,
+    limit: Annotated[NotNegative, Query(description=f"At most {MAX_PAGE} per page; 0 for no items.")] = PAGE,
+    cursor: Cursor = None,
+) -> DatasetVersions:
+    """Show a dataset's versions: manual, code, the one loaded in Airflow, and as items all that are kept."""
+    return services.versions.of(name, limit=min(limit, MAX_PAGE), cursor=cursor)
+
+
+@router.get("/{name}/versions/{version}")
+def get_version(services: ServicesOf, name: DatasetName, version: VersionHash) -> VersionDetails:
+    """Show one version of a dataset, with its YAML and SQL."""
+    return services.versions.get(name, version)
+
+
+@router.post("/{name}/rollback")
+async def rollback(
+    *,
+    services: ServicesOf,
+    caller: Caller,
+    response: Response,
+    name: DatasetName,
+    body: RollbackBody,
+    wait: Wait = 60,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> RegisteredDataset:
+    """Register an earlier version of a manual spec again, and respond when Airflow has loaded it."""
+    rolling_back = services.rollback.roll_back(
+        name,
+        body.version,
+        caller=caller,
+        accept_override=body.accept_override,
+        if_match=if_match,
+        if_none_match=if_none_match,
+        wait_seconds=wait,
+        idempotency_key=idempotency_key,
+    )
+    registered = await services.work.finish(rolling_back)
+    response.headers["ETag"] = quoted(registered.dataset.etag)
+    return registered.dataset
 
 
 @router.post("/validate")

@@ -11,7 +11,9 @@ COMMANDS = {
     "register": ("dli.commands.dataset.register", "Send a dataset's YAML and SQL to the server."),
     "update": ("dli.commands.dataset.update", "Change the schedule of a registered dataset."),
     "unregister": ("dli.commands.dataset.unregister", "Remove a manually registered dataset."),
-    "diff": ("dli.commands.dataset.diff", "Compare the local version with the registered and running ones."),
+    "diff": ("dli.commands.dataset.diff", "Compare a dataset's versions."),
+    "versions": ("dli.commands.dataset.versions", "List the versions of a dataset that the server keeps."),
+    "rollback": ("dli.commands.dataset.rollback", "Register an earlier version of a manual dataset again."),
     "validate": ("dli.commands.dataset.validate", "Check specs locally without a server."),
     "list": ("dli.commands.dataset.list", "List the project's datasets or the registered ones."),
     "show": ("dli.commands.dataset.show", "Show a dataset's spec or its SQL."),
@@ -26,5 +28,6 @@ def command() -> None:
     """Check Dataset Specs and register them.
 
     DATASET is a dataset's name, or the path of its file. The commands read the local
-    project; `register`, `update`, `unregister`, `diff` and --registered ask the server.
+    project; `register`, `update`, `unregister`, `diff`, `versions`, `rollback`, --registered
+    and --version ask the server.
     """

@@ -10,26 +10,35 @@ from dataspec.errors import DatasetNotFound, NotFound
 from dataspec.models import DatasetVersions, SourceType, SpecVersion
 from dataspec.spec.identity import spec_hash
 from dli.options import dataset_argument, pass_session, server_options
-from dli.output.tables import in_colour, print_table
+from dli.output.differences import VersionDiff, print_difference
+from dli.output.tables import print_table
 from dli.project.comparison import AIRFLOW, LOCAL, Comparison
 from dli.session import Session, warn
 
 TITLES = ("WHERE", "SPEC", "FILE", "NOTE")
-_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 DIFFERENT = 1
+_PAIR = 2
 
 
 @click.command("diff")
 @dataset_argument
+@click.argument("versions", nargs=-1, metavar="[HASH [HASH]]")
 @click.option("--exit-code", is_flag=True, help="Exit with status 1 if there is a difference.")
 @server_options
 @pass_session
-def command(session: Session, dataset: str, exit_code: bool) -> int:
-    """Compare the local version with the registered and running ones.
+def command(session: Session, dataset: str, versions: tuple[str, ...], exit_code: bool) -> int:
+    """Compare a dataset's versions.
 
     Shows the version in this project, in manual, in code and in Airflow, then how each of the
     others differs from the one that Airflow runs.
+
+    With one HASH: what changed from that version to the registered one; with two, from the first
+    to the second. The first digits of a hash are enough; `dli dataset versions` lists them.
     """
+    if len(versions) > _PAIR:
+        raise click.UsageError("Give at most two versions.")
+    if versions:
+        return _compare(session, session.dataset_name(dataset), versions, exit_code)
     local = _local(session, dataset)
     name = session.dataset_name(dataset)
     comparison = Comparison(name, local, _registered(session, name, local))
@@ -38,9 +47,26 @@ def command(session: Session, dataset: str, exit_code: bool) -> int:
     else:
         print_table(TITLES, comparison.rows())
         for difference in comparison.differences():
-            click.echo("\n" + "\n".join(map(_painted, difference.lines)))
+            print_difference(difference)
     warn(comparison.versions.warnings)
     return DIFFERENT if exit_code and comparison.differ else 0
+
+
+def _compare(session: Session, name: str, versions: tuple[str, ...], exit_code: bool) -> int:
+    """Show what changed from one kept version to another, or to the registered one."""
+    old = session.client.get_version(name, versions[0])
+    new = (
+        session.client.get_version(name, versions[1])
+        if len(versions) > 1
+        else session.client.get_dataset(name)
+    )
+    diff = VersionDiff(name, old, new)
+    if session.format == "json":
+        session.print_json(diff.to_json())
+    else:
+        diff.show()
+    warn(dict.fromkeys((*old.warnings, *new.warnings)))
+    return DIFFERENT if exit_code and not diff.is_same else 0
 
 
 def _local(session: Session, named: str) -> SpecVersion | None:
@@ -75,19 +101,6 @@ def _report(comparison: Comparison) -> dict[str, Any]:
         "name": comparison.name,
         **{place: comparison.at(place) for place in places},
         "same": comparison.same,
-        "differences": [
-            {
-                "from": difference.base,
-                "to": difference.other,
-                "file": difference.file,
-                "diff": "\n".join(difference.lines) + "\n",
-            }
-            for difference in comparison.differences()
-        ],
+        "differences": [difference.to_json() for difference in comparison.differences()],
         "warnings": comparison.versions.warnings,
     }
-
-
-def _painted(line: str) -> str:
-    colour = _COLOURS.get(line[:1])
-    return click.style(line, fg=colour) if colour and in_colour() else line

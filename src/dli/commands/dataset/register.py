@@ -6,20 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.errors import ExistsInCode, Refused
+from dli.commands.dataset.override import with_consent
 from dli.options import dataset_argument, pass_session, server_options, wait_options
-from dli.session import Session, is_interactive, warn
+from dli.session import Session, warn
 
 if TYPE_CHECKING:
     from dataspec.models import RegisteredDataset
     from dli.project.project import LocalDataset
-
-OVERRIDE_WARNING = (
-    "This dataset already exists in Code path.\n"
-    "Your Manual registration will be overridden by Code.\n"
-    "The Manual file will be kept but inactive."
-)
-"""The text of specification 22.14."""
 
 
 @click.command("register")
@@ -38,15 +31,9 @@ def command(session: Session, dataset: str, yes: bool, no_wait: bool, wait_secon
     local = session.project.find(dataset)
     local.checked()
     wait = 0 if no_wait else wait_seconds
-    try:
-        registered = _register(session, local, wait, accept_override=yes)
-    except ExistsInCode:
-        warn([OVERRIDE_WARNING])
-        if not is_interactive():
-            raise Refused("Not registered.", detail="To register it anyway, add --yes.") from None
-        if not click.confirm("Proceed?", err=True):
-            raise Refused("Not registered.") from None
-        registered = _register(session, local, wait, accept_override=True)
+    registered = with_consent(
+        lambda accepted: _register(session, local, wait, accept_override=accepted), yes=yes
+    )
     _tell(session, registered)
 
 

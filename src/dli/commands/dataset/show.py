@@ -6,21 +6,27 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dataspec.models import VersionDetails
 from dataspec.spec.parse import parse_spec
 from dataspec.spec.sql_texts import sql_texts
 from dli.options import dataset_argument, param_option, pass_session, server_options, source_option
 from dli.output.tables import pairs
+from dli.output.versions import state_of, told
 from dli.session import Session, warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dataspec.models import RegisteredDataset
     from dataspec.spec.model import DatasetSpec, Parameter
 
 
 @click.command("show")
 @dataset_argument
 @click.option("--registered", is_flag=True, help="Show the registered spec, from the server.")
+@click.option(
+    "--version", metavar="HASH", help="Show this version, from the server: the first digits of its hash."
+)
 @source_option(everything=False)
 @click.option("--sql", is_flag=True, help="Show only the SQL, as it is written; with -p, as rendered.")
 @param_option
@@ -34,6 +40,7 @@ def command(
     *,
     dataset: str,
     registered: bool,
+    version: str | None,
     source: str | None,
     sql: bool,
     parameters: dict[str, str],
@@ -43,17 +50,20 @@ def command(
 
     DATASET is the dataset's name, or the path of its file.
     """
+    if version and (registered or source):
+        raise click.UsageError("--version shows that version; leave out --registered and --source.")
     if source and not registered:
         raise click.UsageError("--source is for --registered.")
     if (parameters or dialect) and not sql:
         raise click.UsageError("-p and --dialect are for --sql.")
+    stored = _stored(session, dataset, registered=registered, source=source, version=version)
     if parameters or dialect:
         from dli.local.dry_run import show_rendered
 
-        show_rendered(session, dataset, parameters, dialect, registered=registered, source=source)
+        show_rendered(session, dataset, parameters, dialect, stored=stored)
         return
-    if registered:
-        _show_registered(session, dataset, source, sql)
+    if stored is not None:
+        _show_stored(session, stored, sql)
         return
     local = session.project.find(dataset)
     spec = local.checked()
@@ -76,24 +86,53 @@ def command(
         click.echo(_sql(spec, local.sql) if sql else _described(spec, [("File", local.file)], reads, writes))
 
 
-def _show_registered(session: Session, dataset: str, source: str | None, sql: bool) -> None:
-    found = session.client.get_dataset(session.dataset_name(dataset), source=source)
+def _show_stored(session: Session, found: RegisteredDataset | VersionDetails, sql: bool) -> None:
     if session.format == "json":
         session.print_json(found)
         return
     warn(found.warnings)
-    spec = parse_spec(found.yaml.encode(), file=found.file)
+    spec = parse_spec(found.yaml.encode(), file=found.file or found.name)
+    if sql:
+        click.echo(_sql(spec, found.files))
+        return
+    if isinstance(found, VersionDetails):
+        click.echo(_described(spec, _about_version(found), (), ()))
+    else:
+        click.echo(_described(spec, _about_registered(found), found.reads or (), found.writes or ()))
+
+
+def _about_registered(found: RegisteredDataset) -> list[tuple[str, str]]:
     state = "effective" if found.effective else "overridden"
     loaded = "has loaded" if found.loaded else "has not loaded" if found.loading_known else "may have loaded"
-    about = [
+    return [
         ("File", found.file),
         ("Source", f"{found.source_type}, {state}"),
         ("Spec", found.spec_hash),
         ("Airflow", f"{loaded} this version"),
     ]
-    click.echo(
-        _sql(spec, found.files) if sql else _described(spec, about, found.reads or (), found.writes or ())
-    )
+
+
+def _about_version(found: VersionDetails) -> list[tuple[str, str]]:
+    last_run = f"{found.last_run_id}, {found.last_run_status}" if found.last_run_id else ""
+    return [
+        ("File", found.file or ""),
+        ("Source", found.source_type or "unknown"),
+        ("Spec", found.spec_hash),
+        ("State", state_of(found)),
+        ("Written", told(found)),
+        ("Last run", last_run),
+    ]
+
+
+def _stored(
+    session: Session, dataset: str, *, registered: bool, source: str | None, version: str | None
+) -> RegisteredDataset | VersionDetails | None:
+    """Return the spec from the server; None for that of the project."""
+    if version:
+        return session.client.get_version(session.dataset_name(dataset), version)
+    if registered:
+        return session.client.get_dataset(session.dataset_name(dataset), source=source)
+    return None
 
 
 def _tables(

@@ -1,0 +1,46 @@
+"""Consent to a manual spec that code overrides (specification 22.14)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dataspec.errors import ExistsInCode, Refused
+from dli.session import is_interactive, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dataspec.models import RegisteredDataset
+
+OVERRIDE_WARNING = (
+    "This dataset already exists in Code path.\n"
+    "Your Manual registration will be overridden by Code.\n"
+    "The Manual file will be kept but inactive."
+)
+"""The text of specification 22.14."""
+
+
+def with_consent(
+    write: Callable[[bool], RegisteredDataset], *, yes: bool, refusal: str = "Not registered."
+) -> RegisteredDataset:
+    """Write a manual spec; if code has the dataset, ask first.
+
+    Args:
+        write: Writes it; the argument says whether an overridden spec is accepted.
+        yes: Accept it without asking.
+        refusal: The title of the error without consent.
+
+    Raises:
+        Refused: Without a terminal, or when the answer is no.
+    """
+    try:
+        return write(yes)
+    except ExistsInCode:
+        warn([OVERRIDE_WARNING])
+        if not is_interactive():
+            raise Refused(refusal, detail="To register it anyway, add --yes.") from None
+        if not click.confirm("Proceed?", err=True):
+            raise Refused(refusal) from None
+        return write(True)
