@@ -372,7 +372,10 @@ class Paused(Refused):
     code = "paused"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"This dataset is paused. Resume it first: dli workflow unpause {name}")
+        super().__init__(
+            f"This dataset is paused. Resume it first: dli workflow unpause {name}",
+            detail="For runs by hand alone, resume it and set 'enabled: false' under 'schedule' in its spec.",
+        )
 
 
 class NotPaused(Refused):

@@ -54,6 +54,16 @@ class RunStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """A dataset's last run: the one that was created last (specification 22.37)."""
+
+    run_id: str
+    status: RunStatus
+    created_at: datetime
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowInfo:
     """One row of ``dli workflow list``: a dataset in one source."""
 
@@ -99,6 +109,8 @@ class WorkflowInfo:
     note: str | None = None
     running_run_id: str | None = None
     running_since: datetime | None = None
+    last_run: LastRun | None = None
+    """None for a dataset without a run, and for an overridden or invalid spec."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

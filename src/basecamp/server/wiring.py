@@ -50,6 +50,7 @@ from basecamp.registration.team_rights import TeamRights
 from basecamp.runs.airflow_starts import AirflowStarts
 from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.history import RunHistory
+from basecamp.runs.last_runs import LastRuns
 from basecamp.runs.logs import RunLogs
 from basecamp.runs.lookup import RunLookup
 from basecamp.runs.records import RunRecords
@@ -134,7 +135,16 @@ def build_services(
     stopper = RunStopper(lookup, gateway, reservations, clock)
 
     pauses = PauseRecords(store, clock, objects)
-    workflows = Workflows(specs, dags, gateway, clock, takeovers, connections=connections, pauses=pauses)
+    workflows = Workflows(
+        specs,
+        dags,
+        gateway,
+        clock,
+        takeovers,
+        connections=connections,
+        pauses=pauses,
+        last_runs=LastRuns(specs, gateway, records, takeovers, clock),
+    )
 
     messages, sender = Messages(settings.public_url), ChannelSender(settings)
     outbox = Outbox(store, clock, messages, objects)

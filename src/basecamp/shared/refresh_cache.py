@@ -119,27 +119,42 @@ class RefreshCache(Generic[T]):
                 self._fetching = self._fetcher.submit(self._run)
             return self._number, self._fetching
 
-    def refreshed(self, patience_seconds: float, *, late: str | None = None) -> ValueWithWarnings[T]:
+    def refreshed(
+        self, patience_seconds: float, *, late: str | None = None, first: Callable[[], T] | None = None
+    ) -> ValueWithWarnings[T]:
         """Fetch the value again, and return the last one if that fails or takes too long.
 
         Args:
-            patience_seconds: How long the fetch may take since it began; the first one may take any time.
+            patience_seconds: How long the fetch may take since it began.
             late: The warning of a value that is shown since the fetch takes longer; none if not given.
+            first: Returns what is shown while the first fetch takes longer; it may take any time if not given.
 
         Raises:
             AirflowUnreachable: When Airflow does not answer, and never did.
             StoreUnreachable: When the store does not answer, and never did.
         """
         last, age, (_, fetching) = self._last, self.age(), self._fetch_under_way()
-        if last is None or age is None:
-            return ValueWithWarnings(self._result(fetching))
         wait = max(0.0, patience_seconds - (self._clock.monotonic() - self._began))
+        if last is None or age is None:
+            return self._first(fetching, wait, late, first)
         try:
             return ValueWithWarnings(fetching.result(wait))
         except TimeoutError:
             return ValueWithWarnings(last.value, (warning(late, age),) if late else ())
         except (AirflowUnreachable, StoreUnreachable) as error:
             return ValueWithWarnings(last.value, (warning(error.title, age),))
+
+    def _first(
+        self, fetching: Future[T], wait: float, late: str | None, first: Callable[[], T] | None
+    ) -> ValueWithWarnings[T]:
+        if first is None:
+            return ValueWithWarnings(self._result(fetching))
+        try:
+            return ValueWithWarnings(fetching.result(wait))
+        except TimeoutError:
+            return ValueWithWarnings(first(), (late,) if late else ())
+        except (AirflowUnreachable, StoreUnreachable) as error:
+            return ValueWithWarnings(first(), (error.title,))
 
     def change(self, change: Callable[[T], T]) -> None:
         """Replace the last value, if there is one, by what a function makes of it."""

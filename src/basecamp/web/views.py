@@ -22,8 +22,6 @@ from dataspec.spec.parse import parse_spec
 
 ALL_ROWS = 1_000_000
 ROWS_PER_PAGE = 100
-LATEST_RUNS = 50
-"""Number of latest runs in which the list of datasets finds each dataset's last run; one page of Airflow's list."""
 RUNS_PER_DATASET = 20
 BACKFILLS_PER_DATASET = 5
 RUNS_PER_BACKFILL = 50
@@ -37,8 +35,6 @@ class DatasetList:
 
     query: DatasetQuery
     rows: Sequence[WorkflowInfo]
-    last_runs: Mapping[str, WorkflowRun]
-    """The last run by dataset, if it is among the latest runs."""
     counts: Mapping[str, int]
     """Number of datasets by status, without the status filter."""
     found: int
@@ -62,27 +58,15 @@ def read_datasets(services: Services, query: DatasetQuery, permitted: PermittedD
     fitting = [row for row in everything.items if query.matches(row)]
     found = [row for row in fitting if query.matches_state(row)]
     start = (query.page - 1) * ROWS_PER_PAGE
-    last_runs, problem = _last_runs(services, permitted)
-    warnings = dict.fromkeys((*everything.warnings, *problem)) or _health(services, permitted)
+    warnings = everything.warnings or _health(services, permitted)
     return DatasetList(
         query=query,
         rows=found[start : start + ROWS_PER_PAGE],
-        last_runs=last_runs,
         counts=Counter(state for row in fitting for state in states_of(row)),
         found=len(found),
         total=len(everything.items),
         warnings=tuple(warnings),
     )
-
-
-def _last_runs(
-    services: Services, permitted: PermittedDatasets
-) -> tuple[dict[str, WorkflowRun], tuple[str, ...]]:
-    try:
-        page = services.run_history.page(HistoryFilter(permitted=permitted), limit=LATEST_RUNS)
-    except Unavailable as error:
-        return {}, (error.title,)
-    return {run.dataset_name: run for run in reversed(page.items)}, tuple(page.warnings)
 
 
 def _health(services: Services, permitted: PermittedDatasets) -> tuple[str, ...]:

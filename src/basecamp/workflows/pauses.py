@@ -13,7 +13,7 @@ from basecamp.datasets.dag_readiness import not_loaded
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.shared.idempotency import KeyedRequest, Reservations
 from basecamp.workflows.pause_records import PauseRecords
-from basecamp.workflows.rows import Workflows
+from basecamp.workflows.rows import Workflows, is_switched_off
 from dataspec.catalog.effective import SpecFile
 from dataspec.errors import NotPaused
 from dataspec.models import SourceType, WorkflowInfo
@@ -113,7 +113,9 @@ class Pauses:
             keyed.reserve({})
             self._set(name, paused=False)
             self._records.resumed(name, resumed_by)
-            return self._shown(name, file, f"It is resumed. {_switched_off(file)}" if _is_off(file) else None)
+            return self._shown(
+                name, file, f"It is resumed. {_switched_off(file)}" if is_switched_off(file) else None
+            )
 
         values = ["unpause", name, *((source,) if source else ())]
         return self._reservations.once(idempotency_key, values, WorkflowInfo, act)
@@ -135,10 +137,6 @@ class Pauses:
         return replace(row, note=note) if note else row
 
 
-def _is_off(file: SpecFile) -> bool:
-    return file.spec is not None and file.spec.schedule is not None and not file.spec.schedule.enabled
-
-
 def _switched_off(file: SpecFile) -> str:
     return (
         "The spec still has its schedule off: set 'schedule.enabled: true' in the YAML "
@@ -152,4 +150,4 @@ def _how_to_change(file: SpecFile) -> str:
 
 def _not_paused(file: SpecFile) -> NotPaused:
     title = "This dataset is not paused."
-    return NotPaused(title, detail=_switched_off(file) if _is_off(file) else None)
+    return NotPaused(title, detail=_switched_off(file) if is_switched_off(file) else None)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from basecamp.airflow.gateway import AirflowGateway
@@ -16,6 +17,7 @@ from basecamp.datasets.dag_cache import PATIENCE_SECONDS, SLOW, DagCache, unansw
 from basecamp.datasets.dataset_names import matches_any
 from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.takeovers import Takeover, Takeovers
+from basecamp.runs.last_runs import LastRuns
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage, ValueWithWarnings
@@ -23,7 +25,7 @@ from basecamp.shared.refresh_cache import RefreshCache
 from basecamp.workflows.pause_records import PauseRecords, with_pause
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import DatasetNotFound, InvalidSpec, TakenOver
-from dataspec.models import SourceType, WorkflowInfo, WorkflowStatus
+from dataspec.models import LastRun, SourceType, WorkflowInfo, WorkflowStatus
 from dataspec.problems import nearest, unexpected
 from dataspec.schedule import upstream_clock
 from dataspec.schedule.cron import is_tick, next_tick
@@ -39,6 +41,9 @@ it lists them, Airflow takes seconds."""
 
 NOT_LOADED_NOTE = "Airflow has not loaded it yet."
 IMPORT_ERROR_NOTE = "Airflow reports an import error for it; an earlier version may still run."
+SCHEDULE_OFF_NOTE = "Schedule off: the spec has 'enabled: false'."
+RUNS_BY_HAND = "Runs by hand and backfills work."
+ALSO_PAUSED = "It is paused as well: no run starts."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,33 @@ class WorkflowFilter:
         )
 
 
+class _InAirflow(NamedTuple):
+    """What Airflow says of one dataset."""
+
+    dag: AirflowDag | None
+    attempt: TaskAttempt | None
+    """The attempt that executes now."""
+    last_run: LastRun | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _AirflowState:
+    """What Airflow says of all datasets, by name."""
+
+    dags: Mapping[str, AirflowDag]
+    running: Mapping[str, TaskAttempt]
+    last_runs: Mapping[str, LastRun]
+
+    def of(self, name: str) -> _InAirflow:
+        """Return what Airflow says of one dataset."""
+        return _InAirflow(self.dags.get(name), self.running.get(name), self.last_runs.get(name))
+
+    def is_same(self, other: _AirflowState) -> bool:
+        """Return whether it consists of the same objects, which each cache keeps for as long as nothing changes."""
+        same = self.dags is other.dags and self.running is other.running
+        return same and self.last_runs is other.last_runs
+
+
 @dataclass(frozen=True, slots=True)
 class _MadeRow:
     """A row, and the spec that it was made from."""
@@ -99,37 +131,25 @@ class _Made:
     """The rows, and the inputs that they were made from."""
 
     catalog: Catalog
-    dags: Mapping[str, AirflowDag]
-    running: Mapping[str, TaskAttempt]
+    airflow: _AirflowState
     taken: Mapping[str, Takeover]
     lasting: Mapping[str, _MadeRow]
     """The lasting rows by their spec's key."""
     rows: list[WorkflowInfo]
 
-    def row_of(
-        self, file: SpecFile, dag: AirflowDag | None, attempt: TaskAttempt | None, *, overridden: bool
-    ) -> _MadeRow | None:
+    def row_of(self, file: SpecFile, known: _InAirflow, *, overridden: bool) -> _MadeRow | None:
         """Return the lasting row of these inputs; None if it was made from others."""
         name, made = file.name or "", self.lasting.get(file.key)
         if made is None or made.file is not file:
             return None
-        is_same = (
-            (made.row.status is WorkflowStatus.OVERRIDDEN) == overridden
-            and self.dags.get(name) == dag
-            and self.running.get(name) == attempt
-        )
+        is_same = (made.row.status is WorkflowStatus.OVERRIDDEN) == overridden and self.airflow.of(
+            name
+        ) == known
         return made if is_same else None
 
-    def is_of(
-        self,
-        catalog: Catalog,
-        dags: Mapping[str, AirflowDag],
-        running: Mapping[str, TaskAttempt],
-        taken: Mapping[str, Takeover],
-    ) -> bool:
+    def is_of(self, catalog: Catalog, airflow: _AirflowState, taken: Mapping[str, Takeover]) -> bool:
         """Return whether the rows were made from these inputs."""
-        same = self.catalog is catalog and self.dags is dags and self.running is running
-        return same and self.taken == taken
+        return self.catalog is catalog and self.airflow.is_same(airflow) and self.taken == taken
 
 
 class RunningAttempts:
@@ -181,7 +201,9 @@ class Workflows:
         *,
         connections: ConnectionTeams,
         pauses: PauseRecords,
+        last_runs: LastRuns,
     ) -> None:
+        self._last_runs = last_runs
         self._connections = connections
         self._pauses = pauses
         self._takeovers = takeovers
@@ -226,11 +248,11 @@ class Workflows:
         """
         catalog = self._specs.known()
         file = find_spec(catalog.value, name, source)
-        dags, running = self._dags.known(), self._running.known()
-        row = self._row(file, catalog.value, dags.value.get(name), running.value.get(name), self._clock.now())
+        airflow = self._airflow()
+        row = self._row(file, catalog.value, airflow.value.of(name), self._clock.now())
         row = _taken_over(row, self._takeovers.lately().get(name))
         row = with_pause(row, self._pauses.known().get(name))
-        return ValueWithWarnings(row, _merged(catalog, dags, running))
+        return ValueWithWarnings(row, _merged(catalog, airflow))
 
     def broken(self, permitted: PermittedDatasets) -> tuple[int, list[WorkflowInfo]]:
         """Return the number of specs of the permitted datasets, and the rows of the invalid ones.
@@ -259,44 +281,41 @@ class Workflows:
 
     def _rows(self) -> ValueWithWarnings[list[WorkflowInfo]]:
         """Return every row by dataset name, overridden ones last; make only those again of which an input changed."""
-        catalog, dags, running = self._specs.known(), self._dags.known(), self._running.known()
+        catalog, airflow = self._specs.known(), self._airflow()
         made, taken = self._made, self._takeovers.lately()
-        if made is None or not made.is_of(catalog.value, dags.value, running.value, taken):
-            made = self._made_of(made, catalog.value, dags.value, running.value, taken)
+        if made is None or not made.is_of(catalog.value, airflow.value, taken):
+            made = self._made_of(made, catalog.value, airflow.value, taken)
             self._made = made
-        return ValueWithWarnings(made.rows, _merged(catalog, dags, running))
+        return ValueWithWarnings(made.rows, _merged(catalog, airflow))
+
+    def _airflow(self) -> ValueWithWarnings[_AirflowState]:
+        dags, running, last_runs = self._dags.known(), self._running.known(), self._last_runs.known()
+        state = _AirflowState(dags.value, running.value, last_runs.value)
+        return ValueWithWarnings(state, _merged(dags, running, last_runs))
 
     def _made_of(
         self,
         before: _Made | None,
         catalog: Catalog,
-        dags: Mapping[str, AirflowDag],
-        running: Mapping[str, TaskAttempt],
+        airflow: _AirflowState,
         taken: Mapping[str, Takeover],
     ) -> _Made:
         """Return the rows of these inputs."""
         now, rows = self._clock.now(), []
         for file in _listed(catalog):
             name = file.name or ""
-            dag, attempt = dags.get(name), running.get(name)
+            known = airflow.of(name)
             overridden = catalog.effective.get(name) is not file
-            made = before.row_of(file, dag, attempt, overridden=overridden) if before else None
+            made = before.row_of(file, known, overridden=overridden) if before else None
             if made is None or name in taken:
-                row = _taken_over(self._row(file, catalog, dag, attempt, now), taken.get(name))
-                made = _MadeRow.of(file, row, dag)
+                row = _taken_over(self._row(file, catalog, known, now), taken.get(name))
+                made = _MadeRow.of(file, row, known.dag)
             rows.append(made)
         lasting = {made.file.key: made for made in rows if made.is_lasting}
-        return _Made(catalog, dags, running, taken, lasting, sorted((made.row for made in rows), key=_place))
+        return _Made(catalog, airflow, taken, lasting, sorted((made.row for made in rows), key=_place))
 
-    def _row(
-        self,
-        file: SpecFile,
-        catalog: Catalog,
-        dag: AirflowDag | None,
-        attempt: TaskAttempt | None,
-        now: datetime,
-    ) -> WorkflowInfo:
-        row = _row(file, catalog, dag, attempt, now)
+    def _row(self, file: SpecFile, catalog: Catalog, known: _InAirflow, now: datetime) -> WorkflowInfo:
+        row = _row(file, catalog, known, now)
         reason = self._connections.why_not(file.spec) if file.spec is not None else None
         if reason is None or row.status is WorkflowStatus.OVERRIDDEN:
             return row
@@ -318,14 +337,12 @@ def _merged(*parts: ValueWithWarnings[object]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for part in parts for text in part.warnings))
 
 
-def _row(
-    file: SpecFile, catalog: Catalog, dag: AirflowDag | None, attempt: TaskAttempt | None, now: datetime
-) -> WorkflowInfo:
+def _row(file: SpecFile, catalog: Catalog, known: _InAirflow, now: datetime) -> WorkflowInfo:
     """Return a dataset's row. An unexpected error makes this row invalid and leaves the others."""
     if file.spec is None or file.name is None:
         return _invalid_row(file)
     try:
-        return _usable_row(file, file.spec, file.name, catalog, dag, attempt, now)
+        return _usable_row(file, file.spec, file.name, catalog, known, now)
     except Exception as error:
         log.exception("The row of %s can't be made", file.key)
         return _invalid_row(replace(file, error=InvalidSpec([unexpected(error, file.key)])))
@@ -336,10 +353,10 @@ def _usable_row(  # noqa: PLR0917 - the inputs of a row
     spec: DatasetSpec,
     name: str,
     catalog: Catalog,
-    dag: AirflowDag | None,
-    attempt: TaskAttempt | None,
+    known: _InAirflow,
     now: datetime,
 ) -> WorkflowInfo:
+    dag, attempt, last_run = known
     overridden = catalog.effective.get(name) is not file
     status = _status(file, dag, overridden=overridden)
     schedule = spec.schedule
@@ -368,6 +385,7 @@ def _usable_row(  # noqa: PLR0917 - the inputs of a row
         note=None if overridden else _note(file, dag),
         running_run_id=attempt.run_id if attempt and not overridden else None,
         running_since=attempt.start_date if attempt and not overridden else None,
+        last_run=None if overridden else last_run,
     )
 
 
@@ -398,8 +416,14 @@ def _invalid_row(file: SpecFile) -> WorkflowInfo:
 def _status(file: SpecFile, dag: AirflowDag | None, *, overridden: bool) -> WorkflowStatus:
     if overridden:
         return WorkflowStatus.OVERRIDDEN
-    switched_off = file.spec is not None and file.spec.schedule is not None and not file.spec.schedule.enabled
-    return WorkflowStatus.PAUSED if switched_off or (dag and dag.is_paused) else WorkflowStatus.ACTIVE
+    return (
+        WorkflowStatus.PAUSED if is_switched_off(file) or (dag and dag.is_paused) else WorkflowStatus.ACTIVE
+    )
+
+
+def is_switched_off(file: SpecFile) -> bool:
+    """Return whether a spec has its schedule off, by ``schedule.enabled: false``."""
+    return file.spec is not None and file.spec.schedule is not None and not file.spec.schedule.enabled
 
 
 def _next_run(dag: AirflowDag | None, clock: upstream_clock.Clock, now: datetime) -> datetime | None:
@@ -416,5 +440,14 @@ def _note(file: SpecFile, dag: AirflowDag | None) -> str | None:
     if file.no_clock is not None:
         return f"No scheduled run is due: {file.no_clock}."
     if dag is None or dag.is_stale:
-        return NOT_LOADED_NOTE
-    return IMPORT_ERROR_NOTE if dag.has_import_errors else None
+        loading: str | None = NOT_LOADED_NOTE
+    else:
+        loading = IMPORT_ERROR_NOTE if dag.has_import_errors else None
+    return " ".join(filter(None, (loading, _schedule_off(file, dag)))) or None
+
+
+def _schedule_off(file: SpecFile, dag: AirflowDag | None) -> str | None:
+    """Return the note of a spec whose schedule is off; a person's pause is another thing."""
+    if not is_switched_off(file):
+        return None
+    return f"{SCHEDULE_OFF_NOTE} {ALSO_PAUSED if dag and dag.is_paused else RUNS_BY_HAND}"

@@ -12,9 +12,11 @@ from dli.output.times import in_zone, local
 from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
-    from dataspec.models import WorkflowInfo
+    from collections.abc import Iterable
 
-TITLES = ("DATASET", "SOURCE", "STATUS", "CRON", "NEXT RUN")
+    from dataspec.models import LastRun, WorkflowInfo
+
+TITLES = ("DATASET", "SOURCE", "STATUS", "CRON", "NEXT RUN", "LAST RUN")
 RUNNING_TITLES = ("RUN ID", "STARTED")
 
 
@@ -31,7 +33,9 @@ def command(
     """List registered datasets and their schedules.
 
     A dataset that is registered both in code and in manual has two rows; the manual one is
-    overridden and never runs. NEXT RUN is in the schedule's time zone, STARTED in yours.
+    overridden and never runs. NEXT RUN is in the schedule's time zone, which it names; LAST RUN
+    and STARTED are in yours. LAST RUN is the run that was created last, and when it ended, or
+    was created if it is active.
     """
     workflows = session.client.list_workflows(
         source=source, running=running, enabled_only=enabled_only, dataset=datasets
@@ -42,13 +46,15 @@ def command(
         session.print_items(workflows, TITLES, _row)
     warn(workflows.warnings)
     if session.format == "table":
-        warn(f"{workflow.dataset_name}: {text}" for workflow in workflows if (text := _remark(workflow)))
+        _print_remarks(workflows)
         if not (workflows or source or running or enabled_only or datasets):
             say("No dataset is registered. Register one with: dli dataset register NAME")
 
 
-def _remark(workflow: WorkflowInfo) -> str | None:
-    return workflow.error or workflow.note
+def _print_remarks(workflows: Iterable[WorkflowInfo]) -> None:
+    for workflow in workflows:
+        if workflow.error or workflow.note:
+            warn([f"{workflow.dataset_name}: {workflow.error or workflow.note}"])
 
 
 def _row(workflow: WorkflowInfo) -> tuple[str, ...]:
@@ -58,6 +64,7 @@ def _row(workflow: WorkflowInfo) -> tuple[str, ...]:
         workflow.status,
         workflow.cron or "-",
         _next_run(workflow),
+        _last_run(workflow.last_run),
     )
 
 
@@ -68,4 +75,10 @@ def _running_row(workflow: WorkflowInfo) -> tuple[str, ...]:
 def _next_run(workflow: WorkflowInfo) -> str:
     if workflow.status is WorkflowStatus.OVERRIDDEN:
         return f"- (overridden by {workflow.overridden_by or 'code'})"
-    return in_zone(workflow.next_run, workflow.timezone) if workflow.next_run else "-"
+    if workflow.next_run is None:
+        return "-"
+    return f"{in_zone(workflow.next_run, workflow.timezone)} {workflow.timezone or 'UTC'}"
+
+
+def _last_run(run: LastRun | None) -> str:
+    return f"{run.status} {local(run.finished_at or run.created_at)}" if run else "-"

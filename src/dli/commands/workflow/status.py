@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
+from dataspec.errors import DatasetNotFound, InvalidSpec
 from dataspec.models import WorkflowRun
 from dli.named_runs import find_run
 from dli.options import follow_options, pass_session, run_dataset_option, server_options
 from dli.output.tables import pairs
 from dli.output.times import between, local, spanned
-from dli.session import Session
+from dli.session import Session, say
 
 if TYPE_CHECKING:
     from dataspec.models import Backfill
@@ -27,25 +29,33 @@ if TYPE_CHECKING:
 def command(session: Session, run: str, dataset: str | None, wait: bool, timeout: float | None) -> None:
     """Show the state of a run, a backfill or a dataset's last run.
 
-    RUN_ID is the id of a run or a backfill; the name of a dataset shows its last run. A run is PENDING until its first attempt has started, then RUNNING, and finally
-    COMPLETED, FAILED or KILLED. A backfill has the same states. Times are in your time zone.
+    RUN_ID is the id of a run or a backfill; the name of a dataset shows its last run. A run is
+    PENDING until its first attempt has started, then RUNNING, and finally COMPLETED, FAILED or
+    KILLED. A backfill has the same states. Times are in your time zone.
     """
     found = find_run(session, run, dataset=dataset)
     if isinstance(found, WorkflowRun):
-        _show_run(session, found, dataset, wait=wait, timeout=timeout)
+        if found.run_id != run:
+            _print_note(session, found.dataset_name)
+        _show_run(session, found, wait=wait, timeout=timeout)
     else:
         _show_backfill(session, found, wait=wait, timeout=timeout)
 
 
-def _show_run(
-    session: Session, run: WorkflowRun, dataset: str | None, *, wait: bool, timeout: float | None
-) -> None:
+def _print_note(session: Session, name: str) -> None:
+    """Print the note of a dataset, such as that its schedule is off; a removed dataset has none."""
+    with suppress(DatasetNotFound, InvalidSpec):
+        if note := session.client.get_workflow(name).note:
+            say(f"{name}: {note}")
+
+
+def _show_run(session: Session, run: WorkflowRun, *, wait: bool, timeout: float | None) -> None:
     if not wait:
         session.print_item(run, described(run))
         return
     from dli.output.progress import report_run_end, wait_for_run
 
-    run = wait_for_run(session.client, run.run_id, timeout=timeout, dataset=dataset)
+    run = wait_for_run(session.client, run.run_id, timeout=timeout, dataset=run.dataset_name)
     session.print_item(run, described(run))
     report_run_end(run)
 

@@ -66,6 +66,7 @@ def test_a_row_shows_the_spec_and_airflows_state(register: Register, client: Cli
         "note": None,
         "running_run_id": None,
         "running_since": None,
+        "last_run": None,
     }
 
 
@@ -86,6 +87,21 @@ def test_a_schedule_that_is_switched_off_counts_as_paused(register: Register, cl
     found = row(client)
     assert (found["status"], found["paused"], found["enabled"]) == ("paused", False, False)
     assert found["next_run"] is None
+    assert found["note"] == "Schedule off: the spec has 'enabled: false'. Runs by hand and backfills work."
+    client.post("/workflows/sales.daily/pause")
+    assert row(client)["note"] == (
+        "Schedule off: the spec has 'enabled: false'. It is paused as well: no run starts."
+    )
+
+
+@pytest.mark.rule("7.5")
+def test_a_schedule_that_is_switched_off_before_airflow_has_loaded_it_says_both(
+    register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    register(replace={"schedule:": "schedule:\n  enabled: false"})
+    airflow.unload("sales.daily")
+    clock.advance(60)
+    assert row(client)["note"].startswith("Airflow has not loaded it yet. Schedule off: ")
 
 
 @pytest.mark.rule("1.2", "7.1")

@@ -69,6 +69,26 @@ def test_status_of_a_dataset_takes_the_path_of_its_file_and_waits(
     assert "Run completed" in result.err
 
 
+@pytest.mark.rule("7.5", "22.33")
+def test_status_of_a_dataset_says_that_its_schedule_is_off(basecamp: Basecamp, dli: Dli) -> None:
+    basecamp.put_manual(OTHER, spec_of(OTHER, more='schedule: {cron: "0 9 * * *", enabled: false}\n'))
+    run_id = start(dli, basecamp, OTHER)
+    note = f"{OTHER}: Schedule off: the spec has 'enabled: false'. Runs by hand and backfills work.\n"
+    assert dli("workflow", "status", OTHER).err == note
+    assert dli("workflow", "status", run_id).err == ""
+    assert dli("workflow", "list").err.endswith(note)
+
+
+@pytest.mark.rule("7.7")
+def test_a_run_of_a_paused_dataset_names_both_ways_on(clicks: Basecamp, dli: Dli) -> None:
+    assert dli("workflow", "pause", CLICKS).status == 0
+    for command in (("run", CLICKS, "-p", "execution_date=2024-01-15"), BACKFILL[1:]):
+        result = dli("workflow", *command)
+        assert result.status == 4
+        assert f"dli workflow unpause {CLICKS}" in result.err
+        assert "set 'enabled: false' under 'schedule'" in result.err
+
+
 @pytest.mark.rule("22.33")
 def test_the_id_of_a_run_or_a_backfill_wins_over_the_name_of_a_dataset(clicks: Basecamp, dli: Dli) -> None:
     backfill_id = backfill(dli, clicks)

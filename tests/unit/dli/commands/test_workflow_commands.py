@@ -289,16 +289,18 @@ def several(basecamp: Basecamp, dli: Dli) -> Basecamp:
     return basecamp
 
 
-@pytest.mark.rule("22.5", "22.6")
+@pytest.mark.rule("22.5", "22.6", "22.37")
 def test_list_prints_the_table_of_the_specification(several: Basecamp, dli: Dli) -> None:
+    several.fail(start(dli))
+    last = "FAILED 2024-01-15 18:30:45"
     result = dli("workflow", "list")
     assert (result.status, result.err) == (0, "")
     assert result.out.splitlines() == [
-        "DATASET                          SOURCE   STATUS       CRON         NEXT RUN",
-        "iceberg.analytics.daily_clicks   code     active       0 9 * * *    2024-01-16 09:00",
-        "iceberg.analytics.user_metrics   code     paused       0 10 * * *   -",
-        "reports.ad_hoc_summary           manual   active       0 12 * * 1   2024-01-15 12:00",
-        "iceberg.analytics.daily_clicks   manual   overridden   0 8 * * *    - (overridden by code)",
+        "DATASET                          SOURCE   STATUS       CRON         NEXT RUN                      LAST RUN",
+        f"iceberg.analytics.daily_clicks   code     active       0 9 * * *    2024-01-16 09:00 Asia/Seoul   {last}",
+        "iceberg.analytics.user_metrics   code     paused       0 10 * * *   -                             -",
+        "reports.ad_hoc_summary           manual   active       0 12 * * 1   2024-01-15 12:00 UTC          -",
+        "iceberg.analytics.daily_clicks   manual   overridden   0 8 * * *    - (overridden by code)        -",
     ]
 
 
@@ -340,20 +342,20 @@ def test_list_of_running_datasets_adds_the_run_and_its_start(clicks: Basecamp, d
 
 def test_a_spec_without_a_schedule_has_no_cron_and_no_next_run(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_manual("plain", spec_of("plain"))
-    assert dli("workflow", "list").out.splitlines()[1].split() == ["plain", "manual", "active", "-", "-"]
+    assert dli("workflow", "list").out.splitlines()[1].split() == ["plain", "manual", "active", "-", "-", "-"]
 
 
 @pytest.mark.rule("22.7")
 def test_an_invalid_spec_is_listed_and_the_reason_told_beside_the_table(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_code("bad", spec_of("bad", more="tagz: []\n"))
     result = dli("workflow", "list")
-    assert result.out.splitlines()[1].split() == ["bad", "code", "invalid", "-", "-"]
+    assert result.out.splitlines()[1].split() == ["bad", "code", "invalid", "-", "-", "-"]
     assert result.err == "Warning: bad: code/bad.yaml:5:1: unknown key 'tagz'. Did you mean 'tags'?\n"
 
 
 def test_an_empty_list_says_how_to_register(basecamp: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "list")
-    assert (result.status, result.out) == (0, "DATASET   SOURCE   STATUS   CRON   NEXT RUN\n")
+    assert (result.status, result.out) == (0, "DATASET   SOURCE   STATUS   CRON   NEXT RUN   LAST RUN\n")
     assert "dli dataset register" in result.err
     assert dli("workflow", "list", "-f", "json").out == "[]\n"
 
