@@ -74,6 +74,17 @@ def dataset_argument(function: F) -> F:
     return click.argument("dataset", shell_complete=complete_dataset)(function)
 
 
+def datasets_argument(function: F) -> F:
+    """Add ``DATASET...``: one or several names."""
+    argument = click.argument(
+        "datasets", metavar="DATASET...", nargs=-1, required=True, shell_complete=complete_dataset
+    )
+    return argument(function)
+
+
+yes_for_patterns_option = click.option("--yes", "-y", is_flag=True, help="With a pattern: don't ask.")
+
+
 def complete_dataset(
     context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
