@@ -40,6 +40,7 @@ from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.waiting import RequestWork
 from basecamp.sync.built_check import BuiltCheck
 from basecamp.sync.check import PeriodicCheck
+from basecamp.workflows.graph import RegisteredGraph
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
 from basecamp.workflows.version_list import VersionList
@@ -77,6 +78,7 @@ class Services:
 
     workflows: Workflows
     versions: VersionList
+    graph: RegisteredGraph
     pauses: Pauses
 
     delivery: Delivery

@@ -125,6 +125,49 @@ class RunPartition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GraphNode:
+    """A registered dataset in the graph of the server, with its state."""
+
+    name: str
+    source_type: SourceType
+    status: WorkflowStatus
+    cron: str | None = None
+    next_run: datetime | None = None
+    last_result: RunStatus | None = None
+    """The result of its last run; None if that is not known."""
+    waiting_for: list[str] = field(default_factory=list)
+    """What its waiting runs wait for, as text."""
+    running_run_id: str | None = None
+    missing: list[str] = field(default_factory=list)
+    """The names in ``depends_on`` that are not registered."""
+    note: str | None = None
+    """Why it is invalid, or has no clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphEdge:
+    """One registered dataset is built from another."""
+
+    upstream: str
+    downstream: str
+    declared: bool
+    """Whether ``depends_on`` names the upstream dataset; runs wait for declared ones alone."""
+    tables: list[str] = field(default_factory=list)
+    """The upstream dataset's tables that the SQL reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowGraph:
+    """The registered datasets, each after those that it is built from, and what depends on what."""
+
+    datasets: list[GraphNode]
+    edges: list[GraphEdge]
+    cycles: list[list[str]]
+    """A shortest cycle of each group of datasets that depend on each other."""
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowRun:
     """One run of a dataset."""
 

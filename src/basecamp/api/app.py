@@ -25,7 +25,17 @@ from basecamp.api.middleware import (
 )
 from basecamp.api.problems import DOCUMENT_SCHEMA, MEDIA_TYPE, install_problem_handlers
 from basecamp.api.public_paths import PublicPaths
-from basecamp.api.routes import access, audit, backfills, datasets, documentation, operations, runs, workflows
+from basecamp.api.routes import (
+    access,
+    audit,
+    backfills,
+    datasets,
+    documentation,
+    graph,
+    operations,
+    runs,
+    workflows,
+)
 from basecamp.api.security_headers import SecurityHeaders
 from basecamp.monitoring.metrics import Metrics
 from basecamp.outages.request_budget import REQUEST_SECONDS
@@ -99,7 +109,7 @@ def create_app(
     app.state.gate = Gate(credentials)
     app.state.public = public
     install_problem_handlers(app)
-    for module in (workflows, runs, backfills, datasets, audit, operations, access, documentation):
+    for module in (workflows, graph, runs, backfills, datasets, audit, operations, access, documentation):
         _include(app, module.router)
     if pages is not None:
         _include(app, pages)

@@ -134,15 +134,22 @@ class SpecSql:
         Raises:
             ServerBusy: When too many calls are waiting.
         """
-        key = (file.spec_hash or "", self._dialects.of(spec))
-        with self._lock:
-            known = self._lineages.get(key) or self._unread.get(key)
+        known = self.known_lineage(spec, file)
         if known is not None:
             return known
         try:
-            return call_within_budget(lambda: self._read_lineage(spec, file, key))
+            return call_within_budget(lambda: self._read_lineage(spec, file, self._key(spec, file)))
         except CallBudgetExceeded:  # the next request finds it
             return Lineage(unknown=(Problem("reading it takes longer than a request may wait.", file.key),))
+
+    def known_lineage(self, spec: DatasetSpec, file: SpecFile) -> Lineage | None:
+        """Return the lineage of a spec that was read before; None for any other."""
+        key = self._key(spec, file)
+        with self._lock:
+            return self._lineages.get(key) or self._unread.get(key)
+
+    def _key(self, spec: DatasetSpec, file: SpecFile) -> tuple[str, str | None]:
+        return file.spec_hash or "", self._dialects.of(spec)
 
     def _read_lineage(self, spec: DatasetSpec, file: SpecFile, key: tuple[str, str | None]) -> Lineage:
         cache: Cache[tuple[str, str | None], Lineage] = self._lineages

@@ -70,6 +70,7 @@ from basecamp.sync.check import PeriodicCheck
 from basecamp.sync.history_repair import HistoryRepair
 from basecamp.sync.ledger_update import LedgerUpdater
 from basecamp.sync.notices import SourceChangeNotices
+from basecamp.workflows.graph import RegisteredGraph
 from basecamp.workflows.pause_records import PauseRecords
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
@@ -257,6 +258,7 @@ def build_services(
             records=records,
         ),
         workflows=workflows,
+        graph=RegisteredGraph(specs, workflows, sql),
         pauses=Pauses(specs, dags, gateway, workflows, reservations, takeovers=takeovers, records=pauses),
         delivery=delivery,
         run_watch=RunWatch(

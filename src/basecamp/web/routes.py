@@ -26,7 +26,7 @@ from basecamp.web.queries import (
     source_of,
 )
 from basecamp.web.rendering import HEADERS, FallbackRoute, PageRoute, links_of, page, redirect, static_file
-from basecamp.web.viewer import may_operate
+from basecamp.web.viewer import may_operate, viewed_datasets
 from basecamp.web.views import read_backfill, read_dataset, read_datasets, read_run, read_runs
 from dataspec.errors import DliError, NotFound
 from dataspec.models import SourceType, WorkflowInfo
@@ -208,7 +208,7 @@ def _dataset_page(
     request: Request, services: Services, name: str, form: RunForm, *, source: SourceType | None = None
 ) -> Response:
     note_facts(error=form.error)
-    view = read_dataset(services, name, source)
+    view = read_dataset(services, name, source, viewed_datasets(request, services))
     status = form.error.http_status if form.error else 200
     can_operate = may_operate(request, services, name)
     return page(request, "dataset.html", status=status, view=view, form=form, can_operate=can_operate)

@@ -8,6 +8,7 @@ from fastapi import Request
 
 from basecamp.access.principal import Principal, Role
 from basecamp.access.sessions.cookie_keys import CSRF, SESSION_COOKIE, derived
+from basecamp.datasets.dataset_teams import PermittedDatasets
 from basecamp.services import Services
 
 
@@ -50,3 +51,10 @@ def may_operate(request: Request, services: Services, dataset: str) -> bool:
     if caller.may_everywhere(Role.OPERATOR) or not caller.may_anywhere(Role.OPERATOR):
         return caller.may_anywhere(Role.OPERATOR)
     return caller.may(Role.OPERATOR, services.dataset_teams.known().get(dataset))
+
+
+def viewed_datasets(request: Request, services: Services) -> PermittedDatasets:
+    """Return the datasets that the person who sent a request may see."""
+    caller: Principal = request.state.caller
+    by_name = {} if caller.may_everywhere(Role.VIEWER) else services.dataset_teams.known()
+    return PermittedDatasets.of(caller, Role.VIEWER, by_name)

@@ -15,7 +15,16 @@ from basecamp.shared.last_known import ListPage
 from basecamp.web.queries import DatasetQuery, RunQuery, states_of
 from basecamp.workflows.rows import WorkflowFilter
 from dataspec.errors import NotFound, Unavailable
-from dataspec.models import Backfill, RegisteredDataset, SourceType, WorkflowInfo, WorkflowRun, WorkflowStatus
+from dataspec.models import (
+    Backfill,
+    GraphNode,
+    RegisteredDataset,
+    SourceType,
+    WorkflowGraph,
+    WorkflowInfo,
+    WorkflowRun,
+    WorkflowStatus,
+)
 from dataspec.schedule.run_ids import backfill_run_id
 from dataspec.spec.model import DatasetSpec, Statement
 from dataspec.spec.parse import parse_spec
@@ -90,6 +99,27 @@ class Sql:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A dataset that another one is built from, or that is built from it."""
+
+    name: str
+    node: GraphNode | None
+    """Its state; None for a dataset that is not registered."""
+    declared: bool = True
+    """Whether ``depends_on`` names it."""
+
+    @property
+    def state(self) -> str:
+        """Its state, as text."""
+        if self.node is None:
+            return "not registered"
+        facts = [str(self.node.status), *filter(None, (self.node.last_result,))]
+        facts += ["running"] if self.node.running_run_id else []
+        facts += [f"waits for {', '.join(self.node.waiting_for)}"] if self.node.waiting_for else []
+        return ", ".join([*facts, *([] if self.declared else ["not in depends_on"])])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetView:
     """One dataset, in one source."""
@@ -103,6 +133,8 @@ class DatasetView:
     runs_known: bool
     """Whether Airflow has listed the runs, now or earlier."""
     backfills: Sequence[Backfill]
+    upstream: Sequence[Neighbour]
+    downstream: Sequence[Neighbour]
     airflow_url: str
     warnings: Sequence[str]
 
@@ -117,8 +149,10 @@ class DatasetView:
         return list(_sql(self.spec, self.registered.files))
 
 
-def read_dataset(services: Services, name: str, source: SourceType | None) -> DatasetView:
-    """Read a dataset's effective spec with its runs, or that of one source.
+def read_dataset(
+    services: Services, name: str, source: SourceType | None, permitted: PermittedDatasets
+) -> DatasetView:
+    """Read a dataset's effective spec with its runs and its neighbours, or that of one source.
 
     Raises:
         DatasetNotFound: When there is none.
@@ -131,6 +165,7 @@ def read_dataset(services: Services, name: str, source: SourceType | None) -> Da
     rows = services.workflows.page(WorkflowFilter(datasets=(name,)))
     runs, runs_known = _runs(services, HistoryFilter(datasets=(name,)), RUNS_PER_DATASET)
     backfills = _backfills_of(services, name)
+    graph = services.graph.of(name, permitted)
     return DatasetView(
         info=known.value,
         registered=registered,
@@ -139,11 +174,27 @@ def read_dataset(services: Services, name: str, source: SourceType | None) -> Da
         runs=runs.items,
         runs_known=runs_known,
         backfills=backfills.items,
+        upstream=_upstream(graph, name),
+        downstream=_downstream(graph, name),
         airflow_url=services.run_records.dag_url(name),
         warnings=tuple(
             dict.fromkeys((*known.warnings, *registered.warnings, *runs.warnings, *backfills.warnings))
         ),
     )
+
+
+def _upstream(graph: WorkflowGraph, name: str) -> list[Neighbour]:
+    nodes = {node.name: node for node in graph.datasets}
+    edges = (edge for edge in graph.edges if edge.downstream == name)
+    found = [Neighbour(edge.upstream, nodes.get(edge.upstream), edge.declared) for edge in edges]
+    missing = nodes[name].missing if name in nodes else ()
+    return [*found, *(Neighbour(other, None) for other in missing)]
+
+
+def _downstream(graph: WorkflowGraph, name: str) -> list[Neighbour]:
+    nodes = {node.name: node for node in graph.datasets}
+    edges = (edge for edge in graph.edges if edge.upstream == name)
+    return [Neighbour(edge.downstream, nodes.get(edge.downstream), edge.declared) for edge in edges]
 
 
 def _is_broken(row: WorkflowInfo) -> bool:

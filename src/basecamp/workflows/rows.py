@@ -254,6 +254,20 @@ class Workflows:
         row = with_pause(row, self._pauses.known().get(name))
         return ValueWithWarnings(row, _merged(catalog, airflow))
 
+    def effective(self) -> ValueWithWarnings[Mapping[str, WorkflowInfo]]:
+        """Return the row of each dataset by name: the effective one, or of an invalid spec without another.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer, and never did.
+            StoreUnreachable: When the store does not answer, and never did.
+        """
+        rows = self._rows()
+        # Of several rows the last one counts: that of the effective spec.
+        order = sorted(
+            rows.value, key=lambda row: row.status not in {WorkflowStatus.OVERRIDDEN, WorkflowStatus.INVALID}
+        )
+        return ValueWithWarnings({row.dataset_name: row for row in order}, rows.warnings)
+
     def broken(self, permitted: PermittedDatasets) -> tuple[int, list[WorkflowInfo]]:
         """Return the number of specs of the permitted datasets, and the rows of the invalid ones.
 

@@ -26,6 +26,7 @@ from dataspec.models import (
     UnregisteredDataset,
     VersionDetails,
     VersionInfo,
+    WorkflowGraph,
     WorkflowInfo,
     WorkflowRun,
 )
@@ -88,6 +89,15 @@ def list_workflows(
 def get_workflow(name: str, *, source: SourceType | str | None = None) -> Steps[WorkflowInfo]:
     """Return a dataset's row: of the effective source, or of the given one."""
     return _get(WorkflowInfo, "workflows", check_name(name), source=source)
+
+
+def get_graph(dataset: str | None = None) -> Steps[WorkflowGraph]:
+    """Return what depends on what among the registered datasets, with the state of each.
+
+    Args:
+        dataset: Only this dataset, and all up- and downstream of it.
+    """
+    return _get(WorkflowGraph, "graph", dataset=check_name(dataset) if dataset else None)
 
 
 def pause(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from dli.output.tables import in_colour, printable
@@ -14,19 +14,29 @@ if TYPE_CHECKING:
 
     from rich.tree import Tree
 
+    from dataspec.models import GraphNode, WorkflowGraph
     from dataspec.project.graph import DatasetGraph
 
-Kind = Literal["dataset", "source", "missing"]
+Kind = Literal["dataset", "source", "missing", "unregistered"]
 SEEN = "(above)"
-_MARKS = {"dataset": "", "source": " (source)", "missing": " (not in this project)"}
+_MARKS = {
+    "dataset": "",
+    "source": " (source)",
+    "missing": " (not in this project)",
+    "unregistered": " (not registered)",
+}
+
+_ABSENT = ("missing", "unregistered")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Node:
-    """A dataset, a table that no dataset builds, or a dataset that the project does not have."""
+    """A dataset, a table that no dataset builds, or a dataset that the project or the server does not have."""
 
     name: str
     kind: Kind = "dataset"
+    state: str = field(default="", compare=False)
+    """The state of a registered dataset, as text."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,6 +66,37 @@ class Drawing:
         others = {arrow.begin: None for arrow in arrows if arrow.begin.kind != "dataset"}
         return cls((*others, *datasets), tuple(arrows))
 
+    @classmethod
+    def of_registered(cls, graph: WorkflowGraph) -> Drawing:
+        """Return the drawing of the server's graph; each node shows its state."""
+        nodes = {node.name: Node(node.name, state=_state(node)) for node in graph.datasets}
+        missing = sorted({Node(name, "unregistered") for node in graph.datasets for name in node.missing})
+        arrows = [
+            Arrow(nodes[edge.upstream], nodes[edge.downstream], edge.declared, found=bool(edge.tables))
+            for edge in graph.edges
+        ]
+        arrows += [
+            Arrow(Node(name, "unregistered"), nodes[node.name], found=False)
+            for node in graph.datasets
+            for name in node.missing
+        ]
+        return cls((*missing, *nodes.values()), tuple(sorted(arrows)))
+
+    def node(self, name: str) -> Node:
+        """Return the node of a dataset."""
+        return next(node for node in self.nodes if node == Node(name))
+
+
+def _state(node: GraphNode) -> str:
+    facts = [str(node.source_type), str(node.status)]
+    if node.last_result:
+        facts.append(f"last run {node.last_result}")
+    if node.running_run_id:
+        facts.append(f"running {node.running_run_id}")
+    if node.waiting_for:
+        facts.append(f"waits for {', '.join(node.waiting_for)}")
+    return ", ".join(facts)
+
 
 def _arrows_into(node: Node, graph: DatasetGraph, drawn: set[Node]) -> Iterator[Arrow]:
     for table in graph.sources(node.name):
@@ -69,28 +110,34 @@ def _arrows_into(node: Node, graph: DatasetGraph, drawn: set[Node]) -> Iterator[
 
 def mermaid(drawing: Drawing) -> str:
     """Return a drawing for Mermaid; an arrow that only ``depends_on`` names is dotted."""
-    shapes = {"dataset": '["{}"]', "source": '[("{}")]', "missing": '["{}"]:::missing'}
+    absent = '["{}"]:::missing'
+    shapes = {"dataset": '["{}"]', "source": '[("{}")]', "missing": absent, "unregistered": absent}
     ids = {node: f"n{number}" for number, node in enumerate(drawing.nodes)}
     lines = ["flowchart LR"]
     for node, key in ids.items():
-        label = printable(node.name).replace("#", "#35;").replace('"', "#quot;")
+        label = _text(node).replace("#", "#35;").replace('"', "#quot;").replace("\n", "<br/>")
         lines.append(f"    {key}{shapes[node.kind].format(label)}")
     lines += [
         f"    {ids[arrow.begin]} {'-->' if arrow.found else '-.->'} {ids[arrow.end]}"
         for arrow in drawing.arrows
     ]
-    if any(node.kind == "missing" for node in drawing.nodes):
+    if any(node.kind in _ABSENT for node in drawing.nodes):
         lines.append("    classDef missing stroke-dasharray: 4")
     return "\n".join(lines)
 
 
+def _text(node: Node) -> str:
+    """Return a node's name with its state below."""
+    return "\n".join(printable(line) for line in (node.name, node.state) if line)
+
+
 def dot(drawing: Drawing) -> str:
     """Return a drawing for Graphviz; an arrow that only ``depends_on`` names is dashed."""
-    styles = {"dataset": "", "source": " [shape=cylinder]", "missing": " [style=dashed]"}
+    styles = {"dataset": "", "source": " [shape=cylinder]", **dict.fromkeys(_ABSENT, " [style=dashed]")}
     ids = {node: f"n{number}" for number, node in enumerate(drawing.nodes)}
     lines = ["digraph datasets {", "    rankdir=LR", "    node [shape=box]"]
     for node, key in ids.items():
-        label = printable(node.name).replace("\\", "\\\\").replace('"', '\\"')
+        label = _text(node).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         lines.append(f'    {key} [label="{label}"]{styles[node.kind]}')
     lines += [
         f"    {ids[arrow.begin]} -> {ids[arrow.end]}{'' if arrow.found else ' [style=dashed]'}"
@@ -149,7 +196,8 @@ def _tree(
 
 def _label(node: Node, note: str = "", *, seen: bool = False) -> tuple[str, str]:
     """Return a node's name and its marks."""
-    return printable(node.name), _MARKS[node.kind] + note + (f" {SEEN}" if seen else "")
+    state = f" ({node.state})" if node.state and not seen else ""
+    return printable(node.name), _MARKS[node.kind] + printable(state) + note + (f" {SEEN}" if seen else "")
 
 
 def _leaf(label: tuple[str, str]) -> Tree:
@@ -157,7 +205,7 @@ def _leaf(label: tuple[str, str]) -> Tree:
     from rich.tree import Tree
 
     name, marks = label
-    dim = marks.startswith((_MARKS["source"], _MARKS["missing"])) or marks.endswith(SEEN)
+    dim = marks.startswith(tuple(filter(None, _MARKS.values()))) or marks.endswith(SEEN)
     return Tree(Text.assemble((name, "dim" if dim else ""), (marks, "dim")))
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
         "Show the state of a run, a backfill or a dataset's last run.",
     ),
     "list": ("dli.commands.workflow.list", "List registered datasets and their schedules."),
+    "graph": ("dli.commands.workflow.graph", "Show what depends on what on the server."),
     "stop": ("dli.commands.workflow.stop", "Stop a run, a backfill or all active runs of a dataset."),
     "retry": ("dli.commands.workflow.retry", "Run a failed or killed run again."),
     "pause": ("dli.commands.workflow.pause", "Pause datasets: no new run starts."),

@@ -33,6 +33,18 @@ def test_it_links_to_the_datasets_that_it_reads(world: World) -> None:
     assert world.get("/workflows/sales.weekly").all("a", href="/workflows/sales.daily")
 
 
+@pytest.mark.rule("32.6")
+def test_it_shows_its_neighbours_in_the_graph_with_their_states(world: World) -> None:
+    world.publish("sales.weekly", {"tags: [clicks]": "depends_on: [sales.daily, sales.gone]"})
+    world.publish("sales.daily")
+    page = world.get("/workflows/sales.weekly")
+    assert "sales.daily active" in " ".join(page.text.split())
+    assert "sales.gone not registered" in " ".join(page.text.split())
+    below = world.get("/workflows/sales.daily")
+    assert below.all("a", href="/workflows/sales.weekly")
+    assert "sales.weekly active" in " ".join(below.text.split())
+
+
 def test_code_says_that_it_is_changed_in_git_and_manual_how_to_register(world: World) -> None:
     world.publish("sales.daily")
     world.register("sales.weekly")

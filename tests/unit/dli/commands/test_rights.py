@@ -22,6 +22,7 @@ CALLS: Mapping[str, Sequence[Sequence[str]]] = {
     "dli workflow backfill": [[CLICKS, "--start", "2024-01-01", "--end", "2024-01-02"]],
     "dli workflow status": [["RUN"], ["BACKFILL"], [CLICKS]],
     "dli workflow list": [[]],
+    "dli workflow graph": [[], [CLICKS]],
     "dli workflow stop": [["RUN"], ["BACKFILL"]],
     "dli workflow retry": [["ENDED"]],
     "dli workflow pause": [[CLICKS]],
