@@ -16,7 +16,7 @@ schemathesis.openapi.format("cursor", strategies.just(""))
 schemathesis.openapi.format("log-cursor", strategies.just("start"))
 
 KEY = "idempotency-key"
-_CHANGES = ("cron", "timezone", "enabled", "retry_max_attempts", "retry_delay_seconds")
+_CHANGES = ("cron", "timezone", "enabled", "catch_up", "retry_max_attempts", "retry_delay_seconds")
 
 
 @schemathesis.hook

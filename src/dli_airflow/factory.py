@@ -129,7 +129,7 @@ def _timetable(dataset: Dataset) -> DatasetTimetable | None:
     schedule = dataset.spec.schedule
     if schedule is None or schedule.clock is None or not schedule.enabled or dataset.retired:
         return None
-    return DatasetTimetable(dataset.name, *schedule.clock, dataset.registered_at)
+    return DatasetTimetable(dataset.name, *schedule.clock, dataset.registered_at, catch_up=schedule.catch_up)
 
 
 def _param(parameter: Parameter) -> Any:

@@ -54,6 +54,7 @@ class DatasetTimetable(Timetable):
         cron: A cron expression of five fields.
         zone: The IANA time zone of the expression.
         registered_at: No run is due for a tick before it.
+        catch_up: Whether every run that was missed is created, and not the latest alone.
         now: Returns the current time.
     """
 
@@ -64,12 +65,14 @@ class DatasetTimetable(Timetable):
         zone: str,
         registered_at: datetime,
         *,
+        catch_up: bool = False,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.dataset = dataset
         self.cron = cron
         self.zone = zone
         self.registered_at = registered_at
+        self.catch_up = catch_up
         self.description = f"{cron} in {zone}"
         self._now = now
 
@@ -80,13 +83,15 @@ class DatasetTimetable(Timetable):
             "cron": self.cron,
             "zone": self.zone,
             "registered_at": self.registered_at.isoformat(),
+            "catch_up": self.catch_up,
         }
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> DatasetTimetable:
-        """Return the timetable that :meth:`serialize` wrote."""
+        """Return the timetable that :meth:`serialize` wrote, of this version or an older one."""
         registered_at = datetime.fromisoformat(data["registered_at"])
-        return cls(data["dataset"], data["cron"], data["zone"], registered_at)
+        catch_up = data.get("catch_up", False)
+        return cls(data["dataset"], data["cron"], data["zone"], registered_at, catch_up=catch_up)
 
     @property
     def summary(self) -> str:
@@ -202,7 +207,12 @@ class DatasetTimetable(Timetable):
             return planned
         return _info(
             run_to_create(
-                self.cron, self.zone, planned=run, registered_at=self.registered_at, now=self._now()
+                self.cron,
+                self.zone,
+                planned=run,
+                registered_at=self.registered_at,
+                now=self._now(),
+                catch_up=self.catch_up,
             )
         )
 
@@ -215,6 +225,7 @@ class DatasetTimetable(Timetable):
                 planned=planned,
                 registered_at=self.registered_at,
                 now=self._now(),
+                catch_up=self.catch_up,
             )
         )
 

@@ -40,9 +40,14 @@ def at(text: str) -> datetime:
 
 
 def timetable(
-    now: str, *, cron: str = "0 9 * * *", zone: str = SEOUL, registered: str = "2024-01-15T12:00"
+    now: str,
+    *,
+    cron: str = "0 9 * * *",
+    zone: str = SEOUL,
+    registered: str = "2024-01-15T12:00",
+    catch_up: bool = False,
 ) -> DatasetTimetable:
-    return DatasetTimetable("sales.daily", cron, zone, at(registered), now=lambda: at(now))
+    return DatasetTimetable("sales.daily", cron, zone, at(registered), catch_up=catch_up, now=lambda: at(now))
 
 
 def interval(start: str, end: str) -> DataInterval:
@@ -75,6 +80,21 @@ def test_of_the_runs_missed_in_a_downtime_the_latest_alone_is_due() -> None:
     assert following(timetable("2024-01-20T12:00"), last).data_interval == interval(
         "2024-01-19T00:00", "2024-01-20T00:00"
     )
+
+
+@pytest.mark.rule("30.20")
+def test_with_catch_up_every_run_that_was_missed_is_due_in_order() -> None:
+    last, table = (
+        interval("2024-01-15T00:00", "2024-01-16T00:00"),
+        timetable("2024-01-20T12:00", catch_up=True),
+    )
+    found = []
+    for _ in range(5):
+        info = following(table, last)
+        found.append(info.run_after)
+        assert info.data_interval is not None
+        last = info.data_interval
+    assert found == [at(f"2024-01-{day}T00:00") for day in range(17, 22)]
 
 
 @pytest.mark.rule("11.9")
@@ -163,11 +183,18 @@ def test_a_run_triggered_by_hand_has_the_last_interval_that_ended() -> None:
 
 @pytest.mark.rule("15.16")
 def test_airflow_stores_the_timetable_and_finds_it_through_the_plugin() -> None:
-    stored = encode_timetable(timetable("2024-01-16T05:00"))
+    stored = encode_timetable(timetable("2024-01-16T05:00", catch_up=True))
     found = decode_timetable(stored)
     assert isinstance(found, DatasetTimetable)
     assert encode_timetable(found) == stored
-    assert found.registered_at == at("2024-01-15T12:00")
+    assert (found.registered_at, found.catch_up) == (at("2024-01-15T12:00"), True)
+
+
+@pytest.mark.rule("30.20")
+def test_a_timetable_that_an_older_version_stored_does_not_catch_up() -> None:
+    older = timetable("2024-01-16T05:00", catch_up=True).serialize()
+    del older["catch_up"]
+    assert DatasetTimetable.deserialize(older).catch_up is False
 
 
 def test_airflows_lists_show_cron_and_zone() -> None:

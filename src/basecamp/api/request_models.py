@@ -133,6 +133,7 @@ class UpdateBody(SourceBody):
     cron: str | None = None
     timezone: str | None = None
     enabled: bool | None = None
+    catch_up: bool | None = None
     retry_max_attempts: int | None = None
     retry_delay_seconds: int | None = None
 

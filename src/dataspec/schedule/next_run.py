@@ -62,11 +62,13 @@ def next_run(
     planned: ScheduledRun | None = None,
     registered_at: datetime,
     now: datetime,
+    catch_up: bool = False,
 ) -> ScheduledRun:
     """Return the next scheduled run (specification 11.3 to 11.8).
 
     After a pause it is the latest missed run. Runs that a change of the schedule made due are not
     missed: each date is returned in turn; a schedule with several runs a day catches up in one run.
+    With ``catch_up`` none is missed, and each interval is returned in turn.
 
     Args:
         cron: The cron expression.
@@ -76,13 +78,18 @@ def next_run(
         registered_at: When the dataset was registered. Ticks before it are skipped, if no run was
             due since.
         now: The current time.
+        catch_up: Whether every missed run is created, and not the latest alone.
     """
-    latest = _latest(cron, zone, now)
     if last is None:
-        return ScheduledRun.ordinary(cron, zone, max(_ending_after(cron, zone, registered_at), latest))
+        first = _ending_after(cron, zone, registered_at)
+        return ScheduledRun.ordinary(cron, zone, first if catch_up else max(first, _latest(cron, zone, now)))
     first = _following(cron, zone, last)
     if last.due <= registered_at:
         first = max(first, _ending_after(cron, zone, registered_at))
+    if catch_up:
+        return _placed(cron, zone, first, last)
+    latest = _latest(cron, zone, now)
+    if last.due <= registered_at:
         return _placed(cron, zone, max(first, latest), last)
     until = _missed_after(last, planned, now)
     if first[1] > until:
@@ -93,14 +100,20 @@ def next_run(
 
 
 def run_to_create(
-    cron: str, zone: str, *, planned: ScheduledRun, registered_at: datetime, now: datetime
+    cron: str,
+    zone: str,
+    *,
+    planned: ScheduledRun,
+    registered_at: datetime,
+    now: datetime,
+    catch_up: bool = False,
 ) -> ScheduledRun:
     """Return the run to create for a planned one: a later run, if the planned one was missed.
 
-    A run that a change of the schedule made due is never skipped.
+    A run that a change of the schedule made due is never skipped, and with ``catch_up`` no run is.
     """
     start, end = planned.interval
-    if planned.put_off or next_tick(cron, zone, start) != end:
+    if catch_up or planned.put_off or next_tick(cron, zone, start) != end:
         return planned
     later = next_run(cron, zone, last=planned, registered_at=registered_at, now=now)
     return later if later.due <= now else planned

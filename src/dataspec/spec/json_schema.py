@@ -142,6 +142,8 @@ KEYS = {
     ),
     "ScheduleConfig.enabled": "false: no scheduled runs; manual runs still work.",
     "ScheduleConfig.timezone": "The time zone of the cron expression, by its IANA name, such as Asia/Seoul.",
+    "ScheduleConfig.catch_up": "true: after a pause or a downtime every missed partition is built, in order; "
+    "false: the latest alone.",
     "ScheduleConfig.retry": "Retries after a failed attempt.",
     "ScheduleConfig.notifications": "The targets of notifications, by event.",
     "RetryConfig.max_attempts": "Maximum number of retries after a failed attempt; 0 for none.",

@@ -359,6 +359,8 @@ class ScheduleConfig(_Part):
     """A cron expression; ``@upstream`` for the clock of the upstream datasets (specification 31.35)."""
     enabled: bool = True
     timezone: TimeZone = "UTC"
+    catch_up: bool = False
+    """Whether every run that was missed in a pause or a downtime is created, and not the latest alone."""
     retry: RetryConfig = RetryConfig()
     notifications: NotificationConfig = NotificationConfig()
 

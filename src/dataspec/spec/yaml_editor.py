@@ -32,10 +32,11 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "cron": ("schedule", "cron"),
     "timezone": ("schedule", "timezone"),
     "enabled": ("schedule", "enabled"),
+    "catch_up": ("schedule", "catch_up"),
     "retry_max_attempts": ("schedule", "retry", "max_attempts"),
     "retry_delay_seconds": ("schedule", "retry", "delay_seconds"),
 }
-_BEFORE = ("cron", "timezone", "enabled", "max_attempts", "delay_seconds")
+_BEFORE = ("cron", "timezone", "enabled", "catch_up", "max_attempts", "delay_seconds")
 """The keys after which a new key is inserted, the preferred one last."""
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_/+*\- ]*[A-Za-z0-9*])?")
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s+)*")
@@ -49,6 +50,7 @@ class ScheduleChanges:
     cron: str | None = None
     timezone: str | None = None
     enabled: bool | None = None
+    catch_up: bool | None = None
     retry_max_attempts: int | None = None
     retry_delay_seconds: int | None = None
 

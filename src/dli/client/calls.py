@@ -533,6 +533,7 @@ def update(
     cron: str | None = None,
     timezone: str | None = None,
     enabled: bool | None = None,
+    catch_up: bool | None = None,
     retry_max_attempts: int | None = None,
     retry_delay_seconds: int | None = None,
     source: SourceType | str | None = None,
@@ -546,6 +547,7 @@ def update(
         cron: A new cron; None, here and below, leaves the value as it is.
         timezone: A new time zone.
         enabled: Whether the schedule is on.
+        catch_up: Whether every missed partition is built after a pause, and not the latest alone.
         retry_max_attempts: The number of retries.
         retry_delay_seconds: The seconds between them.
         source: ``manual`` for the overridden manual spec of a dataset that is in code too.
@@ -556,6 +558,7 @@ def update(
         "cron": cron,
         "timezone": timezone,
         "enabled": enabled,
+        "catch_up": catch_up,
         "retry_max_attempts": retry_max_attempts,
         "retry_delay_seconds": retry_delay_seconds,
         "source": source,

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 )
 @click.option("--retry-delay-seconds", type=int, metavar="N", help="The seconds between two attempts.")
 @click.option("--enabled/--disabled", default=None, help="Turn the schedule on or off.")
+@click.option(
+    "--catch-up/--no-catch-up",
+    default=None,
+    help="After a pause or a downtime, build every missed partition, or the latest alone.",
+)
 @click.option("--file", "whole", metavar="PATH", help="Replace the whole spec by this YAML and its SQL.")
 @source_option(everything=False)
 @wait_options

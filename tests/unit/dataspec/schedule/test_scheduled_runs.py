@@ -45,6 +45,7 @@ class Scheduler:
     zone: str
     now: datetime
     registered_at: datetime = LONG_AGO
+    catch_up: bool = False
     runs: list[ScheduledRun] = field(default_factory=list)
     planned: ScheduledRun | None = None
 
@@ -65,6 +66,7 @@ class Scheduler:
             planned=self.planned if last else None,
             registered_at=self.registered_at,
             now=self.now,
+            catch_up=self.catch_up,
         )
 
     def change(self, cron: str, zone: str) -> None:
@@ -74,7 +76,12 @@ class Scheduler:
     def create_due(self) -> None:
         while self.next.due <= self.now:
             run = run_to_create(
-                self.cron, self.zone, planned=self.next, registered_at=self.registered_at, now=self.now
+                self.cron,
+                self.zone,
+                planned=self.next,
+                registered_at=self.registered_at,
+                now=self.now,
+                catch_up=self.catch_up,
             )
             assert run.due <= self.now
             self.runs.append(run)
@@ -180,6 +187,43 @@ def test_after_a_pause_only_the_latest_missed_interval_runs(cron: str) -> None:
     scheduler.create_due()
     [missed] = scheduler.runs[before:]
     assert missed.due == previous_tick(cron, SEOUL, scheduler.now + timedelta(seconds=1))
+
+
+@pytest.mark.rule("30.20")
+@pytest.mark.parametrize("cron", [DAILY, HOURLY, WEEKLY, "30 2 * * *", "0 9-17 * * 1-5"])
+@pytest.mark.parametrize("zone", [SEOUL, NEW_YORK])
+def test_with_catch_up_every_missed_partition_runs_in_order(cron: str, zone: str) -> None:
+    scheduler = ran(cron, zone, "2024-02-02T12:00")
+    scheduler.catch_up = True
+    first = scheduler.runs[0].interval[0]
+    scheduler.sleep_to(at("2024-03-20T12:00", zone))  # over the change of the clock in New York
+    scheduler.create_due()
+    scheduler.pass_to(at("2024-03-22T12:00", zone))
+    check_what_airflow_needs(scheduler)
+    grid = Grid(cron, zone)
+    built = [grid.of_run(run.interval) for run in scheduler.runs]
+    wanted = grid.starting_within(built[0].start, built[-1].end)
+    assert built == list(wanted)
+    assert scheduler.runs[-1].due == previous_tick(cron, zone, scheduler.now + timedelta(seconds=1))
+    assert first == scheduler.runs[0].interval[0]
+
+
+@pytest.mark.rule("30.20")
+def test_with_catch_up_a_downtime_from_registration_on_and_changes_of_the_schedule_leave_nothing_out() -> (
+    None
+):
+    scheduler = Scheduler(DAILY, SEOUL, at("2024-01-10T12:00", SEOUL), catch_up=True)
+    scheduler.registered_at = scheduler.now
+    scheduler.plan()
+    scheduler.sleep_to(at("2024-01-15T12:00", SEOUL))
+    scheduler.plan()
+    scheduler.create_due()
+    assert scheduler.dates == days("2024-01-10", "2024-01-14")
+    scheduler.sleep_to(at("2024-01-20T12:00", SEOUL))
+    scheduler.change("0 7 * * *", NEW_YORK)
+    scheduler.create_due()
+    assert scheduler.dates == days("2024-01-10", "2024-01-18")
+    check_what_airflow_needs(scheduler)
 
 
 def test_after_a_pause_in_which_the_hour_changed_only_the_latest_missed_interval_runs() -> None:

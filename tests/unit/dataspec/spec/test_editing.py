@@ -248,6 +248,7 @@ CHANGES = st.builds(
     timezone=st.sampled_from([None, "UTC", "Europe/Berlin", "Asia/Seoul", "Etc/GMT+3"]),
     enabled=st.sampled_from([None, True, False]),
     retry_max_attempts=st.sampled_from([None, 0, 2, 5]),
+    catch_up=st.sampled_from([None, True, False]),
     retry_delay_seconds=st.sampled_from([None, 0, 9, 86400]),
 )
 
