@@ -122,7 +122,13 @@ def test_the_example_on_real_flights_runs_wholly_here(
     result = dli("dataset", "run", "--all", "-p", "execution_date=2013-01-01", "-f", "json")
     assert result.status == 0, result.err
     found = [(item["dataset_name"], item["status"]) for item in json.loads(result.out)]
-    names = ("flights.daily", "flights.carrier_delays", "flights.weekly_summary")
+    names = (
+        "flights.daily",
+        "flights.carrier_delays",
+        "flights.hourly_weather",
+        "flights.weather_delays",
+        "flights.weekly_summary",
+    )
     assert found == [(name, "COMPLETED") for name in names]
     with duckdb.connect(str(ours / "warehouse.duckdb"), read_only=True) as warehouse:
         built = "select count(*), sum(distance), count(*) filter (where cancelled) from flights.daily"
@@ -131,6 +137,8 @@ def test_the_example_on_real_flights_runs_wholly_here(
         assert warehouse.execute(by_airline).fetchall() == [(842, 4)]
         week = "select sum(flights), sum(miles) from flights.weekly_summary"
         assert warehouse.execute(week).fetchall() == [(842, 907196)]
+        by_weather = "select sum(flights), count(*) from flights.weather_delays"
+        assert warehouse.execute(by_weather).fetchall() == [(842, 3)]
 
 
 @pytest.mark.rule("31.40")
