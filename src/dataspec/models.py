@@ -111,6 +111,69 @@ class WorkflowInfo:
     running_since: datetime | None = None
     last_run: LastRun | None = None
     """None for a dataset without a run, and for an overridden or invalid spec."""
+    waiting_run_id: str | None = None
+    """The oldest run that waits for other datasets."""
+    waiting_since: datetime | None = None
+    waiting_for: list[WaitingFor] = field(default_factory=list)
+    """What that run waits for, in the list of waiting datasets."""
+
+
+WaitState = Literal[
+    "pending",
+    "running",
+    "failed",
+    "killed",
+    "completed",
+    "paused",
+    "not_due",
+    "missing",
+    "unregistered",
+    "query",
+    "hidden",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingFor:
+    """One thing that a waiting run waits for (specification 31.7)."""
+
+    dataset: str | None
+    """The upstream dataset; None for a query."""
+    partition: str | None = None
+    """The upstream partition that is not built; None for a query, and if any partition will do."""
+    state: WaitState
+    """The state of the upstream run for it. Without one: ``paused`` if the upstream dataset is, ``not_due`` if its run
+    is due later, ``missing`` if none will come by itself, or ``unregistered``. ``query`` for a query, ``hidden`` for a
+    dataset of another team."""
+    run_id: str | None = None
+    """The upstream run for it, the last one."""
+
+    @property
+    def text(self) -> str:
+        """It in one line, with the command that helps if there is one."""
+        if self.dataset is None:
+            return "a query that has not returned a row"
+        name = f"{self.dataset} {self.partition}" if self.partition else self.dataset
+        reason, step = _WAITING_TEXTS[self.state]
+        if self.state == "missing" and self.partition:
+            step += f" -p execution_date={self.partition}"
+        command = f" ({step.format(dataset=self.dataset, run_id=self.run_id)})" if step else ""
+        return f"{name}: {reason.format(run_id=self.run_id)}{command}"
+
+
+_WAITING_TEXTS: dict[WaitState, tuple[str, str]] = {
+    "pending": ("its run {run_id} is pending", "dli workflow status {run_id}"),
+    "running": ("its run {run_id} is running", ""),
+    "failed": ("its run {run_id} failed", "dli workflow retry {run_id}"),
+    "killed": ("its run {run_id} was stopped", "dli workflow retry {run_id}"),
+    "completed": ("its run {run_id} is completed, which shows within a minute", ""),
+    "paused": ("the dataset is paused", "dli workflow unpause {dataset}"),
+    "not_due": ("its run is not due yet", ""),
+    "missing": ("no run builds it", "dli workflow run {dataset}"),
+    "unregistered": ("the dataset is not registered", "dli dataset register {dataset}"),
+    "hidden": ("not built", ""),
+}
+"""For each state what it means, and the command that helps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +265,8 @@ class WorkflowRun:
     retried_by: str | None = None
     """Who retried it last."""
     retried_at: datetime | None = None
+    waiting_for: list[WaitingFor] = field(default_factory=list)
+    """What it waits for, in the response about one run."""
     note: str | None = None
     url: str | None = None
     """The run's page in Airflow."""

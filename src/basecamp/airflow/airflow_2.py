@@ -31,11 +31,11 @@ from basecamp.airflow.models import (
     RunVersion,
     TaskAttempt,
 )
-from basecamp.airflow.rest_api import MISSING, RestApi, read_task_instance
+from basecamp.airflow.rest_api import DEFERRED, MISSING, RestApi, read_task_instance
 from basecamp.airflow.rest_api import read_rows as read_all_rows
 from basecamp.airflow.transport import AirflowTransport
 from basecamp.outages.request_budget import map_within_budget
-from dataspec.contract import TASK_ID
+from dataspec.contract import TASK_ID, WAIT_PREFIX
 
 RUNS_PER_REQUEST = 50
 """Keeps the task instances on one page even where several DAGs have a run of the same id."""
@@ -143,6 +143,11 @@ class Airflow2(RestApi):
     def running_attempts(self) -> list[TaskAttempt]:
         """Return all running attempts, over all DAGs."""
         return list(self._task_instances({"task_ids": [TASK_ID], "state": ["running"]}))
+
+    def waiting_attempts(self) -> list[TaskAttempt]:
+        """Return the attempts of tasks in which runs wait for other datasets, over all DAGs."""
+        found = self._task_instances({"state": [DEFERRED]})
+        return [attempt for attempt in found if attempt.task_id.startswith(WAIT_PREFIX)]
 
     def versions(self, runs: Sequence[DagRun]) -> list[RunVersion]:
         """Return the spec version of each run's latest attempt, with one request per run, in parallel."""

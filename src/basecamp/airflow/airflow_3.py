@@ -31,9 +31,9 @@ from basecamp.airflow.models import (
     RunVersion,
     TaskAttempt,
 )
-from basecamp.airflow.rest_api import CONFLICT_OR_MISSING, MISSING, RestApi, read_task_instance
+from basecamp.airflow.rest_api import CONFLICT_OR_MISSING, DEFERRED, MISSING, RestApi, read_task_instance
 from basecamp.airflow.transport import AirflowTransport
-from dataspec.contract import TASK_ID, VERSION_KEY_PREFIX
+from dataspec.contract import TASK_ID, VERSION_KEY_PREFIX, WAIT_PREFIX
 
 R = TypeVar("R", bound="_HasRunKey")
 
@@ -132,6 +132,13 @@ class Airflow3(RestApi):
         params = {"task_id": TASK_ID, "state": ["running"], "order_by": "start_date"}
         path = self._path("dags", "~", "dagRuns", "~", "taskInstances")
         return list(self._pages(path, "task_instances", params, read_task_instance))
+
+    def waiting_attempts(self) -> list[TaskAttempt]:
+        """Return the attempts of tasks in which runs wait for other datasets, over all DAGs."""
+        params = {"state": [DEFERRED], "order_by": "start_date"}
+        path = self._path("dags", "~", "dagRuns", "~", "taskInstances")
+        found = self._pages(path, "task_instances", params, read_task_instance)
+        return [attempt for attempt in found if attempt.task_id.startswith(WAIT_PREFIX)]
 
     def versions(self, runs: Sequence[DagRun]) -> list[RunVersion]:
         """Return the spec version of each run's latest started attempt, in batched requests."""

@@ -157,6 +157,10 @@ class AirflowGateway(Protocol):
         """Return all running attempts, over all DAGs."""
         ...
 
+    def waiting_attempts(self) -> list[TaskAttempt]:
+        """Return the attempts of tasks in which runs wait for other datasets, over all DAGs."""
+        ...
+
     def versions(self, runs: Sequence[DagRun]) -> list[RunVersion]:
         """Return the spec version of each run's latest started attempt, in batched requests."""
         ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from dataspec.contract import CONF_KEY, OPERATOR, LoadedSpec, is_shard_file, read_version_key
+from dataspec.contract import CONF_KEY, OPERATOR, TASK_ID, LoadedSpec, is_shard_file, read_version_key
 
 PAGE_LIMIT = 100
 """Airflow's default for the maximum number of rows on a page (``api.maximum_page_limit``)."""
@@ -152,6 +152,7 @@ class TaskAttempt:
     end_date: datetime | None = None
     operator: str | None = None
     """The operator class that Airflow has stored for the task."""
+    task_id: str = TASK_ID
 
     @property
     def is_dataset(self) -> bool:

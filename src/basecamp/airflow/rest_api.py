@@ -30,6 +30,9 @@ MISSING = frozenset({404})
 CONFLICT = 409
 CONFLICT_OR_MISSING = MISSING | {CONFLICT}
 
+DEFERRED = "deferred"
+"""The state of a task that waits in a triggerer."""
+
 
 class RestApi:
     """The calls that differ between Airflow 2 and 3 only in the root path and in the fields of a row."""
@@ -274,6 +277,7 @@ def read_task_instance(row: JsonObject) -> TaskAttempt:
         start_date=read_time(row["start_date"]),
         end_date=read_time(row["end_date"]),
         operator=row["operator"],
+        task_id=row["task_id"],
     )
 
 

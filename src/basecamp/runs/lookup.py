@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import DagRun, RunFilter
@@ -11,10 +12,11 @@ from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.runs.all_runs import all_runs
 from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.records import RunRecords
+from basecamp.runs.waiting import WaitingRuns
 from basecamp.shared.clock import Clock
 from basecamp.shared.last_known import LastAnswers, ValueWithWarnings
 from dataspec.errors import InvalidUsage, RunNotFound
-from dataspec.models import WorkflowRun
+from dataspec.models import RunStatus, WorkflowRun
 from dataspec.schedule.run_ids import parse_run_id
 
 MAX_LENGTH = 250
@@ -27,20 +29,23 @@ class RunLookup:
 
     def __init__(
         self,
+        *,
         names: DatasetNames,
         gateway: AirflowGateway,
         records: RunRecords,
         reasons: FailureReasons,
+        waiting: WaitingRuns,
         clock: Clock,
     ) -> None:
         self._names = names
         self._gateway = gateway
         self._records = records
         self._reasons = reasons
+        self._waiting = waiting
         self._last: LastAnswers[WorkflowRun] = LastAnswers(clock)
 
     def get(self, run_id: str, dataset: str | None = None) -> ValueWithWarnings[WorkflowRun]:
-        """Return a run with its last error; while Airflow does not answer, as it was, with a warning.
+        """Return a run with its last error, and what it waits for; if Airflow does not answer, as it was, with a warning.
 
         Raises:
             RunNotFound, InvalidUsage: See :meth:`find`.
@@ -48,7 +53,11 @@ class RunLookup:
         """
 
         def ask() -> ValueWithWarnings[WorkflowRun]:
-            return ValueWithWarnings(self.record(self.find(run_id, dataset)))
+            run = self.find(run_id, dataset)
+            record = self.record(run)
+            if record.status is RunStatus.PENDING:
+                record = replace(record, waiting_for=self._waiting.of([run])[0])
+            return ValueWithWarnings(record)
 
         return self._last.read((run_id, dataset), ask)
 

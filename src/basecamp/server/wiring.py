@@ -30,6 +30,7 @@ from basecamp.datasets.dataset_teams import DatasetTeams
 from basecamp.datasets.registered_specs import RegisteredSpecs
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.takeovers import Takeovers
+from basecamp.datasets.upstream_needs import UpstreamNeeds
 from basecamp.datasets.versions import VersionsInUse
 from basecamp.monitoring.housekeeping import Housekeeping
 from basecamp.monitoring.readiness import ReadinessChecks
@@ -57,6 +58,7 @@ from basecamp.runs.records import RunRecords
 from basecamp.runs.retry import RunRetrier
 from basecamp.runs.start import RunStarter
 from basecamp.runs.stop import RunStopper
+from basecamp.runs.waiting import WaitingRuns
 from basecamp.server.settings import SignIn
 from basecamp.services import Services
 from basecamp.shared.clock import Clock
@@ -132,7 +134,11 @@ def build_services(
 
     records = RunRecords(specs, gateway, airflow_public_url or gateway.url, clock, takeovers)
     reasons = FailureReasons(gateway, clock)
-    lookup = RunLookup(names, gateway, records, reasons, clock)
+    needs = UpstreamNeeds(specs, gateway)
+    waiting = WaitingRuns(specs=specs, gateway=gateway, dags=dags, records=records, needs=needs, clock=clock)
+    lookup = RunLookup(
+        names=names, gateway=gateway, records=records, reasons=reasons, waiting=waiting, clock=clock
+    )
     stopper = RunStopper(lookup, gateway, reservations, clock)
 
     pauses = PauseRecords(store, clock, objects)
@@ -145,6 +151,7 @@ def build_services(
         connections=connections,
         pauses=pauses,
         last_runs=LastRuns(specs, gateway, records, takeovers, clock),
+        waiting=waiting,
     )
 
     messages, sender = Messages(settings.public_url), ChannelSender(settings)

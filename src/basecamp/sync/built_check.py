@@ -17,6 +17,7 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.runs.all_runs import all_runs
+from basecamp.runs.run_partition import partition_of
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.lease import Lease
@@ -25,13 +26,11 @@ from dataspec.catalog.effective import SpecFile
 from dataspec.contract import (
     BUILT_BEACON,
     BUILT_PREFIX,
-    TIMETABLE_RUN_TYPES,
     built_description,
     built_variable,
 )
-from dataspec.parameters import EXECUTION_DATE, ParameterValueError
 from dataspec.schedule.built import Built
-from dataspec.schedule.partitions import Grid, Partition
+from dataspec.schedule.partitions import Grid
 from dataspec.spec.model import DatasetSpec
 from dataspec.store import Store
 from dataspec.store.base import etag_of, try_put
@@ -187,18 +186,5 @@ class BuiltCheck:
 
 
 def _with_run(built: Built, run: DagRun, spec: DatasetSpec) -> Built:
-    grid = Grid.of(spec.schedule)
-    try:
-        partition = _partition(run, grid)
-    except ParameterValueError:  # a partition of another version of the spec
-        partition = None
-    return built.with_partition(partition, at=run.end_date or run.run_after, grid=grid)
-
-
-def _partition(run: DagRun, grid: Grid) -> Partition | None:
-    given, start, end = run.conf.get(EXECUTION_DATE), run.data_interval_start, run.data_interval_end
-    if given is not None:
-        return grid.named(given)
-    if run.run_type in TIMETABLE_RUN_TYPES and start is not None and end is not None:
-        return grid.of_run((start, end))
-    return None
+    at = run.end_date or run.run_after
+    return built.with_partition(partition_of(run, spec), at=at, grid=Grid.of(spec.schedule))

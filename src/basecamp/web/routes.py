@@ -128,12 +128,17 @@ def show_runs(
 
 
 @router.get("/runs/{run_id}")
-def show_run(
-    request: Request, services: ServicesOf, run_id: str, dataset: DatasetOfRun, attempt: str = ""
+def show_run(  # noqa: PLR0917 - FastAPI passes them by name
+    request: Request,
+    services: ServicesOf,
+    permitted: Permitted,
+    run_id: str,
+    dataset: DatasetOfRun,
+    attempt: str = "",
 ) -> Response:
     """Show a run."""
     number = attempt_of({"attempt": attempt})
-    view = read_run(services, run_id, dataset, number)
+    view = read_run(services, run_id, dataset, number, permitted)
     can_operate = may_operate(request, services, view.run.dataset_name)
     return page(request, "run.html", view=view, attempt=number, can_operate=can_operate)
 

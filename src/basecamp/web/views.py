@@ -10,6 +10,7 @@ from basecamp.datasets.dataset_teams import PermittedDatasets
 from basecamp.monitoring.readiness import NOT_YET
 from basecamp.runs.history import HistoryFilter
 from basecamp.runs.logs import RunLog
+from basecamp.runs.waiting import shown_to
 from basecamp.services import Services
 from basecamp.shared.last_known import ListPage
 from basecamp.web.queries import DatasetQuery, RunQuery, states_of
@@ -320,8 +321,10 @@ class RunView:
     warnings: Sequence[str]
 
 
-def read_run(services: Services, run_id: str, dataset: str | None, attempt: int | None) -> RunView:
-    """Read a run with the log of an attempt, by default the last.
+def read_run(
+    services: Services, run_id: str, dataset: str | None, attempt: int | None, permitted: PermittedDatasets
+) -> RunView:
+    """Read a run with the log of an attempt, by default the last, and what it waits for as far as it may be seen.
 
     Raises:
         RunNotFound: When there is none.
@@ -336,7 +339,7 @@ def read_run(services: Services, run_id: str, dataset: str | None, attempt: int 
         problem = error.title
     lines = log.lines if log else []
     return RunView(
-        run=known.value,
+        run=replace(known.value, waiting_for=shown_to(known.value.waiting_for, permitted)),
         log=log,
         lines=lines[-LOG_LINES:],
         omitted=max(0, len(lines) - LOG_LINES),

@@ -18,11 +18,13 @@ from basecamp.datasets.dataset_names import matches_any
 from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.takeovers import Takeover, Takeovers
 from basecamp.runs.last_runs import LastRuns
+from basecamp.runs.waiting import WaitingRuns
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage, ValueWithWarnings
 from basecamp.shared.refresh_cache import RefreshCache
 from basecamp.workflows.pause_records import PauseRecords, with_pause
+from basecamp.workflows.waiting_datasets import WaitingDatasets
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import DatasetNotFound, InvalidSpec, TakenOver
 from dataspec.models import LastRun, SourceType, WorkflowInfo, WorkflowStatus
@@ -54,6 +56,7 @@ class WorkflowFilter:
     datasets: tuple[str, ...] = ()
     """Names of datasets, or patterns with ``*``; all datasets if empty."""
     running: bool = False
+    waiting: bool = False
     enabled_only: bool = False
     permitted: PermittedDatasets = EVERY_DATASET
     """The datasets that the caller may see."""
@@ -79,6 +82,7 @@ class WorkflowFilter:
             and self.source in {None, row.source_type}
             and matches_any(row.dataset_name, self.datasets)
             and (not self.running or row.running_run_id is not None)
+            and (not self.waiting or row.waiting_run_id is not None)
             and (not self.enabled_only or (row.status is WorkflowStatus.ACTIVE and row.cron is not None))
         )
 
@@ -202,6 +206,7 @@ class Workflows:
         connections: ConnectionTeams,
         pauses: PauseRecords,
         last_runs: LastRuns,
+        waiting: WaitingRuns,
     ) -> None:
         self._last_runs = last_runs
         self._connections = connections
@@ -211,6 +216,7 @@ class Workflows:
         self._dags = dags
         self._clock = clock
         self._running = RunningAttempts(gateway, clock)
+        self._waiting = WaitingDatasets(gateway, waiting, clock)
         self._made: _Made | None = None
 
     def page(
@@ -226,16 +232,20 @@ class Workflows:
         """
         wanted = wanted or WorkflowFilter()
         after = decode_cursor(cursor, parts=4) if cursor else None
-        everything = self._rows()
+        everything, waiting = self._rows(), self._waiting.known()
         wanted.check(everything.value)
         selected = (
-            row for row in everything.value if wanted.matches(row) and (after is None or _place(row) > after)
+            row
+            for row in (waiting.value.marked(one) for one in everything.value)
+            if wanted.matches(row) and (after is None or _place(row) > after)
         )
         rows = list(islice(selected, limit + 1))
         more = encode_cursor(_place(rows[limit - 1])) if len(rows) > limit else None
         pauses = self._pauses.known()
         page = [with_pause(row, pauses.get(row.dataset_name)) for row in rows[:limit]]
-        return ListPage(items=page, next_cursor=more, warnings=everything.warnings)
+        if wanted.waiting:
+            page = self._waiting.with_reasons(page, wanted.permitted)
+        return ListPage(items=page, next_cursor=more, warnings=_merged(everything, waiting))
 
     def get(self, name: str, source: SourceType | None = None) -> ValueWithWarnings[WorkflowInfo]:
         """Return a dataset's effective row, or that of one source.
@@ -251,8 +261,9 @@ class Workflows:
         airflow = self._airflow()
         row = self._row(file, catalog.value, airflow.value.of(name), self._clock.now())
         row = _taken_over(row, self._takeovers.lately().get(name))
-        row = with_pause(row, self._pauses.known().get(name))
-        return ValueWithWarnings(row, _merged(catalog, airflow))
+        waiting = self._waiting.known()
+        row = with_pause(waiting.value.marked(row), self._pauses.known().get(name))
+        return ValueWithWarnings(row, _merged(catalog, airflow, waiting))
 
     def effective(self) -> ValueWithWarnings[Mapping[str, WorkflowInfo]]:
         """Return the row of each dataset by name: the effective one, or of an invalid spec without another.

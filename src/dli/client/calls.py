@@ -68,6 +68,7 @@ def list_workflows(
     *,
     source: SourceType | str | None = None,
     running: bool = False,
+    waiting: bool = False,
     enabled_only: bool = False,
     dataset: str | Iterable[str] | None = None,
 ) -> Steps[Listing[WorkflowInfo]]:
@@ -76,13 +77,20 @@ def list_workflows(
     Args:
         source: Only rows of this source.
         running: Only datasets with a run that is executing.
+        waiting: Only datasets with a run that waits for other datasets, and what it waits for.
         enabled_only: Only datasets whose schedule is active.
         dataset: Only this dataset, or all that match a pattern with ``*``; or several of these.
 
     Raises:
         DatasetNotFound: When no dataset of that name is registered; a pattern may match none.
     """
-    query = {"source": source, "running": running, "enabled_only": enabled_only, "dataset": _several(dataset)}
+    query = {
+        "source": source,
+        "running": running,
+        "waiting": waiting or None,
+        "enabled_only": enabled_only,
+        "dataset": _several(dataset),
+    }
     return _list(WorkflowInfo, ("workflows",), query)
 
 

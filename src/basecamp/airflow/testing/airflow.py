@@ -28,7 +28,7 @@ from basecamp.airflow.models import (
     TaskAttempt,
     note_of_start,
 )
-from dataspec.contract import OPERATOR, TASK_ID, LoadedSpec
+from dataspec.contract import OPERATOR, TASK_ID, WAIT_PREFIX, LoadedSpec
 from dataspec.errors import AirflowUnreachable
 
 RunKey = tuple[str, str]
@@ -56,6 +56,7 @@ class _Run:
     task_id: str = TASK_ID
     logs: dict[int, list[LogEvent]] = field(default_factory=dict)
     wait_error: str | None = None
+    waiting_since: datetime | None = None
 
 
 class MemoryAirflow:
@@ -159,10 +160,18 @@ class MemoryAirflow:
             kept = self._runs[dag_id, run_id]
             self._change(kept, state="running", start_date=self._now())
 
+    def wait(self, dag_id: str, run_id: str) -> None:
+        """Let a run wait for other datasets, until its first attempt starts or the run is ended."""
+        self.begin(dag_id, run_id)
+        with self._lock:
+            kept = self._runs[dag_id, run_id]
+            kept.waiting_since = self._now()
+
     def start(self, dag_id: str, run_id: str, *, source: str, spec_hash: str) -> None:
         """Start the next attempt of a run; a finished run keeps its state, as in Airflow."""
         with self._lock:
             kept = self._runs[dag_id, run_id]
+            kept.waiting_since = None
             number = kept.attempt.try_number + 1
             state = kept.run.state if kept.run.finished else "running"
             self._change(kept, state=state, start_date=kept.run.start_date or self._now())
@@ -379,6 +388,18 @@ class MemoryAirflow:
         with self._lock:
             kept = [one for one in self._runs.values() if one.task_id == TASK_ID]
             return [one.attempt for one in kept if one.attempt.state == "running"]
+
+    def waiting_attempts(self) -> list[TaskAttempt]:
+        """Return the attempts of tasks in which runs wait for other datasets, over all DAGs."""
+        self._count_request()
+        with self._lock:
+            kept = [one for one in self._runs.values() if one.waiting_since and not one.run.finished]
+            return [
+                replace(
+                    one.attempt, task_id=f"{WAIT_PREFIX}0", state="deferred", start_date=one.waiting_since
+                )
+                for one in kept
+            ]
 
     def versions(self, runs: Sequence[DagRun]) -> list[RunVersion]:
         """Return the spec version of each run's latest started attempt."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -26,6 +27,7 @@ from basecamp.api.query_values import Positive, Several, Timestamp
 from basecamp.api.request_models import RunPage, Status, StopBody
 from basecamp.runs.history import HistoryFilter
 from basecamp.runs.logs import RunLog
+from basecamp.runs.waiting import shown_to
 from dataspec.errors import InvalidUsage
 from dataspec.models import RunType, WorkflowRun
 
@@ -71,12 +73,16 @@ def list_runs(
 
 @router.get("/{run_id}")
 def get_run(
-    services: ServicesOf, response: Response, run_id: RunId, dataset: DatasetOfRun = None
+    services: ServicesOf,
+    permitted: Permitted,
+    response: Response,
+    run_id: RunId,
+    dataset: DatasetOfRun = None,
 ) -> WorkflowRun:
     """Show a run."""
     known = services.run_lookup.get(run_id, dataset)
     put_warnings(response, known.warnings)
-    return known.value
+    return replace(known.value, waiting_for=shown_to(known.value.waiting_for, permitted))
 
 
 @router.post("/{run_id}/stop")

@@ -41,6 +41,9 @@ def list_workflows(
     permitted: Permitted,
     source: SourceChoice = "all",
     running: Flag = False,
+    waiting: Annotated[
+        Flag, Query(description="Only datasets with a run that waits for others, and what it waits for.")
+    ] = False,
     enabled_only: Flag = False,
     dataset: DatasetFilter = (),
     limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
@@ -51,6 +54,7 @@ def list_workflows(
         source=source_of(source),
         datasets=dataset,
         running=running,
+        waiting=waiting,
         enabled_only=enabled_only,
         permitted=permitted,
     )

@@ -18,17 +18,27 @@ if TYPE_CHECKING:
 
 TITLES = ("DATASET", "SOURCE", "STATUS", "CRON", "NEXT RUN", "LAST RUN")
 RUNNING_TITLES = ("RUN ID", "STARTED")
+WAITING_TITLES = ("RUN ID", "WAITING SINCE", "WAITS FOR")
+SHOWN = 3
+"""Maximum number of things in the column WAITS FOR."""
 
 
 @click.command("list")
 @source_option(everything=True)
 @click.option("--running", is_flag=True, help="Only datasets with an active run, and that run.")
+@click.option("--waiting", is_flag=True, help="Only datasets with a run that waits for others, and what for.")
 @click.option("--enabled-only", is_flag=True, help="Only datasets whose schedule is active.")
 @datasets_option
 @server_options
 @pass_session
 def command(
-    session: Session, source: str | None, running: bool, enabled_only: bool, datasets: list[str] | None
+    session: Session,
+    *,
+    source: str | None,
+    running: bool,
+    waiting: bool,
+    enabled_only: bool,
+    datasets: list[str] | None,
 ) -> None:
     """List registered datasets and their schedules.
 
@@ -38,16 +48,18 @@ def command(
     was created if it is active.
     """
     workflows = session.client.list_workflows(
-        source=source, running=running, enabled_only=enabled_only, dataset=datasets
+        source=source, running=running, waiting=waiting, enabled_only=enabled_only, dataset=datasets
     )
-    if running:
+    if waiting:
+        session.print_items(workflows, TITLES[:3] + WAITING_TITLES, _waiting_row)
+    elif running:
         session.print_items(workflows, TITLES + RUNNING_TITLES, _running_row)
     else:
         session.print_items(workflows, TITLES, _row)
     warn(workflows.warnings)
     if session.format == "table":
         _print_remarks(workflows)
-        if not (workflows or source or running or enabled_only or datasets):
+        if not (workflows or source or running or waiting or enabled_only or datasets):
             say("No dataset is registered. Register one with: dli dataset register NAME")
 
 
@@ -70,6 +82,18 @@ def _row(workflow: WorkflowInfo) -> tuple[str, ...]:
 
 def _running_row(workflow: WorkflowInfo) -> tuple[str, ...]:
     return (*_row(workflow), workflow.running_run_id or "-", local(workflow.running_since))
+
+
+def _waiting_row(workflow: WorkflowInfo) -> tuple[str, ...]:
+    texts = [one.text for one in workflow.waiting_for]
+    more = [f"and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
+    reasons = "; ".join(texts[:SHOWN] + more)
+    return (
+        *_row(workflow)[:3],
+        workflow.waiting_run_id or "-",
+        local(workflow.waiting_since),
+        reasons or "-",
+    )
 
 
 def _next_run(workflow: WorkflowInfo) -> str:

@@ -89,6 +89,7 @@ def described(run: WorkflowRun) -> str:
             ("Finished", local(run.finished_at)),
             ("Took", between(run.started_at, run.finished_at)),
             ("Attempts", attempts),
+            ("Waits for", "\n".join(one.text for one in run.waiting_for)),
             ("Error", run.error),
             ("Note", run.note),
             ("Page", run.url),

@@ -67,6 +67,9 @@ def test_a_row_shows_the_spec_and_airflows_state(register: Register, client: Cli
         "running_run_id": None,
         "running_since": None,
         "last_run": None,
+        "waiting_run_id": None,
+        "waiting_since": None,
+        "waiting_for": [],
     }
 
 
