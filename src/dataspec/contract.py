@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from dataspec.schedule.cron import Interval
     from dataspec.spec.model import DatasetSpec
 
 TASK_ID: Final = "run"
@@ -180,10 +181,14 @@ def values_of_run(
     Raises:
         InvalidParameters: As :func:`dataspec.spec.run_values.resolve_run`.
     """
+    stored = stored_interval(run_type, interval)
+    return resolve_run(spec, given_parameters(conf), stored_interval=stored)
+
+
+def stored_interval(run_type: str, interval: tuple[datetime | None, datetime | None]) -> Interval | None:
+    """Return the data interval by which a run of the timetable has its partition; None for any other run."""
     start, end = interval
-    if run_type not in TIMETABLE_RUN_TYPES or start is None or end is None:
-        return resolve_run(spec, given_parameters(conf))
-    return resolve_run(spec, given_parameters(conf), stored_interval=(start, end))
+    return (start, end) if run_type in TIMETABLE_RUN_TYPES and start is not None and end is not None else None
 
 
 def place_of(file: str, bundle: str | None) -> str:

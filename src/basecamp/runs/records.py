@@ -25,12 +25,15 @@ from dataspec.contract import (
     TIMETABLE_RUN_TYPES,
     given_parameters,
     is_dataset_task,
+    stored_interval,
     values_of_run,
 )
-from dataspec.errors import DliError, StoreUnreachable
+from dataspec.errors import DliError, InvalidParameters, StoreUnreachable
 from dataspec.models import IN_AIRFLOW, RunStatus, RunType, SourceType, WorkflowRun
+from dataspec.parameters import EXECUTION_DATE
+from dataspec.schedule.partitions import Partition
 from dataspec.spec.model import DatasetSpec
-from dataspec.spec.run_values import RunValues
+from dataspec.spec.run_values import RunValues, resolve_partition
 
 SETTLED_AFTER = timedelta(minutes=5)
 """Time after its end after which a run changes only by a retry, which gives it another end."""
@@ -297,6 +300,15 @@ def values_by(spec: DatasetSpec, run: DagRun) -> RunValues:
     """
     interval = run.data_interval_start, run.data_interval_end
     return values_of_run(spec, run.conf, run_type=run.run_type, interval=interval)
+
+
+def partition_of(spec: DatasetSpec, run: DagRun) -> Partition | None:
+    """Return the partition that a run builds by a spec, whatever its other parameters are; None if it builds none."""
+    interval = run.data_interval_start, run.data_interval_end
+    try:
+        return resolve_partition(spec, run.conf.get(EXECUTION_DATE), stored_interval(run.run_type, interval))
+    except InvalidParameters:  # of another version of the spec
+        return None
 
 
 def _started_at(run: DagRun, attempt: TaskAttempt | None) -> datetime | None:

@@ -15,8 +15,7 @@ from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.dataset_teams import PermittedDatasets
 from basecamp.datasets.upstream_needs import PARALLEL_REQUESTS, OpenNeed, UpstreamNeeds
 from basecamp.outages.request_budget import map_within_budget
-from basecamp.runs.records import RunRecords
-from basecamp.runs.run_partition import partition_of
+from basecamp.runs.records import RunRecords, partition_of
 from basecamp.shared.clock import Clock, airflow_now
 from dataspec.catalog.effective import Catalog
 from dataspec.contract import waits
@@ -154,12 +153,12 @@ def _spec_and_partition(run: DagRun, catalog: Catalog) -> tuple[DatasetSpec, Par
     file = catalog.effective.get(run.dag_id)
     if file is None or file.spec is None or run.finished or not waits(run.conf, run_type=run.run_type):
         return None
-    return file.spec, partition_of(run, file.spec)
+    return file.spec, partition_of(file.spec, run)
 
 
 def _partition(run: DagRun, catalog: Catalog) -> Partition | None:
     file = catalog.effective.get(run.dag_id)
-    return partition_of(run, file.spec) if file and file.spec else None
+    return partition_of(file.spec, run) if file and file.spec else None
 
 
 def _missing(found: OpenNeed, upstream: Sequence[tuple[DagRun, Partition | None]]) -> Iterator[_Missing]:

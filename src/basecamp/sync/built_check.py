@@ -17,7 +17,7 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.runs.all_runs import all_runs
-from basecamp.runs.run_partition import partition_of
+from basecamp.runs.records import partition_of
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.lease import Lease
@@ -187,4 +187,4 @@ class BuiltCheck:
 
 def _with_run(built: Built, run: DagRun, spec: DatasetSpec) -> Built:
     at = run.end_date or run.run_after
-    return built.with_partition(partition_of(run, spec), at=at, grid=Grid.of(spec.schedule))
+    return built.with_partition(partition_of(spec, run), at=at, grid=Grid.of(spec.schedule))

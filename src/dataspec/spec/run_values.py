@@ -96,16 +96,33 @@ def resolve_run(
     for name in given:
         if name not in allowed:
             raise UnknownParameter(name, allowed, hint=nearest(name, allowed))
-    grid, value = Grid.of(spec.schedule), given.get(EXECUTION_DATE)
-    partition = grid.of_run(stored_interval) if stored_interval is not None and value is None else None
+    grid = Grid.of(spec.schedule)
+    partition = resolve_partition(spec, given.get(EXECUTION_DATE), stored_interval)
     parameters: dict[str, Any] = {}
     for parameter in spec.parameters:
         if parameter.name == EXECUTION_DATE:
-            partition = partition or _named(parameter, value, grid)
             parameters[EXECUTION_DATE] = partition and _checked(parameter, partition, grid)
         else:
             parameters[parameter.name] = parameter.value(given.get(parameter.name))
     return RunValues(parameters, grid, partition, stored_interval)
+
+
+def resolve_partition(spec: DatasetSpec, given: Any, stored_interval: Interval | None) -> Partition | None:
+    """Return the partition that a run builds, whatever its other parameters are; None if it builds none.
+
+    Args:
+        spec: The run's spec.
+        given: The run's ``execution_date``; None if it has none.
+        stored_interval: The data interval of a run of the timetable, as Airflow stores it.
+
+    Raises:
+        InvalidParameters: When ``execution_date`` names no partition of the schedule.
+    """
+    grid = Grid.of(spec.schedule)
+    if stored_interval is not None and given is None:
+        return grid.of_run(stored_interval)
+    declared = (parameter for parameter in spec.parameters if parameter.name == EXECUTION_DATE)
+    return next((_named(parameter, given, grid) for parameter in declared), None)
 
 
 def _named(parameter: Parameter, given: Any, grid: Grid) -> Partition | None:
