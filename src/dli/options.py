@@ -66,6 +66,11 @@ store_option = _remembered(
     metavar="URL",
     help="The store: s3://bucket/prefix, or a folder. [env var: DLI_STORE_URL]",
 )
+wait_for_upstream_option = click.option(
+    "--wait-for-upstream",
+    is_flag=True,
+    help="Wait for missing partitions of the upstream datasets, as a scheduled run does.",
+)
 dry_run_option = click.option("--dry-run", is_flag=True, help="Check only; start nothing.")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dataspec.contract import SOURCE_TAG, TASK_ID, wait_task_id, write_document_line
+from dataspec.contract import SOURCE_TAG, TASK_ID, WAIT_PREFIX, wait_task_id, write_document_line
 from dataspec.schedule.upstream_clock import UPSTREAM
 from dataspec.spec.model import Parameter
 from dli_airflow.airflow_api import (
@@ -59,9 +59,9 @@ def load(file: str, *, base_url: str | None = None, store: str = "") -> dict[str
         store: Identifies the store, for the sessions of runs on their engines.
     """
     code = Path(file)
-    wanted = get_parsing_context().dag_id
-    if wanted is not None:
-        return _built(code, base_url, store, wanted=wanted)[0]
+    context = get_parsing_context()
+    if context.dag_id is not None:
+        return _built(code, base_url, store, wanted=context.dag_id, task_id=context.task_id)[0]
     notes, version = BrokenDags(code.parent), f"{digest_of(code)} {AIRFLOW_VERSION}"
     dags, broken = _built(code, base_url, store, check=not notes.is_sound(code.name, version))
     notes.keep(code.name, version, broken)
@@ -69,14 +69,22 @@ def load(file: str, *, base_url: str | None = None, store: str = "") -> dict[str
 
 
 def _built(
-    code: Path, base_url: str | None, store: str, *, wanted: str | None = None, check: bool = False
+    code: Path,
+    base_url: str | None,
+    store: str,
+    *,
+    wanted: str | None = None,
+    task_id: str | None = None,
+    check: bool = False,
 ) -> tuple[dict[str, DAG], list[BrokenDag]]:
     dags, broken = {}, []
     for data in read_shard(code, wanted):
         name = str(data["name"])
         try:
             turns = code.parent.parent / "turns"
-            dag = build_dag(Dataset.from_json(data), base_url=base_url, turns=turns, store=store)
+            dag = build_dag(
+                Dataset.from_json(data), base_url=base_url, turns=turns, store=store, task_id=task_id
+            )
             if check:
                 check_serializable(dag)
         except Exception as error:
@@ -87,8 +95,19 @@ def _built(
     return dags, broken
 
 
-def build_dag(dataset: Dataset, *, base_url: str | None, turns: Path, store: str = "") -> DAG:
-    """Return the DAG of one dataset (``docs/architecture.md``, "A dataset in Airflow")."""
+def build_dag(
+    dataset: Dataset, *, base_url: str | None, turns: Path, store: str = "", task_id: str | None = None
+) -> DAG:
+    """Return the DAG of one dataset (``docs/architecture.md``, "A dataset in Airflow").
+
+    Args:
+        dataset: The dataset.
+        base_url: Basecamp's address, for links.
+        turns: The folder of the locks of :class:`DatasetOperator`.
+        store: Identifies the store, for the sessions of runs on their engines.
+        task_id: The task that a worker starts. What it waits for may have changed since it was queued: then the
+            task of that id waits for what is needed now.
+    """
     spec = dataset.spec
     dag = DAG(
         dag_id=dataset.name,
@@ -116,13 +135,17 @@ def build_dag(dataset: Dataset, *, base_url: str | None, turns: Path, store: str
         execution_timeout=timedelta(seconds=spec.execution.timeout_seconds),
         max_active_tis_per_dag=1,
     )
-    if spec.depends_on:
-        clocks = (f"{name} {facts.clock}" for name, facts in dataset.upstreams.items())
-        wait = WaitOperator(
-            task_id=wait_task_id(spec, clocks), dag=dag, dataset=dataset, owner=spec.owner, retries=0
-        )
-        wait >> run
+    if wait_id := _wait_id(dataset, task_id):
+        WaitOperator(task_id=wait_id, dag=dag, dataset=dataset, owner=spec.owner, retries=0) >> run
     return dag
+
+
+def _wait_id(dataset: Dataset, started: str | None) -> str | None:
+    """Return the id of the task that waits; None for a dataset that needs none."""
+    if started is not None and started.startswith(WAIT_PREFIX):
+        return started
+    clocks = (f"{name} {facts.clock}" for name, facts in dataset.upstreams.items())
+    return wait_task_id(dataset.spec, clocks) if dataset.spec.depends_on else None
 
 
 def _timetable(dataset: Dataset) -> DatasetTimetable | None:

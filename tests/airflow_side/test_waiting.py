@@ -20,7 +20,8 @@ from dataspec.contract import BUILT_BEACON, WAIT_ERROR_KEY, built_variable
 from dataspec.schedule.built import Built
 from dataspec.schedule.partitions import Grid
 from dli_airflow.airflow_api import AirflowFailException
-from dli_airflow.factory import build_dag
+from dli_airflow.factory import build_dag, load
+from dli_airflow.mirror.dag_folder import DagFolder
 from dli_airflow.mirror.dataset import Dataset, UpstreamFacts
 from dli_airflow.waiting import operator as wait_module
 from dli_airflow.waiting import trigger as trigger_module
@@ -110,6 +111,11 @@ async def ending(trigger: UpstreamTrigger) -> tuple[str, str | None]:
     return type(event).__name__, (event.xcoms or {}).get(WAIT_ERROR_KEY)
 
 
+def wait_id(dataset: Dataset) -> Any:
+    dag = build_dag(dataset, base_url=None, turns=Path("/nowhere"))
+    return next(task.task_id for task in dag.tasks if task.task_id != "run")
+
+
 def play(story: Any) -> Any:
     return asyncio.run(asyncio.wait_for(story, PATIENCE_SECONDS))
 
@@ -128,16 +134,23 @@ def test_a_dataset_with_depends_on_has_a_task_that_waits_without_limit_and_one_t
 
 @pytest.mark.rule("31.50")
 def test_a_change_of_what_is_waited_for_gives_the_runs_that_wait_another_task() -> None:
-    def task(dataset: Dataset) -> Any:
-        dag = build_dag(dataset, base_url=None, turns=Path("/nowhere"))
-        return next(task.task_id for task in dag.tasks if task.task_id != "run")
+    previous = clicks("[{dataset: sales.orders, partition: previous}]")
+    weekly = clicks(orders=replace(DAILY, cron="0 9 * * 1"))
+    assert len({wait_id(clicks()), wait_id(previous), wait_id(weekly)}) == 3
+    assert wait_id(clicks(orders=replace(DAILY, registered_at=None))) == wait_id(clicks())
 
-    other = clicks(orders=replace(DAILY, cron="0 9 * * 1"))
-    assert (
-        len({task(clicks()), task(clicks("[{dataset: sales.orders, partition: previous}]")), task(other)})
-        == 3
-    )
-    assert task(clicks(orders=replace(DAILY, registered_at=None))) == task(clicks())
+
+@pytest.mark.rule("31.50")
+def test_a_worker_starts_a_task_whose_id_has_changed_since_it_was_queued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scheduler still has the DAG from before the change; the worker has read the new spec."""
+    DagFolder(tmp_path / "dags", shards=1, base_url=None).write([clicks()], [])
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "web.clicks")
+    for started, tasks in (("wait_before", {"wait_before", "run"}), ("run", {wait_id(clicks()), "run"})):
+        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", started)
+        dag = load(str(tmp_path / "dags" / "shard_000.py"))["web.clicks"]
+        assert {task.task_id for task in dag.tasks} == tasks
 
 
 @pytest.mark.rule("31.51", "31.52")

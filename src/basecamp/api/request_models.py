@@ -64,6 +64,8 @@ class RunBody(SourceBody):
     parameters: dict[str, Any] = {}
     dry_run: bool = False
     """Start nothing; return the resolved parameters and the rendered SQL."""
+    wait_for_upstream: bool = False
+    """Wait for missing partitions of the upstream datasets, as a scheduled run does."""
     spec: SpecBody | None = None
     """Only for a dry run: a spec to use instead of the registered one."""
 

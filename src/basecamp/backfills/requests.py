@@ -10,6 +10,7 @@ from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import SubmittedSpec, file_to_run
 from dataspec.catalog.effective import SpecFile
+from dataspec.contract import WAIT_KEY
 from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.models import BackfillPreview, Every, SourceType
 from dataspec.parameters import EXECUTION_DATE
@@ -33,13 +34,16 @@ class BackfillRequest:
     reverse: bool = False
     keep_going: bool = False
     resume: bool = False
+    wait_for_upstream: bool = False
     candidate: SubmittedSpec | None = None
     """For a preview: the spec to try out, in place of the registered one."""
 
     def identity(self) -> list[Any]:
         """Return the values that are equal in two equal requests."""
         options = [self.every, self.reverse, self.keep_going, self.resume]
-        return ["backfill", self.dataset, self.source, self.start, self.end, dict(self.parameters), *options]
+        later = [WAIT_KEY] if self.wait_for_upstream else []  # not in the requests of earlier versions
+        given = dict(self.parameters)
+        return ["backfill", self.dataset, self.source, self.start, self.end, given, *options, *later]
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,7 @@ class BackfillStarter:
             every=request.every,
             reverse=request.reverse,
             keep_going=request.keep_going,
+            wait_for_upstream=request.wait_for_upstream,
             parameters=checked.parameters,
             dates=checked.days,
             requested_by=requested_by,

@@ -27,7 +27,7 @@ from basecamp.shared.clock import Clock, airflow_now, earlier_now
 from basecamp.shared.unchanged import Unchanged
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import Catalog
-from dataspec.contract import CONF_KEY
+from dataspec.contract import CONF_KEY, WAIT_KEY
 from dataspec.errors import (
     DatasetNotFound,
     DliError,
@@ -219,6 +219,7 @@ class BackfillSteps:
             "backfill_id": plan.backfill_id,
             "requested_by": plan.requested_by,
             "idempotency_key": plan.run_id,
+            **({WAIT_KEY: True} if plan.wait_for_upstream else {}),
         }
         return {**parameters, CONF_KEY: own}
 

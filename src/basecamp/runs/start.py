@@ -21,7 +21,7 @@ from basecamp.shared.idempotency import KeyedRequest, RequestPlan, Reservations
 from basecamp.shared.request_facts import note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import SpecFile
-from dataspec.contract import CONF_KEY
+from dataspec.contract import CONF_KEY, WAIT_KEY
 from dataspec.errors import AirflowUnreachable, Conflict
 from dataspec.models import RunPreview, SourceType, WorkflowRun
 from dataspec.schedule.run_ids import adhoc_run_id
@@ -41,6 +41,7 @@ class RunRequest:
     dataset: str
     parameters: Mapping[str, Any]
     source: SourceType | None = None
+    wait_for_upstream: bool = False
     candidate: SubmittedSpec | None = None
     """For a preview: the spec to try out, in place of the registered one."""
 
@@ -154,7 +155,7 @@ class RunStarter:
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
-        values = ["run", request.dataset, request.source, dict(request.parameters)]
+        values = ["run", request.dataset, request.source, dict(request.parameters), *_waiting(request)]
         start = partial(self._start, request, requested_by)
         return self._reservations.once_in_steps(
             idempotency_key, values, WorkflowRun, start, refresh=self._refresh
@@ -179,7 +180,12 @@ class RunStarter:
         plan = _Plan(self._clock.now(), 1, earlier_now(self._gateway, self._clock))
         plan = _Plan.of(keyed.reserve(plan.to_json()))
         check_ready(self._takeovers.check(request.dataset), request.dataset)
-        conf = {"run_type": "adhoc", "requested_by": requested_by, "idempotency_key": keyed.key}
+        conf: dict[str, Any] = {
+            "run_type": "adhoc",
+            "requested_by": requested_by,
+            "idempotency_key": keyed.key,
+            **_waiting(request),
+        }
         run = yield from self._trigger(request.dataset, plan, keyed, {**values.conf, CONF_KEY: conf})
         note_facts(run_id=run.run_id)
         if run.state == "queued":
@@ -238,3 +244,8 @@ class RunStarter:
     def _own_run(self, dataset: str, plan: _Plan, key: str) -> DagRun | None:
         run = self._gateway.get_run(dataset, plan.run_id(dataset))
         return run if run is not None and key_of_request(run) == key else None
+
+
+def _waiting(request: RunRequest) -> dict[str, bool]:
+    """Return the part of a conf that lets a run wait; empty for one that does not."""
+    return {WAIT_KEY: True} if request.wait_for_upstream else {}

@@ -166,6 +166,7 @@ class BackfillPlan(StoredDocument):
     every: Every
     reverse: bool
     keep_going: bool
+    wait_for_upstream: bool = False
     parameters: Mapping[str, Any]
     """The parameters of every run, except ``execution_date``, as given."""
     dates: Annotated[Dates, Field(min_length=1)]

@@ -134,6 +134,7 @@ def start_run(
     parameters: Mapping[str, Any] | None = None,
     *,
     source: SourceType | str | None = None,
+    wait_for_upstream: bool = False,
     idempotency_key: str | None = None,
 ) -> Steps[WorkflowRun]:
     """Start an adhoc run.
@@ -143,9 +144,11 @@ def start_run(
         parameters: The run's parameters, checked strictly against the spec; dates and times as
             text or as Python has them.
         source: Run the spec of this source; the effective one if not given.
+        wait_for_upstream: Wait for missing upstream partitions, as a scheduled run does.
         idempotency_key: Calls with the same key start one run; a new key if not given.
     """
     body = {"parameters": dict(parameters or {}), "source": source, "dry_run": False}
+    body |= _waiting(wait_for_upstream)
     return _post(WorkflowRun, "workflows", check_name(name), "runs", body=body, key=idempotency_key)
 
 
@@ -349,6 +352,7 @@ def start_backfill(
     reverse: bool = False,
     keep_going: bool = False,
     resume: bool = False,
+    wait_for_upstream: bool = False,
     idempotency_key: str | None = None,
 ) -> Steps[Backfill]:
     """Build a dataset for each date of a range, one date after another, on the server.
@@ -363,6 +367,7 @@ def start_backfill(
         reverse: Begin with the last date.
         keep_going: Continue after a date that failed.
         resume: Skip the dates that the last backfill of this range, with these parameters, has built.
+        wait_for_upstream: Each run waits for missing upstream partitions, as a scheduled run does.
         idempotency_key: Calls with the same key start one backfill; a new key if not given.
 
     Raises:
@@ -371,6 +376,7 @@ def start_backfill(
     """
     options = {"every": every, "reverse": reverse, "keep_going": keep_going, "resume": resume}
     body = _backfill(start, end, parameters, source) | options
+    body |= _waiting(wait_for_upstream)
     return _post(Backfill, "workflows", check_name(name), "backfills", body=body, key=idempotency_key)
 
 
@@ -768,3 +774,8 @@ def _checked_backfill_id(backfill_id: str) -> str:
         return _checked_run_id(backfill_id)
     except RunNotFound:
         raise BackfillNotFound(backfill_id) from None
+
+
+def _waiting(wait_for_upstream: bool) -> dict[str, bool]:
+    """Return the part of a body that older servers don't know, if it is needed."""
+    return {"wait_for_upstream": True} if wait_for_upstream else {}

@@ -60,7 +60,7 @@ class AwaitedDataset:
 
     def passed_over(self, partition: Partition) -> str:
         """Return the error for a partition that the schedule will not build any more."""
-        day = partition.name[:10]
+        day = partition.local_date
         only = " --missing" if partition.is_finer_than_a_day else ""
         return (
             f"{self.dataset} {partition.name} is missing, and its schedule has passed it over: the dataset was paused, or "

@@ -62,6 +62,7 @@ async def start_backfill(
         reverse=body.reverse,
         keep_going=body.keep_going,
         resume=body.resume,
+        wait_for_upstream=body.wait_for_upstream,
         candidate=body.candidate(caller),
     )
     if body.dry_run:

@@ -95,6 +95,7 @@ async def start_run(
         dataset=name,
         parameters=body.parameters,
         source=source_of(body.source),
+        wait_for_upstream=body.wait_for_upstream,
         candidate=body.candidate(caller),
     )
     if body.dry_run:

@@ -16,6 +16,7 @@ from dli.options import (
     pass_session,
     server_options,
     source_option,
+    wait_for_upstream_option,
 )
 from dli.session import Session, is_interactive, say
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     default=True,
     help="What to do after a date fails. [default: stop-on-failure]",
 )
+@wait_for_upstream_option
 @dry_run_option
 @click.option("--yes", "-y", is_flag=True, help="Don't ask before building more than a year of dates.")
 @follow_options("backfill")
@@ -65,6 +67,7 @@ def command(
     reverse: bool,
     resume: bool,
     stop_on_failure: bool,
+    wait_for_upstream: bool,
     dry_run: bool,
     yes: bool,
     wait: bool,
@@ -111,6 +114,7 @@ def command(
         every=every,
         reverse=reverse,
         keep_going=not stop_on_failure,
+        wait_for_upstream=wait_for_upstream,
         resume=resume,
     )
     if not (wait and session.format == "json"):

@@ -15,6 +15,7 @@ from dli.options import (
     pass_session,
     server_options,
     source_option,
+    wait_for_upstream_option,
 )
 from dli.run_kinds import DIFFERENCE
 from dli.session import warn
@@ -40,6 +41,7 @@ only in the project, means the local file, registered or not.
 @dataset_argument
 @param_option
 @source_option(everything=False)
+@wait_for_upstream_option
 @dry_run_option
 @follow_options()
 @server_options
@@ -50,6 +52,7 @@ def command(
     dataset: str,
     parameters: dict[str, str],
     source: str | None,
+    wait_for_upstream: bool,
     dry_run: bool,
     wait: bool,
     timeout: float | None,
@@ -63,7 +66,7 @@ def command(
         found = preview(session, dataset, source, ask)
         session.print_item(found, _described(found))
         return
-    run = session.client.start_run(name, parameters, source=source)
+    run = session.client.start_run(name, parameters, source=source, wait_for_upstream=wait_for_upstream)
     warn(run.warnings)
     if not (wait and session.format == "json"):
         session.print_item(run, f"Run started: {run.run_id}")

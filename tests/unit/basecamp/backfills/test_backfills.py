@@ -20,6 +20,7 @@ from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from basecamp.shared.object_reader import ObjectReader
 from basecamp.shared.waiting import run_through
+from dataspec.contract import waits
 from dataspec.models import RunStatus
 from dataspec.schedule.backfill_plan import BackfillPlan, Outcome
 from dataspec.store import MemoryStore
@@ -108,6 +109,18 @@ def worker(services: Services, airflow: MemoryAirflow, clock: ManualClock) -> Wo
 def other(store: MemoryStore, airflow: MemoryAirflow, clock: ManualClock) -> Worker:
     """Another replica, which has seen nothing of it."""
     return Worker(build_services(store, airflow, clock), airflow, clock)
+
+
+@pytest.mark.rule("31.62")
+@pytest.mark.parametrize("wait", [False, True])
+def test_its_runs_wait_for_their_upstream_only_if_the_request_says_so(
+    register: Register, client: Client, worker: Worker, other: Worker, airflow: MemoryAirflow, *, wait: bool
+) -> None:
+    register()
+    assert start(client, wait_for_upstream=wait).status_code == 201
+    worker.look()
+    other.build()
+    assert {waits(run.conf, run_type=run.run_type) for run in all_runs(airflow)} == {wait}
 
 
 # What a backfill is.

@@ -17,6 +17,7 @@ from basecamp.api.app import create_app
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
+from dataspec.contract import waits
 from dataspec.errors import AirflowUnreachable
 from dataspec.store import MemoryStore
 from unit.basecamp.conftest import SQL, YAML
@@ -65,6 +66,19 @@ def test_airflow_gets_the_parameters_the_caller_and_the_current_time(
     assert started.conf["_dli"]["run_type"] == "adhoc"
     assert started.conf["_dli"]["requested_by"] == "영희"
     assert started.logical_date == datetime(2024, 1, 15, 9, 30, 45, 123456, tzinfo=UTC)
+
+
+@pytest.mark.rule("31.62")
+def test_a_run_waits_for_its_upstream_only_if_the_request_says_so(
+    register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    register()
+    for more in ({}, {"wait_for_upstream": False}, {"wait_for_upstream": True}):
+        answer = client.post("/workflows/sales.daily/runs", json={"parameters": PARAMETERS, **more})
+        assert answer.status_code == 201
+        clock.advance(1)
+    runs = sorted(all_runs(airflow), key=lambda run: run.logical_date or clock.now())
+    assert [waits(run.conf, run_type=run.run_type) for run in runs] == [False, False, True]
 
 
 @pytest.mark.rule("12.3")

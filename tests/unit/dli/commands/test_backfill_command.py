@@ -9,6 +9,7 @@ import pytest
 
 from basecamp.airflow.models import RunFilter
 from basecamp.shared.waiting import run_through
+from dataspec.contract import waits
 from dataspec.models import Backfill, BackfillPreview
 from dataspec.store.base import MISSING
 from dli import Client
@@ -61,6 +62,18 @@ def backfills(basecamp: Basecamp) -> list[str]:
 def test_it_prints_the_backfills_id_and_nothing_else(clicks: Basecamp, dli: Dli) -> None:
     result = dli(*ARGUMENTS)
     assert (result.status, result.out, result.err) == (0, f"Backfill started: {ID}\n", "")
+
+
+@pytest.mark.rule("31.62")
+@pytest.mark.parametrize(
+    "command", [ARGUMENTS, ("workflow", "run", CLICKS, "-p", "execution_date=2024-01-01")]
+)
+def test_wait_for_upstream_reaches_the_run(clicks: Basecamp, dli: Dli, command: tuple[str, ...]) -> None:
+    assert dli(*command, "--wait-for-upstream").status == 0
+    if "backfill" in command:
+        advance(clicks)
+    [run] = clicks.airflow.list_runs(RunFilter(), limit=5).runs
+    assert waits(run.conf, run_type=run.run_type)
 
 
 @pytest.mark.rule("22.3")
