@@ -236,7 +236,8 @@ def param_option(function: F) -> F:
         metavar="KEY=VALUE",
         multiple=True,
         callback=_pairs,
-        help="A parameter of the run; may be repeated. A list is A,B or a JSON array.",
+        help="A parameter of the run; may be repeated. A list is A,B or a JSON array. execution_date may be "
+        "today, yesterday or 7d (seven days ago), by the clock of the schedule's time zone.",
     )
     return option(function)
 

@@ -86,14 +86,14 @@ class RunBody(SourceBody):
 _Date = Annotated[
     str, WithJsonSchema({"type": "string", "format": "date", "pattern": _DATE_YEARS}), Field(max_length=40)
 ]
-"""A date from 1000-01-01 to 9998-12-31, which the backfill checks."""
+"""A date from 1000-01-01 to 9998-12-31, or a relative one, which the backfill checks."""
 
 
 class BackfillBody(RunBody):
     """A backfill to start."""
 
     start: _Date
-    """The first date, as YYYY-MM-DD."""
+    """The first date, as YYYY-MM-DD, or as `today`, `yesterday` or `7d` by the clock of the schedule's zone."""
     end: _Date
     """The last date."""
     every: Every = "day"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from basecamp.datasets.catalog_cache import CatalogCache
@@ -15,6 +16,8 @@ from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.models import BackfillPreview, Every, SourceType
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.schedule.backfill_plan import MAX_DATES, DateRange, ordered
+from dataspec.schedule.partitions import Grid
+from dataspec.schedule.relative_dates import absolute_date
 from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import RunValues, resolve_run
@@ -90,9 +93,9 @@ class CheckedRequest:
 
 
 def check_request(
-    specs: CatalogCache, connections: ConnectionTeams, request: BackfillRequest
+    specs: CatalogCache, connections: ConnectionTeams, request: BackfillRequest, now: datetime
 ) -> CheckedRequest:
-    """Check a request against the effective spec.
+    """Check a request against the effective spec; relative dates are by the clock of the schedule's zone.
 
     Raises:
         InvalidUsage: When the range is wrong, or holds no date to build.
@@ -104,13 +107,14 @@ def check_request(
         raise InvalidParameters(
             f"A backfill sets '{EXECUTION_DATE}' itself.", detail="Choose the dates with --start and --end."
         )
-    dates = DateRange.parse(request.start, request.end)
+    file, spec = file_to_run(specs, connections, request.dataset, request.source, request.candidate)
+    zone = Grid.of(spec.schedule).zone
+    dates = DateRange.parse(absolute_date(request.start, zone, now), absolute_date(request.end, zone, now))
     if len(dates) > MAX_DATES:
         raise InvalidUsage(
             f"The range holds {len(dates):,} dates; a backfill builds at most {MAX_DATES:,}.",
             detail="Is a year mistyped?",
         )
-    file, spec = file_to_run(specs, connections, request.dataset, request.source, request.candidate)
     _check_takes_date(spec)
     days = ordered(_days(dates, spec, request), reverse=request.reverse)
     return CheckedRequest(request, file, spec, dates, days, _given(spec, request, days))

@@ -58,7 +58,7 @@ class BackfillStarter:
             ServerBusy: When too many calls are waiting.
             Refused: When ``resume`` is given and every date is built.
         """
-        checked = check_request(self._specs, self._connections, request)
+        checked = check_request(self._specs, self._connections, request, self._clock.now())
         plan = self._plan(checked, self._clock.now(), "", "")
         return checked.preview(plan.dates, self._sql)
 
@@ -112,7 +112,7 @@ class BackfillStarter:
         return next((plan for plan in ended.plans if plan.idempotency_key == keyed.key), None)
 
     def _started(self, request: BackfillRequest, requested_by: str, keyed: KeyedRequest) -> BackfillPlan:
-        checked = check_request(self._specs, self._connections, request)
+        checked = check_request(self._specs, self._connections, request, self._clock.now())
         at = keyed.reserve({"at": self._clock.now().isoformat()}).moment("at")
         plan = self._plan(checked, at, keyed.key, requested_by)
         while True:

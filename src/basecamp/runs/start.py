@@ -27,7 +27,7 @@ from dataspec.models import RunPreview, SourceType, WorkflowRun
 from dataspec.schedule.run_ids import adhoc_run_id
 from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.model import DatasetSpec
-from dataspec.spec.run_values import resolve_run
+from dataspec.spec.run_values import resolve_run, with_absolute_date
 
 MAX_RUNS_A_SECOND = 50
 TRIES = 3
@@ -118,7 +118,7 @@ class RunStarter:
             StoreUnreachable: When the store does not answer.
         """
         file, spec = self._file(request)
-        values = resolve_run(spec, request.parameters)
+        values = resolve_run(spec, with_absolute_date(spec, request.parameters, self._clock.now()))
         sql = self._sql.preview(spec, file, values.template)
         return RunPreview(
             dataset_name=request.dataset,
@@ -176,7 +176,7 @@ class RunStarter:
                 note_facts(run_id=own.run_id, repeated=True)
                 return self._records.of([own])[0]
         _, spec = self._file(request)
-        values = resolve_run(spec, request.parameters)
+        values = resolve_run(spec, with_absolute_date(spec, request.parameters, self._clock.now()))
         plan = _Plan(self._clock.now(), 1, earlier_now(self._gateway, self._clock))
         plan = _Plan.of(keyed.reserve(plan.to_json()))
         check_ready(self._takeovers.check(request.dataset), request.dataset)

@@ -13,9 +13,11 @@ from dataspec.models import RunPartition
 from dataspec.parameters import EXECUTION_DATE, ParameterValueError, check_choice
 from dataspec.problems import nearest
 from dataspec.schedule.partitions import Grid, Partition
+from dataspec.schedule.relative_dates import absolute_date, days_ago
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from dataspec.schedule.cron import Interval
     from dataspec.spec.model import DatasetSpec, Parameter
@@ -75,6 +77,17 @@ class RunValues:
         schedule = f"the schedule '{self.grid.cron}' in {self.grid.zone}"
         covers = "the run covers that date alone, and does not count as built."
         return [f"No partition of {schedule} starts on {self.partition.name}: {covers}"]
+
+
+def with_absolute_date(spec: DatasetSpec, given: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
+    """Return the parameters of a request with the date that ``yesterday`` means by the clock of the schedule's zone.
+
+    A request alone may name a relative date. The conf of a run has the date itself, so a retry builds the same.
+    """
+    if days_ago(given.get(EXECUTION_DATE)) is None:
+        return given
+    zone = Grid.of(spec.schedule).zone
+    return {**given, EXECUTION_DATE: absolute_date(given[EXECUTION_DATE], zone, now)}
 
 
 def resolve_run(

@@ -359,8 +359,9 @@ def start_backfill(
 
     Args:
         name: The dataset.
-        start: The first date.
-        end: The last date.
+        start: The first date; also ``today``, ``yesterday`` or ``7d`` (seven days ago), by the clock of the
+            schedule's zone.
+        end: The last date, in the same way.
         parameters: The parameters of every run, besides its ``execution_date``.
         source: The source of the spec; refused unless it is the effective one.
         every: ``day``, or ``schedule`` for only the dates on which an interval of the schedule starts.

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dataspec.spec.dialects import check_dialect
 from dataspec.spec.parse import parse_spec
-from dataspec.spec.run_values import resolve_run
+from dataspec.spec.run_values import resolve_run, with_absolute_date
 from dataspec.sql.preview import preview_sql
 from dataspec.sql.rendering import render_statements
 from dataspec.sql.transpile import transpile
 from dli.output.previews import numbered
 from dli.output.tables import pairs
-from dli.output.times import spanned
+from dli.output.times import relative_date, spanned
 from dli.project.clocks import find_with_clock
 from dli.project.isolated import isolated
-from dli.session import warn
+from dli.session import say, warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,8 +101,10 @@ def show_rendered(
     """
     write = check_dialect(dialect) if dialect else None
     spec, yaml, files, file = _found(session, dataset, stored)
-    values = resolve_run(spec, given)
+    values = resolve_run(spec, with_absolute_date(spec, given, datetime.now(UTC)))
     warn(values.warnings)
+    if text := relative_date(given, values.run_partition):
+        say(text)
     read = session.dialect_of(spec)
     statements = render_statements(spec, files, values.template, dialect=read, file=file, yaml=yaml)
     texts = [statement.sql for statement in statements]

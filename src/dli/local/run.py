@@ -13,9 +13,10 @@ from dataspec.engines.session import SqlSession, StatementFailed, one_line, plac
 from dataspec.errors import RunFailed
 from dataspec.spec.dialects import dialect_of_connection
 from dataspec.spec.identity import spec_hash
-from dataspec.spec.run_values import resolve_run
+from dataspec.spec.run_values import resolve_run, with_absolute_date
 from dataspec.sql.rendering import RenderedStatement, render_statements
 from dli.local.engines.opening import open_engine
+from dli.output.times import relative_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,7 +70,7 @@ class RunPlan:
         dataset: LocalDataset,
         given: Mapping[str, Any],
         settings: Settings,
-        waiting: Callable[[str], None],
+        tell: Callable[[str], None],
         engine: DriverEngine | None = None,
     ) -> RunPlan:
         """Return the plan of a run.
@@ -78,7 +79,7 @@ class RunPlan:
             dataset: The dataset.
             given: The parameters as the user gave them.
             settings: They define the connection.
-            waiting: Called with a message while another process holds the DuckDB file.
+            tell: Called with a message: which date a relative one means, and that another process holds the DuckDB file.
             engine: The connection's engine, if it was opened early.
 
         Raises:
@@ -87,9 +88,11 @@ class RunPlan:
             InvalidSettings: When its connection is not defined.
         """
         spec = dataset.checked()
-        values = resolve_run(spec, given)
+        values = resolve_run(spec, with_absolute_date(spec, given, datetime.now(UTC)))
+        if text := relative_date(given, values.run_partition):
+            tell(text)
         if engine is None or engine.name != spec.execution.connection:
-            engine = open_engine(spec.execution.connection, settings, waiting)
+            engine = open_engine(spec.execution.connection, settings, tell)
         return cls(
             dataset=dataset,
             spec=spec,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidUsage
+from dataspec.schedule.relative_dates import DAYS_AGO, days_ago
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dataspec.models import RunPartition
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}$", re.ASCII)
@@ -30,6 +33,17 @@ def in_zone(moment: datetime, zone: str | None) -> str:
 def local(moment: datetime | None) -> str:
     """Return ``YYYY-MM-DD HH:MM:SS`` in the user's time zone; ``-`` for None."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
+
+
+def relative_date(parameters: Mapping[str, Any], partition: RunPartition | None) -> str | None:
+    """Return what a relative ``execution_date`` means, and by which clock; None if it is not relative."""
+    from dataspec.parameters import EXECUTION_DATE
+
+    given = parameters.get(EXECUTION_DATE)
+    if partition is None or days_ago(given) is None:
+        return None
+    clock = f"the clock of the schedule's time zone (UTC{partition.start:%z})"
+    return f"{EXECUTION_DATE}={given}: {partition.name}, by {clock}."
 
 
 def spanned(partition: RunPartition | None) -> str | None:
@@ -59,7 +73,7 @@ def parse_moment(text: str, *, end_of_day: bool = False, now: datetime | None = 
     """Parse a date, a time, or an age such as ``2d``; without an offset it is in the user's time zone.
 
     Args:
-        text: Such as ``2024-01-15``, ``2024-01-15T09:00:00+09:00``, or ``2d``: two days ago. The units
+        text: Such as ``2024-01-15``, ``yesterday``, ``2024-01-15T09:00:00+09:00``, or ``2d``: two days ago. The units
             are ``w``, ``d`` (24 hours), ``h`` and ``m`` (minutes).
         end_of_day: Take a date without a time as the end of that day.
         now: The current time; the clock's by default.
@@ -69,6 +83,10 @@ def parse_moment(text: str, *, end_of_day: bool = False, now: datetime | None = 
     """
     number, unit = text.strip()[:-1], text.strip()[-1:]
     try:
+        if (word := text.strip().lower()) in DAYS_AGO:
+            today = (now or datetime.now(UTC)).astimezone().date()
+            day = (today - timedelta(days=DAYS_AGO[word])).isoformat()
+            return parse_moment(day, end_of_day=end_of_day)
         if unit in _UNITS and number.isdecimal():
             return (now or datetime.now(UTC)) - timedelta(**{_UNITS[unit]: int(number)})
         moment = datetime.fromisoformat(text.strip())
@@ -80,7 +98,7 @@ def parse_moment(text: str, *, end_of_day: bool = False, now: datetime | None = 
         reason = ": there is no such date" if is_none else ""
         raise InvalidUsage(
             f"Invalid time '{text}'{reason}.",
-            detail="Write it as 2024-01-15, as 2024-01-15T09:00, or as 2d or 12h for that long ago.",
+            detail="Write it as 2024-01-15, as 2024-01-15T09:00, as yesterday, or as 2d or 12h for that long ago.",
         ) from None
 
 

@@ -26,8 +26,14 @@ if TYPE_CHECKING:
 
 @click.command("backfill")
 @dataset_argument
-@click.option("--start", "-s", required=True, metavar="DATE", help="The first date, as YYYY-MM-DD.")
-@click.option("--end", "-e", required=True, metavar="DATE", help="The last date, included.")
+@click.option(
+    "--start",
+    "-s",
+    required=True,
+    metavar="DATE",
+    help="The first date: YYYY-MM-DD, yesterday, or 7d (seven days ago).",
+)
+@click.option("--end", "-e", required=True, metavar="DATE", help="The last date, included; as --start.")
 @param_option
 @source_option(everything=False)
 @click.option(
@@ -79,13 +85,17 @@ def command(
     the terminal. A date starts only after the previous one has succeeded; the first failure
     ends the backfill. A new backfill starts at the first date again, unless you --resume.
 
+    Yesterday and 7d are by the clock of the schedule's time zone.
+
     `dli workflow status` and `dli workflow stop` take the backfill's id.
     """
     from dataspec.schedule.backfill_plan import MANY_DATES, DateRange
+    from dataspec.schedule.relative_dates import days_ago
 
     name = session.dataset_name(dataset)
     client = session.client
-    if dry_run or (not yes and len(DateRange.parse(start, end)) > MANY_DATES):
+    is_relative = days_ago(start) is not None or days_ago(end) is not None
+    if dry_run or (not yes and (is_relative or len(DateRange.parse(start, end)) > MANY_DATES)):
         ask = partial(
             client.preview_backfill,
             name,
@@ -119,6 +129,8 @@ def command(
     )
     if not (wait and session.format == "json"):
         session.print_item(backfill, f"Backfill started: {backfill.backfill_id}")
+    if is_relative:
+        say(f"From {backfill.start} to {backfill.end}, by the clock of the schedule's time zone.")
     if wait:
         _wait(session, backfill.backfill_id, timeout)
 

@@ -45,7 +45,7 @@ TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "PARTITION", "STATUS", "STARTED", 
 @click.option(
     "--since",
     metavar="TIME",
-    help="Only runs since this time, such as 2d (two days ago), 12h, 2024-01-15 or 2024-01-15T09:00.",
+    help="Only runs since this time, such as yesterday, 2d (two days ago), 12h, 2024-01-15 or 2024-01-15T09:00.",
 )
 @click.option("--until", metavar="TIME", help="Only runs until this time; a date includes the whole day.")
 @server_options

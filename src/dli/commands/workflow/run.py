@@ -18,10 +18,10 @@ from dli.options import (
     wait_for_upstream_option,
 )
 from dli.run_kinds import DIFFERENCE
-from dli.session import warn
+from dli.session import say, warn
 
 if TYPE_CHECKING:
-    from dataspec.models import RunPreview
+    from dataspec.models import RunPartition, RunPreview
     from dli.session import Session
 
 HELP = f"""Start a run of a dataset now.
@@ -64,14 +64,23 @@ def command(
 
         ask = partial(session.client.preview_run, name, parameters, source=source)
         found = preview(session, dataset, source, ask)
+        _say_date(parameters, found.partition)
         session.print_item(found, _described(found))
         return
     run = session.client.start_run(name, parameters, source=source, wait_for_upstream=wait_for_upstream)
     warn(run.warnings)
+    _say_date(parameters, run.partition)
     if not (wait and session.format == "json"):
         session.print_item(run, f"Run started: {run.run_id}")
     if wait:
         _wait(session, run.run_id, timeout)
+
+
+def _say_date(parameters: dict[str, str], partition: RunPartition | None) -> None:
+    from dli.output.times import relative_date
+
+    if text := relative_date(parameters, partition):
+        say(text)
 
 
 def _wait(session: Session, run_id: str, timeout: float | None) -> None:

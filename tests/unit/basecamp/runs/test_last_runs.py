@@ -16,8 +16,6 @@ Register = Callable[..., Response]
 Start = Callable[..., str]
 Execute = Callable[..., None]
 
-pytestmark = pytest.mark.rule("22.37")
-
 
 def last_runs(client: Client) -> dict[str, Any]:
     """Return the status and the id of the last run of each dataset."""
@@ -38,6 +36,7 @@ def run_others(airflow: MemoryAirflow, clock: ManualClock, count: int) -> None:
         airflow.end("etl", f"etl_{number}", "success")
 
 
+@pytest.mark.rule("22.37")
 def test_a_row_shows_the_run_that_was_created_last_in_each_of_its_states(
     register: Register, start: Start, execute: Execute, client: Client
 ) -> None:
@@ -56,6 +55,7 @@ def test_a_row_shows_the_run_that_was_created_last_in_each_of_its_states(
     assert set(shown) == {"run_id", "status", "created_at", "finished_at"}
 
 
+@pytest.mark.rule("22.37")
 def test_a_retry_shows_and_so_does_its_end(
     register: Register, start: Start, execute: Execute, client: Client
 ) -> None:
@@ -70,6 +70,7 @@ def test_a_retry_shows_and_so_does_its_end(
     assert last_runs(client) == {"sales.daily": ("COMPLETED", run_id)}
 
 
+@pytest.mark.rule("22.37")
 @pytest.mark.parametrize("known_before", [False, True])
 def test_runs_of_others_hide_no_last_run(
     register: Register,
@@ -94,6 +95,7 @@ def test_runs_of_others_hide_no_last_run(
     assert last_runs(client) == {"sales.daily": ("COMPLETED", run_id), "sales.never": ("PENDING", other)}
 
 
+@pytest.mark.rule("22.37")
 def test_a_pass_costs_the_same_however_many_runs_airflow_has(
     register: Register,
     start: Start,
@@ -127,6 +129,7 @@ def test_a_pass_costs_the_same_however_many_runs_airflow_has(
     assert (few, requests()) == (3, 3)
 
 
+@pytest.mark.rule("22.37")
 def test_a_run_that_was_deleted_gives_way_to_the_one_before(
     register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -139,6 +142,7 @@ def test_a_run_that_was_deleted_gives_way_to_the_one_before(
     assert last_runs(client) == {"sales.daily": ("COMPLETED", first)}
 
 
+@pytest.mark.rule("22.37")
 def test_a_removed_dataset_that_comes_back_has_its_last_run(
     register: Register, start: Start, execute: Execute, client: Client
 ) -> None:
@@ -152,6 +156,7 @@ def test_a_removed_dataset_that_comes_back_has_its_last_run(
     assert last_runs(client) == {"sales.daily": ("COMPLETED", run_id)}
 
 
+@pytest.mark.rule("22.37")
 def test_another_dags_code_built_nothing(
     register: Register, start: Start, client: Client, airflow: MemoryAirflow
 ) -> None:
@@ -163,6 +168,7 @@ def test_another_dags_code_built_nothing(
     assert last_runs(client) == {"sales.daily": ("FAILED", run_id)}
 
 
+@pytest.mark.rule("22.37")
 def test_while_airflow_is_silent_the_last_runs_are_those_of_before(
     register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
 ) -> None:

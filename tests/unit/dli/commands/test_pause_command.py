@@ -11,8 +11,6 @@ from unit.dli.conftest import Dli
 from unit.dli.specs import spec_of
 from unit.dli.terminal import on_terminal
 
-pytestmark = pytest.mark.rule("22.38")
-
 
 @pytest.fixture
 def sales(basecamp: Basecamp) -> Basecamp:
@@ -34,6 +32,7 @@ def paused(dli: Dli) -> dict[str, str | None]:
     }
 
 
+@pytest.mark.rule("22.38")
 def test_several_names_are_paused_and_resumed_without_a_question(sales: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "pause", "other", "sales.a", "--reason", "new source")
     assert (result.status, result.out) == (0, "Paused: other\nPaused: sales.a\n")
@@ -43,6 +42,7 @@ def test_several_names_are_paused_and_resumed_without_a_question(sales: Basecamp
     assert paused(dli) == {}
 
 
+@pytest.mark.rule("22.38")
 def test_a_pattern_means_what_is_not_paused_yet_and_is_no_overridden_spec(sales: Basecamp, dli: Dli) -> None:
     assert dli("workflow", "pause", "sales.b").status == 0
     result = dli("workflow", "pause", "sales.*", "--yes")
@@ -52,6 +52,7 @@ def test_a_pattern_means_what_is_not_paused_yet_and_is_no_overridden_spec(sales:
     assert paused(dli) == {}
 
 
+@pytest.mark.rule("22.38")
 def test_a_pattern_is_refused_where_nobody_can_be_asked(sales: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "pause", "sales.*", "other")
     assert (result.status, result.out) == (4, "")
@@ -66,6 +67,7 @@ def test_a_pattern_is_refused_where_nobody_can_be_asked(sales: Basecamp, dli: Dl
     assert paused(dli) == {}
 
 
+@pytest.mark.rule("22.38")
 def test_a_pattern_asks_on_a_terminal(sales: Basecamp, dli: Dli) -> None:
     question = "Pause 3 datasets? [y/N]:"
     no = on_terminal(["workflow", "pause", "sales.*"], keys=[(question, "n\r")])
@@ -74,12 +76,14 @@ def test_a_pattern_asks_on_a_terminal(sales: Basecamp, dli: Dli) -> None:
     assert (yes.status, "Paused: sales.c" in yes.text) == (0, True)
 
 
+@pytest.mark.rule("22.38")
 def test_a_pattern_that_matches_nothing_changes_nothing(sales: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "unpause", "sales.*")
     assert (result.status, result.out) == (0, "")
     assert result.err == "No dataset that can be unpaused matches sales.*.\n"
 
 
+@pytest.mark.rule("22.38")
 def test_one_that_is_refused_does_not_stop_the_others(sales: Basecamp, dli: Dli) -> None:
     result = dli("workflow", "pause", "sales.a", "no.such", "sales.b")
     assert (result.status, result.out) == (3, "Paused: sales.a\nPaused: sales.b\n")
