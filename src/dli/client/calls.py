@@ -620,7 +620,11 @@ def unregister(
 
 def get_versions(name: str) -> Steps[DatasetVersions]:
     """Return a dataset's current versions: manual, code, and the one that Airflow has loaded."""
-    return _get(DatasetVersions, "datasets", check_name(name), "versions", limit=0)
+    path = ("datasets", check_name(name), "versions")
+    try:
+        return (yield from _get(DatasetVersions, *path, limit=0))
+    except InvalidUsage:  # a server of version 0.1 knows no limit, and no list
+        return (yield from _get(DatasetVersions, *path))
 
 
 def list_versions(name: str, *, limit: int = 20) -> Steps[Listing[VersionInfo]]:

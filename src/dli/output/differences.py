@@ -66,8 +66,12 @@ class VersionDiff:
         click.echo(f"From {_short(self._old)} to {_short(self._new)}:")
         for line in self.changes.described():
             click.echo(f"  {line}")
+        self.show_lines()
+
+    def show_lines(self, *, err: bool = False) -> None:
+        """Print the lines that differ, by file; to standard error if ``err``."""
         for difference in self._differences:
-            print_difference(difference)
+            print_difference(difference, err=err)
 
 
 def _short(version: SpecText) -> str:
@@ -75,9 +79,9 @@ def _short(version: SpecText) -> str:
     return version.spec_hash[:DIGITS] if version.spec_hash else "(invalid)"
 
 
-def print_difference(difference: Difference) -> None:
+def print_difference(difference: Difference, *, err: bool = False) -> None:
     """Print a unified diff, in colours on a terminal."""
-    click.echo("\n" + "\n".join(map(_painted, difference.lines)))
+    click.echo("\n" + "\n".join(map(str if err else _painted, difference.lines)), err=err)
 
 
 def _painted(line: str) -> str:

@@ -16,6 +16,7 @@ from dataspec.spec.identity import spec_hash
 from dataspec.store.base import usable
 from dli.project.project import all_problems
 from dli.project.published_state import read_published
+from dli.project.spec_changes import changed_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from dataspec.store import Store
     from dli.project.project import LocalDataset, Project
     from dli.project.published_state import PublishedSpec, PublishedState
+    from dli.project.spec_changes import KeyChange
 
 Action = Literal["add", "change", "move", "remove"]
 
@@ -48,6 +50,8 @@ class Change:
     """The YAML's previous key."""
     changed: tuple[str, ...] = ()
     """The changed parts: ``YAML``, ``SQL``."""
+    changed_keys: Mapping[str, KeyChange] = field(default_factory=dict)
+    """The keys of the YAML that differ."""
     overrides_manual: bool = False
     """Whether the change overrides a manual spec."""
     releases_manual: bool = False
@@ -57,7 +61,10 @@ class Change:
     def to_json(self) -> dict[str, Any]:
         """Return the change for ``--format json``."""
         keys = ("action", "name", "file", "moved_from", "overrides_manual", "releases_manual", "note")
-        return {key: getattr(self, key) for key in keys} | {"changed": list(self.changed)}
+        return {key: getattr(self, key) for key in keys} | {
+            "changed": list(self.changed),
+            "changed_keys": dict(self.changed_keys),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +218,15 @@ class _Draft:
         if spec is not None and (spec.name == name or (is_broken and not before)):
             sameness = (("YAML", spec.same_yaml), ("SQL", spec.same_sql))
             changed = tuple(part for part, same in sameness if not same)
-            return Change(action="change", name=name, file=key, changed=changed, overrides_manual=overrides)
+            keys, _ = changed_keys((spec.yaml or b"").decode("utf-8", "replace"), dataset.yaml.decode())
+            return Change(
+                action="change",
+                name=name,
+                file=key,
+                changed=changed,
+                changed_keys=keys if spec.yaml is not None else {},
+                overrides_manual=overrides,
+            )
         if before and (self._prune or before[0] in self._wanted):
             return Change(action="move", name=name, file=key, moved_from=before[0])
         return Change(action="add", name=name, file=key, overrides_manual=overrides)

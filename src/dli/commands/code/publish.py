@@ -118,6 +118,7 @@ def _row(change: Change) -> tuple[str, str, str, str]:
 def _note(change: Change) -> str:
     notes = [
         " and ".join(change.changed),
+        f"keys: {', '.join(change.changed_keys)}" if change.changed_keys else "",
         f"was {change.moved_from}" if change.moved_from else "",
         "overrides the manual spec" if change.overrides_manual else "",
         "the manual spec becomes effective again" if change.releases_manual else "",

@@ -31,9 +31,9 @@ TITLES = ("SPEC", "SOURCE", "STATE", "WRITTEN", "BY", "ACTION", "LAST RUN", "STA
 @server_options
 @pass_session
 def command(session: Session, dataset: str, limit: int) -> None:
-    """List a dataset's versions, the registered ones first, then the newest.
+    """List the versions of a dataset that the server keeps.
 
-    SPEC begins the version's hash, by which `show --version`, `diff` and `rollback` know it.
+    The registered ones come first, then the newest. SPEC begins the version's hash, by which `show --version`, `diff` and `rollback` know it.
     LAST RUN is the last run of that version, among the dataset's newest 100 runs. Times are in
     your time zone; "before" stands where only the end of a version's time is known.
     """

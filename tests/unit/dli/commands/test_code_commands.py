@@ -76,6 +76,17 @@ def test_a_dry_run_says_the_same_and_writes_nothing(dli: Dli, project: Path, sto
     assert dry.out.splitlines()[-1] == "Would be published: 4 added, 0 unchanged. Nothing was written."
 
 
+@pytest.mark.rule("33.25")
+def test_changed_keys_are_named(dli: Dli, project: Path, store: Store) -> None:
+    put_files(project, FOUR)
+    dli("code", "publish")
+    put_files(project, FOUR | {"a.yaml": FOUR["a.yaml"] + "tags: [a]\ndescription: New.\n"})
+    dry = dli("code", "publish", "--dry-run")
+    assert "change   shop.a    code/a.yaml   YAML; keys: tags, description\n" in dry.out
+    [change] = json.loads(dli("code", "publish", "-f", "json").out)["changes"]
+    assert change["changed_keys"] == {"tags": "added", "description": "added"}
+
+
 @pytest.mark.rule("22.26")
 def test_as_json_it_prints_one_object(dli: Dli, project: Path, store: Store) -> None:
     put_files(project, FOUR)
@@ -89,6 +100,7 @@ def test_as_json_it_prints_one_object(dli: Dli, project: Path, store: Store) -> 
         "file": "code/a.yaml",
         "moved_from": None,
         "changed": [],
+        "changed_keys": {},
         "overrides_manual": False,
         "releases_manual": False,
         "note": None,
