@@ -84,7 +84,7 @@ class AuditLog:
         try:
             self._put(key_of(place, "outcome"), self._outcome(facts, status, error))
         except StoreUnreachable as failure:
-            log.exception("The outcome of the audit entry %s could not be stored: %s", place, failure.title)
+            log.error("The outcome of the audit entry %s could not be stored: %s", place, failure.title)  # noqa: TRY400 - no trace
 
     def record(
         self,
