@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Any, Literal
 
 RunType = Literal["adhoc", "scheduled", "backfill"]
-Every = Literal["day", "schedule"]
+Every = Literal["partition", "schedule", "day"]
+"""``schedule`` is another word for ``partition``."""
 """The dates of a backfill: all dates of its range, or those on which an interval of the schedule starts."""
 
 VersionAction = Literal["register", "update", "rollback", "publish"]
@@ -485,13 +486,13 @@ class Backfill:
     start: str
     """The earliest date of the range."""
     end: str
-    every: Every = "day"
+    every: Every = "partition"
     dates_total: int
-    """Number of dates to build; a backfill that resumes leaves out dates that are built."""
+    """Number of partitions to build; a backfill that resumes leaves out those that are built."""
     dates_done: int = 0
-    """Number of dates built."""
+    """Number of partitions built."""
     current_date: str | None = None
-    """The date that is being built; None after the end."""
+    """The name of the partition that is being built; None after the end."""
     current_run_id: str | None = None
     failed_dates: list[str] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -506,6 +507,8 @@ class Backfill:
     """The reason of the failure, in one line."""
     note: str | None = None
     """What it waits for, or which user stopped it."""
+    warnings: list[str] = field(default_factory=list)
+    """When it was started: the dates that the schedule leaves out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -518,7 +521,7 @@ class BackfillPreview:
     parameters: dict[str, Any]
     """The parameters of every run, except ``execution_date``."""
     dates: list[str]
-    """The dates, in the order in which they would be built."""
+    """The names of the partitions, in the order in which they would be built."""
     first_statements: list[str]
     """The rendered SQL statements of the first date."""
     last_statements: list[str]

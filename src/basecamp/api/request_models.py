@@ -96,7 +96,8 @@ class BackfillBody(RunBody):
     """The first date, as YYYY-MM-DD, or as `today`, `yesterday` or `7d` by the clock of the schedule's zone."""
     end: _Date
     """The last date."""
-    every: Every = "day"
+    every: Every = "partition"
+    """``partition``, or ``schedule`` with the same meaning, or ``day`` for every date."""
     reverse: bool = False
     """Start with the last date."""
     keep_going: bool = False

@@ -146,7 +146,7 @@ class PlanStore:
             NewerFormat, CorruptObject: When the dataset's active plan can't be read, and may be this one.
         """
         parsed = parse_run_id(backfill_id)
-        if parsed is None or parsed.backfill_date or not _is_name(parsed.dataset):
+        if parsed is None or parsed.backfill_partition or not _is_name(parsed.dataset):
             return None
         # In this order: a plan is among the ended ones before it leaves the active ones.
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from basecamp.datasets.catalog_cache import CatalogCache
@@ -15,7 +16,7 @@ from dataspec.contract import WAIT_KEY
 from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.models import BackfillPreview, Every, SourceType
 from dataspec.parameters import EXECUTION_DATE
-from dataspec.schedule.backfill_plan import MAX_DATES, DateRange, ordered
+from dataspec.schedule.backfill_plan import MAX_DATES, DateRange
 from dataspec.schedule.partitions import Grid
 from dataspec.schedule.relative_dates import absolute_date
 from dataspec.spec.connection_teams import ConnectionTeams
@@ -33,7 +34,7 @@ class BackfillRequest:
     end: str
     parameters: Mapping[str, Any]
     source: SourceType | None = None
-    every: Every = "day"
+    every: Every = "partition"
     reverse: bool = False
     keep_going: bool = False
     resume: bool = False
@@ -41,9 +42,14 @@ class BackfillRequest:
     candidate: SubmittedSpec | None = None
     """For a preview: the spec to try out, in place of the registered one."""
 
+    @property
+    def by(self) -> Every:
+        """What it builds, in one word for each meaning."""
+        return "partition" if self.every == "schedule" else self.every
+
     def identity(self) -> list[Any]:
         """Return the values that are equal in two equal requests."""
-        options = [self.every, self.reverse, self.keep_going, self.resume]
+        options = [self.by, self.reverse, self.keep_going, self.resume]
         later = [WAIT_KEY] if self.wait_for_upstream else []  # not in the requests of earlier versions
         given = dict(self.parameters)
         return ["backfill", self.dataset, self.source, self.start, self.end, given, *options, *later]
@@ -58,17 +64,17 @@ class CheckedRequest:
     spec: DatasetSpec
     range: DateRange
     days: tuple[str, ...]
-    """Every date to build, in order."""
+    """The names of the partitions to build, in order."""
     parameters: dict[str, Any]
     """The given parameters, each converted to its type."""
 
     def preview(self, days: Iterable[str], sql: SpecSql) -> BackfillPreview:
-        """Return what a backfill of these dates would do.
+        """Return what a backfill of these partitions would do.
 
         Raises:
             InvalidTemplate: When the SQL can't be rendered with the parameters, or parsed.
         """
-        dates = ordered(days, reverse=self.request.reverse)
+        dates = tuple(days)
         resolved = self._values(dates[0]).parameters
         first, last = (self._sql(day, sql) for day in (dates[0], dates[-1]))
         return BackfillPreview(
@@ -82,7 +88,7 @@ class CheckedRequest:
             reads=sorted({*first.reads, *last.reads}),
             writes=sorted({*first.writes, *last.writes}),
             registered=self.request.candidate is None,
-            warnings=list(dict.fromkeys((*first.warnings, *last.warnings))),
+            warnings=list(dict.fromkeys((*self.range.left_out(self.days), *first.warnings, *last.warnings))),
         )
 
     def _sql(self, day: str, sql: SpecSql) -> SqlPreview:
@@ -116,8 +122,10 @@ def check_request(
             detail="Is a year mistyped?",
         )
     _check_takes_date(spec)
-    days = ordered(_days(dates, spec, request), reverse=request.reverse)
-    return CheckedRequest(request, file, spec, dates, days, _given(spec, request, days))
+    days = _days(dates, spec, request)
+    if request.reverse:
+        days.reverse()
+    return CheckedRequest(request, file, spec, dates, tuple(days), _given(spec, request, days))
 
 
 def _check_takes_date(spec: DatasetSpec) -> None:
@@ -130,26 +138,33 @@ def _check_takes_date(spec: DatasetSpec) -> None:
 
 
 def _days(dates: DateRange, spec: DatasetSpec, request: BackfillRequest) -> list[str]:
-    if request.every == "day":
-        return list(dates.days())
-    clock = spec.schedule and spec.schedule.clock
-    if clock is None:
+    grid = Grid.of(spec.schedule)
+    if request.by == "day" and grid.is_finer_than_a_day:
         raise InvalidUsage(
-            "This dataset has no schedule to take the dates from.",
-            detail="Leave --every schedule out to build every day.",
+            f"The partitions of '{grid.cron}' are finer than a day, so no run builds a whole day.",
+            detail="Leave --every day out to build every partition of each day.",
         )
-    days = list(dates.interval_starts(*clock))
+    if request.by == "day":
+        return list(dates.days())
+    found = grid.starting_on(dates.start, dates.end)
+    days = [partition.name for partition in islice(found, MAX_DATES + 1)]
+    if len(days) > MAX_DATES:
+        raise InvalidUsage(
+            f"The range holds more than {MAX_DATES:,} partitions, which is the most that a backfill builds.",
+            detail="Give a shorter range.",
+        )
     if not days:
         raise InvalidUsage(
-            f"No interval of the schedule '{clock.cron}' starts from {dates.start} to {dates.end}.",
-            detail="Leave --every schedule out to build every day.",
+            f"No partition of the schedule '{grid.cron}' starts from {dates.start} to {dates.end}.",
+            detail="Add --every day to build every day.",
         )
     return days
 
 
-def _given(spec: DatasetSpec, request: BackfillRequest, days: Iterable[str]) -> dict[str, Any]:
-    """Return the given parameters, converted to their types; check that every date fits as well."""
+def _given(spec: DatasetSpec, request: BackfillRequest, days: Sequence[str]) -> dict[str, Any]:
+    """Return the given parameters, converted to their types; check that ``execution_date`` fits as well."""
+    limited = any(one.name == EXECUTION_DATE and one.choices is not None for one in spec.parameters)
     resolved: dict[str, Any] = {}
-    for day in days:
+    for day in days if limited else days[:1]:
         resolved = resolve_run(spec, {**request.parameters, EXECUTION_DATE: day}).parameters
     return {name: resolved[name] for name in request.parameters}

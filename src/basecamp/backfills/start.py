@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -19,7 +20,7 @@ from basecamp.shared.idempotency import KeyedRequest, Reservations
 from basecamp.shared.request_facts import note_facts
 from dataspec.errors import BackfillActive, Refused
 from dataspec.models import Backfill, BackfillPreview, RunStatus
-from dataspec.schedule.backfill_plan import BackfillPlan
+from dataspec.schedule.backfill_plan import BackfillPlan, DateRange
 from dataspec.schedule.run_ids import adhoc_run_id
 from dataspec.spec.connection_teams import ConnectionTeams
 
@@ -130,7 +131,7 @@ class BackfillStarter:
             dataset=request.dataset,
             start=checked.range.start.isoformat(),
             end=checked.range.end.isoformat(),
-            every=request.every,
+            every=request.by,
             reverse=request.reverse,
             keep_going=request.keep_going,
             wait_for_upstream=request.wait_for_upstream,
@@ -194,4 +195,6 @@ class BackfillStarter:
 
 
 def _record(plan: BackfillPlan) -> Backfill:
-    return record(plan, plan.outcome.status if plan.outcome else RunStatus.PENDING)
+    found = record(plan, plan.outcome.status if plan.outcome else RunStatus.PENDING)
+    dates = DateRange.parse(plan.start, plan.end)
+    return replace(found, warnings=dates.left_out((*plan.dates, *plan.built_before)))

@@ -52,9 +52,9 @@ class Links:
     def backfill_of(self, run: WorkflowRun) -> str | None:
         """Return the URL of the backfill that started a run; None if none of ours did."""
         parsed = parse_run_id(run.run_id) if run.run_type == "backfill" else None
-        if parsed is None or parsed.backfill_date is None:
+        if parsed is None or parsed.backfill_partition is None:
             return None
-        return self.backfill(str(replace(parsed, backfill_date=None)))
+        return self.backfill(str(replace(parsed, backfill_partition=None)))
 
     def stop_backfill(self, backfill_id: str) -> str:
         """Return the URL that stops a backfill."""

@@ -1,15 +1,14 @@
-"""Plan a backfill: the dates of a range, and the progress of their runs (docs/backfill.md).
+"""Plan a backfill: the partitions of a range, and the progress of their runs (docs/backfill.md).
 
 All functions are pure; ``basecamp.backfills`` reads the clock, the store and Airflow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from itertools import groupby
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
@@ -17,7 +16,7 @@ from pydantic import BeforeValidator, Field
 from dataspec.errors import InvalidUsage
 from dataspec.models import Every, RunStatus
 from dataspec.parameters import ParameterValueError, coerce_date
-from dataspec.schedule.partitions import FIRST_YEAR, LAST_YEAR, Grid
+from dataspec.schedule.partitions import FIRST_YEAR, LAST_YEAR
 from dataspec.schedule.run_ids import backfill_run_id
 from dataspec.stored_document import Moment, StoredDocument, StoredPart
 
@@ -25,10 +24,13 @@ MAX_DATES = 40_000
 """More than a hundred years of days."""
 MANY_DATES = 366
 """Number of dates above which the user has to confirm."""
+MAX_SHOWN = 5
+"""Maximum number of dates in a warning."""
 SHORTEST_RANGE = 3
 """Number of consecutive dates from which a plan writes them as a range."""
 
-_DAY = timedelta(days=1)
+_DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
+_LENGTH_OF_A_DATE = len("2024-01-15")
 _DATES = ("dates", "built_before", "failed")
 
 
@@ -61,10 +63,15 @@ class DateRange:
         """Yield every date."""
         return ((self.start + number * _DAY).isoformat() for number in range(len(self)))
 
-    def interval_starts(self, cron: str, zone: str) -> Iterator[str]:
-        """Yield the dates that the runs of a schedule build: those on which an interval starts."""
-        found = (partition.local_date for partition in Grid(cron, zone).starting_on(self.start, self.end))
-        return (date for date, _ in groupby(found))
+    def left_out(self, names: Iterable[str]) -> list[str]:
+        """Return a warning about the dates on which none of these partitions starts, if there are any."""
+        built = {name[:_LENGTH_OF_A_DATE] for name in names}
+        found = [day for day in self.days() if day not in built]
+        if not found:
+            return []
+        shown = ", ".join(found[:MAX_SHOWN]) + (", …" if len(found) > MAX_SHOWN else "")
+        dates = "1 date" if len(found) == 1 else f"{len(found):,} dates"
+        return [f"The schedule leaves out {dates} of the range: {shown}"]
 
 
 def _date(name: str, text: str) -> date:
@@ -101,45 +108,76 @@ class Outcome(StoredPart):
 
 
 @lru_cache(maxsize=64)
-def as_ranges(days: tuple[str, ...]) -> tuple[str, ...]:
-    """Return dates as text, with ``first/last`` for each run of three or more consecutive dates, up or down."""
-    return tuple(_ranges(days))
+def as_ranges(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names of partitions, with one text for each run of three or more at equal distances, up or down.
+
+    It is ``first/last`` for consecutive dates, and ``first/last/minutes`` for partitions that are finer than a day.
+    """
+    return tuple(_ranges(names))
 
 
-def _ranges(days: Iterable[str]) -> Iterator[str]:
-    run: list[date] = []
-    for day in map(date.fromisoformat, days):
-        if len(run) > 1 and day - run[-1] != run[1] - run[0]:
+def _ranges(names: Iterable[str]) -> Iterator[str]:
+    run: list[datetime] = []
+    for start in map(datetime.fromisoformat, names):
+        if run and not _continues(run, start):
             yield from _range(run)
             run = []
-        if len(run) == 1 and abs(day - run[0]) != _DAY:
-            yield run.pop().isoformat()
-        run.append(day)
+        run.append(start)
     yield from _range(run)
 
 
-def _range(run: list[date]) -> Iterator[str]:
+def _continues(run: Sequence[datetime], start: datetime) -> bool:
+    """Return whether a partition is at the same distance as those of a run, with the same offset of the zone."""
+    step = start - run[-1]
+    regular = abs(step) == _DAY if start.tzinfo is None else start.utcoffset() == run[-1].utcoffset()
+    return regular and (len(run) == 1 or step == run[1] - run[0])
+
+
+def _range(run: list[datetime]) -> Iterator[str]:
     if len(run) < SHORTEST_RANGE:
-        return (day.isoformat() for day in run)
-    return iter([f"{run[0]}/{run[-1]}"])
+        return map(_name, run)
+    step = "" if run[0].tzinfo is None else f"/{(run[1] - run[0]) // _MINUTE}"
+    return iter([f"{_name(run[0])}/{_name(run[-1])}{step}"])
 
 
-def from_ranges(days: Iterable[str]) -> tuple[str, ...]:
-    """Return the dates that :func:`as_ranges` wrote.
+def _name(start: datetime) -> str:
+    return start.date().isoformat() if start.tzinfo is None else start.isoformat(timespec="minutes")
+
+
+def from_ranges(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the names that :func:`as_ranges` wrote.
 
     Raises:
-        ValueError: For a text that is no date and no range, and for too many dates.
+        ValueError: For a text that names no partition and no range, and for too many partitions.
     """
     found: list[str] = []
-    for text in days:
-        first, _, last = text.partition("/")
-        start, end = date.fromisoformat(first), date.fromisoformat(last or first)
-        count = abs((end - start).days) + 1
+    for text in texts:
+        first, _, rest = text.partition("/")
+        last, _, minutes = rest.partition("/")
+        start, end = _start_of(first), _start_of(last or first)
+        step = timedelta(minutes=int(minutes)) if minutes else _DAY if end >= start else -_DAY
+        count = (end - start) // step + 1
         if len(found) + count > MAX_DATES:
-            raise ValueError(f"more than {MAX_DATES:,} dates")
-        step = _DAY if end >= start else -_DAY
-        found += [(start + number * step).isoformat() for number in range(count)]
+            raise ValueError(f"more than {MAX_DATES:,} partitions")
+        found += [_name(start + number * step) for number in range(count)]
     return tuple(found)
+
+
+def _start_of(name: str) -> datetime:
+    if len(name) == _LENGTH_OF_A_DATE:
+        return datetime.combine(date.fromisoformat(name), time())
+    found = datetime.fromisoformat(name)
+    if found.tzinfo is None:
+        raise ValueError(f"'{name}' has no offset")
+    return found
+
+
+_OLDER_WORDS = {"partition": "schedule"}
+"""The words of formats 1 and 2 for values of ``every``."""
+
+
+def _every(value: Any) -> Any:
+    return "partition" if value == "schedule" else value
 
 
 def _dates(value: Any) -> Any:
@@ -154,27 +192,28 @@ Dates = Annotated[tuple[str, ...], BeforeValidator(_dates)]
 class BackfillPlan(StoredDocument):
     """A requested backfill and its progress: one object in the store.
 
-    Format 2 writes dates as ranges: a plan of ten years has some hundred bytes, and each date's step writes it once.
-    A plan of at most :data:`MANY_DATES` dates is written in format 1, which older versions read.
+    Ranges keep a plan of ten years at some hundred bytes, and each step writes it once. A plan of at most
+    :data:`MANY_DATES` dates is written in format 1 and a longer one with ranges in format 2, which older versions
+    read; one whose partitions are finer than a day in format 3.
     """
 
-    FORMAT: ClassVar[int] = 2
+    FORMAT: ClassVar[int] = 3
     backfill_id: str
     dataset: str
     start: str
     end: str
-    every: Every
+    every: Annotated[Every, BeforeValidator(_every)]
     reverse: bool
     keep_going: bool
     wait_for_upstream: bool = False
     parameters: Mapping[str, Any]
     """The parameters of every run, except ``execution_date``, as given."""
     dates: Annotated[Dates, Field(min_length=1)]
-    """The dates to build, in order."""
+    """The names of the partitions to build, in order."""
     built_before: Dates = ()
-    """The dates that earlier backfills built, for a backfill that resumes."""
+    """The partitions that earlier backfills built, for a backfill that resumes."""
     at: Annotated[int, Field(ge=0)] = 0
-    """Index of the current date; the number of dates once all are done."""
+    """Index of the current partition; the number of partitions once all are done."""
     asked_at: Moment | None = None
     """When a run of the current date was last requested from Airflow."""
     failed: Dates = ()
@@ -236,13 +275,11 @@ class BackfillPlan(StoredDocument):
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plan as JSON values; with ranges of dates for many dates, as each step writes the plan again."""
-        if len(self.dates) <= MANY_DATES:
-            return super().to_json() | {"format": 1}
-        ranges = {name: as_ranges(getattr(self, name)) for name in _DATES}
-        return self.changed(**ranges).model_dump(mode="json") | {"format": self.FORMAT}
-
-
-def ordered(days: Iterable[str], *, reverse: bool) -> tuple[str, ...]:
-    """Return dates in the order in which they are built."""
-    return tuple(sorted(days, reverse=reverse))
+        """Return the plan as JSON values, in the oldest format that can hold it."""
+        finer = any(len(name) > _LENGTH_OF_A_DATE for name in self.dates)
+        many = len(self.dates) > MANY_DATES
+        ranges = {name: as_ranges(getattr(self, name)) for name in _DATES} if many else {}
+        written = self.changed(**ranges).model_dump(mode="json")
+        if finer:
+            return written | {"format": self.FORMAT}
+        return written | {"format": 1 + many, "every": _OLDER_WORDS.get(self.every, self.every)}

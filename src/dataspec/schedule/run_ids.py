@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 _RUN_ID = re.compile(
-    r"(?P<dataset>.+)_(?P<stamp>\d{8}_\d{6})(?:_(?P<counter>[1-9]\d{0,3}))?(?:_(?P<date>\d{8}))?"
+    r"(?P<dataset>.+)_(?P<stamp>\d{8}_\d{6})(?:_(?P<counter>[1-9]\d{0,3}))?(?:_(?P<date>\d{8}(?:T\d{4}Z)?))?"
 )
 _STAMP = "%Y%m%d_%H%M%S"
 
 
 @dataclass(frozen=True, slots=True)
 class RunId:
-    """The parts of a run id: ``<dataset>_<YYYYMMDD>_<HHMMSS>[_<counter>][_<date>]``, times in UTC."""
+    """The parts of a run id: ``<dataset>_<YYYYMMDD>_<HHMMSS>[_<counter>][_<partition>]``, times in UTC."""
 
     dataset: str
     at: datetime
     counter: int | None = None
-    backfill_date: str | None = None
+    backfill_partition: str | None = None
 
     def __str__(self) -> str:
         counter = f"_{self.counter}" if self.counter else ""
-        date = f"_{self.backfill_date}" if self.backfill_date else ""
+        date = f"_{self.backfill_partition}" if self.backfill_partition else ""
         return f"{self.dataset}_{self.at.astimezone(UTC).strftime(_STAMP)}{counter}{date}"
 
 
@@ -56,6 +56,11 @@ def adhoc_run_id(dataset: str, now: datetime, counter: int = 1) -> str:
     return str(RunId(dataset, now, counter if counter > 1 else None))
 
 
-def backfill_run_id(backfill_id: str, day: str) -> str:
-    """Return the id of the run that builds one date of a backfill (specification 3.6)."""
-    return f"{backfill_id}_{day.replace('-', '')}"
+def backfill_run_id(backfill_id: str, partition: str) -> str:
+    """Return the id of the run that builds one partition of a backfill, by its name (specification 3.6).
+
+    A partition finer than a day is named by its start in UTC, which no hour that the clock repeats shares.
+    """
+    if len(partition) == len("2024-01-15"):
+        return f"{backfill_id}_{partition.replace('-', '')}"
+    return f"{backfill_id}_{datetime.fromisoformat(partition).astimezone(UTC):%Y%m%dT%H%MZ}"

@@ -18,7 +18,7 @@ HASH_LENGTH = 16
 RESERVED_PREFIXES = ("manual__", "scheduled__", "backfill__", "asset_triggered__", "dataset_triggered__")
 
 _ALLOWED = re.compile(r"[A-Za-z0-9_.-]+")
-_LIKE_A_RUN_ID = re.compile(r"_\d{8}_\d{6}(_\d+)?(_\d{8})?$")
+_LIKE_A_RUN_ID = re.compile(r"_\d{8}_\d{6}(_\d+)?(_\d{8}(T\d{4}Z)?)?$|_\d{8}T\d{4}Z$")
 
 
 def check_name(name: str) -> str:
@@ -46,7 +46,7 @@ def why_invalid(name: str) -> str | None:
     if prefix := next((p for p in RESERVED_PREFIXES if name.startswith(p)), None):
         return f"it must not begin with '{prefix}', which Airflow keeps for runs."
     if _LIKE_A_RUN_ID.search(name):
-        return "it must not end like a run id (_YYYYMMDD_HHMMSS)."
+        return "it must not end like a run id (_YYYYMMDD_HHMMSS, or _YYYYMMDDTHHMMZ)."
     return None
 
 

@@ -348,14 +348,14 @@ def start_backfill(
     parameters: Mapping[str, Any] | None = None,
     *,
     source: SourceType | str | None = None,
-    every: Every = "day",
+    every: Every = "partition",
     reverse: bool = False,
     keep_going: bool = False,
     resume: bool = False,
     wait_for_upstream: bool = False,
     idempotency_key: str | None = None,
 ) -> Steps[Backfill]:
-    """Build a dataset for each date of a range, one date after another, on the server.
+    """Build each partition of a dataset that starts in a range of dates, one after another, on the server.
 
     Args:
         name: The dataset.
@@ -364,7 +364,7 @@ def start_backfill(
         end: The last date, in the same way.
         parameters: The parameters of every run, besides its ``execution_date``.
         source: The source of the spec; refused unless it is the effective one.
-        every: ``day``, or ``schedule`` for only the dates on which an interval of the schedule starts.
+        every: ``partition`` for every partition that starts in the range, or ``day`` for every date.
         reverse: Begin with the last date.
         keep_going: Continue after a date that failed.
         resume: Skip the dates that the last backfill of this range, with these parameters, has built.
@@ -388,7 +388,7 @@ def preview_backfill(
     parameters: Mapping[str, Any] | None = None,
     *,
     source: SourceType | str | None = None,
-    every: Every = "day",
+    every: Every = "partition",
     reverse: bool = False,
     resume: bool = False,
     yaml: str | None = None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
 import click
 
 from dataspec.models import Backfill, RunStatus, WorkflowRun
+from dataspec.schedule.run_ids import backfill_run_id
 from dli.output.tables import pairs, printable
 from dli.output.times import between, duration, local
 from dli.session import INTERRUPTED, say
@@ -97,14 +98,14 @@ def report_backfill_end(backfill: Backfill) -> None:
     took = between(backfill.created_at, backfill.finished_at)
     built = f"{backfill.dates_done} of {backfill.dates_total} dates built"
     say(f"Backfill {backfill.status.lower()} after {took}: {built}.")
-    days = (day.replace("-", "") for day in backfill.failed_dates[:MAX_LOGS_NAMED])
-    _exit_unless_completed(backfill, [f"{backfill.backfill_id}_{day}" for day in days])
+    failed = backfill.failed_dates[:MAX_LOGS_NAMED]
+    _exit_unless_completed(backfill, [backfill_run_id(backfill.backfill_id, name) for name in failed])
 
 
 def describe_backfill(backfill: Backfill) -> str:
     """Return a backfill's fields, one per line."""
     options = {
-        "dates of the schedule": backfill.every == "schedule",
+        "every day": backfill.every == "day",
         "last date first": backfill.reverse,
         "keep going after a failure": backfill.keep_going,
     }

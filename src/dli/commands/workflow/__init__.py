@@ -10,7 +10,7 @@ COMMANDS = {
     "run": ("dli.commands.workflow.run", "Start a run of a dataset now."),
     "backfill": (
         "dli.commands.workflow.backfill",
-        "Build a dataset for each date of a range in order.",
+        "Build each partition of a dataset in a range of dates in order.",
     ),
     "backfills": ("dli.commands.workflow.backfills", "List backfills with the newest first."),
     "status": (

@@ -18,7 +18,7 @@ from dli.options import (
     source_option,
     wait_for_upstream_option,
 )
-from dli.session import Session, is_interactive, say
+from dli.session import Session, is_interactive, say, warn
 
 if TYPE_CHECKING:
     from dataspec.models import BackfillPreview, Every
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 @source_option(everything=False)
 @click.option(
     "--every",
-    type=click.Choice(["day", "schedule"]),
-    default="day",
+    type=click.Choice(["partition", "schedule", "day"]),
+    default="partition",
     show_default=True,
-    help="Every day, or only the dates on which an interval of the schedule starts.",
+    help="Every partition that starts in the range ('schedule' means the same), or every day.",
 )
-@click.option("--reverse", is_flag=True, help="Start with the last date.")
+@click.option("--reverse", is_flag=True, help="Start with the last partition.")
 @click.option(
     "--resume",
     is_flag=True,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 )
 @wait_for_upstream_option
 @dry_run_option
-@click.option("--yes", "-y", is_flag=True, help="Don't ask before building more than a year of dates.")
+@click.option("--yes", "-y", is_flag=True, help="Don't ask before building more than 366 partitions.")
 @follow_options("backfill")
 @server_options
 @pass_session
@@ -79,23 +79,24 @@ def command(
     wait: bool,
     timeout: float | None,
 ) -> None:
-    """Build a dataset for each date of a range in order.
+    """Build each partition of a dataset in a range of dates in order.
 
-    The server runs it: the command prints the backfill's id and returns, and you may close
-    the terminal. A date starts only after the previous one has succeeded; the first failure
-    ends the backfill. A new backfill starts at the first date again, unless you --resume.
+    A day of an hourly schedule has 24 partitions, a week of a weekly one has one. The server
+    runs it: the command prints the backfill's id and returns, and you may close the terminal. A
+    partition starts only after the previous one has succeeded; the first failure ends the
+    backfill. A new backfill starts at the first one again, unless you --resume.
 
     Yesterday and 7d are by the clock of the schedule's time zone.
 
     `dli workflow status` and `dli workflow stop` take the backfill's id.
     """
-    from dataspec.schedule.backfill_plan import MANY_DATES, DateRange
+    from dataspec.schedule.backfill_plan import MANY_DATES
     from dataspec.schedule.relative_dates import days_ago
 
     name = session.dataset_name(dataset)
     client = session.client
     is_relative = days_ago(start) is not None or days_ago(end) is not None
-    if dry_run or (not yes and (is_relative or len(DateRange.parse(start, end)) > MANY_DATES)):
+    if dry_run or not yes:
         ask = partial(
             client.preview_backfill,
             name,
@@ -127,6 +128,7 @@ def command(
         wait_for_upstream=wait_for_upstream,
         resume=resume,
     )
+    warn(backfill.warnings)
     if not (wait and session.format == "json"):
         session.print_item(backfill, f"Backfill started: {backfill.backfill_id}")
     if is_relative:
@@ -136,10 +138,11 @@ def command(
 
 
 def _ask(preview: BackfillPreview) -> None:
-    count = f"{len(preview.dates):,} dates"
+    count = f"{len(preview.dates):,} {_kind(preview)}"
     if not is_interactive():
         raise Refused(f"This would build {count}.", detail="Confirm with --yes.")
-    say(f"This builds {count}, from {min(preview.dates)} to {max(preview.dates)}, one after the other.")
+    first, last = sorted((preview.dates[0], preview.dates[-1]))
+    say(f"This builds {count}, from {first} to {last}, one after the other.")
     if not click.confirm("Proceed?", err=True):
         raise Refused("Not started.")
 
@@ -156,11 +159,15 @@ def _wait(session: Session, backfill_id: str, timeout: float | None) -> None:
 def _described(preview: BackfillPreview) -> str:
     from dli.output.previews import head
 
-    above = head(preview, ("Dates", str(len(preview.dates))))
+    above = head(preview, (_kind(preview).capitalize(), str(len(preview.dates))))
     parts = [above, "\n".join(preview.dates), *_statements(preview.dates[0], preview.first_statements)]
     if len(preview.dates) > 1:
         parts += _statements(preview.dates[-1], preview.last_statements)
     return "\n\n".join(parts)
+
+
+def _kind(preview: BackfillPreview) -> str:
+    return "partitions" if "T" in preview.dates[0] else "dates"
 
 
 def _statements(day: str, statements: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -268,6 +269,51 @@ def test_of_a_schedule_only_dates_on_which_an_interval_starts_are_built(
     assert built(airflow) == ["2024-01-01", "2024-01-08", "2024-01-15"]
 
 
+@pytest.mark.rule("30.30")
+def test_a_backfill_of_two_days_of_an_hourly_dataset_builds_48_hours_each_once_in_order(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register(replace={"0 9 * * *": "0 * * * *"})
+    started = start(client, end="2024-01-02").json()
+    assert (started["dates_total"], started["warnings"]) == (48, [])
+    worker.build()
+    hours = [f"2024-01-0{day}T{hour:02}:00+09:00" for day in (1, 2) for hour in range(24)]
+    assert built(airflow) == hours
+    assert all_runs(airflow)[0].run_id == f"{ID}_20231231T1500Z"
+    assert show(client)["status"] == "COMPLETED"
+
+
+@pytest.mark.rule("30.30")
+def test_a_backfill_builds_what_the_schedule_has_and_says_what_it_leaves_out(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow
+) -> None:
+    register(replace={"0 9 * * *": "0 9 * * 1-5"})
+    started = start(client, start="2024-01-04", end="2024-01-08").json()
+    leaves = ["The schedule leaves out 2 dates of the range: 2024-01-06, 2024-01-07"]
+    assert (started["dates_total"], started["warnings"]) == (3, leaves)
+    preview = start(client, start="2024-01-04", end="2024-01-08", dry_run=True).json()
+    assert (preview["dates"], preview["warnings"]) == (["2024-01-04", "2024-01-05", "2024-01-08"], leaves)
+    worker.build()
+    assert built(airflow) == ["2024-01-04", "2024-01-05", "2024-01-08"]
+
+
+@pytest.mark.rule("30.31")
+def test_a_plan_that_an_older_version_wrote_goes_on(
+    register: Register, client: Client, worker: Worker, airflow: MemoryAirflow, store: MemoryStore
+) -> None:
+    """It has one date for each day, of an hourly dataset as well: the first hour."""
+    register(replace={"0 9 * * *": "0 * * * *"})
+    start(client, end="2024-01-02")
+    (info,) = store.list("basecamp/backfills/active/")
+    held = store.get(info.key)
+    assert held is not None
+    older = json.loads(held.body) | {"format": 1, "every": "day", "dates": ["2024-01-01", "2024-01-02"]}
+    store.put(info.key, json.dumps(older).encode(), expected=held.etag)
+    worker.build()
+    assert built(airflow) == ["2024-01-01T00:00+09:00", "2024-01-02T00:00+09:00"]
+    assert show(client)["status"] == "COMPLETED"
+
+
 # Failures.
 
 
@@ -426,15 +472,30 @@ def test_a_dataset_that_takes_no_date_can_not_be_backfilled(register: Register, 
     assert f"dli workflow run {NAME}" in answer.json()["detail"]
 
 
-def test_every_schedule_is_refused_without_a_schedule_or_an_interval(
-    register: Register, client: Client
-) -> None:
+def test_a_range_without_a_partition_is_refused(register: Register, client: Client) -> None:
     register(replace={"0 9 * * *": "0 9 * * 1"})
     none = start(client, every="schedule", start="2024-01-02")
-    assert "No interval of the schedule '0 9 * * 1' starts" in none.json()["title"]
+    assert "No partition of the schedule '0 9 * * 1' starts" in none.json()["title"]
+
+
+@pytest.mark.rule("30.30")
+def test_days_of_partitions_that_are_finer_are_refused(register: Register, client: Client) -> None:
+    register(replace={"0 9 * * *": "0 * * * *"})
+    refused = start(client, every="day")
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_usage")
+    assert "are finer than a day" in refused.json()["title"]
+    many = start(client, end="2029-01-01")
+    assert "The range holds more than 40,000 partitions" in many.json()["title"]
+
+
+def test_without_a_schedule_each_date_is_a_partition(register: Register, client: Client) -> None:
     register("other.set", replace={'schedule:\n  cron: "0 9 * * *"\n  timezone: Asia/Seoul\n': ""})
     answer = client.post("/workflows/other.set/backfills", json=RANGE | {"every": "schedule"})
-    assert answer.json()["title"] == "This dataset has no schedule to take the dates from."
+    assert (answer.json()["dates_total"], answer.json()["every"], answer.json()["warnings"]) == (
+        5,
+        "partition",
+        [],
+    )
 
 
 @pytest.mark.rule("7.7")
@@ -531,7 +592,7 @@ def test_a_plan_of_a_later_version_is_left_alone_and_does_not_prevent_runs(
 ) -> None:
     register()
     key = f"basecamp/backfills/active/{NAME}.json"
-    store.put(key, b'{"format": 3}', expected="*missing*")
+    store.put(key, b'{"format": 4}', expected="*missing*")
     answer = start(client)
     assert (answer.status_code, answer.json()["code"]) == (503, "newer_format")
     assert key in answer.json()["title"]

@@ -34,6 +34,8 @@ def test_name_of_letters_digits_dots_and_dashes_is_valid(name: str) -> None:
         ("a_20240115_093045", "must not end like a run id"),
         ("a_20240115_093045_2", "must not end like a run id"),
         ("a_20240115_093045_20240101", "must not end like a run id"),
+        ("a_20240115_093045_20240101T1300Z", "must not end like a run id"),
+        ("a_20240101T1300Z", "must not end like a run id"),
         ("a\n", "is not allowed"),
     ],
 )

@@ -81,7 +81,7 @@ def test_options_reach_the_server(clicks: Basecamp, dli: Dli) -> None:
     options = ("-p", "limit=7", "--reverse", "--keep-going", "--every", "schedule", "--source", "code")
     made = json.loads(dli(*ARGUMENTS, *options, "--resume", "-f", "json").out)
     assert set(made) == set(Backfill.__slots__)
-    assert (made["reverse"], made["keep_going"], made["every"]) == (True, True, "schedule")
+    assert (made["reverse"], made["keep_going"], made["every"]) == (True, True, "partition")
     assert (made["parameters"], made["requested_by"]) == ({"limit": 7}, "dana")
     assert made["current_date"] == "2024-01-03"
 
