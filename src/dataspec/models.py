@@ -245,6 +245,8 @@ class WorkflowRun:
     run_type: RunType
     partition: RunPartition | None = None
     """None for a run without ``execution_date`` that was not scheduled."""
+    partition_label: str | None = None
+    """The partition's name as tables show it, in the schedule's zone: ``2024-01-15`` or ``2024-01-15 13:00``."""
     parameters: dict[str, Any] = field(default_factory=dict)
     created_at: datetime | None = None
     started_at: datetime | None = None

@@ -55,7 +55,7 @@ class Messages:
         fields = (
             ("Run", f"{run.run_id} ({run.run_type})"),
             ("Source", f"{run.source_type}, spec {run.spec_hash}" if run.source_type else None),
-            ("Partition", run.partition.name if run.partition else None),
+            ("Partition", run.partition_label),
             ("Parameters", " ".join(f"{name}={_text(value)}" for name, value in run.parameters.items())),
             ("Attempts", f"{run.attempts} of {run.max_attempts}" if run.max_attempts else None),
             ("Ended", _moment(run.finished_at)),

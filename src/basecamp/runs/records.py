@@ -14,26 +14,21 @@ from cachetools import FIFOCache
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import STARTED_BY, DagRun, RunFilter, RunVersion, TaskAttempt
-from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.all_runs import all_runs
 from basecamp.runs.notes import RETRIED_BY, STOPPED_BY, read_note
+from basecamp.runs.values import ValuesOfRuns
 from basecamp.shared.clock import Clock, earlier_now
-from dataspec.catalog.effective import Catalog
 from dataspec.contract import (
     CONF_KEY,
     TIMETABLE_RUN_TYPES,
     given_parameters,
     is_dataset_task,
-    stored_interval,
-    values_of_run,
 )
-from dataspec.errors import DliError, InvalidParameters, StoreUnreachable
+from dataspec.errors import StoreUnreachable
 from dataspec.models import IN_AIRFLOW, RunStatus, RunType, SourceType, WorkflowRun
-from dataspec.parameters import EXECUTION_DATE
-from dataspec.schedule.partitions import Partition
 from dataspec.spec.model import DatasetSpec
-from dataspec.spec.run_values import RunValues, resolve_partition
+from dataspec.spec.run_values import RunValues
 
 SETTLED_AFTER = timedelta(minutes=5)
 """Time after its end after which a run changes only by a retry, which gives it another end."""
@@ -58,13 +53,13 @@ class RunRecords:
 
     def __init__(
         self,
-        specs: CatalogCache,
+        values: ValuesOfRuns,
         gateway: AirflowGateway,
         airflow_public_url: str,
         clock: Clock,
         takeovers: Takeovers,
     ) -> None:
-        self._specs = specs
+        self._values = values
         self._gateway = gateway
         self._takeovers = takeovers
         self._public_url = airflow_public_url
@@ -82,8 +77,10 @@ class RunRecords:
         """
         if not runs:
             return []
-        catalog, facts = self._specs.known().value, self._facts(runs)
-        return [self._record(run, facts[run.key], _values(run, facts[run.key], catalog)) for run in runs]
+        facts = self._facts(runs)
+        ran = {key: version.spec_hash for key, (_, version, _) in facts.items() if version}
+        values = self._values.of([run for run in runs if not facts[run.key][2]], ran)
+        return [self._record(run, facts[run.key], values.get(run.key)) for run in runs]
 
     def _facts(self, runs: Sequence[DagRun]) -> dict[tuple[str, str], _Facts]:
         """Return each run's facts; ask Airflow only about runs that may still change."""
@@ -194,7 +191,8 @@ class RunRecords:
             status=run_status(run, begun=begun, other_code=other),
             run_type=run_type(run),
             partition=values.run_partition if values else None,
-            parameters=values.parameters if values else given_parameters(run.conf),
+            partition_label=values.partition_label if values else None,
+            parameters=dict(values.parameters) if values else given_parameters(run.conf),
             created_at=run.run_after,
             started_at=_started_at(run, attempt) if begun else None,
             finished_at=run.end_date if run.finished else None,
@@ -279,36 +277,6 @@ def key_of_request(run: DagRun) -> str | None:
     own = run.conf.get(CONF_KEY)
     key = own.get("idempotency_key") if isinstance(own, dict) else None
     return key if isinstance(key, str) else None
-
-
-def _values(run: DagRun, facts: _Facts, catalog: Catalog) -> RunValues | None:
-    """Return a run's values by the effective spec; None if there is no spec, or its parameters don't fit it."""
-    file = None if facts[2] else catalog.get(run.dag_id)
-    if file is None or file.spec is None:
-        return None
-    try:
-        return values_by(file.spec, run)
-    except DliError:
-        return None
-
-
-def values_by(spec: DatasetSpec, run: DagRun) -> RunValues:
-    """Return a run's parameters and partition by a spec.
-
-    Raises:
-        InvalidParameters: When its parameters don't fit the spec.
-    """
-    interval = run.data_interval_start, run.data_interval_end
-    return values_of_run(spec, run.conf, run_type=run.run_type, interval=interval)
-
-
-def partition_of(spec: DatasetSpec, run: DagRun) -> Partition | None:
-    """Return the partition that a run builds by a spec, whatever its other parameters are; None if it builds none."""
-    interval = run.data_interval_start, run.data_interval_end
-    try:
-        return resolve_partition(spec, run.conf.get(EXECUTION_DATE), stored_interval(run.run_type, interval))
-    except InvalidParameters:  # of another version of the spec
-        return None
 
 
 def _started_at(run: DagRun, attempt: TaskAttempt | None) -> datetime | None:

@@ -14,8 +14,9 @@ from basecamp.datasets.dag_readiness import check_ready
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.runs.lookup import RunLookup
 from basecamp.runs.notes import note_of_retry
-from basecamp.runs.records import RunRecords, is_killed, values_by
+from basecamp.runs.records import RunRecords, is_killed
 from basecamp.runs.stop import POLL_SECONDS, VERIFY_SECONDS
+from basecamp.runs.values import values_by
 from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.idempotency import Reservations
 from basecamp.shared.request_facts import note_facts

@@ -15,7 +15,8 @@ from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.dataset_teams import PermittedDatasets
 from basecamp.datasets.upstream_needs import PARALLEL_REQUESTS, OpenNeed, UpstreamNeeds
 from basecamp.outages.request_budget import map_within_budget
-from basecamp.runs.records import RunRecords, partition_of
+from basecamp.runs.records import RunRecords
+from basecamp.runs.values import partition_of
 from basecamp.shared.clock import Clock, airflow_now
 from dataspec.catalog.effective import Catalog
 from dataspec.contract import waits

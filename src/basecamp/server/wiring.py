@@ -58,6 +58,7 @@ from basecamp.runs.records import RunRecords
 from basecamp.runs.retry import RunRetrier
 from basecamp.runs.start import RunStarter
 from basecamp.runs.stop import RunStopper
+from basecamp.runs.values import ValuesOfRuns
 from basecamp.runs.waiting import WaitingRuns
 from basecamp.server.settings import SignIn
 from basecamp.services import Services
@@ -132,7 +133,8 @@ def build_services(
     repair = HistoryRepair(specs, archive, history)
     in_use = VersionsInUse(store, specs, archive, gateway)
 
-    records = RunRecords(specs, gateway, airflow_public_url or gateway.url, clock, takeovers)
+    values = ValuesOfRuns(specs, archive)
+    records = RunRecords(values, gateway, airflow_public_url or gateway.url, clock, takeovers)
     reasons = FailureReasons(gateway, clock)
     needs = UpstreamNeeds(specs, gateway)
     waiting = WaitingRuns(specs=specs, gateway=gateway, dags=dags, records=records, needs=needs, clock=clock)

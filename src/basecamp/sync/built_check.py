@@ -17,7 +17,7 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.runs.all_runs import all_runs
-from basecamp.runs.records import partition_of
+from basecamp.runs.values import partition_of
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.lease import Lease

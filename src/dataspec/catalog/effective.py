@@ -142,6 +142,15 @@ def with_clocks(files: Mapping[str, SpecFile], effective: Mapping[str, SpecFile]
     return {name: _with_clock(file, clocks[name]) if name in clocks else file for name, file in files.items()}
 
 
+def clocked(spec: DatasetSpec, effective: Mapping[str, SpecFile]) -> DatasetSpec:
+    """Return a spec that follows its upstream datasets with the clock of the effective ones; any other unchanged."""
+    if not spec.follows_upstream:
+        return spec
+    declared = {name: file.spec.declared_clock for name, file in effective.items() if file.spec}
+    clock = upstream_clocks({**declared, spec.name: spec.declared_clock}).get(spec.name)
+    return spec.with_clock(clock) if isinstance(clock, Clock) else spec
+
+
 def _with_clock(file: SpecFile, clock: Clock | NoClock) -> SpecFile:
     if isinstance(clock, NoClock):
         return replace(file, no_clock=clock.reason)

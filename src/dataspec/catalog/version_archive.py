@@ -76,8 +76,18 @@ class KeptVersions:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        key = version_key(spec_hash)
-        return _release(self._store.get_many([key]).get(key))
+        return self.releases([spec_hash]).get(spec_hash)
+
+    def releases(self, spec_hashes: Iterable[str]) -> dict[str, Release]:
+        """Return versions by their hashes, without those that are not in the archive.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
+        keys = {version_key(spec_hash): spec_hash for spec_hash in spec_hashes}
+        stored = self._store.get_many(keys)
+        found = {spec_hash: _release(stored.get(key)) for key, spec_hash in keys.items()}
+        return {spec_hash: release for spec_hash, release in found.items() if release is not None}
 
     def hashes(self) -> frozenset[str]:
         """Return the hash of every version.

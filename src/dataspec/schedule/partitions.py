@@ -184,6 +184,15 @@ class Grid:
         """
         return self._first(self._since(partition.start + _MOMENT))
 
+    def label(self, partition: Partition) -> str:
+        """Return a partition's name as tables show it: with its offset only if the clock shows the time twice."""
+        if not partition.is_finer_than_a_day:
+            return partition.name
+        shown, zone = partition.start.replace(tzinfo=None), ZoneInfo(self.zone)
+        first, second = (shown.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+        begin = shown if first == second else partition.start
+        return begin.isoformat(" ", timespec="minutes")
+
     def midnight(self, day: date) -> datetime:
         """Return the first moment of a local date: a later one than midnight where the clock skips it."""
         return datetime.combine(day, time(), ZoneInfo(self.zone)).astimezone(UTC)

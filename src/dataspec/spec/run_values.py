@@ -42,6 +42,11 @@ class RunValues:
         return RunPartition(name=found.name, start=found.start, end=found.end) if found else None
 
     @property
+    def partition_label(self) -> str | None:
+        """The partition's name as tables show it."""
+        return self.grid.label(self.partition) if self.partition else None
+
+    @property
     def conf(self) -> dict[str, Any]:
         """The parameters for a run's conf: ``execution_date`` is the partition's name, so a retry builds the same."""
         if self.partition is None or EXECUTION_DATE not in self.parameters:

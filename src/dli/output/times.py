@@ -46,12 +46,12 @@ def relative_date(parameters: Mapping[str, Any], partition: RunPartition | None)
     return f"{EXECUTION_DATE}={given}: {partition.name}, by {clock}."
 
 
-def spanned(partition: RunPartition | None) -> str | None:
-    """Return a partition's name with what it covers, in the schedule's time zone; None if there is none."""
+def spanned(partition: RunPartition | None, label: str | None = None) -> str | None:
+    """Return a partition's label, or its name, with what it covers in the schedule's time zone; None without one."""
     if partition is None:
         return None
     start, end = (moment.isoformat(timespec="minutes") for moment in (partition.start, partition.end))
-    return f"{partition.name} ({start} to {end})"
+    return f"{label or partition.name} ({start} to {end})"
 
 
 def duration(span: timedelta) -> str:

@@ -90,7 +90,7 @@ def _row(run: WorkflowRun, *, named: bool, failed: bool) -> tuple[str, ...]:
         run.source_type or "-",
         (run.spec_hash or "-")[:8],
         run.run_type,
-        run.partition.name if run.partition else "-",
+        run.partition_label or "-",
         run.status,
         local(run.started_at),
         between(run.started_at, run.finished_at or datetime.now(UTC)) or "-",

@@ -168,5 +168,5 @@ def _waited(session: Session, runs: list[WorkflowRun], timeout: float | None) ->
 
 def _row(run: WorkflowRun) -> tuple[str, ...]:
     parameters = ", ".join(f"{name}={value}" for name, value in run.parameters.items())
-    partition = run.partition.name if run.partition else "-"
+    partition = run.partition_label or "-"
     return run.run_id, run.run_type, partition, local(run.started_at), parameters or "-"

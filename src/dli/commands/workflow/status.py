@@ -81,7 +81,7 @@ def described(run: WorkflowRun) -> str:
             ("Status", str(run.status)),
             ("Type", run.run_type),
             ("Source", f"{run.source_type}{spec}" if run.source_type else "-"),
-            ("Partition", spanned(run.partition)),
+            ("Partition", spanned(run.partition, run.partition_label)),
             ("Parameters", "\n".join(f"{key}={_shown(value)}" for key, value in run.parameters.items())),
             ("Started by", run.requested_by),
             ("Created", local(run.created_at)),

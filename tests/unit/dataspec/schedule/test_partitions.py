@@ -204,6 +204,27 @@ def test_a_time_names_the_partition_that_starts_then(
     assert Grid(cron, zone).named(text).name == name
 
 
+@pytest.mark.rule("30.41")
+@pytest.mark.parametrize(
+    ("grid", "name", "label"),
+    [
+        (Grid(DAILY, BERLIN), "2024-10-27", "2024-10-27"),
+        (Grid(None), "2024-10-27", "2024-10-27"),
+        (Grid(HOURLY, SEOUL), "2024-01-15T13:00", "2024-01-15 13:00"),
+        (Grid(HOURLY, BERLIN), "2024-10-27T01:00", "2024-10-27 01:00"),
+        (Grid(HOURLY, BERLIN), "2024-10-27T02:00+02:00", "2024-10-27 02:00+02:00"),
+        (Grid(HOURLY, BERLIN), "2024-10-27T02:00+01:00", "2024-10-27 02:00+01:00"),
+        (Grid(HOURLY, BERLIN), "2024-10-27T03:00", "2024-10-27 03:00"),
+        (Grid(HOURLY, BERLIN), "2024-03-31T03:00", "2024-03-31 03:00"),
+        (Grid("*/15 * * * *", BERLIN), "2024-10-27T02:45+01:00", "2024-10-27 02:45+01:00"),
+    ],
+)
+def test_a_label_has_an_offset_only_where_the_clock_shows_the_time_twice(
+    grid: Grid, name: str, label: str
+) -> None:
+    assert grid.label(grid.named(name)) == label
+
+
 @pytest.mark.rule("30.4")
 def test_an_hour_that_the_clock_repeats_is_refused_with_both_offsets() -> None:
     with pytest.raises(ParameterValueError, match="shows 2024-10-27T02:00 twice") as refused:
