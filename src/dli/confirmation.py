@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.errors import DliError, NotFound, NotLoaded, Refused
+from dataspec.errors import DliError, InvalidUsage, NotFound, NotLoaded, Refused
 from dli.session import is_interactive, say
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def ask_first(
 def act_on_each(
     items: Iterable[T], act: Callable[[T], R], *, failed: Callable[[T], str]
 ) -> tuple[list[R], list[DliError]]:
-    """Act on each item, also after one that is refused; an unreachable server ends it.
+    """Act on each item, also after one that is refused or invalid; an unreachable server ends it.
 
     Args:
         items: The items.
@@ -62,7 +62,7 @@ def act_on_each(
     for item in items:
         try:
             results.append(act(item))
-        except (Refused, NotFound, NotLoaded) as error:
+        except (Refused, NotFound, NotLoaded, InvalidUsage) as error:
             errors.append(error)
             say("\n".join(filter(None, (f"{failed(item)}: {error.text}", error.detail))))
     return results, errors

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.errors import ExistsInCode, Refused
-from dli.session import is_interactive, warn
+from dli.session import is_interactive, say, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,11 @@ OVERRIDE_WARNING = (
 
 
 def with_consent(
-    write: Callable[[bool], RegisteredDataset], *, yes: bool, refusal: str = "Not registered."
+    write: Callable[[bool], RegisteredDataset],
+    *,
+    yes: bool,
+    refusal: str = "Not registered.",
+    subject: str | None = None,
 ) -> RegisteredDataset:
     """Write a manual spec; if code has the dataset, ask first.
 
@@ -31,6 +35,7 @@ def with_consent(
         write: Writes it; the argument says whether an overridden spec is accepted.
         yes: Accept it without asking.
         refusal: The title of the error without consent.
+        subject: The dataset, named above the question where the command registers several.
 
     Raises:
         Refused: Without a terminal, or when the answer is no.
@@ -38,6 +43,8 @@ def with_consent(
     try:
         return write(yes)
     except ExistsInCode:
+        if subject is not None:
+            say(f"{subject}:")
         warn([OVERRIDE_WARNING])
         if not is_interactive():
             raise Refused(refusal, detail="To register it anyway, add --yes.") from None

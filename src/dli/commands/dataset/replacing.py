@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from dli.project.project import LocalDataset
 
 
-def prepare(session: Session, local: LocalDataset, *, yes: bool, whole: bool) -> str | None:
+def prepare(
+    session: Session, local: LocalDataset, *, yes: bool, whole: bool, subject: str | None = None
+) -> str | None:
     """Show what differs from the registered version, and get consent if another person has changed that.
 
     Args:
@@ -28,6 +30,7 @@ def prepare(session: Session, local: LocalDataset, *, yes: bool, whole: bool) ->
         local: The valid local spec.
         yes: Don't ask.
         whole: Show every line that differs.
+        subject: The dataset, named above what differs where the command registers several.
 
     Returns:
         The ETag that the registered version must still have; None without a registered version.
@@ -41,6 +44,8 @@ def prepare(session: Session, local: LocalDataset, *, yes: bool, whole: bool) ->
         return None
     diff = VersionDiff(name, registered, _version(local))
     if not diff.is_same:
+        if subject is not None:
+            say(f"{subject}:")
         _show(registered, diff, whole=whole)
         foreign = (
             None

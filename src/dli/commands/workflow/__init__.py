@@ -15,11 +15,11 @@ COMMANDS = {
     "backfills": ("dli.commands.workflow.backfills", "List backfills with the newest first."),
     "status": (
         "dli.commands.workflow.status",
-        "Show the state of a run, a backfill or a dataset's last run.",
+        "Show the state of a run or a backfill.",
     ),
     "list": ("dli.commands.workflow.list", "List registered datasets and their schedules."),
     "graph": ("dli.commands.workflow.graph", "Show what depends on what on the server."),
-    "stop": ("dli.commands.workflow.stop", "Stop a run, a backfill or all active runs of a dataset."),
+    "stop": ("dli.commands.workflow.stop", "Stop a run or a backfill and cancel its query."),
     "retry": ("dli.commands.workflow.retry", "Run a failed or killed run again."),
     "pause": ("dli.commands.workflow.pause", "Pause datasets: no new run starts."),
     "unpause": ("dli.commands.workflow.unpause", "Resume paused datasets."),

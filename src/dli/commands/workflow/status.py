@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @server_options
 @pass_session
 def command(session: Session, run: str, dataset: str | None, wait: bool, timeout: float | None) -> None:
-    """Show the state of a run, a backfill or a dataset's last run.
+    """Show the state of a run or a backfill.
 
     RUN_ID is the id of a run or a backfill; the name of a dataset shows its last run. A run is
     PENDING until its first attempt has started, then RUNNING, and finally COMPLETED, FAILED or

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @server_options
 @pass_session
 def command(session: Session, *, run: str, reason: str | None, yes: bool, dataset: str | None) -> None:
-    """Stop a run, a backfill or all active runs of a dataset.
+    """Stop a run or a backfill and cancel its query.
 
     Returns when the query is cancelled and the run's process has ended. A stopped backfill starts
     no further run. A run that has finished keeps its status.
