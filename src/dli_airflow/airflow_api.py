@@ -6,11 +6,12 @@ Airflow 3 has its authoring interface in ``airflow.sdk``; 2.11 has the same name
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
 try:
-    from airflow.sdk import DAG, BaseHook, BaseOperator, Param, Variable, get_parsing_context
+    from airflow.sdk import DAG, Asset, BaseHook, BaseOperator, Param, Variable, get_parsing_context
     from airflow.sdk.exceptions import (
         AirflowException,
         AirflowFailException,
@@ -57,6 +58,7 @@ __all__ = [
     "TriggerEvent",
     "Variable",
     "check_serializable",
+    "edges",
     "get_parsing_context",
     "known_dag_arguments",
     "run_type_name",
@@ -64,11 +66,27 @@ __all__ = [
 
 AIRFLOW_VERSION = version("apache-airflow")
 AIRFLOW_2 = AIRFLOW_VERSION.startswith("2.")
+_SHOWS_INLETS = not AIRFLOW_VERSION.startswith(("2.", "3.0."))
 
 
 def run_type_name(run_type: Any) -> str:
     """Return the type of a run as text; some lines of Airflow have an enumeration for it."""
     return str(getattr(run_type, "value", run_type))
+
+
+def edges(dataset: str, upstream: Iterable[str]) -> dict[str, Any]:
+    """Return the arguments of a task from which Airflow's page draws the edges between datasets, from 3.1 on.
+
+    Before, an asset that is only an inlet counts as inactive, and Airflow fails the task.
+    """
+    if not _SHOWS_INLETS:
+        return {}
+    return {"outlets": [_asset(dataset)], "inlets": [_asset(name) for name in upstream]}
+
+
+def _asset(dataset: str) -> Any:
+    """Return the asset of a dataset; no asset of a user has its name or address."""
+    return Asset(name=f"dli:{dataset}", uri=f"dli://dataset/{dataset}")
 
 
 def known_dag_arguments(**arguments: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from dli_airflow.airflow_api import (
     DAG,
     Param,
     check_serializable,
+    edges,
     get_parsing_context,
     known_dag_arguments,
 )
@@ -134,6 +135,7 @@ def build_dag(
         retry_delay=timedelta(seconds=spec.retry.delay_seconds),
         execution_timeout=timedelta(seconds=spec.execution.timeout_seconds),
         max_active_tis_per_dag=1,
+        **edges(dataset.name, spec.upstream),
     )
     if wait_id := _wait_id(dataset, task_id):
         WaitOperator(task_id=wait_id, dag=dag, dataset=dataset, owner=spec.owner, retries=0) >> run

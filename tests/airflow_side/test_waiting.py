@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from airflow_side.airflow_names import TaskDeferred
+from airflow_side.airflow_names import IS_2, TaskDeferred
 from airflow_side.conftest import MemoryVariables
 from airflow_side.test_operator import Attempt, Run, execute, operator
 from dataspec.contract import BUILT_BEACON, WAIT_ERROR_KEY, built_variable
@@ -130,6 +130,15 @@ def test_a_dataset_with_depends_on_has_a_task_that_waits_without_limit_and_one_t
     assert run.max_active_tis_per_dag == 1
     [alone] = datasets("web.clicks")
     assert [task.task_id for task in build_dag(alone, base_url=None, turns=Path("/nowhere")).tasks] == ["run"]
+
+
+@pytest.mark.rule("31.63")
+def test_airflows_page_shows_the_edges_between_datasets() -> None:
+    dag = build_dag(clicks(), base_url=None, turns=Path("/nowhere"))
+    run = dag.get_task("run")
+    names = [[asset.name for asset in assets] for assets in (run.inlets, run.outlets)]
+    assert names == ([[], []] if IS_2 else [["dli:sales.orders"], ["dli:web.clicks"]])
+    assert "| Depends on | sales.orders |" in str(dag.doc_md)
 
 
 @pytest.mark.rule("31.50")

@@ -32,7 +32,8 @@ class UpstreamFacts:
         """Return the facts of an upstream dataset; None for one that is not registered."""
         grid = Grid.of(spec.schedule if spec else None)
         since = registered_at.isoformat() if registered_at else None
-        return cls(cron=grid.cron, zone=grid.zone, registered_at=since)
+        catches_up = spec is not None and spec.schedule is not None and spec.schedule.catch_up
+        return cls(cron=grid.cron, zone=grid.zone, catches_up=catches_up, registered_at=since)
 
     @property
     def clock(self) -> str:
@@ -148,7 +149,7 @@ class Dataset:
             no_clock=data.get("no_clock"),
             spec=_spec_of(data),
             files=data["files"],
-            upstreams={name: UpstreamFacts(**facts) for name, facts in data["upstreams"].items()},
+            upstreams={name: UpstreamFacts(**facts) for name, facts in data.get("upstreams", {}).items()},
         )
 
 

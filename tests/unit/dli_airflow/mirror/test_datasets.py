@@ -46,8 +46,12 @@ def test_a_dataset_knows_the_schedules_of_its_upstreams_and_changes_with_them() 
         downstream(None),
         downstream(spec_yaml("up"), up=since),
         downstream(spec_yaml("up", more="schedule: {cron: 0 8 * * *, timezone: Asia/Seoul}\n"), up=since),
+        downstream(
+            spec_yaml("up", more="schedule: {cron: 0 7 * * *, timezone: Asia/Seoul, catch_up: true}\n")
+        ),
     ]
-    assert len({daily.version, *(other.version for other in others)}) == 4
+    assert len({daily.version, *(other.version for other in others)}) == 5
+    assert [other.upstreams["up"].catches_up for other in others] == [False, False, False, True]
     assert others[0].upstreams["up"] == UpstreamFacts()
 
 
