@@ -9,7 +9,7 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from dataspec.distribution import install_command
-from dataspec.errors import InvalidSettings, Unavailable
+from dataspec.errors import DliError, InvalidSettings
 from dli.client import calls, logins
 from dli.client.protocol import (
     MAX_RESPONSE_BYTES,
@@ -158,7 +158,7 @@ class AsyncClient:
             if isinstance(step, Call):
                 try:
                     proceed = partial(steps.send, await self._transport.call(step))
-                except Unavailable as error:
+                except DliError as error:
                     proceed = partial(steps.throw, error)
             elif isinstance(step, Pause):
                 await anyio.sleep(step.seconds)

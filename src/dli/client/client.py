@@ -20,7 +20,7 @@ from http.client import (
 from io import BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from dataspec.errors import Unavailable
+from dataspec.errors import DliError
 from dli.client import calls, logins
 from dli.client.protocol import (
     MAX_RESPONSE_BYTES,
@@ -174,7 +174,7 @@ class Client:
             if isinstance(step, Call):
                 try:
                     proceed = partial(steps.send, self._transport.call(step))
-                except Unavailable as error:
+                except DliError as error:
                     proceed = partial(steps.throw, error)
             elif isinstance(step, Pause):
                 time.sleep(step.seconds)

@@ -29,9 +29,13 @@ class LineCount:
     removed: int
 
     def __str__(self) -> str:
-        counts = ((self.added, "added"), (self.removed, "removed"))
-        texts = [f"{count} {word}" for count, word in counts if count]
-        return f"lines: {', '.join(texts)}"
+        counts = [(self.added, "added"), (self.removed, "removed")]
+        (first, word), *rest = [counted for counted in counts if counted[0]] or counts[:1]
+        texts = [
+            f"{first} line{'' if first == 1 else 's'} {word}",
+            *(f"{count} {what}" for count, what in rest),
+        ]
+        return ", ".join(texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,10 @@ TITLES = ("SPEC", "SOURCE", "STATE", "WRITTEN", "BY", "ACTION", "LAST RUN", "STA
 def command(session: Session, dataset: str, limit: int) -> None:
     """List the versions of a dataset that the server keeps.
 
-    The registered ones come first, then the newest. SPEC begins the version's hash, by which `show --version`, `diff` and `rollback` know it.
-    LAST RUN is the last run of that version, among the dataset's newest 100 runs. Times are in
-    your time zone; "before" stands where only the end of a version's time is known.
+    The registered ones come first, then the newest. SPEC begins the version's hash, by which
+    `show --version`, `diff` and `rollback` know it. LAST RUN is the last run of that version,
+    among the dataset's newest 100 runs. Times are in your time zone; "before" stands where only
+    the end of a version's time is known.
     """
     versions = session.client.list_versions(session.dataset_name(dataset), limit=limit)
     session.print_items(versions, TITLES, _row)

@@ -214,6 +214,19 @@ def test_following_a_run_bears_a_server_that_restarts(make_client: ClientMaker) 
     assert seen == [RunStatus.RUNNING, RunStatus.FAILED]
 
 
+@pytest.mark.rule("33.26")
+def test_older_server_is_asked_for_the_versions_without_a_limit(make_client: ClientMaker) -> None:
+    problem = {"title": "Unknown query parameter 'limit'.", "status": 400, "code": "invalid_usage"}
+    steps = [
+        answer(problem, status="400 Bad Request", kind="application/problem+json"),
+        answer({"name": "a.b", "manual": None, "code": None, "airflow": None, "warnings": []}),
+    ]
+    with scripted(*steps) as server, make_client(server.url) as client:
+        assert client.get_versions("a.b").items == []
+        targets = [request.target for request in server.received]
+    assert targets == ["/api/v1/datasets/a.b/versions?limit=0", "/api/v1/datasets/a.b/versions"]
+
+
 def test_the_end_of_a_short_run_is_noticed_soon(make_client: ClientMaker) -> None:
     steps = [*[answer(RUNNING)] * 5, answer({**RUNNING, "status": "COMPLETED"})]
     with scripted(*steps) as server, make_client(server.url) as client:

@@ -75,7 +75,7 @@ def test_register_says_which_keys_and_how_many_lines_of_sql_differ(
         "  changed: schedule.cron",
         "  added: tags",
         "  removed: description",
-        "  daily_clicks.sql: lines: 2 added",
+        "  daily_clicks.sql: 2 lines added",
     ]
     assert not any(line.startswith("+") for line in lines)
 

@@ -108,7 +108,7 @@ def test_diff_of_two_versions_shows_keys_and_lines(basecamp: Basecamp, dli: Dli,
     assert (result.status, result.err) == (0, "")
     assert result.out.splitlines()[:3] == [
         f"From {first[:8]} to {third[:8]}:",
-        "  daily_clicks.sql: lines: 3 added, 1 removed",
+        "  daily_clicks.sql: 3 lines added, 1 removed",
         "",
     ]
     assert "+-- all of them" in result.out
@@ -145,7 +145,7 @@ def test_rollback_registers_yaml_and_sql_of_that_version_again(
 ) -> None:
     result = dli("dataset", "rollback", CLICKS, history[0][:9], "--reason", "wrong numbers")
     assert (result.status, result.out) == (0, f"Rolled back: {CLICKS} to {history[0][:8]}\n")
-    assert result.err.splitlines()[1] == "  daily_clicks.sql: lines: 1 added, 3 removed"
+    assert result.err.splitlines()[1] == "  daily_clicks.sql: 1 line added, 3 removed"
     assert registered(basecamp) == (CLICKS_YAML, CLICKS_FILES)
     newest = rows(dli)[0]
     assert (newest["spec_hash"], newest["written_by"], newest["action"]) == (history[0], "dana", "rollback")
@@ -191,7 +191,7 @@ def test_on_a_terminal_a_rollback_asks_first(basecamp: Basecamp, dli: Dli, histo
     before = registered(basecamp)
     no = on_terminal(["dataset", "rollback", CLICKS, history[0]], keys=[("Proceed? [y/N]:", "n\r")])
     assert (no.status, registered(basecamp)) == (4, before)
-    assert "daily_clicks.sql: lines: 1 added, 3 removed" in no.text
+    assert "daily_clicks.sql: 1 line added, 3 removed" in no.text
     yes = on_terminal(["dataset", "rollback", CLICKS, history[0]], keys=[("Proceed? [y/N]:", "y\r")])
     assert (yes.status, registered(basecamp)) == (0, (CLICKS_YAML, CLICKS_FILES))
 
