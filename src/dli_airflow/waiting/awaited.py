@@ -61,10 +61,9 @@ class AwaitedDataset:
     def passed_over(self, partition: Partition) -> str:
         """Return the error for a partition that the schedule will not build any more."""
         day = partition.local_date
-        only = " --missing" if partition.is_finer_than_a_day else ""
         return (
             f"{self.dataset} {partition.name} is missing, and its schedule has passed it over: the dataset was paused, or "
-            f"Airflow was down. Build it: dli workflow backfill {self.dataset} --start {day} --end {day}{only}"
+            f"Airflow was down. Build it: dli workflow backfill {self.dataset} --start {day} --end {day}"
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -89,8 +89,7 @@ def test_what_the_schedule_still_builds_or_never_did_is_not_passed_over(one: Awa
             "2024-01-15T13:00",
             (
                 "sales.orders 2024-01-15T13:00+09:00 is missing, and its schedule has passed it over: the dataset was paused, "
-                "or Airflow was down. Build it: dli workflow backfill sales.orders --start 2024-01-15 --end 2024-01-15 "
-                "--missing"
+                "or Airflow was down. Build it: dli workflow backfill sales.orders --start 2024-01-15 --end 2024-01-15"
             ),
         ),
     ],
