@@ -510,7 +510,7 @@ class Backfill:
     note: str | None = None
     """What it waits for, or which user stopped it."""
     warnings: list[str] = field(default_factory=list)
-    """When it was started: the dates that the schedule leaves out."""
+    """When it was started: the dates that the schedule leaves out, and upstream partitions that are not built."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

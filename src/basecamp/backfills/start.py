@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -15,14 +17,18 @@ from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_readiness import check_ready
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.takeovers import Takeovers
+from basecamp.datasets.upstream_needs import UpstreamNeeds
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
 from basecamp.shared.request_facts import note_facts
 from dataspec.errors import BackfillActive, Refused
 from dataspec.models import Backfill, BackfillPreview, RunStatus
+from dataspec.parameters import ParameterValueError
 from dataspec.schedule.backfill_plan import BackfillPlan, DateRange
+from dataspec.schedule.partitions import Grid, Partition
 from dataspec.schedule.run_ids import adhoc_run_id
 from dataspec.spec.connection_teams import ConnectionTeams
+from dataspec.spec.model import DatasetSpec
 
 
 class BackfillStarter:
@@ -40,7 +46,9 @@ class BackfillStarter:
         sql: SpecSql,
         takeovers: Takeovers,
         reconciler: Reconciler,
+        needs: UpstreamNeeds,
     ) -> None:
+        self._needs = needs
         self._connections = connections
         self._sql = sql
         self._reconciler = reconciler
@@ -61,7 +69,8 @@ class BackfillStarter:
         """
         checked = check_request(self._specs, self._connections, request, self._clock.now())
         plan = self._plan(checked, self._clock.now(), "", "")
-        return checked.preview(plan.dates, self._sql)
+        preview = checked.preview(plan.dates, self._sql)
+        return replace(preview, warnings=[*preview.warnings, *self._missing(checked.spec, plan)])
 
     def start(
         self, request: BackfillRequest, *, requested_by: str, idempotency_key: str | None = None
@@ -98,7 +107,15 @@ class BackfillStarter:
         plan = self._own(request.dataset, keyed) or self._started(request, requested_by, keyed)
         note_facts(backfill_id=plan.backfill_id)
         self._reconciler.wake(plan.dataset)
-        return _record(plan)
+        file = self._specs.known().value.get(request.dataset)
+        found = _record(plan)
+        return replace(found, warnings=[*found.warnings, *self._missing(file.spec if file else None, plan.dates)])
+
+    def _missing(self, spec: DatasetSpec | None, plan: BackfillPlan) -> list[str]:
+        """Return a warning that names the upstream partitions that runs need and that are not built."""
+        if spec is None or plan.wait_for_upstream:
+            return []
+        return self._needs.warnings(spec, _partitions(Grid.of(spec.schedule), plan.dates))
 
     def _own(self, dataset: str, keyed: KeyedRequest) -> BackfillPlan | None:
         """Return the plan that the first request with this key has written, if it did."""
@@ -192,6 +209,13 @@ class BackfillStarter:
             raise BackfillActive(held.plan.backfill_id)
         self._plans.put_away(held)
         return None
+
+
+def _partitions(grid: Grid, dates: Iterable[str]) -> Iterator[Partition]:
+    """Yield the partitions of dates; none for a date on which no partition starts."""
+    for date in dates:
+        with suppress(ParameterValueError):
+            yield grid.named(date)
 
 
 def _record(plan: BackfillPlan) -> Backfill:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +12,7 @@ from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.outages.request_budget import map_within_budget
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.contract import built_variable
+from dataspec.errors import AirflowUnreachable
 from dataspec.schedule.built import Built
 from dataspec.schedule.needs import Need, Upstream, need_of
 from dataspec.schedule.partitions import Grid, Partition
@@ -20,6 +21,8 @@ from dataspec.spec.model import DatasetSpec
 PARALLEL_REQUESTS = 8
 SHOWN = 20
 """Maximum number of partitions that a message names."""
+CHECKED = 1000
+"""Maximum number of runs of a backfill whose needs are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +65,30 @@ class UpstreamNeeds:
             for of_run in needs
         ]
 
-    def warnings(self, runs: Sequence[tuple[DatasetSpec, Partition | None]]) -> list[str]:
-        """Return a warning that names each upstream partition that runs need and that is not built, if there are any.
+    def warnings(self, spec: DatasetSpec, partitions: Iterable[Partition | None]) -> list[str]:
+        """Return a warning that names what runs need and what is not built, for runs that don't wait for it.
+
+        Args:
+            spec: The spec of the runs.
+            partitions: What each run builds; the first :data:`CHECKED` are looked at.
 
         Raises:
-            AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer, and never did.
         """
-        missing: dict[str, None] = {}
-        for of_run in self.open(runs):
-            for found in of_run:
-                names = [partition.name for partition in islice(found.need.missing(found.built), SHOWN + 1)]
-                missing |= dict.fromkeys(f"{found.need.dataset} {name}".rstrip() for name in names or [""])
+        if not spec.dependencies:
+            return []
+        try:
+            opened = self.open([(spec, partition) for partition in islice(partitions, CHECKED)])
+        except AirflowUnreachable as error:
+            return [f"Whether the upstream datasets are built is not known. {error.title}"]
+        missing = dict.fromkeys(name for needs in opened for found in needs for name in _missing(found))
         if not missing:
             return []
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-        return [f"Not built: {', '.join(islice(missing, SHOWN))}{more}. The run does not wait for it."]
+        names = ", ".join(islice(missing, SHOWN))
+        return [
+            f"Upstream partitions are not built: {names}{more}. To wait for them, add: --wait-for-upstream"
+        ]
 
     def _built(self, names: Collection[str]) -> Mapping[str, Built]:
         """Read what datasets have built, in parallel."""
@@ -89,6 +100,13 @@ class UpstreamNeeds:
                 pool, self._gateway.variable, [built_variable(name) for name in ordered]
             )
             return {name: Built.parse(text).built for name, text in zip(ordered, texts, strict=True)}
+
+
+def _missing(found: OpenNeed) -> Iterator[str]:
+    if found.need.span is None:
+        yield f"{found.need.dataset} (any)"
+    for partition in islice(found.need.missing(found.built), SHOWN + 1):
+        yield f"{found.need.dataset} {partition.name}"
 
 
 def upstream_of(name: str, catalog: Catalog) -> Upstream:

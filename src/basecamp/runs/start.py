@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from basecamp.datasets.dag_readiness import check_ready, not_loaded
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import SubmittedSpec, file_to_run
 from basecamp.datasets.takeovers import Takeovers
+from basecamp.datasets.upstream_needs import UpstreamNeeds
 from basecamp.runs.records import RunRecords, key_of_request
 from basecamp.shared.clock import Clock, earlier_now
 from basecamp.shared.idempotency import KeyedRequest, RequestPlan, Reservations
@@ -81,6 +82,7 @@ class RunStarter:
         sql: Reads the SQL of specs, for a preview.
         takeovers: The datasets that other DAGs have taken over.
         records: Turns Airflow's runs into those that the API shows.
+        needs: Finds the upstream partitions that a run needs and that are not built.
         is_taken: Returns whether an active backfill of a dataset has an id, which no run may have then.
     """
 
@@ -95,12 +97,14 @@ class RunStarter:
         sql: SpecSql,
         takeovers: Takeovers,
         records: RunRecords,
+        needs: UpstreamNeeds,
         is_taken: Callable[[str, str], bool],
     ) -> None:
         self._connections = connections
         self._sql = sql
         self._takeovers = takeovers
         self._records = records
+        self._needs = needs
         self._specs = specs
         self._gateway = gateway
         self._reservations = reservations
@@ -130,7 +134,11 @@ class RunStarter:
             reads=sql.reads,
             writes=sql.writes,
             registered=request.candidate is None,
-            warnings=[*values.warnings, *sql.warnings],
+            warnings=[
+                *values.warnings,
+                *sql.warnings,
+                *self._missing(request, spec, values),
+            ],
         )
 
     def start(
@@ -188,9 +196,13 @@ class RunStarter:
         }
         run = yield from self._trigger(request.dataset, plan, keyed, {**values.conf, CONF_KEY: conf})
         note_facts(run_id=run.run_id)
-        if run.state == "queued":
-            return self._records.of_new(run, spec, values)
-        return self._records.of([run])[0]
+        is_new = run.state == "queued"
+        record = self._records.of_new(run, spec, values) if is_new else self._records.of([run])[0]
+        missing = self._missing(request, spec, values)
+        return replace(record, warnings=[*record.warnings, *missing])
+
+    def _missing(self, request: RunRequest, spec: DatasetSpec, values: RunValues) -> list[str]:
+        return [] if request.wait_for_upstream else self._needs.warnings(spec, [values.partition])
 
     def _trigger(
         self, dataset: str, plan: _Plan, keyed: KeyedRequest, conf: Mapping[str, Any]

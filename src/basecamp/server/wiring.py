@@ -253,6 +253,7 @@ def build_services(
             sql=sql,
             takeovers=takeovers,
             records=records,
+            needs=needs,
             is_taken=plans.is_active_id,
         ),
         run_stopper=stopper,
@@ -319,6 +320,7 @@ def build_services(
             sql=sql,
             takeovers=takeovers,
             reconciler=reconciler,
+            needs=needs,
         ),
         backfill_stopper=BackfillStopper(backfill_lookup, plans, steps, reservations, clock),
         housekeeping=Housekeeping(

@@ -16,12 +16,14 @@ from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
 from basecamp.web.routes import router
 from dataspec.contract import built_variable
+from dataspec.errors import AirflowUnreachable
 from dataspec.schedule.built import Built
 from dataspec.schedule.partitions import Grid
 from unit.basecamp.api.sign_in import bearer, person, signing_in
 
 GRID = Grid("0 9 * * *", "Asia/Seoul")
 UP, DOWN = "sales.orders", "sales.daily"
+NOT_BUILT = f"Upstream partitions are not built: {UP} {{}}. To wait for them, add: --wait-for-upstream"
 
 Register = Callable[..., Response]
 
@@ -266,3 +268,38 @@ def test_of_an_upstream_of_another_team_a_caller_sees_that_it_is_waited_for(
         page = signed.get(f"http://test/runs/{run_id}", headers=bearer(name))
         assert (failed in page.text) == (run is not None)
         assert f"{UP} 2024-01-14" in page.text
+
+
+@pytest.mark.rule("31.9")
+@pytest.mark.usefixtures("two")
+def test_a_run_that_waits_is_not_warned_of_and_a_run_starts_whatever_airflow_refuses(
+    client: Client, airflow: MemoryAirflow, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(**parameters: Any) -> list[str]:
+        answer = client.post(f"/workflows/{DOWN}/runs", json={"parameters": parameters})
+        assert answer.status_code == 201, answer.text
+        warnings: list[str] = answer.json()["warnings"]
+        return warnings
+
+    assert start(execution_date="2024-01-14") == [NOT_BUILT.format("2024-01-14")]
+    depends(register, "{dataset: sales.orders, partition: latest}")
+    assert start(execution_date="2024-01-14") == [NOT_BUILT.format("(any)")]
+    build(airflow, "2023-12-31")
+    assert start(execution_date="2024-01-14") == []
+
+    def refuse(_key: str) -> str:
+        raise AirflowUnreachable("Airflow refuses to show Variables.")
+
+    monkeypatch.setattr(airflow, "variable", refuse)
+    assert start(execution_date="2024-01-14") == [
+        "Whether the upstream datasets are built is not known. Airflow refuses to show Variables."
+    ]
+
+
+@pytest.mark.rule("31.9")
+@pytest.mark.usefixtures("two")
+def test_of_many_missing_partitions_twenty_are_named(client: Client) -> None:
+    body = {"start": "2024-01-08", "end": "2024-02-15"}
+    (warning,) = client.post(f"/workflows/{DOWN}/backfills", json=body).json()["warnings"]
+    assert warning.count(UP) == 20
+    assert warning.endswith(f"{UP} 2024-01-27 and 19 more. To wait for them, add: --wait-for-upstream")
