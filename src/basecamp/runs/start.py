@@ -28,7 +28,7 @@ from dataspec.models import RunPreview, SourceType, WorkflowRun
 from dataspec.schedule.run_ids import adhoc_run_id
 from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.model import DatasetSpec
-from dataspec.spec.run_values import resolve_run, with_absolute_date
+from dataspec.spec.run_values import RunValues, resolve_run, with_absolute_date
 
 MAX_RUNS_A_SECOND = 50
 TRIES = 3

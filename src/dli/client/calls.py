@@ -157,6 +157,7 @@ def preview_run(
     parameters: Mapping[str, Any] | None = None,
     *,
     source: SourceType | str | None = None,
+    wait_for_upstream: bool = False,
     yaml: str | None = None,
     files: Mapping[str, str] | None = None,
     file: str | None = None,
@@ -168,12 +169,13 @@ def preview_run(
         parameters: The run's parameters, checked strictly against the spec; dates and times as
             text or as Python has them.
         source: Preview the spec of this source; the effective one if not given.
+        wait_for_upstream: As for :meth:`start_run`: no warning names what is missing.
         yaml: Preview this spec, registered or not, instead of the registered one.
         files: The text of each SQL file of that spec, by its path in the spec.
         file: The YAML's name on this machine, for problems.
     """
     body = {"parameters": dict(parameters or {}), "source": source, "dry_run": True}
-    body |= _spec(yaml, files, file)
+    body |= _spec(yaml, files, file) | _waiting(wait_for_upstream)
     return _post(RunPreview, "workflows", check_name(name), "runs", body=body)
 
 
@@ -391,6 +393,7 @@ def preview_backfill(
     every: Every = "partition",
     reverse: bool = False,
     resume: bool = False,
+    wait_for_upstream: bool = False,
     yaml: str | None = None,
     files: Mapping[str, str] | None = None,
     file: str | None = None,
@@ -401,6 +404,7 @@ def preview_backfill(
     """
     options = {"every": every, "reverse": reverse, "resume": resume, "dry_run": True}
     body = _backfill(start, end, parameters, source) | options | _spec(yaml, files, file)
+    body |= _waiting(wait_for_upstream)
     return _post(BackfillPreview, "workflows", check_name(name), "backfills", body=body)
 
 

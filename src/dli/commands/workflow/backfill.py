@@ -107,6 +107,7 @@ def command(
             every=every,
             reverse=reverse,
             resume=resume,
+            wait_for_upstream=wait_for_upstream,
         )
         if dry_run:
             from dli.output.previews import preview

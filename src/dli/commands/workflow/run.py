@@ -62,7 +62,9 @@ def command(
     if dry_run:
         from dli.output.previews import preview
 
-        ask = partial(session.client.preview_run, name, parameters, source=source)
+        ask = partial(
+            session.client.preview_run, name, parameters, source=source, wait_for_upstream=wait_for_upstream
+        )
         found = preview(session, dataset, source, ask)
         _say_date(parameters, found.partition)
         session.print_item(found, _described(found))
