@@ -109,7 +109,7 @@ class BackfillStarter:
         self._reconciler.wake(plan.dataset)
         file = self._specs.known().value.get(request.dataset)
         found = _record(plan)
-        return replace(found, warnings=[*found.warnings, *self._missing(file.spec if file else None, plan.dates)])
+        return replace(found, warnings=[*found.warnings, *self._missing(file.spec if file else None, plan)])
 
     def _missing(self, spec: DatasetSpec | None, plan: BackfillPlan) -> list[str]:
         """Return a warning that names the upstream partitions that runs need and that are not built."""
