@@ -41,7 +41,8 @@ def change_pauses(
     if len(named) == 1 and "*" not in named[0]:
         workflow = change(session.dataset_name(named[0]))
         session.print_item(workflow, _told(verb, workflow.dataset_name))
-        _print_note(workflow)
+        if workflow.note:
+            say(workflow.note)
         return
     patterns = [name for name in named if "*" in name]
     matching = _matching(session, verb, patterns, source) if patterns else []
@@ -60,7 +61,8 @@ def change_pauses(
         workflow = change(name)
         if session.format == "table":
             click.echo(_told(verb, name))
-        _print_note(workflow)
+        if workflow.note:
+            say(f"{name}: {workflow.note}")
         return workflow
 
     changed, errors = act_on_each(names, act, failed=lambda name: f"Not {verb}d: {name}")
@@ -83,8 +85,3 @@ def _matching(session: Session, verb: Verb, patterns: list[str], source: str | N
 
 def _told(verb: Verb, name: str) -> str:
     return f"{verb.capitalize()}d: {name}"
-
-
-def _print_note(workflow: WorkflowInfo) -> None:
-    if workflow.note:
-        say(workflow.note)

@@ -37,6 +37,7 @@ def test_several_names_are_paused_and_resumed_without_a_question(sales: Basecamp
     result = dli("workflow", "pause", "other", "sales.a", "--reason", "new source")
     assert (result.status, result.out) == (0, "Paused: other\nPaused: sales.a\n")
     assert paused(dli) == {"other": "new source", "sales.a": "new source"}
+    assert dli("workflow", "pause", "other", "sales.a").err.startswith("other: It was paused already.\n")
     result = dli("workflow", "unpause", "other", "sales.a")
     assert (result.status, result.out) == (0, "Unpaused: other\nUnpaused: sales.a\n")
     assert paused(dli) == {}
