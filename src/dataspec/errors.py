@@ -29,6 +29,10 @@ The tree::
     │   ├── NotPaused
     │   ├── RunsActive          unregister while runs are active
     │   ├── BackfillActive      the dataset has an active backfill
+    │   ├── UnknownUpstream     a spec depends on a dataset that is not registered
+    │   ├── DependencyCycle     a spec would depend on itself through others
+    │   ├── NoUpstreamClock     the upstream datasets give a schedule "@upstream" no clock
+    │   ├── BreaksDependents    other datasets would wait in vain
     │   ├── Conflict            changed by another request
     │   ├── Replaced            stored, then changed again before Airflow had loaded it
     │   ├── Unauthorized        no or an invalid sign-in
@@ -401,6 +405,71 @@ class RunsActive(Refused):
     def extras(self) -> dict[str, Any]:
         """Return the ids of the runs."""
         return {"runs": list(self.runs)}
+
+
+class UnknownUpstream(Refused):
+    """A spec depends on datasets that are not registered (specification 32.10)."""
+
+    code = "unknown_upstream"
+
+    def __init__(self, name: str, unknown: Sequence[str], *, hint: str | None = None) -> None:
+        listed = ", ".join(f"'{other}'" for other in unknown)
+        verb = "is" if len(unknown) == 1 else "are"
+        next_step = "Register what it depends on first, or remove it from 'depends_on'."
+        super().__init__(
+            f"'{name}' depends on {listed}, which {verb} not registered.",
+            detail=" ".join(filter(None, (hint, next_step))),
+        )
+
+
+class DependencyCycle(Refused):
+    """A spec would depend on itself through other datasets (specification 32.11)."""
+
+    code = "dependency_cycle"
+
+    def __init__(self, cycle: Sequence[str]) -> None:
+        super().__init__(
+            f"These datasets would depend on each other: {' → '.join((*cycle, cycle[0]))}.",
+            detail="None of them could be built first. Remove one of the steps from 'depends_on'.",
+        )
+
+
+class NoUpstreamClock(Refused):
+    """A spec follows its upstream datasets, which give it no clock (specification 32.12)."""
+
+    code = "no_upstream_clock"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"The schedule '@upstream' of '{name}' gives no clock: {reason}.",
+            detail="Give an upstream dataset a schedule, or write a cron expression.",
+        )
+
+
+class BreaksDependents(Refused):
+    """A change leaves other datasets without what they wait for (specification 32.13)."""
+
+    code = "breaks_dependents"
+
+    def __init__(self, name: str, told: Sequence[str], datasets: Sequence[str], *, removed: bool) -> None:
+        """Initialize the error.
+
+        Args:
+            name: The dataset that is changed.
+            told: A line for each of the others, with the reason.
+            datasets: Their names.
+            removed: Whether the dataset would be removed.
+        """
+        self.datasets = tuple(datasets)
+        change = "Without" if removed else "With this change of"
+        super().__init__(
+            f"{change} '{name}', other datasets would wait in vain.",
+            detail="\n".join([*told, "Change them first, or confirm with --yes."]),
+        )
+
+    def extras(self) -> dict[str, Any]:
+        """Return the names of the other datasets."""
+        return {"datasets": list(self.datasets)}
 
 
 class BackfillActive(Refused):

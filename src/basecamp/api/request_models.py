@@ -117,6 +117,8 @@ class RegistrationBody(SpecBody):
 
     accept_override: bool = False
     """Store it although code has a spec with this name."""
+    accept_dependents: bool = False
+    """Store it although other datasets would wait in vain."""
 
 
 class RollbackBody(_Body):
@@ -126,6 +128,8 @@ class RollbackBody(_Body):
     """The first digits of its hash, or all."""
     accept_override: bool = False
     """Register it although code has a spec with this name."""
+    accept_dependents: bool = False
+    """Store it although other datasets would wait in vain."""
     reason: Annotated[str, Field(max_length=500)] | None = None
     """Why, for the audit log."""
 
@@ -139,6 +143,8 @@ class UpdateBody(SourceBody):
     catch_up: bool | None = None
     retry_max_attempts: int | None = None
     retry_delay_seconds: int | None = None
+    accept_dependents: bool = False
+    """Store it although other datasets would wait in vain."""
 
 
 class WorkflowPage(BaseModel):

@@ -12,6 +12,7 @@ from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.registration.after_write import WriteFollowUp, is_in_code
 from basecamp.registration.entity_tags import is_one_of
 from basecamp.registration.register import changed_meanwhile
+from basecamp.registration.surroundings import Surroundings
 from basecamp.registration.team_rights import TeamRights
 from basecamp.runs.records import RunRecords
 from basecamp.runs.stop import RunStopper
@@ -33,6 +34,7 @@ from dataspec.errors import DatasetNotFound, InvalidUsage, ManagedByCode, RunsAc
 from dataspec.models import RegisteredDataset, SourceType, UnregisteredDataset
 from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.identity import check_name
+from dataspec.spec.parse import parse_spec
 from dataspec.spec.yaml_editor import ScheduleChanges, edit_schedule
 from dataspec.store import Store
 
@@ -51,6 +53,7 @@ class ManualSpecChanges:
         specs: CatalogCache,
         connections: ConnectionTeams,
         rights: TeamRights,
+        surroundings: Surroundings,
         follow_up: WriteFollowUp,
         stopper: RunStopper,
         reservations: Reservations,
@@ -59,6 +62,7 @@ class ManualSpecChanges:
     ) -> None:
         self._connections = connections
         self._rights = rights
+        self._surroundings = surroundings
         self._records = records
         self._store = store
         self._specs = specs
@@ -74,6 +78,7 @@ class ManualSpecChanges:
         *,
         caller: Principal,
         source: SourceType | None = None,
+        accept_dependents: bool = False,
         if_match: str | None = None,
         wait_seconds: float = 60.0,
         idempotency_key: str | None = None,
@@ -85,6 +90,7 @@ class ManualSpecChanges:
             changes: The fields to set; equal values are left as written.
             caller: Who requested it.
             source: ``manual`` for the kept file of a dataset that code has.
+            accept_dependents: Change it even if other datasets would wait in vain.
             if_match: The ETags of which the manual spec must have one; ``*`` for any.
             wait_seconds: The longest wait for Airflow to load it; 0 not to wait.
             idempotency_key: A second call with it changes nothing, even if the spec was changed or removed since.
@@ -94,6 +100,8 @@ class ManualSpecChanges:
             InvalidSpec: When the current spec or the result is invalid; nothing is stored.
             Forbidden: When the caller is no editor of a team that has the dataset, or the spec's connection is limited
                 to other teams.
+            NoUpstreamClock: When the new schedule follows upstream datasets without one.
+            BreaksDependents: When other datasets would wait in vain, without ``accept_dependents``.
             ManagedByCode: When code has the dataset.
             DatasetNotFound: When there is no manual spec.
             Conflict: When someone else changed it meanwhile.
@@ -101,13 +109,14 @@ class ManualSpecChanges:
             Replaced: When another version was registered while Airflow loaded it.
             StoreUnreachable: When the store does not answer.
         """
-        values = ["update", name, asdict(changes), source, if_match]
+        values = ["update", name, asdict(changes), source, if_match, accept_dependents]
         act = partial(
             self._update,
             name,
             changes,
             caller=caller,
             source=source,
+            accept_dependents=accept_dependents,
             if_match=if_match,
             wait_seconds=wait_seconds,
         )
@@ -121,6 +130,7 @@ class ManualSpecChanges:
         *,
         caller: Principal,
         source: SourceType | None,
+        accept_dependents: bool,
         if_match: str | None,
         wait_seconds: float,
     ) -> Steps[RegisteredDataset]:
@@ -132,9 +142,12 @@ class ManualSpecChanges:
         if file.spec is not None:
             self._connections.check(file.spec)
         stored = self._read(file, if_match if keyed.plan is None else None)
-        before = keyed.reserve({"etag": stored.etag}).text("etag")
         text = stored.release.yaml.decode()
         release = Release(edit_schedule(text, changes, file=file.key).encode(), stored.release.files)
+        if keyed.plan is None:
+            spec = parse_spec(release.yaml, file=file.key)
+            self._surroundings.check_written(caller, catalog, spec, accepted=accept_dependents)
+        before = keyed.reserve({"etag": stored.etag}).text("etag")
         started_at = self._clock.now()
         note_facts(spec_hash_before=stored.release.spec_hash)
         etag = stored.etag
@@ -172,6 +185,7 @@ class ManualSpecChanges:
         source: SourceType | None = None,
         stop: bool = False,
         accept_active: bool = False,
+        accept_dependents: bool = False,
         reason: str | None = None,
         if_match: str | None = None,
         idempotency_key: str | None = None,
@@ -186,12 +200,14 @@ class ManualSpecChanges:
             source: ``manual`` for the kept file of a dataset that code has.
             stop: Stop the active runs.
             accept_active: Let the active runs end by themselves.
+            accept_dependents: Remove it even if other datasets depend on it.
             reason: Why, for the notes of stopped runs.
             if_match: The ETags of which the manual spec must have one; ``*`` for any.
             idempotency_key: A second call with it removes nothing, even if the dataset was registered again since.
 
         Raises:
             Forbidden: When the caller is no editor of a team that has the dataset.
+            BreaksDependents: When other datasets depend on it, without ``accept_dependents``.
             RunsActive: When runs are active, and neither ``stop`` nor ``accept_active`` is given.
             ManagedByCode: When code has the dataset.
             DatasetNotFound: When there is no manual spec.
@@ -207,6 +223,7 @@ class ManualSpecChanges:
             source=source,
             stop=stop,
             accept_active=accept_active,
+            accept_dependents=accept_dependents,
             reason=f"{UNREGISTERED}: {reason}" if reason else UNREGISTERED,
             if_match=if_match,
         )
@@ -221,6 +238,7 @@ class ManualSpecChanges:
         source: SourceType | None,
         stop: bool,
         accept_active: bool,
+        accept_dependents: bool,
         reason: str,
         if_match: str | None,
     ) -> Steps[UnregisteredDataset]:
@@ -239,6 +257,7 @@ class ManualSpecChanges:
             return UnregisteredDataset(
                 name=name, file=key, effective_source=SourceType.CODE, warnings=[CODE_GOES_ON]
             )
+        self._surroundings.check_removed(caller, catalog, name, accepted=accept_dependents)
         active = self._records.active([name])
         if active and not stop and not accept_active:
             raise RunsActive([run.run_id for run in active])

@@ -15,6 +15,7 @@ from basecamp.datasets.submitted_specs import SubmittedSpec, as_file, check_righ
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.registration.after_write import OVERRIDDEN_WARNING, WriteFollowUp, is_in_code
 from basecamp.registration.entity_tags import is_one_of
+from basecamp.registration.surroundings import Surroundings
 from basecamp.registration.team_rights import TeamRights, seen_etag
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
@@ -62,6 +63,7 @@ class Registration:
         specs: CatalogCache,
         connections: ConnectionTeams,
         rights: TeamRights,
+        surroundings: Surroundings,
         follow_up: WriteFollowUp,
         clock: Clock,
         takeovers: Takeovers,
@@ -70,6 +72,7 @@ class Registration:
     ) -> None:
         self._connections = connections
         self._rights = rights
+        self._surroundings = surroundings
         self._reservations = reservations
         self._sql = sql
         self._takeovers = takeovers
@@ -96,6 +99,7 @@ class Registration:
         *,
         action: VersionAction = "register",
         accept_override: bool = False,
+        accept_dependents: bool = False,
         if_match: str | None = None,
         if_none_match: str | None = None,
         wait_seconds: float = 60.0,
@@ -108,6 +112,7 @@ class Registration:
             candidate: The spec.
             action: ``rollback`` for an earlier version.
             accept_override: Store it even if code has a spec of that name.
+            accept_dependents: Store it even if other datasets would wait in vain.
             if_match: The ETags of which the manual spec must have one; ``*`` for any.
             if_none_match: The ETags of which it must have none; ``*`` to refuse if there is a manual spec.
             wait_seconds: How long Airflow may take to load it; 0 not to wait.
@@ -119,6 +124,8 @@ class Registration:
             Forbidden: When the caller is no editor of the spec's team or of a team that has the name, or the spec's
                 connection is limited to other teams; nothing is stored.
             ExistsInCode: When code has a spec of that name, without ``accept_override``.
+            UnknownUpstream, DependencyCycle, NoUpstreamClock: When it can never be built on time; nothing is stored.
+            BreaksDependents: When other datasets would wait in vain, without ``accept_dependents``.
             TakenOver: When another DAG has that id; nothing is stored.
             Conflict: When someone else changed the manual spec meanwhile.
             NotLoaded: When Airflow has not loaded it in time. It is stored.
@@ -126,13 +133,14 @@ class Registration:
             StoreUnreachable: When the store does not answer.
         """
         content = [candidate.yaml, dict(candidate.files)]
-        values = [action, name, content, accept_override, if_match, if_none_match]
+        values = [action, name, content, accept_override, if_match, if_none_match, accept_dependents]
         act = partial(
             self._register,
             name,
             candidate,
             action=action,
             accept_override=accept_override,
+            accept_dependents=accept_dependents,
             if_match=if_match,
             if_none_match=if_none_match,
             wait_seconds=wait_seconds,
@@ -147,6 +155,7 @@ class Registration:
         *,
         action: VersionAction,
         accept_override: bool,
+        accept_dependents: bool,
         if_match: str | None,
         if_none_match: str | None,
         wait_seconds: float,
@@ -159,6 +168,8 @@ class Registration:
         if in_code and not accept_override:
             raise ExistsInCode
         self._check_dag(candidate.caller, catalog, name)
+        if keyed.plan is None:
+            self._surroundings.check_written(candidate.caller, catalog, spec, accepted=accept_dependents)
         release = Release(candidate.yaml.encode(), {path: candidate.files[path] for path in spec.files})
         started_at = self._clock.now()
         before = catalog.get(name, SourceType.MANUAL)

@@ -28,6 +28,7 @@ class Rollback:
         *,
         caller: Principal,
         accept_override: bool = False,
+        accept_dependents: bool = False,
         if_match: str | None = None,
         if_none_match: str | None = None,
         wait_seconds: float = 60.0,
@@ -40,6 +41,7 @@ class Rollback:
             version: The first digits of the version's hash, or all.
             caller: Who requested it.
             accept_override: As in :meth:`Registration.register`, as all arguments below, and its errors.
+            accept_dependents: As there.
             if_match: The ETags of which the manual spec must have one.
             if_none_match: The ETags of which it must have none.
             wait_seconds: How long Airflow may take to load it.
@@ -66,6 +68,7 @@ class Rollback:
             candidate,
             action="rollback",
             accept_override=accept_override,
+            accept_dependents=accept_dependents,
             if_match=if_match,
             if_none_match=if_none_match,
             wait_seconds=wait_seconds,

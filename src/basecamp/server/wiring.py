@@ -47,6 +47,7 @@ from basecamp.registration.after_write import WriteFollowUp
 from basecamp.registration.changes import ManualSpecChanges
 from basecamp.registration.register import Registration
 from basecamp.registration.rollback import Rollback
+from basecamp.registration.surroundings import Surroundings
 from basecamp.registration.team_rights import TeamRights
 from basecamp.runs.airflow_starts import AirflowStarts
 from basecamp.runs.failure_reasons import FailureReasons
@@ -173,7 +174,7 @@ def build_services(
         objects=objects,
     )
     versions = VersionList(specs, archive, history, in_use, names=names, gateway=gateway, records=records)
-    rights = TeamRights(teams)
+    rights, surroundings = TeamRights(teams), Surroundings(teams)
     follow_up = WriteFollowUp(specs, ledger, readiness)
 
     registration = Registration(
@@ -181,6 +182,7 @@ def build_services(
         specs=specs,
         connections=connections,
         rights=rights,
+        surroundings=surroundings,
         follow_up=follow_up,
         clock=clock,
         takeovers=takeovers,
@@ -301,6 +303,7 @@ def build_services(
             specs=specs,
             connections=connections,
             rights=rights,
+            surroundings=surroundings,
             follow_up=follow_up,
             stopper=stopper,
             reservations=reservations,

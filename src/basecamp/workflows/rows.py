@@ -29,6 +29,8 @@ from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import DatasetNotFound, InvalidSpec, TakenOver
 from dataspec.models import LastRun, SourceType, WorkflowInfo, WorkflowStatus
 from dataspec.problems import nearest, unexpected
+from dataspec.project.dependents import unknown_upstream
+from dataspec.project.graph import DatasetGraph, GraphDataset, as_path
 from dataspec.schedule import upstream_clock
 from dataspec.schedule.cron import is_tick, next_tick
 from dataspec.spec.connection_teams import ConnectionTeams
@@ -137,6 +139,8 @@ class _Made:
     catalog: Catalog
     airflow: _AirflowState
     taken: Mapping[str, Takeover]
+    lost: Mapping[str, str]
+    """What is wrong with ``depends_on``, by dataset."""
     lasting: Mapping[str, _MadeRow]
     """The lasting rows by their spec's key."""
     rows: list[WorkflowInfo]
@@ -218,6 +222,7 @@ class Workflows:
         self._running = RunningAttempts(gateway, clock)
         self._waiting = WaitingDatasets(gateway, waiting, clock)
         self._made: _Made | None = None
+        self._lost: tuple[Catalog, Mapping[str, str]] | None = None
 
     def page(
         self, wanted: WorkflowFilter | None = None, *, limit: int = 100, cursor: str | None = None
@@ -326,25 +331,52 @@ class Workflows:
         taken: Mapping[str, Takeover],
     ) -> _Made:
         """Return the rows of these inputs."""
-        now, rows = self._clock.now(), []
+        now, lost, rows = self._clock.now(), self._lost_in(catalog), []
         for file in _listed(catalog):
             name = file.name or ""
             known = airflow.of(name)
             overridden = catalog.effective.get(name) is not file
             made = before.row_of(file, known, overridden=overridden) if before else None
-            if made is None or name in taken:
+            if made is None or name in taken or (before and before.lost.get(name) != lost.get(name)):
                 row = _taken_over(self._row(file, catalog, known, now), taken.get(name))
                 made = _MadeRow.of(file, row, known.dag)
             rows.append(made)
         lasting = {made.file.key: made for made in rows if made.is_lasting}
-        return _Made(catalog, airflow, taken, lasting, sorted((made.row for made in rows), key=_place))
+        return _Made(catalog, airflow, taken, lost, lasting, sorted((made.row for made in rows), key=_place))
 
     def _row(self, file: SpecFile, catalog: Catalog, known: _InAirflow, now: datetime) -> WorkflowInfo:
         row = _row(file, catalog, known, now)
+        if catalog.effective.get(row.dataset_name) is file and (
+            lost := self._lost_in(catalog).get(row.dataset_name)
+        ):
+            row = replace(row, note=" ".join(filter(None, (lost, row.note))))
         reason = self._connections.why_not(file.spec) if file.spec is not None else None
         if reason is None or row.status is WorkflowStatus.OVERRIDDEN:
             return row
         return replace(row, note=f"Its runs are refused. {reason}")
+
+    def _lost_in(self, catalog: Catalog) -> Mapping[str, str]:
+        """Return what is wrong with ``depends_on`` among the effective specs, by dataset."""
+        made = self._lost
+        if made is None or made[0] is not catalog:
+            made = self._lost = catalog, _lost_dependencies(catalog)
+        return made[1]
+
+
+def _lost_dependencies(catalog: Catalog) -> dict[str, str]:
+    specs = {
+        name: file.spec for name, file in catalog.effective.items() if file.spec and file.spec.depends_on
+    }
+    graph = DatasetGraph(GraphDataset(name, spec.upstream) for name, spec in specs.items())
+    lost = {
+        name: f"'depends_on' names {', '.join(unknown)}, which the server does not have."
+        for name, spec in specs.items()
+        if catalog.effective[name].no_clock is None and (unknown := unknown_upstream(spec, catalog.effective))
+    }
+    for cycle in graph.cycles():
+        told = f"These datasets depend on each other: {as_path(cycle)}. No scheduled run of them can start."
+        lost |= dict.fromkeys(cycle, told)
+    return lost
 
 
 def _listed(catalog: Catalog) -> Iterator[SpecFile]:

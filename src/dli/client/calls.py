@@ -519,6 +519,7 @@ def register(
     *,
     file: str | None = None,
     accept_override: bool = False,
+    accept_dependents: bool = False,
     wait_seconds: float = 60,
     if_match: str | None = None,
 ) -> Steps[RegisteredDataset]:
@@ -530,11 +531,18 @@ def register(
         files: The text of each SQL file, by its path in the spec.
         file: The YAML's name on this machine, for problems.
         accept_override: Register even if code has a spec of that name.
+        accept_dependents: Register even if other datasets would wait in vain.
         wait_seconds: How long the server waits for Airflow to load it, 0 to 120.
         if_match: The expected ETag of the manual spec; refused if it has another. An empty one: refused if there
             is a manual spec.
     """
-    body = {"yaml": yaml, "files": dict(files), "accept_override": accept_override, "file": file}
+    body = {
+        "yaml": yaml,
+        "files": dict(files),
+        "accept_override": accept_override,
+        "accept_dependents": accept_dependents,
+        "file": file,
+    }
     call = Call(
         "PUT",
         ("datasets", check_name(name)),
@@ -556,6 +564,7 @@ def update(
     retry_max_attempts: int | None = None,
     retry_delay_seconds: int | None = None,
     source: SourceType | str | None = None,
+    accept_dependents: bool = False,
     wait_seconds: float = 60,
     if_match: str | None = None,
 ) -> Steps[RegisteredDataset]:
@@ -570,6 +579,7 @@ def update(
         retry_max_attempts: The number of retries.
         retry_delay_seconds: The seconds between them.
         source: ``manual`` for the overridden manual spec of a dataset that is in code too.
+        accept_dependents: Change it even if other datasets would wait in vain.
         wait_seconds: How long the server waits for Airflow to load it, 0 to 120.
         if_match: The expected ETag of the manual spec; refused if it has another.
     """
@@ -580,6 +590,7 @@ def update(
         "catch_up": catch_up,
         "retry_max_attempts": retry_max_attempts,
         "retry_delay_seconds": retry_delay_seconds,
+        "accept_dependents": accept_dependents,
         "source": source,
     }
     call = Call(
@@ -599,6 +610,7 @@ def unregister(
     source: SourceType | str | None = None,
     stop: bool = False,
     accept_active: bool = False,
+    accept_dependents: bool = False,
     reason: str | None = None,
     if_match: str | None = None,
 ) -> Steps[UnregisteredDataset]:
@@ -608,6 +620,7 @@ def unregister(
         name: The dataset.
         source: ``manual`` for the overridden manual spec of a dataset that is in code too.
         stop: Stop the active runs.
+        accept_dependents: Remove it even if other datasets depend on it.
         accept_active: Let active runs finish; without it, or ``stop``, active runs refuse the removal.
         reason: Why, for the audit log and the notes of stopped runs.
         if_match: The expected ETag of the manual spec; refused if it has another.
@@ -615,7 +628,13 @@ def unregister(
     call = Call(
         "DELETE",
         ("datasets", check_name(name)),
-        query={"source": source, "stop": stop, "accept_active": accept_active, "reason": reason},
+        query={
+            "source": source,
+            "stop": stop,
+            "accept_active": accept_active,
+            "accept_dependents": accept_dependents,
+            "reason": reason,
+        },
         headers={"Idempotency-Key": new_key()} | _if_match(if_match),
         timeout_seconds=STOP_SECONDS if stop else None,
     )
@@ -658,6 +677,7 @@ def rollback(
     version: str,
     *,
     accept_override: bool = False,
+    accept_dependents: bool = False,
     reason: str | None = None,
     wait_seconds: float = 60,
     if_match: str | None = None,
@@ -668,6 +688,7 @@ def rollback(
         name: The dataset.
         version: The first digits of the version's hash, or all.
         accept_override: Register it even if code has a spec of that name.
+        accept_dependents: Register it even if other datasets would wait in vain.
         reason: Why, for the audit log.
         wait_seconds: How long the server waits for Airflow to load it, 0 to 120.
         if_match: The expected ETag of the manual spec; refused if it has another. An empty one: refused if there
@@ -678,7 +699,12 @@ def rollback(
         VersionNotFound: When the dataset has no such version.
         AmbiguousVersion: When several versions begin with these digits.
     """
-    body = {"version": _checked_version(name, version), "accept_override": accept_override, "reason": reason}
+    body = {
+        "version": _checked_version(name, version),
+        "accept_override": accept_override,
+        "accept_dependents": accept_dependents,
+        "reason": reason,
+    }
     call = Call(
         "POST",
         ("datasets", check_name(name), "rollback"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import (
+    BreaksDependents,
     Conflict,
     DliError,
     Forbidden,
@@ -105,6 +106,9 @@ def error_from(status: int, body: bytes) -> DliError | None:
     if isinstance(error, RunsActive):
         runs = document.get("runs")
         error.runs = tuple(map(str, runs)) if isinstance(runs, list) else ()
+    if isinstance(error, BreaksDependents):
+        names = document.get("datasets")
+        error.datasets = tuple(map(str, names)) if isinstance(names, list) else ()
     return error
 
 

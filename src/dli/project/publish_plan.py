@@ -85,6 +85,8 @@ class PublishPlan:
     """The files to remove."""
     publication: Publication | None
     """The record of the last publish."""
+    manual: frozenset[str] = frozenset()
+    """The names of the datasets with a manual spec."""
 
     @property
     def content(self) -> str:
@@ -160,6 +162,7 @@ def make_plan(
         published=published,
         removed=tuple(draft.extra) if prune else (),
         publication=publication,
+        manual=manual,
     )
 
 

@@ -82,6 +82,7 @@ async def register(
         name,
         body.candidate(caller),
         accept_override=body.accept_override,
+        accept_dependents=body.accept_dependents,
         if_match=if_match,
         if_none_match=if_none_match,
         wait_seconds=wait,
@@ -108,12 +109,13 @@ async def update(
     idempotency_key: IdempotencyKey = None,
 ) -> RegisteredDataset:
     """Change the schedule of a manual spec in place, and respond when Airflow has loaded it."""
-    changes = ScheduleChanges(**body.model_dump(exclude={"source"}))
+    changes = ScheduleChanges(**body.model_dump(exclude={"source", "accept_dependents"}))
     updating = services.changes.update(
         name,
         changes,
         caller=caller,
         source=source_of(body.source),
+        accept_dependents=body.accept_dependents,
         if_match=if_match,
         wait_seconds=wait,
         idempotency_key=idempotency_key,
@@ -132,6 +134,9 @@ async def unregister(
     source: SourceChoice | None = None,
     stop: Annotated[Flag, Query(description="Stop active runs.")] = False,
     accept_active: Annotated[Flag, Query(description="Let active runs finish.")] = False,
+    accept_dependents: Annotated[
+        Flag, Query(description="Remove it although other datasets depend on it.")
+    ] = False,
     reason: Annotated[
         str | None, Query(max_length=500, description="Why, for the audit log and notes.")
     ] = None,
@@ -145,6 +150,7 @@ async def unregister(
         source=source_of(source),
         stop=stop,
         accept_active=accept_active,
+        accept_dependents=accept_dependents,
         reason=reason,
         if_match=if_match,
         idempotency_key=idempotency_key,
@@ -188,6 +194,7 @@ async def rollback(
         body.version,
         caller=caller,
         accept_override=body.accept_override,
+        accept_dependents=body.accept_dependents,
         if_match=if_match,
         if_none_match=if_none_match,
         wait_seconds=wait,

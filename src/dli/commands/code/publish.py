@@ -15,6 +15,7 @@ from dataspec.errors import Refused
 from dli.options import common_options, pass_session, store_option
 from dli.output.tables import print_table
 from dli.project.publish_apply import CodeWriter
+from dli.project.publish_dependencies import lost_dependencies, needed_removals
 from dli.project.publish_plan import checked_datasets, make_plan
 from dli.project.revision import find_revision
 from dli.session import Session, is_interactive, say, warn
@@ -43,7 +44,10 @@ WORDS: tuple[tuple[Action, str], ...] = (
     help="Remove datasets that the project does not have. [default: --prune]",
 )
 @click.option(
-    "--yes", "-y", is_flag=True, help="Don't ask before removing more than a third of the datasets."
+    "--yes",
+    "-y",
+    is_flag=True,
+    help="Don't ask before removing more than a third of the datasets, or one that others need.",
 )
 @store_option
 @common_options
@@ -55,12 +59,14 @@ def command(session: Session, dry_run: bool, prune: bool, yes: bool) -> None:
     first; if one is invalid, nothing is written. Then new and changed datasets are written, each
     as a whole, and datasets that the project does not have are removed.
 
-    Removing more than a third of all datasets needs --yes, or your confirmation on a terminal.
+    Removing more than a third of all datasets, or one that others depend on, needs --yes, or your
+    confirmation on a terminal.
     """
     wanted = _wanted(session, may_be_empty=yes)
     revision = find_revision(session.project.folder, os.environ)
     plan = make_plan(session.store, wanted, prune=prune, repository=revision.repository)
-    plan = replace(plan, warnings=(*plan.warnings, *_unstored(session, plan)))
+    plan = replace(plan, warnings=(*plan.warnings, *_unstored(session, plan), *lost_dependencies(plan)))
+    plan = replace(plan, consent=(*plan.consent, *needed_removals(plan)))
     if session.format == "table":
         _show(plan)
     warn(plan.warnings)

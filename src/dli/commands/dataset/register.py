@@ -45,6 +45,7 @@ class _Register:
                 local.sql,
                 file=local.file,
                 accept_override=accepted,
+                accept_dependents=accepted,
                 wait_seconds=self.wait,
                 if_match=seen,
             ),
@@ -87,7 +88,10 @@ class _Register:
     "--all", "everything", is_flag=True, help="Register all datasets of the project, upstream datasets first."
 )
 @click.option(
-    "--yes", "-y", is_flag=True, help="Don't ask if code has the dataset, or if another person changed it."
+    "--yes",
+    "-y",
+    is_flag=True,
+    help="Don't ask if code has the dataset, if another person changed it, or if others would wait in vain.",
 )
 @click.option(
     "--diff", "whole", is_flag=True, help="Show every line that differs from the registered version."

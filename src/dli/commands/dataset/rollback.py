@@ -63,6 +63,7 @@ def command(
             name,
             target.spec_hash,
             accept_override=accepted,
+            accept_dependents=accepted,
             reason=reason,
             wait_seconds=0 if no_wait else wait_seconds,
             if_match=registered.etag if registered else "",

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataspec.errors import ManagedByCode, Refused, RunsActive
+from dataspec.errors import BreaksDependents, ManagedByCode, Refused, RunsActive
+from dli.commands.dataset.override import confirm_broken
 from dli.options import dataset_argument, pass_session, server_options, source_option
 from dli.session import Session, is_interactive, say, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dataspec.models import UnregisteredDataset
 
 
@@ -23,7 +26,12 @@ STAYS = (
 @click.command("unregister")
 @dataset_argument
 @source_option(everything=False)
-@click.option("--yes", "-y", is_flag=True, help="Don't ask if runs are active; they keep running.")
+@click.option(
+    "--yes",
+    "-y",
+    is_flag=True,
+    help="Don't ask if runs are active, which keep running, or if other datasets depend on it.",
+)
 @click.option("--stop", is_flag=True, help="Stop the active runs.")
 @click.option("--reason", metavar="TEXT", help="The reason, kept in the audit log.")
 @server_options
@@ -33,25 +41,51 @@ def command(
 ) -> None:
     """Remove a manually registered dataset.
 
-    No new run starts; the history stays. If runs are active, they are listed and you are
-    asked. A dataset that code has is removed in Git; --source manual removes the kept manual
+    No new run starts; the history stays. If runs are active, or other datasets depend on it,
+    they are listed and you are asked. A dataset that code has is removed in Git; --source manual removes the kept manual
     file, and the dataset keeps running from code.
     """
     name = session.dataset_name(dataset)
+
+    def remove(*, active: bool, dependents: bool) -> UnregisteredDataset:
+        return session.client.unregister(
+            name,
+            source=source,
+            stop=stop,
+            accept_active=active,
+            accept_dependents=dependents,
+            reason=reason,
+        )
+
     try:
-        gone = session.client.unregister(name, source=source, stop=stop, accept_active=yes, reason=reason)
+        gone = _with_consent(remove, yes=yes)
     except ManagedByCode:
         raise ManagedByCode(STAYS) from None
-    except RunsActive as active:
-        if not is_interactive():
-            raise
-        warn(
-            ["\n".join([active.title, *active.runs, "They keep running, unless you stop them with --stop."])]
-        )
+    _tell(session, gone)
+
+
+def _with_consent(remove: Callable[..., UnregisteredDataset], *, yes: bool) -> UnregisteredDataset:
+    """Remove a dataset; ask first if others depend on it, and if runs are active."""
+    active = dependents = yes
+    while True:
+        try:
+            return remove(active=active, dependents=dependents)
+        except BreaksDependents as broken:
+            confirm_broken(broken)
+            dependents = True
+        except RunsActive as found:
+            if not is_interactive():
+                raise
+            warn(
+                [
+                    "\n".join(
+                        [found.title, *found.runs, "They keep running, unless you stop them with --stop."]
+                    )
+                ]
+            )
+            active = True
         if not click.confirm("Proceed?", err=True):
             raise Refused("Not unregistered.") from None
-        gone = session.client.unregister(name, source=source, accept_active=True, reason=reason)
-    _tell(session, gone)
 
 
 def _tell(session: Session, gone: UnregisteredDataset) -> None:

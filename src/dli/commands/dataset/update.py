@@ -8,6 +8,7 @@ import click
 
 from dataspec.errors import InvalidUsage, ManagedByCode
 from dataspec.models import SourceType
+from dli.commands.dataset.override import with_consent
 from dli.options import dataset_argument, pass_session, server_options, source_option, wait_options
 from dli.session import Session, warn
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--file", "whole", metavar="PATH", help="Replace the whole spec by this YAML and its SQL.")
 @source_option(everything=False)
+@click.option("--yes", "-y", is_flag=True, help="Don't ask if other datasets would wait in vain.")
 @wait_options
 @server_options
 @pass_session
@@ -41,6 +43,7 @@ def command(
     dataset: str,
     whole: str | None,
     source: str | None,
+    yes: bool,
     no_wait: bool,
     wait_seconds: int,
     **changes: Any,
@@ -60,15 +63,22 @@ def command(
         )
     name = session.dataset_name(dataset)
     wait = 0 if no_wait else wait_seconds
-    if whole:
-        updated = _replace(session, name, whole, source, wait)
-    else:
-        updated = session.client.update(name, source=source, wait_seconds=wait, **given)
+
+    def write(accepted: bool) -> RegisteredDataset:
+        if whole:
+            return _replace(session, name, whole, source, wait, accepted=accepted)
+        return session.client.update(
+            name, source=source, wait_seconds=wait, accept_dependents=accepted, **given
+        )
+
+    updated = with_consent(write, yes=yes, refusal="Not updated.")
     session.print_item(updated, f"Updated: {updated.name}")
     warn(updated.warnings)
 
 
-def _replace(session: Session, name: str, path: str, source: str | None, wait: int) -> RegisteredDataset:
+def _replace(
+    session: Session, name: str, path: str, source: str | None, wait: int, *, accepted: bool
+) -> RegisteredDataset:
     """Replace the registered manual spec by a local file."""
     local = session.project.find(path if "/" in path else f"./{path}")
     spec = local.checked()
@@ -86,6 +96,7 @@ def _replace(session: Session, name: str, path: str, source: str | None, wait: i
         local.sql,
         file=local.file,
         accept_override=not current.effective,
+        accept_dependents=accepted,
         wait_seconds=wait,
         if_match=current.etag,
     )

@@ -48,6 +48,7 @@ def test_without_a_triggerer_the_registration_of_a_dataset_that_waits_warns(
     register: Register, airflow: MemoryAirflow
 ) -> None:
     stored = {"query.sql": "create table a as select 1"}
+    register("sales.orders", files=stored)
     waiting = {"owner:": "depends_on: [sales.orders]\nowner:"}
     assert register(replace=waiting, files=stored).json()["warnings"] == []
     airflow.has_triggerer = False

@@ -54,8 +54,9 @@ def edges(found: dict[str, Any]) -> list[tuple[str, str, bool]]:
 def test_each_dataset_comes_after_its_upstream_with_its_source_and_status(
     client: Client, register: Callable[..., Response], put: Put, airflow: MemoryAirflow
 ) -> None:
+    put(z="")
     register("a.manual", replace={"owner:": "depends_on: [z]\nowner:"})
-    put(z="", b="depends_on: [a.manual, gone]\n")
+    put(b="depends_on: [a.manual, gone]\n")
     airflow.set_paused("z", paused=True)
     found = graph(client)
     assert [(node["name"], node["source_type"], node["status"]) for node in found["datasets"]] == [

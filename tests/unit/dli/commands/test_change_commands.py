@@ -194,6 +194,29 @@ def test_a_person_is_shown_the_runs_and_asked(basecamp: Basecamp, dli: Dli) -> N
     assert manual_yaml(basecamp) is None
 
 
+@pytest.mark.rule("32.13")
+def test_what_others_depend_on_is_removed_and_changed_with_consent_alone(
+    basecamp: Basecamp, dli: Dli
+) -> None:
+    daily = 'schedule: {cron: "0 7 * * *"}\n'
+    basecamp.put_manual("up", spec_of("up", more=daily), {})
+    basecamp.put_manual("down", spec_of("down", more=f"depends_on: [up]\n{daily}"), {})
+    refused = dli("dataset", "update", "up", "--cron", "0 7 * * 1")
+    assert (refused.status, refused.out) == (4, "")
+    assert refused.err == (
+        "Error: With this change of 'up', other datasets would wait in vain.\n"
+        "       down: would wait longer than 'timeout_seconds' for partitions of 'up'\n"
+        "       Change them first, or confirm with --yes.\n"
+    )
+    assert dli("dataset", "update", "up", "--cron", "0 7 * * 1", "--yes").status == 0
+    gone = dli("dataset", "unregister", "up")
+    assert (gone.status, "down: depends on 'up'" in gone.err) == (4, True)
+    no = on_terminal(["dataset", "unregister", "up"], keys=[("Proceed? [y/N]:", "n\r")])
+    assert (no.status, "down: depends on 'up'" in no.text) == (4, True)
+    yes = on_terminal(["dataset", "unregister", "up"], keys=[("Proceed? [y/N]:", "y\r")])
+    assert (yes.status, "Unregistered: up" in yes.text) == (0, True)
+
+
 @pytest.mark.rule("22.17")
 def test_stop_ends_the_runs(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_manual(CLICKS, CLICKS_YAML, CLICKS_FILES)

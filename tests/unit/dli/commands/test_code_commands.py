@@ -155,6 +155,49 @@ def test_a_person_is_asked_about_a_large_removal(dli: Dli, project: Path, store:
     assert "remove   shop.d" in yes.text.partition("Proceed?")[0]
 
 
+@pytest.mark.rule("32.15")
+def test_a_dataset_that_others_depend_on_is_removed_with_consent_alone(
+    dli: Dli, project: Path, store: Store
+) -> None:
+    files = FOUR | {"d.yaml": spec("shop.d", sql=None, more="depends_on: [shop.a]\n")}
+    put_files(project, files)
+    assert dli("code", "publish").status == 0
+    del files["a.yaml"]
+    put_files(project, files)
+    refused = dli("code", "publish")
+    assert (refused.status, len(seen(store))) == (4, 4)
+    assert "'shop.a' would be removed, and 'shop.d' depends on it." in refused.err
+    published = dli("code", "publish", "--yes")
+    assert (published.status, len(seen(store))) == (0, 3)
+    assert "'shop.d' depends on 'shop.a', which neither the project nor the store has." in published.err
+
+
+@pytest.mark.rule("32.16")
+def test_publish_warns_of_unknown_upstreams_cycles_and_lost_clocks(
+    dli: Dli, project: Path, store: Store
+) -> None:
+    store.put(manual_key("shop.m"), spec("shop.m", sql=None).encode(), expected=MISSING)
+    upstream = {"a": "[shop.b]", "b": "[shop.a]", "c": "[shop.gone]", "d": "[shop.m]"}
+    files = {
+        f"{name}.yaml": spec(f"shop.{name}", sql=None, more=f"depends_on: {on}\n")
+        for name, on in upstream.items()
+    }
+    plain = spec("shop.p", sql=None).partition("schedule")[0]
+    files |= {
+        "p.yaml": plain,
+        "q.yaml": spec("shop.q", sql=None, cron="@upstream", more="depends_on: [shop.p]\n"),
+    }
+    put_files(project, files)
+    result = dli("code", "publish", "--dry-run")
+    assert result.status == 0
+    told = [line.removeprefix("Warning: ") for line in result.err.splitlines() if "not stored" not in line]
+    assert [line for line in told if "shop." in line and "datasets/" not in line] == [
+        "'shop.c' depends on 'shop.gone', which neither the project nor the store has.",
+        "These datasets depend on each other, so no scheduled run of them can start: shop.a → shop.b → shop.a.",
+        "The schedule '@upstream' of 'shop.q' gives no clock: none of its upstream datasets has a schedule.",
+    ]
+
+
 @pytest.mark.rule("17.5")
 def test_an_empty_project_removes_nothing_by_mistake(dli: Dli, project: Path, store: Store) -> None:
     put_files(project, FOUR)
