@@ -150,16 +150,22 @@ class WaitingFor:
     """The upstream run for it, the last one."""
 
     @property
+    def name(self) -> str:
+        """The upstream dataset and its partition; for a query, what it is."""
+        if self.dataset is None:
+            return "a query that has not returned a row"
+        return f"{self.dataset} {self.partition}" if self.partition else self.dataset
+
+    @property
     def text(self) -> str:
         """It in one line, with the command that helps if there is one."""
         if self.dataset is None:
-            return "a query that has not returned a row"
-        name = f"{self.dataset} {self.partition}" if self.partition else self.dataset
+            return self.name
         reason, step = _WAITING_TEXTS[self.state]
         if self.state == "missing" and self.partition:
             step += f" -p execution_date={self.partition}"
         command = f" ({step.format(dataset=self.dataset, run_id=self.run_id)})" if step else ""
-        return f"{name}: {reason.format(run_id=self.run_id)}{command}"
+        return f"{self.name}: {reason.format(run_id=self.run_id)}{command}"
 
 
 _WAITING_TEXTS: dict[WaitState, tuple[str, str]] = {
@@ -199,8 +205,10 @@ class GraphNode:
     next_run: datetime | None = None
     last_result: RunStatus | None = None
     """The result of its last run; None if that is not known."""
-    waiting_for: list[str] = field(default_factory=list)
-    """What its waiting runs wait for, as text."""
+    waiting_run_id: str | None = None
+    """Its oldest run that waits."""
+    waiting_for: list[WaitingFor] = field(default_factory=list)
+    """What that run waits for."""
     running_run_id: str | None = None
     missing: list[str] = field(default_factory=list)
     """The names in ``depends_on`` that are not registered."""

@@ -117,7 +117,7 @@ class Neighbour:
             return "not registered"
         facts = [str(self.node.status), *filter(None, (self.node.last_result,))]
         facts += ["running"] if self.node.running_run_id else []
-        facts += [f"waits for {', '.join(self.node.waiting_for)}"] if self.node.waiting_for else []
+        facts += ["waits"] if self.node.waiting_run_id else []
         return ", ".join([*facts, *([] if self.declared else ["not in depends_on"])])
 
 

@@ -93,15 +93,10 @@ class RegisteredGraph:
             [] if name else [one for one in rows.value if one not in graph.datasets and one in permitted]
         )
         told = (*catalog.warnings, *rows.warnings, *_warnings(edges, unread))
+        listed = [rows.value[one] for one in (*names, *invalid) if one in permitted and one in rows.value]
+        nodes = self._workflows.with_reasons(listed, permitted)
         return WorkflowGraph(
-            datasets=[
-                *(
-                    _node(row, graph.missing(one))
-                    for one in names
-                    if one in shown and (row := rows.value.get(one))
-                ),
-                *(_node(rows.value[one], ()) for one in invalid),
-            ],
+            datasets=[_node(row, _missing(graph, row.dataset_name)) for row in nodes],
             edges=[_edge(edge) for edge in edges],
             cycles=[list(cycle) for cycle in graph.cycles() if shown.issuperset(cycle)],
             warnings=list(dict.fromkeys(told)),
@@ -133,6 +128,10 @@ def _names(
     return graph.around(name)
 
 
+def _missing(graph: DatasetGraph, name: str) -> tuple[str, ...]:
+    return graph.missing(name) if name in graph.datasets else ()
+
+
 def _node(row: WorkflowInfo, missing: Sequence[str]) -> GraphNode:
     return GraphNode(
         name=row.dataset_name,
@@ -141,6 +140,8 @@ def _node(row: WorkflowInfo, missing: Sequence[str]) -> GraphNode:
         cron=row.cron,
         next_run=row.next_run,
         last_result=row.last_run.status if row.last_run else None,
+        waiting_run_id=row.waiting_run_id,
+        waiting_for=row.waiting_for,
         running_run_id=row.running_run_id,
         missing=list(missing),
         note=row.error or row.note,

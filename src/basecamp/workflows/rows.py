@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -26,7 +27,7 @@ from basecamp.shared.refresh_cache import RefreshCache
 from basecamp.workflows.pause_records import PauseRecords, with_pause
 from basecamp.workflows.waiting_datasets import WaitingDatasets
 from dataspec.catalog.effective import Catalog, SpecFile
-from dataspec.errors import DatasetNotFound, InvalidSpec, TakenOver
+from dataspec.errors import AirflowUnreachable, DatasetNotFound, InvalidSpec, TakenOver
 from dataspec.models import LastRun, SourceType, WorkflowInfo, WorkflowStatus
 from dataspec.problems import nearest, unexpected
 from dataspec.project.dependents import unknown_upstream
@@ -277,12 +278,20 @@ class Workflows:
             AirflowUnreachable: When Airflow does not answer, and never did.
             StoreUnreachable: When the store does not answer, and never did.
         """
-        rows = self._rows()
+        rows, waiting = self._rows(), self._waiting.known()
         # Of several rows the last one counts: that of the effective spec.
         order = sorted(
             rows.value, key=lambda row: row.status not in {WorkflowStatus.OVERRIDDEN, WorkflowStatus.INVALID}
         )
-        return ValueWithWarnings({row.dataset_name: row for row in order}, rows.warnings)
+        found = {row.dataset_name: waiting.value.marked(row) for row in order}
+        return ValueWithWarnings(found, _merged(rows, waiting))
+
+    def with_reasons(self, rows: Sequence[WorkflowInfo], permitted: PermittedDatasets) -> list[WorkflowInfo]:
+        """Return rows, those with a waiting run with what it waits for, if Airflow answers."""
+        if any(row.waiting_run_id for row in rows):
+            with suppress(AirflowUnreachable):
+                return self._waiting.with_reasons(rows, permitted)
+        return list(rows)
 
     def broken(self, permitted: PermittedDatasets) -> tuple[int, list[WorkflowInfo]]:
         """Return the number of specs of the permitted datasets, and the rows of the invalid ones.

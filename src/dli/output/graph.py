@@ -93,8 +93,10 @@ def _state(node: GraphNode) -> str:
         facts.append(f"last run {node.last_result}")
     if node.running_run_id:
         facts.append(f"running {node.running_run_id}")
-    if node.waiting_for:
-        facts.append(f"waits for {', '.join(node.waiting_for)}")
+    if node.waiting_run_id:
+        facts.append(
+            f"waits for {', '.join(one.name for one in node.waiting_for)}" if node.waiting_for else "waits"
+        )
     return ", ".join(facts)
 
 

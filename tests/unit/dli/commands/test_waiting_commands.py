@@ -103,3 +103,17 @@ def test_list_of_waiting_datasets_names_what_they_wait_for(basecamp: Basecamp, d
     assert found["waiting_run_id"] == run_id
     assert found["waiting_for"][0]["dataset"] == UP
     assert dli("workflow", "list", "--waiting", "-d", UP).out.splitlines()[1:] == []
+
+
+@pytest.mark.rule("32.1", "32.4")
+def test_the_graph_shows_the_last_result_and_what_waits(basecamp: Basecamp, dli: Dli, run_id: str) -> None:
+    failed = scheduled(basecamp, UP)
+    for _ in range(2):
+        basecamp.start_attempt(failed)
+        basecamp.airflow.end(UP, failed, "failed")
+    up, down = json.loads(dli("workflow", "graph", "-f", "json").out)["datasets"]
+    assert (up["last_result"], up["waiting_for"]) == ("FAILED", [])
+    assert (down["waiting_run_id"], down["waiting_for"][0]["run_id"]) == (run_id, failed)
+    drawn = dli("workflow", "graph").out
+    assert f"{UP} (code, active, last run FAILED)" in drawn
+    assert f"waits for {UP} 2024-01-14" in drawn
