@@ -21,7 +21,8 @@ from dli_airflow.waiting.beacon import built_since
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 2.0
+"""A read of a Variable takes a triggerer of Airflow 3 tens of milliseconds of processor time."""
 READS = 50
 """Maximum number of upstreams that a look reads beside those that the beacon names."""
 PAUSE_SECONDS = 30.0
