@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import TypeVar
 
 from basecamp.airflow.gateway import AirflowGateway
@@ -23,10 +23,16 @@ from basecamp.runs.records import RunRecords, run_status, run_type
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import LastAnswers, ListPage, ValueWithWarnings
+from dataspec.contract import TIMETABLE_RUN_TYPES
 from dataspec.errors import InvalidUsage
-from dataspec.models import RunStatus, RunType, SourceType, WorkflowRun
+from dataspec.models import RunPartition, RunStatus, RunType, SourceType, WorkflowRun
+from dataspec.parameters import EXECUTION_DATE, ParameterValueError
+from dataspec.schedule.partitions import read_moment
+from dataspec.schedule.stored_start import date_of, turn_of
 
 V = TypeVar("V")
+
+_DAY = timedelta(days=1)
 
 MAX_SCANNED_PAGES = 10
 """Maximum number of Airflow's pages that one request reads; then it returns what it found, and a cursor."""
@@ -51,6 +57,52 @@ _RUN_TYPES: dict[RunType, tuple[str, ...]] = {
 """Airflow's run types: to it the runs of Basecamp's backfills are manual."""
 
 
+@dataclass(frozen=True, slots=True)
+class PartitionFilter:
+    """A date or a time that the partition of a run covers, by the clock of the run's zone."""
+
+    text: str
+    moment: date | datetime
+
+    @classmethod
+    def of(cls, text: str) -> PartitionFilter:
+        """Read a date or a time, with or without offset.
+
+        Raises:
+            InvalidUsage: For any other text.
+        """
+        try:
+            return cls(text, read_moment(text))
+        except ParameterValueError as error:
+            raise InvalidUsage(
+                f"'{text}' is no partition: {error}",
+                detail="Give a date, such as 2024-01-15, or a time, such as 2024-01-15T13:00.",
+            ) from None
+
+    def may_match(self, run: DagRun) -> bool:
+        """Return whether the partition of a run may cover it, by Airflow's row alone."""
+        given, start, end = run.conf.get(EXECUTION_DATE), run.data_interval_start, run.data_interval_end
+        day = self.moment.date() if isinstance(self.moment, datetime) else self.moment
+        last = (day + _DAY).isoformat()
+        if given is not None:
+            return str(given)[: len(last)] <= last
+        if run.run_type not in TIMETABLE_RUN_TYPES or start is None or end is None:
+            return True
+        ended = not turn_of(start) and end.date() + 2 * _DAY < day
+        return date_of(start) <= last and not ended
+
+    def matches(self, partition: RunPartition | None) -> bool:
+        """Return whether a partition covers it."""
+        if partition is None:
+            return False
+        start, end = partition.start, partition.end
+        if not isinstance(self.moment, datetime):
+            first, last = (datetime.combine(self.moment, time(), zone.tzinfo) for zone in (end, start))
+            return start < last + _DAY and first < end
+        zones = (self.moment.tzinfo,) if self.moment.tzinfo else (start.tzinfo, end.tzinfo)
+        return any(start <= self.moment.replace(tzinfo=zone) < end for zone in zones)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryFilter:
     """The filter of a list of runs."""
@@ -64,6 +116,7 @@ class HistoryFilter:
     """Only runs due, or requested, at this time or later."""
     until: datetime | None = None
     """Only runs due, or requested, before this time."""
+    partition: PartitionFilter | None = None
     permitted: PermittedDatasets = EVERY_DATASET
     """The datasets whose runs the caller may see."""
 
@@ -86,6 +139,7 @@ class HistoryFilter:
             run.dag_id in self.permitted
             and matches_any(run.dag_id, self.datasets)
             and (not self.run_types or run_type(run) in self.run_types)
+            and (self.partition is None or self.partition.may_match(run))
             and (not run.finished or not self.statuses or not _ended(run).isdisjoint(self.statuses))
         )
 
@@ -96,6 +150,7 @@ class HistoryFilter:
             and self.source in {None, run.source_type}
             and (not self.statuses or run.status in self.statuses)
             and (not self.run_types or run.run_type in self.run_types)
+            and (self.partition is None or self.partition.matches(run.partition))
         )
 
     @property

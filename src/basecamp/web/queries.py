@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from basecamp.access.audit.reader import AuditFilter
 from basecamp.api.query_values import FIRST_YEAR, LAST_YEAR, Timestamp
-from basecamp.runs.history import HistoryFilter
+from basecamp.runs.history import HistoryFilter, PartitionFilter
 from dataspec.errors import InvalidUsage
 from dataspec.models import RunStatus, RunType, SourceType, WorkflowInfo, WorkflowStatus
 from dataspec.problems import nearest
@@ -94,6 +94,7 @@ class RunQuery:
             InvalidUsage: For an unknown filter value.
         """
         since, until = query.get("since", "").strip(), query.get("until", "").strip()
+        partition = query.get("partition", "").strip()
         wanted = HistoryFilter(
             datasets=_several(query, "dataset"),
             source=_choice(query, "source", tuple(SourceType)),
@@ -101,6 +102,7 @@ class RunQuery:
             run_types=_choices(query, "run_type", RUN_TYPES),
             since=_moment("since", since),
             until=_moment("until", until, end_of_day=True),
+            partition=PartitionFilter.of(partition) if partition else None,
         )
         limit = min(_number(query, "limit", default=LIMITS[0]), LIMITS[-1])
         return cls(wanted=wanted, limit=limit, cursor=query.get("cursor") or None, since=since, until=until)
@@ -114,6 +116,7 @@ class RunQuery:
             "run_type": ",".join(self.wanted.run_types),
             "since": self.since,
             "until": self.until,
+            "partition": self.wanted.partition and self.wanted.partition.text,
             "limit": None if self.limit == LIMITS[0] else self.limit,
         }
 
@@ -154,12 +157,15 @@ def runs_query(
     run_type: str = "",
     since: str = "",
     until: str = "",
+    partition: str = "",
     limit: str = "",
     cursor: str = "",
 ) -> RunQuery:
     """Return the filter of runs in the query of a request."""
     filters = {"dataset": dataset, "source": source, "status": status, "run_type": run_type}
-    return RunQuery.of({**filters, "since": since, "until": until, "limit": limit, "cursor": cursor})
+    return RunQuery.of(
+        {**filters, "since": since, "until": until, "partition": partition, "limit": limit, "cursor": cursor}
+    )
 
 
 def source_of(query: Mapping[str, str]) -> SourceType | None:

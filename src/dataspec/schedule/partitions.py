@@ -111,7 +111,7 @@ class Grid:
             ParameterValueError: For a time at which no partition starts, a time that the clock repeats and that has
                 no offset, and a text that is neither a date nor a time. The hint names what can be given.
         """
-        given = _read(text)
+        given = read_moment(text)
         if not isinstance(given, datetime):
             return self._of_date(given)
         moments = self._moments(given)
@@ -322,7 +322,12 @@ def _name(start: datetime) -> str:
     return start.isoformat(timespec="minutes")
 
 
-def _read(text: Any) -> date | datetime:
+def read_moment(text: Any) -> date | datetime:
+    """Read a date or a time, with or without offset, by which a user names a partition.
+
+    Raises:
+        ParameterValueError: For any other value, and a year without a midnight in every time zone.
+    """
     try:
         found: date = date.fromisoformat(coerce_date(text))
     except ParameterValueError as error:

@@ -187,11 +187,13 @@ def list_runs(
     run_type: RunType | str | Iterable[RunType | str] | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    partition: str | None = None,
     limit: int = 20,
 ) -> Steps[Listing[WorkflowRun]]:
     """Return the runs that match every filter, newest first, at most ``limit``.
 
-    ``dataset``, ``status`` and ``run_type`` may be several: a run matches if it has any of them.
+    ``dataset``, ``status`` and ``run_type`` may be several: a run matches if it has any of them. ``partition`` is a
+    date or a time, such as ``2024-01-15T13:00``, that the run's partition covers.
     """
     query = {
         "dataset": _several(dataset),
@@ -200,6 +202,7 @@ def list_runs(
         "run_type": _several(run_type),
         "since": since.isoformat() if since else None,
         "until": until.isoformat() if until else None,
+        "partition": partition,
     }
     return _list(WorkflowRun, ("runs",), query, limit=limit)
 

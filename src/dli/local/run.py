@@ -56,6 +56,8 @@ class RunPlan:
     dataset: LocalDataset
     spec: DatasetSpec
     partition: RunPartition | None
+    partition_label: str | None
+    """The partition's name as tables show it."""
     parameters: Mapping[str, Any]
     warnings: list[str]
     """Messages about the partition."""
@@ -97,6 +99,7 @@ class RunPlan:
             dataset=dataset,
             spec=spec,
             partition=values.run_partition,
+            partition_label=values.partition_label,
             parameters=values.parameters,
             warnings=values.warnings,
             values=values.template,

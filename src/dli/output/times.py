@@ -54,6 +54,15 @@ def spanned(partition: RunPartition | None, label: str | None = None) -> str | N
     return f"{label or partition.name} ({start} to {end})"
 
 
+def built(partition: RunPartition | None, label: str | None) -> str | None:
+    """Return a message of what a run builds; None for a single date, which its ``execution_date`` says already."""
+    if partition is None:
+        return None
+    start, end = partition.start.date(), partition.end.date()
+    one_date = partition.name == start.isoformat() and (end - start).days == 1
+    return None if one_date else f"Partition: {spanned(partition, label)}"
+
+
 def duration(span: timedelta) -> str:
     """Return a duration in its two largest units, such as ``1h 02m`` or ``4s``."""
     seconds = max(0, round(span.total_seconds()))

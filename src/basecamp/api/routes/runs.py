@@ -25,7 +25,7 @@ from basecamp.api.dependencies import (
 )
 from basecamp.api.query_values import Positive, Several, Timestamp
 from basecamp.api.request_models import RunPage, Status, StopBody
-from basecamp.runs.history import HistoryFilter
+from basecamp.runs.history import HistoryFilter, PartitionFilter
 from basecamp.runs.logs import RunLog
 from basecamp.runs.waiting import shown_to
 from dataspec.errors import InvalidUsage
@@ -54,6 +54,9 @@ def list_runs(
     run_type: Annotated[Several[RunType], Query(description="Any of these, repeated or with commas.")] = (),
     since: Annotated[Timestamp | None, Query(description="Due or created at this time or later.")] = None,
     until: Annotated[Timestamp | None, Query(description="Due or created before this time.")] = None,
+    partition: Annotated[
+        str | None, Query(description="A date, or a time, that the run's partition covers, in its time zone.")
+    ] = None,
     limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: Cursor = None,
 ) -> RunPage:
@@ -65,6 +68,7 @@ def list_runs(
         run_types=run_type,
         since=since,
         until=until,
+        partition=PartitionFilter.of(partition) if partition is not None else None,
         permitted=permitted,
     )
     page = services.run_history.page(wanted, limit=min(limit, MAX_PAGE), cursor=cursor)

@@ -119,8 +119,11 @@ def _run_all(session: Session, parameters: dict[str, str], *, dry_run: bool) -> 
 def _run(session: Session, plan: RunPlan, limit: int, label: str = "") -> LocalRun:
     from dli.local.output import StatementLines, StatementProgress
     from dli.local.run import Runner
+    from dli.output.times import built
 
     warn(plan.warnings)
+    if text := built(plan.partition, plan.partition_label):
+        say(f"{label}{text}")
     listener = StatementLines(verbose=session.verbose)
     runner = Runner(plan, listener, limit=limit, measure=StatementProgress.shown())
     try:

@@ -48,6 +48,11 @@ TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "PARTITION", "STATUS", "STARTED", 
     help="Only runs since this time, such as yesterday, 2d (two days ago), 12h, 2024-01-15 or 2024-01-15T09:00.",
 )
 @click.option("--until", metavar="TIME", help="Only runs until this time; a date includes the whole day.")
+@click.option(
+    "--partition",
+    metavar="DATE|TIME",
+    help="Only runs whose partition covers this date, or this time of the schedule's clock (2024-01-15T13:00).",
+)
 @server_options
 @pass_session
 def command(
@@ -60,6 +65,7 @@ def command(
     run_types: list[str] | None,
     since: str | None,
     until: str | None,
+    partition: str | None,
 ) -> None:
     """List past and active runs with the newest first.
 
@@ -73,6 +79,7 @@ def command(
         run_type=run_types,
         since=parse_moment(since) if since else None,
         until=parse_moment(until, end_of_day=True) if until else None,
+        partition=partition,
         limit=limit,
     )
     # The id of a run that was started on Airflow's page does not contain the dataset's name.

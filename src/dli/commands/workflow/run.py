@@ -69,9 +69,13 @@ def command(
         _say_date(parameters, found.partition)
         session.print_item(found, _described(found))
         return
+    from dli.output.times import built
+
     run = session.client.start_run(name, parameters, source=source, wait_for_upstream=wait_for_upstream)
     warn(run.warnings)
     _say_date(parameters, run.partition)
+    if text := built(run.partition, run.partition_label):
+        say(text)
     if not (wait and session.format == "json"):
         session.print_item(run, f"Run started: {run.run_id}")
     if wait:

@@ -302,3 +302,37 @@ def test_failed_runs_are_listed_with_their_errors(
         runs[1]: f"CatalogError: {runs[1]}, 2",
         runs[2]: None,
     }
+
+
+@pytest.mark.rule("30.42")
+def test_runs_are_found_by_what_they_build_and_other_rows_cost_no_further_request(
+    register: Register, start: Start, execute: Execute, client: Client, airflow: MemoryAirflow
+) -> None:
+    register()
+    days = {
+        day: start(execution_date=day) for day in ("2024-01-08", "2024-01-14", "2024-01-15", "2024-01-16")
+    }
+    for day in days.values():
+        execute(day, "success")
+    register(replace={"0 9 * * *": "0 9 * * 1"})
+    week = start(execution_date="2024-01-15")
+    register("sales.hourly", replace={"0 9 * * *": "0 * * * *"})
+    hours = [start("sales.hourly", execution_date=f"2024-01-15T{hour}:00") for hour in ("00", "13", "23")]
+    interval = (datetime(2024, 1, 15, 4, tzinfo=UTC), datetime(2024, 1, 15, 5, tzinfo=UTC))
+    airflow.schedule("sales.hourly", "sales.hourly_20240115_050000", interval)
+    at_13 = {"sales.hourly_20240115_050000", hours[1]}
+    assert set(ids(client, partition="2024-01-15")) == {days["2024-01-15"], week, *hours} | at_13
+    assert set(ids(client, partition="2024-01-16")) == {days["2024-01-16"], week}
+    assert ids(client, partition="2024-01-14") == [days["2024-01-14"]]
+    assert set(ids(client, partition="2024-01-15T13:00", dataset="sales.hourly")) == at_13
+    assert set(ids(client, partition="2024-01-15T04:30Z", dataset="sales.hourly")) == at_13
+    assert ids(client, partition="2030-01-01") == []
+    assert ids(client, partition="2024-01-15", limit=1) == ids(client, partition="2024-01-15")
+
+
+@pytest.mark.rule("30.42")
+@pytest.mark.parametrize("text", ["", "soon", "2024-02-30", "2024-01-15T25:00", "0001-01-01"])
+def test_a_text_that_names_no_partition_is_refused(client: Client, text: str) -> None:
+    answer = client.get("/runs", params={"partition": text})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_usage")
+    assert "such as 2024-01-15T13:00" in answer.json()["detail"]

@@ -519,6 +519,7 @@ def test_what_can_be_no_name_is_refused(clicks: Basecamp, dli: Dli, name: str) -
 
 @pytest.mark.rule("30.13")
 @pytest.mark.rule("30.14")
+@pytest.mark.rule("30.43")
 def test_a_date_off_the_schedule_is_warned_of_and_an_hour_is_named(basecamp: Basecamp, dli: Dli) -> None:
     basecamp.put_code(CLICKS, CLICKS_YAML.replace("0 9 * * *", "0 9 * * 1"), CLICKS_FILES)
     for more in ([], ["--dry-run"]):
@@ -529,9 +530,16 @@ def test_a_date_off_the_schedule_is_warned_of_and_an_hour_is_named(basecamp: Bas
     hourly = CLICKS_YAML.replace("0 9 * * *", "0 * * * *").replace(CLICKS, "hourly")
     basecamp.put_manual("hourly", hourly, CLICKS_FILES)
     result = dli("workflow", "run", "hourly", "-p", "execution_date=2024-01-15T13:00")
+    spanned = "2024-01-15 13:00 (2024-01-15T13:00+09:00 to 2024-01-15T14:00+09:00)"
+    assert result.err == f"Partition: {spanned}\n"
     status = dli("workflow", "status", result.out.removeprefix("Run started: ").strip())
-    assert "2024-01-15 13:00 (2024-01-15T13:00+09:00 to 2024-01-15T14:00+09:00)" in status.out
+    assert spanned in status.out
     assert "   2024-01-15 13:00   " in dli("workflow", "history").out
+    assert "   2024-01-15 13:00   " in dli("workflow", "history", "--partition", "2024-01-15").out
+    assert "2024-01-15 13:00" not in dli("workflow", "history", "--partition", "2024-01-15T14:00").out
+    wrong = dli("workflow", "history", "--partition", "soon")
+    assert wrong.status == 2
+    assert "'soon' is no partition" in wrong.err
     refused = dli("workflow", "run", "hourly", "-p", "execution_date=2024-01-15T13:20")
     assert refused.status == 2
     assert "The nearest are 2024-01-15T13:00+09:00 and 2024-01-15T14:00+09:00." in refused.err

@@ -56,6 +56,7 @@ def sales(project: Path) -> Path:
 
 @pytest.mark.rule("30.11")
 @pytest.mark.rule("30.14")
+@pytest.mark.rule("30.43")
 def test_a_run_here_builds_the_partition_that_it_names(project: Path, dli: Dli) -> None:
     spec = """\
 name: shop.numbers
@@ -67,7 +68,9 @@ schedule: {cron: "CRON", timezone: Asia/Seoul}
 """
     write(project, spec.replace("CRON", "0 * * * *"), "shop.numbers")
     run = ["dataset", "run", "shop.numbers", "--format", "json", "-p"]
-    found = json.loads(dli(*run, "execution_date=2024-01-15T13:00").out)
+    result = dli(*run, "execution_date=2024-01-15T13:00")
+    assert result.err.startswith("Partition: 2024-01-15 13:00 (2024-01-15T13:00+09:00 to ")
+    found = json.loads(result.out)
     assert found["partition"]["name"] == found["parameters"]["execution_date"] == "2024-01-15T13:00+09:00"
     assert [row[:10] for row in found["rows"][0].values()] == ["2024-01-15", "2024-01-15"]
     write(project, spec.replace("CRON", "0 9 * * 1"), "shop.numbers")
