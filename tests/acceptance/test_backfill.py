@@ -24,7 +24,9 @@ NO_RETRY = {"schedule": {"cron": "0 9 1 1 *", "retry": {"max_attempts": 0}}}
 
 
 def started(stack: Stack, name: str, start: str, end: str, *more: str) -> str:
-    backfill: dict[str, Any] = stack.ask("workflow", "backfill", name, "-s", start, "-e", end, *more)
+    """Start a backfill of every day: the schedules here fire once a year, so that no run is scheduled meanwhile."""
+    days = ("-s", start, "-e", end, "--every", "day")
+    backfill: dict[str, Any] = stack.ask("workflow", "backfill", name, *days, *more)
     return str(backfill["backfill_id"])
 
 
@@ -62,11 +64,42 @@ def check_one_after_the_other(runs: list[dict[str, Any]]) -> None:
 def test_the_first_failure_ends_it(stack: Stack) -> None:
     query = "select error('no data') where '{{ execution_date }}' = '2013-01-02'"
     name = stack.register(query, parameters=DATE, **NO_RETRY)
-    done = stack.cli("workflow", "backfill", name, "-s", "2013-01-01", "-e", "2013-01-04", "--wait")
+    done = stack.cli(
+        "workflow", "backfill", name, "-s", "2013-01-01", "-e", "2013-01-04", "--every", "day", "--wait"
+    )
     assert done.returncode == 1
     assert "2013-01-02 failed: " in done.stderr
     assert "no data" in done.stderr
     assert [run["status"] for run in runs_of(stack, name)] == ["COMPLETED", "FAILED"]
+
+
+@on_airflow_3
+@pytest.mark.rule("30.30")
+def test_two_days_of_an_hourly_dataset_are_48_hours_each_built_once_in_order(stack: Stack) -> None:
+    """The schedule is off, so that no hour of today comes between."""
+    table = {
+        "name": "table",
+        "sql": "create table if not exists hours_built (began timestamptz, ended timestamptz)",
+    }
+    name = stack.register(
+        "insert into hours_built values ('{{ partition_start }}', '{{ partition_end }}')",
+        pre_statements=[table],
+        parameters=[{"name": "execution_date", "type": "datetime"}],
+        schedule={
+            "cron": "0 * * * *",
+            "timezone": "Asia/Seoul",
+            "enabled": False,
+            "retry": {"max_attempts": 0},
+        },
+    )
+    done = stack.cli("workflow", "backfill", name, "-s", "2024-01-15", "-e", "2024-01-16", "--wait")
+    assert done.returncode == 0, done.stderr
+    runs = runs_of(stack, name)
+    hours = [f"2024-01-{day}T{hour:02}:00+09:00" for day in (15, 16) for hour in range(24)]
+    assert [run["partition"]["name"] for run in runs] == hours
+    assert [run["parameters"]["execution_date"] for run in runs] == hours
+    assert runs[0]["run_id"].endswith("_20240114T1500Z")
+    check_one_after_the_other(runs)
 
 
 @on_airflow_3

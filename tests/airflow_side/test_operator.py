@@ -19,6 +19,7 @@ from dataspec.engines.session import StatementFailed
 from dataspec.errors import InvalidTemplate
 from dli_airflow import operator as operator_module
 from dli_airflow.airflow_api import AirflowException, AirflowFailException, AirflowTaskTimeout
+from dli_airflow.connections import sql_hook
 from dli_airflow.mirror.dataset import Dataset
 from dli_airflow.operator import DatasetOperator
 from endless import ENDLESS
@@ -328,7 +329,7 @@ def test_an_attempt_ends_what_the_last_one_left_before_its_first_statement(
 
     left = SimpleNamespace(job_id="1", labels={"dli_dataset": mark.digest}, cancel=cancel)
     client = SimpleNamespace(list_jobs=lambda state_filter: [left])
-    hook = task._hook()
+    hook = sql_hook(task.dataset.spec.execution.connection, "execution.connection")
     for name, value in {
         "conn_type": "gcpbigquery",
         "project_id": "p",
@@ -337,7 +338,7 @@ def test_an_attempt_ends_what_the_last_one_left_before_its_first_statement(
         "get_client": lambda **_: client,
     }.items():
         monkeypatch.setattr(hook, name, value, raising=False)
-    monkeypatch.setattr(task, "_hook", lambda: hook)
+    monkeypatch.setattr(operator_module, "sql_hook", lambda *_: hook)
     execute(task)
     assert built == [False]
     assert rows(warehouse, "select day::text from built") == [("2024-01-15",)]

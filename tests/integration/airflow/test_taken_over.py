@@ -172,7 +172,7 @@ def test_nothing_starts_in_a_dag_that_took_a_dataset_over_and_its_runs_are_not_s
     company.wait_for(name, file)
     until(lambda: company.row(name)["taken_over_by"])
     day = ("-p", "execution_date=2024-01-15")
-    days = ("--start", "2024-01-15", "--end", "2024-01-16")
+    days = ("--start", "2024-01-15", "--end", "2024-01-16", "--every", "day")
     for command in (
         ("workflow", "run", name, *day),
         ("workflow", "backfill", name, *days),
