@@ -44,7 +44,7 @@ def test_a_removal_with_a_typing_error_removes_nothing(client: Client, register:
     answer = client.delete("/datasets/sales.daily?acept_active=true")
     assert answer.json()["title"] == "Unknown query parameter 'acept_active'."
     assert answer.json()["detail"] == (
-        "Did you mean 'accept_active'? Accepted: source, stop, accept_active, reason."
+        "Did you mean 'accept_active'? Accepted: source, stop, accept_active, accept_dependents, reason."
     )
     assert client.get("/datasets/sales.daily").status_code == 200
 

@@ -902,7 +902,10 @@ def test_an_ended_backfill_whose_plan_is_damaged_is_named_with_its_object(
 
 
 @pytest.mark.rule("14.17")
-def test_lists_name_a_damaged_plan_until_its_copy_is_removed(client: Client, store: MemoryStore) -> None:
+def test_lists_name_a_damaged_plan_until_its_copy_is_removed(
+    client: Client, store: MemoryStore, register: Register
+) -> None:
+    register(NAME)
     copies = [
         store.put(f"basecamp/quarantine/basecamp/backfills/{key}/0", b"", expected=MISSING)
         for key in (f"active/{NAME}.json", f"ended/{NAME}/{ID}.json", "active/sales.other.json")
@@ -996,7 +999,7 @@ def test_they_are_listed_newest_first_by_dataset_and_by_whether_they_go_on(
     assert listed(client, active=False) == three[2:]
     assert listed(client, dataset=NAME) == [three[0], three[2]]
     assert listed(client, dataset=NAME, active=True) == three[:1]
-    assert listed(client, dataset="no.such") == []
+    assert client.get("/backfills", params={"dataset": "no.such"}).status_code == 404
 
 
 @pytest.mark.rule("19.8")

@@ -129,7 +129,7 @@ def test_without_an_upstream_run_the_reason_is_named(
 @pytest.mark.usefixtures("two")
 def test_an_upstream_that_is_gone_is_named_as_such(client: Client, airflow: MemoryAirflow) -> None:
     run_id = waiting(airflow)
-    answer = client.delete(f"/datasets/{UP}")
+    answer = client.delete(f"/datasets/{UP}", params={"accept_dependents": True})
     assert answer.is_success, answer.text
     assert [one[2] for one in reasons(client, run_id)] == ["unregistered"]
 
@@ -140,7 +140,7 @@ def test_an_upstream_whose_schedule_is_off_counts_as_paused(
     client: Client, airflow: MemoryAirflow, register: Register
 ) -> None:
     run_id = waiting(airflow)
-    register(UP, {"schedule:\n": "schedule:\n  enabled: false\n"})
+    register(UP, {"schedule:\n": "schedule:\n  enabled: false\n"}, accept_dependents=True)
     assert reasons(client, run_id) == [(UP, "2024-01-14", "paused", None)]
 
 
@@ -168,7 +168,9 @@ def test_each_partition_that_is_missing_is_named_up_to_twenty(
     register("ref.rates", {'schedule:\n  cron: "0 9 * * *"\n  timezone: Asia/Seoul\n': ""})
     register("web.clicks", {"0 9 * * *": "0 * * * *"})
     register(UP)
+    register("other.gone")
     depends(register, UP, "web.clicks", "ref.rates", "{dataset: other.gone, partition: previous}")
+    assert client.delete("/datasets/other.gone", params={"accept_dependents": True}).is_success
     clock.advance(10 * 86400)
     run_id = waiting(airflow)
     build(airflow, "2024-01-14")

@@ -180,7 +180,7 @@ def test_a_look_makes_the_values_of_some_datasets_those_that_others_need_first(
     services: Services, airflow: MemoryAirflow, clock: ManualClock, register: Callable[..., Any]
 ) -> None:
     names = [f"sales.d{number:02}" for number in range(55)]
-    for name in names:
+    for name in reversed(names):
         replace = {"owner:": f"depends_on: [{names[-1]}]\nowner:"} if name == names[0] else None
         register(name, replace)
     clock.advance(61)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,21 +22,24 @@ CALLS: Mapping[str, Sequence[Sequence[str]]] = {
     "dli workflow run": [[CLICKS, *DATE], [CLICKS, *DATE, "--dry-run"]],
     "dli workflow backfill": [[CLICKS, "--start", "2024-01-01", "--end", "2024-01-02"]],
     "dli workflow status": [["RUN"], ["BACKFILL"], [CLICKS]],
+    "dli workflow backfills": [[], [CLICKS]],
     "dli workflow list": [[]],
     "dli workflow graph": [[], [CLICKS]],
-    "dli workflow stop": [["RUN"], ["BACKFILL"]],
-    "dli workflow retry": [["ENDED"]],
+    "dli workflow stop": [["RUN"], ["BACKFILL"], [CLICKS, "--yes"]],
+    "dli workflow retry": [["ENDED"], [CLICKS]],
     "dli workflow pause": [[CLICKS]],
     "dli workflow unpause": [[CLICKS]],
     "dli workflow history": [[], ["--run-type", "backfill"]],
     "dli workflow sync": [[]],
-    "dli workflow logs": [["ENDED"]],
+    "dli workflow logs": [["ENDED"], [CLICKS]],
     "dli dataset register": [[CLICKS]],
     "dli dataset update": [[CLICKS, "--cron", "0 5 * * *"]],
     "dli dataset unregister": [[CLICKS, "--yes"]],
-    "dli dataset diff": [[CLICKS]],
+    "dli dataset diff": [[CLICKS], [CLICKS, "VERSION"]],
+    "dli dataset versions": [[CLICKS]],
+    "dli dataset rollback": [[CLICKS, "VERSION", "--yes"]],
     "dli dataset list": [["--registered"]],
-    "dli dataset show": [[CLICKS, "--registered"]],
+    "dli dataset show": [[CLICKS, "--registered"], [CLICKS, "--version", "VERSION"]],
     "dli notifications test": [[CLICKS]],
     "dli audit": [[]],
     "dli whoami": [[]],
@@ -64,7 +68,10 @@ LOCAL = {
 def ids(basecamp: Basecamp, dli: Dli, project: Path) -> Mapping[str, str]:
     """A dataset in the project and on the server, with a queued run, an ended run and an active backfill."""
     write_clicks(project)
+    basecamp.put_manual(CLICKS, CLICKS_YAML + "# before\n", CLICKS_FILES)
+    assert dli("workflow", "sync").status == 0
     basecamp.put_manual(CLICKS, CLICKS_YAML, CLICKS_FILES)
+    assert dli("workflow", "sync").status == 0
 
     def start(*arguments: str) -> str:
         done = dli("workflow", *arguments)
@@ -77,7 +84,8 @@ def ids(basecamp: Basecamp, dli: Dli, project: Path) -> Mapping[str, str]:
     basecamp.fail(ended)
     run = start("run", CLICKS, *DATE)
     backfill = start("backfill", CLICKS, "--start", "2024-01-01", "--end", "2024-01-02")
-    return {"RUN": run, "ENDED": ended, "BACKFILL": backfill}
+    _, version = json.loads(dli("dataset", "versions", CLICKS, "-f", "json").out)
+    return {"RUN": run, "ENDED": ended, "BACKFILL": backfill, "VERSION": version["spec_hash"]}
 
 
 def row_of(method: str, path: str) -> str:

@@ -181,7 +181,7 @@ def test_a_dry_run_shows_the_sql_as_it_would_go_to_the_engine_and_runs_nothing(
     [
         ([], "Missing required parameter: execution_date"),
         (["execution_date=2024-01-15", "limit=1"], "Unknown parameter 'limit'."),
-        (["execution_date=yesterday"], "expected a date as YYYY-MM-DD, got 'yesterday'."),
+        (["execution_date=lately"], "expected a date as YYYY-MM-DD, got 'lately'."),
     ],
 )
 def test_parameters_are_as_strict_as_on_the_server(
