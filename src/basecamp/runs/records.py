@@ -27,6 +27,7 @@ from dataspec.contract import (
 )
 from dataspec.errors import StoreUnreachable
 from dataspec.models import IN_AIRFLOW, RunStatus, RunType, SourceType, WorkflowRun
+from dataspec.schedule.partitions import Grid, Partition
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import RunValues
 
@@ -81,6 +82,18 @@ class RunRecords:
         ran = {key: version.spec_hash for key, (_, version, _) in facts.items() if version}
         values = self._values.of([run for run in runs if not facts[run.key][2]], ran)
         return [self._record(run, facts[run.key], values.get(run.key)) for run in runs]
+
+    def partitions(self, runs: Sequence[DagRun]) -> dict[tuple[str, str], tuple[Partition | None, Grid]]:
+        """Return the partition of each run, and those of the schedule by which it ran, without runs of other DAGs.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+            StoreUnreachable: When the store does not answer, and never did.
+        """
+        facts = self._facts(runs)
+        ran = {key: version.spec_hash for key, (_, version, _) in facts.items() if version}
+        own = [run for run in runs if (attempt := facts[run.key][0]) and attempt.is_dataset]
+        return self._values.partitions(own, ran)
 
     def _facts(self, runs: Sequence[DagRun]) -> dict[tuple[str, str], _Facts]:
         """Return each run's facts; ask Airflow only about runs that may still change."""

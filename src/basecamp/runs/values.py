@@ -63,14 +63,34 @@ class ValuesOfRuns:
         Raises:
             StoreUnreachable: When the store does not answer, and never did.
         """
+        specs = self._specs_that(runs, ran)
+        found = {run.key: self._values_of(run, specs[run.key]) for run in runs}
+        return {key: values for key, values in found.items() if values is not None}
+
+    def partitions(
+        self, runs: Collection[DagRun], ran: Mapping[tuple[str, str], str]
+    ) -> dict[tuple[str, str], tuple[Partition | None, Grid]]:
+        """Return the partition that each run builds, and those of its schedule, without runs that have no spec.
+
+        Args:
+            runs: The runs.
+            ran: As for :meth:`of`.
+
+        Raises:
+            StoreUnreachable: When the store does not answer, and never did.
+        """
+        found = self._specs_that(runs, ran)
+        specs = ((run, one.spec) for run in runs if (one := found[run.key]))
+        return {run.key: (partition_of(spec, run), Grid.of(spec.schedule)) for run, spec in specs if spec}
+
+    def _specs_that(
+        self, runs: Collection[DagRun], ran: Mapping[tuple[str, str], str]
+    ) -> dict[tuple[str, str], _Ran | SpecFile | None]:
+        """Return the spec by which each run is resolved."""
         catalog = self._specs.known().value
         wanted = {(run.dag_id, ran[run.key]) for run in runs if run.key in ran}
         specs = self._specs_of(wanted, catalog)
-        found = {
-            run.key: self._values_of(run, specs.get(ran.get(run.key, "")) or catalog.get(run.dag_id))
-            for run in runs
-        }
-        return {key: values for key, values in found.items() if values is not None}
+        return {run.key: specs.get(ran.get(run.key, "")) or catalog.get(run.dag_id) for run in runs}
 
     def _values_of(self, run: DagRun, ran: _Ran | SpecFile | None) -> RunValues | None:
         if ran is None or ran.spec is None:

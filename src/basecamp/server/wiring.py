@@ -294,7 +294,13 @@ def build_services(
             interval_seconds=sync_interval_seconds,
         ),
         built_check=BuiltCheck(
-            store, gateway, specs, Lease(store, "built", replica, clock), clock, objects=objects
+            store,
+            gateway,
+            specs,
+            records,
+            lease=Lease(store, "built", replica, clock),
+            clock=clock,
+            objects=objects,
         ),
         registration=registration,
         rollback=Rollback(specs, versions, registration),

@@ -17,7 +17,7 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.runs.all_runs import all_runs
-from basecamp.runs.values import partition_of
+from basecamp.runs.records import RunRecords
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.lease import Lease
@@ -30,8 +30,6 @@ from dataspec.contract import (
     built_variable,
 )
 from dataspec.schedule.built import Built
-from dataspec.schedule.partitions import Grid
-from dataspec.spec.model import DatasetSpec
 from dataspec.store import Store
 from dataspec.store.base import etag_of, try_put
 from dataspec.stored_document import Moment, StoredDocument
@@ -72,6 +70,7 @@ class BuiltCheck:
         store: Holds the position.
         gateway: The Airflow that runs the datasets.
         specs: The specs.
+        records: Knows by which spec each run ran, and whether it was another DAG's.
         lease: Held by the replica that looks.
         clock: The clock.
         objects: Notes a position that this replica can't read.
@@ -82,14 +81,16 @@ class BuiltCheck:
         store: Store,
         gateway: AirflowGateway,
         specs: CatalogCache,
+        records: RunRecords,
+        *,
         lease: Lease,
         clock: Clock,
-        *,
         objects: ObjectReader,
     ) -> None:
         self._store = store
         self._gateway = gateway
         self._specs = specs
+        self._records = records
         self._lease = lease
         self._clock = clock
         self._objects = objects
@@ -164,11 +165,12 @@ class BuiltCheck:
         found: dict[str, Built] = defaultdict(Built)
         ours = (run for run in runs if run.dag_id in specs)
         while batch := list(islice(ours, PAGE_LIMIT)):
-            own = {(one.dag_id, one.run_id) for one in self._gateway.attempts(batch) if one.is_dataset}
+            partitions = self._records.partitions(batch)
             for run in batch:
-                spec = specs[run.dag_id].spec
-                if run.key in own and spec is not None:
-                    found[run.dag_id] = _with_run(found[run.dag_id], run, spec)
+                if run.key in partitions:
+                    partition, grid = partitions[run.key]
+                    at = run.end_date or run.run_after
+                    found[run.dag_id] = found[run.dag_id].with_partition(partition, at=at, grid=grid)
         return dict(found)
 
     def _add(self, name: str, built: Built) -> bool:
@@ -183,8 +185,3 @@ class BuiltCheck:
         self._gateway.set_variable(key, united.text(), description=built_description(name))
         self._added[name] = built
         return True
-
-
-def _with_run(built: Built, run: DagRun, spec: DatasetSpec) -> Built:
-    at = run.end_date or run.run_after
-    return built.with_partition(partition_of(spec, run), at=at, grid=Grid.of(spec.schedule))

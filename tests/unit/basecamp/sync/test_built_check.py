@@ -173,7 +173,23 @@ def test_a_look_costs_the_same_however_much_was_built_before(
     scheduled(airflow, "2024-01-10")
     before = airflow.requests
     look(services, clock)
-    assert airflow.requests - before <= 6
+    assert airflow.requests - before <= 7
+
+
+def test_a_run_built_what_its_own_schedule_says_also_after_a_change(
+    services: Services,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+    register: Callable[..., Any],
+    start: Callable[..., str],
+) -> None:
+    monday, daily = "2024-01-08", register().json()["spec_hash"]
+    run_id = start(execution_date=monday)
+    airflow.start(NAME, run_id, source="manual", spec_hash=daily)
+    airflow.end(NAME, run_id, "success")
+    register(NAME, {"0 9 * * *": "0 9 * * 1"})
+    look(services, clock)
+    assert built(airflow).dates == ranges((monday, "2024-01-09")), "not the week"
 
 
 def test_a_look_makes_the_values_of_some_datasets_those_that_others_need_first(
