@@ -477,10 +477,11 @@ class BackfillActive(Refused):
 
     code = "backfill_active"
 
-    def __init__(self, backfill_id: str) -> None:
+    def __init__(self, backfill_id: str, dataset: str | None = None) -> None:
         self.backfill_id = backfill_id
+        which = f"'{dataset}'" if dataset else "this dataset"
         super().__init__(
-            f"A backfill of this dataset is under way: {backfill_id}",
+            f"A backfill of {which} is under way: {backfill_id}",
             detail=f"Follow it with: dli workflow status {backfill_id} --wait\n"
             f"Stop it with:   dli workflow stop {backfill_id}",
         )

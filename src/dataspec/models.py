@@ -276,6 +276,8 @@ class WorkflowRun:
     retried_by: str | None = None
     """Who retried it last."""
     retried_at: datetime | None = None
+    backfill_id: str | None = None
+    """The backfill that started it."""
     waiting_for: list[WaitingFor] = field(default_factory=list)
     """What it waits for, in the response about one run."""
     note: str | None = None
@@ -485,9 +487,18 @@ class RunPreview:
     """Messages for SQL that could not be checked."""
 
 
+@dataclass(frozen=True, slots=True)
+class BackfillPartition:
+    """A partition of a backfill, and the id of its run, whether it has begun or not."""
+
+    dataset_name: str
+    partition: str
+    run_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfill:
-    """The runs of a dataset for successive dates (specification 14.1)."""
+    """The runs of a dataset, or of a chain of datasets, for successive partitions (specification 14.1, 34.1)."""
 
     backfill_id: str
     dataset_name: str
@@ -504,7 +515,14 @@ class Backfill:
     current_date: str | None = None
     """The name of the partition that is being built; None after the end."""
     current_run_id: str | None = None
+    datasets: list[str] = field(default_factory=list)
+    """The datasets that it builds, in the order of the graph."""
+    current_dataset: str | None = None
     failed_dates: list[str] = field(default_factory=list)
+    """The partitions that failed; one of another dataset than ``dataset_name`` with its name in front."""
+    failed: list[BackfillPartition] = field(default_factory=list)
+    not_built: list[BackfillPartition] = field(default_factory=list)
+    """What it has left out because it needs what failed, and after its end what it has not come to."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """The parameters of every run, except ``execution_date``."""
     reverse: bool = False
@@ -532,6 +550,8 @@ class BackfillPreview:
     """The parameters of every run, except ``execution_date``."""
     dates: list[str]
     """The names of the partitions, in the order in which they would be built."""
+    steps: list[BackfillPartition] = field(default_factory=list)
+    """In a chain, the partitions of all datasets in the order in which they would be built."""
     first_statements: list[str]
     """The rendered SQL statements of the first date."""
     last_statements: list[str]

@@ -71,6 +71,12 @@ wait_for_upstream_option = click.option(
     is_flag=True,
     help="Wait for missing partitions of the upstream datasets, as a scheduled run does.",
 )
+with_upstream_option = click.option(
+    "--with-upstream", is_flag=True, help="Build all upstream datasets as well, in order."
+)
+with_downstream_option = click.option(
+    "--with-downstream", is_flag=True, help="Build all downstream datasets as well, in order."
+)
 dry_run_option = click.option("--dry-run", is_flag=True, help="Check only; start nothing.")
 
 

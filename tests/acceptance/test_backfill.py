@@ -179,3 +179,21 @@ def straight_from_the_data(stack: Stack) -> list[tuple[Any, ...]]:
             """,
             [str(stack.project / "data" / "flights.parquet")],
         ).fetchall()
+
+
+@on_airflow_3
+@pytest.mark.rule("34.4")
+def test_in_a_chain_a_failure_stops_what_depends_on_it_and_nothing_else(stack: Stack) -> None:
+    works = "select 1 where '{{ execution_date }}' = ''"
+    fails = "select error('no data') where '{{ execution_date }}' <> ''"
+    root = stack.register(works, parameters=DATE, **NO_RETRY)
+    middle = stack.register(fails, parameters=DATE, depends_on=[root], **NO_RETRY)
+    last = stack.register(works, parameters=DATE, depends_on=[middle], **NO_RETRY)
+    sibling = stack.register(works, parameters=DATE, depends_on=[root], **NO_RETRY)
+    day = "2013-01-01"
+    done = stack.cli("workflow", "backfill", root, "-s", day, "-e", day, "--with-downstream", "--wait")
+    assert done.returncode == 1, done.stderr
+    assert f"{middle} {day} failed: " in done.stderr
+    assert f"Not built: {last} {day}." in done.stderr
+    built = {name: [run["status"] for run in runs_of(stack, name)] for name in (root, middle, last, sibling)}
+    assert built == {root: ["COMPLETED"], middle: ["FAILED"], last: [], sibling: ["COMPLETED"]}

@@ -95,7 +95,7 @@ class BackfillBody(RunBody):
     start: _Date
     """The first date, as YYYY-MM-DD, or as `today`, `yesterday` or `7d` by the clock of the schedule's zone."""
     end: _Date
-    """The last date."""
+    """The last date. A partition that is finer than a day is given as both."""
     every: Every = "partition"
     """``partition``, or ``schedule`` with the same meaning, or ``day`` for every date."""
     reverse: bool = False
@@ -104,6 +104,10 @@ class BackfillBody(RunBody):
     """Continue after a failed date."""
     resume: bool = False
     """Skip the dates that the last backfill of this range, with these parameters, has built."""
+    with_upstream: bool = False
+    """Build all upstream datasets as well, in the order of the graph."""
+    with_downstream: bool = False
+    """Build all downstream datasets as well, in the order of the graph."""
 
 
 class StopBody(_Body):

@@ -27,31 +27,35 @@ class BackfillLookup:
         self._names = names
         self._gateway = gateway
 
-    def find(self, backfill_id: str) -> BackfillPlan:
+    def find(self, backfill_id: str, permitted: PermittedDatasets = EVERY_DATASET) -> BackfillPlan:
         """Return the plan of a backfill.
 
         Raises:
-            BackfillNotFound: When there is none of that id.
+            BackfillNotFound: When there is none of that id whose datasets are all permitted.
             BackfillPlanLost: When there is none, and a damaged plan may have been its.
             NewerFormat, CorruptObject: When its plan can't be read.
             StoreUnreachable: When the store does not answer.
         """
         if len(backfill_id) > MAX_ID_LENGTH:
             raise BackfillNotFound(backfill_id[:MAX_ID_LENGTH])
-        if plan := self._plans.find(backfill_id):
+        if (plan := self._plans.find(backfill_id)) and _is_permitted(plan, permitted):
             return plan
+        if plan:
+            raise BackfillNotFound(backfill_id)
         if lost := self._plans.lost_plan(backfill_id):
             raise BackfillPlanLost(backfill_id, lost)
         raise BackfillNotFound(backfill_id)
 
-    def get(self, backfill_id: str) -> ValueWithWarnings[Backfill]:
+    def get(
+        self, backfill_id: str, permitted: PermittedDatasets = EVERY_DATASET
+    ) -> ValueWithWarnings[Backfill]:
         """Return a backfill; while Airflow does not answer, what the store knows of it, with a warning.
 
         Raises:
-            BackfillNotFound: When there is none of that id.
+            BackfillNotFound: When there is none of that id whose datasets are all permitted.
             StoreUnreachable: When the store does not answer.
         """
-        return self._shown(self.find(backfill_id))
+        return self._shown(self.find(backfill_id, permitted))
 
     def page(
         self,
@@ -92,7 +96,7 @@ class BackfillLookup:
         read_ended = self._plans.read_ended(name for name in names if name not in active_plans)
         ended_plans = {plan.backfill_id: plan for plan in read_ended.plans}
         plans = [active_plans.get(name) or ended_plans.get(name) for name in names]
-        shown = [self._shown(plan) for plan in plans if plan is not None]
+        shown = [self._shown(plan) for plan in plans if plan is not None and _is_permitted(plan, permitted)]
         unread = (*read_active.warnings, *read_ended.warnings, *self._plans.lost(dataset, permitted))
         more = len(rest) > limit
         return ListPage(
@@ -123,7 +127,7 @@ class BackfillLookup:
         """Return PENDING until an attempt has started, as for a run."""
         if plan.at > 0:
             return RunStatus.RUNNING
-        run = self._gateway.get_run(plan.dataset, plan.run_id)
+        run = self._gateway.get_run(plan.step.dataset, plan.run_id)
         return RunStatus.RUNNING if run is not None and self._has_started(run) else RunStatus.PENDING
 
     def _has_started(self, run: DagRun) -> bool:
@@ -133,11 +137,12 @@ class BackfillLookup:
         """Return what an active backfill waits for, other than the run of its present date."""
         if plan.stop is not None:
             return STOPPING_NOTE
-        found = self._gateway.get_dag(plan.dataset)
+        dataset = plan.step.dataset
+        found = self._gateway.get_dag(dataset)
         if found is None or found.dag.is_stale:
             return f"Waiting until Airflow has loaded the dataset, to build {plan.date}."
         if found.dag.is_paused:
-            return f"Waiting: the dataset is paused. Resume it with: dli workflow unpause {plan.dataset}"
+            return f"Waiting: the dataset is paused. Resume it with: dli workflow unpause {dataset}"
         return None
 
 
@@ -154,9 +159,13 @@ def record(plan: BackfillPlan, status: RunStatus, note: str | None = None) -> Ba
         every=plan.every,
         dates_total=len(plan.dates),
         dates_done=len(plan.built),
-        current_date=plan.date if is_on else None,
+        datasets=list(plan.datasets),
+        current_date=plan.step.partition if is_on else None,
+        current_dataset=plan.step.dataset if is_on else None,
         current_run_id=plan.run_id if is_on else None,
         failed_dates=list(plan.failed),
+        failed=plan.shown(plan.failed),
+        not_built=plan.shown(plan.not_built),
         parameters=dict(plan.parameters),
         reverse=plan.reverse,
         keep_going=plan.keep_going,
@@ -166,6 +175,10 @@ def record(plan: BackfillPlan, status: RunStatus, note: str | None = None) -> Ba
         error=outcome.error if outcome else None,
         note=note,
     )
+
+
+def _is_permitted(plan: BackfillPlan, permitted: PermittedDatasets) -> bool:
+    return all(dataset in permitted for dataset in plan.datasets)
 
 
 def _dataset_of(backfill_id: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from basecamp.shared.object_reader import QUARANTINE_PREFIX, ObjectReader
 from dataspec.errors import CorruptObject, InvalidName, UnreadableObject
@@ -13,10 +14,18 @@ from dataspec.schedule.run_ids import parse_run_id
 from dataspec.spec.identity import check_name
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, age_of, try_delete, try_put, usable
+from dataspec.stored_document import StoredDocument
 
 PREFIX = "basecamp/backfills/"
 ACTIVE_PREFIX = f"{PREFIX}active/"
 ENDED_PREFIX = f"{PREFIX}ended/"
+HELD_PREFIX = f"{PREFIX}held/"
+
+
+class _Claim(StoredDocument):
+    """The claim of a backfill to a dataset other than the one whose plan it is; void unless that plan is active."""
+
+    backfill_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,13 @@ class ReadPlans:
 
     plans: tuple[BackfillPlan, ...]
     warnings: tuple[str, ...] = ()
+
+
+class Taken(NamedTuple):
+    """A dataset that an active backfill builds."""
+
+    dataset: str
+    backfill_id: str
 
 
 class PlanStore:
@@ -117,7 +133,73 @@ class PlanStore:
         while try_put(self._store, ended_key, plan.body(), expected=MISSING) is None:
             if self.ended(plan.dataset, plan.backfill_id) is not None:
                 break
+        self._release(plan)
         try_delete(self._store, _active_key(plan.dataset), expected=held.etag)
+
+    def admit(self, held: StoredPlan) -> Taken | None:
+        """Claim the datasets of a plan; remove it if another active backfill has one of them.
+
+        The plan and its claims are written before those of others are read, so of two backfills with a dataset in
+        common at most one is admitted.
+
+        Returns:
+            What the other backfill has; None if the plan may begin, or has changed meanwhile.
+        """
+        plan = held.plan
+        for dataset in plan.datasets:
+            other = self._other(dataset, plan)
+            if other is not None:
+                return Taken(dataset, other.backfill_id) if self._remove(held) else None
+        self.change(held, plan.changed(is_admitted=True))
+        return None
+
+    def _other(self, dataset: str, plan: BackfillPlan) -> BackfillPlan | None:
+        """Return another active plan that builds a dataset; claim the dataset for a plan if there is none."""
+        claim = _Claim(backfill_id=plan.backfill_id).body()
+        while True:
+            is_mine = dataset == plan.dataset or try_put(
+                self._store, _held_key(dataset), claim, expected=MISSING
+            )
+            active = None if dataset == plan.dataset else self.active_or_free(dataset)
+            others = [one for one in (self._claimant(dataset), active) if one]
+            if ended := next((one for one in others if one.plan.outcome), None):
+                self.put_away(ended)
+                continue
+            ids = {one.plan.backfill_id: one.plan for one in others}
+            mine = ids.pop(plan.backfill_id, None)
+            if ids or is_mine or mine:
+                return next(iter(ids.values()), None)
+
+    def _claimant(self, dataset: str) -> StoredPlan | None:
+        """Return the active plan with a claim to a dataset; remove a claim whose plan is not active."""
+        stored = self._store.get(_held_key(dataset))
+        claim = self._objects.read_or_remove(_Claim.read, stored) if stored else None
+        if stored is None or claim is None:
+            return None
+        parsed = parse_run_id(claim.backfill_id)
+        held = self.active_or_free(parsed.dataset) if parsed and _is_name(parsed.dataset) else None
+        if held is not None and held.plan.backfill_id == claim.backfill_id:
+            return held
+        try_delete(self._store, stored.key, expected=stored.etag)
+        return None
+
+    def _remove(self, held: StoredPlan) -> bool:
+        """Remove a plan that is not admitted, then its claims; return whether it was unchanged.
+
+        In this order: another server that admits the plan meanwhile must keep its claims.
+        """
+        is_removed = try_delete(self._store, _active_key(held.plan.dataset), expected=held.etag)
+        if is_removed:
+            self._release(held.plan)
+        return is_removed
+
+    def _release(self, plan: BackfillPlan) -> None:
+        """Remove the claims of a plan."""
+        for dataset in plan.datasets:
+            stored = self._store.get(_held_key(dataset)) if dataset != plan.dataset else None
+            claim = self._objects.read_or_remove(_Claim.read, stored) if stored else None
+            if stored and claim and claim.backfill_id == plan.backfill_id:
+                try_delete(self._store, stored.key, expected=stored.etag)
 
     def discard_if_id_is_used(self, held: StoredPlan) -> bool:
         """Remove an active plan that has not begun if an ended backfill has its id; return whether it has.
@@ -249,6 +331,10 @@ def _is_name(text: str) -> bool:
     except InvalidName:
         return False
     return True
+
+
+def _held_key(dataset: str) -> str:
+    return f"{HELD_PREFIX}{dataset}.json"
 
 
 def _active_key(dataset: str) -> str:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from basecamp.backfills.chains import chain_of, chained_specs, check_rights, label, steps_of
 from basecamp.datasets.catalog_cache import CatalogCache
+from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import SubmittedSpec, file_to_run
 from dataspec.catalog.effective import SpecFile
 from dataspec.contract import WAIT_KEY
 from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.models import BackfillPreview, Every, SourceType
-from dataspec.parameters import EXECUTION_DATE
-from dataspec.schedule.backfill_plan import MAX_DATES, DateRange
+from dataspec.parameters import EXECUTION_DATE, ParameterValueError
+from dataspec.schedule.backfill_plan import MAX_DATES, BackfillPlan, DateRange
+from dataspec.schedule.chain import ChainedDataset, Step
 from dataspec.schedule.partitions import Grid
 from dataspec.schedule.relative_dates import absolute_date
 from dataspec.spec.connection_teams import ConnectionTeams
@@ -39,6 +42,12 @@ class BackfillRequest:
     keep_going: bool = False
     resume: bool = False
     wait_for_upstream: bool = False
+    with_upstream: bool = False
+    """Whether to build all upstream datasets as well."""
+    with_downstream: bool = False
+    """Whether to build all downstream datasets as well."""
+    permitted: PermittedDatasets = EVERY_DATASET
+    """The datasets that the caller may run."""
     candidate: SubmittedSpec | None = None
     """For a preview: the spec to try out, in place of the registered one."""
 
@@ -50,7 +59,11 @@ class BackfillRequest:
     def identity(self) -> list[Any]:
         """Return the values that are equal in two equal requests."""
         options = [self.by, self.reverse, self.keep_going, self.resume]
-        later = [WAIT_KEY] if self.wait_for_upstream else []  # not in the requests of earlier versions
+        later = [  # not in the requests of earlier versions
+            *([WAIT_KEY] if self.wait_for_upstream else []),
+            *(["with_upstream"] if self.with_upstream else []),
+            *(["with_downstream"] if self.with_downstream else []),
+        ]
         given = dict(self.parameters)
         return ["backfill", self.dataset, self.source, self.start, self.end, given, *options, *later]
 
@@ -67,14 +80,24 @@ class CheckedRequest:
     """The names of the partitions to build, in order."""
     parameters: dict[str, Any]
     """The given parameters, each converted to its type."""
+    chain: tuple[ChainedDataset, ...] = ()
+    """The datasets of a backfill of several, in the order of the graph."""
+    steps: tuple[Step, ...] = ()
+    """The partitions of a backfill of several datasets, in order."""
 
-    def preview(self, days: Iterable[str], sql: SpecSql) -> BackfillPreview:
-        """Return what a backfill of these partitions would do.
+    @property
+    def dates(self) -> tuple[str, ...]:
+        """What to build, in order, as a plan has it."""
+        return tuple(label(step, self.request.dataset) for step in self.steps) or self.days
+
+    def preview(self, plan: BackfillPlan, sql: SpecSql) -> BackfillPreview:
+        """Return what a backfill would do.
 
         Raises:
             InvalidTemplate: When the SQL can't be rendered with the parameters, or parsed.
         """
-        dates = tuple(days)
+        steps = [plan.step_of(text) for text in plan.dates]
+        dates = [step.partition for step in steps if step.dataset == plan.dataset] or list(self.days)
         resolved = self._values(dates[0]).parameters
         first, last = (self._sql(day, sql) for day in (dates[0], dates[-1]))
         return BackfillPreview(
@@ -82,7 +105,8 @@ class CheckedRequest:
             source_type=self.file.source,
             spec_hash=self.file.spec_hash or "",
             parameters={name: value for name, value in resolved.items() if name != EXECUTION_DATE},
-            dates=list(dates),
+            dates=dates,
+            steps=plan.shown(plan.dates) if self.chain else [],
             first_statements=first.statements,
             last_statements=last.statements,
             reads=sorted({*first.reads, *last.reads}),
@@ -106,7 +130,7 @@ def check_request(
     Raises:
         InvalidUsage: When the range is wrong, or holds no date to build.
         InvalidParameters: When the dataset takes no ``execution_date``, or the parameters don't fit.
-        Overridden, DatasetNotFound, InvalidSpec, Forbidden: As for a run.
+        Overridden, DatasetNotFound, InvalidSpec, Forbidden: As for a run, of each dataset of a chain.
         StoreUnreachable: When the store does not answer.
     """
     if EXECUTION_DATE in request.parameters:
@@ -114,22 +138,47 @@ def check_request(
             f"A backfill sets '{EXECUTION_DATE}' itself.", detail="Choose the dates with --start and --end."
         )
     file, spec = file_to_run(specs, connections, request.dataset, request.source, request.candidate)
-    zone = Grid.of(spec.schedule).zone
-    dates = DateRange.parse(absolute_date(request.start, zone, now), absolute_date(request.end, zone, now))
+    one = _one_partition(request, Grid.of(spec.schedule))
+    dates = DateRange.parse(one[:10], one[:10]) if one else _dates(request, spec, now)
     if len(dates) > MAX_DATES:
         raise InvalidUsage(
             f"The range holds {len(dates):,} dates; a backfill builds at most {MAX_DATES:,}.",
             detail="Is a year mistyped?",
         )
     _check_takes_date(spec)
-    days = _days(dates, spec, request)
+    days = [one] if one else _days(dates, spec, request)
     if request.reverse:
         days.reverse()
-    return CheckedRequest(request, file, spec, dates, tuple(days), _given(spec, request, days))
+    checked = CheckedRequest(request, file, spec, dates, tuple(days), _given(spec, request, days))
+    if not (request.with_upstream or request.with_downstream):
+        return checked
+    chained = chained_specs(
+        specs.catalog(), spec, upstream=request.with_upstream, downstream=request.with_downstream
+    )
+    check_rights(chained, request.permitted, connections)
+    if len(chained) == 1:
+        return checked
+    chain = chain_of(chained)
+    return replace(checked, chain=chain, steps=steps_of(chain, chained, spec.name, days, now))
+
+
+def _dates(request: BackfillRequest, spec: DatasetSpec, now: datetime) -> DateRange:
+    zone = Grid.of(spec.schedule).zone
+    return DateRange.parse(absolute_date(request.start, zone, now), absolute_date(request.end, zone, now))
+
+
+def _one_partition(request: BackfillRequest, grid: Grid) -> str | None:
+    """Return the name of the partition finer than a day that is given as start and end; None for a range of dates."""
+    if request.start != request.end or not (grid.is_finer_than_a_day and ":" in request.start):
+        return None
+    try:
+        return grid.named(request.start).name
+    except ParameterValueError as error:
+        raise InvalidUsage(f"Invalid partition: {error}", detail=error.hint) from None
 
 
 def _check_takes_date(spec: DatasetSpec) -> None:
-    if all(parameter.name != EXECUTION_DATE for parameter in spec.parameters):
+    if not spec.takes_execution_date:
         raise InvalidParameters(
             f"This dataset has no parameter '{EXECUTION_DATE}', so it can't be built date by date.",
             detail="Declare the parameter in the spec and use it in the SQL, "

@@ -10,7 +10,7 @@ from functools import partial
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.backfills.lookup import record
-from basecamp.backfills.plans import PlanStore
+from basecamp.backfills.plans import PlanStore, StoredPlan
 from basecamp.backfills.reconciler import Reconciler
 from basecamp.backfills.requests import BackfillRequest, CheckedRequest, check_request
 from basecamp.datasets.catalog_cache import CatalogCache
@@ -67,9 +67,10 @@ class BackfillStarter:
             ServerBusy: When too many calls are waiting.
             Refused: When ``resume`` is given and every date is built.
         """
-        checked = check_request(self._specs, self._connections, request, self._clock.now())
-        plan = self._plan(checked, self._clock.now(), "", "")
-        preview = checked.preview(plan.dates, self._sql)
+        now = self._clock.now()
+        checked = check_request(self._specs, self._connections, request, now)
+        plan = self._plan(checked, now, "", "")
+        preview = checked.preview(plan, self._sql)
         return replace(preview, warnings=[*preview.warnings, *self._missing(checked.spec, plan)])
 
     def start(
@@ -83,8 +84,8 @@ class BackfillStarter:
             idempotency_key: A second call with it returns the first one's backfill.
 
         Raises:
-            BackfillActive: When a backfill of the dataset is active.
-            Paused: When the dataset is paused.
+            BackfillActive: When a backfill of one of its datasets is active.
+            Paused: When one of its datasets is paused.
             TakenOver: When another DAG has the dataset's id.
             Refused: When ``resume`` is given and every date is built.
             NewerFormat: When a newer version of Basecamp wrote the dataset's active plan.
@@ -113,7 +114,8 @@ class BackfillStarter:
 
     def _missing(self, spec: DatasetSpec | None, plan: BackfillPlan) -> list[str]:
         """Return a warning that names the upstream partitions that runs need and that are not built."""
-        if spec is None or plan.wait_for_upstream:
+        builds_upstream = any(one.dataset == plan.dataset and one.needs for one in plan.chain)
+        if spec is None or plan.wait_for_upstream or builds_upstream:
             return []
         return self._needs.warnings(spec, _partitions(Grid.of(spec.schedule), plan.dates))
 
@@ -123,7 +125,7 @@ class BackfillStarter:
             return None
         held = self._plans.active_or_free(dataset)
         if held is not None and held.plan.idempotency_key == keyed.key:
-            return held.plan
+            return self._admitted(held)
         first = adhoc_run_id(dataset, keyed.plan.moment("at"))
         of_that_second = (name for name in self._plans.ended_ids(dataset) if name.startswith(first))
         ended = self._plans.read_ended(of_that_second)
@@ -137,7 +139,8 @@ class BackfillStarter:
             numbered = self._numbered(plan)
             if numbered.outcome is not None:
                 return numbered
-            check_ready(self._takeovers.check(request.dataset), request.dataset)
+            for dataset in plan.datasets:
+                check_ready(self._takeovers.check(dataset), dataset)
             if created := self._create(numbered):
                 return created
 
@@ -153,7 +156,8 @@ class BackfillStarter:
             keep_going=request.keep_going,
             wait_for_upstream=request.wait_for_upstream,
             parameters=checked.parameters,
-            dates=checked.days,
+            dates=checked.dates,
+            chain=checked.chain,
             requested_by=requested_by,
             created_at=at,
             idempotency_key=key,
@@ -199,16 +203,26 @@ class BackfillStarter:
         """Write a plan; return it, or this request's own one, or None to try again."""
         held = self._plans.create(plan)
         if held is not None:
-            return None if self._plans.discard_if_id_is_used(held) else plan
+            return None if self._plans.discard_if_id_is_used(held) else self._admitted(held)
         held = self._plans.active_or_free(plan.dataset)
         if held is None:
             return None
         if held.plan.idempotency_key == plan.idempotency_key:
-            return held.plan
+            return self._admitted(held)
         if held.plan.outcome is None:
             raise BackfillActive(held.plan.backfill_id)
         self._plans.put_away(held)
         return None
+
+    def _admitted(self, held: StoredPlan) -> BackfillPlan | None:
+        """Return a plan that may begin; None to try again, as another replica has removed it."""
+        plan = held.plan
+        if not (plan.is_admitted or plan.has_begun):
+            taken = self._plans.admit(held)
+            if taken is not None:
+                dataset = taken.dataset if taken.dataset != plan.dataset else None
+                raise BackfillActive(taken.backfill_id, dataset)
+        return self._plans.find(plan.backfill_id)
 
 
 def _partitions(grid: Grid, dates: Iterable[str]) -> Iterator[Partition]:

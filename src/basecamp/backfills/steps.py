@@ -55,7 +55,8 @@ WAIT_SECONDS = 2.0
 """Seconds until the next look when a change is needed first, such as the end of a pause."""
 ON_ITS_WAY_SECONDS = 45.0
 """How long after a request a run may still appear: longer than a call to Airflow with its retries."""
-REMOVED = "The dataset was removed while its backfill was under way."
+LEFT_NAMED = 20
+"""Maximum number of partitions that were not built that an error names."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,9 +114,13 @@ class BackfillSteps:
         if plan.outcome is not None:
             self.plans.put_away(held)
             return None
-        if not plan.has_begun and self.plans.discard_if_id_is_used(held):
-            return None
-        run = self.gateway.get_run(plan.dataset, plan.run_id)
+        if not plan.has_begun:
+            if self.plans.discard_if_id_is_used(held):
+                return None
+            if not plan.is_admitted:
+                self.plans.admit(held)
+                return AT_ONCE
+        run = self.gateway.get_run(plan.step.dataset, plan.run_id)
         if run is None:
             if plan.stop:
                 return self._end_stopped(held, plan)
@@ -132,17 +137,14 @@ class BackfillSteps:
         if is_killed(run):
             return self._end(held, plan, RunStatus.KILLED, note=str(plan.stop or run.note))
         if run.end_date is not None:
-            self._took[plan.dataset] = (run.end_date - _began(run)).total_seconds()
+            self._took[run.dag_id] = (run.end_date - _began(run)).total_seconds()
         if self.records.ran_other_code(run):
             error = f"{plan.date}: {self.records.why_other(run)}"
             return self._end(held, plan.after(failed=True), RunStatus.FAILED, error=error)
-        failed = run.state == "failed"
-        if failed and not plan.keep_going:
-            return self._end(held, plan.after(failed=True), RunStatus.FAILED, error=self._error(plan, run))
-        following = plan.after(failed=failed)
+        following = plan.after(failed=run.state == "failed")
         if following.is_through:
             ended = RunStatus.FAILED if following.failed else RunStatus.COMPLETED
-            return self._end(held, following, ended, error=_failed_dates(following))
+            return self._end(held, following, ended, error=self._error(following))
         if plan.stop:
             return self._end(held, following, RunStatus.KILLED, note=str(plan.stop))
         return (yield from self._begin(held, following))
@@ -156,11 +158,11 @@ class BackfillSteps:
         """
         try:
             conf = self._conf(plan)
-            is_ready = self._is_ready(plan.dataset)
+            is_ready = self._is_ready(plan.step.dataset)
         except (DatasetNotFound, Forbidden, InvalidParameters, InvalidSpec, TakenOver) as error:
             if self._may_be_on_its_way(plan):
                 return SHORTEST_PAUSE
-            why = REMOVED if isinstance(error, DatasetNotFound) else f"{plan.date}: {_line(error)}"
+            why = _removed(plan) if isinstance(error, DatasetNotFound) else f"{plan.date}: {_line(error)}"
             return self._end(held, plan, RunStatus.FAILED, error=why)
         if not is_ready:
             moved = plan is held.plan or self.plans.change(held, plan)
@@ -175,7 +177,7 @@ class BackfillSteps:
         """Trigger the run; the next look handles an existing run and a missing DAG."""
         try:
             self.gateway.trigger(
-                plan.dataset, plan.run_id, logical_date=earlier_now(self.gateway, self.clock), conf=conf
+                plan.step.dataset, plan.run_id, logical_date=earlier_now(self.gateway, self.clock), conf=conf
             )
             log.info("Backfill %s: started %s", plan.backfill_id, plan.date)
         except RunExists:
@@ -189,8 +191,8 @@ class BackfillSteps:
         held = self.plans.active_or_free(plan.dataset)
         is_on = held is not None and held.plan.backfill_id == plan.backfill_id and held.plan.outcome is None
         if is_on:
-            return self._pause_after(plan.dataset, 0.0)
-        run = self.gateway.get_run(plan.dataset, plan.run_id)
+            return self._pause_after(plan.step.dataset, 0.0)
+        run = self.gateway.get_run(plan.step.dataset, plan.run_id)
         if run is not None and not run.finished and is_own(run, plan):
             yield from self.stopper.end(run, stopped_by=plan.requested_by, reason="its backfill had ended")
         return AT_ONCE
@@ -224,10 +226,12 @@ class BackfillSteps:
         return {**parameters, CONF_KEY: own}
 
     def _run_conf(self, catalog: Catalog, plan: BackfillPlan) -> dict[str, Any]:
-        spec = find_spec(catalog, plan.dataset).spec
+        spec = find_spec(catalog, plan.step.dataset).spec
         assert spec is not None  # noqa: S101 - the catalog gives usable specs alone
         self.connections.check(spec)
-        return resolve_run(spec, {**plan.parameters, EXECUTION_DATE: plan.date}).conf
+        given = plan.parameters if plan.step.dataset == plan.dataset else {}
+        partition = {} if plan.is_built_once else {EXECUTION_DATE: plan.step.partition}
+        return resolve_run(spec, {**given, **partition}).conf
 
     def _is_ready(self, dataset: str) -> bool:
         found = self.takeovers.check(dataset)
@@ -266,14 +270,31 @@ class BackfillSteps:
     ) -> float:
         """Write the outcome of the backfill; the next look moves its plan to the ended ones."""
         outcome = Outcome(status=status, at=self.clock.now(), error=error, note=note)
-        self._took.pop(plan.dataset, None)
+        for dataset in plan.datasets:
+            self._took.pop(dataset, None)
         if self.plans.change(held, plan.ended(outcome)):
             log.info("Backfill %s: %s %s", plan.backfill_id, status, error or note or "")
         return AT_ONCE
 
-    def _error(self, plan: BackfillPlan, run: DagRun) -> str:
-        error = self.reasons.last_error(run)
-        return f"{plan.date} failed: {error}" if error else f"{plan.date} failed."
+    def _error(self, plan: BackfillPlan) -> str | None:
+        """Return why a plan that is through has failed: what failed, and in a chain what was not built for it."""
+        if not plan.failed:
+            return None
+        if plan.keep_going or len(plan.failed) > 1:
+            failed = f"{len(plan.failed)} of {len(plan.dates)} dates failed: {', '.join(plan.failed)}"
+        else:
+            failed = f"{plan.failed[0]} failed{self._reason(plan, plan.failed[0])}"
+        left = [*plan.skipped, *plan.dates[plan.at :]] if plan.chain else []
+        if not left:
+            return failed
+        more = f" and {len(left) - LEFT_NAMED} more" if len(left) > LEFT_NAMED else ""
+        return f"{failed.removesuffix('.')}. Not built: {', '.join(left[:LEFT_NAMED])}{more}."
+
+    def _reason(self, plan: BackfillPlan, failed: str) -> str:
+        step = plan.step_of(failed)
+        run = self.gateway.get_run(step.dataset, plan.run_id_of(step))
+        error = self.reasons.last_error(run) if run else None
+        return f": {error}" if error else "."
 
 
 def is_own(run: DagRun, plan: BackfillPlan) -> bool:
@@ -286,10 +307,9 @@ def _began(run: DagRun) -> datetime:
     return run.start_date or run.queued_at or run.run_after
 
 
-def _failed_dates(plan: BackfillPlan) -> str | None:
-    if not plan.failed:
-        return None
-    return f"{len(plan.failed)} of {len(plan.dates)} dates failed: {', '.join(plan.failed)}"
+def _removed(plan: BackfillPlan) -> str:
+    which = f"'{plan.step.dataset}'" if plan.chain else "The dataset"
+    return f"{which} was removed while its backfill was under way."
 
 
 def _line(error: DliError) -> str:

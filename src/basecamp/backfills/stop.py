@@ -7,6 +7,7 @@ from functools import partial
 from basecamp.backfills.lookup import BackfillLookup, record
 from basecamp.backfills.plans import PlanStore
 from basecamp.backfills.steps import BackfillSteps
+from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
 from basecamp.shared.request_facts import note_facts
@@ -40,6 +41,7 @@ class BackfillStopper:
     def stop(
         self,
         backfill_id: str,
+        permitted: PermittedDatasets = EVERY_DATASET,
         *,
         stopped_by: str,
         reason: str | None = None,
@@ -51,19 +53,24 @@ class BackfillStopper:
         A backfill that has ended is left unchanged.
 
         Raises:
-            BackfillNotFound: When there is none of that id.
+            BackfillNotFound: When there is none of that id whose datasets are all permitted.
             AirflowUnreachable: When Airflow does not answer; the stop order stays in the plan.
             StoreUnreachable: When the store does not answer.
         """
         values = ["stop backfill", backfill_id, reason]
-        stop = partial(self._stop, backfill_id, stopped_by, reason)
+        stop = partial(self._stop, backfill_id, permitted, stopped_by, reason)
         return self._reservations.once_in_steps(idempotency_key, values, Backfill, stop)
 
     def _stop(
-        self, backfill_id: str, stopped_by: str, reason: str | None, keyed: KeyedRequest
+        self,
+        backfill_id: str,
+        permitted: PermittedDatasets,
+        stopped_by: str,
+        reason: str | None,
+        keyed: KeyedRequest,
     ) -> Steps[Backfill]:
+        plan = self._lookup.find(backfill_id, permitted)
         keyed.reserve({})
-        plan = self._lookup.find(backfill_id)
         note_facts(dataset=plan.dataset)
         order = StopOrder(by=stopped_by, at=self._clock.now(), reason=reason)
         self._order(plan, order)

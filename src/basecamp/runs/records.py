@@ -221,6 +221,7 @@ class RunRecords:
             retried_at=retried.at if retried else None,
             note=None if (run.note or "").startswith(STARTED_BY) else run.note,
             url=self._url(run),
+            backfill_id=_backfill_of(run),
             warnings=values.warnings if values else [],
         )
 
@@ -283,6 +284,12 @@ def requested_by(run: DagRun) -> str | None:
     if isinstance(by, str):
         return by
     return None if run.run_type in TIMETABLE_RUN_TYPES else IN_AIRFLOW
+
+
+def _backfill_of(run: DagRun) -> str | None:
+    own = run.conf.get(CONF_KEY)
+    backfill_id = own.get("backfill_id") if isinstance(own, dict) else None
+    return backfill_id if isinstance(backfill_id, str) else None
 
 
 def key_of_request(run: DagRun) -> str | None:

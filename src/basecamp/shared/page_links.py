@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from dataspec.models import WorkflowRun
@@ -51,10 +51,7 @@ class Links:
 
     def backfill_of(self, run: WorkflowRun) -> str | None:
         """Return the URL of the backfill that started a run; None if none of ours did."""
-        parsed = parse_run_id(run.run_id) if run.run_type == "backfill" else None
-        if parsed is None or parsed.backfill_partition is None:
-            return None
-        return self.backfill(str(replace(parsed, backfill_partition=None)))
+        return self.backfill(run.backfill_id) if run.backfill_id else None
 
     def stop_backfill(self, backfill_id: str) -> str:
         """Return the URL that stops a backfill."""

@@ -170,17 +170,25 @@ async def redirect_to_run(request: Request, run_id: str, dataset: str | None = N
 @router.get("/backfills/{backfill_id}")
 def show_backfill(request: Request, services: ServicesOf, backfill_id: str) -> Response:
     """Show a backfill."""
-    view = read_backfill(services, backfill_id)
-    can_operate = may_operate(request, services, view.backfill.dataset_name)
+    view = read_backfill(services, backfill_id, viewed_datasets(request, services))
+    can_operate = all(may_operate(request, services, name) for name in view.backfill.datasets)
     return page(request, "backfill.html", view=view, can_operate=can_operate)
 
 
 @router.post("/backfills/{backfill_id}/stop")
 async def stop_backfill(
-    request: Request, services: ServicesOf, caller: Caller, backfill_id: str, form: StopForm
+    *,
+    request: Request,
+    services: ServicesOf,
+    caller: Caller,
+    permitted: Permitted,
+    backfill_id: str,
+    form: StopForm,
 ) -> Response:
     """Stop a backfill and redirect to its page."""
-    stopping = services.backfill_stopper.stop(backfill_id, stopped_by=caller.name, reason=_reason(form))
+    stopping = services.backfill_stopper.stop(
+        backfill_id, permitted, stopped_by=caller.name, reason=_reason(form)
+    )
     await services.work.finish(stopping)
     return redirect(links_of(request).backfill(backfill_id))
 

@@ -26,7 +26,6 @@ from dataspec.models import (
     WorkflowRun,
     WorkflowStatus,
 )
-from dataspec.schedule.run_ids import backfill_run_id
 from dataspec.spec.model import DatasetSpec, Statement
 from dataspec.spec.parse import parse_spec
 
@@ -276,23 +275,18 @@ class BackfillView:
     """Whether it has earlier runs."""
     warnings: Sequence[str]
 
-    @property
-    def run_ids(self) -> dict[str, str]:
-        """Run ids of the failed dates."""
-        return {day: backfill_run_id(self.backfill.backfill_id, day) for day in self.backfill.failed_dates}
 
-
-def read_backfill(services: Services, backfill_id: str) -> BackfillView:
+def read_backfill(services: Services, backfill_id: str, permitted: PermittedDatasets) -> BackfillView:
     """Read a backfill with its latest runs.
 
     Raises:
-        BackfillNotFound: When there is none.
+        BackfillNotFound: When there is none whose datasets are all permitted.
         StoreUnreachable: When the store does not answer.
     """
-    known = services.backfill_lookup.get(backfill_id)
+    known = services.backfill_lookup.get(backfill_id, permitted)
     backfill = known.value
     wanted = HistoryFilter(
-        datasets=(backfill.dataset_name,),
+        datasets=tuple(backfill.datasets),
         run_types=("backfill",),
         since=backfill.created_at,
         until=backfill.finished_at,
@@ -300,7 +294,7 @@ def read_backfill(services: Services, backfill_id: str) -> BackfillView:
     page, runs_known = _runs(services, wanted, RUNS_PER_BACKFILL)
     return BackfillView(
         backfill=backfill,
-        runs=[run for run in page.items if run.run_id.startswith(f"{backfill_id}_")],
+        runs=[run for run in page.items if run.backfill_id == backfill_id],
         runs_known=runs_known,
         more=page.next_cursor is not None,
         warnings=tuple(dict.fromkeys((*known.warnings, *page.warnings))),

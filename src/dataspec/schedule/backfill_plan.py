@@ -5,8 +5,9 @@ All functions are pure; ``basecamp.backfills`` reads the clock, the store and Ai
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar
@@ -14,10 +15,11 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field
 
 from dataspec.errors import InvalidUsage
-from dataspec.models import Every, RunStatus
+from dataspec.models import BackfillPartition, Every, RunStatus
 from dataspec.parameters import ParameterValueError, coerce_date
+from dataspec.schedule.chain import Chain, ChainedDataset, Step
 from dataspec.schedule.partitions import FIRST_YEAR, LAST_YEAR
-from dataspec.schedule.run_ids import backfill_run_id
+from dataspec.schedule.run_ids import backfill_run_id, parse_run_id
 from dataspec.stored_document import Moment, StoredDocument, StoredPart
 
 MAX_DATES = 40_000
@@ -31,7 +33,7 @@ SHORTEST_RANGE = 3
 
 _DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 _LENGTH_OF_A_DATE = len("2024-01-15")
-_DATES = ("dates", "built_before", "failed")
+_DATES = ("dates", "built_before", "failed", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,9 @@ def from_ranges(texts: Iterable[str]) -> tuple[str, ...]:
     """
     found: list[str] = []
     for text in texts:
+        if " " in text:  # of another dataset of a chain
+            found.append(text)
+            continue
         first, _, rest = text.partition("/")
         last, _, minutes = rest.partition("/")
         start, end = _start_of(first), _start_of(last or first)
@@ -194,7 +199,7 @@ class BackfillPlan(StoredDocument):
 
     Ranges keep a plan of ten years at some hundred bytes, and each step writes it once. A plan of at most
     :data:`MANY_DATES` dates is written in format 1 and a longer one with ranges in format 2, which older versions
-    read; one whose partitions are finer than a day in format 3.
+    read; one of several datasets, or whose partitions are finer than a day, in format 3.
     """
 
     FORMAT: ClassVar[int] = 3
@@ -217,6 +222,13 @@ class BackfillPlan(StoredDocument):
     asked_at: Moment | None = None
     """When a run of the current date was last requested from Airflow."""
     failed: Dates = ()
+    skipped: Dates = ()
+    """What was left out because it needs what failed; without ``keep_going`` also the rest of that dataset."""
+    chain: tuple[ChainedDataset, ...] = ()
+    """The datasets of a backfill of several, in the order of the graph: a date of another dataset than this plan's
+    is written with its name, as ``sales.weekly 2024-01-01``."""
+    is_admitted: bool = False
+    """Whether no other backfill had one of its datasets; a run is requested only then."""
     stop: StopOrder | None = None
     outcome: Outcome | None = None
     """Set once, when the backfill has ended; the object is then archived."""
@@ -230,9 +242,41 @@ class BackfillPlan(StoredDocument):
         return self.dates[min(self.at, len(self.dates) - 1)]
 
     @property
+    def step(self) -> Step:
+        """The current date and its dataset."""
+        return self.step_of(self.date)
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The datasets that it builds, in the order of the graph."""
+        return tuple(member.dataset for member in self.chain) or (self.dataset,)
+
+    @property
+    def is_built_once(self) -> bool:
+        """Whether the dataset of the current date has no ``execution_date``."""
+        return any(member.once and member.dataset == self.step.dataset for member in self.chain)
+
+    def step_of(self, text: str) -> Step:
+        """Return the dataset and the partition of one of its dates."""
+        dataset, _, partition = text.rpartition(" ")
+        return Step(dataset or self.dataset, partition)
+
+    def run_id_of(self, step: Step) -> str:
+        """Return the id of the run of a step: in a chain it has the name of the step's dataset."""
+        parsed = parse_run_id(self.backfill_id)
+        if parsed is None or step.dataset == self.dataset:
+            return backfill_run_id(self.backfill_id, step.partition)
+        return backfill_run_id(str(replace(parsed, dataset=step.dataset)), step.partition)
+
+    def shown(self, dates: Iterable[str]) -> list[BackfillPartition]:
+        """Return some of its dates as the API shows them."""
+        steps = map(self.step_of, dates)
+        return [BackfillPartition(step.dataset, step.partition, self.run_id_of(step)) for step in steps]
+
+    @property
     def run_id(self) -> str:
         """The id of the current date's run, which can't be created twice."""
-        return backfill_run_id(self.backfill_id, self.date)
+        return self.run_id_of(self.step)
 
     @property
     def has_begun(self) -> bool:
@@ -241,19 +285,43 @@ class BackfillPlan(StoredDocument):
 
     @property
     def is_through(self) -> bool:
-        """Whether every date has been built or has failed."""
-        return self.at >= len(self.dates)
+        """Whether nothing is left that it can build."""
+        return self.following() is None
 
     @property
     def built(self) -> tuple[str, ...]:
         """The dates that this backfill has built."""
-        failed = set(self.failed)
-        return tuple(day for day in self.dates[: self.at] if day not in failed)
+        lost = {*self.failed, *self.skipped}
+        return tuple(day for day in self.dates[: self.at] if day not in lost)
+
+    @property
+    def not_built(self) -> tuple[str, ...]:
+        """The dates that it has left out, and after its end those that it has not come to."""
+        return (*self.skipped, *(self.dates[self.at :] if self.outcome else ()))
 
     def after(self, *, failed: bool) -> BackfillPlan:
-        """Return the plan after the current date's run has ended."""
+        """Return the plan after the current date's run has ended: at the next date that needs nothing that failed."""
         more = (self.date,) if failed else ()
-        return self.changed(at=self.at + 1, failed=(*self.failed, *more), asked_at=None)
+        done = self.changed(at=self.at + 1, failed=(*self.failed, *more), asked_at=None)
+        following = done.following()
+        if following is None:
+            return done
+        return done.changed(at=following, skipped=(*done.skipped, *self.dates[done.at : following]))
+
+    def following(self) -> int | None:
+        """Return the index of the first date from the current one on that needs nothing that failed."""
+        if not self.failed:
+            return self.at if self.at < len(self.dates) else None
+        chain = Chain(self.chain or (ChainedDataset(dataset=self.dataset),), self.dataset)
+        lost: defaultdict[str, set[str]] = defaultdict(set)
+        for dataset, partition in map(self.step_of, (*self.failed, *self.skipped)):
+            lost[dataset].add(partition)
+        for index, step in enumerate(map(self.step_of, self.dates[self.at :]), self.at):
+            follows = not self.keep_going and step.dataset in lost
+            if not follows and not chain.is_blocked(step, lost):
+                return index
+            lost[step.dataset].add(step.partition)
+        return None
 
     def asking(self, now: datetime) -> BackfillPlan:
         """Return the plan with a run of the current date about to be requested."""
@@ -271,15 +339,15 @@ class BackfillPlan(StoredDocument):
         """Return whether dates that another backfill built can be skipped: same range, same parameters."""
         return all(
             getattr(self, name) == getattr(other, name)
-            for name in ("dataset", "start", "end", "every", "parameters")
+            for name in ("dataset", "datasets", "start", "end", "every", "parameters")
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values, in the oldest format that can hold it."""
-        finer = any(len(name) > _LENGTH_OF_A_DATE for name in self.dates)
-        many = len(self.dates) > MANY_DATES
+        is_newer = bool(self.chain) or any(len(name) > _LENGTH_OF_A_DATE for name in self.dates)
+        many = len(self.dates) > MANY_DATES and not self.chain
         ranges = {name: as_ranges(getattr(self, name)) for name in _DATES} if many else {}
         written = self.changed(**ranges).model_dump(mode="json")
-        if finer:
+        if is_newer:
             return written | {"format": self.FORMAT}
         return written | {"format": 1 + many, "every": _OLDER_WORDS.get(self.every, self.every)}

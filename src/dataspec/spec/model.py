@@ -412,6 +412,11 @@ class DatasetSpec(_Part):
         return tuple(dict.fromkeys(path for path in named if path is not None))
 
     @property
+    def takes_execution_date(self) -> bool:
+        """Whether a run of it can be told which partition to build."""
+        return any(parameter.name == EXECUTION_DATE for parameter in self.parameters)
+
+    @property
     def dependencies(self) -> tuple[Dependency, ...]:
         """The datasets of ``depends_on``, without duplicates."""
         named = (Dependency(dataset=entry) if isinstance(entry, str) else entry for entry in self.depends_on)

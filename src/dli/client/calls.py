@@ -358,6 +358,8 @@ def start_backfill(
     keep_going: bool = False,
     resume: bool = False,
     wait_for_upstream: bool = False,
+    with_upstream: bool = False,
+    with_downstream: bool = False,
     idempotency_key: str | None = None,
 ) -> Steps[Backfill]:
     """Build each partition of a dataset that starts in a range of dates, one after another, on the server.
@@ -374,15 +376,17 @@ def start_backfill(
         keep_going: Continue after a date that failed.
         resume: Skip the dates that the last backfill of this range, with these parameters, has built.
         wait_for_upstream: Each run waits for missing upstream partitions, as a scheduled run does.
+        with_upstream: Build all upstream datasets as well, in the order of the graph.
+        with_downstream: Build all downstream datasets as well, in the order of the graph.
         idempotency_key: Calls with the same key start one backfill; a new key if not given.
 
     Raises:
-        BackfillActive: When a backfill of the dataset is active.
-        Paused: When the dataset is paused.
+        BackfillActive: When a backfill of one of its datasets is active.
+        Paused: When one of its datasets is paused.
     """
     options = {"every": every, "reverse": reverse, "keep_going": keep_going, "resume": resume}
     body = _backfill(start, end, parameters, source) | options
-    body |= _waiting(wait_for_upstream)
+    body |= _waiting(wait_for_upstream) | _chain(with_upstream, with_downstream)
     return _post(Backfill, "workflows", check_name(name), "backfills", body=body, key=idempotency_key)
 
 
@@ -397,17 +401,20 @@ def preview_backfill(
     reverse: bool = False,
     resume: bool = False,
     wait_for_upstream: bool = False,
+    with_upstream: bool = False,
+    with_downstream: bool = False,
     yaml: str | None = None,
     files: Mapping[str, str] | None = None,
     file: str | None = None,
 ) -> Steps[BackfillPreview]:
-    """Preview a backfill: its dates, and the SQL of the first and the last. Nothing starts.
+    """Preview a backfill: its partitions, and the SQL of the dataset's first and last. Nothing starts.
 
     The spec may be sent along, as for :meth:`preview_run`.
     """
     options = {"every": every, "reverse": reverse, "resume": resume, "dry_run": True}
     body = _backfill(start, end, parameters, source) | options | _spec(yaml, files, file)
     body |= _waiting(wait_for_upstream)
+    body |= _chain(with_upstream, with_downstream)
     return _post(BackfillPreview, "workflows", check_name(name), "backfills", body=body)
 
 
@@ -791,6 +798,12 @@ def _backfill(
 ) -> dict[str, Any]:
     given = dict(parameters or {})
     return {"start": str(start), "end": str(end), "parameters": given, "source": source}
+
+
+def _chain(with_upstream: bool, with_downstream: bool) -> dict[str, Any]:
+    """Return the options of a chain that are given: an earlier server refuses unknown keys."""
+    options = {"with_upstream": with_upstream, "with_downstream": with_downstream}
+    return {name: True for name, given in options.items() if given}
 
 
 def _checked_version(name: str, version: str) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
 import click
 
 from dataspec.models import Backfill, RunStatus, WorkflowRun
-from dataspec.schedule.run_ids import backfill_run_id
 from dli.output.tables import pairs, printable
 from dli.output.times import between, duration, local
 from dli.session import INTERRUPTED, say
@@ -96,10 +95,9 @@ def report_run_end(run: WorkflowRun) -> None:
 def report_backfill_end(backfill: Backfill) -> None:
     """Print how a backfill ended; exit with status 1 unless it completed."""
     took = between(backfill.created_at, backfill.finished_at)
-    built = f"{backfill.dates_done} of {backfill.dates_total} dates built"
+    built = f"{backfill.dates_done} of {backfill.dates_total} {_kind(backfill)} built"
     say(f"Backfill {backfill.status.lower()} after {took}: {built}.")
-    failed = backfill.failed_dates[:MAX_LOGS_NAMED]
-    _exit_unless_completed(backfill, [backfill_run_id(backfill.backfill_id, name) for name in failed])
+    _exit_unless_completed(backfill, [one.run_id for one in backfill.failed[:MAX_LOGS_NAMED]])
 
 
 def describe_backfill(backfill: Backfill) -> str:
@@ -114,13 +112,15 @@ def describe_backfill(backfill: Backfill) -> str:
         [
             ("Backfill", backfill.backfill_id),
             ("Dataset", backfill.dataset_name),
+            ("Chain", ", ".join(backfill.datasets) if len(backfill.datasets) > 1 else None),
             ("Status", str(backfill.status)),
             ("Range", f"{backfill.start} to {backfill.end}"),
             ("Options", ", ".join(option for option, given in options.items() if given)),
             ("Dates", f"{backfill.dates_done} of {backfill.dates_total} built"),
-            ("Current date", backfill.current_date),
+            ("Current date", _current(backfill)),
             ("Run", backfill.current_run_id),
             ("Failed", ", ".join(backfill.failed_dates)),
+            ("Not built", _not_built(backfill)),
             ("Parameters", "\n".join(parameters)),
             ("Requested by", backfill.requested_by),
             ("Created", local(backfill.created_at)),
@@ -175,14 +175,31 @@ def _show_run(run: WorkflowRun, line: StatusLine) -> None:
 
 
 def _show_backfill(backfill: Backfill, line: StatusLine) -> None:
-    finished = backfill.dates_done + len(backfill.failed_dates)
-    count = f"{finished} of {backfill.dates_total} dates"
-    current = backfill.note or backfill.current_date
+    finished = backfill.dates_done + len(backfill.failed_dates) + len(backfill.not_built)
+    count = f"{finished} of {backfill.dates_total} {_kind(backfill)}"
+    current = backfill.note or _current(backfill)
     if line.replaceable:
         bar = line.bar(finished / backfill.dates_total)
         line.show(bar, count, current, _time_left(backfill, finished))
     elif not backfill.status.finished:
         line.log(f"{count}  {current}")
+
+
+def _kind(backfill: Backfill) -> str:
+    return "partitions" if len(backfill.datasets) > 1 else "dates"
+
+
+def _current(backfill: Backfill) -> str | None:
+    """Return the current partition, in a chain after its dataset."""
+    is_chain = len(backfill.datasets) > 1 and backfill.current_dataset
+    return f"{backfill.current_dataset} {backfill.current_date}" if is_chain else backfill.current_date
+
+
+def _not_built(backfill: Backfill) -> str | None:
+    """Return what a chain has left out; of one dataset the range says it."""
+    if len(backfill.datasets) < 2:  # noqa: PLR2004 - a chain
+        return None
+    return "\n".join(f"{one.dataset_name} {one.partition}" for one in backfill.not_built)
 
 
 def _time_left(backfill: Backfill, finished: int) -> str | None:

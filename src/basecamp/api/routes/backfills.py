@@ -49,9 +49,10 @@ async def start_backfill(
     response: Response,
     name: DatasetName,
     body: BackfillBody,
+    permitted: Permitted,
     idempotency_key: IdempotencyKey = None,
 ) -> Backfill | BackfillPreview:
-    """Start a backfill: one run per date of a range, in sequence; or preview it."""
+    """Start a backfill: one run per partition of a range, in sequence; or preview it."""
     wanted = BackfillRequest(
         dataset=name,
         start=body.start,
@@ -63,6 +64,9 @@ async def start_backfill(
         keep_going=body.keep_going,
         resume=body.resume,
         wait_for_upstream=body.wait_for_upstream,
+        with_upstream=body.with_upstream,
+        with_downstream=body.with_downstream,
+        permitted=permitted,
         candidate=body.candidate(caller),
     )
     if body.dry_run:
@@ -93,17 +97,21 @@ def list_backfills(
 
 
 @router.get("/backfills/{backfill_id}")
-def get_backfill(services: ServicesOf, response: Response, backfill_id: BackfillId) -> Backfill:
+def get_backfill(
+    services: ServicesOf, response: Response, permitted: Permitted, backfill_id: BackfillId
+) -> Backfill:
     """Show a backfill."""
-    known = services.backfill_lookup.get(backfill_id)
+    known = services.backfill_lookup.get(backfill_id, permitted)
     put_warnings(response, known.warnings)
     return known.value
 
 
 @router.post("/backfills/{backfill_id}/stop")
 async def stop_backfill(
+    *,
     services: ServicesOf,
     caller: Caller,
+    permitted: Permitted,
     backfill_id: BackfillId,
     body: StopBody | None = None,
     idempotency_key: IdempotencyKey = None,
@@ -111,6 +119,7 @@ async def stop_backfill(
     """Stop a backfill, and respond when it has ended; an ended backfill is returned unchanged."""
     stopping = services.backfill_stopper.stop(
         backfill_id,
+        permitted,
         stopped_by=caller.name,
         reason=body.reason if body else None,
         idempotency_key=idempotency_key,

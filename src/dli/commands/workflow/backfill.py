@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -17,11 +17,25 @@ from dli.options import (
     server_options,
     source_option,
     wait_for_upstream_option,
+    with_downstream_option,
+    with_upstream_option,
 )
 from dli.session import Session, is_interactive, say, warn
 
 if TYPE_CHECKING:
     from dataspec.models import BackfillPreview, Every
+
+
+class Options(TypedDict):
+    """The options that the preview of a backfill has as well."""
+
+    source: str | None
+    every: Every
+    reverse: bool
+    resume: bool
+    wait_for_upstream: bool
+    with_upstream: bool
+    with_downstream: bool
 
 
 @click.command("backfill")
@@ -55,6 +69,8 @@ if TYPE_CHECKING:
     default=True,
     help="What to do after a date fails. [default: stop-on-failure]",
 )
+@with_upstream_option
+@with_downstream_option
 @wait_for_upstream_option
 @dry_run_option
 @click.option("--yes", "-y", is_flag=True, help="Don't ask before building more than 366 partitions.")
@@ -73,6 +89,8 @@ def command(
     reverse: bool,
     resume: bool,
     stop_on_failure: bool,
+    with_upstream: bool,
+    with_downstream: bool,
     wait_for_upstream: bool,
     dry_run: bool,
     yes: bool,
@@ -86,10 +104,51 @@ def command(
     partition starts only after the previous one has succeeded; the first failure ends the
     backfill. A new backfill starts at the first one again, unless you --resume.
 
+    With --with-downstream or --with-upstream it builds each partition of all datasets on that
+    side, in the order of the graph. A failure stops only what depends on it.
+
     Yesterday and 7d are by the clock of the schedule's time zone.
 
     `dli workflow status` and `dli workflow stop` take the backfill's id.
     """
+    build(
+        session,
+        dataset,
+        start=start,
+        end=end,
+        parameters=parameters,
+        options=Options(
+            source=source,
+            every=every,
+            reverse=reverse,
+            resume=resume,
+            wait_for_upstream=wait_for_upstream,
+            with_upstream=with_upstream,
+            with_downstream=with_downstream,
+        ),
+        keep_going=not stop_on_failure,
+        dry_run=dry_run,
+        yes=yes,
+        wait=wait,
+        timeout=timeout,
+    )
+
+
+def build(
+    session: Session,
+    dataset: str,
+    *,
+    start: str,
+    end: str,
+    parameters: dict[str, str],
+    options: Options,
+    keep_going: bool,
+    dry_run: bool,
+    yes: bool,
+    wait: bool,
+    timeout: float | None,
+) -> None:
+    """Start a backfill, or preview it."""
     from dataspec.schedule.backfill_plan import MANY_DATES
     from dataspec.schedule.relative_dates import days_ago
 
@@ -97,37 +156,23 @@ def command(
     client = session.client
     is_relative = days_ago(start) is not None or days_ago(end) is not None
     if dry_run or not yes:
-        ask = partial(
-            client.preview_backfill,
-            name,
-            start,
-            end,
-            parameters,
-            source=source,
-            every=every,
-            reverse=reverse,
-            resume=resume,
-            wait_for_upstream=wait_for_upstream,
-        )
+        ask = partial(client.preview_backfill, name, start, end, parameters, **options)
         if dry_run:
             from dli.output.previews import preview
 
-            found = preview(session, dataset, source, ask)
+            found = preview(session, dataset, options["source"], ask)
             session.print_item(found, _described(found))
             return
-        if len((found := ask()).dates) > MANY_DATES:
+        found = ask()
+        if max(len(found.dates), len(found.steps)) > MANY_DATES:
             _ask(found)
     backfill = client.start_backfill(
         name,
         start,
         end,
         parameters,
-        source=source,
-        every=every,
-        reverse=reverse,
-        keep_going=not stop_on_failure,
-        wait_for_upstream=wait_for_upstream,
-        resume=resume,
+        keep_going=keep_going,
+        **options,
     )
     warn(backfill.warnings)
     if not (wait and session.format == "json"):
@@ -139,7 +184,7 @@ def command(
 
 
 def _ask(preview: BackfillPreview) -> None:
-    count = f"{len(preview.dates):,} {_kind(preview)}"
+    count = f"{len(preview.steps or preview.dates):,} {_kind(preview)}"
     if not is_interactive():
         raise Refused(f"This would build {count}.", detail="Confirm with --yes.")
     first, last = sorted((preview.dates[0], preview.dates[-1]))
@@ -160,15 +205,16 @@ def _wait(session: Session, backfill_id: str, timeout: float | None) -> None:
 def _described(preview: BackfillPreview) -> str:
     from dli.output.previews import head
 
-    above = head(preview, (_kind(preview).capitalize(), str(len(preview.dates))))
-    parts = [above, "\n".join(preview.dates), *_statements(preview.dates[0], preview.first_statements)]
+    above = head(preview, (_kind(preview).capitalize(), str(len(preview.steps or preview.dates))))
+    order = [f"{step.dataset_name} {step.partition}" for step in preview.steps] or preview.dates
+    parts = [above, "\n".join(order), *_statements(preview.dates[0], preview.first_statements)]
     if len(preview.dates) > 1:
         parts += _statements(preview.dates[-1], preview.last_statements)
     return "\n\n".join(parts)
 
 
 def _kind(preview: BackfillPreview) -> str:
-    return "partitions" if "T" in preview.dates[0] else "dates"
+    return "partitions" if preview.steps or "T" in preview.dates[0] else "dates"
 
 
 def _statements(day: str, statements: list[str]) -> list[str]:

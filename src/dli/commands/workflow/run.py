@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dataspec.errors import InvalidUsage
+from dataspec.parameters import EXECUTION_DATE
 from dli.options import (
     dataset_argument,
     dry_run_option,
@@ -16,6 +18,8 @@ from dli.options import (
     server_options,
     source_option,
     wait_for_upstream_option,
+    with_downstream_option,
+    with_upstream_option,
 )
 from dli.run_kinds import DIFFERENCE
 from dli.session import say, warn
@@ -29,6 +33,9 @@ HELP = f"""Start a run of a dataset now.
 DATASET is the dataset's name, or the path of its file. Airflow executes the
 run; the command prints the run's id and returns.
 
+With --with-downstream or --with-upstream all datasets on that side are built for the same
+partition, in the order of the graph: as a backfill, whose id is printed.
+
 With --dry-run nothing starts: the server returns the parameters, the rendered SQL after
 parsing it, and the tables that it reads and writes. The path of a file, or a name that is
 only in the project, means the local file, registered or not.
@@ -41,8 +48,11 @@ only in the project, means the local file, registered or not.
 @dataset_argument
 @param_option
 @source_option(everything=False)
+@with_upstream_option
+@with_downstream_option
 @wait_for_upstream_option
 @dry_run_option
+@click.option("--yes", "-y", is_flag=True, help="Don't ask before building more than 366 partitions.")
 @follow_options()
 @server_options
 @pass_session
@@ -52,13 +62,43 @@ def command(
     dataset: str,
     parameters: dict[str, str],
     source: str | None,
+    with_upstream: bool,
+    with_downstream: bool,
     wait_for_upstream: bool,
     dry_run: bool,
+    yes: bool,
     wait: bool,
     timeout: float | None,
 ) -> None:
     """Start a run, or preview it; the help is HELP."""
     name = session.dataset_name(dataset)
+    if with_upstream or with_downstream:
+        from dli.commands.workflow.backfill import Options, build
+
+        partition = _partition(parameters)
+        options = Options(
+            source=source,
+            every="partition",
+            reverse=False,
+            resume=False,
+            wait_for_upstream=wait_for_upstream,
+            with_upstream=with_upstream,
+            with_downstream=with_downstream,
+        )
+        build(
+            session,
+            dataset,
+            start=partition,
+            end=partition,
+            parameters={key: value for key, value in parameters.items() if key != EXECUTION_DATE},
+            options=options,
+            keep_going=False,
+            dry_run=dry_run,
+            yes=yes,
+            wait=wait,
+            timeout=timeout,
+        )
+        return
     if dry_run:
         from dli.output.previews import preview
 
@@ -80,6 +120,14 @@ def command(
         session.print_item(run, f"Run started: {run.run_id}")
     if wait:
         _wait(session, run.run_id, timeout)
+
+
+def _partition(parameters: dict[str, str]) -> str:
+    if (given := parameters.get(EXECUTION_DATE)) is None:
+        raise InvalidUsage(
+            "Which partition is to be built?", detail=f"Name it with: -p {EXECUTION_DATE}=YYYY-MM-DD"
+        )
+    return given
 
 
 def _say_date(parameters: dict[str, str], partition: RunPartition | None) -> None:

@@ -165,8 +165,8 @@ def test_its_plan_is_written_once_for_each_date(
     worker.build()
     assert show(client)["status"] == "COMPLETED"
     assert (
-        written.count(f"basecamp/backfills/active/{NAME}.json") == 1 + len(DATES) + 1
-    )  # start, dates, outcome
+        written.count(f"basecamp/backfills/active/{NAME}.json") == 2 + len(DATES) + 1
+    )  # start, admission, dates, outcome
 
 
 @pytest.mark.rule("14.3")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -36,6 +36,8 @@ query_statement: select '{{{{ execution_date }}}}'
 parameters: [{{name: execution_date, type: date}}]
 schedule: {{cron: "0 9 * * *", retry: {{max_attempts: 0}}}}
 """
+DOWNSTREAM = "sales.later"
+DOWNSTREAM_YAML = YAML.replace(NAME, DOWNSTREAM) + f"depends_on: [{NAME}]\n"
 DATES = ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"]
 REQUEST = BackfillRequest(dataset=NAME, start=DATES[0], end=DATES[-1], parameters={})
 
@@ -79,11 +81,14 @@ class World:
 
     clock: Clock = field(default_factory=lambda: ManualClock(datetime(2024, 1, 15, 9, 30, 45, tzinfo=UTC)))
     fails: str | None = None
+    is_chain: bool = False
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(now=self.clock.now)
         self.airflow = MemoryAirflow(now=self.clock.now)
         write_release(self.store, manual_key(NAME), Release(YAML.encode(), {}))
+        if self.is_chain:
+            write_release(self.store, manual_key(DOWNSTREAM), Release(DOWNSTREAM_YAML.encode(), {}))
         MemoryDags(self.airflow, self.store, self.clock.now).refresh()
         self.lock = threading.Lock()
 
@@ -107,8 +112,8 @@ class World:
             for run in self.active():
                 state: Any = "failed" if run.conf["execution_date"] == self.fails else "success"
                 with suppress(KeyError):
-                    self.airflow.start(NAME, run.run_id, source="manual", spec_hash="ab")
-                    self.airflow.end(NAME, run.run_id, state)
+                    self.airflow.start(run.dag_id, run.run_id, source="manual", spec_hash="ab")
+                    self.airflow.end(run.dag_id, run.run_id, state)
 
     def tick(self) -> None:
         if isinstance(self.clock, ManualClock):
@@ -118,11 +123,12 @@ class World:
         """Check that nothing is left under way."""
         assert self.active() == []
         assert not list(self.store.list("basecamp/backfills/active/"))
+        assert not list(self.store.list("basecamp/backfills/held/"))
         assert len(list(self.store.list("basecamp/backfills/ended/"))) == 1
 
 
-def start(services: Services) -> str:
-    made = services.backfill_starter.start(REQUEST, requested_by="dana", idempotency_key="k")
+def start(services: Services, request: BackfillRequest = REQUEST) -> str:
+    made = services.backfill_starter.start(request, requested_by="dana", idempotency_key="k")
     return made.backfill_id
 
 
@@ -167,9 +173,9 @@ class Life:
                 self._services = self.world.replica(self.fate.happens)
                 self.world.tick()
 
-    def build(self, *, stop_after: int | None = None) -> RunStatus:
+    def build(self, request: BackfillRequest = REQUEST, *, stop_after: int | None = None) -> RunStatus:
         """Do all that a backfill needs; return how it ended."""
-        backfill_id = self.lasting(start)
+        backfill_id = self.lasting(lambda services: start(services, request))
         for turn in count():
             assert turn < 100, "it ends"
             if stop_after == turn:
@@ -191,6 +197,22 @@ def test_killed_at_any_call_no_date_is_left_out_and_none_is_built_twice() -> Non
         world.check_tidy()
         if not fate.died:
             assert at > 50, "it was killed at every call of a whole backfill"
+            return
+
+
+@pytest.mark.rule("34.13")
+def test_killed_at_any_call_each_partition_of_a_chain_is_built_once_and_in_order() -> None:
+    request = replace(REQUEST, end=DATES[0], with_downstream=True)
+    for at in count(1):
+        world, fate = World(is_chain=True), Fate(frozenset({at}))
+        assert Life(world, fate).build(request) is RunStatus.COMPLETED, at
+        assert [(run.dag_id, run.conf["execution_date"]) for run in world.runs()] == [
+            (NAME, DATES[0]),
+            (DOWNSTREAM, DATES[0]),
+        ], at
+        world.check_tidy()
+        if not fate.died:
+            assert at > 50, "it was killed at every call of a whole chain"
             return
 
 

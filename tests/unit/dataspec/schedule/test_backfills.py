@@ -108,7 +108,7 @@ def test_a_run_id_tells_dataset_backfill_and_date() -> None:
 
 
 def test_plan_advances_by_date_and_records_failed_dates() -> None:
-    second = PLAN.asking(NOW).after(failed=False)
+    second = PLAN.changed(keep_going=True).asking(NOW).after(failed=False)
     third = second.after(failed=True)
     through = third.after(failed=False)
     assert (second.date, third.date) == ("2013-01-02", "2013-01-03")

@@ -76,6 +76,44 @@ def test_wait_for_upstream_reaches_the_run(clicks: Basecamp, dli: Dli, command: 
     assert waits(run.conf, run_type=run.run_type)
 
 
+REPORT = "marketing.report"
+
+
+@pytest.fixture
+def report(clicks: Basecamp) -> str:
+    """A dataset that is built from the other one."""
+    yaml = CLICKS_YAML.replace(CLICKS, REPORT) + f"\ndepends_on: [{CLICKS}]\n"
+    clicks.put_code(REPORT, yaml, {})
+    return REPORT
+
+
+@pytest.mark.rule("34.11")
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("-s", "2024-01-01", "-e", "2024-01-01"), id="backfill"),
+        pytest.param(("-p", "execution_date=2024-01-01"), id="run", marks=pytest.mark.rule("34.14")),
+    ],
+)
+def test_with_downstream_shows_the_order_and_starts_a_chain(
+    dli: Dli, report: str, command: tuple[str, ...], request: pytest.FixtureRequest
+) -> None:
+    kind = request.node.callspec.id
+    shown = dli("workflow", kind, CLICKS, *command, "--with-downstream", "--dry-run")
+    assert f"{CLICKS} 2024-01-01\n{report} 2024-01-01\n" in shown.out, shown
+    started = dli("workflow", kind, CLICKS, *command, "--with-downstream")
+    assert (started.status, started.out) == (0, f"Backfill started: {ID}\n"), started
+    status = dli("workflow", "status", ID)
+    assert f"Chain:         {CLICKS}, {report}\n" in status.out
+
+
+@pytest.mark.rule("34.14")
+def test_a_run_with_downstream_needs_the_partition(dli: Dli, report: str) -> None:
+    result = dli("workflow", "run", CLICKS, "--with-downstream")
+    assert result.status == 2
+    assert "-p execution_date=YYYY-MM-DD" in result.err
+
+
 @pytest.mark.rule("22.3")
 def test_options_reach_the_server(clicks: Basecamp, dli: Dli) -> None:
     options = ("-p", "limit=7", "--reverse", "--keep-going", "--every", "schedule", "--source", "code")
