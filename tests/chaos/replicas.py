@@ -171,9 +171,12 @@ class Replica:
         self.start()
 
     def await_ready(self) -> None:
-        """Wait until it is ready."""
-        deadline = time.monotonic() + READY_SECONDS
+        """Wait until it is ready; start it once more if a fault that is over ended its start."""
+        deadline, starts = time.monotonic() + READY_SECONDS, 1
         while not self._is_ready():
+            if not self.is_running and starts:
+                starts -= 1
+                self.start()
             if not self.is_running or time.monotonic() > deadline:
                 raise AssertionError(self.log.read_text()[-3000:])
             time.sleep(0.2)
