@@ -49,7 +49,7 @@ def test_an_undefined_parameter(stack: Stack, dataset: str) -> None:
     )
 
 
-@pytest.mark.parametrize("given", ["execution_date=yesterday", "execution_date=2024-02-30"])
+@pytest.mark.parametrize("given", ["execution_date=lately", "execution_date=2024-02-30"])
 def test_a_parameter_of_the_wrong_type(stack: Stack, dataset: str, given: str) -> None:
     done = stack.cli("workflow", "run", dataset, "-p", given)
 

@@ -67,8 +67,10 @@ def test_status_says_what_ran_and_how_it_ended(stack: Stack, finished: str) -> N
 def test_list_shows_the_schedule_and_the_next_run_in_its_zone(stack: Stack, flights: str) -> None:
     header, row = stack.cli("workflow", "list", "--dataset", flights).stdout.splitlines()
 
-    assert header.split() == ["DATASET", "SOURCE", "STATUS", "CRON", "NEXT", "RUN"]
-    assert re.fullmatch(r"flights\.daily +manual +active +0 6 \* \* \* +\d{4}-\d\d-\d\d 06:00", row)
+    assert header.split() == ["DATASET", "SOURCE", "STATUS", "CRON", "NEXT", "RUN", "LAST", "RUN"]
+    assert re.fullmatch(
+        r"flights\.daily +manual +active +0 6 \* \* \* +\d{4}-\d\d-\d\d 06:00 America/New_York  .+", row
+    )
 
 
 @pytest.mark.rule("12.8")

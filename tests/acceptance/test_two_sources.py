@@ -116,10 +116,10 @@ class Company:
         return done.stdout.strip()
 
     def listed(self, replica: Stack | None = None) -> list[list[str]]:
-        """Return the rows of `dli workflow list` without their heads."""
+        """Return the rows of `dli workflow list` without their heads and the last run."""
         done = (replica or self.analyst).cli("workflow", "list", "-d", NAME)
         assert done.returncode == 0, done.stderr
-        return [re.split(" {2,}", line) for line in done.stdout.splitlines()[1:]]
+        return [re.split(" {2,}", line)[:5] for line in done.stdout.splitlines()[1:]]
 
     def has_rows(self, number: int, replica: Stack) -> bool:
         """Say whether a replica lists so many rows; what it knows of the store is two seconds old at most."""

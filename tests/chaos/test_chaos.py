@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+import obstore
 import pytest
 
 from chaos import faults
@@ -78,8 +80,11 @@ def test_a_request_that_is_held_back_arrives_after_its_client_has_left(
 
 
 def put_late(store: BucketStore) -> None:
-    with pytest.raises(StoreUnreachable):
-        store.put("manual/late", b"of request-00001", expected=MISSING)
+    """Send a write as a program does whose writes stay valid while nobody waits for them."""
+    url = obstore.sign(store._store, "PUT", "manual/late", timedelta(minutes=1))
+    request = urllib.request.Request(url, b"of request-00001", method="PUT")
+    with pytest.raises(TimeoutError):
+        urllib.request.urlopen(request, timeout=2)
 
 
 def spec(mark: str, cron: str = "0 0 1 1 *") -> str:

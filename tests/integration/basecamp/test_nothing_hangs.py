@@ -68,6 +68,7 @@ PLACES = {
     "run_id": RUN,
     "backfill_id": RUN,
     "action": "runs",
+    "version": "0" * 16,
     "digest": "x",
     "path": "nothing",
 }
@@ -75,6 +76,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/api/v1/datasets/{name}"): SPEC,
     ("PATCH", "/api/v1/datasets/{name}"): {"cron": "0 10 * * *"},
     ("POST", "/api/v1/datasets/validate"): SPEC,
+    ("POST", "/api/v1/datasets/{name}/rollback"): {"version": "0" * 16},
     ("POST", "/api/v1/workflows/{name}/runs"): {"parameters": {"execution_date": "2024-01-14"}},
     ("POST", "/api/v1/workflows/{name}/backfills"): {"start": "2024-01-01", "end": "2024-01-03"},
     ("POST", "/api/v1/notifications/test"): {"name": "sales.daily"},
