@@ -269,7 +269,7 @@ def commands_of(session: str) -> list[str]:
 
 def plain(session: str) -> list[str]:
     """Return the lines of a session, without what differs from one day to the next."""
-    return [re.sub(r"\d{4}-\d\d-\d\d", "DATE", line) for line in session.splitlines()]
+    return [re.sub(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?", "DATE", line) for line in session.splitlines()]
 
 
 def stays_so(condition: Callable[[], bool], seconds: float) -> None:

@@ -97,10 +97,16 @@ IdempotencyKey = Annotated[
 ]
 
 
+EntityTags = Annotated[
+    str, WithJsonSchema({"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'})
+]
+"""``*``, or a list of ETags. Older clients send one without quotes, which is accepted as well."""
+
+
 def _if_match(
     request: Request,
     if_match: Annotated[  # noqa: ARG001 - documents the header in OpenAPI
-        str | None, Header(description="ETags of which the manual spec must have one; `*` for any.")
+        EntityTags | None, Header(description="ETags of which the manual spec must have one; `*` for any.")
     ] = None,
 ) -> str | None:
     return _all_lines(request, "if-match")
@@ -109,7 +115,8 @@ def _if_match(
 def _if_none_match(
     request: Request,
     if_none_match: Annotated[  # noqa: ARG001 - documents the header in OpenAPI
-        str | None, Header(description="ETags of which the manual spec must have none; `*` to create only.")
+        EntityTags | None,
+        Header(description="ETags of which the manual spec must have none; `*` to create only."),
     ] = None,
 ) -> str | None:
     return _all_lines(request, "if-none-match")

@@ -53,11 +53,14 @@ Several = Annotated[tuple[T, ...], BeforeValidator(_split)]
 Flag = Annotated[bool, Strict(), BeforeValidator(_from_json)]
 """``true`` or ``false``; ``1``, ``yes`` and ``off`` are errors."""
 
+LARGEST = 2**63 - 1
+"""Above it, a number in a query is no integer to pydantic."""
+
 # The bounds stand before the validator: after it, they would be missing in the OpenAPI document.
-Positive = Annotated[int, Strict(), Field(ge=1), BeforeValidator(_from_json)]
+Positive = Annotated[int, Strict(), Field(ge=1, le=LARGEST), BeforeValidator(_from_json)]
 """A whole number from 1."""
 
-NotNegative = Annotated[int, Strict(), Field(ge=0), BeforeValidator(_from_json)]
+NotNegative = Annotated[int, Strict(), Field(ge=0, le=LARGEST), BeforeValidator(_from_json)]
 """A whole number from 0."""
 
 Seconds = Annotated[float, Strict(), Field(ge=0, le=MAX_WAIT_SECONDS), BeforeValidator(_from_json)]

@@ -37,6 +37,9 @@ PAGE = 20
 MAX_PAGE = 500
 CURSOR_COVERS_ATTEMPTS = "A cursor covers all attempts: use 'start', or the 'next_cursor' of a response."
 
+DateOrTime = Annotated[
+    str, WithJsonSchema({"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]})
+]
 LogCursor = Annotated[
     Annotated[str, WithJsonSchema({"type": "string", "format": "log-cursor"})] | None,
     Query(description="Return only what follows: a response's `next_cursor`, or `start` for the first line."),
@@ -55,7 +58,8 @@ def list_runs(
     since: Annotated[Timestamp | None, Query(description="Due or created at this time or later.")] = None,
     until: Annotated[Timestamp | None, Query(description="Due or created before this time.")] = None,
     partition: Annotated[
-        str | None, Query(description="A date, or a time, that the run's partition covers, in its time zone.")
+        DateOrTime | None,
+        Query(description="A date, or a time, that the run's partition covers, in its time zone."),
     ] = None,
     limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: Cursor = None,
