@@ -35,8 +35,9 @@ from dli_airflow.waiting.variables import note_built
 class DatasetOperator(BaseOperator):
     """Runs one attempt of a dataset's run.
 
-    Wrong parameters, and a connection of other teams, fail the run without retries. All other errors are retried, also those in templates: an
-    attempt runs the spec version that is effective when it starts, which may have been corrected.
+    Wrong parameters, and a connection of other teams, fail the run without retries. All other errors are retried,
+    also those in templates: an attempt runs the spec version that is effective when it starts, which may have been
+    corrected.
 
     Args:
         dataset: The spec to run, with its SQL.
