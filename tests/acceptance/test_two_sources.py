@@ -215,6 +215,7 @@ def test_code_takes_over_and_gives_back_and_everybody_is_told_once(company: Comp
     commit = company.commit("Take over daily_clicks")
     shown.append(company.session(publish))
     until(partial(company.has_rows, 2, analyst), 10)
+    until(lambda: "COMPLETED" in analyst.cli("workflow", "list", "-d", NAME).stdout, 30)
     shown.append(company.session(workflows))
     assert plain("\n".join(shown)) == plain(README)
     for replica in company.replicas:
