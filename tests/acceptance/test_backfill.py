@@ -55,8 +55,9 @@ def runs_of(stack: Stack, name: str) -> list[dict[str, Any]]:
 
 
 def check_one_after_the_other(runs: list[dict[str, Any]]) -> None:
+    """By the times of Airflow's machine: a server that has just started knows Airflow's clock to a second only."""
     for earlier, later in pairwise(runs):
-        assert earlier["finished_at"] <= later["created_at"], (earlier, later)
+        assert earlier["finished_at"] <= later["started_at"], (earlier, later)
 
 
 @on_airflow_3
