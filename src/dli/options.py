@@ -212,18 +212,26 @@ datasets_option = several_option(
 )
 
 
-def limit_option(listed: str) -> Callable[[F], F]:
+def limit_option(listed: str, default: int = 20) -> Callable[[F], F]:
     """Add ``--limit``, the maximum number of items of a list that may be long."""
     return click.option(
         "--limit",
         "-n",
         type=click.IntRange(1, MAX_LIMIT),
-        default=20,
+        default=default,
         show_default=True,
         metavar="N",
         help=f"The maximum number of {listed}.",
     )
 
+
+graph_form_option = click.option(
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(["tree", "mermaid", "dot", "json"]),
+    help="How to print it. [default: tree]",
+)
 
 run_dataset_option = click.option(
     "--dataset",

@@ -17,14 +17,6 @@ class DatasetTeams:
         self._specs = specs
         self._made: tuple[Catalog, Mapping[str, str | None]] | None = None
 
-    def team_of(self, name: str) -> str | None:
-        """Return the team of a dataset; None for a dataset without a team, and for an unknown name.
-
-        Raises:
-            StoreUnreachable: When the store does not answer, and never did.
-        """
-        return self.known().get(name)
-
     def known(self, *, fresh: bool = False) -> Mapping[str, str | None]:
         """Return the teams by dataset, as they were some seconds ago; read the store again if ``fresh``.
 

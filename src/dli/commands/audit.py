@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dli.options import complete_dataset, pass_session, server_options
+from dli.options import complete_dataset, limit_option, pass_session, server_options
 from dli.output.times import local, parse_moment
 from dli.session import Session, warn
 
 if TYPE_CHECKING:
     from dataspec.models import AuditEntry
 
-MAX_LIMIT = 10_000
 TITLES = ("TIME", "WHO", "ROLE", "ACTION", "DATASET", "OUTCOME", "REASON")
 
 
@@ -27,15 +26,7 @@ TITLES = ("TIME", "WHO", "ROLE", "ACTION", "DATASET", "OUTCOME", "REASON")
     metavar="TIME",
     help="Only changes since this time, such as 2d (two days ago), 12h, 2024-01-15 or 2024-01-15T09:00.",
 )
-@click.option(
-    "--limit",
-    "-n",
-    type=click.IntRange(1, MAX_LIMIT),
-    default=50,
-    show_default=True,
-    metavar="N",
-    help="The maximum number of entries.",
-)
+@limit_option("entries", default=50)
 @server_options
 @pass_session
 def command(

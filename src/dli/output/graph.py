@@ -110,6 +110,19 @@ def _arrows_into(node: Node, graph: DatasetGraph, drawn: set[Node]) -> Iterator[
             yield Arrow(Node(edge.upstream), node, declared=edge.declared, found=edge.found)
 
 
+def drawn(drawing: Drawing, name: str | None, form: str | None) -> str:
+    """Return a drawing as text.
+
+    Args:
+        drawing: The datasets and their dependencies.
+        name: The dataset around which a tree is drawn; None for the whole graph.
+        form: ``mermaid`` or ``dot``; anything else is a tree.
+    """
+    if form in {"mermaid", "dot"}:
+        return (mermaid if form == "mermaid" else dot)(drawing)
+    return whole_tree(drawing) if name is None else tree_around(drawing.node(name), drawing)
+
+
 def mermaid(drawing: Drawing) -> str:
     """Return a drawing for Mermaid; an arrow that only ``depends_on`` names is dotted."""
     absent = '["{}"]:::missing'

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
+
+from dli.project.revision import git
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-GIT_SECONDS = 10
 
 
 def history_has(root: Path, texts: Mapping[Path, bytes]) -> bool | None:
@@ -22,7 +21,7 @@ def history_has(root: Path, texts: Mapping[Path, bytes]) -> bool | None:
     Returns:
         None if that is not known: without Git, in a shallow clone that lacks them, or if Git is too slow.
     """
-    shallow = _git(root, "rev-parse", "--is-shallow-repository")
+    shallow = git(root, "rev-parse", "--is-shallow-repository")
     if shallow is None:
         return None
     found = [_has(root, path, text) for path, text in texts.items()]
@@ -34,25 +33,10 @@ def history_has(root: Path, texts: Mapping[Path, bytes]) -> bool | None:
 def _has(root: Path, path: Path, text: bytes) -> bool | None:
     """Tell whether the history has a text; None if Git fails."""
     # With the path, Git converts line ends as it did when the file was added.
-    blob = _git(root, "hash-object", "--stdin", "--path", str(path.relative_to(root)), given=text)
+    blob = git(root, "hash-object", "--stdin", "--path", str(path.relative_to(root)), given=text)
     if blob is None:
         return None
-    if _git(root, "cat-file", "-e", blob.decode()) is None:
+    if git(root, "cat-file", "-e", blob.decode()) is None:
         return False
-    commits = _git(root, "log", "-1", "--format=%H", f"--find-object={blob.decode()}", "HEAD", "--", ".")
+    commits = git(root, "log", "-1", "--format=%H", f"--find-object={blob.decode()}", "HEAD", "--", ".")
     return None if commits is None else bool(commits)
-
-
-def _git(folder: Path, *arguments: str, given: bytes = b"") -> bytes | None:
-    """Return what Git prints; None if it fails."""
-    try:
-        done = subprocess.run(  # noqa: S603 - fixed arguments
-            ["git", "-C", str(folder), *arguments],  # noqa: S607 - git's path depends on the system
-            input=given,
-            capture_output=True,
-            timeout=GIT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

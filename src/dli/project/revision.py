@@ -53,18 +53,27 @@ def find_revision(folder: Path, environ: Mapping[str, str]) -> Revision:
     return Revision(commit=f"{commit}{dirty}", repository=_path_of(origin or ""), ref=branch or None)
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+def git(folder: Path, *arguments: str, given: bytes = b"") -> bytes | None:
+    """Return what Git prints in a folder; None if it fails or takes too long."""
     try:
-        found = subprocess.run(  # noqa: S603 - fixed arguments
+        done = subprocess.run(  # noqa: S603 - fixed arguments
             ["git", "-C", str(folder), *arguments],  # noqa: S607 - git's path depends on the system
+            input=given,
             capture_output=True,
-            text=True,
             timeout=GIT_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+    except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() if found.returncode == 0 else None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    found = git(folder, *arguments)
+    try:
+        return None if found is None else found.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _path_of(url: str) -> str | None:

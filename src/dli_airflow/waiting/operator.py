@@ -95,7 +95,7 @@ class WaitOperator(BaseOperator):
                 continue
             for one, run_id, at in awaited.replaced_at(built):
                 if at <= now and not has_run(entry.dataset, run_id):
-                    raise AirflowFailException(f"{awaited.passed_over(one)}")
+                    raise AirflowFailException(awaited.passed_over(one))
             self.log.info("Waiting for %s", awaited.missing(built))
             yield awaited
 

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dli.options import complete_dataset, env_option, pass_session, path_option, verbose_option
+from dli.options import (
+    complete_dataset,
+    env_option,
+    graph_form_option,
+    pass_session,
+    path_option,
+    verbose_option,
+)
 from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
@@ -14,18 +21,11 @@ if TYPE_CHECKING:
 
     from dataspec.project.graph import DatasetGraph
     from dataspec.project.spec_checks import CheckedSpec
-    from dli.output.graph import Drawing
 
 
 @click.command("graph")
 @click.argument("dataset", required=False, shell_complete=complete_dataset)
-@click.option(
-    "--format",
-    "-f",
-    "form",
-    type=click.Choice(["tree", "mermaid", "dot", "json"]),
-    help="How to print it. [default: tree]",
-)
+@graph_form_option
 @path_option
 @env_option
 @verbose_option
@@ -38,7 +38,7 @@ def command(session: Session, dataset: str | None, form: str | None) -> None:
     upstream and its downstream datasets.
     """
     from dataspec.project.graph import DatasetGraph
-    from dli.output.graph import Drawing
+    from dli.output.graph import Drawing, drawn
     from dli.project.check import check_datasets
 
     name = session.dataset_name(dataset) if dataset else None
@@ -49,20 +49,11 @@ def command(session: Session, dataset: str | None, form: str | None) -> None:
     if name is not None and name not in graph.datasets:
         session.project.find(name)  # raises NotFound with the nearest name
     names = graph.around(name) if name is not None else graph.sequence
-    drawing = Drawing.of(graph, names)
     if (form or session.format) == "json":
         session.print_json(_report(graph, names, checked))
     else:
-        click.echo(_drawn(drawing, name, form))
+        click.echo(drawn(Drawing.of(graph, names), name, form))
     _warn(graph, names, checked)
-
-
-def _drawn(drawing: Drawing, name: str | None, form: str | None) -> str:
-    from dli.output.graph import Node, dot, mermaid, tree_around, whole_tree
-
-    if form in {"mermaid", "dot"}:
-        return (mermaid if form == "mermaid" else dot)(drawing)
-    return whole_tree(drawing) if name is None else tree_around(Node(name), drawing)
 
 
 def _report(graph: DatasetGraph, names: Sequence[str], checked: Sequence[CheckedSpec]) -> dict[str, Any]:

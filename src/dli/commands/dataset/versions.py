@@ -6,28 +6,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dli.options import dataset_argument, pass_session, server_options
+from dli.options import dataset_argument, limit_option, pass_session, server_options
 from dli.output.versions import DIGITS, action_of, state_of, written_at
 from dli.session import Session, warn
 
 if TYPE_CHECKING:
     from dataspec.models import VersionInfo
 
-MAX_LIMIT = 10_000
 TITLES = ("SPEC", "SOURCE", "STATE", "WRITTEN", "BY", "ACTION", "LAST RUN", "STATUS")
 
 
 @click.command("versions")
 @dataset_argument
-@click.option(
-    "--limit",
-    "-n",
-    type=click.IntRange(1, MAX_LIMIT),
-    default=20,
-    show_default=True,
-    metavar="N",
-    help="The maximum number of versions.",
-)
+@limit_option("versions")
 @server_options
 @pass_session
 def command(session: Session, dataset: str, limit: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from dataspec.errors import Refused
+from dli.confirmation import ask_first
 from dli.options import (
     dataset_argument,
     dry_run_option,
@@ -20,7 +20,7 @@ from dli.options import (
     with_downstream_option,
     with_upstream_option,
 )
-from dli.session import Session, is_interactive, say, warn
+from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
     from dataspec.models import BackfillPreview, Every
@@ -185,12 +185,13 @@ def build(
 
 def _ask(preview: BackfillPreview) -> None:
     count = f"{len(preview.steps or preview.dates):,} {_kind(preview)}"
-    if not is_interactive():
-        raise Refused(f"This would build {count}.", detail="Confirm with --yes.")
     first, last = sorted((preview.dates[0], preview.dates[-1]))
-    say(f"This builds {count}, from {first} to {last}, one after the other.")
-    if not click.confirm("Proceed?", err=True):
-        raise Refused("Not started.")
+    ask_first(
+        "Proceed?",
+        show=lambda: say(f"This builds {count}, from {first} to {last}, one after the other."),
+        effect=f"This would build {count}.",
+        declined="Not started.",
+    )
 
 
 def _wait(session: Session, backfill_id: str, timeout: float | None) -> None:

@@ -94,7 +94,7 @@ def _active(session: Session, name: str) -> list[str]:
     backfills = session.client.list_backfills(dataset=name, active=True, limit=MAX_LIMIT)
     warn(dict.fromkeys((*runs.warnings, *backfills.warnings)))
     backfill_ids = [backfill.backfill_id for backfill in backfills]
-    others = [run for run in runs if not run.run_id.startswith(tuple(f"{one}_" for one in backfill_ids))]
+    others = [run for run in runs if run.backfill_id not in backfill_ids]
     others.sort(key=lambda run: run.status is not RunStatus.PENDING)
     return [*backfill_ids, *(run.run_id for run in others)]
 
