@@ -32,7 +32,7 @@ def chained_specs(
     Raises:
         InvalidUsage: When some of them depend on each other.
     """
-    specs = {name: file.spec for name, file in catalog.effective.items() if file.spec} | {root.name: root}
+    specs = catalog.specs | {root.name: root}
     graph = _graph(specs)
     names = {root.name}
     if upstream:

@@ -37,7 +37,7 @@ class Surroundings:
         """
         if is_in_code(catalog, spec.name):
             return
-        before = _running(catalog)
+        before = catalog.specs
         after = {**before, spec.name: spec}
         if unknown := unknown_upstream(spec, after):
             raise UnknownUpstream(
@@ -57,7 +57,7 @@ class Surroundings:
             BreaksDependents: When other datasets depend on it, and that is not accepted.
         """
         if not is_in_code(catalog, name):
-            after = {other: spec for other, spec in _running(catalog).items() if other != name}
+            after = {other: spec for other, spec in catalog.specs.items() if other != name}
             self._check_dependents(caller, catalog, name, after, accepted=accepted)
 
     def _check_dependents(
@@ -69,7 +69,7 @@ class Surroundings:
         *,
         accepted: bool,
     ) -> None:
-        if accepted or not (broken := broken_dependents(name, _running(catalog), after)):
+        if accepted or not (broken := broken_dependents(name, catalog.specs, after)):
             return
         seen = self._seen(caller, catalog, (one.name for one in broken))
         told = [f"{one.name}: {one.reason}" for one in broken if one.name in seen]
@@ -79,7 +79,3 @@ class Surroundings:
 
     def _seen(self, caller: Principal, catalog: Catalog, names: Iterable[str]) -> list[str]:
         return PermittedDatasets.of(caller, Role.VIEWER, self._teams.of(catalog)).among(names)
-
-
-def _running(catalog: Catalog) -> dict[str, DatasetSpec]:
-    return {name: file.spec for name, file in catalog.effective.items() if file.spec}

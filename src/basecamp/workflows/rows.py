@@ -373,9 +373,7 @@ class Workflows:
 
 
 def _lost_dependencies(catalog: Catalog) -> dict[str, str]:
-    specs = {
-        name: file.spec for name, file in catalog.effective.items() if file.spec and file.spec.depends_on
-    }
+    specs = {name: spec for name, spec in catalog.specs.items() if spec.depends_on}
     graph = DatasetGraph(GraphDataset(name, spec.upstream) for name, spec in specs.items())
     lost = {
         name: f"'depends_on' names {', '.join(unknown)}, which the server does not have."

@@ -63,6 +63,11 @@ class Catalog:
     fingerprint: str = ""
     """The fingerprint of the listing that this was read from."""
 
+    @property
+    def specs(self) -> dict[str, DatasetSpec]:
+        """The effective specs, by dataset name."""
+        return {name: file.spec for name, file in self.effective.items() if file.spec}
+
     def get(self, name: str, source: SourceType | None = None) -> SpecFile | None:
         """Return the effective spec of a dataset, or the usable one of a source."""
         effective, overridden = self.effective.get(name), self.overridden.get(name)
