@@ -77,7 +77,7 @@ class Gated:
         return self._runs(f"pass(%{self.mark}%{day}")
 
     def is_gone(self) -> bool:
-        """Say whether the engine runs no query of it."""
+        """Say whether the engine runs no query of it; it ends that of a killed process within seconds."""
         return not self._runs(self.mark)
 
     def begun(self) -> list[list[str]]:

@@ -16,7 +16,8 @@ from endless import ENDLESS
 from lines_here import on_airflow_3
 from stacks import BIN, Dev, Stack, alive, command_of, copy_of_flights, family_of
 
-RETRIED = {"cron": "0 9 * * *", "retry": {"max_attempts": 1, "delay_seconds": 0}}
+RETRIED = {"cron": "0 9 * * *", "retry": {"max_attempts": 1, "delay_seconds": 15}}
+"""The retry waits longer than an end takes: a scheduler that is ending could still start it."""
 
 
 def basecamp_dev(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -605,4 +605,3 @@ def test_tokens_of_two_issuers_never_mix(clock: ManualClock) -> None:
         assert tokens.verify(one.token()).identity == f"{one.url} 17"
         with refused("Its signature is wrong."):
             tokens.verify(one.token(iss=other.url))
-        assert threading.active_count() < 100
