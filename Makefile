@@ -66,6 +66,7 @@ bench: setup ## Measure the commands, local runs, checks, runs, backfills, the s
 	@$(BIN)/python bench/runs.py
 	@$(BIN)/python bench/backfills.py
 	@$(BIN)/python bench/waiting.py
+	@$(BIN)/python bench/layers.py
 	@$(BIN)/python bench/lists.py
 	@$(BIN)/python bench/store.py
 	@$(BIN)/python bench/sources.py

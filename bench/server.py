@@ -77,12 +77,22 @@ def fill(store: Path, count: int) -> None:
 
 
 @contextmanager
-def running(home: Path, datasets: int, database: Postgres | None = None) -> Iterator[Server]:
-    """Run `basecamp dev` with so many datasets, all of them in Airflow by the time this yields."""
+def running(
+    home: Path, datasets: int, database: Postgres | None = None, dags: Path | None = None
+) -> Iterator[Server]:
+    """Run `basecamp dev` with so many datasets, all of them in Airflow by the time this yields.
+
+    Args:
+        home: Its home.
+        datasets: How many specs its store gets.
+        database: Airflow's database; SQLite in the home if not given.
+        dags: A folder with DAGs by hand, which the same Airflow runs.
+    """
     fill(home / "store", datasets)
     options = ["--home", str(home), "--airflow-env", str(AIRFLOW_ENV), "--port", "0", "--airflow-port", "0"]
     options += ["--airflow-database", database.url] if database else []
-    process = subprocess.Popen([BIN / "basecamp", "dev", *options], stdout=subprocess.DEVNULL)
+    command = [str(BENCH / "dev_with_dags.py"), str(dags)] if dags else [str(BIN / "basecamp")]
+    process = subprocess.Popen([sys.executable, *command, "dev", *options], stdout=subprocess.DEVNULL)
     try:
         addresses = _addresses(home / "dev.json", process)
         server = Server(home, addresses["server_url"], addresses["airflow_url"], database)
