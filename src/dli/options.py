@@ -7,7 +7,8 @@ the command as well as after it; the last one counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -91,6 +92,85 @@ def datasets_argument(function: F) -> F:
         "datasets", metavar="DATASET...", nargs=-1, required=True, shell_complete=complete_dataset
     )
     return argument(function)
+
+
+class _Words(click.Option):
+    """An option that may be repeated, and takes all words up to the next option: ``--select a b``."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let the option take further words; click's own options take a fixed number."""
+        super().add_to_parser(parser, ctx)
+        option = parser._long_opt[max(self.opts, key=len)]  # noqa: SLF001 - click has no other way
+        take = option.process
+
+        def process(value: Any, state: Any) -> None:
+            take(value, state)
+            while state.rargs and not state.rargs[0].startswith("-"):
+                take(state.rargs.pop(0), state)
+
+        option.process = process
+
+
+def selection_options(function: F) -> F:
+    """Add ``--select``, ``--exclude`` and ``--changed``, which arrive as the argument ``selection``."""
+
+    @wraps(function)
+    def with_selection(
+        *args: Any, select: tuple[str, ...], exclude: tuple[str, ...], changed: str | None, **given: Any
+    ) -> Any:
+        from dli.selection.selection import Selection
+
+        return function(*args, selection=Selection(select, exclude, changed), **given)
+
+    command: Any = with_selection
+    for option in (
+        _changed_option,
+        _words_option("--exclude", _EXCLUDE),
+        _words_option("--select", "-s", _SELECT),
+    ):
+        command = option(command)
+    return cast("F", command)
+
+
+_SELECT = (
+    "Only these datasets: a name, a pattern such as 'sales.*', tag:TAG, path:PATH; with what is upstream (+NAME), "
+    "downstream (NAME+) or at most two steps upstream (2+NAME); A,B is what fits both."
+)
+_EXCLUDE = "Without these datasets; the same words as for --select."
+_changed_option = click.option(
+    "--changed",
+    is_flag=False,
+    flag_value="HEAD",
+    metavar="[REF]",
+    help="Only datasets whose YAML or SQL differs from a Git ref, and what is downstream of them. [default REF: HEAD]",
+)
+
+
+def _words_option(*names_and_help: str) -> Callable[[F], F]:
+    *names, text = names_and_help
+    return click.option(
+        *names, cls=_Words, multiple=True, metavar="WORD...", shell_complete=complete_selection, help=text
+    )
+
+
+def complete_selection(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the words of a selection that begin so: names and tags of the project; files where a path is begun."""
+    from click.shell_completion import CompletionItem
+
+    from dataspec.errors import DliError
+
+    lead, plus, begun = incomplete.rpartition("+")
+    if begun.startswith("path:") or "/" in begun:
+        return [CompletionItem(begun.removeprefix("path:"), type="file")]
+    project = context.ensure_object(Session).project
+    try:
+        tags = [f"tag:{tag}" for tag in project.tags()]
+        words = tags if begun.startswith("tag:") else [*project.names(), *tags]
+    except (DliError, OSError):
+        return []
+    return [CompletionItem(f"{lead}{plus}{word}") for word in words if word.startswith(begun)]
 
 
 yes_for_patterns_option = click.option("--yes", "-y", is_flag=True, help="With a pattern: don't ask.")

@@ -16,7 +16,7 @@ from dataspec.errors import DatasetNotFound, InvalidUsage
 from dataspec.sql.lineage.dataset_lineage import Lineage, TableNames, lineage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from dataspec.spec.model import DatasetSpec
 
@@ -96,7 +96,7 @@ class DatasetGraph:
         Raises:
             DatasetNotFound: When the graph has no such dataset.
         """
-        return self._reached(name, lambda at: [edge.upstream for edge in self._into[at]])
+        return self._in_sequence(self.reached([name], upstream=True) - {name})
 
     def downstream(self, name: str) -> tuple[str, ...]:
         """Return all datasets downstream of one, direct or not, in the order of :attr:`sequence`.
@@ -104,7 +104,7 @@ class DatasetGraph:
         Raises:
             DatasetNotFound: When the graph has no such dataset.
         """
-        return self._reached(name, lambda at: [edge.downstream for edge in self._out_of[at]])
+        return self._in_sequence(self.reached([name], upstream=False) - {name})
 
     def around(self, name: str) -> tuple[str, ...]:
         """Return a dataset with all that is upstream and downstream of it, in the order of :attr:`sequence`.
@@ -112,8 +112,27 @@ class DatasetGraph:
         Raises:
             DatasetNotFound: When the graph has no such dataset.
         """
-        wanted = {name, *self.upstream(name), *self.downstream(name)}
-        return tuple(found for found in self.sequence if found in wanted)
+        return self._in_sequence(self.reached([name], upstream=True) | self.reached([name], upstream=False))
+
+    def reached(self, names: Iterable[str], *, upstream: bool, steps: int | None = None) -> set[str]:
+        """Return datasets with all that are upstream, or downstream, of one of them.
+
+        Args:
+            names: The datasets.
+            upstream: The direction.
+            steps: How many steps away a dataset may be; any number for None.
+
+        Raises:
+            DatasetNotFound: When the graph has no such dataset.
+        """
+        ahead = {self._known(name) for name in names}
+        reached = set(ahead)
+        while ahead and steps != 0:
+            edges = (edge for name in ahead for edge in (self._into if upstream else self._out_of)[name])
+            ahead = {edge.upstream if upstream else edge.downstream for edge in edges} - reached
+            reached |= ahead
+            steps = None if steps is None else steps - 1
+        return reached
 
     def order(self) -> tuple[str, ...]:
         """Return all datasets, each after its upstream datasets and otherwise by name.
@@ -191,13 +210,8 @@ class DatasetGraph:
         for upstream in (declared | tables.keys()) - {dataset.name}:
             yield Edge(upstream, dataset.name, upstream in declared, tuple(tables.get(upstream, ())))
 
-    def _reached(self, name: str, following: Callable[[str], list[str]]) -> tuple[str, ...]:
-        reached, ahead = {self._known(name)}, [name]
-        while ahead:
-            new = [found for found in following(ahead.pop()) if found not in reached]
-            reached.update(new)
-            ahead += new
-        return tuple(found for found in self.sequence if found in reached and found != name)
+    def _in_sequence(self, names: set[str]) -> tuple[str, ...]:
+        return tuple(name for name in self.sequence if name in names)
 
 
 def as_path(cycle: tuple[str, ...]) -> str:

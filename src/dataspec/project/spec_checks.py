@@ -35,6 +35,9 @@ class CheckedSpec:
     file: str
     name: str | None
     """None if it is missing or invalid."""
+    tags: tuple[str, ...] = ()
+    sql_files: tuple[str, ...] = ()
+    """The paths of its SQL files, relative to its YAML."""
     problems: tuple[Problem, ...] = ()
     dataset: GraphDataset | None = None
     """None for a spec without a name."""

@@ -42,6 +42,12 @@ def name_of(document: Document) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def tags_of(document: Document) -> tuple[str, ...]:
+    """Return the tags in a document; none if they are invalid."""
+    tags = document.data.get("tags") if isinstance(document.data, dict) else None
+    return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
+
+
 def connection_of(document: Document) -> str | None:
     """Return the connection name in a document, or the default; None if it is invalid."""
     data = document.data if isinstance(document.data, dict) else {}

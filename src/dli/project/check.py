@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from dataspec.isolation import restart_clock
 from dataspec.problems import Problem, unexpected
 from dataspec.project.cross_checks import check_project
 from dataspec.project.spec_checks import CheckedSpec, check_invalid, check_valid
+from dataspec.spec.detection import tags_of
 from dli.project.isolated import isolated_batches
 from dli.project.paths import shown
 from dli.project.project import Project
@@ -60,7 +62,9 @@ def unstored_rows(
 def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]) -> CheckedSpec:
     """Check one spec by itself; an unexpected error becomes a problem of this spec."""
     try:
-        return _check_local(dataset, dialects)
+        files = known.files if (known := dataset.spec or dataset.part) else ()
+        tags = tags_of(dataset.document) if dataset.document else ()
+        return replace(_check_local(dataset, dialects), tags=tags, sql_files=files)
     except MemoryError:
         raise  # the limit of this child process
     except Exception as error:  # noqa: BLE001 - reported as a problem

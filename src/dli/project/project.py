@@ -18,6 +18,7 @@ from dataspec.spec.detection import (
     is_dataset_document,
     looks_like_dataset,
     name_of,
+    tags_of,
 )
 from dataspec.spec.identity import check_name
 from dataspec.spec.yaml_reader import MAX_YAML_BYTES, read_document
@@ -90,6 +91,10 @@ class Project:
     def names(self) -> list[str]:
         """Return the names of the project's datasets, of invalid ones if they can be read."""
         return [name for path in self.files if (name := name_in(_head(path)))]
+
+    def tags(self) -> list[str]:
+        """Return the tags of the project's datasets, of invalid ones if they can be read."""
+        return sorted({tag for path in self.files for tag in _tags_in(_head(path))})
 
     def no_datasets(self) -> NotFound:
         """Return the error for a project without a Dataset Spec."""
@@ -333,6 +338,13 @@ def name_in(body: bytes) -> str | None:
         return name_of(read_document(body, ""))
     except InvalidSpec:
         return None
+
+
+def _tags_in(body: bytes) -> tuple[str, ...]:
+    try:
+        return tags_of(read_document(body, ""))
+    except InvalidSpec:
+        return ()
 
 
 def is_path(name: str) -> bool:

@@ -55,17 +55,24 @@ def find_revision(folder: Path, environ: Mapping[str, str]) -> Revision:
 
 def git(folder: Path, *arguments: str, given: bytes = b"") -> bytes | None:
     """Return what Git prints in a folder; None if it fails or takes too long."""
+    done = run_git(folder, *arguments, given=given)
+    return done.stdout.strip() if done is not None and done.returncode == 0 else None
+
+
+def run_git(
+    folder: Path, *arguments: str, given: bytes = b"", seconds: float = GIT_SECONDS
+) -> subprocess.CompletedProcess[bytes] | None:
+    """Run Git in a folder; None if it is not installed or takes too long."""
     try:
-        done = subprocess.run(  # noqa: S603 - fixed arguments
+        return subprocess.run(  # noqa: S603 - no shell
             ["git", "-C", str(folder), *arguments],  # noqa: S607 - git's path depends on the system
             input=given,
             capture_output=True,
-            timeout=GIT_SECONDS,
+            timeout=seconds,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

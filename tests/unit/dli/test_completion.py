@@ -136,6 +136,19 @@ def test_the_datasets_of_the_project_are_completed(project: Path) -> None:
     assert completed("dataset", "show", "sales.w") == []
 
 
+@pytest.mark.rule("20.19")
+def test_the_words_of_a_selection_are_completed(project: Path) -> None:
+    (project / "datasets" / "a.yaml").write_text(spec_of("sales.daily", more="tags: [hourly, core]\n"))
+    (project / "datasets" / "b.yaml").write_text(spec_of("sales.weekly", more="tags: [core]\n"))
+    (project / "datasets" / "c.yaml").write_text("type: Dataset\ntags: [\n")
+    (project / "datasets" / "d.yaml").write_text("type: Dataset\ntags: {a: 1}\n")
+    for command in ("validate", "graph"):
+        assert completed("dataset", command, "--select", "sales.") == ["sales.daily", "sales.weekly"]
+    assert completed("dataset", "validate", "--exclude", "tag:") == ["tag:core", "tag:hourly"]
+    assert completed("dataset", "validate", "--select", "2+sales.w") == ["2+sales.weekly"]
+    assert completed("dataset", "validate", "--select", "sales.daily", "-s", "+tag:h") == ["+tag:hourly"]
+
+
 def test_bash_loads_the_script(dli: Dli, home: Path) -> None:
     if shutil.which("bash") is None:
         pytest.skip("there is no bash here")

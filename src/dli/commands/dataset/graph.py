@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dataspec.errors import InvalidUsage
 from dli.options import (
     complete_dataset,
     env_option,
     graph_form_option,
     pass_session,
     path_option,
+    selection_options,
     verbose_option,
 )
 from dli.session import Session, say, warn
@@ -21,26 +23,30 @@ if TYPE_CHECKING:
 
     from dataspec.project.graph import DatasetGraph
     from dataspec.project.spec_checks import CheckedSpec
+    from dli.selection.selection import Selection
 
 
 @click.command("graph")
 @click.argument("dataset", required=False, shell_complete=complete_dataset)
+@selection_options
 @graph_form_option
 @path_option
 @env_option
 @verbose_option
 @pass_session
-def command(session: Session, dataset: str | None, form: str | None) -> None:
+def command(session: Session, *, dataset: str | None, selection: Selection, form: str | None) -> None:
     """Show the dependencies between datasets.
 
     They come from `depends_on` and from the tables that the SQL reads and writes. Each dataset
     is below those that it is built from. With DATASET, a name or the path of a file: its
-    upstream and its downstream datasets.
+    upstream and its downstream datasets. With --select: only those that are selected.
     """
     from dataspec.project.graph import DatasetGraph
     from dli.output.graph import Drawing, drawn
     from dli.project.check import check_datasets
 
+    if dataset and selection:
+        raise InvalidUsage("Give either a DATASET or a selection.", detail="A name as well: --select NAME")
     name = session.dataset_name(dataset) if dataset else None
     checked = check_datasets(session.project, session.dialects)
     if not checked:
@@ -48,12 +54,14 @@ def command(session: Session, dataset: str | None, form: str | None) -> None:
     graph = DatasetGraph(spec.dataset for spec in checked if spec.dataset)
     if name is not None and name not in graph.datasets:
         session.project.find(name)  # raises NotFound with the nearest name
-    names = graph.around(name) if name is not None else graph.sequence
+    selected = selection.of(session.root, checked)
+    drawn_names = {spec.name for spec in selected}
+    names = graph.around(name) if name is not None else [at for at in graph.sequence if at in drawn_names]
     if (form or session.format) == "json":
         session.print_json(_report(graph, names, checked))
     else:
         click.echo(drawn(Drawing.of(graph, names), name, form))
-    _warn(graph, names, checked)
+    _warn(graph, names, selected)
 
 
 def _report(graph: DatasetGraph, names: Sequence[str], checked: Sequence[CheckedSpec]) -> dict[str, Any]:

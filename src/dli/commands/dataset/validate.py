@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.errors import InvalidSpec, InvalidUsage
-from dli.options import complete_dataset, env_option, pass_session, path_option, verbose_option
+from dli.options import (
+    complete_dataset,
+    env_option,
+    pass_session,
+    path_option,
+    selection_options,
+    verbose_option,
+)
 from dli.session import Session, warn
 
 if TYPE_CHECKING:
@@ -16,11 +23,13 @@ if TYPE_CHECKING:
 
     from dataspec.problems import Problem
     from dataspec.project.spec_checks import CheckedSpec
+    from dli.selection.selection import Selection
 
 
 @click.command("validate")
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...", shell_complete=complete_dataset)
 @click.option("--all", "everything", is_flag=True, help="Check all specs of the project, as without a name.")
+@selection_options
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @click.option(
     "--format",
@@ -34,7 +43,13 @@ if TYPE_CHECKING:
 @verbose_option
 @pass_session
 def command(
-    session: Session, datasets: tuple[str, ...], everything: bool, strict: bool, form: str | None
+    session: Session,
+    *,
+    datasets: tuple[str, ...],
+    everything: bool,
+    selection: Selection,
+    strict: bool,
+    form: str | None,
 ) -> int:
     """Check specs locally without a server.
 
@@ -44,7 +59,10 @@ def command(
     """
     if datasets and everything:
         raise InvalidUsage("Give either names or --all.")
-    checked = [_strict(spec) if strict else spec for spec in _checked(session, datasets)]
+    if datasets and selection:
+        raise InvalidUsage("Give either names or a selection.", detail="Names as well: --select NAME")
+    found = _checked(session, datasets, selection)
+    checked = [_strict(spec) if strict else spec for spec in found]
     problems = list(dict.fromkeys(problem for spec in checked for problem in spec.problems))
     errors = [problem for problem in problems if problem.severity == "error"]
     form = form or session.format
@@ -53,7 +71,7 @@ def command(
         return InvalidSpec.exit_status if errors else 0
     if form == "json":
         session.print_json([_report(spec) for spec in checked])
-    elif not errors:
+    elif not errors and checked:
         click.echo("\n".join(f"Valid: {spec.name} ({spec.file})" for spec in checked))
     warn(str(problem) for problem in problems if problem.severity == "warning")
     if errors:
@@ -61,16 +79,18 @@ def command(
     return 0
 
 
-def _checked(session: Session, named: Sequence[str]) -> list[CheckedSpec]:
+def _checked(session: Session, named: Sequence[str], selection: Selection) -> list[CheckedSpec]:
     """Check the whole project, for problems between specs; return the requested ones."""
     from dli.project.check import check_datasets
 
     wanted = [session.project.find(name) for name in named]
-    files = {dataset.file for dataset in wanted}
     checked = check_datasets(session.project, session.dialects, also=wanted)
     if not checked:
         raise session.project.no_datasets()
-    return [spec for spec in checked if spec.file in files] if named else checked
+    if not named:
+        return selection.of(session.root, checked)
+    files = {dataset.file for dataset in wanted}
+    return [spec for spec in checked if spec.file in files]
 
 
 def _strict(spec: CheckedSpec) -> CheckedSpec:
