@@ -157,6 +157,11 @@ class WaitingFor:
         return f"{self.dataset} {self.partition}" if self.partition else self.dataset
 
     @property
+    def needs_help(self) -> bool:
+        """Whether it does not come by itself."""
+        return self.state in {"failed", "killed", "missing", "paused", "unregistered"}
+
+    @property
     def text(self) -> str:
         """It in one line, with the command that helps if there is one."""
         if self.dataset is None:

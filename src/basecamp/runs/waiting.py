@@ -25,8 +25,8 @@ from dataspec.schedule.cron import NoTick
 from dataspec.schedule.partitions import Partition
 from dataspec.spec.model import DatasetSpec
 
-SHOWN = 20
-"""Maximum number of partitions of one upstream dataset that are named."""
+SHOWN = 200
+"""Maximum number of partitions of one upstream dataset that are named: a week has 168 hours."""
 
 _STATES: Mapping[RunStatus, WaitState] = {
     RunStatus.PENDING: "pending",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from dli.output.tables import in_colour, printable
+from dli.output.waits import waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["dataset", "source", "missing", "unregistered"]
 SEEN = "(above)"
+SHOWN = 3
+"""Maximum number of things that a dataset is shown to wait for."""
 _MARKS = {
     "dataset": "",
     "source": " (source)",
@@ -94,9 +97,8 @@ def _state(node: GraphNode) -> str:
     if node.running_run_id:
         facts.append(f"running {node.running_run_id}")
     if node.waiting_run_id:
-        facts.append(
-            f"waits for {', '.join(one.name for one in node.waiting_for)}" if node.waiting_for else "waits"
-        )
+        named = ", ".join(waits(node.waiting_for, limit=SHOWN, names=True))
+        facts.append(f"waits for {named}" if named else "waits")
     return ", ".join(facts)
 
 

