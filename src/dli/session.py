@@ -191,10 +191,10 @@ def say(message: str) -> None:
     click.echo(message, err=True)
 
 
-def warn(messages: Iterable[str]) -> None:
-    """Print warnings to standard error, further lines of each aligned."""
+def warn(messages: Iterable[str], tell: Callable[[str], None] = say) -> None:
+    """Print warnings to standard error, or by another function, further lines of each aligned."""
     for message in messages:
-        say("Warning: " + message.replace("\n", "\n" + " " * len("Warning: ")))
+        tell("Warning: " + message.replace("\n", "\n" + " " * len("Warning: ")))
 
 
 def _ask(permission: Permission) -> bool:

@@ -62,8 +62,17 @@ class DuckDBFile:
         """End a wait for the file; it may be called from another thread."""
         self._stop.set()
 
+    @property
+    def shared(self) -> bool:
+        """Whether several connections can use the database at a time."""
+        return self.read_only or not self._is_file
+
+    @property
+    def _is_file(self) -> bool:
+        return self.database != MEMORY and not self.database.startswith("md:")
+
     def _lock(self) -> FileLock | None:
-        if self.database == MEMORY or self.database.startswith("md:"):
+        if not self._is_file:
             return None
         lock = FileLock(Path(f"{self.database}.lock"), shared=self.read_only)
         lock.acquire(self.holder, waiting=self.waiting, stop=self._stop)

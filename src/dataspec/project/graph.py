@@ -16,7 +16,7 @@ from dataspec.errors import DatasetNotFound, InvalidUsage
 from dataspec.sql.lineage.dataset_lineage import Lineage, TableNames, lineage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from dataspec.spec.model import DatasetSpec
 
@@ -134,18 +134,19 @@ class DatasetGraph:
             steps = None if steps is None else steps - 1
         return reached
 
-    def order(self) -> tuple[str, ...]:
-        """Return all datasets, each after its upstream datasets and otherwise by name.
+    def order(self, among: Collection[str] | None = None) -> tuple[str, ...]:
+        """Return all datasets, or those among some, each after its upstream datasets and otherwise by name.
 
         Raises:
-            InvalidUsage: When datasets depend on each other; names them.
+            InvalidUsage: When several of them depend on each other; names them.
         """
-        if cycles := self.cycles():
+        among = set(self.datasets if among is None else among)
+        if cycles := self._cycles(among):
             raise InvalidUsage(
                 "These datasets depend on each other, so none of them can be built first.",
                 detail="\n".join(map(as_path, cycles)),
             )
-        return self.sequence
+        return self._in_sequence(among)
 
     @cached_property
     def sequence(self) -> tuple[str, ...]:
@@ -171,8 +172,13 @@ class DatasetGraph:
         A cycle begins with the first dataset of its group by name. Each dataset is built from the next one, and
         the last from the first.
         """
+        return self._cycles(set(self.datasets))
+
+    def _cycles(self, among: set[str]) -> tuple[tuple[str, ...], ...]:
+        """Return a shortest cycle for each group that has two or more of these datasets."""
         upstream = {name: sorted(self._names_upstream(name)) for name in self.datasets}
-        return tuple(sorted(_shortest_cycle(group, upstream) for group in _groups(upstream)))
+        groups = (group for group in _groups(upstream) if len(group & among) > 1)
+        return tuple(sorted(_shortest_cycle(group, upstream) for group in groups))
 
     def missing(self, name: str) -> tuple[str, ...]:
         """Return the names under a dataset's ``depends_on`` that are not in the graph."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -16,14 +18,12 @@ from dli.output.tables import print_table, printable
 from dli.session import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dataspec.engines.results import Result
     from dataspec.engines.session import SqlSession, StatementFailed
     from dataspec.sql.rendering import RenderedStatement
-    from dli.local.project_run import Step
+    from dli.local.project_run import Outcome, Step
     from dli.local.run import LocalRun, RunPlan
     from dli.session import Session
 
@@ -32,86 +32,118 @@ _CELL = 80
 _DELAY_SECONDS = 0.5
 """Most runs end sooner; the line would only flicker."""
 _TICK_SECONDS = 0.1
+_WORDS: dict[Outcome, str] = {
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "KILLED": "cancelled",
+    "SKIPPED": "left out",
+}
 
 
 class StatementLines:
-    """Print each statement with ``--verbose``; without it, only what goes wrong."""
+    """Print each statement with ``--verbose``; without it, only what goes wrong.
 
-    def __init__(self, *, verbose: bool) -> None:
+    Args:
+        tell: Prints a message.
+        verbose: Whether to print each statement.
+        label: Text before each message, such as the dataset's name.
+    """
+
+    def __init__(self, tell: Callable[[str], None], *, verbose: bool, label: str = "") -> None:
+        self._tell = tell
         self._verbose = verbose
+        self._label = label
 
     def started(self, statement: RenderedStatement) -> None:
         """Print the statement as it is sent to the engine."""
         if self._verbose:
-            say(f"{place_of(statement)}:\n{statement.sql}")
+            self._tell(f"{self._label}{place_of(statement)}:\n{statement.sql}")
 
     def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
         """Print the statement's duration and its result."""
         if self._verbose:
-            say(f"-- {place_of(statement)}: {seconds:.2f} s, {_outcome(result)}\n")
+            self._tell(f"-- {self._label}{place_of(statement)}: {seconds:.2f} s, {_outcome(result)}\n")
 
     def failed(self, failed: StatementFailed) -> None:
         """Print the engine's whole message."""
         if self._verbose:
-            say(f"The engine's message:\n{failed.__cause__}")
+            self._tell(f"{self._label}The engine's message:\n{failed.__cause__}")
 
     def passed_over(self, failed: StatementFailed) -> None:
         """Print that the run continues."""
-        say(f"Warning: {printable(str(failed))} The run continues: continue_on_error is true.")
+        self._tell(
+            f"Warning: {self._label}{printable(str(failed))} The run continues: continue_on_error is true."
+        )
 
     def cancelling(self, how: str) -> None:
         """Print that the query is being cancelled."""
-        say(f"Cancelling the query: {how}" if self._verbose else "Cancelling the query …")
+        self._tell(f"{self._label}Cancelling the query{f': {how}' if self._verbose else ' …'}")
 
     def not_cancelled(self, error: Exception) -> None:
         """Print why the query could not be cancelled."""
-        say(f"Warning: The query could not be cancelled: {error}")
+        self._tell(f"Warning: {self._label}The query could not be cancelled: {error}")
 
 
-class StatementProgress:
-    """Show the running statement, its progress and the elapsed time, while a run lasts.
+class RunProgress:
+    """Show the running statements, their progress and the elapsed time on the last line of a terminal.
 
-    Args:
-        session: The run's session.
-        label: Text before the statement's name.
+    Messages that are printed by :meth:`say`, from any thread, never share a line with it or with each other.
     """
 
-    def __init__(self, session: SqlSession, label: str = "") -> None:
-        self._session = session
-        self._label = label
+    def __init__(self) -> None:
         self._line = StatusLine()
+        self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._draw, name="dli-progress", daemon=True)
 
-    @staticmethod
-    def shown() -> bool:
-        """Return whether standard error can show the line."""
-        return StatusLine().replaceable
+    @property
+    def shown(self) -> bool:
+        """Whether standard error can show the line."""
+        return self._line.replaceable
 
-    def __enter__(self) -> Self:
-        if self._line.replaceable:
-            self._thread.start()
-        return self
+    def say(self, message: str) -> None:
+        """Print a message above the line."""
+        with self._lock:
+            self._line.clear()
+            say(message)
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    @contextmanager
+    def showing(
+        self, sessions: Callable[[], Sequence[tuple[str, SqlSession]]], count: Callable[[], str | None]
+    ) -> Iterator[None]:
+        """Show the line until the end of the context.
+
+        Args:
+            sessions: Returns the running sessions, with the dataset's name or an empty text.
+            count: Returns how many datasets have ended; None for a single one.
+        """
+        thread = threading.Thread(target=self._draw, args=(sessions, count), name="dli-progress", daemon=True)
+        if self.shown:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            if thread.is_alive():
+                thread.join()
+
+    def _draw(
+        self, sessions: Callable[[], Sequence[tuple[str, SqlSession]]], count: Callable[[], str | None]
     ) -> None:
-        self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _draw(self) -> None:
         if self._ended.wait(_DELAY_SECONDS):
             return
         while not self._ended.wait(_TICK_SECONDS):
-            current = self._session.current
-            statement = f"statement '{current.name}'" if current else "connecting"
-            self._line.show(f"{self._label}{statement}", self._share(), self._line.elapsed())
+            parts = [self._part(name, session) for name, session in sessions()]
+            with self._lock:
+                self._line.show(count(), *parts, self._line.elapsed())
         self._line.clear()
 
-    def _share(self) -> str | None:
-        share = self._session.progress()
-        return None if share is None else f"{self._line.bar(share)} {share:4.0%}"
+    def _part(self, name: str, session: SqlSession) -> str:
+        current = session.current
+        statement = f"statement '{current.name}'" if current else "connecting"
+        share = session.progress()
+        if share is None:
+            return f"{name}: {statement}" if name else statement
+        return f"{name} {share:.0%}" if name else f"{statement}  {self._line.bar(share)} {share:4.0%}"
 
 
 def print_run(run: LocalRun, output: str) -> None:
@@ -145,17 +177,20 @@ def print_dry_runs(session: Session, plans: Sequence[RunPlan]) -> None:
         click.echo("\n\n\n".join(map(describe, found)))
 
 
-def print_step(step: Step) -> None:
-    """Print the outcome of one dataset of ``--all``."""
-    if step.run is not None:
-        say(f"{_summary(step.run)}.")
-    elif step.error is not None:
-        lines = [f"{step.name}: {step.outcome}. {step.error.text}", *(step.error.detail or "").splitlines()]
-        say("\n       ".join(lines))
+def step_text(step: Step) -> str:
+    """Return the outcome of one dataset of several."""
+    if step.run is not None and step.outcome == "COMPLETED":
+        return f"{_summary(step.run)}."
+    reason = [step.error.text, *(step.error.detail or "").splitlines()] if step.error else []
+    return "\n       ".join([" ".join([f"{step.name}: {step.outcome}.", *reason[:1]]), *reason[1:]])
 
 
-def print_steps(session: Session, steps: Sequence[Step]) -> None:
-    """Print the outcome of each dataset of ``--all``."""
+def print_steps(session: Session, plans: Sequence[RunPlan], steps: Iterable[Step]) -> None:
+    """Print the outcome of each dataset of several, and how many had each."""
+    by_name = {step.name: step for step in steps}
+    steps = [by_name[plan.spec.name] for plan in plans if plan.spec.name in by_name]
+    counts = Counter(step.outcome for step in steps)
+    say(f"{', '.join(f'{counts[outcome]:,} {word}' for outcome, word in _WORDS.items() if counts[outcome])}.")
     if session.format == "json":
         session.print_json([_step(step) for step in steps])
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,24 +10,23 @@ from dataspec.errors import InvalidSpec, NotFound
 from dataspec.schedule.upstream_clock import Clock, Declared, Followed, upstream_clocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
+    from dataspec.spec.model import DatasetSpec
     from dli.project.project import LocalDataset, Project
 
 
 def find_with_clock(project: Project, name: str) -> LocalDataset:
     """Return a dataset like :meth:`Project.find`; one without a known clock stays as it is."""
-    found = project.find(name)
-    if found.spec is None or not found.spec.follows_upstream:
-        return found
-    return next(iter(with_clocks([found, *_upstream(project, found)])))
+    return with_clocks(project, [project.find(name)])[0]
 
 
-def with_clocks(datasets: Iterable[LocalDataset]) -> list[LocalDataset]:
-    """Return datasets, each that follows others of them with the clock of these, if it is known."""
-    datasets = list(datasets)
-    declared = {dataset.spec.name: dataset.spec.declared_clock for dataset in datasets if dataset.spec}
-    clocks = upstream_clocks(declared)
+def with_clocks(project: Project, datasets: Sequence[LocalDataset]) -> list[LocalDataset]:
+    """Return datasets of a project; each that follows others has the clock of these, if it is known."""
+    specs = {dataset.spec.name: dataset.spec for dataset in datasets if dataset.spec}
+    if not any(spec.follows_upstream for spec in specs.values()):
+        return list(datasets)
+    clocks = upstream_clocks(_declared(project, specs))
     return [
         replace(dataset, spec=dataset.spec.with_clock(clock))
         if dataset.spec and isinstance(clock := clocks.get(dataset.spec.name), Clock)
@@ -35,21 +35,21 @@ def with_clocks(datasets: Iterable[LocalDataset]) -> list[LocalDataset]:
     ]
 
 
-def _upstream(project: Project, dataset: LocalDataset) -> list[LocalDataset]:
-    """Return the datasets whose clocks count for one, directly or through others; unknown ones are left out."""
-    found: dict[str, LocalDataset | None] = {}
-    ahead = _followed(dataset.spec.declared_clock if dataset.spec else None)
+def _declared(project: Project, known: Mapping[str, DatasetSpec]) -> dict[str, Declared]:
+    """Return what specs say of their clocks, and those that they follow, directly or not; unknown ones are left out."""
+    declared = {name: spec.declared_clock for name, spec in known.items()}
+    ahead = [name for clock in declared.values() for name in _followed(clock)]
+    seen = set(declared)
     while ahead:
         name = ahead.pop()
-        if name in found:
+        if name in seen:
             continue
-        found[name] = None
-        try:
-            upstream = found[name] = project.find(name)
-        except (NotFound, InvalidSpec):
-            continue
-        ahead += _followed(upstream.spec.declared_clock if upstream.spec else None)
-    return [upstream for upstream in found.values() if upstream is not None]
+        seen.add(name)
+        with suppress(NotFound, InvalidSpec):
+            if (spec := project.find(name).spec) is not None:
+                declared[name] = spec.declared_clock
+                ahead += _followed(spec.declared_clock)
+    return declared
 
 
 def _followed(declared: Declared) -> list[str]:

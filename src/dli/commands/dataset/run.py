@@ -7,15 +7,29 @@ from typing import TYPE_CHECKING
 import click
 
 from dataspec.errors import DliError
-from dli.options import complete_dataset, dry_run_option, options_with_formats, param_option, pass_session
+from dli.options import (
+    complete_dataset,
+    dry_run_option,
+    options_with_formats,
+    param_option,
+    pass_session,
+    selection_options,
+)
 from dli.run_kinds import DIFFERENCE
-from dli.session import Session, say, warn
+from dli.session import Session, is_interactive, say, warn
 
 if TYPE_CHECKING:
-    from dli.local.project_run import Step
-    from dli.local.run import LocalRun, RunPlan
+    from collections.abc import Callable, Mapping, Sequence
+
+    from dataspec.project.graph import DatasetGraph
+    from dli.local.output import RunProgress
+    from dli.local.project_run import ProjectRun, Step
+    from dli.local.run import LocalRun, Runner, RunPlan
+    from dli.selection.selection import Selection
 
 DEFAULT_ROWS = 20
+DEFAULT_JOBS = 4
+MAX_JOBS = 64
 
 HELP = f"""Run a dataset's SQL on this machine.
 
@@ -23,8 +37,10 @@ DATASET is the dataset's name, or the path of its file. The SQL is rendered and 
 Airflow, on the connection that dli.yaml defines; the default is DuckDB, in warehouse.duckdb
 in the project's folder. The first rows go to standard output.
 
-With --all every dataset of the project runs, in order of dependency; a parameter applies to
-the datasets that declare it. With --dry-run nothing runs: the rendered SQL is printed.
+With --all, or with a selection, several datasets run, in order of dependency; a parameter
+applies to the datasets that declare it. One that is missing is asked for once on a terminal;
+elsewhere execution_date is yesterday. Independent datasets run side by side, except those
+on one DuckDB file. With --dry-run nothing runs: the rendered SQL is printed.
 
 {DIFFERENCE}
 """
@@ -35,6 +51,7 @@ the datasets that declare it. With --dry-run nothing runs: the rendered SQL is p
 @click.option(
     "--all", "everything", is_flag=True, help="Run all datasets of the project, in order of dependency."
 )
+@selection_options
 @param_option
 @dry_run_option
 @click.option(
@@ -45,6 +62,15 @@ the datasets that declare it. With --dry-run nothing runs: the rendered SQL is p
     metavar="N",
     help="The maximum number of rows to show.",
 )
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1, MAX_JOBS),
+    default=DEFAULT_JOBS,
+    show_default=True,
+    metavar="N",
+    help="Of several datasets: the maximum number that run at a time.",
+)
 @options_with_formats("csv")
 @pass_session
 def command(
@@ -52,15 +78,19 @@ def command(
     *,
     dataset: str | None,
     everything: bool,
+    selection: Selection,
     parameters: dict[str, str],
     dry_run: bool,
     limit: int,
+    jobs: int,
 ) -> int:
     """Run a dataset here; the help is HELP."""
-    if everything == (dataset is not None):
-        raise click.UsageError("Give either a DATASET or --all.")
+    if (everything or bool(selection)) == (dataset is not None):
+        raise click.UsageError("Give either a DATASET or --all. --select runs several.")
+    if everything and selection.select:
+        raise click.UsageError("Give either --all or --select.")
     if dataset is None:
-        return _run_all(session, parameters, dry_run=dry_run)
+        return _run_several(session, selection, parameters, dry_run=dry_run, jobs=jobs)
     if dry_run:
         return _preview(session, dataset, parameters)
     from dli.local.engines.opening import opened_early
@@ -91,46 +121,16 @@ def _preview(session: Session, dataset: str, parameters: dict[str, str]) -> int:
     return 0
 
 
-def _run_all(session: Session, parameters: dict[str, str], *, dry_run: bool) -> int:
-    from dli.local.output import print_dry_runs, print_step, print_steps
-    from dli.local.project_run import ProjectRun
+def _run(session: Session, plan: RunPlan, limit: int) -> LocalRun:
+    from dli.local.output import RunProgress
 
-    if session.format == "csv":
-        raise click.UsageError("--format csv is for one dataset.")
-    whole = ProjectRun(session.project, parameters, session.settings, say)
-    if dry_run:
-        print_dry_runs(session, whole.plans)
-        return 0
-    for plan in whole.plans:
-        session.settings.require_permission(plan.spec.execution.connection)
-    steps: list[Step] = []
-    count = len(whole.plans)
-
-    def execute(plan: RunPlan) -> LocalRun:
-        return _run(session, plan, 0, label=f"{len(steps) + 1} of {count} {plan.spec.name}: ")
-
-    for step in whole.steps(execute):
-        print_step(step)
-        steps.append(step)
-    print_steps(session, steps)
-    return 0 if all(step.outcome == "COMPLETED" for step in steps) else 1
-
-
-def _run(session: Session, plan: RunPlan, limit: int, label: str = "") -> LocalRun:
-    from dli.local.output import StatementLines, StatementProgress
-    from dli.local.run import Runner
-    from dli.output.times import built
-
-    warn(plan.warnings)
-    if text := built(plan.partition, plan.partition_label):
-        say(f"{label}{text}")
-    listener = StatementLines(verbose=session.verbose)
-    runner = Runner(plan, listener, limit=limit, measure=StatementProgress.shown())
+    progress = RunProgress()
+    runner = _runner(session, plan, progress, limit=limit)
     try:
-        with StatementProgress(runner.session, label):
+        with progress.showing(lambda: [("", runner.session)], lambda: None):
             run = runner.run()
     except DliError as error:
-        _log(session, runner.result, "FAILED", error.detail or error.title)
+        _log(session, runner.result, "FAILED", error)
         raise
     except KeyboardInterrupt:
         _log(session, runner.result, "KILLED")
@@ -139,10 +139,90 @@ def _run(session: Session, plan: RunPlan, limit: int, label: str = "") -> LocalR
     return run
 
 
-def _log(session: Session, run: LocalRun, outcome: str, error: str | None = None) -> None:
+def _run_several(
+    session: Session, selection: Selection, parameters: Mapping[str, str], *, dry_run: bool, jobs: int
+) -> int:
+    from dli.local.output import RunProgress, print_dry_runs, print_steps
+    from dli.local.project_run import plan_runs
+    from dli.local.several_parameters import complete_parameters
+    from dli.selection.datasets import selected_datasets
+
+    if session.format == "csv":
+        raise click.UsageError("--format csv is for one dataset.")
+    datasets, graph = selected_datasets(session, selection)
+    if not datasets:
+        if session.format == "json":
+            session.print_json([])
+        return 0
+    given = complete_parameters(datasets, parameters, ask=is_interactive())
+    progress = RunProgress()
+    plans = plan_runs(datasets, given, session.settings, _once(progress.say))
+    if dry_run:
+        print_dry_runs(session, plans)
+        return 0
+    for connection in dict.fromkeys(plan.spec.execution.connection for plan in plans):
+        session.settings.require_permission(connection)
+    steps: list[Step] = []
+    whole = _project_run(session, plans, graph, progress, steps)
+    try:
+        with progress.showing(lambda: whole.sessions, lambda: whole.count):
+            whole.run(jobs)
+    finally:
+        print_steps(session, plans, steps)
+    return 0 if all(step.outcome == "COMPLETED" for step in steps) else 1
+
+
+def _project_run(
+    session: Session,
+    plans: Sequence[RunPlan],
+    graph: DatasetGraph,
+    progress: RunProgress,
+    steps: list[Step],
+) -> ProjectRun:
+    """Return the run of several datasets, which adds each outcome to the steps, prints it and logs it."""
+    from dli.local.output import step_text
+    from dli.local.project_run import ProjectRun
+
+    def start(plan: RunPlan) -> Runner:
+        return _runner(session, plan, progress, limit=0, label=f"{plan.spec.name}: ")
+
+    def ended(step: Step) -> None:
+        steps.append(step)
+        progress.say(step_text(step))
+        if step.run is not None:
+            _log(session, step.run, step.outcome, step.error)
+
+    return ProjectRun(plans, graph, start=start, ended=ended)
+
+
+def _once(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that passes each message on once."""
+    told = set[str]()
+
+    def once(message: str) -> None:
+        if message not in told:
+            told.add(message)
+            tell(message)
+
+    return once
+
+
+def _runner(session: Session, plan: RunPlan, progress: RunProgress, *, limit: int, label: str = "") -> Runner:
+    from dli.local.output import StatementLines
+    from dli.local.run import Runner
+    from dli.output.times import built
+
+    warn((f"{label}{text}" for text in plan.warnings), progress.say)
+    if text := built(plan.partition, plan.partition_label):
+        progress.say(f"{label}{text}")
+    listener = StatementLines(progress.say, verbose=session.verbose, label=label)
+    return Runner(plan, listener, limit=limit, measure=progress.shown)
+
+
+def _log(session: Session, run: LocalRun, outcome: str, error: DliError | None = None) -> None:
     from dli.local.run import log_run
 
     try:
-        log_run(run, session.root, outcome, error)
+        log_run(run, session.root, outcome, (error.detail or error.title) if error else None)
     except OSError as failed:
         say(f"Warning: The log of local runs can't be written: {failed.strerror}.")

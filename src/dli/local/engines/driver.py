@@ -37,6 +37,11 @@ class DriverEngine(ABC):
         port = f":{self.address.port}" if self.address.port else ""
         return f"{self.title}, {self.address.host or self.address.database or 'here'}{port}"
 
+    @property
+    def exclusive(self) -> str | None:
+        """What only one run at a time can use; None if runs go side by side."""
+        return None
+
     def get_conn(self) -> Any:
         """Connect.
 

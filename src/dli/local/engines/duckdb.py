@@ -79,6 +79,11 @@ class DuckDBEngine(DriverEngine):
         database = self.address.database or MEMORY
         return f"DuckDB, {'in memory' if database == MEMORY else shown(Path(database))}"
 
+    @property
+    def exclusive(self) -> str | None:
+        """The file, unless runs only read it."""
+        return None if self._file.shared else self._file.database
+
     def set_autocommit(self, conn: Any, autocommit: bool) -> None:
         """Do nothing: DuckDB commits each statement by itself, until a ``BEGIN``."""
 

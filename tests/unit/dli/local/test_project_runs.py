@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
 
 from unit.dli.conftest import Dli
+from unit.dli.terminal import on_terminal
 
 DAY = "parameters: [{name: execution_date, type: date}]\n"
 
@@ -68,7 +72,6 @@ def test_json_tells_of_each_what_became_of_it(dli: Dli, chain: Path) -> None:
 @pytest.mark.rule("23.10")
 def test_nothing_runs_where_one_spec_or_one_parameter_is_wrong(dli: Dli, chain: Path) -> None:
     refused = {
-        (): "Missing required parameter: execution_date\n       Add: -p execution_date=VALUE\n       In: c (datasets/c.yaml)",
         ("-p", "execution_date=2024-01-15", "-p", "wrod=x"): "Unknown parameter 'wrod'.",
         ("-p", "execution_date=2024-13-01"): "In: c (datasets/c.yaml)",
         ("-p", "execution_date=2024-01-15", "-f", "csv"): "--format csv is for one dataset.",
@@ -83,6 +86,111 @@ def test_nothing_runs_where_one_spec_or_one_parameter_is_wrong(dli: Dli, chain: 
     assert "datasets/z.yaml" in invalid.err
     assert "datasets/y.yaml" in invalid.err
     assert not (chain / "warehouse.duckdb").exists()
+
+
+@pytest.mark.rule("23.10")
+def test_a_selection_runs_in_the_order_of_the_graph_also_through_what_is_not_selected(
+    dli: Dli, chain: Path
+) -> None:
+    assert dli("dataset", "run", "--all", "-p", "execution_date=2024-01-15").status == 0
+    put(chain, "c", "create or replace table c as select no_column as n")
+    put(chain, "broken", "select {{ nothing }}", "onwer: 1\n")
+    found = dli("dataset", "run", "--select", "a", "c", "lonely", "-f", "json")
+    assert found.status == 1
+    outcomes = [(step["dataset_name"], step["status"], step["error"]) for step in json.loads(found.out)]
+    assert outcomes[0][:2] == ("c", "FAILED")
+    assert outcomes[1:] == [("a", "SKIPPED", "c was not built."), ("lonely", "COMPLETED", None)]
+    assert "1 completed, 1 failed, 1 left out.\n" in found.err
+    assert dli("dataset", "run", "--select", "c+", "--exclude", "c").status == 0
+    assert "datasets/broken.yaml" in dli("dataset", "run", "--all").err
+
+
+@pytest.mark.rule("23.10")
+def test_a_cycle_is_refused_where_two_of_it_are_selected(dli: Dli, chain: Path) -> None:
+    assert dli("dataset", "run", "--all", "-p", "execution_date=2024-01-15").status == 0
+    put(chain, "c", "create or replace table c as select n from a")
+    assert dli("dataset", "run", "--select", "a", "lonely").status == 0
+    refused = dli("dataset", "run", "--select", "a", "c")
+    assert (refused.status, "a → b → c → a" in refused.err) == (2, True)
+
+
+@pytest.mark.rule("23.13")
+def test_an_execution_date_that_is_not_given_is_yesterday_in_each_schedules_zone(
+    dli: Dli, project: Path
+) -> None:
+    for name, zone in (
+        ("east", "Pacific/Kiritimati"),
+        ("west", "Pacific/Pago_Pago"),
+        ("also_east", "Pacific/Kiritimati"),
+    ):
+        schedule = f"schedule: {{cron: 0 1 * * *, timezone: {zone}}}\n"
+        put(project, name, f"create or replace table {name} as select date '{{{{ execution_date }}}}' as day", DAY + schedule)  # fmt: skip
+    began = datetime.now(UTC)
+    result = dli("dataset", "run", "--all")
+    assert result.status == 0, result.err
+    assert result.err.startswith("execution_date is not given: yesterday is taken.\n")
+    with duckdb.connect(str(project / "warehouse.duckdb")) as warehouse:
+        built = warehouse.execute("select e.day, w.day from east e, west w").fetchall()[0]
+    zones = (("Pacific/Kiritimati", "+1400"), ("Pacific/Pago_Pago", "-1100"))
+    for day, (zone, offset) in zip(built, zones, strict=True):
+        days = {
+            moment.astimezone(ZoneInfo(zone)).date() - timedelta(1) for moment in (began, datetime.now(UTC))
+        }
+        assert day in days
+        said = f"execution_date=yesterday: {day}, by the clock of the schedule's time zone (UTC{offset}).\n"
+        assert result.err.count(said) == 1
+
+
+@pytest.mark.rule("23.13")
+def test_every_other_parameter_that_is_missing_is_named_with_the_datasets_that_take_it(
+    dli: Dli, chain: Path
+) -> None:
+    word = "parameters: [{name: word, type: string}, {name: n, type: integer}]\n"
+    for name in ("p", "q"):
+        put(
+            chain,
+            name,
+            f"create or replace table {name} as select '{{{{ word }}}}' as w, {{{{ n }}}} as n",
+            word,
+        )
+    result = dli("dataset", "run", "--all")
+    assert (result.status, result.out) == (2, "")
+    takers = "In: p (datasets/p.yaml), q (datasets/q.yaml)"
+    assert result.err.endswith(
+        "Error: Missing required parameter: word, n\n       Add: -p word=VALUE -p n=VALUE\n"
+        f"       {takers}\n       {takers}\n"
+    )
+    unknown = dli("dataset", "run", "--select", "p", "-p", "execution_date=2024-01-15")
+    assert (unknown.status, "Unknown parameter 'execution_date'." in unknown.err) == (2, True)
+
+
+@pytest.mark.rule("23.13")
+def test_on_a_terminal_each_missing_parameter_is_asked_once_until_every_dataset_accepts_it(
+    chain: Path,
+) -> None:
+    number = "parameters: [{name: n, type: integer%s}]\n"
+    put(chain, "p", "create or replace table p as select {{ n }} as n", number % "")
+    put(chain, "q", "create or replace table q as select {{ n }} as n", number % ", choices: [7, 8]")
+    keys = [("execution_date [yesterday]: ", "\r"), ("n: ", "x\r"), ("In: p", "9\r"), ("In: q", "7\r")]
+    seen = on_terminal(["dataset", "run", "--all"], keys=keys)
+    assert seen.status == 0, seen.text
+    assert "n (integer), for p (datasets/p.yaml), q (datasets/q.yaml)\n" in seen.text
+    assert seen.text.count("for p (datasets") == 1
+    assert "execution_date=yesterday: " in seen.text
+    with duckdb.connect(str(chain / "warehouse.duckdb")) as warehouse:
+        assert warehouse.execute("select p.n, q.n from p, q").fetchall() == [(7, 7)]
+
+
+def test_nothing_that_has_changed_is_no_error(dli: Dli, chain: Path) -> None:
+    for arguments in (["init", "-q"], ["add", "-A"], ["-c", "user.name=d", "-c", "user.email=d@example.com", "commit", "-qm", "All"]):  # fmt: skip
+        subprocess.run(["git", *arguments], check=True)
+    for more in ([], ["--dry-run"], ["-p", "execution_date=2024-01-15"]):
+        result = dli("dataset", "run", "--changed", *more)
+        assert (result.status, result.out, result.err) == (0, "", "No selected dataset differs from HEAD.\n")
+    assert dli("dataset", "run", "--changed", "-f", "json").out == "[]\n"
+    put(chain, "b", "create or replace table b as select n + 2 as n from c", "depends_on: [c]\n")
+    changed = dli("dataset", "run", "--changed", "--dry-run", "-f", "json")
+    assert [step["dataset_name"] for step in json.loads(changed.out)] == ["b", "a"]
 
 
 def test_datasets_that_depend_on_each_other_are_refused(dli: Dli, chain: Path) -> None:
