@@ -44,6 +44,7 @@ from basecamp.workflows.graph import RegisteredGraph
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
 from basecamp.workflows.version_list import VersionList
+from basecamp.workflows.why import PartitionReasons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,7 @@ class Services:
     workflows: Workflows
     versions: VersionList
     graph: RegisteredGraph
+    partition_reasons: PartitionReasons
     pauses: Pauses
 
     delivery: Delivery

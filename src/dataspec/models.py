@@ -199,6 +199,72 @@ class RunPartition:
     end: datetime
 
 
+PartitionState = Literal[
+    "built",
+    "running",
+    "pending",
+    "waiting",
+    "failed",
+    "killed",
+    "due",
+    "not_due",
+    "paused",
+    "schedule_off",
+    "no_schedule",
+    "passed_over",
+    "before_registration",
+    "not_loaded",
+    "taken_over",
+    "refused",
+    "invalid",
+]
+"""Why a partition is there or not (docs/waiting.md, "Why a partition is not there")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionReason:
+    """Why a partition of a dataset is built, or not (specification 32.20)."""
+
+    dataset_name: str
+    partition: RunPartition | None = None
+    """None for a dataset without a schedule, if no partition was asked for: its last run counts."""
+    partition_label: str | None = None
+    """The partition's name as tables show it."""
+    state: PartitionState
+    due_at: datetime | None = None
+    """When its scheduled run is or was due, with the offset of the schedule's zone."""
+    run_id: str | None = None
+    """The run that has built it, or the last one that tried to."""
+    at: datetime | None = None
+    """When the run ended, started or was created; or when the pause began."""
+    by: str | None = None
+    """Who stopped the run, or paused the dataset."""
+    reason: str | None = None
+    """The reason that this person gave."""
+    error: str | None = None
+    """The first line of the error."""
+    note: str | None = None
+    """What else keeps runs from starting."""
+    waiting_for: list[WaitingFor] = field(default_factory=list)
+    """What the run waits for."""
+    next_step: str | None = None
+    """The command that helps."""
+
+    @property
+    def name(self) -> str:
+        """The dataset and the partition."""
+        return f"{self.dataset_name} {self.partition_label}" if self.partition_label else self.dataset_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation(PartitionReason):
+    """The answer of ``dli workflow why``: a partition, and what it waits for down to the root causes."""
+
+    upstream: list[PartitionReason] = field(default_factory=list)
+    """The upstream partitions that it waits for, directly or not, the nearest first."""
+    warnings: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphNode:
     """A registered dataset in the graph of the server, with its state."""

@@ -76,6 +76,7 @@ RIGHTS: Mapping[str, Right] = {
     "GET /metrics": _reads(Scope.SERVER),
     "GET /api/v1/workflows": _reads(Scope.LIST, "dli workflow list"),
     "GET /api/v1/workflows/{name}": _reads(Scope.DATASET, "dli workflow status"),
+    "GET /api/v1/workflows/{name}/why": _reads(Scope.DATASET, "dli workflow why"),
     "GET /api/v1/graph": _reads(Scope.LIST, "dli workflow graph"),
     "POST /api/v1/workflows/{name}/runs": _changes(Role.OPERATOR, Scope.SPEC, "dli workflow run"),
     "POST /api/v1/workflows/{name}/pause": _changes(Role.OPERATOR, Scope.DATASET, "dli workflow pause"),

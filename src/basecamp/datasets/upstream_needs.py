@@ -55,7 +55,7 @@ class UpstreamNeeds:
         """
         catalog = self._specs.known().value
         needs = [_needs(spec, partition, catalog) for spec, partition in runs]
-        built = self._built({need.dataset for of_run in needs for need in of_run})
+        built = self.built({need.dataset for of_run in needs for need in of_run})
         return [
             [
                 OpenNeed(need, built[need.dataset], catalog.effective.get(need.dataset))
@@ -90,8 +90,12 @@ class UpstreamNeeds:
             f"Upstream partitions are not built: {names}{more}. To wait for them, add: --wait-for-upstream"
         ]
 
-    def _built(self, names: Collection[str]) -> Mapping[str, Built]:
-        """Read what datasets have built, in parallel."""
+    def built(self, names: Collection[str]) -> Mapping[str, Built]:
+        """Return what datasets have built; the Variables are read in parallel.
+
+        Raises:
+            AirflowUnreachable: When Airflow does not answer.
+        """
         ordered = sorted(names)
         if not ordered:
             return {}

@@ -79,6 +79,7 @@ from basecamp.workflows.pause_records import PauseRecords
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
 from basecamp.workflows.version_list import VersionList
+from basecamp.workflows.why import PartitionReasons
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.version_archive import KeptVersions
@@ -141,6 +142,15 @@ def build_services(
     waiting = WaitingRuns(specs=specs, gateway=gateway, dags=dags, records=records, needs=needs, clock=clock)
     lookup = RunLookup(
         names=names, gateway=gateway, records=records, reasons=reasons, waiting=waiting, clock=clock
+    )
+    run_history = RunHistory(
+        specs=specs,
+        names=names,
+        gateway=gateway,
+        records=records,
+        reasons=reasons,
+        clock=clock,
+        takeovers=takeovers,
     )
     stopper = RunStopper(lookup, gateway, reservations, clock)
 
@@ -233,15 +243,7 @@ def build_services(
         takeovers=takeovers,
         run_records=records,
         run_lookup=lookup,
-        run_history=RunHistory(
-            specs=specs,
-            names=names,
-            gateway=gateway,
-            records=records,
-            reasons=reasons,
-            clock=clock,
-            takeovers=takeovers,
-        ),
+        run_history=run_history,
         run_logs=RunLogs(lookup, gateway, clock),
         airflow_starts=AirflowStarts(
             gateway, specs, audit, Lease(store, "airflow_starts", replica, clock), clock
@@ -271,6 +273,16 @@ def build_services(
         ),
         workflows=workflows,
         graph=RegisteredGraph(specs, workflows, sql),
+        partition_reasons=PartitionReasons(
+            specs=specs,
+            workflows=workflows,
+            connections=connections,
+            needs=needs,
+            history=run_history,
+            lookup=lookup,
+            gateway=gateway,
+            clock=clock,
+        ),
         pauses=Pauses(specs, dags, gateway, workflows, reservations, takeovers=takeovers, records=pauses),
         delivery=delivery,
         run_watch=RunWatch(

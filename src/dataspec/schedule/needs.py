@@ -19,6 +19,9 @@ from dataspec.schedule.partitions import Grid, Partition
 
 WhichPartition = Literal["same", "previous", "latest"]
 
+LATE = timedelta(minutes=1)
+"""Time by which the clocks of Airflow's machines may differ."""
+
 _MOMENT = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 
@@ -144,8 +147,17 @@ def _first_waited_for(upstream: Upstream) -> datetime:
     grid, registered_at = upstream.grid, upstream.registered_at
     if registered_at is None or grid.cron is None:
         return datetime.min.replace(tzinfo=UTC)
-    first = grid.covering(registered_at)
     with suppress(NoTick):
-        while grid.data_interval(before := grid.previous(first))[1] > registered_at:
-            first = before
-    return first.start
+        return grid.following(grid.last_due(registered_at)).start
+    return grid.covering(registered_at).start
+
+
+def replaced_at(grid: Grid, partition: Partition) -> datetime | None:
+    """Return when the scheduled run of a partition that does not exist is replaced by a later one; None if never.
+
+    Airflow creates the run of a partition before the next one is due, or never: after a pause or a downtime it creates
+    the latest run alone (docs/partitions.md, "Missed partitions").
+    """
+    with suppress(NoTick):
+        return grid.data_interval(grid.following(partition))[1] + LATE
+    return None

@@ -184,6 +184,17 @@ class Grid:
         """
         return self._first(self._since(partition.start + _MOMENT))
 
+    def last_due(self, moment: datetime) -> Partition:
+        """Return the last partition whose scheduled run is due by a moment.
+
+        Raises:
+            NoTick: When none is due within 51 years before it.
+        """
+        found = self.covering(moment)
+        while self.data_interval(found)[1] > moment:
+            found = self.previous(found)
+        return found
+
     def label(self, partition: Partition) -> str:
         """Return a partition's name as tables show it: with its offset only if the clock shows the time twice."""
         if not partition.is_finer_than_a_day:

@@ -17,6 +17,7 @@ from dataspec.models import (
     BackfillPreview,
     DatasetVersions,
     Every,
+    Explanation,
     RegisteredDataset,
     RunPreview,
     RunStatus,
@@ -97,6 +98,16 @@ def list_workflows(
 def get_workflow(name: str, *, source: SourceType | str | None = None) -> Steps[WorkflowInfo]:
     """Return a dataset's row: of the effective source, or of the given one."""
     return _get(WorkflowInfo, "workflows", check_name(name), source=source)
+
+
+def explain_partition(name: str, partition: str | None = None) -> Steps[Explanation]:
+    """Return why a partition of a dataset is there or not, with the upstream partitions that it waits for.
+
+    Args:
+        name: The dataset.
+        partition: A date or a time, as of ``execution_date``; the last partition that is due if not given.
+    """
+    return _get(Explanation, "workflows", check_name(name), "why", partition=partition)
 
 
 def get_graph(dataset: str | None = None) -> Steps[WorkflowGraph]:

@@ -123,6 +123,7 @@ class Client:
 
     list_workflows = _method(calls.list_workflows)
     get_workflow = _method(calls.get_workflow)
+    explain_partition = _method(calls.explain_partition)
     get_graph = _method(calls.get_graph)
     pause = _method(calls.pause)
     unpause = _method(calls.unpause)

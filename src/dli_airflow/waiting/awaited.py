@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from dataspec.schedule.built import Built
-from dataspec.schedule.cron import NoTick
-from dataspec.schedule.needs import Need
+from dataspec.schedule.needs import Need, replaced_at
 from dataspec.schedule.partitions import Partition
 from dataspec.schedule.run_ids import scheduled_run_id
 
 SHOWN = 5
 """Maximum number of missing partitions that a message names, and that are looked at for having been passed over."""
-
-LATE = timedelta(minutes=1)
-"""Time by which the clocks of Airflow's machines may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +39,14 @@ class AwaitedDataset:
         return f"{self.dataset} {', '.join(names[:SHOWN])}{more}".strip()
 
     def replaced_at(self, built: Built) -> Iterator[tuple[Partition, str, datetime]]:
-        """Yield missing partitions with the id of their scheduled run, and when a later run takes its place.
-
-        Airflow creates the run of a partition before the next one is due, or never: after a pause or a downtime it
-        creates the latest run alone (``docs/partitions.md``, "Missed partitions").
-        """
+        """Yield missing partitions with the id of their scheduled run, and when a later run takes its place."""
         grid = self.need.grid
         if self.catches_up or grid.cron is None:
             return
         for partition in islice(self.need.missing(built), SHOWN):
-            with suppress(NoTick):
+            if at := replaced_at(grid, partition):
                 due = grid.data_interval(partition)[1]
-                next_due = grid.data_interval(grid.following(partition))[1]
-                yield partition, scheduled_run_id(self.dataset, due), next_due + LATE
+                yield partition, scheduled_run_id(self.dataset, due), at
 
     def passed_over(self, partition: Partition) -> str:
         """Return the error for a partition that the schedule will not build any more."""

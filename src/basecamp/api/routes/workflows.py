@@ -26,7 +26,7 @@ from basecamp.api.query_values import Flag, Positive
 from basecamp.api.request_models import PauseBody, RunBody, SourceBody, WorkflowPage
 from basecamp.runs.start import RunRequest
 from basecamp.workflows.rows import WorkflowFilter
-from dataspec.models import RunPreview, WorkflowInfo, WorkflowRun
+from dataspec.models import Explanation, RunPreview, WorkflowInfo, WorkflowRun
 
 router = APIRouter(route_class=CheckedRoute, prefix=f"{PREFIX}/workflows", tags=["workflows"])
 
@@ -68,6 +68,25 @@ def get_workflow(
 ) -> WorkflowInfo:
     """Show a dataset's effective row, or that of one source."""
     known = services.workflows.get(name, source_of(source))
+    put_warnings(response, known.warnings)
+    return known.value
+
+
+@router.get("/{name}/why")
+def explain_partition(
+    services: ServicesOf,
+    response: Response,
+    permitted: Permitted,
+    name: DatasetName,
+    partition: Annotated[
+        str | None,
+        Query(
+            description="A date or a time, as of `execution_date`; the last partition that is due by default."
+        ),
+    ] = None,
+) -> Explanation:
+    """Say why a partition is there or not, with the upstream partitions that it waits for."""
+    known = services.partition_reasons.explain(name, partition, permitted)
     put_warnings(response, known.warnings)
     return known.value
 

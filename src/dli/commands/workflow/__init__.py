@@ -19,6 +19,7 @@ COMMANDS = {
     ),
     "list": ("dli.commands.workflow.list", "List registered datasets and their schedules."),
     "graph": ("dli.commands.workflow.graph", "Show what depends on what on the server."),
+    "why": ("dli.commands.workflow.why", "Say why a partition of a dataset is there or not."),
     "stop": ("dli.commands.workflow.stop", "Stop a run or a backfill and cancel its query."),
     "retry": ("dli.commands.workflow.retry", "Run a failed or killed run again."),
     "pause": ("dli.commands.workflow.pause", "Pause datasets: no new run starts."),

@@ -25,6 +25,7 @@ CALLS: Mapping[str, Sequence[Sequence[str]]] = {
     "dli workflow backfills": [[], [CLICKS]],
     "dli workflow list": [[]],
     "dli workflow graph": [[], [CLICKS]],
+    "dli workflow why": [[CLICKS], [CLICKS, "2024-01-14"]],
     "dli workflow stop": [["RUN"], ["BACKFILL"], [CLICKS, "--yes"]],
     "dli workflow retry": [["ENDED"], [CLICKS]],
     "dli workflow pause": [[CLICKS]],

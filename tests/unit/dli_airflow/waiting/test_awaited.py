@@ -10,7 +10,8 @@ import pytest
 from dataspec.schedule.built import Built
 from dataspec.schedule.needs import Need
 from dataspec.schedule.partitions import Grid
-from dli_airflow.waiting.awaited import LATE, AwaitedDataset, AwaitedQuery
+from dataspec.schedule.needs import LATE
+from dli_airflow.waiting.awaited import AwaitedDataset, AwaitedQuery
 
 DAILY = Grid("0 7 * * *", "UTC")
 HOURLY = Grid("0 * * * *", "Asia/Seoul")
