@@ -6,7 +6,7 @@ what its status shows.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -285,10 +285,10 @@ def _first_line(text: str | None) -> str | None:
 
 
 def _one_of_each_first(waiting_for: Iterable[WaitingFor]) -> list[WaitingFor]:
-    """Return what a run waits for with one partition of each dataset first, since the others often wait for the same."""
-    seen: dict[str | None, int] = {}
+    """Return what a run waits for, first what needs help, and of each dataset one before the rest: those are alike."""
+    seen: Counter[str | None] = Counter()
     placed = []
-    for one in waiting_for:
-        seen[one.dataset] = seen.get(one.dataset, 0) + 1
+    for one in sorted(waiting_for, key=lambda one: not one.needs_help):
         placed.append((seen[one.dataset], one))
+        seen[one.dataset] += 1
     return [one for _, one in sorted(placed, key=lambda pair: pair[0])]

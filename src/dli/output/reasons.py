@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dli.output.times import local
+from dli.output.waits import waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,16 +66,10 @@ def _lines(one: PartitionReason) -> Iterator[str]:
             due=one.due_at.isoformat(" ", timespec="minutes") if one.due_at else "-",
             by=f" by {one.by}" if one.by else "",
             since=f" since {local(one.at)}" if one.at else "",
-            needs=_needs(one.waiting_for),
+            needs=", ".join(waits(one.waiting_for, limit=MAX_NAMED, names=True)),
         )
         told = one.error or one.reason
         sentence = f"{one.name} is not built: {why}" + (f": {told}" if told else "")
         yield sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
     if one.note:
         yield f"{one.dataset_name}: {one.note}"
-
-
-def _needs(waiting_for: list[WaitingFor]) -> str:
-    names = [one.name for one in waiting_for]
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more

@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dataspec.schedule.built import Built
-from dataspec.schedule.needs import Need
+from dataspec.schedule.needs import LATE, Need
 from dataspec.schedule.partitions import Grid
-from dataspec.schedule.needs import LATE
 from dli_airflow.waiting.awaited import AwaitedDataset, AwaitedQuery
 
 DAILY = Grid("0 7 * * *", "UTC")
