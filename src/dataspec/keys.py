@@ -19,6 +19,11 @@ SQL_FOLDER: Final = ".files"
 """Suffix of the folders that hold SQL under its SHA-256."""
 SQL_KEY: Final = re.compile(rf"(?P<stem>.+){re.escape(SQL_FOLDER)}/[0-9a-f]{{64}}\.sql")
 
+MACRO_FOLDER: Final = "macros/"
+"""The folder of a project whose files SQL templates import."""
+UNREAD: Final = "-- not read"
+"""Stands for the text of a file that exists and can't be read, which has a problem of its own."""
+
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 

@@ -17,7 +17,7 @@ from dataspec.problems import Problem
 from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.yaml_reader import read_document
-from dataspec.sql.validation import check_spec
+from dataspec.sql.validation import check_spec, used_files
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 """The time of writing of a spec that is not in the store."""
@@ -47,8 +47,8 @@ def checked(candidate: SubmittedSpec, *, name: str | None = None) -> DatasetSpec
         message = f"the name is '{spec.name}', but '{name}' was to be registered."
         problems.append(read_document(body, candidate.file).problem(("name",), message))
     problems += [
-        Problem(f"the SQL file '{path}' was sent, but the spec does not name it.", candidate.file)
-        for path in sorted(set(candidate.files) - set(spec.files))
+        Problem(f"the file '{path}' was sent, but the spec does not use it.", candidate.file)
+        for path in sorted(candidate.files.keys() - {*spec.files, *used_files(spec, candidate.files)})
     ]
     if problems:
         raise InvalidSpec(problems)

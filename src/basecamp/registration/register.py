@@ -170,7 +170,7 @@ class Registration:
         self._check_dag(candidate.caller, catalog, name)
         if keyed.plan is None:
             self._surroundings.check_written(candidate.caller, catalog, spec, accepted=accept_dependents)
-        release = Release(candidate.yaml.encode(), {path: candidate.files[path] for path in spec.files})
+        release = Release(candidate.yaml.encode(), candidate.files)
         started_at = self._clock.now()
         before = catalog.get(name, SourceType.MANUAL)
         note_facts(spec_hash_before=before.spec_hash if before else None)

@@ -28,6 +28,7 @@ from dataspec.models import (
 )
 from dataspec.spec.model import DatasetSpec, Statement
 from dataspec.spec.parse import parse_spec
+from dataspec.spec.sql_texts import shared_files
 
 ALL_ROWS = 1_000_000
 ROWS_PER_PAGE = 100
@@ -145,7 +146,7 @@ class DatasetView:
 
     @property
     def sql(self) -> list[Sql]:
-        """The statements in the order of their execution."""
+        """The statements in the order of their execution, then the macro files."""
         return list(_sql(self.spec, self.registered.files))
 
 
@@ -223,6 +224,8 @@ def _sql(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[Sql]:
         title=_titled("query", spec.query_file), text=_text(spec.query_file, spec.query_statement, files)
     )
     yield from _statements("after", spec.post_statements, files)
+    for path, text in shared_files(spec, files).items():
+        yield Sql(title=path, text=text)
 
 
 def _statements(when: str, statements: Sequence[Statement], files: Mapping[str, str]) -> Iterator[Sql]:

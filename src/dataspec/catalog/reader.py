@@ -266,13 +266,14 @@ class _Draft:
     def _check_readable(self, document: Document, reading: _Reading) -> None:
         if not reading.problems.keys() & set(self.sql_keys.values()):
             return
-        found = [
-            document.problem(at, f"the SQL file '{path}' can't be used: {problem}.")
-            for at, path in file_places(parse_document(document))
-            if (problem := reading.problems.get(self.sql_keys.get(path, "")))
-        ]
-        if found:
-            raise InvalidSpec(found)
+        places = {path: at for at, path in file_places(parse_document(document))}
+        raise InvalidSpec(
+            [
+                document.problem(places.get(path, ()), f"the SQL file '{path}' can't be used: {problem}.")
+                for path, key in self.sql_keys.items()
+                if (problem := reading.problems.get(key))
+            ]
+        )
 
 
 def _guarded_draft(key: str, reading: _Reading) -> _Draft:

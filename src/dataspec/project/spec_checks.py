@@ -80,7 +80,7 @@ def check_valid(
     places = SqlPlaces(document)
     dialect = dialects.get(spec.execution.connection)
     texts = sampled_texts(spec, files, dialect.name if dialect else None)
-    conditions = sampled_conditions(spec, dialects)
+    conditions = sampled_conditions(spec, files, dialects)
     templates = list(checked_templates(spec, files))
     broken = frozenset(number for number, (_, problems, _) in enumerate(templates) if problems)
     problems = [*known, *sql_problems(spec, texts, places, skip=broken, dialect=dialect)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,34 +38,52 @@ class SqlText:
     """The SQL file; None for SQL in the YAML itself."""
     path: Path
     """The YAML path of the key that holds the SQL or names its file."""
+    shared: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """The files of the project that it may use, by their paths in it: its macros."""
 
 
 def sql_texts(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[SqlText]:
-    """Yield the SQL texts of a spec in the order in which they run; skip missing files."""
+    """Yield the SQL texts of a spec in the order in which they run; skip missing files.
+
+    Args:
+        spec: The spec.
+        files: The text of each SQL file, by its path in the spec, and of the project's macro files, by their paths.
+    """
+    shared = shared_files(spec, files)
     for index, statement in enumerate(spec.pre_statements):
-        yield from _text(statement, files, "pre", ("pre_statements", index))
+        yield from _text(statement, files, "pre", ("pre_statements", index), shared)
     if spec.query_statement is not None:
-        yield SqlText("query", spec.query_statement, "query", False, None, ("query_statement",))
-    elif spec.query_file is not None and spec.query_file in files:
-        yield SqlText("query", files[spec.query_file], "query", False, spec.query_file, ("query_file",))
+        yield SqlText("query", spec.query_statement, "query", False, None, ("query_statement",), shared)
+    elif (file := spec.query_file) is not None and file in files:
+        yield SqlText("query", files[file], "query", False, file, ("query_file",), shared)
     for index, statement in enumerate(spec.post_statements):
-        yield from _text(statement, files, "post", ("post_statements", index))
+        yield from _text(statement, files, "post", ("post_statements", index), shared)
 
 
-def condition_texts(spec: DatasetSpec) -> Iterator[SqlText]:
+def condition_texts(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[SqlText]:
     """Yield the SQL entries of a spec's ``depends_on``, which run while a run waits."""
+    shared = shared_files(spec, files)
     for index, entry in enumerate(spec.depends_on):
         if isinstance(entry, SqlDependency):
             path = ("depends_on", index, "sql")
-            yield SqlText(f"depends_on[{index}]", entry.sql, "condition", False, None, path)
+            yield SqlText(f"depends_on[{index}]", entry.sql, "condition", False, None, path, shared)
 
 
-def _text(statement: Any, files: Mapping[str, str], kind: Kind, path: Path) -> Iterator[SqlText]:
+def shared_files(spec: DatasetSpec, files: Mapping[str, str]) -> dict[str, str]:
+    """Return the files of the project among those of a spec."""
+    named = spec.files
+    return {path: text for path, text in files.items() if path not in named}
+
+
+def _text(
+    statement: Any, files: Mapping[str, str], kind: Kind, path: Path, shared: Mapping[str, str]
+) -> Iterator[SqlText]:
     name, on_error = statement.name, statement.continue_on_error
     if statement.sql is not None:
-        yield SqlText(name, statement.sql, kind, on_error, None, (*path, "sql"))
+        yield SqlText(name, statement.sql, kind, on_error, None, (*path, "sql"), shared)
     elif statement.file in files:
-        yield SqlText(name, files[statement.file], kind, on_error, statement.file, (*path, "file"))
+        file = statement.file
+        yield SqlText(name, files[file], kind, on_error, file, (*path, "file"), shared)
 
 
 @lru_cache(maxsize=8)
@@ -93,7 +111,9 @@ class SqlPlaces:
         return f"{folder}/{text.file}" if folder else text.file
 
     def placed(self, problem: Problem, text: SqlText) -> Problem:
-        """Return a problem of a text with its place in the user's file."""
+        """Return a problem of a text with its place in the user's file; one in a macro file has its place."""
+        if problem.file in text.shared:
+            return problem
         line, column = problem.line, problem.column
         if text.file is None:
             line, column = self._in_yaml(text.path, line, column)

@@ -86,7 +86,7 @@ def preview_sql(
 
 def _parsed(text: SqlText, values: Mapping[str, Any], dialect: str | None, *, unsettled: bool) -> ParsedSql:
     """Return a text rendered and parsed; a syntax error raises only where the dialect is known."""
-    rendered = render(text.sql, values, dialect=dialect, file="", unsettled=unsettled)
+    rendered = render(text.sql, values, dialect=dialect, file="", unsettled=unsettled, shared=text.shared)
     parsed = parse_sql(text.sql, rendered.sql, dialect, rendered.tokens)
     problem = parsed.problem or engine_problem(text.sql, parsed.sql, parsed.trees, dialect)
     if problem is not None and dialect is not None:

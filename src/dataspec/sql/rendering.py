@@ -106,6 +106,7 @@ def render_statements(
 def render_condition(
     spec: DatasetSpec,
     entry: SqlDependency,
+    files: Mapping[str, str],
     values: Mapping[str, Any],
     *,
     dialect: str | None,
@@ -118,6 +119,7 @@ def render_condition(
     Args:
         spec: The spec.
         entry: One of its :attr:`~dataspec.spec.model.DatasetSpec.conditions`.
+        files: The files, as for :func:`render_statements`.
         values: The template values of :func:`dataspec.spec.run_values.resolve_run`.
         dialect: The SQL dialect, as for :func:`render_statements`.
         file: The YAML file's name, for problems.
@@ -128,7 +130,7 @@ def render_condition(
         InvalidTemplate: With the place in the user's file; also when it is not exactly one statement.
     """
     text = next(
-        text for text, own in zip(condition_texts(spec), spec.conditions, strict=True) if own == entry
+        text for text, own in zip(condition_texts(spec, files), spec.conditions, strict=True) if own == entry
     )
     unsettled = _differ(dialect, connected) or STRING_SETTINGS.search(text.sql) is not None
     statements = _split(_rendered(text, values, dialect, file, yaml, unsettled=unsettled), dialect)
@@ -148,7 +150,10 @@ def _rendered(
     unsettled: bool,
 ) -> str:
     try:
-        return render(text.sql, values, dialect=dialect, file=text.file or file, unsettled=unsettled).sql
+        named = text.file or file
+        return render(
+            text.sql, values, dialect=dialect, file=named, unsettled=unsettled, shared=text.shared
+        ).sql
     except InvalidTemplate as error:
         raise InvalidTemplate(_at(error.problem, text, file, yaml)) from None
 

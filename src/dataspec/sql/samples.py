@@ -117,15 +117,18 @@ def sampled_texts(
     return _all_sampled(spec, sql_texts(spec, files), spec.execution.dialect or dialect)
 
 
-def sampled_conditions(spec: DatasetSpec, dialects: Mapping[str, ConnectionDialect]) -> list[SampledText]:
+def sampled_conditions(
+    spec: DatasetSpec, files: Mapping[str, str], dialects: Mapping[str, ConnectionDialect]
+) -> list[SampledText]:
     """Return the SQL entries of a spec's ``depends_on``, like :func:`sampled_texts`.
 
     Args:
         spec: The spec.
+        files: The files, as for :func:`sampled_texts`.
         dialects: The dialects of the known connections, by name.
     """
     found = []
-    for text, entry in zip(condition_texts(spec), spec.conditions, strict=True):
+    for text, entry in zip(condition_texts(spec, files), spec.conditions, strict=True):
         connection, named = spec.condition_engine(entry)
         known = dialects.get(connection)
         found += _all_sampled(spec, [text], named or (known.name if known else None))
@@ -152,7 +155,7 @@ def _sampled(
     text: SqlText, values: Mapping[str, Any], guessed: frozenset[str], dialect: str | None
 ) -> SampledText:
     try:
-        rendered = render(text.sql, values, dialect=dialect, file="")
+        rendered = render(text.sql, values, dialect=dialect, file="", shared=text.shared)
     except InvalidTemplate as error:
         return SampledText(text, ParsedSql(""), unrendered=error.problem)
     free = (name for name in rendered.names if name.sources & guessed or SAMPLE_TEXT in name.name.lower())
@@ -233,7 +236,7 @@ def _tested(sql: str) -> dict[str, list[Any]]:
     """Return the names in a template's conditions, each with the constants that it is compared with."""
     from jinja2 import TemplateError, nodes
 
-    from dataspec.sql.template.jinja import parsed
+    from dataspec.sql.template.syntax import parsed
 
     try:
         tree = parsed(sql)

@@ -16,6 +16,7 @@ from dataspec.parameters import PARAMETER_TYPES
 from dataspec.problems import first_of, in_reading_order, nearest
 from dataspec.spec.dialects import known_dialects
 from dataspec.spec.model import (
+    MAX_SQL_FILES,
     RUN_TIMES,
     DatasetSpec,
     Execution,
@@ -29,7 +30,7 @@ from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.template.render import check_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from dataspec.problems import Problem
     from dataspec.spec.sql_texts import SqlText
@@ -73,7 +74,8 @@ def check_document(document: Document, files: Mapping[str, str]) -> DatasetSpec:
 
 def sql_file_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> list[Problem]:
     """Return the problems of a valid spec's SQL: missing files, invalid templates."""
-    return first_of(chain(_missing_files(spec, files, document), template_problems(spec, files, document)))
+    wrong = (_missing_files, _shared_file_problems, template_problems)
+    return first_of(chain.from_iterable(found(spec, files, document) for found in wrong))
 
 
 def _missing_files(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:
@@ -88,6 +90,41 @@ def _missing_files(spec: DatasetSpec, files: Mapping[str, str], document: Docume
             )
         elif not files[named].strip():
             yield document.problem(path, f"the SQL file '{named}' is empty.")
+
+
+def _shared_file_problems(
+    spec: DatasetSpec, files: Mapping[str, str], document: Document
+) -> Iterator[Problem]:
+    """Yield a problem for a path that means two files, and for too many files."""
+    used = used_files(spec, files)
+    for path, named in file_places(spec):
+        if named in used:
+            message = (
+                f"'{named}' is a SQL file beside the YAML and a file of the project. Rename one of them."
+            )
+            yield document.problem(path, message)
+    if len(used) + len(spec.files) > MAX_SQL_FILES:
+        message = f"the spec uses {len(used) + len(spec.files):,} files; at most {MAX_SQL_FILES} are allowed."
+        yield document.problem((), message)
+
+
+def used_files(
+    spec: DatasetSpec, files: Mapping[str, str], read: Callable[[str], str | None] | None = None
+) -> dict[str, str]:
+    """Return the files of the project that a spec's SQL uses, by their paths in it: macros, and what these import.
+
+    Args:
+        spec: The spec.
+        files: The text of each SQL file, by its path in the spec.
+        read: Returns the text of a file of the project, None where there is none; without it they are in ``files``.
+    """
+    texts = (*sql_texts(spec, files), *condition_texts(spec, files))
+    importing = [text.sql for text in texts if "import" in text.sql]
+    if not importing:
+        return {}
+    from dataspec.sql.template.macro_files import used_macro_files  # loads Jinja
+
+    return used_macro_files(importing, read or files.get)
 
 
 def file_places(spec: DatasetSpec) -> Iterator[tuple[Path, str]]:
@@ -115,8 +152,8 @@ def checked_templates(
     The SQL entries of ``depends_on`` come last. The names are None for a template with a syntax error.
     """
     known = [*(parameter.name for parameter in spec.parameters), *sorted(RUN_TIMES)]
-    for text in (*sql_texts(spec, files), *condition_texts(spec)):
-        problems, names = check_template(text.sql, known, file="")
+    for text in (*sql_texts(spec, files), *condition_texts(spec, files)):
+        problems, names = check_template(text.sql, known, file="", shared=text.shared)
         yield text, problems, names
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidSpec, NotFound
-from dataspec.keys import owner_of, shown_key, why_reserved
-from dataspec.problems import Problem, in_reading_order, name_taken, nearest, unexpected
+from dataspec.keys import MACRO_FOLDER, UNREAD, owner_of, shown_key, why_reserved
+from dataspec.problems import MAX_KNOWN, Problem, in_reading_order, name_taken, nearest, unexpected
 from dataspec.spec.detection import (
     connection_of,
     is_dataset,
@@ -25,13 +26,12 @@ from dataspec.spec.yaml_reader import MAX_YAML_BYTES, read_document
 from dli.project.paths import PROJECT_FILES, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.yaml_reader import Document
 
 _SUFFIXES = (".yaml", ".yml")
-_UNREADABLE = "-- not read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class LocalDataset:
     """The dataset's name; None if it can't be read."""
     yaml: bytes = field(repr=False)
     sql: dict[str, str] = field(default_factory=dict, repr=False)
-    """The text of each existing SQL file, by its path in the spec."""
+    """The text of each existing SQL file, by its path in the spec, and of each macro file, by its path in the project."""
     spec: DatasetSpec | None = None
     """None for an invalid spec."""
     part: DatasetSpec | None = None
@@ -76,6 +76,8 @@ class Project:
         self.root = root
         self.folder = folder
         self._resolved: dict[Path, Path] = {}
+        self._shared: dict[str, str | tuple[Problem, ...] | None] = {}
+        """The files of the project that its specs share, or their problems, by path; None for a missing one."""
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
@@ -176,7 +178,8 @@ class Project:
             yield Problem(
                 f"'{other}' lies beside it, and would share its SQL. Rename one of them.", dataset.file
             )
-        for named in dataset.sql:
+        described = dataset.spec or dataset.part
+        for named in described.files if described else ():
             if owner_of((Path(place).parent / named).as_posix()):
                 message = f"the SQL file '{named}' has a name that is reserved for published SQL. Rename it."
                 yield Problem(message, dataset.file)
@@ -219,12 +222,19 @@ class Project:
         if part is None:
             return replace(found, problems=tuple(problems))
         sql, unreadable = self._sql_of(part, path)
+        shared, unusable = self._shared_by(part, sql)
+        sql, unreadable = shared | sql, unreadable | unusable
         problems += [problem for those in unreadable.values() for problem in those]
         others = list(unreadable)
         if not sql.keys() | unreadable.keys() >= set(part.files):
             others += _neighbours(path)  # suggestions for a name without a file
-        known = {**dict.fromkeys(others, _UNREADABLE), **sql}
+        if None in self._shared.values():
+            others += self._macro_files()
+        known = {**dict.fromkeys(others, UNREAD), **sql}
         problems += [it for it in sql_file_problems(part, known, document) if it not in problems]
+        problems = [
+            replace(it, file=shown(self.root / it.file)) if it.file in shared else it for it in problems
+        ]
         if spec is not None:
             return replace(found, sql=sql, problems=tuple(problems))
         return replace(found, sql=sql, part=part, problems=in_reading_order(problems, document.file))
@@ -243,6 +253,36 @@ class Project:
             except OSError as error:
                 unreadable[named] = (_unreadable(error, shown(file)),)
         return texts, unreadable
+
+    def _shared_by(
+        self, spec: DatasetSpec, sql: Mapping[str, str]
+    ) -> tuple[dict[str, str], dict[str, tuple[Problem, ...]]]:
+        """Return the files of the project that a spec's SQL uses, and the problems of unreadable ones."""
+        from dataspec.sql.validation import used_files
+
+        def read(path: str) -> str | None:
+            if path not in self._shared:
+                self._shared[path] = self._read_shared(path)
+            found = self._shared[path]
+            return UNREAD if isinstance(found, tuple) else found
+
+        used = used_files(spec, sql, read)
+        problems = {path: found for path in used if isinstance(found := self._shared[path], tuple)}
+        return {path: text for path, text in used.items() if path not in problems}, problems
+
+    def _read_shared(self, path: str) -> str | tuple[Problem, ...] | None:
+        file = self.root / path
+        try:
+            return self._sql_in(file) if file.is_file() else None
+        except InvalidSpec as error:
+            return error.problems
+        except OSError as error:
+            return (_unreadable(error, shown(file)),)
+
+    def _macro_files(self) -> list[str]:
+        """Return the paths of the project's macro files, as suggestions for one that does not exist."""
+        found = (self.root / MACRO_FOLDER).rglob("*.sql")
+        return [path.relative_to(self.root).as_posix() for path in islice(found, MAX_KNOWN)]
 
     def _sql_in(self, path: Path) -> str:
         file = shown(path)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dataspec.catalog.publication import read_publication
 from dataspec.catalog.spec_storage import CODE_PREFIX, MANUAL_PREFIX, is_spec_key
-from dataspec.catalog.sql_map import file_map_key, sql_key
+from dataspec.catalog.sql_map import file_map_key, sql_digests, sql_key
 from dataspec.errors import InvalidSpec, StoreUnreachable
 from dataspec.keys import why_no_key
 from dataspec.problems import Problem
 from dataspec.spec.identity import spec_hash
+from dataspec.spec.sql_texts import shared_files
 from dataspec.store.base import usable
 from dli.project.project import all_problems
 from dli.project.published_state import read_published
@@ -179,6 +180,15 @@ def _manual_names(store: Store) -> tuple[frozenset[str], list[str]]:
     return frozenset(key.removeprefix(MANUAL_PREFIX).rpartition(".")[0] for key in keys), []
 
 
+def _shared_change(spec: PublishedSpec, dataset: LocalDataset) -> str | None:
+    """Return which files of the project, such as macros, changed for a published dataset."""
+    if dataset.spec is None or spec.mapped is None:
+        return None
+    shared = sql_digests(shared_files(dataset.spec, dataset.sql))
+    files = [path for path, digest in shared.items() if spec.mapped.get(path) != digest]
+    return f"{', '.join(files)} changed" if files else None
+
+
 class _Draft:
     """The parts of a plan, computed from the project and the published state."""
 
@@ -227,6 +237,7 @@ class _Draft:
                 name=name,
                 file=key,
                 changed=changed,
+                note=_shared_change(spec, dataset),
                 changed_keys=keys if spec.yaml is not None else {},
                 overrides_manual=overrides,
             )

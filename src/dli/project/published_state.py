@@ -12,6 +12,7 @@ from dataspec.catalog.sql_map import file_map_key, mapped_files, sql_digests, sq
 from dataspec.errors import InvalidSpec
 from dataspec.keys import is_hidden
 from dataspec.spec.detection import is_dataset, looks_like_dataset
+from dataspec.spec.sql_texts import shared_files
 from dataspec.spec.yaml_reader import MAX_YAML_BYTES, read_document
 from dataspec.store.base import MISSING, usable
 
@@ -162,6 +163,8 @@ class _StateReader:
             return True
         mapped = self._mapped(key)
         if mapped is None:
+            if dataset.spec is not None and shared_files(dataset.spec, dataset.sql):
+                return False  # a plain copy has none
             return all(self._has_sibling(sibling_key(key, path), text) for path, text in dataset.sql.items())
         there = all(sql_key(key, digest) in self._objects for digest in mapped.values())
         return there and mapped == sql_digests(dataset.sql)

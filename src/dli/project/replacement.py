@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataspec.keys import MACRO_FOLDER
 from dli.project.git_history import history_has
 
 if TYPE_CHECKING:
@@ -62,5 +63,7 @@ def _has_been_here(registered: SpecVersion, local: LocalDataset, root: Path) -> 
     if not yaml.is_relative_to(root):
         return None
     texts = {yaml: (registered.yaml or "").encode()}
-    texts |= {yaml.parent / path: text.encode() for path, text in registered.files.items()}
+    for path, text in registered.files.items():
+        folder = root if path.startswith(MACRO_FOLDER) else yaml.parent
+        texts[folder / path] = text.encode()
     return history_has(root, texts)

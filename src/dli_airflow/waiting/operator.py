@@ -121,7 +121,13 @@ class WaitOperator(BaseOperator):
             conn_id, dialect = spec.condition_engine(entry)
             connected = dialect_of_connection(sql_hook(conn_id, "depends_on").conn_type)
             sql = render_condition(
-                spec, entry, values, dialect=dialect or connected, file=dataset.key, connected=connected
+                spec,
+                entry,
+                dataset.files,
+                values,
+                dialect=dialect or connected,
+                file=dataset.key,
+                connected=connected,
             )
             self.log.info("Waiting for a row of the query on %s:\n%s", conn_id, sql)
             yield AwaitedQuery(sql, conn_id, entry.every_seconds, self._deadline(entry, now))

@@ -12,7 +12,9 @@ run; the result is the same.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -46,7 +48,13 @@ class Rendered(NamedTuple):
 
 
 def render(
-    sql: str, values: Mapping[str, Any], *, dialect: str | None, file: str, unsettled: bool = False
+    sql: str,
+    values: Mapping[str, Any],
+    *,
+    dialect: str | None,
+    file: str,
+    unsettled: bool = False,
+    shared: Mapping[str, str] = MappingProxyType({}),
 ) -> Rendered:
     """Render one SQL template, with values bound as data.
 
@@ -56,6 +64,7 @@ def render(
         dialect: The SQL dialect, by sqlglot's name; None where it is unknown.
         file: The template's file, for problems.
         unsettled: Whether a session setting may change how the engine reads strings.
+        shared: The macro files that it may import, by path.
 
     Raises:
         InvalidTemplate: For an invalid template, an unknown name, or a value that does
@@ -66,7 +75,7 @@ def render(
     from dataspec.sql.values.binding import Slots
 
     slots = Slots(file)
-    text = _with_slots(sql, values, slots, file)
+    text = _with_slots(sql, values, slots, file, shared)
     return Rendered(slots.fill(text, dialect, unsettled=unsettled), slots.names, slots.tokens)
 
 
@@ -76,7 +85,7 @@ def is_plain(sql: str) -> bool:
 
 
 def check_template(
-    sql: str, known: Sequence[str], *, file: str
+    sql: str, known: Sequence[str], *, file: str, shared: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[list[Problem], frozenset[str] | None]:
     """Check a template without rendering it.
 
@@ -84,32 +93,39 @@ def check_template(
         sql: The template.
         known: The names that it may use.
         file: The template's file, for problems.
+        shared: The macro files that it may import, by path. Their problems have this path as their file.
 
     Returns:
         All problems in the order of the lines, and the names that the template uses;
         None instead of names after a syntax error.
     """
-    problems, names = _checked(sql, tuple(known))
-    return [problem.at(file, problem.line, problem.column) for problem in problems], names
+    files = tuple(sorted(shared.items())) if "import" in sql else ()
+    problems, names = _checked(sql, tuple(known), files)
+    own = [problem if problem.file else replace(problem, file=file) for problem in problems]
+    return own, names
 
 
 @lru_cache(maxsize=256)
-def _checked(sql: str, known: tuple[str, ...]) -> tuple[list[Problem], frozenset[str] | None]:
+def _checked(
+    sql: str, known: tuple[str, ...], files: tuple[tuple[str, str], ...]
+) -> tuple[list[Problem], frozenset[str] | None]:
     simple = _simple_names(sql)
     if simple is not None and simple <= {*known}:
         return [], simple
-    from dataspec.sql.template.jinja import checked
+    from dataspec.sql.template.macro_files import checked
 
-    return checked(sql, known)
+    return checked(sql, known, files)
 
 
-def _with_slots(sql: str, values: Mapping[str, Any], slots: Slots, file: str) -> str:
+def _with_slots(
+    sql: str, values: Mapping[str, Any], slots: Slots, file: str, shared: Mapping[str, str]
+) -> str:
     """Render a template, with a placeholder of ``slots`` for each value."""
     names = _simple_names(sql)
     if names is None or not names <= values.keys():
         from dataspec.sql.template.jinja import with_slots
 
-        return with_slots(sql, values, slots, file)
+        return with_slots(sql, values, slots, file, shared)
 
     line, begin, seen = 1, 0, 0
 

@@ -20,8 +20,9 @@ from dataspec.spec.sql_texts import MAX_SQL
 from dataspec.sql.template import operations
 from dataspec.sql.template.bounds import PlacedError, TokenChecks
 from dataspec.sql.template.filters import FILTERS, FilterError
+from dataspec.sql.template.macro_modules import MODULES, MacroModule, MacroModules, is_macro
 from dataspec.sql.template.operations import SLOTS, budget_of
-from dataspec.sql.values.budget import BudgetError
+from dataspec.sql.values.budget import BudgetError, CallDepthError
 from dataspec.sql.values.marked_text import TemplateText
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 PLACE = "_dli_place"
-"""The keyword argument that tells a filter its line and column."""
+"""The keyword argument that tells a filter or a call its line and column."""
 
 
 class ConstantFreeCodeGenerator(CodeGenerator):
@@ -66,13 +67,20 @@ class _SqlEnvironment(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a macro, a loop, or a known method."""
-        budget = budget_of(context)
+        slots: Slots = context.parent[SLOTS]
+        budget, use = slots.budget, slots.use
+        place: tuple[int, int] = kwargs.pop(PLACE, use)
         function = operations.called(budget, obj, args, kwargs)
-        budget.enter()
+        if is_macro(obj) and context.name is None:
+            slots.use = place
         try:
+            budget.enter()
             result = super().call(context, function, *args, **kwargs)
+        except CallDepthError as error:
+            raise PlacedError(str(error), place[0], place[1], error.hint) from None
         finally:
             budget.leave()
+        slots.use = use  # not after an error, which happened there
         if not isinstance(result, Namespace):
             budget.take(result)
         return result
@@ -94,7 +102,9 @@ class _SqlEnvironment(ImmutableSandboxedEnvironment):
         return super().is_safe_attribute(obj, attr, value) and operations.may_read(obj, attr)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Return a known attribute, or else an item of that name."""
+        """Return a member of a macro file, a known attribute, or else an item of that name."""
+        if isinstance(obj, MacroModule):
+            return obj.member(attribute)
         if isinstance(obj, dict) and not operations.may_read(obj, attribute) and attribute in obj:
             return obj[attribute]
         return super().getattr(obj, attribute)
@@ -131,7 +141,18 @@ def _slot(context: Context, value: Any, line: int, column: int, source: str) -> 
     if isinstance(value, Undefined):
         str(value)  # raises an error with the undefined name
     slots: Slots = context.parent[SLOTS]
-    return slots.take(value, line, column, source)
+    return slots.take(value, line, column, source, context.name)
+
+
+@pass_context
+def _imported(context: Context, path: str, line: int, column: int, name: str | None = None) -> Any:
+    """Return a macro file's module, or one macro of it."""
+    slots: Slots = context.parent[SLOTS]
+    modules: MacroModules = context.parent[MODULES]
+    if context.name is None:
+        slots.use = line, column
+    module = modules.module(path)
+    return module if name is None else module.member(name)
 
 
 @pass_context
@@ -153,7 +174,13 @@ def _join(context: Context, parts: list[Any]) -> str:
     return operations.joined(context, parts)
 
 
-_COUNTERS: dict[str, Callable[..., Any]] = {"_slot": _slot, "_step": _step, "_sized": _size, "_joined": _join}
+_INTERNAL: dict[str, Callable[..., Any]] = {
+    "_imported": _imported,
+    "_joined": _join,
+    "_sized": _size,
+    "_slot": _slot,
+    "_step": _step,
+}
 """Internal filters, which only :func:`dataspec.sql.template.jinja.compiled` inserts."""
 
 
@@ -168,7 +195,7 @@ def _environment() -> _SqlEnvironment:
     )
     own = {name: _placed(name, *about) for name, about in FILTERS.items()}
     for table, known in (
-        (environment.filters, operations.filters() | own | _COUNTERS),
+        (environment.filters, operations.filters() | own | _INTERNAL),
         (environment.tests, operations.tests()),
     ):
         table.clear()

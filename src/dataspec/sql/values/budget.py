@@ -29,6 +29,10 @@ class BudgetError(Exception):
         self.hint = hint
 
 
+class CallDepthError(BudgetError):
+    """Macros and loops run in each other too deep."""
+
+
 class Budget:
     """The remaining steps, characters and calls of one rendering."""
 
@@ -100,7 +104,7 @@ class Budget:
         """Count a call that starts; :meth:`leave` ends it."""
         self._calls += 1
         if self._calls > MAX_CALLS:
-            raise BudgetError(
+            raise CallDepthError(
                 "a macro calls itself without an end.", f"Calls stand in each other {MAX_CALLS} deep at most."
             )
 

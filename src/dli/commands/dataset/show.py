@@ -8,7 +8,7 @@ import click
 
 from dataspec.models import VersionDetails
 from dataspec.spec.parse import parse_spec
-from dataspec.spec.sql_texts import sql_texts
+from dataspec.spec.sql_texts import shared_files, sql_texts
 from dli.options import dataset_argument, param_option, pass_session, server_options, source_option
 from dli.output.tables import pairs
 from dli.output.versions import state_of, told
@@ -83,7 +83,11 @@ def command(
             }
         )
     else:
-        click.echo(_sql(spec, local.sql) if sql else _described(spec, [("File", local.file)], reads, writes))
+        click.echo(
+            _sql(spec, local.sql)
+            if sql
+            else _described(spec, local.sql, [("File", local.file)], reads, writes)
+        )
 
 
 def _show_stored(session: Session, found: RegisteredDataset | VersionDetails, sql: bool) -> None:
@@ -96,9 +100,10 @@ def _show_stored(session: Session, found: RegisteredDataset | VersionDetails, sq
         click.echo(_sql(spec, found.files))
         return
     if isinstance(found, VersionDetails):
-        click.echo(_described(spec, _about_version(found), (), ()))
+        click.echo(_described(spec, found.files, _about_version(found), (), ()))
     else:
-        click.echo(_described(spec, _about_registered(found), found.reads or (), found.writes or ()))
+        about = _about_registered(found)
+        click.echo(_described(spec, found.files, about, found.reads or (), found.writes or ()))
 
 
 def _about_registered(found: RegisteredDataset) -> list[tuple[str, str]]:
@@ -147,7 +152,11 @@ def _tables(
 
 
 def _described(
-    spec: DatasetSpec, about: list[tuple[str, str]], reads: Sequence[str], writes: Sequence[str]
+    spec: DatasetSpec,
+    files: Mapping[str, str],
+    about: list[tuple[str, str]],
+    reads: Sequence[str],
+    writes: Sequence[str],
 ) -> str:
     schedule = spec.schedule
     off = "" if schedule is None or schedule.enabled else " (off: enabled is false)"
@@ -171,6 +180,7 @@ def _described(
             ("Parameters", "\n".join(map(_parameter, spec.parameters))),
             ("Columns", "\n".join(f"{column.name} {column.type}" for column in spec.columns)),
             ("SQL files", "\n".join(spec.files)),
+            ("Macros", "\n".join(shared_files(spec, files))),
         ]
     )
 
@@ -184,10 +194,12 @@ def _parameter(parameter: Parameter) -> str:
 
 
 def _sql(spec: DatasetSpec, files: Mapping[str, str]) -> str:
-    """Return the SQL in the order of execution; several texts each below its name."""
-    texts = list(sql_texts(spec, files))
+    """Return the SQL in the order of execution, then the macro files; several texts each below its name."""
+    texts = [
+        (f"{text.name} ({text.file})" if text.file else text.name, text.sql)
+        for text in sql_texts(spec, files)
+    ]
+    texts += shared_files(spec, files).items()
     if len(texts) == 1:
-        return texts[0].sql.rstrip("\n")
-    return "\n\n".join(
-        f"-- {text.name}{f' ({text.file})' if text.file else ''}\n{text.sql.rstrip()}" for text in texts
-    )
+        return texts[0][1].rstrip("\n")
+    return "\n\n".join(f"-- {title}\n{sql.rstrip()}" for title, sql in texts)

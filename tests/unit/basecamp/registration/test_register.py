@@ -121,7 +121,7 @@ def test_the_name_in_the_yaml_must_be_that_of_the_request(client: Client, make_y
     ("files", "reason"),
     [
         ({}, "the SQL file 'query.sql' does not exist"),
-        ({"query.sql": SQL, "other.sql": SQL}, "'other.sql' was sent, but the spec does not name it"),
+        ({"query.sql": SQL, "other.sql": SQL}, "'other.sql' was sent, but the spec does not use it"),
         ({"query.sql": "SELECT '{{ execution_dat }}'"}, "'execution_dat' is not a parameter"),
         ({"query.sql": "SELECT 1 -- " + "x" * 1024 * 1024}, "KiB"),
     ],

@@ -118,7 +118,7 @@ def test_all_problems_of_a_template_are_reported_at_once() -> None:
         f"error d/q.sql:1:15: there is no filter 'foo'. Filters for dates and names: {', '.join(FILTERS)}.",
         "error d/q.sql:1:11: 'a' is not a parameter of this dataset. Declare it under 'parameters'.",
         "error d/q.sql:2:9: 'b' is not a parameter of this dataset. Declare it under 'parameters'.",
-        "error d/q.sql:3: a SQL template can't include or import another.",
+        "error d/q.sql:3: a SQL template can't include another; it can import macros.",
         "error d/q.sql:3: there is no test 'bar'.",
         "error d/q.sql:3:8: 'c' is not a parameter of this dataset. Declare it under 'parameters'.",
     ]

@@ -154,7 +154,7 @@ def test_values_stay_values_in_an_entrys_sql() -> None:
         "parameters: [{name: who, type: string}]\n"
     )
     (entry,) = spec.conditions
-    sql = render_condition(spec, entry, {"who": "x' or 1=1 --"}, dialect="duckdb", file="a.yaml")
+    sql = render_condition(spec, entry, {}, {"who": "x' or 1=1 --"}, dialect="duckdb", file="a.yaml")
     assert sql == "select 1 from t where a = 'x'' or 1=1 --'"
 
 
@@ -165,7 +165,7 @@ def test_an_entry_that_is_not_one_statement_is_refused_where_it_would_run(sql: s
     spec = parsed(text)
     yaml = f"{spec_text('a')}{text}".encode()
     with pytest.raises(InvalidTemplate) as refused:
-        render_condition(spec, spec.conditions[0], {}, dialect="duckdb", file="a.yaml", yaml=yaml)
+        render_condition(spec, spec.conditions[0], {}, {}, dialect="duckdb", file="a.yaml", yaml=yaml)
     told = f"the condition holds {number} statements; write one query."
     assert told in str(refused.value.problem)
     assert refused.value.problem.line == spec_text("a").count("\n") + 3

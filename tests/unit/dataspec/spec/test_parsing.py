@@ -195,7 +195,7 @@ def test_dates_and_words_like_no_stay_text() -> None:
             ),
         ),
         ("select 1\n{{ execution_date ", "datasets/daily_clicks.sql:2: unexpected end of template"),
-        ("{% include 'x' %}", "a SQL template can't include or import another."),
+        ("{% include 'x' %}", "a SQL template can't include another; it can import macros."),
         ("  \n", "the SQL file 'daily_clicks.sql' is empty."),
         ("x" * (1024 * 1024 + 1), "at most 1,024 are allowed"),
     ],

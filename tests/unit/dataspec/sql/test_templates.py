@@ -13,10 +13,11 @@ from dataspec.errors import InvalidTemplate
 from dataspec.spec.parse import parse_spec
 from dataspec.spec.run_values import resolve_run
 from dataspec.sql.rendering import render_statements
-from dataspec.sql.template import jinja as template_jinja
 from dataspec.sql.template import render as templates
 from dataspec.sql.template import sandbox as template_sandbox
+from dataspec.sql.template.compiler import compiled
 from dataspec.sql.template.render import check_template, render
+from dataspec.sql.template.syntax import names_in, parsed
 from dataspec.sql.tokens import split_statements
 from unit.dataspec.specs import SPEC, SQL
 
@@ -354,8 +355,8 @@ def test_template_is_not_evaluated_before_it_is_rendered(
         for operator in table:
             monkeypatch.setitem(table, operator, computed)
     sql = template.replace("{}", f"({expression})")
-    assert template_jinja.names_in(template_jinja.parsed(sql)) <= {"range", "dict"}
-    assert template_jinja.compiled.__wrapped__(sql)
+    assert names_in(parsed(sql)) <= {"range", "dict"}
+    assert compiled.__wrapped__(sql)
     monkeypatch.undo()
     assert check_template(sql, [], file="q.sql")[0] == []
 

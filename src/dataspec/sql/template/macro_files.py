@@ -1,0 +1,229 @@
+"""Check what a template imports from the project's macro files, and how it calls it, without rendering (36)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from jinja2 import TemplateError, nodes
+
+from dataspec.keys import MACRO_FOLDER, UNREAD
+from dataspec.problems import Problem, nearest
+from dataspec.sql.template import jinja
+from dataspec.sql.template.macro_calls import Signature, calls_in, endless_macros, signature_of
+from dataspec.sql.template.syntax import WordPlaces, imports_in, names_of, parsed, path_of, why_not_imported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+MAX_IMPORT_DEPTH = 10
+"""Maximum number of macro files that import each other in a row."""
+
+_COMMENTS = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
+_AT_TOP = (nodes.Macro, nodes.Import, nodes.FromImport, nodes.Assign, nodes.AssignBlock)
+
+Files: TypeAlias = "tuple[tuple[str, str], ...]"
+"""The text of each macro file, by its path in the project."""
+
+
+@dataclass(frozen=True, slots=True)
+class MacroFile:
+    """The result of the checks of one macro file."""
+
+    problems: tuple[Problem, ...]
+    """Its problems, and those of the files that it imports; the cause first."""
+    members: Mapping[str, Signature | None] | None = None
+    """What it holds: the arguments of each macro, None for each constant. None where that is not known."""
+
+
+def used_macro_files(sql: Iterable[str], read: Callable[[str], str | None]) -> dict[str, str]:
+    """Return the macro files that templates import, directly or through each other, by path.
+
+    Args:
+        sql: The templates.
+        read: Returns the text of a macro file; None where there is none.
+    """
+    found: dict[str, str] = {}
+    waiting = [path for text in sql for path in imported_paths(text)]
+    seen = set(waiting)
+    while waiting:
+        path = waiting.pop()
+        text = read(path)
+        if text is not None:
+            found[path] = text
+            more = [more for more in imported_paths(text) if more not in seen]
+            seen.update(more)
+            waiting += more
+    return found
+
+
+@lru_cache(maxsize=256)
+def imported_paths(sql: str) -> tuple[str, ...]:
+    """Return the valid paths of macro files that a template imports; none for a template that can't be parsed."""
+    if "import" not in sql:
+        return ()
+    try:
+        found = [path_of(node) for node in imports_in(parsed(sql)) if why_not_imported(node) is None]
+    except (TemplateError, RecursionError):  # reported where it is checked
+        return ()
+    return tuple(dict.fromkeys(path for path in found if path is not None))
+
+
+def checked(sql: str, known: Sequence[str], files: Files) -> tuple[list[Problem], frozenset[str] | None]:
+    """Check a template, and the macro files that it imports, without rendering it.
+
+    Args:
+        sql: The template.
+        known: The names that it may use.
+        files: The macro files.
+
+    Returns:
+        All problems, those in a macro file first, with its path as their file; and the names that
+        the template uses, None after a syntax error.
+    """
+    problems, names, tree = jinja.checked(sql, known)
+    if tree is None:
+        return problems, None
+    found = _checks_of(files).template(tree, sql)[0]
+    own = [*problems, *(problem for problem in found if not problem.file)]
+    return [
+        *(problem for problem in found if problem.file),
+        *sorted(own, key=lambda problem: problem.line or 0),
+    ], names
+
+
+@lru_cache(maxsize=64)
+def _checks_of(files: Files) -> _Checks:
+    return _Checks(dict(files))
+
+
+class _Checks:
+    """The checks of templates that share macro files; each file is checked once."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+        self._checked: dict[str, MacroFile | None] = {}
+        """The files by path; None for one whose check has begun."""
+
+    def template(
+        self, tree: nodes.Template, sql: str
+    ) -> tuple[list[Problem], Mapping[str, Signature | None]]:
+        """Return the problems of a template's imports and calls, and the macros and constants that it defines."""
+        places = WordPlaces(sql)
+        modules: dict[str, MacroFile] = {}
+        macros: dict[str, Signature | None] = {
+            node.name: signature_of(node) for node in tree.find_all(nodes.Macro)
+        }
+        problems: list[Problem] = []
+        for node in imports_in(tree):
+            path = path_of(node)
+            if path is None or why_not_imported(node):
+                continue  # reported with the refused tags
+            line, column = node.lineno, places.of(path, node.lineno)
+            file, found = self._imported(path, line, column)
+            problems += found
+            if isinstance(node, nodes.Import):
+                modules[node.target] = replace(file, problems=())
+            else:
+                for name, alias in names_of(node):
+                    problems += _missing(name, file, path, line, places.of(name, line))
+                    macros[alias] = (file.members or {}).get(name)
+        problems += calls_in(tree, modules, macros, places.of)
+        problems += endless_macros(tree, places.of)
+        return problems, macros
+
+    def _imported(self, path: str, line: int, column: int | None) -> tuple[MacroFile, list[Problem]]:
+        """Return an imported file, and what is wrong with it: in the file, and at the import."""
+
+        def at_import(message: str, hint: str | None = None) -> list[Problem]:
+            return [Problem(message, "", line, column, hint)]
+
+        if path not in self._files:
+            hint = nearest(path, [known for known in self._files if known.startswith(MACRO_FOLDER)])
+            return MacroFile(()), at_import(
+                f"there is no macro file '{path}' in the project's folder.",
+                hint or "A folder copied to the store has no macros: publish it with dli code publish.",
+            )
+        if path in self._checked and self._checked[path] is None:
+            return MacroFile(()), at_import(
+                f"the macro file '{path}' imports itself, directly or through others."
+            )
+        if len([of for of in self._checked.values() if of is None]) >= MAX_IMPORT_DEPTH:
+            return MacroFile(()), at_import(
+                f"more than {MAX_IMPORT_DEPTH} macro files import each other in a row."
+            )
+        file = self._file(path)
+        if not file.problems:
+            return file, []
+        return file, [
+            *file.problems,
+            *at_import(f"the macro file can't be used: {replace(file.problems[0], hint=None)}"),
+        ]
+
+    def _file(self, path: str) -> MacroFile:
+        checked = self._checked.get(path)
+        if checked is None:
+            self._checked[path] = None
+            checked = self._checked[path] = self._check(path, self._files[path])
+        return checked
+
+    def _check(self, path: str, text: str) -> MacroFile:
+        if text == UNREAD:
+            return MacroFile(())
+        problems, _, tree = jinja.checked(text, None)
+        if tree is None:
+            return MacroFile(tuple(problem.at(path, problem.line, problem.column) for problem in problems))
+        problems += _outside_macros(tree)
+        found, macros = self.template(tree, text)
+        inner = [problem for problem in found if problem.file]
+        own = sorted(
+            [*problems, *(problem for problem in found if not problem.file)], key=lambda it: it.line or 0
+        )
+        placed = [problem.at(path, problem.line, problem.column) for problem in own]
+        constants = {name: None for node in tree.body for name in _assigned(node)}
+        at_top = {node.name for node in tree.body if isinstance(node, nodes.Macro)}
+        at_top |= {
+            alias for node in tree.body if isinstance(node, nodes.FromImport) for _, alias in names_of(node)
+        }
+        members = {
+            name: replace(of, file=path) if of else None for name, of in macros.items() if name in at_top
+        }
+        return MacroFile((*inner, *placed), constants | members)
+
+
+def _missing(name: str, file: MacroFile, path: str, line: int, column: int | None) -> Iterator[Problem]:
+    if file.members is not None and name not in file.members:
+        hint = nearest(name, file.members) or f"It has {', '.join(file.members) or 'none'}."
+        yield Problem(f"there is no macro '{name}' in '{path}'.", "", line, column, hint)
+
+
+def _outside_macros(tree: nodes.Template) -> Iterator[Problem]:
+    """Yield a problem for what would have no effect in a macro file, or depend on what imports it."""
+    for node in tree.body:
+        if isinstance(node, nodes.Output) and all(
+            isinstance(part, nodes.TemplateData) and _COMMENTS.fullmatch(part.data) for part in node.nodes
+        ):
+            continue
+        if not isinstance(node, _AT_TOP):
+            message = "a macro file holds macros, imports, {% set %} and comments; other text is not used."
+            yield Problem(message, "", _line_of(node), 1, "Write it in a {% macro %}.")
+            return
+
+
+def _line_of(node: nodes.Node) -> int:
+    """Return the line of a node; of its first text that is not blank."""
+    if isinstance(node, nodes.Output) and isinstance(first := node.nodes[0], nodes.TemplateData):
+        unused = _COMMENTS.match(first.data)
+        return first.lineno + (first.data.count("\n", 0, unused.end()) if unused else 0)
+    return node.lineno
+
+
+def _assigned(node: nodes.Node) -> Iterator[str]:
+    if isinstance(node, nodes.Assign | nodes.AssignBlock):
+        target = node.target
+        yield from (
+            name.name
+            for name in ([target] if isinstance(target, nodes.Name) else target.find_all(nodes.Name))
+        )
