@@ -38,6 +38,8 @@ class CheckedSpec:
     tags: tuple[str, ...] = ()
     sql_files: tuple[str, ...] = ()
     """The paths of its SQL files, relative to its YAML."""
+    shared_files: tuple[str, ...] = ()
+    """The paths of the macro files that it uses, relative to the project."""
     problems: tuple[Problem, ...] = ()
     dataset: GraphDataset | None = None
     """None for a spec without a name."""

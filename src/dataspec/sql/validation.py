@@ -110,8 +110,8 @@ def _shared_file_problems(
 
 def used_files(
     spec: DatasetSpec, files: Mapping[str, str], read: Callable[[str], str | None] | None = None
-) -> dict[str, str]:
-    """Return the files of the project that a spec's SQL uses, by their paths in it: macros, and what these import.
+) -> dict[str, str | None]:
+    """Return the files of the project that a spec's SQL uses: macros, and what these import; None for missing ones.
 
     Args:
         spec: The spec.

@@ -64,7 +64,8 @@ def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]
     try:
         files = known.files if (known := dataset.spec or dataset.part) else ()
         tags = tags_of(dataset.document) if dataset.document else ()
-        return replace(_check_local(dataset, dialects), tags=tags, sql_files=files)
+        checked = _check_local(dataset, dialects)
+        return replace(checked, tags=tags, sql_files=files, shared_files=dataset.shared)
     except MemoryError:
         raise  # the limit of this child process
     except Exception as error:  # noqa: BLE001 - reported as a problem

@@ -45,6 +45,8 @@ class LocalDataset:
     yaml: bytes = field(repr=False)
     sql: dict[str, str] = field(default_factory=dict, repr=False)
     """The text of each existing SQL file, by its path in the spec, and of each macro file, by its path in the project."""
+    shared: tuple[str, ...] = ()
+    """The paths of the macro files that it uses, in the project; also of missing ones."""
     spec: DatasetSpec | None = None
     """None for an invalid spec."""
     part: DatasetSpec | None = None
@@ -222,13 +224,15 @@ class Project:
         if part is None:
             return replace(found, problems=tuple(problems))
         sql, unreadable = self._sql_of(part, path)
-        shared, unusable = self._shared_by(part, sql)
+        used, unusable = self._shared_by(part, sql)
+        shared = {path: text for path, text in used.items() if text is not None}
+        found = replace(found, shared=tuple(used))
         sql, unreadable = shared | sql, unreadable | unusable
         problems += [problem for those in unreadable.values() for problem in those]
         others = list(unreadable)
         if not sql.keys() | unreadable.keys() >= set(part.files):
             others += _neighbours(path)  # suggestions for a name without a file
-        if None in self._shared.values():
+        if None in used.values():
             others += self._macro_files()
         known = {**dict.fromkeys(others, UNREAD), **sql}
         problems += [it for it in sql_file_problems(part, known, document) if it not in problems]
@@ -256,8 +260,8 @@ class Project:
 
     def _shared_by(
         self, spec: DatasetSpec, sql: Mapping[str, str]
-    ) -> tuple[dict[str, str], dict[str, tuple[Problem, ...]]]:
-        """Return the files of the project that a spec's SQL uses, and the problems of unreadable ones."""
+    ) -> tuple[dict[str, str | None], dict[str, tuple[Problem, ...]]]:
+        """Return the files of the project that a spec's SQL uses, None for missing ones, and why some are unreadable."""
         from dataspec.sql.validation import used_files
 
         def read(path: str) -> str | None:
@@ -268,7 +272,7 @@ class Project:
 
         used = used_files(spec, sql, read)
         problems = {path: found for path in used if isinstance(found := self._shared[path], tuple)}
-        return {path: text for path, text in used.items() if path not in problems}, problems
+        return used | dict.fromkeys(problems), problems
 
     def _read_shared(self, path: str) -> str | tuple[Problem, ...] | None:
         file = self.root / path

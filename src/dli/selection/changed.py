@@ -24,7 +24,7 @@ _MISSING = (b"missing", b"ambiguous")
 
 
 def changed_specs(root: Path, ref: str, checked: Sequence[CheckedSpec]) -> list[CheckedSpec]:
-    """Return the specs whose YAML or SQL files differ from a Git ref, and those that need a dataset that is gone.
+    """Return the specs whose YAML, SQL files or macros differ from a Git ref, and those that need a dataset that is gone.
 
     Args:
         root: The project's folder.
@@ -38,12 +38,12 @@ def changed_specs(root: Path, ref: str, checked: Sequence[CheckedSpec]) -> list[
     commit = repository.commit(ref)
     changed = repository.changed(commit)
     gone = set(repository.names_at(commit, changed)) - {spec.name for spec in checked}
-    return [spec for spec in checked if _is_among(spec, changed) or _needs(spec, gone)]
+    return [spec for spec in checked if _is_among(spec, root, changed) or _needs(spec, gone)]
 
 
-def _is_among(spec: CheckedSpec, changed: set[str]) -> bool:
+def _is_among(spec: CheckedSpec, root: Path, changed: set[str]) -> bool:
     # Of a link, Git knows the link and, if it is in the repository, the file behind it.
-    for path in paths_of(spec):
+    for path in (*paths_of(spec), *(str(root / shared) for shared in spec.shared_files)):
         folder, name = os.path.split(path)
         if os.path.join(os.path.realpath(folder), name) in changed or os.path.realpath(path) in changed:  # noqa: PTH118
             return True

@@ -38,24 +38,20 @@ class MacroFile:
     """What it holds: the arguments of each macro, None for each constant. None where that is not known."""
 
 
-def used_macro_files(sql: Iterable[str], read: Callable[[str], str | None]) -> dict[str, str]:
-    """Return the macro files that templates import, directly or through each other, by path.
+def used_macro_files(sql: Iterable[str], read: Callable[[str], str | None]) -> dict[str, str | None]:
+    """Return the macro files that templates import, directly or through each other, by path; None for missing ones.
 
     Args:
         sql: The templates.
         read: Returns the text of a macro file; None where there is none.
     """
-    found: dict[str, str] = {}
+    found: dict[str, str | None] = {}
     waiting = [path for text in sql for path in imported_paths(text)]
-    seen = set(waiting)
     while waiting:
         path = waiting.pop()
-        text = read(path)
-        if text is not None:
-            found[path] = text
-            more = [more for more in imported_paths(text) if more not in seen]
-            seen.update(more)
-            waiting += more
+        if path not in found:
+            text = found[path] = read(path)
+            waiting += imported_paths(text or "")
     return found
 
 

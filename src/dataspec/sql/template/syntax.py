@@ -106,8 +106,8 @@ def _missing(found: Any, places: TemplatePlaces) -> PlacedError:
 
 def imports_in(tree: nodes.Template) -> Iterator[Import]:
     """Yield the imports of a template."""
-    for kind in (nodes.Import, nodes.FromImport):
-        yield from tree.find_all(kind)
+    yield from tree.find_all(nodes.Import)
+    yield from tree.find_all(nodes.FromImport)
 
 
 def path_of(node: Import) -> str | None:

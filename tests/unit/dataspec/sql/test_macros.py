@@ -262,6 +262,8 @@ def test_a_chain_of_imports_is_bounded_and_checked_once_for_each_file() -> None:
 def test_a_spec_uses_the_files_that_it_imports_directly_or_through_others_and_no_other() -> None:
     files = FILES | {"macros/other.sql": "{% macro o() %}{% endmacro %}"}
     assert used_macro_files(["{% import 'macros/ranges.sql' as r %}"], files.get) == FILES
+    gone = "{% import 'macros/gone.sql' as g %}"
+    assert used_macro_files([gone], files.get) == {"macros/gone.sql": None}
     assert (
         used_macro_files(["select 'import' from {{ t }}", "{% import", "{% import x as y %}"], files.get)
         == {}

@@ -201,6 +201,21 @@ def test_a_sql_file_counts_as_its_dataset_does(dli: Dli, repository: Path) -> No
 
 
 @pytest.mark.rule("22.43")
+def test_a_macro_file_counts_as_the_datasets_that_use_it(dli: Dli, repository: Path) -> None:
+    macros = repository / "macros"
+    macros.mkdir()
+    (macros / "a.sql").write_text("{% import 'macros/b.sql' as b %}{% macro a() %}{{ b.b() }}{% endmacro %}")
+    (macros / "b.sql").write_text("{% macro b() %}x{% endmacro %}")
+    put(repository, "q", "{% import 'macros/a.sql' as m %}create table q as select {{ m.a() }} from x")
+    commit(repository)
+    assert dli("dataset", "validate", "--changed").err == "No selected dataset differs from HEAD.\n"
+    (macros / "b.sql").write_text("{% macro b() %}y{% endmacro %}")
+    assert selected(dli, "--changed") == {"q"}
+    (macros / "b.sql").unlink()
+    assert selected(dli, "--changed") == {"q"}
+
+
+@pytest.mark.rule("22.43")
 def test_what_needs_a_dataset_that_is_gone_or_has_another_name_counts_as_changed(
     dli: Dli, repository: Path
 ) -> None:
