@@ -12,6 +12,7 @@ from typing import Any
 
 from dataspec.contract import write_version_key
 from dataspec.engines.leftovers import AttemptMark, Leftovers
+from dataspec.engines.materializer import Materializer
 from dataspec.engines.session import SessionCancelled, SqlSession
 from dataspec.engines.statement_log import FIRST_ROWS, StatementLog
 from dataspec.errors import Forbidden, InvalidSettings
@@ -66,6 +67,7 @@ class DatasetOperator(BaseOperator):
             AirflowTaskTimeout: After the spec's ``execution.timeout_seconds``.
             AirflowException: When the attempt was cancelled, or its connection can't be used.
             StatementFailed: When the engine refused a statement.
+            MaterializationFailed: When the rows of the query can't be published.
             LeftoverRuns: When an earlier attempt still runs on the engine and can't be ended.
         """
         ti, run, dataset = context["ti"], context["dag_run"], self.dataset
@@ -90,7 +92,14 @@ class DatasetOperator(BaseOperator):
             turn = partial(self._turn, run.run_id)
             log = StatementLog(self.log)
             leftovers = Leftovers(hook, AttemptMark(self.store, dataset.name, run.run_id), self.log)
-            self._session = SqlSession(hook, log, first_rows=FIRST_ROWS, turn=turn, prepare=leftovers.end)
+            self._session = SqlSession(
+                hook,
+                log,
+                first_rows=FIRST_ROWS,
+                turn=turn,
+                prepare=leftovers.end,
+                query_runner=Materializer.of(dataset.spec, values, connected),
+            )
             if self._killed:
                 self._session.cancel()
             self._session.run(statements)

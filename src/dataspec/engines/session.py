@@ -10,6 +10,7 @@ import contextvars
 import threading
 import time
 from contextlib import closing, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dataspec.engines.cancellation import Cancellation, cancellation_of
@@ -74,6 +75,14 @@ class StatementListener(Protocol):
         ...
 
 
+class QueryRunner(Protocol):
+    """Runs the query of a session in place of the session itself."""
+
+    def run(self, query: RenderedStatement, execute: Callable[..., Result]) -> None:
+        """Run the query by statements of its own, each through the session's ``execute``."""
+        ...
+
+
 class SqlSession:
     """Runs statements on one connection; another thread or a signal handler may cancel them.
 
@@ -84,6 +93,7 @@ class SqlSession:
         measure: Whether :meth:`progress` will be called.
         turn: Returns a lock that is held while the connection exists; its argument ends the wait for the lock.
         prepare: Called with the connection and the cursor before the first statement; its last argument ends a wait.
+        query_runner: Runs the query, for a spec with a materialization; None to send the query as it is.
     """
 
     def __init__(
@@ -94,6 +104,7 @@ class SqlSession:
         first_rows: int,
         turn: Callable[[threading.Event], AbstractContextManager[None]] = lambda _: nullcontext(),
         prepare: Callable[[Any, Any, threading.Event], None] = lambda *_: None,
+        query_runner: QueryRunner | None = None,
         measure: bool = False,
     ) -> None:
         self._engine = engine
@@ -101,6 +112,7 @@ class SqlSession:
         self._first_rows = first_rows
         self._turn = turn
         self._prepare = prepare
+        self._query_runner = query_runner
         self._measure = measure
         self._progress: Callable[[], float | None] = lambda: None
         self._stop = threading.Event()
@@ -120,6 +132,7 @@ class SqlSession:
 
         Raises:
             StatementFailed: For the first other statement that failed.
+            MaterializationFailed: When the rows of the query can't be published.
             SessionCancelled: When :meth:`cancel` was called during the run.
         """
         context = contextvars.copy_context()
@@ -208,20 +221,26 @@ class SqlSession:
             if self._measure:
                 self._progress = progress_of(self._engine.conn_type, cursor)
             for statement in statements:
-                if self._stop.is_set():
-                    return
-                self._execute(cursor, statement)
+                if statement.kind == "query" and self._query_runner is not None:
+                    settle_string_rules(
+                        self._engine, connection, cursor
+                    )  # a statement before may have changed them
+                    self._query_runner.run(statement, partial(self._execute, cursor))
+                else:
+                    self._execute(cursor, statement)
         if not self._engine.get_autocommit(connection):
             connection.commit()
 
-    def _execute(self, cursor: Any, statement: RenderedStatement) -> None:
+    def _execute(self, cursor: Any, statement: RenderedStatement, *, keep: int | None = None) -> Result:
+        if self._stop.is_set():
+            raise SessionCancelled
         self.current = statement
         self._listener.started(statement)
         started = time.monotonic()
         self._running = True
         try:
             cursor.execute(statement.sql)
-            result = read_result(cursor, self._first_rows)
+            result = read_result(cursor, self._first_rows if keep is None else keep)
         except Exception as error:
             failed = StatementFailed(statement, error)
             if not statement.continue_on_error or self._stop.is_set():
@@ -229,10 +248,11 @@ class SqlSession:
                 self._listener.failed(failed)
                 raise failed from error
             self._listener.passed_over(failed)
-            return
+            return Result()
         finally:
             self._running = False
         self._listener.ended(statement, time.monotonic() - started, result)
+        return result
 
 
 def place_of(statement: RenderedStatement) -> str:

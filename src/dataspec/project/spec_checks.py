@@ -13,6 +13,7 @@ from dataspec.schedule.advice import schedule_advice
 from dataspec.spec.sql_texts import SqlPlaces
 from dataspec.sql.lineage.dataset_lineage import Lineage, lineage_in
 from dataspec.sql.lint import condition_problems, sql_problems, unused_parameters
+from dataspec.sql.materialization_lint import engine_problems, materialized_sql_problems
 from dataspec.sql.samples import sampled_conditions, sampled_texts
 from dataspec.sql.validation import checked_templates
 
@@ -86,13 +87,16 @@ def check_valid(
     templates = list(checked_templates(spec, files))
     broken = frozenset(number for number, (_, problems, _) in enumerate(templates) if problems)
     problems = [*known, *sql_problems(spec, texts, places, skip=broken, dialect=dialect)]
+    if spec.materialization:
+        problems += materialized_sql_problems(spec, texts, places, skip=broken)
     broken = frozenset(number - len(texts) for number in broken)
     problems += condition_problems(spec, conditions, places, skip=broken, dialects=dialects)
     if not known and all(names is not None for _, _, names in templates):
         names = (name for _, _, used in templates for name in used or ())
         problems += unused_parameters(spec, names, document)
     problems += _schedule_problems(spec, document)
-    lineage = lineage_in(spec.name, texts, places)
+    problems += engine_problems(spec, document, dialect)
+    lineage = lineage_in(spec, texts, places)
     if lineage.not_stored is not None and not any(problem.severity == "error" for problem in problems):
         problems.append(lineage.not_stored)
     if len(problems) > MAX_PROBLEMS:  # keep errors rather than warnings

@@ -23,6 +23,9 @@ _CRON_FIELD = r"[0-9A-Za-z*/,#?\-]+"
 _TAGS = {"maxItems": 100, "items": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": _LINE}}
 _LONG = {"maxLength": 5000}
 
+_FORMS = ("TableForm", "ViewForm", "ReplacePartitionForm", "AppendForm", "MergeForm")
+_INCREMENTAL = _FORMS[2:]
+
 _RULES: dict[str, dict[str, Any]] = {
     "DatasetSpec.name": {"pattern": _NAME, "examples": ["iceberg.analytics.daily_clicks"]},
     "DatasetSpec.owner": {"maxLength": 100, "examples": ["engineer@example.com"]},
@@ -39,6 +42,13 @@ _RULES: dict[str, dict[str, Any]] = {
                 {"$ref": "#/$defs/SqlDependency"},
             ]
         }
+    },
+    "DatasetSpec.materialization": {
+        "anyOf": [
+            {"enum": ["table", "view"]},
+            *({"$ref": f"#/$defs/{form}"} for form in _FORMS),
+            {"type": "null"},
+        ]
     },
     "Dependency.dataset": {"pattern": _NAME},
     "Statement.file": {"pattern": _PATH},
@@ -80,6 +90,11 @@ MODELS = {
     "Dependency": "A dataset whose partitions a scheduled run waits for.",
     "SqlDependency": "A query that a scheduled run repeats until it returns a row.",
     "Column": "A column that the query yields.",
+    "TableForm": "The rows of the query become the table's only rows.",
+    "ViewForm": "The query becomes a view.",
+    "ReplacePartitionForm": "The rows of the query replace those of the run's partition.",
+    "AppendForm": "The rows of the query are added to the table.",
+    "MergeForm": "The rows of the query replace those with the same key; the others are added.",
     "Execution": "Where the SQL runs, and for how long at most.",
     "ScheduleConfig": "When the dataset is built. A dataset without a schedule runs only on request.",
     "RetryConfig": "Retries after a failed attempt.",
@@ -108,6 +123,10 @@ KEYS = {
     "DatasetSpec.parameters": "The parameters of a run. A run with any other parameter is refused.",
     "DatasetSpec.depends_on": "The datasets that this one reads, and the queries that a scheduled run waits for.",
     "DatasetSpec.schema": "The columns that the query yields.",
+    "DatasetSpec.materialization": (
+        "What a run makes of the rows of the query, which is then one SELECT: table, view, or keys and values. "
+        "Without it the SQL fills its tables itself."
+    ),
     "DatasetSpec.execution": "Where the SQL runs, and for how long at most.",
     "DatasetSpec.schedule": "When the dataset is built. A dataset without a schedule runs only on request.",
     "Statement.name": "The statement's name in logs.",
@@ -133,6 +152,28 @@ KEYS = {
     "Column.name": "The column's name.",
     "Column.type": "The column's type, as the engine names it.",
     "Column.description": "What the column contains.",
+    **{
+        f"{form}.{key}": text
+        for form in _FORMS
+        for key, text in {
+            "type": "table, view or incremental.",
+            "table": "The name of the table or view; the dataset's name if not given.",
+            "grants": "Who holds which privilege, such as {select: [bi]}; others stay as they are.",
+        }.items()
+    },
+    **{
+        f"{form}.{key}": text
+        for form in _INCREMENTAL
+        for key, text in {
+            "strategy": "replace_partition, append or merge.",
+            "on_schema_change": (
+                "What a run does with a new column of the query: fail, append_columns (adds it to the table) "
+                "or ignore."
+            ),
+        }.items()
+    },
+    "ReplacePartitionForm.partition_column": "The column that says to which partition a row belongs.",
+    "MergeForm.unique_key": "The columns that identify a row; none of them is null.",
     "Execution.connection": "The engine: a connection of Airflow, and an entry of 'connections' in dli.yaml.",
     "Execution.dialect": "The SQL's dialect; the connection's if not given.",
     "Execution.timeout_seconds": "After this time an attempt is ended and its query cancelled.",

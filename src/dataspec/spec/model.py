@@ -37,6 +37,7 @@ from dataspec.parameters import (
 from dataspec.schedule.cron import check_cron, check_timezone
 from dataspec.schedule.upstream_clock import UPSTREAM, Clock, Declared, Followed
 from dataspec.spec.identity import DEFAULT_CONNECTION, why_invalid
+from dataspec.spec.materialization import AppendForm, Materialization
 
 T = TypeVar("T", bound=Sized)
 
@@ -401,8 +402,15 @@ class DatasetSpec(_Part):
     parameters: list[Parameter] = []
     depends_on: list[DependsOn] = []
     columns: Annotated[list[Column], Field(alias="schema")] = []
+    materialization: Materialization | None = None
+    """What a run makes of the rows of the query; None for SQL that fills its tables itself."""
     execution: Execution = Execution()
     schedule: ScheduleConfig | None = None
+
+    @property
+    def target(self) -> str | None:
+        """The table or view that the materialization builds; None without one."""
+        return (self.materialization.table or self.name) if self.materialization else None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -493,5 +501,8 @@ class DatasetSpec(_Part):
 
     @property
     def retry(self) -> RetryConfig:
-        """The retries of a run; the defaults for a spec without a schedule."""
-        return self.schedule.retry if self.schedule else RetryConfig()
+        """The retries of a run; none by default where a retry would add the rows twice (specification 35.9)."""
+        given = self.schedule.retry if self.schedule else RetryConfig()
+        if isinstance(self.materialization, AppendForm) and "max_attempts" not in given.model_fields_set:
+            return given.model_copy(update={"max_attempts": 0})
+        return given

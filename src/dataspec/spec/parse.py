@@ -11,6 +11,7 @@ from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem, first_of, nearest
 from dataspec.schedule.upstream_clock import Followed
 from dataspec.spec.dialects import known_dialects, unknown_dialect
+from dataspec.spec.materialization import materialization_problems
 from dataspec.spec.model import MAX_CONDITIONS, MAX_SQL_FILES, DatasetSpec, Dependency
 from dataspec.spec.yaml_reader import Document, Path, read_document
 
@@ -116,17 +117,25 @@ def _message(details: ErrorDetails) -> str:
     if kind in {"literal_error", "enum"}:
         return f"{given!r} is not one of {details['ctx']['expected'].replace(' or ', ', ')}."
     if kind == "union_tag_invalid":
-        return f"the type '{details['ctx']['tag']}' is not one of {details['ctx']['expected_tags']}."
+        key, context = _discriminator(details), details["ctx"]
+        return f"the {key} '{context['tag']}' is not one of {context['expected_tags']}."
     if kind == "union_tag_not_found":
-        return "the key 'type' is missing."
+        return f"the key '{_discriminator(details)}' is missing."
     if kind == "string_pattern_mismatch":
         return _pattern_message(str(given), details["ctx"]["pattern"])
     text = details["msg"]
     return f"{text[0].lower()}{text[1:]}, got {given!r}."
 
 
+def _discriminator(details: ErrorDetails) -> str:
+    """Return the key whose value chooses among the models of a union."""
+    return str(details["ctx"]["discriminator"]).strip("'")
+
+
 _PARTITION_TYPES = frozenset({"string", "date", "datetime"})
 """The types that ``execution_date`` may have."""
+_DISCRIMINATORS = frozenset({"type", "strategy"})
+"""The keys whose values choose among the models of a union."""
 _MARKED = "only ASCII letters, digits, '_', '.' and '-'"
 
 
@@ -179,10 +188,10 @@ def _known_keys(path: Path, data: Any, model: type[BaseModel]) -> list[str]:
 
 
 def _fits(model: type[BaseModel], data: dict[str, Any]) -> bool:
-    """Return whether a mapping has the keys, and the type, that a model of a union requires."""
-    kind = model.model_fields.get("type")
-    if kind is not None:
-        return data.get("type") in get_args(kind.annotation)
+    """Return whether a mapping has the keys that a model of a union requires, or its type and strategy."""
+    chosen = [(key, info) for key, info in _fields(model) if key in _DISCRIMINATORS]
+    if chosen:
+        return all(data.get(key) in get_args(info.annotation) for key, info in chosen)
     return all(key in data for key, info in _fields(model) if info.is_required())
 
 
@@ -223,6 +232,7 @@ def _cross_key_problems(spec: DatasetSpec, document: Document) -> Iterator[Probl
             yield document.problem(at, message, hint="Give it a default, or remove the schedule.")
     yield from _dependency_problems(spec, document)
     yield from _clock_problems(spec, document)
+    yield from materialization_problems(spec, document)
     dialect = spec.execution.dialect
     if dialect is not None and dialect not in known_dialects():
         error = unknown_dialect(dialect)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 MAX_SQL = 1024 * 1024
 """Maximum number of characters of one rendered SQL text."""
 
-Kind = Literal["pre", "query", "post", "condition"]
+Kind = Literal["pre", "query", "post", "condition", "materialization"]
+"""The kind of a SQL text; ``materialization`` is SQL that no spec contains, around a query whose rows are stored."""
 
 _BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")
 """The start of a YAML literal block, whose lines follow unchanged."""

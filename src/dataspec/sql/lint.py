@@ -11,7 +11,7 @@ from sqlglot import exp
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem
 from dataspec.spec.model import RUN_TIMES
-from dataspec.sql.lineage.statement_tables import IDLE, access_of, read_and_written, stores_nothing
+from dataspec.sql.lineage.statement_tables import IDLE, access_of, kind_of, read_and_written, stores_nothing
 from dataspec.sql.parser import engine_problem
 from dataspec.sql.preview import UNCHECKED
 
@@ -149,7 +149,7 @@ def _statement_problems(sampled: SampledText) -> Iterator[Problem]:
             yield _at_start(f"{tree.key.upper()} returns rows that are discarded.", "Remove the statement.")
         elif isinstance(tree, exp.Drop) and str(tree.args.get("kind")).upper() in {"DATABASE", "SCHEMA"}:
             yield _at_start(
-                f"{_kind(tree)} drops the tables of other datasets as well.", "Drop tables by name."
+                f"{kind_of(tree)} drops the tables of other datasets as well.", "Drop tables by name."
             )
     if sampled.text.kind == "query":
         yield from _query_problems(trees, [tree for way in sampled.all_ways for tree in way.parsed.trees])
@@ -160,7 +160,7 @@ def _condition_problems(trees: Sequence[exp.Expr]) -> Iterator[Problem]:
     if len(trees) > 1:
         yield replace(_at_start(f"the condition holds {len(trees)} statements.", hint), severity="error")
     elif trees and (any(read_and_written(trees[0])[1]) or stores_nothing(trees[0])):
-        yield replace(_at_start(f"{_kind(trees[0])} is no query.", hint), severity="error")
+        yield replace(_at_start(f"{kind_of(trees[0])} is no query.", hint), severity="error")
 
 
 def _query_problems(trees: Sequence[exp.Expr], any_way: Sequence[exp.Expr]) -> Iterator[Problem]:
@@ -169,7 +169,7 @@ def _query_problems(trees: Sequence[exp.Expr], any_way: Sequence[exp.Expr]) -> I
         hint = "Keep the one that builds the dataset; put the others under 'pre_statements' or 'post_statements'."
         yield _at_start(message, hint)
     if trees and all(isinstance(tree, IDLE) and not _writes(tree) for tree in any_way):
-        kinds = ", ".join(dict.fromkeys(map(_kind, trees)))
+        kinds = ", ".join(dict.fromkeys(map(kind_of, trees)))
         message = f"the query builds nothing: {kinds} neither yields rows nor fills a table."
         hint = "Put it under 'pre_statements' or 'post_statements', and what builds the dataset here."
         yield replace(_at_start(message, hint), severity="error")
@@ -185,12 +185,6 @@ def _empty(sampled: SampledText) -> Problem:
         return _at_start(f"{what} holds no statement with the parameters' sample values.", None)
     problem = _at_start(f"{what} holds no statement, only comments.", "Write its SQL, or remove it.")
     return replace(problem, severity="error")
-
-
-def _kind(tree: exp.Expr) -> str:
-    kind = tree.args.get("kind")
-    named = {"transaction": "BEGIN", "drop": f"DROP {kind}" if isinstance(kind, str) else "DROP"}
-    return named.get(tree.key, tree.key.upper())
 
 
 def _at_start(message: str, hint: str | None) -> Problem:

@@ -7,7 +7,7 @@ halves the time of a first run.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
@@ -16,7 +16,7 @@ from dataspec.spec.sql_texts import condition_texts, sql_texts
 from dataspec.sql.template.render import render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from dataspec.spec.model import DatasetSpec, SqlDependency
     from dataspec.spec.sql_texts import Kind, SqlText
@@ -43,6 +43,8 @@ class Origin:
     """The whole rendered text that contains the statement."""
     line: int
     """The first line of the statement in that text, from 1."""
+    before: int = 0
+    """How many lines of other SQL precede the statement in what is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ def render_statements(
         sql = _rendered(text, values, dialect, file, yaml, unsettled=unsettled)
         unsettled = unsettled or STRING_SETTINGS.search(sql) is not None
         parts = _split(sql, dialect)
+        if spec.materialization is not None and (problem := why_not_materialized(text, parts, dialect)):
+            raise InvalidTemplate(_at(replace(problem, file=text.file or file), text, file, yaml))
         begin, seen, line = 0, 0, 1
         for number, part in enumerate(parts, start=1):
             name = text.name if len(parts) == 1 else f"{text.name} ({number} of {len(parts)})"
@@ -174,6 +178,21 @@ def _differ(dialect: str | None, connected: str | None) -> bool:
     from dataspec.sql.values.quoting import Quoting
 
     return not Quoting.of(dialect).reads_as(Quoting.of(connected))
+
+
+def why_not_materialized(text: SqlText, parts: Sequence[str], dialect: str | None) -> Problem | None:
+    """Return the problem of a rendered text of a spec whose rows a run stores and publishes in a transaction."""
+    if text.kind == "query":
+        if len(parts) == 1:
+            return None
+        message = f"with 'materialization' the query is one SELECT, and it holds {len(parts)} statements."
+        return Problem(message, "", 1, 1, "Put the others under 'pre_statements' or 'post_statements'.")
+    from dataspec.sql.tokens import controls_transaction
+
+    for word in filter(None, (controls_transaction(part, dialect) for part in parts)):
+        message = f"'{word}' is refused with 'materialization': a run publishes in a transaction of its own."
+        return Problem(message, "", 1, 1, "Remove the statement.")
+    return None
 
 
 def _split(sql: str, dialect: str | None) -> list[str]:

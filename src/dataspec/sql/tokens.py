@@ -5,6 +5,7 @@ SQL is never written anew from a syntax tree: the engine gets the user's own tex
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from dataspec.spec.sql_texts import MAX_SQL
 
 # Looked up once: an attribute of the enumeration costs more than the rest of the work per token.
 _SEMICOLON, _STRING = TokenType.SEMICOLON, TokenType.STRING
+
+_WORDS = re.compile(r"\w+")
+_TRANSACTION = frozenset({"begin", "commit", "end", "rollback", "abort", "savepoint", "release"})
 
 MAX_TOKENS_RENDERED = 400_000
 """Maximum number of tokens of a SQL text that is rendered or split; the parser takes fewer."""
@@ -84,3 +88,15 @@ def split_statements(sql: str, dialect: str | None) -> list[str]:
         else:
             seen = True
     return [*statements, sql[start:].strip()] if seen else statements
+
+
+def controls_transaction(sql: str, dialect: str | None) -> str | None:
+    """Return the words of a statement that begins or ends a transaction, such as ``start transaction``; else None.
+
+    Raises:
+        ValueError: As :func:`find_tokens`.
+    """
+    words: list[str] = _WORDS.findall(" ".join(token.source for token in tokenize(sql, dialect)[:2]).lower())
+    if words[:1] and words[0] in _TRANSACTION:
+        return words[0]
+    return " ".join(words[:2]) if words[1:2] == ["transaction"] and words[0] in {"start", "prepare"} else None

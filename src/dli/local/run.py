@@ -14,6 +14,7 @@ from dataspec.errors import RunFailed
 from dataspec.spec.dialects import dialect_of_connection
 from dataspec.spec.identity import spec_hash
 from dataspec.spec.run_values import resolve_run, with_absolute_date
+from dataspec.sql.materialization.failure import MaterializationFailed
 from dataspec.sql.rendering import RenderedStatement, render_statements
 from dli.local.engines.opening import open_engine
 from dli.output.times import relative_date
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from dataspec.engines.materializer import Materializer
     from dataspec.engines.results import Result
     from dataspec.engines.session import StatementListener
     from dataspec.models import RunPartition
     from dataspec.spec.model import DatasetSpec
+    from dataspec.spec.run_values import RunValues
     from dli.config.settings import Settings
     from dli.local.engines.driver import DriverEngine
     from dli.project.project import LocalDataset
@@ -55,16 +58,41 @@ class RunPlan:
 
     dataset: LocalDataset
     spec: DatasetSpec
-    partition: RunPartition | None
-    partition_label: str | None
-    """The partition's name as tables show it."""
-    parameters: Mapping[str, Any]
-    warnings: list[str]
-    """Messages about the partition."""
-    values: Mapping[str, Any]
-    """The variables of the SQL template."""
+    run_values: RunValues
     engine: DriverEngine
     dialect: str | None
+    adopt: bool = False
+    """Whether the run takes over a table that the dataset has not built."""
+
+    @property
+    def partition(self) -> RunPartition | None:
+        """The partition as JSON shows it."""
+        return self.run_values.run_partition
+
+    @property
+    def partition_label(self) -> str | None:
+        """The partition's name as tables show it."""
+        return self.run_values.partition_label
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The parameters of the run."""
+        return self.run_values.parameters
+
+    @property
+    def warnings(self) -> list[str]:
+        """Messages about the partition."""
+        return self.run_values.warnings
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The variables of the SQL template."""
+        return self.run_values.template
+
+    @property
+    def connected(self) -> str | None:
+        """The dialect of the connection itself; the spec may name another."""
+        return dialect_of_connection(self.engine.conn_type)
 
     @classmethod
     def of(
@@ -74,6 +102,8 @@ class RunPlan:
         settings: Settings,
         tell: Callable[[str], None],
         engine: DriverEngine | None = None,
+        *,
+        adopt: bool = False,
     ) -> RunPlan:
         """Return the plan of a run.
 
@@ -83,6 +113,7 @@ class RunPlan:
             settings: They define the connection.
             tell: Called with a message: which date a relative one means, and that another process holds the DuckDB file.
             engine: The connection's engine, if it was opened early.
+            adopt: Whether the run takes over a table that the dataset has not built.
 
         Raises:
             InvalidSpec: When the spec is invalid.
@@ -98,13 +129,10 @@ class RunPlan:
         return cls(
             dataset=dataset,
             spec=spec,
-            partition=values.run_partition,
-            partition_label=values.partition_label,
-            parameters=values.parameters,
-            warnings=values.warnings,
-            values=values.template,
+            run_values=values,
             engine=engine,
             dialect=spec.execution.dialect or dialect_of_connection(engine.conn_type),
+            adopt=adopt,
         )
 
     def statements(self) -> list[RenderedStatement]:
@@ -120,8 +148,20 @@ class RunPlan:
             dialect=self.dialect,
             file=self.dataset.file,
             yaml=self.dataset.yaml,
-            connected=dialect_of_connection(self.engine.conn_type),
+            connected=self.connected,
         )
+
+    def materializer(self) -> Materializer | None:
+        """Return what runs the query in place of the session; None for a spec without a materialization.
+
+        Raises:
+            MaterializationFailed: When it is not known how to publish rows on the engine.
+        """
+        if self.spec.materialization is None:
+            return None
+        from dataspec.engines.materializer import Materializer
+
+        return Materializer.of(self.spec, self.run_values, self.connected, adopt=self.adopt)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -167,7 +207,10 @@ class Runner:
         self._limit = limit
         self.result = LocalRun(plan=plan)
         recorder = _Recorder(self.result, listener)
-        self.session = SqlSession(plan.engine, recorder, first_rows=limit, measure=measure)
+        self._materializer = plan.materializer()
+        self.session = SqlSession(
+            plan.engine, recorder, first_rows=limit, query_runner=self._materializer, measure=measure
+        )
 
     def run(self) -> LocalRun:
         """Run the statements; Ctrl-C cancels the active one on the engine.
@@ -181,12 +224,15 @@ class Runner:
         plan = self.result.plan
         statements = plan.statements()
         if self._limit:
-            statements += _samples(statements, self._limit)
+            written = self._materializer.name if self._materializer else _written(statements)
+            statements += _samples(written, self._limit)
         began = time.monotonic()
         try:
             self.session.run(statements)
         except StatementFailed as failed:
             raise _failure(plan, failed) from failed
+        except MaterializationFailed as failed:
+            raise RunFailed(failed.message, detail=failed.hint) from failed
         finally:
             self.result.seconds = time.monotonic() - began
         return self.result
@@ -216,13 +262,18 @@ class _Recorder:
             self._listener.passed_over(failed)
 
 
-def _samples(statements: list[RenderedStatement], limit: int) -> list[RenderedStatement]:
-    """Return the statement that reads the first rows of the written table; none for a query that returns rows."""
+def _written(statements: list[RenderedStatement]) -> str | None:
+    """Return the table that the last statement of the query writes; None for a query that returns rows."""
     last = next((s for s in reversed(statements) if s.kind == "query"), None)
     written = _WRITTEN.match(last.sql) if last else None
-    if written is None:
+    return written["table"] if written else None
+
+
+def _samples(table: str | None, limit: int) -> list[RenderedStatement]:
+    """Return the statement that reads the first rows of the written table."""
+    if table is None:
         return []
-    return [RenderedStatement(SAMPLE, f"select * from {written['table']} limit {limit}", "post", True, None)]  # noqa: S608 - the user's own name, in the user's own session
+    return [RenderedStatement(SAMPLE, f"select * from {table} limit {limit}", "post", True, None)]  # noqa: S608 - the user's own name, in the user's own session
 
 
 def _failure(plan: RunPlan, failed: StatementFailed) -> RunFailed:
@@ -244,7 +295,9 @@ def _place(plan: RunPlan, statement: RenderedStatement, error: BaseException) ->
     if origin is None:
         return None
     found = place_in(statement.sql, error)
-    line = origin.line - 1 + (found.line if found else 1)
+    if found is not None and found.line <= origin.before:
+        found = None
+    line = origin.line - 1 + (found.line - origin.before if found else 1)
     column, word = (found.column, found.word) if found else (None, "")
     begin = column - 1 + len(word) if column else 0
     line, at = in_template(origin.text.sql, origin.rendered, line, begin, word)

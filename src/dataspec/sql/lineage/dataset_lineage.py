@@ -17,6 +17,7 @@ from dataspec.sql.lineage.statement_tables import (
     Access,
     access_of,
     command_of,
+    is_select,
     stores_nothing,
     table_name,
     yields_rows,
@@ -71,6 +72,8 @@ class Lineage:
     """Problems for tables that are unknown before a run."""
     writes_unnamed: bool = False
     """Whether it writes a table whose name depends on values of a run."""
+    target: str | None = None
+    """The table or view that the materialization builds, one of ``writes``; None without one."""
     not_stored: Problem | None = None
     """The warning for a query whose rows no statement stores (specification 10.14)."""
 
@@ -102,12 +105,12 @@ def lineage_of(
         places: The places of the SQL; None to leave places out.
         dialect: The connection's dialect, where it is known; the spec's own takes precedence.
     """
-    return lineage_in(spec.name, sampled_texts(spec, files, dialect), places)
+    return lineage_in(spec, sampled_texts(spec, files, dialect), places)
 
 
-def lineage_in(name: str, texts: Iterable[SampledText], places: SqlPlaces | None = None) -> Lineage:
+def lineage_in(spec: DatasetSpec, texts: Iterable[SampledText], places: SqlPlaces | None = None) -> Lineage:
     """Return the lineage of a dataset's rendered SQL, like :func:`lineage_of`."""
-    session = _Session(name, places)
+    session = _Session(spec, places)
     for text in texts:
         session.take(text)
     return session.lineage()
@@ -116,8 +119,9 @@ def lineage_in(name: str, texts: Iterable[SampledText], places: SqlPlaces | None
 class _Session:
     """Collects the tables of one run, statement by statement."""
 
-    def __init__(self, name: str, places: SqlPlaces | None) -> None:
-        self._name = name
+    def __init__(self, spec: DatasetSpec, places: SqlPlaces | None) -> None:
+        self._name = spec.name
+        self._target = spec.target
         self._places = places
         self._reads: dict[str, TableUse] = {}
         self._writes: dict[str, TableUse] = {}
@@ -147,20 +151,33 @@ class _Session:
             self._take_trees(other)
 
     def lineage(self) -> Lineage:
+        if self._target is not None:
+            self._writes.setdefault(self._target.lower(), self._target_use(self._target))
+            self._own.add(self._target.lower())
         own = Endings(map(parts_of, self._own))
         reads = [use for name, use in self._reads.items() if not own.hold(parts_of(name))]
         unknown = tuple(dict.fromkeys(self._unknown))
         writes = _by_name(self._writes.values())
-        return Lineage(_by_name(reads), writes, unknown, self._writes_unnamed, self._not_stored())
+        return Lineage(
+            _by_name(reads), writes, unknown, self._writes_unnamed, self._target, self._not_stored()
+        )
+
+    def _target_use(self, target: str) -> TableUse:
+        if self._places is None:
+            return TableUse(target)
+        document = self._places.document
+        return TableUse(target, document.file, *document.key_position(("materialization",)))
 
     def _not_stored(self) -> Problem | None:
         """Return the warning for a query whose rows no statement stores; none where that is unknown."""
         known = not (self._unread or self._writes_unnamed or self._query_stores)
         stored = any(name in self._query_tables or _ends_alike(name, self._name) for name in self._writes)
-        if self._query is None or stored or not known:
+        if self._target or self._query is None or stored or not known:
             return None
         message = "the rows of the query are not stored: no statement writes them to a table."
         hint = f"Write CREATE TABLE {self._name} AS SELECT …, or INSERT INTO {self._name} SELECT …"
+        if all(is_select(way.parsed.trees) for way in self._query.all_ways):
+            hint = "Add 'materialization: table'."
         return self._place(Problem(message, "", 1, 1, hint, "warning"), self._query)
 
     def _take_trees(self, sampled: SampledText) -> None:

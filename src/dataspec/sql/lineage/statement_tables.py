@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _WRITING = (
     exp.Alter,
@@ -106,6 +110,21 @@ def access_of(statement: exp.Expr) -> Access:
         and not scopes.hold(table)
     ]
     return access
+
+
+def kind_of(tree: exp.Expr) -> str:
+    """Return the kind of a statement as a user names it, such as ``DROP TABLE``."""
+    kind = tree.args.get("kind")
+    named = {"transaction": "BEGIN", "drop": f"DROP {kind}" if isinstance(kind, str) else "DROP"}
+    return named.get(tree.key, tree.key.upper())
+
+
+def is_select(trees: Sequence[exp.Expr]) -> bool:
+    """Return whether SQL is one SELECT, also with WITH and set operations, that writes nothing."""
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        return False
+    access = access_of(trees[0])
+    return not (access.writes or access.drops)
 
 
 def yields_rows(tree: exp.Expr) -> bool:

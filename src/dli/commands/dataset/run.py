@@ -71,6 +71,11 @@ on one DuckDB file. With --dry-run nothing runs: the rendered SQL is printed.
     metavar="N",
     help="Of several datasets: the maximum number that run at a time.",
 )
+@click.option(
+    "--adopt",
+    is_flag=True,
+    help="Take over a table of the dataset's name that the dataset has not built, once.",
+)
 @options_with_formats("csv")
 @pass_session
 def command(
@@ -83,6 +88,7 @@ def command(
     dry_run: bool,
     limit: int,
     jobs: int,
+    adopt: bool,
 ) -> int:
     """Run a dataset here; the help is HELP."""
     if (everything or bool(selection)) == (dataset is not None):
@@ -90,6 +96,8 @@ def command(
     if everything and selection.select:
         raise click.UsageError("Give either --all or --select.")
     if dataset is None:
+        if adopt:
+            raise click.UsageError("--adopt is for one dataset.")
         return _run_several(session, selection, parameters, dry_run=dry_run, jobs=jobs)
     if dry_run:
         return _preview(session, dataset, parameters)
@@ -99,9 +107,8 @@ def command(
         from dli.local.run import RunPlan
         from dli.project.clocks import find_with_clock
 
-        plan = RunPlan.of(
-            find_with_clock(session.project, dataset), parameters, session.settings, say, engine
-        )
+        found = find_with_clock(session.project, dataset)
+        plan = RunPlan.of(found, parameters, session.settings, say, engine, adopt=adopt)
         session.settings.require_permission(plan.spec.execution.connection)
         run = _run(session, plan, limit)
     from dli.local.output import print_run, print_summary

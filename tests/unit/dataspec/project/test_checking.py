@@ -293,14 +293,26 @@ STORED_NOWHERE = [
 ]
 
 
+LONE_SELECTS = {
+    "select 1",
+    "with a as (select 1) select * from a",
+    "select 1 union all select 2",
+    "(select 1)",
+    "from t",
+    "{% if d %}select 1{% else %}select 2{% endif %}",
+}
+
+
 @pytest.mark.rule("10.14")
 @pytest.mark.parametrize("sql", STORED_NOWHERE)
 def test_a_query_whose_rows_no_statement_stores_is_a_warning_with_what_to_write(sql: str) -> None:
     found = checked("s.daily", f"{DUCKDB}{OPTIONAL}query_file: q.sql\n", q=sql)
     (warning,) = filter(is_of_rows, found.problems)
+    what = "Write CREATE TABLE s.daily AS SELECT …, or INSERT INTO s.daily SELECT …"
+    if sql in LONE_SELECTS:
+        what = "Add 'materialization: table'."
     assert str(warning) == (
-        "d/q.sql:1:1: the rows of the query are not stored: no statement writes them to a table. "
-        "Write CREATE TABLE s.daily AS SELECT …, or INSERT INTO s.daily SELECT …"
+        f"d/q.sql:1:1: the rows of the query are not stored: no statement writes them to a table. {what}"
     )
     assert (warning.severity, found.valid) == ("warning", True)
     assert found.dataset is not None
@@ -458,3 +470,76 @@ def test_a_schedule_that_follows_datasets_without_one_is_an_error_at_its_cron() 
         "up": [],
         "other": [],
     }
+
+
+TABLE = f"{DUCKDB}materialization: table\n"
+
+
+@pytest.mark.rule("35.4")
+@pytest.mark.parametrize(
+    ("sql", "problem"),
+    [
+        ("insert into s.t select 1", "it is INSERT. Write the SELECT alone: a run stores its rows in a."),
+        ("create table s.t as select 1", "it is CREATE. Write the SELECT alone: a run stores its rows in a."),
+        (
+            "select 1;\nselect 2",
+            "it holds 2 statements. Put the others under 'pre_statements' or 'post_statements'.",
+        ),
+        (
+            "{% if true %}delete from s.t{% endif %}",
+            "it is DELETE. Write the SELECT alone: a run stores its rows in a.",
+        ),
+    ],
+)
+def test_a_query_that_is_no_select_can_not_be_materialized(sql: str, problem: str) -> None:
+    found = of_sql(sql, yaml=TABLE)
+    assert f"error d/q.sql:1:1: with 'materialization' the query is one SELECT, and {problem}" in found
+
+
+@pytest.mark.rule("35.4", "35.7")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select 1 as a",
+        "with x as (select 1 as a) select * from x",
+        "(select 1 as a) union all select 2",
+        "from t",
+    ],
+)
+def test_a_select_is_materialized_and_its_rows_are_stored(sql: str) -> None:
+    found = checked("s.daily", f"{TABLE}query_file: q.sql\n", q=sql)
+    assert [*map(str, found.problems)] == []
+    assert found.dataset is not None
+    assert (found.dataset.lineage.builds("s.daily"), found.dataset.lineage.target) == (
+        ("s.daily",),
+        "s.daily",
+    )
+
+
+@pytest.mark.rule("35.7")
+def test_a_table_of_another_name_and_those_of_the_other_statements_are_what_is_written() -> None:
+    yaml = (
+        f"{DUCKDB}materialization: {{type: table, table: s.other}}\nquery_statement: select * from s.source\n"
+    )
+    found = checked("s.daily", f"{yaml}post_statements: [{{name: log, sql: insert into s.log select 1}}]\n")
+    assert found.dataset is not None
+    lineage = found.dataset.lineage
+    assert [use.name for use in lineage.writes] == ["s.log", "s.other"]
+    assert [use.name for use in lineage.reads] == ["s.source"]
+
+
+@pytest.mark.rule("35.2")
+def test_statements_that_control_transactions_are_an_error_with_a_materialization() -> None:
+    yaml = f"{TABLE}query_statement: select 1 as a\n"
+    found = checked("a", f"{yaml}pre_statements: [{{name: x, sql: start transaction}}]\n")
+    assert [problem.message for problem in found.problems if problem.severity == "error"] == [
+        "'start transaction' is refused with 'materialization': a run publishes in a transaction of its own."
+    ]
+
+
+@pytest.mark.rule("35.8")
+def test_an_engine_without_an_atomic_act_is_refused_and_an_unknown_one_is_not() -> None:
+    query = "query_statement: select 1 as a\nmaterialization: table\n"
+    (problem,) = checked("a", f"execution: {{dialect: mysql}}\n{query}").problems
+    assert problem.message.startswith("no materialization on mysql: ")
+    assert checked("a", query).problems == ()

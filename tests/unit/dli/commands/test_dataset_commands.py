@@ -14,7 +14,7 @@ from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_SQL, CLICKS_YAML, spec_o
 
 
 STORED_NOWHERE = (
-    "he rows of the query are not stored: no statement writes them to a table. Write CREATE TABLE "
+    "he rows of the query are not stored: no statement writes them to a table. Add 'materialization: table'."
 )
 
 
@@ -25,7 +25,7 @@ def test_register_stores_the_yaml_as_it_is_and_its_sql(basecamp: Basecamp, dli: 
     write_clicks(project).write_text(yaml)
     result = dli("dataset", "register", CLICKS)
     assert (result.status, result.out) == (0, f"Registered: {CLICKS}\n")
-    assert result.err.startswith(f"Warning: T{STORED_NOWHERE}{CLICKS} AS SELECT …")
+    assert result.err.startswith(f"Warning: T{STORED_NOWHERE}")
     assert f"T{STORED_NOWHERE}" in dli("dataset", "show", CLICKS).err
     stored = basecamp.services.registered_specs.get(CLICKS)
     assert (stored.yaml, stored.files, stored.loaded) == (yaml, CLICKS_FILES, True)

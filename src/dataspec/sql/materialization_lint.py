@@ -1,0 +1,88 @@
+"""Find mistakes in a spec with a materialization: in its SQL, and what its engine can't do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dataspec.problems import Problem
+from dataspec.spec.materialization import AppendForm
+from dataspec.sql.lineage.statement_tables import is_select, kind_of
+from dataspec.sql.materialization.supported import engine_sql, why_unsupported
+from dataspec.sql.rendering import why_not_materialized
+from dataspec.sql.tokens import split_statements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dataspec.spec.dialects import ConnectionDialect
+    from dataspec.spec.model import DatasetSpec
+    from dataspec.spec.sql_texts import SqlPlaces
+    from dataspec.spec.yaml_reader import Document
+    from dataspec.sql.samples import SampledText
+
+
+def materialized_sql_problems(
+    spec: DatasetSpec, texts: Sequence[SampledText], places: SqlPlaces, *, skip: frozenset[int] = frozenset()
+) -> Iterator[Problem]:
+    """Yield the problems of SQL whose rows a run stores, each at its place in the user's file.
+
+    Args:
+        spec: A spec with a materialization.
+        texts: Its SQL, rendered with sample values.
+        places: The places of the SQL.
+        skip: The indexes of texts that are invalid as templates.
+    """
+    for number, sampled in enumerate(texts):
+        if number in skip:
+            continue
+        ways = [way for way in sampled.all_ways if way.unrendered is None and way.parsed.problem is None]
+        problem = next(filter(None, (_problem(spec, way) for way in ways)), None)
+        if problem is not None:
+            yield places.placed(problem, sampled.text)
+
+
+def _problem(spec: DatasetSpec, sampled: SampledText) -> Problem | None:
+    text, trees = sampled.text, sampled.parsed.trees
+    parts = split_statements(sampled.parsed.sql, spec.execution.dialect)
+    if not parts or (problem := why_not_materialized(text, parts, spec.execution.dialect)):
+        return problem if parts else None
+    if text.kind != "query" or not trees or is_select(trees):
+        return None
+    message = f"with 'materialization' the query is one SELECT, and it is {kind_of(trees[0])}."
+    hint = f"Write the SELECT alone: a run stores its rows in {spec.target}."
+    return Problem(message, "", 1, 1, hint)
+
+
+def engine_problems(
+    spec: DatasetSpec, document: Document, connection: ConnectionDialect | None
+) -> Iterator[Problem]:
+    """Yield what the engine can't do, as far as the engine is known, and what the user should know.
+
+    Args:
+        spec: The spec.
+        document: Its YAML document.
+        connection: The dialect of the spec's connection, where it is known.
+    """
+    form = spec.materialization
+    if form is None:
+        return
+    dialect = connection.name if connection and connection.defined else spec.execution.dialect
+    engine = engine_sql(dialect)
+    if engine is not None:
+        key = ("materialization", "table") if form.table else ("name",)
+        parts = tuple(map(engine.stored, (spec.target or spec.name).split(".")))
+        if reason := engine.why_no_name(parts):
+            yield document.problem(key, f"'{spec.target}' can't be the name of a table: {reason}")
+        if form.grants and not engine.has_grants:
+            message = f"{engine.title} has no grants: 'grants' has no effect there."
+            yield document.problem(("materialization", "grants"), message, at_key=True).as_warning()
+    elif dialect is not None:
+        yield document.problem(("materialization",), why_unsupported(dialect))
+    if isinstance(form, AppendForm) and spec.retry.max_attempts == 0 and not _retry_given(spec):
+        message = "a retry would add the rows twice, so the runs of this dataset have no retries."
+        hint = "Set 'retry.max_attempts' to say how many you want; 0 ends this warning."
+        yield document.problem(("materialization",), message, hint=hint, at_key=True).as_warning()
+
+
+def _retry_given(spec: DatasetSpec) -> bool:
+    return "max_attempts" in (spec.schedule.retry.model_fields_set if spec.schedule else ())

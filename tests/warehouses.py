@@ -1,0 +1,114 @@
+"""Real warehouses for tests of materializations: a DuckDB file and a PostgreSQL database, behind one interface."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+
+from dataspec.engines.materializer import Materializer
+from dataspec.engines.results import Result
+from dataspec.engines.session import SqlSession, StatementFailed
+from dataspec.spec.parse import parse_spec
+from dataspec.spec.run_values import resolve_run
+from dataspec.sql.rendering import RenderedStatement, render_statements
+
+log = logging.getLogger(__name__)
+
+
+class Listener:
+    """Keeps what was sent; an action may come before a statement."""
+
+    def __init__(self, before: Callable[[int, RenderedStatement], None] = lambda *_: None) -> None:
+        self.sent: list[RenderedStatement] = []
+        self.written: int | None = None
+        self._before = before
+
+    def started(self, statement: RenderedStatement) -> None:
+        self._before(len(self.sent), statement)
+        self.sent.append(statement)
+
+    def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
+        if statement.kind == "query" and result.affected is not None:
+            self.written = result.affected
+
+    def failed(self, failed: StatementFailed) -> None:
+        log.info("%s", failed)
+
+    def passed_over(self, failed: StatementFailed) -> None:
+        log.info("%s", failed)
+
+    def cancelling(self, how: str) -> None:
+        log.info("%s", how)
+
+    def not_cancelled(self, error: Exception) -> None:
+        log.info("%s", error)
+
+
+@dataclass
+class Warehouse:
+    """One database: how a session of the product connects, and how a test looks."""
+
+    conn_type: str
+    """Airflow's connection type: ``duckdb`` or ``postgres``."""
+    address: str
+    supports_autocommit: bool = True
+
+    @property
+    def kind(self) -> str:
+        return self.conn_type
+
+    def get_conn(self) -> Any:
+        """Connect, as an Airflow hook does."""
+        return duckdb.connect(self.address) if self.kind == "duckdb" else psycopg.connect(self.address)
+
+    def set_autocommit(self, conn: Any, autocommit: bool) -> None:
+        if self.kind == "postgres":
+            conn.autocommit = autocommit
+
+    def get_autocommit(self, conn: Any) -> bool:
+        return True
+
+    def ask(self, *queries: str) -> list[Any]:
+        """Run statements in a connection of their own; return the rows of the last one."""
+        with closing(self.get_conn()) as connection:
+            self.set_autocommit(connection, autocommit=True)
+            cursor = connection.cursor()
+            for query in queries:
+                cursor.execute(query)
+            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def run(
+        self,
+        yaml: str,
+        *,
+        listener: Listener | None = None,
+        adopt: bool = False,
+        **given: Any,
+    ) -> Listener:
+        """Run a dataset once, as Airflow's operator and ``dli dataset run`` do."""
+        session, statements, listener = self.session(yaml, listener=listener, adopt=adopt, **given)
+        session.run(statements)
+        return listener
+
+    def session(
+        self, yaml: str, *, listener: Listener | None = None, adopt: bool = False, **given: Any
+    ) -> tuple[SqlSession, list[RenderedStatement], Listener]:
+        """Return the session of a run before it starts, with its statements."""
+        spec = parse_spec(yaml.encode(), file="dataset.yaml")
+        values = resolve_run(spec, given)
+        listener = listener or Listener()
+        runner = Materializer.of(spec, values, self.kind, adopt=adopt)
+        statements = render_statements(spec, {}, values.template, dialect=self.kind, file="dataset.yaml")
+        return SqlSession(self, listener, first_rows=10, query_runner=runner), statements, listener
+
+
+def duckdb_warehouse(folder: Path) -> Warehouse:
+    """Return a new DuckDB file."""
+    return Warehouse("duckdb", str(folder / "warehouse.duckdb"))
