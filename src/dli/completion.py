@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, get_completion_class
 
 from dataspec.errors import InternalError, InvalidUsage
 from dataspec.files import naming
@@ -19,6 +19,50 @@ SHELLS = ("bash", "zsh", "fish")
 
 # zsh's `compdef` exists only after compinit, which a bare .zshrc does not call.
 _ZSH_INIT = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }\n"
+
+
+class _BashComplete(BashComplete):
+    """Completion in bash, which splits words at a colon and replaces what is behind the last one.
+
+    The script joins them for dli, as in ``tag:hourly``, and cuts the replies for bash. The rest is click's own.
+    """
+
+    source_template = """\
+%(complete_func)s() {
+    local IFS=$'\\n' response completion type value word words=() ahead=
+    for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+        if [[ ${#words[@]} -gt 0 && ( $word == :* || ${words[-1]} == *: ) ]]; then
+            words[-1]+=$word
+        else
+            words+=("$word")
+        fi
+    done
+    word=${words[-1]}
+    if [[ $COMP_WORDBREAKS == *:* ]]; then
+        ahead=${word%%"${word##*:}"}
+    fi
+    response=$(env COMP_WORDS="${words[*]}" COMP_CWORD=$(( ${#words[@]} - 1 )) %(complete_var)s=bash_complete $1)
+    for completion in $response; do
+        IFS=',' read -r type value <<< "$completion"
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            COMPREPLY+=("${value#"$ahead"}")
+        fi
+    done
+    return 0
+}
+
+%(complete_func)s_setup() {
+    complete -o nosort -F %(complete_func)s %(prog_name)s
+}
+
+%(complete_func)s_setup;
+"""
 
 
 def install(shell: str | None, command: click.Command, environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -52,7 +96,7 @@ def install(shell: str | None, command: click.Command, environ: Mapping[str, str
 
 
 def _script(shell: str, command: click.Command) -> str:
-    kind = get_completion_class(shell)
+    kind = _BashComplete if shell == "bash" else get_completion_class(shell)
     if kind is None:
         raise InternalError(f"There is no completion for {shell}.")
     script = kind(command, {}, "dli", "_DLI_COMPLETE").source()

@@ -17,6 +17,8 @@ from dli.session import Session
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from dli.project.project import Project
+
 MAX_WAIT_SECONDS = 120
 MAX_LIMIT = 10_000
 
@@ -156,34 +158,44 @@ def _words_option(*names_and_help: str) -> Callable[[F], F]:
 def complete_selection(
     context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the words of a selection that begin so: names and tags of the project; files where a path is begun."""
+    """Return the words of a selection that begin so: names, tags and paths of the project."""
     from click.shell_completion import CompletionItem
 
     from dataspec.errors import DliError
 
     lead, plus, begun = incomplete.rpartition("+")
-    if begun.startswith("path:") or "/" in begun:
-        return [CompletionItem(begun.removeprefix("path:"), type="file")]
-    project = context.ensure_object(Session).project
+    if "/" in begun and not begun.startswith("path:"):
+        return [CompletionItem(begun, type="file")]
     try:
-        tags = [f"tag:{tag}" for tag in project.tags()]
-        words = tags if begun.startswith("tag:") else [*project.names(), *tags]
+        words = _words_of(context.ensure_object(Session).project, begun)
     except (DliError, OSError):
         return []
     return [CompletionItem(f"{lead}{plus}{word}") for word in words if word.startswith(begun)]
+
+
+def _words_of(project: Project, begun: str) -> list[str]:
+    if begun.startswith("path:"):
+        from dli.project.paths import shown
+
+        paths = (path for file in project.files for path in (file.parent, file))
+        return [f"path:{path}" for path in dict.fromkeys(map(shown, paths))]
+    tags = [f"tag:{tag}" for tag in project.tags()]
+    return tags if begun.startswith("tag:") else [*project.names(), *tags]
 
 
 yes_for_patterns_option = click.option("--yes", "-y", is_flag=True, help="With a pattern: don't ask.")
 
 
 def complete_dataset(
-    context: click.Context, _parameter: click.Parameter, incomplete: str
+    context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return the datasets of the project whose names begin so; files where a path is begun."""
     from click.shell_completion import CompletionItem
 
     from dataspec.errors import DliError
 
+    if context.params.get("select") or context.params.get("exclude"):
+        return complete_selection(context, parameter, incomplete)  # a further word of the option
     if "/" in incomplete:
         return [CompletionItem(incomplete, type="file")]
     try:

@@ -147,6 +147,37 @@ def test_the_words_of_a_selection_are_completed(project: Path) -> None:
     assert completed("dataset", "validate", "--exclude", "tag:") == ["tag:core", "tag:hourly"]
     assert completed("dataset", "validate", "--select", "2+sales.w") == ["2+sales.weekly"]
     assert completed("dataset", "validate", "--select", "sales.daily", "-s", "+tag:h") == ["+tag:hourly"]
+    paths = ["path:datasets", *(f"path:datasets/{name}.yaml" for name in "abcd")]
+    assert completed("dataset", "run", "--select", "path:") == paths
+    (project / "dli.yaml").write_text("not valid: [\n")
+    assert completed("dataset", "run", "--select", "sales.w") == []
+
+
+@pytest.mark.rule("20.19")
+@pytest.mark.parametrize(
+    ("words", "replies"),
+    [
+        (["--select", "tag", ":"], ["core", "hourly"]),
+        (["--select", "tag", ":", "ho"], ["hourly"]),
+        (["--select", "sales.daily", "2+tag", ":", "ho"], ["hourly"]),
+        (["--select", "sales.d"], ["sales.daily"]),
+        (["sales.daily", ""], ["sales.daily", "sales.weekly"]),
+    ],
+)
+def test_bash_which_splits_words_at_a_colon_completes_tags(
+    dli: Dli, home: Path, project: Path, words: list[str], replies: list[str]
+) -> None:
+    (project / "datasets" / "a.yaml").write_text(spec_of("sales.daily", more="tags: [hourly, core]\n"))
+    (project / "datasets" / "b.yaml").write_text(spec_of("sales.weekly"))
+    dli("--install-completion", "bash")
+    program = project / "dli-here"
+    program.write_text(f"#!/bin/sh\nexec {sys.executable} -m dli\n")
+    program.chmod(0o755)
+    line = " ".join(f"'{word}'" for word in ["dli", "dataset", "validate", *words])
+    asked = f"COMP_WORDS=({line}); COMP_CWORD={len(words) + 2}; _dli_completion {program}"
+    script = f'source {home}/.config/dli/completion.bash; {asked}; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout.split(), done.stderr) == (replies, "")
 
 
 def test_bash_loads_the_script(dli: Dli, home: Path) -> None:

@@ -59,8 +59,8 @@ def command(session: Session, *, dataset: str | None, selection: Selection, form
     names = graph.around(name) if name is not None else [at for at in graph.sequence if at in drawn_names]
     if (form or session.format) == "json":
         session.print_json(_report(graph, names, checked))
-    else:
-        click.echo(drawn(Drawing.of(graph, names), name, form))
+    elif text := drawn(Drawing.of(graph, names), name, form):
+        click.echo(text)
     _warn(graph, names, selected)
 
 

@@ -172,6 +172,7 @@ def test_what_is_not_committed_and_not_tracked_counts_as_changed_with_what_is_do
 ) -> None:
     assert dli("dataset", "validate", "--changed").err == "No selected dataset differs from HEAD.\n"
     assert dli("dataset", "validate", "--changed", "-f", "json").out == "[]\n"
+    assert dli("dataset", "graph", "--changed").out == ""
     put(repository, "s.sums", "create table s.sums as select n from s.lines", "depends_on: [s.lines]\n")
     assert selected(dli, "--changed") == {"s.sums", "r.report"}
     git(repository, "add", "-A")
