@@ -11,13 +11,17 @@ from typing import Any
 
 import duckdb
 import psycopg
+import pytest
 
 from dataspec.engines.materializer import Materializer
 from dataspec.engines.results import Result
 from dataspec.engines.session import SqlSession, StatementFailed
 from dataspec.spec.parse import parse_spec
 from dataspec.spec.run_values import resolve_run
+from dataspec.sql.materialization.failure import MaterializationFailed
 from dataspec.sql.rendering import RenderedStatement, render_statements
+
+_TABLES = "select table_name from information_schema.tables"
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +88,23 @@ class Warehouse:
                 cursor.execute(query)
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
+    def orders(self) -> list[Any]:
+        """Return the rows of shop.orders, in order."""
+        return sorted(self.ask("select * from shop.orders"), key=repr)
+
+    def staged(self) -> list[Any]:
+        """Return the staging tables that are there."""
+        return self.ask(f"{_TABLES} where substr(table_name, 1, 6) = '__dli_'")
+
+    def refused(self, yaml: str, *, adopt: bool = False, **given: Any) -> str:
+        """Return why a run is refused; check that it changes nothing."""
+        there = self.ask(f"{_TABLES} where table_schema = 'shop' and table_name = 'orders'")
+        before = self.orders() if there else None
+        with pytest.raises(MaterializationFailed) as failure:
+            self.run(yaml, adopt=adopt, **given)
+        assert before is None or self.orders() == before
+        return str(failure.value)
+
     def run(
         self,
         yaml: str,
@@ -112,3 +133,10 @@ class Warehouse:
 def duckdb_warehouse(folder: Path) -> Warehouse:
     """Return a new DuckDB file."""
     return Warehouse("duckdb", str(folder / "warehouse.duckdb"))
+
+
+def orders(query: str, materialization: str = "table", more: str = "") -> str:
+    """Return the YAML of the dataset shop.orders."""
+    lines = "\n".join(f"  {line}" for line in query.splitlines())
+    head = "name: shop.orders\ntype: Dataset\nowner: e@example.com\n"
+    return f"{head}query_statement: |\n{lines}\nmaterialization: {materialization}\n{more}"

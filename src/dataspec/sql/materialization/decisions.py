@@ -197,7 +197,7 @@ class Decisions:
     def comments(self, act: Act, found: Relation | None) -> Iterator[str]:
         """Yield the statements for the comments of the target, where they differ from what is there."""
         engine, spec = self._engine, self._spec
-        new = act.how in {"create", "swap"} or found is None
+        new = act.how in {"create", "swap", "redefine"} or found is None
         text = "\n\n".join(filter(None, (spec.description, f"Built by the dataset {spec.name}.")))
         if new or (found and found.comment != text):
             yield engine.comment(act.kind, act.target, text)

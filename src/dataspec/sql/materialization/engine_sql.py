@@ -177,13 +177,13 @@ class EngineSql(ABC):
 
     def check(self, staging: Parts, *, condition: str = "", keys: Sequence[str] = ()) -> str:
         """Return a query for one row of counts: rows; rows outside a condition; rows with a null key; keys twice."""
-        outside = f"sum(case when {condition} then 0 else 1 end)" if condition else "0"
+        outside = f"count(case when {condition} then null else 1 end)" if condition else "0"
         nulls = " or ".join(f"{self.quoted(key)} is null" for key in keys)
         name, columns = self.named(staging), self.listed(keys)
         twice = f"select 1 as n from {name} group by {columns} having count(*) > 1" if keys else ""
         return (
             f"select count(*) as staged, {outside} as outside,\n"
-            f"  {f'sum(case when {nulls} then 1 else 0 end)' if keys else '0'} as null_keys,\n"
+            f"  {f'count(case when {nulls} then 1 end)' if keys else '0'} as null_keys,\n"
             f"  {f'(select count(*) from ({twice}) as twice)' if keys else '0'} as keys_twice\n"
             f"from {name}"
         )
