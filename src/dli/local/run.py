@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dataspec.engines.session import SqlSession, StatementFailed, one_line, place_of
-from dataspec.errors import RunFailed
+from dataspec.errors import InvalidUsage, RunFailed
 from dataspec.spec.dialects import dialect_of_connection
 from dataspec.spec.identity import spec_hash
 from dataspec.spec.run_values import resolve_run, with_absolute_date
@@ -119,6 +119,7 @@ class RunPlan:
             InvalidSpec: When the spec is invalid.
             InvalidParameters: When the parameters don't fit it.
             InvalidSettings: When its connection is not defined.
+            InvalidUsage: When it is not known how to publish rows on the engine.
         """
         spec = dataset.checked()
         values = resolve_run(spec, with_absolute_date(spec, given, datetime.now(UTC)))
@@ -126,7 +127,7 @@ class RunPlan:
             tell(text)
         if engine is None or engine.name != spec.execution.connection:
             engine = open_engine(spec.execution.connection, settings, tell)
-        return cls(
+        plan = cls(
             dataset=dataset,
             spec=spec,
             run_values=values,
@@ -134,6 +135,8 @@ class RunPlan:
             dialect=spec.execution.dialect or dialect_of_connection(engine.conn_type),
             adopt=adopt,
         )
+        plan.materializer()  # refuses an engine before anything runs
+        return plan
 
     def statements(self) -> list[RenderedStatement]:
         """Return the rendered statements.
@@ -155,13 +158,17 @@ class RunPlan:
         """Return what runs the query in place of the session; None for a spec without a materialization.
 
         Raises:
-            MaterializationFailed: When it is not known how to publish rows on the engine.
+            InvalidUsage: When it is not known how to publish rows on the engine.
         """
         if self.spec.materialization is None:
             return None
         from dataspec.engines.materializer import Materializer
 
-        return Materializer.of(self.spec, self.run_values, self.connected, adopt=self.adopt)
+        try:
+            return Materializer.of(self.spec, self.run_values, self.connected, adopt=self.adopt)
+        except MaterializationFailed as failed:
+            title = f"The dataset '{self.spec.name}' can't run on {self.engine.place}."
+            raise InvalidUsage(title, detail=str(failed)) from failed
 
 
 @dataclass(slots=True, kw_only=True)

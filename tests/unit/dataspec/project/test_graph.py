@@ -95,6 +95,37 @@ def test_cycles_are_complete_and_prevent_an_order() -> None:
     assert raised.value.detail == "a → b → c → a\nx → y → x"
 
 
+@pytest.mark.rule("10.15")
+@pytest.mark.parametrize(
+    ("names", "upstream", "steps", "reached"),
+    [
+        ("c", True, 0, "c"),
+        ("c", True, 1, "b c"),
+        ("c", True, 2, "a b c"),
+        ("c", True, None, "a b c d"),
+        ("a", False, 1, "a b d"),
+        ("b d", False, 1, "a b c d"),
+        ("", True, None, ""),
+    ],
+)
+def test_what_is_reached_is_limited_to_a_number_of_steps_also_in_a_cycle(
+    names: str, upstream: bool, steps: int | None, reached: str
+) -> None:
+    found = graph(dataset("d", "a"), dataset("a", "d"), dataset("b", "a"), dataset("c", "b"))
+    assert found.reached(names.split(), upstream=upstream, steps=steps) == set(reached.split())
+
+
+@pytest.mark.rule("10.15")
+def test_order_of_some_datasets_follows_the_others_and_refuses_only_a_cycle_through_two_of_them() -> None:
+    found = graph(dataset("a", "m"), dataset("m", "z"), dataset("z"), dataset("x", "y"), dataset("y", "x"))
+    assert found.order({"a", "z"}) == ("z", "a")
+    assert found.order({"x", "a"}) == ("a", "x")
+    assert found.order(set()) == ()
+    with pytest.raises(InvalidUsage) as raised:
+        found.order({"x", "y"})
+    assert raised.value.detail == "x → y → x"
+
+
 @pytest.mark.rule("10.10")
 def test_upstream_and_downstream_are_transitive_and_in_order() -> None:
     found = graph(dataset("d", "b", "c"), dataset("c", "a"), dataset("b", "a"), dataset("a"), dataset("x"))

@@ -182,3 +182,15 @@ def test_on_one_duckdb_file_one_dataset_runs_at_a_time(dli: Dli, project: Path) 
     assert (result.status, "Waiting for" in result.err) == (0, False)
     with duckdb.connect(str(project / "warehouse.duckdb")) as warehouse:
         assert warehouse.execute("select a.n, b.n, c.n, d.n from a, b, c, d").fetchall() == [(1000000,) * 4]
+
+
+@pytest.mark.rule("23.14")
+def test_tables_of_one_new_schema_are_built_side_by_side(dli: Dli, project: Path, database: Postgres) -> None:
+    names = [f"fresh.t{number}" for number in range(16)]
+    for name in names:
+        put(project, name, f"select '{name}' as name", more="materialization: table\n")
+    result = dli("dataset", "run", "--all", "--jobs", "16")
+    assert result.status == 0, result.err
+    assert database.ask(" union all ".join(f"select name from {name}" for name in names)) == [
+        [name] for name in names
+    ]
