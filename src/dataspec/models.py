@@ -583,6 +583,8 @@ class Backfill:
     """Number of partitions to build; a backfill that resumes leaves out those that are built."""
     dates_done: int = 0
     """Number of partitions built."""
+    already_built: int = 0
+    """Number of partitions that it leaves out because they were built before."""
     current_date: str | None = None
     """The name of the partition that is being built; None after the end."""
     current_run_id: str | None = None
@@ -620,9 +622,11 @@ class BackfillPreview:
     parameters: dict[str, Any]
     """The parameters of every run, except ``execution_date``."""
     dates: list[str]
-    """The names of the partitions, in the order in which they would be built."""
+    """The names of the dataset's partitions, in the order in which they would be built."""
     steps: list[BackfillPartition] = field(default_factory=list)
     """In a chain, the partitions of all datasets in the order in which they would be built."""
+    already_built: int = 0
+    """Number of partitions that are left out because they are built."""
     first_statements: list[str]
     """The rendered SQL statements of the first date."""
     last_statements: list[str]

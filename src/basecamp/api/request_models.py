@@ -104,6 +104,8 @@ class BackfillBody(RunBody):
     """Continue after a failed date."""
     resume: bool = False
     """Skip the dates that the last backfill of this range, with these parameters, has built."""
+    missing: bool = False
+    """Leave out the partitions that are built."""
     with_upstream: bool = False
     """Build all upstream datasets as well, in the order of the graph."""
     with_downstream: bool = False

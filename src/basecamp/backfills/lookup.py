@@ -159,6 +159,7 @@ def record(plan: BackfillPlan, status: RunStatus, note: str | None = None) -> Ba
         every=plan.every,
         dates_total=len(plan.dates),
         dates_done=len(plan.built),
+        already_built=len(plan.built_before),
         datasets=list(plan.datasets),
         current_date=plan.step.partition if is_on else None,
         current_dataset=plan.step.dataset if is_on else None,

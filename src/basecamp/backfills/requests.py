@@ -41,6 +41,8 @@ class BackfillRequest:
     reverse: bool = False
     keep_going: bool = False
     resume: bool = False
+    missing: bool = False
+    """Whether to leave out the partitions that are built."""
     wait_for_upstream: bool = False
     with_upstream: bool = False
     """Whether to build all upstream datasets as well."""
@@ -61,6 +63,7 @@ class BackfillRequest:
         options = [self.by, self.reverse, self.keep_going, self.resume]
         later = [  # not in the requests of earlier versions
             *([WAIT_KEY] if self.wait_for_upstream else []),
+            *(["missing"] if self.missing else []),
             *(["with_upstream"] if self.with_upstream else []),
             *(["with_downstream"] if self.with_downstream else []),
         ]
@@ -90,6 +93,12 @@ class CheckedRequest:
         """What to build, in order, as a plan has it."""
         return tuple(label(step, self.request.dataset) for step in self.steps) or self.days
 
+    @property
+    def grids(self) -> dict[str, Grid]:
+        """The partitions of its datasets, without those that are built once."""
+        others = {member.dataset: member.grid for member in self.chain if not member.once}
+        return {self.request.dataset: Grid.of(self.spec.schedule)} | others
+
     def preview(self, plan: BackfillPlan, sql: SpecSql) -> BackfillPreview:
         """Return what a backfill would do.
 
@@ -97,9 +106,10 @@ class CheckedRequest:
             InvalidTemplate: When the SQL can't be rendered with the parameters, or parsed.
         """
         steps = [plan.step_of(text) for text in plan.dates]
-        dates = [step.partition for step in steps if step.dataset == plan.dataset] or list(self.days)
-        resolved = self._values(dates[0]).parameters
-        first, last = (self._sql(day, sql) for day in (dates[0], dates[-1]))
+        dates = [step.partition for step in steps if step.dataset == plan.dataset]
+        shown = dates or self.days
+        resolved = self._values(shown[0]).parameters
+        first, last = (self._sql(day, sql) for day in (shown[0], shown[-1]))
         return BackfillPreview(
             dataset_name=self.request.dataset,
             source_type=self.file.source,
@@ -107,6 +117,7 @@ class CheckedRequest:
             parameters={name: value for name, value in resolved.items() if name != EXECUTION_DATE},
             dates=dates,
             steps=plan.shown(plan.dates) if self.chain else [],
+            already_built=len(plan.built_before),
             first_statements=first.statements,
             last_statements=last.statements,
             reads=sorted({*first.reads, *last.reads}),

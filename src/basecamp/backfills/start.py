@@ -10,6 +10,7 @@ from functools import partial
 
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.backfills.lookup import record
+from basecamp.backfills.missing import BuiltSteps
 from basecamp.backfills.plans import PlanStore, StoredPlan
 from basecamp.backfills.reconciler import Reconciler
 from basecamp.backfills.requests import BackfillRequest, CheckedRequest, check_request
@@ -47,8 +48,10 @@ class BackfillStarter:
         takeovers: Takeovers,
         reconciler: Reconciler,
         needs: UpstreamNeeds,
+        built: BuiltSteps,
     ) -> None:
         self._needs = needs
+        self._built = built
         self._connections = connections
         self._sql = sql
         self._reconciler = reconciler
@@ -60,12 +63,13 @@ class BackfillStarter:
         self._clock = clock
 
     def preview(self, request: BackfillRequest) -> BackfillPreview:
-        """Return what a backfill would do. Start nothing; Airflow need not answer.
+        """Return what a backfill would do. Start nothing; Airflow need not answer, except for ``missing``.
 
         Raises:
             InvalidTemplate: When the SQL can't be rendered with the parameters, or parsed in its dialect.
             ServerBusy: When too many calls are waiting.
-            Refused: When ``resume`` is given and every date is built.
+            Refused: When ``resume`` or ``missing`` is given and every date is built.
+            AirflowUnreachable: When ``missing`` is given and Airflow does not answer.
         """
         now = self._clock.now()
         checked = check_request(self._specs, self._connections, request, now)
@@ -87,7 +91,7 @@ class BackfillStarter:
             BackfillActive: When a backfill of one of its datasets is active.
             Paused: When one of its datasets is paused.
             TakenOver: When another DAG has the dataset's id.
-            Refused: When ``resume`` is given and every date is built.
+            Refused: When ``resume`` or ``missing`` is given and every date is built.
             NewerFormat: When a newer version of Basecamp wrote the dataset's active plan.
             NotLoaded: When Airflow has not loaded the dataset.
             AirflowUnreachable: When Airflow does not answer.
@@ -162,14 +166,29 @@ class BackfillStarter:
             created_at=at,
             idempotency_key=key,
         )
+        if request.missing:
+            plan = self._without_built(plan, checked)
         return self._resumed(plan) if request.resume else plan
+
+    def _without_built(self, plan: BackfillPlan, checked: CheckedRequest) -> BackfillPlan:
+        """Return a plan without the partitions that are built; what is built once stays if anything else does."""
+        steps = {date: plan.step_of(date) for date in plan.dates}
+        grids = checked.grids
+        built = self._built.among(steps.values(), grids)
+        left = tuple(date for date, step in steps.items() if step not in built)
+        if not any(steps[date].dataset in grids for date in left):
+            raise Refused(
+                f"Every partition from {plan.start} to {plan.end} is built already.",
+                detail="Leave --missing out to build them again.",
+            )
+        return plan.changed(dates=left, built_before=tuple(date for date in steps if steps[date] in built))
 
     def _resumed(self, plan: BackfillPlan) -> BackfillPlan:
         """Return a plan without the dates that earlier backfills of its range have built."""
         last = self._last_of(plan)
         if last is None:
             return plan
-        built = {*last.built_before, *last.built}
+        built = {*plan.built_before, *last.built_before, *last.built}
         left = tuple(day for day in plan.dates if day not in built)
         if not left:
             raise Refused(

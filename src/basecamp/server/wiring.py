@@ -16,6 +16,7 @@ from basecamp.access.token_lookup import TokenLookup
 from basecamp.access.tokens import Tokens
 from basecamp.airflow.gateway import AirflowGateway
 from basecamp.backfills.lookup import BackfillLookup
+from basecamp.backfills.missing import BuiltSteps
 from basecamp.backfills.plans import PlanStore
 from basecamp.backfills.reconciler import Reconciler
 from basecamp.backfills.start import BackfillStarter
@@ -342,6 +343,7 @@ def build_services(
             takeovers=takeovers,
             reconciler=reconciler,
             needs=needs,
+            built=BuiltSteps(needs, gateway, records, clock),
         ),
         backfill_stopper=BackfillStopper(backfill_lookup, plans, steps, reservations, clock),
         housekeeping=Housekeeping(

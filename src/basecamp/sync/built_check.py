@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from itertools import islice
 
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
+from basecamp.airflow.models import RunFilter
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.runs.all_runs import all_runs
+from basecamp.runs.built_by_runs import built_by
 from basecamp.runs.records import RunRecords
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.clock import Clock, airflow_now
@@ -134,7 +133,8 @@ class BuiltCheck:
         position = self._objects.read_or_put_aside(BuiltPosition.read, stored) if stored else None
         since = self._looked_at or (position.until if position else now - LOOK_BACK)
         wanted = RunFilter(states=("success",), changed_from=since - OVERLAP)
-        found = self._built_by(all_runs(self._gateway, wanted), specs)
+        ours = (run for run in all_runs(self._gateway, wanted) if run.dag_id in specs)
+        found = built_by(ours, self._records)
         written = sum(self._add(name, built) for name, built in found.items())
         self._looked_at = now
         if position is None or now - position.until > POSITION_AGE:
@@ -147,7 +147,7 @@ class BuiltCheck:
             self._incomplete = self._without_complete_value(specs)
             self._listed_at = now
         batch, self._incomplete = self._incomplete[:HISTORIES_A_LOOK], self._incomplete[HISTORIES_A_LOOK:]
-        return sum(self._add(name, self._history(name, specs)) for name in batch if name in specs)
+        return sum(self._add(name, self._history(name)) for name in batch if name in specs)
 
     def _without_complete_value(self, specs: Mapping[str, SpecFile]) -> list[str]:
         """Return the datasets without a complete value, those that others need first."""
@@ -156,22 +156,9 @@ class BuiltCheck:
         found = [name for name in specs if not Built.parse(texts.get(built_variable(name))).built.complete]
         return sorted(found, key=lambda name: (name not in needed, name))
 
-    def _history(self, name: str, specs: Mapping[str, SpecFile]) -> Built:
+    def _history(self, name: str) -> Built:
         runs = all_runs(self._gateway, RunFilter(dag_id=name, states=("success",)), max_pages=HISTORY_PAGES)
-        return Built(complete=True).union(self._built_by(runs, specs).get(name, Built()))
-
-    def _built_by(self, runs: Iterable[DagRun], specs: Mapping[str, SpecFile]) -> dict[str, Built]:
-        """Return what runs built, by dataset; a run of another DAG with a dataset's id built nothing."""
-        found: dict[str, Built] = defaultdict(Built)
-        ours = (run for run in runs if run.dag_id in specs)
-        while batch := list(islice(ours, PAGE_LIMIT)):
-            partitions = self._records.partitions(batch)
-            for run in batch:
-                if run.key in partitions:
-                    partition, grid = partitions[run.key]
-                    at = run.end_date or run.run_after
-                    found[run.dag_id] = found[run.dag_id].with_partition(partition, at=at, grid=grid)
-        return dict(found)
+        return Built(complete=True).union(built_by(runs, self._records).get(name, Built()))
 
     def _add(self, name: str, built: Built) -> bool:
         """Add to a dataset's value; return whether it lacked something."""

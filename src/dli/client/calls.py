@@ -159,7 +159,7 @@ def start_run(
         idempotency_key: Calls with the same key start one run; a new key if not given.
     """
     body = {"parameters": dict(parameters or {}), "source": source, "dry_run": False}
-    body |= _waiting(wait_for_upstream)
+    body |= _given(wait_for_upstream=wait_for_upstream)
     return _post(WorkflowRun, "workflows", check_name(name), "runs", body=body, key=idempotency_key)
 
 
@@ -186,7 +186,7 @@ def preview_run(
         file: The YAML's name on this machine, for problems.
     """
     body = {"parameters": dict(parameters or {}), "source": source, "dry_run": True}
-    body |= _spec(yaml, files, file) | _waiting(wait_for_upstream)
+    body |= _spec(yaml, files, file) | _given(wait_for_upstream=wait_for_upstream)
     return _post(RunPreview, "workflows", check_name(name), "runs", body=body)
 
 
@@ -368,6 +368,7 @@ def start_backfill(
     reverse: bool = False,
     keep_going: bool = False,
     resume: bool = False,
+    missing: bool = False,
     wait_for_upstream: bool = False,
     with_upstream: bool = False,
     with_downstream: bool = False,
@@ -386,6 +387,7 @@ def start_backfill(
         reverse: Begin with the last date.
         keep_going: Continue after a date that failed.
         resume: Skip the dates that the last backfill of this range, with these parameters, has built.
+        missing: Leave out the partitions that are built, however they were.
         wait_for_upstream: Each run waits for missing upstream partitions, as a scheduled run does.
         with_upstream: Build all upstream datasets as well, in the order of the graph.
         with_downstream: Build all downstream datasets as well, in the order of the graph.
@@ -397,7 +399,12 @@ def start_backfill(
     """
     options = {"every": every, "reverse": reverse, "keep_going": keep_going, "resume": resume}
     body = _backfill(start, end, parameters, source) | options
-    body |= _waiting(wait_for_upstream) | _chain(with_upstream, with_downstream)
+    body |= _given(
+        missing=missing,
+        wait_for_upstream=wait_for_upstream,
+        with_upstream=with_upstream,
+        with_downstream=with_downstream,
+    )
     return _post(Backfill, "workflows", check_name(name), "backfills", body=body, key=idempotency_key)
 
 
@@ -411,6 +418,7 @@ def preview_backfill(
     every: Every = "partition",
     reverse: bool = False,
     resume: bool = False,
+    missing: bool = False,
     wait_for_upstream: bool = False,
     with_upstream: bool = False,
     with_downstream: bool = False,
@@ -424,8 +432,12 @@ def preview_backfill(
     """
     options = {"every": every, "reverse": reverse, "resume": resume, "dry_run": True}
     body = _backfill(start, end, parameters, source) | options | _spec(yaml, files, file)
-    body |= _waiting(wait_for_upstream)
-    body |= _chain(with_upstream, with_downstream)
+    body |= _given(
+        missing=missing,
+        wait_for_upstream=wait_for_upstream,
+        with_upstream=with_upstream,
+        with_downstream=with_downstream,
+    )
     return _post(BackfillPreview, "workflows", check_name(name), "backfills", body=body)
 
 
@@ -811,9 +823,8 @@ def _backfill(
     return {"start": str(start), "end": str(end), "parameters": given, "source": source}
 
 
-def _chain(with_upstream: bool, with_downstream: bool) -> dict[str, Any]:
-    """Return the options of a chain that are given: an earlier server refuses unknown keys."""
-    options = {"with_upstream": with_upstream, "with_downstream": with_downstream}
+def _given(**options: bool) -> dict[str, bool]:
+    """Return the options that are given: an earlier server refuses keys that it does not know."""
     return {name: True for name, given in options.items() if given}
 
 
@@ -836,8 +847,3 @@ def _checked_backfill_id(backfill_id: str) -> str:
         return _checked_run_id(backfill_id)
     except RunNotFound:
         raise BackfillNotFound(backfill_id) from None
-
-
-def _waiting(wait_for_upstream: bool) -> dict[str, bool]:
-    """Return the part of a body that older servers don't know, if it is needed."""
-    return {"wait_for_upstream": True} if wait_for_upstream else {}

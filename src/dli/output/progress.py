@@ -117,6 +117,7 @@ def describe_backfill(backfill: Backfill) -> str:
             ("Range", f"{backfill.start} to {backfill.end}"),
             ("Options", ", ".join(option for option, given in options.items() if given)),
             ("Dates", f"{backfill.dates_done} of {backfill.dates_total} built"),
+            ("Left out", f"{backfill.already_built:,} built before" if backfill.already_built else None),
             ("Current date", _current(backfill)),
             ("Run", backfill.current_run_id),
             ("Failed", ", ".join(backfill.failed_dates)),

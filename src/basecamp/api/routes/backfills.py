@@ -63,6 +63,7 @@ async def start_backfill(
         reverse=body.reverse,
         keep_going=body.keep_going,
         resume=body.resume,
+        missing=body.missing,
         wait_for_upstream=body.wait_for_upstream,
         with_upstream=body.with_upstream,
         with_downstream=body.with_downstream,

@@ -33,6 +33,7 @@ class Options(TypedDict):
     every: Every
     reverse: bool
     resume: bool
+    missing: bool
     wait_for_upstream: bool
     with_upstream: bool
     with_downstream: bool
@@ -63,6 +64,7 @@ class Options(TypedDict):
     is_flag=True,
     help="Skip the dates that the last backfill of this range with these parameters has built.",
 )
+@click.option("--missing", is_flag=True, help="Leave out the partitions that are built already.")
 @click.option(
     "--stop-on-failure/--keep-going",
     "stop_on_failure",
@@ -88,6 +90,7 @@ def command(
     every: Every,
     reverse: bool,
     resume: bool,
+    missing: bool,
     stop_on_failure: bool,
     with_upstream: bool,
     with_downstream: bool,
@@ -102,7 +105,8 @@ def command(
     A day of an hourly schedule has 24 partitions, a week of a weekly one has one. The server
     runs it: the command prints the backfill's id and returns, and you may close the terminal. A
     partition starts only after the previous one has succeeded; the first failure ends the
-    backfill. A new backfill starts at the first one again, unless you --resume.
+    backfill. A new backfill starts at the first one again, unless you --resume, or build what
+    is --missing.
 
     With --with-downstream or --with-upstream it builds each partition of all datasets on that
     side, in the order of the graph. A failure stops only what depends on it.
@@ -122,6 +126,7 @@ def command(
             every=every,
             reverse=reverse,
             resume=resume,
+            missing=missing,
             wait_for_upstream=wait_for_upstream,
             with_upstream=with_upstream,
             with_downstream=with_downstream,
@@ -162,6 +167,7 @@ def build(
 
             found = preview(session, dataset, options["source"], ask)
             session.print_item(found, _described(found))
+            _say_left_out(found.already_built)
             return
         found = ask()
         if max(len(found.dates), len(found.steps)) > MANY_DATES:
@@ -175,6 +181,7 @@ def build(
         **options,
     )
     warn(backfill.warnings)
+    _say_left_out(backfill.already_built)
     if not (wait and session.format == "json"):
         session.print_item(backfill, f"Backfill started: {backfill.backfill_id}")
     if is_relative:
@@ -183,9 +190,15 @@ def build(
         _wait(session, backfill.backfill_id, timeout)
 
 
+def _say_left_out(count: int) -> None:
+    if count:
+        say(f"Left out, as built already: {count:,} {'partition' if count == 1 else 'partitions'}.")
+
+
 def _ask(preview: BackfillPreview) -> None:
-    count = f"{len(preview.steps or preview.dates):,} {_kind(preview)}"
-    first, last = sorted((preview.dates[0], preview.dates[-1]))
+    partitions = [step.partition for step in preview.steps] or preview.dates
+    count = f"{len(partitions):,} {_kind(preview)}"
+    first, last = min(partitions), max(partitions)
     ask_first(
         "Proceed?",
         show=lambda: say(f"This builds {count}, from {first} to {last}, one after the other."),
@@ -208,7 +221,9 @@ def _described(preview: BackfillPreview) -> str:
 
     above = head(preview, (_kind(preview).capitalize(), str(len(preview.steps or preview.dates))))
     order = [f"{step.dataset_name} {step.partition}" for step in preview.steps] or preview.dates
-    parts = [above, "\n".join(order), *_statements(preview.dates[0], preview.first_statements)]
+    parts = [above, "\n".join(order)]
+    if preview.dates:
+        parts += _statements(preview.dates[0], preview.first_statements)
     if len(preview.dates) > 1:
         parts += _statements(preview.dates[-1], preview.last_statements)
     return "\n\n".join(parts)

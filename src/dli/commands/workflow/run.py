@@ -81,6 +81,7 @@ def command(
             every="partition",
             reverse=False,
             resume=False,
+            missing=False,
             wait_for_upstream=wait_for_upstream,
             with_upstream=with_upstream,
             with_downstream=with_downstream,

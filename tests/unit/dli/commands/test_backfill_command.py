@@ -9,11 +9,13 @@ import pytest
 
 from basecamp.airflow.models import RunFilter
 from basecamp.shared.waiting import run_through
-from dataspec.contract import waits
+from dataspec.contract import built_variable, waits
 from dataspec.models import Backfill, BackfillPreview
+from dataspec.schedule.built import Built
+from dataspec.schedule.partitions import Grid
 from dataspec.store.base import MISSING
 from dli import Client
-from unit.dli.basecamp import Basecamp
+from unit.dli.basecamp import NOW, Basecamp
 from unit.dli.conftest import Dli
 from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_SQL, CLICKS_YAML, spec_of, write_clicks
 from unit.dli.terminal import CTRL_C, on_terminal
@@ -112,6 +114,20 @@ def test_a_run_with_downstream_needs_the_partition(dli: Dli, report: str) -> Non
     result = dli("workflow", "run", CLICKS, "--with-downstream")
     assert result.status == 2
     assert "-p execution_date=YYYY-MM-DD" in result.err
+
+
+@pytest.mark.rule("14.19")
+def test_missing_builds_the_rest_and_says_how_many_are_left_out(clicks: Basecamp, dli: Dli) -> None:
+    grid = Grid("0 9 * * *", "Asia/Seoul")
+    value = Built(complete=True).with_partition(grid.named("2024-01-02"), at=NOW, grid=grid)
+    clicks.airflow.stored_variables[built_variable(CLICKS)] = value.text()
+    told = "Left out, as built already: 1 partition.\n"
+    shown = dli(*ARGUMENTS, "--missing", "--dry-run")
+    assert "Dates:       2\n\n2024-01-01\n2024-01-03\n\n" in shown.out
+    assert shown.err == told
+    started = dli(*ARGUMENTS, "--missing")
+    assert (started.status, started.out, started.err) == (0, f"Backfill started: {ID}\n", told)
+    assert "Left out:      1 built before\n" in dli("workflow", "status", ID).out
 
 
 @pytest.mark.rule("22.3")
