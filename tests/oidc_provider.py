@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         provider: OidcProvider = self.server.provider  # type: ignore[attr-defined]
         provider.requests[self.path] += 1
-        provider.may_answer.wait(30)
+        provider.may_answer.wait(120)
         body = provider.body
         if body is None:
             is_keys = self.path == "/keys"

@@ -111,6 +111,9 @@ class ReplicaClock:
     async def sleep(self, seconds: float) -> None:
         self.wait(seconds)
 
+    def patience(self, seconds: float) -> float:
+        return seconds
+
 
 class Inbox:
     """The channel of all notifications: it counts what arrives, and refuses now and then."""

@@ -20,6 +20,7 @@ from basecamp.api.problems import REQUEST_ID_HEADER, problem_response
 from basecamp.api.public_paths import path_of
 from basecamp.monitoring.metrics import Metrics
 from basecamp.outages.request_budget import request_budget
+from basecamp.services import Services
 from basecamp.shared.clock import going_down
 from basecamp.shared.public_address import PublicAddress, origin_of
 from basecamp.shared.request_facts import REQUEST_ID
@@ -177,7 +178,8 @@ class RequestBudget:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a budget of its own."""
-        with request_budget(self._seconds):
+        services: Services = scope["app"].state.services
+        with request_budget(services.work.clock.patience(self._seconds)):
             await self._app(scope, receive, send)
 
 

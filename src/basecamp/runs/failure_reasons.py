@@ -97,7 +97,7 @@ class FailureReasons:
         """
         unknown = [run for run in runs if self._is_unknown(run)]
         reading = [self._readers.submit(self._read, run) for run in unknown]
-        late = wait(reading, self._patience).not_done
+        late = wait(reading, self._clock.patience(self._patience)).not_done
         for one in late:
             one.cancel()
         return [self._with_error(run) for run in runs], len(late)

@@ -273,7 +273,7 @@ def build_services(
             records=records,
         ),
         workflows=workflows,
-        graph=RegisteredGraph(specs, workflows, sql),
+        graph=RegisteredGraph(specs, workflows, sql, clock),
         partition_reasons=PartitionReasons(
             specs=specs,
             workflows=workflows,

@@ -15,6 +15,7 @@ from dataspec.errors import Unavailable
 
 LOOK_SECONDS = 0.5
 """How often a sleeping task looks whether the server is ending."""
+DAY_SECONDS = 86_400.0
 AIRFLOW_TIME_PRECISION = timedelta(seconds=1)
 """How late Airflow's time may be: a ``Date`` header has no fractions of a second."""
 
@@ -46,6 +47,10 @@ class Clock(Protocol):
         """
         ...
 
+    def patience(self, seconds: float) -> float:
+        """Return for how long to wait for another thread that may take these seconds of this clock."""
+        ...
+
 
 class SystemClock:
     """The machine's clock; the end of the server interrupts every wait."""
@@ -74,6 +79,10 @@ class SystemClock:
         if self._ending.is_set():
             raise going_down()
 
+    def patience(self, seconds: float) -> float:
+        """Return the seconds themselves."""
+        return seconds
+
     def end(self) -> None:
         """Interrupt every wait."""
         self._ending.set()
@@ -84,10 +93,12 @@ class ManualClock:
 
     Attributes:
         on_wait: Functions to call at each wait, to simulate what happens meanwhile.
+        is_patient: Whether a thread waits for another one however long that takes: no time passes on this clock.
     """
 
     def __init__(self, now: datetime) -> None:
         self.on_wait: list[Callable[[], None]] = []
+        self.is_patient = True
         self._start = self._now = now
 
     def now(self) -> datetime:
@@ -107,6 +118,10 @@ class ManualClock:
     async def sleep(self, seconds: float) -> None:
         """Advance by these seconds."""
         self.wait(seconds)
+
+    def patience(self, seconds: float) -> float:
+        """Return a day, or the seconds themselves for a test of what is late."""
+        return DAY_SECONDS if self.is_patient else seconds
 
     def advance(self, seconds: float) -> None:
         """Advance by these seconds."""

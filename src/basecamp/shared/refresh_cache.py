@@ -134,7 +134,7 @@ class RefreshCache(Generic[T]):
             StoreUnreachable: When the store does not answer, and never did.
         """
         last, age, (_, fetching) = self._last, self.age(), self._fetch_under_way()
-        wait = max(0.0, patience_seconds - (self._clock.monotonic() - self._began))
+        wait = self._clock.patience(max(0.0, patience_seconds - (self._clock.monotonic() - self._began)))
         if last is None or age is None:
             return self._first(fetching, wait, late, first)
         try:

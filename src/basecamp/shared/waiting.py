@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from time import monotonic
 from typing import Generic, ParamSpec, TypeVar
 
 import anyio.to_thread
@@ -56,10 +55,10 @@ class RequestWork:
 
     async def write(self, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Call a function that changes something, in a thread; the request's budget rests until one is free."""
-        queued_at = monotonic()
+        queued_at = self.clock.monotonic()
 
         def call() -> T:
-            extend_budget(monotonic() - queued_at)
+            extend_budget(self.clock.monotonic() - queued_at)
             return function(*args, **options)
 
         return await anyio.to_thread.run_sync(call, limiter=self._writers)

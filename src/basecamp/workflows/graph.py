@@ -10,6 +10,7 @@ from contextlib import suppress
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.spec_sql import SpecSql
+from basecamp.shared.clock import Clock
 from basecamp.workflows.rows import Workflows
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import DatasetNotFound, ServerBusy
@@ -31,8 +32,9 @@ _UNREAD = (
 class LineageReader:
     """Reads the lineage of specs in the background, for graphs of many. Safe to share between threads."""
 
-    def __init__(self, sql: SpecSql) -> None:
+    def __init__(self, sql: SpecSql, clock: Clock) -> None:
         self._sql = sql
+        self._clock = clock
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="lineage")
         self._lock = threading.Lock()
         self._reading: Future[None] | None = None
@@ -42,7 +44,7 @@ class LineageReader:
         known = self._known(files)
         unread = [file for file in files if file.name not in known]
         if unread:
-            wait([self._begin(unread)], timeout=PATIENCE_SECONDS)
+            wait([self._begin(unread)], timeout=self._clock.patience(PATIENCE_SECONDS))
             known |= self._known(unread)
         return known, len(files) - len(known)
 
@@ -69,10 +71,10 @@ class LineageReader:
 class RegisteredGraph:
     """Shows what depends on what among the registered datasets."""
 
-    def __init__(self, specs: CatalogCache, workflows: Workflows, sql: SpecSql) -> None:
+    def __init__(self, specs: CatalogCache, workflows: Workflows, sql: SpecSql, clock: Clock) -> None:
         self._specs = specs
         self._workflows = workflows
-        self._lineages = LineageReader(sql)
+        self._lineages = LineageReader(sql, clock)
         self._made: tuple[Catalog, int, DatasetGraph] | None = None
 
     def of(self, name: str | None = None, permitted: PermittedDatasets = EVERY_DATASET) -> WorkflowGraph:

@@ -74,7 +74,7 @@ def test_a_lock_is_free_when_the_process_that_held_it_is_gone(tmp_path: Path, en
         waiting.start()
         assert not taken.wait(0.5)
         process.send_signal(ending)
-        assert taken.wait(20)
+        assert taken.wait(120)
         waiting.join()
     lock.release()
 

@@ -16,6 +16,7 @@ from basecamp.airflow.models import LogEvent, RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.api.app import create_app
 from basecamp.server.wiring import build_services
+from basecamp.shared.clock import DAY_SECONDS
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
@@ -54,6 +55,10 @@ class SlowClock:
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
+
+    def patience(self, _: float) -> float:
+        """Return a day: nothing here is late but on a busy machine."""
+        return DAY_SECONDS
 
 
 class Basecamp:
@@ -174,7 +179,7 @@ class DagProcessor(threading.Thread):
 
     def end(self) -> None:
         self._ending.set()
-        self.join(10)
+        self.join(120)
 
 
 class Server:
@@ -199,5 +204,5 @@ class Server:
 
     def end(self) -> None:
         self._server.should_exit = True
-        self._thread.join(30)
+        self._thread.join(120)
         self._listener.close()

@@ -158,7 +158,7 @@ class ScriptedServer:
         self._closing = True
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port)).close()
-        self._thread.join(10)
+        self._thread.join(120)
         self._listener.close()
 
     _closing = False
@@ -175,7 +175,7 @@ class ScriptedServer:
                     self._converse(stream, number)
 
     def _converse(self, stream: socket.socket, number: int) -> None:
-        stream.settimeout(10)
+        stream.settimeout(120)
         if self._context is not None:
             stream = self._context.wrap_socket(stream, server_side=True)
         conversation = Conversation(stream)
@@ -207,7 +207,7 @@ def tunnel_to(port: int) -> Callable[[Conversation], None]:
             back = threading.Thread(target=_pump, args=(upstream, conversation.stream), daemon=True)
             back.start()
             _pump(conversation.stream, upstream)
-            back.join(10)
+            back.join(120)
         conversation.close()
 
     return step

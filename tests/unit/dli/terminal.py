@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CTRL_C = "\x03"
 CTRL_D = "\x04"
-LONGEST_SECONDS = 60.0
+LONGEST_SECONDS = 300.0
 
 
 @dataclass(frozen=True)

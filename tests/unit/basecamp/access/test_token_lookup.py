@@ -125,7 +125,7 @@ def test_guesses_share_listings_hold_few_threads_and_shut_nobody_out(
     may_end, inner = threading.Event(), watched.list
 
     def slow_list(prefix: str) -> object:
-        assert may_end.wait(30)
+        assert may_end.wait(120)
         return inner(prefix)
 
     monkeypatch.setattr(watched, "list", slow_list)

@@ -43,7 +43,7 @@ def look(services: Services) -> None:
     """Let a server look at what is due, and wait until it has."""
     reconciler = services.reconciler
     reconciler.look()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while any(followed.busy for followed in list(reconciler._followed.values())):
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -211,7 +211,9 @@ def test_a_plan_that_cannot_be_read_holds_up_no_other(
     assert "'basecamp/backfills/active/a.broken.json' in the store can't be read" in caplog.text
 
 
-def test_a_backfill_is_built_at_once_on_the_replica_that_started_it() -> None:
+def test_a_backfill_is_built_at_once_on_the_replica_that_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waited for a look at the list would wait for an hour."""
+    monkeypatch.setattr("basecamp.backfills.reconciler.LOOK_SECONDS", 3600.0)
     basecamp = Basecamp()
     basecamp.put_code(CLICKS, CLICKS_YAML, CLICKS_FILES)
     services = basecamp.services
@@ -220,21 +222,19 @@ def test_a_backfill_is_built_at_once_on_the_replica_that_started_it() -> None:
     try:
         wait_until(lambda: services.reconciler._listed_at is not None)
         request = BackfillRequest(dataset=CLICKS, **RANGE, parameters={})
-        began = time.monotonic()
         made = services.backfill_starter.start(request, requested_by="dana")
         for day in range(1, 6):
             run_id = f"{made.backfill_id}_2024010{day}"
             wait_until(partial(basecamp.airflow.get_run, CLICKS, run_id))
             basecamp.complete(run_id)
         wait_until(lambda: services.backfill_lookup.get(made.backfill_id).value.finished_at)
-        assert time.monotonic() - began < LOOK_SECONDS, "no look at the list was waited for"
     finally:
         services.reconciler.end()
-        thread.join(10)
+        thread.join(120)
 
 
 def wait_until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -121,7 +121,7 @@ def test_past_half_of_its_time_a_catalog_is_read_in_the_background(
     clock.advance(4.5)
     listings(store)
     assert names(specs) == {"a"}
-    assert store.listed.acquire(timeout=30)
+    assert store.listed.acquire(timeout=120)
     assert set(specs.catalog(fresh=True).effective) == {"a", "b"}
 
 

@@ -38,6 +38,9 @@ class StallingClock:
     async def sleep(self, seconds: float) -> None:
         self.wait(seconds)
 
+    def patience(self, seconds: float) -> float:
+        return seconds
+
 
 def wait(airflow: MemoryAirflow, after_each: Callable[[], None], *, seconds: float) -> None:
     clock = StallingClock(after_each)

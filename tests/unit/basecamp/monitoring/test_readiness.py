@@ -15,7 +15,7 @@ from basecamp.shared.clock import ManualClock
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 class HangingAirflow(MemoryAirflow):

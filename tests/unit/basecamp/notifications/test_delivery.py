@@ -85,19 +85,19 @@ def test_a_message_is_given_up_after_a_day_and_not_before(
     outbox.announce([(change(), [slack()])])
     for _ in range(24 * 4 - 1):
         delivery.poll()
-        assert delivery.wait_until_idle(10)
+        assert delivery.wait_until_idle(120)
         clock.advance(900)
     delivery.poll()
-    assert delivery.wait_until_idle(10)
+    assert delivery.wait_until_idle(120)
     delivery.poll()
     assert [(failing.waiting, failing.given_up) for failing in delivery.failing()] == [(1, 0)]
     clock.advance(900)
     delivery.poll()
-    assert delivery.wait_until_idle(10)
+    assert delivery.wait_until_idle(120)
     tries = len(channels.tried)
     clock.advance(900)
     delivery.poll()
-    assert delivery.wait_until_idle(10)
+    assert delivery.wait_until_idle(120)
     assert len(channels.tried) == tries
     (failing,) = delivery.failing()
     assert (failing.name, failing.waiting, failing.given_up) == ("slack #data", 0, 1)
@@ -149,7 +149,7 @@ def test_a_message_that_alone_is_refused_holds_up_none_behind_it(
     for number in range(3):
         outbox.announce([(change("sales.daily", occurrence=f"once-{number}x"), [slack()])])
     delivery.poll()
-    assert delivery.wait_until_idle(10)
+    assert delivery.wait_until_idle(120)
     assert len(channels.sent) == 3
 
 
@@ -192,7 +192,7 @@ def test_of_two_replicas_that_want_a_notice_one_sends_it(
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(replica.wait_until_idle(10) for replica in replicas)
+    assert all(replica.wait_until_idle(120) for replica in replicas)
     assert sorted(name for name, _ in channels.sent) == sorted(f"slack #c{number}" for number in range(20))
 
 
@@ -214,27 +214,27 @@ def test_a_hanging_channel_is_left_to_itself_and_counts_as_failing(
     delivery = Delivery(outbox, channels, clock, "one")
     outbox.announce([(change(), [slack("#hangs")])])
     delivery.poll()
-    assert hanging.wait(10)
+    assert hanging.wait(120)
     outbox.announce([(change(), [slack("#up")])])
     delivery.poll()
     clock.advance(41)
     delivery.poll()
-    assert delivery.wait_until_idle(10)
+    assert delivery.wait_until_idle(120)
     delivery.poll()
     assert channels.sent == [("slack #up", "sales.daily: manual → code")]
     assert [(failing.name, failing.error) for failing in delivery.failing()] == [
         ("slack #hangs", "no answer within 40 s")
     ]
     released.set()
-    assert taken.wait(10)
-    deadline = time.monotonic() + 30
+    assert taken.wait(120)
+    deadline = time.monotonic() + 120
     while only(store, "#hangs").sent_at is None:  # it took the message in the end
         assert time.monotonic() < deadline
         delivery.poll()
-        assert delivery.wait_until_idle(10)
+        assert delivery.wait_until_idle(120)
     clock.advance(900)
     delivery.poll()
-    assert delivery.wait_until_idle(10)
+    assert delivery.wait_until_idle(120)
     assert len(channels.sent) == 2
     assert delivery.failing() == ()
 
@@ -255,11 +255,11 @@ def test_what_was_sent_and_could_not_be_marked_is_not_sent_again_by_the_replica(
     delivery = Delivery(outbox, channels, clock, "one")
     outbox.announce([(change(), [slack()])])
     delivery.poll()
-    assert delivery.wait_until_idle(10)
+    assert delivery.wait_until_idle(120)
     clock.advance(CLAIM.total_seconds() + 1)
     store.down = False
     delivery.poll()
-    assert delivery.wait_until_idle(10)
+    assert delivery.wait_until_idle(120)
     assert len(channels.sent) == 1
     assert only_entry(store)[2].sent_at is not None
 
@@ -274,7 +274,7 @@ def test_an_error_that_nobody_expected_shows_its_kind_alone(
     delivery = Delivery(outbox, Broken(), clock, "one")
     outbox.announce([(change(), [slack()])])
     delivery.poll()
-    assert delivery.wait_until_idle(10)
+    assert delivery.wait_until_idle(120)
     delivery.poll()
     assert delivery.failing()[0].error == "sending failed (RuntimeError)"
     assert "secret" not in caplog.text
@@ -296,7 +296,7 @@ def test_a_replica_that_ends_begins_nothing_new(
     outbox.announce([(change(), [slack()])])
     delivery.end(1)
     delivery.poll()
-    assert delivery.wait_until_idle(10)
+    assert delivery.wait_until_idle(120)
     assert channels.tried == []
 
 
@@ -328,7 +328,7 @@ def test_a_store_that_does_not_answer_stops_no_later_look(change: Change, clock:
     store.down = False
     clock.advance(timedelta(seconds=10).total_seconds())
     delivery.poll()
-    assert delivery.wait_until_idle(10)
+    assert delivery.wait_until_idle(120)
     assert len(channels.sent) == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 from basecamp.shared.background import BackgroundLoop
 from dataspec.errors import StoreUnreachable
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 def failing(error: Exception) -> Callable[[], float]:

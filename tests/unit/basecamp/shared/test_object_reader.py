@@ -13,7 +13,7 @@ from dataspec.errors import NewerFormat
 from dataspec.store import MemoryStore
 
 KEY = "basecamp/backfills/active/a.b.json"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 class MeetingClock(ManualClock):

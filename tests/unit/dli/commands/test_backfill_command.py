@@ -41,7 +41,7 @@ def reconciled(clicks: Basecamp) -> Iterator[Basecamp]:
     thread.start()
     yield clicks
     reconciler.end()
-    thread.join(10)
+    thread.join(120)
 
 
 def advance(basecamp: Basecamp) -> None:

@@ -275,7 +275,7 @@ class Database:
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10)
+        self._thread.join(120)
         self._listener.close()
 
     def _serve(self) -> None:
@@ -285,7 +285,7 @@ class Database:
             except OSError:
                 return
             with stream:
-                stream.settimeout(10)
+                stream.settimeout(120)
                 while data := stream.recv(4096):
                     self.received += data
                     ssl_asked = data[4:8] in (struct.pack("!I", 80877103), struct.pack("!I", 80877104))

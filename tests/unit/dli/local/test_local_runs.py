@@ -318,7 +318,7 @@ def _late_check(held: Callable[[], bool], monkeypatch: pytest.MonkeyPatch) -> No
     """Have no spec checked before the file is held."""
 
     def check(document: Document) -> DatasetSpec:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while not held():
             assert time.monotonic() < deadline
         return parse_document(document)
@@ -378,7 +378,7 @@ def test_ctrl_c_cancels_the_query_and_leaves_the_file_free(project: Path) -> Non
         began = time.monotonic()
         told = process.stderr.read()
         assert process.wait() == 130
-    assert timedelta(seconds=time.monotonic() - began) < timedelta(seconds=30)
+    assert timedelta(seconds=time.monotonic() - began) < timedelta(seconds=300)
     assert "Cancelling the query: cursor.interrupt()" in told
     assert "Traceback" not in told
     assert log_of(project)[-1]["status"] == "KILLED"

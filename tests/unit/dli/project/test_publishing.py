@@ -543,7 +543,7 @@ def at_once(store: Store, *plans: PublishPlan) -> list[Conflict]:
     barrier = threading.Barrier(len(plans))
 
     def write(plan: PublishPlan) -> None:
-        barrier.wait(10)
+        barrier.wait(120)
         try:
             CodeWriter(store, plan, prune=True, now=lambda: NOON).write(COMMIT)
         except Conflict as error:
@@ -553,7 +553,7 @@ def at_once(store: Store, *plans: PublishPlan) -> list[Conflict]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     return told
 
 

@@ -15,7 +15,7 @@ from dataspec.schedule.partitions import Grid
 from dli_airflow.waiting.beacon import KEPT, built_since, with_entry
 from dli_airflow.waiting.poller import PAUSE_SECONDS, Poller, Watch
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 class Variables:
@@ -168,7 +168,8 @@ def test_it_rests_when_nobody_waits_and_reads_anew_for_the_next(variables: Varia
     async def story() -> None:
         with poller.watching(["orders"], "1") as watch:
             await watch.change()
-        await asyncio.sleep(0.1)
+        assert poller._task is not None
+        await poller._task
         before = len(variables.reads)
         variables.build("orders")
         await asyncio.sleep(0.1)
