@@ -1,4 +1,4 @@
 """Which datasets of a project a command acts on: ``--select``, ``--exclude`` and ``--changed``.
 
-Start with ``selection``; a command takes the options by :func:`dli.options.selection_options`.
+Start with ``selection``; a command takes the options by :func:`dli.selection.options.selection_options`.
 """

@@ -13,9 +13,9 @@ from dli.options import (
     graph_form_option,
     pass_session,
     path_option,
-    selection_options,
     verbose_option,
 )
+from dli.selection.options import selection_options
 from dli.session import Session, say, warn
 
 if TYPE_CHECKING:

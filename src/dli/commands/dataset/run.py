@@ -13,9 +13,9 @@ from dli.options import (
     options_with_formats,
     param_option,
     pass_session,
-    selection_options,
 )
 from dli.run_kinds import DIFFERENCE
+from dli.selection.options import selection_options
 from dli.session import Session, is_interactive, say, warn
 
 if TYPE_CHECKING:

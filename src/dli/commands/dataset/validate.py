@@ -13,9 +13,9 @@ from dli.options import (
     env_option,
     pass_session,
     path_option,
-    selection_options,
     verbose_option,
 )
+from dli.selection.options import selection_options
 from dli.session import Session, warn
 
 if TYPE_CHECKING:
