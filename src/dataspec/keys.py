@@ -21,6 +21,8 @@ SQL_KEY: Final = re.compile(rf"(?P<stem>.+){re.escape(SQL_FOLDER)}/[0-9a-f]{{64}
 
 MACRO_FOLDER: Final = "macros/"
 """The folder of a project whose files SQL templates import."""
+SEED_FOLDER: Final = "seeds/"
+"""The folder of a project whose CSV files SQL templates read as tables."""
 UNREAD: Final = "-- not read"
 """Stands for the text of a file that exists and can't be read, which has a problem of its own."""
 

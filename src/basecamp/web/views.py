@@ -146,7 +146,7 @@ class DatasetView:
 
     @property
     def sql(self) -> list[Sql]:
-        """The statements in the order of their execution, then the macro files."""
+        """The statements in the order of their execution, then the macro files and seeds."""
         return list(_sql(self.spec, self.registered.files))
 
 

@@ -40,7 +40,7 @@ class CheckedSpec:
     sql_files: tuple[str, ...] = ()
     """The paths of its SQL files, relative to its YAML."""
     shared_files: tuple[str, ...] = ()
-    """The paths of the macro files that it uses, relative to the project."""
+    """The paths of the macro files and seeds that it uses, relative to the project."""
     problems: tuple[Problem, ...] = ()
     dataset: GraphDataset | None = None
     """None for a spec without a name."""

@@ -40,7 +40,7 @@ class SqlText:
     path: Path
     """The YAML path of the key that holds the SQL or names its file."""
     shared: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    """The files of the project that it may use, by their paths in it: its macros."""
+    """The files of the project that it may use, by their paths in it: macros and seeds."""
 
 
 def sql_texts(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[SqlText]:
@@ -48,7 +48,7 @@ def sql_texts(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[SqlText]:
 
     Args:
         spec: The spec.
-        files: The text of each SQL file, by its path in the spec, and of the project's macro files, by their paths.
+        files: The text of each SQL file, by its path in the spec, and of the project's macro files and seeds, by theirs.
     """
     shared = shared_files(spec, files)
     for index, statement in enumerate(spec.pre_statements):

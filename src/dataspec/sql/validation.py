@@ -27,7 +27,7 @@ from dataspec.spec.model import (
 from dataspec.spec.parse import parse_document
 from dataspec.spec.sql_texts import SqlPlaces, condition_texts, sql_texts
 from dataspec.spec.yaml_reader import read_document
-from dataspec.sql.template.render import check_template
+from dataspec.sql.template.render import check_template, uses_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -111,7 +111,7 @@ def _shared_file_problems(
 def used_files(
     spec: DatasetSpec, files: Mapping[str, str], read: Callable[[str], str | None] | None = None
 ) -> dict[str, str | None]:
-    """Return the files of the project that a spec's SQL uses: macros, and what these import; None for missing ones.
+    """Return the files of the project that a spec's SQL uses: macros, what these import, and seeds; None for missing ones.
 
     Args:
         spec: The spec.
@@ -119,12 +119,12 @@ def used_files(
         read: Returns the text of a file of the project, None where there is none; without it they are in ``files``.
     """
     texts = (*sql_texts(spec, files), *condition_texts(spec, files))
-    importing = [text.sql for text in texts if "import" in text.sql]
-    if not importing:
+    using = [text.sql for text in texts if uses_files(text.sql)]
+    if not using:
         return {}
-    from dataspec.sql.template.macro_files import used_macro_files  # loads Jinja
+    from dataspec.sql.template.macro_files import used_shared_files  # loads Jinja
 
-    return used_macro_files(importing, read or files.get)
+    return used_shared_files(using, read or files.get)
 
 
 def file_places(spec: DatasetSpec) -> Iterator[tuple[Path, str]]:

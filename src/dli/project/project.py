@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidSpec, NotFound
-from dataspec.keys import MACRO_FOLDER, UNREAD, owner_of, shown_key, why_reserved
+from dataspec.keys import MACRO_FOLDER, SEED_FOLDER, UNREAD, owner_of, shown_key, why_reserved
 from dataspec.problems import MAX_KNOWN, Problem, in_reading_order, name_taken, nearest, unexpected
 from dataspec.spec.detection import (
     connection_of,
@@ -44,9 +44,9 @@ class LocalDataset:
     """The dataset's name; None if it can't be read."""
     yaml: bytes = field(repr=False)
     sql: dict[str, str] = field(default_factory=dict, repr=False)
-    """The text of each existing SQL file, by its path in the spec, and of each macro file, by its path in the project."""
+    """The text of each existing SQL file, by its path in the spec, and of each macro file and seed, by its path in the project."""
     shared: tuple[str, ...] = ()
-    """The paths of the macro files that it uses, in the project; also of missing ones."""
+    """The paths of the macro files and seeds that it uses, in the project; also of missing ones."""
     spec: DatasetSpec | None = None
     """None for an invalid spec."""
     part: DatasetSpec | None = None
@@ -233,7 +233,7 @@ class Project:
         if not sql.keys() | unreadable.keys() >= set(part.files):
             others += _neighbours(path)  # suggestions for a name without a file
         if None in used.values():
-            others += self._macro_files()
+            others += self._shared_files()
         known = {**dict.fromkeys(others, UNREAD), **sql}
         problems += [it for it in sql_file_problems(part, known, document) if it not in problems]
         problems = [
@@ -245,13 +245,15 @@ class Project:
 
     def _sql_of(self, spec: DatasetSpec, path: Path) -> tuple[dict[str, str], dict[str, tuple[Problem, ...]]]:
         """Return the text of each existing SQL file, and the problems of unreadable ones."""
+        from dataspec.sql.validation import MAX_SQL_BYTES
+
         texts: dict[str, str] = {}
         unreadable: dict[str, tuple[Problem, ...]] = {}
         for named in spec.files:
             file = path.parent / named
             try:
                 if file.is_file():
-                    texts[named] = self._sql_in(file)
+                    texts[named] = self._text_in(file, MAX_SQL_BYTES)
             except InvalidSpec as error:
                 unreadable[named] = error.problems
             except OSError as error:
@@ -275,26 +277,28 @@ class Project:
         return used | dict.fromkeys(problems), problems
 
     def _read_shared(self, path: str) -> str | tuple[Problem, ...] | None:
+        from dataspec.sql.validation import MAX_SQL_BYTES
+        from dataspec.sql.values.seeds import MAX_READ_BYTES
+
         file = self.root / path
         try:
-            return self._sql_in(file) if file.is_file() else None
+            limit = MAX_READ_BYTES if path.startswith(SEED_FOLDER) else MAX_SQL_BYTES
+            return self._text_in(file, limit) if file.is_file() else None
         except InvalidSpec as error:
             return error.problems
         except OSError as error:
             return (_unreadable(error, shown(file)),)
 
-    def _macro_files(self) -> list[str]:
-        """Return the paths of the project's macro files, as suggestions for one that does not exist."""
-        found = (self.root / MACRO_FOLDER).rglob("*.sql")
+    def _shared_files(self) -> list[str]:
+        """Return the paths of the project's macro files and seeds, as suggestions for one that does not exist."""
+        found = chain((self.root / MACRO_FOLDER).rglob("*.sql"), (self.root / SEED_FOLDER).glob("*.csv"))
         return [path.relative_to(self.root).as_posix() for path in islice(found, MAX_KNOWN)]
 
-    def _sql_in(self, path: Path) -> str:
+    def _text_in(self, path: Path, limit: int) -> str:
         file = shown(path)
         if not self._holds(path):
             raise self._outside(file)
-        from dataspec.sql.validation import MAX_SQL_BYTES
-
-        body = _read_bytes(path, file, MAX_SQL_BYTES)
+        body = _read_bytes(path, file, limit)
         try:
             return body.decode("utf-8-sig")
         except UnicodeDecodeError as error:

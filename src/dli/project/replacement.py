@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataspec.keys import MACRO_FOLDER
+from dataspec.keys import MACRO_FOLDER, SEED_FOLDER
 from dli.project.git_history import history_has
 
 if TYPE_CHECKING:
@@ -64,6 +64,6 @@ def _has_been_here(registered: SpecVersion, local: LocalDataset, root: Path) -> 
         return None
     texts = {yaml: (registered.yaml or "").encode()}
     for path, text in registered.files.items():
-        folder = root if path.startswith(MACRO_FOLDER) else yaml.parent
+        folder = root if path.startswith((MACRO_FOLDER, SEED_FOLDER)) else yaml.parent
         texts[folder / path] = text.encode()
     return history_has(root, texts)

@@ -24,7 +24,7 @@ _MISSING = (b"missing", b"ambiguous")
 
 
 def changed_specs(root: Path, ref: str, checked: Sequence[CheckedSpec]) -> list[CheckedSpec]:
-    """Return the specs whose YAML, SQL files or macros differ from a Git ref, and those that need a dataset that is gone.
+    """Return the specs whose YAML, SQL files, macros or seeds differ from a Git ref, and those that need a dataset that is gone.
 
     Args:
         root: The project's folder.

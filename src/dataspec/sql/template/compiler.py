@@ -11,7 +11,8 @@ from jinja2.visitor import NodeTransformer
 from dataspec.sql.template.bounds import TemplatePlaces
 from dataspec.sql.template.filters import FILTERS
 from dataspec.sql.template.sandbox import ENVIRONMENT, PLACE
-from dataspec.sql.template.syntax import WordPlaces, names_of, parsed, path_of, refusals
+from dataspec.sql.template.seed_checks import has_alias
+from dataspec.sql.template.syntax import SEED, WordPlaces, names_of, parsed, path_of, refusals, seed_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +41,13 @@ def compiled(sql: str, macro_file: str | None = None) -> Template:
         if found.name in FILTERS:
             place: Any = nodes.Keyword(PLACE, nodes.Const((found.lineno, places.of_filter(found))))
             found.kwargs = [*found.kwargs, place]
+    seeds = {id(call) for call in seed_calls(tree)} if macro_file is None else set()
     for output in tree.find_all(nodes.Output):
+        texts = [node.data if isinstance(node, nodes.TemplateData) else "" for node in output.nodes[1:]]
+        output.nodes = [
+            _seeded(node, places, needs_alias=not has_alias(after)) if id(node) in seeds else node
+            for node, after in zip(output.nodes, [*texts, ""], strict=True)
+        ]
         output.nodes = [_wrapped(node, places) for node in output.nodes]
     for call in tree.find_all(nodes.Call):
         name = next((name.name for name in call.find_all(nodes.Name)), "")
@@ -48,17 +55,31 @@ def compiled(sql: str, macro_file: str | None = None) -> Template:
             *call.kwargs,
             nodes.Keyword(PLACE, nodes.Const((call.lineno, places.of_name(name, call.lineno)))),
         ]
-    tree = _Counter().visit(_Importer(sql).visit(tree))
+    tree = _Counter().visit(_Importer(sql, seeds).visit(tree))
     tree.set_environment(ENVIRONMENT)
     code = ENVIRONMENT.compile(tree, macro_file, macro_file or MAIN)
     return Template.from_code(ENVIRONMENT, code, ENVIRONMENT.make_globals(None))
 
 
-class _Importer(NodeTransformer):
-    """Replace imports by assignments, so that a macro file is run once in a rendering, and counted."""
+def _seeded(call: nodes.Expr, places: TemplatePlaces, *, needs_alias: bool = False) -> nodes.Expr:
+    """Return a call of ``seed`` as an internal filter of the seed's name."""
+    assert isinstance(call, nodes.Call)  # noqa: S101 - one of `seed_calls`
+    place = [nodes.Const(call.lineno), nodes.Const(places.of_name(SEED, call.lineno))]
+    return _filter(call.args[0], "_seeded", [*place, nodes.Const(needs_alias)])
 
-    def __init__(self, sql: str) -> None:
+
+class _Importer(NodeTransformer):
+    """Replace imports by assignments, so that a macro file is run once in a rendering, and counted; and seeds."""
+
+    def __init__(self, sql: str, seeds: set[int]) -> None:
         self._places = WordPlaces(sql)
+        self._calls = TemplatePlaces(sql)
+        self._seeds = seeds
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802 - named by Jinja
+        if id(node) in self._seeds:
+            return _seeded(node, self._calls)
+        return self.generic_visit(node)
 
     def visit_Import(self, node: nodes.Import) -> nodes.Node:  # noqa: N802 - named by Jinja
         return self._assigned(node, node.target)

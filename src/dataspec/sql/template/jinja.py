@@ -16,7 +16,7 @@ from dataspec.sql.template.compiler import MAIN, compiled
 from dataspec.sql.template.macro_modules import MODULES, MacroModules
 from dataspec.sql.template.operations import SLOTS
 from dataspec.sql.template.sandbox import ENVIRONMENT
-from dataspec.sql.template.syntax import make_readable, names_in, parsed, refusals
+from dataspec.sql.template.syntax import SEED, make_readable, names_in, parsed, refusals, seed_calls
 from dataspec.sql.values.budget import BudgetError
 
 if TYPE_CHECKING:
@@ -47,7 +47,13 @@ class CheckedTemplate(NamedTuple):
 
 
 def with_slots(
-    sql: str, values: Mapping[str, Any], slots: Slots, file: str, shared: Mapping[str, str]
+    sql: str,
+    values: Mapping[str, Any],
+    slots: Slots,
+    file: str,
+    *,
+    shared: Mapping[str, str],
+    dialect: str | None,
 ) -> str:
     """Render a template, with a placeholder of ``slots`` for each value.
 
@@ -57,7 +63,7 @@ def with_slots(
     template = None
     try:
         template = compiled(sql)
-        modules = MacroModules(shared, slots, _compiled_macros)
+        modules = MacroModules(shared, slots, _compiled_macros, dialect)
         text = template.render({**values, SLOTS: slots, MODULES: modules})
     except PlacedError as error:
         raise InvalidTemplate(_placed(error, error.problem(file), slots, shared)) from None
@@ -101,6 +107,8 @@ def checked(sql: str, known: Sequence[str] | None) -> CheckedTemplate:
         problems = [error.problem("") for error in refusals(tree, sql)]
         make_readable(tree)
         used = names_in(tree) - ENVIRONMENT.globals.keys()
+        if known is not None and _only_calls_seed(tree):
+            used -= {SEED}
         if not problems and sql.count("{%") > _DEEP:
             compiled(sql)
     except PlacedError as error:
@@ -111,6 +119,11 @@ def checked(sql: str, known: Sequence[str] | None) -> CheckedTemplate:
         return CheckedTemplate([_depth_problem("")])
     problems += _unknown_names(sql, tree, set(used - set(known or ())), known)
     return CheckedTemplate(sorted(problems, key=lambda problem: problem.line or 0), frozenset(used), tree)
+
+
+def _only_calls_seed(tree: nodes.Template) -> bool:
+    """Tell whether a template uses the name ``seed`` for seeds alone, and for no parameter."""
+    return len(seed_calls(tree)) == sum(name.name == SEED for name in tree.find_all(nodes.Name))
 
 
 def _unknown_names(

@@ -13,7 +13,19 @@ from dataspec.keys import MACRO_FOLDER, UNREAD
 from dataspec.problems import Problem, nearest
 from dataspec.sql.template import jinja
 from dataspec.sql.template.macro_calls import Signature, calls_in, endless_macros, signature_of
-from dataspec.sql.template.syntax import WordPlaces, imports_in, names_of, parsed, path_of, why_not_imported
+from dataspec.sql.template.render import uses_files
+from dataspec.sql.template.seed_checks import seed_problems
+from dataspec.sql.template.syntax import (
+    WordPlaces,
+    imports_in,
+    names_of,
+    parsed,
+    path_of,
+    seed_calls,
+    seed_name,
+    why_not_imported,
+)
+from dataspec.sql.values.seeds import seed_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,33 +50,36 @@ class MacroFile:
     """What it holds: the arguments of each macro, None for each constant. None where that is not known."""
 
 
-def used_macro_files(sql: Iterable[str], read: Callable[[str], str | None]) -> dict[str, str | None]:
-    """Return the macro files that templates import, directly or through each other, by path; None for missing ones.
+def used_shared_files(sql: Iterable[str], read: Callable[[str], str | None]) -> dict[str, str | None]:
+    """Return the macro files and seeds that templates use, directly or through each other; None for missing ones.
 
     Args:
         sql: The templates.
-        read: Returns the text of a macro file; None where there is none.
+        read: Returns the text of a file of the project; None where there is none.
     """
-    found: dict[str, str | None] = {}
-    waiting = [path for text in sql for path in imported_paths(text)]
+    paths = [_used_paths(text) for text in sql]
+    found = {path: read(path) for _, seeds in paths for path in seeds}
+    waiting = [path for imported, _ in paths for path in imported]
     while waiting:
         path = waiting.pop()
         if path not in found:
             text = found[path] = read(path)
-            waiting += imported_paths(text or "")
+            waiting += _used_paths(text or "")[0]
     return found
 
 
 @lru_cache(maxsize=256)
-def imported_paths(sql: str) -> tuple[str, ...]:
-    """Return the valid paths of macro files that a template imports; none for a template that can't be parsed."""
-    if "import" not in sql:
-        return ()
+def _used_paths(sql: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the valid paths of the macro files and of the seeds in a template; none if it can't be parsed."""
+    if not uses_files(sql):
+        return (), ()
     try:
-        found = [path_of(node) for node in imports_in(parsed(sql)) if why_not_imported(node) is None]
+        tree = parsed(sql)
     except (TemplateError, RecursionError):  # reported where it is checked
-        return ()
-    return tuple(dict.fromkeys(path for path in found if path is not None))
+        return (), ()
+    imported = (path_of(node) for node in imports_in(tree) if why_not_imported(node) is None)
+    seeds = (name for call in seed_calls(tree) if (name := seed_name(call)) is not None)
+    return tuple(path for path in imported if path is not None), tuple(map(seed_path, seeds))
 
 
 def checked(sql: str, known: Sequence[str], files: Files) -> tuple[list[Problem], frozenset[str] | None]:
@@ -82,7 +97,7 @@ def checked(sql: str, known: Sequence[str], files: Files) -> tuple[list[Problem]
     problems, names, tree = jinja.checked(sql, known)
     if tree is None:
         return problems, None
-    found = _checks_of(files).template(tree, sql)[0]
+    found = [*_checks_of(files).template(tree, sql)[0], *seed_problems(tree, sql, dict(files))]
     own = [*problems, *(problem for problem in found if not problem.file)]
     return [
         *(problem for problem in found if problem.file),
@@ -142,6 +157,8 @@ class _Checks:
                 f"there is no macro file '{path}' in the project's folder.",
                 hint or "A folder copied to the store has no macros: publish it with dli code publish.",
             )
+        if self._files[path] == UNREAD:
+            return MacroFile(()), at_import(f"the macro file '{path}' can't be read.")
         if path in self._checked and self._checked[path] is None:
             return MacroFile(()), at_import(
                 f"the macro file '{path}' imports itself, directly or through others."
@@ -166,8 +183,6 @@ class _Checks:
         return checked
 
     def _check(self, path: str, text: str) -> MacroFile:
-        if text == UNREAD:
-            return MacroFile(())
         problems, _, tree = jinja.checked(text, None)
         if tree is None:
             return MacroFile(tuple(problem.at(path, problem.line, problem.column) for problem in problems))

@@ -44,15 +44,21 @@ class MacroModules:
     """The macro files of one rendering, each run when it is first imported.
 
     Args:
-        files: The text of each macro file, by its path in the project.
+        files: The text of each macro file and seed, by its path in the project.
         slots: The slots of the rendering, which count what a macro file does as well.
         compiled: Compiles a macro file, given its text and its path.
+        dialect: The SQL dialect, by sqlglot's name; None where it is unknown.
     """
 
     def __init__(
-        self, files: Mapping[str, str], slots: Slots, compiled: Callable[[str, str], Template]
+        self,
+        files: Mapping[str, str],
+        slots: Slots,
+        compiled: Callable[[str, str], Template],
+        dialect: str | None,
     ) -> None:
-        self._files = files
+        self.files = files
+        self.dialect = dialect
         self._slots = slots
         self._compiled = compiled
         self._modules: dict[str, MacroModule | None] = {}
@@ -72,9 +78,9 @@ class MacroModules:
         return module
 
     def _run(self, path: str) -> MacroModule:
-        if path not in self._files:
+        if path not in self.files:
             raise LookupError(f"there is no macro file '{path}'")
-        template = self._compiled(self._files[path], path)
+        template = self._compiled(self.files[path], path)
         context = template.new_context({SLOTS: self._slots, MODULES: self})
         concat(template.root_render_func(context))
         members = context.get_exported()

@@ -64,7 +64,7 @@ def render(
         dialect: The SQL dialect, by sqlglot's name; None where it is unknown.
         file: The template's file, for problems.
         unsettled: Whether a session setting may change how the engine reads strings.
-        shared: The macro files that it may import, by path.
+        shared: The macro files and seeds that it may use, by path.
 
     Raises:
         InvalidTemplate: For an invalid template, an unknown name, or a value that does
@@ -75,8 +75,13 @@ def render(
     from dataspec.sql.values.binding import Slots
 
     slots = Slots(file)
-    text = _with_slots(sql, values, slots, file, shared)
+    text = _with_slots(sql, values, slots, file, shared=shared, dialect=dialect)
     return Rendered(slots.fill(text, dialect, unsettled=unsettled), slots.names, slots.tokens)
+
+
+def uses_files(sql: str) -> bool:
+    """Return whether a template may use files of the project: macros or seeds."""
+    return "import" in sql or "seed" in sql
 
 
 def is_plain(sql: str) -> bool:
@@ -93,13 +98,13 @@ def check_template(
         sql: The template.
         known: The names that it may use.
         file: The template's file, for problems.
-        shared: The macro files that it may import, by path. Their problems have this path as their file.
+        shared: The macro files and seeds that it may use, by path. Their problems have this path as their file.
 
     Returns:
         All problems in the order of the lines, and the names that the template uses;
         None instead of names after a syntax error.
     """
-    files = tuple(sorted(shared.items())) if "import" in sql else ()
+    files = tuple(sorted(shared.items())) if uses_files(sql) else ()
     problems, names = _checked(sql, tuple(known), files)
     own = [problem if problem.file else replace(problem, file=file) for problem in problems]
     return own, names
@@ -118,14 +123,20 @@ def _checked(
 
 
 def _with_slots(
-    sql: str, values: Mapping[str, Any], slots: Slots, file: str, shared: Mapping[str, str]
+    sql: str,
+    values: Mapping[str, Any],
+    slots: Slots,
+    file: str,
+    *,
+    shared: Mapping[str, str],
+    dialect: str | None,
 ) -> str:
     """Render a template, with a placeholder of ``slots`` for each value."""
     names = _simple_names(sql)
     if names is None or not names <= values.keys():
         from dataspec.sql.template.jinja import with_slots
 
-        return with_slots(sql, values, slots, file, shared)
+        return with_slots(sql, values, slots, file, shared=shared, dialect=dialect)
 
     line, begin, seen = 1, 0, 0
 

@@ -24,6 +24,7 @@ from dataspec.sql.template.macro_modules import MODULES, MacroModule, MacroModul
 from dataspec.sql.template.operations import SLOTS, budget_of
 from dataspec.sql.values.budget import BudgetError, CallDepthError
 from dataspec.sql.values.marked_text import TemplateText
+from dataspec.sql.values.seed_rows import seed_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -141,7 +142,9 @@ def _slot(context: Context, value: Any, line: int, column: int, source: str) -> 
     if isinstance(value, Undefined):
         str(value)  # raises an error with the undefined name
     slots: Slots = context.parent[SLOTS]
-    return slots.take(value, line, column, source, context.name)
+    if context.name is None:
+        return slots.take(value, line, column, source)
+    return slots.take(value, *slots.use, source, f"{context.name}:{line}:{column}")
 
 
 @pass_context
@@ -174,9 +177,22 @@ def _join(context: Context, parts: list[Any]) -> str:
     return operations.joined(context, parts)
 
 
+@pass_context
+def _seeded(context: Context, name: str, line: int, column: int, needs_alias: bool = False) -> str:
+    """Return a seed as a table in FROM."""
+    slots: Slots = context.parent[SLOTS]
+    modules: MacroModules = context.parent[MODULES]
+    slots.use = line, column
+    try:
+        return seed_sql(name, modules.files, slots, modules.dialect, needs_alias=needs_alias)
+    except LookupError as error:
+        raise PlacedError(f"{error}.", line, column) from None
+
+
 _INTERNAL: dict[str, Callable[..., Any]] = {
     "_imported": _imported,
     "_joined": _join,
+    "_seeded": _seeded,
     "_sized": _size,
     "_slot": _slot,
     "_step": _step,

@@ -23,6 +23,9 @@ MAX_DEPTH = 150
 """Maximum depth of a template's syntax tree."""
 MACRO_SUFFIX = ".sql"
 """The suffix of a macro file."""
+SEED = "seed"
+"""The function that reads a seed."""
+_SEED_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _REFUSED: dict[type[nodes.Node], str] = {
     nodes.Include: "a SQL template can't include another; it can import macros.",
     nodes.Extends: "a SQL template can't extend another; it can import macros.",
@@ -57,11 +60,7 @@ def refusals(tree: nodes.Template, sql: str) -> Iterator[PlacedError]:
     for kind, message in _REFUSED.items():
         for node in tree.find_all(kind):
             yield PlacedError(message, node.lineno, None)
-    words = WordPlaces(sql)
-    for node in imports_in(tree):
-        if reason := why_not_imported(node):
-            column = words.of("import" if isinstance(node, nodes.Import) else "from", node.lineno)
-            yield PlacedError(reason, node.lineno, column, "Write {% import 'macros/dates.sql' as dates %}.")
+    yield from _refused_uses(tree, sql)
     for block in tree.find_all(nodes.AssignBlock):
         if block.filter is not None:
             yield PlacedError("a {% set %} block can't have a filter.", block.lineno, None)
@@ -69,6 +68,20 @@ def refusals(tree: nodes.Template, sql: str) -> Iterator[PlacedError]:
     for found in tree.find_all((nodes.Filter, nodes.Test)):
         if found.name not in _known(found):
             yield _missing(found, places)
+
+
+def _refused_uses(tree: nodes.Template, sql: str) -> Iterator[PlacedError]:
+    """Yield an error for each import and each seed whose file is not a literal path."""
+    words = WordPlaces(sql)
+    for node in imports_in(tree):
+        if reason := why_not_imported(node):
+            column = words.of("import" if isinstance(node, nodes.Import) else "from", node.lineno)
+            yield PlacedError(reason, node.lineno, column, "Write {% import 'macros/dates.sql' as dates %}.")
+    for call in seed_calls(tree):
+        if seed_name(call) is None:
+            message = "'seed' takes the name of a file of the folder seeds/, as a text in quotes."
+            column = words.of(SEED, call.lineno)
+            yield PlacedError(message, call.lineno, column, "Write {{ seed('countries') }}.")
 
 
 def make_readable(tree: nodes.Template) -> None:
@@ -130,6 +143,29 @@ def why_not_imported(node: Import) -> str | None:
     if path.startswith(MACRO_FOLDER) and path.endswith(MACRO_SUFFIX) and why_no_key(path) is None:
         return None
     return f"'{path}' is no macro file: its path begins with '{MACRO_FOLDER}' and ends with '{MACRO_SUFFIX}'."
+
+
+def seed_calls(tree: nodes.Template) -> list[nodes.Call]:
+    """Return the calls of ``seed`` in a template that gives this name no other meaning."""
+    if any(name.name == SEED and name.ctx != "load" for name in tree.find_all(nodes.Name)) or any(
+        macro.name == SEED for macro in tree.find_all(nodes.Macro)
+    ):
+        return []
+    return [
+        call
+        for call in tree.find_all(nodes.Call)
+        if isinstance(call.node, nodes.Name) and call.node.name == SEED
+    ]
+
+
+def seed_name(call: nodes.Call) -> str | None:
+    """Return the literal name of a seed in a call; None for anything else."""
+    if len(call.args) != 1 or call.kwargs or call.dyn_args is not None or call.dyn_kwargs is not None:
+        return None
+    name = call.args[0]
+    if not isinstance(name, nodes.Const) or not isinstance(name.value, str):
+        return None
+    return name.value if _SEED_NAME.fullmatch(name.value) else None
 
 
 class WordPlaces:

@@ -53,8 +53,8 @@ class Slot:
     column: int
     source: str
     """The parameter in the expression; empty for a constant."""
-    macro: str = ""
-    """The place in a macro file that wrote the value; the line and column are then those of the macro's use."""
+    place: str | None = None
+    """The place in another file of the project, such as a macro file; the line and column are those of its use."""
 
     @property
     def text(self) -> str:
@@ -87,13 +87,13 @@ class Slots:
         self.budget = Budget()
         """The budget of this rendering."""
         self.use: tuple[int, int] = (1, 1)
-        """The line and column of the template that runs a macro file now."""
+        """The line and column of the template that uses another file of the project now."""
         self.names: list[WrittenName] = []
         """The names that contain values; set by :meth:`fill`."""
         self.tokens: Sequence[FoundToken] | None = None
         """The tokens of the filled text; None for a text without slots."""
 
-    def take(self, value: Any, line: int, column: int, source: str, macro_file: str | None = None) -> str:
+    def take(self, value: Any, line: int, column: int, source: str, place: str | None = None) -> str:
         """Return the placeholder of a value.
 
         Args:
@@ -101,14 +101,13 @@ class Slots:
             line: The line of its ``{{ … }}``.
             column: The column of its ``{{ … }}``.
             source: The name in the expression; empty for a constant.
-            macro_file: The macro file that has this ``{{ … }}``; None for the template itself.
+            place: The place in another file of the project that has the value or its ``{{ … }}``, such as a macro file;
+                the line and column are then those of its use. None for the template itself.
 
         Raises:
             InvalidTemplate: For text that was made of placeholders, by joining or changing them.
         """
-        slot = Slot(value, line, column, source)
-        if macro_file is not None:
-            slot = Slot(value, *self.use, source, f"{macro_file}:{line}:{column}")
+        slot = Slot(value, line, column, source, place)
         try:
             self.budget.take(value)
             self.budget.take_steps(STEPS_OF_A_VALUE)
@@ -289,7 +288,7 @@ class Slots:
         return self._written(message, lambda slot: f"{{{{ {slot.source} }}}}")
 
     def _refused(self, slot: Slot, message: str, hint: str | None = None) -> InvalidTemplate:
-        named = f"{slot.macro}: " if slot.macro else ""
+        named = f"{slot.place}: " if slot.place else ""
         named += f"'{slot.source}': " if slot.source else ""
         return InvalidTemplate(Problem(f"{named}{message}", self._file, slot.line, slot.column, hint))
 

@@ -180,7 +180,7 @@ def _described(
             ("Parameters", "\n".join(map(_parameter, spec.parameters))),
             ("Columns", "\n".join(f"{column.name} {column.type}" for column in spec.columns)),
             ("SQL files", "\n".join(spec.files)),
-            ("Macros", "\n".join(shared_files(spec, files))),
+            ("Project files", "\n".join(shared_files(spec, files))),
         ]
     )
 
@@ -194,7 +194,7 @@ def _parameter(parameter: Parameter) -> str:
 
 
 def _sql(spec: DatasetSpec, files: Mapping[str, str]) -> str:
-    """Return the SQL in the order of execution, then the macro files; several texts each below its name."""
+    """Return the SQL in the order of execution, then the macro files and seeds; several texts each below its name."""
     texts = [
         (f"{text.name} ({text.file})" if text.file else text.name, text.sql)
         for text in sql_texts(spec, files)

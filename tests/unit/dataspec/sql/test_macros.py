@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dataspec.errors import InvalidSpec, InvalidTemplate
 from dataspec.sql.rendering import render_condition, render_statements
-from dataspec.sql.template.macro_files import MAX_IMPORT_DEPTH, used_macro_files
+from dataspec.sql.template.macro_files import MAX_IMPORT_DEPTH, used_shared_files
 from dataspec.sql.template.render import check_template, render
 from dataspec.sql.validation import check_spec
 from hostile_values import rendered, typed
@@ -261,11 +261,11 @@ def test_a_chain_of_imports_is_bounded_and_checked_once_for_each_file() -> None:
 @pytest.mark.rule("36.7")
 def test_a_spec_uses_the_files_that_it_imports_directly_or_through_others_and_no_other() -> None:
     files = FILES | {"macros/other.sql": "{% macro o() %}{% endmacro %}"}
-    assert used_macro_files(["{% import 'macros/ranges.sql' as r %}"], files.get) == FILES
+    assert used_shared_files(["{% import 'macros/ranges.sql' as r %}"], files.get) == FILES
     gone = "{% import 'macros/gone.sql' as g %}"
-    assert used_macro_files([gone], files.get) == {"macros/gone.sql": None}
+    assert used_shared_files([gone], files.get) == {"macros/gone.sql": None}
     assert (
-        used_macro_files(["select 'import' from {{ t }}", "{% import", "{% import x as y %}"], files.get)
+        used_shared_files(["select 'import' from {{ t }}", "{% import", "{% import x as y %}"], files.get)
         == {}
     )
 

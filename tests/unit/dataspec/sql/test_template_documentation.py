@@ -20,7 +20,7 @@ _FENCED = re.compile(
     r"```(?P<kind>sql|error)\n(?P<result>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_MACROS = dict(re.findall(r"^```sql (macros/\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+_SHARED = dict(re.findall(r"^```(?:sql|csv) (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 _ROW = re.compile(
     r"^\| `(?P<template>'\{\{.*)` \| `(?P<values>\{.*\})` \| `(?P<result>.*)` \|$", re.MULTILINE
 )
@@ -38,11 +38,11 @@ class Example:
     def outcome(self) -> str:
         """Return the SQL or the error that it really yields."""
         values = json.loads(self.values)
-        problems, _ = check_template(self.template, list(values), file="q.sql", shared=_MACROS)
+        problems, _ = check_template(self.template, list(values), file="q.sql", shared=_SHARED)
         if problems:
             return "\n".join(map(str, problems))
         try:
-            return render(self.template, values, dialect="duckdb", file="q.sql", shared=_MACROS).sql
+            return render(self.template, values, dialect="duckdb", file="q.sql", shared=_SHARED).sql
         except InvalidTemplate as error:
             return str(error.problem)
 

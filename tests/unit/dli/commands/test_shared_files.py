@@ -120,6 +120,7 @@ def test_a_macro_file_that_can_not_be_used_is_told_at_its_place(
     result = dli("dataset", "validate", "shop.months")
     assert result.status == 2
     assert problem in result.err
+    assert "\n       datasets/months.sql:1:12: " in result.err
 
 
 @pytest.mark.rule("36.8")
@@ -187,3 +188,50 @@ def test_a_registered_version_has_its_macros_and_shows_them(shop: Path, dli: Dli
     assert basecamp.services.registered_specs.get("shop.months").files["macros/dates.sql"] == DATES
     assert dli("dataset", "update", "shop.months", "--cron", "0 5 * * *").status == 0
     assert basecamp.services.registered_specs.get("shop.months").files["macros/dates.sql"] == DATES
+
+
+@pytest.mark.rule("36.8", "36.10")
+def test_a_seed_is_run_published_and_hashed_with_the_dataset_that_uses_it(shop: Path, dli: Dli) -> None:
+    (shop / "seeds").mkdir()
+    seed = shop / "seeds" / "countries.csv"
+    seed.write_text("code,name\nDE,Germany\n")
+    (shop / "datasets" / "other.yaml").write_text(
+        OTHER.replace("select 1 as n", "select * from {{ seed('countries') }}")
+    )
+    assert project_in(shop).find("shop.other").sql == {"seeds/countries.csv": seed.read_text()}
+    assert dli("dataset", "validate").status == 0
+    assert "Germany" in dli("dataset", "run", "shop.other").out
+    store = MemoryStore()
+    publish(store, project_in(shop))
+    assert seen(store) == wanted(project_in(shop))
+    before = seen(store)["shop.other"].spec_hash
+    seed.write_text("code,name\nDE,Deutschland\n")
+    (change,) = planned(store, project_in(shop)).changes
+    assert (change.name, change.note) == ("shop.other", "seeds/countries.csv changed")
+    publish(store, project_in(shop))
+    assert seen(store)["shop.other"].spec_hash != before
+
+
+@pytest.mark.rule("36.13")
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"code\nDE,Germany\n", "seeds/countries.csv:2:1: the line has 2 fields, and the header has 1 field."),
+        (b"code\nD\xcb\n", "seeds/countries.csv:2:2: the byte 0xcb is not UTF-8"),
+        (b"a\n" + b"x\n" * 40_000, "seeds/countries.csv:1:1: the seed has 78 KiB; at most 64 are written"),
+        (b"a\n" + b"x\n" * 6_000_000, "seeds/countries.csv:1:1: the file has 11,718 KiB; at most 10,240 are allowed."),
+    ],
+)  # fmt: skip
+def test_a_wrong_seed_is_told_at_its_place_and_at_its_use(
+    shop: Path, dli: Dli, body: bytes, problem: str
+) -> None:
+    (shop / "seeds").mkdir()
+    (shop / "seeds" / "countries.csv").write_bytes(body)
+    (shop / "datasets" / "other.yaml").write_text(
+        OTHER.replace("select 1 as n", "select * from {{ seed('countries') }}")
+    )
+    result = dli("dataset", "validate", "shop.other")
+    assert result.status == 2
+    assert problem in result.err
+    assert "(2 problems)" in result.err
+    assert "datasets/other.yaml:4:" in result.err
