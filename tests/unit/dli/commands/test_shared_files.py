@@ -235,3 +235,18 @@ def test_a_wrong_seed_is_told_at_its_place_and_at_its_use(
     assert problem in result.err
     assert "(2 problems)" in result.err
     assert "datasets/other.yaml:4:" in result.err
+
+
+@pytest.mark.rule("36.1", "36.10")
+def test_the_rows_of_a_select_with_a_macro_and_a_seed_are_stored(shop: Path, dli: Dli) -> None:
+    (shop / "seeds").mkdir()
+    (shop / "seeds" / "days.csv").write_text("day\n2024-05-17\n")
+    (shop / "datasets" / "months.yaml").write_text(f"{MONTHS}materialization: table\n")
+    (shop / "datasets" / "months.sql").write_text(
+        "{% import 'macros/ranges.sql' as ranges %}\n"
+        "select day, {{ ranges.month(execution_date) }} from {{ seed('days') }} where day = '{{ execution_date }}'\n"
+    )
+    assert dli("dataset", "validate", "shop.months").status == 0
+    result = dli("dataset", "run", "shop.months", "-p", "execution_date=2024-05-17")
+    assert result.status == 0, result.err
+    assert "2024-05-17   2024-05-01" in result.out
