@@ -41,6 +41,7 @@ from basecamp.shared.waiting import RequestWork
 from basecamp.sync.built_check import BuiltCheck
 from basecamp.sync.check import PeriodicCheck
 from basecamp.workflows.graph import RegisteredGraph
+from basecamp.workflows.lineage import RegisteredLineage
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
 from basecamp.workflows.version_list import VersionList
@@ -80,6 +81,7 @@ class Services:
     workflows: Workflows
     versions: VersionList
     graph: RegisteredGraph
+    lineage: RegisteredLineage
     partition_reasons: PartitionReasons
     pauses: Pauses
 

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 MIB: Final = 1024 * 1024
-PRELOADED: Final = ["dataspec.project.spec_checks", "dataspec.sql.preview", "dataspec.sql.transpile"]
+PRELOADED: Final = [
+    "dataspec.project.spec_checks",
+    "dataspec.sql.lineage.column_lineage",
+    "dataspec.sql.preview",
+    "dataspec.sql.transpile",
+]
 """Modules that a fork server imports once: a new worker then starts in milliseconds."""
 
 
@@ -43,6 +48,9 @@ class Limits:
     """Memory beyond the process's own at its start; enforced on Linux only."""
 
 
+TOO_LONG: Final = "it took more than"
+"""Begins the reason of a call that exceeded a limit of time."""
+NOT_KNOWN_IN_TIME: Final = "Not known: it took too long."
 LIMITS: Final = Limits()
 """The limits for the SQL of one spec."""
 
@@ -57,6 +65,11 @@ class LimitExceeded(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+    @property
+    def unknown(self) -> str:
+        """The sentence for what the call would have told."""
+        return NOT_KNOWN_IN_TIME if self.reason.startswith(TOO_LONG) else f"Not known: {self.reason}."
 
     def problem(self, file: str) -> Problem:
         """Return this error as a problem of the spec in a file."""
@@ -104,7 +117,7 @@ class Worker:
         try:
             if not self.connection.poll(self._limits.wall_seconds):
                 self.end()
-                raise LimitExceeded(f"it took more than {self._limits.wall_seconds:g} s")
+                raise LimitExceeded(f"{TOO_LONG} {self._limits.wall_seconds:g} s")
             succeeded, answer = self.connection.recv()
         except (EOFError, OSError):
             self._process.join()
@@ -128,7 +141,7 @@ class Worker:
 
     def _death(self) -> str:
         if self._process.exitcode == -signal.SIGPROF:
-            return f"it took more than {self._limits.cpu_seconds:g} s"
+            return f"{TOO_LONG} {self._limits.cpu_seconds:g} s"
         return "it is too large or nested too deep for the parser"
 
 

@@ -389,6 +389,47 @@ class RegisteredDataset:
         return self.loaded or not any(warning.endswith(LOADING_UNKNOWN) for warning in self.warnings)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class SourceColumn:
+    """A column of a table that a dataset's SQL reads."""
+
+    table: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineageColumn:
+    """A column that a dataset builds."""
+
+    name: str
+    type: str | None = None
+    """The type under ``schema`` of the spec."""
+    description: str | None = None
+    """The description under ``schema`` of the spec."""
+    sources: list[SourceColumn] = field(default_factory=list)
+    """The columns that its values come from."""
+    unknown: str | None = None
+    """Why it may have other sources, as a sentence; None if these are all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetLineage:
+    """The tables that a dataset reads and writes, and where the columns that it builds come from."""
+
+    name: str
+    source_type: SourceType | None = None
+    """The source of the registered spec; None for a spec of the project."""
+    file: str
+    reads: list[str]
+    """The tables of other datasets that its SQL reads."""
+    writes: list[str]
+    """The tables that its SQL creates or changes."""
+    columns: list[LineageColumn]
+    unknown: str | None = None
+    """Why it may have other columns, as a sentence; None if these are all."""
+    warnings: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnregisteredDataset:
     """The result of ``unregister``."""

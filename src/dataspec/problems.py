@@ -59,11 +59,11 @@ def unexpected(error: Exception, file: str) -> Problem:
     return Problem(message, file, 1, 1, "This is a bug in dli; please report it.")
 
 
-def shortened(text: str) -> str:
-    """Return a text, without its middle if it is longer than :data:`MAX_MESSAGE`."""
-    if len(text) <= MAX_MESSAGE:
+def shortened(text: str, most: int = MAX_MESSAGE) -> str:
+    """Return a text, without its middle if it has more than so many characters."""
+    if len(text) <= most:
         return text
-    half = MAX_MESSAGE // 2
+    half = most // 2
     return f"{text[: half - 1]}…{text[-half:]}"
 
 

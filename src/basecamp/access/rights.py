@@ -99,6 +99,7 @@ RIGHTS: Mapping[str, Right] = {
     "GET /api/v1/runs/{run_id}/logs": _reads(Scope.RUN, "dli workflow logs"),
     "GET /api/v1/datasets": _reads(Scope.LIST, "dli dataset list"),
     "GET /api/v1/datasets/{name}": _reads(Scope.DATASET, "dli dataset show", "dli dataset diff"),
+    "GET /api/v1/datasets/{name}/lineage": _reads(Scope.DATASET, "dli dataset show"),
     "GET /api/v1/datasets/{name}/versions": _reads(
         Scope.DATASET,
         "dli dataset versions",

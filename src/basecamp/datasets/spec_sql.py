@@ -15,9 +15,10 @@ from basecamp.datasets.connection_dialects import ConnectionDialects
 from basecamp.outages.request_budget import call_within_budget
 from dataspec.catalog.effective import SpecFile
 from dataspec.errors import InvalidTemplate, ServerBusy
-from dataspec.isolation import LIMITS, LimitExceeded, Limits, Worker
+from dataspec.isolation import LIMITS, NOT_KNOWN_IN_TIME, LimitExceeded, Limits, Worker
 from dataspec.problems import Problem
 from dataspec.spec.model import DatasetSpec
+from dataspec.sql.lineage.column_lineage import ColumnLineage, column_lineage_of
 from dataspec.sql.lineage.dataset_lineage import Lineage, lineage_of
 from dataspec.sql.preview import SqlPreview, preview_sql
 from dataspec.store.call_budget import CallBudgetExceeded
@@ -32,6 +33,10 @@ UNREAD_SECONDS = 60.0
 """How long it is remembered that reading a spec's lineage exceeded the limits."""
 MAX_LINEAGES = 10_000
 """Maximum number of cached lineages, some 1 KB each. A version's lineage never changes."""
+MAX_COLUMNS = 1_000
+"""Maximum number of cached lineages of columns, some 10 KB each."""
+COLUMNS_SECONDS = 3600.0
+"""How long a lineage of columns is cached."""
 
 
 class WorkerPool:
@@ -98,6 +103,7 @@ class SpecSql:
         self._workers = worker_pool(limits)
         self._lineages: LRUCache[tuple[str, str | None], Lineage] = LRUCache(MAX_LINEAGES)
         self._unread: TTLCache[tuple[str, str | None], Lineage] = TTLCache(MAX_LINEAGES, UNREAD_SECONDS)
+        self._columns: TTLCache[tuple[object, ...], ColumnLineage] = TTLCache(MAX_COLUMNS, COLUMNS_SECONDS)
         self._lock = threading.Lock()
 
     def preview(self, spec: DatasetSpec, file: SpecFile, values: Mapping[str, Any]) -> SqlPreview:
@@ -147,6 +153,35 @@ class SpecSql:
         key = self._key(spec, file)
         with self._lock:
             return self._lineages.get(key) or self._unread.get(key)
+
+    def columns(
+        self, spec: DatasetSpec, file: SpecFile, known: Mapping[str, tuple[str, ...]]
+    ) -> ColumnLineage:
+        """Return the columns that a spec builds; unknown if reading them exceeds a limit or the request's budget.
+
+        Args:
+            spec: The spec.
+            file: Its file, with its SQL.
+            known: The columns of tables that it reads, by the table's name in lower case.
+
+        Raises:
+            ServerBusy: When too many calls are waiting.
+        """
+        key = (*self._key(spec, file), tuple(sorted(known.items())))
+        with self._lock:
+            found = self._columns.get(key)
+        if found is not None:
+            return found
+        read = partial(column_lineage_of, spec, file.files, known, dialect=self._dialects.of(spec))
+        try:
+            found = call_within_budget(lambda: self._workers.call(read))
+        except CallBudgetExceeded:  # the next request finds it
+            return ColumnLineage(unknown=NOT_KNOWN_IN_TIME)
+        except LimitExceeded as exceeded:
+            found = ColumnLineage(unknown=exceeded.unknown)
+        with self._lock:
+            self._columns[key] = found
+        return found
 
     def _key(self, spec: DatasetSpec, file: SpecFile) -> tuple[str, str | None]:
         return file.spec_hash or "", self._dialects.of(spec)

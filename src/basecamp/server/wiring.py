@@ -76,6 +76,7 @@ from basecamp.sync.history_repair import HistoryRepair
 from basecamp.sync.ledger_update import LedgerUpdater
 from basecamp.sync.notices import SourceChangeNotices
 from basecamp.workflows.graph import RegisteredGraph
+from basecamp.workflows.lineage import RegisteredLineage
 from basecamp.workflows.pause_records import PauseRecords
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
@@ -221,6 +222,7 @@ def build_services(
     logins_only = bool(sign_in) and "tokens" not in sign_in
     token_lookup = TokenLookup(store, clock, objects, logins_only=logins_only)
     oidc_tokens = OidcTokens(oidc, clock) if oidc else None
+    graph = RegisteredGraph(specs, workflows, sql, clock)
     return Services(
         work=RequestWork(clock),
         audit_log=audit,
@@ -273,7 +275,8 @@ def build_services(
             records=records,
         ),
         workflows=workflows,
-        graph=RegisteredGraph(specs, workflows, sql, clock),
+        graph=graph,
+        lineage=RegisteredLineage(specs, graph, sql),
         partition_reasons=PartitionReasons(
             specs=specs,
             workflows=workflows,

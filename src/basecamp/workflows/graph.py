@@ -87,7 +87,7 @@ class RegisteredGraph:
             StoreUnreachable: When the store does not answer, and never did.
         """
         catalog, rows = self._specs.known(), self._workflows.effective()
-        graph, unread = self._graph(catalog.value)
+        graph, unread = self.known(catalog.value)
         names = _names(catalog.value, graph, name, permitted)
         shown = {one for one in names if one in permitted}
         edges = [edge for edge in graph.edges if edge.upstream in shown and edge.downstream in shown]
@@ -104,7 +104,7 @@ class RegisteredGraph:
             warnings=list(dict.fromkeys(told)),
         )
 
-    def _graph(self, catalog: Catalog) -> tuple[DatasetGraph, int]:
+    def known(self, catalog: Catalog) -> tuple[DatasetGraph, int]:
         """Return the graph of the effective specs, and the number of those whose SQL is not known yet."""
         files = list(catalog.effective.values())
         lineages, unread = self._lineages.known(files)

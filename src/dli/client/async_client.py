@@ -133,6 +133,7 @@ class AsyncClient:
     test_notifications = _method(calls.test_notifications)
     list_datasets = _method(calls.list_datasets)
     get_dataset = _method(calls.get_dataset)
+    get_lineage = _method(calls.get_lineage)
     register = _method(calls.register)
     update = _method(calls.update)
     unregister = _method(calls.unregister)

@@ -15,6 +15,7 @@ from dataspec.models import (
     AuditEntry,
     Backfill,
     BackfillPreview,
+    DatasetLineage,
     DatasetVersions,
     Every,
     Explanation,
@@ -543,6 +544,11 @@ def list_datasets(*, source: SourceType | str | None = None) -> Steps[Listing[Re
 def get_dataset(name: str, *, source: SourceType | str | None = None) -> Steps[RegisteredDataset]:
     """Return a dataset's spec: the effective one, or that of the given source."""
     return _get(RegisteredDataset, "datasets", check_name(name), source=source)
+
+
+def get_lineage(name: str, *, source: SourceType | str | None = None) -> Steps[DatasetLineage]:
+    """Return where the columns of a dataset come from: of the effective spec, or of the given source's."""
+    return _get(DatasetLineage, "datasets", check_name(name), "lineage", source=source)
 
 
 def register(

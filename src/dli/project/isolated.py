@@ -30,11 +30,21 @@ def isolated(file: str, function: Callable[P, R], /, *args: P.args, **named: P.k
     Raises:
         InvalidTemplate: When the SQL exceeds the limits.
     """
-    worker = Worker(LIMITS)
     try:
-        return worker.call(partial(function, *args, **named))
+        return in_child(partial(function, *args, **named))
     except LimitExceeded as exceeded:
         raise InvalidTemplate(exceeded.problem(file), "The SQL can't be checked.") from None
+
+
+def in_child(function: Callable[[], R]) -> R:
+    """Call a function in a child process; raises what it raises.
+
+    Raises:
+        LimitExceeded: When the call exceeds the limits for the SQL of one spec.
+    """
+    worker = Worker(LIMITS)
+    try:
+        return worker.call(function)
     finally:
         worker.end()
 

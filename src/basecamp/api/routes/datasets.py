@@ -26,7 +26,13 @@ from basecamp.api.dependencies import (
 from basecamp.api.query_values import Flag, NotNegative, Positive, Seconds
 from basecamp.api.request_models import DatasetPage, RegistrationBody, RollbackBody, SpecBody, UpdateBody
 from basecamp.registration.register import Validation
-from dataspec.models import DatasetVersions, RegisteredDataset, UnregisteredDataset, VersionDetails
+from dataspec.models import (
+    DatasetLineage,
+    DatasetVersions,
+    RegisteredDataset,
+    UnregisteredDataset,
+    VersionDetails,
+)
 from dataspec.spec.yaml_editor import ScheduleChanges
 
 router = APIRouter(route_class=CheckedRoute, prefix=f"{PREFIX}/datasets", tags=["datasets"])
@@ -61,6 +67,14 @@ def get_dataset(
     if (version := services.registered_specs.manual_etag(name)) is not None:
         response.headers["ETag"] = quoted(version)
     return dataset
+
+
+@router.get("/{name}/lineage")
+def get_lineage(
+    services: ServicesOf, permitted: Permitted, name: DatasetName, source: SourceChoice | None = None
+) -> DatasetLineage:
+    """Show the tables that a dataset reads and writes, and the columns that each of its columns comes from."""
+    return services.lineage.of(name, source_of(source), permitted)
 
 
 @router.put("/{name}", responses={201: {"model": RegisteredDataset, **CREATED}})

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MAX_PARTS = 10
 """Maximum number of parts of a table name that are compared with names from run values."""
 _TEMPORARY_SCHEMAS = {"temp", "pg_temp"}
-_HARMLESS_COMMANDS = {"CHECKPOINT", "EXPLAIN", "LOAD", "REFRESH", "RESET", "SET", "SHOW", "VACUUM"}
+HARMLESS_COMMANDS = {"CHECKPOINT", "EXPLAIN", "LOAD", "REFRESH", "RESET", "SET", "SHOW", "VACUUM"}
 """Statements that sqlglot does not parse, and that copy no rows between tables."""
 
 
@@ -171,7 +171,7 @@ class _Session:
     def _not_stored(self) -> Problem | None:
         """Return the warning for a query whose rows no statement stores; none where that is unknown."""
         known = not (self._unread or self._writes_unnamed or self._query_stores)
-        stored = any(name in self._query_tables or _ends_alike(name, self._name) for name in self._writes)
+        stored = any(name in self._query_tables or ends_alike(name, self._name) for name in self._writes)
         if self._target or self._query is None or stored or not known:
             return None
         message = "the rows of the query are not stored: no statement writes them to a table."
@@ -181,10 +181,10 @@ class _Session:
         return self._place(Problem(message, "", 1, 1, hint, "warning"), self._query)
 
     def _take_trees(self, sampled: SampledText) -> None:
-        self._named = _by_parts(sampled.names)
+        self._named = names_by_parts(sampled.names)
         for tree in sampled.parsed.trees:
             command = command_of(tree)
-            if command and command not in _HARMLESS_COMMANDS:
+            if command and command not in HARMLESS_COMMANDS:
                 message = f"What {command} reads and writes is not known."
                 self._say_unknown(sampled, Problem(message, ""))
                 self._unread = True
@@ -223,7 +223,7 @@ class _Session:
             return True
         if self._is_temporary(table):
             return False
-        if written := _written_by(self._named, name):
+        if written := written_by(self._named, name):
             writes = uses is self._writes
             self._writes_unnamed |= writes
             verb = "writes" if writes else "reads"
@@ -258,7 +258,7 @@ class _Session:
         self._unknown.append(self._place(problem, sampled))
 
 
-def _by_parts(names: Iterable[WrittenName]) -> dict[Parts, tuple[int, WrittenName]]:
+def names_by_parts(names: Iterable[WrittenName]) -> dict[Parts, tuple[int, WrittenName]]:
     """Return names by their parts, each with its index."""
     found: dict[Parts, tuple[int, WrittenName]] = {}
     for number, name in enumerate(names):
@@ -266,7 +266,7 @@ def _by_parts(names: Iterable[WrittenName]) -> dict[Parts, tuple[int, WrittenNam
     return found
 
 
-def _written_by(named: Mapping[Parts, tuple[int, WrittenName]], table: str) -> WrittenName | None:
+def written_by(named: Mapping[Parts, tuple[int, WrittenName]], table: str) -> WrittenName | None:
     """Return the first name from run values that is a part, or several parts, of a table's name."""
     parts = parts_of(table)[:MAX_PARTS] if named else ()
     within = (parts[begin:end] for begin in range(len(parts)) for end in range(begin + 1, len(parts) + 1))
@@ -292,7 +292,7 @@ def may_be_same(one: Parts, other: Parts) -> bool:
     return one == other or (shorter >= _QUALIFIED and one[-shorter:] == other[-shorter:])
 
 
-def _ends_alike(one: str, other: str) -> bool:
+def ends_alike(one: str, other: str) -> bool:
     """Return whether two names may mean one table, whatever schema the shorter one is in."""
     parts, others = parts_of(one), parts_of(other)
     shorter = min(len(parts), len(others))

@@ -17,7 +17,7 @@ from dli.session import Session, warn
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dataspec.models import RegisteredDataset
+    from dataspec.models import DatasetLineage, LineageColumn, RegisteredDataset
     from dataspec.spec.model import DatasetSpec, Parameter
 
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     "--version", metavar="HASH", help="Show this version, from the server: the first digits of its hash."
 )
 @source_option(everything=False)
+@click.option(
+    "--columns", is_flag=True, help="Show the columns that it builds, and the columns that each comes from."
+)
 @click.option("--sql", is_flag=True, help="Show only the SQL, as it is written; with -p, as rendered.")
 @param_option
 @click.option(
@@ -42,6 +45,7 @@ def command(
     registered: bool,
     version: str | None,
     source: str | None,
+    columns: bool,
     sql: bool,
     parameters: dict[str, str],
     dialect: str | None,
@@ -56,6 +60,11 @@ def command(
         raise click.UsageError("--source is for --registered.")
     if (parameters or dialect) and not sql:
         raise click.UsageError("-p and --dialect are for --sql.")
+    if columns and (sql or version):
+        raise click.UsageError("--columns is for the current spec; leave out --sql and --version.")
+    if columns:
+        _show_columns(session, _lineage(session, dataset, registered=registered, source=source))
+        return
     stored = _stored(session, dataset, registered=registered, source=source, version=version)
     if parameters or dialect:
         from dli.local.dry_run import show_rendered
@@ -88,6 +97,38 @@ def command(
             if sql
             else _described(spec, local.sql, [("File", local.file)], reads, writes)
         )
+
+
+def _lineage(session: Session, dataset: str, *, registered: bool, source: str | None) -> DatasetLineage:
+    """Return the lineage of a dataset's columns, from the server or from the project."""
+    if registered:
+        return session.client.get_lineage(session.dataset_name(dataset), source=source)
+    from dli.project.columns import lineage_in_project
+
+    return lineage_in_project(session.project, session.dialects, session.project.find(dataset))
+
+
+def _show_columns(session: Session, lineage: DatasetLineage) -> None:
+    warn(lineage.warnings)
+    if session.format == "json":
+        session.print_json(lineage)
+        return
+    from dli.output.tables import print_table
+
+    rows = [
+        (column.name, column.type or "", _from(column), column.description or "")
+        for column in lineage.columns
+    ]
+    print_table(["COLUMN", "TYPE", "FROM", "DESCRIPTION"], rows)
+    if lineage.unknown is not None:
+        warn([f"It may have other columns. {lineage.unknown}"])
+
+
+def _from(column: LineageColumn) -> str:
+    """Return the columns that a column comes from, and why there may be others."""
+    sources = [f"{source.table}.{source.column}" for source in column.sources]
+    unknown = [f"unknown: {column.unknown}"] if column.unknown else []
+    return ", ".join([*sources, *unknown]) or "no column"
 
 
 def _show_stored(session: Session, found: RegisteredDataset | VersionDetails, sql: bool) -> None:

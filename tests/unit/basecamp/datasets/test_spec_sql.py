@@ -94,6 +94,28 @@ def test_a_lineage_is_read_once_for_simultaneous_requests() -> None:
     assert sql.lineage(file.spec, file) is found
 
 
+@pytest.mark.rule("10.19")
+def test_columns_that_take_too_long_are_not_known_and_not_read_again() -> None:
+    sql, heavy = spec_sql(SHORT), spec_file(HEAVY)
+    assert heavy.spec
+    found = sql.columns(heavy.spec, heavy, {})
+    assert (found.columns, found.unknown) == ((), "Not known: it took too long.")
+    assert sql.columns(heavy.spec, heavy, {}) is found
+    with request_budget(0.05):
+        later = spec_sql(Limits(cpu_seconds=30)).columns(heavy.spec, heavy, {})
+    assert later.unknown == "Not known: it took too long."
+
+
+@pytest.mark.rule("18.14")
+def test_columns_are_read_once_for_the_same_upstream_columns() -> None:
+    sql, file = spec_sql(Limits()), spec_file("select * from raw.clicks")
+    assert file.spec
+    found = sql.columns(file.spec, file, {"raw.clicks": ("a",)})
+    assert found.names == ("a",)
+    assert sql.columns(file.spec, file, {"raw.clicks": ("a",)}) is found
+    assert sql.columns(file.spec, file, {"raw.clicks": ("b",)}).names == ("b",)
+
+
 @pytest.fixture
 def pool() -> WorkerPool:
     """One worker, and one place to wait for it."""

@@ -40,7 +40,11 @@ CALLS: Mapping[str, Sequence[Sequence[str]]] = {
     "dli dataset versions": [[CLICKS]],
     "dli dataset rollback": [[CLICKS, "VERSION", "--yes"]],
     "dli dataset list": [["--registered"]],
-    "dli dataset show": [[CLICKS, "--registered"], [CLICKS, "--version", "VERSION"]],
+    "dli dataset show": [
+        [CLICKS, "--registered"],
+        [CLICKS, "--version", "VERSION"],
+        [CLICKS, "--registered", "--columns"],
+    ],
     "dli notifications test": [[CLICKS]],
     "dli audit": [[]],
     "dli whoami": [[]],
