@@ -43,7 +43,7 @@ def changed_specs(root: Path, ref: str, checked: Sequence[CheckedSpec]) -> list[
 
 def _is_among(spec: CheckedSpec, root: Path, changed: set[str]) -> bool:
     # Of a link, Git knows the link and, if it is in the repository, the file behind it.
-    for path in (*paths_of(spec), *(str(root / shared) for shared in spec.shared_files)):
+    for path in paths_of(spec, root):
         folder, name = os.path.split(path)
         if os.path.join(os.path.realpath(folder), name) in changed or os.path.realpath(path) in changed:  # noqa: PTH118
             return True

@@ -124,7 +124,7 @@ class _Selector:
         places = [place for place in places if Path(place).exists()][:1] or places
         words = [parse_word(f"path:{place}") for place in places]
         for spec in self._checked:
-            paths = [Path(path) for path in paths_of(spec)]
+            paths = [Path(path) for path in paths_of(spec, self._root)]
             parents = chain.from_iterable((path, *path.parents) for path in paths)
             if any(one.matches(str(path)) for path in parents for one in words):
                 yield spec
@@ -157,11 +157,12 @@ class _Selector:
         return NotFound(text, detail=nearest(word.value, known) or others)
 
 
-def paths_of(spec: CheckedSpec) -> list[str]:
-    """Return the absolute paths of a spec and of its SQL files, existing or not."""
-    file = os.path.abspath(spec.file)  # noqa: PTH100 - links stay as they are
-    folder = os.path.dirname(file)  # noqa: PTH120
-    return [file, *(os.path.normpath(os.path.join(folder, named)) for named in spec.sql_files)]  # noqa: PTH118
+def paths_of(spec: CheckedSpec, root: Path) -> list[str]:
+    """Return the absolute paths of a spec, its SQL files, and the macros and seeds that it uses, existing or not."""
+    file = Path(os.path.abspath(spec.file))  # noqa: PTH100 - links stay as they are
+    sql = (file.parent / named for named in spec.sql_files)
+    shared = (root.absolute() / named for named in spec.shared_files)
+    return [str(file), *map(os.path.normpath, (*sql, *shared))]
 
 
 def _some(names: Sequence[str]) -> str:

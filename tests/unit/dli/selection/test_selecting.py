@@ -216,6 +216,23 @@ def test_a_macro_file_counts_as_the_datasets_that_use_it(dli: Dli, repository: P
     assert selected(dli, "--changed") == {"q"}
 
 
+@pytest.mark.rule("22.41", "22.43")
+def test_macros_and_seeds_count_for_each_dataset_that_uses_them(dli: Dli, repository: Path) -> None:
+    macro, seed = repository / "macros" / "n.sql", repository / "seeds" / "codes.csv"
+    for file, text in ((macro, "{% macro two() %}2{% endmacro %}"), (seed, "code,n\nKR,1\n")):
+        file.parent.mkdir()
+        file.write_text(text)
+    put(repository, "m", "{% import 'macros/n.sql' as n %}\ncreate table m as select {{ n.two() }} as n")
+    put(repository, "c", "create table c as select * from {{ seed('codes') }}")
+    commit(repository)
+    assert selected(dli, "--select", "path:macros/n.sql") == {"m"}
+    assert selected(dli, "--select", "path:seeds") == {"c"}
+    macro.write_text("{% macro two() %}3{% endmacro %}")
+    assert selected(dli, "--changed") == {"m"}
+    seed.write_text("code,n\nKR,2\n")
+    assert selected(dli, "--changed") == {"m", "c"}
+
+
 @pytest.mark.rule("22.43")
 def test_what_needs_a_dataset_that_is_gone_or_has_another_name_counts_as_changed(
     dli: Dli, repository: Path
