@@ -110,6 +110,21 @@ def test_a_run_builds_what_its_sql_says(warehouse: Path, turns: Path) -> None:
 
 
 @pytest.mark.rule("12.7")
+@pytest.mark.rule("36.8")
+def test_a_run_renders_with_the_macros_and_seeds_of_its_version(warehouse: Path, turns: Path) -> None:
+    query = (
+        "\"{% import 'macros/m.sql' as m %}create table built as "
+        "select code, {{ m.day(execution_date) }} as day from {{ seed('codes') }}\""
+    )
+    files = {
+        "macros/m.sql": "{% macro day(of) %}date '{{ of }}'{% endmacro %}",
+        "seeds/codes.csv": "code\nO'Hare\n",
+    }
+    [dataset] = datasets("web.clicks", query=query, more=DATED, files=files)
+    execute(operator(Dataset.from_json(json.loads(json.dumps(dataset.to_json()))), turns))
+    assert rows(warehouse, "select code, day::text from built") == [("O'Hare", "2024-01-15")]
+
+
 def test_the_first_act_tells_which_version_runs_even_if_all_else_fails(warehouse: Path, turns: Path) -> None:
     dataset, attempt = clicks(), Attempt(try_number=2)
     with pytest.raises(AirflowFailException):

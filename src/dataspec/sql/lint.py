@@ -12,7 +12,7 @@ from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem
 from dataspec.spec.model import RUN_TIMES
 from dataspec.sql.lineage.statement_tables import IDLE, access_of, kind_of, read_and_written, stores_nothing
-from dataspec.sql.parser import engine_problem
+from dataspec.sql.parser import engine_problem, told_in_macro
 from dataspec.sql.preview import UNCHECKED
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def _syntax_error(sampled: SampledText, dialect: str | None) -> Problem | None:
     wrong = parsed.problem or engine_problem(sampled.text.sql, parsed.sql, parsed.trees, dialect)
     if wrong is None:
         return None
+    wrong = told_in_macro(wrong, sampled.text.shared)
     given = ", ".join(
         f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in sampled.values.items()
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from sqlglot.errors import ParseError, SqlglotError
 from dataspec.problems import Problem
 from dataspec.spec.sql_texts import MAX_SQL
 from dataspec.sql.nesting import why_too_deep
-from dataspec.sql.source_map import in_template, place_in
+from dataspec.sql.source_map import in_macros, in_template, place_in
 from dataspec.sql.tokens import sqlglot_dialect
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # sqlglot warns of commands that it does not parse; callers report these themselves.
 logging.getLogger("sqlglot").addHandler(logging.NullHandler())
 
+_WRONG_WORD = re.compile(r"""\b(?:at|after|near) ['"](\w+)['"]""")
+"""The word in a message of sqlglot or DuckDB that is wrong."""
 _LAX = re.compile(
     r"""
     ,\s*,                       # an item of a list that is not there
@@ -127,6 +129,18 @@ def parse_sql(
         return ParsedSql(sql, problem=Problem(_reason(wrong), "", line, column))
     except SqlglotError as error:
         return ParsedSql(sql, problem=Problem(f"{str(error).splitlines()[0].rstrip('.')}.", ""))
+
+
+def told_in_macro(problem: Problem, shared: Mapping[str, str]) -> Problem:
+    """Return a problem of rendered SQL with the place in the macro file that wrote the wrong word, if one did.
+
+    Args:
+        problem: The problem, whose column is None for a word that the template does not hold.
+        shared: The files of the project that the template uses, by path.
+    """
+    word = _WRONG_WORD.search(problem.message) if problem.column is None else None
+    place = in_macros(shared, word[1]) if word else None
+    return replace(problem, message=f"{place}: {problem.message}") if place else problem
 
 
 def _reason(found: Mapping[str, Any]) -> str:

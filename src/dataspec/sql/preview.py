@@ -9,7 +9,7 @@ from dataspec.errors import InvalidTemplate
 from dataspec.spec.sql_texts import SqlPlaces, sql_texts
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.lineage.statement_tables import read_and_written
-from dataspec.sql.parser import engine_problem, parse_sql
+from dataspec.sql.parser import engine_problem, parse_sql, told_in_macro
 from dataspec.sql.rendering import STRING_SETTINGS
 from dataspec.sql.template.render import render
 from dataspec.sql.tokens import split_statements
@@ -90,5 +90,5 @@ def _parsed(text: SqlText, values: Mapping[str, Any], dialect: str | None, *, un
     parsed = parse_sql(text.sql, rendered.sql, dialect, rendered.tokens)
     problem = parsed.problem or engine_problem(text.sql, parsed.sql, parsed.trees, dialect)
     if problem is not None and dialect is not None:
-        raise InvalidTemplate(problem, f"The SQL is not valid {dialect}.")
+        raise InvalidTemplate(told_in_macro(problem, text.shared), f"The SQL is not valid {dialect}.")
     return parsed

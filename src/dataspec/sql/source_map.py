@@ -8,10 +8,11 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from dataspec.keys import MACRO_FOLDER
 from dataspec.spec.sql_texts import lines_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 NEAR = 2_000
@@ -59,6 +60,23 @@ def in_template(template: str, rendered: str, line: int, column: int, word: str)
     near = text[first : begin + NEAR]
     at = min(_whole(word, near), key=lambda found: abs(first + found - begin), default=None)
     return number, None if at is None else first + at + 1
+
+
+def in_macros(shared: Mapping[str, str], word: str) -> str | None:
+    """Return the place of a word that a macro wrote: where the macro files hold it exactly once.
+
+    Args:
+        shared: The files of the project that the template uses, by path.
+        word: The word, which the template itself does not hold.
+    """
+    found = [
+        f"{path}:{number}:{at + 1}"
+        for path, text in shared.items()
+        if path.startswith(MACRO_FOLDER)
+        for number, line in enumerate(lines_of(text), start=1)
+        for at in _whole(word, line)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 @lru_cache(maxsize=8)

@@ -296,7 +296,7 @@ def _place(plan: RunPlan, statement: RenderedStatement, error: BaseException) ->
     """Return the position of an engine's error in the user's file; the statement's start if the error has none."""
     from dataspec.problems import Problem
     from dataspec.spec.sql_texts import SqlPlaces
-    from dataspec.sql.source_map import in_template, place_in
+    from dataspec.sql.source_map import in_macros, in_template, place_in
 
     origin = statement.origin
     if origin is None:
@@ -310,7 +310,9 @@ def _place(plan: RunPlan, statement: RenderedStatement, error: BaseException) ->
     line, at = in_template(origin.text.sql, origin.rendered, line, begin, word)
     places = SqlPlaces.of(plan.dataset.yaml, plan.dataset.file)
     problem = places.placed(Problem("", "", line, at), origin.text)
-    return ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)
+    place = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)
+    in_macro = in_macros(origin.text.shared, word) if at is None and word else None
+    return f"{place}: {in_macro}" if in_macro else place
 
 
 def log_run(run: LocalRun, root: Path, outcome: str, error: str | None = None) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from basecamp.datasets.dataset_teams import PermittedDatasets
+from basecamp.web.views import read_dataset
 from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.sql.rendering import render_statements
@@ -101,6 +103,20 @@ def test_a_macros_mistake_is_shown_once_at_its_place_and_at_each_use(
     assert f"\n       project/{told}" in result.err
 
 
+@pytest.mark.rule("36.6")
+def test_wrong_sql_of_a_macro_is_told_at_its_use_and_its_place(shop: Path, dli: Dli) -> None:
+    (shop / "macros" / "dates.sql").write_text(DATES.replace("date_trunc(", "date_trnc("))
+    result = dli("dataset", "run", "shop.months", "-p", "execution_date=2024-05-17")
+    assert "datasets/months.sql:2: macros/dates.sql:1:29: Catalog Error" in result.err
+    (shop / "macros" / "dates.sql").write_text(
+        "{% macro month_start(day) %}\n'{{ day }}' thne 1{% endmacro %}"
+    )
+    result = dli("dataset", "validate", "shop.months")
+    assert "datasets/months.sql:2: not valid duckdb: macros/dates.sql:2:18: " in result.err
+    result = dli("dataset", "run", "shop.months", "-p", "execution_date=2024-05-17", "--dry-run")
+    assert "macros/dates.sql:2:18: " in result.err
+
+
 @pytest.mark.rule("36.4")
 @pytest.mark.parametrize(
     ("damage", "problem"),
@@ -178,6 +194,8 @@ def test_a_registered_version_has_its_macros_and_shows_them(shop: Path, dli: Dli
     result = dli("dataset", "show", "shop.months", "--registered", "--sql")
     assert f"-- macros/dates.sql\n{DATES}" in result.out
     assert dli("dataset", "show", "shop.months").out.count("macros/") == 2
+    view = read_dataset(basecamp.services, "shop.months", None, PermittedDatasets())
+    assert [sql.title for sql in view.sql] == ["query · months.sql", "macros/dates.sql", "macros/ranges.sql"]
     (shop / "macros" / "dates.sql").write_text(DATES.replace("month'", "year'"))
     result = dli("dataset", "diff", "shop.months")
     assert "macros/dates.sql" in result.out
