@@ -11,7 +11,7 @@ from dataspec.problems import Problem, name_taken, nearest
 from dataspec.project.graph import DatasetGraph, as_path
 from dataspec.project.spec_checks import CRON
 from dataspec.schedule.upstream_clock import NoClock, upstream_clocks
-from dataspec.sql.lineage.dataset_lineage import parts_of
+from dataspec.sql.lineage.dataset_lineage import may_be_same, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,6 +56,7 @@ class _Project:
             found[spec.file] += self._missing(spec)
             found[spec.file] += self._undeclared(spec)
             found[spec.file] += self._unknown_tables(spec.dataset.lineage.reads)
+            found[spec.file] += self._unknown_columns(spec)
         for file, problem in (*self._cycles(), *self._clocks(), *self._written_twice()):
             found[file].append(problem)
         return found
@@ -95,6 +96,19 @@ class _Project:
                 if meant.other_schema:
                     message = f"no dataset of this project builds '{use.name}'."
                 yield use.problem(message, hint=meant.hint).as_warning()
+
+    def _unknown_columns(self, spec: CheckedSpec) -> Iterator[Problem]:
+        """Yield a warning for each column that the dataset which makes its table surely does not build."""
+        for use in spec.column_uses:
+            builders = self._graph.builders(use.table)
+            built = self._first[builders[0]].built if len(builders) == 1 else None
+            if built is None or builders[0] == spec.name:
+                continue
+            is_its = may_be_same(parts_of(built.name), parts_of(use.table))
+            if is_its and use.column.lower() not in map(str.lower, built.columns):
+                message = f"{use.table} has no column '{use.column}': '{builders[0]}' does not build it."
+                hint = nearest(use.column, built.columns)
+                yield replace(use.place, message=message, hint=hint, severity="warning")
 
     def _cycles(self) -> Iterator[tuple[str, Problem]]:
         for cycle in self._graph.cycles():

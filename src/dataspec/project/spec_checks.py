@@ -11,6 +11,7 @@ from dataspec.problems import MAX_PROBLEMS, Problem, first_of, in_reading_order
 from dataspec.project.graph import GraphDataset
 from dataspec.schedule.advice import schedule_advice
 from dataspec.spec.sql_texts import SqlPlaces
+from dataspec.sql.lineage.column_uses import BuiltTable, ColumnUse, built_table, column_uses
 from dataspec.sql.lineage.dataset_lineage import Lineage, lineage_in
 from dataspec.sql.lint import condition_problems, sql_problems, unused_parameters
 from dataspec.sql.materialization_lint import engine_problems, materialized_sql_problems
@@ -52,6 +53,10 @@ class CheckedSpec:
     """What the spec says of its clock; None for an invalid spec as well."""
     depends_on_at: Place | None = None
     """The place of the key ``depends_on``; None if it is missing."""
+    column_uses: tuple[ColumnUse, ...] = field(default=(), repr=False)
+    """The columns that it reads of tables of others."""
+    built: BuiltTable | None = field(default=None, repr=False)
+    """The table that it makes anew, with all its columns; None where these are not certain."""
 
     @property
     def valid(self) -> bool:
@@ -102,7 +107,12 @@ def check_valid(
     if len(problems) > MAX_PROBLEMS:  # keep errors rather than warnings
         problems = first_of(sorted(problems, key=lambda problem: problem.severity))
     dataset = GraphDataset(spec.name, spec.upstream, lineage)
-    return replace(_checked(document, dataset, tuple(problems)), clock=spec.declared_clock)
+    return replace(
+        _checked(document, dataset, tuple(problems)),
+        clock=spec.declared_clock,
+        column_uses=column_uses(texts, places) if lineage.reads else (),
+        built=built_table(spec, texts),
+    )
 
 
 def _schedule_problems(spec: DatasetSpec, document: Document) -> Iterator[Problem]:
