@@ -381,8 +381,8 @@ def test_names_and_ranges_are_cheap() -> None:
         grid, begin = Grid(cron, NEW_YORK), time.process_time()
         for number in range(100):
             grid.named(f"{2000 + number}-07-15T00:00")
-        assert time.process_time() - begin < 0.5
+        assert time.process_time() - begin < 1
         begin = time.process_time()
         days = 40_000 if cron == DAILY else 40_000 // 24
         assert len(list(grid.starting_on(date(1950, 1, 1), date(1950, 1, 1) + (days - 1) * DAY))) >= 39_900
-        assert time.process_time() - begin < 5
+        assert time.process_time() - begin < 20

@@ -19,7 +19,7 @@ from unit.dli.conftest import Dli
 from unit.dli.terminal import on_terminal
 
 MEET = """do $$ begin
-  for attempt in 1..600 loop
+  for attempt in 1..6000 loop
     if (select count(*) from arrived) >= {number} then return; end if;
     perform pg_sleep(0.05);
   end loop;
@@ -77,12 +77,13 @@ def test_datasets_that_do_not_depend_on_each_other_run_at_the_same_time(
 def test_no_more_than_the_jobs_run_at_a_time(dli: Dli, project: Path, database: Postgres) -> None:
     database.ask("create table spans (name text, change int, at timestamptz)")
     stamp = "insert into spans values ('{}', {}, clock_timestamp())"
-    for name in "abcde":
-        leave = json.dumps(stamp.format(name, -1))
-        put(project, name, "do $$ begin perform pg_sleep(0.3); end $$", pre=stamp.format(name, 1),
-            more=f"post_statements: [{{name: leave, sql: {leave}}}]\n")  # fmt: skip
     for jobs in (1, 2):
-        database.ask("truncate spans")
+        database.ask("truncate spans; truncate arrived")
+        for name in "abcde":
+            leave = json.dumps(stamp.format(name, -1))
+            meet = MEET.format(number=jobs).replace("then return", "then perform pg_sleep(0.3); return")
+            put(project, name, meet, pre=f"insert into arrived values ('{name}'); {stamp.format(name, 1)}",
+                more=f"post_statements: [{{name: leave, sql: {leave}}}]\n")  # fmt: skip
         assert dli("dataset", "run", "--all", "--jobs", str(jobs)).status == 0
         most = database.ask("select max(n) from (select sum(change) over (order by at) as n from spans) t")
         assert most == [[str(jobs)]]
@@ -119,7 +120,7 @@ def test_ctrl_c_cancels_all_that_run_and_the_end_lists_them(
     program = "import sys; from dli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "dataset", "run", "--all", "-f", form]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while database.ask(running) != [["3"]] or not database.ask("select to_regclass('quick')")[0][0]:
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -127,7 +128,9 @@ def test_ctrl_c_cancels_all_that_run_and_the_end_lists_them(
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert database.ask(running) == [["0"]]
+    while database.ask(running) != [["0"]]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     found = outcomes(out) if form == "json" else dict(line.split()[:2] for line in out.splitlines()[1:])
     assert found == {**dict.fromkeys("abc", "KILLED"), "d": "SKIPPED", "quick": "COMPLETED"}
     assert "1 completed, 3 cancelled, 1 left out.\n" in err
