@@ -84,6 +84,7 @@ class Browser:
                 cookies=self.cookies,
                 follow_redirects=follow,
                 trust_env=False,
+                timeout=120,
             ) as client:
                 answer = await client.request(method, urljoin(self.origin, address), **request)
                 self.cookies = client.cookies

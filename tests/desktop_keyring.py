@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,16 @@ from pathlib import Path
 import pytest
 
 NEEDS = "needs gnome-keyring and dbus: sudo apt install --no-install-recommends gnome-keyring dbus"
-READY_SECONDS = 30
+READY_SECONDS = 120
+_PATIENT = """
+import sys
+from dli.credentials import system_keyring
+from dli.main import main
+system_keyring.SECONDS = 120
+sys.exit(main())
+"""
+PATIENT_DLI = [sys.executable, "-c", _PATIENT]
+"""The command line, which waits for the keyring of a busy machine."""
 
 
 @contextmanager

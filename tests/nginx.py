@@ -18,7 +18,7 @@ NEEDS = "a real nginx for tests needs: sudo apt install --no-install-recommends 
 SITE = Path(__file__).resolve().parents[1] / "deploy" / "nginx.conf"
 HOST = "127.0.0.2"
 """The address at which the proxy is reached: another one of this machine than the server's."""
-READY_SECONDS = 60
+READY_SECONDS = 180
 
 MAIN = """\
 {user}daemon off;

@@ -83,7 +83,7 @@ def test_pages_forms_and_redirects_stay_at_the_public_address(behind: Behind) ->
 
 @pytest.mark.rule("26.90")
 def test_plain_http_leads_to_https(behind: Behind) -> None:
-    answer = httpx.get(f"http://{nginx.HOST}:{behind.plain_port}/runs?limit=2", timeout=30)
+    answer = httpx.get(f"http://{nginx.HOST}:{behind.plain_port}/runs?limit=2", timeout=120)
     assert answer.status_code == 308
     assert answer.headers["location"] == f"https://{nginx.HOST}/runs?limit=2"
 
@@ -102,7 +102,7 @@ def test_the_log_names_the_caller_not_the_proxy_and_believes_no_one_else(behind:
 def test_a_caller_that_is_no_trusted_proxy_can_name_no_address(tmp_path: Path) -> None:
     server = Serve(settings(tmp_path), tmp_path / "log")
     try:
-        httpx.get(f"{server.url()}/api/v1/forged", headers={"X-Forwarded-For": "192.0.2.9"}, timeout=30)
+        httpx.get(f"{server.url()}/api/v1/forged", headers={"X-Forwarded-For": "192.0.2.9"}, timeout=120)
         server.wait_until(lambda: "/api/v1/forged" in server.log)
         assert "192.0.2.9" not in server.log
     finally:
@@ -165,7 +165,7 @@ def test_the_systemd_unit_is_valid() -> None:
         ["/usr/bin/systemd-analyze", "verify", str(unit)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     complaints = [

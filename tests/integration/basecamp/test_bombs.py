@@ -16,8 +16,8 @@ from integration.basecamp.test_serve import Serve, settings
 
 pytestmark = pytest.mark.xdist_group("bombs on a server")
 
-HEALTH_SECONDS = 1.0
-ANSWER_SECONDS = 120.0
+HEALTH_SECONDS = 10.0
+ANSWER_SECONDS = 300.0
 """How long an answer is waited for: a call has 3 s of processor time, of which a busy machine gives little."""
 MAX_KIB = 600 * 1024
 """What the server may weigh at most: it keeps the texts of its store, and these are of a mebibyte each."""
@@ -34,7 +34,7 @@ class Health:
     """Asks a server for its health again and again, and keeps how long the slowest answer took."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=60)
+        self._client = httpx.Client(base_url=url, timeout=300)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._ask)
         self.slowest = 0.0
@@ -97,7 +97,7 @@ def peak_kib(server: Serve) -> int:
 
 def until_listed(client: httpx.Client) -> httpx.Response:
     """Ask until the server has read the store for the first time; it says after some seconds that it has not yet."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while (listed := client.get("/datasets", params={"limit": 100})).status_code == 503:
         assert "has not listed its specs" in listed.json()["detail"], listed.text
         assert time.monotonic() < deadline
@@ -107,7 +107,7 @@ def until_listed(client: httpx.Client) -> httpx.Response:
 @pytest.mark.rule("10.12")
 def test_the_others_are_listed_and_run_dry_with_every_bomb_in_the_store(server: Serve) -> None:
     url = server.url()
-    with Health(url) as health, httpx.Client(base_url=f"{url}/api/v1", timeout=120) as client:
+    with Health(url) as health, httpx.Client(base_url=f"{url}/api/v1", timeout=300) as client:
         assert until_listed(client).status_code == 200
         assert client.get(f"/datasets/{SOUND}").json()["reads"] == ["raw.clicks"]
         answer = client.post(f"/workflows/{SOUND}/runs", json={"dry_run": True})

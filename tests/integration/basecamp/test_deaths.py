@@ -20,7 +20,7 @@ def deaths(folder: Path, work: str) -> list[dict[str, Any]]:
         [sys.executable, program, folder / "store", work],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=550,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -36,7 +36,7 @@ SQL: Mapping[Kind, str] = {
     "failing": "SELECT * FROM no_such_table",
     "slow": ENDLESS,
 }
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 240
 
 OTHER_DAG = """\
 # A DAG of the company's own, for airflow.

@@ -31,13 +31,15 @@ from basecamp.web.routes import router
 from dataspec.store import MemoryStore, Store
 from dataspec.store.base import MISSING
 from dataspec.store.bucket import BucketStore, StoreTimeouts
-from http_proxy import Fault, Proxy, hang, proxy, stall
+from http_proxy import FAULT_SECONDS, Fault, Proxy, hang, proxy, stall
 from s3 import S3
 
 SHORT = StoreTimeouts(connect=1, request=2, retry=1, call=2)
 REQUEST_SECONDS = 3.0
-BOUND_SECONDS = 8.0
+BOUND_SECONDS = FAULT_SECONDS / 2
 """Well above the budget of a request and the wait for a DAG: the machine may be busy with other things."""
+HEALTH_SECONDS = 1.0
+"""Well below the budget of a request."""
 AT_ONCE = 6
 HEALTH_ROUTES = frozenset({"/healthz", "/readyz"})
 KNOWN_ROUTES = (
@@ -104,7 +106,7 @@ class Served:
 
     def __init__(self, app: FastAPI, url: str) -> None:
         self.app = app
-        self.client = httpx.Client(base_url=url, timeout=60, headers={"Origin": url})
+        self.client = httpx.Client(base_url=url, timeout=2 * FAULT_SECONDS, headers={"Origin": url})
 
     def walk(self, *, at_once: int = AT_ONCE) -> list[Answered]:
         """Send a request to every route, some at a time."""
@@ -133,10 +135,16 @@ class Served:
         response = self.client.request(method, url, json=body, data={"key": "k"} if is_form else None)
         return Answered(method, route, response, time.monotonic() - began)
 
+    def check_health(self) -> None:
+        """Check that the health waits for nothing: on a busy machine some answers come late, not all."""
+        for route in HEALTH_ROUTES:
+            answers = (self._answered("GET", route) for _ in range(50))
+            assert any(one.seconds < HEALTH_SECONDS for one in answers), route
+
     def get(self, path: str) -> httpx.Response:
         return self.client.get(path)
 
-    def wait_until(self, is_so: Callable[[], bool], *, seconds: float = 20) -> None:
+    def wait_until(self, is_so: Callable[[], bool], *, seconds: float = FAULT_SECONDS) -> None:
         deadline = time.monotonic() + seconds
         while not is_so():
             assert time.monotonic() < deadline, self.get("/readyz").text
@@ -230,7 +238,7 @@ def good(between: Proxy, s3: S3) -> Iterator[Served]:
 def check_walk(answers: list[Answered], codes: set[str]) -> None:
     """Check that each route has answered in time, and that an error says what is down."""
     for one in answers:
-        assert one.seconds < (1 if one.route in HEALTH_ROUTES else BOUND_SECONDS), one.place
+        assert one.seconds < BOUND_SECONDS, one.place
         assert one.response.status_code != 500, one.place
         if one.response.status_code > 500 and one.route.startswith("/api/"):
             assert one.response.json()["code"] in codes, one.place
@@ -245,6 +253,7 @@ def test_every_route_answers_while_a_store_hangs_that_answered_before(
     with between.failing(fault):
         first = good.walk()
         again = good.walk()
+        good.check_health()
         known = {path: good.get(path) for path in KNOWN_ROUTES}
         good.wait_until(lambda: good.get("/readyz").json()["status"] == "degraded")
         readiness = good.get("/readyz")
@@ -257,7 +266,7 @@ def test_every_route_answers_while_a_store_hangs_that_answered_before(
     good.wait_until(lambda: good.get("/readyz").json()["status"] == "ready")
     good.wait_until(lambda: good.client.put("/api/v1/datasets/sales.daily", json=SPEC).is_success)
     good.wait_until(lambda: not good.get("/api/v1/workflows").json()["warnings"])
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < BOUND_SECONDS
 
 
 @pytest.mark.rule("18.18")
@@ -282,6 +291,7 @@ def test_every_route_answers_with_a_store_that_never_did(start: bytes) -> None:
         store = BucketStore("bucket", "", options, limits=SHORT)
         with served(store, MemoryAirflow(now=SystemClock().now)) as server:
             check_walk(server.walk(), {"store_unreachable"})
+            server.check_health()
             readiness = server.get("/readyz")
     assert (readiness.status_code, readiness.json()["status"]) == (503, "starting")
 
@@ -298,4 +308,5 @@ def test_every_route_answers_while_airflow_hangs(start: bytes) -> None:
         served(store, late_gateway(transport)) as server,
     ):
         answers = server.walk()
+        server.check_health()
     check_walk(answers, {"airflow_unreachable", "not_loaded"})

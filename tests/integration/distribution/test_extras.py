@@ -90,7 +90,7 @@ def test_with_server_the_server_starts_and_answers(installed: Installed, tmp_pat
     command = [str(environment.folder / "bin" / "basecamp"), "serve", "--port", str(port)]
     with subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.PIPE) as server:
         try:
-            until(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), 60)
+            until(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), 300)
         finally:
             server.terminate()
 

@@ -21,7 +21,7 @@ from postgres import Postgres
 
 pytestmark = pytest.mark.xdist_group("engines")
 
-SECONDS = 60
+SECONDS = 180
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from basecamp.notifications import delivery
 from basecamp.notifications.channels.sending import ChannelSender
-from basecamp.notifications.delivery import CLAIM, POLL_SECONDS, Delivery
+from basecamp.notifications.delivery import CLAIM, Delivery
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.notification import Notification, SourceChange
 from basecamp.notifications.outbox import PREFIX, Outbox, OutboxEntry
@@ -25,7 +26,7 @@ from dataspec.spec.model import SlackTarget
 from dataspec.store import Store, open_store
 from receivers import SLACK_TOKEN, Slack
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -89,6 +90,12 @@ class Replica:
 
 
 @pytest.fixture
+def _next_look_is_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what waits for the next look wait for an hour."""
+    monkeypatch.setattr(delivery, "POLL_SECONDS", 3600.0)
+
+
+@pytest.fixture
 def replicas(store: Store, sender: ChannelSender) -> Iterator[list[Replica]]:
     started = [Replica(store, sender, f"replica-{number}") for number in range(3)]
     yield started
@@ -118,16 +125,15 @@ def test_three_replicas_that_all_find_a_change_tell_it_once(
     assert (slack.count("#data"), slack.count("#other")) == (1, 1)
 
 
+@pytest.mark.usefixtures("_next_look_is_far")
 def test_what_is_put_in_is_sent_at_once_and_not_at_the_next_look(
     replicas: list[Replica], slack: Slack
 ) -> None:
-    wait_until(lambda: all(not replica.delivery.failing() for replica in replicas))
-    started = time.monotonic()
     replicas[0].outbox.announce([(change(), [to("#data")])])
     wait_until(lambda: slack.count("#data") == 1)
-    assert time.monotonic() - started < 5
 
 
+@pytest.mark.usefixtures("_next_look_is_far")
 def test_what_is_put_in_while_its_channel_is_busy_is_sent_right_after(
     store: Store, sender: ChannelSender, slack: Slack
 ) -> None:
@@ -138,9 +144,7 @@ def test_what_is_put_in_while_its_channel_is_busy_is_sent_right_after(
         wait_until(lambda: any(entry.claimed_by for entry in entries(store)))
         replica.outbox.announce([(change("sales.second"), [to("#data")])])
         slack.release()
-        released = time.monotonic()
         wait_until(lambda: slack.count("#data") == 2)
-        assert time.monotonic() - released < POLL_SECONDS / 2
     finally:
         slack.release()
         replica.end()

@@ -16,7 +16,7 @@ import pytest
 
 from receivers import SLACK_TOKEN, Slack, WebhookReceiver
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 SPEC = """\
 name: sales.daily
 type: Dataset

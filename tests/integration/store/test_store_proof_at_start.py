@@ -14,7 +14,7 @@ import pytest
 
 from s3 import S3
 
-STARTS_WITHIN_SECONDS = 60
+STARTS_WITHIN_SECONDS = 180
 RCLONE = Path(sys.executable).parent / "rclone"
 
 

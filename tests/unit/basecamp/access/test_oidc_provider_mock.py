@@ -30,12 +30,13 @@ def id_token(issuer: str, client: str, nonce: str | None) -> str:
     asked = {"client_id": client, "response_type": "code", "redirect_uri": CALLBACK, "scope": "openid"}
     if nonce:
         asked["nonce"] = nonce
-    form = httpx.post(f"{issuer}/oauth2/authorize", params=asked, data={"sub": "alice"})
+    form = httpx.post(f"{issuer}/oauth2/authorize", params=asked, data={"sub": "alice"}, timeout=120)
     [code] = parse_qs(urlsplit(form.headers["location"]).query)["code"]
     answer = httpx.post(
         f"{issuer}/oauth2/token",
         data={"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK},
         auth=(client, "secret"),
+        timeout=120,
     )
     return str(answer.json()["id_token"])
 

@@ -69,7 +69,7 @@ def front(running: Proxy, app: FastAPI, services: Services) -> Proxy:
 def user(front: Proxy, request: pytest.FixtureRequest) -> Iterator[User]:
     front.keeps_host = request.param in {"host and path passed on", "prefix removed"}
     front.removed_prefix = PUBLIC.prefix if request.param in {"prefix removed", "both"} else ""
-    with httpx.Client(base_url=front.url, headers=BROWSER) as client:
+    with httpx.Client(base_url=front.url, headers=BROWSER, timeout=120) as client:
         yield User(client)
 
 
@@ -158,7 +158,7 @@ def test_a_page_of_another_origin_changes_nothing_behind_a_proxy(user: User, ori
 @pytest.mark.rule("26.2")
 @pytest.mark.parametrize("host", ["evil.example", "data.example.evil.example", "xdata.example"])
 def test_a_foreign_host_is_refused_beside_the_public_one(front: Proxy, host: str) -> None:
-    answer = httpx.get(f"{front.url}/runs", headers={"Host": host})
+    answer = httpx.get(f"{front.url}/runs", headers={"Host": host}, timeout=120)
     assert answer.status_code == 421
     assert "BASECAMP_PUBLIC_URL" in answer.json()["detail"]
 
@@ -167,9 +167,9 @@ def test_a_foreign_host_is_refused_beside_the_public_one(front: Proxy, host: str
 def test_this_machine_is_served_beside_the_public_address(front: Proxy) -> None:
     front.keeps_host = False
     own = {"Origin": f"http://{front.behind}"}
-    assert httpx.post(f"http://{front.behind}/api/v1/sync", headers=own).status_code == 200
+    assert httpx.post(f"http://{front.behind}/api/v1/sync", headers=own, timeout=120).status_code == 200
     other = {"Origin": "http://127.0.0.1:1"}
-    assert httpx.post(f"http://{front.behind}/api/v1/sync", headers=other).status_code == 403
+    assert httpx.post(f"http://{front.behind}/api/v1/sync", headers=other, timeout=120).status_code == 403
 
 
 def test_a_path_with_two_slashes_does_not_lead_to_another_host(user: User) -> None:
@@ -225,7 +225,7 @@ def test_the_paths_that_a_prefix_must_not_have_are_those_of_the_routes(services:
     "host", ["data.example/evil", "me@data.example", "data.example:x", "data.example:1:2"]
 )
 def test_a_host_that_is_not_one_is_refused(front: Proxy, host: str) -> None:
-    with httpx.Client(base_url=front.url, headers=BROWSER | {"Host": host}) as client:
+    with httpx.Client(base_url=front.url, headers=BROWSER | {"Host": host}, timeout=120) as client:
         assert client.get("/runs/").status_code == 421
 
 
