@@ -68,7 +68,7 @@ def used_shared_files(sql: Iterable[str], read: Callable[[str], str | None]) -> 
     return found
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _used_paths(sql: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the valid paths of the macro files and of the seeds in a template; none if it can't be parsed."""
     if not uses_files(sql):
@@ -105,7 +105,7 @@ def checked(sql: str, known: Sequence[str], files: Files) -> tuple[list[Problem]
     ], names
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _checks_of(files: Files) -> _Checks:
     return _Checks(dict(files))
 
@@ -115,13 +115,19 @@ class _Checks:
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self._files = files
-        self._checked: dict[str, MacroFile | None] = {}
-        """The files by path; None for one whose check has begun."""
+        self._checked: dict[str, MacroFile] = {}
+        """The files that were checked; threads may share it, and check a file twice."""
 
     def template(
-        self, tree: nodes.Template, sql: str
+        self, tree: nodes.Template, sql: str, chain: tuple[str, ...] = ()
     ) -> tuple[list[Problem], Mapping[str, Signature | None]]:
-        """Return the problems of a template's imports and calls, and the macros and constants that it defines."""
+        """Return the problems of a template's imports and calls, and the macros that it defines and imports.
+
+        Args:
+            tree: The template.
+            sql: Its text.
+            chain: The macro files that import each other, the last of which is this one; none for a dataset's template.
+        """
         places = WordPlaces(sql)
         modules: dict[str, MacroFile] = {}
         macros: dict[str, Signature | None] = {
@@ -133,7 +139,7 @@ class _Checks:
             if path is None or why_not_imported(node):
                 continue  # reported with the refused tags
             line, column = node.lineno, places.of(path, node.lineno)
-            file, found = self._imported(path, line, column)
+            file, found = self._imported(path, line, column, chain)
             problems += found
             if isinstance(node, nodes.Import):
                 modules[node.target] = replace(file, problems=())
@@ -145,7 +151,9 @@ class _Checks:
         problems += endless_macros(tree, places.of)
         return problems, macros
 
-    def _imported(self, path: str, line: int, column: int | None) -> tuple[MacroFile, list[Problem]]:
+    def _imported(
+        self, path: str, line: int, column: int | None, chain: tuple[str, ...]
+    ) -> tuple[MacroFile, list[Problem]]:
         """Return an imported file, and what is wrong with it: in the file, and at the import."""
 
         def at_import(message: str, hint: str | None = None) -> list[Problem]:
@@ -159,15 +167,15 @@ class _Checks:
             )
         if self._files[path] == UNREAD:
             return MacroFile(()), at_import(f"the macro file '{path}' can't be read.")
-        if path in self._checked and self._checked[path] is None:
+        if path in chain:
             return MacroFile(()), at_import(
                 f"the macro file '{path}' imports itself, directly or through others."
             )
-        if len([of for of in self._checked.values() if of is None]) >= MAX_IMPORT_DEPTH:
+        if len(chain) >= MAX_IMPORT_DEPTH:
             return MacroFile(()), at_import(
                 f"more than {MAX_IMPORT_DEPTH} macro files import each other in a row."
             )
-        file = self._file(path)
+        file = self._file(path, chain)
         if not file.problems:
             return file, []
         return file, [
@@ -175,19 +183,17 @@ class _Checks:
             *at_import(f"the macro file can't be used: {replace(file.problems[0], hint=None)}"),
         ]
 
-    def _file(self, path: str) -> MacroFile:
-        checked = self._checked.get(path)
-        if checked is None:
-            self._checked[path] = None
-            checked = self._checked[path] = self._check(path, self._files[path])
-        return checked
+    def _file(self, path: str, chain: tuple[str, ...]) -> MacroFile:
+        if path not in self._checked:
+            self._checked[path] = self._check(path, self._files[path], (*chain, path))
+        return self._checked[path]
 
-    def _check(self, path: str, text: str) -> MacroFile:
+    def _check(self, path: str, text: str, chain: tuple[str, ...]) -> MacroFile:
         problems, _, tree = jinja.checked(text, None)
         if tree is None:
             return MacroFile(tuple(problem.at(path, problem.line, problem.column) for problem in problems))
         problems += _outside_macros(tree)
-        found, macros = self.template(tree, text)
+        found, macros = self.template(tree, text, chain)
         inner = [problem for problem in found if problem.file]
         own = sorted(
             [*problems, *(problem for problem in found if not problem.file)], key=lambda it: it.line or 0

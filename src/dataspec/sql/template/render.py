@@ -104,22 +104,24 @@ def check_template(
         All problems in the order of the lines, and the names that the template uses;
         None instead of names after a syntax error.
     """
-    files = tuple(sorted(shared.items())) if uses_files(sql) else ()
-    problems, names = _checked(sql, tuple(known), files)
+    if shared and uses_files(sql):
+        from dataspec.sql.template.macro_files import checked
+
+        problems, names = checked(sql, known, tuple(sorted(shared.items())))
+    else:
+        problems, names = _checked(sql, tuple(known))
     own = [problem if problem.file else replace(problem, file=file) for problem in problems]
     return own, names
 
 
 @lru_cache(maxsize=256)
-def _checked(
-    sql: str, known: tuple[str, ...], files: tuple[tuple[str, str], ...]
-) -> tuple[list[Problem], frozenset[str] | None]:
+def _checked(sql: str, known: tuple[str, ...]) -> tuple[list[Problem], frozenset[str] | None]:
     simple = _simple_names(sql)
     if simple is not None and simple <= {*known}:
         return [], simple
     from dataspec.sql.template.macro_files import checked
 
-    return checked(sql, known, files)
+    return checked(sql, known, ())
 
 
 def _with_slots(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -310,3 +311,14 @@ def test_a_path_that_means_a_file_beside_the_yaml_and_one_of_the_project_is_refu
     with pytest.raises(InvalidSpec) as refused:
         check_spec(yaml.encode(), files, file="a.yaml")
     assert "is a SQL file beside the YAML and a file of the project" in refused.value.problems[0].message
+
+
+@pytest.mark.rule("36.6")
+def test_threads_that_check_one_macro_file_do_not_take_each_other_for_an_import_of_itself() -> None:
+    """A server checks the specs of several requests at once."""
+    text = "".join(f"{{% macro m{at}(a) %}}{{{{ a }}}}{{% endmacro %}}\n" for at in range(60))
+    use = "{% import 'macros/m.sql' as m %}select {{ m.m7(1) }}"
+    with ThreadPoolExecutor(8) as threads:
+        for turn in range(5):
+            found = threads.map(lambda _, turn=turn: problems(use, m=f"{text}{{# {turn} #}}"), range(8))
+            assert list(found) == [[]] * 8

@@ -25,6 +25,7 @@ KR,O'Korea,-51,100,FALSE,,,,x
 
 """
 FILES = {"seeds/countries.csv": COUNTRIES}
+_CONNECTION = duckdb.connect(config={"threads": 1})
 
 
 def sql_of(template: str, text: str = COUNTRIES, dialect: str | None = "duckdb", **values: Any) -> str:
@@ -33,7 +34,7 @@ def sql_of(template: str, text: str = COUNTRIES, dialect: str | None = "duckdb",
 
 
 def rows_of(sql: str) -> list[tuple[Any, ...]]:
-    return duckdb.connect().execute(sql).fetchall()
+    return _CONNECTION.execute(sql).fetchall()
 
 
 def problems(template: str, *known: str, **seeds: str) -> list[str]:
