@@ -207,7 +207,8 @@ class _Checks:
         members = {
             name: replace(of, file=path) if of else None for name, of in macros.items() if name in at_top
         }
-        return MacroFile((*inner, *placed), constants | members)
+        public = {name: of for name, of in (constants | members).items() if not name.startswith("_")}
+        return MacroFile((*inner, *placed), public)
 
 
 def _missing(name: str, file: MacroFile, path: str, line: int, column: int | None) -> Iterator[Problem]:

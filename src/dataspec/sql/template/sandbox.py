@@ -24,7 +24,6 @@ from dataspec.sql.template.macro_modules import MODULES, MacroModule, MacroModul
 from dataspec.sql.template.operations import SLOTS, budget_of
 from dataspec.sql.values.budget import BudgetError, CallDepthError
 from dataspec.sql.values.marked_text import TemplateText
-from dataspec.sql.values.seed_rows import seed_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -180,6 +179,8 @@ def _join(context: Context, parts: list[Any]) -> str:
 @pass_context
 def _seeded(context: Context, name: str, line: int, column: int, needs_alias: bool = False) -> str:
     """Return a seed as a table in FROM."""
+    from dataspec.sql.values.seed_rows import seed_sql  # loads sqlglot, which a check does without
+
     slots: Slots = context.parent[SLOTS]
     modules: MacroModules = context.parent[MODULES]
     slots.use = line, column

@@ -15,7 +15,7 @@ from dataspec.sql.template.filters import FILTERS
 from dataspec.sql.template.sandbox import ENVIRONMENT, ConstantFreeCodeGenerator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 Import: TypeAlias = "nodes.Import | nodes.FromImport"
 
@@ -66,7 +66,7 @@ def refusals(tree: nodes.Template, sql: str) -> Iterator[PlacedError]:
             yield PlacedError("a {% set %} block can't have a filter.", block.lineno, None)
     places = TemplatePlaces(sql)
     for found in tree.find_all((nodes.Filter, nodes.Test)):
-        if found.name not in _known(found):
+        if not _is_known(found):
             yield _missing(found, places)
 
 
@@ -87,7 +87,7 @@ def _refused_uses(tree: nodes.Template, sql: str) -> Iterator[PlacedError]:
 def make_readable(tree: nodes.Template) -> None:
     """Replace unknown filters and tests by known ones, so that the rest of the template can be checked."""
     for found in tree.find_all((nodes.Filter, nodes.Test)):
-        if found.name not in _known(found):
+        if not _is_known(found):
             found.name = "string" if isinstance(found, nodes.Filter) else "defined"
 
 
@@ -103,8 +103,10 @@ class _NameFinder(ConstantFreeCodeGenerator, TrackingCodeGenerator):
     """Collects the undeclared names of a template."""
 
 
-def _known(found: nodes.Node) -> Mapping[str, Any]:
-    return ENVIRONMENT.filters if isinstance(found, nodes.Filter) else ENVIRONMENT.tests
+def _is_known(found: Any) -> bool:
+    """Tell whether a template may use a filter or a test; not the internal ones, which the compiler inserts."""
+    known = ENVIRONMENT.filters if isinstance(found, nodes.Filter) else ENVIRONMENT.tests
+    return found.name in known and not found.name.startswith("_")
 
 
 def _missing(found: Any, places: TemplatePlaces) -> PlacedError:
@@ -112,7 +114,8 @@ def _missing(found: Any, places: TemplatePlaces) -> PlacedError:
         return PlacedError(
             f"there is no test '{found.name}'.", found.lineno, None, nearest(found.name, ENVIRONMENT.tests)
         )
-    hint = nearest(found.name, [*FILTERS, *ENVIRONMENT.filters])
+    known = (name for name in ENVIRONMENT.filters if not name.startswith("_"))
+    hint = nearest(found.name, [*FILTERS, *known])
     hint = hint or f"Filters for dates and names: {', '.join(FILTERS)}."
     return PlacedError(f"there is no filter '{found.name}'.", found.lineno, places.of_filter(found), hint)
 

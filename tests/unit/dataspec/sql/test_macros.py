@@ -27,6 +27,7 @@ DATES = """\
   {{ column | identifier }} >= '{{ first }}'{% if last is not none %} and {{ column | identifier }} < '{{ last }}'{% endif %}
 {%- endmacro %}
 {% set codes = ['a', "b'"] %}
+{% macro _own() %}{% endmacro %}
 """
 RANGES = """\
 {% import 'macros/dates.sql' as dates %}
@@ -124,6 +125,14 @@ def test_a_macro_sees_its_arguments_alone(name: str) -> None:
     [
         ("x", "q.sql:1:4: the path of an import is a text in quotes, not an expression."),
         ("'macros/' ~ x", "q.sql:1:4: the path of an import is a text in quotes, not an expression."),
+        (
+            "'macros/dates.sql' as e %}{{ (x | _imported(1, 1)).codes }}{% import 'macros/dates.sql'",
+            "q.sql:1:45: there is no filter '_imported'.",
+        ),
+        (
+            "'macros/dates.sql' as e %}{{ x | _seeded(1, 1) }}{% import 'macros/dates.sql'",
+            "q.sql:1:44: there is no filter '_seeded'.",
+        ),
         ("'../dates.sql'", "q.sql:1:4: '../dates.sql' is no macro file"),
         ("'macros/../dates.sql'", "q.sql:1:4: 'macros/../dates.sql' is no macro file"),
         ("'/etc/passwd'", "q.sql:1:4: '/etc/passwd' is no macro file"),
@@ -150,6 +159,7 @@ def test_an_import_names_a_file_that_exists_in_the_folder_macros(path: str, prob
     ("use", "problem"),
     [
         ("{{ dates.month_strat(x) }}", "q.sql:2:11: there is no macro 'month_strat' in 'dates'. Did you mean"),
+        ("{{ dates._own() }}", "q.sql:2:11: there is no macro '_own' in 'dates'."),
         ("{{ dates.month_start() }}", "takes 1 argument (day), and does not get day."),
         ("{{ dates.month_start(x, x) }}", "takes 1 argument (day), and gets 2."),
         ("{{ dates.month_start(date=x) }}", "has no argument 'date'; it takes 1 argument (day)."),
