@@ -6,6 +6,7 @@ SQL is never written anew from a syntax tree: the engine gets the user's own tex
 from __future__ import annotations
 
 import re
+import threading
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -44,10 +45,16 @@ class Token(NamedTuple):
         return cls(found.token_type, found.text, sql[start:end], start, end)
 
 
+_loading = threading.Lock()
+
+
 @lru_cache(maxsize=64)
 def sqlglot_dialect(name: str | None) -> Dialect:
     """Return sqlglot's dialect of a name; generic SQL for None."""
-    return Dialect.get_or_raise(name)
+    with (
+        _loading
+    ):  # sqlglot registers a dialect before its rules are complete: another thread would get generic ones
+        return Dialect.get_or_raise(name)
 
 
 def tokenize(sql: str, dialect: str | None) -> list[Token]:
