@@ -606,6 +606,8 @@ class BackfillPartition:
     dataset_name: str
     partition: str
     run_id: str
+    partition_label: str = ""
+    """The partition's name as tables show it: ``2024-01-15`` or ``2024-01-15 13:00``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -629,6 +631,11 @@ class Backfill:
     current_date: str | None = None
     """The name of the partition that is being built; None after the end."""
     current_run_id: str | None = None
+    first_partition: BackfillPartition | None = None
+    """The earliest partition of ``dataset_name`` that it builds; None if it builds other datasets alone."""
+    last_partition: BackfillPartition | None = None
+    current_partition: BackfillPartition | None = None
+    """What is being built; None after the end."""
     datasets: list[str] = field(default_factory=list)
     """The datasets that it builds, in the order of the graph."""
     current_dataset: str | None = None
@@ -651,6 +658,35 @@ class Backfill:
     """What it waits for, or which user stopped it."""
     warnings: list[str] = field(default_factory=list)
     """When it was started: the dates that the schedule leaves out, and upstream partitions that are not built."""
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether it builds several datasets."""
+        return len(self.datasets) > 1
+
+    @property
+    def span(self) -> tuple[str, str]:
+        """What it builds first and last in time, for people: its range of dates, or partitions finer than a day."""
+        first, last = self.first_partition, self.last_partition
+        if first is None or last is None or first.partition == first.partition_label:
+            return self.start, self.end
+        return first.partition_label, last.partition_label
+
+    @property
+    def unit(self) -> Literal["dates", "partitions"]:
+        """What it counts: the dates of one dataset, or partitions."""
+        is_finer = self.first_partition is not None and "T" in self.first_partition.partition
+        return "partitions" if self.is_chain or is_finer else "dates"
+
+    def named(self, one: BackfillPartition) -> str:
+        """Return a partition for people, in a chain after its dataset."""
+        label = one.partition_label or one.partition
+        return f"{one.dataset_name} {label}" if self.is_chain else label
+
+    @property
+    def current(self) -> str | None:
+        """What is being built, for people."""
+        return self.named(self.current_partition) if self.current_partition else self.current_date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

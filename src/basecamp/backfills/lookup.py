@@ -69,7 +69,7 @@ class BackfillLookup:
         """Return backfills, newest first.
 
         Args:
-            dataset: The dataset; all if not given.
+            dataset: Only backfills that build this dataset, chains of others among them; all if not given.
             active: Only active backfills, or only ended ones; both if not given.
             permitted: The datasets whose backfills the caller may see.
             limit: The maximum number.
@@ -86,7 +86,7 @@ class BackfillLookup:
             self._names.check(dataset, permitted)
         read_active = ReadPlans(()) if active is False else self._active(dataset, permitted)
         active_plans = {plan.backfill_id: plan for plan in read_active.plans}
-        listed = [] if active is True else self._plans.ended_ids(dataset)
+        listed = [] if active is True else self._ended(dataset)
         ended = [name for name in listed if name not in active_plans and _dataset_of(name) in permitted]
         if dataset is not None and not (active_plans or listed):
             self._names.check(dataset, permitted)
@@ -106,9 +106,12 @@ class BackfillLookup:
         )
 
     def _active(self, dataset: str | None, permitted: PermittedDatasets) -> ReadPlans:
-        return self._plans.all_active(
-            [dataset] if dataset else permitted.among(self._plans.active_datasets())
-        )
+        if dataset:
+            return self._plans.active_with(dataset)
+        return self._plans.all_active(permitted.among(self._plans.active_datasets()))
+
+    def _ended(self, dataset: str | None) -> list[str]:
+        return self._plans.ended_ids_with(dataset) if dataset else self._plans.ended_ids()
 
     def _shown(self, plan: BackfillPlan) -> ValueWithWarnings[Backfill]:
         try:
@@ -140,7 +143,7 @@ class BackfillLookup:
         dataset = plan.step.dataset
         found = self._gateway.get_dag(dataset)
         if found is None or found.dag.is_stale:
-            return f"Waiting until Airflow has loaded the dataset, to build {plan.date}."
+            return f"Waiting until Airflow has loaded the dataset, to build {plan.date_label}."
         if found.dag.is_paused:
             return f"Waiting: the dataset is paused. Resume it with: dli workflow unpause {dataset}"
         return None
@@ -150,6 +153,7 @@ def record(plan: BackfillPlan, status: RunStatus, note: str | None = None) -> Ba
     """Return a backfill of a status."""
     outcome = plan.outcome
     is_on = outcome is None and not plan.is_through
+    first, last = plan.shown(plan.span) if plan.span else (None, None)
     return Backfill(
         backfill_id=plan.backfill_id,
         dataset_name=plan.dataset,
@@ -164,6 +168,9 @@ def record(plan: BackfillPlan, status: RunStatus, note: str | None = None) -> Ba
         current_date=plan.step.partition if is_on else None,
         current_dataset=plan.step.dataset if is_on else None,
         current_run_id=plan.run_id if is_on else None,
+        first_partition=first,
+        last_partition=last,
+        current_partition=plan.shown([plan.date])[0] if is_on else None,
         failed_dates=list(plan.failed),
         failed=plan.shown(plan.failed),
         not_built=plan.shown(plan.not_built),

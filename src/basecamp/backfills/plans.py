@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -20,10 +20,15 @@ PREFIX = "basecamp/backfills/"
 ACTIVE_PREFIX = f"{PREFIX}active/"
 ENDED_PREFIX = f"{PREFIX}ended/"
 HELD_PREFIX = f"{PREFIX}held/"
+CHAINS_PREFIX = f"{PREFIX}chains/"
+"""The ended chains of each dataset that is not the one whose plan it is."""
 
 
 class _Claim(StoredDocument):
-    """The claim of a backfill to a dataset other than the one whose plan it is; void unless that plan is active."""
+    """The claim of a backfill to a dataset other than the one whose plan it is; void unless that plan is active.
+
+    An ended chain leaves one under each of these datasets, so that their lists have it.
+    """
 
     backfill_id: str
 
@@ -133,6 +138,10 @@ class PlanStore:
         while try_put(self._store, ended_key, plan.body(), expected=MISSING) is None:
             if self.ended(plan.dataset, plan.backfill_id) is not None:
                 break
+        claim = _Claim(backfill_id=plan.backfill_id).body()
+        for dataset in plan.datasets:
+            if dataset != plan.dataset:
+                try_put(self._store, _chain_key(dataset, plan.backfill_id), claim, expected=MISSING)
         self._release(plan)
         try_delete(self._store, _active_key(plan.dataset), expected=held.etag)
 
@@ -253,6 +262,15 @@ class PlanStore:
                 plans += [held.plan] if held else []
         return ReadPlans(tuple(plans), tuple(warnings))
 
+    def active_with(self, dataset: str) -> ReadPlans:
+        """Return the active plans that build a dataset: its own, and the chain that has claimed it."""
+        stored = self._store.get(_held_key(dataset))
+        claim = self._objects.read_or_remove(_Claim.read, stored) if stored else None
+        parsed = parse_run_id(claim.backfill_id) if claim else None
+        roots = [dataset, parsed.dataset] if parsed and _is_name(parsed.dataset) else [dataset]
+        found = self.all_active(roots)
+        return replace(found, plans=tuple(plan for plan in found.plans if dataset in plan.datasets))
+
     def lost(self, dataset: str | None, permitted: Container[str]) -> tuple[str, ...]:
         """Return a warning for each damaged plan in the quarantine, of one dataset or of all permitted ones."""
         prefixes = (f"{ACTIVE_PREFIX}{dataset}.json/", f"{ENDED_PREFIX}{dataset}/") if dataset else (PREFIX,)
@@ -278,9 +296,16 @@ class PlanStore:
 
     def ended_ids(self, dataset: str | None = None) -> list[str]:
         """Return the ids of the backfills that have ended, of one dataset or of all."""
-        prefix = f"{ENDED_PREFIX}{dataset}/" if dataset else ENDED_PREFIX
-        listed = usable(self._store.list(prefix))
-        return [info.key.rpartition("/")[2].removesuffix(".json") for info in listed]
+        return self._ids(f"{ENDED_PREFIX}{dataset}/" if dataset else ENDED_PREFIX)
+
+    def ended_ids_with(self, dataset: str) -> list[str]:
+        """Return the ids of the backfills that have ended and built a dataset: its own, and chains of others."""
+        return [*self.ended_ids(dataset), *self._ids(f"{CHAINS_PREFIX}{dataset}/")]
+
+    def _ids(self, prefix: str) -> list[str]:
+        return [
+            info.key.rpartition("/")[2].removesuffix(".json") for info in usable(self._store.list(prefix))
+        ]
 
     def read_ended(self, backfill_ids: Iterable[str]) -> ReadPlans:
         """Return ended plans in the same order, read in parallel; one that can't be read costs no other."""
@@ -343,3 +368,7 @@ def _active_key(dataset: str) -> str:
 
 def _ended_key(dataset: str, backfill_id: str) -> str:
     return f"{ENDED_PREFIX}{dataset}/{backfill_id}.json"
+
+
+def _chain_key(dataset: str, backfill_id: str) -> str:
+    return f"{CHAINS_PREFIX}{dataset}/{backfill_id}.json"

@@ -94,6 +94,12 @@ class CheckedRequest:
         return tuple(label(step, self.request.dataset) for step in self.steps) or self.days
 
     @property
+    def zone(self) -> str | None:
+        """The zone of partitions that are finer than a day; None for dates."""
+        grid = Grid.of(self.spec.schedule)
+        return grid.zone if grid.is_finer_than_a_day else None
+
+    @property
     def grids(self) -> dict[str, Grid]:
         """The partitions of its datasets, without those that are built once."""
         others = {member.dataset: member.grid for member in self.chain if not member.once}

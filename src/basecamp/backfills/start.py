@@ -161,6 +161,7 @@ class BackfillStarter:
             wait_for_upstream=request.wait_for_upstream,
             parameters=checked.parameters,
             dates=checked.dates,
+            zone=checked.zone,
             chain=checked.chain,
             requested_by=requested_by,
             created_at=at,

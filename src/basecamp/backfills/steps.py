@@ -139,7 +139,7 @@ class BackfillSteps:
         if run.end_date is not None:
             self._took[run.dag_id] = (run.end_date - _began(run)).total_seconds()
         if self.records.ran_other_code(run):
-            error = f"{plan.date}: {self.records.why_other(run)}"
+            error = f"{plan.date_label}: {self.records.why_other(run)}"
             return self._end(held, plan.after(failed=True), RunStatus.FAILED, error=error)
         following = plan.after(failed=run.state == "failed")
         if following.is_through:
@@ -162,7 +162,9 @@ class BackfillSteps:
         except (DatasetNotFound, Forbidden, InvalidParameters, InvalidSpec, TakenOver) as error:
             if self._may_be_on_its_way(plan):
                 return SHORTEST_PAUSE
-            why = _removed(plan) if isinstance(error, DatasetNotFound) else f"{plan.date}: {_line(error)}"
+            why = (
+                _removed(plan) if isinstance(error, DatasetNotFound) else f"{plan.date_label}: {_line(error)}"
+            )
             return self._end(held, plan, RunStatus.FAILED, error=why)
         if not is_ready:
             moved = plan is held.plan or self.plans.change(held, plan)

@@ -18,7 +18,7 @@ from basecamp.access.logins import LoginRecord
 from basecamp.access.sessions.records import PREFIX as SESSIONS_PREFIX
 from basecamp.access.sessions.records import SessionRecord
 from basecamp.access.tokens import TokenRecord, Tokens
-from basecamp.backfills.plans import ENDED_PREFIX
+from basecamp.backfills.plans import CHAINS_PREFIX, ENDED_PREFIX
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.shared.background import BackgroundLoop
 from basecamp.shared.idempotency import PREFIX as IDEMPOTENCY_PREFIX
@@ -171,8 +171,9 @@ class Housekeeping:
 
     def _old_backfills(self) -> list[ObjectInfo]:
         by_dataset: dict[str, list[ObjectInfo]] = defaultdict(list)
-        for info in usable(self._store.list(ENDED_PREFIX)):
-            by_dataset[info.key.rpartition("/")[0]].append(info)
+        for prefix in (ENDED_PREFIX, CHAINS_PREFIX):
+            for info in usable(self._store.list(prefix)):
+                by_dataset[info.key.rpartition("/")[0]].append(info)
         before = self._store.now() - BACKFILLS_STAY
         older = (_beyond_newest(ended) for ended in by_dataset.values())
         return [info for ended in older for info in ended if info.last_modified < before]

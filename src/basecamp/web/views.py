@@ -165,7 +165,7 @@ def read_dataset(
     registered = services.registered_specs.get(name, known.value.source_type)
     rows = services.workflows.page(WorkflowFilter(datasets=(name,)))
     runs, runs_known = _runs(services, HistoryFilter(datasets=(name,)), RUNS_PER_DATASET)
-    backfills = _backfills_of(services, name)
+    backfills = _backfills_of(services, name, permitted)
     graph = services.graph.of(name, permitted)
     return DatasetView(
         info=known.value,
@@ -211,9 +211,9 @@ def _runs(services: Services, wanted: HistoryFilter, limit: int) -> tuple[ListPa
         return ListPage(items=(), warnings=(error.title,)), isinstance(error, NotFound)
 
 
-def _backfills_of(services: Services, name: str) -> ListPage[Backfill]:
+def _backfills_of(services: Services, name: str, permitted: PermittedDatasets) -> ListPage[Backfill]:
     try:
-        return services.backfill_lookup.page(dataset=name, limit=BACKFILLS_PER_DATASET)
+        return services.backfill_lookup.page(dataset=name, permitted=permitted, limit=BACKFILLS_PER_DATASET)
     except Unavailable as error:
         return ListPage(items=(), warnings=(error.title,))
 

@@ -18,7 +18,7 @@ from dataspec.errors import InvalidUsage
 from dataspec.models import BackfillPartition, Every, RunStatus
 from dataspec.parameters import ParameterValueError, coerce_date
 from dataspec.schedule.chain import Chain, ChainedDataset, Step
-from dataspec.schedule.partitions import FIRST_YEAR, LAST_YEAR
+from dataspec.schedule.partitions import FIRST_YEAR, LAST_YEAR, label_of
 from dataspec.schedule.run_ids import backfill_run_id, parse_run_id
 from dataspec.stored_document import Moment, StoredDocument, StoredPart
 
@@ -224,6 +224,8 @@ class BackfillPlan(StoredDocument):
     failed: Dates = ()
     skipped: Dates = ()
     """What was left out because it needs what failed; without ``keep_going`` also the rest of that dataset."""
+    zone: str | None = None
+    """The zone of the schedule of partitions finer than a day; None for dates, and in plans of earlier versions."""
     chain: tuple[ChainedDataset, ...] = ()
     """The datasets of a backfill of several, in the order of the graph: a date of another dataset than this plan's
     is written with its name, as ``sales.weekly 2024-01-01``."""
@@ -270,8 +272,30 @@ class BackfillPlan(StoredDocument):
 
     def shown(self, dates: Iterable[str]) -> list[BackfillPartition]:
         """Return some of its dates as the API shows them."""
-        steps = map(self.step_of, dates)
-        return [BackfillPartition(step.dataset, step.partition, self.run_id_of(step)) for step in steps]
+        zones = {self.dataset: self.zone} | {member.dataset: member.zone for member in self.chain}
+        return [
+            BackfillPartition(
+                dataset_name=step.dataset,
+                partition=step.partition,
+                run_id=self.run_id_of(step),
+                partition_label=label_of(step.partition, zones.get(step.dataset)),
+            )
+            for step in map(self.step_of, dates)
+        ]
+
+    @property
+    def span(self) -> tuple[str, str] | None:
+        """The earliest and the latest date of its own dataset; None if it builds other datasets alone."""
+        own = [date for date in self.dates if " " not in date] if self.chain else self.dates
+        if not own:
+            return None
+        return (own[-1], own[0]) if self.reverse else (own[0], own[-1])
+
+    @property
+    def date_label(self) -> str:
+        """The current date for people, in a chain after its dataset."""
+        [one] = self.shown([self.date])
+        return f"{one.dataset_name} {one.partition_label}" if self.chain else one.partition_label
 
     @property
     def run_id(self) -> str:

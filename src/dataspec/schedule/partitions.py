@@ -197,12 +197,7 @@ class Grid:
 
     def label(self, partition: Partition) -> str:
         """Return a partition's name as tables show it: with its offset only if the clock shows the time twice."""
-        if not partition.is_finer_than_a_day:
-            return partition.name
-        shown, zone = partition.start.replace(tzinfo=None), ZoneInfo(self.zone)
-        first, second = (shown.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
-        begin = shown if first == second else partition.start
-        return begin.isoformat(" ", timespec="minutes")
+        return label_of(partition.name, self.zone)
 
     def midnight(self, day: date) -> datetime:
         """Return the first moment of a local date: a later one than midnight where the clock skips it."""
@@ -327,6 +322,24 @@ class Grid:
             hint = f"The nearest are {before.name} and {self.following(before).name}."
         where = f"of '{self.cron}' in {self.zone}" if self.cron else "of a dataset without a schedule"
         return ParameterValueError(f"no partition {where} starts at {text}.", hint=hint)
+
+
+def label_of(name: str, zone: str | None) -> str:
+    """Return the name of a partition as tables show it: with its offset if the zone's clock shows the time twice.
+
+    Args:
+        name: The name.
+        zone: The zone of the schedule; None if it is not known, and the offset is kept.
+    """
+    if len(name) <= _LENGTH_OF_A_DATE:
+        return name
+    start = datetime.fromisoformat(name)
+    shown = start.replace(tzinfo=None)
+    if zone is not None:
+        local = ZoneInfo(zone)
+        first, second = (shown.replace(tzinfo=local, fold=fold).utcoffset() for fold in (0, 1))
+        start = shown if first == second else start
+    return start.isoformat(" ", timespec="minutes")
 
 
 def _name(start: datetime) -> str:

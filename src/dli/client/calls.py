@@ -453,7 +453,7 @@ def list_backfills(
     """Return the newest backfills first, at most ``limit``.
 
     Args:
-        dataset: Only backfills of this dataset.
+        dataset: Only backfills that build this dataset, chains among them.
         active: True for active backfills, False for ended ones; both if not given.
         limit: Maximum number of backfills.
     """

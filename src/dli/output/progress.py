@@ -95,7 +95,7 @@ def report_run_end(run: WorkflowRun) -> None:
 def report_backfill_end(backfill: Backfill) -> None:
     """Print how a backfill ended; exit with status 1 unless it completed."""
     took = between(backfill.created_at, backfill.finished_at)
-    built = f"{backfill.dates_done} of {backfill.dates_total} {_kind(backfill)} built"
+    built = f"{backfill.dates_done} of {backfill.dates_total} {backfill.unit} built"
     say(f"Backfill {backfill.status.lower()} after {took}: {built}.")
     _exit_unless_completed(backfill, [one.run_id for one in backfill.failed[:MAX_LOGS_NAMED]])
 
@@ -112,15 +112,15 @@ def describe_backfill(backfill: Backfill) -> str:
         [
             ("Backfill", backfill.backfill_id),
             ("Dataset", backfill.dataset_name),
-            ("Chain", ", ".join(backfill.datasets) if len(backfill.datasets) > 1 else None),
+            ("Chain", ", ".join(backfill.datasets) if backfill.is_chain else None),
             ("Status", str(backfill.status)),
-            ("Range", f"{backfill.start} to {backfill.end}"),
+            ("Range", " to ".join(backfill.span)),
             ("Options", ", ".join(option for option, given in options.items() if given)),
-            ("Dates", f"{backfill.dates_done} of {backfill.dates_total} built"),
+            (backfill.unit.capitalize(), f"{backfill.dates_done} of {backfill.dates_total} built"),
             ("Left out", f"{backfill.already_built:,} built before" if backfill.already_built else None),
-            ("Current date", _current(backfill)),
+            ("Current date" if backfill.unit == "dates" else "Current", backfill.current),
             ("Run", backfill.current_run_id),
-            ("Failed", ", ".join(backfill.failed_dates)),
+            ("Failed", ", ".join(map(backfill.named, backfill.failed))),
             ("Not built", _not_built(backfill)),
             ("Parameters", "\n".join(parameters)),
             ("Requested by", backfill.requested_by),
@@ -177,8 +177,8 @@ def _show_run(run: WorkflowRun, line: StatusLine) -> None:
 
 def _show_backfill(backfill: Backfill, line: StatusLine) -> None:
     finished = backfill.dates_done + len(backfill.failed_dates) + len(backfill.not_built)
-    count = f"{finished} of {backfill.dates_total} {_kind(backfill)}"
-    current = backfill.note or _current(backfill)
+    count = f"{finished} of {backfill.dates_total} {backfill.unit}"
+    current = backfill.note or backfill.current
     if line.replaceable:
         bar = line.bar(finished / backfill.dates_total)
         line.show(bar, count, current, _time_left(backfill, finished))
@@ -186,21 +186,9 @@ def _show_backfill(backfill: Backfill, line: StatusLine) -> None:
         line.log(f"{count}  {current}")
 
 
-def _kind(backfill: Backfill) -> str:
-    return "partitions" if len(backfill.datasets) > 1 else "dates"
-
-
-def _current(backfill: Backfill) -> str | None:
-    """Return the current partition, in a chain after its dataset."""
-    is_chain = len(backfill.datasets) > 1 and backfill.current_dataset
-    return f"{backfill.current_dataset} {backfill.current_date}" if is_chain else backfill.current_date
-
-
 def _not_built(backfill: Backfill) -> str | None:
     """Return what a chain has left out; of one dataset the range says it."""
-    if len(backfill.datasets) < 2:  # noqa: PLR2004 - a chain
-        return None
-    return "\n".join(f"{one.dataset_name} {one.partition}" for one in backfill.not_built)
+    return "\n".join(map(backfill.named, backfill.not_built)) if backfill.is_chain else None
 
 
 def _time_left(backfill: Backfill, finished: int) -> str | None:

@@ -85,7 +85,9 @@ def list_backfills(
     *,
     services: ServicesOf,
     permitted: Permitted,
-    dataset: Annotated[Name | None, Query(description="Only backfills of this dataset.")] = None,
+    dataset: Annotated[
+        Name | None, Query(description="Only backfills that build this dataset, chains among them.")
+    ] = None,
     active: Annotated[Flag | None, Query(description="Only active backfills, or only ended ones.")] = None,
     limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: Cursor = None,

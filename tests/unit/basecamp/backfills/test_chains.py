@@ -331,3 +331,39 @@ def test_a_repeated_request_starts_one_chain(client: Client) -> None:
     first, second = start(client, key="k"), start(client, key="k")
     assert first.json()["backfill_id"] == second.json()["backfill_id"] == ID
     assert second.status_code == 201
+
+
+def listed(client: Client, dataset: str, **query: str) -> list[str]:
+    answer = client.get("/backfills", params={"dataset": dataset, **query})
+    assert answer.status_code == 200, answer.text
+    return [one["backfill_id"] for one in answer.json()["items"]]
+
+
+@pytest.mark.rule("34.15")
+@pytest.mark.usefixtures("layers")
+def test_a_chain_is_listed_for_each_of_its_datasets_while_it_runs_and_after_its_end(
+    client: Client, worker: Worker
+) -> None:
+    assert start(client, MID).status_code == 201
+    chain = f"{MID}_20240115_093045"
+    assert [listed(client, name, active="true") for name in (MID, LOW, ROOT)] == [[chain], [chain], []]
+    worker.build(MID)
+    assert [listed(client, name) for name in (MID, LOW, ROOT)] == [[chain], [chain], []]
+    assert listed(client, LOW, active="true") == []
+    worker.clock.advance(60)
+    assert start(client, LOW, with_downstream=False).status_code == 201
+    own = f"{LOW}_{worker.clock.now():%Y%m%d_%H%M%S}"
+    assert listed(client, LOW) == [own, chain]
+    assert listed(client, MID) == [chain]
+
+
+@pytest.mark.rule("34.15")
+@pytest.mark.usefixtures("layers")
+def test_who_may_not_see_a_dataset_of_a_chain_does_not_find_the_chain_at_another(
+    services: Services, client: Client
+) -> None:
+    assert start(client).status_code == 201
+    teams = {ROOT: "@finance", MID: "@data", SIDE: "@data", LOW: "@data"}
+    for sees, count in ((frozenset({"@data"}), 0), (frozenset({"@data", "@finance"}), 1)):
+        page = services.backfill_lookup.page(dataset=LOW, permitted=PermittedDatasets(sees, teams), limit=9)
+        assert len(page.items) == count

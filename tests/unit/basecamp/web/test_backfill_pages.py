@@ -118,3 +118,17 @@ def test_a_stop_of_a_backfill_from_another_site_is_refused(world: World) -> None
 def test_the_address_of_the_order_to_stop_leads_back_to_the_page(world: World) -> None:
     answer = world.ask("GET", "/backfills/a_20240101_000000/stop", headers={"Accept": "text/html"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/backfills/a_20240101_000000")
+
+
+@pytest.mark.rule("14.22", "34.15")
+def test_hours_are_shown_as_such_and_a_chain_on_the_page_of_each_dataset(world: World) -> None:
+    hourly = {'"0 9 * * *"': '"0 * * * *"', "type: date\n": "type: datetime\n"}
+    world.publish("sales.daily", hourly)
+    world.publish("sales.low", hourly | {"query_file:": "depends_on: [sales.daily]\nquery_file:"})
+    backfill_id = start(world, days=1, with_downstream=True)
+    page = world.get(f"/backfills/{backfill_id}")
+    assert "2024-01-01 00:00 to 2024-01-01 23:00" in page.text
+    assert "0 of 48 partitions" in page.text
+    assert "sales.daily 2024-01-01 00:00" in page.text
+    low = world.get("/workflows/sales.low")
+    assert "A backfill is running: 0 of 48 partitions, now sales.daily 2024-01-01 00:00." in low.text

@@ -109,6 +109,14 @@ def test_with_downstream_shows_the_order_and_starts_a_chain(
     assert f"Chain:         {CLICKS}, {report}\n" in status.out
 
 
+@pytest.mark.rule("34.15")
+def test_a_chain_is_listed_for_its_downstream_dataset(dli: Dli, report: str) -> None:
+    dli(*ARGUMENTS, "--with-downstream")
+    for arguments in ((report,), ("-d", report), ("-d", CLICKS)):
+        assert ID in dli("workflow", "backfills", *arguments).out
+    assert dli("workflow", "backfills", report, "-d", report).status == 2
+
+
 @pytest.mark.rule("34.14")
 def test_a_run_with_downstream_needs_the_partition(dli: Dli, report: str) -> None:
     result = dli("workflow", "run", CLICKS, "--with-downstream")
@@ -128,6 +136,18 @@ def test_missing_builds_the_rest_and_says_how_many_are_left_out(clicks: Basecamp
     started = dli(*ARGUMENTS, "--missing")
     assert (started.status, started.out, started.err) == (0, f"Backfill started: {ID}\n", told)
     assert "Left out:      1 built before\n" in dli("workflow", "status", ID).out
+
+
+@pytest.mark.rule("14.22")
+def test_status_and_lists_name_the_hours_of_an_hourly_dataset(basecamp: Basecamp, dli: Dli) -> None:
+    hourly = "parameters: [{name: execution_date, type: datetime}]\nschedule: {cron: '0 * * * *'}\n"
+    basecamp.put_code("sales.hourly", spec_of("sales.hourly", more=hourly))
+    assert dli("workflow", "backfill", "sales.hourly", "-s", "2024-01-01", "-e", "2024-01-02").status == 0
+    status = dli("workflow", "status", "sales.hourly_20240115_093045").out
+    assert "Range:         2024-01-01 00:00 to 2024-01-02 23:00\n" in status
+    assert "Partitions:    0 of 48 built\n" in status
+    assert "Current:       2024-01-01 00:00\n" in status
+    assert "2024-01-01 00:00   2024-01-02 23:00   0 of 48" in dli("workflow", "backfills").out
 
 
 @pytest.mark.rule("22.3")
