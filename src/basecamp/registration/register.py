@@ -24,13 +24,24 @@ from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import Catalog
 from dataspec.catalog.spec_storage import Release, manual_key, read_release, write_release
 from dataspec.catalog.sql_map import SpecWriter
-from dataspec.errors import AirflowUnreachable, Conflict, ExistsInCode, InvalidSpec, ServerBusy
+from dataspec.errors import (
+    AirflowUnreachable,
+    BreaksDependents,
+    Conflict,
+    DependencyCycle,
+    ExistsInCode,
+    Forbidden,
+    InvalidSpec,
+    NoUpstreamClock,
+    ServerBusy,
+    UnknownUpstream,
+)
 from dataspec.models import RegisteredDataset, SourceType, VersionAction
 from dataspec.problems import Problem
 from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.identity import check_name
 from dataspec.spec.model import DatasetSpec
-from dataspec.spec.yaml_reader import read_document
+from dataspec.spec.yaml_reader import Document, read_document
 from dataspec.store import Store, StoredObject
 from dataspec.store.base import MISSING, etag_of
 
@@ -82,15 +93,44 @@ class Registration:
         self._clock = clock
 
     def validate(self, candidate: SubmittedSpec) -> Validation:
-        """Check a spec as a registration does, and store nothing."""
+        """Check a spec as a registration does, and store nothing.
+
+        The datasets around it are looked at for a caller who may register it. What a registration asks for consent to
+        is a warning.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
         try:
             spec = checked(candidate)
         except InvalidSpec as error:
             return _refused(error.problems)
+        document = read_document(candidate.yaml.encode(), candidate.file)
         if reason := self._connections.why_not(spec):
-            document = read_document(candidate.yaml.encode(), candidate.file)
             return _refused([document.problem(("execution", "connection"), reason)])
-        return Validation(valid=True, name=spec.name)
+        if (found := self._around(candidate, spec, document)) is None:
+            return Validation(valid=True, name=spec.name)
+        if found.severity == "error":
+            return _refused([found])
+        return Validation(valid=True, name=spec.name, problems=[found.to_json()])
+
+    def _around(self, candidate: SubmittedSpec, spec: DatasetSpec, document: Document) -> Problem | None:
+        """Return what is wrong with a spec among the datasets around it, at the key that says so."""
+        catalog = self._specs.catalog()
+        try:
+            check_rights(candidate, spec, Role.EDITOR, self._connections)
+            self._rights.check(candidate.caller, catalog, spec.name)
+            self._surroundings.check_written(candidate.caller, catalog, spec, accepted=False)
+        except (UnknownUpstream, DependencyCycle) as error:
+            return document.problem(("depends_on",), error.title, hint=error.detail)
+        except NoUpstreamClock as error:
+            return document.problem(("schedule", "cron"), error.title, hint=error.detail)
+        except BreaksDependents as error:
+            problem = document.problem(("schedule",), error.title, hint=error.detail, at_key=True)
+            return problem.as_warning()
+        except Forbidden:  # other datasets are not told to a caller who may not register it
+            return None
+        return None
 
     def register(
         self,

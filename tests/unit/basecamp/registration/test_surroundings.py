@@ -199,3 +199,52 @@ def test_the_checks_of_one_registration_over_a_thousand_datasets_take_less_than_
     assert no_clock("l0.d0", after) is None
     assert broken_dependents("l0.d0", specs, after) == []
     assert time.process_time() - began < 1
+
+
+def validated(client: Client, name: str, more: str = "", **headers: str) -> dict[str, Any]:
+    body = {"yaml": spec_text(name, extra=more), "files": {}, "file": "x.yaml"}
+    answer = client.post("/datasets/validate", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.mark.rule("32.26")
+def test_a_validation_refuses_what_a_registration_refuses_and_names_the_place(
+    send: Send, client: Client
+) -> None:
+    assert send("up", DAILY).is_success
+    assert send("down", "depends_on: [up]\n").is_success
+    for more, message in (
+        ("depends_on: [op]\n", "'new' depends on 'op', which is not registered."),
+        (FOLLOWS + "depends_on: [down]\n", "The schedule '@upstream' of 'new' gives no clock"),
+    ):
+        found = validated(client, "new", more)
+        assert found["valid"] is False
+        [problem] = found["problems"]
+        assert message in problem["message"]
+        assert (problem["file"], problem["severity"]) == ("x.yaml", "error")
+        assert problem["line"] > 1
+    cycle = validated(client, "up", "depends_on: [down]\n" + DAILY)
+    assert "would depend on each other" in cycle["problems"][0]["message"]
+    assert validated(client, "new", "depends_on: [up]\n") == {"valid": True, "name": "new", "problems": []}
+
+
+@pytest.mark.rule("32.26")
+def test_what_a_registration_asks_consent_for_is_a_warning_of_a_validation(
+    send: Send, client: Client
+) -> None:
+    assert send("up", DAILY).is_success
+    assert send("down", "depends_on: [up]\n" + DAILY).is_success
+    found = validated(client, "up")
+    assert (found["valid"], [one["severity"] for one in found["problems"]]) == (True, ["warning"])
+    assert "down" in str(found["problems"][0])
+
+
+@pytest.mark.rule("32.26")
+def test_a_validation_tells_nothing_of_other_datasets_to_who_may_not_register_it(
+    client_of: Callable[[Any], Client], services: Services
+) -> None:
+    vera = person("vera", Role.VIEWER, "@data-engineering")
+    signed = client_of(create_app(services, credentials=signing_in(vera)))
+    assert validated(signed, "new", "depends_on: [secret.dataset]\n", **bearer("vera"))["valid"] is True
