@@ -72,18 +72,28 @@ class StoredDocument(StoredPart):
             NewerFormat: When a newer version of this program wrote it.
             CorruptObject: When it can't be read.
         """
+        return cls._made_of(cls._values(stored), stored.key)
+
+    @classmethod
+    def _values(cls, stored: StoredContent) -> dict[str, Any]:
+        """Return an object's JSON values; raise the errors of :meth:`read`."""
         data = _json_object(stored)
         _check_format(data, stored.key, newest=cls.FORMAT)
+        return data
+
+    @classmethod
+    def _made_of(cls, values: dict[str, Any], key: str) -> Self:
+        """Return the document of JSON values; raise CorruptObject for others."""
         try:
-            return cls.model_validate(data)
+            return cls.model_validate(values)
         except ValidationError as error:
-            raise CorruptObject(stored.key, _first_problem(error)) from None
+            raise CorruptObject(key, _first_problem(error)) from None
 
     @classmethod
     def is_newer(cls, stored: StoredContent) -> bool:
         """Tell whether a newer version wrote the object: this version neither replaces nor removes it."""
         try:
-            _check_format(_json_object(stored), stored.key, newest=cls.FORMAT)
+            cls._values(stored)
         except NewerFormat:
             return True
         except CorruptObject:

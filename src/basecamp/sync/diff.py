@@ -5,7 +5,7 @@ Pure functions; :mod:`basecamp.sync.ledger_update` applies the result.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -81,22 +81,35 @@ def diff_ledger(catalog: Catalog, *, now: datetime, active: Collection[str] | No
         if name not in present and not (_may_go(entry, now) and active is not None and name not in active)
     }
     entries = present | absent
-    if entries == before:
+    changed = _differing(before, entries)
+    if not changed:
         return LedgerDiff(catalog.ledger, (), (), ())
+    was, now_is = _only(before, changed), _only(entries, changed)
     return LedgerDiff(
         ledger=catalog.ledger.changed(
             moved_at=now, entries=entries, removed=dict(_removed(catalog, entries, now))
         ),
-        events=tuple(_events(before, entries)),
-        switches=tuple(_switches(before, present)),
-        unkept=tuple(_unkept(catalog, before)),
-        replaced=_hashes(before) - _hashes(entries),
-        written=tuple(_written(catalog, before, present)),
+        events=tuple(_events(changed, was, now_is)),
+        switches=tuple(_switches(was, now_is)),
+        unkept=tuple(_unkept(catalog, changed, was)),
+        replaced=_hashes(was) - _hashes(entries),
+        written=tuple(_written(catalog, was, now_is)),
     )
+
+
+def _differing(before: Mapping[str, LedgerEntry], after: Mapping[str, LedgerEntry]) -> list[str]:
+    """Return the sorted names of the entries that differ; one that stays the same is the same object."""
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) is not after.get(name))
+
+
+def _only(entries: Mapping[str, LedgerEntry], names: Iterable[str]) -> dict[str, LedgerEntry]:
+    return {name: entries[name] for name in names if name in entries}
 
 
 def _present(catalog: Catalog, name: str, before: LedgerEntry | None) -> LedgerEntry:
     effective, overridden = catalog.effective[name], catalog.overridden.get(name)
+    if before is not None and overridden is None and _is_alone(before, effective):
+        return before
     files = [file for file in (effective, overridden) if file is not None]
     versions = {file.source: _kept(file, before) for file in files}
     if before is None or before.removed_at:
@@ -110,6 +123,18 @@ def _present(catalog: Catalog, name: str, before: LedgerEntry | None) -> LedgerE
         versions=versions,
         team=_team(effective),
         switches=before.switches + (before.source is not effective.source),
+    )
+
+
+def _is_alone(entry: LedgerEntry, file: SpecFile) -> bool:
+    """Return whether an entry tells of this file and no other: the case of nearly all, at each check."""
+    kept = entry.versions.get(file.source)
+    return (
+        kept is not None
+        and len(entry.versions) == 1
+        and entry.removed_at is None
+        and (kept.key, kept.spec_hash, entry.source, entry.team)
+        == (file.key, file.spec_hash, file.source, _team(file))
     )
 
 
@@ -149,18 +174,20 @@ def _may_go(entry: LedgerEntry, now: datetime) -> bool:
     return entry.removed_at is not None and now - entry.removed_at >= RETIREMENT
 
 
-def _unkept(catalog: Catalog, before: Mapping[str, LedgerEntry]) -> Iterator[SpecFile]:
+def _unkept(catalog: Catalog, names: Iterable[str], before: Mapping[str, LedgerEntry]) -> Iterator[SpecFile]:
     known = _hashes(before)
-    for files in (catalog.effective, catalog.overridden):
-        yield from (file for file in files.values() if file.spec_hash not in known)
+    for name in names:
+        for file in (catalog.effective.get(name), catalog.overridden.get(name)):
+            if file is not None and file.spec_hash not in known:
+                yield file
 
 
 def _written(
-    catalog: Catalog, before: Mapping[str, LedgerEntry], present: Mapping[str, LedgerEntry]
+    catalog: Catalog, before: Mapping[str, LedgerEntry], after: Mapping[str, LedgerEntry]
 ) -> Iterator[tuple[str, SpecFile]]:
-    for name, entry in present.items():
+    for name, entry in after.items():
         held = _held(before.get(name))
-        for source, kept in entry.versions.items():
+        for source, kept in _held(entry).items():
             file, known = catalog.get(name, source), held.get(source)
             if file is not None and (known is None or known.spec_hash != kept.spec_hash):
                 yield name, file
@@ -170,19 +197,18 @@ def _hashes(entries: Mapping[str, LedgerEntry]) -> frozenset[str]:
     return frozenset(kept.spec_hash for entry in entries.values() for kept in entry.versions.values())
 
 
-def _switches(
-    before: Mapping[str, LedgerEntry], present: Mapping[str, LedgerEntry]
-) -> Iterator[SourceSwitch]:
-    for name, after in sorted(present.items()):
-        entry = before.get(name)
-        if entry is not None and not entry.removed_at and entry.source is not after.source:
-            yield SourceSwitch(name, entry, after)
+def _switches(before: Mapping[str, LedgerEntry], after: Mapping[str, LedgerEntry]) -> Iterator[SourceSwitch]:
+    for name, entry in after.items():
+        was = before.get(name)
+        if was is not None and not was.removed_at and was.source is not entry.source:
+            yield SourceSwitch(name, was, entry)
 
 
-def _events(before: Mapping[str, LedgerEntry], after: Mapping[str, LedgerEntry]) -> Iterator[SourceEvent]:
+def _events(
+    names: Iterable[str], before: Mapping[str, LedgerEntry], after: Mapping[str, LedgerEntry]
+) -> Iterator[SourceEvent]:
     """Yield the changes by name. A switch of source replaces the event of code's file."""
-    names = before.keys() | after.keys()
-    for name in sorted(name for name in names if before.get(name) is not after.get(name)):
+    for name in names:
         was, now = _held(before.get(name)), _held(after.get(name))
         switched = bool(was and now) and before[name].source is not after[name].source
         if switched:

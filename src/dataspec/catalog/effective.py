@@ -141,6 +141,8 @@ def _checked(file: SpecFile, holders: Mapping[tuple[SourceType, str], SpecFile])
 
 def with_clocks(files: Mapping[str, SpecFile], effective: Mapping[str, SpecFile]) -> dict[str, SpecFile]:
     """Return specs by name, each that follows its upstream datasets with the clock of the effective ones."""
+    if not files:
+        return {}
     declared = {name: file.spec.declared_clock for name, file in effective.items() if file.spec}
     declared |= {name: file.spec.declared_clock for name, file in files.items() if file.spec}
     clocks = upstream_clocks(declared)

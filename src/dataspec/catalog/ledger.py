@@ -48,6 +48,11 @@ class LedgerEntry(StoredPart):
     team: str | None = None
     """The team of the effective spec, or of the last one; None without a team, and if it is not known."""
 
+    @cached_property
+    def json_values(self) -> Mapping[str, Any]:
+        """The entry as JSON values, made once: most entries stay the same from one ledger to the next."""
+        return self.model_dump(mode="json", by_alias=True)
+
 
 class RemovedDataset(StoredPart):
     """A dataset that was removed from all sources, and whose runs have ended."""
@@ -67,6 +72,31 @@ class Ledger(StoredDocument):
     """Datasets without an entry, for the rights to their history."""
     has_history: bool = False
     """Whether the history has the versions of earlier releases."""
+
+    def following(self, stored: StoredContent) -> Ledger:
+        """Parse a later state of this ledger; entries that stayed the same are taken over, not checked again.
+
+        Raises:
+            NewerFormat: When a newer version of this program wrote it.
+            CorruptObject: When it can't be read.
+        """
+        values = self._values(stored)
+        datasets = values.get("datasets")
+        if isinstance(datasets, dict):
+            values["datasets"] = {
+                name: self._unchanged(name, entry) or entry for name, entry in datasets.items()
+            }
+        return self._made_of(values, stored.key)
+
+    def _unchanged(self, name: str, values: Any) -> LedgerEntry | None:
+        """Return the entry of a dataset if it has these JSON values."""
+        entry = self.entries.get(name)
+        return entry if entry is not None and entry.json_values == values else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ledger as JSON values; only changed entries are serialized."""
+        datasets = {name: entry.json_values for name, entry in self.entries.items()}
+        return {**self.changed(entries={}).model_dump(mode="json", by_alias=True), "datasets": datasets}
 
     @classmethod
     def salvaged(cls, stored: StoredContent) -> Ledger:

@@ -48,7 +48,7 @@ class LedgerAtHand:
         if self.written is not None or self.stored is None:
             return self.written or NO_LEDGER, None
         try:
-            return Ledger.read(self.stored), None
+            return self.before.following(self.stored), None
         except CorruptObject as error:
             entries = {**self.before.entries, **Ledger.salvaged(self.stored).entries}
             return self.before.changed(entries=entries), error

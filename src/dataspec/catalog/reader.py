@@ -81,8 +81,18 @@ class CatalogReader:
         """
         listing = listing or self.listing()
         last = self._last
-        if last and (last.fingerprint, last.ledger_etag) == (listing.fingerprint, listing.ledger_etag):
-            return last
+        if last and last.fingerprint == listing.fingerprint:
+            if last.ledger_etag == listing.ledger_etag:
+                return last
+            if _needs_no_ledger(last, listing):
+                self._last = replace(
+                    last,
+                    ledger=listing.ledger,
+                    ledger_etag=listing.ledger_etag,
+                    ledger_error=listing.ledger_error,
+                    retired={},
+                )
+                return self._last
         entries, removed = self._entries(listing)
         files = [_named(entry) for entry in entries.values() if entry.current]
         good = {entry.last_good.key: entry.last_good for entry in entries.values() if entry.last_good}
@@ -343,6 +353,11 @@ def _spec_file(info: ObjectInfo, stored: StoredObject | None, reading: _Reading)
 
 def _broken(file: SpecFile, problem: Problem) -> SpecFile:
     return replace(file, error=InvalidSpec([problem]))
+
+
+def _needs_no_ledger(last: Catalog, listing: StoreListing) -> bool:
+    """Return whether nothing but the ledger changed, and no spec depends on it: none is broken, doubled or removed."""
+    return not last.invalid and listing.ledger.entries.keys() <= last.effective.keys()
 
 
 def _is_current(entry: CachedSpec | None, key: str, listing: StoreListing) -> bool:

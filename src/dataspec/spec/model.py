@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sized
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -471,9 +472,12 @@ class DatasetSpec(_Part):
         """Whether the upstream datasets set the clock of its schedule."""
         return self.schedule is not None and self.schedule.follows_upstream
 
-    @property
+    @cached_property
     def declared_clock(self) -> Declared:
-        """What the spec says of its clock; upstream datasets of which any partition will do don't count."""
+        """What the spec says of its clock; upstream datasets of which any partition will do don't count.
+
+        Each reading of a catalog needs it of every spec. It is the same in a copy that has the clock of its upstream.
+        """
         if self.schedule is None:
             return None
         if not self.schedule.follows_upstream:

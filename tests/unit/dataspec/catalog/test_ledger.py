@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from dataspec.catalog.ledger import (
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.spec_storage import Release, write_release
 from dataspec.catalog.version_archive import KeptVersions
-from dataspec.errors import CorruptObject
+from dataspec.errors import CorruptObject, NewerFormat
 from dataspec.models import SourceType
 from dataspec.store import MemoryStore, StoredObject
 from unit.dataspec.catalog.test_catalog import CountingStore, put, remove
@@ -310,3 +311,87 @@ def test_a_time_that_is_no_iso_text_with_an_offset_is_damage(since: str) -> None
     body = f'{{"moved_at": {since}, "datasets": {{}}}}'.encode()
     with pytest.raises(CorruptObject, match="moved_at"):
         Ledger.read(StoredObject(LEDGER_KEY, "1", body))
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    versions = {
+        SourceType.MANUAL: KeptVersion(key="manual/a.yaml", spec_hash="a" * 64, written_at=NOW),
+    }
+    entry = LedgerEntry(since=NOW, source=SourceType.MANUAL, versions=versions, team="@데이터")
+    return Ledger(moved_at=NOW, entries={"a": entry, "b": entry.changed(team=None), "c": entry})
+
+
+def stored(ledger: Ledger, **changed: object) -> StoredObject:
+    """Return a ledger's object, as another process wrote it with other entries."""
+    values = json.loads(ledger.body())
+    return StoredObject(LEDGER_KEY, "2", json.dumps({**values, **changed}).encode())
+
+
+@pytest.mark.rule("6.10")
+def test_only_changed_entries_of_a_ledger_are_checked_again(ledger: Ledger) -> None:
+    values = ledger.to_json()["datasets"]
+    changed = {**values["b"], "switches": 3, "key_of_a_newer_version": "kept"}
+    later = ledger.following(stored(ledger, datasets={"a": values["a"], "b": changed, "d": values["c"]}))
+    assert later.entries["a"] is ledger.entries["a"]
+    assert later.entries["b"].switches == 3
+    assert later.entries["b"].json_values == changed
+    assert later.entries.keys() == {"a", "b", "d"}
+    assert later == Ledger.read(stored(later))
+
+
+@pytest.mark.rule("6.10")
+def test_a_changed_entry_that_is_damaged_damages_the_ledger(ledger: Ledger) -> None:
+    values = ledger.to_json()["datasets"]
+    for damaged in ({**values["b"], "since": 1705316400}, {}, None, [values["b"]]):
+        with pytest.raises(CorruptObject, match=r"datasets\.b"):
+            ledger.following(stored(ledger, datasets={**values, "b": damaged}))
+    with pytest.raises(CorruptObject, match="datasets"):
+        ledger.following(stored(ledger, datasets=[]))
+    with pytest.raises(NewerFormat):
+        ledger.following(stored(ledger, format=2))
+
+
+@pytest.mark.rule("6.10")
+def test_a_ledger_is_written_as_its_models_say(ledger: Ledger) -> None:
+    """Serialize entries once, but never an entry's values of before a change."""
+    ledger.body()
+    again = ledger.changed(entries={**ledger.entries, "a": ledger.entries["a"].changed(switches=1)})
+    assert json.loads(again.body()) == again.model_dump(mode="json", by_alias=True)
+    assert json.loads(again.body())["datasets"]["a"]["switches"] == 1
+
+
+@pytest.mark.rule("6.11")
+def test_a_change_of_the_ledger_alone_reads_and_decides_nothing_again(
+    store: CountingStore, keep: Keep
+) -> None:
+    put(store, "code/a.yaml", spec_text("a"))
+    put(store, "manual/b.yaml", spec_text("b"))
+    reader = CatalogReader(store, MemorySpecCache())
+    before = reader.read()
+    keep()
+    store.read.clear()
+    after = reader.read()
+    assert store.read == []
+    assert after.effective is before.effective
+    assert after.ledger.entries.keys() == {"a", "b"}
+    assert reader.read() is after
+
+
+@pytest.mark.rule("6.11")
+def test_a_change_of_the_ledger_alone_still_decides_for_broken_and_removed_specs(
+    store: CountingStore, keep: Keep
+) -> None:
+    put(store, "code/a.yaml", spec_text("a"))
+    put(store, "manual/b.yaml", spec_text("b"))
+    keep()
+    ledger = store.get(LEDGER_KEY)
+    assert ledger is not None
+    store.delete(LEDGER_KEY, expected=ledger.etag)
+    put(store, "code/a.yaml", "type: Dataset\nname: a\n")
+    remove(store, "manual/b.yaml")
+    reader = CatalogReader(store, MemorySpecCache())
+    assert not reader.read().effective
+    put(store, LEDGER_KEY, ledger.body.decode())
+    assert reader.read().effective.keys() == {"a"}
+    assert reader.read().retired.keys() == {"b"}
