@@ -59,7 +59,7 @@ class Airflow:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": accept} | ({"Content-Type": "application/json"} if data else {})
         request = urllib.request.Request(f"{self._url}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=180) as answer:
             return json.load(answer) if accept == "application/json" else answer.read().decode()
 
     def trigger(self, name: str, conf: dict[str, Any]) -> str:
@@ -129,7 +129,7 @@ def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def until(condition: Callable[[], Any], seconds: float = 180) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 400) -> Any:
     """Wait until something holds; return what it gave."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 NEEDS = "needs gnome-keyring and dbus: sudo apt install --no-install-recommends gnome-keyring dbus"
-READY_SECONDS = 120
+READY_SECONDS = 300
 _PATIENT = """
 import sys
 from dli.credentials import system_keyring

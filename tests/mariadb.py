@@ -19,7 +19,7 @@ import pytest
 from s3 import free_port
 
 NEEDS = "a real MariaDB for tests needs: sudo apt install --no-install-recommends mariadb-server"
-READY_SECONDS = 120
+READY_SECONDS = 300
 STARTS = 3
 
 SETTINGS = {

@@ -48,7 +48,7 @@ schedule:
 """
 SQL = "select 1 as one, '{{ execution_date }}' as day\n"
 
-READY_SECONDS = 120
+READY_SECONDS = 300
 STEP_SECONDS = 0.5
 KEPT_RUNS = 1000
 
@@ -87,7 +87,7 @@ def memory_server(log: Path, *options: str) -> Iterator[MemoryServer]:
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(timeout=60)
+            process.wait(timeout=180)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -97,7 +97,7 @@ def _await_ready(server: MemoryServer, process: subprocess.Popen[bytes]) -> None
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{server.url}/readyz", timeout=10):
+            with urllib.request.urlopen(f"{server.url}/readyz", timeout=60):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)

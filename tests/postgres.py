@@ -20,7 +20,7 @@ from s3 import free_port
 
 NEEDS = "a real PostgreSQL for tests needs: sudo apt install --no-install-recommends postgresql"
 USER = "postgres"
-READY_SECONDS = 120
+READY_SECONDS = 300
 STARTS = 3
 
 SETTINGS = {
@@ -56,7 +56,7 @@ class Postgres:
         """Run a query; return its rows as text."""
         psql = [str(self.programs / "psql"), "--no-psqlrc", "--tuples-only", "--no-align", "--quiet"]
         command = [*psql, "--field-separator=\t", "--set=ON_ERROR_STOP=1", self.url, "--command", query]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
         return [line.split("\t") for line in done.stdout.splitlines()]
 

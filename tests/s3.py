@@ -42,7 +42,7 @@ LIMITED_USER = "limited"
 """A second user of Ceph's, whose rights are those of a bucket's policy alone."""
 LIMITED_KEYS = ("LIMITEDACCESSKEY", "limited-secret-that-no-error-may-show")
 REGION = "us-east-1"
-READY_SECONDS = 120
+READY_SECONDS = 300
 SETTINGS = (
     "AWS_ENDPOINT_URL",
     "AWS_ACCESS_KEY_ID",
@@ -169,7 +169,7 @@ class S3:
             keys = [info["path"] for page in obstore.list(client) for info in page]
         except InvalidPathError:
             prefix = urlsplit(self.url).path.strip("/") + "/"
-            pages = raw_pages(self._bucket_at, prefix, page_keys=1000, timeout=30)
+            pages = raw_pages(self._bucket_at, prefix, page_keys=1000, timeout=120)
             for raw in [raw for page in pages for raw in page]:
                 self.send("DELETE", raw.key.removeprefix(prefix))
             return
@@ -183,7 +183,7 @@ class S3:
         object_at = f"{bucket.rstrip('/')}/{quote(f'{prefix}/{key}')}?dli="
         signed = obstore.sign(self._bucket_at(object_at), method, "", timedelta(minutes=5))
         request = urllib.request.Request(signed, data=body, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             answer.read()
 
     @contextmanager
@@ -203,7 +203,7 @@ class S3:
         policy_at = self._bucket_at(f"{bucket.rstrip('/')}?policy=&dli=")
         signed = obstore.sign(policy_at, method, "", timedelta(minutes=5))
         request = urllib.request.Request(signed, data=body, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             answer.read()
 
     def _bucket_at(self, address: str | None) -> S3Store:
@@ -371,7 +371,7 @@ def make_bucket(place: S3) -> bool:
     """Make a place's bucket; tell whether the server did so."""
     signed = obstore.sign(place.client(), "PUT", "", timedelta(minutes=5))
     try:
-        with urllib.request.urlopen(urllib.request.Request(signed, method="PUT"), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(signed, method="PUT"), timeout=120) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

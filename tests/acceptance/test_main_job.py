@@ -91,7 +91,7 @@ def test_logs_show_the_sql_that_ran(stack: Stack, finished: str) -> None:
 
 def test_datasets_build_on_each_other(stack: Stack, finished: str) -> None:
     for name in ("flights.carrier_delays", "flights.weekly_summary"):
-        assert stack.cli("dataset", "register", name).returncode == 0
+        assert stack.cli("dataset", "register", name, "--wait-seconds", "120").returncode == 0
         assert stack.wait(stack.run(name, execution_date=DATE))["status"] == "COMPLETED"
 
     (carriers,) = stack.rows(
@@ -122,7 +122,7 @@ def test_a_changed_query_is_what_the_next_run_runs(stack: Stack) -> None:
     file = stack.project / "datasets" / f"dataset.{name}.yaml"
     file.write_text(file.read_text().replace("1 as answer", "2 as answer"))
 
-    assert stack.cli("dataset", "register", name).returncode == 0
+    assert stack.cli("dataset", "register", name, "--wait-seconds", "120").returncode == 0
     assert stack.wait(stack.run(name))["status"] == "COMPLETED"
 
     assert stack.rows("select answer from changing") == [(2,)]

@@ -18,13 +18,13 @@ def mend(stack: Stack, name: str, query: str) -> str:
     file = stack.project / "datasets" / f"dataset.{name}.yaml"
     spec: dict[str, Any] = yaml.safe_load(file.read_text())
     file.write_text(yaml.safe_dump({**spec, "query_statement": query}, sort_keys=False))
-    registered: dict[str, Any] = stack.ask("dataset", "register", name)
+    registered: dict[str, Any] = stack.ask("dataset", "register", name, "--wait-seconds", "120")
     return str(registered["spec_hash"])
 
 
 def told(stack: Stack, name: str) -> list[dict[str, Any]]:
     """Return a dataset's failed runs, the earliest first, once Airflow has told why each failed."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while True:
         runs: list[dict[str, Any]] = stack.ask("workflow", "history", "-d", name)[::-1]
         if all(run["error"] for run in runs):

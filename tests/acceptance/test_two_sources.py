@@ -143,7 +143,7 @@ class Company:
         return bool(found["source_type"] == source and found["loaded"])
 
 
-def until(condition: Callable[[], object], seconds: float = 120) -> None:
+def until(condition: Callable[[], object], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -214,12 +214,12 @@ def test_code_takes_over_and_gives_back_and_everybody_is_told_once(company: Comp
     write(company.repository, "code", CODE_CRON)
     commit = company.commit("Take over daily_clicks")
     shown.append(company.session(publish))
-    until(partial(company.has_rows, 2, analyst), 10)
-    until(lambda: "COMPLETED" in analyst.cli("workflow", "list", "-d", NAME).stdout, 30)
+    until(partial(company.has_rows, 2, analyst))
+    until(lambda: "COMPLETED" in analyst.cli("workflow", "list", "-d", NAME).stdout)
     shown.append(company.session(workflows))
     assert plain("\n".join(shown)) == plain(README)
     for replica in company.replicas:
-        until(partial(company.has_rows, 2, replica), 10)
+        until(partial(company.has_rows, 2, replica))
         code, manual = company.listed(replica)
         assert code[:4] == [NAME, "code", "active", "0 9 * * *"]
         assert manual == [NAME, "manual", "overridden", "0 8 * * *", "- (overridden by code)"]
@@ -246,7 +246,7 @@ def test_code_takes_over_and_gives_back_and_everybody_is_told_once(company: Comp
     published = company.publish("--yes")
     assert published.returncode == 0, published.stderr
     for replica in company.replicas:
-        until(partial(company.shows, [NAME, "manual", "paused", "0 8 * * *", "-"], replica), 40)
+        until(partial(company.shows, [NAME, "manual", "paused", "0 8 * * *", "-"], replica))
     assert analyst.cli("workflow", "unpause", NAME).returncode == 0
     until(lambda: company.loaded("manual"))
     third = company.run()

@@ -31,7 +31,7 @@ def change(stack: Stack, name: str, **keys: Any) -> None:
     file = stack.project / "datasets" / f"dataset.{name}.yaml"
     spec: dict[str, Any] = yaml.safe_load(file.read_text())
     file.write_text(yaml.safe_dump({**spec, **keys}, sort_keys=False))
-    stack.ask("dataset", "register", name)
+    stack.ask("dataset", "register", name, "--wait-seconds", "120")
 
 
 def waiting(airflow: Airflow, name: str, run_id: str) -> set[str]:

@@ -328,7 +328,7 @@ def test_many_processes_may_refresh_at_once(store: Path) -> None:
     for number in range(30, 40):
         write(store, f"d{number}")
     for process in processes:
-        assert process.wait(180) == 0
+        assert process.wait(550) == 0
     one = DatasetBundle(name=name, store_url=str(store))
     one.initialize()
     assert set(spec_lines(one)) == {f"d{number}" for number in range(40)}

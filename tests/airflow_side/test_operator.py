@@ -294,12 +294,12 @@ def test_a_kill_cancels_the_query_and_says_so(
 
 @pytest.mark.rule("12.10")
 def test_an_expired_timeout_cancels_the_query_and_names_the_setting(warehouse: Path, turns: Path) -> None:
-    task = operator(clicks(ENDLESS, "execution: {timeout_seconds: 4}\n"), turns)
-    with pytest.raises(AirflowTaskTimeout) as expired, timeout(4):
+    task = operator(clicks(ENDLESS, "execution: {timeout_seconds: 15}\n"), turns)
+    with pytest.raises(AirflowTaskTimeout) as expired, timeout(15):
         execute(task, Run())
     message = str(expired.value)
     assert message.startswith(
-        "The attempt took longer than execution.timeout_seconds, 4 s: statement 'query'"
+        "The attempt took longer than execution.timeout_seconds, 15 s: statement 'query'"
     )
     assert "cancelled on the engine" in message
     task.on_kill()
@@ -375,9 +375,16 @@ def test_the_next_attempt_waits_until_the_last_one_is_gone(
     first.start()
     while slow._session is None or slow._session.current is None:
         time.sleep(0.02)
-    threading.Timer(1.0, slow.on_kill).start()
-    execute(operator(clicks("create table next as select 1 n", ""), turns), Run(run_id="x"))
-    assert ended.wait(20)
+    following = operator(clicks("create table next as select 1 n", ""), turns)
+    second = threading.Thread(target=execute, args=(following, Run(run_id="x")))
+    second.start()
+    printed = ""
+    while "waiting for the run web.clicks_20240116_000001 (process" not in printed:
+        assert second.is_alive()
+        second.join(0.1)
+        printed += capfd.readouterr().out
+    slow.on_kill()
+    assert ended.wait(120)
     first.join()
-    assert "waiting for the run web.clicks_20240116_000001 (process" in capfd.readouterr().out
+    second.join()
     assert rows(warehouse, "select n from next") == [(1,)]

@@ -21,7 +21,7 @@ def store_of(stack: Stack) -> Path:
 @pytest.mark.rule("12.6")
 def test_a_mended_query_mends_the_run_at_its_next_attempt(stack: Stack) -> None:
     airflow = Airflow(stack)
-    retry = {"max_attempts": 2, "delay_seconds": 3}
+    retry = {"max_attempts": 2, "delay_seconds": 20}
     name = stack.register("select * from no_such_table", schedule={"cron": NEVER, "retry": retry})
     run_id = airflow.trigger(name, {})
     until(lambda: airflow.attempt(name, run_id)["state"] == "up_for_retry")
@@ -82,13 +82,13 @@ def test_an_expired_timeout_cancels_the_query(stack: Stack) -> None:
     airflow = Airflow(stack)
     name = stack.register(
         ENDLESS,
-        execution={"timeout_seconds": 5},
+        execution={"timeout_seconds": 20},
         schedule={"cron": NEVER, "retry": {"max_attempts": 0}},
     )
     run_id = airflow.trigger(name, {})
     assert airflow.finished(name, run_id)["state"] == "failed"
     log = airflow.log(name, run_id)
-    assert "took longer than execution.timeout_seconds, 5 s: statement 'query' was cancelled" in log
+    assert "took longer than execution.timeout_seconds, 20 s: statement 'query' was cancelled" in log
     assert "Cancelling the query on the engine: cursor.interrupt()" in log
 
 

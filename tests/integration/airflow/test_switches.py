@@ -53,7 +53,7 @@ class Registered:
 
     def runs_once_there_are(self, number: int) -> list[ScheduledRun]:
         """Wait until it has so many scheduled runs; return them."""
-        until(lambda: len(self.runs()) >= number, 240)
+        until(lambda: len(self.runs()) >= number)
         return self.runs()
 
     def ended_all(self, runs: list[ScheduledRun]) -> dict[str, str] | None:
