@@ -30,7 +30,7 @@ from s3 import free_port
 REPOSITORY = Path(__file__).resolve().parents[1]
 FLIGHTS = REPOSITORY / "examples" / "flights"
 BIN = Path(sys.executable).parent
-READY_SECONDS = 900
+READY_SECONDS = 1200
 
 _numbers = count(1)
 

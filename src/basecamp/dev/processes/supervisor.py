@@ -15,8 +15,8 @@ from basecamp.dev.processes.ports import listener_on
 from basecamp.dev.processes.process import Process, Program
 from dataspec.errors import Unavailable
 
-START_SECONDS = 300.0
-"""Time limit until components are healthy; Airflow's take a minute on a slow machine."""
+START_SECONDS = 900.0
+"""Time limit until components are healthy; Airflow's take a minute on a slow machine, and ten on one that is busy."""
 
 RESTARTS = 5
 """Maximum number of restarts of components within :data:`RESTARTS_SECONDS`."""
