@@ -11,11 +11,12 @@ from dataspec.problems import MAX_PROBLEMS, Problem, first_of, in_reading_order
 from dataspec.project.graph import GraphDataset
 from dataspec.schedule.advice import schedule_advice
 from dataspec.spec.sql_texts import SqlPlaces
+from dataspec.sql.check_lint import check_sql_problems
 from dataspec.sql.lineage.column_uses import BuiltTable, ColumnUse, built_table, column_uses
 from dataspec.sql.lineage.dataset_lineage import Lineage, lineage_in
 from dataspec.sql.lint import condition_problems, sql_problems, unused_parameters
 from dataspec.sql.materialization_lint import engine_problems, materialized_sql_problems
-from dataspec.sql.samples import sampled_conditions, sampled_texts
+from dataspec.sql.samples import sampled_checks, sampled_conditions, sampled_texts
 from dataspec.sql.validation import checked_templates
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def check_valid(
     dialect = dialects.get(spec.execution.connection)
     texts = sampled_texts(spec, files, dialect.name if dialect else None)
     conditions = sampled_conditions(spec, files, dialects)
+    checks = sampled_checks(spec, files, dialect.name if dialect else None)
     templates = list(checked_templates(spec, files))
     broken = frozenset(number for number, (_, problems, _) in enumerate(templates) if problems)
     problems = [*known, *sql_problems(spec, texts, places, skip=broken, dialect=dialect)]
@@ -96,6 +98,8 @@ def check_valid(
         problems += materialized_sql_problems(spec, texts, places, skip=broken)
     broken = frozenset(number - len(texts) for number in broken)
     problems += condition_problems(spec, conditions, places, skip=broken, dialects=dialects)
+    broken = frozenset(number - len(conditions) for number in broken)
+    problems += check_sql_problems(spec, checks, texts, places, skip=broken, dialect=dialect)
     if not known and all(names is not None for _, _, names in templates):
         names = (name for _, _, used in templates for name in used or ())
         problems += unused_parameters(spec, names, document)

@@ -50,6 +50,8 @@ _RULES: dict[str, dict[str, Any]] = {
             {"type": "null"},
         ]
     },
+    "AcceptedValues.values": {"items": {"type": ["string", "number", "boolean"]}},
+    "Column.tags": _TAGS,
     "Dependency.dataset": {"pattern": _NAME},
     "Statement.file": {"pattern": _PATH},
     "Parameter.name": {"not": {"enum": ["data_interval_start", "data_interval_end"]}},
@@ -90,6 +92,10 @@ MODELS = {
     "Dependency": "A dataset whose partitions a scheduled run waits for.",
     "SqlDependency": "A query that a scheduled run repeats until it returns a row.",
     "Column": "A column that the query yields.",
+    "Check": "What the rows of a run must be; exactly one kind of check.",
+    "AcceptedValues": "The values that a column may have, beside null.",
+    "Relationship": "A column whose values another table has; null passes.",
+    "RowCount": "How many rows there may be.",
     "TableForm": "The rows of the query become the table's only rows.",
     "ViewForm": "The query becomes a view.",
     "ReplacePartitionForm": "The rows of the query replace those of the run's partition.",
@@ -127,6 +133,7 @@ KEYS = {
         "What a run makes of the rows of the query, which is then one SELECT: table, view, or keys and values. "
         "Without it the SQL fills its tables itself."
     ),
+    "DatasetSpec.checks": "What the rows must be: checked before they are published.",
     "DatasetSpec.execution": "Where the SQL runs, and for how long at most.",
     "DatasetSpec.schedule": "When the dataset is built. A dataset without a schedule runs only on request.",
     "Statement.name": "The statement's name in logs.",
@@ -152,6 +159,24 @@ KEYS = {
     "Column.name": "The column's name.",
     "Column.type": "The column's type, as the engine names it.",
     "Column.description": "What the column contains.",
+    "Column.tags": "pii: rows that failed a check are shown without this column.",
+    "Check.name": "The name in messages; by default the kind and the columns, such as not_null_id.",
+    "Check.severity": "error: rows that fail fail the run; warn: they are a warning.",
+    "Check.where": "A condition of SQL: only rows for which it is true are checked.",
+    "Check.not_null": "Columns that are never null.",
+    "Check.unique": "Columns that together are different in each row; rows with a null among them pass.",
+    "Check.accepted_values": "The values that a column may have, beside null.",
+    "Check.relationships": "A column whose values another table has; null passes.",
+    "Check.row_count": "How many rows the run may yield.",
+    "Check.expression": "A condition of SQL that is true for each row; null fails.",
+    "Check.sql": "A query whose rows are failures; {{ this }} is the table of the rows.",
+    "AcceptedValues.column": "The column.",
+    "AcceptedValues.values": "The values: texts, numbers or booleans, of one type.",
+    "Relationship.column": "The column of this dataset.",
+    "Relationship.to": "The other table.",
+    "Relationship.field": "The column of the other table.",
+    "RowCount.min": "The least number of rows.",
+    "RowCount.max": "The largest number of rows.",
     **{
         f"{form}.{key}": text
         for form in _FORMS
@@ -216,6 +241,7 @@ def generated_text() -> str:
 
 def dataset_schema() -> dict[str, Any]:
     """Return the model's schema, with descriptions and the rules of its Python functions."""
+    from dataspec.spec.checks import KINDS
     from dataspec.spec.dialects import known_dialects
     from dataspec.spec.model import DatasetSpec
 
@@ -227,6 +253,9 @@ def dataset_schema() -> dict[str, Any]:
         (("sql", "file"), root["$defs"]["Statement"]),
     ):
         model["oneOf"] = [{"required": [key], "properties": {key: {"type": "string"}}} for key in keys]
+    root["$defs"]["Check"]["oneOf"] = [
+        {"required": [kind], "properties": {kind: {"not": {"type": "null"}}}} for kind in KINDS
+    ]
     root["$defs"]["Parameter"]["allOf"] = _by_type()
     root["$defs"]["Execution"]["properties"]["dialect"] |= {"enum": [*sorted(known_dialects()), None]}
     about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Dataset Spec"}

@@ -104,14 +104,14 @@ def materialization_problems(spec: DatasetSpec, document: Document) -> Iterator[
         yield from _partition_problems(spec, form, document)
     elif isinstance(form, MergeForm):
         for index, column in enumerate(form.unique_key):
-            yield from _unknown_column(spec, column, document, (*_AT, "unique_key", index))
+            yield from unknown_column(spec, column, document, (*_AT, "unique_key", index))
 
 
 def _partition_problems(
     spec: DatasetSpec, form: ReplacePartitionForm, document: Document
 ) -> Iterator[Problem]:
     at = (*_AT, "partition_column")
-    yield from _unknown_column(spec, form.partition_column, document, at)
+    yield from unknown_column(spec, form.partition_column, document, at)
     if spec.schedule is None and not spec.takes_execution_date:
         message = "'replace_partition' needs the partition of a run, and no run of this dataset has one."
         hint = "Declare the parameter 'execution_date', or add a schedule."
@@ -125,7 +125,8 @@ def _partition_problems(
         yield document.problem(at, message, hint="Use a column with the time, or a daily schedule.")
 
 
-def _unknown_column(spec: DatasetSpec, column: str, document: Document, at: Path) -> Iterator[Problem]:
+def unknown_column(spec: DatasetSpec, column: str, document: Document, at: Path) -> Iterator[Problem]:
+    """Yield the problem of a column that ``schema`` lacks, of a spec that has it."""
     names = [found.name for found in spec.columns]
     if names and column.lower() not in {name.lower() for name in names}:
         hint = nearest(column, names) or f"'schema' has: {', '.join(names)}."

@@ -37,6 +37,7 @@ from dataspec.parameters import (
 )
 from dataspec.schedule.cron import check_cron, check_timezone
 from dataspec.schedule.upstream_clock import UPSTREAM, Clock, Declared, Followed
+from dataspec.spec.checks import Check
 from dataspec.spec.identity import DEFAULT_CONNECTION, why_invalid
 from dataspec.spec.materialization import AppendForm, Materialization
 
@@ -278,6 +279,8 @@ class Column(_Part):
     name: str
     type: str
     description: Description | None = None
+    tags: Tags = []
+    """``pii`` keeps its values out of the rows that failed checks show."""
 
 
 class Execution(_Part):
@@ -405,6 +408,7 @@ class DatasetSpec(_Part):
     columns: Annotated[list[Column], Field(alias="schema")] = []
     materialization: Materialization | None = None
     """What a run makes of the rows of the query; None for SQL that fills its tables itself."""
+    checks: list[Check] = []
     execution: Execution = Execution()
     schedule: ScheduleConfig | None = None
 
@@ -455,6 +459,12 @@ class DatasetSpec(_Part):
         )
         queries = (f"a query on {self.condition_engine(entry)[0]}" for entry in self.conditions)
         return (*named, *queries)
+
+    @property
+    def personal_columns(self) -> frozenset[str]:
+        """The columns with the tag ``pii``, in lower case."""
+        tagged = (column for column in self.columns if "pii" in map(str.lower, column.tags))
+        return frozenset(column.name.lower() for column in tagged)
 
     @property
     def connections(self) -> tuple[str, ...]:

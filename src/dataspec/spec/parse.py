@@ -10,6 +10,7 @@ from dataspec.errors import InvalidSpec
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem, first_of, nearest
 from dataspec.schedule.upstream_clock import Followed
+from dataspec.spec.checks import check_problems
 from dataspec.spec.dialects import known_dialects, unknown_dialect
 from dataspec.spec.materialization import materialization_problems
 from dataspec.spec.model import MAX_CONDITIONS, MAX_SQL_FILES, DatasetSpec, Dependency
@@ -233,6 +234,7 @@ def _cross_key_problems(spec: DatasetSpec, document: Document) -> Iterator[Probl
     yield from _dependency_problems(spec, document)
     yield from _clock_problems(spec, document)
     yield from materialization_problems(spec, document)
+    yield from check_problems(spec, document)
     dialect = spec.execution.dialect
     if dialect is not None and dialect not in known_dialects():
         error = unknown_dialect(dialect)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from dataspec.spec.checks import SQL_KEYS, check_names
 from dataspec.spec.model import SqlDependency
 from dataspec.spec.yaml_reader import read_document
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MAX_SQL = 1024 * 1024
 """Maximum number of characters of one rendered SQL text."""
 
-Kind = Literal["pre", "query", "post", "condition", "materialization"]
+Kind = Literal["pre", "query", "post", "check", "condition", "materialization"]
 """The kind of a SQL text; ``materialization`` is SQL that no spec contains, around a query whose rows are stored."""
 
 _BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")
@@ -41,6 +42,11 @@ class SqlText:
     """The YAML path of the key that holds the SQL or names its file."""
     shared: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """The files of the project that it may use, by their paths in it: macros and seeds."""
+
+    @property
+    def is_condition(self) -> bool:
+        """Whether it is a condition of a check: a part of a statement."""
+        return self.kind == "check" and self.path[-1] != "sql"
 
 
 def sql_texts(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[SqlText]:
@@ -68,6 +74,15 @@ def condition_texts(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[Sql
         if isinstance(entry, SqlDependency):
             path = ("depends_on", index, "sql")
             yield SqlText(f"depends_on[{index}]", entry.sql, "condition", False, None, path, shared)
+
+
+def check_texts(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[SqlText]:
+    """Yield the SQL in a spec's ``checks``: queries, and the conditions of ``where`` and ``expression``."""
+    shared = shared_files(spec, files)
+    for index, (name, check) in enumerate(zip(check_names(spec.checks), spec.checks, strict=True)):
+        for key in SQL_KEYS:
+            if (sql := getattr(check, key)) is not None:
+                yield SqlText(name, sql, "check", False, None, ("checks", index, key), shared)
 
 
 def shared_files(spec: DatasetSpec, files: Mapping[str, str]) -> dict[str, str]:

@@ -63,7 +63,7 @@ def sql_problems(
     for number, sampled in enumerate(texts):
         if number not in skip:
             connection, named = spec.execution.connection, spec.execution.dialect
-            yield from _placed_problems(sampled, places, connection, named, dialect)
+            yield from text_problems(sampled, places, connection, named, dialect)
 
 
 def condition_problems(
@@ -86,16 +86,25 @@ def condition_problems(
     for number, (sampled, entry) in enumerate(zip(conditions, spec.conditions, strict=True)):
         if number not in skip:
             connection, named = spec.condition_engine(entry)
-            yield from _placed_problems(sampled, places, connection, named, dialects.get(connection))
+            yield from text_problems(sampled, places, connection, named, dialects.get(connection))
 
 
-def _placed_problems(
+def text_problems(
     sampled: SampledText,
     places: SqlPlaces,
     connection: str,
     named: str | None,
     dialect: ConnectionDialect | None,
 ) -> Iterator[Problem]:
+    """Yield the problems of one SQL text in its dialect.
+
+    Args:
+        sampled: The text, rendered with sample values.
+        places: The places of the SQL.
+        connection: The connection that it runs on.
+        named: The dialect that the spec names.
+        dialect: That of the connection on this machine.
+    """
     read = named or (dialect.name if dialect else None)
     wrong = next(filter(None, (_syntax_error(way, read) for way in sampled.all_ways)), None)
     if wrong is not None and named is None:
@@ -117,7 +126,9 @@ def _syntax_error(sampled: SampledText, dialect: str | None) -> Problem | None:
     if sampled.unrendered is not None:
         return None
     parsed = sampled.parsed
-    wrong = parsed.problem or engine_problem(sampled.text.sql, parsed.sql, parsed.trees, dialect)
+    wrong = parsed.problem
+    if wrong is None and not sampled.text.is_condition:
+        wrong = engine_problem(sampled.text.sql, parsed.sql, parsed.trees, dialect)
     if wrong is None:
         return None
     wrong = told_in_macro(wrong, sampled.text.shared)
@@ -144,6 +155,8 @@ def _statement_problems(sampled: SampledText) -> Iterator[Problem]:
         yield _empty(sampled)
     if sampled.text.kind == "condition":
         yield from _condition_problems(trees)
+        return
+    if sampled.text.kind == "check":
         return
     for tree in trees:
         if isinstance(tree, _SHOWING):

@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
-from dataspec.spec.sql_texts import condition_texts, sql_texts
+from dataspec.spec.sql_texts import check_texts, condition_texts, sql_texts
 from dataspec.sql.template.render import render
+from dataspec.sql.values.marked_text import SqlName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dataspec.spec.model import DatasetSpec, SqlDependency
     from dataspec.spec.sql_texts import Kind, SqlText
+    from dataspec.spec.yaml_reader import Path
+
+CHECKED_ROWS = SqlName("dli_checked_rows")
+"""The name of ``{{ this }}`` in rendered checks, for which each run puts the table of the rows."""
 
 _COMMENTS = ("-", "/", "#")
 """The first characters of a text that may contain nothing but comments."""
@@ -142,6 +147,48 @@ def render_condition(
         problem = Problem(f"the condition holds {len(statements)} statements; write one query.", file)
         raise InvalidTemplate(_at(problem, text, file, yaml))
     return statements[0]
+
+
+def render_checks(
+    spec: DatasetSpec,
+    files: Mapping[str, str],
+    values: Mapping[str, Any],
+    *,
+    dialect: str | None,
+    file: str,
+    yaml: bytes | None = None,
+    connected: str | None = None,
+) -> tuple[dict[Path, str], bool]:
+    """Render the SQL in a spec's ``checks`` for one run.
+
+    Args:
+        spec: The spec.
+        files: The files, as for :func:`render_statements`.
+        values: The template values of :func:`dataspec.spec.run_values.resolve_run`.
+        dialect: The SQL dialect, as for :func:`render_statements`.
+        file: The YAML file's name, for problems.
+        yaml: The YAML, where available, for the places of these problems.
+        connected: The dialect of the connection itself; the spec may name another.
+
+    Returns:
+        Each text by its YAML path, with :data:`CHECKED_ROWS` for ``{{ this }}``; and whether a session setting
+        may change how the engine reads strings.
+
+    Raises:
+        InvalidTemplate: With the place in the user's file; also for a text that is not exactly one statement.
+    """
+    rendered = {}
+    texts = [*check_texts(spec, files)]
+    all_sql = (text.sql for text in (*sql_texts(spec, files), *texts))
+    unsettled = _differ(dialect, connected) or any(STRING_SETTINGS.search(sql) for sql in all_sql)
+    for text in texts:
+        sql = _rendered(text, {**values, "this": CHECKED_ROWS}, dialect, file, yaml, unsettled=unsettled)
+        statements = _split(sql, dialect)
+        if len(statements) != 1:
+            problem = Problem(f"the check holds {len(statements)} statements; write one.", file)
+            raise InvalidTemplate(_at(problem, text, file, yaml))
+        rendered[text.path] = statements[0]
+    return rendered, unsettled
 
 
 def _rendered(

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import islice, product
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
 from dataspec.parameters import COERCIONS, EXECUTION_DATE, ParameterValueError, coerce_choices
-from dataspec.spec.sql_texts import condition_texts, sql_texts
+from dataspec.spec.sql_texts import check_texts, condition_texts, sql_texts
 from dataspec.sql.parser import ParsedSql, parse_sql
+from dataspec.sql.rendering import CHECKED_ROWS
 from dataspec.sql.template.render import render
 
 if TYPE_CHECKING:
@@ -135,8 +137,22 @@ def sampled_conditions(
     return found
 
 
-def _all_sampled(spec: DatasetSpec, texts: Iterable[SqlText], dialect: str | None) -> list[SampledText]:
-    values, guessed = sample_values(spec), guessed_names(spec)
+def sampled_checks(
+    spec: DatasetSpec, files: Mapping[str, str], dialect: str | None = None
+) -> list[SampledText]:
+    """Return the SQL in a spec's ``checks``, like :func:`sampled_texts`."""
+    return _all_sampled(
+        spec, check_texts(spec, files), spec.execution.dialect or dialect, {"this": CHECKED_ROWS}
+    )
+
+
+def _all_sampled(
+    spec: DatasetSpec,
+    texts: Iterable[SqlText],
+    dialect: str | None,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> list[SampledText]:
+    values, guessed = {**sample_values(spec), **more}, guessed_names(spec)
     found = []
     for text in texts:
         sampled = _sampled(text, values, guessed, dialect)

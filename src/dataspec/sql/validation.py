@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from dataspec.errors import InvalidSpec
 from dataspec.parameters import PARAMETER_TYPES
 from dataspec.problems import first_of, in_reading_order, nearest
+from dataspec.spec.checks import Check
 from dataspec.spec.dialects import known_dialects
 from dataspec.spec.model import (
     MAX_SQL_FILES,
@@ -25,7 +26,7 @@ from dataspec.spec.model import (
     Statement,
 )
 from dataspec.spec.parse import parse_document
-from dataspec.spec.sql_texts import SqlPlaces, condition_texts, sql_texts
+from dataspec.spec.sql_texts import SqlPlaces, check_texts, condition_texts, sql_texts
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.template.render import check_template, uses_files
 
@@ -42,6 +43,8 @@ MAX_SQL_BYTES = 1024 * 1024
 _STATEMENTS = ("pre_statements", "post_statements")
 _LEFT_OUT = {"name": "left_out", "sql": "select 1"}
 """Replaces an invalid statement, so that the statements after it keep their index; its name, any other entry."""
+_ANY_ROWS = {"row_count": {"min": 0}}
+"""Replaces an invalid check."""
 
 
 def check_spec(body: bytes, files: Mapping[str, str], *, file: str) -> DatasetSpec:
@@ -118,7 +121,7 @@ def used_files(
         files: The text of each SQL file, by its path in the spec.
         read: Returns the text of a file of the project, None where there is none; without it they are in ``files``.
     """
-    texts = (*sql_texts(spec, files), *condition_texts(spec, files))
+    texts = _all_texts(spec, files)
     using = [text.sql for text in texts if uses_files(text.sql)]
     if not using:
         return {}
@@ -149,12 +152,18 @@ def checked_templates(
 ) -> Iterator[tuple[SqlText, list[Problem], frozenset[str] | None]]:
     """Yield each SQL text of a spec, its problems as a template, and the names that it uses.
 
-    The SQL entries of ``depends_on`` come last. The names are None for a template with a syntax error.
+    After the SQL of a run come the SQL entries of ``depends_on``, and the SQL in ``checks``. The names are None for a
+    template with a syntax error.
     """
     known = [*(parameter.name for parameter in spec.parameters), *sorted(RUN_TIMES)]
-    for text in (*sql_texts(spec, files), *condition_texts(spec, files)):
-        problems, names = check_template(text.sql, known, file="", shared=text.shared)
+    for text in _all_texts(spec, files):
+        names_here = [*known, "this"] if text.kind == "check" else known
+        problems, names = check_template(text.sql, names_here, file="", shared=text.shared)
         yield text, problems, names
+
+
+def _all_texts(spec: DatasetSpec, files: Mapping[str, str]) -> tuple[SqlText, ...]:
+    return (*sql_texts(spec, files), *condition_texts(spec, files), *check_texts(spec, files))
 
 
 def sql_part(document: Document) -> DatasetSpec | None:
@@ -180,6 +189,8 @@ def sql_part(document: Document) -> DatasetSpec | None:
             part[key] = [item if _is(Statement, item) else _LEFT_OUT for item in found]
     if isinstance(found := data.get("depends_on"), list):
         part["depends_on"] = [item if _is(SqlDependency, item) else _LEFT_OUT["name"] for item in found]
+    if isinstance(found := data.get("checks"), list):
+        part["checks"] = [item if _is(Check, item) else _ANY_ROWS for item in found]
     return DatasetSpec.model_validate(part)
 
 

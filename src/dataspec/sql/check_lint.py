@@ -1,0 +1,136 @@
+"""Find mistakes in a spec's checks: in their SQL, and columns that the query does not yield."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+from sqlglot.tokens import TokenType
+
+from dataspec.problems import Problem, nearest
+from dataspec.sql.lineage.query_columns import query_columns
+from dataspec.sql.lineage.statement_tables import is_select, kind_of
+from dataspec.sql.lint import text_problems
+from dataspec.sql.source_map import in_template
+from dataspec.sql.tokens import find_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dataspec.spec.dialects import ConnectionDialect
+    from dataspec.spec.model import DatasetSpec
+    from dataspec.spec.sql_texts import SqlPlaces
+    from dataspec.sql.samples import SampledText
+
+_QUERY_HINT = "Write one SELECT of the rows that are wrong."
+_CONDITION_HINT = "Write one condition, such as: amount >= 0."
+
+
+def check_sql_problems(
+    spec: DatasetSpec,
+    checks: Sequence[SampledText],
+    texts: Sequence[SampledText],
+    places: SqlPlaces,
+    *,
+    skip: frozenset[int] = frozenset(),
+    dialect: ConnectionDialect | None = None,
+) -> Iterator[Problem]:
+    """Yield the problems of a spec's checks, each at its place in the user's file.
+
+    Args:
+        spec: The spec.
+        checks: The SQL of its checks, rendered with sample values.
+        texts: Its other SQL.
+        places: The places of the SQL.
+        skip: The indexes of checks that are invalid as templates.
+        dialect: The dialect of the spec's connection on this machine.
+    """
+    read = spec.execution.dialect or (dialect.name if dialect else None)
+    columns = _known_columns(spec, texts, read)
+    for index, check in enumerate(spec.checks if columns else ()):
+        for path, column in check.column_places(("checks", index)):
+            if problem := _unknown(column, columns):
+                yield places.document.problem(path, problem.message, hint=problem.hint)
+    for number, sampled in enumerate(checks):
+        if number in skip:
+            continue
+        found = [*text_problems(sampled, places, spec.execution.connection, spec.execution.dialect, dialect)]
+        yield from found
+        if not found:
+            yield from _own_problems(sampled, columns, places, read)
+
+
+def _known_columns(spec: DatasetSpec, texts: Sequence[SampledText], dialect: str | None) -> list[str]:
+    """Return the columns that the rows have; none where they are not known, or ``schema`` names them already."""
+    if spec.columns or spec.materialization is None:
+        return [column.name for column in spec.columns] if spec.materialization else []
+    query = next((text for text in texts if text.text.kind == "query"), None)
+    names: dict[str, str] = {}
+    for way in query.all_ways if query else ():
+        if way.unrendered or len(way.parsed.trees) != 1 or not isinstance(way.parsed.trees[0], exp.Query):
+            return []
+        found = query_columns(way.parsed.trees[0], {}, dialect)
+        if found.unknown or not all(column.named for column in found.columns):
+            return []
+        names |= {column.name.lower(): column.name for column in found.columns}
+    return list(names.values())
+
+
+def _unknown(column: str, columns: Sequence[str]) -> Problem | None:
+    if column.lower() in {name.lower() for name in columns}:
+        return None
+    hint = nearest(column, columns) or f"It has: {', '.join(columns)}."
+    return Problem(f"the query has no column '{column}'.", "", 1, 1, hint)
+
+
+def _own_problems(
+    sampled: SampledText, columns: Sequence[str], places: SqlPlaces, dialect: str | None
+) -> Iterator[Problem]:
+    """Yield the first problem of a check whose SQL is valid by itself."""
+    if not sampled.text.is_condition:
+        if not is_select(sampled.parsed.trees):
+            trees = sampled.parsed.trees
+            what = kind_of(trees[0]) if len(trees) == 1 else f"{len(trees)} statements"
+            message = f"a check is one SELECT, and it holds {what}."
+            yield places.placed(Problem(message, "", 1, 1, _QUERY_HINT), sampled.text)
+        return
+    for way in sampled.all_ways:
+        reason = None if way.unrendered else _why_no_condition(way, dialect)
+        if reason:
+            yield places.placed(Problem(reason, "", 1, 1, _CONDITION_HINT), sampled.text)
+            return
+        if problem := _unknown_in(way, columns):
+            yield places.placed(problem, sampled.text)
+            return
+
+
+def _why_no_condition(sampled: SampledText, dialect: str | None) -> str | None:
+    trees = sampled.parsed.trees
+    if len(trees) != 1 or any(
+        token.token_type is TokenType.SEMICOLON for token in find_tokens(sampled.parsed.sql, dialect)
+    ):
+        return "a condition has no ';'."
+    if not isinstance(trees[0], exp.Condition):
+        return f"it is no condition: {sampled.parsed.sql.strip()}"
+    for node in trees[0].walk(prune=lambda node: isinstance(node, exp.Query)):
+        if isinstance(node, exp.AggFunc | exp.Window):
+            return f"{node.sql(dialect)} is computed from several rows, and a condition is true for each row."
+    return None
+
+
+def _unknown_in(sampled: SampledText, columns: Sequence[str]) -> Problem | None:
+    """Return the problem of the first column in a condition that the rows don't have."""
+    tree = sampled.parsed.trees[0] if sampled.parsed.trees else None
+    if tree is None or not columns or tree.find(exp.Lambda, exp.Kwarg):
+        return None
+    for node in tree.walk(prune=lambda node: isinstance(node, exp.Query)):
+        if isinstance(node, exp.Column) and not node.table and (problem := _unknown(node.name, columns)):
+            meta = node.this.meta
+            if "line" not in meta:
+                return problem
+            line, column = in_template(
+                sampled.text.sql, sampled.parsed.sql, meta["line"], meta["col"], node.name
+            )
+            return replace(problem, line=line, column=column)
+    return None
