@@ -13,6 +13,7 @@ import duckdb
 import psycopg
 import pytest
 
+from dataspec.engines.check_runner import CheckRunner
 from dataspec.engines.materializer import Materializer
 from dataspec.engines.results import Result
 from dataspec.engines.session import SqlSession, StatementFailed
@@ -32,6 +33,9 @@ class Listener:
     def __init__(self, before: Callable[[int, RenderedStatement], None] = lambda *_: None) -> None:
         self.sent: list[RenderedStatement] = []
         self.written: int | None = None
+        self.results: dict[str, Result] = {}
+        """The last result of each statement, by its name."""
+        self.checks: CheckRunner | None = None
         self._before = before
 
     def started(self, statement: RenderedStatement) -> None:
@@ -39,6 +43,7 @@ class Listener:
         self.sent.append(statement)
 
     def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
+        self.results[statement.name] = result
         if statement.kind == "query" and result.affected is not None:
             self.written = result.affected
 
@@ -92,6 +97,10 @@ class Warehouse:
         """Return the rows of shop.orders, in order."""
         return sorted(self.ask("select * from shop.orders"), key=repr)
 
+    def is_empty(self) -> bool:
+        """Return whether there is no table shop.orders."""
+        return not self.ask(f"{_TABLES} where table_schema = 'shop' and table_name = 'orders'")
+
     def staged(self) -> list[Any]:
         """Return the staging tables that are there."""
         return self.ask(f"{_TABLES} where substr(table_name, 1, 6) = '__dli_'")
@@ -125,9 +134,18 @@ class Warehouse:
         spec = parse_spec(yaml.encode(), file="dataset.yaml")
         values = resolve_run(spec, given)
         listener = listener or Listener()
-        runner = Materializer.of(spec, values, self.kind, adopt=adopt)
+        checks = CheckRunner.of(
+            spec, {}, values.template, dialect=self.kind, file="dataset.yaml", yaml=yaml.encode()
+        )
+        runner = Materializer.of(spec, values, self.kind, adopt=adopt, checks=checks)
         statements = render_statements(spec, {}, values.template, dialect=self.kind, file="dataset.yaml")
-        return SqlSession(self, listener, first_rows=10, query_runner=runner), statements, listener
+        finish = checks.finish if checks else lambda _: None
+        listener.checks = checks
+        return (
+            SqlSession(self, listener, first_rows=10, query_runner=runner, finish=finish),
+            statements,
+            listener,
+        )
 
 
 def duckdb_warehouse(folder: Path) -> Warehouse:

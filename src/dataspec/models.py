@@ -23,6 +23,19 @@ IN_AIRFLOW = "in Airflow"
 """Who started or paused something on Airflow's own page, which does not say more."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What a check of a dataset's rows found (specification 37.12)."""
+
+    name: str
+    severity: Literal["error", "warn"]
+    status: Literal["passed", "failed", "warned"]
+    rows: int | None
+    """How many rows fail; for ``row_count`` how many there are; None if the engine could not tell."""
+    message: str | None = None
+    """What is wrong, and where the check is written; None for a check that passed."""
+
+
 class SourceType(StrEnum):
     """Where a registered spec comes from (specification 1.2)."""
 

@@ -6,11 +6,13 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dataspec.contract import write_version_key
+from dataspec.contract import CHECKS_KEY, write_version_key
+from dataspec.engines.check_runner import CheckRunner
 from dataspec.engines.leftovers import AttemptMark, Leftovers
 from dataspec.engines.materializer import Materializer
 from dataspec.engines.session import SessionCancelled, SqlSession
@@ -19,6 +21,7 @@ from dataspec.errors import Forbidden, InvalidSettings
 from dataspec.file_lock import FileLock
 from dataspec.schedule.partitions import Grid
 from dataspec.spec.dialects import dialect_of_connection
+from dataspec.sql.checks.findings import ChecksFailed
 from dataspec.sql.rendering import render_statements
 from dli_airflow.airflow_api import (
     AirflowException,
@@ -36,7 +39,7 @@ from dli_airflow.waiting.variables import note_built
 class DatasetOperator(BaseOperator):
     """Runs one attempt of a dataset's run.
 
-    Wrong parameters, and a connection of other teams, fail the run without retries. All other errors are retried,
+    Wrong parameters, a connection of other teams, and rows that fail checks fail the run without retries. All other errors are retried,
     also those in templates: an attempt runs the spec version that is effective when it starts, which may have been
     corrected.
 
@@ -63,7 +66,8 @@ class DatasetOperator(BaseOperator):
         """Run the dataset's statements on the engine.
 
         Raises:
-            AirflowFailException: For wrong parameters, and for a connection that is limited to other teams.
+            AirflowFailException: For wrong parameters, for a connection that is limited to other teams, and when
+                rows fail checks.
             AirflowTaskTimeout: After the spec's ``execution.timeout_seconds``.
             AirflowException: When the attempt was cancelled, or its connection can't be used.
             StatementFailed: When the engine refused a statement.
@@ -91,6 +95,14 @@ class DatasetOperator(BaseOperator):
             )
             turn = partial(self._turn, run.run_id)
             log = StatementLog(self.log)
+            checks = CheckRunner.of(
+                dataset.spec,
+                dataset.files,
+                values.template,
+                dialect=dataset.spec.execution.dialect or connected,
+                file=dataset.key,
+                connected=connected,
+            )
             leftovers = Leftovers(hook, AttemptMark(self.store, dataset.name, run.run_id), self.log)
             self._session = SqlSession(
                 hook,
@@ -98,11 +110,17 @@ class DatasetOperator(BaseOperator):
                 first_rows=FIRST_ROWS,
                 turn=turn,
                 prepare=leftovers.end,
-                query_runner=Materializer.of(dataset.spec, values, connected),
+                query_runner=Materializer.of(dataset.spec, values, connected, checks=checks),
+                finish=checks.finish if checks else lambda _: None,
             )
             if self._killed:
                 self._session.cancel()
-            self._session.run(statements)
+            try:
+                self._session.run(statements)
+            finally:
+                if checks and checks.results:
+                    log.check_results(checks.results)
+                    ti.xcom_push(key=CHECKS_KEY, value=[asdict(result) for result in checks.results])
             log.check_stored(dataset.spec, dataset.files, connected)
         note_built(dataset.name, values.partition, Grid.of(dataset.spec.schedule), self.log)
         self.log.info("Done.")
@@ -117,6 +135,8 @@ class DatasetOperator(BaseOperator):
             ended = self._session.how_it_ended() if self._session else "no statement had started"
             message = f"The attempt took longer than execution.timeout_seconds, {seconds} s: {ended}."
             raise AirflowTaskTimeout(message) from None
+        except ChecksFailed as failed:
+            raise AirflowFailException(str(failed)) from None
         except SessionCancelled as cancelled:
             raise AirflowException(f"The attempt was ended from outside: {cancelled}.") from cancelled
 

@@ -22,6 +22,7 @@ from dataspec.sql.rendering import RenderedStatement
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from dataspec.engines.check_runner import CheckRunner
     from dataspec.engines.results import Result
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.run_values import RunValues
@@ -47,11 +48,19 @@ class Materializer:
         values: The values of the run.
         engine: The engine's SQL.
         adopt: Whether the run takes over a table that the dataset has not built.
+        checks: Checks the staged rows.
     """
 
     def __init__(
-        self, spec: DatasetSpec, values: RunValues, engine: EngineSql, *, adopt: bool = False
+        self,
+        spec: DatasetSpec,
+        values: RunValues,
+        engine: EngineSql,
+        *,
+        adopt: bool = False,
+        checks: CheckRunner | None = None,
     ) -> None:
+        self._checks = checks
         self._target = spec.target or spec.name
         self._engine = engine
         self._decisions = Decisions(spec, engine, values, adopt=adopt)
@@ -59,7 +68,13 @@ class Materializer:
 
     @classmethod
     def of(
-        cls, spec: DatasetSpec, values: RunValues, dialect: str | None, *, adopt: bool = False
+        cls,
+        spec: DatasetSpec,
+        values: RunValues,
+        dialect: str | None,
+        *,
+        adopt: bool = False,
+        checks: CheckRunner | None = None,
     ) -> Materializer | None:
         """Return the materializer of a run; None for a spec without a materialization.
 
@@ -68,6 +83,7 @@ class Materializer:
             values: The values of the run.
             dialect: The dialect of the connection.
             adopt: As for the class.
+            checks: As for the class.
 
         Raises:
             MaterializationFailed: When it is not known how to publish rows on the engine.
@@ -77,7 +93,7 @@ class Materializer:
         engine = engine_sql(dialect)
         if engine is None:
             raise MaterializationFailed(why_unsupported(dialect or "this engine"))
-        return cls(spec, values, engine, adopt=adopt)
+        return cls(spec, values, engine, adopt=adopt, checks=checks)
 
     @property
     def name(self) -> str:
@@ -89,6 +105,7 @@ class Materializer:
 
         Raises:
             MaterializationFailed: When the table is not the dataset's, or the rows don't fit it.
+            ChecksFailed: When rows fail checks.
             StatementFailed: When the engine refused a statement.
         """
         attempt = _Attempt(self._engine, query, execute)
@@ -129,6 +146,8 @@ class Materializer:
         if condition or keys:
             counts = attempt.ask(self._engine.check(staging, condition=condition, keys=keys), "check")[0]
             self._decisions.check_counts(*map(int, counts))
+        if self._checks:
+            self._checks.run(self._engine.named(staging), attempt.execute)
 
     def _publish(self, attempt: _Attempt, target: Parts, staging: Parts) -> None:
         """Publish the staged rows, unless a later attempt has taken the staging table over."""
@@ -190,7 +209,7 @@ class _Attempt:
 
     def __init__(self, engine: EngineSql, query: RenderedStatement, execute: Execute) -> None:
         self._engine = engine
-        self._execute = execute
+        self.execute = execute
         self._in_transaction = False
         self.query = query
         self.has_staged = False
@@ -202,13 +221,13 @@ class _Attempt:
             sent = one if isinstance(one, Sent) else Sent(one)
             if sent.sql == self._engine.begins:
                 self._in_transaction = True
-            self._execute(self._statement(step, sent))
+            self.execute(self._statement(step, sent))
             if sent.sql == self._engine.commits:
                 self._in_transaction = False
 
     def ask(self, sql: str, step: str = "inspect") -> list[tuple[Any, ...]]:
         """Run a query about the engine's catalog or the staged rows; return its rows."""
-        return list(self._execute(self._statement(step, Sent(sql)), keep=_MAX_DESCRIBED).first_rows)
+        return list(self.execute(self._statement(step, Sent(sql)), keep=_MAX_DESCRIBED).first_rows)
 
     def inspect(self, name: Parts) -> Relation | None:
         """Return the table or view of a name; None if there is none."""

@@ -94,6 +94,7 @@ class SqlSession:
         turn: Returns a lock that is held while the connection exists; its argument ends the wait for the lock.
         prepare: Called with the connection and the cursor before the first statement; its last argument ends a wait.
         query_runner: Runs the query, for a spec with a materialization; None to send the query as it is.
+        finish: Called after the last statement, with what runs a statement of its own.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class SqlSession:
         turn: Callable[[threading.Event], AbstractContextManager[None]] = lambda _: nullcontext(),
         prepare: Callable[[Any, Any, threading.Event], None] = lambda *_: None,
         query_runner: QueryRunner | None = None,
+        finish: Callable[[Callable[..., Result]], None] = lambda _: None,
         measure: bool = False,
     ) -> None:
         self._engine = engine
@@ -113,6 +115,7 @@ class SqlSession:
         self._turn = turn
         self._prepare = prepare
         self._query_runner = query_runner
+        self._finish = finish
         self._measure = measure
         self._progress: Callable[[], float | None] = lambda: None
         self._stop = threading.Event()
@@ -228,6 +231,7 @@ class SqlSession:
                     self._query_runner.run(statement, partial(self._execute, cursor))
                 else:
                     self._execute(cursor, statement)
+            self._finish(partial(self._execute, cursor))
         if not self._engine.get_autocommit(connection):
             connection.commit()
 

@@ -8,10 +8,11 @@ from dataspec.engines.session import place_of
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from dataspec.engines.results import Result
     from dataspec.engines.session import StatementFailed
+    from dataspec.models import CheckResult
     from dataspec.spec.model import DatasetSpec
     from dataspec.sql.rendering import RenderedStatement
 
@@ -35,6 +36,12 @@ class StatementLog:
         """Log the duration and the result."""
         self._query_yielded |= statement.kind == "query" and bool(result.columns)
         self._log.info("'%s' took %.2f s: %s", statement.name, seconds, in_words(result))
+
+    def check_results(self, results: Iterable[CheckResult]) -> None:
+        """Log a warning for each check that has found something and does not fail the run."""
+        for result in results:
+            if result.status == "warned":
+                self._log.warning("%s", result.message)
 
     def failed(self, failed: StatementFailed) -> None:
         """Log the whole message of the engine."""

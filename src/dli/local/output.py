@@ -6,6 +6,7 @@ import json
 import threading
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataspec.engines.session import place_of
+from dataspec.engines.statement_log import in_words
+from dataspec.sql.checks.findings import SAMPLE_PREFIX
 from dli.output.progress import StatusLine
 from dli.output.tables import print_table, printable
 from dli.session import say
@@ -63,6 +66,8 @@ class StatementLines:
         """Print the statement's duration and its result."""
         if self._verbose:
             self._tell(f"-- {self._label}{place_of(statement)}: {seconds:.2f} s, {_outcome(result)}\n")
+        if statement.kind == "check" and statement.name.startswith(SAMPLE_PREFIX) and result.columns:
+            self._tell(f"{self._label}{statement.name}, {in_words(result)}")
 
     def failed(self, failed: StatementFailed) -> None:
         """Print the engine's whole message."""
@@ -224,10 +229,11 @@ def report(run: LocalRun) -> dict[str, Any]:
         "connection": run.plan.spec.execution.connection,
         "seconds": round(run.seconds, 3),
         "rows_written": run.rows_written,
+        "checks": [asdict(check) for check in run.checks],
         "statements": [
             {"name": statement.name, "seconds": round(seconds, 3), "rows_written": result.affected}
             for statement, seconds, result in run.results
-            if statement.origin is not None
+            if statement.origin is not None and statement.kind != "check"
         ],
         "columns": list(answer.columns) if answer else [],
         "rows": [_object(answer, row) for row in answer.first_rows] if answer else [],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from dataspec.errors import InvalidUsage, RunFailed
 from dataspec.spec.dialects import dialect_of_connection
 from dataspec.spec.identity import spec_hash
 from dataspec.spec.run_values import resolve_run, with_absolute_date
+from dataspec.sql.checks.findings import ChecksFailed
 from dataspec.sql.materialization.failure import MaterializationFailed
 from dataspec.sql.rendering import RenderedStatement, render_statements
 from dli.local.engines.opening import open_engine
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from dataspec.engines.check_runner import CheckRunner
     from dataspec.engines.materializer import Materializer
     from dataspec.engines.results import Result
     from dataspec.engines.session import StatementListener
-    from dataspec.models import RunPartition
+    from dataspec.models import CheckResult, RunPartition
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.run_values import RunValues
     from dli.config.settings import Settings
@@ -154,8 +156,31 @@ class RunPlan:
             connected=self.connected,
         )
 
-    def materializer(self) -> Materializer | None:
+    def checks(self) -> CheckRunner | None:
+        """Return what checks the rows; None for a spec without checks.
+
+        Raises:
+            InvalidTemplate: With the position in the user's file.
+        """
+        if not self.spec.checks:
+            return None
+        from dataspec.engines.check_runner import CheckRunner
+
+        return CheckRunner.of(
+            self.spec,
+            self.dataset.sql,
+            self.values,
+            dialect=self.dialect,
+            file=self.dataset.file,
+            yaml=self.dataset.yaml,
+            connected=self.connected,
+        )
+
+    def materializer(self, checks: CheckRunner | None = None) -> Materializer | None:
         """Return what runs the query in place of the session; None for a spec without a materialization.
+
+        Args:
+            checks: Checks the rows before they are published.
 
         Raises:
             InvalidUsage: When it is not known how to publish rows on the engine.
@@ -165,7 +190,9 @@ class RunPlan:
         from dataspec.engines.materializer import Materializer
 
         try:
-            return Materializer.of(self.spec, self.run_values, self.connected, adopt=self.adopt)
+            return Materializer.of(
+                self.spec, self.run_values, self.connected, adopt=self.adopt, checks=checks
+            )
         except MaterializationFailed as failed:
             title = f"The dataset '{self.spec.name}' can't run on {self.engine.place}."
             raise InvalidUsage(title, detail=str(failed)) from failed
@@ -178,6 +205,13 @@ class LocalRun:
     plan: RunPlan
     seconds: float = 0.0
     results: list[tuple[RenderedStatement, float, Result]] = field(default_factory=list)
+    checks: tuple[CheckResult, ...] = ()
+    """What the checks found; none before they ran."""
+
+    @property
+    def check_warnings(self) -> list[str]:
+        """What checks found that don't fail the run."""
+        return [check.message for check in self.checks if check.message and check.status == "warned"]
 
     @property
     def rows_written(self) -> int | None:
@@ -214,9 +248,15 @@ class Runner:
         self._limit = limit
         self.result = LocalRun(plan=plan)
         recorder = _Recorder(self.result, listener)
-        self._materializer = plan.materializer()
+        self._checks = plan.checks()
+        self._materializer = plan.materializer(self._checks)
         self.session = SqlSession(
-            plan.engine, recorder, first_rows=limit, query_runner=self._materializer, measure=measure
+            plan.engine,
+            recorder,
+            first_rows=limit,
+            query_runner=self._materializer,
+            finish=self._checks.finish if self._checks else lambda _: None,
+            measure=measure,
         )
 
     def run(self) -> LocalRun:
@@ -240,8 +280,11 @@ class Runner:
             raise _failure(plan, failed) from failed
         except MaterializationFailed as failed:
             raise RunFailed(failed.message, detail=failed.hint) from failed
+        except ChecksFailed as failed:
+            raise RunFailed(failed.title, detail="\n".join(failed.details)) from failed
         finally:
             self.result.seconds = time.monotonic() - began
+            self.result.checks = self._checks.results if self._checks else ()
         return self.result
 
 
@@ -338,6 +381,7 @@ def log_run(run: LocalRun, root: Path, outcome: str, error: str | None = None) -
         "status": outcome,
         "seconds": round(run.seconds, 3),
         "rows_written": run.rows_written,
+        "checks": [asdict(check) for check in run.checks],
         "error": error,
     }
     folder = root / LOG_FOLDER

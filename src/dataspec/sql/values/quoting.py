@@ -18,6 +18,9 @@ _UNESCAPED = frozenset({("sqlite", "]"), ("bigquery", "`")})
 _ONE_LINE = frozenset({"bigquery"})
 """Dialects whose strings can't span lines, or change line breaks."""
 
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+"""A name that needs no quotes."""
+
 _EXPANDED = re.compile(r"\$\{")
 
 _JOINED = re.compile(r"\\\r?\n")
@@ -56,6 +59,11 @@ class Quoting:
     def reads_as(self, other: Quoting) -> bool:
         """Return whether another dialect reads strings by the same rules."""
         return (self.strings, self.string_escapes) == (other.strings, other.string_escapes)
+
+    def table(self, name: str) -> str:
+        """Return the name of a table, with quotes around each part that needs them."""
+        begin, end = self.names[0]
+        return ".".join(part if _PLAIN.fullmatch(part) else f"{begin}{part}{end}" for part in name.split("."))
 
     def without_backslash(self, why: str) -> Quoting:
         """Return the quoting for a place where the meaning of a backslash is uncertain."""

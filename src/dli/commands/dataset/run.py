@@ -142,6 +142,8 @@ def _run(session: Session, plan: RunPlan, limit: int) -> LocalRun:
     except KeyboardInterrupt:
         _log(session, runner.result, "KILLED")
         raise
+    finally:
+        warn(runner.result.check_warnings)
     _log(session, run, "COMPLETED")
     return run
 
@@ -195,6 +197,8 @@ def _project_run(
 
     def ended(step: Step) -> None:
         steps.append(step)
+        if step.run is not None:
+            warn((f"{step.name}: {text}" for text in step.run.check_warnings), progress.say)
         progress.say(step_text(step))
         if step.run is not None:
             _log(session, step.run, step.outcome, step.error)
