@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from airflow_side.airflow_names import timeout
+from dataspec.contract import CHECKS_KEY
 from dataspec.engines.leftovers import AttemptMark
 from dataspec.engines.session import StatementFailed
 from dataspec.errors import InvalidTemplate
@@ -227,6 +228,33 @@ def test_a_run_gets_its_parameters_or_fails_without_retries_whoever_started_it(
 def test_a_run_without_a_conf_lacks_what_is_required(turns: Path) -> None:
     with pytest.raises(AirflowFailException, match=r"^Missing required parameter: execution_date$"):
         execute(operator(clicks(), turns), Run(conf=None))
+
+
+@pytest.mark.rule("37.9")
+@pytest.mark.rule("37.12")
+def test_rows_that_fail_a_check_fail_the_run_without_retries_and_the_old_ones_stay(
+    warehouse: Path, turns: Path
+) -> None:
+    more = (
+        f"{DATED}materialization: table\n"
+        "checks: [{expression: n < 5, name: small}, {row_count: {min: 2}, severity: warn}]\n"
+    )
+    dataset = clicks('"select {{ limit }} as n"', more)
+    attempt = Attempt()
+    execute(operator(dataset, turns), attempt=attempt)
+    conf = {"execution_date": "2024-01-15", "limit": 7}
+    with pytest.raises(AirflowFailException) as failed:
+        execute(operator(dataset, turns), Run(conf=conf), attempt)
+    assert rows(warehouse, "select n from web.clicks") == [(3,)]
+    title, reason = str(failed.value).splitlines()
+    assert title == "The check 'small' failed: the rows were not published."
+    assert reason == (
+        f"checks[0] of {dataset.key}: the check 'small': for 1 of 1 row it is not true that n < 5."
+    )
+    first, second = ([*value] for key, value in attempt.pushed if key == CHECKS_KEY)
+    assert [result["status"] for result in first] == ["passed", "warned"]
+    assert [(result["status"], result["rows"]) for result in second] == [("failed", 1), ("warned", 1)]
+    assert first[1]["message"].endswith("the check 'row_count': there is 1 row, fewer than 2.")
 
 
 @pytest.mark.rule("12.9")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dataspec.models import CheckResult
 
@@ -57,7 +57,7 @@ def finding(check: Check, name: str, place: str, rows: int, total: int) -> Check
 
 def not_passed(check: Check, name: str, rows: int | None, place: str, reason: str) -> CheckResult:
     """Return the result of a check that found something, or could not be done."""
-    status = "failed" if check.severity == "error" else "warned"
+    status: Literal["failed", "warned"] = "failed" if check.severity == "error" else "warned"
     return CheckResult(
         name=name,
         severity=check.severity,
@@ -71,9 +71,9 @@ def _reason(check: Check, rows: int, total: int) -> str | None:
     """Return what is wrong with the rows; None for nothing."""
     if bounds := check.row_count:
         if bounds.min is not None and rows < bounds.min:
-            return f"there are {rows:,} rows, fewer than {bounds.min:,}."
+            return f"there {_rows(rows)}, fewer than {bounds.min:,}."
         if bounds.max is not None and rows > bounds.max:
-            return f"there are {rows:,} rows, more than {bounds.max:,}."
+            return f"there {_rows(rows)}, more than {bounds.max:,}."
         return None
     if not rows:
         return None
@@ -95,3 +95,7 @@ def _reason(check: Check, rows: int, total: int) -> str | None:
     text = " ".join((check.expression or "").split())
     shown = text if len(text) <= _TEXT else f"{text[: _TEXT - 1]}…"
     return f"for {found} it is not true that {shown}."
+
+
+def _rows(count: int) -> str:
+    return "is 1 row" if count == 1 else f"are {count:,} rows"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dataspec.engines.session import StatementFailed
@@ -25,7 +27,7 @@ def with_checks(*checks: str, query: str = ROWS, form: str = "table", more: str 
     return orders(query, form, f"checks:\n{listed}{more}")
 
 
-def counts(warehouse: Warehouse, yaml: str, **given: object) -> dict[str, int | None]:
+def counts(warehouse: Warehouse, yaml: str, **given: Any) -> dict[str, int | None]:
     """Run a dataset; return how many rows each check has counted."""
     listener = Listener()
     try:
@@ -36,7 +38,7 @@ def counts(warehouse: Warehouse, yaml: str, **given: object) -> dict[str, int | 
     return {result.name: result.rows for result in listener.checks.results}
 
 
-def failure(warehouse: Warehouse, yaml: str, **given: object) -> ChecksFailed:
+def failure(warehouse: Warehouse, yaml: str, **given: Any) -> ChecksFailed:
     with pytest.raises(ChecksFailed) as failed:
         warehouse.run(yaml, **given)
     return failed.value
@@ -123,7 +125,7 @@ def test_a_parameter_in_a_check_is_bound(warehouse: Warehouse) -> None:
 @pytest.mark.parametrize("form", ["table", "view", INCREMENTAL, "{type: incremental, strategy: append}"])
 def test_rows_that_fail_are_not_published(warehouse: Warehouse, form: str) -> None:
     more = "parameters: [{name: execution_date, type: date, required: false}]\n" if form != "view" else ""
-    given = {"execution_date": "2024-01-15"} if more else {}
+    given: dict[str, Any] = {"execution_date": "2024-01-15"} if more else {}
     good = "select 1 as id, date '2024-01-15' as day"
     check = "{name: positive, expression: id > 0}"
     warehouse.run(with_checks(check, query=good, form=form, more=more), **given)
@@ -186,7 +188,7 @@ def test_the_only_table_that_the_sql_fills_is_checked(warehouse: Warehouse) -> N
         "checks: [{row_count: {min: 2}}, {sql: 'select * from {{ this }} where id = 1'}]\n"
     )
     failed = failure(warehouse, yaml)
-    assert "there are 1 rows, fewer than 2." in failed.details[0]
+    assert "there is 1 row, fewer than 2." in failed.details[0]
     assert "the query returns 1 row." in failed.details[1]
 
 

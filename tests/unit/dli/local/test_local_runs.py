@@ -408,3 +408,44 @@ def test_a_log_that_can_t_be_written_is_a_warning(dli: Dli, project: Path) -> No
 def test_no_server_is_asked(dli: Dli, project: Path, sales: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "DLI_SERVER_URL", "http://127.0.0.1:9")
     assert dli("dataset", "run", "shop.sales", "-p", "execution_date=2024-01-15").status == 0
+
+
+CHECKED = """\
+name: shop.numbers
+type: Dataset
+owner: dana@example.com
+query_statement: select range as n, 'x@example.com' as mail from range({{ rows }})
+materialization: table
+parameters: [{name: rows, type: integer, default: 1}]
+schema: [{name: n, type: bigint}, {name: mail, type: text, tags: [pii]}]
+checks:
+  - expression: n < 1
+  - row_count: {min: 2}
+    severity: warn
+"""
+
+
+@pytest.mark.rule("37.10")
+@pytest.mark.rule("37.12")
+def test_what_checks_found_is_told_and_kept(project: Path, dli: Dli) -> None:
+    write(project, CHECKED, "shop.numbers")
+    found = dli("dataset", "run", "shop.numbers", "--format", "json")
+    assert found.status == 0
+    assert [(check["name"], check["status"]) for check in json.loads(found.out)["checks"]] == [
+        ("expression", "passed"),
+        ("row_count", "warned"),
+    ]
+    warned = "datasets/dataset.shop.numbers.yaml:10:5: the check 'row_count': there is 1 row, fewer than 2."
+    assert f"Warning: {warned}" in found.err
+    failed = dli("dataset", "run", "shop.numbers", "-p", "rows=9")
+    assert failed.status == 1
+    assert "Error: The check 'expression' failed: the rows were not published." in failed.err
+    reason = "the check 'expression': for 8 of 9 rows it is not true that n < 1."
+    assert f"datasets/dataset.shop.numbers.yaml:9:5: {reason}" in failed.err
+    assert "rows that fail expression, 5 rows:" in failed.err
+    assert "@example.com" not in failed.err
+    assert ask(project, "select count(*) from shop.numbers") == [(1,)]
+    completed, broken = log_of(project)
+    assert [check["rows"] for check in completed["checks"]] == [0, 1]  # type: ignore[attr-defined]
+    assert [(check["status"], check["rows"]) for check in broken["checks"]] == [("failed", 8), ("passed", 9)]  # type: ignore[attr-defined]
+    assert reason in str(broken["error"])
