@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ import pytest
 from dataspec.engines.check_runner import CheckRunner
 from dataspec.engines.materializer import Materializer
 from dataspec.engines.results import Result
-from dataspec.engines.session import SqlSession, StatementFailed
+from dataspec.engines.session import SqlSession, StatementFailed, Statements
 from dataspec.spec.parse import parse_spec
 from dataspec.spec.run_values import resolve_run
 from dataspec.sql.materialization.failure import MaterializationFailed
-from dataspec.sql.rendering import RenderedStatement, render_statements
+from dataspec.sql.rendering import RenderedStatement, render_statements, uses_table_exists
 
 _TABLES = "select table_name from information_schema.tables"
 
@@ -129,7 +130,7 @@ class Warehouse:
 
     def session(
         self, yaml: str, *, listener: Listener | None = None, adopt: bool = False, **given: Any
-    ) -> tuple[SqlSession, list[RenderedStatement], Listener]:
+    ) -> tuple[SqlSession, Statements, Listener]:
         """Return the session of a run before it starts, with its statements."""
         spec = parse_spec(yaml.encode(), file="dataset.yaml")
         values = resolve_run(spec, given)
@@ -138,7 +139,9 @@ class Warehouse:
             spec, {}, values.template, dialect=self.kind, file="dataset.yaml", yaml=yaml.encode()
         )
         runner = Materializer.of(spec, values, self.kind, adopt=adopt, checks=checks)
-        statements = render_statements(spec, {}, values.template, dialect=self.kind, file="dataset.yaml")
+        render = partial(render_statements, spec, {}, values.template, dialect=self.kind, file="dataset.yaml")
+        asks = runner is not None and uses_table_exists(spec, {})
+        statements = runner.statements(render) if runner and asks else render()
         finish = checks.finish if checks else lambda _: None
         listener.checks = checks
         return (

@@ -36,6 +36,8 @@ CONF_KEY: Final = "_dli"
 """Basecamp's own key in a run's conf; every other key is a parameter."""
 WAIT_KEY: Final = "wait_for_upstream"
 """The key below :data:`CONF_KEY` that lets an adhoc or backfilled run wait as a scheduled one does."""
+ADOPT_KEY: Final = "adopt"
+"""The key below :data:`CONF_KEY` of a run that takes over a table that its dataset has not built."""
 SCHEDULED: Final = "scheduled"
 """Airflow's type of a run that its scheduler created."""
 TIMETABLE_RUN_TYPES: Final = frozenset({SCHEDULED, "backfill"})
@@ -94,6 +96,12 @@ def waits(conf: Mapping[str, Any], *, run_type: str) -> bool:
     """
     own = conf.get(CONF_KEY)
     return run_type == SCHEDULED or (isinstance(own, dict) and own.get(WAIT_KEY) is True)
+
+
+def adopts(conf: Mapping[str, Any]) -> bool:
+    """Return whether a run takes over a table that its dataset has not built."""
+    own = conf.get(CONF_KEY)
+    return isinstance(own, dict) and own.get(ADOPT_KEY) is True
 
 
 def write_version_key(source: str, spec_hash: str, try_number: int) -> str:

@@ -32,6 +32,7 @@ The tree::
     │   ├── UnknownUpstream     a spec depends on a dataset that is not registered
     │   ├── DependencyCycle     a spec would depend on itself through others
     │   ├── NoUpstreamClock     the upstream datasets give a schedule "@upstream" no clock
+    │   ├── TableTaken          a spec's table is another dataset's
     │   ├── BreaksDependents    other datasets would wait in vain
     │   ├── Conflict            changed by another request
     │   ├── Replaced            stored, then changed again before Airflow had loaded it
@@ -443,6 +444,25 @@ class NoUpstreamClock(Refused):
         super().__init__(
             f"The schedule '@upstream' of '{name}' gives no clock: {reason}.",
             detail="Give an upstream dataset a schedule, or write a cron expression.",
+        )
+
+
+class TableTaken(Refused):
+    """A spec's table is the one of another dataset (specification 35.22)."""
+
+    code = "table_taken"
+
+    def __init__(self, name: str, table: str, builder: str | None) -> None:
+        """Initialize the error.
+
+        Args:
+            name: The dataset that is registered.
+            table: Its table.
+            builder: The other dataset; None for one that the caller may not see.
+        """
+        super().__init__(
+            f"'{name}' would build {table}, and so does {repr(builder) if builder else 'another dataset'}.",
+            detail="Each table has one dataset: give another name under 'materialization', 'table'.",
         )
 
 

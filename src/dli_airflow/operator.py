@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dataspec.contract import CHECKS_KEY, write_version_key
+from dataspec.contract import CHECKS_KEY, adopts, write_version_key
 from dataspec.engines.check_runner import CheckRunner
 from dataspec.engines.leftovers import AttemptMark, Leftovers
 from dataspec.engines.materializer import Materializer
@@ -22,7 +22,7 @@ from dataspec.file_lock import FileLock
 from dataspec.schedule.partitions import Grid
 from dataspec.spec.dialects import dialect_of_connection
 from dataspec.sql.checks.findings import ChecksFailed
-from dataspec.sql.rendering import render_statements
+from dataspec.sql.rendering import render_statements, uses_table_exists
 from dli_airflow.airflow_api import (
     AirflowException,
     AirflowFailException,
@@ -85,7 +85,8 @@ class DatasetOperator(BaseOperator):
             values = resolved_run(dataset.spec, run, self.log)
             hook = sql_hook(dataset.spec.execution.connection, f"execution.connection of {dataset.key}")
             connected = dialect_of_connection(hook.conn_type)
-            statements = render_statements(
+            render = partial(
+                render_statements,
                 dataset.spec,
                 dataset.files,
                 values.template,
@@ -103,6 +104,10 @@ class DatasetOperator(BaseOperator):
                 file=dataset.key,
                 connected=connected,
             )
+            adopt = adopts(run.conf or {})
+            materializer = Materializer.of(dataset.spec, values, connected, adopt=adopt, checks=checks)
+            asks = materializer is not None and uses_table_exists(dataset.spec, dataset.files)
+            statements = materializer.statements(render) if materializer and asks else render()
             leftovers = Leftovers(hook, AttemptMark(self.store, dataset.name, run.run_id), self.log)
             self._session = SqlSession(
                 hook,
@@ -110,7 +115,7 @@ class DatasetOperator(BaseOperator):
                 first_rows=FIRST_ROWS,
                 turn=turn,
                 prepare=leftovers.end,
-                query_runner=Materializer.of(dataset.spec, values, connected, checks=checks),
+                query_runner=materializer,
                 finish=checks.finish if checks else lambda _: None,
             )
             if self._killed:

@@ -8,9 +8,15 @@ from basecamp.access.principal import Principal, Role
 from basecamp.datasets.dataset_teams import DatasetTeams, PermittedDatasets
 from basecamp.registration.after_write import is_in_code
 from dataspec.catalog.effective import Catalog
-from dataspec.errors import BreaksDependents, DependencyCycle, NoUpstreamClock, UnknownUpstream
+from dataspec.errors import BreaksDependents, DependencyCycle, NoUpstreamClock, TableTaken, UnknownUpstream
 from dataspec.problems import nearest
-from dataspec.project.dependents import broken_dependents, cycle_through, no_clock, unknown_upstream
+from dataspec.project.dependents import (
+    broken_dependents,
+    cycle_through,
+    no_clock,
+    same_table,
+    unknown_upstream,
+)
 from dataspec.spec.model import DatasetSpec
 
 
@@ -33,6 +39,7 @@ class Surroundings:
 
         Raises:
             UnknownUpstream, DependencyCycle, NoUpstreamClock: When it can never be built on time.
+            TableTaken: When another dataset builds its table.
             BreaksDependents: When another dataset would wait in vain, and that is not accepted.
         """
         if is_in_code(catalog, spec.name):
@@ -48,6 +55,9 @@ class Surroundings:
             raise DependencyCycle([name if name in names else "…" for name in cycle])
         if reason := no_clock(spec.name, after):
             raise NoUpstreamClock(spec.name, reason)
+        if other := same_table(spec, before.values()):
+            seen = self._seen(caller, catalog, [other.name])
+            raise TableTaken(spec.name, spec.target or spec.name, *(seen or [None]))
         self._check_dependents(caller, catalog, spec.name, after, accepted=accepted)
 
     def check_removed(self, caller: Principal, catalog: Catalog, name: str, *, accepted: bool) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from dataspec.engines.session import StatementFailed
 from dataspec.sql.materialization.decisions import Decisions
@@ -20,24 +20,16 @@ from dataspec.sql.materialization.supported import engine_sql, why_unsupported
 from dataspec.sql.rendering import RenderedStatement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from dataspec.engines.check_runner import CheckRunner
-    from dataspec.engines.results import Result
+    from dataspec.engines.session import Execute
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.run_values import RunValues
     from dataspec.sql.materialization.engine_sql import Act, EngineSql, Parts
 
 _MAX_DESCRIBED = 10_000
 """Maximum number of rows of a query about the engine's catalog, such as one for each column of a table."""
-
-
-class Execute(Protocol):
-    """Runs one statement of the session and returns its result."""
-
-    def __call__(self, statement: RenderedStatement, *, keep: int | None = None) -> Result:
-        """Run a statement; ``keep`` is the maximum number of rows of the result, None for the session's."""
-        ...
 
 
 class Materializer:
@@ -100,6 +92,22 @@ class Materializer:
         """The name of the target, in the engine's quotes."""
         return self._engine.named(self._decisions.parts_of(self._target))
 
+    def statements(
+        self, render: Callable[..., list[RenderedStatement]]
+    ) -> Callable[[Execute], list[RenderedStatement]]:
+        """Return a function that asks the engine whether the target is there, and then renders the statements.
+
+        Args:
+            render: Renders the statements, given ``table_exists``.
+        """
+
+        def ask_and_render(execute: Execute) -> list[RenderedStatement]:
+            nothing = RenderedStatement("inspect", "", "materialization", continue_on_error=False, file=None)
+            _, found = self._find_target(_Attempt(self._engine, nothing, execute))
+            return render(table_exists=found is not None)
+
+        return ask_and_render
+
     def run(self, query: RenderedStatement, execute: Execute) -> None:
         """Stage, check and publish the rows of the query.
 
@@ -111,6 +119,8 @@ class Materializer:
         attempt = _Attempt(self._engine, query, execute)
         target, found = self._find_target(attempt)
         self._decisions.check_owner(found)
+        if attempt.schema_is_missing:
+            attempt.send("schema", self._engine.create_schema(target[:-1]))
         staging = (*target[:-1], f"__dli_{_digest(self._decisions.kind, *target)}")
         with self._told_if_taken_over(attempt, staging):
             self._stage(attempt, target, staging, found)
@@ -118,7 +128,7 @@ class Materializer:
             self._publish(attempt, target, staging)
 
     def _find_target(self, attempt: _Attempt) -> tuple[Parts, Relation | None]:
-        """Return the full name of the target and what is there; create its schema."""
+        """Return the full name of the target and what is there."""
         parts = self._decisions.parts_of(self._target)
         *schema, exists = attempt.ask(self._engine.locate(parts))[0]
         if None in schema:
@@ -126,10 +136,8 @@ class Materializer:
                 f"'{self._target}' names no schema, and the connection has no default."
             )
         target = (*schema, parts[-1])
-        if exists:
-            return target, attempt.inspect(target)
-        attempt.send("schema", self._engine.create_schema(tuple(schema)))
-        return target, None
+        attempt.schema_is_missing = not exists
+        return target, attempt.inspect(target) if exists else None
 
     def _stage(self, attempt: _Attempt, target: Parts, staging: Parts, found: Relation | None) -> None:
         """Make the staging table, and fill it if its columns fit the target."""
@@ -212,6 +220,8 @@ class _Attempt:
         self.execute = execute
         self._in_transaction = False
         self.query = query
+        self.schema_is_missing = False
+        """Whether the schema of the target has to be created."""
         self.has_staged = False
         """Whether the staging table has this attempt's mark, unless a later attempt has taken it over."""
 

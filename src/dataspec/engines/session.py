@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import closing, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from dataspec.engines.cancellation import Cancellation, cancellation_of
 from dataspec.engines.engine import Waiting
@@ -75,10 +75,21 @@ class StatementListener(Protocol):
         ...
 
 
+class Execute(Protocol):
+    """Runs one statement of a session and returns its result."""
+
+    def __call__(self, statement: RenderedStatement, *, keep: int | None = None) -> Result:
+        """Run a statement; ``keep`` is the maximum number of rows of the result, None for the session's."""
+        ...
+
+
+Statements: TypeAlias = "Sequence[RenderedStatement] | Callable[[Execute], Sequence[RenderedStatement]]"
+
+
 class QueryRunner(Protocol):
     """Runs the query of a session in place of the session itself."""
 
-    def run(self, query: RenderedStatement, execute: Callable[..., Result]) -> None:
+    def run(self, query: RenderedStatement, execute: Execute) -> None:
         """Run the query by statements of its own, each through the session's ``execute``."""
         ...
 
@@ -128,10 +139,13 @@ class SqlSession:
         self.current: RenderedStatement | None = None
         """The statement that runs now, or ran last."""
 
-    def run(self, statements: Sequence[RenderedStatement]) -> None:
+    def run(self, statements: Statements) -> None:
         """Run the statements; each commits on its own if the connection supports that.
 
         A failed statement with ``continue_on_error`` does not end the session.
+
+        Args:
+            statements: The statements, or a function that returns them when the session has begun.
 
         Raises:
             StatementFailed: For the first other statement that failed.
@@ -205,7 +219,7 @@ class SqlSession:
             return f"{what} on the engine within {seconds:.1f} s"
         return f"{what}, but the engine had not ended it after {seconds:.1f} s"
 
-    def _work(self, statements: Sequence[RenderedStatement]) -> None:
+    def _work(self, statements: Statements) -> None:
         try:
             with self._turn(self._stop), closing(self._engine.get_conn()) as connection:
                 self._on(connection, statements)
@@ -214,7 +228,7 @@ class SqlSession:
         finally:
             self._done.set()
 
-    def _on(self, connection: Any, statements: Sequence[RenderedStatement]) -> None:
+    def _on(self, connection: Any, statements: Statements) -> None:
         if self._engine.supports_autocommit:
             self._engine.set_autocommit(connection, True)
         with closing(connection.cursor()) as cursor:
@@ -223,15 +237,16 @@ class SqlSession:
             self._prepare(connection, cursor, self._stop)
             if self._measure:
                 self._progress = progress_of(self._engine.conn_type, cursor)
-            for statement in statements:
+            execute = partial(self._execute, cursor)
+            for statement in statements(execute) if callable(statements) else statements:
                 if statement.kind == "query" and self._query_runner is not None:
                     settle_string_rules(
                         self._engine, connection, cursor
                     )  # a statement before may have changed them
-                    self._query_runner.run(statement, partial(self._execute, cursor))
+                    self._query_runner.run(statement, execute)
                 else:
-                    self._execute(cursor, statement)
-            self._finish(partial(self._execute, cursor))
+                    execute(statement)
+            self._finish(execute)
         if not self._engine.get_autocommit(connection):
             connection.commit()
 

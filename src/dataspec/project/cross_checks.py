@@ -135,7 +135,17 @@ class _Project:
                 use = next((use for use in uses if use.name.lower() == table), None)
                 message = f"the dataset '{names[0]}' writes the table {use.name if use else table} as well."
                 problem = use.problem(message) if use else spec.problem(("name",), message)
-                yield spec.file, problem.as_warning()
+                if self._is_replaced(table, names[0], name):
+                    hint = "Each table has one dataset: give another name under 'materialization', 'table'."
+                    yield spec.file, replace(problem, hint=hint)
+                else:
+                    yield spec.file, problem.as_warning()
+
+    def _is_replaced(self, table: str, *names: str) -> bool:
+        """Return whether datasets of one connection write a table that is the target of one of them."""
+        datasets = [self._graph.datasets[name] for name in names]
+        targets = {(dataset.lineage.target or "").lower() for dataset in datasets}
+        return table in targets and len({dataset.connection for dataset in datasets}) == 1
 
 
 def _line_to_add(spec: CheckedSpec, upstream: Sequence[str]) -> str:

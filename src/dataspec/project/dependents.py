@@ -14,7 +14,7 @@ from dataspec.schedule.partitions import Grid
 from dataspec.schedule.upstream_clock import NoClock, upstream_clocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from dataspec.schedule.partitions import Partition
     from dataspec.schedule.upstream_clock import Clock
@@ -39,6 +39,25 @@ class BrokenDependent:
 def unknown_upstream(spec: DatasetSpec, known: Mapping[str, object]) -> tuple[str, ...]:
     """Return the names in a spec's ``depends_on`` that are not known."""
     return tuple(name for name in spec.upstream if name not in known)
+
+
+def same_table(spec: DatasetSpec, others: Iterable[DatasetSpec]) -> DatasetSpec | None:
+    """Return another dataset that builds the same table on the same connection, where one has a materialization.
+
+    The table of a dataset without one is the table of its name.
+    """
+    table, connection = (spec.target or spec.name).lower(), spec.execution.connection
+    return next(
+        (
+            other
+            for other in others
+            if other.name != spec.name
+            and (spec.materialization or other.materialization)
+            and (other.target or other.name).lower() == table
+            and other.execution.connection == connection
+        ),
+        None,
+    )
 
 
 def cycle_through(name: str, specs: Mapping[str, DatasetSpec]) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ class GraphDataset:
     name: str
     depends_on: tuple[str, ...] = ()
     lineage: Lineage = field(default_factory=Lineage)
+    connection: str | None = None
+    """The connection that its SQL runs on; None where it is not known."""
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -38,7 +40,8 @@ class GraphDataset:
     @classmethod
     def of(cls, spec: DatasetSpec, files: Mapping[str, str], dialect: str | None = None) -> GraphDataset:
         """Return the node of a spec with its SQL files; the dialect is the connection's, where it is known."""
-        return cls(spec.name, spec.upstream, lineage_of(spec, files, dialect=dialect))
+        lineage = lineage_of(spec, files, dialect=dialect)
+        return cls(spec.name, spec.upstream, lineage, spec.execution.connection)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -110,7 +110,7 @@ def check_valid(
         problems.append(lineage.not_stored)
     if len(problems) > MAX_PROBLEMS:  # keep errors rather than warnings
         problems = first_of(sorted(problems, key=lambda problem: problem.severity))
-    dataset = GraphDataset(spec.name, spec.upstream, lineage)
+    dataset = GraphDataset(spec.name, spec.upstream, lineage, spec.execution.connection)
     return replace(
         _checked(document, dataset, tuple(problems)),
         clock=spec.declared_clock,

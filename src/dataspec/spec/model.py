@@ -48,6 +48,9 @@ RESERVED_PARAMETERS = frozenset({"data_interval_start", "data_interval_end"})
 RUN_TIMES = RESERVED_PARAMETERS | {"partition_start", "partition_end"}
 """The names of the times in every run's SQL, which depend on its partition."""
 
+TARGET_NAMES = frozenset({"this", "table_exists"})
+"""The names in the SQL of a spec with a materialization: its table, and whether that is there."""
+
 TEAM_PATTERN = r"^@[A-Za-z0-9_.\-]+$"
 MAX_RETRIES = 100
 MAX_DELAY_SECONDS = 24 * 3600

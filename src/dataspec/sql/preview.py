@@ -10,7 +10,7 @@ from dataspec.spec.sql_texts import SqlPlaces, sql_texts
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.lineage.statement_tables import read_and_written
 from dataspec.sql.parser import engine_problem, parse_sql, told_in_macro
-from dataspec.sql.rendering import STRING_SETTINGS
+from dataspec.sql.rendering import STRING_SETTINGS, target_values
 from dataspec.sql.template.render import render
 from dataspec.sql.tokens import split_statements
 
@@ -62,6 +62,7 @@ def preview_sql(
         InvalidTemplate: When the SQL can't be rendered or parsed, with the place in the user's file.
     """
     dialect = spec.execution.dialect or dialect
+    known = {**target_values(spec, table_exists=True), **values}
     places = SqlPlaces(read_document(yaml, file))
     statements: list[str] = []
     warnings: list[str] = []
@@ -71,7 +72,7 @@ def preview_sql(
     unsettled = any(STRING_SETTINGS.search(text.sql) for text in texts)
     for text in texts:
         try:
-            parsed = _parsed(text, values, dialect, unsettled=unsettled)
+            parsed = _parsed(text, known, dialect, unsettled=unsettled)
         except InvalidTemplate as error:
             raise InvalidTemplate(places.placed(error.problem, text), error.title) from None
         statements += split_statements(parsed.sql, dialect)

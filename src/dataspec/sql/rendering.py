@@ -14,7 +14,7 @@ from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
 from dataspec.spec.sql_texts import check_texts, condition_texts, sql_texts
 from dataspec.sql.template.render import render
-from dataspec.sql.values.marked_text import SqlName
+from dataspec.sql.values.marked_text import SqlName, TableName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,6 +74,7 @@ def render_statements(
     file: str,
     yaml: bytes | None = None,
     connected: str | None = None,
+    table_exists: bool = True,
 ) -> list[RenderedStatement]:
     """Render a spec's SQL for one run, and split it into statements.
 
@@ -85,11 +86,13 @@ def render_statements(
         file: The YAML file's name, for problems of SQL in it.
         yaml: The YAML, where available, for the places of these problems.
         connected: The dialect of the connection itself; the spec may name another.
+        table_exists: Whether the table of the spec's materialization is there; see :func:`uses_table_exists`.
 
     Raises:
         InvalidTemplate: With the place in the user's file.
     """
     rendered = []
+    values = {**target_values(spec, table_exists=table_exists), **values}
     texts = [*sql_texts(spec, files)]
     unsettled = _differ(dialect, connected) or any(STRING_SETTINGS.search(text.sql) for text in texts)
     for text in texts:
@@ -110,6 +113,16 @@ def render_statements(
                 RenderedStatement(name, part, text.kind, text.continue_on_error, text.file, origin)
             )
     return rendered
+
+
+def target_values(spec: DatasetSpec, *, table_exists: bool) -> dict[str, Any]:
+    """Return the template values that a spec with a materialization has; a parameter of such a name hides one."""
+    return {} if spec.target is None else {"this": TableName(spec.target), "table_exists": table_exists}
+
+
+def uses_table_exists(spec: DatasetSpec, files: Mapping[str, str]) -> bool:
+    """Return whether the SQL of a spec may ask whether its table is there."""
+    return spec.target is not None and any("table_exists" in text.sql for text in sql_texts(spec, files))
 
 
 def render_condition(

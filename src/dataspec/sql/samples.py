@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.errors import InvalidTemplate
 from dataspec.parameters import COERCIONS, EXECUTION_DATE, ParameterValueError, coerce_choices
+from dataspec.spec.model import Parameter
 from dataspec.spec.sql_texts import check_texts, condition_texts, sql_texts
 from dataspec.sql.parser import ParsedSql, parse_sql
-from dataspec.sql.rendering import CHECKED_ROWS
+from dataspec.sql.rendering import CHECKED_ROWS, target_values
 from dataspec.sql.template.render import render
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from dataspec.problems import Problem
     from dataspec.spec.dialects import ConnectionDialect
-    from dataspec.spec.model import DatasetSpec, Parameter
+    from dataspec.spec.model import DatasetSpec
     from dataspec.spec.sql_texts import SqlText
     from dataspec.sql.values.binding import WrittenName
 
@@ -67,7 +68,8 @@ def sample_values(spec: DatasetSpec) -> dict[str, Any]:
 
     A parameter has its default, or else its first choice, or else a value of its type.
     """
-    return {**_TIMES, **{parameter.name: _sample(parameter) for parameter in spec.parameters}}
+    own = target_values(spec, table_exists=True)
+    return {**_TIMES, **own, **{parameter.name: _sample(parameter) for parameter in spec.parameters}}
 
 
 def guessed_names(spec: DatasetSpec) -> frozenset[str]:
@@ -153,11 +155,13 @@ def _all_sampled(
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[SampledText]:
     values, guessed = {**sample_values(spec), **more}, guessed_names(spec)
+    asked = [Parameter(name="table_exists", type="boolean")] if spec.materialization else []
+    parameters = [*spec.parameters, *asked]
     found = []
     for text in texts:
         sampled = _sampled(text, values, guessed, dialect)
         others = {sampled.parsed.sql: sampled}
-        for way in other_ways(text.sql, spec.parameters, values):
+        for way in other_ways(text.sql, parameters, values):
             other = _sampled(text, way, guessed, dialect)
             if other.unrendered is None:
                 differing = {name: value for name, value in way.items() if value != values[name]}

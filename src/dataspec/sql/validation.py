@@ -16,9 +16,11 @@ from dataspec.parameters import PARAMETER_TYPES
 from dataspec.problems import first_of, in_reading_order, nearest
 from dataspec.spec.checks import Check
 from dataspec.spec.dialects import known_dialects
+from dataspec.spec.materialization import ViewForm
 from dataspec.spec.model import (
     MAX_SQL_FILES,
     RUN_TIMES,
+    TARGET_NAMES,
     DatasetSpec,
     Execution,
     Parameter,
@@ -155,15 +157,23 @@ def checked_templates(
     After the SQL of a run come the SQL entries of ``depends_on``, and the SQL in ``checks``. The names are None for a
     template with a syntax error.
     """
-    known = [*(parameter.name for parameter in spec.parameters), *sorted(RUN_TIMES)]
     for text in _all_texts(spec, files):
-        names_here = [*known, "this"] if text.kind == "check" else known
-        problems, names = check_template(text.sql, names_here, file="", shared=text.shared)
+        problems, names = check_template(text.sql, _known_names(spec, text), file="", shared=text.shared)
         yield text, problems, names
 
 
 def _all_texts(spec: DatasetSpec, files: Mapping[str, str]) -> tuple[SqlText, ...]:
     return (*sql_texts(spec, files), *condition_texts(spec, files), *check_texts(spec, files))
+
+
+def _known_names(spec: DatasetSpec, text: SqlText) -> list[str]:
+    """Return the names that a text may use; the query of a view has no values of a run."""
+    if text.kind == "query" and isinstance(spec.materialization, ViewForm):
+        return []
+    own = TARGET_NAMES if spec.materialization and text.kind not in {"condition", "check"} else frozenset()
+    if text.kind == "check":
+        own = frozenset({"this"})
+    return [*(parameter.name for parameter in spec.parameters), *sorted(RUN_TIMES), *sorted(own)]
 
 
 def sql_part(document: Document) -> DatasetSpec | None:

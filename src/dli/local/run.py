@@ -16,7 +16,7 @@ from dataspec.spec.identity import spec_hash
 from dataspec.spec.run_values import resolve_run, with_absolute_date
 from dataspec.sql.checks.findings import ChecksFailed
 from dataspec.sql.materialization.failure import MaterializationFailed
-from dataspec.sql.rendering import RenderedStatement, render_statements
+from dataspec.sql.rendering import RenderedStatement, render_statements, uses_table_exists
 from dli.local.engines.opening import open_engine
 from dli.output.times import relative_date
 
@@ -140,8 +140,11 @@ class RunPlan:
         plan.materializer()  # refuses an engine before anything runs
         return plan
 
-    def statements(self) -> list[RenderedStatement]:
+    def statements(self, *, table_exists: bool = True) -> list[RenderedStatement]:
         """Return the rendered statements.
+
+        Args:
+            table_exists: Whether the table of a materialization is there.
 
         Raises:
             InvalidTemplate: With the position in the user's file.
@@ -154,6 +157,7 @@ class RunPlan:
             file=self.dataset.file,
             yaml=self.dataset.yaml,
             connected=self.connected,
+            table_exists=table_exists,
         )
 
     def checks(self) -> CheckRunner | None:
@@ -269,10 +273,12 @@ class Runner:
             RunFailed: When a statement failed, with its position in the user's file.
         """
         plan = self.result.plan
-        statements = plan.statements()
-        if self._limit:
-            written = self._materializer.name if self._materializer else _written(statements)
-            statements += _samples(written, self._limit)
+        asks = self._materializer is not None and uses_table_exists(plan.spec, plan.dataset.sql)
+        statements = (
+            self._materializer.statements(self._statements)
+            if self._materializer and asks
+            else self._statements(table_exists=True)
+        )
         began = time.monotonic()
         try:
             self.session.run(statements)
@@ -286,6 +292,14 @@ class Runner:
             self.result.seconds = time.monotonic() - began
             self.result.checks = self._checks.results if self._checks else ()
         return self.result
+
+    def _statements(self, *, table_exists: bool) -> list[RenderedStatement]:
+        """Return the statements of the run, with one that reads the first rows of the written table."""
+        statements = self.result.plan.statements(table_exists=table_exists)
+        if self._limit:
+            written = self._materializer.name if self._materializer else _written(statements)
+            statements += _samples(written, self._limit)
+        return statements
 
 
 class _Recorder:

@@ -23,7 +23,7 @@ from dataspec.sql.parser import is_name
 from dataspec.sql.tokens import Token, find_tokens
 from dataspec.sql.values.budget import Budget, BudgetError
 from dataspec.sql.values.context import Reading, is_executed, reading_of, why_unclear, with_own_escape
-from dataspec.sql.values.marked_text import SqlName, TemplateText
+from dataspec.sql.values.marked_text import SqlName, TableName, TemplateText
 from dataspec.sql.values.quoting import Quoting
 
 if TYPE_CHECKING:
@@ -204,6 +204,8 @@ class Slots:
         self.names.append(WrittenName(name, self._without_placeholders(text), sources))
 
     def _bare(self, slot: Slot, quoting: Quoting, reading: Reading) -> str:
+        if isinstance(slot.value, TableName):
+            return quoting.table(slot.value)
         if isinstance(slot.value, SqlName):
             if not is_name(slot.value, quoting.dialect):
                 raise self._refused(slot, f"'{slot.value}' is a word of SQL there, not a name.")

@@ -21,6 +21,12 @@ class SqlName(str):
     __slots__ = ()
 
 
+class TableName(SqlName):
+    """The name of a spec's own table, of which a part may need quotes."""
+
+    __slots__ = ()
+
+
 def sql_name(value: Any) -> SqlName:
     """Check that a value is a name, for the template filter ``identifier``.
 

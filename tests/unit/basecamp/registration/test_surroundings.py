@@ -248,3 +248,14 @@ def test_a_validation_tells_nothing_of_other_datasets_to_who_may_not_register_it
     vera = person("vera", Role.VIEWER, "@data-engineering")
     signed = client_of(create_app(services, credentials=signing_in(vera)))
     assert validated(signed, "new", "depends_on: [secret.dataset]\n", **bearer("vera"))["valid"] is True
+
+
+@pytest.mark.rule("35.22")
+def test_a_spec_whose_table_is_another_datasets_is_refused(send: Send) -> None:
+    assert send("sales.daily", "materialization: table\n").is_success
+    assert send("sales.daily", "materialization: table\n").is_success
+    taken = "materialization: {type: table, table: Sales.Daily}\n"
+    refused(send("b", taken), "table_taken", "'b' would build Sales.Daily, and so does 'sales.daily'.")
+    assert send("b", f"{taken}execution: {{connection: other}}\n").is_success
+    assert send("plain").is_success
+    refused(send("c", "materialization: {type: view, table: plain}\n"), "table_taken", "'plain'")

@@ -73,3 +73,30 @@ def test_statements_that_control_transactions_are_refused(warehouse: Warehouse, 
     with pytest.raises(InvalidTemplate) as failure:
         warehouse.run(orders("select 1 as id", more=more))
     assert "is refused with 'materialization'" in failure.value.problem.message
+
+
+GUARDED = """{% if table_exists %}
+select max(id) + 1 as id from {{ this }}
+{% else %}
+select 1 as id
+{% endif %}"""
+
+
+@pytest.mark.rule("35.21")
+@pytest.mark.parametrize("form", ["{type: incremental, strategy: append}", "table"])
+def test_a_query_may_ask_for_its_own_table_and_whether_it_is_there(warehouse: Warehouse, form: str) -> None:
+    for _ in range(3):
+        warehouse.run(orders(GUARDED, form))
+    assert warehouse.orders()[-1] == (3,)
+
+
+@pytest.mark.rule("35.21")
+def test_the_table_is_a_bound_name_in_each_statement(warehouse: Warehouse) -> None:
+    more = (
+        "pre_statements: [{name: clear, sql: '{% if table_exists %}delete from {{ this }}{% else %}select 1{% endif %}'}]\n"
+        "post_statements: [{name: more, sql: 'insert into {{ this }} select 7'}]\n"
+    )
+    form = "{type: incremental, strategy: append, table: shop.with-dash}"
+    for _ in range(2):
+        warehouse.run(orders("select 1 as id", form, more))
+    assert warehouse.ask('select id from shop."with-dash" order by 1') == [(1,), (7,)]

@@ -543,3 +543,44 @@ def test_an_engine_without_an_atomic_act_is_refused_and_an_unknown_one_is_not() 
     (problem,) = checked("a", f"execution: {{dialect: mysql}}\n{query}").problems
     assert problem.message.startswith("no materialization on mysql: ")
     assert checked("a", query).problems == ()
+
+
+@pytest.mark.rule("35.21")
+def test_the_names_of_a_materialization_are_known_with_one_alone() -> None:
+    query = "{% if table_exists %}select a from {{ this }}{% else %}select a from s.first{% endif %}"
+    found = checked("s.daily", f"{TABLE}query_file: q.sql\n", q=query)
+    assert found.problems == ()
+    assert found.dataset is not None
+    assert [use.name for use in found.dataset.lineage.reads] == ["s.first"]
+    assert of_sql("select a from {{ this }}") != []
+    wrong = checked(
+        "s.daily", f"{TABLE}query_file: q.sql\n", q="{% if not table_exists %}delete from x{% endif %}"
+    )
+    assert "it is DELETE" in wrong.problems[0].message
+
+
+@pytest.mark.rule("35.15")
+def test_the_query_of_a_view_has_no_values_of_a_run() -> None:
+    view = f"{DUCKDB}materialization: view\nquery_file: q.sql\n"
+    for name in ("partition_start", "this", "table_exists"):
+        found = checked("s.daily", view, q=f"select '{{{{ {name} }}}}' as a")
+        assert name in found.problems[0].message
+        assert not found.valid
+
+
+@pytest.mark.rule("35.22")
+def test_two_datasets_with_one_table_are_an_error_where_a_run_replaces_it() -> None:
+    first = sound("s.a", "select 1 as a", "materialization: table\n")
+    second = sound("s.b", "select 1 as a", "materialization: {type: table, table: s.A}\n")
+    (problem,) = project(first, second)
+    assert problem.startswith("error d/s.b.yaml:")
+    assert "the dataset 's.a' writes the table s.A as well. Each table has one dataset" in problem
+    by_hand = sound("s.b", "insert into s.a select 1 as a")
+    (problem,) = project(first, by_hand)
+    assert problem.startswith("error ")
+    (problem,) = project(sound("s.a", "insert into s.a select 1 as a"), by_hand)
+    assert problem.startswith("warning ")
+    form = "materialization: {type: table, table: s.a}\nexecution: {connection: x, dialect: duckdb}\n"
+    elsewhere = checked("s.b", f"query_statement: select 1 as a\n{form}")
+    (problem,) = project(first, elsewhere)
+    assert problem.startswith("warning ")
