@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +40,10 @@ class Listener:
         self.results: dict[str, Result] = {}
         """The last result of each statement, by its name."""
         self.checks: CheckRunner | None = None
-        self._before = before
+        self.before = before
 
     def started(self, statement: RenderedStatement) -> None:
-        self._before(len(self.sent), statement)
+        self.before(len(self.sent), statement)
         self.sent.append(statement)
 
     def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
@@ -98,9 +101,16 @@ class Warehouse:
         """Return the rows of shop.orders, in order."""
         return sorted(self.ask("select * from shop.orders"), key=repr)
 
-    def is_empty(self) -> bool:
-        """Return whether there is no table shop.orders."""
-        return not self.ask(f"{_TABLES} where table_schema = 'shop' and table_name = 'orders'")
+    def is_there(self) -> bool:
+        """Return whether there is a table or view shop.orders."""
+        return bool(self.ask(f"{_TABLES} where table_schema = 'shop' and table_name = 'orders'"))
+
+    def break_off(self) -> None:
+        """Let a run's statement fail: the server ends its session; DuckDB, which has no server, fails by itself."""
+        if self.kind == "duckdb":
+            raise duckdb.FatalException("broken off")
+        others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        self.ask(f"select pg_terminate_backend(pid, 60000) {others}")
 
     def staged(self) -> list[Any]:
         """Return the staging tables that are there."""
@@ -108,8 +118,7 @@ class Warehouse:
 
     def refused(self, yaml: str, *, adopt: bool = False, **given: Any) -> str:
         """Return why a run is refused; check that it changes nothing."""
-        there = self.ask(f"{_TABLES} where table_schema = 'shop' and table_name = 'orders'")
-        before = self.orders() if there else None
+        before = self.orders() if self.is_there() else None
         with pytest.raises(MaterializationFailed) as failure:
             self.run(yaml, adopt=adopt, **given)
         assert before is None or self.orders() == before
@@ -161,3 +170,25 @@ def orders(query: str, materialization: str = "table", more: str = "") -> str:
     lines = "\n".join(f"  {line}" for line in query.splitlines())
     head = "name: shop.orders\ntype: Dataset\nowner: e@example.com\n"
     return f"{head}query_statement: |\n{lines}\nmaterialization: {materialization}\n{more}"
+
+
+def run_and_die(warehouse: Warehouse, yaml: str, number: int, given: dict[str, Any]) -> None:
+    """Run a dataset and get SIGKILL before a statement; for a process of its own."""
+
+    def die(index: int, _: RenderedStatement) -> None:
+        if index == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    warehouse.run(yaml, listener=Listener(die), **given)
+
+
+def fork_on_request(requests: Connection) -> None:
+    """Fork a process for each request, which runs a dataset and dies; answer with the signal that ended it.
+
+    A process that has loaded everything and opened nothing: a fork of it starts in milliseconds.
+    """
+    while (request := requests.recv()) is not None:
+        if (process := os.fork()) == 0:
+            run_and_die(*request)
+            os._exit(0)
+        requests.send(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))

@@ -57,7 +57,7 @@ class Surroundings:
             raise NoUpstreamClock(spec.name, reason)
         if other := same_table(spec, before.values()):
             seen = self._seen(caller, catalog, [other.name])
-            raise TableTaken(spec.name, spec.target or spec.name, *(seen or [None]))
+            raise TableTaken(spec.name, spec.target or spec.name, seen[0] if seen else None)
         self._check_dependents(caller, catalog, spec.name, after, accepted=accepted)
 
     def check_removed(self, caller: Principal, catalog: Catalog, name: str, *, accepted: bool) -> None:

@@ -67,7 +67,7 @@ def preview_sql(
     statements: list[str] = []
     warnings: list[str] = []
     reads: set[str] = set()
-    writes: set[str] = set()
+    writes: set[str] = set() if spec.target is None else {spec.target}
     texts = [*sql_texts(spec, files)]
     unsettled = any(STRING_SETTINGS.search(text.sql) for text in texts)
     for text in texts:

@@ -72,7 +72,7 @@ class Decisions:
         if self._adopt or (builder and builder["name"] == name):
             return
         who = f"the dataset {builder['name']} has built it" if builder else f"{name} has not built it"
-        hint = f"To take it over, once: dli dataset run {name} --adopt, or dli workflow run {name} --adopt."
+        hint = f"To take it over, once: dli dataset run {name} --adopt."
         raise MaterializationFailed(f"There is a {found.kind} {target} already, and {who}.", hint)
 
     def take_staged(self, staged: Relation | None) -> None:

@@ -33,7 +33,7 @@ def counts(warehouse: Warehouse, yaml: str, **given: Any) -> dict[str, int | Non
     try:
         warehouse.run(yaml, listener=listener, **given)
     except ChecksFailed:
-        assert warehouse.is_empty()
+        assert not warehouse.is_there()
     assert listener.checks is not None
     return {result.name: result.rows for result in listener.checks.results}
 
@@ -214,7 +214,7 @@ def test_a_check_that_the_engine_refuses_is_named(warehouse: Warehouse) -> None:
     with pytest.raises(StatementFailed) as failed:
         warehouse.run(with_checks("{not_null: [day]}", "{name: wrong, expression: nowhere > 0}"))
     assert str(failed.value).startswith("check statement 'wrong' failed: ")
-    assert warehouse.is_empty()
+    assert not warehouse.is_there()
     missing = "{relationships: {column: id, to: ref.nothing, field: id}}"
     with pytest.raises(StatementFailed, match="check statement 'relationships_id' failed: "):
         warehouse.run(with_checks("{not_null: [day]}", missing))
