@@ -117,14 +117,25 @@ def the_configuration(basecamp: Basecamp, project: Path) -> dict[str, Callable[[
 
 
 def the_pipeline(basecamp: Basecamp, project: Path) -> dict[str, Callable[[], None]]:
-    """Make the project and the store of publishing.md, one manual spec in it."""
+    """Make the project and the store of publishing.md, one manual spec in it; a macro changes before the last publish."""
     write_builders(project)
+    sql, macros = project / "datasets" / "daily_clicks.sql", project / "macros" / "dates.sql"
+    sql.write_text(f"{{% import 'macros/dates.sql' as dates %}}{sql.read_text()}")
+    macros.parent.mkdir()
+    macros.write_text("{% macro month(day) %}date_trunc('month', date '{{ day }}'){% endmacro %}\n")
     store = project / "store"
     (store / "manual").mkdir(parents=True)
     (store / "manual" / f"{CLICKS}.yaml").write_text(CLICKS_YAML)
     (project / "dli.yaml").write_text("store: {url: store}\n")
     (project / "datasets" / "users").mkdir()
-    return {}
+    dry_run = "dli code publish --dry-run"
+    before: dict[str, Callable[[], None]] = {}
+
+    def change_the_macro() -> None:
+        macros.write_text(macros.read_text().replace("month", "week"))
+
+    before[dry_run] = lambda: before.update({dry_run: change_the_macro})
+    return before
 
 
 def the_local_runs(basecamp: Basecamp, project: Path) -> dict[str, Callable[[], None]]:
