@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from dataspec.models import CheckResult
 from dataspec.spec.run_values import RunValues, resolve_run
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ WAIT_PREFIX: Final = "wait_"
 WAIT_ERROR_KEY: Final = "dli.waiting"
 """The key of the XCom in which that task leaves why the run can't start."""
 CHECKS_KEY: Final = "dli.checks"
-"""The key of the XCom in which an attempt leaves what its checks found: fields of ``CheckResult``."""
+"""The key of the XCom in which an attempt leaves what its checks found, by :func:`write_check_results`."""
 OPERATOR: Final = "DatasetOperator"
 """The operator class of that task; Airflow stores the operators of each run."""
 SOURCE_TAG: Final = "source:"
@@ -80,6 +82,20 @@ class LoadedSpec(NamedTuple):
     spec_hash: str
     source: str
     key: str
+
+
+def write_check_results(results: Iterable[CheckResult]) -> str:
+    """Return what checks found as text."""
+    return json.dumps([asdict(result) for result in results])
+
+
+def read_check_results(text: str) -> list[CheckResult]:
+    """Return what checks found, without fields that another version has written; none for other text."""
+    names = [field.name for field in fields(CheckResult)]
+    try:
+        return [CheckResult(**{name: row[name] for name in names}) for row in json.loads(text)]
+    except (KeyError, TypeError, ValueError):
+        return []
 
 
 def is_dataset_task(task_id: str) -> bool:

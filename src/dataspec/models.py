@@ -364,6 +364,8 @@ class WorkflowRun:
     """The backfill that started it."""
     waiting_for: list[WaitingFor] = field(default_factory=list)
     """What it waits for, in the response about one run."""
+    checks: list[CheckResult] = field(default_factory=list)
+    """What the checks of the last attempt found, in the response about one run that has ended."""
     note: str | None = None
     url: str | None = None
     """The run's page in Airflow."""

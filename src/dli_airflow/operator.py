@@ -6,12 +6,11 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dataspec.contract import CHECKS_KEY, adopts, write_version_key
+from dataspec.contract import CHECKS_KEY, adopts, write_check_results, write_version_key
 from dataspec.engines.check_runner import CheckRunner
 from dataspec.engines.leftovers import AttemptMark, Leftovers
 from dataspec.engines.materializer import Materializer
@@ -125,7 +124,7 @@ class DatasetOperator(BaseOperator):
             finally:
                 if checks and checks.results:
                     log.check_results(checks.results)
-                    ti.xcom_push(key=CHECKS_KEY, value=[asdict(result) for result in checks.results])
+                    ti.xcom_push(key=CHECKS_KEY, value=write_check_results(checks.results))
             log.check_stored(dataset.spec, dataset.files, connected)
         note_built(dataset.name, values.partition, Grid.of(dataset.spec.schedule), self.log)
         self.log.info("Done.")

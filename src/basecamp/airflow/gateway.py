@@ -24,6 +24,7 @@ from basecamp.airflow.models import (
     TaskAttempt,
 )
 from dataspec.errors import InvalidUsage
+from dataspec.models import CheckResult
 
 
 class DagMissing(Exception):
@@ -151,6 +152,10 @@ class AirflowGateway(Protocol):
 
         The text is empty if Airflow has not kept the reason.
         """
+        ...
+
+    def check_results(self, dag_id: str, run_id: str) -> list[CheckResult]:
+        """Return what the checks of a run's last attempt found; none for a run without checks."""
         ...
 
     def running_attempts(self) -> list[TaskAttempt]:

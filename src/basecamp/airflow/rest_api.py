@@ -21,7 +21,15 @@ from basecamp.airflow.models import (
     note_of_start,
 )
 from basecamp.airflow.transport import AirflowResponse, AirflowTransport
-from dataspec.contract import WAIT_ERROR_KEY, WAIT_PREFIX, read_document_line
+from dataspec.contract import (
+    CHECKS_KEY,
+    TASK_ID,
+    WAIT_ERROR_KEY,
+    WAIT_PREFIX,
+    read_check_results,
+    read_document_line,
+)
+from dataspec.models import CheckResult
 
 T = TypeVar("T")
 JsonObject = Mapping[str, Any]
@@ -116,6 +124,16 @@ class RestApi:
         path = f"{tasks}/{quote(failed)}/xcomEntries/{WAIT_ERROR_KEY}"
         response = self._transport.request("GET", path, expect=MISSING)
         return "" if response.status in MISSING else response.read(_text_of_xcom)
+
+    def check_results(self, dag_id: str, run_id: str) -> list[CheckResult]:
+        """Return what the checks of a run's last attempt found; none for a run without checks."""
+        path = self._path(
+            "dags", dag_id, "dagRuns", run_id, "taskInstances", TASK_ID, "xcomEntries", CHECKS_KEY
+        )
+        response = self._transport.request("GET", path, expect=MISSING)
+        if response.status in MISSING:
+            return []
+        return read_check_results(response.read(_text_of_xcom))
 
     def connection_type(self, connection_id: str) -> str | None:
         """Return the type of a connection in Airflow's database; None if it has no such connection."""

@@ -45,7 +45,7 @@ class RunLookup:
         self._last: LastAnswers[WorkflowRun] = LastAnswers(clock)
 
     def get(self, run_id: str, dataset: str | None = None) -> ValueWithWarnings[WorkflowRun]:
-        """Return a run with its last error, and what it waits for; if Airflow does not answer, as it was, with a warning.
+        """Return a run with its last error, what its checks found, and what it waits for; if Airflow does not answer, as it was, with a warning.
 
         Raises:
             RunNotFound, InvalidUsage: See :meth:`find`.
@@ -57,6 +57,8 @@ class RunLookup:
             record = self.record(run)
             if record.status is RunStatus.PENDING:
                 record = replace(record, waiting_for=self._waiting.of([run])[0])
+            elif record.status.finished and record.attempts and not record.other_code:
+                record = replace(record, checks=self._gateway.check_results(*run.key))
             return ValueWithWarnings(record)
 
         return self._last.read((run_id, dataset), ask)

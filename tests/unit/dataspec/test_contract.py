@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,16 +14,19 @@ from dataspec.contract import (
     built_variable,
     is_dataset_task,
     is_shard_file,
+    read_check_results,
     read_document_line,
     read_takeovers,
     read_version_key,
     values_of_run,
     waits,
+    write_check_results,
     write_document_line,
     write_shard_file,
     write_takeover,
     write_version_key,
 )
+from dataspec.models import CheckResult
 from dataspec.spec.model import DatasetSpec
 
 START = datetime(2024, 1, 14, tzinfo=UTC)
@@ -153,3 +157,17 @@ def test_scheduled_runs_wait_and_others_that_were_told_to(
 @pytest.mark.rule("31.60")
 def test_the_tasks_of_a_dataset_are_the_one_that_builds_and_those_that_wait() -> None:
     assert [is_dataset_task(name) for name in ("run", "wait_85d2f3395a0c", "extract")] == [True, True, False]
+
+
+@pytest.mark.rule("37.15")
+def test_what_checks_found_is_read_as_it_was_written_also_by_another_version() -> None:
+    found = [
+        CheckResult(name="a", severity="error", status="passed", rows=0),
+        CheckResult(name="b", severity="warn", status="warned", rows=None, message="it can't be checked"),
+    ]
+    written = write_check_results(found)
+    assert read_check_results(written) == found
+    newer = json.dumps([{**json.loads(written)[0], "seconds": 1}])
+    assert read_check_results(newer) == found[:1]
+    for foreign in ("", "null", "[1]", '{"a": 1}', '[{"name": "a"}]'):
+        assert read_check_results(foreign) == []

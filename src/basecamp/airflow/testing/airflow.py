@@ -30,6 +30,7 @@ from basecamp.airflow.models import (
 )
 from dataspec.contract import OPERATOR, TASK_ID, WAIT_PREFIX, LoadedSpec
 from dataspec.errors import AirflowUnreachable
+from dataspec.models import CheckResult
 
 RunKey = tuple[str, str]
 
@@ -56,6 +57,7 @@ class _Run:
     task_id: str = TASK_ID
     logs: dict[int, list[LogEvent]] = field(default_factory=dict)
     wait_error: str | None = None
+    checks: list[CheckResult] = field(default_factory=list)
     waiting_since: datetime | None = None
 
 
@@ -194,6 +196,11 @@ class MemoryAirflow:
         with self._lock:
             kept = self._runs[dag_id, run_id]
             kept.logs[kept.attempt.try_number].append(event)
+
+    def note_checks(self, dag_id: str, run_id: str, results: Sequence[CheckResult]) -> None:
+        """Leave what the checks of the current attempt found."""
+        with self._lock:
+            self._runs[dag_id, run_id].checks = [*results]
 
     def end(self, dag_id: str, run_id: str, state: Literal["success", "failed"]) -> None:
         """End the current attempt; a failed one is retried while the DAG has retries left."""
@@ -381,6 +388,12 @@ class MemoryAirflow:
         self._count_request()
         kept = self._runs.get((dag_id, run_id))
         return kept.wait_error if kept else None
+
+    def check_results(self, dag_id: str, run_id: str) -> list[CheckResult]:
+        """Return what the checks of a run's last attempt found; none for a run without checks."""
+        self._count_request()
+        kept = self._runs.get((dag_id, run_id))
+        return kept.checks if kept else []
 
     def running_attempts(self) -> list[TaskAttempt]:
         """Return all running attempts, over all DAGs."""

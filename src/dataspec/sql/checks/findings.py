@@ -36,7 +36,7 @@ class ChecksFailed(Exception):
             f"{'the rows are in the table.' if published else 'the rows were not published.'}"
         )
         self.details = tuple(result.message or "" for result in failed)
-        super().__init__("\n".join((self.title, *self.details)))
+        super().__init__(" ".join((self.title, *self.details)))
 
 
 def finding(check: Check, name: str, place: str, rows: int, total: int) -> CheckResult:

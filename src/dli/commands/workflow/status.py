@@ -94,6 +94,7 @@ def described(run: WorkflowRun) -> str:
             ("Took", between(run.started_at, run.finished_at)),
             ("Attempts", attempts),
             ("Waits for", "\n".join(waits(run.waiting_for, limit=SHOWN))),
+            ("Checks", "\n".join(check.message or f"{check.name}: passed" for check in run.checks)),
             ("Error", run.error),
             ("Note", run.note),
             ("Page", run.url),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import ANY
@@ -13,6 +14,7 @@ from httpx import Client, Response
 from basecamp.airflow.models import DagRun, LogEvent
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.shared.clock import ManualClock
+from dataspec.models import CheckResult
 from dataspec.schedule.next_run import ScheduledRun
 
 Register = Callable[..., Response]
@@ -474,3 +476,19 @@ def test_a_run_that_is_followed_costs_two_requests_a_look_and_one_more_when_its_
     airflow.end("sales.daily", run_id, "failed")
     execute(run_id)
     assert look() == (3, spec_hash), "another attempt may run another version"
+
+
+@pytest.mark.rule("37.15")
+def test_an_ended_run_has_what_its_checks_found(
+    client: Client, airflow: MemoryAirflow, start: Start, execute: Execute, register: Register
+) -> None:
+    register("sales.daily")
+    run_id = start()
+    found = CheckResult(name="small", severity="warn", status="warned", rows=3, message="too small")
+    execute(run_id)
+    airflow.note_checks("sales.daily", run_id, [found])
+    assert get(client, run_id)["checks"] == []
+    airflow.end("sales.daily", run_id, "success")
+    assert get(client, run_id)["checks"] == [asdict(found)]
+    (listed,) = client.get("/runs").json()["items"]
+    assert listed["checks"] == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from dataspec.models import CheckResult
 from unit.basecamp.web.conftest import World
 
 
@@ -55,6 +56,21 @@ def test_a_failed_run_shows_the_error_and_the_log_of_each_attempt(world: World) 
     first = world.get(f"/runs/{run_id}?attempt=1")
     assert "first try" in first.one("pre", id="log").text
     assert "no attempt 9" in world.get(f"/runs/{run_id}?attempt=9").text
+
+
+@pytest.mark.rule("37.15")
+def test_a_run_shows_what_its_checks_found(world: World) -> None:
+    world.publish()
+    run_id = world.start()
+    world.execute(run_id, "success")
+    message = "checks[1] of x.yaml: the check 'small': there is 1 row, fewer than 2."
+    failing = CheckResult(name="small", severity="warn", status="warned", rows=1, message=message)
+    passed = CheckResult(name="<b>", severity="error", status="passed", rows=0)
+    world.airflow.note_checks("sales.daily", run_id, [passed, failing])
+    page = world.get(f"/runs/{run_id}")
+    shown = next(part.text for part in page.all("div", class_="notice") if part.text.startswith("Checks"))
+    assert "<b>: passed" in shown
+    assert message in shown
 
 
 @pytest.mark.rule("24.2")
