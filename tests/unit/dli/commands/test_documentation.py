@@ -122,19 +122,23 @@ def the_pipeline(basecamp: Basecamp, project: Path) -> dict[str, Callable[[], No
     sql, macros = project / "datasets" / "daily_clicks.sql", project / "macros" / "dates.sql"
     sql.write_text(f"{{% import 'macros/dates.sql' as dates %}}{sql.read_text()}")
     macros.parent.mkdir()
-    macros.write_text("{% macro month(day) %}date_trunc('month', date '{{ day }}'){% endmacro %}\n")
+    macro = "{% macro month(day) %}date_trunc('month', date '{{ day }}'){% endmacro %}\n"
+    macros.write_text(macro)
     store = project / "store"
     (store / "manual").mkdir(parents=True)
     (store / "manual" / f"{CLICKS}.yaml").write_text(CLICKS_YAML)
     (project / "dli.yaml").write_text("store: {url: store}\n")
     (project / "datasets" / "users").mkdir()
     dry_run = "dli code publish --dry-run"
-    before: dict[str, Callable[[], None]] = {}
 
-    def change_the_macro() -> None:
-        macros.write_text(macros.read_text().replace("month", "week"))
+    def write(text: str) -> Callable[[], None]:
+        def act() -> None:
+            macros.write_text(text)
 
-    before[dry_run] = lambda: before.update({dry_run: change_the_macro})
+        return act
+
+    before = {"rm datasets/users/metrics.yaml": write(macro)}
+    before[dry_run] = lambda: before.update({dry_run: write(macro.replace("month", "week"))})
     return before
 
 
