@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from dataspec.problems import nearest
 from dataspec.sql.rendering import CHECKED_ROWS
 from dataspec.sql.template.render import render
-from dataspec.sql.values.quoting import Quoting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +47,9 @@ class CheckWriter:
         self._texts = texts
         self._dialect = dialect
         self._unsettled = unsettled
+        # Imported here: Airflow parses DAGs with checks, and a SQL parser takes 0.3 s to load.
+        from dataspec.sql.values.quoting import Quoting
+
         self._quoting = Quoting.of(dialect, unsettled=unsettled)
 
     def table(self, name: str) -> str:

@@ -162,11 +162,13 @@ class EngineSql(ABC):
         What an earlier attempt left is dropped. No staging table is ever seen without its mark.
         """
         name = self.named(staging)
-        end = "" if kind == "view" else "\nwith no data"
+        created = f"create {kind} {name} as\n"
+        # Not "with no data", which DuckDB before 1.3 reads and ignores.
+        empty = Sent(f"{created}select * from (\n{query}\n) as query limit 0", query_line=3)
         return [
             *self.begin(target),
             f"drop {kind} if exists {name}",
-            Sent(f"create {kind} {name} as\n{query}{end}", query_line=2),
+            Sent(f"{created}{query}", query_line=2) if kind == "view" else empty,
             self.comment(kind, staging, mark),
             *self.commit(),
         ]

@@ -18,6 +18,14 @@ def test_the_rows_of_a_select_become_the_only_rows_of_a_table(warehouse: Warehou
     assert warehouse.staged() == []
 
 
+@pytest.mark.rule("35.1")
+def test_a_query_that_changes_a_table_is_refused(warehouse: Warehouse) -> None:
+    warehouse.run(orders("select 1 as id"))
+    with pytest.raises(StatementFailed):
+        warehouse.run(orders("with gone as (delete from shop.orders returning id) select id from gone"))
+    assert warehouse.orders() == [(1,)]
+
+
 @pytest.mark.rule("35.3")
 def test_columns_are_matched_by_name(warehouse: Warehouse) -> None:
     warehouse.run(orders("select 1 as id, 2 as amount"))
