@@ -20,6 +20,7 @@ from dataspec.sql.lineage.dataset_lineage import (
 )
 from dataspec.sql.lineage.query_columns import OutputColumn, QueryColumns, query_columns
 from dataspec.sql.lineage.statement_tables import command_of, table_name
+from dataspec.sql.lineage.tree_size import TOO_LARGE, is_too_large
 from dataspec.sql.lineage.written_queries import defined_columns, written_queries
 from dataspec.sql.samples import SAMPLE_TEXT, sampled_texts
 
@@ -144,6 +145,8 @@ class _Dataset:
             columns = {name.lower(): OutputColumn(name) for name in names}
             own = _OwnTable(table_name(table), columns, whole=True, created=True)
             self._own.setdefault(_key(table), own)
+        if is_too_large(tree):
+            self._unknown = self._unknown or TOO_LARGE
         for found in written_queries(tree):
             self._take_query(found, sampled)
 

@@ -15,6 +15,7 @@ from sqlglot.schema import MappingSchema
 from dataspec.models import SourceColumn
 from dataspec.problems import shortened
 from dataspec.sql.lineage.statement_tables import is_table, table_name
+from dataspec.sql.lineage.tree_size import TOO_LARGE, is_too_large
 from dataspec.sql.lineage.unambiguous_query import MISSING, NO_PART, OPAQUE, RECURSIVE, is_star, unambiguous
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def query_columns(query: exp.Query, known: Mapping[str, Sequence[str]], dialect:
         known: The columns of tables, by the table's name in lower case, as the SQL names it.
         dialect: The SQL's dialect, by sqlglot's name; None for generic SQL.
     """
+    if is_too_large(query):
+        return QueryColumns(unknown=TOO_LARGE)
     try:
         return _Query(query, known, dialect).columns()
     except RecursionError:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from dataspec.sql.lineage.tree_size import is_too_large
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -27,7 +29,12 @@ class WrittenQuery:
 
 
 def written_queries(statement: exp.Expr) -> Iterator[WrittenQuery]:
-    """Yield the queries of a statement: of a SELECT, INSERT, CREATE, MERGE or UPDATE; none of any other."""
+    """Yield the queries of a statement: of a SELECT, INSERT, CREATE, MERGE or UPDATE; none of any other.
+
+    A statement that is too large has none.
+    """
+    if is_too_large(statement):
+        return
     if isinstance(statement, exp.Select) and isinstance(into := statement.args.get("into"), exp.Into):
         returned = statement.copy()
         returned.set("into", None)

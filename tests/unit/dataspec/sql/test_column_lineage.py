@@ -16,6 +16,10 @@ from sqlglot.lineage import lineage as sqlglot_lineage
 from dataspec.isolation import LIMITS, LimitExceeded, Worker
 from dataspec.spec.parse import parse_spec
 from dataspec.sql.lineage.column_lineage import ColumnLineage, column_lineage_of
+from dataspec.sql.lineage.query_columns import query_columns
+from dataspec.sql.lineage.tree_size import TOO_LARGE
+from dataspec.sql.lineage.written_queries import written_queries
+from dataspec.sql.parser import parse_sql
 from dataspec.sql.samples import sampled_texts
 from tpcds.tables import TABLES as TPCDS
 from tpch.tables import SCHEMA as TPCH_SCHEMA
@@ -329,6 +333,23 @@ def test_the_queries_of_tpc_h_have_sqlglot_s_own_lineage(path: Path) -> None:
     _compared(found, query, TPCH)
 
 
+@pytest.mark.rule("10.13")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select 1" + "::int" * 5_000 + " as a",
+        "select a from t" + " union all select a from t" * 1_000,
+        "select a.a from t a" + "".join(f" join t t{number} on a.a = t{number}.a" for number in range(1_000)),
+    ],
+    ids=["casts", "unions", "joins"],
+)
+def test_the_columns_of_a_deep_query_or_one_of_many_tables_are_not_looked_for(sql: str) -> None:
+    (tree,) = parse_sql(sql, sql, "duckdb").trees
+    assert isinstance(tree, exp.Query)
+    assert query_columns(tree, {}, "duckdb").unknown == TOO_LARGE
+    assert [*written_queries(tree)] == []
+
+
 @pytest.mark.rule("10.12")
 @pytest.mark.parametrize(
     "sql",
@@ -358,4 +379,4 @@ def test_a_query_of_5_000_lines_ends_within_the_limits(sql: str) -> None:
     if found.unknown is None:
         assert len(found.columns) in {3, 5_000}
     else:
-        assert found.unknown.startswith(("Not known: ", "The query is nested too deep."))
+        assert found.unknown.startswith(("Not known: ", TOO_LARGE))
