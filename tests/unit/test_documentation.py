@@ -9,7 +9,11 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from dataspec.project.spec_checks import check_valid
+from dataspec.spec.dialects import ConnectionDialect
 from dataspec.spec.model import DatasetSpec
+from dataspec.spec.parse import parse_document
+from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.validation import check_spec
 
 REPOSITORY = Path(__file__).parents[2]
@@ -31,11 +35,18 @@ def test_both_readmes_show_the_same_commands_and_the_same_dataset() -> None:
         assert bare(language, "README.md") == bare(language, "README.ko.md")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/dataset-spec.md"])
-def test_every_dataset_in_the_documentation_is_a_sound_spec(page: str) -> None:
-    for text in blocks(page, "yaml"):
-        sql = {"daily_clicks.sql": "select 1"}
-        assert check_spec(text.encode(), sql, file=page).schedule is not None
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_every_dataset_in_the_documentation_is_a_sound_spec(page: Path) -> None:
+    datasets = [
+        text for text in blocks(page.relative_to(REPOSITORY).as_posix(), "yaml") if "type: Dataset" in text
+    ]
+    for text in datasets:
+        document = read_document(text.encode(), page.name)
+        sql = dict.fromkeys(parse_document(document).files, "select 1 as n")
+        spec = check_spec(text.encode(), sql, file=page.name)
+        dialect = {spec.execution.connection: ConnectionDialect("duckdb")}
+        unsound = check_valid(spec, sql, document, dialects=dialect).problems
+        assert [str(problem) for problem in unsound if "is not checked" in problem.message] == []
 
 
 def test_every_key_of_a_spec_is_documented() -> None:
