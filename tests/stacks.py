@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from io import BytesIO, StringIO, TextIOWrapper
 from itertools import count
 from pathlib import Path
@@ -71,10 +73,11 @@ class Dev:
         self.stop()
 
     def ready(self) -> dict[str, Any]:
-        """Wait until it announces where it is reached; return that."""
+        """Wait until it announces where it is reached, and has listed its DAGs; return the addresses."""
         state = self.home / "dev.json"
         self.wait_for(state.exists, READY_SECONDS)
         addresses: dict[str, Any] = json.loads(state.read_text())
+        self.wait_for(lambda: _answers(f"{addresses['server_url']}/api/v1/workflows"), READY_SECONDS)
         return addresses
 
     def wait_for(self, condition: Any, seconds: float) -> None:
@@ -104,6 +107,14 @@ class Dev:
     def family(self) -> set[int]:
         """Return the process and all that descend from it."""
         return family_of(self.process.pid)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
 
 
 def family_of(process: int) -> set[int]:
