@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -26,6 +27,9 @@ AIRFLOW_ENVS = REPOSITORY / ".basecamp"
 SEED = 1
 """Of the order of the tests, and of the random numbers of each."""
 
+LONGEST_ID = 200
+"""Maximum number of characters of a parameter in a test's id."""
+
 # No property is about time, which a busy machine lacks.
 settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("suite", settings.get_profile("timeless"), derandomize=True, database=None)
@@ -33,6 +37,14 @@ settings.register_profile(
     "explore", settings.get_profile("timeless"), derandomize=False, max_examples=1000, print_blob=True
 )
 settings.load_profile("suite")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long text by a digest: pytest puts a test's id into the environment, where a program can't start with it."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_ID:
+        body = val if isinstance(val, bytes) else val.encode(errors="surrogatepass")
+        return f"{argname}-{hashlib.sha256(body).hexdigest()[:8]}"
+    return None
 
 
 def pytest_report_header() -> list[str]:

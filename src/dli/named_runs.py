@@ -44,7 +44,8 @@ def find_run(session: Session, named: str, *, dataset: str | None) -> WorkflowRu
         try:
             return session.client.get_backfill(named)
         except BackfillNotFound:
-            return last_run(session, named, error)
+            last = last_run(session, named, error)
+        return session.client.get_run(last.run_id, dataset=last.dataset_name)
 
 
 def with_last_run(

@@ -53,6 +53,17 @@ def test_status_names_the_failed_upstream_run_and_how_to_run_it_again(
     ]
 
 
+@pytest.mark.rule("31.7", "22.4")
+def test_status_of_a_dataset_says_of_its_last_run_what_that_of_the_run_says(dli: Dli, run_id: str) -> None:
+    by_id = dli("workflow", "status", run_id).out
+    assert "Waits for:" in by_id
+    assert dli("workflow", "status", DOWN).out == by_id
+    assert (
+        dli("workflow", "status", DOWN, "-f", "json").out
+        == dli("workflow", "status", run_id, "-f", "json").out
+    )
+
+
 @pytest.mark.rule("31.7")
 def test_status_names_the_paused_upstream(dli: Dli, run_id: str) -> None:
     assert f"{UP} 2024-01-14: no run builds it (dli workflow run {UP} -p execution_date=2024-01-14)" in (
