@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from commands import machine, ours
-from server import BENCH, BIN, Server, get, install_airflow, running
+from server import BENCH, BIN, Server, deferred, get, install_airflow, running, until
 from serving import quietly
 
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
@@ -32,7 +32,6 @@ LAYERS = 10
 CONNECTION = "bench_pg"
 ROUNDS = 3
 REGISTRATIONS = 15
-PATIENCE_SECONDS = 900
 FIRST = datetime.now(UTC).date() + timedelta(days=10)
 """Partitions from here on are due after the registration, so they are waited for."""
 SPEC = """\
@@ -233,12 +232,6 @@ def start(server: Server, layered: Layered, day: date, *, wait: bool) -> None:
     until(lambda: sum(deferred(server, name) for name in below) == len(below))
 
 
-def deferred(server: Server, name: str) -> int:
-    """Return how many runs of a dataset wait in a triggerer."""
-    path = f"/api/v2/dags/{name}/dagRuns/~/taskInstances?state=deferred&limit=1"
-    return int(get(f"{server.airflow_url}{path}")["total_entries"])
-
-
 def ended(server: Server, dag: str) -> int:
     """Return how many runs of a DAG have succeeded."""
     path = f"/api/v2/dags/{dag}/dagRuns?limit=1&state=success"
@@ -269,15 +262,6 @@ def fill(store: Path, *all_layers: Layered) -> None:
     for layered in all_layers:
         for name, yaml in layered.specs():
             write_release(opened, manual_key(name), Release(yaml, {}))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit("Airflow did not get there in time")
-        time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from postgres import Postgres
 BIN = Path(sys.executable).parent
 BENCH = Path(__file__).resolve().parent
 REPOSITORY = BENCH.parent
+PATIENCE_SECONDS = 900
 AIRFLOW_ENV = REPOSITORY / ".basecamp" / "airflow-env"
 
 SPEC = """\
@@ -146,3 +147,18 @@ def airflow_environ(server: Server) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
         "PATH": f"{AIRFLOW_ENV / 'bin'}:{os.environ['PATH']}",
     }
+
+
+def deferred(server: Server, name: str) -> int:
+    """Return how many runs of a dataset wait in a triggerer."""
+    path = f"/api/v2/dags/{name}/dagRuns/~/taskInstances?state=deferred&limit=1"
+    return int(get(f"{server.airflow_url}{path}")["total_entries"])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit("Airflow did not get there in time")
+        time.sleep(0.2)

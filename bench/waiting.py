@@ -13,13 +13,13 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from commands import machine
-from server import Server, get, install_airflow, running
+from server import Server, deferred, get, install_airflow, running, until
 
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.contract import CONF_KEY, WAIT_KEY
@@ -32,7 +32,6 @@ ROUNDS = 3
 CPU_SECONDS = 30.0
 SETTLING_SECONDS = 45
 """In which the triggerer takes new runs, reads what they wait for, and at first builds the API that it reads from."""
-PATIENCE_SECONDS = 300
 UP, DOWN, NEVER, IDLE = "bench.up", "bench.down", "bench.never", "bench.idle"
 SPEC = """\
 name: {name}
@@ -131,12 +130,6 @@ def start(basecamp: Server, name: str, day: datetime, *, wait: bool) -> str:
         return str(json.load(answer)["dag_run_id"])
 
 
-def deferred(basecamp: Server, name: str) -> int:
-    """Return how many runs of a dataset wait in a triggerer."""
-    path = f"/api/v2/dags/{name}/dagRuns/~/taskInstances?state=deferred&limit=1"
-    return int(get(f"{basecamp.airflow_url}{path}")["total_entries"])
-
-
 def task(basecamp: Server, name: str, run_id: str) -> dict[str, Any]:
     """Return the task of a run that builds."""
     found: dict[str, Any] = get(
@@ -166,15 +159,6 @@ def processor_seconds(pid: int) -> float:
     """Return the processor time that a process has taken."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit("Airflow did not get there in time")
-        time.sleep(0.2)
 
 
 if __name__ == "__main__":

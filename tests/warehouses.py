@@ -24,7 +24,7 @@ from dataspec.engines.session import SqlSession, StatementFailed, Statements
 from dataspec.spec.parse import parse_spec
 from dataspec.spec.run_values import resolve_run
 from dataspec.sql.materialization.failure import MaterializationFailed
-from dataspec.sql.rendering import RenderedStatement, render_statements, uses_table_exists
+from dataspec.sql.rendering import RenderedStatement, render_statements
 
 _TABLES = "select table_name from information_schema.tables"
 
@@ -149,8 +149,7 @@ class Warehouse:
         )
         runner = Materializer.of(spec, values, self.kind, adopt=adopt, checks=checks)
         render = partial(render_statements, spec, {}, values.template, dialect=self.kind, file="dataset.yaml")
-        asks = runner is not None and uses_table_exists(spec, {})
-        statements = runner.statements(render) if runner and asks else render()
+        statements = runner.statements(render, {}) if runner else render()
         finish = checks.finish if checks else lambda _: None
         listener.checks = checks
         return (

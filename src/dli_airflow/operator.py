@@ -21,7 +21,7 @@ from dataspec.file_lock import FileLock
 from dataspec.schedule.partitions import Grid
 from dataspec.spec.dialects import dialect_of_connection
 from dataspec.sql.checks.findings import ChecksFailed
-from dataspec.sql.rendering import render_statements, uses_table_exists
+from dataspec.sql.rendering import render_statements
 from dli_airflow.airflow_api import (
     AirflowException,
     AirflowFailException,
@@ -105,8 +105,7 @@ class DatasetOperator(BaseOperator):
             )
             adopt = adopts(run.conf or {})
             materializer = Materializer.of(dataset.spec, values, connected, adopt=adopt, checks=checks)
-            asks = materializer is not None and uses_table_exists(dataset.spec, dataset.files)
-            statements = materializer.statements(render) if materializer and asks else render()
+            statements = materializer.statements(render, dataset.files) if materializer else render()
             leftovers = Leftovers(hook, AttemptMark(self.store, dataset.name, run.run_id), self.log)
             self._session = SqlSession(
                 hook,

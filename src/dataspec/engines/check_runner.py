@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dataspec.engines.session import StatementFailed, one_line
 from dataspec.spec.checks import check_names
 from dataspec.spec.sql_texts import SqlPlaces, SqlText
-from dataspec.sql.checks.check_sql import SAMPLE_ROWS, CheckedRows, CheckWriter, NoColumnError
+from dataspec.sql.checks.check_sql import SAMPLE_ROWS, CheckedTable, CheckWriter, NoColumnError
 from dataspec.sql.checks.findings import SAMPLE_PREFIX, ChecksFailed, finding, not_passed
 from dataspec.sql.rendering import Origin, RenderedStatement, render_checks
 
@@ -84,24 +84,19 @@ class CheckRunner:
         if self._built is not None:
             self.run(self._built, execute, published=True)
 
-    def run(
-        self, table: str, execute: Callable[..., Result], *, rows: str | None = None, published: bool = False
-    ) -> None:
+    def run(self, table: str, execute: Callable[..., Result], *, published: bool = False) -> None:
         """Check rows, and keep the results.
 
         Args:
             table: The table of the rows, as SQL.
             execute: Runs a statement.
-            rows: What FROM has for the rows; None for the whole table.
             published: Whether the rows are in the dataset's table already.
 
         Raises:
             ChecksFailed: When rows fail a check of the severity ``error``.
             StatementFailed: When the engine refused the SQL of a check of the severity ``error``.
         """
-        self.results = _Pass(self._spec, self._names, self._places, self._writer, execute).results(
-            table, rows or table
-        )
+        self.results = _Pass(self._spec, self._names, self._places, self._writer, execute).results(table)
         failed = [result for result in self.results if result.status == "failed"]
         if failed:
             raise ChecksFailed(failed, published=published)
@@ -125,11 +120,11 @@ class _Pass:
         self._places = places
         self._writer = writer
         self._execute = execute
-        self._others: dict[int, CheckedRows] = {}
+        self._others: dict[int, CheckedTable] = {}
         """The tables of ``relationships``, by the index of the check."""
 
-    def results(self, table: str, rows: str) -> tuple[CheckResult, ...]:
-        checked = CheckedRows(table=table, rows=rows, columns=self._columns(rows))
+    def results(self, table: str) -> tuple[CheckResult, ...]:
+        checked = CheckedTable(table, self._columns(table))
         try:
             found = self._found(self._checks, checked)
         except (StatementFailed, NoColumnError):  # one after the other, to tell whose mistake it is
@@ -141,15 +136,14 @@ class _Pass:
                 self._show(index, checked)
         return tuple(found.values())
 
-    def _found(self, checks: Mapping[int, Check], checked: CheckedRows) -> dict[int, CheckResult]:
+    def _found(self, checks: Mapping[int, Check], checked: CheckedTable) -> dict[int, CheckResult]:
         """Return the results of checks, counted by one statement."""
         for index, check in checks.items():
             if check.relationships and check.relationships.to.lower() == self._own:
                 self._others[index] = checked
             elif check.relationships and index not in self._others:
                 table = self._writer.table(check.relationships.to)
-                columns = self._columns(table, index)
-                self._others[index] = CheckedRows(table=table, rows=table, columns=columns)
+                self._others[index] = CheckedTable(table, self._columns(table, index))
         sql = self._writer.counts(checks, checked, self._others)
         statement = self._statement(sql, next(iter(checks)) if len(checks) == 1 else None)
         total, *counts = map(int, self._execute(statement, keep=1).first_rows[0])
@@ -158,7 +152,7 @@ class _Pass:
             for (index, check), rows in zip(checks.items(), counts, strict=True)
         }
 
-    def _found_alone(self, index: int, checked: CheckedRows) -> dict[int, CheckResult]:
+    def _found_alone(self, index: int, checked: CheckedTable) -> dict[int, CheckResult]:
         check, name, place = self._checks[index], self._names[index], self._places[index]
         try:
             return self._found({index: check}, checked)
@@ -170,7 +164,7 @@ class _Pass:
             reason = one_line(failed.__cause__ or failed)
             return {index: not_passed(check, name, None, place, f"it can't be checked: {reason}")}
 
-    def _show(self, index: int, checked: CheckedRows) -> None:
+    def _show(self, index: int, checked: CheckedTable) -> None:
         """Read some rows that fail, which the session's listener shows; it is no error if that fails."""
         check, other = self._checks[index], self._others.get(index)
         if sql := self._writer.sample(index, check, checked, other, self._hidden):
@@ -178,8 +172,8 @@ class _Pass:
             statement = RenderedStatement(name, sql, "check", continue_on_error=True, file=None)
             self._execute(statement, keep=SAMPLE_ROWS)
 
-    def _columns(self, rows: str, index: int | None = None) -> tuple[str, ...]:
-        sql = f"select * from {rows} checked where 1 = 0"  # noqa: S608 - a name in quotes, or the run's own query
+    def _columns(self, table: str, index: int | None = None) -> tuple[str, ...]:
+        sql = f"select * from {table} checked where 1 = 0"  # noqa: S608 - a name in quotes
         return self._execute(self._statement(sql, index), keep=1).columns
 
     def _statement(self, sql: str, index: int | None) -> RenderedStatement:

@@ -17,10 +17,10 @@ from dataspec.sql.materialization.engine_sql import Column, Relation, Sent
 from dataspec.sql.materialization.failure import MaterializationFailed
 from dataspec.sql.materialization.grants import Grant, grant_changes, wanted_grants
 from dataspec.sql.materialization.supported import engine_sql, why_unsupported
-from dataspec.sql.rendering import RenderedStatement
+from dataspec.sql.rendering import RenderedStatement, uses_table_exists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from dataspec.engines.check_runner import CheckRunner
     from dataspec.engines.session import Execute
@@ -53,6 +53,7 @@ class Materializer:
         checks: CheckRunner | None = None,
     ) -> None:
         self._checks = checks
+        self._spec = spec
         self._target = spec.target or spec.name
         self._engine = engine
         self._decisions = Decisions(spec, engine, values, adopt=adopt)
@@ -93,13 +94,16 @@ class Materializer:
         return self._engine.named(self._decisions.parts_of(self._target))
 
     def statements(
-        self, render: Callable[..., list[RenderedStatement]]
-    ) -> Callable[[Execute], list[RenderedStatement]]:
-        """Return a function that asks the engine whether the target is there, and then renders the statements.
+        self, render: Callable[..., list[RenderedStatement]], files: Mapping[str, str]
+    ) -> list[RenderedStatement] | Callable[[Execute], list[RenderedStatement]]:
+        """Return the statements; for SQL that uses ``table_exists``, a function that asks the engine first.
 
         Args:
             render: Renders the statements, given ``table_exists``.
+            files: The text of each SQL file, by its path in the spec.
         """
+        if not uses_table_exists(self._spec, files):
+            return render(table_exists=True)
 
         def ask_and_render(execute: Execute) -> list[RenderedStatement]:
             nothing = RenderedStatement("inspect", "", "materialization", continue_on_error=False, file=None)

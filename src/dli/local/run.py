@@ -16,7 +16,7 @@ from dataspec.spec.identity import spec_hash
 from dataspec.spec.run_values import resolve_run, with_absolute_date
 from dataspec.sql.checks.findings import ChecksFailed
 from dataspec.sql.materialization.failure import MaterializationFailed
-from dataspec.sql.rendering import RenderedStatement, render_statements, uses_table_exists
+from dataspec.sql.rendering import RenderedStatement, render_statements
 from dli.local.engines.opening import open_engine
 from dli.output.times import relative_date
 
@@ -273,10 +273,9 @@ class Runner:
             RunFailed: When a statement failed, with its position in the user's file.
         """
         plan = self.result.plan
-        asks = self._materializer is not None and uses_table_exists(plan.spec, plan.dataset.sql)
         statements = (
-            self._materializer.statements(self._statements)
-            if self._materializer and asks
+            self._materializer.statements(self._statements, plan.dataset.sql)
+            if self._materializer
             else self._statements(table_exists=True)
         )
         began = time.monotonic()

@@ -23,14 +23,12 @@ SAMPLE_ROWS = 5
 """Maximum number of rows that are shown of those that fail a check."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedRows:
-    """The rows that checks look at, as SQL."""
+@dataclass(frozen=True, slots=True)
+class CheckedTable:
+    """The table whose rows checks look at."""
 
-    table: str
-    """The name of the table, which ``{{ this }}`` means."""
-    rows: str
-    """What FROM has: the name of the table, or a query in brackets."""
+    name: str
+    """Its name as SQL, which ``{{ this }}`` means."""
     columns: Sequence[str]
 
 
@@ -57,7 +55,7 @@ class CheckWriter:
         return self._quoting.table(name)
 
     def counts(
-        self, checks: Mapping[int, Check], checked: CheckedRows, others: Mapping[int, CheckedRows]
+        self, checks: Mapping[int, Check], checked: CheckedTable, others: Mapping[int, CheckedTable]
     ) -> str:
         """Return a query for one row: how many rows there are, and for each check how many fail.
 
@@ -73,14 +71,14 @@ class CheckWriter:
             for index, check in checks.items()
         ]
         listed = ",\n  ".join(["count(*) as all_rows", *counts])
-        return f"select {listed}\nfrom {checked.rows} checked"
+        return f"select {listed}\nfrom {checked.name} checked"
 
     def sample(
         self,
         index: int,
         check: Check,
-        checked: CheckedRows,
-        other: CheckedRows | None,
+        checked: CheckedTable,
+        other: CheckedTable | None,
         hidden: frozenset[str],
     ) -> str | None:
         """Return a query for some of the rows that fail a check; None where none can be shown.
@@ -101,9 +99,9 @@ class CheckWriter:
             return None
         columns = ", ".join(f"checked.{self._quoted(name)}" for name in shown)
         fails = self._fails(index, check, checked, other)
-        return f"select {columns}\nfrom {checked.rows} checked\nwhere {fails}\nlimit {SAMPLE_ROWS}"
+        return f"select {columns}\nfrom {checked.name} checked\nwhere {fails}\nlimit {SAMPLE_ROWS}"
 
-    def _count(self, index: int, check: Check, checked: CheckedRows, other: CheckedRows | None) -> str:
+    def _count(self, index: int, check: Check, checked: CheckedTable, other: CheckedTable | None) -> str:
         if check.sql:
             return f"(select count(*) from {self._failing(index, checked)})"
         if check.unique:
@@ -114,16 +112,16 @@ class CheckWriter:
             return f"count(case when {where} then 1 end)" if where else "count(*)"
         fails = self._fails(index, check, checked, other)
         if check.relationships:
-            return f"(select count(*) from {checked.rows} checked where {fails})"
+            return f"(select count(*) from {checked.name} checked where {fails})"
         return f"count(case when {fails} then 1 end)"
 
-    def _fails(self, index: int, check: Check, checked: CheckedRows, other: CheckedRows | None) -> str:
+    def _fails(self, index: int, check: Check, checked: CheckedTable, other: CheckedTable | None) -> str:
         """Return the condition for the rows that fail a check of single rows, or of rows beside others."""
         fails = self._condition(index, check, checked, other)
         where = self._where(index, checked)
         return f"{where} and ({fails})" if where else fails
 
-    def _condition(self, index: int, check: Check, checked: CheckedRows, other: CheckedRows | None) -> str:
+    def _condition(self, index: int, check: Check, checked: CheckedTable, other: CheckedTable | None) -> str:
         if check.not_null:
             return " or ".join(f"{self._column(name, checked)} is null" for name in check.not_null)
         if check.accepted_values:
@@ -132,7 +130,7 @@ class CheckWriter:
         if check.relationships and other:
             column = f"checked.{self._column(check.relationships.column, checked)}"
             field = f"others.{self._column(check.relationships.field, other)}"
-            found = f"select 1 from {other.rows} others where {field} = {column}"
+            found = f"select 1 from {other.name} others where {field} = {column}"
             return f"{column} is not null and not exists ({found})"
         if check.unique:
             names = [self._column(name, checked) for name in check.unique]
@@ -141,29 +139,29 @@ class CheckWriter:
             return f"exists (select 1 from ({several}) duplicates where {same})"
         return f"case when {self._text(index, 'expression', checked)} then 0 else 1 end = 1"
 
-    def _duplicates(self, index: int, unique: Sequence[str], checked: CheckedRows, what: str) -> str:
+    def _duplicates(self, index: int, unique: Sequence[str], checked: CheckedTable, what: str) -> str:
         names = [self._column(name, checked) for name in unique]
         conditions = [f"{name} is not null" for name in names]
         if where := self._where(index, checked):
             conditions.append(where)
         return (
-            f"select {what} from {checked.rows} checked where {' and '.join(conditions)} "
+            f"select {what} from {checked.name} checked where {' and '.join(conditions)} "
             f"group by {', '.join(names)} having count(*) > 1"
         )
 
-    def _failing(self, index: int, checked: CheckedRows) -> str:
+    def _failing(self, index: int, checked: CheckedTable) -> str:
         """Return what FROM has for the rows that a check's own query returns."""
         where = self._where(index, checked)
         return f"{self._text(index, 'sql', checked)} failing" + (f" where {where}" if where else "")
 
-    def _where(self, index: int, checked: CheckedRows) -> str:
+    def _where(self, index: int, checked: CheckedTable) -> str:
         return self._text(index, "where", checked) if ("checks", index, "where") in self._texts else ""
 
-    def _text(self, index: int, key: str, checked: CheckedRows) -> str:
-        sql = self._texts["checks", index, key].replace(CHECKED_ROWS, checked.table)
+    def _text(self, index: int, key: str, checked: CheckedTable) -> str:
+        sql = self._texts["checks", index, key].replace(CHECKED_ROWS, checked.name)
         return f"(\n{sql}\n)"  # a comment may end it
 
-    def _column(self, name: str, checked: CheckedRows) -> str:
+    def _column(self, name: str, checked: CheckedTable) -> str:
         return self._quoted(column_named(name, checked.columns))
 
     def _quoted(self, name: str) -> str:
