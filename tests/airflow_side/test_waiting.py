@@ -17,6 +17,7 @@ from airflow_side.airflow_names import IS_2, TaskDeferred
 from airflow_side.conftest import MemoryVariables
 from airflow_side.test_operator import Attempt, Run, execute, operator
 from dataspec.contract import BUILT_BEACON, WAIT_ERROR_KEY, built_variable
+from dataspec.schedule.beacon import built_since, with_entry
 from dataspec.schedule.built import Built
 from dataspec.schedule.partitions import Grid
 from dli_airflow.airflow_api import AirflowFailException
@@ -286,6 +287,26 @@ def test_a_write_that_fails_is_repeated_and_never_fails_the_run(
     variables.failures = failures
     execute(operator(clicks(), tmp_path / "turns"), WaitingRun())
     assert (built_variable("web.clicks") in variables.texts) is noted
+
+
+@pytest.mark.rule("31.54")
+def test_an_entry_of_the_beacon_that_another_run_replaces_is_written_again(
+    warehouse: Path, tmp_path: Path, variables: MemoryVariables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs that end together read the same beacon; the later write has only its own entry."""
+    replaced: list[str] = []
+    write = variables.set
+
+    def replace_once(key: str, value: str, description: str | None = None) -> None:
+        write(key, value, description)
+        if key == BUILT_BEACON and not replaced:
+            replaced.append(value)
+            variables.texts[key] = with_entry(None, "web.visits", "1")
+
+    monkeypatch.setattr(variables, "set", replace_once)
+    execute(operator(clicks(), tmp_path / "turns"), WaitingRun())
+    other = with_entry(None, "web.visits", "1")
+    assert built_since(other, variables.texts[BUILT_BEACON]) == {"web.clicks"}
 
 
 @pytest.fixture

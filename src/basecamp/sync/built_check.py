@@ -28,6 +28,7 @@ from dataspec.contract import (
     built_description,
     built_variable,
 )
+from dataspec.schedule.beacon import with_entry
 from dataspec.schedule.built import Built
 from dataspec.store import Store
 from dataspec.store.base import etag_of, try_put
@@ -114,20 +115,26 @@ class BuiltCheck:
         now = airflow_now(self._gateway, self._clock)
         specs = self._specs.catalog().effective
         written = self._check_again()
-        written += self._add_changed(now, specs)
-        written += self._add_histories(now, specs)
+        written |= self._add_changed(now, specs)
+        written |= self._add_histories(now, specs)
         if written:
-            self._gateway.set_variable(
-                BUILT_BEACON, uuid.uuid4().hex, description="Changes whenever a dataset has built a partition"
-            )
+            self._change_beacon(written)
         return RETRY_SECONDS if self._incomplete else LOOK_SECONDS
 
-    def _check_again(self) -> int:
+    def _change_beacon(self, written: set[str]) -> None:
+        text, mark = self._gateway.variable(BUILT_BEACON), uuid.uuid4().hex
+        for name in sorted(written):
+            text = with_entry(text, name, mark)
+        self._gateway.set_variable(
+            BUILT_BEACON, text or "", description="The datasets that have built a partition last"
+        )
+
+    def _check_again(self) -> set[str]:
         """Compare what the last look added: a run may have written its value at the same moment."""
         added, self._added = self._added, {}
-        return sum(self._add(name, built) for name, built in added.items())
+        return {name for name, built in added.items() if self._add(name, built)}
 
-    def _add_changed(self, now: datetime, specs: Mapping[str, SpecFile]) -> int:
+    def _add_changed(self, now: datetime, specs: Mapping[str, SpecFile]) -> set[str]:
         """Add the runs that changed since the last look, and store how far they were read."""
         stored = self._store.get(KEY)
         position = self._objects.read_or_put_aside(BuiltPosition.read, stored) if stored else None
@@ -135,19 +142,19 @@ class BuiltCheck:
         wanted = RunFilter(states=("success",), changed_from=since - OVERLAP)
         ours = (run for run in all_runs(self._gateway, wanted) if run.dag_id in specs)
         found = built_by(ours, self._records)
-        written = sum(self._add(name, built) for name, built in found.items())
+        written = {name for name, built in found.items() if self._add(name, built)}
         self._looked_at = now
         if position is None or now - position.until > POSITION_AGE:
             try_put(self._store, KEY, BuiltPosition(until=now).body(), expected=etag_of(stored))
         return written
 
-    def _add_histories(self, now: datetime, specs: Mapping[str, SpecFile]) -> int:
+    def _add_histories(self, now: datetime, specs: Mapping[str, SpecFile]) -> set[str]:
         """Make values anew from all runs, for some of the datasets that have no complete one."""
         if self._listed_at is None or now - self._listed_at > LIST_AGE:
             self._incomplete = self._without_complete_value(specs)
             self._listed_at = now
         batch, self._incomplete = self._incomplete[:HISTORIES_A_LOOK], self._incomplete[HISTORIES_A_LOOK:]
-        return sum(self._add(name, self._history(name)) for name in batch if name in specs)
+        return {name for name in batch if name in specs and self._add(name, self._history(name))}
 
     def _without_complete_value(self, specs: Mapping[str, SpecFile]) -> list[str]:
         """Return the datasets without a complete value, those that others need first."""
@@ -166,9 +173,8 @@ class BuiltCheck:
         read = Built.parse(self._gateway.variable(key))
         if read.problem:
             log.warning("Airflow's Variable %s of the dataset %s can't be read: %s", key, name, read.problem)
-        united = read.built.union(built)
-        if not read.may_be_written or united == read.built:
+        if not read.may_be_written or not read.built.lacks(built):
             return False
-        self._gateway.set_variable(key, united.text(), description=built_description(name))
+        self._gateway.set_variable(key, read.built.union(built).text(), description=built_description(name))
         self._added[name] = built
         return True

@@ -134,6 +134,11 @@ class Built(StoredDocument):
             format=max(older.format, newer.format),
         )
 
+    def lacks(self, other: Built) -> bool:
+        """Return whether another value adds what a run may need; a later time of the last success alone is nothing."""
+        united = self.union(other)
+        return united != self and (self.last is None or united.changed(last=self.last) != self)
+
     def covers(self, wanted: Extent) -> bool:
         """Return whether everything that a partition or a need covers was built.
 

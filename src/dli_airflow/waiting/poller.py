@@ -1,8 +1,8 @@
 """Poll what was built, once for all triggers of a triggerer process.
 
-A look reads the beacon alone. Only when that has changed are the Variables of upstreams read: those that it names at
-once. Two runs that end together may overwrite each other's entry in the beacon, so after a change all upstreams that
-are waited for are read as well, some at each look, with a pause before the next time.
+A look reads the beacon alone. Only when that has changed are the Variables of upstreams read: those that it names, or
+all that are waited for where it does not tell. Two runs that end together may overwrite each other's entry in the
+beacon, so after any change all are read as well, some at each look, with a pause before the next time.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from contextvars import Context
 from itertools import islice
 
 from dataspec.contract import BUILT_BEACON, built_variable
+from dataspec.schedule.beacon import built_since
 from dataspec.schedule.built import Built
-from dli_airflow.waiting.beacon import built_since
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
-"""A read of a Variable takes a triggerer of Airflow 3 tens of milliseconds of processor time."""
+LOOK_SECONDS = 3.0
+"""The pause between two looks; a read of a Variable takes a triggerer of Airflow 3 tens of milliseconds of CPU."""
+BUSY_LOOK_SECONDS = 1.0
+"""The pause while something was built a moment ago: what follows it is often built next."""
+BUSY_SECONDS = 30.0
+"""How long after a change that is."""
 READS = 50
 """Maximum number of upstreams that a look reads beside those that the beacon names."""
 PAUSE_SECONDS = 30.0
@@ -71,6 +75,7 @@ class Poller:
     Args:
         read: Returns the text of a Variable; None if there is none.
         look_seconds: The pause between two looks.
+        busy_look_seconds: The pause for a while after a change.
         monotonic: Returns the time in seconds.
     """
 
@@ -79,10 +84,12 @@ class Poller:
         read: Callable[[str], Awaitable[str | None]],
         *,
         look_seconds: float = LOOK_SECONDS,
+        busy_look_seconds: float = BUSY_LOOK_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._look_seconds = look_seconds
+        self._busy_look_seconds = busy_look_seconds
         self._monotonic = monotonic
         self._watches: list[Watch] = []
         self._built: dict[str, Built] = {}
@@ -93,6 +100,7 @@ class Poller:
         self._has_changed = False
         """Whether the beacon has changed since all upstreams were made stale."""
         self._pause_ends = 0.0
+        self._busy_until = 0.0
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -116,38 +124,47 @@ class Poller:
                 await self._look()
             except Exception as error:  # noqa: BLE001 - Airflow may be restarting: the next look tries again
                 log.warning("What was built can't be read, the next attempt follows: %s", error)
-            await asyncio.sleep(self._look_seconds)
-        self._built.clear()  # what is not polled grows old
-        self._texts.clear()
-        self._stale.clear()
+            is_busy = self._monotonic() < self._busy_until
+            await asyncio.sleep(self._busy_look_seconds if is_busy else self._look_seconds)
+        self._forget(set())
         self._beacon = None
 
     async def _look(self) -> None:
         """Read what may have changed, and wake the watches that it concerns."""
         beacon = await self._read(BUILT_BEACON)
         wanted = {dataset for watch in self._watches for dataset in watch.datasets}
-        named = built_since(self._beacon, beacon) or frozenset()
-        self._has_changed |= beacon != self._beacon
-        self._refill(wanted)
+        self._forget(wanted)
+        named = self._named(beacon, wanted)
         unread = [dataset for dataset in sorted(wanted) if dataset not in self._built]
-        more = list(islice([*unread, *self._stale], READS))
-        changed = [
-            dataset
-            for dataset in {**dict.fromkeys(named & wanted), **dict.fromkeys(more)}
-            if await self._has_new(dataset)
-        ]
+        more = islice(dict.fromkeys([*unread, *self._stale]), READS)
+        changed = [dataset for dataset in dict.fromkeys([*named, *more]) if await self._has_new(dataset)]
         self._beacon = beacon  # only now: a look that failed is repeated
         for watch in sorted(self._watches, key=lambda watch: watch.turn):
             if watch.is_read and not watch.datasets.isdisjoint(changed):
                 watch.wake()
 
-    def _refill(self, wanted: Collection[str]) -> None:
-        """Let all upstreams be read again after a change of the beacon, unless that was done a moment ago."""
+    def _forget(self, wanted: Collection[str]) -> None:
+        """Forget what nobody waits for: it is not polled, so it grows old."""
+        for dataset in self._built.keys() - wanted:
+            del self._built[dataset], self._texts[dataset]
+        self._stale = {dataset: None for dataset in self._stale if dataset in wanted}
+
+    def _named(self, beacon: str | None, wanted: set[str]) -> Collection[str]:
+        """Return the wanted upstreams that the beacon names as built since the last look; note which may be stale.
+
+        All may be where the text does not tell. Otherwise all are read after a change as well, unless that was done
+        a moment ago.
+        """
+        named = built_since(self._beacon, beacon)
         now = self._monotonic()
-        if self._has_changed and not self._stale and now >= self._pause_ends:
-            self._stale = dict.fromkeys(sorted(wanted))
+        if beacon != self._beacon:
+            self._has_changed = True
+            self._busy_until = now + BUSY_SECONDS
+        if named is None or (self._has_changed and not self._stale and now >= self._pause_ends):
+            self._stale |= dict.fromkeys(sorted(wanted))
             self._has_changed = False
             self._pause_ends = now + PAUSE_SECONDS * (1 + len(wanted) // READS)
+        return (named or frozenset()) & wanted
 
     async def _has_new(self, dataset: str) -> bool:
         """Read what a dataset has built; return whether that is new."""

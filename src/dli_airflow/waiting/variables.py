@@ -11,15 +11,17 @@ from typing import Final
 from asgiref.sync import sync_to_async
 
 from dataspec.contract import BUILT_BEACON, built_description, built_variable
+from dataspec.schedule.beacon import has_entry, with_entry
 from dataspec.schedule.built import Built
 from dataspec.schedule.partitions import Grid, Partition
 from dli_airflow.airflow_api import Variable
-from dli_airflow.waiting.beacon import with_entry
 
 WRITES: Final = 5
 """Maximum number of attempts to write. Before Airflow 3.1 a Variable is set by a delete and an insert, and one of two
 that do so at once fails."""
 FIRST_PAUSE_SECONDS: Final = 0.2
+OVERWRITTEN_SECONDS: Final = 0.1
+"""How long after its write a run looks for its entry in the beacon: another run may read it before, and write after."""
 
 
 def read_variable(key: str) -> str | None:
@@ -71,4 +73,8 @@ def _write(dataset: str, partition: Partition | None, grid: Grid, at: datetime) 
         raise ValueError(read.problem)
     built = read.built.with_partition(partition, at=at, grid=grid)
     Variable.set(key, built.text(), built_description(dataset))
-    Variable.set(BUILT_BEACON, with_entry(read_variable(BUILT_BEACON), dataset, at.isoformat()))
+    for _ in range(WRITES):
+        Variable.set(BUILT_BEACON, with_entry(read_variable(BUILT_BEACON), dataset, at.isoformat()))
+        time.sleep(OVERWRITTEN_SECONDS)
+        if has_entry(read_variable(BUILT_BEACON), dataset, at.isoformat()):
+            return

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from dataspec.contract import BUILT_BEACON, built_variable
+from dataspec.schedule.beacon import KEPT, built_since, with_entry
 from dataspec.schedule.built import Built
 from dataspec.schedule.partitions import Grid
-from dli_airflow.waiting.beacon import KEPT, built_since, with_entry
-from dli_airflow.waiting.poller import PAUSE_SECONDS, Poller, Watch
+from dli_airflow.waiting.poller import BUSY_SECONDS, PAUSE_SECONDS, Poller, Watch
 
 PATIENCE_SECONDS = 120
 
@@ -56,7 +56,7 @@ def variables() -> Variables:
 
 @pytest.fixture
 def poller(variables: Variables) -> Poller:
-    return Poller(variables.read, look_seconds=0.01, monotonic=lambda: variables.now)
+    return Poller(variables.read, look_seconds=0.01, busy_look_seconds=0.01, monotonic=lambda: variables.now)
 
 
 def play(story: Coroutine[Any, Any, None]) -> None:
@@ -124,6 +124,63 @@ def test_what_the_beacon_lost_is_found_after_the_pause(variables: Variables, pol
             variables.now += PAUSE_SECONDS + 1
             await watch.change()
             assert watch.built("orders").last is not None
+
+    play(story())
+
+
+@pytest.mark.rule("31.53")
+def test_a_beacon_that_does_not_tell_lets_all_be_read_at_once(variables: Variables, poller: Poller) -> None:
+    variables.build("rates")
+
+    async def story() -> None:
+        with poller.watching(["orders"], "1") as watch:
+            await watch.change()
+            variables.build("orders", beacon=False)
+            variables.texts[BUILT_BEACON] = "another program's"
+            await watch.change()
+            assert watch.built("orders").last is not None
+
+    play(story())
+
+
+@pytest.mark.rule("31.53")
+def test_what_nobody_waited_for_is_read_anew(variables: Variables, poller: Poller) -> None:
+    """It may have been built between the look of a run's task and the watch of its trigger."""
+
+    async def story() -> None:
+        with poller.watching(["rates"], "1") as other:
+            await other.change()
+            with poller.watching(["orders"], "1") as watch:
+                await watch.change()
+            variables.build("orders")
+            variables.build("rates")
+            await other.change()
+            with poller.watching(["orders"], "1") as watch:
+                await watch.change()
+                assert watch.built("orders").last is not None
+
+    play(story())
+
+
+@pytest.mark.rule("31.53")
+def test_looks_follow_quickly_for_a_while_after_a_change(variables: Variables) -> None:
+    variables.build("orders")
+    poller = Poller(
+        variables.read,
+        look_seconds=10 * PATIENCE_SECONDS,
+        busy_look_seconds=0.01,
+        monotonic=lambda: variables.now,
+    )
+
+    async def story() -> None:
+        with poller.watching(["orders"], "1"):
+            await looks(variables, 5)
+            variables.now += BUSY_SECONDS + 1
+            before = len(variables.reads)
+            await asyncio.sleep(0.1)
+            assert len(variables.reads) - before <= 1
+        assert poller._task is not None
+        poller._task.cancel()
 
     play(story())
 

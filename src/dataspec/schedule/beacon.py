@@ -1,7 +1,7 @@
 """The text of the beacon: the datasets that were built last (docs/waiting.md, "What was built").
 
 One Variable tells every triggerer that something was built, so it does not read those of all upstreams to find out.
-Another program may write any other text there: then anything may have changed.
+Another program may write any other text there: then anything may have changed. All functions are pure.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ def with_entry(text: str | None, dataset: str, mark: str) -> str:
         mark: Distinguishes this entry from all others.
     """
     return json.dumps([*_entries(text), [dataset, mark]][-KEPT:])
+
+
+def has_entry(text: str | None, dataset: str, mark: str) -> bool:
+    """Return whether an entry is in the text: one that was written at the same moment may have replaced it."""
+    return [dataset, mark] in _entries(text)
 
 
 def built_since(before: str | None, now: str | None) -> frozenset[str] | None:
