@@ -306,7 +306,7 @@ def test_an_entry_of_the_beacon_that_another_run_replaces_is_written_again(
     monkeypatch.setattr(variables, "set", replace_once)
     execute(operator(clicks(), tmp_path / "turns"), WaitingRun())
     other = with_entry(None, "web.visits", "1")
-    assert built_since(other, variables.texts[BUILT_BEACON]) == {"web.clicks"}
+    assert built_since(other, variables.texts[BUILT_BEACON]) == frozenset({"web.clicks"})
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from dataspec.errors import DliError, InvalidSettings, NoSignIn, NotFound, Unauthorized
+from dli.browser import open_page
 from dli.client.addresses import check_token_is_safe, parse_address
 from dli.client.protocol import TOKEN
 from dli.credentials.keeping import keep, prepare
@@ -20,7 +20,7 @@ from dli.options import pass_session, server_options
 from dli.output.progress import StatusLine
 from dli.output.tables import printable
 from dli.output.times import local
-from dli.session import Session, is_interactive, say, warn
+from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
     from dataspec.models import LoginCode, LoginResult
@@ -97,8 +97,7 @@ def _wait(client: Client, login: LoginCode) -> LoginResult:
     """Show the code, and wait until the person has decided."""
     page = printable(login.verification_uri_complete)
     say(f"Open {page}\nand check that the page shows the code: {printable(login.user_code)}")
-    if is_interactive() and _has_browser():
-        _open_browser(page)
+    open_page(page)
     line = StatusLine()
     try:
         if line.replaceable:
@@ -106,17 +105,3 @@ def _wait(client: Client, login: LoginCode) -> LoginResult:
         return client.finish_login(login)
     finally:
         line.clear()
-
-
-def _has_browser() -> bool:
-    """Whether a browser can open a window here; one within the terminal would take it away from the command."""
-    desktop = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    return bool(desktop) and not os.environ.get("SSH_CONNECTION")
-
-
-def _open_browser(page: str) -> None:
-    import webbrowser
-
-    if page.startswith(("https://", "http://")):
-        with suppress(webbrowser.Error, OSError):
-            webbrowser.open(page)

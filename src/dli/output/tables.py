@@ -35,7 +35,7 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         if sum(widths) + len(_GAP) * len(widths) <= terminal:
             _print_folded(titles, cells, widths, terminal)
             return
-    header, *body = aligned(titles, cells, paint=_painted if in_colour() else str)
+    header, *body = aligned(titles, cells, paint=painted if in_colour() else str)
     click.echo("\n".join((click.style(header, bold=True) if in_colour() else header, *body)))
 
 
@@ -87,7 +87,8 @@ def terminal_width() -> int | None:
         return None
 
 
-def _painted(cell: str) -> str:
+def painted(cell: str) -> str:
+    """Return a cell in the colour of its state, if it is one."""
     colour = _COLOURS.get(cell)
     return click.style(cell, fg=colour) if colour else cell
 

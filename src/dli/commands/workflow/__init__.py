@@ -25,6 +25,8 @@ COMMANDS = {
     "pause": ("dli.commands.workflow.pause", "Pause datasets: no new run starts."),
     "unpause": ("dli.commands.workflow.unpause", "Resume paused datasets."),
     "history": ("dli.commands.workflow.history", "List past and active runs with the newest first."),
+    "watch": ("dli.commands.workflow.watch", "Keep datasets and their latest runs on the terminal."),
+    "open": ("dli.commands.workflow.open", "Open the page of a dataset or a run."),
     "sync": ("dli.commands.workflow.sync", "Make the server check the store now and show what changed."),
     "logs": ("dli.commands.workflow.logs", "Show the log of a run or of a dataset's last run."),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,8 @@ from dli.output.times import between, local, parse_moment
 from dli.session import Session, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from dataspec.models import WorkflowRun
 
 TITLES = ("RUN ID", "SOURCE", "SPEC", "TYPE", "PARTITION", "STATUS", "STARTED", "TOOK")
@@ -82,12 +85,19 @@ def command(
         partition=partition,
         limit=limit,
     )
+    session.print_items(runs, *columns(runs))
+    warn(runs.warnings)
+
+
+def columns(
+    runs: Sequence[WorkflowRun],
+) -> tuple[tuple[str, ...], Callable[[WorkflowRun], tuple[str, ...]]]:
+    """Return the titles of a table of runs, and what makes a line of a run."""
     # The id of a run that was started on Airflow's page does not contain the dataset's name.
     named = not all(run.run_id.startswith(f"{run.dataset_name}_") for run in runs)
     failed = any(run.error for run in runs)
     titles = (*("DATASET",) * named, *TITLES, *("ERROR",) * failed)
-    session.print_items(runs, titles, lambda run: _row(run, named=named, failed=failed))
-    warn(runs.warnings)
+    return titles, partial(_row, named=named, failed=failed)
 
 
 def _row(run: WorkflowRun, *, named: bool, failed: bool) -> tuple[str, ...]:

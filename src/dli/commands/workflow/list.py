@@ -56,7 +56,7 @@ def command(
     elif running:
         session.print_items(workflows, TITLES + RUNNING_TITLES, _running_row)
     else:
-        session.print_items(workflows, TITLES, _row)
+        session.print_items(workflows, TITLES, row)
     warn(workflows.warnings)
     if session.format == "table":
         _print_remarks(workflows)
@@ -70,7 +70,8 @@ def _print_remarks(workflows: Iterable[WorkflowInfo]) -> None:
             warn([f"{workflow.dataset_name}: {workflow.error or workflow.note}"])
 
 
-def _row(workflow: WorkflowInfo) -> tuple[str, ...]:
+def row(workflow: WorkflowInfo) -> tuple[str, ...]:
+    """Return a line of the table under :data:`TITLES`."""
     return (
         workflow.dataset_name,
         workflow.source_type,
@@ -82,13 +83,13 @@ def _row(workflow: WorkflowInfo) -> tuple[str, ...]:
 
 
 def _running_row(workflow: WorkflowInfo) -> tuple[str, ...]:
-    return (*_row(workflow), workflow.running_run_id or "-", local(workflow.running_since))
+    return (*row(workflow), workflow.running_run_id or "-", local(workflow.running_since))
 
 
 def _waiting_row(workflow: WorkflowInfo) -> tuple[str, ...]:
     reasons = "; ".join(waits(workflow.waiting_for, limit=SHOWN))
     return (
-        *_row(workflow)[:3],
+        *row(workflow)[:3],
         workflow.waiting_run_id or "-",
         local(workflow.waiting_since),
         reasons or "-",

@@ -86,7 +86,7 @@ def test_the_beacon_names_what_the_check_has_added(
     before = airflow.stored_variables[BUILT_BEACON]
     scheduled(airflow, "2024-01-08")
     look(services, clock)
-    assert built_since(before, airflow.stored_variables[BUILT_BEACON]) == {NAME}
+    assert built_since(before, airflow.stored_variables[BUILT_BEACON]) == frozenset({NAME})
 
 
 def test_a_value_that_lacks_nothing_is_not_written_again(

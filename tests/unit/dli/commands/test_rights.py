@@ -15,6 +15,7 @@ from dli.reference import commands
 from unit.dli.basecamp import Basecamp
 from unit.dli.conftest import Dli
 from unit.dli.specs import CLICKS, CLICKS_FILES, CLICKS_YAML, write_clicks
+from unit.dli.terminal import CTRL_C, on_terminal
 
 DATE = ("-p", "execution_date=2024-01-14")
 
@@ -31,6 +32,8 @@ CALLS: Mapping[str, Sequence[Sequence[str]]] = {
     "dli workflow pause": [[CLICKS]],
     "dli workflow unpause": [[CLICKS]],
     "dli workflow history": [[], ["--run-type", "backfill"]],
+    "dli workflow watch": [[]],
+    "dli workflow open": [["RUN"], ["BACKFILL"], [CLICKS]],
     "dli workflow sync": [[]],
     "dli workflow logs": [["ENDED"], [CLICKS]],
     "dli dataset register": [[CLICKS]],
@@ -123,6 +126,9 @@ def test_the_table_names_no_other_command() -> None:
 def test_the_routes_that_a_command_calls_name_it(command: str, ids: Mapping[str, str], dli: Dli) -> None:
     called: set[str] = set()
     for arguments in CALLS[command]:
-        done = dli(*command.split()[1:], *(ids.get(one, one) for one in arguments), "--verbose")
-        called |= requests_in(done.err)
+        words = [*command.split()[1:], *(ids.get(one, one) for one in arguments), "--verbose"]
+        if command == "dli workflow watch":
+            called |= requests_in(on_terminal(words, keys=[("Ctrl-C ends", CTRL_C)]).text)
+        else:
+            called |= requests_in(dli(*words).err)
     assert called == {row for row, right in RIGHTS.items() if command in right.commands}
