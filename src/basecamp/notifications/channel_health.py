@@ -51,9 +51,8 @@ class ChannelHealth:
 
 def _named_targets(catalog: Catalog) -> Iterator[Target]:
     for file in catalog.effective.values():
-        if file.spec and file.spec.schedule:
-            notifications = file.spec.schedule.notifications
-            yield from (*notifications.on_failure, *notifications.on_success, *notifications.on_source_change)
+        if file.spec:
+            yield from file.spec.notifications.targets
 
 
 def _is_named(line: str, lines: list[str]) -> bool:

@@ -24,7 +24,7 @@ from basecamp.shared.idempotency import KeyedRequest, Reservations
 from basecamp.shared.request_facts import note_facts
 from dataspec.errors import NotFound, Refused
 from dataspec.problems import nearest
-from dataspec.spec.model import NamedTarget, NotificationConfig, Target
+from dataspec.spec.model import NamedTarget, Target
 
 SpecEvent = Literal["on_failure", "on_success", "on_source_change"]
 
@@ -127,14 +127,14 @@ class ChannelTester:
         file = self._specs.catalog().get(name)
         if file is None or file.spec is None:
             return self._named_target(name, permitted)
-        configured = file.spec.schedule.notifications if file.spec.schedule else NotificationConfig()
+        configured = file.spec.notifications
         found: dict[Target, list[SpecEvent]] = {}
         for event in get_args(SpecEvent):
             if on in {None, event}:
                 for target in channels(getattr(configured, event)):
                     found.setdefault(target, []).append(event)
         if not found:
-            missing = f"schedule.notifications.{on}" if on else "schedule.notifications"
+            missing = f"notifications.{on}" if on else "notifications"
             raise Refused(
                 f"{name} has no channel to test.", detail=f"Its effective spec, {file.key}, has no {missing}."
             )

@@ -15,7 +15,9 @@ from dataspec.models import SourceType, WorkflowRun
 from dataspec.spec.model import Target
 from dataspec.stored_document import Moment, StoredPart
 
-Event = Literal["source_change", "failure", "success", "test"]
+Event = Literal[
+    "source_change", "failure", "success", "test", "late", "slow", "recovered", "backfill_end", "alert"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,5 +120,5 @@ class Notification(Message):
 
 def notification_id(target: Target, *parts: str | int) -> str:
     """Return an id that is the same for the same content and channel."""
-    identity = json.dumps([target.model_dump(mode="json"), *parts], sort_keys=True)
+    identity = json.dumps([target.model_dump(mode="json", exclude_none=True), *parts], sort_keys=True)
     return hashlib.sha256(identity.encode()).hexdigest()[:32]

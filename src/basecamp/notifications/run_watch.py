@@ -180,7 +180,7 @@ class RunWatch:
 def _watched(catalog: Catalog) -> dict[str, NotificationConfig]:
     """Return the datasets with channels for runs; removed ones as well, whose last runs may still end."""
     specs = {name: file.spec for name, file in {**catalog.retired, **catalog.effective}.items()}
-    found = {name: spec.schedule.notifications for name, spec in specs.items() if spec and spec.schedule}
+    found = {name: spec.notifications for name, spec in specs.items() if spec}
     return {name: channels for name, channels in found.items() if channels.on_failure or channels.on_success}
 
 

@@ -83,8 +83,7 @@ class SourceChangeNotices:
 
 
 def _targets(file: SpecFile | None) -> list[Target]:
-    schedule = file.spec.schedule if file and file.spec else None
-    return schedule.notifications.on_source_change if schedule else []
+    return file.spec.notifications.on_source_change if file and file.spec else []
 
 
 def _next_run(spec: DatasetSpec | None, now: datetime) -> datetime | None:

@@ -65,6 +65,7 @@ _RULES: dict[str, dict[str, Any]] = {
         "pattern": r"^[A-Za-z][A-Za-z0-9_+\-]*(/[A-Za-z0-9_+\-]+)*$",
         "examples": ["UTC", "Asia/Seoul"],
     },
+    "DeadlineConfig.by": {"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "examples": ["10:00"]},
     "WebhookTarget.url": {"format": "uri"},
 }
 """Rules of single keys that the model checks by Python functions."""
@@ -105,6 +106,7 @@ MODELS = {
     "ScheduleConfig": "When the dataset is built. A dataset without a schedule runs only on request.",
     "RetryConfig": "Retries after a failed attempt.",
     "NotificationConfig": "The targets of notifications, by event.",
+    "DeadlineConfig": "Until when a scheduled partition must be built, and how long a run may take.",
     "SlackTarget": "A Slack channel.",
     "EmailTarget": "One or more mail addresses.",
     "WebhookTarget": "A URL that receives a POST request.",
@@ -136,6 +138,15 @@ KEYS = {
     "DatasetSpec.checks": "What the rows must be: checked before they are published.",
     "DatasetSpec.execution": "Where the SQL runs, and for how long at most.",
     "DatasetSpec.schedule": "When the dataset is built. A dataset without a schedule runs only on request.",
+    "DatasetSpec.deadline": "Until when a scheduled partition must be built, and how long a run may take.",
+    "DatasetSpec.retry": "Retries after a failed attempt.",
+    "DatasetSpec.notifications": "The targets of notifications, by event.",
+    "DeadlineConfig.by": (
+        'A local time in quotes, such as "10:00": the first one after the partition\'s run is due, in the '
+        "schedule's time zone."
+    ),
+    "DeadlineConfig.within_seconds": "Seconds after the partition's run is due.",
+    "DeadlineConfig.max_duration_seconds": "A run that takes longer is slow; waiting does not count.",
     "Statement.name": "The statement's name in logs.",
     "Statement.sql": "The SQL itself, a Jinja template. Give this or file.",
     "Statement.file": "The file with the SQL, relative to this one. Give this or sql.",
@@ -210,19 +221,23 @@ KEYS = {
     "ScheduleConfig.timezone": "The time zone of the cron expression, by its IANA name, such as Asia/Seoul.",
     "ScheduleConfig.catch_up": "true: after a pause or a downtime every missed partition is built, in order; "
     "false: the latest alone.",
-    "ScheduleConfig.retry": "Retries after a failed attempt.",
-    "ScheduleConfig.notifications": "The targets of notifications, by event.",
+    "ScheduleConfig.retry": "As 'retry' at the top level; give one of the two.",
+    "ScheduleConfig.notifications": "As 'notifications' at the top level; give one of the two.",
     "RetryConfig.max_attempts": "Maximum number of retries after a failed attempt; 0 for none.",
     "RetryConfig.delay_seconds": "Seconds between two attempts.",
     "NotificationConfig.on_failure": "Targets that are notified when a run fails.",
     "NotificationConfig.on_success": "Targets that are notified when a run completes.",
     "NotificationConfig.on_source_change": "Targets that are notified when the dataset's source changes between manual and code.",
+    "NotificationConfig.on_late": "Targets that are notified when a partition is late, or a run is slow.",
+    "NotificationConfig.on_recovered": "Targets that are notified of the first success after a failure or lateness.",
+    "NotificationConfig.on_backfill_end": "Targets that are notified when a backfill ends.",
     "SlackTarget.type": "A Slack channel.",
     "SlackTarget.channel": 'The channel, such as "#data-alerts", in quotes: # starts a comment in YAML.',
     "EmailTarget.type": "One or more mail addresses.",
     "EmailTarget.to": "An address, or a list of up to 50.",
     "WebhookTarget.type": "A URL that receives a POST request.",
     "WebhookTarget.url": "An http or https address, without credentials.",
+    "WebhookTarget.format": "The messenger whose incoming webhook it is; by default Basecamp's own JSON is sent.",
     "NamedTarget.type": "A target that the server's settings define.",
     "NamedTarget.name": "The target's name in the server's settings.",
 }

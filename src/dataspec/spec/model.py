@@ -6,8 +6,10 @@ finds the place of each problem.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sized
+from datetime import time
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -36,6 +38,7 @@ from dataspec.parameters import (
     coerce_choices,
 )
 from dataspec.schedule.cron import check_cron, check_timezone
+from dataspec.schedule.deadlines import TimeLimit
 from dataspec.schedule.upstream_clock import UPSTREAM, Clock, Declared, Followed
 from dataspec.spec.checks import Check
 from dataspec.spec.identity import DEFAULT_CONNECTION, why_invalid
@@ -51,6 +54,7 @@ RUN_TIMES = RESERVED_PARAMETERS | {"partition_start", "partition_end"}
 TARGET_NAMES = frozenset({"this", "table_exists"})
 """The names in the SQL of a spec with a materialization: its table, and whether that is there."""
 
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 TEAM_PATTERN = r"^@[A-Za-z0-9_.\-]+$"
 MAX_RETRIES = 100
 MAX_DELAY_SECONDS = 24 * 3600
@@ -109,6 +113,12 @@ def _check_clock(cron: str) -> str:
     return cron if cron == UPSTREAM else check_cron(cron)
 
 
+def _check_time_of_day(text: str) -> str:
+    if _TIME_OF_DAY.fullmatch(text) is None:
+        raise ValueError(f"'{text}' is not a time of day; write hours and minutes, such as \"10:00\".")
+    return text
+
+
 def _check_relative(path: str) -> str:
     if path.startswith(("/", "\\")) or ":" in path or "\\" in path or ".." in path.split("/"):
         raise ValueError("the path must be relative to the YAML and stay inside its folder.")
@@ -124,6 +134,7 @@ ConnectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$")
 WaitSeconds = Annotated[int, Field(ge=1, le=MAX_WAIT_SECONDS)]
 SqlPath = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_check_relative)]
 SqlText = Annotated[str, StringConstraints(min_length=1, strip_whitespace=False)]
+TimeOfDay = Annotated[str, AfterValidator(_check_time_of_day)]
 Cron = Annotated[str, AfterValidator(_check_clock)]
 TimeZone = Annotated[str, AfterValidator(check_timezone)]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$"), AfterValidator(_check_line)]
@@ -330,6 +341,10 @@ class EmailTarget(_Part):
     to: MailAddress | Annotated[list[MailAddress], Field(min_length=1, max_length=50)]
 
 
+WebhookFormat = Literal["slack", "jandi", "dooray", "naver_works"]
+"""The messengers whose incoming webhooks have a form of their own."""
+
+
 class WebhookTarget(_Part):
     """A URL that receives a POST request."""
 
@@ -337,6 +352,8 @@ class WebhookTarget(_Part):
     url: Annotated[
         str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=2000), AfterValidator(_check_webhook)
     ]
+    format: WebhookFormat | None = None
+    """The form of the body that the receiver expects; None for Basecamp's own."""
 
 
 class NamedTarget(_Part):
@@ -358,6 +375,38 @@ class NotificationConfig(_Part):
     on_failure: list[Target] = []
     on_success: list[Target] = []
     on_source_change: list[Target] = []
+    on_late: list[Target] = []
+    on_recovered: list[Target] = []
+    on_backfill_end: list[Target] = []
+
+    @property
+    def targets(self) -> list[Target]:
+        """The targets of all events."""
+        return [target for event in type(self).model_fields for target in getattr(self, event)]
+
+
+class DeadlineConfig(_Part):
+    """Until when a scheduled partition must be built, and how long a run may take (specification 38.1)."""
+
+    by: TimeOfDay | None = None
+    """The first such time after the partition's tick, by the clock of the schedule's zone."""
+    within_seconds: Annotated[int, Field(ge=1, le=MAX_WAIT_SECONDS)] | None = None
+    """Seconds after the partition's tick."""
+    max_duration_seconds: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_SECONDS)] | None = None
+    """How long the task ``run`` may take, without the time for which the run waits."""
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> DeadlineConfig:
+        if not any((self.by, self.within_seconds, self.max_duration_seconds)):
+            raise ValueError("give at least one of 'by', 'within_seconds' and 'max_duration_seconds'.")
+        return self
+
+    @property
+    def limit(self) -> TimeLimit | None:
+        """Until when a partition must be built; None if only the duration of runs is limited."""
+        if self.by is None and self.within_seconds is None:
+            return None
+        return TimeLimit(time.fromisoformat(self.by) if self.by else None, self.within_seconds)
 
 
 class ScheduleConfig(_Part):
@@ -370,7 +419,9 @@ class ScheduleConfig(_Part):
     catch_up: bool = False
     """Whether every run that was missed in a pause or a downtime is created, and not the latest alone."""
     retry: RetryConfig = RetryConfig()
+    """As the key of the same name at the top level, which specs of today have."""
     notifications: NotificationConfig = NotificationConfig()
+    """As the key of the same name at the top level."""
 
     @property
     def follows_upstream(self) -> bool:
@@ -414,6 +465,11 @@ class DatasetSpec(_Part):
     checks: list[Check] = []
     execution: Execution = Execution()
     schedule: ScheduleConfig | None = None
+    deadline: DeadlineConfig | None = None
+    top_retry: Annotated[RetryConfig | None, Field(alias="retry")] = None
+    """``retry`` as the top level has it; :attr:`retry` is what counts."""
+    top_notifications: Annotated[NotificationConfig | None, Field(alias="notifications")] = None
+    """``notifications`` as the top level has it; :attr:`notifications` is what counts."""
 
     @property
     def target(self) -> str | None:
@@ -517,9 +573,21 @@ class DatasetSpec(_Part):
         return entry.timeout_seconds or (None if self.follows_upstream else DEFAULT_WAIT_SECONDS)
 
     @property
+    def notifications(self) -> NotificationConfig:
+        """The targets of notifications, at the top level or under ``schedule``."""
+        return self.top_notifications or (
+            self.schedule.notifications if self.schedule else NotificationConfig()
+        )
+
+    @property
+    def given_retry(self) -> RetryConfig:
+        """The retries that the spec gives, at the top level or under ``schedule``."""
+        return self.top_retry or (self.schedule.retry if self.schedule else RetryConfig())
+
+    @property
     def retry(self) -> RetryConfig:
         """The retries of a run; none by default where a retry would add the rows twice (specification 35.9)."""
-        given = self.schedule.retry if self.schedule else RetryConfig()
+        given = self.given_retry
         if isinstance(self.materialization, AppendForm) and "max_attempts" not in given.model_fields_set:
             return given.model_copy(update={"max_attempts": 0})
         return given

@@ -233,6 +233,8 @@ def _cross_key_problems(spec: DatasetSpec, document: Document) -> Iterator[Probl
             yield document.problem(at, message, hint="Give it a default, or remove the schedule.")
     yield from _dependency_problems(spec, document)
     yield from _clock_problems(spec, document)
+    yield from _place_problems(spec, document)
+    yield from _deadline_problems(spec, document)
     yield from materialization_problems(spec, document)
     yield from check_problems(spec, document)
     dialect = spec.execution.dialect
@@ -267,3 +269,26 @@ def _clock_problems(spec: DatasetSpec, document: Document) -> Iterator[Problem]:
     if "timezone" in document.data["schedule"]:
         message = "the time zone comes with the clock of the upstream datasets."
         yield document.problem(("schedule", "timezone"), message, hint="Remove 'timezone'.", at_key=True)
+
+
+def _place_problems(spec: DatasetSpec, document: Document) -> Iterator[Problem]:
+    """Yield the keys that the top level and ``schedule`` both have."""
+    schedule = document.data.get("schedule") if spec.schedule else None
+    for key in ("retry", "notifications"):
+        if schedule and key in schedule and key in document.data:
+            message = f"'{key}' is at the top level as well; give it once."
+            hint = f"Move all of it to '{key}' at the top level."
+            yield document.problem(("schedule", key), message, hint=hint, at_key=True)
+
+
+def _deadline_problems(spec: DatasetSpec, document: Document) -> Iterator[Problem]:
+    """Yield the keys of ``deadline`` that mean nothing without a schedule."""
+    if spec.deadline is None or spec.schedule is not None:
+        return
+    for key in ("by", "within_seconds"):
+        if getattr(spec.deadline, key) is not None:
+            message = (
+                f"'{key}' counts from the time at which a scheduled run is due; this spec has no schedule."
+            )
+            hint = f"Add a schedule, or remove '{key}'."
+            yield document.problem(("deadline", key), message, hint=hint, at_key=True)

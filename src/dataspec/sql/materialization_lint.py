@@ -78,11 +78,7 @@ def engine_problems(
             yield document.problem(("materialization", "grants"), message, at_key=True).as_warning()
     elif dialect is not None:
         yield document.problem(("materialization",), why_unsupported(dialect))
-    if isinstance(form, AppendForm) and spec.retry.max_attempts == 0 and not _retry_given(spec):
+    if isinstance(form, AppendForm) and "max_attempts" not in spec.given_retry.model_fields_set:
         message = "a retry would add the rows twice, so the runs of this dataset have no retries."
         hint = "Set 'retry.max_attempts' to say how many you want; 0 ends this warning."
         yield document.problem(("materialization",), message, hint=hint, at_key=True).as_warning()
-
-
-def _retry_given(spec: DatasetSpec) -> bool:
-    return "max_attempts" in (spec.schedule.retry.model_fields_set if spec.schedule else ())

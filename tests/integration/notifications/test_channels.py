@@ -215,7 +215,7 @@ def test_a_webhook_that_does_not_answer_is_given_a_bounded_time(
     started = time.monotonic()
     target = WebhookTarget(type="webhook", url=receiver.url)
     with pytest.raises(SendFailed, match=r"no answer within 0\.5 s"):
-        send_to_webhook(notice(target), target.url, settings.webhook_networks, seconds=0.5)
+        send_to_webhook(notice(target), target, settings.webhook_networks, seconds=0.5)
     assert time.monotonic() - started < 300
 
 
@@ -236,10 +236,9 @@ def test_a_webhook_that_answers_a_letter_at_a_time_is_given_no_longer(
         dripping.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         started = time.monotonic()
+        target = WebhookTarget(type="webhook", url=url)
         with pytest.raises(SendFailed):
-            send_to_webhook(
-                notice(WebhookTarget(type="webhook", url=url)), url, settings.webhook_networks, seconds=0.5
-            )
+            send_to_webhook(notice(target), target, settings.webhook_networks, seconds=0.5)
         assert time.monotonic() - started < 300
         ending.set()
         dripping.join()

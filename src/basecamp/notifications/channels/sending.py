@@ -58,7 +58,7 @@ class ChannelSender:
         elif isinstance(target, NamedTarget):
             send_to_url(notification, settings.targets[target.name])
         else:
-            send_to_webhook(notification, target.url, settings.webhook_networks)
+            send_to_webhook(notification, target, settings.webhook_networks)
 
 
 def missing_setting(target: Target, settings: NotificationSettings) -> str | None:

@@ -19,30 +19,38 @@ from urllib.parse import urlsplit
 import httpcore
 
 from basecamp.notifications.channels.channel import SendFailed
+from basecamp.notifications.channels.webhook_formats import webhook_content
 from basecamp.notifications.notification import Notification
 from basecamp.notifications.settings import WEBHOOK_NETWORKS, Network
 from dataspec.distribution import version
+from dataspec.spec.model import WebhookTarget
 
 TIMEOUT_SECONDS = 15.0
 
 
 def send_to_webhook(
-    notification: Notification, url: str, networks: Sequence[Network], *, seconds: float = TIMEOUT_SECONDS
+    notification: Notification,
+    target: WebhookTarget,
+    networks: Sequence[Network],
+    *,
+    seconds: float = TIMEOUT_SECONDS,
 ) -> None:
     """Post a message; statuses 200 to 299 mean that it was accepted, and redirects are not followed.
 
     Raises:
         SendFailed: When the receiver does not accept it, or its address is not allowed.
     """
-    network = PublicNetwork(networks, seconds)
+    network, url = PublicNetwork(networks, seconds), target.url
+    body, accept = webhook_content(notification, target.format)
     headers: dict[bytes | str, bytes | str] = {
         "Content-Type": "application/json",
+        "Accept": accept,
         "User-Agent": f"Basecamp/{version()}",
         "Idempotency-Key": notification.id,
         "Host": urlsplit(url).netloc,
         "Connection": "close",
     }
-    content = json.dumps(webhook_body(notification), ensure_ascii=False).encode()
+    content = json.dumps(body, ensure_ascii=False).encode()
     try:
         with (
             httpcore.ConnectionPool(network_backend=network) as pool,
@@ -53,20 +61,6 @@ def send_to_webhook(
         raise SendFailed(f"no answer within {seconds:g} s") from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
         raise SendFailed(f"the connection failed: {error}") from None
-
-
-def webhook_body(notification: Notification) -> dict[str, Any]:
-    """Return the JSON body (docs/notifications.md)."""
-    return {
-        "id": notification.id,
-        "event": notification.event,
-        "dataset": notification.dataset,
-        "title": notification.title,
-        "text": notification.body,
-        "links": [{"text": link.text, "url": link.url} for link in notification.links],
-        "created_at": notification.created_at.isoformat(),
-        "data": dict(notification.data),
-    }
 
 
 def _check(status: int, headers: dict[bytes, bytes]) -> None:

@@ -15,6 +15,6 @@ COMMANDS = {
 def command() -> None:
     """Test the notification channels.
 
-    A spec names them under `schedule.notifications`, for failed and completed runs and for
+    A spec names them under `notifications`, for failed and completed runs and for
     changes of source. Their secrets, such as Slack's token, are only in the server's settings.
     """

@@ -104,7 +104,7 @@ def test_only_the_channels_of_one_event_are_tested(
     ("body", "status", "words"),
     [
         ({"name": "sales.dayly"}, 404, "Did you mean 'sales.daily'?"),
-        ({"name": "sales.daily", "event": "on_success"}, 409, "has no schedule.notifications.on_success"),
+        ({"name": "sales.daily", "event": "on_success"}, 409, "has no notifications.on_success"),
         (
             {"name": "sales.daily", "event": "on_fire"},
             400,
