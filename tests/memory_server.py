@@ -26,7 +26,8 @@ from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.airflow.testing.dag_processor import MemoryDags
 from basecamp.monitoring.metrics import Metrics
 from basecamp.server.connections import ConnectionLimits
-from basecamp.server.serving import Serving, configure_logging, listen
+from basecamp.server.logs import configure_logging
+from basecamp.server.serving import Serving, listen
 from basecamp.server.settings import Settings
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.store import Store, open_store

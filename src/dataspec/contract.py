@@ -40,6 +40,8 @@ WAIT_KEY: Final = "wait_for_upstream"
 """The key below :data:`CONF_KEY` that lets an adhoc or backfilled run wait as a scheduled one does."""
 ADOPT_KEY: Final = "adopt"
 """The key below :data:`CONF_KEY` of a run that takes over a table that its dataset has not built."""
+REQUEST_KEY: Final = "request_id"
+"""The key below :data:`CONF_KEY` with the id of the request that started the run."""
 SCHEDULED: Final = "scheduled"
 """Airflow's type of a run that its scheduler created."""
 TIMETABLE_RUN_TYPES: Final = frozenset({SCHEDULED, "backfill"})
@@ -118,6 +120,13 @@ def adopts(conf: Mapping[str, Any]) -> bool:
     """Return whether a run takes over a table that its dataset has not built."""
     own = conf.get(CONF_KEY)
     return isinstance(own, dict) and own.get(ADOPT_KEY) is True
+
+
+def request_of(conf: Mapping[str, Any]) -> str | None:
+    """Return the id of the request that started a run; None where Basecamp's API did not."""
+    own = conf.get(CONF_KEY)
+    found = own.get(REQUEST_KEY) if isinstance(own, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def write_version_key(source: str, spec_hash: str, try_number: int) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dataspec.contract import CHECKS_KEY, adopts, write_check_results, write_version_key
+from dataspec.contract import CHECKS_KEY, adopts, request_of, write_check_results, write_version_key
 from dataspec.engines.check_runner import CheckRunner
 from dataspec.engines.leftovers import AttemptMark, Leftovers
 from dataspec.engines.materializer import Materializer
@@ -80,6 +80,8 @@ class DatasetOperator(BaseOperator):
             self.log.info(
                 "%s, spec %s, from %s (%s)", dataset.name, dataset.spec_hash, dataset.key, dataset.source
             )
+            if request := request_of(run.conf or {}):
+                self.log.info("started by the request %s", request)
             self._check_connection()
             values = resolved_run(dataset.spec, run, self.log)
             hook = sql_hook(dataset.spec.execution.connection, f"execution.connection of {dataset.key}")

@@ -264,16 +264,26 @@ class RequestLog:
         level = logging.DEBUG if path_of(scope) in _PROBES and status < 400 else logging.INFO  # noqa: PLR2004
         client = scope["client"][0] if scope.get("client") else "-"
         milliseconds = seconds * 1000
+        name = self._name(scope)
         log.log(
             level,
-            "%s %s %d %.0fms %s %s %s",
+            "%s %s %d %.0fms %s %s",
             scope["method"],
             path,
             status,
             milliseconds,
             client,
-            REQUEST_ID.get(),
-            self._name(scope),
+            name,
+            extra={
+                "method": scope["method"],
+                "path": path,
+                "route": route,
+                "status": status,
+                "milliseconds": round(milliseconds, 1),
+                "client": client,
+                "user": name,
+                "request_id": REQUEST_ID.get(),
+            },
         )
 
     def _name(self, scope: Scope) -> str:

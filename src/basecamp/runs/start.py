@@ -19,10 +19,10 @@ from basecamp.datasets.upstream_needs import UpstreamNeeds
 from basecamp.runs.records import RunRecords, key_of_request
 from basecamp.shared.clock import Clock, earlier_now
 from basecamp.shared.idempotency import KeyedRequest, RequestPlan, Reservations
-from basecamp.shared.request_facts import note_facts
+from basecamp.shared.request_facts import REQUEST_ID, note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import SpecFile
-from dataspec.contract import CONF_KEY, WAIT_KEY
+from dataspec.contract import CONF_KEY, REQUEST_KEY, WAIT_KEY
 from dataspec.errors import AirflowUnreachable, Conflict
 from dataspec.models import RunPreview, SourceType, WorkflowRun
 from dataspec.schedule.run_ids import adhoc_run_id
@@ -192,6 +192,7 @@ class RunStarter:
             "run_type": "adhoc",
             "requested_by": requested_by,
             "idempotency_key": keyed.key,
+            REQUEST_KEY: REQUEST_ID.get(),
             **_waiting(request),
         }
         run = yield from self._trigger(request.dataset, plan, keyed, {**values.conf, CONF_KEY: conf})

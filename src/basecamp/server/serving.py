@@ -8,7 +8,6 @@ import math
 import os
 import signal
 import socket
-import sys
 import threading
 from collections import deque
 from contextlib import suppress
@@ -32,7 +31,7 @@ from basecamp.server.connections import (
     end_late_connections,
     log_accept_errors,
 )
-from basecamp.server.log_limit import LineLimit
+from basecamp.server.logs import configure_logging
 from basecamp.server.settings import Settings
 from basecamp.server.sign_in import credentials_of
 from basecamp.server.store_proof import prove_conditional_writes
@@ -57,18 +56,8 @@ LAST_MESSAGES_SECONDS = 3
 TICKS_PER_SECOND = 10
 """uvicorn's."""
 
-LINES_PER_SECOND = {
-    "basecamp.requests": 100,
-    "uvicorn.error": 10,
-    "basecamp.server.connections": 1,
-    "asyncio": 10,
-}
-"""Lines that the log takes of what callers cause."""
-
 STORE_TIMEOUTS = StoreTimeouts(connect=2, request=5, retry=4, call=8)
 """Shorter than those of a command: a call that hangs ends soon after the store answers again."""
-
-LOG_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +81,7 @@ class Serving:
             InvalidSettings: When it can't, in one line.
             StoreUnreachable: When the store does not answer.
         """
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.log_format)
         store = open_store(settings.store_url, timeouts=STORE_TIMEOUTS)
         prove_conditional_writes(store)
         metrics = Metrics()
@@ -288,12 +277,3 @@ def listen(host: str, port: int) -> socket.socket:
             f"Can't listen on {host}, port {port}: {error.strerror}. Choose another with --port."
         ) from error
     return listener
-
-
-def configure_logging(level: str) -> None:
-    """Log to stderr, and limit the lines that callers cause."""
-    logging.basicConfig(stream=sys.stderr, format=LOG_FORMAT, level=level.upper(), force=True)
-    for noisy in ("httpx", "httpcore", "uvicorn.error", "urllib3", "slack_sdk"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    for logger, lines in LINES_PER_SECOND.items():
-        logging.getLogger(logger).addFilter(LineLimit(lines))

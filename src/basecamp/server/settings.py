@@ -12,22 +12,25 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from basecamp.access.oidc.settings import OIDC, OidcSettings
 from basecamp.airflow.authorization import AirflowToken, Credentials, Everyone, Password
 from basecamp.notifications.settings import NotificationSettings
 from basecamp.outages.request_budget import REQUEST_SECONDS
+from basecamp.server.logs import LogFormat
 from basecamp.shared.public_address import PUBLIC_URL, is_loopback
 from dataspec.errors import InvalidSettings, InvalidUsage
 from dataspec.spec.connection_teams import ConnectionTeams
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 SignIn = Literal["tokens", "oidc"]
+Word = TypeVar("Word", bound=str)
 
 SIGN_INS: tuple[SignIn, ...] = ("tokens", "oidc")
 LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
+LOG_FORMATS: tuple[LogFormat, ...] = ("text", "json")
 MIN_SYNC_INTERVAL_SECONDS = 5
 MAX_SYNC_INTERVAL_SECONDS = 24 * 3600
 MAX_TIMEOUT_SECONDS = 120
@@ -45,6 +48,7 @@ SYNC_INTERVAL = "SYNC_INTERVAL_SECONDS"
 DIALECTS = "BASECAMP_DIALECTS"
 CONNECTIONS = "BASECAMP_CONNECTIONS"
 LOG_LEVEL = "BASECAMP_LOG_LEVEL"
+LOG_FORMAT = "BASECAMP_LOG_FORMAT"
 AUTH = "BASECAMP_AUTH"
 TRUSTED_PROXIES = "BASECAMP_TRUSTED_PROXIES"
 
@@ -71,6 +75,7 @@ class Settings:
     connections: ConnectionTeams = field(default_factory=ConnectionTeams)
     """The teams whose specs may use each limited connection."""
     log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
     sign_in: frozenset[SignIn] = frozenset()
     """The kinds of sign-in that are on; without one every caller may do everything."""
     oidc: OidcSettings | None = None
@@ -101,7 +106,8 @@ class Settings:
             ),
             dialects=read.dialects(),
             connections=ConnectionTeams.parse(environment.get(CONNECTIONS, ""), CONNECTIONS),
-            log_level=read.log_level(),
+            log_level=read.one_of(LOG_LEVEL, LOG_LEVELS, default="info"),
+            log_format=read.one_of(LOG_FORMAT, LOG_FORMATS, default="text"),
             sign_in=sign_in,
             oidc=_oidc(environment, sign_in),
             trusted_proxies=read.networks(TRUSTED_PROXIES),
@@ -216,11 +222,11 @@ class _Reader:
             )
         return found
 
-    def log_level(self) -> LogLevel:
-        text = (self._get(LOG_LEVEL) or "info").lower()
-        found = next((level for level in LOG_LEVELS if level == text), None)
+    def one_of(self, name: str, words: tuple[Word, ...], *, default: Word) -> Word:
+        text = (self._get(name) or default).lower()
+        found = next((word for word in words if word == text), None)
         if found is None:
-            raise InvalidSettings(f"{LOG_LEVEL} is '{text}': write one of {', '.join(LOG_LEVELS)}.")
+            raise InvalidSettings(f"{name} is '{text}': write one of {', '.join(words)}.")
         return found
 
     def credentials(self) -> Credentials:

@@ -98,9 +98,10 @@ def error_from(status: int, body: bytes) -> DliError | None:
     kind = _kinds().get(str(document.get("code"))) or _kind_of(status)
     # The constructors of the kinds write the wording; here the server has written it.
     error = kind.__new__(kind)
-    DliError.__init__(
-        error, document["title"], detail=_text(document, "detail"), text=_text(document, "text")
-    )
+    detail, request_id = _text(document, "detail"), _text(document, "request_id")
+    if request_id:
+        detail = "\n".join(filter(None, (detail, f"The server's log has it under the request {request_id}.")))
+    DliError.__init__(error, document["title"], detail=detail, text=_text(document, "text"))
     if problems := tuple(_problems(document.get("problems"))):
         vars(error).update(problems=problems, problem=problems[0])
     if isinstance(error, RunsActive):

@@ -200,7 +200,8 @@ def test_the_id_of_a_request_is_in_its_response_log_problem_and_entry(
     answer = client.post("/workflows/missing/pause", headers={"X-Request-Id": "abc-123"})
     assert answer.headers["X-Request-Id"] == "abc-123"
     assert entries(client)[0]["request_id"] == "abc-123"
-    assert any(" abc-123 anonymous" in record.getMessage() for record in caplog.records)
+    logged = [vars(record) for record in caplog.records if record.name == "basecamp.requests"]
+    assert (logged[0]["request_id"], logged[0]["user"]) == ("abc-123", "anonymous")
     made = client.get("/workflows", headers={"X-Request-Id": "a b\tc"}).headers["X-Request-Id"]
     assert len(made) == 32
     assert made != client.get("/workflows").headers["X-Request-Id"]

@@ -17,7 +17,7 @@ from basecamp.api.app import create_app
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
-from dataspec.contract import waits
+from dataspec.contract import request_of, waits
 from dataspec.errors import AirflowUnreachable
 from dataspec.store import MemoryStore
 from unit.basecamp.conftest import SQL, YAML
@@ -66,6 +66,17 @@ def test_airflow_gets_the_parameters_the_caller_and_the_current_time(
     assert started.conf["_dli"]["run_type"] == "adhoc"
     assert started.conf["_dli"]["requested_by"] == "영희"
     assert started.logical_date == datetime(2024, 1, 15, 9, 30, 45, 123456, tzinfo=UTC)
+
+
+@pytest.mark.rule("27.9")
+def test_a_run_knows_the_request_that_started_it(
+    register: Register, client: Client, airflow: MemoryAirflow
+) -> None:
+    register()
+    sent = {"X-Request-Id": "abc-123"}
+    client.post("/workflows/sales.daily/runs", json={"parameters": PARAMETERS}, headers=sent)
+    (started,) = all_runs(airflow)
+    assert request_of(started.conf) == "abc-123"
 
 
 @pytest.mark.rule("31.62")

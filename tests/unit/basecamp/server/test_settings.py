@@ -112,6 +112,7 @@ def test_a_typing_error_in_a_name_is_pointed_at() -> None:
         ),
         ("BASECAMP_CONNECTIONS", "lake=@ops, warehouse=data", "BASECAMP_CONNECTIONS:1:12: 'warehouse=data'"),
         ("BASECAMP_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
+        ("BASECAMP_LOG_FORMAT", "xml", "one of text, json"),
         ("BASECAMP_AIRFLOW_AUTH", "basic", "the only value is 'none'"),
         ("BASECAMP_AIRFLOW_AUTH", "none", "Set only one of"),
         ("BASECAMP_AIRFLOW_TOKEN", "t", "Set only one of"),

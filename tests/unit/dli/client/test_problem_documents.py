@@ -118,3 +118,11 @@ def test_problems_that_are_not_well_formed_are_passed_over() -> None:
     found = error_from(422, json.dumps(document).encode())
     assert isinstance(found, InvalidSpec)
     assert found.problems == (PROBLEM,)
+
+
+@pytest.mark.rule("27.10")
+def test_an_error_of_the_server_says_under_which_request_its_log_has_it() -> None:
+    document = {"title": "A mistake in Basecamp.", "status": 500, "request_id": "abc-123"}
+    found = error_from(500, json.dumps(document).encode())
+    assert found is not None
+    assert found.detail == "The server's log has it under the request abc-123."
