@@ -48,6 +48,7 @@ COMMANDS = {
     "init": ("dli.commands.init", "Create a project."),
     "workflow": ("dli.commands.workflow", "Run datasets on the server; watch and stop the runs."),
     "dataset": ("dli.commands.dataset", "Check Dataset Specs and register them."),
+    "import": ("dli.commands.importing", "Turn projects of other tools into specs."),
     "code": ("dli.commands.code", "Publish the project to the store from CI/CD."),
     "notifications": ("dli.commands.notifications", "Test the notification channels."),
     "audit": ("dli.commands.audit", "Show who changed what on the server."),

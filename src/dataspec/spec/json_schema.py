@@ -168,7 +168,7 @@ KEYS = {
     "SqlDependency.every_seconds": "Seconds between two queries.",
     "SqlDependency.timeout_seconds": "After this time of waiting the run fails; 24 hours by default.",
     "Column.name": "The column's name.",
-    "Column.type": "The column's type, as the engine names it.",
+    "Column.type": "The column's type, as the engine names it; without it any type will do.",
     "Column.description": "What the column contains.",
     "Column.tags": "pii: rows that failed a check are shown without this column.",
     "Check.name": "The name in messages; by default the kind and the columns, such as not_null_id.",

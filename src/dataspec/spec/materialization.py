@@ -116,7 +116,7 @@ def _partition_problems(
         message = "'replace_partition' needs the partition of a run, and no run of this dataset has one."
         hint = "Declare the parameter 'execution_date', or add a schedule."
         yield document.problem(_AT, message, hint=hint, at_key=True)
-    types = {column.name.lower(): column.type.lower() for column in spec.columns}
+    types = {column.name.lower(): (column.type or "").lower() for column in spec.columns}
     if types.get(form.partition_column.lower()) == "date" and Grid.of(spec.schedule).is_finer_than_a_day:
         message = (
             f"'{form.partition_column}' is a date, and the schedule is finer than a day: "

@@ -291,7 +291,8 @@ class Column(_Part):
     """A column that the query yields."""
 
     name: str
-    type: str
+    type: str | None = None
+    """The type, as the engine names it; None where it is not stated."""
     description: Description | None = None
     tags: Tags = []
     """``pii`` keeps its values out of the rows that failed checks show."""

@@ -44,17 +44,13 @@ owner: {owner}
 description: What one row means.
 query_file: {name}.sql
 
-# One session and one transaction with the query: building a date again gives the same rows.
-pre_statements:
-{schema}  - name: table
-    sql: create table if not exists {table} (day date, greeting varchar)
-  - name: begin
-    sql: begin transaction
-  - name: clear
-    sql: delete from {table} where day = date '{{{{ execution_date }}}}'
-post_statements:
-  - name: commit
-    sql: commit
+# A run replaces the rows of its day, once the checks have passed.
+materialization:
+  type: incremental
+  strategy: replace_partition
+  partition_column: day
+{table}checks:
+  - not_null: [day, greeting]
 
 parameters:
   - name: execution_date # set by a scheduled run
@@ -72,34 +68,15 @@ schedule:
     delay_seconds: 60
 """
 
-_SCHEMA = """\
-  - name: schema
-    sql: create schema if not exists {schema}
-"""
-
 _SQL = """\
-insert into {table}
 select
-    date '{{{{ execution_date }}}}' as day,
-    '{{{{ greeting }}}}' as greeting
+    date '{{ execution_date }}' as day,
+    '{{ greeting }}' as greeting
 """
 
 _NOBODY = "you@example.com"
 _OTHER_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
 """Words that some version of YAML does not read as text."""
-RESERVED = frozenset(
-    """
-    all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case
-    cast check collate collation column columns concurrently constraint create cross default deferrable
-    desc describe distinct do else end except false fetch for foreign freeze from full generated glob
-    group having ilike in initially inner intersect into is isnull join lambda lateral leading left like
-    limit map natural not notnull null offset on only or order outer overlaps pivot pivot_longer
-    pivot_wider placing positional primary qualify references returning right select semi show similar
-    some struct summarize symmetric table tablesample then to trailing true try_cast tuple union unique
-    unpack unpivot using variadic verbose when where window with
-    """.split()  # noqa: SIM905 - shorter than a list of a hundred words
-)
-"""DuckDB's reserved words, which need quotes as a table's name."""
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -111,25 +88,14 @@ def project_files(name: str) -> dict[str, str]:
 def dataset_files(name: str, owner: str) -> dict[str, str]:
     """Return the files of a new dataset: text by path in the datasets folder.
 
-    The dataset builds the table ``schema.table``, named by the last two parts of its name.
+    The dataset builds the table with the last two parts of its name.
     """
-    *above, last = map(_identifier, name.split("."))
-    table = ".".join([*above[-1:], last])
-    schema = _SCHEMA.format(schema=above[-1]) if above else ""
+    parts = name.split(".")
+    table = f"  table: {_quoted('.'.join(parts[-2:]))}\n" if len(parts) > 2 else ""  # noqa: PLR2004
     return {
-        f"dataset.{name}.yaml": _SPEC.format(
-            name=name, quoted=_quoted(name), owner=owner, table=table, schema=schema
-        ),
-        f"{name}.sql": _SQL.format(table=table),
+        f"dataset.{name}.yaml": _SPEC.format(name=name, quoted=_quoted(name), owner=owner, table=table),
+        f"{name}.sql": _SQL,
     }
-
-
-def _identifier(part: str) -> str:
-    """Return a part of a name as a SQL identifier, in quotes if it is a reserved word."""
-    word = re.sub(r"\W", "_", part)
-    if word.lower() in RESERVED:
-        return f'"{word}"'
-    return f"_{word}" if word[:1].isdigit() else word
 
 
 def _quoted(name: str) -> str:
@@ -153,7 +119,8 @@ def write_new(folder: Path, files: Mapping[str, str]) -> list[str]:
     try:
         for path, text in paths.items():
             with naming(path):
-                path.write_text(text, encoding="utf-8")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8", newline="")
     except OSError:
         for path in paths:
             path.unlink(missing_ok=True)

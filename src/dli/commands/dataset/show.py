@@ -219,7 +219,7 @@ def _described(
             ("Reads", "\n".join(reads)),
             ("Writes", "\n".join(writes)),
             ("Parameters", "\n".join(map(_parameter, spec.parameters))),
-            ("Columns", "\n".join(f"{column.name} {column.type}" for column in spec.columns)),
+            ("Columns", "\n".join(f"{column.name} {column.type or ''}".rstrip() for column in spec.columns)),
             ("SQL files", "\n".join(spec.files)),
             ("Project files", "\n".join(shared_files(spec, files))),
         ]

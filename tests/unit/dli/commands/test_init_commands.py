@@ -5,10 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import duckdb
 import pytest
 
-from dli.project.scaffold import RESERVED
 from unit.dli.conftest import Dli
 
 
@@ -38,13 +36,6 @@ def test_whatever_its_name_a_first_dataset_runs(dli: Dli, name: str) -> None:
     assert dli("dataset", "validate", name).status == 0
     result = dli("dataset", "run", name, "-p", "execution_date=2024-01-15", "-p", "greeting=it's")
     assert result.out == "day          greeting\n2024-01-15   it's\n", result.err
-
-
-def test_every_word_that_duckdb_keeps_for_itself_is_known() -> None:
-    kept = (
-        "select keyword_name from duckdb_keywords() where keyword_category in ('reserved', 'type_function')"
-    )
-    assert {word for (word,) in duckdb.execute(kept).fetchall()} <= RESERVED
 
 
 def test_the_current_folder_becomes_a_project_and_what_is_there_stays(

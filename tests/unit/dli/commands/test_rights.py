@@ -68,6 +68,7 @@ LOCAL = {
     "dli dataset schema",
     "dli dataset run",
     "dli dataset validate",
+    "dli import dbt",
 }
 """The commands that work on this machine, or on the store, alone."""
 

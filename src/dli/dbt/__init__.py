@@ -1,0 +1,1 @@
+"""Turn a dbt project into Dataset Specs: read its files, translate its templates, tests and macros."""

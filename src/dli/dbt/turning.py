@@ -1,0 +1,329 @@
+"""Turn the models, seeds and tests of a dbt project into Dataset Specs that ``validate`` accepts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dataspec.isolation import restart_clock
+from dataspec.problems import Problem
+from dli.dbt.checks import CheckTurner, add_check, constraint_checks, tests_of
+from dli.dbt.configuration import ProjectNames, configure
+from dli.dbt.environment import Macros, NotKnown, Renderer
+from dli.dbt.graph import TableGraph
+from dli.dbt.project import DbtProject
+from dli.dbt.properties import Placed, UnreadableFile, read_yaml
+from dli.dbt.shared_macros import SharedMacros
+from dli.dbt.singular_tests import turn_singular_tests
+from dli.dbt.source_tests import turn_source_tests
+from dli.dbt.specs import SpecWriter, TurnedSpec
+from dli.dbt.templates import Translated, Translator
+from dli.dbt.unit_tests import turn_unit_tests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from dli.dbt.checks import Test, TurnedCheck
+    from dli.dbt.manifest import Manifest
+    from dli.dbt.project import Node
+
+DIALECTS = {"sqlserver": "tsql", "synapse": "fabric", "athena": "athena", "mysql": "mysql"}
+"""The dialects of adapters whose names differ from sqlglot's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the user chose for an import."""
+
+    schema: str | None = None
+    owner: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    connection_dialect: str | None = None
+    """The dialect of the connection that the datasets get."""
+
+
+@dataclass(kw_only=True)
+class Dataset:
+    """A dataset on the way to its files."""
+
+    turned: TurnedSpec
+    translated: Translated
+    ways: list[Translated] = field(default_factory=list)
+    """Further translations of its SQL."""
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    read: dict[str, None] = field(default_factory=dict)
+    """The tables that its checks read."""
+    tests: list[dict[str, Any]] = field(default_factory=list)
+    materialization: Any = "table"
+    seed: str | None = None
+    """The text of its seed."""
+    seed_name: str = ""
+    described: list[dict[str, Any]] = field(default_factory=list)
+    """The columns that dbt describes."""
+    columns: list[dict[str, Any]] = field(default_factory=list)
+    """The key ``schema``: all columns, once they are known."""
+    head: dict[str, Any] = field(default_factory=dict)
+    statements: dict[str, Any] = field(default_factory=dict)
+    execution: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def node(self) -> Node:
+        """The node of dbt."""
+        return self.turned.node
+
+    @property
+    def folder(self) -> str:
+        """The folder of its files within the folder of specs, with a slash; empty for that folder."""
+        folder = self.node.path.parent.relative_to(self.node.folder).as_posix()
+        return "" if folder == "." else f"{folder}/"
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What became of a dbt project."""
+
+    datasets: dict[str, Dataset] = field(default_factory=dict)
+    """By name."""
+    found: Counter[str] = field(default_factory=Counter)
+    """How many things there were of each kind."""
+    lost: Counter[str] = field(default_factory=Counter)
+    """How many of them became nothing."""
+    problems: list[Problem] = field(default_factory=list)
+    shared: SharedMacros | None = None
+    called: set[str] = field(default_factory=set)
+    """The macros of the project that its SQL called."""
+
+    def lose(self, kind: str, problem: Problem) -> None:
+        """Note that something became nothing."""
+        self.lost[kind] += 1
+        self.problems.append(problem)
+
+
+class Turning:
+    """Turns one dbt project.
+
+    Args:
+        root: The folder with ``dbt_project.yml``.
+        manifest: What dbt knows of it; may be empty.
+        choices: What the user chose.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, choices: Choices) -> None:
+        self.project = DbtProject(root)
+        self._manifest = manifest
+        adapter = manifest.adapter or _adapter_of(root) or choices.connection_dialect or "duckdb"
+        dialect = DIALECTS.get(adapter, adapter)
+        self.dialect = None if dialect == choices.connection_dialect else dialect
+        schema = choices.schema or self.project.name
+        sources = {**manifest.macros(), **self.project.macros} if manifest.adapter else self.project.macros
+        self.names = ProjectNames(self.project, choices.variables)
+        self.renderer = Renderer(Macros(sources, adapter, self.project.name), self.names, schema)
+        self.names.renderer = self.renderer
+        configure(self.project, self.renderer, manifest, schema)
+        own = {
+            file: text
+            for (package, file), text in self.project.macros.items()
+            if package == self.project.name
+        }
+        self.shared = SharedMacros(own, self.renderer, dialect)
+        self._translator = Translator(self.renderer, self.shared)
+        self.writer = SpecWriter(self.project, self.renderer, choices.owner, self.dialect)
+        self.checks = CheckTurner(self.renderer)
+        self.graph = TableGraph()
+        self.outcome = Outcome(shared=self.shared, problems=[*self.project.problems, *self._broken_macros()])
+
+    def _broken_macros(self) -> Iterator[Problem]:
+        for file, (line, reason) in self.renderer.macros.broken.items():
+            yield Problem(f"the macros were not read: {reason}.", file, line, 1, severity="warning")
+
+    def turn(self) -> Outcome:
+        """Turn everything."""
+        for node in self.project.nodes:
+            if node.kind != "test" and self._is_enabled(node):
+                restart_clock()
+                self._turn_node(node)
+        self._turn_tests()
+        turn_source_tests(self)
+        turn_singular_tests(self)
+        turn_unit_tests(self)
+        self._count_untold()
+        own = {name for package, name in self.renderer.macros.called if package == self.project.name}
+        self.outcome.called = {name for name in own if "__" not in name and not name.startswith("test_")}
+        return self.outcome
+
+    def _count_untold(self) -> None:
+        """Note what has no counterpart, in one line for each kind and file."""
+        by_place: dict[tuple[str, str], list[Placed]] = {}
+        for kind, entry in self.project.untold:
+            by_place.setdefault((kind, entry.file), []).append(entry)
+        for (kind, _), several in by_place.items():
+            title, names = kind.replace("_", " "), ", ".join(str(one.get("name")) for one in several)
+            self.outcome.found[title] += len(several)
+            self.outcome.lost[title] += len(several)
+            message = f"{title} have no counterpart in a spec, so these were not turned: {names}."
+            self.outcome.problems.append(several[0].problem(message))
+
+    def _is_enabled(self, node: Node) -> bool:
+        return node.config.get("enabled", True) is not False
+
+    def _turn_node(self, node: Node) -> None:
+        kind = f"{node.kind}s"
+        self.outcome.found[kind] += 1
+        turned = TurnedSpec(node)
+        try:
+            dataset = self._seed(turned) if node.kind == "seed" else self._model(turned)
+        except NotKnown as reason:
+            self.outcome.lose(
+                kind,
+                node.problem(
+                    f"the {node.kind} '{node.own_name}' was not turned: {reason}.", hint=self._hint()
+                ),
+            )
+            return
+        if (other := self.outcome.datasets.get(node.dataset)) is not None:
+            self.outcome.lose(
+                kind, node.problem(f"the name '{node.dataset}' is that of {other.node.file} too.")
+            )
+            return
+        dataset.head, dataset.execution = self.writer.head(turned), self.writer.execution
+        dataset.described = self.writer.columns(turned)
+        hooks = {"pre_statements": "pre_hook", "post_statements": "post_hook"}
+        dataset.statements = {key: self.writer.statements(turned, hook) for key, hook in hooks.items()}
+        self.outcome.datasets[node.dataset] = dataset
+        self.outcome.problems += turned.problems
+        self.graph.add(node.table, dataset.translated.tables)
+
+    def _hint(self) -> str | None:
+        return (
+            None
+            if self._manifest.adapter
+            else "With dbt's manifest more is known: dbt compile, then --manifest target/manifest.json"
+        )
+
+    def _model(self, turned: TurnedSpec) -> Dataset:
+        node = turned.node
+        if node.path.suffix == ".py":
+            raise NotKnown("it is Python, and a dataset is SQL")
+        materialization = self.writer.materialization(turned)
+        self.renderer.config = dict(node.config)
+        first, *ways = self._ways(node, incremental=node.config.get("materialized") == "incremental")
+        return Dataset(turned=turned, translated=first, ways=ways, materialization=materialization)
+
+    def _ways(self, node: Node, *, incremental: bool) -> Iterator[Translated]:
+        reason: NotKnown | None = None
+        try:
+            yield from self._translator.ways(node.text, node.package.name, incremental=incremental)
+        except NotKnown as error:
+            reason = error
+        if (compiled := self.compiled(node)) is not None:
+            sql, tables = compiled
+            yield Translated(sql=sql + "\n", tables=tables, note=_note(node, reason, incremental=incremental))
+        elif reason is not None:
+            raise reason
+
+    def compiled(self, node: Node) -> tuple[str, tuple[str, ...]] | None:
+        """Return the SQL that dbt compiled, with our names of tables, and these; None without a manifest."""
+        sql = self._manifest.compiled(node.unique_id)
+        if sql is None:
+            return None
+        tables = []
+        for one in self.project.nodes:
+            if (
+                one.kind != "test"
+                and (relation := self._manifest.relation(one.unique_id))
+                and relation in sql
+            ):
+                sql = sql.replace(relation, one.table)
+                tables.append(one.table)
+        for (group, name), source in self.project.sources.items():
+            key = f"source.{source.package.name}.{group}.{name}"
+            if (relation := self._manifest.relation(key)) and relation in sql:
+                table = self.names.source_table(source)
+                sql = sql.replace(relation, table)
+                tables.append(table)
+        return sql.strip().rstrip(";"), tuple(tables)
+
+    def _seed(self, turned: TurnedSpec) -> Dataset:
+        node = turned.node
+        name = node.own_name.replace("-", "_")
+        text, header = _seed_text(node.text, str(node.config.get("delimiter") or ","))
+        types = node.config.get("column_types") or {}
+        columns = "*"
+        if types:
+            written = [f"cast({one} as {types[one]}) as {one}" if one in types else one for one in header]
+            columns = ",\n  ".join(("\n  " + written[0], *written[1:]))
+        separator = "\n" if types else " "
+        sql = f"select {columns.lstrip() if not types else columns}{separator}from {{{{ seed('{name}') }}}}\n"
+        own = "table" if node.table == node.dataset else {"type": "table", "table": node.table}
+        return Dataset(
+            turned=turned, translated=Translated(sql=sql), materialization=own, seed=text, seed_name=name
+        )
+
+    def _turn_tests(self) -> None:
+        for dataset in self.outcome.datasets.values():
+            restart_clock()
+            for check in constraint_checks(dataset.node.properties):
+                add_check(dataset.checks, check)
+            for test in tests_of(dataset.node.properties):
+                if test.config.get("enabled", True) is not False:
+                    self._turn_test(dataset, test)
+
+    def _turn_test(self, dataset: Dataset, test: Test) -> None:
+        self.outcome.found["tests"] += 1
+        try:
+            turned = self.checks.turn(test, dataset.node.package.name, dataset.node.table)
+            self.add_check(dataset, turned)
+        except NotKnown as reason:
+            self.outcome.lose("tests", test.problem(str(reason)))
+
+    def add_check(self, dataset: Dataset, turned: TurnedCheck) -> None:
+        """Add a check to a dataset.
+
+        Raises:
+            NotKnown: When it reads a table that is built from the dataset.
+        """
+        own = dataset.node.table
+        for table in turned.tables:
+            if self.graph.is_built_from(table, own):
+                raise NotKnown(f"it reads {table}, which is built from {own} later")
+        add_check(dataset.checks, turned.check)
+        self.graph.add(own, turned.tables)
+        dataset.read |= dict.fromkeys(turned.tables)
+        self.outcome.problems += turned.problems
+
+
+def _note(node: Node, reason: NotKnown | None, *, incremental: bool) -> str | None:
+    why = f": {reason}" if reason else ""
+    if incremental and "is_incremental" in node.text:
+        return f"the compiled SQL was taken, without what is_incremental() adds{why}."
+    return f"the compiled SQL was taken{why}."
+
+
+def _adapter_of(root: Path) -> str | None:
+    """Return the adapter of a project with a ``profiles.yml`` of its own; only its type is read."""
+    try:
+        profiles = read_yaml(root / "profiles.yml")
+    except UnreadableFile:
+        return None
+    for profile in profiles.values():
+        outputs = profile.get("outputs") if isinstance(profile, Placed) else None
+        for output in outputs.values() if isinstance(outputs, dict) else ():
+            if isinstance(output, dict) and output.get("type"):
+                return str(output["type"])
+    return None
+
+
+def _seed_text(text: str, delimiter: str) -> tuple[str, list[str]]:
+    """Return a seed's text with commas, ``null`` as an empty field, and its columns."""
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    header = rows[0] if rows else []
+    if delimiter == "," and not any(field.lower() == "null" for row in rows for field in row):
+        return text, header
+    written = io.StringIO(newline="")
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerows([["" if field.lower() == "null" else field for field in row] for row in rows])
+    return written.getvalue(), header
