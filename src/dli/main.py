@@ -51,6 +51,7 @@ COMMANDS = {
     "import": ("dli.commands.importing", "Turn projects of other tools into specs."),
     "code": ("dli.commands.code", "Publish the project to the store from CI/CD."),
     "notifications": ("dli.commands.notifications", "Test the notification channels."),
+    "mcp": ("dli.commands.mcp", "Serve the datasets to an assistant by the Model Context Protocol."),
     "audit": ("dli.commands.audit", "Show who changed what on the server."),
     "config": ("dli.commands.config", "Show the settings and their origins; grant a project's permissions."),
     "login": ("dli.commands.login", "Sign in to the server."),

@@ -72,6 +72,9 @@ LOCAL = {
 }
 """The commands that work on this machine, or on the store, alone."""
 
+ASSISTANT = {"dli mcp"}
+"""It calls what an assistant asks for: its tools have the rights of the commands that they stand for."""
+
 
 @pytest.fixture
 def ids(basecamp: Basecamp, dli: Dli, project: Path) -> Mapping[str, str]:
@@ -115,7 +118,7 @@ def requests_in(told: str) -> set[str]:
 
 def test_every_command_calls_the_server_or_is_known_not_to() -> None:
     leaves = {context.command_path for context, one in commands() if not isinstance(one, click.Group)}
-    assert leaves == set(CALLS) | SIGN_IN | LOCAL
+    assert leaves == set(CALLS) | SIGN_IN | LOCAL | ASSISTANT
 
 
 def test_the_table_names_no_other_command() -> None:
