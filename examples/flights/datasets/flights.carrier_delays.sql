@@ -1,5 +1,3 @@
-insert into flights.carrier_delays by name
-
 with weather as (
     select
         origin,

@@ -1,5 +1,3 @@
-insert into flights.daily by name
-
 with departures as (
     select
         *,

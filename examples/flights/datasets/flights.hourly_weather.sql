@@ -1,5 +1,3 @@
-insert into flights.hourly_weather by name
-
 select
     origin,
     time_hour as observed_at,

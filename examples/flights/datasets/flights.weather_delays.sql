@@ -1,5 +1,3 @@
-insert into flights.weather_delays by name
-
 with weather as (
     select *
     from flights.hourly_weather

@@ -1,5 +1,3 @@
-insert into flights.weekly_summary by name
-
 with week as (
     select date_trunc('week', date '{{ execution_date }}')::date as monday
 ),
@@ -29,7 +27,7 @@ select
     count(distinct flight_date) as days,
     count(*) as flights,
     count(*) filter (where cancelled) as cancelled,
-    sum(distance) as miles,
+    sum(distance)::bigint as miles,
     round(avg(departure_delay), 1) as mean_delay,
     mode(destination) as busiest_destination,
     (select arg_max(carrier_name, mean_delay) from carriers) as latest_carrier
