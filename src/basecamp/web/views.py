@@ -29,6 +29,7 @@ from dataspec.models import (
 from dataspec.spec.model import DatasetSpec, Statement
 from dataspec.spec.parse import parse_spec
 from dataspec.spec.sql_texts import shared_files
+from dataspec.sql.values.seeds import MAX_INLINE_BYTES
 
 ALL_ROWS = 1_000_000
 ROWS_PER_PAGE = 100
@@ -37,6 +38,8 @@ BACKFILLS_PER_DATASET = 5
 RUNS_PER_BACKFILL = 50
 LOG_LINES = 300
 """Number of last log lines on the page; the API and the command line return the full log."""
+_SHOWN_LETTERS = 2_000
+"""Number of letters that a page shows of a file that is too large for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,13 +228,21 @@ def _sql(spec: DatasetSpec, files: Mapping[str, str]) -> Iterator[Sql]:
     )
     yield from _statements("after", spec.post_statements, files)
     for path, text in shared_files(spec, files).items():
-        yield Sql(title=path, text=text)
+        yield Sql(title=path, text=_beginning(text))
 
 
 def _statements(when: str, statements: Sequence[Statement], files: Mapping[str, str]) -> Iterator[Sql]:
     for statement in statements:
         title = _titled(f"{when}: {statement.name}", statement.file)
         yield Sql(title=title, text=_text(statement.file, statement.sql, files))
+
+
+def _beginning(text: str) -> str:
+    """Return a file's text; of one as large as a seed may be, its first lines."""
+    if len(text) <= MAX_INLINE_BYTES:
+        return text
+    first, _, _ = text[:_SHOWN_LETTERS].rpartition("\n")
+    return f"{first}\n… {len(text.encode()) // 1024:,} KiB in all"
 
 
 def _titled(title: str, file: str | None) -> str:

@@ -30,6 +30,7 @@ from dataspec.spec.identity import why_invalid
 from dataspec.spec.parse import parse_document
 from dataspec.spec.yaml_reader import MAX_YAML_BYTES, Document, read_document
 from dataspec.sql.validation import MAX_SQL_BYTES, check_document, file_places
+from dataspec.sql.values.seeds import MAX_SEED_BYTES, is_seed
 from dataspec.store.base import StoredObject
 
 if TYPE_CHECKING:
@@ -166,8 +167,9 @@ class CatalogReader:
         drafts = {key: _guarded_draft(key, reading) for key in present}
         for key, draft in drafts.items():
             reading.take(unchanged.sql(key, draft.sql_keys).values())
-        sql_keys = [wanted for draft in drafts.values() for wanted in draft.sql_keys.values()]
-        reading.read(sql_keys, MAX_SQL_BYTES, "a SQL file")
+        places = [place for draft in drafts.values() for place in draft.sql_keys.items()]
+        reading.read((key for path, key in places if is_seed(path)), MAX_SEED_BYTES, "a seed")
+        reading.read((key for path, key in places if not is_seed(path)), MAX_SQL_BYTES, "a SQL file")
         return {key: _finished(draft, reading, known.get(key)) for key, draft in drafts.items()}
 
 

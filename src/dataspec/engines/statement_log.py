@@ -30,7 +30,7 @@ class StatementLog:
 
     def started(self, statement: RenderedStatement) -> None:
         """Log a statement as it is sent to the engine."""
-        self._log.info("%s:\n%s", place_of(statement), statement.sql)
+        self._log.info("%s:\n%s", place_of(statement), statement.shown)
 
     def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
         """Log the duration and the result."""

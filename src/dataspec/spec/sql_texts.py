@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 MAX_SQL = 1024 * 1024
 """Maximum number of characters of one rendered SQL text."""
 
-Kind = Literal["pre", "query", "post", "check", "condition", "materialization"]
-"""The kind of a SQL text; ``materialization`` is SQL that no spec contains, around a query whose rows are stored."""
+Kind = Literal["pre", "query", "post", "check", "condition", "materialization", "seed"]
+"""The kind of a SQL text. No spec contains that of a ``materialization``, around a query whose rows are stored, and of
+a ``seed``, which it loads into a table."""
 
 _BLOCK = re.compile(r"\|[0-9+-]*\s*(#.*)?$")
 """The start of a YAML literal block, whose lines follow unchanged."""

@@ -13,6 +13,7 @@ from dataspec.sql.parser import engine_problem, parse_sql, told_in_macro
 from dataspec.sql.rendering import STRING_SETTINGS, target_values
 from dataspec.sql.template.render import render
 from dataspec.sql.tokens import split_statements
+from dataspec.sql.values.seed_rows import SEED_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +81,7 @@ def preview_sql(
             warnings.append(UNCHECKED.format(places.placed(parsed.problem, text)))
         for tree in parsed.trees:
             read, written = read_and_written(tree)
-            reads |= read
+            reads |= {table for table in read if not table.startswith(SEED_TABLE)}
             writes |= written
     return SqlPreview(statements=statements, reads=sorted(reads), writes=sorted(writes), warnings=warnings)
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from dataspec.errors import InvalidTemplate
 from dataspec.problems import Problem
 from dataspec.spec.sql_texts import check_texts, condition_texts, sql_texts
-from dataspec.sql.template.render import render
+from dataspec.sql.template.render import render, uses_files
 from dataspec.sql.values.marked_text import SqlName, TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dataspec.spec.model import DatasetSpec, SqlDependency
     from dataspec.spec.sql_texts import Kind, SqlText
@@ -64,6 +64,12 @@ class RenderedStatement:
     origin: Origin | None = field(default=None, repr=False)
     """None for a statement that no spec contains."""
 
+    @property
+    def shown(self) -> str:
+        """The SQL as logs show it: that of a seed without its rows."""
+        head, _, rows = self.sql.partition("\n")
+        return f"{head} …" if self.kind == "seed" and rows else self.sql
+
 
 def render_statements(
     spec: DatasetSpec,
@@ -76,7 +82,7 @@ def render_statements(
     connected: str | None = None,
     table_exists: bool = True,
 ) -> list[RenderedStatement]:
-    """Render a spec's SQL for one run, and split it into statements.
+    """Render a spec's SQL for one run, and split it into statements; large seeds are loaded first.
 
     Args:
         spec: The spec.
@@ -91,10 +97,11 @@ def render_statements(
     Raises:
         InvalidTemplate: With the place in the user's file.
     """
-    rendered = []
+    rendered: list[RenderedStatement] = []
     values = {**target_values(spec, table_exists=table_exists), **values}
     texts = [*sql_texts(spec, files)]
     unsettled = _differ(dialect, connected) or any(STRING_SETTINGS.search(text.sql) for text in texts)
+    rendered += _loaded_seeds([*texts, *check_texts(spec, files)], dialect, file, unsettled=unsettled)
     for text in texts:
         sql = _rendered(text, values, dialect, file, yaml, unsettled=unsettled)
         unsettled = unsettled or STRING_SETTINGS.search(sql) is not None
@@ -113,6 +120,28 @@ def render_statements(
                 RenderedStatement(name, part, text.kind, text.continue_on_error, text.file, origin)
             )
     return rendered
+
+
+def _loaded_seeds(
+    texts: Sequence[SqlText], dialect: str | None, file: str, *, unsettled: bool
+) -> Iterator[RenderedStatement]:
+    """Yield the statements that load the seeds of texts that are too large for the SQL."""
+    using = [text for text in texts if text.shared and uses_files(text.sql)]
+    if not using:
+        return
+    from dataspec.sql.template.macro_files import used_shared_files
+    from dataspec.sql.values.seed_loading import loading_statements
+    from dataspec.sql.values.seeds import is_large, is_seed
+
+    found = used_shared_files([text.sql for text in using], using[0].shared.get)
+    for path, seed in found.items():
+        if seed is None or not is_seed(path) or not is_large(seed):
+            continue
+        try:
+            for sql in loading_statements(path, seed, dialect, unsettled=unsettled):
+                yield RenderedStatement(path, sql, "seed", continue_on_error=False, file=None)
+        except LookupError as error:
+            raise InvalidTemplate(Problem(f"{error}.", file)) from None
 
 
 def target_values(spec: DatasetSpec, *, table_exists: bool) -> dict[str, Any]:

@@ -20,7 +20,9 @@ from dataspec.spec.model import Parameter
 from dataspec.spec.sql_texts import check_texts, condition_texts, sql_texts
 from dataspec.sql.parser import ParsedSql, parse_sql
 from dataspec.sql.rendering import CHECKED_ROWS, target_values
-from dataspec.sql.template.render import render
+from dataspec.sql.template.render import render, uses_files
+from dataspec.sql.values.seed_rows import TEMPORARY
+from dataspec.sql.values.seeds import is_seed, sample_of_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -175,12 +177,19 @@ def _sampled(
     text: SqlText, values: Mapping[str, Any], guessed: frozenset[str], dialect: str | None
 ) -> SampledText:
     try:
-        rendered = render(text.sql, values, dialect=dialect, file="", shared=text.shared)
+        rendered = render(text.sql, values, dialect=dialect, file="", shared=_sampled_files(text, dialect))
     except InvalidTemplate as error:
         return SampledText(text, ParsedSql(""), unrendered=error.problem)
     free = (name for name in rendered.names if name.sources & guessed or SAMPLE_TEXT in name.name.lower())
     parsed = parse_sql(text.sql, rendered.sql, dialect, rendered.tokens)
     return SampledText(text, parsed, tuple(free))
+
+
+def _sampled_files(text: SqlText, dialect: str | None) -> Mapping[str, str]:
+    """Return the files of the project that a text may use, of large seeds the first rows where they can be loaded."""
+    if dialect not in TEMPORARY or not uses_files(text.sql):
+        return text.shared
+    return {path: sample_of_seed(file) if is_seed(path) else file for path, file in text.shared.items()}
 
 
 def other_ways(sql: str, parameters: Iterable[Parameter], values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from dataspec.spec.parse import parse_document
 from dataspec.spec.sql_texts import SqlPlaces, check_texts, condition_texts, sql_texts
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.template.render import check_template, uses_files
+from dataspec.sql.values.seeds import MAX_INLINE_BYTES, is_large, is_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -79,7 +80,7 @@ def check_document(document: Document, files: Mapping[str, str]) -> DatasetSpec:
 
 def sql_file_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> list[Problem]:
     """Return the problems of a valid spec's SQL: missing files, invalid templates."""
-    wrong = (_missing_files, _shared_file_problems, template_problems)
+    wrong = (_missing_files, _shared_file_problems, _seed_problems, template_problems)
     return first_of(chain.from_iterable(found(spec, files, document) for found in wrong))
 
 
@@ -113,8 +114,30 @@ def _shared_file_problems(
         yield document.problem((), message)
 
 
+def _seed_problems(spec: DatasetSpec, files: Mapping[str, str], document: Document) -> Iterator[Problem]:
+    """Yield a problem for each text that reads a large seed, and is sent outside the session that loads it."""
+    for text in _all_texts(spec, files):
+        if text.kind == "condition":
+            where = "'depends_on', which is asked before a run"
+        elif text.kind == "query" and isinstance(spec.materialization, ViewForm):
+            where = "a view, which is read after the run"
+        else:
+            continue
+        for path in used_files(spec, files, only=text):
+            if is_seed(path) and is_large(files.get(path, "")):
+                message = f"the seed '{path}' can't be used in {where}: a run loads it for itself alone."
+                hint = (
+                    f"Build a table of it first: a seed of up to {MAX_INLINE_BYTES // 1024} KiB needs none."
+                )
+                yield document.problem(text.path, message, hint=hint)
+
+
 def used_files(
-    spec: DatasetSpec, files: Mapping[str, str], read: Callable[[str], str | None] | None = None
+    spec: DatasetSpec,
+    files: Mapping[str, str],
+    read: Callable[[str], str | None] | None = None,
+    *,
+    only: SqlText | None = None,
 ) -> dict[str, str | None]:
     """Return the files of the project that a spec's SQL uses: macros, what these import, and seeds; None for missing ones.
 
@@ -122,8 +145,9 @@ def used_files(
         spec: The spec.
         files: The text of each SQL file, by its path in the spec.
         read: Returns the text of a file of the project, None where there is none; without it they are in ``files``.
+        only: The only text to look at.
     """
-    texts = _all_texts(spec, files)
+    texts = (only,) if only else _all_texts(spec, files)
     using = [text.sql for text in texts if uses_files(text.sql)]
     if not using:
         return {}

@@ -106,7 +106,8 @@ def show_rendered(
     if text := relative_date(given, values.run_partition):
         say(text)
     read = session.dialect_of(spec)
-    statements = render_statements(spec, files, values.template, dialect=read, file=file, yaml=yaml)
+    rendered = render_statements(spec, files, values.template, dialect=read, file=file, yaml=yaml)
+    statements = [statement for statement in rendered if statement.kind != "seed"]
     texts = [statement.sql for statement in statements]
     if write is not None:
         texts, losses = isolated(file, transpile, statements, read=read, write=write, yaml=yaml, file=file)

@@ -60,7 +60,7 @@ class StatementLines:
     def started(self, statement: RenderedStatement) -> None:
         """Print the statement as it is sent to the engine."""
         if self._verbose:
-            self._tell(f"{self._label}{place_of(statement)}:\n{statement.sql}")
+            self._tell(f"{self._label}{place_of(statement)}:\n{statement.shown}")
 
     def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
         """Print the statement's duration and its result."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LOCAL, MANUAL, CODE, AIRFLOW = "local", "manual", "code", "airflow"
 _BASES = (AIRFLOW, CODE, MANUAL)
 """The base of the differences: the first of these with a known text."""
+MAX_COMPARED = 1024 * 1024
+"""Number of letters of two versions of a file above which they are not compared line by line."""
 _SHOWN = 8
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _NO_NEWLINE = "\\ No newline at end of file"
@@ -166,6 +168,9 @@ def _called(file: str, version: SpecText) -> str:
 
 def _lines(before: str, after: str, headed: tuple[str, str]) -> Iterator[str]:
     """Yield a unified diff without control characters; a carriage return is shown as ``^M``."""
+    if len(before) + len(after) > MAX_COMPARED:
+        yield from (f"--- {headed[0]}", f"+++ {headed[1]}", "(too large to be compared line by line)")
+        return
     old, new = _LINE.findall(before), _LINE.findall(after)
     for line in difflib.unified_diff(old, new, *headed, lineterm="\n"):
         text = line.removesuffix("\n")

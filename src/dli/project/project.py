@@ -278,11 +278,11 @@ class Project:
 
     def _read_shared(self, path: str) -> str | tuple[Problem, ...] | None:
         from dataspec.sql.validation import MAX_SQL_BYTES
-        from dataspec.sql.values.seeds import MAX_READ_BYTES
+        from dataspec.sql.values.seeds import MAX_SEED_BYTES
 
         file = self.root / path
         try:
-            limit = MAX_READ_BYTES if path.startswith(SEED_FOLDER) else MAX_SQL_BYTES
+            limit = MAX_SEED_BYTES if path.startswith(SEED_FOLDER) else MAX_SQL_BYTES
             return self._text_in(file, limit) if file.is_file() else None
         except InvalidSpec as error:
             return error.problems

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dataspec.keys import SEED_FOLDER, UNREAD
 from dataspec.problems import Problem, nearest
 from dataspec.sql.template.syntax import WordPlaces, seed_calls, seed_name
-from dataspec.sql.values.seeds import read_seed, seed_path
+from dataspec.sql.values.seeds import problems_in_seed, seed_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,7 +94,7 @@ def seed_problems(tree: nodes.Template, sql: str, files: Mapping[str, str]) -> I
         if files[path] == UNREAD:
             yield Problem(f"the seed file '{path}' can't be read.", "", call.lineno, column)
             continue
-        _, problems = read_seed(files[path])
+        problems = problems_in_seed(files[path])
         placed = [problem.at(path, problem.line, problem.column) for problem in problems]
         yield from placed
         if placed:

@@ -1,13 +1,17 @@
-"""Write a seed into the SQL: its fields are values, bound as data; its columns have the types that were inferred."""
+"""Write a seed into the SQL: its fields are values, bound as data; its columns have the types that were inferred.
+
+A large seed is a table of the session instead, which :mod:`dataspec.sql.values.seed_loading` fills.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from dataspec.sql.values.marked_text import TemplateText
-from dataspec.sql.values.seeds import read_seed, seed_path
+from dataspec.sql.values.seeds import MAX_INLINE_BYTES, is_large, problems_in_seed, read_seed, seed_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,12 +40,23 @@ _TYPES: dict[str, dict[str, str]] = {
     "trino": {"timestamp": "TIMESTAMP(6)"},
 }
 """The types that a dialect writes in another way than sqlglot does, or that would lose digits."""
+SEED_TABLE = "dli_seed_"
+"""Begins the name of each table that holds a large seed."""
+TEMPORARY: dict[str, dict[str, str]] = {
+    "duckdb": {},
+    "mysql": {"timestamp": "datetime(6)"},
+    "postgres": {},
+    "redshift": {"text": "varchar(65535)"},
+    "snowflake": {"timestamp": "timestamp_ntz"},
+    "sqlite": {},
+}
+"""Dialects with ``create temporary table``, each with the types that it writes in another way."""
 
 
 def seed_sql(
     name: str, files: Mapping[str, str], slots: Slots, dialect: str | None, *, needs_alias: bool
 ) -> TemplateText:
-    """Return a seed as a table in FROM.
+    """Return a seed as a table in FROM: its rows, or for a large one the table of the session that holds them.
 
     Args:
         name: The seed's name.
@@ -54,7 +69,12 @@ def seed_sql(
         LookupError: When there is no such seed, it is invalid, or the dialect has no rows in FROM.
     """
     path = seed_path(name)
-    seed, problems = read_seed(files[path]) if path in files else (None, ())
+    alias = quoted(name, dialect)
+    named = f" as {alias}" if needs_alias else ""
+    problems = problems_in_seed(files[path]) if path in files else ()
+    if path in files and not problems and is_large(files[path]):
+        return TemplateText(f"{seed_table(path, files[path], dialect)}{named}")
+    seed = read_seed(files[path])[0] if path in files else None
     if seed is None:
         raise LookupError(f"the seed '{name}' can't be used{f': {problems[0]}' if problems else ''}")
     rows = [
@@ -64,15 +84,36 @@ def seed_sql(
         )
         for line, row in seed.rows
     ]
-    names = [_quoted(column.name, dialect) for column in seed.columns]
-    alias = _quoted(name, dialect)
+    names = [quoted(column.name, dialect) for column in seed.columns]
     source, columns = _rows(rows, names, alias, dialect)
     selected = ", ".join(
         f"{_typed(column, source_name, dialect)} as {written}"
         for column, source_name, written in zip(seed.columns, columns, names, strict=True)
     )
-    named = f" as {alias}" if needs_alias else ""
     return TemplateText(f"(select {selected} from {source}){named}")  # noqa: S608 - fields are slots
+
+
+def seed_table(path: str, text: str, dialect: str | None) -> str:
+    """Return the name of the table that holds a large seed, which needs no quotes.
+
+    Args:
+        path: The path of the seed's file.
+        text: The seed.
+        dialect: The SQL dialect, by sqlglot's name; None where it is unknown.
+
+    Raises:
+        LookupError: When the dialect has no temporary tables.
+    """
+    if dialect not in TEMPORARY:
+        why = (
+            f"{dialect} has no temporary tables"
+            if dialect
+            else "'execution.dialect' does not name the engine"
+        )
+        limit = f"{MAX_INLINE_BYTES // 1024} KiB"
+        raise LookupError(f"{path} has more than {limit} and can't be loaded: {why}")
+    digest = hashlib.sha256(f"{path}\n{text}".encode()).hexdigest()
+    return f"{SEED_TABLE}{digest[:16]}"
 
 
 def _cell(value: str | None, column: SeedColumn, slots: Slots, place: str) -> str:
@@ -118,7 +159,7 @@ def _typed(column: SeedColumn, name: str, dialect: str | None) -> str:
     return f"cast({name} as {kind or exp.DataType.build(column.type).sql(dialect)})"
 
 
-def _quoted(name: str, dialect: str | None) -> str:
+def quoted(name: str, dialect: str | None) -> str:
     """Return a name in quotes, in the case in which the engine reads it without them."""
     if dialect is None:
         return name

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from dataspec.keys import SEED_FOLDER
@@ -16,11 +17,13 @@ from dataspec.problems import Problem, first_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-MAX_SEED_BYTES = 64 * 1024
-"""Maximum size of a seed, which is inlined into the SQL."""
-MAX_READ_BYTES = 10 * 1024 * 1024
-"""Maximum size of a CSV file that is read, to tell why it can't be a seed."""
+MAX_INLINE_BYTES = 64 * 1024
+"""Maximum size of a seed that is written into the SQL; a larger one is loaded into a table of the session."""
+MAX_SEED_BYTES = 10 * 1024 * 1024
+"""Maximum size of a seed."""
 TOO_LARGE = "Load it into a table of its own: a dataset can read it with the engine's CSV functions."
+_SAMPLED_ROWS, _SAMPLED_LETTERS = 10, 100
+"""Maximum number of rows, and of letters of a field, of the sample of a large seed."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
@@ -55,56 +58,105 @@ def seed_path(name: str) -> str:
     return f"{SEED_FOLDER}{name}.csv"
 
 
-@lru_cache(maxsize=32)
+def is_seed(path: str) -> bool:
+    """Return whether a file of the project is a seed, by its path."""
+    return path.startswith(SEED_FOLDER)
+
+
+def is_large(text: str) -> bool:
+    """Return whether a seed is loaded into a table, because it is too large for the SQL."""
+    return len(text) > MAX_INLINE_BYTES or len(text.encode()) > MAX_INLINE_BYTES
+
+
+@lru_cache(maxsize=8)
+def problems_in_seed(text: str) -> tuple[Problem, ...]:
+    """Return the problems of a seed, without a file name."""
+    if (size := len(text.encode())) > MAX_SEED_BYTES:
+        message = f"the seed has {size / 1024:,.0f} KiB; at most {MAX_SEED_BYTES // 1024:,} are allowed."
+        return (Problem(message, "", 1, 1, TOO_LARGE),)
+    return tuple(first_of(_problems(text)))
+
+
+@lru_cache(maxsize=8)
 def read_seed(text: str) -> tuple[Seed | None, tuple[Problem, ...]]:
     """Return a seed, or else its problems, without a file name.
 
     An empty field is null, and blank lines are skipped.
     """
-    if (size := len(text.encode())) > MAX_SEED_BYTES:
-        message = (
-            f"the seed has {size / 1024:,.0f} KiB; at most {MAX_SEED_BYTES // 1024} are written into the SQL."
-        )
-        return None, (Problem(message, "", 1, 1, TOO_LARGE),)
-    lines: list[tuple[int, list[str]]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begin = 1
-    try:
-        for fields in reader:
-            if fields:
-                lines.append((begin, fields))
-            begin = reader.line_num + 1
-    except csv.Error as error:
-        return None, (Problem(f"the line is not CSV: {error}.", "", begin, 1),)
-    if problems := first_of(_problems(lines)):
-        return None, tuple(problems)
-    (_, header), *rows = lines
+    if problems := problems_in_seed(text):
+        return None, problems
+    (_, header), *rows = _lines(text)
     cells = tuple((line, tuple(field or None for field in fields)) for line, fields in rows)
     types = (_type_of([value for _, row in cells if (value := row[at])]) for at in range(len(header)))
     return Seed(tuple(map(SeedColumn, header, types)), cells), ()
 
 
-def _problems(lines: Sequence[tuple[int, list[str]]]) -> Iterator[Problem]:
-    if not lines:
-        yield Problem("the seed is empty; its first line has the names of the columns.", "", 1, 1)
-        return
-    (first, header), *rows = lines
+@lru_cache(maxsize=8)
+def sample_of_seed(text: str) -> str:
+    """Return the first rows of a large seed, which stand for it where SQL is only checked; another seed as it is."""
+    if not is_large(text) or problems_in_seed(text):
+        return text
+    sample = io.StringIO()
+    rows = (fields for _, fields in islice(_lines(text), _SAMPLED_ROWS + 1))
+    csv.writer(sample).writerows([field[:_SAMPLED_LETTERS] for field in fields] for fields in rows)
+    return sample.getvalue()
+
+
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the fields of each line that is not blank, with its number.
+
+    Raises:
+        _NoCsvError: For a line that is not CSV.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    begin = 1
+    try:
+        for fields in reader:
+            if fields:
+                yield begin, fields
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise _NoCsvError(begin, error) from None
+
+
+class _NoCsvError(Exception):
+    """A line is not CSV."""
+
+    def __init__(self, line: int, error: csv.Error) -> None:
+        super().__init__(f"the line is not CSV: {error}.")
+        self.line = line
+
+
+def _problems(text: str) -> Iterator[Problem]:
+    lines = _lines(text)
+    try:
+        first, header = next(lines, (0, []))
+        if not header:
+            yield Problem("the seed is empty; its first line has the names of the columns.", "", 1, 1)
+            return
+        yield from _header_problems(first, header)
+        rows = 0
+        for rows, (line, fields) in enumerate(lines, start=1):  # noqa: B007 - their number
+            if len(fields) != len(header):
+                message = f"the line has {_counted(len(fields))}, and the header has {_counted(len(header))}."
+                yield Problem(message, "", line, 1)
+            elif any("\0" in field for field in fields):
+                yield Problem("the line holds U+0000, which SQL can't hold.", "", line, 1)
+        if not rows:
+            yield Problem("the seed has no rows.", "", first, 1)
+    except _NoCsvError as error:
+        yield Problem(str(error), "", error.line, 1)
+
+
+def _header_problems(line: int, header: Sequence[str]) -> Iterator[Problem]:
     seen: set[str] = set()
     for number, name in enumerate(header, start=1):
         if not _NAME.fullmatch(name):
             message = f"the name of column {number}, {name!r}, is not made of letters, digits and '_'."
-            yield Problem(message, "", first, 1, "The first line has the names of the columns.")
+            yield Problem(message, "", line, 1, "The first line has the names of the columns.")
         elif name.lower() in seen:
-            yield Problem(f"two columns are called '{name}'.", "", first, 1)
+            yield Problem(f"two columns are called '{name}'.", "", line, 1)
         seen.add(name.lower())
-    for line, fields in rows:
-        if len(fields) != len(header):
-            message = f"the line has {_counted(len(fields))}, and the header has {_counted(len(header))}."
-            yield Problem(message, "", line, 1)
-        elif any("\0" in field for field in fields):
-            yield Problem("the line holds U+0000, which SQL can't hold.", "", line, 1)
-    if not rows:
-        yield Problem("the seed has no rows.", "", first, 1)
 
 
 def _counted(number: int) -> str:

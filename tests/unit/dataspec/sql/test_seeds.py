@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from dataspec.errors import InvalidTemplate
 from dataspec.sql.template.render import check_template, render
-from dataspec.sql.values.seeds import MAX_SEED_BYTES, read_seed
+from dataspec.sql.values.seeds import MAX_INLINE_BYTES, MAX_SEED_BYTES, read_seed
 from hostile_values import FRAGMENTS
 
 COUNTRIES = """\
@@ -182,8 +182,8 @@ def test_a_hostile_field_comes_back_as_it_was_or_is_refused(fields: list[str]) -
         ("a\n", ["1:1: the seed has no rows."]),
         ('a,b\n1,2\n1,"x\n', ["3:1: the line is not CSV: unexpected end of data."]),
         ("a\nx\0y\n", ["2:1: the line holds U+0000, which SQL can't hold."]),
-        ("a\n" + "x" * 64 * 1024, [("1:1: the seed has 64 KiB; at most 64 are written into the SQL. Load it into a table of "
-                                   "its own: a dataset can read it with the engine's CSV functions.")]),
+        ("a\n" + "x" * MAX_SEED_BYTES, [("1:1: the seed has 10,240 KiB; at most 10,240 are allowed. Load it into a table of "
+                                        "its own: a dataset can read it with the engine's CSV functions.")]),
     ],
 )  # fmt: skip
 def test_a_wrong_seed_is_told_at_its_line_and_at_its_use(text: str, told: list[str]) -> None:
@@ -236,8 +236,8 @@ def test_a_macro_takes_a_seed_as_an_argument_and_sees_none_by_itself() -> None:
 
 
 @pytest.mark.rule("36.14")
-def test_the_largest_seed_is_within_the_limits_of_a_rendering() -> None:
-    rows = (MAX_SEED_BYTES - 4) // 4
+def test_the_largest_seed_that_is_written_into_the_sql_is_within_the_limits_of_a_rendering() -> None:
+    rows = (MAX_INLINE_BYTES - 4) // 4
     sql = sql_of("select sum(a), count(b) from {{ seed('countries') }}", "a,b\n" + "1,2\n" * rows)
     assert rows_of(sql) == [(rows, rows)]
 
