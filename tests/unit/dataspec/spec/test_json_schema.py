@@ -116,7 +116,7 @@ BROKEN = [
         "depends_on: [a b]\n", "pre_statements: [{name: x}]\n", "pre_statements: [{name: x, sql: a, file: b}]\n",
         "pre_statements: [{name: x, file: ../a.sql}]\n", "pre_statements: [{name: x, file: /a.sql}]\n",
         "pre_statements: [{name: x, file: 'a\\b.sql'}]\n", "pre_statements: [{sql: x}]\n",
-        "pre_statements: [{name: x, sql: a, continue_on_error: yes}]\n", "schema: [{name: x}]\n",
+        "pre_statements: [{name: x, sql: a, continue_on_error: yes}]\n", "schema: [{type: date}]\n",
         "execution: {dialect: ducks}\n", "execution: {timeout_seconds: 0}\n", "execution: {connection: a b}\n",
         "schedule: {}\n", "schedule: {cron: 0 9 * *}\n", "schedule: {cron: 0 9 * * * *}\n",
         "schedule: {cron: 0 9 * * *, timezone: Asia Seoul}\n", "schedule: {cron: 0 9 * * *, retries: 1}\n",
