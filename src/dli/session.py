@@ -68,6 +68,13 @@ class Session:
 
         return Project(self.root, self.settings.datasets_dir)
 
+    def renewed(self) -> Session:
+        """Return a session with the same options, for which nothing has been read yet."""
+        new = Session()
+        for name in ("path", "env", "server_url", "store_url", "verbose", "format"):
+            setattr(new, name, getattr(self, name))
+        return new
+
     @property
     def is_outside_project(self) -> bool:
         """Whether the command looked for specs where there is no project."""

@@ -43,6 +43,8 @@ class CheckedSpec:
     """The paths of its SQL files, relative to its YAML."""
     shared_files: tuple[str, ...] = ()
     """The paths of the macro files and seeds that it uses, relative to the project."""
+    has_tests: bool = False
+    """Whether it has unit tests."""
     problems: tuple[Problem, ...] = ()
     dataset: GraphDataset | None = None
     """None for a spec without a name."""

@@ -97,6 +97,8 @@ MODELS = {
     "AcceptedValues": "The values that a column may have, beside null.",
     "Relationship": "A column whose values another table has; null passes.",
     "RowCount": "How many rows there may be.",
+    "UnitTest": "A unit test: the rows that the SQL yields for given ones.",
+    "FixtureFile": "The rows of a CSV file.",
     "TableForm": "The rows of the query become the table's only rows.",
     "ViewForm": "The query becomes a view.",
     "ReplacePartitionForm": "The rows of the query replace those of the run's partition.",
@@ -136,6 +138,7 @@ KEYS = {
         "Without it the SQL fills its tables itself."
     ),
     "DatasetSpec.checks": "What the rows must be: checked before they are published.",
+    "DatasetSpec.tests": "Unit tests of the SQL, which dli dataset test runs.",
     "DatasetSpec.execution": "Where the SQL runs, and for how long at most.",
     "DatasetSpec.schedule": "When the dataset is built. A dataset without a schedule runs only on request.",
     "DatasetSpec.deadline": "Until when a scheduled partition must be built, and how long a run may take.",
@@ -188,6 +191,15 @@ KEYS = {
     "Relationship.field": "The column of the other table.",
     "RowCount.min": "The least number of rows.",
     "RowCount.max": "The largest number of rows.",
+    "UnitTest.name": "The test's name.",
+    "UnitTest.description": "What the test proves.",
+    "UnitTest.parameters": "The parameters of the run, by name.",
+    "UnitTest.given": (
+        "The rows of each table that the SQL reads: a list of rows, CSV text, or {file: rows.csv}; "
+        "of 'this' those that the dataset's own table has before the run."
+    ),
+    "UnitTest.expect": "The rows that the SQL yields: a list of rows, CSV text, or {file: rows.csv}.",
+    "FixtureFile.file": "The path of the CSV file, relative to this one.",
     **{
         f"{form}.{key}": text
         for form in _FORMS

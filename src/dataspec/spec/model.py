@@ -43,6 +43,7 @@ from dataspec.schedule.upstream_clock import UPSTREAM, Clock, Declared, Followed
 from dataspec.spec.checks import Check
 from dataspec.spec.identity import DEFAULT_CONNECTION, why_invalid
 from dataspec.spec.materialization import AppendForm, Materialization
+from dataspec.spec.unit_tests import UnitTest
 
 T = TypeVar("T", bound=Sized)
 
@@ -464,6 +465,8 @@ class DatasetSpec(_Part):
     materialization: Materialization | None = None
     """What a run makes of the rows of the query; None for SQL that fills its tables itself."""
     checks: list[Check] = []
+    tests: list[UnitTest] = []
+    """Unit tests of the SQL; no run looks at them."""
     execution: Execution = Execution()
     schedule: ScheduleConfig | None = None
     deadline: DeadlineConfig | None = None
@@ -476,6 +479,11 @@ class DatasetSpec(_Part):
     def target(self) -> str | None:
         """The table or view that the materialization builds; None without one."""
         return (self.materialization.table or self.name) if self.materialization else None
+
+    @property
+    def checks_rows(self) -> bool:
+        """Whether a run checks rows: by ``checks``, or by ``schema`` with a materialization."""
+        return bool(self.checks or (self.columns and self.materialization))
 
     @property
     def files(self) -> tuple[str, ...]:

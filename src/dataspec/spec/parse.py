@@ -14,6 +14,7 @@ from dataspec.spec.checks import check_problems
 from dataspec.spec.dialects import known_dialects, unknown_dialect
 from dataspec.spec.materialization import materialization_problems
 from dataspec.spec.model import MAX_CONDITIONS, MAX_SQL_FILES, DatasetSpec, Dependency
+from dataspec.spec.unit_tests import unit_test_problems
 from dataspec.spec.yaml_reader import Document, Path, read_document
 
 if TYPE_CHECKING:
@@ -237,6 +238,7 @@ def _cross_key_problems(spec: DatasetSpec, document: Document) -> Iterator[Probl
     yield from _deadline_problems(spec, document)
     yield from materialization_problems(spec, document)
     yield from check_problems(spec, document)
+    yield from unit_test_problems(spec, spec.tests, document)
     dialect = spec.execution.dialect
     if dialect is not None and dialect not in known_dialects():
         error = unknown_dialect(dialect)

@@ -150,6 +150,19 @@ def sampled_checks(
     )
 
 
+def rendered_texts(
+    texts: Iterable[SqlText], values: Mapping[str, Any], dialect: str | None
+) -> list[SampledText]:
+    """Return SQL texts, rendered with the values of one run and parsed.
+
+    Args:
+        texts: The texts.
+        values: The template values of the run.
+        dialect: Their dialect; None for generic SQL.
+    """
+    return [_sampled(text, values, frozenset(), dialect) for text in texts]
+
+
 def _all_sampled(
     spec: DatasetSpec,
     texts: Iterable[SqlText],

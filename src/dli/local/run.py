@@ -166,7 +166,7 @@ class RunPlan:
         Raises:
             InvalidTemplate: With the position in the user's file.
         """
-        if not self.spec.checks:
+        if not self.spec.checks_rows:
             return None
         from dataspec.engines.check_runner import CheckRunner
 
@@ -282,7 +282,7 @@ class Runner:
         try:
             self.session.run(statements)
         except StatementFailed as failed:
-            raise _failure(plan, failed) from failed
+            raise failure(plan, failed) from failed
         except MaterializationFailed as failed:
             raise RunFailed(failed.message, detail=failed.hint) from failed
         except ChecksFailed as failed:
@@ -339,17 +339,22 @@ def _samples(table: str | None, limit: int) -> list[RenderedStatement]:
     return [RenderedStatement(SAMPLE, f"select * from {table} limit {limit}", "post", True, None)]  # noqa: S608 - the user's own name, in the user's own session
 
 
-def _failure(plan: RunPlan, failed: StatementFailed) -> RunFailed:
+def failure(plan: RunPlan, failed: StatementFailed) -> RunFailed:
+    """Return the error for a statement that failed, with its position in the user's file."""
     cause = failed.__cause__ or failed
-    place = _place(plan, failed.statement, cause)
+    place = error_in_file(plan.dataset, failed.statement, cause)
     reason = one_line(cause, whole="--verbose shows the whole message")
     if place is not None:
         reason = f"{place}: {_POINTER.sub('', reason)}"
     return RunFailed(f"The {place_of(failed.statement)} failed.", detail=reason)
 
 
-def _place(plan: RunPlan, statement: RenderedStatement, error: BaseException) -> str | None:
-    """Return the position of an engine's error in the user's file; the statement's start if the error has none."""
+def error_in_file(dataset: LocalDataset, statement: RenderedStatement, error: BaseException) -> str | None:
+    """Return the position of an engine's error in the user's file.
+
+    Returns:
+        The statement's start if the error has no position; None for a statement that no spec contains.
+    """
     from dataspec.problems import Problem
     from dataspec.spec.sql_texts import SqlPlaces
     from dataspec.sql.source_map import in_macros, in_template, place_in
@@ -364,7 +369,7 @@ def _place(plan: RunPlan, statement: RenderedStatement, error: BaseException) ->
     column, word = (found.column, found.word) if found else (None, "")
     begin = column - 1 + len(word) if column else 0
     line, at = in_template(origin.text.sql, origin.rendered, line, begin, word)
-    places = SqlPlaces.of(plan.dataset.yaml, plan.dataset.file)
+    places = SqlPlaces.of(dataset.yaml, dataset.file)
     problem = places.placed(Problem("", "", line, at), origin.text)
     place = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)
     in_macro = in_macros(origin.text.shared, word) if at is None and word else None

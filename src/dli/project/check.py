@@ -65,7 +65,8 @@ def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]
         files = known.files if (known := dataset.spec or dataset.part) else ()
         tags = tags_of(dataset.document) if dataset.document else ()
         checked = _check_local(dataset, dialects)
-        return replace(checked, tags=tags, sql_files=files, shared_files=dataset.shared)
+        tested = dataset.spec is not None and bool(dataset.spec.tests)
+        return replace(checked, tags=tags, sql_files=files, shared_files=dataset.shared, has_tests=tested)
     except MemoryError:
         raise  # the limit of this child process
     except Exception as error:  # noqa: BLE001 - reported as a problem

@@ -253,7 +253,7 @@ class Project:
             file = path.parent / named
             try:
                 if file.is_file():
-                    texts[named] = self._text_in(file, MAX_SQL_BYTES)
+                    texts[named] = self.text_in(file, MAX_SQL_BYTES)
             except InvalidSpec as error:
                 unreadable[named] = error.problems
             except OSError as error:
@@ -283,7 +283,7 @@ class Project:
         file = self.root / path
         try:
             limit = MAX_SEED_BYTES if path.startswith(SEED_FOLDER) else MAX_SQL_BYTES
-            return self._text_in(file, limit) if file.is_file() else None
+            return self.text_in(file, limit) if file.is_file() else None
         except InvalidSpec as error:
             return error.problems
         except OSError as error:
@@ -294,7 +294,16 @@ class Project:
         found = chain((self.root / MACRO_FOLDER).rglob("*.sql"), (self.root / SEED_FOLDER).glob("*.csv"))
         return [path.relative_to(self.root).as_posix() for path in islice(found, MAX_KNOWN)]
 
-    def _text_in(self, path: Path, limit: int) -> str:
+    def text_in(self, path: Path, limit: int) -> str:
+        """Return the text of a file of the project.
+
+        Args:
+            path: The file.
+            limit: Its maximum size in bytes.
+
+        Raises:
+            InvalidSpec: When it is outside the project, too large, not UTF-8, or can't be read.
+        """
         file = shown(path)
         if not self._holds(path):
             raise self._outside(file)

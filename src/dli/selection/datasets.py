@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,25 @@ from dli.project.clocks import with_clocks
 from dli.project.project import all_problems
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from dli.project.project import LocalDataset
     from dli.selection.selection import Selection
     from dli.session import Session
 
 
-def selected_datasets(session: Session, selection: Selection) -> tuple[list[LocalDataset], DatasetGraph]:
+def selected_datasets(
+    session: Session,
+    selection: Selection,
+    *,
+    files_of: Callable[[str], Sequence[str]] = lambda _: (),
+) -> tuple[list[LocalDataset], DatasetGraph]:
     """Return the selected datasets, upstream ones first, and the graph of the whole project.
+
+    Args:
+        session: The command's session.
+        selection: What is selected.
+        files_of: Returns further files of a dataset, relative to the project, by which it is selected too.
 
     Raises:
         NotFound: When the project has no dataset; or as :meth:`Selection.of`.
@@ -29,6 +42,10 @@ def selected_datasets(session: Session, selection: Selection) -> tuple[list[Loca
     checked = check_datasets(project, session.dialects)
     if not checked:
         raise project.no_datasets()
+    checked = [
+        replace(spec, shared_files=(*spec.shared_files, *files_of(spec.name))) if spec.name else spec
+        for spec in checked
+    ]
     selected = selection.of(session.root, checked)
     datasets = [project.read(Path(spec.file)) for spec in selected]
     unread = [problem for spec in selected if spec.dataset is None for problem in spec.problems]

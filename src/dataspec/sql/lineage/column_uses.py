@@ -5,6 +5,7 @@ Both are read from the SQL alone, by sqlglot's scopes, so that the specs of a pr
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,7 @@ def _columns(trees: Iterable[exp.Expr]) -> Iterator[tuple[str, exp.Column]]:
 def _columns_in(scope: Scope) -> Iterator[tuple[str, exp.Column]]:
     if scope.pivots or not isinstance(scope.expression, exp.Select):
         return
-    aliases = {output.alias.lower() for output in scope.expression.selects}
+    aliases = Counter(output.alias.lower() for output in scope.expression.selects)
     tables = {name.lower(): source for name, source in scope.sources.items() if isinstance(source, exp.Table)}
     beside = [name.lower() for name in scope.selected_sources]
     is_closed = scope.scope_type is not ScopeType.SUBQUERY and not scope.can_be_correlated
@@ -117,11 +118,20 @@ def _columns_in(scope: Scope) -> Iterator[tuple[str, exp.Column]]:
         if not isinstance(column.this, exp.Identifier) or name in _OF_THE_ENGINE or name.startswith("_"):
             continue
         alias = column.table.lower()
-        if not alias and is_closed and len(beside) == 1 and name not in aliases and name != beside[0]:
+        may_be_output = name in aliases and not (aliases[name] == 1 and _is_within(column, name, scope))
+        if not alias and is_closed and len(beside) == 1 and not may_be_output and name != beside[0]:
             alias = beside[0]
         table = tables.get(alias)
         if table is not None and is_table(table) and not table.alias_column_names and not column.db:
             yield table_name(table), column
+
+
+def _is_within(column: exp.Column, alias: str, scope: Scope) -> bool:
+    """Return whether a column is a part of the output with an alias: it is not that output then."""
+    node: exp.Expr = column
+    while node.parent is not None and node.parent is not scope.expression:
+        node = node.parent
+    return isinstance(node, exp.Alias) and node.alias.lower() == alias
 
 
 def _place(column: exp.Column, sampled: SampledText, places: SqlPlaces) -> Problem:

@@ -17,6 +17,7 @@ from dataspec.problems import Problem, first_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+SEED = "seed"
 MAX_INLINE_BYTES = 64 * 1024
 """Maximum size of a seed that is written into the SQL; a larger one is loaded into a table of the session."""
 MAX_SEED_BYTES = 10 * 1024 * 1024
@@ -69,25 +70,34 @@ def is_large(text: str) -> bool:
 
 
 @lru_cache(maxsize=8)
-def problems_in_seed(text: str) -> tuple[Problem, ...]:
-    """Return the problems of a seed, without a file name."""
+def problems_in_seed(text: str, kind: str = SEED) -> tuple[Problem, ...]:
+    """Return the problems of a seed, without a file name.
+
+    Args:
+        text: The text of the CSV file.
+        kind: What it is, for problems; nothing but a seed needs rows.
+    """
     if (size := len(text.encode())) > MAX_SEED_BYTES:
         message = f"the seed has {size / 1024:,.0f} KiB; at most {MAX_SEED_BYTES // 1024:,} are allowed."
         return (Problem(message, "", 1, 1, TOO_LARGE),)
-    return tuple(first_of(_problems(text)))
+    return tuple(first_of(_problems(text, kind)))
 
 
 @lru_cache(maxsize=8)
-def read_seed(text: str) -> tuple[Seed | None, tuple[Problem, ...]]:
+def read_seed(text: str, kind: str = SEED) -> tuple[Seed | None, tuple[Problem, ...]]:
     """Return a seed, or else its problems, without a file name.
 
     An empty field is null, and blank lines are skipped.
+
+    Args:
+        text: The text of the CSV file.
+        kind: What it is, for problems.
     """
-    if problems := problems_in_seed(text):
+    if problems := problems_in_seed(text, kind):
         return None, problems
     (_, header), *rows = _lines(text)
     cells = tuple((line, tuple(field or None for field in fields)) for line, fields in rows)
-    types = (_type_of([value for _, row in cells if (value := row[at])]) for at in range(len(header)))
+    types = (type_of([value for _, row in cells if (value := row[at])]) for at in range(len(header)))
     return Seed(tuple(map(SeedColumn, header, types)), cells), ()
 
 
@@ -127,12 +137,12 @@ class _NoCsvError(Exception):
         self.line = line
 
 
-def _problems(text: str) -> Iterator[Problem]:
+def _problems(text: str, kind: str) -> Iterator[Problem]:
     lines = _lines(text)
     try:
         first, header = next(lines, (0, []))
         if not header:
-            yield Problem("the seed is empty; its first line has the names of the columns.", "", 1, 1)
+            yield Problem(f"the {kind} is empty; its first line has the names of the columns.", "", 1, 1)
             return
         yield from _header_problems(first, header)
         rows = 0
@@ -142,7 +152,7 @@ def _problems(text: str) -> Iterator[Problem]:
                 yield Problem(message, "", line, 1)
             elif any("\0" in field for field in fields):
                 yield Problem("the line holds U+0000, which SQL can't hold.", "", line, 1)
-        if not rows:
+        if not rows and kind == SEED:
             yield Problem("the seed has no rows.", "", first, 1)
     except _NoCsvError as error:
         yield Problem(str(error), "", error.line, 1)
@@ -163,8 +173,8 @@ def _counted(number: int) -> str:
     return f"{number:,} field{'' if number == 1 else 's'}"
 
 
-def _type_of(values: Sequence[str]) -> str:
-    """Return the strictest type that every value of a column has."""
+def type_of(values: Sequence[str]) -> str:
+    """Return the strictest type that every value of a column has, as :attr:`SeedColumn.type`."""
     if not values:
         return "text"
     for name, fits in _TYPES.items():

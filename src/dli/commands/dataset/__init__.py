@@ -19,6 +19,9 @@ COMMANDS = {
     "show": ("dli.commands.dataset.show", "Show a dataset's spec or its SQL."),
     "graph": ("dli.commands.dataset.graph", "Show the dependencies between datasets."),
     "schema": ("dli.commands.dataset.schema", "Print the JSON Schema of a Dataset Spec."),
+    "test": ("dli.commands.dataset.test", "Run the unit tests of datasets."),
+    "check": ("dli.commands.dataset.check", "Run the checks of datasets on the rows of their tables."),
+    "export": ("dli.commands.dataset.export", "Write a dataset as a data contract."),
     "run": ("dli.commands.dataset.run", "Run a dataset's SQL on this machine."),
 }
 

@@ -82,15 +82,17 @@ def command(
 def _checked(session: Session, named: Sequence[str], selection: Selection) -> list[CheckedSpec]:
     """Check the whole project, for problems between specs; return the requested ones."""
     from dli.project.check import check_datasets
+    from dli.unit_tests.collection import with_test_problems
+    from dli.unit_tests.sources import UnitTestFiles
 
     wanted = [session.project.find(name) for name in named]
     checked = check_datasets(session.project, session.dialects, also=wanted)
     if not checked:
         raise session.project.no_datasets()
-    if not named:
-        return selection.of(session.root, checked)
     files = {dataset.file for dataset in wanted}
-    return [spec for spec in checked if spec.file in files]
+    found = [spec for spec in checked if spec.file in files] if named else selection.of(session.root, checked)
+    everything = not (named or selection)
+    return with_test_problems(session, found, UnitTestFiles(session.project), everything=everything)
 
 
 def _strict(spec: CheckedSpec) -> CheckedSpec:

@@ -64,9 +64,12 @@ LOCAL = {
     "dli config trust",
     "dli code publish",
     "dli dataset init",
+    "dli dataset check",
+    "dli dataset export",
     "dli dataset graph",
     "dli dataset schema",
     "dli dataset run",
+    "dli dataset test",
     "dli dataset validate",
     "dli import dbt",
 }

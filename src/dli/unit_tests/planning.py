@@ -1,0 +1,391 @@
+"""Plan unit tests: find their mistakes, and the SQL that DuckDB runs for each, in a child process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+
+from dataspec.errors import InvalidParameters, InvalidSpec, InvalidTemplate
+from dataspec.isolation import restart_clock
+from dataspec.parameters import EXECUTION_DATE, ParameterValueError
+from dataspec.problems import Problem, nearest
+from dataspec.spec.run_values import resolve_run
+from dataspec.spec.sql_texts import SqlPlaces, sql_texts
+from dataspec.spec.unit_tests import OWN_TABLE
+from dataspec.sql.lineage.column_uses import column_uses
+from dataspec.sql.lineage.dataset_lineage import ends_alike, may_be_same, parts_of
+from dataspec.sql.lineage.query_columns import query_columns
+from dataspec.sql.lineage.statement_tables import access_of, command_of, table_name
+from dataspec.sql.parser import parse
+from dataspec.sql.rendering import render_statements, target_values
+from dataspec.sql.samples import rendered_texts
+from dataspec.sql.transpile import transpile
+from dli.unit_tests.fixtures import Rows, duckdb_type, read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from dataspec.isolation import LimitExceeded
+    from dataspec.spec.model import DatasetSpec
+    from dataspec.spec.run_values import RunValues
+    from dataspec.spec.unit_tests import UnitTest
+    from dataspec.spec.yaml_reader import Path
+    from dataspec.sql.lineage.column_uses import ColumnUse
+    from dataspec.sql.rendering import RenderedStatement
+    from dataspec.sql.samples import SampledText
+    from dli.project.project import LocalDataset
+    from dli.unit_tests.sources import UnitTestSource
+
+_CATALOGS = frozenset({"information_schema", "pg_catalog"})
+"""Schemas whose tables each engine has."""
+_SETTINGS = (exp.Analyze, exp.Grant, exp.Set, exp.Use)
+"""Statements of other engines that a test leaves out, as they yield and change no rows."""
+_SETTING_COMMANDS = frozenset({"ANALYZE", "REFRESH", "RESET", "SET", "VACUUM"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """A dataset with its unit tests, before they are planned."""
+
+    dataset: LocalDataset
+    sources: tuple[UnitTestSource, ...]
+    dialect: str | None
+    """The dialect of its SQL."""
+    declared: Mapping[str, tuple[Mapping[str, str], str | None]] = field(default_factory=dict)
+    """The types of columns that specs declare, by the name of the dataset, each with the dialect of the types."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenTable:
+    """A table of a test, with its rows."""
+
+    name: str
+    rows: Rows
+    is_own: bool
+    """Whether it is the dataset's own table, which its SQL may write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitTestPlan:
+    """A unit test that can be run."""
+
+    dataset: LocalDataset = field(repr=False)
+    name: str
+    place: Problem
+    """A problem without a message at the test's place."""
+    statements: tuple[RenderedStatement, ...]
+    """The statements in DuckDB's SQL."""
+    is_translated: bool
+    """Whether the dataset's SQL is of another dialect."""
+    tables: tuple[GivenTable, ...]
+    schemas: tuple[str, ...]
+    """The schemas that have to exist, some below a catalog."""
+    result: str | None
+    """The table that has the rows afterwards; None where the query itself yields them."""
+    expect: Rows
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The unit tests of one dataset: plans, and problems."""
+
+    plans: tuple[UnitTestPlan, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def plan_batch(requests: Sequence[PlanRequest]) -> list[Planned]:
+    """Plan the unit tests of several datasets, in a child process."""
+    found = []
+    for request in requests:
+        restart_clock()
+        found.append(plan(request))
+    return found
+
+
+def not_planned(request: PlanRequest, exceeded: LimitExceeded) -> Planned:
+    """Return what is said of a dataset whose SQL exceeded the limits of the child process."""
+    return Planned(problems=(exceeded.problem(request.dataset.file),))
+
+
+def plan(request: PlanRequest) -> Planned:
+    """Plan the unit tests of a dataset."""
+    plans: list[UnitTestPlan] = []
+    problems: list[Problem] = []
+    for source in request.sources:
+        problems += source.problems
+        for index in range(len(source.tests)):
+            try:
+                plans.append(_Planner(request, source, index).plan())
+            except InvalidSpec as error:
+                problems += error.problems
+    return Planned(tuple(plans), tuple(dict.fromkeys(problems)))
+
+
+class _Planner:
+    """Plans one test."""
+
+    def __init__(self, request: PlanRequest, source: UnitTestSource, index: int) -> None:
+        self._request = request
+        self._dataset = request.dataset
+        self._spec: DatasetSpec = request.dataset.checked()
+        self._test: UnitTest = source.tests[index]
+        self._source = source
+        self._at: Path = ("tests", index)
+        self._places = SqlPlaces(source.document)
+        self._dataset_places = SqlPlaces.of(self._dataset.yaml, self._dataset.file)
+        self._own = (self._spec.target or self._spec.name).lower()
+        self._is_own_given = any(key.lower() in {OWN_TABLE, self._own} for key in self._test.given)
+
+    def plan(self) -> UnitTestPlan:
+        """Return the plan.
+
+        Raises:
+            InvalidSpec: With the problems of the test.
+        """
+        values = self._values()
+        texts = self._texts(values)
+        reads, writes, made = self._tables(texts)
+        statements, warnings = self._statements(values)
+        tables, problems = self._given(reads, writes, column_uses(texts, self._dataset_places))
+        expect = self._rows(self._test.expect, (*self._at, "expect"))
+        problems += self._unknown_expected(texts, tables, expect)
+        if problems:
+            raise InvalidSpec(problems)
+        line, column = self._places.document.position(self._at)
+        named = (*reads.values(), *writes.values(), *(table.name for table in tables))
+        schemas = dict.fromkeys(name.rpartition(".")[0] for name in named if "." in name)
+        return UnitTestPlan(
+            dataset=self._dataset,
+            name=self._test.name,
+            place=Problem("", self._places.document.file, line, column),
+            statements=tuple(statements),
+            is_translated=self._is_translated,
+            tables=tuple(tables),
+            schemas=tuple(schema for schema in schemas if schema.lower() not in made),
+            result=self._result(writes),
+            expect=expect,
+            warnings=tuple(warnings),
+        )
+
+    @property
+    def _is_translated(self) -> bool:
+        return self._request.dialect != "duckdb"
+
+    def _problem(self, path: Path, message: str, hint: str | None = None, *, at_key: bool = False) -> Problem:
+        return self._places.document.problem((*self._at, *path), message, hint=hint, at_key=at_key)
+
+    def _values(self) -> RunValues:
+        """Return the values of the run; ``execution_date`` names the partition also if it is no parameter."""
+        spec, given = self._spec, dict(self._test.parameters)
+        is_partition = spec.schedule is not None and not spec.takes_execution_date
+        named = given.pop(EXECUTION_DATE, None) if is_partition else None
+        try:
+            values = resolve_run(spec, given)
+            return values if named is None else replace(values, partition=values.grid.named(named))
+        except ParameterValueError as error:
+            path: Path = ("parameters", EXECUTION_DATE)
+            raise InvalidSpec([self._problem(path, str(error), error.hint)]) from None
+        except InvalidParameters as error:
+            name = next((name for name in given if f"'{name}'" in error.title), None)
+            path = ("parameters", name) if name else ("parameters",)
+            message = f"{error.title[0].lower()}{error.title[1:]}".rstrip(".") + "."
+            hint = error.detail if name else "Give it under 'parameters'."
+            raise InvalidSpec([self._problem(path, message, hint, at_key=True)]) from None
+
+    def _texts(self, values: RunValues) -> list[SampledText]:
+        """Return the SQL that the test runs, rendered and parsed."""
+        known = {**target_values(self._spec, table_exists=self._is_own_given), **values.template}
+        wanted = (text for text in sql_texts(self._spec, self._dataset.sql) if self._is_run(text.kind))
+        texts = rendered_texts(wanted, known, self._request.dialect)
+        for text in texts:
+            if problem := text.unrendered or text.parsed.problem:
+                placed = self._dataset_places.placed(problem, text.text)
+                raise InvalidSpec(
+                    [replace(placed, message=f"in the test '{self._test.name}': {placed.message}")]
+                )
+        return texts
+
+    def _is_run(self, kind: str) -> bool:
+        """Return whether the test runs SQL of a kind: nothing after a query whose rows it compares."""
+        return self._spec.target is None or kind in {"pre", "query"}
+
+    def _tables(self, texts: Sequence[SampledText]) -> tuple[dict[str, str], dict[str, str], set[str]]:
+        """Return the tables that are read before they are made, those that are written, and the schemas that are made.
+
+        The tables are names as written, by their lower case.
+        """
+        reads: dict[str, str] = {}
+        writes: dict[str, str] = {}
+        made: set[str] = set()
+        schemas: set[str] = set()
+        for tree in (tree for text in texts for tree in text.parsed.trees):
+            access = access_of(tree)
+            temporary = {id(table) for table in access.temporary}
+            for name in map(table_name, access.reads):
+                is_catalog = parts_of(name)[-2:-1] and parts_of(name)[-2] in _CATALOGS
+                if name.lower() not in made and not is_catalog:
+                    reads.setdefault(name.lower(), name)
+            for table in access.writes:
+                name = table_name(table)
+                if id(table) not in temporary:
+                    writes.setdefault(name.lower(), name)
+                if isinstance(tree, exp.Create):
+                    made.add(name.lower())
+            for name in map(table_name, access.drops):
+                writes.pop(name.lower(), None)
+            if isinstance(tree, exp.Create) and str(tree.args.get("kind")).upper() == "SCHEMA":
+                schemas.add(table_name(tree.this).lower())
+        return reads, writes, schemas
+
+    def _statements(self, values: RunValues) -> tuple[list[RenderedStatement], list[str]]:
+        """Return the statements in DuckDB's SQL, and what could not be translated."""
+        request, dataset = self._request, self._dataset
+        try:
+            statements = [
+                statement
+                for statement in render_statements(
+                    self._spec,
+                    dataset.sql,
+                    values.template,
+                    dialect=request.dialect,
+                    file=dataset.file,
+                    yaml=dataset.yaml,
+                    table_exists=self._is_own_given,
+                )
+                if self._is_run(statement.kind)
+            ]
+            if not self._is_translated:
+                return statements, []
+            kept = [statement for statement in statements if not self._is_setting(statement)]
+            texts, losses = transpile(
+                kept, read=request.dialect, write="duckdb", yaml=dataset.yaml, file=dataset.file
+            )
+        except InvalidTemplate as error:
+            raise InvalidSpec([error.problem]) from None
+        translated = [replace(one, sql=sql) for one, sql in zip(kept, texts, strict=True)]
+        return translated, [f"The translation to DuckDB is incomplete: {loss}" for loss in losses]
+
+    def _is_setting(self, statement: RenderedStatement) -> bool:
+        trees = parse(statement.sql, self._request.dialect)
+        return all(isinstance(tree, _SETTINGS) or command_of(tree) in _SETTING_COMMANDS for tree in trees)
+
+    def _given(
+        self, reads: Mapping[str, str], writes: Mapping[str, str], uses: Sequence[ColumnUse]
+    ) -> tuple[list[GivenTable], list[Problem]]:
+        """Return the tables of the test, and the problems of what it gives and what it lacks."""
+        tables: list[GivenTable] = []
+        problems: list[Problem] = []
+        for key, fixture in self._test.given.items():
+            names = self._meant(key, reads, writes)
+            path = ("given", key)
+            if not names:
+                hint = nearest(key, reads.values()) or f"It reads: {', '.join(reads.values()) or 'no table'}."
+                problems.append(self._problem(path, f"the SQL does not read '{key}'.", hint, at_key=True))
+                continue
+            rows = self._rows(fixture, (*self._at, *path))
+            for name in names:
+                own = name.lower() == self._own or name.lower() in writes
+                used = [use for use in uses if may_be_same(parts_of(use.table), parts_of(name))]
+                problems += self._lacking(path, key, rows, used)
+                found = rows.with_columns([use.column for use in used]).typed(self._declared(name, own=own))
+                tables.append(GivenTable(name=name, rows=found, is_own=own))
+        given = {table.name.lower() for table in tables}
+        problems += (self._not_given(name) for lower, name in reads.items() if lower not in given)
+        return tables, problems
+
+    def _meant(self, key: str, reads: Mapping[str, str], writes: Mapping[str, str]) -> list[str]:
+        """Return the tables that a key of ``given`` means, as the SQL writes them."""
+        own = self._spec.target or self._spec.name
+        if key == OWN_TABLE:
+            return [own]
+        same = [name for name in reads.values() if may_be_same(parts_of(name), parts_of(key))]
+        written = [name for name in writes.values() if may_be_same(parts_of(name), parts_of(key))]
+        return same or written[:1] or ([own] if key.lower() == own.lower() else [])
+
+    def _not_given(self, name: str) -> Problem:
+        """Return the problem of a table that the SQL reads and that the test does not give."""
+        path: Path = ("given",) if self._test.given else ()
+        if self._spec.target and name.lower() == self._own:
+            message = f"the SQL reads its own table, {name}, and the test does not give it."
+            hint = "Guard it with {% if table_exists %}, or give its rows under 'this'."
+        else:
+            message = f"the SQL reads {name}, and the test gives no rows of it."
+            hint = f"Add to 'given': {name}: []"
+        return self._problem(path, message, hint, at_key=True)
+
+    def _lacking(self, path: Path, key: str, rows: Rows, used: Sequence[ColumnUse]) -> Iterator[Problem]:
+        """Yield a problem for each column that the SQL reads and given rows lack."""
+        for use in used if rows.columns else ():
+            if rows.lacks(use.column):
+                at = ":".join(
+                    str(part) for part in (use.place.file, use.place.line, use.place.column) if part
+                )
+                message = f"the rows of '{key}' lack the column '{use.column}', which the SQL reads ({at})."
+                hint = nearest(use.column, rows.columns)
+                hint = hint or "Add it to one row, as null if its value does not matter."
+                yield self._problem(path, message, hint, at_key=True)
+
+    def _declared(self, name: str, *, own: bool) -> dict[str, str | None]:
+        """Return the types of a table's columns that a spec declares, in DuckDB's SQL, by names in lower case."""
+        if own:
+            declared = {column.name: column.type for column in self._spec.columns}
+            found: tuple[Mapping[str, str], str | None] = declared, self._request.dialect
+        else:
+            known = self._request.declared
+            found = next(
+                (known[other] for other in known if may_be_same(parts_of(other), parts_of(name))), ({}, None)
+            )
+        types, dialect = found
+        return {column.lower(): duckdb_type(kind, dialect) for column, kind in types.items()}
+
+    def _rows(self, fixture: Any, path: Path) -> Rows:
+        return read_rows(fixture, path, self._places, self._source.files)
+
+    def _unknown_expected(
+        self, texts: Sequence[SampledText], tables: Sequence[GivenTable], expect: Rows
+    ) -> list[Problem]:
+        """Return the problems of expected columns that the query surely does not yield."""
+        query = next((text for text in texts if text.text.kind == "query"), None)
+        if query is None or self._spec.target is None or len(query.parsed.trees) != 1:
+            return []
+        (tree,) = query.parsed.trees
+        if not isinstance(tree, exp.Query):
+            return []
+        known = {table.name.lower(): table.rows.columns for table in tables}
+        found = query_columns(tree, known, self._request.dialect)
+        if found.unknown or not all(column.named for column in found.columns):
+            return []
+        names = [column.name for column in found.columns]
+        lowered = {name.lower() for name in names}
+        return [
+            self._problem(
+                self._place_of(column),
+                f"the query has no column '{column}'.",
+                nearest(column, names) or f"It has: {', '.join(names)}.",
+                at_key=True,
+            )
+            for column in expect.columns
+            if column.lower() not in lowered
+        ]
+
+    def _place_of(self, column: str) -> Path:
+        """Return the path of the first expected row that names a column."""
+        expect = self._test.expect
+        rows = expect if isinstance(expect, list) else []
+        return next(
+            (("expect", index, column) for index, row in enumerate(rows) if column in row), ("expect",)
+        )
+
+    def _result(self, writes: Mapping[str, str]) -> str | None:
+        """Return the table whose rows are compared; None for those of the query."""
+        if self._spec.target is not None or not writes:
+            return None
+        own = [name for name in writes.values() if ends_alike(name, self._spec.name)]
+        if own or len(writes) == 1:
+            return own[0] if own else next(iter(writes.values()))
+        tables = ", ".join(writes.values())
+        message = f"the SQL writes several tables, {tables}, and none is called {self._spec.name}."
+        raise InvalidSpec([self._problem((), message, "Only the rows of one table can be compared.")])
