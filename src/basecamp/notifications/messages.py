@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from basecamp.notifications.notification import Event, Link, Message, RunEnd, SourceChange
 from basecamp.shared.page_links import Links
-from dataspec.models import RunStatus, SourceType, WorkflowRun
+from dataspec.models import CheckResult, RunStatus, SourceType, WorkflowRun
 
 MAX_LISTED = 20
 """Maximum number of datasets that a message lists; it counts the rest."""
+_OUTCOMES = ("passed", "failed", "warned")
 MAX_VALUE = 300
 """Maximum length of an error or of the parameters in a message."""
 
@@ -60,6 +62,7 @@ class Messages:
             ("Attempts", f"{run.attempts} of {run.max_attempts}" if run.max_attempts else None),
             ("Ended", _moment(run.finished_at)),
             ("Error", run.error),
+            ("Checks", _checks(run.checks)),
             ("Note", run.note),
             ("Log", f"dli workflow logs {run.run_id}" if failed else None),
             ("Run it again", f"dli workflow retry {run.run_id}" if failed else None),
@@ -136,6 +139,17 @@ def _short(text: str) -> str:
     return line if len(line) <= MAX_VALUE else f"{line[:MAX_VALUE]}…"
 
 
+def _checks(results: Sequence[CheckResult]) -> str | None:
+    """Return how many checks had each outcome, with the names of those that did not pass."""
+    named = ((status, [one.name for one in results if one.status == status]) for status in _OUTCOMES)
+    found = [
+        f"{len(names):,} {status}" + ("" if status == "passed" else f" ({', '.join(names)})")
+        for status, names in named
+        if names
+    ]
+    return ", ".join(found) or None
+
+
 def _moment(at: datetime | None) -> str | None:
     return at.isoformat(timespec="seconds") if at else None
 
@@ -176,6 +190,7 @@ def _run_data(run: WorkflowRun) -> dict[str, Any]:
         "finished_at": _moment(run.finished_at),
         "attempts": run.attempts,
         "error": run.error,
+        "checks": [asdict(one) for one in run.checks],
         "note": run.note,
         "url": run.url,
     }

@@ -158,7 +158,10 @@ class RunWatch:
             if not targets:
                 continue
             error = record.error or (self._reasons.last_error(run) if run.state == "failed" else None)
-            self._outbox.announce_run(RunEnd(run=replace(record, error=error)), targets)
+            checks = (
+                self._gateway.check_results(*run.key) if record.attempts and not record.other_code else []
+            )
+            self._outbox.announce_run(RunEnd(run=replace(record, error=error, checks=checks)), targets)
 
     def _move(self, position: WatchPosition) -> None:
         """Store the position, unless another replica moved it: the next poll starts from there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dataspec.engines.session import StatementFailed, one_line
@@ -25,15 +26,26 @@ class CheckRunner:
     """Runs the checks of one attempt.
 
     Args:
-        spec: A spec with checks.
+        spec: A spec whose runs check rows.
         writer: Writes their SQL.
         built: The table that the run fills, as SQL; None with a materialization, which calls :meth:`run`.
         places: Where each check is written, by its index.
+        schema_place: Where ``schema`` is written.
+        connected: The dialect of the connection.
     """
 
     def __init__(
-        self, spec: DatasetSpec, writer: CheckWriter, built: str | None, places: Sequence[str]
+        self,
+        spec: DatasetSpec,
+        writer: CheckWriter,
+        built: str | None,
+        places: Sequence[str],
+        *,
+        schema_place: str,
+        connected: str | None,
     ) -> None:
+        self._schema_place = schema_place
+        self._connected = connected
         self._spec = spec
         self._writer = writer
         self._built = built
@@ -54,26 +66,27 @@ class CheckRunner:
         yaml: bytes | None = None,
         connected: str | None = None,
     ) -> CheckRunner | None:
-        """Return what runs the checks of a run; None for a spec without checks.
+        """Return what runs the checks of a run; None for a spec that has none.
 
         The arguments are those of :func:`dataspec.sql.rendering.render_statements`.
 
         Raises:
             InvalidTemplate: With the place in the user's file.
         """
-        if not spec.checks:
+        if not spec.checks_rows:
             return None
         texts, unsettled = render_checks(
             spec, files, values, dialect=dialect, file=file, yaml=yaml, connected=connected
         )
         writer = CheckWriter(texts, dialect, unsettled=unsettled)
         built = None if spec.materialization else writer.table(_table_of(spec, files, dialect))
-        places = [f"checks[{index}] of {file}" for index in range(len(spec.checks))]
+        places, schema_place = [f"checks[{index}] of {file}" for index in range(len(spec.checks))], file
         if yaml is not None:
             document = SqlPlaces.of(yaml, file).document
             at = (document.position(("checks", index)) for index in range(len(spec.checks)))
             places = [f"{file}:{line}:{column}" for line, column in at]
-        return cls(spec, writer, built, places)
+            schema_place = "{}:{}:{}".format(file, *document.key_position(("schema",)))
+        return cls(spec, writer, built, places, schema_place=schema_place, connected=connected or dialect)
 
     def finish(self, execute: Callable[..., Result]) -> None:
         """Check the table that a run without a materialization has filled; the rows can't be held back.
@@ -84,22 +97,44 @@ class CheckRunner:
         if self._built is not None:
             self.run(self._built, execute, published=True)
 
-    def run(self, table: str, execute: Callable[..., Result], *, published: bool = False) -> None:
+    def run(
+        self,
+        table: str,
+        execute: Callable[..., Result],
+        *,
+        columns: Mapping[str, str] = MappingProxyType({}),
+        published: bool = False,
+    ) -> None:
         """Check rows, and keep the results.
 
         Args:
             table: The table of the rows, as SQL.
             execute: Runs a statement.
+            columns: The type of each column, by its name, where they are known.
             published: Whether the rows are in the dataset's table already.
 
         Raises:
             ChecksFailed: When rows fail a check of the severity ``error``.
             StatementFailed: When the engine refused the SQL of a check of the severity ``error``.
         """
-        self.results = _Pass(self._spec, self._names, self._places, self._writer, execute).results(table)
+        found = self._schema_results(columns)
+        if self._spec.checks:
+            one_pass = _Pass(self._spec, self._names, self._places, self._writer, execute)
+            found = (*found, *one_pass.results(table))
+        self.results = found
         failed = [result for result in self.results if result.status == "failed"]
         if failed:
             raise ChecksFailed(failed, published=published)
+
+    def _schema_results(self, columns: Mapping[str, str]) -> tuple[CheckResult, ...]:
+        """Return the result of comparing ``schema`` with columns; none where one of the two is not known."""
+        declared = self._spec.columns
+        if not declared or not columns:
+            return ()
+        # Imported here: Airflow parses DAGs with checks, and a SQL parser takes 0.3 s to load.
+        from dataspec.sql.checks.schema_check import compare_columns
+
+        return (compare_columns(declared, columns, dialect=self._connected, place=self._schema_place),)
 
 
 class _Pass:

@@ -106,8 +106,7 @@ class Materializer:
             return render(table_exists=True)
 
         def ask_and_render(execute: Execute) -> list[RenderedStatement]:
-            nothing = RenderedStatement("inspect", "", "materialization", continue_on_error=False, file=None)
-            _, found = self._find_target(_Attempt(self._engine, nothing, execute))
+            _, found = self._find_target(_Attempt.outside_a_run(self._engine, execute))
             return render(table_exists=found is not None)
 
         return ask_and_render
@@ -130,6 +129,26 @@ class Materializer:
             self._stage(attempt, target, staging, found)
             self._check(attempt, staging)
             self._publish(attempt, target, staging)
+
+    def check_built(self, execute: Execute) -> None:
+        """Check the rows that are in the table: those of the run's partition where a run replaces partitions.
+
+        Raises:
+            MaterializationFailed: When the table is not there, or lacks the partition column.
+            ChecksFailed: When rows fail checks.
+            StatementFailed: When the engine refused a statement.
+        """
+        attempt = _Attempt.outside_a_run(self._engine, execute)
+        target, found = self._find_target(attempt)
+        if found is None:
+            hint = f"Build it: dli dataset run {self._spec.name}."
+            raise MaterializationFailed(f"There is no {self._target} yet.", hint)
+        self._decisions.take_staged(found, must_have_partition=False)
+        rows, condition = self._engine.named(target), self._decisions.condition
+        if condition:
+            rows = f"(select * from {rows} where {condition})"  # noqa: S608 - a quoted name, bound values
+        if self._checks:
+            self._checks.run(rows, execute, columns=self._decisions.staged_types, published=True)
 
     def _find_target(self, attempt: _Attempt) -> tuple[Parts, Relation | None]:
         """Return the full name of the target and what is there."""
@@ -159,7 +178,8 @@ class Materializer:
             counts = attempt.ask(self._engine.check(staging, condition=condition, keys=keys), "check")[0]
             self._decisions.check_counts(*map(int, counts))
         if self._checks:
-            self._checks.run(self._engine.named(staging), attempt.execute)
+            columns = self._decisions.staged_types
+            self._checks.run(self._engine.named(staging), attempt.execute, columns=columns)
 
     def _publish(self, attempt: _Attempt, target: Parts, staging: Parts) -> None:
         """Publish the staged rows, unless a later attempt has taken the staging table over."""
@@ -228,6 +248,12 @@ class _Attempt:
         """Whether the schema of the target has to be created."""
         self.has_staged = False
         """Whether the staging table has this attempt's mark, unless a later attempt has taken it over."""
+
+    @classmethod
+    def outside_a_run(cls, engine: EngineSql, execute: Execute) -> _Attempt:
+        """Return an attempt that inspects alone, without a query."""
+        nothing = RenderedStatement("inspect", "", "materialization", continue_on_error=False, file=None)
+        return cls(engine, nothing, execute)
 
     def send(self, step: str, statements: Iterable[Sent | str]) -> None:
         """Run the statements of a step in order."""

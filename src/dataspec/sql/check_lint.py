@@ -9,6 +9,7 @@ from sqlglot import exp
 from sqlglot.tokens import TokenType
 
 from dataspec.problems import Problem, nearest
+from dataspec.sql.lineage.column_uses import built_table
 from dataspec.sql.lineage.query_columns import query_columns
 from dataspec.sql.lineage.statement_tables import is_select, kind_of
 from dataspec.sql.lint import text_problems
@@ -47,6 +48,7 @@ def check_sql_problems(
         dialect: The dialect of the spec's connection on this machine.
     """
     read = spec.execution.dialect or (dialect.name if dialect else None)
+    yield from _schema_problems(spec, texts, places, read)
     columns = _known_columns(spec, texts, read)
     for index, check in enumerate(spec.checks if columns else ()):
         for path, column in check.column_places(("checks", index)):
@@ -65,6 +67,28 @@ def _known_columns(spec: DatasetSpec, texts: Sequence[SampledText], dialect: str
     """Return the columns that the rows have; none where they are not known, or ``schema`` names them already."""
     if spec.columns or spec.materialization is None:
         return [column.name for column in spec.columns] if spec.materialization else []
+    return _yielded(texts, dialect)
+
+
+def _schema_problems(
+    spec: DatasetSpec, texts: Sequence[SampledText], places: SqlPlaces, dialect: str | None
+) -> Iterator[Problem]:
+    """Yield the differences of ``schema`` and the columns that the query surely yields."""
+    built = built_table(spec, texts) if spec.columns else None
+    names = list(built.columns) if built else _yielded(texts, dialect) if spec.columns else []
+    if not names:
+        return
+    for index, column in enumerate(spec.columns):
+        if problem := _unknown(column.name, names):
+            yield places.document.problem(("schema", index, "name"), problem.message, hint=problem.hint)
+    declared = {column.name.lower() for column in spec.columns}
+    if extra := [name for name in names if name.lower() not in declared]:
+        message = f"the query yields columns that 'schema' lacks: {', '.join(extra)}."
+        yield places.document.problem(("schema",), message, at_key=True).as_warning()
+
+
+def _yielded(texts: Sequence[SampledText], dialect: str | None) -> list[str]:
+    """Return the columns that the query yields; none where they are not known."""
     query = next((text for text in texts if text.text.kind == "query"), None)
     names: dict[str, str] = {}
     for way in query.all_ways if query else ():

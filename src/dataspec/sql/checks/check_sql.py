@@ -73,6 +73,20 @@ class CheckWriter:
         listed = ",\n  ".join(["count(*) as all_rows", *counts])
         return f"select {listed}\nfrom {checked.name} checked"
 
+    def count(self, index: int, check: Check, checked: CheckedTable, other: CheckedTable | None) -> str:
+        """Return a query for one value: how many rows fail a check; for ``row_count`` how many there are.
+
+        Args:
+            index: The check's index in the spec.
+            check: The check.
+            checked: The rows.
+            other: The table of ``relationships``.
+        """
+        counted = self._count(index, check, checked, other)
+        if check.sql or check.unique or check.relationships:  # a subquery of its own
+            return f"select {counted}"
+        return f"select {counted}\nfrom {checked.name} checked"
+
     def sample(
         self,
         index: int,

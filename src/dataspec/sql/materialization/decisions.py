@@ -75,16 +75,27 @@ class Decisions:
         hint = f"To take it over, once: dli dataset run {name} --adopt."
         raise MaterializationFailed(f"There is a {found.kind} {target} already, and {who}.", hint)
 
-    def take_staged(self, staged: Relation | None) -> None:
-        """Take the columns of the query; find the partition column and the key among them."""
+    def take_staged(self, staged: Relation | None, *, must_have_partition: bool = True) -> None:
+        """Take the columns of the query; find the partition column and the key among them.
+
+        Args:
+            staged: The staging table, or the table whose rows are checked.
+            must_have_partition: Whether a run without a partition is refused where rows replace a partition.
+        """
         columns = staged.columns if staged else ()
         self._staged = {self._engine.same(column.name): column for column in columns}
         if isinstance(self.form, ReplacePartitionForm):
             self._telling = self._named("partition_column", [self.form.partition_column])
-            self.condition = self._condition(*self._telling)
+            if must_have_partition or self._values.partition is not None:
+                self.condition = self._condition(*self._telling)
         elif isinstance(self.form, MergeForm):
             self._telling = self._named("unique_key", self.form.unique_key)
             self.keys = tuple(column.name for column in self._telling)
+
+    @property
+    def staged_types(self) -> dict[str, str]:
+        """The type of each column of the query, by its name."""
+        return {column.name: column.type for column in self._staged.values()}
 
     def _condition(self, column: Column) -> str:
         partition = self._values.partition

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from httpx import Client
@@ -16,6 +16,7 @@ from basecamp.notifications.run_watch import KEY, LOOK_BACK, WatchPosition
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
+from dataspec.models import CheckResult
 from dataspec.store import MemoryStore
 from dataspec.store.base import MISSING
 
@@ -124,6 +125,32 @@ def test_a_run_of_another_dag_is_told_as_a_failure_however_it_ended(
     [entry] = entries(store)
     assert entry.notification.target.model_dump()["channel"] == "#failures"
     assert "ran the code of another DAG" in "\n".join(entry.notification.lines)
+
+
+@pytest.mark.rule("37.19")
+@pytest.mark.usefixtures("watched")
+def test_a_message_counts_the_checks_of_the_run_and_names_those_that_did_not_pass(
+    airflow: MemoryAirflow, store: MemoryStore, start: Start, execute: Execute, poll: Callable[[], object]
+) -> None:
+    run_id = start()
+    execute(run_id, "failed")
+    execute(run_id)
+    outcomes: dict[str, Literal["passed", "failed", "warned"]]
+    outcomes = {"unique_id": "passed", "not_null_id": "failed", "row_count": "warned"}
+    airflow.note_checks(
+        "sales.daily",
+        run_id,
+        [
+            CheckResult(name=name, severity="error", status=status, rows=0)
+            for name, status in outcomes.items()
+        ],
+    )
+    airflow.end("sales.daily", run_id, "failed")
+    poll()
+    (entry,) = entries(store)
+    assert "Checks: 1 passed, 1 failed (not_null_id), 1 warned (row_count)" in entry.notification.lines
+    found = entry.notification.data["run"]["checks"]
+    assert [(one["name"], one["status"]) for one in found] == [*outcomes.items()]
 
 
 @pytest.mark.rule("25.6")

@@ -72,7 +72,7 @@ def test_a_view_is_not_replaced_by_a_table_nor_a_table_by_a_view(warehouse: Ware
 @pytest.mark.rule("35.18")
 @pytest.mark.parametrize("form", ["table", "view", "{type: incremental, strategy: append}"])
 def test_the_descriptions_become_comments(warehouse: Warehouse, form: str) -> None:
-    more = "description: It's all\nschema: [{name: ID, type: integer, description: The 'id'}, {name: no, type: x}]\n"
+    more = "description: It's all\nschema: [{name: ID, type: integer, description: The 'id'}]\n"
     warehouse.run(orders("select 1 as id", form, more))
     mark = "Built by the dataset shop.orders."
     assert comments(warehouse) == [(f"It's all\n\n{mark}", "The 'id'")]
