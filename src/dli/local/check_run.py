@@ -49,7 +49,7 @@ def run_checks(plan: RunPlan, listener: StatementListener) -> CheckedDataset | N
     began = time.monotonic()
     error: DliError | None = None
     try:
-        session.run([])
+        session.run([statement for statement in plan.statements() if statement.kind == "seed"])
     except ChecksFailed as failed:
         error = RunFailed(failed.title, detail="\n".join(failed.details))
     except MaterializationFailed as failed:

@@ -147,7 +147,7 @@ def _column(column: Column) -> dict[str, Any]:
         {
             "name": column.name,
             "physicalType": column.type,
-            "logicalType": _logical_type(column.type),
+            "logicalType": _logical_type(column.type or ""),
             "description": column.description,
             "tags": [*column.tags],
             "classification": "restricted" if is_personal else None,

@@ -120,5 +120,5 @@ def _declared(
     for name in given:
         spec = spec_of(name) if name != OWN_TABLE else None
         if spec is not None and spec.columns:
-            types = {column.name: column.type for column in spec.columns}
+            types = {column.name: column.type for column in spec.columns if column.type}
             yield name, (types, session.dialect_of(spec))

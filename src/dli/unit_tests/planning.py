@@ -210,7 +210,7 @@ class _Planner:
 
     def _is_run(self, kind: str) -> bool:
         """Return whether the test runs SQL of a kind: nothing after a query whose rows it compares."""
-        return self._spec.target is None or kind in {"pre", "query"}
+        return self._spec.target is None or kind in {"seed", "pre", "query"}
 
     def _tables(self, texts: Sequence[SampledText]) -> tuple[dict[str, str], dict[str, str], set[str]]:
         """Return the tables that are read before they are made, those that are written, and the schemas that are made.
@@ -331,7 +331,7 @@ class _Planner:
     def _declared(self, name: str, *, own: bool) -> dict[str, str | None]:
         """Return the types of a table's columns that a spec declares, in DuckDB's SQL, by names in lower case."""
         if own:
-            declared = {column.name: column.type for column in self._spec.columns}
+            declared = {column.name: column.type for column in self._spec.columns if column.type}
             found: tuple[Mapping[str, str], str | None] = declared, self._request.dialect
         else:
             known = self._request.declared

@@ -64,7 +64,7 @@ def _wrong(declared: Sequence[Column], found: Mapping[str, str], dialect: str | 
         if kind is None:
             hint = nearest(column.name, found)
             yield f"there is no column {column.name}" + (f" ({hint})" if hint else "")
-        elif not is_same_type(column.type, kind, dialect):
+        elif column.type and not is_same_type(column.type, kind, dialect):
             yield f"{column.name} is {kind}, not {column.type}"
 
 

@@ -58,7 +58,15 @@ def test_it_only_reads_unless_changes_are_allowed(clicks: Basecamp) -> None:
     assert refused.is_error
     more, _ = converse(clicks.url, options=["--allow-changes"])
     added = {tool.name for tool in more} - {tool.name for tool in tools}
-    assert added == {"start_run", "retry_run", "stop_run", "start_backfill", "stop_backfill", "pause", "unpause"}
+    assert added == {
+        "start_run",
+        "retry_run",
+        "stop_run",
+        "start_backfill",
+        "stop_backfill",
+        "pause",
+        "unpause",
+    }
 
 
 @pytest.mark.rule("40.2")
