@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dataspec.errors import InvalidUsage
 from dataspec.isolation import MIB, LimitExceeded, Limits
 from dataspec.spec.identity import DEFAULT_CONNECTION
-from dli.dbt.manifest import Manifest
+from dli.dbt.source.manifest import Manifest
 from dli.dbt.turning import Choices, Outcome, Turning
 from dli.dbt.writing import valid_files
 from dli.project.isolated import in_child

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from dataspec.spec.model import MAX_DESCRIPTION, MAX_TAG
-from dli.dbt.environment import THIS, NotKnown
-from dli.dbt.properties import entries, texts
+from dli.dbt.source.properties import entries, texts
+from dli.dbt.sql.templates import as_template
+from dli.dbt.sql.values import NotKnown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from dataspec.problems import Problem
-    from dli.dbt.environment import Renderer
-    from dli.dbt.project import DbtProject, Node
+    from dli.dbt.source.project import DbtProject, Node
+    from dli.dbt.sql.renderer import Renderer
 
 _DOC = re.compile(r"\{\{-?\s*doc\(\s*(?:['\"]\w+['\"]\s*,\s*)?['\"](\w+)['\"]\s*\)\s*-?\}\}")
 _TAG = re.compile(r"[\x00-\x1f]")
@@ -139,12 +140,12 @@ class SpecWriter:
         for number, hook in enumerate(turned.node.config.get(key) or (), 1):
             text = hook.get("sql", "") if isinstance(hook, dict) else str(hook)
             try:
-                sql = self._renderer.render(text, package=turned.node.package.name).strip().rstrip(";")
+                sql = as_template(self._renderer.render(text, package=turned.node.package.name))
             except NotKnown as reason:
                 turned.left_out(f"a {key.replace('_', '-')} was left out: {reason}.")
                 continue
-            if sql:
-                found.append({"name": f"{key} {number}", "sql": sql.replace(THIS, "{{ this }}")})
+            if sql := sql.strip().rstrip(";"):
+                found.append({"name": f"{key} {number}", "sql": sql})
         return found
 
     def columns(self, turned: TurnedSpec) -> list[dict[str, Any]]:

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dataspec.isolation import restart_clock
 from dataspec.problems import Problem
-from dli.dbt.checks import CheckTurner, add_check, constraint_checks, tests_of
-from dli.dbt.configuration import ProjectNames, configure
-from dli.dbt.environment import Macros, NotKnown, Renderer
 from dli.dbt.graph import TableGraph
-from dli.dbt.project import DbtProject
-from dli.dbt.properties import Placed, UnreadableFile, read_yaml
-from dli.dbt.shared_macros import SharedMacros
-from dli.dbt.singular_tests import turn_singular_tests
-from dli.dbt.source_tests import turn_source_tests
+from dli.dbt.source.configuration import ProjectNames, configure
+from dli.dbt.source.project import DbtProject
+from dli.dbt.source.properties import Placed, UnreadableFile, read_yaml
+from dli.dbt.source.seeds import seed_text
 from dli.dbt.specs import SpecWriter, TurnedSpec
-from dli.dbt.templates import Translated, Translator
-from dli.dbt.unit_tests import turn_unit_tests
+from dli.dbt.sql.macros import Macros
+from dli.dbt.sql.renderer import Renderer
+from dli.dbt.sql.shared_macros import SharedMacros
+from dli.dbt.sql.templates import Translated, Translator
+from dli.dbt.sql.values import NotKnown
+from dli.dbt.testing.checks import CheckTurner, add_check, constraint_checks, tests_of
+from dli.dbt.testing.singular_tests import turn_singular_tests
+from dli.dbt.testing.source_tests import turn_source_tests
+from dli.dbt.testing.unit_tests import turn_unit_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from dli.dbt.checks import Test, TurnedCheck
-    from dli.dbt.manifest import Manifest
-    from dli.dbt.project import Node
+    from dli.dbt.source.manifest import Manifest
+    from dli.dbt.source.project import Node
+    from dli.dbt.testing.checks import Test, TurnedCheck
 
 DIALECTS = {"sqlserver": "tsql", "synapse": "fabric", "athena": "athena", "mysql": "mysql"}
 """The dialects of adapters whose names differ from sqlglot's."""
@@ -173,7 +174,7 @@ class Turning:
     def _turn_node(self, node: Node) -> None:
         kind = f"{node.kind}s"
         self.outcome.found[kind] += 1
-        turned = TurnedSpec(node)
+        turned, self.renderer.table = TurnedSpec(node), node.table
         try:
             dataset = self._seed(turned) if node.kind == "seed" else self._model(turned)
         except NotKnown as reason:
@@ -249,19 +250,21 @@ class Turning:
 
     def _seed(self, turned: TurnedSpec) -> Dataset:
         node = turned.node
-        name = node.own_name.replace("-", "_")
-        text, header = _seed_text(node.text, str(node.config.get("delimiter") or ","))
+        text, header, is_empty = seed_text(node.text, str(node.config.get("delimiter") or ","))
         types = node.config.get("column_types") or {}
-        columns = "*"
-        if types:
-            written = [f"cast({one} as {types[one]}) as {one}" if one in types else one for one in header]
-            columns = ",\n  ".join(("\n  " + written[0], *written[1:]))
-        separator = "\n" if types else " "
-        sql = f"select {columns.lstrip() if not types else columns}{separator}from {{{{ seed('{name}') }}}}\n"
         own = "table" if node.table == node.dataset else {"type": "table", "table": node.table}
-        return Dataset(
-            turned=turned, translated=Translated(sql=sql), materialization=own, seed=text, seed_name=name
+        dataset = Dataset(turned=turned, translated=Translated(sql=""), materialization=own)
+        if is_empty:
+            columns = [f"cast(null as {types.get(one, 'varchar')}) as {one}" for one in header]
+            dataset.translated = Translated(sql=_select(columns, "where 1 = 0"))
+            return dataset
+        dataset.seed, dataset.seed_name = text, node.own_name.replace("-", "_")
+        columns = [f"cast({one} as {types[one]}) as {one}" if one in types else one for one in header]
+        from_seed = f"from {{{{ seed('{dataset.seed_name}') }}}}"
+        dataset.translated = Translated(
+            sql=_select(columns, from_seed) if types else f"select * {from_seed}\n"
         )
+        return dataset
 
     def _turn_tests(self) -> None:
         for dataset in self.outcome.datasets.values():
@@ -317,13 +320,5 @@ def _adapter_of(root: Path) -> str | None:
     return None
 
 
-def _seed_text(text: str, delimiter: str) -> tuple[str, list[str]]:
-    """Return a seed's text with commas, ``null`` as an empty field, and its columns."""
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    header = rows[0] if rows else []
-    if delimiter == "," and not any(field.lower() == "null" for row in rows for field in row):
-        return text, header
-    written = io.StringIO(newline="")
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerows([["" if field.lower() == "null" else field for field in row] for row in rows])
-    return written.getvalue(), header
+def _select(columns: list[str], rest: str) -> str:
+    return "select\n    " + ",\n    ".join(columns) + f"\n{rest}\n"

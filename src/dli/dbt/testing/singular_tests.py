@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dataspec.isolation import restart_clock
-from dli.dbt.checks import TurnedCheck
-from dli.dbt.environment import THIS, NotKnown
+from dli.dbt.sql.values import THIS, NotKnown
+from dli.dbt.testing.checks import TurnedCheck
 
 if TYPE_CHECKING:
-    from dli.dbt.project import Node
+    from dli.dbt.source.project import Node
     from dli.dbt.turning import Dataset, Turning
 
 

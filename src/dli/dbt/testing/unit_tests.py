@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from dataspec.isolation import restart_clock
-from dli.dbt.environment import THIS, NotKnown
-from dli.dbt.properties import Placed, entries
+from dli.dbt.source.properties import Placed, entries
+from dli.dbt.sql.values import THIS, NotKnown
 
 if TYPE_CHECKING:
-    from dli.dbt.project import Package
+    from dli.dbt.source.project import Package
     from dli.dbt.turning import Turning
 
 _CALL = re.compile(r"(?:ref|source)\s*\(.*\)", re.DOTALL)

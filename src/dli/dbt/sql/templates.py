@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError, nodes
 
-from dli.dbt.environment import THIS, NotKnown
+from dli.dbt.sql.values import THIS, NotKnown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from dli.dbt.environment import Renderer
-    from dli.dbt.shared_macros import SharedMacros
+    from dli.dbt.sql.renderer import Renderer
+    from dli.dbt.sql.shared_macros import SharedMacros
 
 _OF_JINJA = frozenset(
     {"loop", "range", "true", "false", "none", "True", "False", "None", "namespace", "dict"}
@@ -83,9 +83,9 @@ class Translator:
         first = self.renderer.render(text, package=package)
         if incremental and self.renderer.asked_incremental:
             again = self.renderer.render(text, package=package, incremental=True)
-            sql = _joined(_written(first), _written(again))
+            sql = _joined(as_template(first), as_template(again))
         else:
-            sql = _written(first)
+            sql = as_template(first)
         return Translated(sql=_tidy(sql), tables=tuple(self.renderer.tables))
 
     def kept(self, text: str, package: str, *, incremental: bool) -> Translated:
@@ -136,7 +136,7 @@ class Translator:
         """Return what stands for ``{{ … }}``: the text that it renders to, or itself."""
         tree = self.renderer.macros.environment.parse(source.strip())
         used = _names_in(tree)
-        if used & local:
+        if used & (local | {"loop"}):
             if used - local - _OF_JINJA:
                 raise _NotKept
             return source
@@ -146,7 +146,7 @@ class Translator:
         if (name := self.shared.callable(tree, rendered)) is not None:
             called[name] = None
             return source
-        return _written(rendered)
+        return as_template(rendered)
 
     def _changes(self, source: str, package: str, rendered: str) -> bool:
         """Return whether a macro in it asks ``is_incremental()``."""
@@ -202,7 +202,7 @@ def _without_line_break(segments: list[tuple[str, str]]) -> list[tuple[str, str]
     return segments
 
 
-def _written(rendered: str) -> str:
+def as_template(rendered: str) -> str:
     """Return rendered text as a template: only the table itself stays a variable."""
     if _MARKS.search(rendered):
         raise NotKnown("its SQL holds '{{', '{%' or '{#'")

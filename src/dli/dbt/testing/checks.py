@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dli.dbt.environment import THIS, NotKnown
-from dli.dbt.properties import Placed, entries
+from dli.dbt.source.properties import Placed, entries
+from dli.dbt.sql.values import THIS, NotKnown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from dataspec.problems import Problem
-    from dli.dbt.environment import Renderer
+    from dli.dbt.sql.renderer import Renderer
 
 _KEYS = ("tests", "data_tests")
 _CONFIG = frozenset(

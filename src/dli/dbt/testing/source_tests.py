@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dataspec.isolation import restart_clock
-from dli.dbt.checks import TurnedCheck, tests_of
-from dli.dbt.environment import NotKnown
+from dli.dbt.sql.values import NotKnown
+from dli.dbt.testing.checks import TurnedCheck, tests_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dli.dbt.checks import Test
-    from dli.dbt.project import Source
+    from dli.dbt.source.project import Source
+    from dli.dbt.testing.checks import Test
     from dli.dbt.turning import Dataset, Turning
 
 

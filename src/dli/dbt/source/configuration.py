@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from dli.dbt.environment import Names, NotKnown
-from dli.dbt.properties import texts
+from dli.dbt.source.properties import texts
+from dli.dbt.sql.renderer import Names
+from dli.dbt.sql.values import NotKnown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dli.dbt.environment import Renderer
-    from dli.dbt.manifest import Manifest
-    from dli.dbt.project import DbtProject, Node, Source
+    from dli.dbt.source.manifest import Manifest
+    from dli.dbt.source.project import DbtProject, Node, Source
+    from dli.dbt.sql.renderer import Renderer
 
 _CONFIG = re.compile(r"\{\{-?\s*config\s*\(.*?\)\s*-?\}\}", re.DOTALL)
 _ADDED = {"tags", "pre-hook", "post-hook", "pre_hook", "post_hook"}
@@ -167,6 +168,8 @@ def _levels(tree: Any, path: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def _value(value: Any, key: str, node: Node, renderer: Renderer) -> Any:
     """Return a value of a configuration, rendered unless it is a hook."""
+    if isinstance(value, dict):
+        return {name: _value(one, key, node, renderer) for name, one in value.items()}
     if isinstance(value, list) and key not in _ADDED:
         return [_value(one, key, node, renderer) for one in value]
     if not isinstance(value, str) or "{" not in value or "hook" in key:

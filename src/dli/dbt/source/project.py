@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dataspec.errors import NotFound
 from dataspec.problems import Problem
-from dli.dbt.properties import Placed, UnreadableFile, entries, read_yaml, texts
+from dli.dbt.source.properties import Placed, UnreadableFile, entries, read_yaml, texts
 from dli.project.paths import shown
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from dataspec.sql.template.render import check_template, render
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dli.dbt.environment import Renderer
+    from dli.dbt.sql.renderer import Renderer
 
 _MACRO = re.compile(r"\{%-?\s*macro\s+(\w+)\s*\((.*?)\)\s*-?%\}(.*?)\{%-?\s*endmacro\s*-?%\}", re.DOTALL)
 _DISPATCH = re.compile(

@@ -1,0 +1,1 @@
+"""Read a dbt project: its files, its configuration, its manifest."""

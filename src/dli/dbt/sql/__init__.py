@@ -1,0 +1,1 @@
+"""Translate the SQL of a dbt project: its templates and its macros."""

@@ -1,0 +1,1 @@
+"""Turn the tests of a dbt project into checks and unit tests."""
