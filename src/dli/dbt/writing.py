@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.keys import SEED_FOLDER
 from dataspec.spec.identity import DEFAULT_CONNECTION
-from dataspec.spec.model import DatasetSpec
 from dataspec.spec.yaml_reader import read_document
 from dli.dbt.columns import complete_columns
 from dli.dbt.specs import yaml_text
@@ -94,7 +93,7 @@ def _spec(dataset: Dataset, names: Mapping[str, str]) -> dict[str, Any]:
         "schema": dataset.columns,
         "materialization": dataset.materialization,
         "checks": dataset.checks,
-        "tests": dataset.tests if "tests" in DatasetSpec.model_fields else [],
+        "tests": dataset.tests,
         "execution": dataset.execution,
     }
     return {key: value for key, value in found.items() if value}

@@ -248,3 +248,12 @@ def test_a_folder_without_a_dbt_project_is_told(tmp_path: Path) -> None:
     status, told = dli("import", "dbt", str(tmp_path))
     assert status == 3
     assert "It has no dbt_project.yml. Give the folder that has it." in told
+
+
+@pytest.mark.rule("39.10")
+def test_a_unit_test_of_dbt_is_one_here_and_passes(bakery: Imported) -> None:
+    (test,) = spec_of(bakery.project, "bakery.customers")["tests"]
+    assert test["name"] == "amounts_are_euros"
+    assert test["expect"] == [{"customer_id": "ann", "sales": 2}]
+    status, told = dli("dataset", "test", "--path", str(bakery.project))
+    assert (status, "1 passed" in told) == (0, True), told
