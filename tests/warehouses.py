@@ -21,6 +21,7 @@ from dataspec.engines.check_runner import CheckRunner
 from dataspec.engines.materializer import Materializer
 from dataspec.engines.results import Result
 from dataspec.engines.session import SqlSession, StatementFailed, Statements
+from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.parse import parse_spec
 from dataspec.spec.run_values import resolve_run
 from dataspec.sql.materialization.failure import MaterializationFailed
@@ -116,11 +117,13 @@ class Warehouse:
         """Return the staging tables that are there."""
         return self.ask(f"{_TABLES} where substr(table_name, 1, 6) = '__dli_'")
 
-    def refused(self, yaml: str, *, adopt: bool = False, **given: Any) -> str:
+    def refused(
+        self, yaml: str, *, adopt: bool = False, refresh: FullRefresh | None = None, **given: Any
+    ) -> str:
         """Return why a run is refused; check that it changes nothing."""
         before = self.orders() if self.is_there() else None
         with pytest.raises(MaterializationFailed) as failure:
-            self.run(yaml, adopt=adopt, **given)
+            self.run(yaml, adopt=adopt, refresh=refresh, **given)
         assert before is None or self.orders() == before
         return str(failure.value)
 
@@ -130,15 +133,24 @@ class Warehouse:
         *,
         listener: Listener | None = None,
         adopt: bool = False,
+        refresh: FullRefresh | None = None,
         **given: Any,
     ) -> Listener:
         """Run a dataset once, as Airflow's operator and ``dli dataset run`` do."""
-        session, statements, listener = self.session(yaml, listener=listener, adopt=adopt, **given)
+        session, statements, listener = self.session(
+            yaml, listener=listener, adopt=adopt, refresh=refresh, **given
+        )
         session.run(statements)
         return listener
 
     def session(
-        self, yaml: str, *, listener: Listener | None = None, adopt: bool = False, **given: Any
+        self,
+        yaml: str,
+        *,
+        listener: Listener | None = None,
+        adopt: bool = False,
+        refresh: FullRefresh | None = None,
+        **given: Any,
     ) -> tuple[SqlSession, Statements, Listener]:
         """Return the session of a run before it starts, with its statements."""
         spec = parse_spec(yaml.encode(), file="dataset.yaml")
@@ -147,7 +159,7 @@ class Warehouse:
         checks = CheckRunner.of(
             spec, {}, values.template, dialect=self.kind, file="dataset.yaml", yaml=yaml.encode()
         )
-        runner = Materializer.of(spec, values, self.kind, adopt=adopt, checks=checks)
+        runner = Materializer.of(spec, values, self.kind, adopt=adopt, refresh=refresh, checks=checks)
         render = partial(render_statements, spec, {}, values.template, dialect=self.kind, file="dataset.yaml")
         statements = runner.statements(render, {}) if runner else render()
         finish = checks.finish if checks else lambda _: None

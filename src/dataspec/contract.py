@@ -12,6 +12,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dataspec.models import CheckResult
+from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.run_values import RunValues, resolve_run
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ ADOPT_KEY: Final = "adopt"
 """The key below :data:`CONF_KEY` of a run that takes over a table that its dataset has not built."""
 REQUEST_KEY: Final = "request_id"
 """The key below :data:`CONF_KEY` with the id of the request that started the run."""
+REFRESH_KEY: Final = "full_refresh"
+"""The key below :data:`CONF_KEY` of a run that builds a table anew: true, or its part in the full refresh."""
 SCHEDULED: Final = "scheduled"
 """Airflow's type of a run that its scheduler created."""
 TIMETABLE_RUN_TYPES: Final = frozenset({SCHEDULED, "backfill"})
@@ -127,6 +130,26 @@ def request_of(conf: Mapping[str, Any]) -> str | None:
     own = conf.get(CONF_KEY)
     found = own.get(REQUEST_KEY) if isinstance(own, dict) else None
     return found if isinstance(found, str) else None
+
+
+def write_full_refresh(refresh: FullRefresh) -> bool | dict[str, Any]:
+    """Return the part of a run in a full refresh, as a run's conf has it under :data:`REFRESH_KEY`."""
+    return True if refresh.backfill is None else refresh._asdict()
+
+
+def full_refresh_of(conf: Mapping[str, Any]) -> FullRefresh | None:
+    """Return the part of a run in a full refresh; None for any other run.
+
+    A value that is not understood means a run that builds the table alone, which an incremental dataset refuses.
+    """
+    own = conf.get(CONF_KEY)
+    given = own.get(REFRESH_KEY) if isinstance(own, dict) else None
+    if not given:
+        return None
+    match given:
+        case {"backfill": str(backfill), "begins": bool(begins), "ends": bool(ends)}:
+            return FullRefresh(backfill, begins=begins, ends=ends)
+    return FullRefresh()
 
 
 def write_version_key(source: str, spec_hash: str, try_number: int) -> str:

@@ -604,6 +604,9 @@ class RunPreview:
     parameters: dict[str, Any]
     statements: list[str]
     """The rendered SQL statements, in the order in which they would run."""
+    publishing: list[str] = field(default_factory=list)
+    """Of a dataset with a materialization: the statements that stage, check and publish the rows of the query, if its
+    table is there and has the query's columns."""
     reads: list[str] = field(default_factory=list)
     """The tables that it reads."""
     writes: list[str] = field(default_factory=list)
@@ -664,6 +667,10 @@ class Backfill:
     reverse: bool = False
     keep_going: bool = False
     """Whether it continues after a failed date."""
+    adopt: bool = False
+    """Whether its runs take over a table that the dataset has not built."""
+    full_refresh: bool = False
+    """Whether it fills a new table, which replaces the old one after the last partition."""
     requested_by: str
     created_at: datetime
     finished_at: datetime | None = None
@@ -719,6 +726,8 @@ class BackfillPreview:
     """In a chain, the partitions of all datasets in the order in which they would be built."""
     already_built: int = 0
     """Number of partitions that are left out because they are built."""
+    to_confirm: list[str] = field(default_factory=list)
+    """What a user confirms before it starts, such as that appended rows may be in the table twice."""
     first_statements: list[str]
     """The rendered SQL statements of the first date."""
     last_statements: list[str]

@@ -71,6 +71,17 @@ wait_for_upstream_option = click.option(
     is_flag=True,
     help="Wait for missing partitions of the upstream datasets, as a scheduled run does.",
 )
+adopt_option = click.option(
+    "--adopt",
+    is_flag=True,
+    help="Take over a table of the dataset's name that the dataset has not built, once.",
+)
+full_refresh_option = click.option(
+    "--full-refresh", is_flag=True, help="Build the table anew. An incremental one: by a backfill."
+)
+yes_for_backfills_option = click.option(
+    "--yes", "-y", is_flag=True, help="Don't ask, even for more than 366 partitions."
+)
 with_upstream_option = click.option(
     "--with-upstream", is_flag=True, help="Build all upstream datasets as well, in order."
 )

@@ -10,7 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dataspec.contract import CHECKS_KEY, adopts, request_of, write_check_results, write_version_key
+from dataspec.contract import (
+    CHECKS_KEY,
+    adopts,
+    full_refresh_of,
+    request_of,
+    write_check_results,
+    write_version_key,
+)
 from dataspec.engines.check_runner import CheckRunner
 from dataspec.engines.leftovers import AttemptMark, Leftovers
 from dataspec.engines.materializer import Materializer
@@ -105,8 +112,15 @@ class DatasetOperator(BaseOperator):
                 file=dataset.key,
                 connected=connected,
             )
-            adopt = adopts(run.conf or {})
-            materializer = Materializer.of(dataset.spec, values, connected, adopt=adopt, checks=checks)
+            conf = run.conf or {}
+            materializer = Materializer.of(
+                dataset.spec,
+                values,
+                connected,
+                adopt=adopts(conf),
+                refresh=full_refresh_of(conf),
+                checks=checks,
+            )
             statements = materializer.statements(render, dataset.files) if materializer else render()
             leftovers = Leftovers(hook, AttemptMark(self.store, dataset.name, run.run_id), self.log)
             self._session = SqlSession(

@@ -66,6 +66,10 @@ class RunBody(SourceBody):
     """Start nothing; return the resolved parameters and the rendered SQL."""
     wait_for_upstream: bool = False
     """Wait for missing partitions of the upstream datasets, as a scheduled run does."""
+    adopt: bool = False
+    """Take over a table that the dataset has not built; of a chain, that of the requested dataset."""
+    full_refresh: bool = False
+    """Build the table anew. A backfill fills a new table, which replaces the old one after the last partition."""
     spec: SpecBody | None = None
     """Only for a dry run: a spec to use instead of the registered one."""
 

@@ -13,8 +13,9 @@ from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import SubmittedSpec, file_to_run
+from basecamp.datasets.table_options import check_table_options
 from dataspec.catalog.effective import SpecFile
-from dataspec.contract import WAIT_KEY
+from dataspec.contract import ADOPT_KEY, REFRESH_KEY, WAIT_KEY
 from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.models import BackfillPreview, Every, SourceType
 from dataspec.parameters import EXECUTION_DATE, ParameterValueError
@@ -23,6 +24,7 @@ from dataspec.schedule.chain import ChainedDataset, Step
 from dataspec.schedule.partitions import Grid
 from dataspec.schedule.relative_dates import absolute_date
 from dataspec.spec.connection_teams import ConnectionTeams
+from dataspec.spec.materialization import AppendForm
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import RunValues, resolve_run
 from dataspec.sql.preview import SqlPreview
@@ -44,6 +46,10 @@ class BackfillRequest:
     missing: bool = False
     """Whether to leave out the partitions that are built."""
     wait_for_upstream: bool = False
+    adopt: bool = False
+    """Whether the runs of the dataset take over a table that it has not built."""
+    full_refresh: bool = False
+    """Whether to fill a new table, which takes the place of the old one after the last partition."""
     with_upstream: bool = False
     """Whether to build all upstream datasets as well."""
     with_downstream: bool = False
@@ -66,6 +72,8 @@ class BackfillRequest:
             *(["missing"] if self.missing else []),
             *(["with_upstream"] if self.with_upstream else []),
             *(["with_downstream"] if self.with_downstream else []),
+            *([ADOPT_KEY] if self.adopt else []),
+            *([REFRESH_KEY] if self.full_refresh else []),
         ]
         given = dict(self.parameters)
         return ["backfill", self.dataset, self.source, self.start, self.end, given, *options, *later]
@@ -124,6 +132,7 @@ class CheckedRequest:
             dates=dates,
             steps=plan.shown(plan.dates) if self.chain else [],
             already_built=len(plan.built_before),
+            to_confirm=self._to_confirm(plan),
             first_statements=first.statements,
             last_statements=last.statements,
             reads=sorted({*first.reads, *last.reads}),
@@ -131,6 +140,20 @@ class CheckedRequest:
             registered=self.request.candidate is None,
             warnings=list(dict.fromkeys((*self.range.left_out(self.days), *first.warnings, *last.warnings))),
         )
+
+    def _to_confirm(self, plan: BackfillPlan) -> list[str]:
+        """Return what could surprise the user."""
+        table, form = self.spec.target, self.spec.materialization
+        if plan.full_refresh:
+            count = f"{len(plan.dates) + len(plan.built_before):,}"
+            return [
+                f"After the last partition a new table replaces {table}: it has the rows of these {count} alone."
+            ]
+        if isinstance(form, AppendForm):
+            return [
+                f"{table} is appended to: the rows of a partition that is built already would be in it twice."
+            ]
+        return []
 
     def _sql(self, day: str, sql: SpecSql) -> SqlPreview:
         return sql.preview(self.spec, self.file, self._values(day).template)
@@ -145,7 +168,8 @@ def check_request(
     """Check a request against the effective spec; relative dates are by the clock of the schedule's zone.
 
     Raises:
-        InvalidUsage: When the range is wrong, or holds no date to build.
+        InvalidUsage: When the range is wrong, or holds no date to build; when the dataset has no table that the
+            backfill could take over, or build anew.
         InvalidParameters: When the dataset takes no ``execution_date``, or the parameters don't fit.
         Overridden, DatasetNotFound, InvalidSpec, Forbidden: As for a run, of each dataset of a chain.
         StoreUnreachable: When the store does not answer.
@@ -163,6 +187,7 @@ def check_request(
             detail="Is a year mistyped?",
         )
     _check_takes_date(spec)
+    _check_table(spec, request)
     days = [one] if one else _days(dates, spec, request)
     if request.reverse:
         days.reverse()
@@ -200,6 +225,21 @@ def _check_takes_date(spec: DatasetSpec) -> None:
             f"This dataset has no parameter '{EXECUTION_DATE}', so it can't be built date by date.",
             detail="Declare the parameter in the spec and use it in the SQL, "
             f"or run the dataset once: dli workflow run {spec.name}",
+        )
+
+
+def _check_table(spec: DatasetSpec, request: BackfillRequest) -> None:
+    full_refresh = request.full_refresh
+    check_table_options(spec, adopt=request.adopt, full_refresh=full_refresh, by_backfill=True)
+    if full_refresh and request.missing:
+        raise InvalidUsage(
+            "A full refresh builds every partition, so none of them is left out.",
+            detail="Leave out either --full-refresh or --missing.",
+        )
+    if full_refresh and (request.with_upstream or request.with_downstream):
+        raise InvalidUsage(
+            "A full refresh is for one dataset: the others of a chain would read the old table.",
+            detail=f"Build '{spec.name}' anew first, then the chain.",
         )
 
 

@@ -159,6 +159,8 @@ class BackfillStarter:
             reverse=request.reverse,
             keep_going=request.keep_going,
             wait_for_upstream=request.wait_for_upstream,
+            adopt=request.adopt,
+            full_refresh=request.full_refresh,
             parameters=checked.parameters,
             dates=checked.dates,
             zone=checked.zone,
@@ -196,7 +198,8 @@ class BackfillStarter:
                 f"Every date from {plan.start} to {plan.end} is built already.",
                 detail=f"By {last.backfill_id}. Leave --resume out to build them again.",
             )
-        return plan.changed(dates=left, built_before=tuple(sorted(built)))
+        refreshed_by = (last.refreshed_by or last.backfill_id) if plan.full_refresh else None
+        return plan.changed(dates=left, built_before=tuple(sorted(built)), refreshed_by=refreshed_by)
 
     def _last_of(self, plan: BackfillPlan) -> BackfillPlan | None:
         """Return the last ended backfill of the same range and parameters."""

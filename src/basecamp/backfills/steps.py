@@ -27,7 +27,7 @@ from basecamp.shared.clock import Clock, airflow_now, earlier_now
 from basecamp.shared.unchanged import Unchanged
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import Catalog
-from dataspec.contract import CONF_KEY, WAIT_KEY
+from dataspec.contract import ADOPT_KEY, CONF_KEY, REFRESH_KEY, WAIT_KEY, write_full_refresh
 from dataspec.errors import (
     DatasetNotFound,
     DliError,
@@ -40,6 +40,7 @@ from dataspec.models import RunStatus
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.schedule.backfill_plan import BackfillPlan, Outcome
 from dataspec.spec.connection_teams import ConnectionTeams
+from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.run_values import resolve_run
 
 log = logging.getLogger(__name__)
@@ -224,6 +225,8 @@ class BackfillSteps:
             "requested_by": plan.requested_by,
             "idempotency_key": plan.run_id,
             **({WAIT_KEY: True} if plan.wait_for_upstream else {}),
+            **({ADOPT_KEY: True} if plan.adopt and plan.step.dataset == plan.dataset else {}),
+            **({REFRESH_KEY: write_full_refresh(_part(plan))} if plan.full_refresh else {}),
         }
         return {**parameters, CONF_KEY: own}
 
@@ -286,6 +289,8 @@ class BackfillSteps:
             failed = f"{len(plan.failed)} of {len(plan.dates)} dates failed: {', '.join(plan.failed)}"
         else:
             failed = f"{plan.failed[0]} failed{self._reason(plan, plan.failed[0])}"
+        if plan.full_refresh:
+            return f"{failed.removesuffix('.')}. The old table is still in place; --resume goes on with the new one."
         left = [*plan.skipped, *plan.dates[plan.at :]] if plan.chain else []
         if not left:
             return failed
@@ -303,6 +308,12 @@ def is_own(run: DagRun, plan: BackfillPlan) -> bool:
     """Return whether a run was started by this backfill, not by a user with an id of its form."""
     own = run.conf.get(CONF_KEY)
     return isinstance(own, dict) and own.get("backfill_id") == plan.backfill_id
+
+
+def _part(plan: BackfillPlan) -> FullRefresh:
+    """Return the part of the current date's run in a full refresh."""
+    backfill = plan.refreshed_by or plan.backfill_id
+    return FullRefresh(backfill, begins=plan.begins_table, ends=plan.ends_table)
 
 
 def _began(run: DagRun) -> datetime:

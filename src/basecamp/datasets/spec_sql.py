@@ -14,10 +14,13 @@ from cachetools import Cache, LRUCache, TTLCache
 from basecamp.datasets.connection_dialects import ConnectionDialects
 from basecamp.outages.request_budget import call_within_budget
 from dataspec.catalog.effective import SpecFile
+from dataspec.engines.materialization.rehearsal import preview_run
 from dataspec.errors import InvalidTemplate, ServerBusy
 from dataspec.isolation import LIMITS, NOT_KNOWN_IN_TIME, LimitExceeded, Limits, Worker
 from dataspec.problems import Problem
+from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.model import DatasetSpec
+from dataspec.spec.run_values import RunValues
 from dataspec.sql.lineage.column_lineage import ColumnLineage, column_lineage_of
 from dataspec.sql.lineage.dataset_lineage import Lineage, lineage_of
 from dataspec.sql.preview import SqlPreview, preview_sql
@@ -118,15 +121,48 @@ class SpecSql:
             InvalidTemplate: When it can't be rendered or parsed within the limits; with the place in the file.
             ServerBusy: When too many calls are waiting, or the request can't wait any longer.
         """
-        preview = partial(
-            preview_sql,
-            spec,
-            file.files,
-            values,
-            yaml=file.yaml,
-            file=file.key,
-            dialect=self._dialects.of(spec),
+        return self._in_worker(
+            file,
+            partial(
+                preview_sql,
+                spec,
+                file.files,
+                values,
+                yaml=file.yaml,
+                file=file.key,
+                dialect=self._dialects.of(spec),
+            ),
         )
+
+    def preview_run(
+        self, spec: DatasetSpec, file: SpecFile, values: RunValues, *, full_refresh: bool
+    ) -> SqlPreview:
+        """Return a spec's SQL like :meth:`preview`, with the statements that publish the rows of the run.
+
+        Args:
+            spec: The spec.
+            file: Its file, with its SQL.
+            values: The values of the run.
+            full_refresh: Whether the run builds the table anew.
+
+        Raises:
+            InvalidTemplate, ServerBusy: As :meth:`preview`.
+        """
+        return self._in_worker(
+            file,
+            partial(
+                preview_run,
+                spec,
+                file.files,
+                values,
+                yaml=file.yaml,
+                file=file.key,
+                dialect=self._dialects.of(spec),
+                refresh=FullRefresh() if full_refresh else None,
+            ),
+        )
+
+    def _in_worker(self, file: SpecFile, preview: Callable[[], SqlPreview]) -> SqlPreview:
         try:
             return call_within_budget(lambda: self._workers.call(preview))
         except CallBudgetExceeded:

@@ -14,6 +14,7 @@ from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_readiness import check_ready, not_loaded
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import SubmittedSpec, file_to_run
+from basecamp.datasets.table_options import check_table_options
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.datasets.upstream_needs import UpstreamNeeds
 from basecamp.runs.records import RunRecords, key_of_request
@@ -22,7 +23,7 @@ from basecamp.shared.idempotency import KeyedRequest, RequestPlan, Reservations
 from basecamp.shared.request_facts import REQUEST_ID, note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import SpecFile
-from dataspec.contract import CONF_KEY, REQUEST_KEY, WAIT_KEY
+from dataspec.contract import ADOPT_KEY, CONF_KEY, REFRESH_KEY, REQUEST_KEY, WAIT_KEY
 from dataspec.errors import AirflowUnreachable, Conflict
 from dataspec.models import RunPreview, SourceType, WorkflowRun
 from dataspec.schedule.run_ids import adhoc_run_id
@@ -43,6 +44,10 @@ class RunRequest:
     parameters: Mapping[str, Any]
     source: SourceType | None = None
     wait_for_upstream: bool = False
+    adopt: bool = False
+    """Whether the run takes over a table that the dataset has not built."""
+    full_refresh: bool = False
+    """Whether the run builds the table anew."""
     candidate: SubmittedSpec | None = None
     """For a preview: the spec to try out, in place of the registered one."""
 
@@ -115,15 +120,15 @@ class RunStarter:
         """Return what a run would do. Start nothing; Airflow need not answer.
 
         Raises:
-            Overridden, DatasetNotFound, InvalidSpec, Forbidden: As for a start.
+            Overridden, DatasetNotFound, InvalidSpec, Forbidden, InvalidUsage: As for a start.
             InvalidParameters: When the parameters don't fit the spec.
             InvalidTemplate: When the SQL can't be rendered with them, or parsed in its dialect.
             ServerBusy: When the server reads too much SQL already.
             StoreUnreachable: When the store does not answer.
         """
-        file, spec = self._file(request)
+        file, spec = self._checked(request)
         values = resolve_run(spec, with_absolute_date(spec, request.parameters, self._clock.now()))
-        sql = self._sql.preview(spec, file, values.template)
+        sql = self._sql.preview_run(spec, file, values, full_refresh=request.full_refresh)
         return RunPreview(
             dataset_name=request.dataset,
             source_type=file.source,
@@ -133,6 +138,7 @@ class RunStarter:
             statements=sql.statements,
             reads=sql.reads,
             writes=sql.writes,
+            publishing=sql.publishing,
             registered=request.candidate is None,
             warnings=[
                 *values.warnings,
@@ -157,20 +163,25 @@ class RunStarter:
             Paused: When the dataset is paused.
             TakenOver: When another DAG has the dataset's id.
             InvalidParameters: When the parameters don't fit the spec.
+            InvalidUsage: When the dataset has no table that the run could take over, or build anew.
             DatasetNotFound: When there is no such dataset.
             InvalidSpec: When the dataset's only spec can't be used.
             NotLoaded: When Airflow has not loaded it.
             AirflowUnreachable: When Airflow does not answer.
             StoreUnreachable: When the store does not answer.
         """
-        values = ["run", request.dataset, request.source, dict(request.parameters), *_waiting(request)]
+        values = ["run", request.dataset, request.source, dict(request.parameters), *_own_conf(request)]
         start = partial(self._start, request, requested_by)
         return self._reservations.once_in_steps(
             idempotency_key, values, WorkflowRun, start, refresh=self._refresh
         )
 
-    def _file(self, request: RunRequest) -> tuple[SpecFile, DatasetSpec]:
-        return file_to_run(self._specs, self._connections, request.dataset, request.source, request.candidate)
+    def _checked(self, request: RunRequest) -> tuple[SpecFile, DatasetSpec]:
+        file, spec = file_to_run(
+            self._specs, self._connections, request.dataset, request.source, request.candidate
+        )
+        check_table_options(spec, adopt=request.adopt, full_refresh=request.full_refresh, by_backfill=False)
+        return file, spec
 
     def _refresh(self, first: WorkflowRun) -> WorkflowRun:
         note_facts(run_id=first.run_id)
@@ -183,7 +194,7 @@ class RunStarter:
             if own is not None:
                 note_facts(run_id=own.run_id, repeated=True)
                 return self._records.of([own])[0]
-        _, spec = self._file(request)
+        _, spec = self._checked(request)
         values = resolve_run(spec, with_absolute_date(spec, request.parameters, self._clock.now()))
         plan = _Plan(self._clock.now(), 1, earlier_now(self._gateway, self._clock))
         plan = _Plan.of(keyed.reserve(plan.to_json()))
@@ -193,7 +204,7 @@ class RunStarter:
             "requested_by": requested_by,
             "idempotency_key": keyed.key,
             REQUEST_KEY: REQUEST_ID.get(),
-            **_waiting(request),
+            **_own_conf(request),
         }
         run = yield from self._trigger(request.dataset, plan, keyed, {**values.conf, CONF_KEY: conf})
         note_facts(run_id=run.run_id)
@@ -259,6 +270,11 @@ class RunStarter:
         return run if run is not None and key_of_request(run) == key else None
 
 
-def _waiting(request: RunRequest) -> dict[str, bool]:
-    """Return the part of a conf that lets a run wait; empty for one that does not."""
-    return {WAIT_KEY: True} if request.wait_for_upstream else {}
+def _own_conf(request: RunRequest) -> dict[str, bool]:
+    """Return the options of a request that a run's conf has; empty for a request without any."""
+    options = {
+        WAIT_KEY: request.wait_for_upstream,
+        ADOPT_KEY: request.adopt,
+        REFRESH_KEY: request.full_refresh,
+    }
+    return {key: True for key, given in options.items() if given}

@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 import uuid
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
+from dataspec.engines.materialization.attempt import Attempt
+from dataspec.engines.materialization.new_table import NewTable
 from dataspec.engines.session import StatementFailed
+from dataspec.spec.full_refresh import why_no_full_refresh
+from dataspec.spec.materialization import TableForm
 from dataspec.sql.materialization.decisions import Decisions
-from dataspec.sql.materialization.engine_sql import Column, Relation, Sent
 from dataspec.sql.materialization.failure import MaterializationFailed
 from dataspec.sql.materialization.grants import Grant, grant_changes, wanted_grants
 from dataspec.sql.materialization.supported import engine_sql, why_unsupported
@@ -22,14 +25,26 @@ from dataspec.sql.rendering import RenderedStatement, uses_table_exists
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from dataspec.engines.check_runner import CheckRunner
     from dataspec.engines.session import Execute
+    from dataspec.spec.full_refresh import FullRefresh
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.run_values import RunValues
-    from dataspec.sql.materialization.engine_sql import Act, EngineSql, Parts
+    from dataspec.sql.materialization.engine_sql import Act, EngineSql, Parts, Relation
 
-_MAX_DESCRIBED = 10_000
-"""Maximum number of rows of a query about the engine's catalog, such as one for each column of a table."""
+
+class RowChecks(Protocol):
+    """Checks rows before they are published."""
+
+    def run(
+        self,
+        table: str,
+        execute: Execute,
+        *,
+        columns: Mapping[str, str] = MappingProxyType({}),
+        published: bool = False,
+    ) -> None:
+        """Check the rows of a table, whose name is SQL; raise for rows that may not be published."""
+        ...
 
 
 class Materializer:
@@ -40,6 +55,7 @@ class Materializer:
         values: The values of the run.
         engine: The engine's SQL.
         adopt: Whether the run takes over a table that the dataset has not built.
+        refresh: The run's part in a full refresh.
         checks: Checks the staged rows.
     """
 
@@ -50,14 +66,18 @@ class Materializer:
         engine: EngineSql,
         *,
         adopt: bool = False,
-        checks: CheckRunner | None = None,
+        refresh: FullRefresh | None = None,
+        checks: RowChecks | None = None,
     ) -> None:
         self._checks = checks
         self._spec = spec
         self._target = spec.target or spec.name
         self._engine = engine
-        self._decisions = Decisions(spec, engine, values, adopt=adopt)
-        self._mark = f"dli attempt {uuid.uuid4()}"
+        is_whole = refresh is not None and (refresh.is_whole or isinstance(spec.materialization, TableForm))
+        self._decisions = Decisions(spec, engine, values, adopt=adopt, replaces=is_whole)
+        self._new = NewTable(self._decisions, engine, name=spec.name, part=None if is_whole else refresh)
+        self.mark = f"dli attempt {uuid.uuid4()}"
+        """The comment of the staging table, by which the attempt knows it as its own."""
 
     @classmethod
     def of(
@@ -67,7 +87,8 @@ class Materializer:
         dialect: str | None,
         *,
         adopt: bool = False,
-        checks: CheckRunner | None = None,
+        refresh: FullRefresh | None = None,
+        checks: RowChecks | None = None,
     ) -> Materializer | None:
         """Return the materializer of a run; None for a spec without a materialization.
 
@@ -76,17 +97,22 @@ class Materializer:
             values: The values of the run.
             dialect: The dialect of the connection.
             adopt: As for the class.
+            refresh: As for the class.
             checks: As for the class.
 
         Raises:
-            MaterializationFailed: When it is not known how to publish rows on the engine.
+            MaterializationFailed: When the run can't build the table anew, or it is not known how to publish rows on
+                the engine.
         """
+        by_backfill = refresh is not None and refresh.backfill is not None
+        if refresh is not None and (why := why_no_full_refresh(spec, by_backfill=by_backfill)):
+            raise MaterializationFailed(*why)
         if spec.materialization is None:
             return None
         engine = engine_sql(dialect)
         if engine is None:
             raise MaterializationFailed(why_unsupported(dialect or "this engine"))
-        return cls(spec, values, engine, adopt=adopt, checks=checks)
+        return cls(spec, values, engine, adopt=adopt, refresh=refresh, checks=checks)
 
     @property
     def name(self) -> str:
@@ -99,15 +125,16 @@ class Materializer:
         """Return the statements; for SQL that uses ``table_exists``, a function that asks the engine first.
 
         Args:
-            render: Renders the statements, given ``table_exists``.
+            render: Renders the statements, given the table that they see.
             files: The text of each SQL file, by its path in the spec.
         """
-        if not uses_table_exists(self._spec, files):
-            return render(table_exists=True)
+        if not (self._new.is_filled or uses_table_exists(self._spec, files)):
+            return render()
 
         def ask_and_render(execute: Execute) -> list[RenderedStatement]:
-            _, found = self._find_target(_Attempt.outside_a_run(self._engine, execute))
-            return render(table_exists=found is not None)
+            attempt = Attempt.outside_a_run(self._engine, execute)
+            target, found = self._find_target(attempt)
+            return render(table=self._new.seen_by_sql(attempt, self._target, target, found))
 
         return ask_and_render
 
@@ -119,7 +146,7 @@ class Materializer:
             ChecksFailed: When rows fail checks.
             StatementFailed: When the engine refused a statement.
         """
-        attempt = _Attempt(self._engine, query, execute)
+        attempt = Attempt(self._engine, query, execute)
         target, found = self._find_target(attempt)
         self._decisions.check_owner(found)
         if attempt.schema_is_missing:
@@ -138,7 +165,7 @@ class Materializer:
             ChecksFailed: When rows fail checks.
             StatementFailed: When the engine refused a statement.
         """
-        attempt = _Attempt.outside_a_run(self._engine, execute)
+        attempt = Attempt.outside_a_run(self._engine, execute)
         target, found = self._find_target(attempt)
         if found is None:
             hint = f"Build it: dli dataset run {self._spec.name}."
@@ -150,7 +177,7 @@ class Materializer:
         if self._checks:
             self._checks.run(rows, execute, columns=self._decisions.staged_types, published=True)
 
-    def _find_target(self, attempt: _Attempt) -> tuple[Parts, Relation | None]:
+    def _find_target(self, attempt: Attempt) -> tuple[Parts, Relation | None]:
         """Return the full name of the target and what is there."""
         parts = self._decisions.parts_of(self._target)
         *schema, exists = attempt.ask(self._engine.locate(parts))[0]
@@ -162,16 +189,17 @@ class Materializer:
         attempt.schema_is_missing = not exists
         return target, attempt.inspect(target) if exists else None
 
-    def _stage(self, attempt: _Attempt, target: Parts, staging: Parts, found: Relation | None) -> None:
+    def _stage(self, attempt: Attempt, target: Parts, staging: Parts, found: Relation | None) -> None:
         """Make the staging table, and fill it if its columns fit the target."""
         query, kind = attempt.query.sql, self._decisions.kind
-        attempt.send("stage", self._engine.stage(kind, target, staging, query, mark=self._mark))
+        attempt.send("stage", self._engine.stage(kind, target, staging, query, mark=self.mark))
         attempt.has_staged = True
         self._decisions.take_staged(attempt.inspect(staging))
-        self._decisions.act(target, staging, found, query=query)
+        goal, there = self._new.goal(attempt, target, found)
+        self._decisions.act(goal, staging, there, query=query)
         attempt.send("stage", self._engine.fill(kind, staging, query))
 
-    def _check(self, attempt: _Attempt, staging: Parts) -> None:
+    def _check(self, attempt: Attempt, staging: Parts) -> None:
         """Check the staged rows, which nobody else has seen."""
         condition, keys = self._decisions.condition, self._decisions.keys
         if condition or keys:
@@ -181,23 +209,24 @@ class Materializer:
             columns = self._decisions.staged_types
             self._checks.run(self._engine.named(staging), attempt.execute, columns=columns)
 
-    def _publish(self, attempt: _Attempt, target: Parts, staging: Parts) -> None:
+    def _publish(self, attempt: Attempt, target: Parts, staging: Parts) -> None:
         """Publish the staged rows, unless a later attempt has taken the staging table over."""
         engine = self._engine
         attempt.send("publish", engine.begin(target))
         staged = attempt.inspect(staging)
-        if staged is None or staged.comment != self._mark:
+        if staged is None or staged.comment != self.mark:
             raise self._taken_over()
         found = attempt.inspect(target)
         self._decisions.check_owner(found)
-        act = self._decisions.act(target, staging, found, query=attempt.query.sql)
-        before = self._grants(attempt, target) if act.how == "swap" else None
-        attempt.send("publish", engine.publish(act))
-        attempt.send("publish", self._decisions.comments(act, found))
-        attempt.send("publish", self._grant_statements(attempt, act, before))
+        act = self._new.act(attempt, target, staging, found)
+        if act is not None:
+            before = self._grants(attempt, target) if act.how == "swap" else None
+            attempt.send("publish", engine.publish(act))
+            attempt.send("publish", self._decisions.comments(act, found, mark=self._new.mark))
+            attempt.send("publish", self._grant_statements(attempt, act, before))
         attempt.send("publish", engine.commit())
 
-    def _grant_statements(self, attempt: _Attempt, act: Act, before: list[Grant] | None) -> Iterable[str]:
+    def _grant_statements(self, attempt: Attempt, act: Act, before: list[Grant] | None) -> Iterable[str]:
         """Return the statements that give a new table the grants of the old one, and set those of the spec."""
         form = self._decisions.form
         if not self._engine.has_grants or not (before or form.grants):
@@ -206,7 +235,7 @@ class Materializer:
         wanted = wanted_grants(now if before is None else before, form.grants, act.columns)
         return grant_changes(self._engine, act.target, now, wanted)
 
-    def _grants(self, attempt: _Attempt, target: Parts) -> list[Grant]:
+    def _grants(self, attempt: Attempt, target: Parts) -> list[Grant]:
         return (
             [Grant(*row) for row in attempt.ask(self._engine.grants(target))]
             if self._engine.has_grants
@@ -219,7 +248,7 @@ class Materializer:
         )
 
     @contextmanager
-    def _told_if_taken_over(self, attempt: _Attempt, staging: Parts) -> Iterator[None]:
+    def _told_if_taken_over(self, attempt: Attempt, staging: Parts) -> Iterator[None]:
         """Say of a statement that failed for want of the staging table that a later attempt has taken it over."""
         try:
             yield
@@ -228,67 +257,12 @@ class Materializer:
                 raise self._taken_over() from failed
             raise
 
-    def _is_taken_over(self, attempt: _Attempt, staging: Parts) -> bool:
+    def _is_taken_over(self, attempt: Attempt, staging: Parts) -> bool:
         with suppress(StatementFailed):
             attempt.roll_back()
             staged = attempt.inspect(staging)
-            return staged is None or staged.comment != self._mark
+            return staged is None or staged.comment != self.mark
         return False
-
-
-class _Attempt:
-    """Sends the statements of one attempt, each told to the session's listener."""
-
-    def __init__(self, engine: EngineSql, query: RenderedStatement, execute: Execute) -> None:
-        self._engine = engine
-        self.execute = execute
-        self._in_transaction = False
-        self.query = query
-        self.schema_is_missing = False
-        """Whether the schema of the target has to be created."""
-        self.has_staged = False
-        """Whether the staging table has this attempt's mark, unless a later attempt has taken it over."""
-
-    @classmethod
-    def outside_a_run(cls, engine: EngineSql, execute: Execute) -> _Attempt:
-        """Return an attempt that inspects alone, without a query."""
-        nothing = RenderedStatement("inspect", "", "materialization", continue_on_error=False, file=None)
-        return cls(engine, nothing, execute)
-
-    def send(self, step: str, statements: Iterable[Sent | str]) -> None:
-        """Run the statements of a step in order."""
-        for one in statements:
-            sent = one if isinstance(one, Sent) else Sent(one)
-            if sent.sql == self._engine.begins:
-                self._in_transaction = True
-            self.execute(self._statement(step, sent))
-            if sent.sql == self._engine.commits:
-                self._in_transaction = False
-
-    def ask(self, sql: str, step: str = "inspect") -> list[tuple[Any, ...]]:
-        """Run a query about the engine's catalog or the staged rows; return its rows."""
-        return list(self.execute(self._statement(step, Sent(sql)), keep=_MAX_DESCRIBED).first_rows)
-
-    def inspect(self, name: Parts) -> Relation | None:
-        """Return the table or view of a name; None if there is none."""
-        rows = self.ask(self._engine.inspect(name))
-        if not rows:
-            return None
-        columns = (Column(*row[2:]) for row in rows if row[2] is not None)
-        return Relation(rows[0][0], tuple(columns), rows[0][1])
-
-    def roll_back(self) -> None:
-        """End the transaction in which a statement failed, if there is one."""
-        if self._in_transaction:
-            self._in_transaction = False
-            self.send("roll back", [self._engine.rolls_back])
-
-    def _statement(self, step: str, sent: Sent) -> RenderedStatement:
-        if sent.query_line is None:
-            return RenderedStatement(step, sent.sql, "materialization", continue_on_error=False, file=None)
-        origin = self.query.origin
-        placed = replace(origin, before=sent.query_line - 1) if origin else None
-        return replace(self.query, sql=sent.sql, origin=placed)
 
 
 def _digest(*words: str) -> str:

@@ -83,6 +83,7 @@ class Execute(Protocol):
         ...
 
 
+Rewrite: TypeAlias = "Callable[[RenderedStatement, Execute], RenderedStatement]"
 Statements: TypeAlias = "Sequence[RenderedStatement] | Callable[[Execute], Sequence[RenderedStatement]]"
 
 
@@ -105,6 +106,7 @@ class SqlSession:
         turn: Returns a lock that is held while the connection exists; its argument ends the wait for the lock.
         prepare: Called with the connection and the cursor before the first statement; its last argument ends a wait.
         query_runner: Runs the query, for a spec with a materialization; None to send the query as it is.
+        rewrite: Returns the statement that is sent in place of another; it may send statements of its own.
         finish: Called after the last statement, with what runs a statement of its own.
     """
 
@@ -117,6 +119,7 @@ class SqlSession:
         turn: Callable[[threading.Event], AbstractContextManager[None]] = lambda _: nullcontext(),
         prepare: Callable[[Any, Any, threading.Event], None] = lambda *_: None,
         query_runner: QueryRunner | None = None,
+        rewrite: Rewrite = lambda statement, _: statement,
         finish: Callable[[Callable[..., Result]], None] = lambda _: None,
         measure: bool = False,
     ) -> None:
@@ -126,6 +129,7 @@ class SqlSession:
         self._turn = turn
         self._prepare = prepare
         self._query_runner = query_runner
+        self._rewrite = rewrite
         self._finish = finish
         self._measure = measure
         self._progress: Callable[[], float | None] = lambda: None
@@ -237,18 +241,22 @@ class SqlSession:
             self._prepare(connection, cursor, self._stop)
             if self._measure:
                 self._progress = progress_of(self._engine.conn_type, cursor)
-            execute = partial(self._execute, cursor)
+            execute = partial(self._rewriting, cursor)
             for statement in statements(execute) if callable(statements) else statements:
                 if statement.kind == "query" and self._query_runner is not None:
                     settle_string_rules(
                         self._engine, connection, cursor
                     )  # a statement before may have changed them
-                    self._query_runner.run(statement, execute)
+                    query = self._rewrite(statement, partial(self._execute, cursor))
+                    self._query_runner.run(query, execute)
                 else:
                     execute(statement)
             self._finish(execute)
         if not self._engine.get_autocommit(connection):
             connection.commit()
+
+    def _rewriting(self, cursor: Any, statement: RenderedStatement, *, keep: int | None = None) -> Result:
+        return self._execute(cursor, self._rewrite(statement, partial(self._execute, cursor)), keep=keep)
 
     def _execute(self, cursor: Any, statement: RenderedStatement, *, keep: int | None = None) -> Result:
         if self._stop.is_set():

@@ -199,10 +199,11 @@ class BackfillPlan(StoredDocument):
 
     Ranges keep a plan of ten years at some hundred bytes, and each step writes it once. A plan of at most
     :data:`MANY_DATES` dates is written in format 1 and a longer one with ranges in format 2, which older versions
-    read; one of several datasets, or whose partitions are finer than a day, in format 3.
+    read; one of several datasets, or whose partitions are finer than a day, in format 3. One that takes over a table
+    or builds it anew is of format 4: a server that does not know of that may not go on with it.
     """
 
-    FORMAT: ClassVar[int] = 3
+    FORMAT: ClassVar[int] = 4
     backfill_id: str
     dataset: str
     start: str
@@ -211,6 +212,12 @@ class BackfillPlan(StoredDocument):
     reverse: bool
     keep_going: bool
     wait_for_upstream: bool = False
+    adopt: bool = False
+    """Whether the runs of its own dataset take over a table that the dataset has not built."""
+    full_refresh: bool = False
+    """Whether its runs fill a new table, which takes the place of the old one after the last partition."""
+    refreshed_by: str | None = None
+    """The backfill that began the new table, for one that resumes; None for its own one."""
     parameters: Mapping[str, Any]
     """The parameters of every run, except ``execution_date``, as given."""
     dates: Annotated[Dates, Field(min_length=1)]
@@ -319,6 +326,16 @@ class BackfillPlan(StoredDocument):
         return tuple(day for day in self.dates[: self.at] if day not in lost)
 
     @property
+    def begins_table(self) -> bool:
+        """Whether the current date is the first one in the new table of a full refresh."""
+        return not (self.built or self.built_before)
+
+    @property
+    def ends_table(self) -> bool:
+        """Whether the new table of a full refresh has every partition once the current date is built."""
+        return self.at == len(self.dates) - 1 and not self.failed
+
+    @property
     def not_built(self) -> tuple[str, ...]:
         """The dates that it has left out, and after its end those that it has not come to."""
         return (*self.skipped, *(self.dates[self.at :] if self.outcome else ()))
@@ -363,7 +380,7 @@ class BackfillPlan(StoredDocument):
         """Return whether dates that another backfill built can be skipped: same range, same parameters."""
         return all(
             getattr(self, name) == getattr(other, name)
-            for name in ("dataset", "datasets", "start", "end", "every", "parameters")
+            for name in ("dataset", "datasets", "start", "end", "every", "parameters", "full_refresh")
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -372,6 +389,8 @@ class BackfillPlan(StoredDocument):
         many = len(self.dates) > MANY_DATES and not self.chain
         ranges = {name: as_ranges(getattr(self, name)) for name in _DATES} if many else {}
         written = self.changed(**ranges).model_dump(mode="json")
-        if is_newer:
+        if self.adopt or self.full_refresh:
             return written | {"format": self.FORMAT}
+        if is_newer:
+            return written | {"format": 3}
         return written | {"format": 1 + many, "every": _OLDER_WORDS.get(self.every, self.every)}

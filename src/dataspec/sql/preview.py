@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from sqlglot import exp
 
 from dataspec.errors import InvalidTemplate
 from dataspec.spec.sql_texts import SqlPlaces, sql_texts
@@ -38,6 +40,10 @@ class SqlPreview:
     """The tables that the statements create, change or drop, sorted."""
     warnings: list[str]
     """SQL that could not be checked, since its dialect is unknown."""
+    columns: tuple[str, ...] = ()
+    """The columns of the query, as far as its SQL names them; none if it does not name all of them."""
+    publishing: list[str] = field(default_factory=list)
+    """The statements that stage, check and publish the rows, of a dataset with a materialization."""
 
 
 def preview_sql(
@@ -63,12 +69,13 @@ def preview_sql(
         InvalidTemplate: When the SQL can't be rendered or parsed, with the place in the user's file.
     """
     dialect = spec.execution.dialect or dialect
-    known = {**target_values(spec, table_exists=True), **values}
+    known = {**target_values(spec), **values}
     places = SqlPlaces(read_document(yaml, file))
     statements: list[str] = []
     warnings: list[str] = []
     reads: set[str] = set()
     writes: set[str] = set() if spec.target is None else {spec.target}
+    columns: tuple[str, ...] = ()
     texts = [*sql_texts(spec, files)]
     unsettled = any(STRING_SETTINGS.search(text.sql) for text in texts)
     for text in texts:
@@ -79,11 +86,20 @@ def preview_sql(
         statements += split_statements(parsed.sql, dialect)
         if parsed.problem is not None:
             warnings.append(UNCHECKED.format(places.placed(parsed.problem, text)))
+        if text.kind == "query" and parsed.trees:
+            columns = _columns(parsed.trees[-1])
         for tree in parsed.trees:
             read, written = read_and_written(tree)
             reads |= {table for table in read if not table.startswith(SEED_TABLE)}
             writes |= written
-    return SqlPreview(statements=statements, reads=sorted(reads), writes=sorted(writes), warnings=warnings)
+    return SqlPreview(
+        statements=statements, reads=sorted(reads), writes=sorted(writes), warnings=warnings, columns=columns
+    )
+
+
+def _columns(query: exp.Expr) -> tuple[str, ...]:
+    names = query.named_selects if isinstance(query, exp.Query) else []
+    return () if "*" in names or "" in names else tuple(names)
 
 
 def _parsed(text: SqlText, values: Mapping[str, Any], dialect: str | None, *, unsettled: bool) -> ParsedSql:

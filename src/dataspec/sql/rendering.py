@@ -53,6 +53,22 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class RunTable:
+    """The table of a materialization as the SQL of one run sees it."""
+
+    exists: bool = True
+    """Whether it is there when the run begins: ``table_exists``."""
+    name: str | None = None
+    """``this``; None for the spec's own table."""
+    published: str | None = None
+    """``this`` in ``post_statements``; None for the spec's own table."""
+
+
+THERE = RunTable()
+"""The spec's own table, which is there."""
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedStatement:
     """One SQL statement for the engine."""
 
@@ -80,7 +96,7 @@ def render_statements(
     file: str,
     yaml: bytes | None = None,
     connected: str | None = None,
-    table_exists: bool = True,
+    table: RunTable = THERE,
 ) -> list[RenderedStatement]:
     """Render a spec's SQL for one run, and split it into statements; large seeds are loaded first.
 
@@ -92,18 +108,18 @@ def render_statements(
         file: The YAML file's name, for problems of SQL in it.
         yaml: The YAML, where available, for the places of these problems.
         connected: The dialect of the connection itself; the spec may name another.
-        table_exists: Whether the table of the spec's materialization is there; see :func:`uses_table_exists`.
+        table: The table of the spec's materialization; see :func:`uses_table_exists`.
 
     Raises:
         InvalidTemplate: With the place in the user's file.
     """
     rendered: list[RenderedStatement] = []
-    values = {**target_values(spec, table_exists=table_exists), **values}
     texts = [*sql_texts(spec, files)]
     unsettled = _differ(dialect, connected) or any(STRING_SETTINGS.search(text.sql) for text in texts)
     rendered += _loaded_seeds([*texts, *check_texts(spec, files)], dialect, file, unsettled=unsettled)
     for text in texts:
-        sql = _rendered(text, values, dialect, file, yaml, unsettled=unsettled)
+        known = {**target_values(spec, table, text.kind), **values}
+        sql = _rendered(text, known, dialect, file, yaml, unsettled=unsettled)
         unsettled = unsettled or STRING_SETTINGS.search(sql) is not None
         parts = _split(sql, dialect)
         if spec.materialization is not None and (problem := why_not_materialized(text, parts, dialect)):
@@ -144,9 +160,18 @@ def _loaded_seeds(
             raise InvalidTemplate(Problem(f"{error}.", file)) from None
 
 
-def target_values(spec: DatasetSpec, *, table_exists: bool) -> dict[str, Any]:
-    """Return the template values that a spec with a materialization has; a parameter of such a name hides one."""
-    return {} if spec.target is None else {"this": TableName(spec.target), "table_exists": table_exists}
+def target_values(spec: DatasetSpec, table: RunTable = THERE, kind: Kind = "query") -> dict[str, Any]:
+    """Return the template values that a spec with a materialization has; a parameter of such a name hides one.
+
+    Args:
+        spec: The spec.
+        table: Its table, as the run sees it.
+        kind: The kind of the text that uses them.
+    """
+    if spec.target is None:
+        return {}
+    name = table.published if kind == "post" else table.name
+    return {"this": TableName(name or spec.target), "table_exists": table.exists}
 
 
 def uses_table_exists(spec: DatasetSpec, files: Mapping[str, str]) -> bool:

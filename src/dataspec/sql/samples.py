@@ -70,7 +70,7 @@ def sample_values(spec: DatasetSpec) -> dict[str, Any]:
 
     A parameter has its default, or else its first choice, or else a value of its type.
     """
-    own = target_values(spec, table_exists=True)
+    own = target_values(spec)
     return {**_TIMES, **own, **{parameter.name: _sample(parameter) for parameter in spec.parameters}}
 
 

@@ -147,6 +147,8 @@ def start_run(
     *,
     source: SourceType | str | None = None,
     wait_for_upstream: bool = False,
+    adopt: bool = False,
+    full_refresh: bool = False,
     idempotency_key: str | None = None,
 ) -> Steps[WorkflowRun]:
     """Start an adhoc run.
@@ -157,10 +159,12 @@ def start_run(
             text or as Python has them.
         source: Run the spec of this source; the effective one if not given.
         wait_for_upstream: Wait for missing upstream partitions, as a scheduled run does.
+        adopt: Take over a table that the dataset has not built.
+        full_refresh: Build the table anew; refused for an incremental dataset, whose backfill can.
         idempotency_key: Calls with the same key start one run; a new key if not given.
     """
     body = {"parameters": dict(parameters or {}), "source": source, "dry_run": False}
-    body |= _given(wait_for_upstream=wait_for_upstream)
+    body |= _given(wait_for_upstream=wait_for_upstream, adopt=adopt, full_refresh=full_refresh)
     return _post(WorkflowRun, "workflows", check_name(name), "runs", body=body, key=idempotency_key)
 
 
@@ -170,6 +174,8 @@ def preview_run(
     *,
     source: SourceType | str | None = None,
     wait_for_upstream: bool = False,
+    adopt: bool = False,
+    full_refresh: bool = False,
     yaml: str | None = None,
     files: Mapping[str, str] | None = None,
     file: str | None = None,
@@ -182,12 +188,16 @@ def preview_run(
             text or as Python has them.
         source: Preview the spec of this source; the effective one if not given.
         wait_for_upstream: As for :meth:`start_run`: no warning names what is missing.
+        adopt: As for :meth:`start_run`.
+        full_refresh: As for :meth:`start_run`.
         yaml: Preview this spec, registered or not, instead of the registered one.
         files: The text of each SQL file of that spec, by its path in the spec.
         file: The YAML's name on this machine, for problems.
     """
     body = {"parameters": dict(parameters or {}), "source": source, "dry_run": True}
-    body |= _spec(yaml, files, file) | _given(wait_for_upstream=wait_for_upstream)
+    body |= _spec(yaml, files, file) | _given(
+        wait_for_upstream=wait_for_upstream, adopt=adopt, full_refresh=full_refresh
+    )
     return _post(RunPreview, "workflows", check_name(name), "runs", body=body)
 
 
@@ -371,6 +381,8 @@ def start_backfill(
     resume: bool = False,
     missing: bool = False,
     wait_for_upstream: bool = False,
+    adopt: bool = False,
+    full_refresh: bool = False,
     with_upstream: bool = False,
     with_downstream: bool = False,
     idempotency_key: str | None = None,
@@ -390,6 +402,8 @@ def start_backfill(
         resume: Skip the dates that the last backfill of this range, with these parameters, has built.
         missing: Leave out the partitions that are built, however they were.
         wait_for_upstream: Each run waits for missing upstream partitions, as a scheduled run does.
+        adopt: Take over a table that the dataset has not built.
+        full_refresh: Fill a new table, which replaces the old one after the last partition.
         with_upstream: Build all upstream datasets as well, in the order of the graph.
         with_downstream: Build all downstream datasets as well, in the order of the graph.
         idempotency_key: Calls with the same key start one backfill; a new key if not given.
@@ -403,6 +417,8 @@ def start_backfill(
     body |= _given(
         missing=missing,
         wait_for_upstream=wait_for_upstream,
+        adopt=adopt,
+        full_refresh=full_refresh,
         with_upstream=with_upstream,
         with_downstream=with_downstream,
     )
@@ -421,6 +437,8 @@ def preview_backfill(
     resume: bool = False,
     missing: bool = False,
     wait_for_upstream: bool = False,
+    adopt: bool = False,
+    full_refresh: bool = False,
     with_upstream: bool = False,
     with_downstream: bool = False,
     yaml: str | None = None,
@@ -436,6 +454,8 @@ def preview_backfill(
     body |= _given(
         missing=missing,
         wait_for_upstream=wait_for_upstream,
+        adopt=adopt,
+        full_refresh=full_refresh,
         with_upstream=with_upstream,
         with_downstream=with_downstream,
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Keys = tuple[str, ...]
 
 _ANY = "*"
-_TEXT, _NUMBER, _SCALAR = "text", "a number", "text, a number, true or false"
+_TEXT, _NUMBER, _SCALAR, _BOOLEAN = "text", "a number", "text, a number, true or false", "true or false"
 
 
 class _Key(NamedTuple):
@@ -39,18 +39,25 @@ _OVERRIDES: dict[str, Any] = {
     "server": {"url": _Key(_TEXT), "timeout_seconds": _Key(_NUMBER)},
     "store": {"url": _Key(_TEXT)},
     # Used only by `dli dataset run` and `basecamp dev`; sending to other machines needs a permission (dataspec.trust).
-    "connections": {_ANY: {"url": _Key(_TEXT, expands=True), "options": {_ANY: _Key(_SCALAR, expands=True)}}},
+    "connections": {
+        _ANY: {
+            "url": _Key(_TEXT, expands=True),
+            "options": {_ANY: _Key(_SCALAR, expands=True)},
+            "protected": _Key(_BOOLEAN),
+        }
+    },
 }
 _SCHEMA: dict[str, Any] = {
     "name": _Key(_TEXT, expands=True),
     **_OVERRIDES,
-    "environments": {_ANY: _OVERRIDES},
+    "environments": {_ANY: {**_OVERRIDES, "schema": _Key(_TEXT, expands=True)}},
 }
 _TYPES: dict[str, tuple[type, ...]] = {
     _TEXT: (str,),
     # Text as well: it may be a ${VARIABLE}.
     _NUMBER: (int, float, str),
     _SCALAR: (str, int, float, bool),
+    _BOOLEAN: (bool,),
 }
 
 
@@ -194,7 +201,7 @@ def _problems(
                     keys, f"'{'.'.join(keys)}': expected keys and values, got {_shown(keys, value)}."
                 )
         elif not isinstance(value, _TYPES[expected.type]) or (
-            expected.type != _SCALAR and isinstance(value, bool)
+            isinstance(value, bool) and bool not in _TYPES[expected.type]
         ):
             yield document.problem(
                 keys, f"'{'.'.join(keys)}': expected {expected.type}, got {_shown(keys, value)}."

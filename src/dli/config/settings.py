@@ -8,13 +8,14 @@ values of all three files. Files are read only if no option or variable gives th
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dataspec.environment import user_folder
-from dataspec.errors import InvalidSettings, InvalidUsage
+from dataspec.errors import InvalidSettings, InvalidUsage, Refused
 from dli.client.addresses import DEFAULT_SERVER_URL, PLAIN_HTTP_HOSTS, parse_address
 from dli.project.paths import PROJECT_FILES, shown
 
@@ -44,6 +45,7 @@ OTHER_VARIABLES = ("DLI_TOKEN", "DLI_CREDENTIALS", PLAIN_HTTP_HOSTS)
 """The variables that are no settings: what identifies the user, where it is kept, where it may go without TLS."""
 
 _OPTION = "options."
+_SCHEMA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 OPTIONS = {"env": "--env", "server.url": "--server-url", "store.url": "--store"}
 """The option of each setting that has one."""
@@ -141,6 +143,20 @@ class Settings:
         """The user's name for the server's records; the login by default."""
         return str(self.get("user").value)
 
+    @property
+    def schema(self) -> str | None:
+        """The developer's own schema in the chosen environment (specification 23.16).
+
+        Raises:
+            InvalidSettings: When it can't be the name of a schema.
+        """
+        found = self._in_files(("schema",), self._environ) if self.env is not None else None
+        if found is not None and not _SCHEMA_NAME.fullmatch(str(found.value)):
+            raise InvalidSettings(
+                f"{found.origin}: '{found.value}' can't be a schema: use letters, digits and '_'."
+            )
+        return str(found.value) if found else None
+
     def get(self, key: str) -> Setting:
         """Return a setting, such as ``server.url``, from the source with the highest precedence.
 
@@ -161,7 +177,8 @@ class Settings:
         plain = [
             self._found(key) or Setting(key, default, "default") for key, default in self._defaults.items()
         ]
-        return [*plain, *self._connections()]
+        schema = self._in_files_or_why(("schema",)) if self.env is not None else None
+        return [*plain, *([schema] if schema else []), *self._connections()]
 
     def unread_variables(self) -> list[str]:
         """Return the ``DLI_*`` variables that are set but not used."""
@@ -278,6 +295,19 @@ class Settings:
         if name not in self.connection_names():
             return None
         return self._connection(name, _parts_of(name, self._places()))
+
+    def require_unprotected(self, name: str) -> None:
+        """Check that datasets may run on a connection from here.
+
+        Raises:
+            Refused: When the connection is protected.
+        """
+        place = self._place(("connections", name, "protected"))
+        if place is not None and place.value:
+            raise Refused(
+                f"The connection '{name}' is protected ({place.origin}): no dataset runs on it from here.",
+                detail="Let Airflow run it, with: dli workflow run NAME",
+            )
 
     def require_permission(self, name: str) -> None:
         """Check the permission to send the user's credentials over a connection (specification 21.8).
@@ -414,7 +444,7 @@ class Settings:
 
     def _connections(self) -> Iterator[Setting]:
         for name in self.connection_names():
-            for key in _parts_of(name, self._places()):
+            for key in (*_parts_of(name, self._places()), "protected"):
                 if setting := self._in_files_or_why(("connections", name, *key.split(".", 1))):
                     yield setting
 

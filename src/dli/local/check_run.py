@@ -45,7 +45,7 @@ def run_checks(plan: RunPlan, listener: StatementListener) -> CheckedDataset | N
         return None
     materializer = plan.materializer(checks)
     finish = materializer.check_built if materializer else checks.finish
-    session = SqlSession(plan.engine, listener, first_rows=0, finish=finish)
+    session = SqlSession(plan.engine, listener, first_rows=0, rewrite=plan.rewrite(), finish=finish)
     began = time.monotonic()
     error: DliError | None = None
     try:

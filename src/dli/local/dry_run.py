@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dataspec.engines.materialization.rehearsal import preview_run
 from dataspec.spec.dialects import check_dialect
 from dataspec.spec.parse import parse_spec
 from dataspec.spec.run_values import resolve_run, with_absolute_date
-from dataspec.sql.preview import preview_sql
 from dataspec.sql.rendering import render_statements
 from dataspec.sql.transpile import transpile
-from dli.output.previews import numbered
+from dli.output.previews import numbered, published
 from dli.output.tables import pairs
 from dli.output.times import relative_date, spanned
 from dli.project.clocks import find_with_clock
@@ -37,13 +37,14 @@ def preview(plan: RunPlan) -> dict[str, Any]:
     """
     found = isolated(
         plan.dataset.file,
-        preview_sql,
+        preview_run,
         plan.spec,
         plan.dataset.sql,
-        plan.values,
+        plan.run_values,
         yaml=plan.dataset.yaml,
         file=plan.dataset.file,
-        dialect=plan.dialect,
+        dialect=plan.connected,
+        refresh=plan.refresh,
     )
     return {
         "dataset_name": plan.spec.name,
@@ -54,6 +55,7 @@ def preview(plan: RunPlan) -> dict[str, Any]:
         "partition": plan.partition,
         "parameters": plan.parameters,
         "statements": found.statements,
+        "publishing": found.publishing,
         "reads": found.reads,
         "writes": found.writes,
         "warnings": [*plan.warnings, *found.warnings],
@@ -74,7 +76,7 @@ def describe(preview: dict[str, Any]) -> str:
             ("Writes", "\n".join(preview["writes"])),
         ]
     )
-    return "\n\n".join([head, numbered(preview["statements"])])
+    return "\n\n".join([head, numbered(preview["statements"]), *published(preview["publishing"])])
 
 
 def show_rendered(

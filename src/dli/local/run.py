@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from dataspec.engines.session import SqlSession, StatementFailed, one_line, place_of
 from dataspec.errors import InvalidUsage, RunFailed
 from dataspec.spec.dialects import dialect_of_connection
+from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.identity import spec_hash
 from dataspec.spec.run_values import resolve_run, with_absolute_date
 from dataspec.sql.checks.findings import ChecksFailed
 from dataspec.sql.materialization.failure import MaterializationFailed
-from dataspec.sql.rendering import RenderedStatement, render_statements
+from dataspec.sql.rendering import THERE, RenderedStatement, RunTable, render_statements
 from dli.local.engines.opening import open_engine
 from dli.output.times import relative_date
 
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from dataspec.engines.check_runner import CheckRunner
     from dataspec.engines.materializer import Materializer
     from dataspec.engines.results import Result
-    from dataspec.engines.session import StatementListener
+    from dataspec.engines.session import Rewrite, StatementListener
     from dataspec.models import CheckResult, RunPartition
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.run_values import RunValues
     from dli.config.settings import Settings
     from dli.local.engines.driver import DriverEngine
+    from dli.local.own_schema import OwnSchema
     from dli.project.project import LocalDataset
 
 _POINTER = re.compile(r" LINE \d+: .*$")
@@ -65,6 +67,15 @@ class RunPlan:
     dialect: str | None
     adopt: bool = False
     """Whether the run takes over a table that the dataset has not built."""
+    full_refresh: bool = False
+    """Whether the run builds the table anew."""
+    own: OwnSchema | None = None
+    """The developer's own schema, in which the spec builds its table; None to build the real one."""
+
+    @property
+    def refresh(self) -> FullRefresh | None:
+        """The run's part in a full refresh: all of it, or none."""
+        return FullRefresh() if self.full_refresh else None
 
     @property
     def partition(self) -> RunPartition | None:
@@ -106,6 +117,7 @@ class RunPlan:
         engine: DriverEngine | None = None,
         *,
         adopt: bool = False,
+        full_refresh: bool = False,
     ) -> RunPlan:
         """Return the plan of a run.
 
@@ -116,14 +128,19 @@ class RunPlan:
             tell: Called with a message: which date a relative one means, and that another process holds the DuckDB file.
             engine: The connection's engine, if it was opened early.
             adopt: Whether the run takes over a table that the dataset has not built.
+            full_refresh: Whether the run builds the table anew.
 
         Raises:
             InvalidSpec: When the spec is invalid.
             InvalidParameters: When the parameters don't fit it.
             InvalidSettings: When its connection is not defined.
-            InvalidUsage: When it is not known how to publish rows on the engine.
+            InvalidUsage: When one run can't build the table anew, it is not known how to publish rows on the engine,
+                or the dataset can't be built in the developer's own schema.
         """
         spec = dataset.checked()
+        own = _own_schema(settings)
+        if own is not None:
+            spec = own.moved(spec)
         values = resolve_run(spec, with_absolute_date(spec, given, datetime.now(UTC)))
         if text := relative_date(given, values.run_partition):
             tell(text)
@@ -136,15 +153,25 @@ class RunPlan:
             engine=engine,
             dialect=spec.execution.dialect or dialect_of_connection(engine.conn_type),
             adopt=adopt,
+            full_refresh=full_refresh,
+            own=own,
         )
         plan.materializer()  # refuses an engine before anything runs
         return plan
 
-    def statements(self, *, table_exists: bool = True) -> list[RenderedStatement]:
+    def rewrite(self) -> Rewrite:
+        """Return what lets the statements read the tables in the developer's own schema, if there is one."""
+        if self.own is None:
+            return lambda statement, _: statement
+        from dli.local.own_schema import OwnReads
+
+        return OwnReads(self.own, self.dialect, self.connected, self.dataset.file).rewritten
+
+    def statements(self, table: RunTable = THERE) -> list[RenderedStatement]:
         """Return the rendered statements.
 
         Args:
-            table_exists: Whether the table of a materialization is there.
+            table: The table of a materialization, as the run sees it.
 
         Raises:
             InvalidTemplate: With the position in the user's file.
@@ -157,7 +184,7 @@ class RunPlan:
             file=self.dataset.file,
             yaml=self.dataset.yaml,
             connected=self.connected,
-            table_exists=table_exists,
+            table=table,
         )
 
     def checks(self) -> CheckRunner | None:
@@ -189,17 +216,30 @@ class RunPlan:
         Raises:
             InvalidUsage: When it is not known how to publish rows on the engine.
         """
-        if self.spec.materialization is None:
+        if self.spec.materialization is None and not self.full_refresh:
             return None
         from dataspec.engines.materializer import Materializer
 
         try:
             return Materializer.of(
-                self.spec, self.run_values, self.connected, adopt=self.adopt, checks=checks
+                self.spec,
+                self.run_values,
+                self.connected,
+                adopt=self.adopt,
+                refresh=self.refresh,
+                checks=checks,
             )
         except MaterializationFailed as failed:
             title = f"The dataset '{self.spec.name}' can't run on {self.engine.place}."
             raise InvalidUsage(title, detail=str(failed)) from failed
+
+
+def _own_schema(settings: Settings) -> OwnSchema | None:
+    if settings.schema is None:
+        return None
+    from dli.local.own_schema import OwnSchema
+
+    return OwnSchema.of(settings)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -259,6 +299,7 @@ class Runner:
             recorder,
             first_rows=limit,
             query_runner=self._materializer,
+            rewrite=plan.rewrite(),
             finish=self._checks.finish if self._checks else lambda _: None,
             measure=measure,
         )
@@ -276,7 +317,7 @@ class Runner:
         statements = (
             self._materializer.statements(self._statements, plan.dataset.sql)
             if self._materializer
-            else self._statements(table_exists=True)
+            else self._statements()
         )
         began = time.monotonic()
         try:
@@ -292,9 +333,9 @@ class Runner:
             self.result.checks = self._checks.results if self._checks else ()
         return self.result
 
-    def _statements(self, *, table_exists: bool) -> list[RenderedStatement]:
+    def _statements(self, table: RunTable = THERE) -> list[RenderedStatement]:
         """Return the statements of the run, with one that reads the first rows of the written table."""
-        statements = self.result.plan.statements(table_exists=table_exists)
+        statements = self.result.plan.statements(table)
         if self._limit:
             written = self._materializer.name if self._materializer else _written(statements)
             statements += _samples(written, self._limit)

@@ -70,6 +70,20 @@ def numbered(statements: list[str]) -> str:
     return "\n\n".join(f"-- {number} of {count}\n{sql}" for number, sql in enumerate(statements, 1))
 
 
+def published(statements: list[str]) -> list[str]:
+    """Return the statements that stage, check and publish rows as one text; none without any."""
+    if not statements:
+        return []
+    return [
+        "\n\n".join(
+            [
+                "-- What stages, checks and publishes the rows of the query:",
+                *(f"{sql};" for sql in statements),
+            ]
+        )
+    ]
+
+
 def _in_project(session: Session, name: str) -> LocalDataset | None:
     try:
         return session.project.find(name)

@@ -19,7 +19,7 @@ from dataspec.sql.lineage.dataset_lineage import ends_alike, may_be_same, parts_
 from dataspec.sql.lineage.query_columns import query_columns
 from dataspec.sql.lineage.statement_tables import access_of, command_of, table_name
 from dataspec.sql.parser import parse
-from dataspec.sql.rendering import render_statements, target_values
+from dataspec.sql.rendering import RunTable, render_statements, target_values
 from dataspec.sql.samples import rendered_texts
 from dataspec.sql.transpile import transpile
 from dli.unit_tests.fixtures import Rows, duckdb_type, read_rows
@@ -197,7 +197,7 @@ class _Planner:
 
     def _texts(self, values: RunValues) -> list[SampledText]:
         """Return the SQL that the test runs, rendered and parsed."""
-        known = {**target_values(self._spec, table_exists=self._is_own_given), **values.template}
+        known = {**target_values(self._spec, RunTable(self._is_own_given)), **values.template}
         wanted = (text for text in sql_texts(self._spec, self._dataset.sql) if self._is_run(text.kind))
         texts = rendered_texts(wanted, known, self._request.dialect)
         for text in texts:
@@ -253,7 +253,7 @@ class _Planner:
                     dialect=request.dialect,
                     file=dataset.file,
                     yaml=dataset.yaml,
-                    table_exists=self._is_own_given,
+                    table=RunTable(self._is_own_given),
                 )
                 if self._is_run(statement.kind)
             ]

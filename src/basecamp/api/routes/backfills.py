@@ -65,6 +65,8 @@ async def start_backfill(
         resume=body.resume,
         missing=body.missing,
         wait_for_upstream=body.wait_for_upstream,
+        adopt=body.adopt,
+        full_refresh=body.full_refresh,
         with_upstream=body.with_upstream,
         with_downstream=body.with_downstream,
         permitted=permitted,

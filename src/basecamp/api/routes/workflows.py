@@ -115,6 +115,8 @@ async def start_run(
         parameters=body.parameters,
         source=source_of(body.source),
         wait_for_upstream=body.wait_for_upstream,
+        adopt=body.adopt,
+        full_refresh=body.full_refresh,
         candidate=body.candidate(caller),
     )
     if body.dry_run:

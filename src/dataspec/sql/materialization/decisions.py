@@ -34,13 +34,17 @@ class Decisions:
         engine: The engine's SQL.
         values: The values of the run.
         adopt: Whether the run takes over a table that the dataset has not built.
+        replaces: Whether the staging table takes the place of the table, also where the columns are the same.
     """
 
-    def __init__(self, spec: DatasetSpec, engine: EngineSql, values: RunValues, *, adopt: bool) -> None:
+    def __init__(
+        self, spec: DatasetSpec, engine: EngineSql, values: RunValues, *, adopt: bool, replaces: bool
+    ) -> None:
         self._spec = spec
         self._engine = engine
         self._values = values
         self._adopt = adopt
+        self.replaces = replaces
         self._staged: dict[str, Column] = {}
         self._telling: tuple[Column, ...] = ()
         """The columns by which the rows to replace are found."""
@@ -138,7 +142,7 @@ class Decisions:
                 f"The unique_key ({keys}) is not unique: the query has several rows for {values} of it."
             )
 
-    def act(self, target: Parts, staging: Parts, found: Relation | None, *, query: str) -> Act:
+    def act(self, target: Parts, staging: Parts, found: Relation | None, *, query: str = "") -> Act:
         """Return the act that publishes the staged rows.
 
         Raises:
@@ -157,10 +161,18 @@ class Decisions:
             query=query,
         )
 
+    def swap(self, target: Parts, new: Parts, found: Relation | None, filled: Relation) -> Act:
+        """Return the act that puts the table that a full refresh has filled in the place of the target."""
+        columns = tuple(column.name for column in filled.columns)
+        how: How = "swap" if found else "create"
+        return Act(how=how, kind=self.kind, target=target, staging=new, columns=columns)
+
     def _how(self, found: Relation | None) -> tuple[How, tuple[str, ...], tuple[Column, ...]]:
         staged = tuple(column.name for column in self._staged.values())
         if found is None:
             return "create", staged, ()
+        if self.replaces:
+            return "swap", staged, ()
         there = {self._engine.same(column.name): column for column in found.columns}
         if isinstance(self.form, ViewForm):
             begins = [*self._types(self._staged).items()][: len(there)] == [*self._types(there).items()]
@@ -205,11 +217,17 @@ class Decisions:
                 )
         return tuple(new.values()) if form.on_schema_change == "append_columns" else ()
 
-    def comments(self, act: Act, found: Relation | None) -> Iterator[str]:
-        """Yield the statements for the comments of the target, where they differ from what is there."""
+    def comments(self, act: Act, found: Relation | None, *, mark: str = "") -> Iterator[str]:
+        """Yield the statements for the comments of the target, where they differ from what is there.
+
+        Args:
+            act: The act that publishes.
+            found: The target before it.
+            mark: What else the comment of the target says.
+        """
         engine, spec = self._engine, self._spec
         new = act.how in {"create", "swap", "redefine"} or found is None
-        text = "\n\n".join(filter(None, (spec.description, f"Built by the dataset {spec.name}.")))
+        text = "\n\n".join(filter(None, (spec.description, mark, f"Built by the dataset {spec.name}.")))
         if new or (found and found.comment != text):
             yield engine.comment(act.kind, act.target, text)
         there = {} if new or found is None else {column.name: column.comment for column in found.columns}

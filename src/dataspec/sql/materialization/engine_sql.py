@@ -74,6 +74,8 @@ class Act:
     """For ``merge``: the columns that identify a row."""
     query: str = ""
     """For ``redefine``: the query of the view."""
+    keeps_staging: bool = False
+    """Whether the staging table stays, for another act."""
 
 
 class EngineSql(ABC):
@@ -167,7 +169,7 @@ class EngineSql(ABC):
         empty = Sent(f"{created}select * from (\n{query}\n) as query limit 0", query_line=3)
         return [
             *self.begin(target),
-            f"drop {kind} if exists {name}",
+            self.drop(kind, staging),
             Sent(f"{created}{query}", query_line=2) if kind == "view" else empty,
             self.comment(kind, staging, mark),
             *self.commit(),
@@ -189,6 +191,10 @@ class EngineSql(ABC):
             f"  {f'(select count(*) from ({twice}) as twice)' if keys else '0'} as keys_twice\n"
             f"from {name}"
         )
+
+    def drop(self, kind: Kind, name: Parts) -> str:
+        """Return the statement that drops a table or view, if it is there."""
+        return f"drop {kind} if exists {self.named(name)}"
 
     def begin(self, target: Parts) -> list[str]:
         """Return the statements before the act, which hold back other acts on the target where the engine can."""
@@ -212,7 +218,7 @@ class EngineSql(ABC):
             *(self.add_column(act.target, column) for column in act.added),
             *self.delete(act),
             f"insert into {target} ({columns})\nselect {columns} from {staging}",
-            f"drop table {staging}",
+            *([] if act.keeps_staging else [f"drop table {staging}"]),
         ]
 
     def delete(self, act: Act) -> list[str]:

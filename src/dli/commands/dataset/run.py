@@ -8,8 +8,10 @@ import click
 
 from dataspec.errors import DliError
 from dli.options import (
+    adopt_option,
     complete_dataset,
     dry_run_option,
+    full_refresh_option,
     options_with_formats,
     param_option,
     pass_session,
@@ -71,11 +73,8 @@ on one DuckDB file. With --dry-run nothing runs: the rendered SQL is printed.
     metavar="N",
     help="Of several datasets: the maximum number that run at a time.",
 )
-@click.option(
-    "--adopt",
-    is_flag=True,
-    help="Take over a table of the dataset's name that the dataset has not built, once.",
-)
+@adopt_option
+@full_refresh_option
 @options_with_formats("csv")
 @pass_session
 def command(
@@ -89,6 +88,7 @@ def command(
     limit: int,
     jobs: int,
     adopt: bool,
+    full_refresh: bool,
 ) -> int:
     """Run a dataset here; the help is HELP."""
     if (everything or bool(selection)) == (dataset is not None):
@@ -96,11 +96,11 @@ def command(
     if everything and selection.select:
         raise click.UsageError("Give either --all or --select.")
     if dataset is None:
-        if adopt:
-            raise click.UsageError("--adopt is for one dataset.")
+        if adopt or full_refresh:
+            raise click.UsageError(f"--{'adopt' if adopt else 'full-refresh'} is for one dataset.")
         return _run_several(session, selection, parameters, dry_run=dry_run, jobs=jobs)
     if dry_run:
-        return _preview(session, dataset, parameters)
+        return _preview(session, dataset, parameters, adopt=adopt, full_refresh=full_refresh)
     from dli.local.engines.opening import opened_early
 
     with opened_early(session.project, dataset, session.settings, say) as engine:
@@ -108,7 +108,10 @@ def command(
         from dli.project.clocks import find_with_clock
 
         found = find_with_clock(session.project, dataset)
-        plan = RunPlan.of(found, parameters, session.settings, say, engine, adopt=adopt)
+        plan = RunPlan.of(
+            found, parameters, session.settings, say, engine, adopt=adopt, full_refresh=full_refresh
+        )
+        session.settings.require_unprotected(plan.spec.execution.connection)
         session.settings.require_permission(plan.spec.execution.connection)
         run = _run(session, plan, limit)
     from dli.local.output import print_run, print_summary
@@ -118,12 +121,23 @@ def command(
     return 0
 
 
-def _preview(session: Session, dataset: str, parameters: dict[str, str]) -> int:
+def _preview(
+    session: Session, dataset: str, parameters: dict[str, str], *, adopt: bool, full_refresh: bool
+) -> int:
     from dli.local.dry_run import describe, preview
     from dli.local.run import RunPlan
     from dli.project.clocks import find_with_clock
 
-    found = preview(RunPlan.of(find_with_clock(session.project, dataset), parameters, session.settings, say))
+    found = preview(
+        RunPlan.of(
+            find_with_clock(session.project, dataset),
+            parameters,
+            session.settings,
+            say,
+            adopt=adopt,
+            full_refresh=full_refresh,
+        )
+    )
     session.print_item(found, describe(found))
     return 0
 
@@ -170,6 +184,7 @@ def _run_several(
         print_dry_runs(session, plans)
         return 0
     for connection in dict.fromkeys(plan.spec.execution.connection for plan in plans):
+        session.settings.require_unprotected(connection)
         session.settings.require_permission(connection)
     steps: list[Step] = []
     whole = _project_run(session, plans, graph, progress, steps)

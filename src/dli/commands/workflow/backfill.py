@@ -9,9 +9,11 @@ import click
 
 from dli.confirmation import ask_first
 from dli.options import (
+    adopt_option,
     dataset_argument,
     dry_run_option,
     follow_options,
+    full_refresh_option,
     param_option,
     pass_session,
     server_options,
@@ -19,6 +21,7 @@ from dli.options import (
     wait_for_upstream_option,
     with_downstream_option,
     with_upstream_option,
+    yes_for_backfills_option,
 )
 from dli.session import Session, say, warn
 
@@ -35,6 +38,8 @@ class Options(TypedDict):
     resume: bool
     missing: bool
     wait_for_upstream: bool
+    adopt: bool
+    full_refresh: bool
     with_upstream: bool
     with_downstream: bool
 
@@ -74,8 +79,10 @@ class Options(TypedDict):
 @with_upstream_option
 @with_downstream_option
 @wait_for_upstream_option
+@adopt_option
+@full_refresh_option
 @dry_run_option
-@click.option("--yes", "-y", is_flag=True, help="Don't ask before building more than 366 partitions.")
+@yes_for_backfills_option
 @follow_options("backfill")
 @server_options
 @pass_session
@@ -95,6 +102,8 @@ def command(
     with_upstream: bool,
     with_downstream: bool,
     wait_for_upstream: bool,
+    adopt: bool,
+    full_refresh: bool,
     dry_run: bool,
     yes: bool,
     wait: bool,
@@ -110,6 +119,9 @@ def command(
 
     With --with-downstream or --with-upstream it builds each partition of all datasets on that
     side, in the order of the graph. A failure stops only what depends on it.
+
+    With --full-refresh the partitions go into a new table, which replaces the old one after the
+    last of them; it has no others then. Until then nothing changes for those who read it.
 
     Yesterday and 7d are by the clock of the schedule's time zone.
 
@@ -128,6 +140,8 @@ def command(
             resume=resume,
             missing=missing,
             wait_for_upstream=wait_for_upstream,
+            adopt=adopt,
+            full_refresh=full_refresh,
             with_upstream=with_upstream,
             with_downstream=with_downstream,
         ),
@@ -170,7 +184,7 @@ def build(
             _say_left_out(found.already_built)
             return
         found = ask()
-        if max(len(found.dates), len(found.steps)) > MANY_DATES:
+        if found.to_confirm or max(len(found.dates), len(found.steps)) > MANY_DATES:
             _ask(found)
     backfill = client.start_backfill(
         name,
@@ -199,10 +213,11 @@ def _ask(preview: BackfillPreview) -> None:
     partitions = [step.partition for step in preview.steps] or preview.dates
     count = f"{len(partitions):,} {_kind(preview)}"
     first, last = min(partitions), max(partitions)
+    builds = f"This builds {count}, from {first} to {last}, one after the other."
     ask_first(
         "Proceed?",
-        show=lambda: say(f"This builds {count}, from {first} to {last}, one after the other."),
-        effect=f"This would build {count}.",
+        show=lambda: say("\n".join((builds, *preview.to_confirm))),
+        effect="\n".join((f"This would build {count}.", *preview.to_confirm)),
         declined="Not started.",
     )
 

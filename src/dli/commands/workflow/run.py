@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
 from dataspec.errors import InvalidUsage
 from dataspec.parameters import EXECUTION_DATE
 from dli.options import (
+    adopt_option,
     dataset_argument,
     dry_run_option,
     follow_options,
+    full_refresh_option,
     param_option,
     pass_session,
     server_options,
@@ -20,6 +22,7 @@ from dli.options import (
     wait_for_upstream_option,
     with_downstream_option,
     with_upstream_option,
+    yes_for_backfills_option,
 )
 from dli.run_kinds import DIFFERENCE
 from dli.session import say, warn
@@ -27,6 +30,16 @@ from dli.session import say, warn
 if TYPE_CHECKING:
     from dataspec.models import RunPartition, RunPreview
     from dli.session import Session
+
+
+class RunOptions(TypedDict):
+    """The options that the preview of a run has as well."""
+
+    source: str | None
+    wait_for_upstream: bool
+    adopt: bool
+    full_refresh: bool
+
 
 HELP = f"""Start a run of a dataset now.
 
@@ -51,8 +64,10 @@ only in the project, means the local file, registered or not.
 @with_upstream_option
 @with_downstream_option
 @wait_for_upstream_option
+@adopt_option
+@full_refresh_option
 @dry_run_option
-@click.option("--yes", "-y", is_flag=True, help="Don't ask before building more than 366 partitions.")
+@yes_for_backfills_option
 @follow_options()
 @server_options
 @pass_session
@@ -65,6 +80,8 @@ def command(
     with_upstream: bool,
     with_downstream: bool,
     wait_for_upstream: bool,
+    adopt: bool,
+    full_refresh: bool,
     dry_run: bool,
     yes: bool,
     wait: bool,
@@ -83,6 +100,8 @@ def command(
             resume=False,
             missing=False,
             wait_for_upstream=wait_for_upstream,
+            adopt=adopt,
+            full_refresh=full_refresh,
             with_upstream=with_upstream,
             with_downstream=with_downstream,
         )
@@ -100,19 +119,20 @@ def command(
             timeout=timeout,
         )
         return
+    asked = RunOptions(
+        source=source, wait_for_upstream=wait_for_upstream, adopt=adopt, full_refresh=full_refresh
+    )
     if dry_run:
         from dli.output.previews import preview
 
-        ask = partial(
-            session.client.preview_run, name, parameters, source=source, wait_for_upstream=wait_for_upstream
-        )
+        ask = partial(session.client.preview_run, name, parameters, **asked)
         found = preview(session, dataset, source, ask)
         _say_date(parameters, found.partition)
         session.print_item(found, _described(found))
         return
     from dli.output.times import built
 
-    run = session.client.start_run(name, parameters, source=source, wait_for_upstream=wait_for_upstream)
+    run = session.client.start_run(name, parameters, **asked)
     warn(run.warnings)
     _say_date(parameters, run.partition)
     if text := built(run.partition, run.partition_label):
@@ -148,8 +168,8 @@ def _wait(session: Session, run_id: str, timeout: float | None) -> None:
 
 
 def _described(preview: RunPreview) -> str:
-    from dli.output.previews import head, numbered
+    from dli.output.previews import head, numbered, published
     from dli.output.times import spanned
 
     top = head(preview, partition=spanned(preview.partition))
-    return "\n\n".join((top, numbered(preview.statements)))
+    return "\n\n".join((top, numbered(preview.statements), *published(preview.publishing)))

@@ -592,7 +592,7 @@ def test_a_plan_of_a_later_version_is_left_alone_and_does_not_prevent_runs(
 ) -> None:
     register()
     key = f"basecamp/backfills/active/{NAME}.json"
-    store.put(key, b'{"format": 4}', expected="*missing*")
+    store.put(key, b'{"format": 5}', expected="*missing*")
     answer = start(client)
     assert (answer.status_code, answer.json()["code"]) == (503, "newer_format")
     assert key in answer.json()["title"]

@@ -17,8 +17,9 @@ from basecamp.api.app import create_app
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
-from dataspec.contract import request_of, waits
+from dataspec.contract import adopts, full_refresh_of, request_of, waits
 from dataspec.errors import AirflowUnreachable
+from dataspec.spec.full_refresh import FullRefresh
 from dataspec.store import MemoryStore
 from unit.basecamp.conftest import SQL, YAML
 
@@ -482,3 +483,54 @@ def test_a_time_without_a_partition_is_refused_with_the_nearest_two(
     refused = run(client, parameters={"execution_date": "2024-01-14T13:20"})
     assert refused.status_code == 422
     assert refused.json()["detail"] == "The nearest are 2024-01-14T13:00+09:00 and 2024-01-14T14:00+09:00."
+
+
+MATERIALIZED = {"query_file: query.sql\n": "query_file: query.sql\nmaterialization: table\n"}
+
+
+@pytest.mark.rule("12.27")
+def test_a_run_takes_a_table_over_or_builds_it_anew_only_if_the_request_says_so(
+    register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    register(replace=MATERIALIZED)
+    asked: tuple[dict[str, Any], ...] = ({}, {"adopt": True}, {"full_refresh": True})
+    for more in asked:
+        assert run(client, **more).status_code == 201
+        clock.advance(1)
+    runs = sorted(all_runs(airflow), key=lambda run: run.logical_date or clock.now())
+    assert [adopts(run.conf) for run in runs] == [False, True, False]
+    assert [full_refresh_of(run.conf) for run in runs] == [None, None, FullRefresh()]
+
+
+@pytest.mark.rule("12.27")
+@pytest.mark.parametrize(
+    ("form", "option", "reason"),
+    [
+        (None, "adopt", "has no 'materialization', so no run takes over a table."),
+        (None, "full_refresh", "has no 'materialization', so its SQL decides what a run replaces."),
+        (
+            "{type: incremental, strategy: append}",
+            "full_refresh",
+            "is incremental: a full refresh by one run",
+        ),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_run_without_such_a_table_is_refused(
+    register: Register, client: Client, form: str | None, option: str, reason: str, *, dry_run: bool
+) -> None:
+    register(replace={key: text.replace("table", form) for key, text in MATERIALIZED.items()} if form else {})
+    asked: dict[str, Any] = {option: True, "dry_run": dry_run}
+    answer = run(client, **asked)
+    assert (answer.status_code, reason in answer.json()["title"]) == (400, True)
+
+
+@pytest.mark.rule("12.28")
+def test_a_preview_has_the_statements_that_stage_check_and_publish(
+    register: Register, client: Client
+) -> None:
+    dialect = {**MATERIALIZED, "schedule:\n": "execution: {dialect: postgres}\nschedule:\n"}
+    register(replace=dialect)
+    text = "\n".join(run(client, dry_run=True).json()["publishing"])
+    assert 'insert into "sales"."__dli_<hash>"\nSELECT * FROM clicks' in text
+    assert text.index("__dli_<hash>") < text.index('delete from "sales"."daily"') < text.rindex("commit")

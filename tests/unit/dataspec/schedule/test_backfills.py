@@ -156,7 +156,7 @@ def test_damaged_plan_is_refused_with_its_key(body: bytes) -> None:
 
 def test_plan_of_a_newer_format_is_refused_with_its_key() -> None:
     with pytest.raises(NewerFormat, match="'plans/a' in the store was written by a newer version"):
-        BackfillPlan.read(stored(b'{"format": 4, "anything": []}'))
+        BackfillPlan.read(stored(b'{"format": 5, "anything": []}'))
 
 
 @pytest.mark.rule("14.18")

@@ -449,3 +449,78 @@ def test_what_checks_found_is_told_and_kept(project: Path, dli: Dli) -> None:
     assert [check["rows"] for check in completed["checks"]] == [0, 1]  # type: ignore[attr-defined]
     assert [(check["status"], check["rows"]) for check in broken["checks"]] == [("failed", 8), ("passed", 9)]  # type: ignore[attr-defined]
     assert reason in str(broken["error"])
+
+
+INCREMENTAL = """\
+name: shop.orders
+type: Dataset
+owner: dana@example.com
+query_statement: select date '{{ execution_date }}' as day, 1 as id
+parameters: [{name: execution_date, type: date}]
+materialization: {type: incremental, strategy: replace_partition, partition_column: day}
+checks: [{not_null: [id]}]
+"""
+
+
+@pytest.mark.rule("23.20")
+def test_a_full_refresh_here_is_for_one_table(project: Path, dli: Dli) -> None:
+    write(project, INCREMENTAL, "shop.orders")
+    run = ("dataset", "run", "shop.orders", "-p", "execution_date=2024-01-15", "--full-refresh")
+    told = dli(*run)
+    assert told.status == 2
+    assert (
+        "'shop.orders' is incremental: a full refresh by one run would leave the rows of that run alone."
+        in told.err
+    )
+    assert "dli workflow backfill shop.orders --start YYYY-MM-DD --end YYYY-MM-DD --full-refresh" in told.err
+    assert dli(*run, "--dry-run").status == 2
+    write(
+        project,
+        "name: shop.orders\ntype: Dataset\nowner: d@example.com\nquery_statement: select 1\n",
+        "shop.orders",
+    )
+    assert "has no 'materialization'" in dli("dataset", "run", "shop.orders", "--full-refresh").err
+    table = INCREMENTAL.replace(
+        "type: incremental, strategy: replace_partition, partition_column: day", "type: table"
+    )
+    write(project, table, "shop.orders")
+    for _ in range(2):
+        assert dli(*run).status == 0
+    assert "--full-refresh is for one dataset." in dli("dataset", "run", "--all", "--full-refresh").err
+
+
+@pytest.mark.rule("22.49")
+@pytest.mark.parametrize(
+    ("form", "act"),
+    [
+        ("table", ['delete from "shop"."orders"']),
+        ("view", ['create or replace view "shop"."orders" as']),
+        (
+            "{type: incremental, strategy: replace_partition, partition_column: day}",
+            ["as outside", 'delete from "shop"."orders" where "day" = date \'2024-01-15\''],
+        ),
+        ("{type: incremental, strategy: append}", ['insert into "shop"."orders" ("day", "id")']),
+        ("{type: incremental, strategy: merge, unique_key: [id]}", ["as keys_twice", 'new."id" = old."id"']),
+    ],
+)
+def test_a_dry_run_shows_what_stages_checks_and_publishes(
+    project: Path, dli: Dli, form: str, act: list[str]
+) -> None:
+    text = INCREMENTAL.replace(
+        "{type: incremental, strategy: replace_partition, partition_column: day}", form
+    )
+    if form == "view":
+        text = text.replace("parameters: [{name: execution_date, type: date}]\n", "").replace(
+            "{{ execution_date }}", "2024-01-15"
+        )
+    write(project, text, "shop.orders")
+    given = () if form == "view" else ("-p", "execution_date=2024-01-15")
+    shown = dli("dataset", "run", "shop.orders", "--dry-run", *given)
+    assert (shown.status, shown.err) == (0, "")
+    parts = shown.out.split("-- What stages, checks and publishes the rows of the query:\n\n")
+    assert "select date '2024-01-15' as day, 1 as id" in parts[0]
+    rest = parts[1]
+    for text in ("__dli_<hash>", *act[:-1], "all_rows", act[-1], "commit;"):
+        assert text in rest
+        rest = rest.partition(text)[2]
+    assert not (project / "warehouse.duckdb").exists()

@@ -1,0 +1,73 @@
+"""Send the statements by which one attempt publishes its rows, and ask the engine what is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dataspec.sql.materialization.engine_sql import Column, Relation, Sent
+from dataspec.sql.rendering import RenderedStatement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dataspec.engines.session import Execute
+    from dataspec.sql.materialization.engine_sql import EngineSql, Parts
+
+_MAX_DESCRIBED = 10_000
+"""Maximum number of rows of a query about the engine's catalog, such as one for each column of a table."""
+
+
+class Attempt:
+    """Sends the statements of one attempt, each told to the session's listener."""
+
+    def __init__(self, engine: EngineSql, query: RenderedStatement, execute: Execute) -> None:
+        self._engine = engine
+        self.execute = execute
+        self._in_transaction = False
+        self.query = query
+        self.schema_is_missing = False
+        """Whether the schema of the target has to be created."""
+        self.has_staged = False
+        """Whether the staging table has this attempt's mark, unless a later attempt has taken it over."""
+
+    @classmethod
+    def outside_a_run(cls, engine: EngineSql, execute: Execute) -> Attempt:
+        """Return an attempt that inspects alone, without a query."""
+        nothing = RenderedStatement("inspect", "", "materialization", continue_on_error=False, file=None)
+        return cls(engine, nothing, execute)
+
+    def send(self, step: str, statements: Iterable[Sent | str]) -> None:
+        """Run the statements of a step in order."""
+        for one in statements:
+            sent = one if isinstance(one, Sent) else Sent(one)
+            if sent.sql == self._engine.begins:
+                self._in_transaction = True
+            self.execute(self._statement(step, sent))
+            if sent.sql == self._engine.commits:
+                self._in_transaction = False
+
+    def ask(self, sql: str, step: str = "inspect") -> list[tuple[Any, ...]]:
+        """Run a query about the engine's catalog or the staged rows; return its rows."""
+        return list(self.execute(self._statement(step, Sent(sql)), keep=_MAX_DESCRIBED).first_rows)
+
+    def inspect(self, name: Parts) -> Relation | None:
+        """Return the table or view of a name; None if there is none."""
+        rows = self.ask(self._engine.inspect(name))
+        if not rows:
+            return None
+        columns = (Column(*row[2:]) for row in rows if row[2] is not None)
+        return Relation(rows[0][0], tuple(columns), rows[0][1])
+
+    def roll_back(self) -> None:
+        """End the transaction in which a statement failed, if there is one."""
+        if self._in_transaction:
+            self._in_transaction = False
+            self.send("roll back", [self._engine.rolls_back])
+
+    def _statement(self, step: str, sent: Sent) -> RenderedStatement:
+        if sent.query_line is None:
+            return RenderedStatement(step, sent.sql, "materialization", continue_on_error=False, file=None)
+        origin = self.query.origin
+        placed = replace(origin, before=sent.query_line - 1) if origin else None
+        return replace(self.query, sql=sent.sql, origin=placed)
