@@ -134,7 +134,8 @@ class CheckRunner:
         # Imported here: Airflow parses DAGs with checks, and a SQL parser takes 0.3 s to load.
         from dataspec.sql.checks.schema_check import compare_columns
 
-        return (compare_columns(declared, columns, dialect=self._connected, place=self._schema_place),)
+        found = compare_columns(declared, columns, dialect=self._connected, place=self._schema_place)
+        return (found,) if found else ()
 
 
 class _Pass:

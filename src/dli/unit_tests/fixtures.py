@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from dataspec.errors import InvalidSpec
 from dataspec.problems import nearest
 from dataspec.spec.sql_texts import SqlText
-from dataspec.spec.unit_tests import FixtureFile
 from dataspec.sql.values.seeds import read_seed, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dataspec.problems import Problem
     from dataspec.spec.sql_texts import SqlPlaces
     from dataspec.spec.unit_tests import Fixture
     from dataspec.spec.yaml_reader import Path
@@ -53,11 +52,25 @@ class Rows:
         )
         return Rows(self.columns, self.rows, tuple(types))
 
+    def settled(self, like: Rows) -> Rows:
+        """Return the rows with a type for each column, as a table has: that of other rows, or else text."""
+        others = {name.lower(): kind for name, kind in zip(like.columns, like.types, strict=True)}
+        is_nested = [
+            any(isinstance(row[index], list | dict) for row in self.rows)
+            for index in range(len(self.columns))
+        ]
+        types = (
+            kind if kind or nested else others.get(name.lower()) or "text"
+            for name, kind, nested in zip(self.columns, self.types, is_nested, strict=True)
+        )
+        return Rows(self.columns, self.rows, tuple(types))
+
     @property
     def select(self) -> str:
         """A query that returns the rows."""
         if not self.rows:
-            return f"select {', '.join(map(self._column, range(len(self.columns))))} where false"
+            columns = ", ".join(map(self._column, range(len(self.columns))))
+            return f"select {columns or 'null as no_column'} where false"
         columns = ", ".join(map(self._column, range(len(self.columns))))
         rows = ",\n".join(f"({', '.join(map(literal, row))})" for row in self.rows)
         names = ", ".join(f"c{index}" for index in range(len(self.columns)))
@@ -71,39 +84,38 @@ class Rows:
         return f"cast({value} as {kind}) as {name}" if kind else f"{value} as {name}"
 
 
-def read_rows(fixture: Fixture, at: Path, places: SqlPlaces, files: Mapping[str, str]) -> Rows:
-    """Return the rows of a fixture.
+def rows_or_problems(
+    fixture: Fixture, at: Path, places: SqlPlaces, files: Mapping[str, str]
+) -> tuple[Rows, list[Problem]]:
+    """Return the rows of a fixture, or none and the problems of its CSV, each at its line.
 
     Args:
         fixture: The fixture.
         at: Its path in the YAML.
         places: The places of the YAML.
         files: The text of each CSV file, by its path in the YAML.
-
-    Raises:
-        InvalidSpec: With the problems of CSV, each at its line.
     """
     if isinstance(fixture, list):
-        return _yaml_rows(fixture)
-    if isinstance(fixture, FixtureFile):
-        if fixture.file not in files:
-            message = f"the CSV file '{fixture.file}' does not exist beside the YAML."
-            hint = nearest(fixture.file, files)
-            raise InvalidSpec([places.document.problem((*at, "file"), message, hint=hint)])
+        return _yaml_rows(fixture), []
+    if isinstance(fixture, str):
+        return _csv_rows(fixture, at, places, None)
+    if fixture.file in files:
         return _csv_rows(files[fixture.file], at, places, fixture.file)
-    return _csv_rows(fixture, at, places, None)
+    message = f"the CSV file '{fixture.file}' does not exist beside the YAML."
+    hint = nearest(fixture.file, files)
+    return Rows(()), [places.document.problem((*at, "file"), message, hint=hint)]
 
 
-def _csv_rows(text: str, at: Path, places: SqlPlaces, file: str | None) -> Rows:
+def _csv_rows(text: str, at: Path, places: SqlPlaces, file: str | None) -> tuple[Rows, list[Problem]]:
     found, problems = read_seed(text, "fixture")
     if found is None:
         source = SqlText("", text, "query", continue_on_error=False, file=file, path=at)
-        raise InvalidSpec([places.placed(problem, source) for problem in problems])
+        return Rows(()), [places.placed(problem, source) for problem in problems]
     columns = tuple(column.name for column in found.columns)
     rows = tuple(row for _, row in found.rows)
     is_empty = [all(row[index] is None for row in rows) for index in range(len(columns))]
     types = (None if empty else column.type for column, empty in zip(found.columns, is_empty, strict=True))
-    return Rows(columns, rows, tuple(types))
+    return Rows(columns, rows, tuple(types)), []
 
 
 def _yaml_rows(rows: Sequence[Mapping[str, Any]]) -> Rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
@@ -11,35 +11,36 @@ from dataspec.errors import InvalidParameters, InvalidSpec, InvalidTemplate
 from dataspec.isolation import restart_clock
 from dataspec.parameters import EXECUTION_DATE, ParameterValueError
 from dataspec.problems import Problem, nearest
+from dataspec.spec.model import RUN_TIMES
 from dataspec.spec.run_values import resolve_run
 from dataspec.spec.sql_texts import SqlPlaces, sql_texts
 from dataspec.spec.unit_tests import OWN_TABLE
 from dataspec.sql.lineage.column_uses import column_uses
-from dataspec.sql.lineage.dataset_lineage import ends_alike, may_be_same, parts_of
+from dataspec.sql.lineage.dataset_lineage import ends_alike
 from dataspec.sql.lineage.query_columns import query_columns
-from dataspec.sql.lineage.statement_tables import access_of, command_of, table_name
+from dataspec.sql.lineage.statement_tables import command_of
 from dataspec.sql.parser import parse
 from dataspec.sql.rendering import RunTable, render_statements, target_values
 from dataspec.sql.samples import rendered_texts
 from dataspec.sql.transpile import transpile
-from dli.unit_tests.fixtures import Rows, duckdb_type, read_rows
+from dli.unit_tests.fixtures import rows_or_problems
+from dli.unit_tests.given import GivenTables, UsedTables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from dataspec.isolation import LimitExceeded
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.run_values import RunValues
     from dataspec.spec.unit_tests import UnitTest
     from dataspec.spec.yaml_reader import Path
-    from dataspec.sql.lineage.column_uses import ColumnUse
     from dataspec.sql.rendering import RenderedStatement
     from dataspec.sql.samples import SampledText
     from dli.project.project import LocalDataset
+    from dli.unit_tests.fixtures import Rows
+    from dli.unit_tests.given import GivenTable, Types
     from dli.unit_tests.sources import UnitTestSource
 
-_CATALOGS = frozenset({"information_schema", "pg_catalog"})
-"""Schemas whose tables each engine has."""
 _SETTINGS = (exp.Analyze, exp.Grant, exp.Set, exp.Use)
 """Statements of other engines that a test leaves out, as they yield and change no rows."""
 _SETTING_COMMANDS = frozenset({"ANALYZE", "REFRESH", "RESET", "SET", "VACUUM"})
@@ -53,18 +54,8 @@ class PlanRequest:
     sources: tuple[UnitTestSource, ...]
     dialect: str | None
     """The dialect of its SQL."""
-    declared: Mapping[str, tuple[Mapping[str, str], str | None]] = field(default_factory=dict)
-    """The types of columns that specs declare, by the name of the dataset, each with the dialect of the types."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenTable:
-    """A table of a test, with its rows."""
-
-    name: str
-    rows: Rows
-    is_own: bool
-    """Whether it is the dataset's own table, which its SQL may write."""
+    declared: Mapping[str, Types] = field(default_factory=dict)
+    """The types of columns that specs declare, by the name of the dataset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +127,8 @@ class _Planner:
         self._at: Path = ("tests", index)
         self._places = SqlPlaces(source.document)
         self._dataset_places = SqlPlaces.of(self._dataset.yaml, self._dataset.file)
-        self._own = (self._spec.target or self._spec.name).lower()
-        self._is_own_given = any(key.lower() in {OWN_TABLE, self._own} for key in self._test.given)
+        own = {OWN_TABLE, (self._spec.target or self._spec.name).lower()}
+        self._is_own_given = any(key.lower() in own for key in self._test.given)
 
     def plan(self) -> UnitTestPlan:
         """Return the plan.
@@ -147,15 +138,17 @@ class _Planner:
         """
         values = self._values()
         texts = self._texts(values)
-        reads, writes, made = self._tables(texts)
+        used = UsedTables.of(texts)
         statements, warnings = self._statements(values)
-        tables, problems = self._given(reads, writes, column_uses(texts, self._dataset_places))
-        expect = self._rows(self._test.expect, (*self._at, "expect"))
+        at = (*self._at, "expect")
+        expect, unread = rows_or_problems(self._test.expect, at, self._places, self._source.files)
+        tables, problems = self._given(expect).read(used, column_uses(texts, self._dataset_places))
+        problems += unread
         problems += self._unknown_expected(texts, tables, expect)
         if problems:
             raise InvalidSpec(problems)
         line, column = self._places.document.position(self._at)
-        named = (*reads.values(), *writes.values(), *(table.name for table in tables))
+        named = (*used.reads.values(), *used.writes.values(), *(table.name for table in tables))
         schemas = dict.fromkeys(name.rpartition(".")[0] for name in named if "." in name)
         return UnitTestPlan(
             dataset=self._dataset,
@@ -164,8 +157,8 @@ class _Planner:
             statements=tuple(statements),
             is_translated=self._is_translated,
             tables=tuple(tables),
-            schemas=tuple(schema for schema in schemas if schema.lower() not in made),
-            result=self._result(writes),
+            schemas=tuple(schema for schema in schemas if schema.lower() not in used.made_schemas),
+            result=self._result(used.writes),
             expect=expect,
             warnings=tuple(warnings),
         )
@@ -173,6 +166,18 @@ class _Planner:
     @property
     def _is_translated(self) -> bool:
         return self._request.dialect != "duckdb"
+
+    def _given(self, expect: Rows) -> GivenTables:
+        return GivenTables(
+            spec=self._spec,
+            test=self._test,
+            at=self._at,
+            places=self._places,
+            files=self._source.files,
+            dialect=self._request.dialect,
+            declared=self._request.declared,
+            expect=expect,
+        )
 
     def _problem(self, path: Path, message: str, hint: str | None = None, *, at_key: bool = False) -> Problem:
         return self._places.document.problem((*self._at, *path), message, hint=hint, at_key=at_key)
@@ -203,42 +208,17 @@ class _Planner:
         for text in texts:
             if problem := text.unrendered or text.parsed.problem:
                 placed = self._dataset_places.placed(problem, text.text)
-                raise InvalidSpec(
-                    [replace(placed, message=f"in the test '{self._test.name}': {placed.message}")]
+                message = f"in the test '{self._test.name}': {placed.message}"
+                lacks_partition = values.partition is None and any(
+                    name in problem.message for name in RUN_TIMES
                 )
+                hint = "Give the test an 'execution_date'." if lacks_partition else placed.hint
+                raise InvalidSpec([replace(placed, message=message, hint=hint)])
         return texts
 
     def _is_run(self, kind: str) -> bool:
         """Return whether the test runs SQL of a kind: nothing after a query whose rows it compares."""
         return self._spec.target is None or kind in {"seed", "pre", "query"}
-
-    def _tables(self, texts: Sequence[SampledText]) -> tuple[dict[str, str], dict[str, str], set[str]]:
-        """Return the tables that are read before they are made, those that are written, and the schemas that are made.
-
-        The tables are names as written, by their lower case.
-        """
-        reads: dict[str, str] = {}
-        writes: dict[str, str] = {}
-        made: set[str] = set()
-        schemas: set[str] = set()
-        for tree in (tree for text in texts for tree in text.parsed.trees):
-            access = access_of(tree)
-            temporary = {id(table) for table in access.temporary}
-            for name in map(table_name, access.reads):
-                is_catalog = parts_of(name)[-2:-1] and parts_of(name)[-2] in _CATALOGS
-                if name.lower() not in made and not is_catalog:
-                    reads.setdefault(name.lower(), name)
-            for table in access.writes:
-                name = table_name(table)
-                if id(table) not in temporary:
-                    writes.setdefault(name.lower(), name)
-                if isinstance(tree, exp.Create):
-                    made.add(name.lower())
-            for name in map(table_name, access.drops):
-                writes.pop(name.lower(), None)
-            if isinstance(tree, exp.Create) and str(tree.args.get("kind")).upper() == "SCHEMA":
-                schemas.add(table_name(tree.this).lower())
-        return reads, writes, schemas
 
     def _statements(self, values: RunValues) -> tuple[list[RenderedStatement], list[str]]:
         """Return the statements in DuckDB's SQL, and what could not be translated."""
@@ -271,78 +251,6 @@ class _Planner:
     def _is_setting(self, statement: RenderedStatement) -> bool:
         trees = parse(statement.sql, self._request.dialect)
         return all(isinstance(tree, _SETTINGS) or command_of(tree) in _SETTING_COMMANDS for tree in trees)
-
-    def _given(
-        self, reads: Mapping[str, str], writes: Mapping[str, str], uses: Sequence[ColumnUse]
-    ) -> tuple[list[GivenTable], list[Problem]]:
-        """Return the tables of the test, and the problems of what it gives and what it lacks."""
-        tables: list[GivenTable] = []
-        problems: list[Problem] = []
-        for key, fixture in self._test.given.items():
-            names = self._meant(key, reads, writes)
-            path = ("given", key)
-            if not names:
-                hint = nearest(key, reads.values()) or f"It reads: {', '.join(reads.values()) or 'no table'}."
-                problems.append(self._problem(path, f"the SQL does not read '{key}'.", hint, at_key=True))
-                continue
-            rows = self._rows(fixture, (*self._at, *path))
-            for name in names:
-                own = name.lower() == self._own or name.lower() in writes
-                used = [use for use in uses if may_be_same(parts_of(use.table), parts_of(name))]
-                problems += self._lacking(path, key, rows, used)
-                found = rows.with_columns([use.column for use in used]).typed(self._declared(name, own=own))
-                tables.append(GivenTable(name=name, rows=found, is_own=own))
-        given = {table.name.lower() for table in tables}
-        problems += (self._not_given(name) for lower, name in reads.items() if lower not in given)
-        return tables, problems
-
-    def _meant(self, key: str, reads: Mapping[str, str], writes: Mapping[str, str]) -> list[str]:
-        """Return the tables that a key of ``given`` means, as the SQL writes them."""
-        own = self._spec.target or self._spec.name
-        if key == OWN_TABLE:
-            return [own]
-        same = [name for name in reads.values() if may_be_same(parts_of(name), parts_of(key))]
-        written = [name for name in writes.values() if may_be_same(parts_of(name), parts_of(key))]
-        return same or written[:1] or ([own] if key.lower() == own.lower() else [])
-
-    def _not_given(self, name: str) -> Problem:
-        """Return the problem of a table that the SQL reads and that the test does not give."""
-        path: Path = ("given",) if self._test.given else ()
-        if self._spec.target and name.lower() == self._own:
-            message = f"the SQL reads its own table, {name}, and the test does not give it."
-            hint = "Guard it with {% if table_exists %}, or give its rows under 'this'."
-        else:
-            message = f"the SQL reads {name}, and the test gives no rows of it."
-            hint = f"Add to 'given': {name}: []"
-        return self._problem(path, message, hint, at_key=True)
-
-    def _lacking(self, path: Path, key: str, rows: Rows, used: Sequence[ColumnUse]) -> Iterator[Problem]:
-        """Yield a problem for each column that the SQL reads and given rows lack."""
-        for use in used if rows.columns else ():
-            if rows.lacks(use.column):
-                at = ":".join(
-                    str(part) for part in (use.place.file, use.place.line, use.place.column) if part
-                )
-                message = f"the rows of '{key}' lack the column '{use.column}', which the SQL reads ({at})."
-                hint = nearest(use.column, rows.columns)
-                hint = hint or "Add it to one row, as null if its value does not matter."
-                yield self._problem(path, message, hint, at_key=True)
-
-    def _declared(self, name: str, *, own: bool) -> dict[str, str | None]:
-        """Return the types of a table's columns that a spec declares, in DuckDB's SQL, by names in lower case."""
-        if own:
-            declared = {column.name: column.type for column in self._spec.columns if column.type}
-            found: tuple[Mapping[str, str], str | None] = declared, self._request.dialect
-        else:
-            known = self._request.declared
-            found = next(
-                (known[other] for other in known if may_be_same(parts_of(other), parts_of(name))), ({}, None)
-            )
-        types, dialect = found
-        return {column.lower(): duckdb_type(kind, dialect) for column, kind in types.items()}
-
-    def _rows(self, fixture: Any, path: Path) -> Rows:
-        return read_rows(fixture, path, self._places, self._source.files)
 
     def _unknown_expected(
         self, texts: Sequence[SampledText], tables: Sequence[GivenTable], expect: Rows

@@ -16,10 +16,11 @@ from dli.unit_tests.fixtures import quoted, quoted_table
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dataspec.engines.results import Result
-    from dli.unit_tests.planning import GivenTable, UnitTestPlan
+    from dli.unit_tests.given import GivenTable
+    from dli.unit_tests.planning import UnitTestPlan
 
 Status = Literal["passed", "failed", "error"]
 MAX_ROWS = 100_000
@@ -45,14 +46,18 @@ class UnitTestResult:
         return f"{self.plan.dataset.name}: {self.plan.name}"
 
 
-def run_test(plan: UnitTestPlan) -> UnitTestResult:
+def run_test(plan: UnitTestPlan, show: Callable[[str], None] = lambda _: None) -> UnitTestResult:
     """Run a test; Ctrl-C cancels it.
+
+    Args:
+        plan: The plan.
+        show: Called with each statement before it runs.
 
     Raises:
         MissingDriver: When DuckDB is not installed.
     """
     began = time.monotonic()
-    listener = _Results()
+    listener = _Results(show)
     address = EngineAddress(kind="duckdb", database=MEMORY, options={"threads": 1})
     engine = DuckDBEngine("dli dataset test", address, lambda _: None)
     session = SqlSession(engine, listener, first_rows=MAX_ROWS, prepare=_Preparation(plan))
@@ -112,11 +117,13 @@ class _Preparation:
 class _Results:
     """Keeps the rows of the last query."""
 
-    def __init__(self) -> None:
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
         self.rows: Result | None = None
 
     def started(self, statement: RenderedStatement) -> None:
-        """Do nothing."""
+        """Show the statement."""
+        self._show(f"{place_of(statement)}:\n{statement.shown}")
 
     def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:  # noqa: ARG002
         """Keep the rows of the query, or of the statement that reads the table."""
@@ -150,6 +157,8 @@ def _reason(plan: UnitTestPlan, failed: StatementFailed) -> str:
     error = Exception(one_line(cause).partition(" LINE ")[0]) if plan.is_translated else cause
     place = error_in_file(plan.dataset, failed.statement, error)
     reason = one_line(cause).partition(" LINE ")[0]
+    if plan.is_translated:
+        reason = f"{reason.rstrip('.')}. The SQL was translated to DuckDB's; --verbose shows it."
     return f"{place}: {reason}" if place else f"the {place_of(failed.statement)} failed: {reason}"
 
 

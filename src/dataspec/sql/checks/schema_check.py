@@ -33,7 +33,7 @@ _KINDS: tuple[frozenset[Any], ...] = (
 
 def compare_columns(
     declared: Sequence[Column], found: Mapping[str, str], *, dialect: str | None, place: str
-) -> CheckResult:
+) -> CheckResult | None:
     """Return the result of comparing ``schema`` with what the query yields.
 
     Args:
@@ -43,7 +43,8 @@ def compare_columns(
         place: Where ``schema`` is written.
 
     Returns:
-        A failed result for a missing column and for another type, one with a warning for a column that ``schema`` lacks.
+        A failed result for a missing column and for another type, one with a warning for a column that ``schema``
+        lacks; None where both agree.
     """
     wrong = [*_wrong(declared, found, dialect)]
     known = {column.name.lower() for column in declared}
@@ -54,7 +55,7 @@ def compare_columns(
     if extra:
         message = f"{place}: the query yields columns that 'schema' lacks: {', '.join(extra)}."
         return CheckResult(name=NAME, severity="warn", status="warned", rows=None, message=message)
-    return CheckResult(name=NAME, severity="error", status="passed", rows=None)
+    return None
 
 
 def _wrong(declared: Sequence[Column], found: Mapping[str, str], dialect: str | None) -> Iterator[str]:

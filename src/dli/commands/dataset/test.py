@@ -74,7 +74,7 @@ def _test(session: Session, datasets: Sequence[str], selection: Selection, form:
             f"{'These datasets have' if datasets else 'This project has'} no unit tests.",
             detail="Write some under 'tests' in a spec, or in files in the folder 'tests' of the project.",
         )
-    results = list(_results(plans, is_text=form == "text"))
+    results = list(_results(session, plans, is_text=form == "text"))
     _print(session, results, form)
     return 0 if all(result.status == "passed" for result in results) else 1
 
@@ -95,14 +95,14 @@ def _plans(session: Session, names: Sequence[str], selection: Selection) -> list
     return planned_tests(session, found, files)
 
 
-def _results(plans: Sequence[UnitTestPlan], *, is_text: bool) -> Iterator[UnitTestResult]:
+def _results(session: Session, plans: Sequence[UnitTestPlan], *, is_text: bool) -> Iterator[UnitTestResult]:
     """Run the tests; print each as it ends, if the output is text."""
     from dli.unit_tests.report import as_text
     from dli.unit_tests.running import run_test
 
     for plan in plans:
         warn(f"{plan.dataset.name}: {plan.name}: {text}" for text in plan.warnings)
-        result = run_test(plan)
+        result = run_test(plan, say) if session.verbose else run_test(plan)
         if is_text:
             click.echo(as_text(result))
         yield result

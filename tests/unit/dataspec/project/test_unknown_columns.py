@@ -33,6 +33,7 @@ def warnings(down: str, up: str = UP, *, more: str = "", down_more: str = "") ->
         ("insert into s.down select id from wh.s.up where S.up.dey = 1", None, None, ""),  # a struct's field?
         ("insert into s.down select up.id from s.up join raw.t on t.k = up.nr", "1:66", "nr", ""),
         ("with q as (select zone from s.up) select * from q", "1:19", "zone", ""),
+        ("insert into s.down select sum(zone) as zone from s.up", "1:31", "zone", ""),
         ("select 1 as x where exists (select 1 from s.up u where u.zone = 1)", "1:58", "zone", ""),
     ],
 )
@@ -51,6 +52,8 @@ def test_a_column_that_is_not_built_is_a_warning_at_its_place(
         "select id, Day, up.TOTAL from s.up",
         "select zone from s.up join raw.z on true",  # of which table?
         "select id as i, i + 1 as j from s.up order by j",
+        "select id as zone, zone + 1 as zone from s.up",
+        "select id as zone from s.up where zone = 1",
         "select (select max(zone) from s.up) as m from raw.z",  # of the outer query?
         "select zone from other.up",
         "select u.zone from s.up as u(zone, day, total)",

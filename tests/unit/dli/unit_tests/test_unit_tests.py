@@ -329,6 +329,47 @@ tests:
     assert outcomes(project, body) == {"t": ("passed", None)}
 
 
+@pytest.mark.rule("41.3")
+def test_a_table_that_the_sql_writes_has_the_types_that_are_expected(project: Path) -> None:
+    body = """\
+query_statement: insert into a.b select id, day, price from raw.t
+tests:
+  - name: t
+    given:
+      a.b: "id,day,price\\n"
+      raw.t: [{id: 1, day: 2024-01-15, price: 2.5}]
+    expect: [{id: 1, day: 2024-01-15, price: 2.50}]
+"""
+    assert outcomes(project, body) == {"t": ("passed", None)}
+
+
+@pytest.mark.rule("41.4")
+def test_tables_and_times_that_a_test_lacks_are_named(dli: Dli, project: Path) -> None:
+    hourly = """\
+query_statement: select * from raw.t where seen >= timestamptz '{{ partition_start }}'
+materialization: {type: incremental, strategy: append}
+schedule: {cron: "0 * * * *", timezone: Asia/Seoul}
+tests:
+  - name: when
+    given: {raw.t: []}
+    expect: []
+  - name: hour
+    parameters: {execution_date: "2024-01-15T13:00"}
+    given: {raw.t: [{seen: "2024-01-15T13:00:00+09:00"}, {seen: "2024-01-15T12:59:00+09:00"}]}
+    expect: [{seen: "2024-01-15T04:00:00Z"}]
+"""
+    write(project, "datasets/a.yaml", HEAD.format(name="a.b") + hourly)
+    assert "in the test 'when': 'partition_start' is undefined. Give the test an 'execution_date'." in (
+        dli("dataset", "test").err
+    )
+    begin, end = hourly.index("  - name: when"), hourly.index("  - name: hour")
+    write(project, "datasets/a.yaml", HEAD.format(name="a.b") + hourly[:begin] + hourly[end:])
+    assert dli("dataset", "test").out == "PASSED  a.b: hour\n"
+    insert = "query_statement: insert into a.b select 1\ntests: [{name: t, given: {a.b: []}, expect: []}]\n"
+    write(project, "datasets/a.yaml", HEAD.format(name="a.b") + insert)
+    assert "the columns of 'a.b' are not known, and the SQL writes it." in dli("dataset", "test").err
+
+
 @pytest.mark.rule("41.8")
 def test_a_test_sees_nothing_but_its_own_tables(project: Path) -> None:
     write(project, "rows.csv", "id\n1\n")
