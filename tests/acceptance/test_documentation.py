@@ -92,7 +92,7 @@ def test_the_quickstart_builds_the_table_that_it_shows(stack: Stack, tmp_path: P
 
     follow("docs/quickstart.md", replace(stack, project=tmp_path))
 
-    assert stack.rows("select product, quantity, revenue from daily_sales order by product") == [
+    assert stack.rows("select product, quantity, revenue from shop.daily_sales order by product") == [
         ("cup", 8, Decimal("36.00")),
         ("teapot", 2, Decimal("60.00")),
     ]

@@ -14,6 +14,7 @@ from dataspec.spec.dialects import ConnectionDialect
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.parse import parse_document
 from dataspec.spec.yaml_reader import read_document
+from dataspec.sql.template.filters import FILTERS
 from dataspec.sql.validation import check_spec
 
 REPOSITORY = Path(__file__).parents[2]
@@ -47,6 +48,12 @@ def test_every_dataset_in_the_documentation_is_a_sound_spec(page: Path) -> None:
         dialect = {spec.execution.connection: ConnectionDialect("duckdb")}
         unsound = check_valid(spec, sql, document, dialects=dialect).problems
         assert [str(problem) for problem in unsound if "is not checked" in problem.message] == []
+
+
+def test_the_library_for_sqlfluff_has_the_filters_that_jinja_lacks() -> None:
+    library: dict[str, Any] = {}
+    exec(blocks("docs/local-runs.md", "python")[0], library)
+    assert library["SQLFLUFF_JINJA_FILTERS"].keys() == FILTERS.keys()
 
 
 def test_every_key_of_a_spec_is_documented() -> None:

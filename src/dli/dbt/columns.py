@@ -39,8 +39,8 @@ def complete_columns(
     for name, dataset in outcome.datasets.items():
         for test in dataset.tests:
             _complete_rows(test["given"], by_table)
-        if not dataset.described:
-            continue
+        if all(column.keys() == {"name"} for column in dataset.described):
+            continue  # nothing is said of them
         columns = yielded.get(name)
         if columns is None:
             dataset.columns = [*dataset.described, *_others(dataset)]

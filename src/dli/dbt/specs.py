@@ -197,6 +197,10 @@ def _emails(owner: Any) -> Iterator[Any]:
     yield from found if isinstance(found, list) else [found]
 
 
+class Row(dict[str, Any]):
+    """A row of a unit test, which is written in one line."""
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as blocks, and lists below their key, indented."""
 
@@ -222,6 +226,11 @@ def _list(dumper: yaml.SafeDumper, found: list[Any]) -> yaml.SequenceNode:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", found, flow_style=is_short)
 
 
+def _row(dumper: yaml.SafeDumper, row: Row) -> yaml.MappingNode:
+    return dumper.represent_mapping("tag:yaml.org,2002:map", row.items(), flow_style=True)
+
+
+_Dumper.add_representer(Row, _row)
 _Dumper.add_representer(str, _text)
 _Dumper.add_representer(list, _list)
 

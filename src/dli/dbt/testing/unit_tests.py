@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataspec.isolation import restart_clock
 from dli.dbt.source.properties import Placed, entries
+from dli.dbt.specs import Row
 from dli.dbt.sql.values import THIS, NotKnown
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _fixture(name: str, package: Package) -> str:
     raise NotKnown(f"there is no fixture '{name}'")
 
 
-def _plain(row: Any) -> dict[str, Any]:
+def _plain(row: Any) -> Row:
     if not isinstance(row, dict) or not row:
         raise NotKnown("a row is no mapping of columns")
-    return dict(row)
+    return Row(row)
