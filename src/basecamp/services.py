@@ -24,6 +24,7 @@ from basecamp.monitoring.housekeeping import Housekeeping
 from basecamp.monitoring.readiness import ReadinessChecks
 from basecamp.notifications.channel_test import ChannelTester
 from basecamp.notifications.delivery import Delivery
+from basecamp.notifications.late_watch import LateWatch
 from basecamp.notifications.run_watch import RunWatch
 from basecamp.registration.changes import ManualSpecChanges
 from basecamp.registration.register import Registration
@@ -87,6 +88,7 @@ class Services:
 
     delivery: Delivery
     run_watch: RunWatch
+    late_watch: LateWatch
     channel_test: ChannelTester
 
     check: PeriodicCheck
@@ -113,6 +115,7 @@ class Services:
             self.takeovers,
             self.delivery,
             self.run_watch,
+            self.late_watch,
             self.airflow_starts,
             self.check,
             self.built_check,

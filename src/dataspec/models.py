@@ -78,6 +78,20 @@ class LastRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """The partitions of a dataset that were not built in time (specification 38.7)."""
+
+    partition: str
+    """The oldest one."""
+    partition_label: str
+    """Its name as tables show it."""
+    since: datetime
+    """From when it is late."""
+    partitions: int = 1
+    """How many there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowInfo:
     """One row of ``dli workflow list``: a dataset in one source."""
 
@@ -130,6 +144,8 @@ class WorkflowInfo:
     waiting_since: datetime | None = None
     waiting_for: list[WaitingFor] = field(default_factory=list)
     """What that run waits for, in the list of waiting datasets."""
+    late: Late | None = None
+    """None for a dataset that is not late, or has no deadline."""
 
 
 WaitState = Literal[

@@ -235,6 +235,8 @@ class AirflowHealth:
     components: Mapping[str, str]
     """The status of ``metadatabase``, ``scheduler``, ``dag_processor`` and ``triggerer``: ``healthy``, or Airflow's
     other words."""
+    scheduler_heartbeat: datetime | None = None
+    """The last heartbeat of a scheduler; None if there never was one."""
 
     @property
     def can_wait(self) -> bool:

@@ -166,8 +166,12 @@ class RestApi:
             lambda body: str(body["version"])
         )
         self._transport.request("GET", self._path("dags"), params={"limit": 1})
-        components = self._transport.request("GET", f"{self._root}/{path}").read(read_components)
-        return AirflowHealth(version=version, components=components)
+        response = self._transport.request("GET", f"{self._root}/{path}")
+        return AirflowHealth(
+            version=version,
+            components=response.read(read_components),
+            scheduler_heartbeat=response.read(_read_heartbeat),
+        )
 
     def _dags(self, params: Mapping[str, Any]) -> list[AirflowDag]:
         """Return a list of DAGs, over all pages."""
@@ -306,3 +310,8 @@ def read_import_error(row: JsonObject) -> DagImportError:
         stack_trace=row["stack_trace"],
         timestamp=datetime.fromisoformat(row["timestamp"]),
     )
+
+
+def _read_heartbeat(body: JsonObject) -> datetime | None:
+    """Read the last heartbeat of a scheduler in Airflow's health."""
+    return read_time((body.get("scheduler") or {}).get("latest_scheduler_heartbeat"))

@@ -20,6 +20,7 @@ from basecamp.airflow.models import DagRun
 from basecamp.backfills.plans import PlanStore, StoredPlan
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.datasets.takeovers import Takeovers
+from basecamp.notifications.outbox import Outbox
 from basecamp.runs.failure_reasons import FailureReasons
 from basecamp.runs.records import RunRecords, is_killed
 from basecamp.runs.stop import RunStopper
@@ -73,6 +74,7 @@ class BackfillSteps:
         takeovers: The datasets that other DAGs have taken over.
         records: Knows whether another DAG's code ran.
         reasons: Reads why a run failed.
+        outbox: Takes the message about its end.
         clock: The clock.
     """
 
@@ -84,6 +86,7 @@ class BackfillSteps:
     takeovers: Takeovers
     records: RunRecords
     reasons: FailureReasons
+    outbox: Outbox
     clock: Clock
     _took: dict[str, float] = field(default_factory=dict)
     """Seconds that the last date of each backfill took, as far as this replica knows."""
@@ -113,6 +116,7 @@ class BackfillSteps:
         plan = held.plan
         self._asked_seconds(plan)  # begins to measure
         if plan.outcome is not None:
+            self._announce_end(plan)
             self.plans.put_away(held)
             return None
         if not plan.has_begun:
@@ -280,6 +284,14 @@ class BackfillSteps:
         if self.plans.change(held, plan.ended(outcome)):
             log.info("Backfill %s: %s %s", plan.backfill_id, status, error or note or "")
         return AT_ONCE
+
+    def _announce_end(self, plan: BackfillPlan) -> None:
+        """Put a message into the outbox, for the channels of the dataset whose backfill it is; once."""
+        file = self.specs.catalog().effective.get(plan.dataset)
+        targets = file.spec.notifications.on_backfill_end if file and file.spec else []
+        if targets:
+            message = self.outbox.messages.of_backfill(plan)
+            self.outbox.put_message(message, [f"backfill/{plan.backfill_id}"], targets)
 
     def _error(self, plan: BackfillPlan) -> str | None:
         """Return why a plan that is through has failed: what failed, and in a chain what was not built for it."""

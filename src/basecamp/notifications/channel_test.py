@@ -26,7 +26,9 @@ from dataspec.errors import NotFound, Refused
 from dataspec.problems import nearest
 from dataspec.spec.model import NamedTarget, Target
 
-SpecEvent = Literal["on_failure", "on_success", "on_source_change"]
+SpecEvent = Literal[
+    "on_failure", "on_success", "on_late", "on_recovered", "on_backfill_end", "on_source_change"
+]
 
 TEST_SECONDS = 30.0
 """Time limit for all channels together."""
@@ -34,6 +36,9 @@ TEST_SECONDS = 30.0
 _EVENTS: Mapping[SpecEvent, Event] = {
     "on_failure": "failure",
     "on_success": "success",
+    "on_late": "late",
+    "on_recovered": "recovered",
+    "on_backfill_end": "backfill_end",
     "on_source_change": "source_change",
 }
 

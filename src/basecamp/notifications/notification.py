@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from dataspec.models import SourceType, WorkflowRun
+from dataspec.models import PartitionReason, SourceType, WorkflowRun
+from dataspec.schedule.deadlines import LatePartition
 from dataspec.spec.model import Target
 from dataspec.stored_document import Moment, StoredPart
 
@@ -56,6 +57,8 @@ class RunEnd:
 
     run: WorkflowRun
     """The run as the API shows it, with the last line of its error."""
+    streak: Streak | None = None
+    """Of a reminder, the failures since the first message."""
 
     @property
     def event(self) -> Event:
@@ -67,6 +70,41 @@ class RunEnd:
         """Unique key of this end; a retried run ends again, with another key."""
         finished = self.run.finished_at
         return f"{self.run.dataset_name}/{self.run.run_id}/{finished.isoformat() if finished else ''}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LateNotice:
+    """Partitions of a dataset that are late."""
+
+    dataset: str
+    late: tuple[LatePartition, ...]
+    """All that are late now, oldest first."""
+    labels: tuple[str, ...]
+    """Their names as tables show them."""
+    reason: PartitionReason | None = None
+    """Why the oldest one is not there; None if that is not known."""
+    as_known: str | None = None
+    """Why what Airflow has may be old; None if it is not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowRun:
+    """A run that takes longer than its dataset's limit."""
+
+    dataset: str
+    run_id: str
+    since: datetime
+    """When its attempt started."""
+    limit_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streak:
+    """What a message says of failures in a row."""
+
+    runs: int
+    """How many runs have failed, this one included."""
+    since: datetime
 
 
 class Link(NamedTuple):

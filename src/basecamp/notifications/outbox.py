@@ -161,9 +161,21 @@ class Outbox:
         Raises:
             StoreUnreachable: When the store does not answer.
         """
-        message = self._messages.of_end(end)
+        self.put_message(self._messages.of_end(end), [end.key], targets)
+
+    def put_message(self, message: Message, subjects: Sequence[str], targets: Sequence[Target]) -> None:
+        """Store a message, one notification per channel; may be repeated.
+
+        Args:
+            message: The message.
+            subjects: What it tells: the same are not told to a channel twice.
+            targets: Who is told.
+
+        Raises:
+            StoreUnreachable: When the store does not answer.
+        """
         for target in channels(targets):
-            self._add(target, [end.key], message)
+            self._add(target, subjects, message)
 
     def _add(self, target: Target, subjects: Iterable[str], message: Message) -> None:
         """Store the notification under a deterministic id, so that a repeated write is a no-op."""
@@ -218,6 +230,11 @@ class Outbox:
             return self._objects.read_or_remove(OutboxEntry.read, stored)
         except NewerFormat:
             return None
+
+    @property
+    def messages(self) -> Messages:
+        """Writes the messages."""
+        return self._messages
 
     def put(self, key: str, etag: str, entry: OutboxEntry) -> str | None:
         """Replace an entry; return the new ETag, or None where another replica changed it first.

@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from pydantic import TypeAdapter, ValidationError
+
 from basecamp.notifications.channels.apprise_log import is_apprise_url
+from basecamp.notifications.wording import LANGUAGES, Language
 from basecamp.shared.public_address import PUBLIC_URL, PublicAddress
 from dataspec.errors import InvalidSettings
+from dataspec.spec.model import Target
 
 SLACK_TOKEN = "BASECAMP_SLACK_TOKEN"  # noqa: S105 - a variable's name
 SLACK_WEBHOOK_URL = "BASECAMP_SLACK_WEBHOOK_URL"
@@ -21,6 +25,8 @@ SMTP_URL = "BASECAMP_SMTP_URL"
 EMAIL_FROM = "BASECAMP_EMAIL_FROM"
 TARGETS = "BASECAMP_TARGETS"
 WEBHOOK_NETWORKS = "BASECAMP_WEBHOOK_NETWORKS"
+ALERTS = "BASECAMP_ALERTS"
+LANGUAGE = "BASECAMP_LANGUAGE"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SmtpMode = Literal["insecure", "starttls", "ssl"]
@@ -31,6 +37,7 @@ _SMTP_MODES: Mapping[str, tuple[SmtpMode, int]] = {
     "smtps": ("ssl", 465),
 }
 SLACK_API = "https://slack.com/api/"
+_ALERTS: TypeAdapter[tuple[Target, ...]] = TypeAdapter(tuple[Target, ...])
 _SHORTEST_SECRET = 6
 """Shorter parts of an address are words such as a version."""
 
@@ -61,6 +68,10 @@ class NotificationSettings:
     """Apprise URLs by their names in specs."""
     webhook_networks: tuple[Network, ...] = ()
     """Non-public networks that webhooks may reach."""
+    alerts: tuple[Target, ...] = ()
+    """Who is told of the server's own trouble, such as a scheduler that is lost."""
+    language: Language = "en"
+    """The language of messages."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> NotificationSettings:
@@ -79,6 +90,8 @@ class NotificationSettings:
             email_from=_address(given[EMAIL_FROM]) if EMAIL_FROM in given else None,
             targets=_targets(given[TARGETS]) if TARGETS in given else {},
             webhook_networks=tuple(_networks(given.get(WEBHOOK_NETWORKS, ""))),
+            alerts=_alerts(given[ALERTS]) if ALERTS in given else (),
+            language=_language(given.get(LANGUAGE, "en")),
         )
 
     def redacted(self, text: str) -> str:
@@ -179,3 +192,21 @@ def _networks(text: str) -> Iterator[Network]:
             raise InvalidSettings(
                 f"{WEBHOOK_NETWORKS} contains '{part}', which is not a network. Example: 10.20.0.0/16,10.30.0.0/16"
             ) from None
+
+
+def _alerts(text: str) -> tuple[Target, ...]:
+    """Read a JSON list of targets, in the form that specs have."""
+    try:
+        return _ALERTS.validate_json(text)
+    except ValidationError:
+        raise InvalidSettings(
+            f"{ALERTS} must be a JSON list of targets as a spec has them. "
+            f"""Example: {ALERTS}=[{{"type": "slack", "channel": "#data-ops"}}]"""
+        ) from None
+
+
+def _language(text: str) -> Language:
+    found = next((language for language in LANGUAGES if language == text), None)
+    if found is None:
+        raise InvalidSettings(f"{LANGUAGE} is '{text}'. It must be one of: {', '.join(LANGUAGES)}")
+    return found

@@ -33,12 +33,16 @@ from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.datasets.upstream_needs import UpstreamNeeds
 from basecamp.datasets.versions import VersionsInUse
+from basecamp.lateness.late_datasets import LateDatasets
+from basecamp.lateness.pause_records import PauseRecords
+from basecamp.lateness.records import LatenessStore
 from basecamp.monitoring.housekeeping import Housekeeping
 from basecamp.monitoring.readiness import ReadinessChecks
 from basecamp.notifications.channel_health import ChannelHealth
 from basecamp.notifications.channel_test import ChannelTester
 from basecamp.notifications.channels.sending import ChannelSender
 from basecamp.notifications.delivery import Delivery
+from basecamp.notifications.late_watch import LateWatch
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.outbox import Outbox
 from basecamp.notifications.run_watch import RunWatch
@@ -77,7 +81,6 @@ from basecamp.sync.ledger_update import LedgerUpdater
 from basecamp.sync.notices import SourceChangeNotices
 from basecamp.workflows.graph import RegisteredGraph
 from basecamp.workflows.lineage import RegisteredLineage
-from basecamp.workflows.pause_records import PauseRecords
 from basecamp.workflows.pauses import Pauses
 from basecamp.workflows.rows import Workflows
 from basecamp.workflows.version_list import VersionList
@@ -156,7 +159,10 @@ def build_services(
     )
     stopper = RunStopper(lookup, gateway, reservations, clock)
 
-    pauses = PauseRecords(store, clock, objects)
+    pauses, lateness = PauseRecords(store, clock, objects), LatenessStore(store, objects)
+    late = LateDatasets(
+        specs=specs, gateway=gateway, dags=dags, pauses=pauses, needs=needs, records=lateness, clock=clock
+    )
     workflows = Workflows(
         specs,
         dags,
@@ -169,7 +175,18 @@ def build_services(
         waiting=waiting,
     )
 
-    messages, sender = Messages(settings.public_url), ChannelSender(settings)
+    partition_reasons = PartitionReasons(
+        specs=specs,
+        workflows=workflows,
+        connections=connections,
+        needs=needs,
+        history=run_history,
+        lookup=lookup,
+        gateway=gateway,
+        clock=clock,
+    )
+
+    messages, sender = Messages(settings.public_url, settings.language), ChannelSender(settings)
     outbox = Outbox(store, clock, messages, objects)
     delivery = Delivery(outbox, sender, clock, replica)
 
@@ -212,6 +229,7 @@ def build_services(
         takeovers=takeovers,
         records=records,
         reasons=reasons,
+        outbox=outbox,
         clock=clock,
     )
     reconciler = Reconciler(
@@ -277,16 +295,7 @@ def build_services(
         workflows=workflows,
         graph=graph,
         lineage=RegisteredLineage(specs, graph, sql),
-        partition_reasons=PartitionReasons(
-            specs=specs,
-            workflows=workflows,
-            connections=connections,
-            needs=needs,
-            history=run_history,
-            lookup=lookup,
-            gateway=gateway,
-            clock=clock,
-        ),
+        partition_reasons=partition_reasons,
         pauses=Pauses(specs, dags, gateway, workflows, reservations, takeovers=takeovers, records=pauses),
         delivery=delivery,
         run_watch=RunWatch(
@@ -296,8 +305,20 @@ def build_services(
             records=records,
             reasons=reasons,
             outbox=outbox,
+            lateness=lateness,
             clock=clock,
             objects=objects,
+        ),
+        late_watch=LateWatch(
+            late=late,
+            records=lateness,
+            specs=specs,
+            reasons=partition_reasons,
+            gateway=gateway,
+            outbox=outbox,
+            alerts=settings.alerts,
+            lease=Lease(store, "lateness", replica, clock),
+            clock=clock,
         ),
         channel_test=ChannelTester(specs, sender, settings, messages, clock, reservations=reservations),
         check=PeriodicCheck(

@@ -11,8 +11,8 @@ from basecamp.datasets.catalog_cache import CatalogCache, find_runnable
 from basecamp.datasets.dag_cache import DagCache
 from basecamp.datasets.dag_readiness import not_loaded
 from basecamp.datasets.takeovers import Takeovers
+from basecamp.lateness.pause_records import PauseRecords
 from basecamp.shared.idempotency import KeyedRequest, Reservations
-from basecamp.workflows.pause_records import PauseRecords
 from basecamp.workflows.rows import Workflows, is_switched_off
 from dataspec.catalog.effective import SpecFile
 from dataspec.errors import NotPaused

@@ -18,13 +18,13 @@ from basecamp.datasets.dag_cache import PATIENCE_SECONDS, SLOW, DagCache, unansw
 from basecamp.datasets.dataset_names import matches_any
 from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.takeovers import Takeover, Takeovers
+from basecamp.lateness.pause_records import PauseRecords, with_pause
 from basecamp.runs.last_runs import LastRuns
 from basecamp.runs.waiting import WaitingRuns
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage, ValueWithWarnings
 from basecamp.shared.refresh_cache import RefreshCache
-from basecamp.workflows.pause_records import PauseRecords, with_pause
 from basecamp.workflows.waiting_datasets import WaitingDatasets
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import AirflowUnreachable, DatasetNotFound, InvalidSpec, TakenOver

@@ -545,7 +545,7 @@ def test_notifications(
 
     Args:
         name: The dataset, or the target.
-        event: Only the channels of ``on_failure``, ``on_success`` or ``on_source_change``.
+        event: Only the channels of one event, such as ``on_failure`` or ``on_late``.
     """
     from dli.client.responses import NotificationTest
 

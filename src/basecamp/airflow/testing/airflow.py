@@ -69,6 +69,7 @@ class MemoryAirflow:
         on_parse: Called with the DAG when a parse is requested, if set.
         processes_linger: Whether the process of a stopped attempt keeps running.
         has_triggerer: Whether a triggerer runs, in which runs wait for other datasets.
+        scheduler_lost_at: The last heartbeat of a scheduler that is dead; None while it lives.
         connections: Connection types by id.
         stored_variables: The Variables' values by key.
         requests: Number of calls to the gateway.
@@ -79,6 +80,7 @@ class MemoryAirflow:
         self.on_parse: Callable[[AirflowDag], None] | None = None
         self.processes_linger = False
         self.has_triggerer = True
+        self.scheduler_lost_at: datetime | None = None
         self.connections: dict[str, str] = {}
         self.stored_variables: dict[str, str] = {}
         self.requests = 0
@@ -253,7 +255,8 @@ class MemoryAirflow:
         self._count_request()
         components = dict.fromkeys(("metadatabase", "scheduler", "dag_processor"), "healthy")
         components["triggerer"] = "healthy" if self.has_triggerer else "absent"
-        return AirflowHealth(version="3.memory", components=components)
+        heartbeat = self.scheduler_lost_at or self._now()
+        return AirflowHealth(version="3.memory", components=components, scheduler_heartbeat=heartbeat)
 
     def list_dags(self, *, tags: Sequence[str] = ()) -> list[AirflowDag]:
         """Return all DAGs with any of the tags, stale ones included."""

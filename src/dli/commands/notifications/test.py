@@ -19,7 +19,9 @@ TITLES = ("CHANNEL", "FOR", "RESULT")
 @click.argument("name", shell_complete=complete_dataset)
 @click.option(
     "--event",
-    type=click.Choice(["on_failure", "on_success", "on_source_change"]),
+    type=click.Choice(
+        ["on_failure", "on_success", "on_late", "on_recovered", "on_backfill_end", "on_source_change"]
+    ),
     help="Only the channels of this event. [default: all of the dataset's channels]",
 )
 @server_options

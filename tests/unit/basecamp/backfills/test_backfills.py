@@ -16,6 +16,7 @@ from basecamp.airflow.models import DagRun, LogEvent, RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.backfills.plans import PlanStore, StoredPlan
 from basecamp.backfills.steps import LONGEST_PAUSE, SHORTEST_PAUSE
+from basecamp.notifications.outbox import PREFIX, OutboxEntry
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
@@ -1009,3 +1010,37 @@ def test_a_list_is_read_page_by_page(client: Client, three: list[str]) -> None:
     assert [item["backfill_id"] for page in (first, second) for item in page["items"]] == three
     assert second["next_cursor"] is None
     assert client.get("/backfills", params={"cursor": "x"}).status_code == 400
+
+
+@pytest.mark.rule("38.14")
+@pytest.mark.parametrize(
+    ("fails", "title"),
+    [(set(), "The backfill of sales.daily completed"), ({DATES[1]}, "The backfill of sales.daily failed")],
+)
+def test_end_of_a_backfill_is_told_once(
+    register: Register,
+    client: Client,
+    worker: Worker,
+    other: Worker,
+    store: MemoryStore,
+    fails: set[str],
+    title: str,
+) -> None:
+    """Also if the replica dies after it has told it, before it puts the plan away."""
+    targets = '  timezone: Asia/Seoul\nnotifications: {on_backfill_end: [{type: slack, channel: "#data"}]}\n'
+    register(replace={"  timezone: Asia/Seoul\n": targets})
+    start(client)
+    worker.fails = fails
+    plans = worker.services.backfill_steps.plans
+    put_away = plans.put_away
+
+    def die(held: StoredPlan) -> None:
+        plans.put_away = put_away  # type: ignore[method-assign]
+        raise KeyboardInterrupt(held.plan.backfill_id)
+
+    plans.put_away = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        worker.build()
+    assert other.look() is None
+    (stored,) = store.get_many(info.key for info in store.list(PREFIX)).values()
+    assert OutboxEntry.read(stored).notification.title == title

@@ -108,7 +108,7 @@ def test_only_the_channels_of_one_event_are_tested(
         (
             {"name": "sales.daily", "event": "on_fire"},
             400,
-            "'on_failure', 'on_success' or 'on_source_change'",
+            "'on_recovered', 'on_backfill_end' or 'on_source_change'",
         ),
         ({"name": ""}, 400, "name"),
     ],

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
+from basecamp.notifications import messages
 from basecamp.notifications.channels.slack import slack_text
 from basecamp.notifications.messages import Messages
 from basecamp.notifications.notification import Message, RunEnd, SourceChange
+from basecamp.notifications.settings import NotificationSettings
+from basecamp.notifications.wording import KOREAN
+from dataspec.errors import InvalidSettings
 from dataspec.models import RunStatus, SourceType, WorkflowRun
 
 AGAIN = "dli workflow retry sales.daily_20240115_093045"
@@ -119,3 +126,48 @@ def test_no_value_calls_a_slack_channel_or_makes_a_link() -> None:
 def test_a_slack_message_is_never_longer_than_slack_shows_in_one() -> None:
     message = Message(event="test", dataset=None, title="t", lines=tuple("&" * 100 for _ in range(100)))
     assert len(slack_text(message)) < 4000
+
+
+PLACES = re.compile(r"[{][a-z_]+[}]")
+
+
+@pytest.mark.rule("38.15")
+def test_every_text_of_a_message_is_there_in_korean_with_the_same_places() -> None:
+    tree = ast.parse(inspect.getsource(messages))
+    documented = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    said = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node not in documented and _is_said(node.value)
+    }
+    assert len(said) > 40
+    assert said == KOREAN.keys()
+    for english, korean in KOREAN.items():
+        assert sorted(PLACES.findall(english)) == sorted(PLACES.findall(korean)), english
+
+
+def _is_said(value: object) -> bool:
+    """Return whether a text of the code is one for people: it has words, and is no command, event or punctuation."""
+    if not isinstance(value, str) or value.startswith(("dli ", "_", ",", " ", "%")):
+        return False
+    return " " in value.strip() or value[:1].isupper() or value.startswith("{")
+
+
+@pytest.mark.rule("38.15")
+def test_messages_are_in_the_language_of_the_servers_setting() -> None:
+    settings = NotificationSettings.from_environment({"BASECAMP_LANGUAGE": "ko"})
+    message = Messages(None, settings.language).of_test("매출.daily", "late")
+    assert (message.title, message.lines) == (
+        "매출.daily 테스트 메시지",
+        ("테스트입니다. 지연된 파티션과 오래 걸리는 실행 메시지가 이 채널로 전송됩니다.",),
+    )
+    with pytest.raises(InvalidSettings, match=r"BASECAMP_LANGUAGE is 'kr'\. It must be one of: en, ko"):
+        NotificationSettings.from_environment({"BASECAMP_LANGUAGE": "kr"})
+
+
+@pytest.mark.rule("38.13")
+@pytest.mark.parametrize("value", ["#ops", "[1]", '[{"type": "slack"}]', '{"type": "slack"}'])
+def test_alerts_that_are_no_list_of_targets_stop_the_server_with_an_example(value: str) -> None:
+    with pytest.raises(InvalidSettings, match="BASECAMP_ALERTS must be a JSON list of targets") as found:
+        NotificationSettings.from_environment({"BASECAMP_ALERTS": value})
+    assert "Example: BASECAMP_ALERTS=" in found.value.title

@@ -458,3 +458,86 @@ def test_a_newer_position_stays_while_no_spec_has_a_channel(
     stored = store.get(KEY)
     assert stored is not None
     assert stored.body == newer
+
+
+@pytest.fixture
+def fail(
+    airflow: MemoryAirflow, clock: ManualClock, start: Start, execute: Execute, poll: Callable[[], object]
+) -> Callable[[str], None]:
+    """Let a run fail with an error."""
+
+    def fail(error: str) -> None:
+        run_id = start()
+        execute(run_id)
+        execute(run_id, "failed")
+        execute(run_id)
+        airflow.log_event("sales.daily", run_id, LogEvent(message="x", error=error))
+        airflow.end("sales.daily", run_id, "failed")
+        clock.advance(1)
+        poll()
+
+    return fail
+
+
+RECOVERED = {
+    "  timezone: Asia/Seoul\n": """  timezone: Asia/Seoul
+  notifications:
+    on_failure: [{type: slack, channel: "#failures"}]
+    on_recovered: [{type: slack, channel: "#failures"}]
+"""
+}
+
+
+@pytest.mark.rule("38.11")
+@pytest.mark.usefixtures("watched")
+def test_failures_with_the_same_error_are_one_message_and_a_reminder_an_hour(
+    store: MemoryStore, clock: ManualClock, fail: Callable[[str], None]
+) -> None:
+    """A run every ten minutes that fails for two hours is told three times; another error at once."""
+    for number in range(13):
+        fail(f"IOException: no space left after {number} rows")
+        clock.advance(600 - 2)
+    assert titles(store) == [
+        "sales.daily failed",
+        "sales.daily still fails: 7 runs in a row",
+        "sales.daily still fails: 13 runs in a row",
+    ]
+    fail("CatalogException: no clicks")
+    assert titles(store)[3:] == ["sales.daily failed"]
+
+
+@pytest.mark.rule("38.10", "38.11")
+def test_first_success_after_failures_is_told_once_and_ends_the_streak(
+    register: Register,
+    services: Services,
+    store: MemoryStore,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+    start: Start,
+    execute: Execute,
+    fail: Callable[[str], None],
+) -> None:
+    register(replace=RECOVERED)
+    services.run_watch.poll()
+    fail("CatalogException: no clicks")
+    fail("CatalogException: no clicks")
+    other = build_services(store, airflow, clock).run_watch
+    for _ in range(2):
+        execute(start(), "success")
+        clock.advance(1)
+        other.poll()
+        services.run_watch.poll()
+    fail("CatalogException: no clicks")
+    assert titles(store) == ["sales.daily failed", "sales.daily has recovered", "sales.daily failed"]
+
+
+@pytest.mark.rule("38.11")
+@pytest.mark.usefixtures("watched")
+def test_every_stopped_run_is_told(
+    client: Client, store: MemoryStore, clock: ManualClock, start: Start, poll: Callable[[], object]
+) -> None:
+    for _ in range(2):
+        client.post(f"/runs/{start()}/stop", json={"reason": "wrong day"})
+        clock.advance(1)
+        poll()
+    assert titles(store) == ["sales.daily was stopped"] * 2
