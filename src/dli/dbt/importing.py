@@ -61,7 +61,7 @@ def import_project(
         outcome = in_child(partial(_turned, folder, manifest, choices), LIMITS)
     except LimitExceeded as exceeded:
         raise InvalidUsage(f"The dbt project in {shown(folder)} can't be read: {exceeded}.") from None
-    files = valid_files(outcome, dialects)
+    files = valid_files(outcome, {name: found._replace(defined=True) for name, found in dialects.items()})
     for dataset in outcome.datasets.values():
         if dataset.translated.note is not None:
             outcome.problems.append(dataset.node.problem(dataset.translated.note))

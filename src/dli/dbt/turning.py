@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dataspec.isolation import restart_clock
 from dataspec.problems import Problem
 from dli.dbt.graph import TableGraph
-from dli.dbt.source.configuration import ProjectNames, configure
+from dli.dbt.source.configuration import ProjectNames, configure, test_defaults
 from dli.dbt.source.project import DbtProject
 from dli.dbt.source.properties import Placed, UnreadableFile, read_yaml
 from dli.dbt.source.seeds import seed_text
@@ -131,9 +131,9 @@ class Turning:
             if package == self.project.name
         }
         self.shared = SharedMacros(own, self.renderer, dialect)
-        self._translator = Translator(self.renderer, self.shared)
+        self._translator = Translator(self.renderer, self.shared, dialect)
         self.writer = SpecWriter(self.project, self.renderer, choices.owner, self.dialect)
-        self.checks = CheckTurner(self.renderer)
+        self.checks = CheckTurner(self.renderer, test_defaults(self.project))
         self.graph = TableGraph()
         self.outcome = Outcome(shared=self.shared, problems=[*self.project.problems, *self._broken_macros()])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataspec.errors import InvalidUsage
+from dataspec.errors import InvalidUsage, Refused
 from dli.options import common_options, pass_session
 from dli.session import Session, say, warn
 
@@ -62,6 +62,11 @@ def command(
         variables=_variables(variables),
         dialects=session.dialects,
     )
+    if taken := sorted(outcome.datasets.keys() & set(session.project.names())):
+        raise Refused(
+            f"The project has datasets of these names already: {', '.join(taken)}.",
+            detail="Nothing was written. Give the imported ones another schema: --schema NAME",
+        )
     if not session.project.is_made:
         made = project_files(session.root.resolve().name)
         files |= {name: text for name, text in made.items() if not (session.root / name).exists()}

@@ -149,6 +149,15 @@ def _config_of(node: Node, project: DbtProject, renderer: Renderer) -> dict[str,
     return found
 
 
+def test_defaults(project: DbtProject) -> dict[str, Any]:
+    """Return what dbt_project.yml says of all tests of the project."""
+    settings = project.root.settings
+    found: dict[str, Any] = {}
+    for level in _levels(settings.get("data_tests", settings.get("tests")), (project.name,)):
+        _merge(found, level)
+    return found
+
+
 def _levels(tree: Any, path: tuple[str, ...]) -> list[dict[str, Any]]:
     """Return the settings of each folder on the way to a node, outer ones first."""
     found: list[dict[str, Any]] = []

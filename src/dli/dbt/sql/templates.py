@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError, nodes
 
+from dataspec.errors import DliError
+from dataspec.sql.template.render import render
+from dataspec.sql.values.marked_text import TableName
 from dli.dbt.sql.values import THIS, NotKnown
 
 if TYPE_CHECKING:
@@ -23,6 +27,7 @@ _OF_JINJA = frozenset(
 _KEPT_BLOCKS = frozenset({"for", "endfor", "if", "elif", "else", "endif", "set", "endset"})
 _MARKS = re.compile(r"\{[{%#]")
 _ASKS = re.compile(r"\bis_incremental\s*\(\s*\)")
+_BLANKS = re.compile(r"\s+")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
 
@@ -52,7 +57,7 @@ class Translator:
 
     renderer: Renderer
     shared: SharedMacros
-    failed: str = field(default="", init=False)
+    dialect: str | None
 
     def ways(self, text: str, package: str, *, incremental: bool) -> Iterator[Translated]:
         """Yield the translations of a template, the nearest one first.
@@ -65,17 +70,23 @@ class Translator:
         Raises:
             NotKnown: Where there is none, with the reason.
         """
-        try:
+        rendered = self.rendered(text, package, incremental=incremental)
+        with suppress(_NotKept, DliError):
             kept = self.kept(text, package, incremental=incremental)
-        except _NotKept:
-            kept = None
-        if kept is not None:
-            yield kept
-        try:
-            yield self.rendered(text, package, incremental=incremental)
-        except NotKnown:
-            if kept is None:
-                raise
+            if self._renders_alike(kept, text, package, incremental=incremental):
+                yield kept
+        yield rendered
+
+    def _renders_alike(self, kept: Translated, text: str, package: str, *, incremental: bool) -> bool:
+        """Return whether a translation renders to the same SQL as dbt's template, but for blanks."""
+        table, shared = self.renderer.table, self.shared.files(kept.macros)
+        for exists in (False, True) if incremental else (False,):
+            theirs = self.renderer.render(text, package=package, incremental=exists).replace(THIS, table)
+            values = {"this": TableName(table), "table_exists": exists}
+            ours = render(kept.sql, values, dialect=self.dialect, file="", shared=shared).sql
+            if _BLANKS.sub(" ", ours).strip() != _BLANKS.sub(" ", theirs).strip().rstrip(";").rstrip():
+                return False
+        return True
 
     def rendered(self, text: str, package: str, *, incremental: bool) -> Translated:
         """Return a template rendered; with a condition where ``is_incremental()`` makes a difference."""

@@ -126,10 +126,16 @@ def _constraint(entry: Placed, columns: list[str]) -> Iterator[dict[str, Any]]:
 
 
 class CheckTurner:
-    """Turns generic tests into checks."""
+    """Turns generic tests into checks.
 
-    def __init__(self, renderer: Renderer) -> None:
+    Args:
+        renderer: Renders their arguments, and the macros that define them.
+        defaults: The configuration of the project's tests.
+    """
+
+    def __init__(self, renderer: Renderer, defaults: Mapping[str, Any]) -> None:
         self._renderer = renderer
+        self._defaults = defaults
 
     def turn(self, test: Test, package: str, own: str) -> TurnedCheck:
         """Return the check of a test.
@@ -142,6 +148,7 @@ class CheckTurner:
         Raises:
             NotKnown: When there is none, with the reason.
         """
+        test = replace(test, config={**self._defaults, **test.config})
         self._renderer.tables, self._renderer.config = {}, {}
         check = self._check(test, package)
         if (relation := check.get("relationships")) is not None:
@@ -181,6 +188,8 @@ class CheckTurner:
 
     def _argument(self, value: Any, package: str) -> Any:
         """Return an argument of a test, rendered; ``ref('x')`` alone means the table."""
+        if isinstance(value, list):
+            return [self._argument(one, package) for one in value]
         if not isinstance(value, str):
             return value
         source = f"{{{{ {value} }}}}" if _TABLE.fullmatch(value.strip()) else value

@@ -1,12 +1,5 @@
 """A dbt project in the manner of the public ones, small: what each of its files stands for is tested."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 FILES = {
     "dbt_project.yml": """\
 name: bakery
@@ -197,12 +190,3 @@ join {{ ref('stg_sales') }} as s on s.customer = c.customer_id
 where s.amount <= 0
 """,
 }
-
-
-def write_bakery(folder: Path, *, changed: dict[str, str] | None = None) -> Path:
-    """Write the project into a folder, with other texts for some files; return the folder."""
-    for name, text in (FILES | (changed or {})).items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return folder

@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
-import yaml
 
 from dli.dbt import importing
-from dli.main import main
-from unit.dli.dbt.bakery import FILES, write_bakery
-
-
-def spec_of(project: Path, name: str) -> dict[str, Any]:
-    (path,) = project.glob(f"datasets/**/dataset.{name}.yaml")
-    found: dict[str, Any] = yaml.safe_load(path.read_text())
-    return found
-
-
-def sql_of(project: Path, name: str) -> str:
-    (path,) = project.glob(f"datasets/**/{name}.sql")
-    return path.read_text()
-
-
-def dli(*arguments: str) -> tuple[int, str]:
-    """Run a command, in this process; return its status and all that it printed."""
-    printed = io.StringIO()
-    with redirect_stdout(printed), redirect_stderr(printed):
-        status = main(list(arguments))
-    return status, printed.getvalue()
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A project that was imported, and what the import printed."""
-
-    project: Path
-    told: str
+from unit.dli.dbt.bakery import FILES
+from unit.dli.dbt.importing_here import Imported, dli, import_files, spec_of, sql_of, write_files
 
 
 @pytest.fixture(scope="module")
 def bakery(tmp_path_factory: pytest.TempPathFactory) -> Imported:
     """The bakery, imported into a new project."""
-    folder = tmp_path_factory.mktemp("bakery")
-    source, project = write_bakery(folder / "dbt"), folder / "project"
-    project.mkdir()
-    status, told = dli("import", "dbt", str(source), "--path", str(project), "--owner", "ann@example.com")
-    assert status == 0, told
-    return Imported(project, told)
+    return import_files(FILES, tmp_path_factory.mktemp("bakery"))
 
 
 @pytest.mark.rule("39.1")
@@ -186,10 +150,10 @@ def test_what_could_not_be_turned_is_told_with_its_place_and_the_reason(bakery: 
 @pytest.mark.rule("39.7")
 def test_a_second_import_changes_nothing(bakery: Imported, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in bakery.project.rglob("*.yaml")}
-    source = write_bakery(tmp_path / "dbt")
+    source = write_files(tmp_path / "dbt", FILES)
     status, told = dli("import", "dbt", str(source), "--path", str(bakery.project))
     assert status != 0
-    assert "already exists.\n       Nothing was written." in told
+    assert "The project has datasets of these names already: bakery.customers, " in told
     assert {path: path.read_bytes() for path in before} == before
     assert sorted(path.name for path in source.iterdir()) == sorted({name.split("/")[0] for name in FILES})
 
@@ -197,7 +161,7 @@ def test_a_second_import_changes_nothing(bakery: Imported, tmp_path: Path) -> No
 @pytest.mark.rule("39.3")
 def test_a_model_that_asks_the_database_is_what_dbt_compiled(tmp_path: Path) -> None:
     model = "{% set last = run_query('select 1').columns[0] %}\nselect {{ last }} as n from {{ ref('stg_sales') }}\n"
-    source = write_bakery(tmp_path / "dbt", changed={"models/marts/asks.sql": model})
+    source = write_files(tmp_path / "dbt", FILES | {"models/marts/asks.sql": model})
     _, told = dli("import", "dbt", str(source), "--path", str(tmp_path), "--dry-run")
     assert (
         "models/marts/asks.sql:1:1: the model 'asks' was not turned: 'run_query' asks the database." in told
