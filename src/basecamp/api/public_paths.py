@@ -41,9 +41,9 @@ class PublicPaths:
             return
 
         async def send_relative(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and _has_location(message):
                 headers = MutableHeaders(scope=message)
-                if urlsplit(address := headers.get("location", "")).scheme and _LEAVES not in scope:
+                if urlsplit(address := headers["location"]).scheme and _LEAVES not in scope:
                     # With one slash at its start: two would name another host.
                     headers["location"] = "/" + address.split("/", 3)[3].lstrip("/")
             await send(message)
@@ -52,6 +52,10 @@ class PublicPaths:
         if not f"{scope['path']}/".startswith(f"{self._prefix}/"):
             scope["path"] = self._prefix + scope["path"]
         await self._app(scope, receive, send_relative)
+
+
+def _has_location(message: Message) -> bool:
+    return any(name == b"location" for name, _ in message.get("headers", ()))
 
 
 def path_of(scope: Scope) -> str:

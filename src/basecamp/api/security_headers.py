@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -18,6 +17,8 @@ SECURITY_HEADERS: Mapping[str, str] = {
 }
 """A page replaces the first by a policy that allows its own scripts and styles."""
 
+_ENCODED = tuple((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
+
 
 class SecurityHeaders:
     """Adds the security headers that a response does not have."""
@@ -30,9 +31,9 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                headers = message.setdefault("headers", [])
+                given = {name.lower() for name, _ in headers}
+                message["headers"] = [*headers, *(one for one in _ENCODED if one[0] not in given)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -22,7 +22,7 @@ from basecamp.runs.all_runs import all_runs
 from basecamp.runs.records import RunRecords, run_status
 from basecamp.shared.clock import Clock, earlier_now
 from basecamp.shared.last_known import ValueWithWarnings
-from basecamp.shared.refresh_cache import RefreshCache
+from basecamp.shared.refresh_cache import SHARED_SECONDS, Changes, RefreshCache
 from dataspec.models import LastRun
 
 MAX_AGE_SECONDS = 30.0
@@ -71,6 +71,8 @@ class LastRuns:
         records: RunRecords,
         takeovers: Takeovers,
         clock: Clock,
+        *,
+        run_changes: Changes,
     ) -> None:
         self._specs = specs
         self._gateway = gateway
@@ -83,8 +85,9 @@ class LastRuns:
             self._fetch,
             clock,
             unanswered=unanswered,
-            min_age=MAX_AGE_SECONDS,
-            max_age=MAX_AGE_SECONDS,
+            min_age=0.0,
+            max_age=SHARED_SECONDS,
+            changes=run_changes,
         )
 
     def known(self) -> ValueWithWarnings[Mapping[str, LastRun]]:
@@ -95,6 +98,8 @@ class LastRuns:
         Raises:
             AirflowUnreachable: When Airflow does not answer, and never did.
         """
+        if (known := self._cache.usable()) is not None:
+            return ValueWithWarnings(known.runs)
         age = self._cache.age()
         is_young = age is not None and age <= MAX_AGE_SECONDS
         patience, late = (YOUNG_PATIENCE_SECONDS, None) if is_young else (PATIENCE_SECONDS, LATE)

@@ -19,6 +19,7 @@ from basecamp.runs.stop import POLL_SECONDS, VERIFY_SECONDS
 from basecamp.runs.values import values_by
 from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.idempotency import Reservations
+from basecamp.shared.refresh_cache import Changes
 from basecamp.shared.request_facts import note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.errors import AirflowUnreachable, Conflict, InvalidParameters, Refused, RunNotFound
@@ -50,7 +51,9 @@ class RunRetrier:
         connections: ConnectionTeams,
         takeovers: Takeovers,
         records: RunRecords,
+        run_changes: Changes,
     ) -> None:
+        self._run_changes = run_changes
         self._connections = connections
         self._lookup = lookup
         self._takeovers = takeovers
@@ -93,6 +96,7 @@ class RunRetrier:
         run = self._lookup.find(run_id, dataset)
         note_facts(dataset=run.dag_id)
         retried = yield from self._retried(run, retried_by, idempotency_key)
+        self._run_changes.note()
         return self._records.of([retried])[0]
 
     def _retried(self, run: DagRun, retried_by: str, idempotency_key: str | None) -> Steps[DagRun]:

@@ -20,6 +20,7 @@ from basecamp.datasets.upstream_needs import UpstreamNeeds
 from basecamp.runs.records import RunRecords, key_of_request
 from basecamp.shared.clock import Clock, earlier_now
 from basecamp.shared.idempotency import KeyedRequest, RequestPlan, Reservations
+from basecamp.shared.refresh_cache import Changes
 from basecamp.shared.request_facts import REQUEST_ID, note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import SpecFile
@@ -89,6 +90,7 @@ class RunStarter:
         records: Turns Airflow's runs into those that the API shows.
         needs: Finds the upstream partitions that a run needs and that are not built.
         is_taken: Returns whether an active backfill of a dataset has an id, which no run may have then.
+        run_changes: Counts the runs that were started.
     """
 
     def __init__(
@@ -104,7 +106,9 @@ class RunStarter:
         records: RunRecords,
         needs: UpstreamNeeds,
         is_taken: Callable[[str, str], bool],
+        run_changes: Changes,
     ) -> None:
+        self._run_changes = run_changes
         self._connections = connections
         self._sql = sql
         self._takeovers = takeovers
@@ -207,6 +211,7 @@ class RunStarter:
             **_own_conf(request),
         }
         run = yield from self._trigger(request.dataset, plan, keyed, {**values.conf, CONF_KEY: conf})
+        self._run_changes.note()
         note_facts(run_id=run.run_id)
         is_new = run.state == "queued"
         record = self._records.of_new(run, spec, values) if is_new else self._records.of([run])[0]

@@ -11,6 +11,7 @@ from basecamp.runs.notes import MAX_NOTE_LENGTH, STILL_THERE, note_of_stop
 from basecamp.runs.records import is_killed, is_of_other_dag
 from basecamp.shared.clock import Clock
 from basecamp.shared.idempotency import KeyedRequest, Reservations
+from basecamp.shared.refresh_cache import Changes
 from basecamp.shared.request_facts import note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.contract import CONF_KEY
@@ -26,8 +27,14 @@ class RunStopper:
     """Stops runs."""
 
     def __init__(
-        self, lookup: RunLookup, gateway: AirflowGateway, reservations: Reservations, clock: Clock
+        self,
+        lookup: RunLookup,
+        gateway: AirflowGateway,
+        reservations: Reservations,
+        clock: Clock,
+        run_changes: Changes,
     ) -> None:
+        self._run_changes = run_changes
         self._lookup = lookup
         self._reservations = reservations
         self._gateway = gateway
@@ -85,6 +92,7 @@ class RunStopper:
         if self._order(run, note) is None:
             raise RunNotFound(run.run_id)
         ended, worked_on = yield from self._ended(run, note, _running(attempt))
+        self._run_changes.note()
         if worked_on is None or (yield from self._is_gone(worked_on)):
             return ended
         return replace(ended, note=f"{ended.note} {STILL_THERE}")

@@ -73,6 +73,7 @@ from basecamp.shared.idempotency import Reservations
 from basecamp.shared.lease import Lease
 from basecamp.shared.object_reader import ObjectReader
 from basecamp.shared.public_address import PublicAddress
+from basecamp.shared.refresh_cache import Changes
 from basecamp.shared.waiting import RequestWork
 from basecamp.sync.built_check import BuiltCheck
 from basecamp.sync.check import PeriodicCheck
@@ -157,7 +158,8 @@ def build_services(
         clock=clock,
         takeovers=takeovers,
     )
-    stopper = RunStopper(lookup, gateway, reservations, clock)
+    run_changes = Changes()
+    stopper = RunStopper(lookup, gateway, reservations, clock, run_changes)
 
     pauses, lateness = PauseRecords(store, clock, objects), LatenessStore(store, objects)
     late = LateDatasets(
@@ -171,13 +173,15 @@ def build_services(
         takeovers,
         connections=connections,
         pauses=pauses,
-        last_runs=LastRuns(specs, gateway, records, takeovers, clock),
+        last_runs=LastRuns(specs, gateway, records, takeovers, clock, run_changes=run_changes),
         waiting=waiting,
+        run_changes=run_changes,
     )
 
     partition_reasons = PartitionReasons(
         specs=specs,
         workflows=workflows,
+        pauses=pauses,
         connections=connections,
         needs=needs,
         history=run_history,
@@ -280,6 +284,7 @@ def build_services(
             records=records,
             needs=needs,
             is_taken=plans.is_active_id,
+            run_changes=run_changes,
         ),
         run_stopper=stopper,
         run_retrier=RunRetrier(
@@ -291,6 +296,7 @@ def build_services(
             connections=connections,
             takeovers=takeovers,
             records=records,
+            run_changes=run_changes,
         ),
         workflows=workflows,
         graph=graph,

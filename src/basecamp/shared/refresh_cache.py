@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from basecamp.outages.request_budget import wait_within_budget
@@ -18,12 +18,28 @@ T = TypeVar("T")
 
 COST_FACTOR = 10
 """A value may be used for ten times as long as its fetch took, within the cache's bounds."""
+SHARED_SECONDS = 1.0
+"""The longest time for which readers share a value that is to be the present one: what a fetch costs, and not the number
+of readers, says how often Airflow is asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Fetched(Generic[T]):
     value: T
     at: float
+    changes: int
+    """How many changes this replica had made when the fetch began."""
+
+
+class Changes:
+    """Counts what this replica has changed: what was fetched before is not shown to the next reader."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def note(self) -> None:
+        """Count a change that has been made."""
+        self.count += 1
 
 
 class RefreshCache(Generic[T]):
@@ -41,6 +57,7 @@ class RefreshCache(Generic[T]):
         max_age: The longest time.
         refresh_age: Seconds for which a value is not fetched again in the background in any case.
         keep: Returns the value to keep, given a new one and when its fetch began.
+        changes: The changes after which a value is not used any more.
     """
 
     def __init__(
@@ -54,7 +71,9 @@ class RefreshCache(Generic[T]):
         max_age: float,
         refresh_age: float = 0.0,
         keep: Callable[[T, float], T] = lambda value, _began: value,
+        changes: Changes | None = None,
     ) -> None:
+        self._changes = changes or Changes()
         self._fetch = fetch
         self._keep = keep
         self._clock = clock
@@ -79,9 +98,14 @@ class RefreshCache(Generic[T]):
         return self._clock.monotonic() - self._last.at if self._last else None
 
     def usable(self) -> T | None:
-        """Return the last value unless it is too old; past half of its time, begin to fetch it again."""
+        """Return the last value unless it is too old; past half of its time, begin to fetch it again.
+
+        A fetch that took no time at all is repeated for each reader, if there is no shortest time.
+        """
         last, age = self._last, self.age()
-        if last is None or age is None or age > self._usable_for:
+        if last is None or age is None or not self._usable_for or age > self._usable_for:
+            return None
+        if last.changes != self._changes.count:
             return None
         if age > max(self._usable_for / 2, self._refresh_age):
             self.refresh()
@@ -160,14 +184,14 @@ class RefreshCache(Generic[T]):
         """Replace the last value, if there is one, by what a function makes of it."""
         with self._lock:
             if self._last is not None:
-                self._last = _Fetched(change(self._last.value), self._last.at)
+                self._last = replace(self._last, value=change(self._last.value))
 
     def _run(self) -> T:
-        began = self._clock.monotonic()
+        began, changes = self._clock.monotonic(), self._changes.count
         value = self._fetch()
         took = self._clock.monotonic() - began
         shortest, longest = self._bounds
         with self._lock:
             self._usable_for = min(max(took * COST_FACTOR, shortest), longest)
-            self._last = _Fetched(self._keep(value, began), began)
+            self._last = _Fetched(self._keep(value, began), began, changes)
             return self._last.value

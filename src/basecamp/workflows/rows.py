@@ -24,7 +24,7 @@ from basecamp.runs.waiting import WaitingRuns
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage, ValueWithWarnings
-from basecamp.shared.refresh_cache import RefreshCache
+from basecamp.shared.refresh_cache import SHARED_SECONDS, Changes, RefreshCache
 from basecamp.workflows.waiting_datasets import WaitingDatasets
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import AirflowUnreachable, DatasetNotFound, InvalidSpec, TakenOver
@@ -165,7 +165,12 @@ class RunningAttempts:
     """The attempts that execute now, by dataset. Safe to share between threads."""
 
     def __init__(
-        self, gateway: AirflowGateway, clock: Clock, *, patience_seconds: float = RUNNING_PATIENCE_SECONDS
+        self,
+        gateway: AirflowGateway,
+        clock: Clock,
+        *,
+        changes: Changes | None = None,
+        patience_seconds: float = RUNNING_PATIENCE_SECONDS,
     ) -> None:
         self._gateway = gateway
         self._patience = patience_seconds
@@ -174,8 +179,9 @@ class RunningAttempts:
             self._fetch,
             clock,
             unanswered=unanswered,
-            min_age=RUNNING_AGE_SECONDS,
-            max_age=RUNNING_AGE_SECONDS,
+            min_age=0.0,
+            max_age=SHARED_SECONDS,
+            changes=changes,
         )
 
     def known(self) -> ValueWithWarnings[Mapping[str, TaskAttempt]]:
@@ -184,6 +190,8 @@ class RunningAttempts:
         Raises:
             AirflowUnreachable: When Airflow does not answer, and never did.
         """
+        if (running := self._cache.usable()) is not None:
+            return ValueWithWarnings(running)
         age = self._cache.age()
         is_young = age is not None and age <= RUNNING_AGE_SECONDS
         if is_young:
@@ -212,6 +220,7 @@ class Workflows:
         pauses: PauseRecords,
         last_runs: LastRuns,
         waiting: WaitingRuns,
+        run_changes: Changes,
     ) -> None:
         self._last_runs = last_runs
         self._connections = connections
@@ -220,8 +229,8 @@ class Workflows:
         self._specs = specs
         self._dags = dags
         self._clock = clock
-        self._running = RunningAttempts(gateway, clock)
-        self._waiting = WaitingDatasets(gateway, waiting, clock)
+        self._running = RunningAttempts(gateway, clock, changes=run_changes)
+        self._waiting = WaitingDatasets(gateway, waiting, clock, run_changes)
         self._made: _Made | None = None
         self._lost: tuple[Catalog, Mapping[str, str]] | None = None
 

@@ -13,10 +13,8 @@ from basecamp.runs.all_runs import all_runs
 from basecamp.runs.waiting import WaitingRuns, shown_to
 from basecamp.shared.clock import Clock
 from basecamp.shared.last_known import ValueWithWarnings
-from basecamp.shared.refresh_cache import RefreshCache
+from basecamp.shared.refresh_cache import SHARED_SECONDS, Changes, RefreshCache
 from dataspec.models import WorkflowInfo, WorkflowStatus
-
-AGE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +38,22 @@ class WaitingDatasets:
         gateway: The Airflow that runs the datasets.
         waiting: Finds out what runs wait for.
         clock: The clock.
+        run_changes: What this replica has done to runs.
     """
 
-    def __init__(self, gateway: AirflowGateway, waiting: WaitingRuns, clock: Clock) -> None:
+    def __init__(
+        self, gateway: AirflowGateway, waiting: WaitingRuns, clock: Clock, run_changes: Changes
+    ) -> None:
         self._gateway = gateway
         self._waiting = waiting
         self._cache: RefreshCache[WaitingAttempts] = RefreshCache(
-            "waiting", self._fetch, clock, unanswered=unanswered, min_age=AGE_SECONDS, max_age=AGE_SECONDS
+            "waiting",
+            self._fetch,
+            clock,
+            unanswered=unanswered,
+            min_age=0.0,
+            max_age=SHARED_SECONDS,
+            changes=run_changes,
         )
 
     def known(self) -> ValueWithWarnings[WaitingAttempts]:
@@ -55,6 +62,9 @@ class WaitingDatasets:
         Raises:
             AirflowUnreachable: When Airflow does not answer, and never did.
         """
+        waiting = self._cache.usable()
+        if waiting is not None:
+            return ValueWithWarnings(waiting)
         return self._cache.refreshed(PATIENCE_SECONDS, late=SLOW)
 
     def with_reasons(self, rows: Sequence[WorkflowInfo], permitted: PermittedDatasets) -> list[WorkflowInfo]:

@@ -10,7 +10,7 @@ import pytest
 
 from basecamp.outages.request_budget import request_budget
 from basecamp.shared.clock import ManualClock
-from basecamp.shared.refresh_cache import RefreshCache
+from basecamp.shared.refresh_cache import SHARED_SECONDS, Changes, RefreshCache
 from dataspec.errors import StoreUnreachable
 
 PATIENCE_SECONDS = 120
@@ -91,6 +91,47 @@ def test_a_value_is_usable_until_its_time_is_over(cache: RefreshCache[int], cloc
     assert cache.usable() == 1
     clock.advance(1.5)
     assert cache.usable() is None
+
+
+@pytest.mark.rule("18.25")
+def test_readers_share_a_value_for_ten_times_as_long_as_its_fetch_took_and_at_most_a_second(
+    clock: ManualClock,
+) -> None:
+    fetches: list[float] = []
+    took = 0.05
+
+    def fetch() -> int:
+        fetches.append(took)
+        clock.advance(took)
+        return len(fetches)
+
+    cache = RefreshCache("test", fetch, clock, unanswered=unanswered, min_age=0.0, max_age=SHARED_SECONDS)
+    assert cache.next() == 1
+    clock.advance(0.15)
+    assert cache.usable() == 1
+    clock.advance(0.4)
+    assert cache.usable() is None
+    took = 0.8
+    cache.next()
+    clock.advance(0.3)
+    assert cache.usable() is None, "a second after its fetch began"
+    took = 0.0
+    cache.next()
+    assert cache.usable() is None, "what costs nothing is fetched for each reader"
+
+
+@pytest.mark.rule("18.25")
+def test_a_value_from_before_a_change_of_this_replica_is_not_used(source: Source, clock: ManualClock) -> None:
+    changes = Changes()
+    cache = RefreshCache(
+        "test", source.fetch, clock, unanswered=unanswered, min_age=2, max_age=30, changes=changes
+    )
+    cache.fresh()
+    assert cache.usable() == 1
+    changes.note()
+    assert cache.usable() is None
+    assert cache.next() == 2
+    assert cache.usable() == 2
 
 
 def test_a_failed_fetch_shows_the_last_value_with_its_age(
