@@ -9,7 +9,7 @@ from uuid import uuid4
 import schemathesis
 from hypothesis import strategies
 
-from dataspec.schedule.backfill_plan import MAX_DATES
+from dataspec.schedule.date_ranges import MAX_DATES
 
 # A cursor is opaque: the empty one is the first page. Other texts are sent as invalid data.
 schemathesis.openapi.format("cursor", strategies.just(""))

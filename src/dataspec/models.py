@@ -265,7 +265,8 @@ class PartitionReason:
     run_id: str | None = None
     """The run that has built it, or the last one that tried to."""
     at: datetime | None = None
-    """When the run ended, started or was created; or when the pause began."""
+    """When the run ended, started or was created; or when the pause began, also of one that a partition was passed
+    over in."""
     by: str | None = None
     """Who stopped the run, or paused the dataset."""
     reason: str | None = None
@@ -669,7 +670,10 @@ class Backfill:
     """The earliest partition of ``dataset_name`` that it builds; None if it builds other datasets alone."""
     last_partition: BackfillPartition | None = None
     current_partition: BackfillPartition | None = None
-    """What is being built; None after the end."""
+    """What is being built; None after the end. Of what a chain builds side by side the first one, as in all fields
+    named so."""
+    current_partitions: list[BackfillPartition] = field(default_factory=list)
+    """All that is being built; of a chain one partition for each of its datasets whose turn it is."""
     datasets: list[str] = field(default_factory=list)
     """The datasets that it builds, in the order of the graph."""
     current_dataset: str | None = None
@@ -724,6 +728,8 @@ class Backfill:
     @property
     def current(self) -> str | None:
         """What is being built, for people."""
+        if self.current_partitions:
+            return ", ".join(map(self.named, self.current_partitions))
         return self.named(self.current_partition) if self.current_partition else self.current_date
 
 

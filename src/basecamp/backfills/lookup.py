@@ -117,7 +117,7 @@ class BackfillLookup:
         try:
             return ValueWithWarnings(self._record(plan))
         except AirflowUnreachable as error:
-            status = RunStatus.RUNNING if plan.at or plan.asked_at else RunStatus.PENDING
+            status = RunStatus.RUNNING if plan.has_begun else RunStatus.PENDING
             text = f"{error.title} The backfill continues when Airflow is available again."
             return ValueWithWarnings(record(plan, status, text), (text,))
 
@@ -128,24 +128,27 @@ class BackfillLookup:
 
     def _status(self, plan: BackfillPlan) -> RunStatus:
         """Return PENDING until an attempt has started, as for a run."""
-        if plan.at > 0:
+        if plan.at > 0 or plan.ahead:
             return RunStatus.RUNNING
-        run = self._gateway.get_run(plan.step.dataset, plan.run_id)
-        return RunStatus.RUNNING if run is not None and self._has_started(run) else RunStatus.PENDING
+        steps = map(plan.step_of, plan.current)
+        runs = (self._gateway.get_run(step.dataset, plan.run_id_of(step)) for step in steps)
+        has_started = any(run is not None and self._has_started(run) for run in runs)
+        return RunStatus.RUNNING if has_started else RunStatus.PENDING
 
     def _has_started(self, run: DagRun) -> bool:
         return run.finished or any(attempt.started for attempt in self._gateway.attempts([run]))
 
     def _note(self, plan: BackfillPlan) -> str | None:
-        """Return what an active backfill waits for, other than the run of its present date."""
+        """Return what an active backfill waits for, other than the runs of its present dates."""
         if plan.stop is not None:
             return STOPPING_NOTE
-        dataset = plan.step.dataset
-        found = self._gateway.get_dag(dataset)
-        if found is None or found.dag.is_stale:
-            return f"Waiting until Airflow has loaded the dataset, to build {plan.date_label}."
-        if found.dag.is_paused:
-            return f"Waiting: the dataset is paused. Resume it with: dli workflow unpause {dataset}"
+        for date in plan.current:
+            dataset = plan.step_of(date).dataset
+            found = self._gateway.get_dag(dataset)
+            if found is None or found.dag.is_stale:
+                return f"Waiting until Airflow has loaded the dataset, to build {plan.label(date)}."
+            if found.dag.is_paused:
+                return f"Waiting: the dataset is paused. Resume it with: dli workflow unpause {dataset}"
         return None
 
 
@@ -167,10 +170,11 @@ def record(plan: BackfillPlan, status: RunStatus, note: str | None = None) -> Ba
         datasets=list(plan.datasets),
         current_date=plan.step.partition if is_on else None,
         current_dataset=plan.step.dataset if is_on else None,
-        current_run_id=plan.run_id if is_on else None,
+        current_run_id=plan.run_id_of(plan.step) if is_on else None,
         first_partition=first,
         last_partition=last,
         current_partition=plan.shown([plan.date])[0] if is_on else None,
+        current_partitions=plan.shown(plan.current) if is_on else [],
         failed_dates=list(plan.failed),
         failed=plan.shown(plan.failed),
         not_built=plan.shown(plan.not_built),

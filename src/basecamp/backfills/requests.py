@@ -19,8 +19,9 @@ from dataspec.contract import ADOPT_KEY, REFRESH_KEY, WAIT_KEY
 from dataspec.errors import InvalidParameters, InvalidUsage
 from dataspec.models import BackfillPreview, Every, SourceType
 from dataspec.parameters import EXECUTION_DATE, ParameterValueError
-from dataspec.schedule.backfill_plan import MAX_DATES, BackfillPlan, DateRange
+from dataspec.schedule.backfill_plan import BackfillPlan
 from dataspec.schedule.chain import ChainedDataset, Step
+from dataspec.schedule.date_ranges import MAX_DATES, DateRange
 from dataspec.schedule.partitions import Grid
 from dataspec.schedule.relative_dates import absolute_date
 from dataspec.spec.connection_teams import ConnectionTeams

@@ -25,7 +25,8 @@ from basecamp.shared.request_facts import note_facts
 from dataspec.errors import BackfillActive, Refused
 from dataspec.models import Backfill, BackfillPreview, RunStatus
 from dataspec.parameters import ParameterValueError
-from dataspec.schedule.backfill_plan import BackfillPlan, DateRange
+from dataspec.schedule.backfill_plan import BackfillPlan
+from dataspec.schedule.date_ranges import DateRange
 from dataspec.schedule.partitions import Grid, Partition
 from dataspec.schedule.run_ids import adhoc_run_id
 from dataspec.spec.connection_teams import ConnectionTeams

@@ -4,7 +4,7 @@ Any replica may repeat a step, and a process may die after any step: every decis
 compare-and-swap of the plan, and the run of a date has an id that can't
 be created twice. A swap can't stop a call to Airflow that is already on its way.
 So a run is requested only right after a swap that records the request, and a backfill
-ends without a run of its present date only when no such call can be on its way.
+ends without a run of a date that is built now only when no such call can be on its way.
 """
 
 from __future__ import annotations
@@ -17,14 +17,21 @@ from typing import Any
 
 from basecamp.airflow.gateway import AirflowGateway, DagMissing, RunExists
 from basecamp.airflow.models import DagRun
+from basecamp.backfills.backfill_runs import (
+    SHORTEST_PAUSE,
+    BackfillEnd,
+    BackfillRuns,
+    SeenRuns,
+    is_own,
+)
 from basecamp.backfills.plans import PlanStore, StoredPlan
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.notifications.outbox import Outbox
 from basecamp.runs.failure_reasons import FailureReasons
-from basecamp.runs.records import RunRecords, is_killed
+from basecamp.runs.records import RunRecords
 from basecamp.runs.stop import RunStopper
-from basecamp.shared.clock import Clock, airflow_now, earlier_now
+from basecamp.shared.clock import Clock, earlier_now
 from basecamp.shared.unchanged import Unchanged
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import Catalog
@@ -39,7 +46,7 @@ from dataspec.errors import (
 )
 from dataspec.models import RunStatus
 from dataspec.parameters import EXECUTION_DATE
-from dataspec.schedule.backfill_plan import BackfillPlan, Outcome
+from dataspec.schedule.backfill_plan import BackfillPlan, Outcome, StopOrder
 from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.run_values import resolve_run
@@ -47,12 +54,6 @@ from dataspec.spec.run_values import resolve_run
 log = logging.getLogger(__name__)
 
 AT_ONCE = 0.0
-SHORTEST_PAUSE = 0.05
-LONGEST_PAUSE = 1.0
-PAUSE_SHARE = 0.01
-"""The pause between two looks at a run, as a share of the time that it has taken."""
-EXPECTED_SHARE = 0.8
-"""Share of the previous date's duration before which a run is not expected to end."""
 WAIT_SECONDS = 2.0
 """Seconds until the next look when a change is needed first, such as the end of a pause."""
 ON_ITS_WAY_SECONDS = 45.0
@@ -88,11 +89,11 @@ class BackfillSteps:
     reasons: FailureReasons
     outbox: Outbox
     clock: Clock
-    _took: dict[str, float] = field(default_factory=dict)
-    """Seconds that the last date of each backfill took, as far as this replica knows."""
+    runs: BackfillRuns = field(init=False)
     _asked: Unchanged = field(init=False)
 
     def __post_init__(self) -> None:
+        self.runs = BackfillRuns(self.gateway, self.records, self.clock)
         self._asked = Unchanged(self.clock)
 
     def advance(self, dataset: str) -> Steps[float | None]:
@@ -114,7 +115,8 @@ class BackfillSteps:
 
     def _step(self, held: StoredPlan) -> Steps[float | None]:
         plan = held.plan
-        self._asked_seconds(plan)  # begins to measure
+        for date, at in plan.requested.items():
+            self._asked_seconds(plan, date, at)  # begins to measure
         if plan.outcome is not None:
             self._announce_end(plan)
             self.plans.put_away(held)
@@ -125,164 +127,159 @@ class BackfillSteps:
             if not plan.is_admitted:
                 self.plans.admit(held)
                 return AT_ONCE
-        run = self.gateway.get_run(plan.step.dataset, plan.run_id)
-        if run is None:
-            if plan.stop:
-                return self._end_stopped(held, plan)
-            return (yield from self._begin(held, plan))
-        if not is_own(run, plan):
-            error = f"Airflow has a run '{run.run_id}' that is not of this backfill."
-            return self._end(held, plan, RunStatus.FAILED, error=error)
-        if not run.finished:
-            return (yield from self._stop_run(plan, run)) if plan.stop else self._pause(run)
-        return (yield from self._after(held, plan, run))
+        seen = self.runs.see(plan)
+        if seen.end is not None or plan.stop is not None:
+            return (yield from self._wind_up(held, seen))
+        if seen.plan.is_through:
+            return self._end_through(held, seen.plan)
+        return (yield from self._begin(held, seen))
 
-    def _after(self, held: StoredPlan, plan: BackfillPlan, run: DagRun) -> Steps[float]:
-        """Continue after the run of the present date has ended."""
-        if is_killed(run):
-            return self._end(held, plan, RunStatus.KILLED, note=str(plan.stop or run.note))
-        if run.end_date is not None:
-            self._took[run.dag_id] = (run.end_date - _began(run)).total_seconds()
-        if self.records.ran_other_code(run):
-            error = f"{plan.date_label}: {self.records.why_other(run)}"
-            return self._end(held, plan.after(failed=True), RunStatus.FAILED, error=error)
-        following = plan.after(failed=run.state == "failed")
-        if following.is_through:
-            ended = RunStatus.FAILED if following.failed else RunStatus.COMPLETED
-            return self._end(held, following, ended, error=self._error(following))
-        if plan.stop:
-            return self._end(held, following, RunStatus.KILLED, note=str(plan.stop))
-        return (yield from self._begin(held, following))
+    def _end_through(self, held: StoredPlan, plan: BackfillPlan) -> float:
+        """End a plan of which nothing is left that can be built."""
+        status = RunStatus.FAILED if plan.failed else RunStatus.COMPLETED
+        return self._end(held, plan, BackfillEnd(status, error=self._error(plan)))
 
-    def _begin(self, held: StoredPlan, plan: BackfillPlan) -> Steps[float]:
-        """Start the run of the plan's present date, if the dataset is ready.
+    def _wind_up(self, held: StoredPlan, seen: SeenRuns) -> Steps[float]:
+        """Let no further run start, and end the backfill once none of its runs is under way."""
+        plan, stop = seen.plan, held.plan.stop
+        if stop is not None and seen.active:
+            for run in seen.active:
+                yield from self._stop_run(plan, stop, run)
+            return AT_ONCE
+        on_its_way = any(self._may_be_on_its_way(held.plan, date) for date in seen.missing)
+        if seen.active or on_its_way:
+            pauses = [*map(self.runs.pause, seen.active), *([SHORTEST_PAUSE] if on_its_way else [])]
+            return min(pauses) if self._is_written(held, plan) else AT_ONCE
+        if seen.end is not None:
+            return self._end(held, plan, seen.end)
+        if plan.is_through:
+            return self._end_through(held, plan)
+        return self._end(held, plan, BackfillEnd(RunStatus.KILLED, note=str(stop)))
+
+    def _is_written(self, held: StoredPlan, plan: BackfillPlan) -> bool:
+        """Write what has ended, if anything has; return whether the plan is in the store."""
+        return plan is held.plan or self.plans.change(held, plan) is not None
+
+    def _begin(self, held: StoredPlan, seen: SeenRuns) -> Steps[float]:
+        """Start the runs that a plan has next, each if its dataset is ready, and write what has ended.
 
         Args:
             held: The plan in the store.
-            plan: The same plan, or advanced to the next date.
+            seen: The same plan, moved on by the runs that have ended.
         """
-        try:
-            conf = self._conf(plan)
-            is_ready = self._is_ready(plan.step.dataset)
-        except (DatasetNotFound, Forbidden, InvalidParameters, InvalidSpec, TakenOver) as error:
-            if self._may_be_on_its_way(plan):
-                return SHORTEST_PAUSE
-            why = (
-                _removed(plan) if isinstance(error, DatasetNotFound) else f"{plan.date_label}: {_line(error)}"
-            )
-            return self._end(held, plan, RunStatus.FAILED, error=why)
-        if not is_ready:
-            moved = plan is held.plan or self.plans.change(held, plan)
-            return WAIT_SECONDS if moved else AT_ONCE
-        now = self.clock.now()
-        asking = self.plans.change(held, plan.asking(now))
-        if asking is not None:
-            self._trigger(asking.plan, conf)
-        return AT_ONCE if asking is None else (yield from self._look_again(asking))
+        plan = seen.plan
+        confs: dict[str, dict[str, Any]] = {}
+        next_dates = [date for date in plan.current if date in seen.missing or date not in plan.requested]
+        for date in next_dates:
+            try:
+                conf = self._conf(plan, date)
+                if self._is_ready(plan.step_of(date).dataset):
+                    confs[date] = conf
+            except (DatasetNotFound, Forbidden, InvalidParameters, InvalidSpec, TakenOver) as error:
+                seen.end = BackfillEnd(RunStatus.FAILED, error=_why(plan, date, error))
+                return (yield from self._wind_up(held, seen))
+        pauses = [*map(self.runs.pause, seen.active)]
+        if len(confs) < len(next_dates):
+            pauses.append(WAIT_SECONDS)
+        if not confs:
+            return min(pauses) if self._is_written(held, plan) else AT_ONCE
+        for date, conf in confs.items():
+            now = self.clock.now()
+            asking = self.plans.change(held, plan.asking(date, now))
+            if asking is None:
+                return AT_ONCE
+            self._asked.begin(_name(plan, date), now)
+            self._trigger(asking.plan, date, conf)
+            after = yield from self._look_again(asking, date)
+            if after is None:
+                return AT_ONCE
+            held, plan = after, after.plan
+            pauses.append(self.runs.pause_after(plan.step_of(date).dataset, 0.0))
+        return min(pauses)
 
-    def _trigger(self, plan: BackfillPlan, conf: dict[str, Any]) -> None:
+    def _trigger(self, plan: BackfillPlan, date: str, conf: dict[str, Any]) -> None:
         """Trigger the run; the next look handles an existing run and a missing DAG."""
+        step = plan.step_of(date)
         try:
             self.gateway.trigger(
-                plan.step.dataset, plan.run_id, logical_date=earlier_now(self.gateway, self.clock), conf=conf
+                step.dataset,
+                plan.run_id_of(step),
+                logical_date=earlier_now(self.gateway, self.clock),
+                conf=conf,
             )
-            log.info("Backfill %s: started %s", plan.backfill_id, plan.date)
+            log.info("Backfill %s: started %s", plan.backfill_id, date)
         except RunExists:
             return
         except DagMissing:
             return
 
-    def _look_again(self, asking: StoredPlan) -> Steps[float]:
-        """Stop the run that was just triggered if its backfill has ended meanwhile."""
+    def _look_again(self, asking: StoredPlan, date: str) -> Steps[StoredPlan | None]:
+        """Return the plan as it is after a run was triggered; stop that run if its backfill has ended meanwhile."""
         plan = asking.plan
         held = self.plans.active_or_free(plan.dataset)
-        is_on = held is not None and held.plan.backfill_id == plan.backfill_id and held.plan.outcome is None
-        if is_on:
-            return self._pause_after(plan.step.dataset, 0.0)
-        run = self.gateway.get_run(plan.step.dataset, plan.run_id)
+        if held is not None and held.plan.backfill_id == plan.backfill_id and held.plan.outcome is None:
+            return held if held.etag == asking.etag else None
+        run = self.runs.run(plan, date)
         if run is not None and not run.finished and is_own(run, plan):
             yield from self.stopper.end(run, stopped_by=plan.requested_by, reason="its backfill had ended")
-        return AT_ONCE
+        return None
 
-    def _may_be_on_its_way(self, plan: BackfillPlan) -> bool:
-        return plan.asked_at is not None and self._asked_seconds(plan) < ON_ITS_WAY_SECONDS
+    def _may_be_on_its_way(self, plan: BackfillPlan, date: str) -> bool:
+        at = plan.requested.get(date)
+        return at is not None and self._asked_seconds(plan, date, at) < ON_ITS_WAY_SECONDS
 
-    def _asked_seconds(self, plan: BackfillPlan) -> float:
-        """Return how long ago the plan's run was requested, without the clock of the replica that requested it."""
-        if plan.asked_at is None:
-            return self._asked.seconds(plan.dataset, None)
-        return self._asked.seconds(plan.dataset, plan.asked_at, partial(self.plans.age, plan.dataset))
+    def _asked_seconds(self, plan: BackfillPlan, date: str, at: datetime) -> float:
+        """Return how long ago a date's run was requested, without the clock of the replica that requested it."""
+        return self._asked.seconds(_name(plan, date), at, partial(self.plans.age, plan.dataset))
 
-    def _conf(self, plan: BackfillPlan) -> dict[str, Any]:
-        """Return the conf of the present date's run, by the effective spec.
+    def _conf(self, plan: BackfillPlan, date: str) -> dict[str, Any]:
+        """Return the conf of a date's run, by the effective spec.
 
         The cached catalog may miss the dataset or have an older version
         of it: an error is checked against a fresh one.
         """
         try:
-            parameters = self._run_conf(self.specs.catalog(), plan)
+            parameters = self._run_conf(self.specs.catalog(), plan, date)
         except DliError:
-            parameters = self._run_conf(self.specs.catalog(fresh=True), plan)
+            parameters = self._run_conf(self.specs.catalog(fresh=True), plan, date)
+        step = plan.step_of(date)
         own = {
             "run_type": "backfill",
             "backfill_id": plan.backfill_id,
             "requested_by": plan.requested_by,
-            "idempotency_key": plan.run_id,
+            "idempotency_key": plan.run_id_of(step),
             **({WAIT_KEY: True} if plan.wait_for_upstream else {}),
-            **({ADOPT_KEY: True} if plan.adopt and plan.step.dataset == plan.dataset else {}),
+            **({ADOPT_KEY: True} if plan.adopt and step.dataset == plan.dataset else {}),
             **({REFRESH_KEY: write_full_refresh(_part(plan))} if plan.full_refresh else {}),
         }
         return {**parameters, CONF_KEY: own}
 
-    def _run_conf(self, catalog: Catalog, plan: BackfillPlan) -> dict[str, Any]:
-        spec = find_spec(catalog, plan.step.dataset).spec
+    def _run_conf(self, catalog: Catalog, plan: BackfillPlan, date: str) -> dict[str, Any]:
+        step = plan.step_of(date)
+        spec = find_spec(catalog, step.dataset).spec
         assert spec is not None  # noqa: S101 - the catalog gives usable specs alone
         self.connections.check(spec)
-        given = plan.parameters if plan.step.dataset == plan.dataset else {}
-        partition = {} if plan.is_built_once else {EXECUTION_DATE: plan.step.partition}
+        given = plan.parameters if step.dataset == plan.dataset else {}
+        partition = {} if plan.is_built_once(step.dataset) else {EXECUTION_DATE: step.partition}
         return resolve_run(spec, {**given, **partition}).conf
 
     def _is_ready(self, dataset: str) -> bool:
         found = self.takeovers.check(dataset)
         return found is not None and not found.dag.is_stale and not found.dag.is_paused
 
-    def _pause(self, run: DagRun) -> float:
-        taken = airflow_now(self.gateway, self.clock) - _began(run)
-        return self._pause_after(run.dag_id, taken.total_seconds())
-
-    def _pause_after(self, dataset: str, taken: float) -> float:
-        """Return the seconds until the next look at a run that has taken this long."""
-        until_expected = EXPECTED_SHARE * self._took.get(dataset, 0.0) - taken
-        return min(max(until_expected, taken * PAUSE_SHARE, SHORTEST_PAUSE), LONGEST_PAUSE)
-
-    def _stop_run(self, plan: BackfillPlan, run: DagRun) -> Steps[float]:
-        order = plan.stop
-        assert order is not None  # noqa: S101 - it is what this is for
+    def _stop_run(self, plan: BackfillPlan, order: StopOrder, run: DagRun) -> Steps[None]:
         words = f"its backfill {plan.backfill_id} was stopped"
         reason = f"{words}: {order.reason}" if order.reason else words
         yield from self.stopper.end(run, stopped_by=order.by, reason=reason)
-        return AT_ONCE
 
-    def _end_stopped(self, held: StoredPlan, plan: BackfillPlan) -> float:
-        if self._may_be_on_its_way(plan):
-            return SHORTEST_PAUSE
-        return self._end(held, plan, RunStatus.KILLED, note=str(plan.stop))
-
-    def _end(
-        self,
-        held: StoredPlan,
-        plan: BackfillPlan,
-        status: RunStatus,
-        *,
-        error: str | None = None,
-        note: str | None = None,
-    ) -> float:
+    def _end(self, held: StoredPlan, plan: BackfillPlan, end: BackfillEnd) -> float:
         """Write the outcome of the backfill; the next look moves its plan to the ended ones."""
-        outcome = Outcome(status=status, at=self.clock.now(), error=error, note=note)
-        for dataset in plan.datasets:
-            self._took.pop(dataset, None)
+        outcome = Outcome(status=end.status, at=self.clock.now(), error=end.error, note=end.note)
+        self.runs.forget(plan)
+        if end.failed is not None:
+            plan = plan.after(end.failed, failed=True)
         if self.plans.change(held, plan.ended(outcome)):
-            log.info("Backfill %s: %s %s", plan.backfill_id, status, error or note or "")
+            log.info("Backfill %s: %s %s", plan.backfill_id, end.status, end.error or end.note or "")
         return AT_ONCE
 
     def _announce_end(self, plan: BackfillPlan) -> None:
@@ -303,23 +300,24 @@ class BackfillSteps:
             failed = f"{plan.failed[0]} failed{self._reason(plan, plan.failed[0])}"
         if plan.full_refresh:
             return f"{failed.removesuffix('.')}. The old table is still in place; --resume goes on with the new one."
-        left = [*plan.skipped, *plan.dates[plan.at :]] if plan.chain else []
+        left = [*plan.skipped, *plan.left] if plan.chain else []
         if not left:
             return failed
         more = f" and {len(left) - LEFT_NAMED} more" if len(left) > LEFT_NAMED else ""
         return f"{failed.removesuffix('.')}. Not built: {', '.join(left[:LEFT_NAMED])}{more}."
 
     def _reason(self, plan: BackfillPlan, failed: str) -> str:
-        step = plan.step_of(failed)
-        run = self.gateway.get_run(step.dataset, plan.run_id_of(step))
+        run = self.runs.run(plan, failed)
         error = self.reasons.last_error(run) if run else None
         return f": {error}" if error else "."
 
 
-def is_own(run: DagRun, plan: BackfillPlan) -> bool:
-    """Return whether a run was started by this backfill, not by a user with an id of its form."""
-    own = run.conf.get(CONF_KEY)
-    return isinstance(own, dict) and own.get("backfill_id") == plan.backfill_id
+def _why(plan: BackfillPlan, date: str, error: DliError) -> str:
+    """Return why no run of a date can be started."""
+    if isinstance(error, DatasetNotFound):
+        which = f"'{plan.step_of(date).dataset}'" if plan.chain else "The dataset"
+        return f"{which} was removed while its backfill was under way."
+    return f"{plan.label(date)}: {_line(error)}"
 
 
 def _part(plan: BackfillPlan) -> FullRefresh:
@@ -328,13 +326,8 @@ def _part(plan: BackfillPlan) -> FullRefresh:
     return FullRefresh(backfill, begins=plan.begins_table, ends=plan.ends_table)
 
 
-def _began(run: DagRun) -> datetime:
-    return run.start_date or run.queued_at or run.run_after
-
-
-def _removed(plan: BackfillPlan) -> str:
-    which = f"'{plan.step.dataset}'" if plan.chain else "The dataset"
-    return f"{which} was removed while its backfill was under way."
+def _name(plan: BackfillPlan, date: str) -> str:
+    return f"{plan.dataset} {date}"
 
 
 def _line(error: DliError) -> str:

@@ -5,87 +5,25 @@ All functions are pure; ``basecamp.backfills`` reads the clock, the store and Ai
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from dataspec.errors import InvalidUsage
 from dataspec.models import BackfillPartition, Every, RunStatus
-from dataspec.parameters import ParameterValueError, coerce_date
-from dataspec.schedule.chain import Chain, ChainedDataset, Step
-from dataspec.schedule.partitions import FIRST_YEAR, LAST_YEAR, label_of
+from dataspec.schedule.chain import Ahead, Chain, ChainedDataset, Step
+from dataspec.schedule.date_ranges import LENGTH_OF_A_DATE, as_ranges, from_ranges
+from dataspec.schedule.partitions import label_of
 from dataspec.schedule.run_ids import backfill_run_id, parse_run_id
 from dataspec.stored_document import Moment, StoredDocument, StoredPart
 
-MAX_DATES = 40_000
-"""More than a hundred years of days."""
 MANY_DATES = 366
 """Number of dates above which the user has to confirm."""
-MAX_SHOWN = 5
-"""Maximum number of dates in a warning."""
-SHORTEST_RANGE = 3
-"""Number of consecutive dates from which a plan writes them as a range."""
-
-_DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
-_LENGTH_OF_A_DATE = len("2024-01-15")
+MAX_SIDE_BY_SIDE = 16
+"""Maximum number of datasets of a chain that are built at the same time."""
 _DATES = ("dates", "built_before", "failed", "skipped")
-
-
-@dataclass(frozen=True, slots=True)
-class DateRange:
-    """A range of dates, including both ends."""
-
-    start: date
-    end: date
-
-    @classmethod
-    def parse(cls, start: str, end: str) -> DateRange:
-        """Parse a range.
-
-        Raises:
-            InvalidUsage: For an invalid date, or an end before the start.
-        """
-        read = cls(_date("start", start), _date("end", end))
-        if read.end < read.start:
-            raise InvalidUsage(
-                f"The end {read.end} is before the start {read.start}.",
-                detail="To build the last date first, keep the order and add: --reverse",
-            )
-        return read
-
-    def __len__(self) -> int:
-        return (self.end - self.start).days + 1
-
-    def days(self) -> Iterator[str]:
-        """Yield every date."""
-        return ((self.start + number * _DAY).isoformat() for number in range(len(self)))
-
-    def left_out(self, names: Iterable[str]) -> list[str]:
-        """Return a warning about the dates on which none of these partitions starts, if there are any."""
-        built = {name[:_LENGTH_OF_A_DATE] for name in names}
-        found = [day for day in self.days() if day not in built]
-        if not found:
-            return []
-        shown = ", ".join(found[:MAX_SHOWN]) + (", …" if len(found) > MAX_SHOWN else "")
-        dates = "1 date" if len(found) == 1 else f"{len(found):,} dates"
-        return [f"The schedule leaves out {dates} of the range: {shown}"]
-
-
-def _date(name: str, text: str) -> date:
-    try:
-        found = date.fromisoformat(coerce_date(text))
-    except ParameterValueError as error:
-        raise InvalidUsage(f"Invalid {name} date: {error}") from None
-    if not FIRST_YEAR <= found.year <= LAST_YEAR:
-        raise InvalidUsage(
-            f"Invalid {name} date: the year of {found} is not between {FIRST_YEAR} and {LAST_YEAR}."
-        )
-    return found
 
 
 class StopOrder(StoredPart):
@@ -107,74 +45,6 @@ class Outcome(StoredPart):
     at: Moment
     error: str | None = None
     note: str | None = None
-
-
-@lru_cache(maxsize=64)
-def as_ranges(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return names of partitions, with one text for each run of three or more at equal distances, up or down.
-
-    It is ``first/last`` for consecutive dates, and ``first/last/minutes`` for partitions that are finer than a day.
-    """
-    return tuple(_ranges(names))
-
-
-def _ranges(names: Iterable[str]) -> Iterator[str]:
-    run: list[datetime] = []
-    for start in map(datetime.fromisoformat, names):
-        if run and not _continues(run, start):
-            yield from _range(run)
-            run = []
-        run.append(start)
-    yield from _range(run)
-
-
-def _continues(run: Sequence[datetime], start: datetime) -> bool:
-    """Return whether a partition is at the same distance as those of a run, with the same offset of the zone."""
-    step = start - run[-1]
-    regular = abs(step) == _DAY if start.tzinfo is None else start.utcoffset() == run[-1].utcoffset()
-    return regular and (len(run) == 1 or step == run[1] - run[0])
-
-
-def _range(run: list[datetime]) -> Iterator[str]:
-    if len(run) < SHORTEST_RANGE:
-        return map(_name, run)
-    step = "" if run[0].tzinfo is None else f"/{(run[1] - run[0]) // _MINUTE}"
-    return iter([f"{_name(run[0])}/{_name(run[-1])}{step}"])
-
-
-def _name(start: datetime) -> str:
-    return start.date().isoformat() if start.tzinfo is None else start.isoformat(timespec="minutes")
-
-
-def from_ranges(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the names that :func:`as_ranges` wrote.
-
-    Raises:
-        ValueError: For a text that names no partition and no range, and for too many partitions.
-    """
-    found: list[str] = []
-    for text in texts:
-        if " " in text:  # of another dataset of a chain
-            found.append(text)
-            continue
-        first, _, rest = text.partition("/")
-        last, _, minutes = rest.partition("/")
-        start, end = _start_of(first), _start_of(last or first)
-        step = timedelta(minutes=int(minutes)) if minutes else _DAY if end >= start else -_DAY
-        count = (end - start) // step + 1
-        if len(found) + count > MAX_DATES:
-            raise ValueError(f"more than {MAX_DATES:,} partitions")
-        found += [_name(start + number * step) for number in range(count)]
-    return tuple(found)
-
-
-def _start_of(name: str) -> datetime:
-    if len(name) == _LENGTH_OF_A_DATE:
-        return datetime.combine(date.fromisoformat(name), time())
-    found = datetime.fromisoformat(name)
-    if found.tzinfo is None:
-        raise ValueError(f"'{name}' has no offset")
-    return found
 
 
 _OLDER_WORDS = {"partition": "schedule"}
@@ -200,7 +70,8 @@ class BackfillPlan(StoredDocument):
     Ranges keep a plan of ten years at some hundred bytes, and each step writes it once. A plan of at most
     :data:`MANY_DATES` dates is written in format 1 and a longer one with ranges in format 2, which older versions
     read; one of several datasets, or whose partitions are finer than a day, in format 3. One that takes over a table
-    or builds it anew is of format 4: a server that does not know of that may not go on with it.
+    or builds it anew, or of which several datasets are built side by side, is of format 4: a server that does not know
+    of that may not go on with it.
     """
 
     FORMAT: ClassVar[int] = 4
@@ -225,9 +96,13 @@ class BackfillPlan(StoredDocument):
     built_before: Dates = ()
     """The partitions that earlier backfills built, for a backfill that resumes."""
     at: Annotated[int, Field(ge=0)] = 0
-    """Index of the current partition; the number of partitions once all are done."""
+    """Index of the first partition that is not done; the number of partitions once all are done."""
     asked_at: Moment | None = None
-    """When a run of the current date was last requested from Airflow."""
+    """When a run of the date ``at`` was last requested from Airflow."""
+    ahead: Dates = ()
+    """Of a chain: the dates after ``at`` that are done, or left out."""
+    asked: Mapping[str, Moment] = Field(default_factory=dict)
+    """Of a chain: when a run of each date that is built beside that of ``at`` was last requested."""
     failed: Dates = ()
     skipped: Dates = ()
     """What was left out because it needs what failed; without ``keep_going`` also the rest of that dataset."""
@@ -247,12 +122,12 @@ class BackfillPlan(StoredDocument):
 
     @property
     def date(self) -> str:
-        """The current date; the last one once all are done."""
+        """The first date that is not done; the last one once all are done."""
         return self.dates[min(self.at, len(self.dates) - 1)]
 
     @property
     def step(self) -> Step:
-        """The current date and its dataset."""
+        """The first date that is not done, and its dataset."""
         return self.step_of(self.date)
 
     @property
@@ -260,10 +135,9 @@ class BackfillPlan(StoredDocument):
         """The datasets that it builds, in the order of the graph."""
         return tuple(member.dataset for member in self.chain) or (self.dataset,)
 
-    @property
-    def is_built_once(self) -> bool:
-        """Whether the dataset of the current date has no ``execution_date``."""
-        return any(member.once and member.dataset == self.step.dataset for member in self.chain)
+    def is_built_once(self, dataset: str) -> bool:
+        """Return whether a dataset has no ``execution_date``."""
+        return any(member.once and member.dataset == dataset for member in self.chain)
 
     def step_of(self, text: str) -> Step:
         """Return the dataset and the partition of one of its dates."""
@@ -298,32 +172,45 @@ class BackfillPlan(StoredDocument):
             return None
         return (own[-1], own[0]) if self.reverse else (own[0], own[-1])
 
-    @property
-    def date_label(self) -> str:
-        """The current date for people, in a chain after its dataset."""
-        [one] = self.shown([self.date])
+    def label(self, date: str) -> str:
+        """Return a date for people, in a chain after its dataset."""
+        [one] = self.shown([date])
         return f"{one.dataset_name} {one.partition_label}" if self.chain else one.partition_label
 
     @property
-    def run_id(self) -> str:
-        """The id of the current date's run, which can't be created twice."""
-        return self.run_id_of(self.step)
+    def requested(self) -> Mapping[str, datetime]:
+        """The dates whose runs were requested and have not ended yet, as far as the plan knows, with the time."""
+        first = {self.date: self.asked_at} if self.asked_at else {}
+        return first | dict(self.asked)
 
     @property
     def has_begun(self) -> bool:
         """Whether a run was ever requested."""
-        return self.at > 0 or self.asked_at is not None
+        return self.at > 0 or bool(self.requested or self.ahead)
+
+    @property
+    def current(self) -> tuple[str, ...]:
+        """The dates that are built now, or can be: of a chain side by side, at most :data:`MAX_SIDE_BY_SIDE`.
+
+        Those of one requested partition are side by side: a dataset follows its own earlier partitions and the
+        datasets that it is built from. Those of the next one follow all of them.
+        """
+        ready, requested = [self.dates[self.at + index] for index in self.look_ahead().ready], self.requested
+        free = MAX_SIDE_BY_SIDE - len(requested)
+        new = {*[date for date in ready if date not in requested][: max(free, 0)]}
+        return tuple(date for date in ready if date in requested or date in new)
 
     @property
     def is_through(self) -> bool:
         """Whether nothing is left that it can build."""
-        return self.following() is None
+        return not self.look_ahead().ready
 
     @property
     def built(self) -> tuple[str, ...]:
         """The dates that this backfill has built."""
-        lost = {*self.failed, *self.skipped}
-        return tuple(day for day in self.dates[: self.at] if day not in lost)
+        lost, ahead = {*self.failed, *self.skipped}, {*self.ahead}
+        later = (day for day in self.dates[self.at :] if day in ahead) if ahead else ()
+        return tuple(day for day in (*self.dates[: self.at], *later) if day not in lost)
 
     @property
     def begins_table(self) -> bool:
@@ -336,37 +223,53 @@ class BackfillPlan(StoredDocument):
         return self.at == len(self.dates) - 1 and not self.failed
 
     @property
+    def left(self) -> tuple[str, ...]:
+        """The dates that are neither done nor left out."""
+        ahead = {*self.ahead}
+        return tuple(day for day in self.dates[self.at :] if day not in ahead)
+
+    @property
     def not_built(self) -> tuple[str, ...]:
         """The dates that it has left out, and after its end those that it has not come to."""
-        return (*self.skipped, *(self.dates[self.at :] if self.outcome else ()))
+        return (*self.skipped, *(self.left if self.outcome else ()))
 
-    def after(self, *, failed: bool) -> BackfillPlan:
-        """Return the plan after the current date's run has ended: at the next date that needs nothing that failed."""
-        more = (self.date,) if failed else ()
-        done = self.changed(at=self.at + 1, failed=(*self.failed, *more), asked_at=None)
-        following = done.following()
-        if following is None:
-            return done
-        return done.changed(at=following, skipped=(*done.skipped, *self.dates[done.at : following]))
+    def after(self, date: str, *, failed: bool) -> BackfillPlan:
+        """Return the plan after the run of a date has ended: what needs a date that failed is left out."""
+        requested = {one: at for one, at in self.requested.items() if one != date}
+        done = self.changed(
+            ahead=(*self.ahead, date), failed=(*self.failed, *((date,) if failed else ())), asked={}
+        )
+        found = done.look_ahead()
+        # Once nothing can be built any more, the rest is not left out but not come to.
+        skipped = [self.dates[self.at + index] for index in found.left_out] if found.ready else []
+        ahead, at = {*done.ahead, *skipped}, self.at
+        while at < len(self.dates) and self.dates[at] in ahead:
+            ahead.discard(self.dates[at])
+            at += 1
+        first = self.dates[at] if at < len(self.dates) else None
+        return done.changed(
+            at=at,
+            ahead=tuple(one for one in self.dates[at:] if one in ahead) if ahead else (),
+            asked_at=requested.pop(first, None) if first else None,
+            asked=requested,
+            skipped=(*self.skipped, *skipped),
+        )
 
-    def following(self) -> int | None:
-        """Return the index of the first date from the current one on that needs nothing that failed."""
-        if not self.failed:
-            return self.at if self.at < len(self.dates) else None
+    def look_ahead(self) -> Ahead:
+        """Return which dates can be built now, and which are left out before the next ones, counted from ``at``."""
         chain = Chain(self.chain or (ChainedDataset(dataset=self.dataset),), self.dataset)
-        lost: defaultdict[str, set[str]] = defaultdict(set)
-        for dataset, partition in map(self.step_of, (*self.failed, *self.skipped)):
-            lost[dataset].add(partition)
-        for index, step in enumerate(map(self.step_of, self.dates[self.at :]), self.at):
-            follows = not self.keep_going and step.dataset in lost
-            if not follows and not chain.is_blocked(step, lost):
-                return index
-            lost[step.dataset].add(step.partition)
-        return None
+        return chain.ahead(
+            map(self.step_of, self.dates[self.at :]),
+            done={self.step_of(date) for date in self.ahead},
+            lost=[self.step_of(date) for date in (*self.failed, *self.skipped)],
+            keep_going=self.keep_going,
+        )
 
-    def asking(self, now: datetime) -> BackfillPlan:
-        """Return the plan with a run of the current date about to be requested."""
-        return self.changed(asked_at=now)
+    def asking(self, date: str, now: datetime) -> BackfillPlan:
+        """Return the plan with a run of a date about to be requested."""
+        return (
+            self.changed(asked_at=now) if date == self.date else self.changed(asked={**self.asked, date: now})
+        )
 
     def stopping(self, order: StopOrder) -> BackfillPlan:
         """Return the plan with a request to end it; an earlier request is kept."""
@@ -385,11 +288,12 @@ class BackfillPlan(StoredDocument):
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values, in the oldest format that can hold it."""
-        is_newer = bool(self.chain) or any(len(name) > _LENGTH_OF_A_DATE for name in self.dates)
+        is_side_by_side = bool(self.ahead or self.asked)
+        is_newer = bool(self.chain) or any(len(name) > LENGTH_OF_A_DATE for name in self.dates)
         many = len(self.dates) > MANY_DATES and not self.chain
         ranges = {name: as_ranges(getattr(self, name)) for name in _DATES} if many else {}
         written = self.changed(**ranges).model_dump(mode="json")
-        if self.adopt or self.full_refresh:
+        if self.adopt or self.full_refresh or is_side_by_side:
             return written | {"format": self.FORMAT}
         if is_newer:
             return written | {"format": 3}

@@ -6,6 +6,7 @@ partition precedes the first one that needs it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -47,6 +48,15 @@ class ChainedDataset(StoredPart):
         return Grid(self.cron, self.zone)
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What can be built next, by the indexes of the steps."""
+
+    ready: list[int] = field(default_factory=list)
+    left_out: list[int] = field(default_factory=list)
+    """What needs something that failed."""
+
+
 @dataclass(slots=True)
 class _Placed:
     """A partition to build, and its turn: the index of the requested partition with which it is built."""
@@ -67,9 +77,11 @@ class Chain:
     datasets: Sequence[ChainedDataset]
     root: str
     _by_name: Mapping[str, ChainedDataset] = field(init=False)
+    _places: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         self._by_name = {member.dataset: member for member in self.datasets}
+        self._places = {name: place for place, name in enumerate(self._by_name)}
 
     def steps(self, partitions: Sequence[str], *, now: datetime) -> tuple[Step, ...]:
         """Return every partition to build, in order.
@@ -167,6 +179,41 @@ class Chain:
             return frozenset()
         kinds = tuple(which for name, which in member.needs if name == upstream)
         return _needed(member.grid, partition, above.grid, kinds)
+
+    def ahead(
+        self, steps: Iterable[Step], *, done: Collection[Step], lost: Iterable[Step], keep_going: bool
+    ) -> Ahead:
+        """Return which of the next steps can be built now, side by side.
+
+        A step follows those before it of its own dataset and of the datasets that it is built from. The steps of the
+        next requested partition, which begin at an earlier dataset again, follow all of this one.
+
+        Args:
+            steps: The steps from the first one on that is not done, in order.
+            done: Those among them that are done.
+            lost: All steps that failed or were left out.
+            keep_going: Whether a dataset goes on after a partition that failed.
+        """
+        not_there: defaultdict[str, set[str]] = defaultdict(set)
+        for dataset, partition in lost:
+            not_there[dataset].add(partition)
+        found, busy, before = Ahead(), set[str](), 0
+        for index, step in enumerate(steps):
+            place = self._places[step.dataset]
+            if len(busy) == len(self._places) or (busy and place < before):
+                break
+            before = place
+            if step in done:
+                continue
+            if (not keep_going and step.dataset in not_there) or self.is_blocked(step, not_there):
+                found.left_out.append(index)
+                not_there[step.dataset].add(step.partition)
+                continue
+            upstream = (name for name, _ in self._by_name[step.dataset].needs)
+            if step.dataset not in busy and busy.isdisjoint(upstream):
+                found.ready.append(index)
+            busy.add(step.dataset)
+        return found
 
     def is_blocked(self, step: Step, lost: Mapping[str, Collection[str]]) -> bool:
         """Return whether a step needs a partition that failed or was left out.

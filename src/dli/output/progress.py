@@ -108,6 +108,7 @@ def describe_backfill(backfill: Backfill) -> str:
         "keep going after a failure": backfill.keep_going,
     }
     parameters = (f"{key}={value}" for key, value in backfill.parameters.items())
+    running = backfill.current_partitions
     return pairs(
         [
             ("Backfill", backfill.backfill_id),
@@ -119,7 +120,7 @@ def describe_backfill(backfill: Backfill) -> str:
             (backfill.unit.capitalize(), f"{backfill.dates_done} of {backfill.dates_total} built"),
             ("Left out", f"{backfill.already_built:,} built before" if backfill.already_built else None),
             ("Current date" if backfill.unit == "dates" else "Current", backfill.current),
-            ("Run", backfill.current_run_id),
+            ("Run", "\n".join(one.run_id for one in running) or backfill.current_run_id),
             ("Failed", ", ".join(map(backfill.named, backfill.failed))),
             ("Not built", _not_built(backfill)),
             ("Parameters", "\n".join(parameters)),

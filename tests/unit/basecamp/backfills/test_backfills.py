@@ -14,8 +14,8 @@ from httpx import Client, Response
 
 from basecamp.airflow.models import DagRun, LogEvent, RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.backfills.backfill_runs import LONGEST_PAUSE, SHORTEST_PAUSE
 from basecamp.backfills.plans import PlanStore, StoredPlan
-from basecamp.backfills.steps import LONGEST_PAUSE, SHORTEST_PAUSE
 from basecamp.notifications.outbox import PREFIX, OutboxEntry
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
@@ -861,7 +861,7 @@ def test_a_stop_waits_for_a_run_that_may_still_be_on_its_way(
 
 
 def _asking(plan: BackfillPlan, worker: Worker) -> bytes:
-    return plan.asking(worker.clock.now()).body()
+    return plan.asking(plan.date, worker.clock.now()).body()
 
 
 def test_a_stop_does_not_wait_for_ever_for_a_run_that_never_comes(

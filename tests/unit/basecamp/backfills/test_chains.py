@@ -53,6 +53,8 @@ class Worker:
     airflow: MemoryAirflow
     clock: ManualClock
     fails: set[tuple[str, str]] = field(default_factory=set)
+    widest: int = 0
+    """The most runs that were active at the same time."""
 
     def look(self, root: str = ROOT) -> float | None:
         return run_through(self.services.backfill_steps.advance(root), self.clock)
@@ -65,7 +67,8 @@ class Worker:
 
     def execute(self) -> None:
         active = [run for run in self.runs() if not run.finished]
-        assert len(active) <= 1, "a chain has one run at a time"
+        assert len({run.dag_id for run in active}) == len(active), "a dataset has one run at a time"
+        self.widest = max(self.widest, len(active))
         for run in active:
             failed = (run.dag_id, run.conf["execution_date"]) in self.fails
             while not self._run(run).finished:
@@ -108,12 +111,14 @@ def test_a_chain_is_built_partition_by_partition_under_one_id(client: Client, wo
     assert answer.status_code == 201, answer.text
     assert (answer.json()["backfill_id"], answer.json()["dates_total"]) == (ID, 8)
     worker.build()
-    order = (ROOT, MID, LOW, SIDE)
+    order = (ROOT, MID, SIDE, LOW)
     assert worker.built() == [f"{name} {day}" for day in ("2024-01-01", "2024-01-02") for name in order]
+    assert worker.widest == 2
     assert [run.run_id for run in worker.runs()][:2] == [f"{ID}_20240101", f"{MID}_20240115_093045_20240101"]
     assert {run.conf["_dli"]["backfill_id"] for run in worker.runs()} == {ID}
     done = show(client)
-    assert (done["status"], done["dates_done"], done["datasets"]) == ("COMPLETED", 8, list(order))
+    assert (done["status"], done["dates_done"]) == ("COMPLETED", 8)
+    assert done["datasets"] == [ROOT, MID, LOW, SIDE]
     assert (done["failed"], done["not_built"]) == ([], [])
     run = client.get(f"/runs/{MID}_20240115_093045_20240101").json()
     assert (run["dataset_name"], run["backfill_id"]) == (MID, ID)
@@ -263,7 +268,7 @@ def test_a_paused_dataset_of_the_chain_is_waited_for(
     for _ in range(5):
         worker.look()
         worker.execute()
-    assert worker.built() == [f"{ROOT} 2024-01-01"]
+    assert worker.built() == [f"{ROOT} 2024-01-01", f"{SIDE} 2024-01-01"]
     assert f"dli workflow unpause {MID}" in show(client)["note"]
     assert show(client)["current_dataset"] == MID
     client.post(f"/workflows/{MID}/unpause")
@@ -280,10 +285,12 @@ def test_a_stop_ends_the_run_of_any_dataset_and_resume_builds_the_rest(
     worker.look()
     worker.execute()
     worker.look()
-    assert show(client)["current_dataset"] == MID
+    now = show(client)
+    assert now["current_dataset"] == MID
+    assert [one["dataset_name"] for one in now["current_partitions"]] == [MID, SIDE]
     stopped = client.post(f"/backfills/{ID}/stop").json()
     assert stopped["status"] == "KILLED"
-    assert [run.state for run in worker.runs()] == ["success", "failed"]
+    assert [run.state for run in worker.runs()] == ["success", "failed", "failed"]
     assert len(stopped["not_built"]) == 7
     clock.advance(10)
     resumed = start(client, resume=True).json()
@@ -291,6 +298,48 @@ def test_a_stop_ends_the_run_of_any_dataset_and_resume_builds_the_rest(
     worker.build()
     assert show(client, resumed["backfill_id"])["status"] == "COMPLETED"
     assert worker.built().count(f"{ROOT} 2024-01-01") == 1
+
+
+@pytest.mark.rule("34.17")
+@pytest.mark.usefixtures("layers")
+def test_what_ends_a_chain_lets_the_runs_beside_it_end_first(client: Client, worker: Worker) -> None:
+    start(client)
+    worker.look()
+    worker.execute()
+    worker.look()
+    _, mid, side = worker.runs()
+    assert client.post(f"/runs/{mid.run_id}/stop?dataset={MID}").is_success
+    for _ in range(3):
+        assert worker.look() is not None
+    assert show(client)["status"] == "RUNNING"
+    worker.airflow.start(SIDE, side.run_id, source="manual", spec_hash="ab")
+    worker.airflow.end(SIDE, side.run_id, "success")
+    assert worker.look() is None
+    done = show(client)
+    assert (done["status"], done["dates_done"], len(worker.runs())) == ("KILLED", 2, 3)
+
+
+@pytest.mark.rule("34.17")
+@pytest.mark.usefixtures("layers")
+def test_a_dataset_that_is_removed_ends_the_chain_after_the_run_beside_it(
+    client: Client, worker: Worker
+) -> None:
+    start(client)
+    worker.look()
+    worker.execute()
+    client.post(f"/workflows/{MID}/pause")
+    worker.look()
+    assert worker.built()[1:] == [f"{SIDE} 2024-01-01"]
+    accepted = {"accept_dependents": True, "accept_active": True}
+    removed = client.delete(f"/datasets/{MID}", params=accepted)
+    assert removed.is_success, removed.text
+    assert worker.look() is not None
+    assert show(client)["status"] == "RUNNING"
+    worker.execute()
+    assert worker.look() is None
+    done = show(client)
+    assert (done["status"], done["dates_done"]) == ("FAILED", 2)
+    assert done["error"] == f"'{MID}' was removed while its backfill was under way."
 
 
 @pytest.mark.rule("34.11")

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from dataspec.errors import CorruptObject, InvalidUsage, NewerFormat
 from dataspec.models import RunStatus
 from dataspec.schedule.backfill_plan import (
+    MAX_SIDE_BY_SIDE,
     BackfillPlan,
-    DateRange,
     Outcome,
     StopOrder,
-    as_ranges,
-    from_ranges,
 )
+from dataspec.schedule.chain import ChainedDataset
+from dataspec.schedule.date_ranges import DateRange, as_ranges, from_ranges
 from dataspec.schedule.partitions import Grid
 from dataspec.schedule.run_ids import backfill_run_id, parse_run_id
 from dataspec.store import StoredObject
@@ -101,16 +101,17 @@ def test_a_daily_schedule_builds_each_date_of_its_zone_clock_changes_included(zo
 
 @pytest.mark.rule("3.6")
 def test_a_run_id_tells_dataset_backfill_and_date() -> None:
-    parsed = parse_run_id(PLAN.run_id)
+    parsed = parse_run_id(PLAN.run_id_of(PLAN.step))
     assert parsed is not None
     assert (parsed.dataset, parsed.backfill_partition) == ("sales.daily", "20130101")
     assert backfill_run_id("sales.daily_20240115_093045_2", "2013-01-31").endswith("_093045_2_20130131")
 
 
 def test_plan_advances_by_date_and_records_failed_dates() -> None:
-    second = PLAN.changed(keep_going=True).asking(NOW).after(failed=False)
-    third = second.after(failed=True)
-    through = third.after(failed=False)
+    first, middle, last = PLAN.dates
+    second = PLAN.changed(keep_going=True).asking(first, NOW).after(first, failed=False)
+    third = second.after(middle, failed=True)
+    through = third.after(last, failed=False)
     assert (second.date, third.date) == ("2013-01-02", "2013-01-03")
     assert second.asked_at is None, "of the next date nobody has been asked"
     assert (through.is_through, third.is_through) == (True, False)
@@ -187,9 +188,85 @@ def test_plan_that_older_versions_read_has_every_date() -> None:
 def test_keys_that_this_version_does_not_know_are_kept() -> None:
     stop = {"by": "ann", "at": "2024-01-15T09:30:45Z", "reason": None, "via": "page"}
     later = json.loads(PLAN.body()) | {"priority": 3, "stop": stop}
-    plan = BackfillPlan.read(stored(json.dumps(later).encode())).after(failed=False)
+    plan = BackfillPlan.read(stored(json.dumps(later).encode())).after("2013-01-01", failed=False)
     written = json.loads(plan.body())
     assert (written["priority"], written["stop"]["via"], written["at"]) == (3, "page", 1)
+
+
+def chain_plan(days: int = 2, **more: Any) -> BackfillPlan:
+    """Return the plan of a chain: the root, two datasets that are built from it, and one from the first of these."""
+    root = PLAN.dataset
+    needs = {root: (), "b": (root,), "c": ("b",), "d": (root,)}
+    chain = tuple(
+        ChainedDataset(dataset=name, cron="0 7 * * *", needs=tuple((one, "same") for one in upstream))
+        for name, upstream in needs.items()
+    )
+    dates = tuple(date if name == root else f"{name} {date}" for date in PLAN.dates[:days] for name in needs)
+    return PLAN.changed(dates=dates, chain=chain, **more)
+
+
+@pytest.mark.rule("34.16")
+def test_the_datasets_of_a_layer_are_built_side_by_side_and_the_next_date_follows_all() -> None:
+    one, two = PLAN.dates[:2]
+    plan = chain_plan()
+    assert plan.current == (one,)
+    plan = plan.asking(one, NOW).after(one, failed=False)
+    assert plan.current == (f"b {one}", f"d {one}")
+    for each in plan.current:
+        plan = plan.asking(each, NOW)
+    assert list(plan.requested) == [f"b {one}", f"d {one}"]
+    later = plan.after(f"d {one}", failed=False)
+    assert (later.current, later.at, later.built) == ((f"b {one}",), 1, (one, f"d {one}"))
+    plan = plan.after(f"b {one}", failed=False)
+    assert (plan.current, plan.at, list(plan.requested)) == ((f"c {one}", f"d {one}"), 2, [f"d {one}"])
+    plan = plan.after(f"d {one}", failed=False).after(f"c {one}", failed=False)
+    assert (plan.current, plan.at, plan.ahead) == ((two,), 4, ())
+
+
+@pytest.mark.rule("34.4", "34.16")
+def test_a_failure_leaves_what_is_beside_it() -> None:
+    one, two = PLAN.dates[:2]
+    plan = chain_plan().after(one, failed=False).after(f"b {one}", failed=True)
+    assert (plan.current, plan.skipped) == ((f"d {one}",), (f"c {one}",))
+    plan = plan.after(f"d {one}", failed=False)
+    assert (plan.current, plan.at) == ((two,), 4)
+    plan = plan.after(two, failed=False)
+    assert plan.current == (f"d {two}",)
+    plan = plan.after(f"d {two}", failed=True)
+    assert plan.is_through
+    assert plan.built == (one, f"d {one}", two)
+    assert {*plan.skipped, *plan.left} == {f"c {one}", f"b {two}", f"c {two}"}
+
+
+@pytest.mark.rule("34.16")
+def test_only_a_plan_with_dates_side_by_side_has_the_newest_format() -> None:
+    one = PLAN.dates[0]
+    plan = chain_plan()
+    assert json.loads(plan.body())["format"] == 3
+    plan = plan.asking(one, NOW).after(one, failed=False)
+    written = json.loads(plan.asking(f"b {one}", NOW).body())
+    assert (written["format"], written["ahead"], written["asked"]) == (3, [], {})
+    both = plan.asking(f"b {one}", NOW).asking(f"d {one}", NOW)
+    assert json.loads(both.body())["format"] == 4
+    assert BackfillPlan.read(stored(both.body())).changed(format=1) == both
+    ended = both.after(f"d {one}", failed=False)
+    assert BackfillPlan.read(stored(ended.body())).ahead == (f"d {one}",)
+
+
+@pytest.mark.rule("34.16")
+def test_at_most_sixteen_datasets_are_built_side_by_side() -> None:
+    root = PLAN.dataset
+    chain = (
+        ChainedDataset(dataset=root),
+        *(ChainedDataset(dataset=f"n{number}", needs=((root, "same"),)) for number in range(40)),
+    )
+    dates = tuple(PLAN.dates[0] if one.dataset == root else f"{one.dataset} {PLAN.dates[0]}" for one in chain)
+    plan = PLAN.changed(dates=dates, chain=chain).after(dates[0], failed=False)
+    assert len(plan.current) == MAX_SIDE_BY_SIDE
+    for each in plan.current[5:]:
+        plan = plan.asking(each, NOW)
+    assert len(plan.current) == MAX_SIDE_BY_SIDE
+    assert {*plan.requested} < {*plan.current}
 
 
 def test_ranges_of_too_many_dates_are_refused() -> None:
