@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from basecamp.datasets.dag_cache import PATIENCE_SECONDS
 from basecamp.shared.clock import Clock
@@ -37,6 +38,12 @@ class PauseRecord(StoredPart):
     def is_on(self) -> bool:
         """Whether the pause has not ended, as far as Basecamp knows."""
         return self.paused_at is not None and (self.resumed_at is None or self.resumed_at < self.paused_at)
+
+    def was_on(self, moment: datetime) -> bool:
+        """Return whether the dataset was paused at a time, as far as Basecamp knows."""
+        if self.paused_at is None or moment < self.paused_at:
+            return False
+        return self.is_on or (self.resumed_at is not None and moment < self.resumed_at)
 
 
 class PauseDocument(StoredDocument):

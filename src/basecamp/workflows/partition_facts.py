@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from basecamp.workflows.pause_records import PauseRecord
 from dataspec.catalog.effective import SpecFile
 from dataspec.models import PartitionReason, PartitionState, RunPartition, WorkflowInfo
 from dataspec.parameters import EXECUTION_DATE
@@ -24,6 +25,8 @@ class PartitionFacts:
     row: WorkflowInfo
     grid: Grid
     partition: Partition | None
+    pause: PauseRecord
+    """The dataset's last pause."""
     registered_at: datetime | None
     now: datetime
 
@@ -47,6 +50,16 @@ class PartitionFacts:
             return False
         at = replaced_at(self.grid, self.partition)
         return at is not None and at <= self.now
+
+    def passed_over(self) -> PartitionReason:
+        """Return the answer for a partition that was passed over, with the pause that kept its run from starting."""
+        due, step = self.due, self.backfill_command
+        if due is None or not self.pause.was_on(due):
+            return self.reason("passed_over", next_step=step)
+        pause = self.pause
+        return self.reason(
+            "passed_over", at=pause.paused_at, by=pause.paused_by, reason=pause.reason, next_step=step
+        )
 
     @property
     def run_command(self) -> str:

@@ -22,6 +22,7 @@ from basecamp.runs.waiting import shown_to
 from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.last_known import LastAnswers, ValueWithWarnings
 from basecamp.workflows.partition_facts import PartitionFacts
+from basecamp.workflows.pause_records import PauseRecord, PauseRecords
 from basecamp.workflows.rows import ALSO_PAUSED, NOT_LOADED_NOTE, Workflows, is_switched_off
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import DatasetNotFound, InvalidSpec, InvalidUsage
@@ -58,6 +59,7 @@ class PartitionReasons:
     Args:
         specs: The specs.
         workflows: The rows of the datasets, with their pauses.
+        pauses: Who paused each dataset last.
         connections: The teams whose specs may use each connection.
         needs: Reads what datasets have built.
         history: Finds the runs of a partition.
@@ -71,6 +73,7 @@ class PartitionReasons:
         *,
         specs: CatalogCache,
         workflows: Workflows,
+        pauses: PauseRecords,
         connections: ConnectionTeams,
         needs: UpstreamNeeds,
         history: RunHistory,
@@ -80,6 +83,7 @@ class PartitionReasons:
     ) -> None:
         self._specs = specs
         self._workflows = workflows
+        self._pauses = pauses
         self._connections = connections
         self._needs = needs
         self._history = history
@@ -156,6 +160,7 @@ class PartitionReasons:
             row=row,
             grid=grid,
             partition=_named(grid, named, now) if named else _last_due(grid, now),
+            pause=self._pauses.known().get(spec.name) or PauseRecord(),
             registered_at=upstream_of(spec.name, catalog).registered_at,
             now=now,
         )
@@ -230,7 +235,7 @@ class PartitionReasons:
         if is_switched_off(asked.file):
             return asked.reason("schedule_off", next_step=asked.run_command)
         if asked.is_passed_over:
-            return asked.reason("passed_over", next_step=asked.backfill_command)
+            return asked.passed_over()
         return asked.paused() if row.paused else asked.reason("due")
 
 
@@ -271,13 +276,21 @@ def _note(asked: PartitionFacts, found: PartitionReason, catalog: Catalog) -> st
     if found.state == "built":
         return None
     notes = [asked.row.note] if asked.row.note and found.state not in {"not_loaded", "refused"} else []
-    if asked.row.paused and found.state != "paused" and not is_switched_off(asked.file):
-        notes.append(ALSO_PAUSED)
+    if asked.row.paused and found.state != "paused":
+        notes += [] if is_switched_off(asked.file) else [ALSO_PAUSED]
+        notes.append(_pause(asked.row))
     broken = next((file for file in catalog.invalid if file.name == asked.name), None)
     if broken is not None and broken.error is not None:
         why = _first_line(broken.error.detail or broken.error.title)
         notes.append(f"The last good version runs, as {broken.key} can't be used: {why}")
     return " ".join(notes) or None
+
+
+def _pause(row: WorkflowInfo) -> str:
+    """Return who paused a dataset, and why."""
+    reason = f": {row.pause_reason}" if row.pause_reason else ""
+    sentence = f"Paused by {row.paused_by}{reason}"
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
 def _first_line(text: str | None) -> str | None:

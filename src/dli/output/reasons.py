@@ -28,15 +28,16 @@ _TEXTS: dict[PartitionState, str] = {
     "paused": "the dataset is paused{by}{since}",
     "schedule_off": "the schedule is off",
     "no_schedule": "no scheduled run builds it",
-    "passed_over": "its run was due at {due} and did not start, as the dataset was paused or Airflow was down; "
-    "the schedule has passed it over",
+    "passed_over": "the schedule has passed it over, as its run was due at {due} and {cause}",
     "before_registration": "its run was due at {due}, before the dataset was registered at {at}",
     "not_loaded": "Airflow has not loaded the dataset",
     "taken_over": "another DAG has the dataset's id",
     "refused": "its runs are refused",
     "invalid": "the spec can't be used",
 }
-"""What each state means; a reason or an error follows after a colon."""
+"""What each state means; a reason or an error follows after a colon. Every time is in the user's time zone."""
+
+_UNKNOWN_CAUSE = "did not start: the dataset was paused, or Airflow was down"
 
 
 def described(found: Explanation) -> str:
@@ -63,7 +64,8 @@ def _lines(one: PartitionReason) -> Iterator[str]:
         why = _TEXTS[one.state].format(
             run_id=one.run_id,
             at=local(one.at),
-            due=one.due_at.isoformat(" ", timespec="minutes") if one.due_at else "-",
+            due=local(one.due_at),
+            cause=f"the dataset was paused by {one.by}" if one.by else _UNKNOWN_CAUSE,
             by=f" by {one.by}" if one.by else "",
             since=f" since {local(one.at)}" if one.at else "",
             needs=", ".join(waits(one.waiting_for, limit=MAX_NAMED, names=True)),

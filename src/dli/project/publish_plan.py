@@ -20,7 +20,7 @@ from dli.project.published_state import read_published
 from dli.project.spec_changes import changed_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from dataspec.catalog.publication import Publication
     from dataspec.store import Store
@@ -86,8 +86,13 @@ class PublishPlan:
     """The files to remove."""
     publication: Publication | None
     """The record of the last publish."""
-    manual: frozenset[str] = frozenset()
-    """The names of the datasets with a manual spec."""
+    manual: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The keys of the manual specs by the names of their datasets."""
+
+    @property
+    def names(self) -> frozenset[str | None]:
+        """The names of the project's datasets."""
+        return frozenset(dataset.name for dataset in self.wanted.values())
 
     @property
     def content(self) -> str:
@@ -141,7 +146,7 @@ def make_plan(
     """
     publication = read_publication(store)
     published = read_published(store, wanted)
-    manual, warnings = _manual_names(store)
+    manual, warnings = _manual_keys(store)
     draft = _Draft(wanted, published, manual, prune=prune)
     lost = draft.lost()
     consent = []
@@ -171,13 +176,13 @@ def _place(change: Change) -> tuple[str, str]:
     return change.name or "", change.file
 
 
-def _manual_names(store: Store) -> tuple[frozenset[str], list[str]]:
-    """Return the names of the datasets with a manual spec, read from the file names."""
+def _manual_keys(store: Store) -> tuple[dict[str, str], list[str]]:
+    """Return the keys of the manual specs by the names of their datasets, which the file names give."""
     try:
         keys = [info.key for info in usable(store.list(MANUAL_PREFIX)) if is_spec_key(info.key)]
     except StoreUnreachable:
-        return frozenset(), ["manual/ can't be read: this does not show which manual specs are overridden."]
-    return frozenset(key.removeprefix(MANUAL_PREFIX).rpartition(".")[0] for key in keys), []
+        return {}, ["manual/ can't be read: this does not show which manual specs are overridden."]
+    return {key.removeprefix(MANUAL_PREFIX).rpartition(".")[0]: key for key in keys}, []
 
 
 def _shared_change(spec: PublishedSpec, dataset: LocalDataset) -> str | None:
@@ -196,7 +201,7 @@ class _Draft:
         self,
         wanted: Mapping[str, LocalDataset],
         published: PublishedState,
-        manual: frozenset[str],
+        manual: Collection[str],
         *,
         prune: bool,
     ) -> None:

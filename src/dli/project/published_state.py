@@ -41,7 +41,7 @@ class PublishedSpec:
     mapped: Mapping[str, str] | None = None
     """The SHA-256 of its SQL files by path, from its SQL map; None for a plain copy."""
     yaml: bytes | None = field(default=None, repr=False)
-    """Its bytes, if they were read and differ from the project's."""
+    """Its bytes, if they were read and are not those of the project's file with this key."""
     same_yaml: bool = False
     """Whether its bytes equal the project's file with this key."""
     same_sql: bool = False
@@ -150,7 +150,7 @@ class _StateReader:
                 place for path in names_files if (place := sibling_key(key, path)) in self._objects
             ),
             mapped=self._mapped(key),
-            yaml=body if wanted is not None and not same_yaml else None,
+            yaml=None if same_yaml else body,
             same_yaml=same_yaml,
             same_sql=wanted is not None and self._has_same_sql(key, wanted),
         )

@@ -15,7 +15,7 @@ from dataspec.errors import Refused
 from dli.options import common_options, pass_session, store_option
 from dli.output.tables import print_table
 from dli.project.publish_apply import CodeWriter
-from dli.project.publish_dependencies import lost_dependencies, needed_removals
+from dli.project.publish_dependencies import effect_on_others
 from dli.project.publish_plan import checked_datasets, make_plan
 from dli.project.revision import find_revision
 from dli.session import Session, is_interactive, say, warn
@@ -47,7 +47,7 @@ WORDS: tuple[tuple[Action, str], ...] = (
     "--yes",
     "-y",
     is_flag=True,
-    help="Don't ask before removing more than a third of the datasets, or one that others need.",
+    help="Don't ask before removing more than a third of the datasets, or what others need.",
 )
 @store_option
 @common_options
@@ -59,14 +59,19 @@ def command(session: Session, dry_run: bool, prune: bool, yes: bool) -> None:
     first; if one is invalid, nothing is written. Then new and changed datasets are written, each
     as a whole, and datasets that the project does not have are removed.
 
-    Removing more than a third of all datasets, or one that others depend on, needs --yes, or your
-    confirmation on a terminal.
+    Removing more than a third of all datasets, or one that others depend on, or changing a
+    schedule so that a manual dataset waits in vain, needs --yes, or your confirmation on a
+    terminal.
     """
     wanted = _wanted(session, may_be_empty=yes)
     revision = find_revision(session.project.folder, os.environ)
     plan = make_plan(session.store, wanted, prune=prune, repository=revision.repository)
-    plan = replace(plan, warnings=(*plan.warnings, *_unstored(session, plan), *lost_dependencies(plan)))
-    plan = replace(plan, consent=(*plan.consent, *needed_removals(plan)))
+    around = effect_on_others(session.store, plan)
+    plan = replace(
+        plan,
+        warnings=(*plan.warnings, *_unstored(session, plan), *around.warnings),
+        consent=(*plan.consent, *around.consent),
+    )
     if session.format == "table":
         _show(plan)
     warn(plan.warnings)

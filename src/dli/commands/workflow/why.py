@@ -21,7 +21,7 @@ def command(session: Session, dataset: str, partition: str | None) -> None:
 
     One line says what is with it: built, running, failed, paused, not due yet, and so on. If it
     waits for other datasets, a line for each of them follows, down to the root causes. "Next"
-    names the commands that help. Times are in your time zone; a due time is in the schedule's.
+    names the commands that help. All times are in your time zone.
     """
     from dli.output.reasons import described
 

@@ -184,9 +184,42 @@ def test_a_partition_that_was_passed_over_names_the_backfill(client: Client, old
     found = why(client, partition="2024-01-12")
     assert shown(found) == ("passed_over", "2024-01-12", None)
     assert found["next_step"] == f"dli workflow backfill {DOWN} --start 2024-01-12 --end 2024-01-12"
-    assert client.post(f"/workflows/{DOWN}/pause").is_success
+    assert found["by"] is None
+    paused = client.post(f"/workflows/{DOWN}/pause", json={"reason": "a move"}, headers={"Dli-User": "ann"})
+    assert paused.is_success, paused.text
     found = why(client, partition="2024-01-12")
-    assert (found["state"], found["note"]) == ("passed_over", "It is paused as well: no run starts.")
+    note = "It is paused as well: no run starts. Paused by ann: a move."
+    assert (found["state"], found["note"], found["by"]) == ("passed_over", note, None)
+
+
+@pytest.mark.rule("32.27")
+def test_a_partition_that_was_passed_over_in_a_pause_says_whose_it_was(
+    client: Client, old: Register, clock: ManualClock
+) -> None:
+    old()
+    clock.advance(-2 * DAY)
+    paused = client.post(f"/workflows/{DOWN}/pause", json={"reason": "a move"}, headers={"Dli-User": "ann"})
+    assert paused.is_success, paused.text
+    clock.advance(2 * DAY)
+    assert client.post(f"/workflows/{DOWN}/unpause").is_success
+    found = why(client, partition="2024-01-13")
+    assert (found["state"], found["by"], found["reason"]) == ("passed_over", "ann", "a move")
+    assert found["at"] == "2024-01-13T09:30:45.123456Z"
+    before = why(client, partition="2024-01-11")
+    assert (before["state"], before["by"]) == ("passed_over", None)
+
+
+@pytest.mark.rule("32.27")
+def test_a_failed_run_of_a_paused_dataset_says_who_paused_it(
+    client: Client, airflow: MemoryAirflow, old: Register
+) -> None:
+    old()
+    ended(airflow, DOWN, "failed")
+    paused = client.post(f"/workflows/{DOWN}/pause", headers={"Dli-User": "ann"})
+    assert paused.is_success, paused.text
+    found = why(client)
+    note = "It is paused as well: no run starts. Paused by ann."
+    assert (found["state"], found["note"]) == ("failed", note)
 
 
 @pytest.mark.rule("32.20")

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from dataspec.catalog.publication import read_publication
 from dataspec.catalog.spec_storage import manual_key
 from dataspec.store import Store, open_store
 from dataspec.store.base import MISSING
+from dataspec.store.folder import FolderStore
 from dli.project.revision import find_revision
 from unit.dli.conftest import Dli
 from unit.dli.published import planned, put_files, seen, spec, wanted
@@ -170,6 +173,79 @@ def test_a_dataset_that_others_depend_on_is_removed_with_consent_alone(
     published = dli("code", "publish", "--yes")
     assert (published.status, len(seen(store))) == (0, 3)
     assert "'shop.d' depends on 'shop.a', which neither the project nor the store has." in published.err
+
+
+def put_manual(store: Store, name: str, **options: str) -> None:
+    store.put(manual_key(name), spec(name, sql=None, **options).encode(), expected=MISSING)
+
+
+@pytest.mark.rule("32.15", "32.28")
+def test_what_manual_datasets_depend_on_is_removed_with_consent_alone(
+    dli: Dli, project: Path, store: Store
+) -> None:
+    put_files(project, FOUR)
+    assert dli("code", "publish").status == 0
+    put_manual(store, "shop.m", more="depends_on: [shop.a]\n")
+    put_manual(store, "shop.broken", more="depends_on: [shop.a]\nowner: 1\n")
+    put_files(project, {name: text for name, text in FOUR.items() if name != "a.yaml"})
+    refused = dli("code", "publish")
+    assert (refused.status, len(seen(store))) == (4, 5)
+    assert "'shop.a' would be removed, and 'shop.m' depends on it." in refused.err
+    assert dli("code", "publish", "--yes").status == 0
+    put_files(project, FOUR)
+    assert dli("code", "publish").status == 0
+
+
+@pytest.mark.rule("32.28")
+def test_a_schedule_for_which_manual_datasets_wait_changes_with_consent_alone(
+    dli: Dli, project: Path, store: Store
+) -> None:
+    on_it = {"d.yaml": spec("shop.d", sql=None, more="depends_on: [shop.a]\n")}
+    put_files(project, FOUR | on_it)
+    assert dli("code", "publish").status == 0
+    put_manual(store, "shop.m", more="depends_on: [shop.a]\n")
+    put_manual(store, "shop.n", more="depends_on: [shop.b]\n")
+    off = FOUR["a.yaml"].replace("{cron:", "{enabled: false, cron:")
+    put_files(project, FOUR | on_it | {"a.yaml": off})
+    refused = dli("code", "publish")
+    text = (
+        "The schedule of 'shop.a' would change, and 'shop.{}' waits for partitions of 'shop.a', "
+        "which no schedule would build."
+    )
+    assert refused.status == 4
+    assert f"Warning: {text.format('d')}" in refused.err
+    assert f"       {text.format('m')}" in refused.err
+    assert "shop.n" not in refused.err
+    moved = FOUR | on_it
+    moved["sub/a.yaml"] = off
+    del moved["a.yaml"]
+    put_files(project, moved)
+    assert text.format("m") in dli("code", "publish").err
+    assert dli("code", "publish", "--yes").status == 0
+
+
+@pytest.mark.rule("32.28")
+def test_a_publish_that_breaks_nothing_reads_no_manual_spec(
+    dli: Dli, project: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_manual(store, "shop.m", more="depends_on: [shop.a]\n")
+    read: list[str] = []
+    get_many = FolderStore.get_many
+
+    def noting(self: FolderStore, keys: Iterable[str]) -> Any:
+        wanted = list(keys)
+        read.extend(wanted)
+        return get_many(self, wanted)
+
+    monkeypatch.setattr(FolderStore, "get_many", noting)
+    put_files(project, FOUR)
+    assert dli("code", "publish").status == 0
+    put_files(project, FOUR | {"a.yaml": FOUR["a.yaml"] + "# new\n"})
+    assert dli("code", "publish").status == 0
+    assert manual_key("shop.m") not in read
+    put_files(project, {name: text for name, text in FOUR.items() if name != "a.yaml"})
+    assert dli("code", "publish").status == 4
+    assert manual_key("shop.m") in read
 
 
 @pytest.mark.rule("32.16")

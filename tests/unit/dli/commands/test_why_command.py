@@ -62,7 +62,7 @@ def test_it_says_when_what_is_built_was_built_and_what_is_not_due_is_due(
         f"{UP} {LAST} is built: its run {run_id} completed at 2024-"
     )
     shown = dli("workflow", "why", UP, "2024-01-15").out
-    assert shown == f"{UP} 2024-01-15 is not built: its run is not due before 2024-01-16 00:00+00:00.\n"
+    assert shown == f"{UP} 2024-01-15 is not built: its run is not due before 2024-01-16 09:00:00.\n"
 
 
 @pytest.mark.rule("32.24")
@@ -73,6 +73,22 @@ def test_a_pause_is_told_with_its_reason_and_its_end(dli: Dli) -> None:
     assert out[0].startswith(f"{UP} {LAST} is not built: the dataset is paused by ")
     assert out[0].endswith(": a move.")
     assert out[1] == f"Next: dli workflow unpause {UP}"
+
+
+@pytest.mark.rule("32.27")
+@pytest.mark.usefixtures("two")
+def test_every_time_is_in_the_time_zone_of_the_user(basecamp: Basecamp, dli: Dli) -> None:
+    run_id = scheduled(basecamp, UP)
+    basecamp.start_attempt(run_id)
+    running = dli("workflow", "why", UP).out
+    assert running == f"{UP} {LAST} is not built: its run {run_id} is running, since 2024-01-15 18:30:45.\n"
+    due = dli("workflow", "why", UP, "2024-01-15").out
+    assert due == f"{UP} 2024-01-15 is not built: its run is not due before 2024-01-16 09:00:00.\n"
+    over = dli("workflow", "why", UP, "2024-01-10").out.splitlines()[0]
+    assert over == (
+        f"{UP} 2024-01-10 is not built: the schedule has passed it over, as its run was due at "
+        "2024-01-11 09:00:00 and did not start: the dataset was paused, or Airflow was down."
+    )
 
 
 @pytest.mark.rule("32.24")
