@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from basecamp.workflows.pause_records import PauseRecord
+from basecamp.lateness.pause_records import PauseRecord
 from dataspec.catalog.effective import SpecFile
 from dataspec.models import PartitionReason, PartitionState, RunPartition, WorkflowInfo
 from dataspec.parameters import EXECUTION_DATE

@@ -16,13 +16,13 @@ from basecamp.airflow.gateway import AirflowGateway
 from basecamp.datasets.catalog_cache import CatalogCache, find_spec
 from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.upstream_needs import UpstreamNeeds, upstream_of
+from basecamp.lateness.pause_records import PauseRecord, PauseRecords
 from basecamp.runs.history import HistoryFilter, PartitionFilter, RunHistory
 from basecamp.runs.lookup import RunLookup
 from basecamp.runs.waiting import shown_to
 from basecamp.shared.clock import Clock, airflow_now
 from basecamp.shared.last_known import LastAnswers, ValueWithWarnings
 from basecamp.workflows.partition_facts import PartitionFacts
-from basecamp.workflows.pause_records import PauseRecord, PauseRecords
 from basecamp.workflows.rows import ALSO_PAUSED, NOT_LOADED_NOTE, Workflows, is_switched_off
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import DatasetNotFound, InvalidSpec, InvalidUsage
