@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from prometheus_client.registry import Collector
+
 from basecamp.access.audit.log import AuditLog
 from basecamp.access.audit.reader import AuditReader
 from basecamp.access.audit.refused_requests import RefusedRequests
@@ -106,6 +108,8 @@ class Services:
 
     housekeeping: Housekeeping
     readiness: ReadinessChecks
+    collectors: tuple[Collector, ...]
+    """What ``/metrics`` shows of datasets, runs and this replica."""
 
     @property
     def loops(self) -> tuple[BackgroundLoop, ...]:

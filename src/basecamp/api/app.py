@@ -82,6 +82,7 @@ def create_app(
         yield
 
     metrics = metrics or Metrics()
+    metrics.watch(services.collectors)
     prefix = public.prefix if public else ""
     app = FastAPI(
         title="Basecamp",

@@ -66,6 +66,7 @@ class Reconciler:
         self._state = threading.Lock()
         self._followed: dict[str, _Followed] = {}
         self._listed_at: float | None = None
+        self._has_listed = False
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="backfill")
         self._ending = False
         self.loop = BackgroundLoop("look at backfills", self.look, retry_seconds=LOOK_SECONDS)
@@ -76,6 +77,11 @@ class Reconciler:
             self._ending = True
             self._workers.shutdown(wait=False, cancel_futures=True)
         self.loop.end()
+
+    def count(self) -> int | None:
+        """Return the number of active backfills, as of the last list; None before the first one."""
+        with self._state:
+            return len(self._followed) if self._has_listed else None
 
     def wake(self, dataset: str) -> None:
         """Look at a dataset's backfill at once, after its start or a change on this replica."""
@@ -106,6 +112,7 @@ class Reconciler:
             log.warning("The backfills could not be listed: %s %s", error.title, error.detail or "")
             return
         with self._state:
+            self._has_listed = True
             for dataset in active:
                 self._follow(dataset)
 

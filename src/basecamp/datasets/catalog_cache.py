@@ -66,10 +66,7 @@ class CatalogCache:
 
     def latest(self) -> Catalog | None:
         """Return the last catalog without waiting, and list the store in the background if it is old."""
-        catalog = self._cache.usable()
-        if catalog is None:
-            self._cache.refresh()
-        return catalog or self._cache.last
+        return self._cache.latest()
 
     @property
     def age(self) -> float:

@@ -1,21 +1,32 @@
-"""The Prometheus metrics at ``/metrics``."""
+"""The metrics at ``/metrics``, in Prometheus' text format or in OpenMetrics (docs/monitoring.md)."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from collections.abc import Callable, Iterable
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from dataspec.distribution import version
+
+OPENMETRICS = "application/openmetrics-text"
+"""The part of ``Accept`` that counts; the encoder gets this alone, never what a caller has written around it."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
 class Metrics:
-    """Counts and times the requests to Basecamp and those that it sends to Airflow."""
+    """The metrics of this process: what it counts itself, and what the services know of datasets and runs."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
         self._requests = Counter(
             "basecamp_http_requests",
             "Requests answered.",
@@ -42,6 +53,22 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        build = Gauge(
+            "basecamp_build_info", "The version of Basecamp.", ("version",), registry=self._registry
+        )
+        build.labels(version()).set(1)
+
+    def watch(self, collectors: Iterable[Collector]) -> None:
+        """Show what the collectors of the services know as well; they must wait for nothing."""
+        for collector in collectors:
+            self._registry.register(collector)
+
+    def watch_connections(self, count: Callable[[], int], limit: int) -> None:
+        """Show the number of open connections, and their limit."""
+        connections = Gauge("basecamp_connections_open", "Open connections.", registry=self._registry)
+        connections.set_function(count)
+        most = Gauge("basecamp_connections_limit", "Maximum number of connections.", registry=self._registry)
+        most.set(limit)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""
@@ -54,6 +81,11 @@ class Metrics:
         self._airflow_requests.labels(method, outcome).inc()
         self._airflow_seconds.labels(method).observe(seconds)
 
-    def render(self) -> bytes:
-        """Return the metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics with their content type.
+
+        Args:
+            accept: The request's header ``Accept``. With OpenMetrics in it, that is what is returned.
+        """
+        encode, content_type = choose_encoder(OPENMETRICS if OPENMETRICS in accept.lower() else "")
+        return encode(self._registry), content_type

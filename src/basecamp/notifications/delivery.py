@@ -48,6 +48,31 @@ class FailingChannel:
     """Number of messages given up after a day of attempts."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxState:
+    """The notifications that are not delivered, as of a poll."""
+
+    pending: int
+    failing: int
+    """Those of the pending ones that a channel did not accept yet."""
+    given_up: int
+    """Those given up within the time for which the outbox keeps them."""
+    oldest: datetime | None
+    """When the oldest pending one was created."""
+
+    @classmethod
+    def of(cls, entries: Iterable[OutboxEntry]) -> OutboxState:
+        """Return the state of an outbox with these entries."""
+        kept = list(entries)
+        pending = [entry for entry in kept if entry.ended_at is None]
+        return cls(
+            pending=len(pending),
+            failing=sum(entry.attempts > 0 for entry in pending),
+            given_up=sum(entry.given_up_at is not None for entry in kept),
+            oldest=min((entry.notification.created_at for entry in pending), default=None),
+        )
+
+
 @dataclass(slots=True)
 class _Worker:
     """State of the thread that sends to one channel."""
@@ -77,6 +102,7 @@ class Delivery:
         self._workers: dict[str, _Worker] = {}
         self._unmarked: set[str] = set()
         self._failing: tuple[FailingChannel, ...] = ()
+        self._outbox_state: OutboxState | None = None
         self._ending = False
         outbox.on_put = self.loop.wake
 
@@ -95,6 +121,10 @@ class Delivery:
         """Return the channels that do not accept messages, as of the last poll."""
         return self._failing
 
+    def outbox_state(self) -> OutboxState | None:
+        """Return the state of the outbox as of the last poll; None before the first one."""
+        return self._outbox_state
+
     def poll(self) -> float:
         """Send due entries, each channel in its own thread; return the seconds until the next poll."""
         try:
@@ -111,7 +141,9 @@ class Delivery:
         by_channel: dict[str, list[StoredEntry]] = defaultdict(list)
         for found in waiting:
             by_channel[notification_id(found.entry.notification.target)].append(found)
-        self._failing = tuple(_failing_channels([entry for _, _, entry in stored]))
+        entries_known = [entry for _, _, entry in stored]
+        self._failing = tuple(_failing_channels(entries_known))
+        self._outbox_state = OutboxState.of(entries_known)
         for channel, entries in by_channel.items():
             self._start_worker(channel, _due(entries, waits))
         return _pause(waits.values())

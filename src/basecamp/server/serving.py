@@ -73,6 +73,7 @@ class Serving:
     limits: ConnectionLimits
     listener: socket.socket
     services: Services
+    metrics: Metrics
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks of the proxies whose ``X-Forwarded-For`` is believed."""
     tls: Tls | None = None
@@ -145,6 +146,7 @@ class Serving:
             limits or ConnectionLimits.of_process(),
             listener,
             services,
+            metrics,
             trusted_proxies=settings.trusted_proxies,
             tls=tls,
         )
@@ -164,7 +166,9 @@ class Serving:
             timeout_keep_alive=math.ceil(limits.idle),
             timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
         )
-        ended_by = _Server(config, self.clock, self.tls).run_until_signal(self.listener)
+        server = _Server(config, self.clock, self.tls)
+        self.metrics.watch_connections(lambda: len(server.server_state.connections), limits.connections)
+        ended_by = server.run_until_signal(self.listener)
         for loop in self.services.loops:
             loop.end()
         self.services.reconciler.end()

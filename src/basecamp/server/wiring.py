@@ -36,8 +36,11 @@ from basecamp.datasets.versions import VersionsInUse
 from basecamp.lateness.late_datasets import LateDatasets
 from basecamp.lateness.pause_records import PauseRecords
 from basecamp.lateness.records import LatenessStore
+from basecamp.monitoring.dataset_metrics import DatasetMetrics
 from basecamp.monitoring.housekeeping import Housekeeping
 from basecamp.monitoring.readiness import ReadinessChecks
+from basecamp.monitoring.run_metrics import RunMetrics
+from basecamp.monitoring.server_metrics import ServerMetrics
 from basecamp.notifications.channel_health import ChannelHealth
 from basecamp.notifications.channel_test import ChannelTester
 from basecamp.notifications.channels.sending import ChannelSender
@@ -245,8 +248,23 @@ def build_services(
     token_lookup = TokenLookup(store, clock, objects, logins_only=logins_only)
     oidc_tokens = OidcTokens(oidc, clock) if oidc else None
     graph = RegisteredGraph(specs, workflows, sql, clock)
+    work, check = (
+        RequestWork(clock),
+        PeriodicCheck(
+            ledger,
+            workflows,
+            takeovers,
+            Lease(store, "check", replica, clock),
+            reservations=reservations,
+            clock=clock,
+            interval_seconds=sync_interval_seconds,
+        ),
+    )
+    dependencies = ReadinessChecks(
+        store, specs, gateway, ChannelHealth(delivery, specs, settings), clock, objects=objects
+    )
     return Services(
-        work=RequestWork(clock),
+        work=work,
         audit_log=audit,
         refused_requests=RefusedRequests(audit, clock),
         audit_reader=AuditReader(store, clock, objects),
@@ -327,15 +345,7 @@ def build_services(
             clock=clock,
         ),
         channel_test=ChannelTester(specs, sender, settings, messages, clock, reservations=reservations),
-        check=PeriodicCheck(
-            ledger,
-            workflows,
-            takeovers,
-            Lease(store, "check", replica, clock),
-            reservations=reservations,
-            clock=clock,
-            interval_seconds=sync_interval_seconds,
-        ),
+        check=check,
         built_check=BuiltCheck(
             store,
             gateway,
@@ -385,7 +395,17 @@ def build_services(
             tokens=tokens,
             objects=objects,
         ),
-        readiness=ReadinessChecks(
-            store, specs, gateway, ChannelHealth(delivery, specs, settings), clock, objects=objects
+        readiness=dependencies,
+        collectors=(
+            DatasetMetrics(workflows, late, clock),
+            RunMetrics(gateway, specs, records, takeovers, clock),
+            ServerMetrics(
+                readiness=dependencies,
+                check=check,
+                reconciler=reconciler,
+                delivery=delivery,
+                work=work,
+                clock=clock,
+            ),
         ),
     )

@@ -111,6 +111,13 @@ class RefreshCache(Generic[T]):
             self.refresh()
         return last.value
 
+    def latest(self) -> T | None:
+        """Return the last value, however old, without waiting; begin to fetch it again if it is old."""
+        value = self.usable()
+        if value is None:
+            self.refresh()
+        return self.last
+
     def fresh(self) -> T:
         """Return a value whose fetch began after this call. Raises what the fetch raises."""
         with self._lock:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Generic, ParamSpec, TypeVar
+from typing import Generic, NamedTuple, ParamSpec, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
+from anyio.to_thread import current_default_thread_limiter
 
 from basecamp.outages.request_budget import extend_budget, renew_budget
 from basecamp.shared.clock import Clock
@@ -45,6 +46,15 @@ def run_through(steps: Steps[T], clock: Clock) -> T:
         return step.result
 
 
+class ThreadUse(NamedTuple):
+    """How many threads of a kind are busy, their limit, and the work that waits for one."""
+
+    kind: str
+    busy: int
+    limit: int
+    waiting: int
+
+
 class RequestWork:
     """Runs the work of requests in threads, with a limit for each kind: none waits for threads of another kind."""
 
@@ -52,6 +62,16 @@ class RequestWork:
         self.clock = clock
         self._writers = CapacityLimiter(WRITE_THREADS)
         self._steppers = CapacityLimiter(STEP_THREADS)
+
+    def threads(self) -> list[ThreadUse]:
+        """Return the use of each kind of thread; to be called on the event loop."""
+        kinds = {"read": current_default_thread_limiter(), "change": self._writers, "step": self._steppers}
+        return [
+            ThreadUse(
+                kind, limiter.borrowed_tokens, int(limiter.total_tokens), limiter.statistics().tasks_waiting
+            )
+            for kind, limiter in kinds.items()
+        ]
 
     async def write(self, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Call a function that changes something, in a thread; the request's budget rests until one is free."""

@@ -47,6 +47,7 @@ class PeriodicCheck:
         self._reservations = reservations
         self._clock = clock
         self._interval = interval_seconds
+        self._completed_at: float | None = None
         self.loop = BackgroundLoop("check of the store", self.check, retry_seconds=RETRY_SECONDS)
 
     def check(self) -> float:
@@ -61,7 +62,12 @@ class PeriodicCheck:
             return wait
         run_through(self._ledger.reconcile(), self._clock)
         self._ledger.complete_history()
+        self._completed_at = self._clock.monotonic()
         return min(self._interval, RETIRED_INTERVAL_SECONDS) if self._ledger.has_retired else self._interval
+
+    def age(self) -> float | None:
+        """Return how long ago this replica last completed a check, in seconds; None if it never did."""
+        return None if self._completed_at is None else self._clock.monotonic() - self._completed_at
 
     def sync(
         self, *, permitted: PermittedDatasets = EVERY_DATASET, idempotency_key: str | None = None

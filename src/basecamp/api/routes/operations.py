@@ -12,7 +12,7 @@ from basecamp.api import PREFIX
 from basecamp.api.checked_route import CheckedRoute
 from basecamp.api.dependencies import Caller, IdempotencyKey, Permitted, ServicesOf
 from basecamp.api.request_models import NotificationTest, NotificationTestBody
-from basecamp.monitoring.metrics import CONTENT_TYPE, Metrics
+from basecamp.monitoring.metrics import Metrics
 from basecamp.monitoring.readiness import Readiness
 from dataspec.models import Identity, RoleGrant, SyncReport
 from dataspec.spec.json_schema import schema_text
@@ -94,9 +94,10 @@ async def readyz(request: Request, services: ServicesOf, response: Response) -> 
 
 @router.get("/metrics", response_class=Response, tags=["server"])
 async def metrics(request: Request) -> Response:
-    """Return the metrics in Prometheus' text format."""
+    """Return the metrics in Prometheus' text format, or in OpenMetrics where the caller accepts it."""
     metrics: Metrics = request.app.state.metrics
-    return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+    body, content_type = metrics.render(request.headers.get("accept", ""))
+    return Response(body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
 
 @cache
