@@ -41,6 +41,8 @@ WAIT_KEY: Final = "wait_for_upstream"
 """The key below :data:`CONF_KEY` that lets an adhoc or backfilled run wait as a scheduled one does."""
 ADOPT_KEY: Final = "adopt"
 """The key below :data:`CONF_KEY` of a run that takes over a table that its dataset has not built."""
+CHECKS_ONLY_KEY: Final = "checks_only"
+"""The key below :data:`CONF_KEY` of a run that checks the rows of the table, and builds nothing."""
 REQUEST_KEY: Final = "request_id"
 """The key below :data:`CONF_KEY` with the id of the request that started the run."""
 REFRESH_KEY: Final = "full_refresh"
@@ -123,6 +125,12 @@ def adopts(conf: Mapping[str, Any]) -> bool:
     """Return whether a run takes over a table that its dataset has not built."""
     own = conf.get(CONF_KEY)
     return isinstance(own, dict) and own.get(ADOPT_KEY) is True
+
+
+def checks_only(conf: Mapping[str, Any]) -> bool:
+    """Return whether a run checks the rows of the table alone: it builds nothing."""
+    own = conf.get(CONF_KEY)
+    return isinstance(own, dict) and own.get(CHECKS_ONLY_KEY) is True
 
 
 def request_of(conf: Mapping[str, Any]) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 from dataspec.contract import (
     CHECKS_KEY,
     adopts,
+    checks_only,
     full_refresh_of,
     request_of,
     write_check_results,
@@ -122,6 +123,11 @@ class DatasetOperator(BaseOperator):
                 checks=checks,
             )
             statements = materializer.statements(render, dataset.files) if materializer else render()
+            finish = checks.finish if checks else lambda _: None
+            if is_check := checks_only(conf):
+                self.log.info("the checks alone: the run builds nothing")
+                statements = [statement for statement in render() if statement.kind == "seed"]
+                finish = materializer.check_built if materializer else finish
             leftovers = Leftovers(hook, AttemptMark(self.store, dataset.name, run.run_id), self.log)
             self._session = SqlSession(
                 hook,
@@ -130,7 +136,7 @@ class DatasetOperator(BaseOperator):
                 turn=turn,
                 prepare=leftovers.end,
                 query_runner=materializer,
-                finish=checks.finish if checks else lambda _: None,
+                finish=finish,
             )
             if self._killed:
                 self._session.cancel()
@@ -140,8 +146,10 @@ class DatasetOperator(BaseOperator):
                 if checks and checks.results:
                     log.check_results(checks.results)
                     ti.xcom_push(key=CHECKS_KEY, value=write_check_results(checks.results))
-            log.check_stored(dataset.spec, dataset.files, connected)
-        note_built(dataset.name, values.partition, Grid.of(dataset.spec.schedule), self.log)
+            if not is_check:
+                log.check_stored(dataset.spec, dataset.files, connected)
+        if not is_check:
+            note_built(dataset.name, values.partition, Grid.of(dataset.spec.schedule), self.log)
         self.log.info("Done.")
 
     @contextmanager

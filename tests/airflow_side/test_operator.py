@@ -256,6 +256,23 @@ def test_rows_that_fail_a_check_fail_the_run_without_retries_and_the_old_ones_st
     assert first[1]["message"].endswith("the check 'row_count': there is 1 row, fewer than 2.")
 
 
+@pytest.mark.rule("37.20")
+def test_a_run_of_the_checks_alone_looks_at_the_table_and_builds_nothing(
+    warehouse: Path, turns: Path
+) -> None:
+    more = f"{DATED}materialization: table\nchecks: [{{expression: n < 5, name: small}}]\n"
+    attempt = Attempt()
+    execute(operator(clicks('"select {{ limit }} as n"', more), turns), attempt=attempt)
+    conf = {"execution_date": "2024-01-15", "limit": 7, "_dli": {"checks_only": True}}
+    execute(operator(clicks('"select {{ limit }} as n"', more), turns), Run(conf=conf), attempt)
+    assert rows(warehouse, "select n from web.clicks") == [(3,)]
+    stricter = operator(clicks('"select {{ limit }} as n"', more.replace("n < 5", "n < 2")), turns)
+    with pytest.raises(AirflowFailException, match=r"The check 'small' failed: the rows are in the table\."):
+        execute(stricter, Run(conf=conf), attempt)
+    found = [json.loads(value)[0]["status"] for key, value in attempt.pushed if key == CHECKS_KEY]
+    assert found == ["passed", "passed", "failed"]
+
+
 @pytest.mark.rule("12.9")
 def test_a_wrong_query_is_retried_since_it_may_be_mended(warehouse: Path, turns: Path) -> None:
     with pytest.raises(StatementFailed) as failure:

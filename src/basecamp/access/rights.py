@@ -78,7 +78,9 @@ RIGHTS: Mapping[str, Right] = {
     "GET /api/v1/workflows/{name}": _reads(Scope.DATASET, "dli workflow status", "dli workflow open"),
     "GET /api/v1/workflows/{name}/why": _reads(Scope.DATASET, "dli workflow why"),
     "GET /api/v1/graph": _reads(Scope.LIST, "dli workflow graph"),
-    "POST /api/v1/workflows/{name}/runs": _changes(Role.OPERATOR, Scope.SPEC, "dli workflow run"),
+    "POST /api/v1/workflows/{name}/runs": _changes(
+        Role.OPERATOR, Scope.SPEC, "dli workflow run", "dli dataset check"
+    ),
     "POST /api/v1/workflows/{name}/pause": _changes(Role.OPERATOR, Scope.DATASET, "dli workflow pause"),
     "POST /api/v1/workflows/{name}/unpause": _changes(Role.OPERATOR, Scope.DATASET, "dli workflow unpause"),
     "POST /api/v1/workflows/{name}/backfills": _changes(Role.OPERATOR, Scope.SPEC, "dli workflow backfill"),

@@ -58,8 +58,8 @@ class SpecBody(_Body):
         return SubmittedSpec(caller=caller, yaml=self.yaml, files=self.files, file=file)
 
 
-class RunBody(SourceBody):
-    """A run to start."""
+class BuildBody(SourceBody):
+    """What runs and backfills share."""
 
     parameters: dict[str, Any] = {}
     dry_run: bool = False
@@ -93,7 +93,14 @@ _Date = Annotated[
 """A date from 1000-01-01 to 9998-12-31, or a relative one, which the backfill checks."""
 
 
-class BackfillBody(RunBody):
+class RunBody(BuildBody):
+    """A run to start."""
+
+    checks_only: bool = False
+    """Check the rows of the table, and build nothing."""
+
+
+class BackfillBody(BuildBody):
     """A backfill to start."""
 
     start: _Date

@@ -24,8 +24,8 @@ from basecamp.shared.refresh_cache import Changes
 from basecamp.shared.request_facts import REQUEST_ID, note_facts
 from basecamp.shared.waiting import Steps
 from dataspec.catalog.effective import SpecFile
-from dataspec.contract import ADOPT_KEY, CONF_KEY, REFRESH_KEY, REQUEST_KEY, WAIT_KEY
-from dataspec.errors import AirflowUnreachable, Conflict
+from dataspec.contract import ADOPT_KEY, CHECKS_ONLY_KEY, CONF_KEY, REFRESH_KEY, REQUEST_KEY, WAIT_KEY
+from dataspec.errors import AirflowUnreachable, Conflict, InvalidUsage
 from dataspec.models import RunPreview, SourceType, WorkflowRun
 from dataspec.schedule.run_ids import adhoc_run_id
 from dataspec.spec.connection_teams import ConnectionTeams
@@ -49,6 +49,8 @@ class RunRequest:
     """Whether the run takes over a table that the dataset has not built."""
     full_refresh: bool = False
     """Whether the run builds the table anew."""
+    checks_only: bool = False
+    """Whether the run checks the rows of the table, and builds nothing."""
     candidate: SubmittedSpec | None = None
     """For a preview: the spec to try out, in place of the registered one."""
 
@@ -185,6 +187,8 @@ class RunStarter:
             self._specs, self._connections, request.dataset, request.source, request.candidate
         )
         check_table_options(spec, adopt=request.adopt, full_refresh=request.full_refresh, by_backfill=False)
+        if request.checks_only:
+            _check_checks(spec, request)
         return file, spec
 
     def _refresh(self, first: WorkflowRun) -> WorkflowRun:
@@ -275,11 +279,26 @@ class RunStarter:
         return run if run is not None and key_of_request(run) == key else None
 
 
+def _check_checks(spec: DatasetSpec, request: RunRequest) -> None:
+    """Check that a run of the checks alone has some, and that it asks for nothing else.
+
+    Raises:
+        InvalidUsage: When it has none, or asks for more.
+    """
+    if request.adopt or request.full_refresh:
+        raise InvalidUsage(
+            "A run of the checks alone builds nothing: it takes no 'adopt' and no 'full_refresh'."
+        )
+    if not spec.checks_rows:
+        raise InvalidUsage(f"'{spec.name}' has no checks.", detail="Write some under 'checks' in the spec.")
+
+
 def _own_conf(request: RunRequest) -> dict[str, bool]:
     """Return the options of a request that a run's conf has; empty for a request without any."""
     options = {
         WAIT_KEY: request.wait_for_upstream,
         ADOPT_KEY: request.adopt,
         REFRESH_KEY: request.full_refresh,
+        CHECKS_ONLY_KEY: request.checks_only,
     }
     return {key: True for key, given in options.items() if given}

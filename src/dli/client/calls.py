@@ -149,6 +149,7 @@ def start_run(
     wait_for_upstream: bool = False,
     adopt: bool = False,
     full_refresh: bool = False,
+    checks_only: bool = False,
     idempotency_key: str | None = None,
 ) -> Steps[WorkflowRun]:
     """Start an adhoc run.
@@ -161,10 +162,13 @@ def start_run(
         wait_for_upstream: Wait for missing upstream partitions, as a scheduled run does.
         adopt: Take over a table that the dataset has not built.
         full_refresh: Build the table anew; refused for an incremental dataset, whose backfill can.
+        checks_only: Check the rows of the table, and build nothing.
         idempotency_key: Calls with the same key start one run; a new key if not given.
     """
     body = {"parameters": dict(parameters or {}), "source": source, "dry_run": False}
-    body |= _given(wait_for_upstream=wait_for_upstream, adopt=adopt, full_refresh=full_refresh)
+    body |= _given(
+        wait_for_upstream=wait_for_upstream, adopt=adopt, full_refresh=full_refresh, checks_only=checks_only
+    )
     return _post(WorkflowRun, "workflows", check_name(name), "runs", body=body, key=idempotency_key)
 
 

@@ -21,6 +21,7 @@ from dataspec.catalog.cache import MemorySpecCache
 from dataspec.catalog.reader import CatalogReader
 from dataspec.catalog.spec_storage import Release, manual_key, write_release
 from dataspec.contract import LoadedSpec
+from dataspec.models import CheckResult
 from dataspec.schedule.cron import next_tick
 from dataspec.schedule.run_ids import parse_run_id
 from dataspec.store import MemoryStore
@@ -72,6 +73,8 @@ class Basecamp:
         """What becomes of a run that is retried."""
         self.finish_queued = False
         """Whether every run that waits starts and ends well."""
+        self.results: list[CheckResult] = []
+        """What the checks of runs that end well found."""
         self.store = MemoryStore()
         self.clock = SlowClock()
         self.airflow = MemoryAirflow(now=self.clock.now)
@@ -131,6 +134,7 @@ class Basecamp:
     def complete(self, run_id: str) -> None:
         """Let a run start and end well."""
         self.start_attempt(run_id)
+        self.airflow.note_checks(self._dataset_of(run_id), run_id, self.results)
         self.airflow.end(self._dataset_of(run_id), run_id, "success")
 
     def fail(self, run_id: str) -> None:

@@ -117,6 +117,7 @@ async def start_run(
         wait_for_upstream=body.wait_for_upstream,
         adopt=body.adopt,
         full_refresh=body.full_refresh,
+        checks_only=body.checks_only,
         candidate=body.candidate(caller),
     )
     if body.dry_run:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataspec.errors import InvalidUsage, NotFound
-from dli.options import common_options, complete_dataset, param_option, pass_session
+from dli.options import complete_dataset, param_option, pass_session, server_options
 from dli.selection.options import selection_options
 from dli.session import Session, is_interactive, say, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from dataspec.models import CheckResult
     from dli.local.check_run import CheckedDataset
     from dli.local.run import RunPlan
     from dli.selection.selection import Selection
@@ -24,10 +25,21 @@ if TYPE_CHECKING:
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...", shell_complete=complete_dataset)
 @selection_options
 @param_option
-@common_options
+@click.option(
+    "--server",
+    "on_server",
+    is_flag=True,
+    help="Check the registered datasets, by runs on the server's Airflow.",
+)
+@server_options
 @pass_session
 def command(
-    session: Session, *, datasets: tuple[str, ...], selection: Selection, parameters: dict[str, str]
+    session: Session,
+    *,
+    datasets: tuple[str, ...],
+    selection: Selection,
+    parameters: dict[str, str],
+    on_server: bool,
 ) -> int:
     """Run the checks of datasets on the rows that are in their tables.
 
@@ -37,6 +49,8 @@ def command(
     """
     if bool(datasets) == bool(selection):
         raise InvalidUsage("Give either names or a selection.", detail="All datasets: --select '*'")
+    if on_server:
+        return _check_on_server(session, datasets, selection, parameters)
     plans = _plans(session, datasets, selection, parameters)
     for connection in dict.fromkeys(plan.spec.execution.connection for plan in plans):
         session.settings.require_permission(connection)
@@ -45,6 +59,35 @@ def command(
         raise NotFound("These datasets have no checks.", detail="Write some under 'checks' in a spec.")
     _print(session, found)
     return 1 if any(checked.error for checked in found) else 0
+
+
+def _check_on_server(
+    session: Session, datasets: Sequence[str], selection: Selection, parameters: Mapping[str, str]
+) -> int:
+    """Start a run of the checks alone of each dataset, then follow all to the end."""
+    from dli.output.progress import wait_for_run
+    from dli.selection.datasets import selected_datasets
+
+    names = [session.dataset_name(dataset) for dataset in datasets]
+    taken = {name: dict(parameters) for name in names}
+    if selection:
+        for dataset in selected_datasets(session, selection)[0]:
+            spec = dataset.checked()
+            own = {one.name for one in spec.parameters}
+            if spec.checks_rows:
+                taken[spec.name] = {key: value for key, value in parameters.items() if key in own}
+    started = [session.client.start_run(name, given, checks_only=True) for name, given in taken.items()]
+    say("\n".join(f"Checks started: {run.run_id}" for run in started))
+    ended = [wait_for_run(session.client, run.run_id, timeout=None) for run in started]
+    for run in ended:
+        if run.status != "COMPLETED":
+            say(f"Error: {run.dataset_name}: {run.status}. {run.error or ''}".rstrip())
+        warn(f"{run.dataset_name}: {one.message}" for one in run.checks if one.status == "warned")
+    if session.format == "json":
+        session.print_json(ended)
+    else:
+        _print_table((run.dataset_name, run.checks) for run in ended)
+    return 0 if all(run.status == "COMPLETED" for run in ended) else 1
 
 
 def _plans(
@@ -80,21 +123,19 @@ def _check(session: Session, plan: RunPlan) -> CheckedDataset | None:
 
 
 def _print(session: Session, found: Sequence[CheckedDataset]) -> None:
-    from dli.output.tables import print_table
-
     if session.format == "json":
         session.print_json([_as_json(checked) for checked in found])
-        return
+    else:
+        _print_table((checked.plan.spec.name, checked.checks) for checked in found)
+
+
+def _print_table(found: Iterable[tuple[str, Sequence[CheckResult]]]) -> None:
+    from dli.output.tables import print_table
+
     rows = [
-        (
-            checked.plan.spec.name,
-            one.name,
-            one.severity,
-            one.status,
-            "-" if one.rows is None else f"{one.rows:,}",
-        )
-        for checked in found
-        for one in checked.checks
+        (name, one.name, one.severity, one.status, "-" if one.rows is None else f"{one.rows:,}")
+        for name, checks in found
+        for one in checks
     ]
     print_table(("DATASET", "CHECK", "SEVERITY", "STATUS", "ROWS"), rows)
 

@@ -17,7 +17,7 @@ from basecamp.api.app import create_app
 from basecamp.server.wiring import build_services
 from basecamp.services import Services
 from basecamp.shared.clock import ManualClock
-from dataspec.contract import adopts, full_refresh_of, request_of, waits
+from dataspec.contract import adopts, checks_only, full_refresh_of, request_of, waits
 from dataspec.errors import AirflowUnreachable
 from dataspec.spec.full_refresh import FullRefresh
 from dataspec.store import MemoryStore
@@ -523,6 +523,21 @@ def test_a_run_without_such_a_table_is_refused(
     asked: dict[str, Any] = {option: True, "dry_run": dry_run}
     answer = run(client, **asked)
     assert (answer.status_code, reason in answer.json()["title"]) == (400, True)
+
+
+@pytest.mark.rule("37.20")
+def test_a_run_of_the_checks_alone_needs_checks_and_takes_nothing_else(
+    register: Register, client: Client, airflow: MemoryAirflow
+) -> None:
+    register(replace=MATERIALIZED)
+    answer = run(client, checks_only=True)
+    assert (answer.status_code, "has no checks." in answer.json()["title"]) == (400, True)
+    checked = MATERIALIZED["query_file: query.sql\n"] + "checks: [{row_count: {min: 1}}]\n"
+    register(replace={"query_file: query.sql\n": checked})
+    assert run(client, checks_only=True, full_refresh=True).status_code == 400
+    assert run(client, checks_only=True).status_code == 201
+    (started,) = all_runs(airflow)
+    assert checks_only(started.conf)
 
 
 @pytest.mark.rule("12.28")

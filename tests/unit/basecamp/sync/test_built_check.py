@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from httpx import Client
 
 from basecamp.airflow.testing.airflow import MemoryAirflow
 from basecamp.server.wiring import build_services
@@ -76,6 +77,25 @@ def test_runs_from_before_the_first_value_count(
     assert value.dates == ranges(("2024-01-08", "2024-01-10"), ("2024-01-12", "2024-01-13"))
     assert value.complete
     assert (value.grid.cron, value.grid.timezone) == (GRID.cron, GRID.zone)
+
+
+@pytest.mark.rule("37.20")
+def test_a_run_of_the_checks_alone_built_nothing(
+    services: Services,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+    register: Callable[..., Any],
+    execute: Callable[..., None],
+    client: Client,
+) -> None:
+    register(replace={"query_file: query.sql\n": "query_file: query.sql\nchecks: [{row_count: {min: 1}}]\n"})
+    for day, only in (("2024-01-12", False), ("2024-01-13", True)):
+        body = {"parameters": {"execution_date": day}, "checks_only": only}
+        execute(client.post(f"/workflows/{NAME}/runs", json=body).json()["run_id"], "success")
+        clock.advance(1)
+    clock.advance(10 * 86400)
+    look(services, clock)
+    assert built(airflow).dates == ranges(("2024-01-12", "2024-01-13"))
 
 
 def test_the_beacon_names_what_the_check_has_added(

@@ -10,7 +10,10 @@ import pytest
 import yaml
 from jsonschema import Draft201909Validator
 
+from dataspec.models import CheckResult
+
 if TYPE_CHECKING:
+    from unit.dli.basecamp import Basecamp
     from unit.dli.conftest import Dli
 
 ODCS = Path(__file__).parents[1] / "odcs-json-schema-v3.1.0.json"
@@ -75,6 +78,32 @@ def test_checks_without_a_table_or_without_checks_say_so(dli: Dli, project: Path
     assert dli("dataset", "run", "shop.none").status == 0
     assert dli("dataset", "check", "shop.none").status == 0
     assert dli("dataset", "check").status == 2
+
+
+@pytest.mark.rule("37.20")
+def test_checks_run_on_the_server_and_are_followed_to_the_end(
+    dli: Dli, project: Path, basecamp: Basecamp
+) -> None:
+    body = "query_statement: select 1 as id\nmaterialization: table\nchecks: [{unique: [id]}]\n"
+    write(project, "shop.orders", body)
+    write(project, "shop.plain", "query_statement: select 1 as id\nmaterialization: table\n")
+    for name in ("shop.orders", "shop.plain"):
+        basecamp.put_manual(name, (project / "datasets" / f"{name}.yaml").read_text())
+    basecamp.load()
+    basecamp.finish_queued = True
+    basecamp.results = [CheckResult(name="unique_id", severity="error", status="passed", rows=0)]
+    result = dli("dataset", "check", "--select", "shop.*", "--server")
+    assert (result.status, result.out.splitlines()) == (
+        0,
+        [
+            "DATASET       CHECK       SEVERITY   STATUS   ROWS",
+            "shop.orders   unique_id   error      passed   0",
+        ],
+    )
+    assert "Checks started: shop.orders_" in result.err
+    (run,) = json.loads(dli("dataset", "check", "shop.orders", "--server", "-f", "json").out)
+    assert (run["status"], run["checks"][0]["name"]) == ("COMPLETED", "unique_id")
+    assert "has no checks." in dli("dataset", "check", "shop.plain", "--server").err
 
 
 TYPED = "query_statement: select 1 as id, 'x' as word, now() as at\nmaterialization: table\nschema:\n"
