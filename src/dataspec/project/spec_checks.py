@@ -97,7 +97,7 @@ def check_valid(
     broken = frozenset(number for number, (_, problems, _) in enumerate(templates) if problems)
     problems = [*known, *sql_problems(spec, texts, places, skip=broken, dialect=dialect)]
     if spec.materialization:
-        problems += materialized_sql_problems(spec, texts, places, skip=broken)
+        problems += materialized_sql_problems(spec, texts, places, skip=broken, connection=dialect)
     broken = frozenset(number - len(texts) for number in broken)
     problems += condition_problems(spec, conditions, places, skip=broken, dialects=dialects)
     broken = frozenset(number - len(conditions) for number in broken)

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def materialized_sql_problems(
-    spec: DatasetSpec, texts: Sequence[SampledText], places: SqlPlaces, *, skip: frozenset[int] = frozenset()
+    spec: DatasetSpec,
+    texts: Sequence[SampledText],
+    places: SqlPlaces,
+    *,
+    skip: frozenset[int] = frozenset(),
+    connection: ConnectionDialect | None = None,
 ) -> Iterator[Problem]:
     """Yield the problems of SQL whose rows a run stores, each at its place in the user's file.
 
@@ -31,20 +36,22 @@ def materialized_sql_problems(
         texts: Its SQL, rendered with sample values.
         places: The places of the SQL.
         skip: The indexes of texts that are invalid as templates.
+        connection: The dialect of the spec's connection, for a spec that names none.
     """
+    dialect = spec.execution.dialect or (connection.name if connection else None)
     for number, sampled in enumerate(texts):
         if number in skip:
             continue
         ways = [way for way in sampled.all_ways if way.unrendered is None and way.parsed.problem is None]
-        problem = next(filter(None, (_problem(spec, way) for way in ways)), None)
+        problem = next(filter(None, (_problem(spec, way, dialect) for way in ways)), None)
         if problem is not None:
             yield places.placed(problem, sampled.text)
 
 
-def _problem(spec: DatasetSpec, sampled: SampledText) -> Problem | None:
+def _problem(spec: DatasetSpec, sampled: SampledText, dialect: str | None) -> Problem | None:
     text, trees = sampled.text, sampled.parsed.trees
-    parts = split_statements(sampled.parsed.sql, spec.execution.dialect)
-    if not parts or (problem := why_not_materialized(text, parts, spec.execution.dialect)):
+    parts = split_statements(sampled.parsed.sql, dialect)
+    if not parts or (problem := why_not_materialized(text, parts, dialect)):
         return problem if parts else None
     if text.kind != "query" or not trees or is_select(trees):
         return None

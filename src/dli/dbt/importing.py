@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dataspec.errors import InvalidUsage
 from dataspec.isolation import MIB, LimitExceeded, Limits
 from dataspec.spec.identity import DEFAULT_CONNECTION
 from dli.dbt.source.manifest import Manifest
-from dli.dbt.turning import Choices, Outcome, Turning
+from dli.dbt.turning import Outcome, Turning
 from dli.dbt.writing import valid_files
 from dli.project.isolated import in_child
 from dli.project.paths import shown
@@ -19,28 +19,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dataspec.spec.dialects import ConnectionDialect
+    from dli.dbt.turning import Choices
 
 LIMITS = Limits(cpu_seconds=20, wall_seconds=120, memory_bytes=1024 * MIB)
 """The limits for each file of a dbt project; a manifest has tens of megabytes."""
 
 
 def import_project(
-    folder: Path,
-    *,
-    manifest: Path | None,
-    schema: str | None,
-    owner: str,
-    variables: Mapping[str, Any],
-    dialects: Mapping[str, ConnectionDialect],
+    folder: Path, *, manifest: Path | None, choices: Choices, dialects: Mapping[str, ConnectionDialect]
 ) -> tuple[Outcome, dict[str, str]]:
     """Turn a dbt project into the files of specs, which ``validate`` accepts.
 
     Args:
         folder: The folder with ``dbt_project.yml``.
         manifest: The path of dbt's manifest, if there is one.
-        schema: The schema of models without one; None for the project's name.
-        owner: The owner of datasets that name none.
-        variables: dbt's variables.
+        choices: What the user chose.
         dialects: The SQL dialects of this machine's connections, by name.
 
     Returns:
@@ -51,14 +44,9 @@ def import_project(
         NotFound: When there is no dbt project, or no manifest.
     """
     connection = dialects.get(DEFAULT_CONNECTION)
-    choices = Choices(
-        schema=schema,
-        owner=owner,
-        variables=variables,
-        connection_dialect=connection.name if connection else None,
-    )
+    dialect = connection.name if connection else None
     try:
-        outcome = in_child(partial(_turned, folder, manifest, choices), LIMITS)
+        outcome = in_child(partial(_turned, folder, manifest, choices, dialect), LIMITS)
     except LimitExceeded as exceeded:
         raise InvalidUsage(f"The dbt project in {shown(folder)} can't be read: {exceeded}.") from None
     files = valid_files(outcome, {name: found._replace(defined=True) for name, found in dialects.items()})
@@ -80,6 +68,6 @@ def _count_macros(outcome: Outcome) -> None:
         outcome.lose("macros", outcome.shared.written_out(name))
 
 
-def _turned(folder: Path, manifest: Path | None, choices: Choices) -> Outcome:
+def _turned(folder: Path, manifest: Path | None, choices: Choices, dialect: str | None) -> Outcome:
     known = Manifest.read(manifest) if manifest else Manifest()
-    return Turning(folder, known, choices).turn()
+    return Turning(folder, known, choices, dialect).turn()

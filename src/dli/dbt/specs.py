@@ -110,25 +110,14 @@ class SpecWriter:
 
     def _incremental(self, turned: TurnedSpec) -> dict[str, Any]:
         config = turned.node.config
-        strategy, key = config.get("incremental_strategy"), texts(config.get("unique_key") or [])
-        if strategy in {"microbatch", "insert_overwrite"} or (
-            isinstance(strategy, str) and strategy not in _STRATEGIES
-        ):
-            raise NotKnown(f"the strategy '{strategy}' needs a partition: write 'replace_partition' by hand")
-        found: dict[str, Any] = {"type": "incremental"}
-        if key and strategy != "append":
-            found |= {"strategy": "merge", "unique_key": key}
-            if strategy == "delete+insert":
-                turned.left_out(
-                    f"'delete+insert' became 'merge': {', '.join(key)} must be unique in the rows of a run."
-                )
-        else:
-            found["strategy"] = "append"
+        strategy = config.get("incremental_strategy")
+        if isinstance(strategy, str) and strategy not in _STRATEGIES:
+            raise NotKnown(f"the strategy '{strategy}' has no counterpart: write 'replace_partition' by hand")
         changes = str(config.get("on_schema_change", "ignore"))
-        found["on_schema_change"] = _CHANGES.get(changes, "ignore")
         if changes == "sync_all_columns":
             turned.left_out("'sync_all_columns' became 'append_columns': no run drops a column.")
-        return found
+        how = _by_partition(turned) if is_by_partition(turned.node) else _by_key(turned)
+        return {"type": "incremental", **how, "on_schema_change": _CHANGES.get(changes, "ignore")}
 
     def _grants(self, node: Node) -> dict[str, list[str]]:
         given = node.config.get("grants")
@@ -188,7 +177,37 @@ class SpecWriter:
         )
 
 
-_STRATEGIES = frozenset({"append", "merge", "delete+insert", "default"})
+_STRATEGIES = frozenset({"append", "merge", "delete+insert", "default", "microbatch"})
+
+
+def is_by_partition(node: Node) -> bool:
+    """Return whether a model is built batch by batch."""
+    return node.config.get("incremental_strategy") == "microbatch"
+
+
+def _by_partition(turned: TurnedSpec) -> dict[str, Any]:
+    config = turned.node.config
+    if not config.get("event_time"):
+        raise NotKnown("'microbatch' names no 'event_time'")
+    if (size := str(config.get("batch_size", "day"))) != "day":
+        raise NotKnown(f"the batch size '{size}' needs a schedule: write 'replace_partition' by hand")
+    if config.get("lookback"):
+        turned.left_out("'lookback' was left out: build late days again by a backfill.")
+    return {"strategy": "replace_partition", "partition_column": str(config["event_time"])}
+
+
+def _by_key(turned: TurnedSpec) -> dict[str, Any]:
+    config = turned.node.config
+    strategy, key = config.get("incremental_strategy"), texts(config.get("unique_key") or [])
+    if not key or strategy == "append":
+        return {"strategy": "append"}
+    if strategy == "delete+insert":
+        turned.left_out(
+            f"'delete+insert' became 'merge': {', '.join(key)} must be unique in the rows of a run."
+        )
+    return {"strategy": "merge", "unique_key": key}
+
+
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 

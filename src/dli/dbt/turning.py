@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dataspec.isolation import restart_clock
+from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem
 from dli.dbt.graph import TableGraph
-from dli.dbt.source.configuration import ProjectNames, configure, test_defaults
+from dli.dbt.source.configuration import ProjectNames, configure, event_times, test_defaults
 from dli.dbt.source.project import DbtProject
 from dli.dbt.source.properties import Placed, UnreadableFile, read_yaml
 from dli.dbt.source.seeds import seed_text
-from dli.dbt.specs import SpecWriter, TurnedSpec
+from dli.dbt.specs import SpecWriter, TurnedSpec, is_by_partition
 from dli.dbt.sql.macros import Macros
 from dli.dbt.sql.renderer import Renderer
 from dli.dbt.sql.shared_macros import SharedMacros
 from dli.dbt.sql.templates import Translated, Translator
-from dli.dbt.sql.values import NotKnown
+from dli.dbt.sql.values import NotKnown, Target
 from dli.dbt.testing.checks import CheckTurner, add_check, constraint_checks, tests_of
 from dli.dbt.testing.singular_tests import turn_singular_tests
 from dli.dbt.testing.source_tests import turn_source_tests
@@ -43,8 +44,8 @@ class Choices:
     schema: str | None = None
     owner: str
     variables: Mapping[str, Any] = field(default_factory=dict)
-    connection_dialect: str | None = None
-    """The dialect of the connection that the datasets get."""
+    target: str | None = None
+    """The name of dbt's target."""
 
 
 @dataclass(kw_only=True)
@@ -68,6 +69,7 @@ class Dataset:
     columns: list[dict[str, Any]] = field(default_factory=list)
     """The key ``schema``: all columns, once they are known."""
     head: dict[str, Any] = field(default_factory=dict)
+    parameters: list[dict[str, Any]] = field(default_factory=list)
     statements: dict[str, Any] = field(default_factory=dict)
     execution: dict[str, str] = field(default_factory=dict)
 
@@ -111,20 +113,26 @@ class Turning:
         root: The folder with ``dbt_project.yml``.
         manifest: What dbt knows of it; may be empty.
         choices: What the user chose.
+        connection_dialect: The dialect of the connection that the datasets get.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, choices: Choices) -> None:
+    def __init__(
+        self, root: Path, manifest: Manifest, choices: Choices, connection_dialect: str | None
+    ) -> None:
         self.project = DbtProject(root)
         self._manifest = manifest
-        adapter = manifest.adapter or _adapter_of(root) or choices.connection_dialect or "duckdb"
+        adapter = manifest.adapter or _adapter_of(root) or connection_dialect or "duckdb"
         dialect = DIALECTS.get(adapter, adapter)
-        self.dialect = None if dialect == choices.connection_dialect else dialect
+        self.dialect = None if dialect == connection_dialect else dialect
         schema = choices.schema or self.project.name
         sources = {**manifest.macros(), **self.project.macros} if manifest.adapter else self.project.macros
         self.names = ProjectNames(self.project, choices.variables)
-        self.renderer = Renderer(Macros(sources, adapter, self.project.name), self.names, schema)
+        self.renderer = Renderer(
+            Macros(sources, adapter, self.project.name), self.names, Target(adapter, schema, choices.target)
+        )
         self.names.renderer = self.renderer
         configure(self.project, self.renderer, manifest, schema)
+        self.names.event_times = event_times(self.project, self.names)
         own = {
             file: text
             for (package, file), text in self.project.macros.items()
@@ -190,6 +198,9 @@ class Turning:
                 kind, node.problem(f"the name '{node.dataset}' is that of {other.node.file} too.")
             )
             return
+        self.renderer.by_partition = False
+        if is_by_partition(node):
+            dataset.parameters = [{"name": EXECUTION_DATE, "type": "date"}]
         dataset.head, dataset.execution = self.writer.head(turned), self.writer.execution
         dataset.described = self.writer.columns(turned)
         hooks = {"pre_statements": "pre_hook", "post_statements": "post_hook"}
@@ -211,6 +222,7 @@ class Turning:
             raise NotKnown("it is Python, and a dataset is SQL")
         materialization = self.writer.materialization(turned)
         self.renderer.config = dict(node.config)
+        self.renderer.by_partition = is_by_partition(node)
         first, *ways = self._ways(node, incremental=node.config.get("materialized") == "incremental")
         return Dataset(turned=turned, translated=first, ways=ways, materialization=materialization)
 

@@ -89,6 +89,7 @@ def _spec(dataset: Dataset, names: Mapping[str, str]) -> dict[str, Any]:
         **dataset.head,
         **query,
         **dataset.statements,
+        "parameters": dataset.parameters,
         "depends_on": [name for name in upstream if name != own],
         "schema": dataset.columns,
         "materialization": dataset.materialization,

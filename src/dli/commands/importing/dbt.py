@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 @click.option(
     "--vars", "variables", metavar="YAML", help="Variables as for dbt, such as: {start_date: '2024-01-01'}."
 )
+@click.option(
+    "--target",
+    metavar="NAME",
+    help="The name of dbt's target, for templates that ask for it. [default: none]",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be turned; write nothing.")
 @common_options
 @pass_session
@@ -43,6 +48,7 @@ def command(
     schema: str | None,
     owner: str | None,
     variables: str | None,
+    target: str | None,
     dry_run: bool,
 ) -> None:
     """Turn a dbt project into specs.
@@ -52,14 +58,15 @@ def command(
     listed, with its place and the reason. Files that exist already are not changed.
     """
     from dli.dbt.importing import import_project
+    from dli.dbt.turning import Choices
     from dli.project.scaffold import owner_here, project_files, write_new
 
     outcome, files = import_project(
         folder,
         manifest=_found(manifest, folder),
-        schema=schema,
-        owner=owner or owner_here(),
-        variables=_variables(variables),
+        choices=Choices(
+            schema=schema, owner=owner or owner_here(), variables=_variables(variables), target=target
+        ),
         dialects=session.dialects,
     )
     if taken := sorted(outcome.datasets.keys() & set(session.project.names())):

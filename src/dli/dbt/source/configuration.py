@@ -41,6 +41,7 @@ class ProjectNames(Names):
                 self._nodes.setdefault((node.package.name, node.name), []).append(node)
                 self._nodes.setdefault(("", node.name), []).append(node)
         self.renderer: Renderer | None = None
+        self.event_times = {}
 
     def node(self, package: str, name: str, version: str | None = None) -> Node | None:
         """Return the model or seed that ``ref()`` means; None if there is none that is enabled."""
@@ -100,6 +101,15 @@ class ProjectNames(Names):
             if isinstance(scope, dict) and name in scope:
                 return scope[name]
         raise KeyError(name)
+
+
+def event_times(project: DbtProject, names: ProjectNames) -> dict[str, str]:
+    """Return the column with the time of a row, by table, of the models and sources that name one."""
+    found = {node.table: node.config.get("event_time") for node in project.nodes}
+    for source in project.sources.values():
+        config = {**(source.group.get("config") or {}), **(source.entry.get("config") or {})}
+        found[names.source_table(source)] = config.get("event_time")
+    return {table: str(column) for table, column in found.items() if column}
 
 
 def configure(project: DbtProject, renderer: Renderer, manifest: Manifest, schema: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from jinja2 import UndefinedError
 
 from dli.dbt.sql.macros import PARENTS
-from dli.dbt.sql.values import THIS, NotKnown, Relation, Returned, Target, This, Unknown
+from dli.dbt.sql.values import END, START, THIS, NotKnown, Relation, Returned, Target, This, Unknown
 
 if TYPE_CHECKING:
     from dli.dbt.sql.macros import Macros
@@ -27,6 +27,9 @@ _TYPES = {
 
 class Names:
     """What templates ask dbt for: tables and variables. Refuses what is not known."""
+
+    event_times: dict[str, str]
+    """The column with the time of a row, by table; of those that name one."""
 
     def table_of(self, package: str, name: str, version: str | None) -> str:
         """Return the table of a model or seed; ``package`` may be empty."""
@@ -51,10 +54,10 @@ _NO_DEFAULT = object()
 class Renderer:
     """Renders templates of a dbt project, as far as that needs neither dbt nor the database."""
 
-    def __init__(self, macros: Macros, names: Names, schema: str) -> None:
+    def __init__(self, macros: Macros, names: Names, target: Target) -> None:
         self.macros = macros
         self._names = names
-        self._schema = schema
+        self._target = target
         self.package = macros.root
         self.config: dict[str, Any] = {}
         """The configuration of the node, with what ``config()`` of the rendered text adds."""
@@ -62,6 +65,8 @@ class Renderer:
         """The tables that the rendered texts name."""
         self.table = ""
         """The table of the node, of which ``this.schema`` is a part."""
+        self.by_partition = False
+        """Whether the tables that name the time of a row are read for the partition of a run alone."""
         self.own_table: str | None = None
         """The table that is written as ``{{ this }}``."""
         self.incremental = False
@@ -124,7 +129,7 @@ class Renderer:
             "env_var": _env_var,
             "config": self._config,
             "this": this,
-            "target": Target(self.macros.adapter, self._schema),
+            "target": self._target,
             "is_incremental": self._is_incremental,
             "should_full_refresh": lambda: False,
             "adapter": _Adapter(self.macros),
@@ -182,7 +187,11 @@ class Renderer:
         if table == self.own_table:
             return Relation(THIS)
         self.tables[table] = None
-        return Relation(table)
+        column = self._names.event_times.get(table) if self.by_partition else None
+        if column is None:
+            return Relation(table)
+        bounds = f"{column} >= cast('{START}' as timestamp) and {column} < cast('{END}' as timestamp)"
+        return Relation(f"(select * from {table} where {bounds})")
 
     def _is_incremental(self) -> bool:
         self.asked_incremental = True

@@ -13,7 +13,7 @@ from jinja2 import TemplateError, nodes
 from dataspec.errors import DliError
 from dataspec.sql.template.render import render
 from dataspec.sql.values.marked_text import TableName
-from dli.dbt.sql.values import THIS, NotKnown
+from dli.dbt.sql.values import END, START, THIS, NotKnown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from dli.dbt.sql.renderer import Renderer
     from dli.dbt.sql.shared_macros import SharedMacros
 
+_TIMES = ("partition_start", "partition_end")
+_SAMPLES = {START: "2024-01-15", END: "2024-01-16"}
 _OF_JINJA = frozenset(
     {"loop", "range", "true", "false", "none", "True", "False", "None", "namespace", "dict"}
 )
@@ -81,8 +83,15 @@ class Translator:
         """Return whether a translation renders to the same SQL as dbt's template, but for blanks."""
         table, shared = self.renderer.table, self.shared.files(kept.macros)
         for exists in (False, True) if incremental else (False,):
-            theirs = self.renderer.render(text, package=package, incremental=exists).replace(THIS, table)
-            values = {"this": TableName(table), "table_exists": exists}
+            theirs = self.renderer.render(text, package=package, incremental=exists)
+            for mark, value in _SAMPLES.items():
+                theirs = theirs.replace(mark, value)
+            theirs = theirs.replace(THIS, table)
+            values = {
+                "this": TableName(table),
+                "table_exists": exists,
+                **dict(zip(_TIMES, _SAMPLES.values(), strict=True)),
+            }
             ours = render(kept.sql, values, dialect=self.dialect, file="", shared=shared).sql
             if _BLANKS.sub(" ", ours).strip() != _BLANKS.sub(" ", theirs).strip().rstrip(";").rstrip():
                 return False
@@ -217,7 +226,10 @@ def as_template(rendered: str) -> str:
     """Return rendered text as a template: only the table itself stays a variable."""
     if _MARKS.search(rendered):
         raise NotKnown("its SQL holds '{{', '{%' or '{#'")
-    return rendered.replace(THIS, "{{ this }}")
+    names = {THIS: "this", **dict(zip(_SAMPLES, _TIMES, strict=True))}
+    for mark, name in names.items():
+        rendered = rendered.replace(mark, f"{{{{ {name} }}}}")
+    return rendered
 
 
 def _joined(first: str, again: str) -> str:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 THIS = "\ue000"
 """Stands for ``{{ this }}`` in rendered text."""
+START, END = "\ue001", "\ue002"
+"""Stand for ``{{ partition_start }}`` and ``{{ partition_end }}``."""
 
 
 class NotKnown(Exception):
@@ -91,13 +93,19 @@ class Members:
 
 
 class Target(Members):
-    """``target``: its type and schema are known; the rest is in dbt's profile."""
+    """``target``: its type and schema are known, and its name if the user gave it; the rest is in dbt's profile."""
 
-    def __init__(self, adapter: str, schema: str) -> None:
-        self._known = {"type": adapter, "schema": schema, "dataset": schema}
+    def __init__(self, adapter: str, schema: str, name: str | None) -> None:
+        self._known = {
+            "type": adapter,
+            "schema": schema,
+            "dataset": schema,
+            **({"name": name} if name else {}),
+        }
 
     def member(self, name: str) -> str:
         """Return a member of ``target``."""
         if name not in self._known:
-            raise NotKnown(f"'target.{name}' is in dbt's profile")
+            hint = ": give it by --target" if name == "name" else ""
+            raise NotKnown(f"'target.{name}' is in dbt's profile{hint}")
         return self._known[name]

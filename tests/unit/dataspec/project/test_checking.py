@@ -584,3 +584,12 @@ def test_two_datasets_with_one_table_are_an_error_where_a_run_replaces_it() -> N
     elsewhere = checked("s.b", f"query_statement: select 1 as a\n{form}")
     (problem,) = project(first, elsewhere)
     assert problem.startswith("warning ")
+
+
+@pytest.mark.rule("35.4")
+def test_a_query_that_is_stored_is_read_in_the_dialect_of_its_connection() -> None:
+    yaml = b"name: a.b\ntype: Dataset\nowner: ann@example.com\nquery_file: q.sql\nmaterialization: table\n"
+    document = read_document(yaml, "d/a.b.yaml")
+    spec, sql = parse_document(document), {"q.sql": "select 'it\\'s' as word"}
+    found = check_valid(spec, sql, document, dialects={"dli_default": ConnectionDialect("bigquery")})
+    assert [str(problem) for problem in found.problems if "on bigquery" not in problem.message] == []

@@ -30,6 +30,8 @@ sources:
           - name: product
             data_tests:
               - relationships: {to: ref('prices'), field: product}
+      - name: events
+        config: {event_time: happened_at}
       - name: unread
         columns: [{name: id, data_tests: [not_null]}]
 """,
@@ -47,6 +49,11 @@ where {{ helpers.above('amount') }} and id > {{ var('low') }}
     "models/lists.sql": """\
 select {% for c in ['id', 'amount'] %}{{ c }}{{ ", " if not loop.last }}{% endfor %}
 from {{ ref('sales') }}
+""",
+    "models/batches.sql": """\
+{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='happened_at', batch_size='day',
+          begin='2024-01-01') }}
+select id, happened_at from {{ source('till', 'events') }}
 """,
     "models/replaced.sql": """\
 {{ config(materialized='incremental', incremental_strategy='insert_overwrite') }}

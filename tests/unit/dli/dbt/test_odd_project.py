@@ -25,16 +25,21 @@ def test_the_specs_are_valid_and_run(odd: Imported) -> None:
         warehouse.execute(
             f"create table raw.sales as select * from (values {rows}) as v (id, product, amount)"
         )
-    status, told = dli("dataset", "run", "--all", "--path", str(odd.project))
+        times = "(1, timestamp '2024-01-14 10:00:00'), (2, timestamp '2024-01-15 10:00:00')"
+        warehouse.execute(f"create table raw.events as select * from (values {times}) as v (id, happened_at)")
+    day = ("-p", "execution_date=2024-01-15")
+    status, told = dli("dataset", "run", "--all", "--path", str(odd.project), *day)
     assert status == 0, told
     with duckdb.connect(str(odd.project / "warehouse.duckdb"), read_only=True) as warehouse:
         last = warehouse.execute("select * from shop.last order by product").fetchall()
         prices = warehouse.execute("select product, price::varchar, typeof(price) from odd.prices").fetchall()
+        batch = warehouse.execute("select id from shop.batches").fetchall()
         nothing = warehouse.execute("select * from odd.nothing").fetchall()
         listed = warehouse.execute("select id, amount from shop.lists order by id").fetchall()
     assert last == [("bread", 2, 1), ("cake", 1, 1)]
     assert sorted(prices) == [("bread", "3.50", "DECIMAL(10,2)"), ("cake", None, "DECIMAL(10,2)")]
     assert nothing == []
+    assert batch == [(2,)]
     assert listed == [(3, 7), (4, 8), (5, 9)]
 
 
@@ -77,7 +82,7 @@ def test_tests_of_a_source_are_checks_of_the_dataset_that_reads_it_first(odd: Im
     "told",
     [
         "models/middle.sql:1:1: an ephemeral model became a view",
-        "models/replaced.sql:1:1: the model 'replaced' was not turned: the strategy 'insert_overwrite'",
+        "models/replaced.sql:1:1: the model 'replaced' was not turned: the strategy 'insert_overwrite' has no",
         "the test 'not_null' of the column 'id' was not turned: no model reads the source.",
         "the freshness of the source 'till.sales' was not turned.",
         "snapshots/kept.sql:1:1: snapshots have no counterpart in a spec, so these were not turned: kept.",
@@ -86,3 +91,12 @@ def test_tests_of_a_source_are_checks_of_the_dataset_that_reads_it_first(odd: Im
 )
 def test_what_has_no_counterpart_is_told(odd: Imported, told: str) -> None:
     assert told in odd.told
+
+
+@pytest.mark.rule("39.11")
+def test_a_model_in_batches_replaces_the_partition_of_a_run(odd: Imported) -> None:
+    spec = spec_of(odd.project, "shop.batches")
+    assert spec["parameters"] == [{"name": "execution_date", "type": "date"}]
+    assert spec["materialization"]["strategy"] == "replace_partition"
+    assert spec["materialization"]["partition_column"] == "happened_at"
+    assert "happened_at >= cast('{{ partition_start }}' as timestamp)" in sql_of(odd.project, "shop.batches")
