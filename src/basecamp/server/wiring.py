@@ -129,9 +129,8 @@ def build_services(
     store = GuardedStore(store)
     replica = uuid.uuid4().hex
     objects = ObjectReader(store, clock)
-    audit = AuditLog(store, clock, replica)
+    audit, tokens = AuditLog(store, clock, replica), Tokens(store, clock)
     reservations = Reservations(store, clock, objects)
-    tokens = Tokens(store, clock)
 
     specs = CatalogCache(CatalogReader(store, MemorySpecCache()), clock)
     teams = DatasetTeams(specs)
