@@ -1,4 +1,7 @@
-"""Real warehouses for tests of materializations: a DuckDB file and a PostgreSQL database, behind one interface."""
+"""Real warehouses for tests of materializations, behind one interface.
+
+A DuckDB file, a PostgreSQL database, ClickHouse's engine in this process, and what Redshift is sent on PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
+from chdb import dbapi as chdb
 
 from dataspec.engines.check_runner import CheckRunner
 from dataspec.engines.materializer import Materializer
@@ -70,7 +74,7 @@ class Warehouse:
     """One database: how a session of the product connects, and how a test looks."""
 
     conn_type: str
-    """Airflow's connection type: ``duckdb`` or ``postgres``."""
+    """Airflow's connection type, here also the dialect: ``duckdb``, ``postgres``, ``redshift`` or ``clickhouse``."""
     address: str
     supports_autocommit: bool = True
 
@@ -80,10 +84,11 @@ class Warehouse:
 
     def get_conn(self) -> Any:
         """Connect, as an Airflow hook does."""
-        return duckdb.connect(self.address) if self.kind == "duckdb" else psycopg.connect(self.address)
+        connect = {"duckdb": duckdb.connect, "clickhouse": chdb.connect}.get(self.kind, psycopg.connect)
+        return connect(self.address)
 
     def set_autocommit(self, conn: Any, autocommit: bool) -> None:
-        if self.kind == "postgres":
+        if self.kind in {"postgres", "redshift"}:
             conn.autocommit = autocommit
 
     def get_autocommit(self, conn: Any) -> bool:

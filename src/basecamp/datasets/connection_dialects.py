@@ -42,8 +42,11 @@ class ConnectionDialects:
         The spec's own dialect comes first, then the one of the server's settings for its connection, then
         that of the connection's type in Airflow. While Airflow does not answer, it is unknown.
         """
-        connection = spec.execution.connection
-        return spec.execution.dialect or self._named.get(connection) or self._in_airflow(connection)
+        return spec.execution.dialect or self.of_connection(spec.execution.connection)
+
+    def of_connection(self, connection: str) -> str | None:
+        """Return the dialect of a connection, whatever a spec names; None if it is unknown."""
+        return self._named.get(connection) or self._in_airflow(connection)
 
     def _in_airflow(self, connection: str) -> str | None:
         with self._lock:

@@ -15,12 +15,15 @@ from basecamp.datasets.connection_dialects import ConnectionDialects
 from basecamp.outages.request_budget import call_within_budget
 from dataspec.catalog.effective import SpecFile
 from dataspec.engines.materialization.rehearsal import preview_run
-from dataspec.errors import InvalidTemplate, ServerBusy
+from dataspec.errors import InvalidSpec, InvalidTemplate, ServerBusy
 from dataspec.isolation import LIMITS, NOT_KNOWN_IN_TIME, LimitExceeded, Limits, Worker
 from dataspec.problems import Problem
+from dataspec.project.spec_checks import materialization_errors
+from dataspec.spec.dialects import ConnectionDialect
 from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import RunValues
+from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.lineage.column_lineage import ColumnLineage, column_lineage_of
 from dataspec.sql.lineage.dataset_lineage import Lineage, lineage_of
 from dataspec.sql.preview import SqlPreview, preview_sql
@@ -170,6 +173,26 @@ class SpecSql:
         except LimitExceeded as exceeded:
             raise InvalidTemplate(exceeded.problem(file.key), "The SQL can't be checked.") from None
 
+    def check_materialization(self, spec: DatasetSpec, file: SpecFile) -> None:
+        """Check that the query of a spec with a materialization is one SELECT, and that its engine can publish rows.
+
+        Raises:
+            InvalidSpec: With every problem at its place, or when reading the SQL exceeds a limit.
+            ServerBusy: When too many calls are waiting, or the request can't wait any longer.
+        """
+        if spec.materialization is None:
+            return
+        connected = self._dialects.of_connection(spec.execution.connection)
+        find = partial(_materialization_errors, spec, file.files, file.yaml, file.key, connected)
+        try:
+            problems = call_within_budget(lambda: self._workers.call(find))
+        except CallBudgetExceeded:
+            raise ServerBusy from None
+        except LimitExceeded as exceeded:
+            problems = [exceeded.problem(file.key)]
+        if problems:
+            raise InvalidSpec(problems)
+
     def lineage(self, spec: DatasetSpec, file: SpecFile) -> Lineage:
         """Return the tables that a spec's SQL reads and writes; unknown if reading it exceeds a limit or the budget.
 
@@ -231,3 +254,10 @@ class SpecSql:
         with self._lock:
             cache[key] = found
         return found
+
+
+def _materialization_errors(
+    spec: DatasetSpec, files: Mapping[str, str], yaml: bytes, file: str, connected: str | None
+) -> list[Problem]:
+    dialect = ConnectionDialect(connected) if connected else None
+    return materialization_errors(spec, files, read_document(yaml, file), dialect)

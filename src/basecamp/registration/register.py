@@ -103,6 +103,7 @@ class Registration:
         """
         try:
             spec = checked(candidate)
+            self._sql.check_materialization(spec, as_file(spec, candidate))
         except InvalidSpec as error:
             return _refused(error.problems)
         document = read_document(candidate.yaml.encode(), candidate.file)
@@ -202,6 +203,8 @@ class Registration:
     ) -> Steps[Registered]:
         spec = checked(candidate, name=check_name(name))
         check_rights(candidate, spec, Role.EDITOR, self._connections)
+        if keyed.plan is None:
+            self._sql.check_materialization(spec, as_file(spec, candidate))
         catalog = self._specs.catalog(fresh=True)
         self._rights.check(candidate.caller, catalog, name)
         in_code = is_in_code(catalog, name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dataspec.file_lock import FileLock, LockStopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import duckdb
 
@@ -134,6 +134,22 @@ class LockedConnection:
     def _set(self, session: duckdb.DuckDBPyConnection) -> None:
         for name, value in self._of_session.items():
             session.execute(f"set {name} = ?", [value])
+
+    def attach(self, catalogs: Sequence[str]) -> None:
+        """Attach ``<catalog>.duckdb`` for each catalog that is not there; in memory for a database in memory.
+
+        Args:
+            catalogs: Names of letters, digits, ``_`` and ``-``.
+        """
+        listed = (
+            "select lower(database_name), path, database_name = current_database() from duckdb_databases()"
+        )
+        there = self._connection.execute(listed).fetchall() if catalogs else []
+        file = next((path for _, path, is_current in there if is_current), None)
+        for catalog in catalogs:
+            if catalog.lower() not in {name for name, *_ in there}:
+                path = str(Path(file).with_name(f"{catalog}.duckdb")).replace("'", "''") if file else MEMORY
+                self._connection.execute(f"attach '{path}' as \"{catalog}\"")
 
     def commit(self) -> None:
         """Commit the transaction, if there is one."""

@@ -76,7 +76,8 @@ class Materializer:
         is_whole = refresh is not None and (refresh.is_whole or isinstance(spec.materialization, TableForm))
         self._decisions = Decisions(spec, engine, values, adopt=adopt, replaces=is_whole)
         self._new = NewTable(self._decisions, engine, name=spec.name, part=None if is_whole else refresh)
-        self.mark = f"dli attempt {uuid.uuid4()}"
+        self._id = uuid.uuid4().hex
+        self.mark = f"dli attempt {self._id}"
         """The comment of the staging table, by which the attempt knows it as its own."""
 
     @classmethod
@@ -95,7 +96,7 @@ class Materializer:
         Args:
             spec: The spec of the run.
             values: The values of the run.
-            dialect: The dialect of the connection.
+            dialect: The dialect of the connection's type; None where it is not known.
             adopt: As for the class.
             refresh: As for the class.
             checks: As for the class.
@@ -109,9 +110,9 @@ class Materializer:
             raise MaterializationFailed(*why)
         if spec.materialization is None:
             return None
-        engine = engine_sql(dialect)
+        engine = engine_sql(dialect, spec.execution.dialect)
         if engine is None:
-            raise MaterializationFailed(why_unsupported(dialect or "this engine"))
+            raise MaterializationFailed(why_unsupported(dialect or spec.execution.dialect or "this engine"))
         return cls(spec, values, engine, adopt=adopt, refresh=refresh, checks=checks)
 
     @property
@@ -151,7 +152,8 @@ class Materializer:
         self._decisions.check_owner(found)
         if attempt.schema_is_missing:
             attempt.send("schema", self._engine.create_schema(target[:-1]))
-        staging = (*target[:-1], f"__dli_{_digest(self._decisions.kind, *target)}")
+        self._check_fitness(attempt, target[:-1])
+        staging = self._staging_name(attempt, target)
         with self._told_if_taken_over(attempt, staging):
             self._stage(attempt, target, staging, found)
             self._check(attempt, staging)
@@ -185,9 +187,33 @@ class Materializer:
             raise MaterializationFailed(
                 f"'{self._target}' names no schema, and the connection has no default."
             )
+        if exists is None:
+            exists = attempt.ask(self._engine.find_schema(tuple(schema)), may_fail=True)
         target = (*schema, parts[-1])
         attempt.schema_is_missing = not exists
         return target, attempt.inspect(target) if exists else None
+
+    def _check_fitness(self, attempt: Attempt, schema: Parts) -> None:
+        """Check that the engine can publish tables of the schema atomically."""
+        if (query := self._engine.why_unfit(schema)) and (reasons := attempt.ask(query)):
+            raise MaterializationFailed(f"{reasons[0][0]}; rows are published in {self._engine.needs}")
+
+    def _staging_name(self, attempt: Attempt, target: Parts) -> Parts:
+        """Return the name of the staging table; if it is the attempt's own, drop those of earlier attempts."""
+        name = f"__dli_{_digest(self._decisions.kind, *target)}"
+        if not self._engine.own_staging:
+            return (*target[:-1], name)
+        staging = (*target[:-1], f"{name}_{self._id[:8]}")
+        self._drop_others(attempt, staging)
+        return staging
+
+    def _drop_others(self, attempt: Attempt, staging: Parts) -> None:
+        """Drop the staging tables of other attempts, which can't publish then."""
+        *schema, own = staging
+        kind, prefix = self._decisions.kind, own[:-8]
+        rows = attempt.ask(self._engine.leftovers(kind, tuple(schema), prefix))
+        names = [row[self._engine.name_column] for row in rows]
+        attempt.send("stage", [self._engine.drop(kind, (*schema, name)) for name in names if name != own])
 
     def _stage(self, attempt: Attempt, target: Parts, staging: Parts, found: Relation | None) -> None:
         """Make the staging table, and fill it if its columns fit the target."""
@@ -213,23 +239,26 @@ class Materializer:
         """Publish the staged rows, unless a later attempt has taken the staging table over."""
         engine = self._engine
         attempt.send("publish", engine.begin(target))
-        staged = attempt.inspect(staging)
-        if staged is None or staged.comment != self.mark:
+        if not self._is_current(attempt, staging):
             raise self._taken_over()
+        if engine.publishes_copy:
+            self._drop_others(attempt, staging)
         found = attempt.inspect(target)
         self._decisions.check_owner(found)
         act = self._new.act(attempt, target, staging, found)
         if act is not None:
-            before = self._grants(attempt, target) if act.how == "swap" else None
+            before = self._grants(attempt, target) if act.how == "swap" and engine.transactional else None
             attempt.send("publish", engine.publish(act))
+            attempt.has_staged = engine.transactional
             attempt.send("publish", self._decisions.comments(act, found, mark=self._new.mark))
             attempt.send("publish", self._grant_statements(attempt, act, before))
-        attempt.send("publish", engine.commit())
+        staged = {staging, act.staging} if act else {staging}
+        attempt.send("publish", engine.finish(self._decisions.kind, sorted(staged)))
 
     def _grant_statements(self, attempt: Attempt, act: Act, before: list[Grant] | None) -> Iterable[str]:
         """Return the statements that give a new table the grants of the old one, and set those of the spec."""
         form = self._decisions.form
-        if not self._engine.has_grants or not (before or form.grants):
+        if self._engine.why_no_grants or not (before or form.grants):
             return []
         now = self._grants(attempt, act.target)
         wanted = wanted_grants(now if before is None else before, form.grants, act.columns)
@@ -238,7 +267,7 @@ class Materializer:
     def _grants(self, attempt: Attempt, target: Parts) -> list[Grant]:
         return (
             [Grant(*row) for row in attempt.ask(self._engine.grants(target))]
-            if self._engine.has_grants
+            if not self._engine.why_no_grants
             else []
         )
 
@@ -260,9 +289,13 @@ class Materializer:
     def _is_taken_over(self, attempt: Attempt, staging: Parts) -> bool:
         with suppress(StatementFailed):
             attempt.roll_back()
-            staged = attempt.inspect(staging)
-            return staged is None or staged.comment != self.mark
+            return not self._is_current(attempt, staging)
         return False
+
+    def _is_current(self, attempt: Attempt, staging: Parts) -> bool:
+        """Return whether the staging table is there, and still this attempt's."""
+        staged = attempt.inspect(staging)
+        return staged is not None and (self._engine.own_staging or staged.comment == self.mark)
 
 
 def _digest(*words: str) -> str:

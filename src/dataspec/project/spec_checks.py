@@ -121,6 +121,25 @@ def check_valid(
     )
 
 
+def materialization_errors(
+    spec: DatasetSpec, files: Mapping[str, str], document: Document, dialect: ConnectionDialect | None
+) -> list[Problem]:
+    """Return what is wrong with a materialization by its SQL and its engine, for a valid spec.
+
+    Args:
+        spec: The spec.
+        files: The text of each SQL file, by its path in the spec.
+        document: Its YAML document.
+        dialect: The dialect of its connection, where it is known.
+    """
+    texts = sampled_texts(spec, files, dialect.name if dialect else None)
+    problems = [
+        *materialized_sql_problems(spec, texts, SqlPlaces(document)),
+        *engine_problems(spec, document, dialect),
+    ]
+    return [problem for problem in problems if problem.severity == "error"]
+
+
 def _schedule_problems(spec: DatasetSpec, document: Document) -> Iterator[Problem]:
     if spec.schedule is None or spec.schedule.follows_upstream:
         return

@@ -73,17 +73,17 @@ def engine_problems(
     form = spec.materialization
     if form is None:
         return
-    dialect = connection.name if connection and connection.defined else spec.execution.dialect
-    engine = engine_sql(dialect)
+    connected = connection.name if connection and connection.defined else None
+    engine = engine_sql(connected, spec.execution.dialect)
     if engine is not None:
         key = ("materialization", "table") if form.table else ("name",)
         parts = tuple(map(engine.stored, (spec.target or spec.name).split(".")))
         if reason := engine.why_no_name(parts):
             yield document.problem(key, f"'{spec.target}' can't be the name of a table: {reason}")
-        if form.grants and not engine.has_grants:
-            message = f"{engine.title} has no grants: 'grants' has no effect there."
+        if form.grants and engine.why_no_grants:
+            message = f"{engine.why_no_grants}: 'grants' has no effect there."
             yield document.problem(("materialization", "grants"), message, at_key=True).as_warning()
-    elif dialect is not None:
+    elif dialect := connected or spec.execution.dialect:
         yield document.problem(("materialization",), why_unsupported(dialect))
     if isinstance(form, AppendForm) and "max_attempts" not in spec.given_retry.model_fields_set:
         message = "a retry would add the rows twice, so the runs of this dataset have no retries."

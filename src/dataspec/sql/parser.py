@@ -75,7 +75,10 @@ def parse(sql: str, dialect: str | None, tokens: Sequence[FoundToken] | None = N
     if (reason := why_too_deep(found)) is not None:
         raise UnparsableError(reason)
     try:
-        return [tree for tree in read.parser().parse(found, sql) if tree is not None]
+        # A comment after the last semicolon is a tree of its own, and no statement.
+        return [
+            tree for tree in read.parser().parse(found, sql) if tree and not isinstance(tree, exp.Semicolon)
+        ]
     except SqlglotError:
         raise
     except RecursionError:

@@ -15,6 +15,7 @@ from dataspec.spec.dialects import dialect_of_connection
 from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.identity import spec_hash
 from dataspec.spec.run_values import resolve_run, with_absolute_date
+from dataspec.spec.sql_texts import sql_texts
 from dataspec.sql.checks.findings import ChecksFailed
 from dataspec.sql.materialization.failure import MaterializationFailed
 from dataspec.sql.rendering import THERE, RenderedStatement, RunTable, render_statements
@@ -48,6 +49,11 @@ _WRITTEN = re.compile(
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 """The start of a statement that writes a table. A SQL parser takes longer to load than most runs last."""
+
+_THREE_PARTS = re.compile(r"""[\w\-"`]\.["`]?[\w\-]+["`]?\.["`]?\w""")
+"""A name with a catalog, or what looks like one."""
+_ATTACHES = re.compile(r"\battach\b", re.IGNORECASE)
+_CATALOG = re.compile(r"[\w\-]+")
 
 LOG_FOLDER = ".dli"
 """The project's folder for local state, ignored by Git."""
@@ -134,8 +140,8 @@ class RunPlan:
             InvalidSpec: When the spec is invalid.
             InvalidParameters: When the parameters don't fit it.
             InvalidSettings: When its connection is not defined.
-            InvalidUsage: When one run can't build the table anew, it is not known how to publish rows on the engine,
-                or the dataset can't be built in the developer's own schema.
+            InvalidUsage: When one run can't build the table anew, or the dataset can't be built in the developer's own
+                schema.
         """
         spec = dataset.checked()
         own = _own_schema(settings)
@@ -156,7 +162,7 @@ class RunPlan:
             full_refresh=full_refresh,
             own=own,
         )
-        plan.materializer()  # refuses an engine before anything runs
+        plan.materializer()  # refuses a full refresh before anything runs
         return plan
 
     def rewrite(self) -> Rewrite:
@@ -187,6 +193,17 @@ class RunPlan:
             table=table,
         )
 
+    def catalogs(self) -> list[str]:
+        """Return the catalogs of the tables that the SQL names by three parts; none if it attaches catalogs itself."""
+        texts = (self.spec.target or "", *(text.sql for text in sql_texts(self.spec, self.dataset.sql)))
+        if not any(map(_THREE_PARTS.search, texts)) or any(map(_ATTACHES.search, texts)):
+            return []
+        from dataspec.sql.lineage.dataset_lineage import lineage_of  # loads a SQL parser
+
+        found = lineage_of(self.spec, self.dataset.sql, dialect=self.connected)
+        names = (use.name.split(".") for use in (*found.reads, *found.writes))
+        return sorted({parts[0] for parts in names if len(parts) > 2 and _CATALOG.fullmatch(parts[0])})  # noqa: PLR2004
+
     def checks(self) -> CheckRunner | None:
         """Return what checks the rows; None for a spec without checks.
 
@@ -214,7 +231,7 @@ class RunPlan:
             checks: Checks the rows before they are published.
 
         Raises:
-            InvalidUsage: When it is not known how to publish rows on the engine.
+            InvalidUsage: When one run can't build the table anew.
         """
         if self.spec.materialization is None and not self.full_refresh:
             return None
@@ -298,6 +315,7 @@ class Runner:
             plan.engine,
             recorder,
             first_rows=limit,
+            prepare=lambda connection, *_: plan.engine.attach(connection, plan.catalogs()),
             query_runner=self._materializer,
             rewrite=plan.rewrite(),
             finish=self._checks.finish if self._checks else lambda _: None,
@@ -362,7 +380,7 @@ class _Recorder:
             self._listener.ended(statement, seconds, result)
 
     def passed_over(self, failed: StatementFailed) -> None:
-        if failed.statement.name != SAMPLE:
+        if failed.statement.name != SAMPLE and failed.statement.kind != "materialization":
             self._listener.passed_over(failed)
 
 

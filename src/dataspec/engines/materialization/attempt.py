@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dataspec.sql.materialization.engine_sql import Column, Relation, Sent
+from dataspec.sql.materialization.engine_sql import Sent
 from dataspec.sql.rendering import RenderedStatement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dataspec.engines.session import Execute
-    from dataspec.sql.materialization.engine_sql import EngineSql, Parts
+    from dataspec.sql.materialization.engine_sql import EngineSql, Parts, Relation
 
 _MAX_DESCRIBED = 10_000
 """Maximum number of rows of a query about the engine's catalog, such as one for each column of a table."""
@@ -47,17 +47,15 @@ class Attempt:
             if sent.sql == self._engine.commits:
                 self._in_transaction = False
 
-    def ask(self, sql: str, step: str = "inspect") -> list[tuple[Any, ...]]:
-        """Run a query about the engine's catalog or the staged rows; return its rows."""
-        return list(self.execute(self._statement(step, Sent(sql)), keep=_MAX_DESCRIBED).first_rows)
+    def ask(self, sql: str, step: str = "inspect", *, may_fail: bool = False) -> list[tuple[Any, ...]]:
+        """Run a query about the engine's catalog or the staged rows; return its rows, none if it may fail and does."""
+        statement = replace(self._statement(step, Sent(sql)), continue_on_error=may_fail)
+        return list(self.execute(statement, keep=_MAX_DESCRIBED).first_rows)
 
     def inspect(self, name: Parts) -> Relation | None:
         """Return the table or view of a name; None if there is none."""
-        rows = self.ask(self._engine.inspect(name))
-        if not rows:
-            return None
-        columns = (Column(*row[2:]) for row in rows if row[2] is not None)
-        return Relation(rows[0][0], tuple(columns), rows[0][1])
+        engine = self._engine
+        return engine.relation(self.ask(engine.inspect(name), may_fail=engine.fails_without_table))
 
     def roll_back(self) -> None:
         """End the transaction in which a statement failed, if there is one."""

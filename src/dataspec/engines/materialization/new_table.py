@@ -102,7 +102,7 @@ class NewTable:
         if self._part.begins:
             attempt.send("publish", [self._engine.comment("table", goal, self.mark)])
         filled = attempt.inspect(goal) if self._part.ends else None
-        return self._decisions.swap(target, goal, found, filled) if filled else None
+        return self._decisions.swap(target, goal, found, filled, mark=self.mark) if filled else None
 
     def _write_as_well(self, attempt: Attempt, new: Parts, staging: Parts) -> None:
         """Write the rows into the new table of a full refresh that is under way, as well as into the target.

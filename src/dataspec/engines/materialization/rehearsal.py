@@ -12,12 +12,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dataspec.engines.check_runner import CheckRunner
-from dataspec.engines.materialization.new_table import NEW_TABLE
 from dataspec.engines.materializer import Materializer
 from dataspec.engines.results import Result
 from dataspec.spec.materialization import MergeForm, ReplacePartitionForm, ViewForm
 from dataspec.sql.checks.findings import SAMPLE_PREFIX, ChecksFailed
-from dataspec.sql.materialization.engine_sql import Column
+from dataspec.sql.materialization.engine_sql import Column, Relation
 from dataspec.sql.materialization.failure import MaterializationFailed
 from dataspec.sql.materialization.supported import engine_sql
 from dataspec.sql.preview import preview_sql
@@ -34,11 +33,9 @@ if TYPE_CHECKING:
     from dataspec.sql.materialization.engine_sql import EngineSql
     from dataspec.sql.preview import SqlPreview
 
-_PARTS = 3
-"""Number of parts of a full name: database, schema, table."""
 _COUNTS = 4
 """Number of counts that the engine's own check of staged rows returns."""
-_STAGING = re.compile(r"__dli_[0-9a-f]{16}")
+_STAGING = re.compile(r"(?P<shared>__dli_[0-9a-f]{16})(?P<attempt>_[0-9a-f]{8})?")
 _INSTANTS = ("timestamp with time zone",)
 _SAME_TYPES = {
     "timestamp": ("timestamp without time zone", "timestamp_ntz", "datetime"),
@@ -81,7 +78,7 @@ def preview_run(
         InvalidTemplate: As :func:`~dataspec.sql.preview.preview_sql`.
     """
     found = preview_sql(spec, files, values.template, yaml=yaml, file=file, dialect=dialect)
-    engine = engine_sql(dialect or spec.execution.dialect)
+    engine = engine_sql(dialect, spec.execution.dialect)
     if spec.materialization is None or engine is None:
         return found
     written = spec.execution.dialect or dialect
@@ -141,24 +138,24 @@ class _Rehearsal:
     def _inspected(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a question about the catalog: the table is there, and has the query's columns."""
         parts = tuple(map(self._engine.stored, (self._spec.target or self._spec.name).split(".")))
-        schema = (*[_PLACE] * (_PARTS - len(parts)), *parts[:-1])
+        schema = (*[_PLACE] * (self._engine.max_parts - len(parts)), *parts[:-1])
         target = (*schema, parts[-1])
         if sql == self._engine.locate(parts):
             yield (*schema, True)
         elif sql == self._engine.inspect(target):
             yield from self._described(f"Built by the dataset {self._spec.name}.")
-        elif not (self._engine.has_grants and sql == self._engine.grants(target)) and NEW_TABLE not in sql:
+        elif (staging := _STAGING.search(sql)) and sql == self._engine.inspect((*schema, staging[0])):
             yield from self._described(self.materializer.mark)
 
-    def _described(self, comment: str) -> Iterator[tuple[Any, ...]]:
+    def _described(self, comment: str) -> list[tuple[Any, ...]]:
         kind = "view" if isinstance(self._spec.materialization, ViewForm) else "table"
-        return ((kind, comment, column.name, column.type, None) for column in self._columns)
+        return self._engine.described(Relation(kind, tuple(self._columns), comment))
 
     def _without_defaults(self, sql: str) -> str:
         """Return a statement without the parts of names that the connection has by default."""
         shown = sql.replace(self._engine.quoted(_PLACE) + ".", "")
         shown = shown.replace(self.materializer.mark, "dli attempt <id>")
-        return _STAGING.sub(r"__dli_<hash>", shown)
+        return _STAGING.sub(lambda found: "__dli_<hash>" + ("_<attempt>" if found["attempt"] else ""), shown)
 
 
 class _RehearsedChecks:

@@ -19,14 +19,13 @@ NAME = "schema"
 """The name of the result among those of the checks."""
 
 _Type = exp.DataType.Type
+_WHOLE = frozenset(exp.DataType.INTEGER_TYPES) - {_Type.BIT}
 _KINDS: tuple[frozenset[Any], ...] = (
-    frozenset(
-        {_Type.TINYINT, _Type.SMALLINT, _Type.MEDIUMINT, _Type.INT, _Type.BIGINT, _Type.INT128, _Type.INT256}
-    ),
-    frozenset({_Type.UTINYINT, _Type.USMALLINT, _Type.UINT, _Type.UBIGINT, _Type.UINT128, _Type.UINT256}),
+    _WHOLE,
     frozenset({_Type.FLOAT, _Type.DOUBLE}),
     frozenset({_Type.CHAR, _Type.NCHAR, _Type.VARCHAR, _Type.NVARCHAR, _Type.TEXT, _Type.BPCHAR}),
-    frozenset({_Type.TIMESTAMP, _Type.TIMESTAMPNTZ, _Type.DATETIME}),
+    frozenset({_Type.DATE, _Type.DATE32}),
+    frozenset({_Type.TIMESTAMP, _Type.TIMESTAMPNTZ, _Type.DATETIME, _Type.DATETIME64}),
 )
 """Types that count as one: a declared type says what kind of value a column has."""
 
@@ -79,6 +78,8 @@ def is_same_type(declared: str, found: str, dialect: str | None) -> bool:
         return True
     if one.expressions and one.sql(dialect).lower() != other.sql(dialect).lower():
         return _is_text(one) and _is_text(other) and not other.expressions
+    if one.this in _WHOLE and other.this is _Type.DECIMAL:  # as Snowflake describes a whole number
+        return [str(size) for size in other.expressions[1:]] == ["0"]
     return one.this == other.this or any(one.this in kind and other.this in kind for kind in _KINDS)
 
 
@@ -91,4 +92,6 @@ def _parsed(kind: str, dialect: str | None) -> exp.DataType | None:
         found = exp.DataType.build(kind, dialect=dialect)
     except (SqlglotError, ValueError):
         return None
+    if found.this is _Type.LOWCARDINALITY:
+        found = found.expressions[0]
     return None if found.this in {_Type.UNKNOWN, _Type.USERDEFINED} else found

@@ -52,6 +52,7 @@ class Decisions:
         self.kind: Kind = "view" if isinstance(self.form, ViewForm) else "table"
         self.condition = ""
         """The condition for the rows of the partition, for ``replace_partition``."""
+        self._target_condition = ""
         self.keys: tuple[str, ...] = ()
         """The columns that identify a row, for ``merge``."""
 
@@ -86,12 +87,18 @@ class Decisions:
             staged: The staging table, or the table whose rows are checked.
             must_have_partition: Whether a run without a partition is refused where rows replace a partition.
         """
+        if staged and staged.kind != self.kind:
+            engine = self._engine
+            raise MaterializationFailed(
+                f"{engine.title} made a {staged.kind}; rows are published in {engine.needs}"
+            )
         columns = staged.columns if staged else ()
         self._staged = {self._engine.same(column.name): column for column in columns}
         if isinstance(self.form, ReplacePartitionForm):
             self._telling = self._named("partition_column", [self.form.partition_column])
             if must_have_partition or self._values.partition is not None:
                 self.condition = self._condition(*self._telling)
+                self._target_condition = self._condition(*self._telling, alias="target")
         elif isinstance(self.form, MergeForm):
             self._telling = self._named("unique_key", self.form.unique_key)
             self.keys = tuple(column.name for column in self._telling)
@@ -101,13 +108,13 @@ class Decisions:
         """The type of each column of the query, by its name."""
         return {column.name: column.type for column in self._staged.values()}
 
-    def _condition(self, column: Column) -> str:
+    def _condition(self, column: Column, *, alias: str = "") -> str:
         partition = self._values.partition
         if partition is None:
             hint = "Start it with an execution_date: -p execution_date=2024-01-15."
             raise MaterializationFailed("The run has no partition that its rows could replace.", hint)
         try:
-            return partition_condition(self._engine, column, partition, self._values.grid.zone)
+            return partition_condition(self._engine, column, partition, self._values.grid.zone, alias=alias)
         except NoConditionError as error:
             raise MaterializationFailed(f"The rows can't replace those of a partition: {error}") from None
 
@@ -157,15 +164,26 @@ class Decisions:
             columns=columns,
             added=added,
             condition=self.condition,
-            keys=self.keys,
+            target_condition=self._target_condition,
+            keys=tuple(column.name for column in self._telling),
             query=query,
+            comment=self._comment(),
         )
 
-    def swap(self, target: Parts, new: Parts, found: Relation | None, filled: Relation) -> Act:
-        """Return the act that puts the table that a full refresh has filled in the place of the target."""
+    def swap(self, target: Parts, new: Parts, found: Relation | None, filled: Relation, *, mark: str) -> Act:
+        """Return the act that puts the table that a full refresh has filled in the place of the target.
+
+        Args:
+            target: The target.
+            new: The new table.
+            found: The target as it is; None if it is not there.
+            filled: The new table as it is.
+            mark: What else the comment of the target says then.
+        """
         columns = tuple(column.name for column in filled.columns)
         how: How = "swap" if found else "create"
-        return Act(how=how, kind=self.kind, target=target, staging=new, columns=columns)
+        comment = self._comment(mark)
+        return Act(how=how, kind=self.kind, target=target, staging=new, columns=columns, comment=comment)
 
     def _how(self, found: Relation | None) -> tuple[How, tuple[str, ...], tuple[Column, ...]]:
         staged = tuple(column.name for column in self._staged.values())
@@ -217,6 +235,12 @@ class Decisions:
                 )
         return tuple(new.values()) if form.on_schema_change == "append_columns" else ()
 
+    def _comment(self, mark: str = "") -> str:
+        """Return the comment of the target, with what else it says."""
+        return "\n\n".join(
+            filter(None, (self._spec.description, mark, f"Built by the dataset {self._spec.name}."))
+        )
+
     def comments(self, act: Act, found: Relation | None, *, mark: str = "") -> Iterator[str]:
         """Yield the statements for the comments of the target, where they differ from what is there.
 
@@ -227,9 +251,11 @@ class Decisions:
         """
         engine, spec = self._engine, self._spec
         new = act.how in {"create", "swap", "redefine"} or found is None
-        text = "\n\n".join(filter(None, (spec.description, mark, f"Built by the dataset {spec.name}.")))
-        if new or (found and found.comment != text):
+        text = self._comment(mark)
+        if engine.transactional if new else found and found.comment != text:
             yield engine.comment(act.kind, act.target, text)
+        if act.kind == "view" and not engine.transactional:
+            return
         there = {} if new or found is None else {column.name: column.comment for column in found.columns}
         names = {engine.same(name): name for name in act.columns}
         for column in spec.columns:

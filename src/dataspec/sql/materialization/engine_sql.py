@@ -1,7 +1,8 @@
 """Define the SQL that an engine gets for a materialization; each engine's module says what differs there.
 
 The materializer (:mod:`dataspec.engines.materializer`) asks for the SQL of one step after the other. A new engine is
-a subclass of :class:`EngineSql` in a module of its own, listed in :mod:`dataspec.sql.materialization.supported`.
+a subclass of :class:`EngineSql` in :mod:`dataspec.sql.materialization.engines`, listed in
+:mod:`dataspec.sql.materialization.supported`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,10 +71,14 @@ class Act:
     """The columns of the query that the target gets first."""
     condition: str = ""
     """For ``replace_partition``: the SQL condition of the rows that go."""
+    target_condition: str = ""
+    """The same, of the columns of a table with the alias ``target``."""
     keys: tuple[str, ...] = ()
-    """For ``merge``: the columns that identify a row."""
+    """The columns that tell the rows to replace: the partition column, or the unique key."""
     query: str = ""
-    """For ``redefine``: the query of the view."""
+    """The query of a view."""
+    comment: str = ""
+    """The comment that a new table or view gets."""
     keeps_staging: bool = False
     """Whether the staging table stays, for another act."""
 
@@ -91,7 +96,22 @@ class EngineSql(ABC):
     """Maximum number of parts of a table's name."""
     max_bytes: ClassVar[int | None] = None
     """Maximum length of a part in bytes, for an engine that cuts longer ones without an error."""
-    has_grants: ClassVar[bool] = True
+    needs: ClassVar[str] = ""
+    """What a table needs on an engine on which only some tables can be published atomically."""
+    why_no_grants: ClassVar[str] = ""
+    """Why the engine has no grants; empty if it has."""
+    grantee_kinds: ClassVar[tuple[str, ...]] = ()
+    """The words that may come before the name of a grantee, such as ``role``."""
+    transactional: ClassVar[bool] = True
+    """Whether DDL and DML are published in one transaction."""
+    own_staging: ClassVar[bool] = False
+    """Whether each attempt has a staging table with a name of its own, which is then its mark."""
+    publishes_copy: ClassVar[bool] = False
+    """Whether an act publishes a copy of the table: no other attempt may have one when it is made."""
+    name_column: ClassVar[int] = 0
+    """The column of the names in the rows of :meth:`leftovers`."""
+    fails_without_table: ClassVar[bool] = False
+    """Whether the query of :meth:`inspect` fails if there is no table."""
     begins: ClassVar[str] = "begin"
     commits: ClassVar[str] = "commit"
     rolls_back: ClassVar[str] = "rollback"
@@ -140,7 +160,19 @@ class EngineSql(ABC):
 
     @abstractmethod
     def locate(self, parts: Parts) -> str:
-        """Return a query for one row: the schema's full name, part by part, and whether the schema exists."""
+        """Return a query for one row: the schema's full name, part by part, and whether the schema exists.
+
+        That is null on an engine where only :meth:`find_schema` tells.
+        """
+
+    def find_schema(self, schema: Parts) -> str:
+        """Return a query that fails if a schema is missing."""
+        raise NotImplementedError
+
+    def why_unfit(self, schema: Parts) -> str:
+        """Return a query whose row says why no table of a schema can be published atomically; no query if all can."""
+        del schema  # for engines on which it matters
+        return ""
 
     @abstractmethod
     def inspect(self, parts: Parts) -> str:
@@ -148,6 +180,22 @@ class EngineSql(ABC):
 
         No row comes back if there is neither a table nor a view; a row with a null name for one without columns.
         """
+
+    def relation(self, rows: Sequence[tuple[Any, ...]]) -> Relation | None:
+        """Return the table or view that the rows of :meth:`inspect` describe."""
+        if not rows:
+            return None
+        columns = (Column(*row[2:]) for row in rows if row[2] is not None)
+        return Relation(rows[0][0], tuple(columns), rows[0][1])
+
+    def described(self, relation: Relation) -> list[tuple[Any, ...]]:
+        """Return rows of :meth:`inspect` that describe a table or view."""
+        columns = ((column.name, column.type, column.comment) for column in relation.columns)
+        return [(relation.kind, relation.comment, *column) for column in columns]
+
+    def leftovers(self, kind: Kind, schema: Parts, prefix: str) -> str:
+        """Return a query for the names of the staging tables or views of all attempts, in :attr:`name_column`."""
+        raise NotImplementedError
 
     def kind_of(self, column: Column) -> TypeKind | None:
         """Return the kind of a partition column's type; None for a type that can't be one."""
@@ -159,18 +207,21 @@ class EngineSql(ABC):
         return [f"create schema if not exists {self.named(schema)}"]
 
     def stage(self, kind: Kind, target: Parts, staging: Parts, query: str, *, mark: str) -> list[Sent | str]:
-        """Return the statements that make the staging table or view, with the attempt's mark as its comment.
+        """Return the statements that make the staging table or view.
 
-        What an earlier attempt left is dropped. No staging table is ever seen without its mark.
+        If attempts share its name, what an earlier one left is dropped, and the comment is the attempt's mark: no
+        staging table is ever seen without its mark.
         """
-        name = self.named(staging)
-        created = f"create {kind} {name} as\n"
+        created = f"create {kind} {self.named(staging)} as\n"
         # Not "with no data", which DuckDB before 1.3 reads and ignores.
         empty = Sent(f"{created}select * from (\n{query}\n) as query limit 0", query_line=3)
+        made = Sent(f"{created}{query}", query_line=2) if kind == "view" else empty
+        if self.own_staging:
+            return [made]
         return [
             *self.begin(target),
             self.drop(kind, staging),
-            Sent(f"{created}{query}", query_line=2) if kind == "view" else empty,
+            made,
             self.comment(kind, staging, mark),
             *self.commit(),
         ]
@@ -242,8 +293,21 @@ class EngineSql(ABC):
         """Return a query for a row per grant: privilege, grantee, column or null, whether it can be passed on."""
         raise NotImplementedError
 
+    def finish(self, kind: Kind, staged: Sequence[Parts]) -> list[str]:
+        """Return the statements after the act, its comments and grants.
+
+        Args:
+            kind: What the dataset builds.
+            staged: The tables whose rows were published.
+        """
+        del kind, staged  # for engines on which they are still there
+        return self.commit()
+
     def grantee(self, name: str) -> str:
         """Return the name of a role or user; ``public`` means everybody."""
+        kind, _, rest = name.partition(" ")
+        if rest and kind.lower() in self.grantee_kinds:
+            return f"{kind.lower()} {self.quoted(rest)}"
         return name if name.lower() == "public" else self.quoted(name)
 
     def comment(self, kind: Kind, name: Parts, text: str) -> str:

@@ -19,7 +19,9 @@ class NoConditionError(ValueError):
     """A column of this type can't tell the rows of this partition; the message says what would."""
 
 
-def partition_condition(engine: EngineSql, column: Column, partition: Partition, zone: str) -> str:
+def partition_condition(
+    engine: EngineSql, column: Column, partition: Partition, zone: str, *, alias: str = ""
+) -> str:
     """Return the condition for the rows that a run builds.
 
     Args:
@@ -27,12 +29,13 @@ def partition_condition(engine: EngineSql, column: Column, partition: Partition,
         column: The partition column.
         partition: What the run builds.
         zone: The zone of the schedule: a time without zone is on its clock.
+        alias: The alias of the table, for a statement with several.
 
     Raises:
         NoConditionError: When the type of the column can't be compared with the partition.
     """
     kind = engine.kind_of(column)
-    name = engine.quoted(column.name)
+    name = f"{alias}.{engine.quoted(column.name)}" if alias else engine.quoted(column.name)
     if kind is None:
         raise NoConditionError(
             f"the partition column '{column.name}' is {column.type}; "

@@ -10,6 +10,8 @@ from dataspec.engines.session import one_line
 from dataspec.errors import EngineUnreachable, MissingDriver
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dataspec.engines.addresses import EngineAddress
 
 
@@ -61,6 +63,9 @@ class DriverEngine(ABC):
 
     def close(self) -> None:  # noqa: B027 - see above
         """Close an early connection that was not used."""
+
+    def attach(self, connection: Any, catalogs: Sequence[str]) -> None:  # noqa: B027 - optional for engines
+        """Attach catalogs that SQL names and the engine lacks, where that is for the client to do."""
 
     def set_autocommit(self, conn: Any, autocommit: bool) -> None:
         """Commit each statement by itself, until a ``BEGIN``."""

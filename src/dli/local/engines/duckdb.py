@@ -14,7 +14,7 @@ from dli.local.engines.driver import DriverEngine
 from dli.project.paths import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from dataspec.engines.addresses import EngineAddress
     from dataspec.engines.duckdb_file import LockedConnection
@@ -86,6 +86,10 @@ class DuckDBEngine(DriverEngine):
 
     def set_autocommit(self, conn: Any, autocommit: bool) -> None:
         """Do nothing: DuckDB commits each statement by itself, until a ``BEGIN``."""
+
+    def attach(self, connection: LockedConnection, catalogs: Sequence[str]) -> None:
+        """Attach ``<catalog>.duckdb``, beside the database, for each catalog that is not attached."""
+        connection.attach(catalogs)
 
     def open_early(self) -> None:
         """Start to open an existing file in a thread, while the spec is checked."""

@@ -108,6 +108,54 @@ def test_every_problem_of_a_spec_is_reported_with_its_place_and_nothing_is_store
     assert not list(store.list("manual/"))
 
 
+MATERIALIZED = """\
+name: a.b
+type: Dataset
+owner: a@example.com
+query_statement: |
+  select 1 as n;
+  {query}
+materialization: {form}
+execution: {{connection: lake}}
+"""
+
+
+@pytest.mark.rule("35.33")
+@pytest.mark.parametrize(
+    ("query", "engine", "place", "told"),
+    [
+        ("delete from t", "duckdb", (5, 3), "with 'materialization' the query is one SELECT"),
+        ("select 2 as n", "duckdb", (5, 3), "with 'materialization' the query is one SELECT"),
+        ("-- no more", "mysql", (7, 18), "no materialization on mysql: it is not known"),
+    ],
+)
+def test_a_materialization_that_no_run_could_build_is_refused_at_its_place(
+    client: Client,
+    airflow: MemoryAirflow,
+    store: MemoryStore,
+    query: str,
+    engine: str,
+    place: tuple[int, int],
+    told: str,
+) -> None:
+    airflow.connections = {"lake": engine}
+    sent = {"yaml": MATERIALIZED.format(query=query, form="table"), "files": {}, "file": "datasets/a.yaml"}
+    answer = client.put("/datasets/a.b", json=sent)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_spec"), answer.text
+    (problem,) = answer.json()["problems"]
+    assert (problem["file"], problem["line"], problem["column"]) == ("datasets/a.yaml", *place)
+    assert problem["message"].startswith(told)
+    validated = client.post("/datasets/validate", json=sent).json()
+    assert (validated["valid"], validated["problems"]) == (False, [problem])
+    assert not list(store.list("manual/"))
+
+
+@pytest.mark.rule("35.33")
+def test_a_materialization_on_an_engine_that_is_not_known_is_registered(client: Client) -> None:
+    sent = {"yaml": MATERIALIZED.format(query="-- no more", form="table"), "files": {}}
+    assert client.put("/datasets/a.b", json=sent).is_success
+
+
 @pytest.mark.rule("16.3")
 def test_the_name_in_the_yaml_must_be_that_of_the_request(client: Client, make_yaml: MakeYaml) -> None:
     answer = client.put("/datasets/sales.hourly", json=body(make_yaml("sales.daily")))

@@ -9,6 +9,7 @@ from dataspec.project.spec_checks import CheckedSpec, check_invalid, check_valid
 from dataspec.spec.dialects import _BY_CONNECTION_TYPE, ConnectionDialect
 from dataspec.spec.parse import parse_document
 from dataspec.spec.yaml_reader import read_document
+from dataspec.sql.materialization.supported import engine_sql
 from dataspec.sql.template.filters import FILTERS
 from dataspec.sql.validation import sql_file_problems
 
@@ -543,6 +544,29 @@ def test_an_engine_without_an_atomic_act_is_refused_and_an_unknown_one_is_not() 
     (problem,) = checked("a", f"execution: {{dialect: mysql}}\n{query}").problems
     assert problem.message.startswith("no materialization on mysql: ")
     assert checked("a", query).problems == ()
+
+
+@pytest.mark.rule("35.4")
+def test_a_comment_after_the_last_semicolon_is_no_statement() -> None:
+    query = "query_statement: |\n  select 1 as a;\n  -- the end\n"
+    assert checked("a", f"{query}materialization: table\n").problems == ()
+    (problem,) = checked("a", query).problems
+    assert "rows of the query are not stored" in problem.message
+
+
+@pytest.mark.rule("35.8")
+def test_the_spec_says_which_engine_is_behind_a_connection_of_another_type() -> None:
+    assert engine_title("postgres", "redshift") == "Redshift"
+    assert engine_title("hive", "spark") == "Spark"
+    assert engine_title("postgres", "trino") == "PostgreSQL"
+    assert engine_title(None, "trino") == "Trino"
+    assert engine_sql("hive") is None
+
+
+def engine_title(connected: str | None, named: str) -> str:
+    engine = engine_sql(connected, named)
+    assert engine is not None
+    return engine.title
 
 
 @pytest.mark.rule("35.21")

@@ -181,22 +181,6 @@ def test_on_a_terminal_each_missing_parameter_is_asked_once_until_every_dataset_
         assert warehouse.execute("select p.n, q.n from p, q").fetchall() == [(7, 7)]
 
 
-@pytest.mark.rule("23.10")
-def test_an_engine_on_which_rows_can_t_be_published_is_refused_before_anything_runs(
-    dli: Dli, chain: Path
-) -> None:
-    (chain / "dli.yaml").write_text("connections: {lake: {url: 'trino://u@127.0.0.1:9/c/s'}}\n")
-    put(chain, "z", "select 1 as n", "materialization: table\nexecution: {connection: lake}\n")
-    for arguments in (["z"], ["--all", "-p", "execution_date=2024-01-15"]):
-        result = dli("dataset", "run", *arguments)
-        assert (result.status, result.out) == (2, "")
-        assert (
-            "Error: The dataset 'z' can't run on Trino, 127.0.0.1:9.\n       no materialization on trino"
-            in result.err
-        )
-    assert not (chain / "warehouse.duckdb").exists()
-
-
 def test_nothing_that_has_changed_is_no_error(dli: Dli, chain: Path) -> None:
     for arguments in (["init", "-q"], ["add", "-A"], ["-c", "user.name=d", "-c", "user.email=d@example.com", "commit", "-qm", "All"]):  # fmt: skip
         subprocess.run(["git", *arguments], check=True)

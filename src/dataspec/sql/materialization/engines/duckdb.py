@@ -20,7 +20,7 @@ class DuckDBSql(EngineSql):
     """DuckDB's SQL."""
 
     title = "DuckDB"
-    has_grants = False
+    why_no_grants = "DuckDB has no grants"
     type_kinds: ClassVar[TypeKinds] = {
         "date": re.compile("date"),
         "timestamp": re.compile("timestamp(_s|_ms|_ns)?"),
