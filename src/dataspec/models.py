@@ -78,6 +78,19 @@ class LastRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastResult:
+    """How the last run of a dataset ended: of those that have ended, the one that ended last (specification 38.16)."""
+
+    run_id: str
+    status: RunStatus
+    finished_at: datetime
+    since: datetime
+    """The end of the first of the failures in a row; otherwise the end of the run."""
+    failures: int = 0
+    """The number of runs that have failed since the last success, 100 at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Late:
     """The partitions of a dataset that were not built in time (specification 38.7)."""
 
@@ -139,6 +152,8 @@ class WorkflowInfo:
     running_since: datetime | None = None
     last_run: LastRun | None = None
     """None for a dataset without a run, and for an overridden or invalid spec."""
+    last_result: LastResult | None = None
+    """None while no run has ended, and for an overridden or invalid spec."""
     waiting_run_id: str | None = None
     """The oldest run that waits for other datasets."""
     waiting_since: datetime | None = None

@@ -1,4 +1,4 @@
-"""The last run of each dataset, the one created last, however long ago that was (specification 22.37).
+"""The last run and the last result of each dataset, however long ago that was (specification 22.37, 38.16).
 
 Airflow has no list of the last run of each DAG. The first pass reads the newest runs, then asks for the datasets that
 have none among these, one by one. Each further pass reads only what has changed since: the runs created, the runs that
@@ -7,23 +7,27 @@ have ended, and the active ones. Its cost grows with these, not with the runs th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TypeVar
 
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.airflow.models import PAGE_LIMIT, DagRun, RunFilter
+from basecamp.airflow.models import PAGE_LIMIT, DagRun, DagRunState, RunFilter
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_cache import PATIENCE_SECONDS, unanswered
 from basecamp.datasets.takeovers import Takeovers
 from basecamp.outages.request_budget import map_within_budget
 from basecamp.runs.all_runs import all_runs
-from basecamp.runs.records import RunRecords, run_status
+from basecamp.runs.records import RunRecords, is_killed, run_status
 from basecamp.shared.clock import Clock, earlier_now
 from basecamp.shared.last_known import ValueWithWarnings
 from basecamp.shared.refresh_cache import SHARED_SECONDS, Changes, RefreshCache
-from dataspec.models import LastRun
+from dataspec.models import LastResult, LastRun, RunStatus
+
+T = TypeVar("T")
 
 MAX_AGE_SECONDS = 30.0
 YOUNG_PATIENCE_SECONDS = 0.25
@@ -36,17 +40,42 @@ OVERLAP = timedelta(minutes=1)
 LATE = "Airflow takes long to list the last runs; some may be missing."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Pass:
     """What is known after a pass."""
 
     runs: Mapping[str, LastRun] = field(default_factory=dict)
     """The last run by dataset."""
+    results: Mapping[str, LastResult] = field(default_factory=dict)
+    """The last result by dataset."""
     names: frozenset[str] = frozenset()
     """The datasets whose last run was looked for."""
     newest: tuple[tuple[str, str], ...] = ()
     """The newest runs of all DAGs, newest first: the next pass stops at any of them."""
     began: datetime | None = None
+
+    @cached_property
+    def last(self) -> LastOfEach:
+        """What callers see of it."""
+        return LastOfEach(self.runs, self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """What has changed since the last pass."""
+
+    runs: Mapping[str, DagRun] = field(default_factory=dict)
+    """The last runs that are active, or have ended."""
+    ended: Mapping[str, DagRun] = field(default_factory=dict)
+    """Of each dataset the run that ended last."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastOfEach:
+    """The last run and the last result of each dataset that has one; the same object while nothing changes."""
+
+    runs: Mapping[str, LastRun]
+    results: Mapping[str, LastResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +119,8 @@ class LastRuns:
             changes=run_changes,
         )
 
-    def known(self) -> ValueWithWarnings[Mapping[str, LastRun]]:
-        """Return the last runs by dataset; the same object for as long as nothing changes.
+    def known(self) -> ValueWithWarnings[LastOfEach]:
+        """Return the last runs and results by dataset.
 
         While the first pass takes long, what it has found so far is returned, with a warning.
 
@@ -99,12 +128,12 @@ class LastRuns:
             AirflowUnreachable: When Airflow does not answer, and never did.
         """
         if (known := self._cache.usable()) is not None:
-            return ValueWithWarnings(known.runs)
+            return ValueWithWarnings(known.last)
         age = self._cache.age()
         is_young = age is not None and age <= MAX_AGE_SECONDS
         patience, late = (YOUNG_PATIENCE_SECONDS, None) if is_young else (PATIENCE_SECONDS, LATE)
         found = self._cache.refreshed(patience, late=late, first=lambda: self._partial)
-        return ValueWithWarnings(found.value.runs, found.warnings)
+        return ValueWithWarnings(found.value.last, found.warnings)
 
     def _fetch(self) -> _Pass:
         before, began = self._cache.last or _Pass(), earlier_now(self._gateway, self._clock)
@@ -113,15 +142,59 @@ class LastRuns:
         known = {name: run for name, run in before.runs.items() if name in names}
         changed = self._changed(known, before.began)
         # An active run that Airflow lists no more was deleted.
-        gone = {name for name, run in known.items() if not run.status.finished} - changed.keys()
-        runs = known | self._shown({**changed, **seen.runs})
+        gone = {name for name, run in known.items() if not run.status.finished} - changed.runs.keys()
+        runs = known | self._shown({**changed.runs, **seen.runs})
         self._partial = _Pass(runs=runs)
         unread = (gone | seen.unread) - seen.runs.keys()
         runs = {name: run for name, run in runs.items() if name not in unread}
-        runs |= self._shown(self._newest_of_each(unread))
-        # The same object for as long as nothing changes: rows that were made from it stay.
-        same = runs == before.runs
-        return _Pass(before.runs if same else runs, names, seen.newest, began)
+        newest = self._newest_of_each(unread)
+        runs |= self._shown(newest)
+        results = self._results(before, {**seen.runs, **newest}, changed.ended, names)
+        # The same objects for as long as nothing changes: rows that were made from them stay.
+        return _Pass(
+            before.runs if runs == before.runs else runs,
+            before.results if results == before.results else results,
+            names,
+            seen.newest,
+            began,
+        )
+
+    def _results(
+        self,
+        before: _Pass,
+        read: Mapping[str, DagRun],
+        ended: Mapping[str, DagRun],
+        names: frozenset[str],
+    ) -> dict[str, LastResult]:
+        """Return the last results; ask Airflow about datasets that are new here, and about those that fail."""
+        new = {name: run for name, run in read.items() if name not in before.names}
+        active = [name for name, run in new.items() if not run.finished]
+        found = {
+            **{name: run for name, run in new.items() if run.finished},
+            **self._newest_of_each(active, states=("success", "failed")),
+            **{name: run for name, run in ended.items() if name in names},
+        }
+        kept = {name: result for name, result in before.results.items() if name in names}
+        fresh = {name: run for name, run in found.items() if not _is_of(kept.get(name), run)}
+        failing = self._failures([name for name, run in fresh.items() if run.state == "failed"])
+        statuses = {name: run.status for name, run in self._shown(fresh).items()}
+        return kept | {
+            name: _result(run, statuses[name], failing.get(name, ()))
+            for name, run in fresh.items()
+            if run.end_date is not None
+        }
+
+    def _failures(self, names: Sequence[str]) -> dict[str, tuple[DagRun, ...]]:
+        """Return the runs that have failed since the last success, of each of some datasets, newest first."""
+        successes = self._newest_of_each(names, states=("success",))
+
+        def failures(name: str) -> tuple[str, tuple[DagRun, ...]]:
+            last = successes.get(name)
+            wanted = RunFilter(dag_id=name, states=("failed",), due_from=last.run_after if last else None)
+            runs = self._gateway.list_runs(wanted, limit=PAGE_LIMIT).runs
+            return name, tuple(run for run in runs if run.end_date is not None and not is_killed(run))
+
+        return dict(self._of_each(failures, names))
 
     def _created(self, before: _Pass, names: frozenset[str]) -> _Seen:
         """Read the runs that were created since the last pass, newest first."""
@@ -145,30 +218,36 @@ class LastRuns:
                 return seen(frozenset())
         return seen(names - runs.keys())
 
-    def _changed(self, known: Mapping[str, LastRun], since: datetime | None) -> dict[str, DagRun]:
-        """Return the last runs that are active, or have ended since a time, also after a retry."""
+    def _changed(self, known: Mapping[str, LastRun], since: datetime | None) -> _Changed:
+        """Return the last runs that are active, or have ended since a time, also after a retry, and what has ended."""
         if since is None:
-            return {}
-        ended, active = RunFilter(ended_from=since - OVERLAP), RunFilter(states=("queued", "running"))
-        return {
+            return _Changed()
+        active = all_runs(self._gateway, RunFilter(states=("queued", "running")), max_pages=MAX_PAGES)
+        ended = list(all_runs(self._gateway, RunFilter(ended_from=since - OVERLAP), max_pages=MAX_PAGES))
+        last = {
             run.dag_id: run
-            for wanted in (active, ended)
-            for run in all_runs(self._gateway, wanted, max_pages=MAX_PAGES)
-            if (last := known.get(run.dag_id)) is not None and last.run_id == run.run_id
+            for run in (*active, *ended)
+            if (before := known.get(run.dag_id)) is not None and before.run_id == run.run_id
         }
+        ordered = sorted(ended, key=lambda run: (run.end_date or run.run_after, run.run_id))
+        return _Changed(last, {run.dag_id: run for run in ordered if run.finished})
 
-    def _newest_of_each(self, names: Collection[str]) -> dict[str, DagRun]:
+    def _newest_of_each(
+        self, names: Collection[str], states: tuple[DagRunState, ...] = ()
+    ) -> dict[str, DagRun]:
         """Ask for the last run of each of some datasets, with one request for each."""
-        if not names:
-            return {}
 
         def newest(name: str) -> tuple[DagRun, ...]:
-            return self._gateway.list_runs(RunFilter(dag_id=name), limit=1).runs
+            return self._gateway.list_runs(RunFilter(dag_id=name, states=states), limit=1).runs
 
+        return {run.dag_id: run for runs in self._of_each(newest, names) for run in runs}
+
+    def _of_each(self, ask: Callable[[str], T], names: Collection[str]) -> list[T]:
+        """Ask Airflow about each of some datasets, several at a time."""
+        if not names:
+            return []
         with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-            return {
-                run.dag_id: run for runs in map_within_budget(pool, newest, sorted(names)) for run in runs
-            }
+            return list(map_within_budget(pool, ask, sorted(names)))
 
     def _shown(self, runs: Mapping[str, DagRun]) -> dict[str, LastRun]:
         """Return runs as rows show them; ask Airflow for the attempts only where the status depends on them."""
@@ -184,3 +263,25 @@ class LastRuns:
             )
             for name, run in runs.items()
         }
+
+
+def _is_of(result: LastResult | None, run: DagRun) -> bool:
+    """Return whether a result is that of a run, or of one that ended later."""
+    if result is None or run.end_date is None:
+        return result is not None
+    return result.finished_at > run.end_date or (
+        result.run_id == run.run_id and result.finished_at == run.end_date
+    )
+
+
+def _result(run: DagRun, status: RunStatus, failures: Sequence[DagRun]) -> LastResult:
+    end = run.end_date or run.run_after
+    ends = [one.end_date for one in failures if one.end_date is not None]
+    is_failure = status is RunStatus.FAILED
+    return LastResult(
+        run_id=run.run_id,
+        status=status,
+        finished_at=end,
+        since=min([end, *ends]) if is_failure else end,
+        failures=max(len(failures), 1) if is_failure else 0,
+    )

@@ -178,6 +178,7 @@ def build_services(
         last_runs=LastRuns(specs, gateway, records, takeovers, clock, run_changes=run_changes),
         waiting=waiting,
         run_changes=run_changes,
+        late=late,
     )
 
     partition_reasons = PartitionReasons(

@@ -18,17 +18,18 @@ from basecamp.datasets.dag_cache import PATIENCE_SECONDS, SLOW, DagCache, unansw
 from basecamp.datasets.dataset_names import matches_any
 from basecamp.datasets.dataset_teams import EVERY_DATASET, PermittedDatasets
 from basecamp.datasets.takeovers import Takeover, Takeovers
+from basecamp.lateness.late_datasets import LateDatasets, LateNow
 from basecamp.lateness.pause_records import PauseRecords, with_pause
-from basecamp.runs.last_runs import LastRuns
+from basecamp.runs.last_runs import LastOfEach, LastRuns
 from basecamp.runs.waiting import WaitingRuns
 from basecamp.shared.clock import Clock
 from basecamp.shared.cursors import decode_cursor, encode_cursor
 from basecamp.shared.last_known import ListPage, ValueWithWarnings
 from basecamp.shared.refresh_cache import SHARED_SECONDS, Changes, RefreshCache
-from basecamp.workflows.waiting_datasets import WaitingDatasets
+from basecamp.workflows.waiting_datasets import WaitingAttempts, WaitingDatasets
 from dataspec.catalog.effective import Catalog, SpecFile
 from dataspec.errors import AirflowUnreachable, DatasetNotFound, InvalidSpec, TakenOver
-from dataspec.models import LastRun, SourceType, WorkflowInfo, WorkflowStatus
+from dataspec.models import LastResult, LastRun, RunStatus, SourceType, WorkflowInfo, WorkflowStatus
 from dataspec.problems import nearest, unexpected
 from dataspec.project.dependents import unknown_upstream
 from dataspec.project.graph import DatasetGraph, GraphDataset, as_path
@@ -61,6 +62,9 @@ class WorkflowFilter:
     running: bool = False
     waiting: bool = False
     enabled_only: bool = False
+    result: RunStatus | None = None
+    """Only datasets whose last result is this."""
+    late: bool = False
     permitted: PermittedDatasets = EVERY_DATASET
     """The datasets that the caller may see."""
 
@@ -86,6 +90,10 @@ class WorkflowFilter:
             and matches_any(row.dataset_name, self.datasets)
             and (not self.running or row.running_run_id is not None)
             and (not self.waiting or row.waiting_run_id is not None)
+            and (
+                self.result is None or (row.last_result is not None and row.last_result.status is self.result)
+            )
+            and (not self.late or row.late is not None)
             and (not self.enabled_only or (row.status is WorkflowStatus.ACTIVE and row.cron is not None))
         )
 
@@ -97,6 +105,7 @@ class _InAirflow(NamedTuple):
     attempt: TaskAttempt | None
     """The attempt that executes now."""
     last_run: LastRun | None
+    last_result: LastResult | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,16 +114,19 @@ class _AirflowState:
 
     dags: Mapping[str, AirflowDag]
     running: Mapping[str, TaskAttempt]
-    last_runs: Mapping[str, LastRun]
+    last: LastOfEach
 
     def of(self, name: str) -> _InAirflow:
         """Return what Airflow says of one dataset."""
-        return _InAirflow(self.dags.get(name), self.running.get(name), self.last_runs.get(name))
+        return _InAirflow(
+            self.dags.get(name), self.running.get(name), self.last.runs.get(name), self.last.results.get(name)
+        )
 
     def is_same(self, other: _AirflowState) -> bool:
         """Return whether it consists of the same objects, which each cache keeps for as long as nothing changes."""
         same = self.dags is other.dags and self.running is other.running
-        return same and self.last_runs is other.last_runs
+        last, before = self.last, other.last
+        return same and last.runs is before.runs and last.results is before.results
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +171,21 @@ class _Made:
     def is_of(self, catalog: Catalog, airflow: _AirflowState, taken: Mapping[str, Takeover]) -> bool:
         """Return whether the rows were made from these inputs."""
         return self.catalog is catalog and self.airflow.is_same(airflow) and self.taken == taken
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What changes with the time, and not with the inputs of a row."""
+
+    waiting: WaitingAttempts
+    late: LateNow | None
+
+    def marked(self, row: WorkflowInfo) -> WorkflowInfo:
+        """Return a row with its waiting run and its late partitions; the same row if it has none."""
+        row = self.waiting.marked(row)
+        late = self.late.datasets.get(row.dataset_name) if self.late else None
+        is_effective = row.status in {WorkflowStatus.ACTIVE, WorkflowStatus.PAUSED}
+        return replace(row, late=late.shown) if late and is_effective else row
 
 
 class RunningAttempts:
@@ -221,7 +248,9 @@ class Workflows:
         last_runs: LastRuns,
         waiting: WaitingRuns,
         run_changes: Changes,
+        late: LateDatasets,
     ) -> None:
+        self._late = late
         self._last_runs = last_runs
         self._connections = connections
         self._pauses = pauses
@@ -247,11 +276,11 @@ class Workflows:
         """
         wanted = wanted or WorkflowFilter()
         after = decode_cursor(cursor, parts=4) if cursor else None
-        everything, waiting = self._rows(), self._waiting.known()
+        everything, marks = self._rows(), self._marks()
         wanted.check(everything.value)
         selected = (
             row
-            for row in (waiting.value.marked(one) for one in everything.value)
+            for row in map(marks.value.marked, everything.value)
             if wanted.matches(row) and (after is None or _place(row) > after)
         )
         rows = list(islice(selected, limit + 1))
@@ -260,7 +289,7 @@ class Workflows:
         page = [with_pause(row, pauses.get(row.dataset_name)) for row in rows[:limit]]
         if wanted.waiting:
             page = self._waiting.with_reasons(page, wanted.permitted)
-        return ListPage(items=page, next_cursor=more, warnings=_merged(everything, waiting))
+        return ListPage(items=page, next_cursor=more, warnings=_merged(everything, marks))
 
     def get(self, name: str, source: SourceType | None = None) -> ValueWithWarnings[WorkflowInfo]:
         """Return a dataset's effective row, or that of one source.
@@ -276,9 +305,9 @@ class Workflows:
         airflow = self._airflow()
         row = self._row(file, catalog.value, airflow.value.of(name), self._clock.now())
         row = _taken_over(row, self._takeovers.lately().get(name))
-        waiting = self._waiting.known()
-        row = with_pause(waiting.value.marked(row), self._pauses.known().get(name))
-        return ValueWithWarnings(row, _merged(catalog, airflow, waiting))
+        marks = self._marks()
+        row = with_pause(marks.value.marked(row), self._pauses.known().get(name))
+        return ValueWithWarnings(row, _merged(catalog, airflow, marks))
 
     def effective(self) -> ValueWithWarnings[Mapping[str, WorkflowInfo]]:
         """Return the row of each dataset by name: the effective one, or of an invalid spec without another.
@@ -287,13 +316,13 @@ class Workflows:
             AirflowUnreachable: When Airflow does not answer, and never did.
             StoreUnreachable: When the store does not answer, and never did.
         """
-        rows, waiting = self._rows(), self._waiting.known()
+        rows, marks = self._rows(), self._marks()
         # Of several rows the last one counts: that of the effective spec.
         order = sorted(
             rows.value, key=lambda row: row.status not in {WorkflowStatus.OVERRIDDEN, WorkflowStatus.INVALID}
         )
-        found = {row.dataset_name: waiting.value.marked(row) for row in order}
-        return ValueWithWarnings(found, _merged(rows, waiting))
+        found = {row.dataset_name: marks.value.marked(row) for row in order}
+        return ValueWithWarnings(found, _merged(rows, marks))
 
     def with_reasons(self, rows: Sequence[WorkflowInfo], permitted: PermittedDatasets) -> list[WorkflowInfo]:
         """Return rows, those with a waiting run with what it waits for, if Airflow answers."""
@@ -327,6 +356,16 @@ class Workflows:
             if row.taken_over_by is not None and row.dataset_name in permitted
         ]
 
+    def _marks(self) -> ValueWithWarnings[_Marks]:
+        """Return what waits and what is late; nothing is late while that can't be found out."""
+        waiting = self._waiting.known()
+        try:
+            late = self._late.known()
+        except AirflowUnreachable as error:
+            warning = f"Which datasets are late is not known. {error.title}"
+            return ValueWithWarnings(_Marks(waiting.value, None), (*waiting.warnings, warning))
+        return ValueWithWarnings(_Marks(waiting.value, late.value), _merged(waiting, late))
+
     def _rows(self) -> ValueWithWarnings[list[WorkflowInfo]]:
         """Return every row by dataset name, overridden ones last; make only those again of which an input changed."""
         catalog, airflow = self._specs.known(), self._airflow()
@@ -337,9 +376,9 @@ class Workflows:
         return ValueWithWarnings(made.rows, _merged(catalog, airflow))
 
     def _airflow(self) -> ValueWithWarnings[_AirflowState]:
-        dags, running, last_runs = self._dags.known(), self._running.known(), self._last_runs.known()
-        state = _AirflowState(dags.value, running.value, last_runs.value)
-        return ValueWithWarnings(state, _merged(dags, running, last_runs))
+        dags, running, last = self._dags.known(), self._running.known(), self._last_runs.known()
+        state = _AirflowState(dags.value, running.value, last.value)
+        return ValueWithWarnings(state, _merged(dags, running, last))
 
     def _made_of(
         self,
@@ -429,7 +468,7 @@ def _usable_row(  # noqa: PLR0917 - the inputs of a row
     known: _InAirflow,
     now: datetime,
 ) -> WorkflowInfo:
-    dag, attempt, last_run = known
+    dag, attempt, last_run, last_result = known
     overridden = catalog.effective.get(name) is not file
     status = _status(file, dag, overridden=overridden)
     schedule = spec.schedule
@@ -459,6 +498,7 @@ def _usable_row(  # noqa: PLR0917 - the inputs of a row
         running_run_id=attempt.run_id if attempt and not overridden else None,
         running_since=attempt.start_date if attempt and not overridden else None,
         last_run=None if overridden else last_run,
+        last_result=None if overridden else last_result,
     )
 
 

@@ -72,6 +72,8 @@ def list_workflows(
     running: bool = False,
     waiting: bool = False,
     enabled_only: bool = False,
+    status: str | None = None,
+    late: bool = False,
     dataset: str | Iterable[str] | None = None,
 ) -> Steps[Listing[WorkflowInfo]]:
     """Return every registered dataset, with one item for each of its sources.
@@ -81,6 +83,8 @@ def list_workflows(
         running: Only datasets with a run that is executing.
         waiting: Only datasets with a run that waits for other datasets, and what it waits for.
         enabled_only: Only datasets whose schedule is active.
+        status: Only datasets whose last result is ``failed``, ``killed`` or ``completed``.
+        late: Only datasets with a partition that was not built in time.
         dataset: Only this dataset, or all that match a pattern with ``*``; or several of these.
 
     Raises:
@@ -91,6 +95,8 @@ def list_workflows(
         "running": running,
         "waiting": waiting or None,
         "enabled_only": enabled_only,
+        "status": status,
+        "late": late or None,
         "dataset": _several(dataset),
     }
     return _list(WorkflowInfo, ("workflows",), query)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -26,9 +26,11 @@ from basecamp.api.query_values import Flag, Positive
 from basecamp.api.request_models import PauseBody, RunBody, SourceBody, WorkflowPage
 from basecamp.runs.start import RunRequest
 from basecamp.workflows.rows import WorkflowFilter
-from dataspec.models import Explanation, RunPreview, WorkflowInfo, WorkflowRun
+from dataspec.models import Explanation, RunPreview, RunStatus, WorkflowInfo, WorkflowRun
 
 router = APIRouter(route_class=CheckedRoute, prefix=f"{PREFIX}/workflows", tags=["workflows"])
+
+ResultStatus = Literal["failed", "killed", "completed"]
 
 PAGE = 100
 MAX_PAGE = 10_000
@@ -45,6 +47,13 @@ def list_workflows(
         Flag, Query(description="Only datasets with a run that waits for others, and what it waits for.")
     ] = False,
     enabled_only: Flag = False,
+    status: Annotated[
+        ResultStatus | None,
+        Query(description="Only datasets whose last run that has ended, ended like this."),
+    ] = None,
+    late: Annotated[
+        Flag, Query(description="Only datasets with a partition that was not built in time.")
+    ] = False,
     dataset: DatasetFilter = (),
     limit: Annotated[Positive, Query(description=f"At most {MAX_PAGE} per page.")] = PAGE,
     cursor: Cursor = None,
@@ -56,6 +65,8 @@ def list_workflows(
         running=running,
         waiting=waiting,
         enabled_only=enabled_only,
+        result=RunStatus(status.upper()) if status else None,
+        late=late,
         permitted=permitted,
     )
     page = services.workflows.page(wanted, limit=min(limit, MAX_PAGE), cursor=cursor)

@@ -266,3 +266,22 @@ def test_change_of_the_deadline_begins_a_new_time(
     go_to(clock, "2024-01-19T01:00:01+00:00")
     look()
     assert titles(store) == ["sales.daily is late: 2 partitions since 2024-01-17"]
+
+
+@pytest.mark.rule("38.17")
+@pytest.mark.usefixtures("expected")
+def test_list_shows_what_is_late_until_it_is_built(
+    client: Client, airflow: MemoryAirflow, clock: ManualClock
+) -> None:
+    go_to(clock, "2024-01-17T01:00:01+00:00")
+    (row,) = client.get("/workflows", params={"late": True}).json()["items"]
+    assert row["late"] == {
+        "partition": "2024-01-15",
+        "partition_label": "2024-01-15",
+        "since": "2024-01-16T01:00:00Z",
+        "partitions": 2,
+    }
+    assert client.get(f"/workflows/{DAILY}").json()["late"] == row["late"]
+    set_built(airflow, clock, "2024-01-15", "2024-01-16")
+    clock.advance(20)
+    assert client.get("/workflows", params={"late": True}).json()["items"] == []

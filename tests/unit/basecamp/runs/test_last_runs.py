@@ -10,7 +10,10 @@ from httpx import Client, Response
 
 from basecamp.airflow.models import RunFilter
 from basecamp.airflow.testing.airflow import MemoryAirflow
+from basecamp.api.app import create_app
+from basecamp.server.wiring import build_services
 from basecamp.shared.clock import ManualClock
+from dataspec.store import MemoryStore
 
 Register = Callable[..., Response]
 Start = Callable[..., str]
@@ -179,3 +182,120 @@ def test_while_airflow_is_silent_the_last_runs_are_those_of_before(
     airflow.down = "it is off"
     [row] = client.get("/workflows").json()["items"]
     assert row["last_run"]["run_id"] == run_id
+
+
+def result(client: Client) -> dict[str, Any]:
+    shown: dict[str, Any] = client.get("/workflows/sales.daily").json()["last_result"]
+    (listed,) = client.get("/workflows").json()["items"]
+    assert listed["last_result"] == shown
+    return shown
+
+
+@pytest.fixture
+def end(start: Start, execute: Execute, clock: ManualClock) -> Callable[[str], str]:
+    """Let a run end, after all its attempts."""
+
+    def end(state: str) -> str:
+        run_id = start()
+        execute(run_id, state)
+        if state == "failed":
+            execute(run_id, state)
+        clock.advance(60)
+        return run_id
+
+    return end
+
+
+@pytest.mark.rule("38.16")
+def test_last_result_stays_while_the_next_run_is_active_with_the_failures_in_a_row(
+    register: Register, client: Client, start: Start, end: Callable[[str], str]
+) -> None:
+    register()
+    start()
+    assert client.get("/workflows/sales.daily").json()["last_result"] is None
+    end("success")
+    first = end("failed")
+    assert (result(client)["run_id"], result(client)["failures"]) == (first, 1)
+    since = result(client)["since"]
+    last = end("failed")
+    start()
+    shown = result(client)
+    assert (shown["status"], shown["run_id"], shown["failures"], shown["since"]) == ("FAILED", last, 2, since)
+    end("success")
+    assert (result(client)["status"], result(client)["failures"]) == ("COMPLETED", 0)
+
+
+@pytest.mark.rule("38.16")
+def test_another_replica_finds_the_same_result_however_many_other_runs_there_are(
+    register: Register,
+    client: Client,
+    client_of: Callable[[Any], Client],
+    store: MemoryStore,
+    airflow: MemoryAirflow,
+    clock: ManualClock,
+    start: Start,
+    end: Callable[[str], str],
+) -> None:
+    register()
+    end("success")
+    for _ in range(3):
+        end("failed")
+    run_others(airflow, clock, 250)
+    start()
+    other = client_of(create_app(build_services(store, airflow, clock)))
+    assert result(other) == result(client)
+    assert result(other)["failures"] == 3
+
+
+@pytest.mark.rule("38.16")
+def test_result_of_a_run_that_is_retried_is_that_of_its_last_end(
+    register: Register, client: Client, execute: Execute, end: Callable[[str], str]
+) -> None:
+    register()
+    run_id = end("failed")
+    assert result(client)["status"] == "FAILED"
+    client.post(f"/runs/{run_id}/retry")
+    assert result(client)["status"] == "FAILED"
+    execute(run_id, "success")
+    assert result(client)["status"] == "COMPLETED"
+
+
+@pytest.mark.rule("38.16")
+def test_looks_cost_no_more_with_more_ended_runs(
+    register: Register, client: Client, airflow: MemoryAirflow, clock: ManualClock, end: Callable[[str], str]
+) -> None:
+    register()
+    end("failed")
+    result(client)
+
+    def requests() -> int:
+        clock.advance(61)
+        before = airflow.requests
+        result(client)
+        return airflow.requests - before
+
+    few = requests()
+    for _ in range(30):
+        end("success")
+    run_others(airflow, clock, 30)
+    result(client)
+    clock.advance(3600)
+    result(client)
+    assert requests() <= few
+
+
+@pytest.mark.rule("38.17")
+def test_list_shows_only_datasets_whose_last_result_is_as_asked(
+    register: Register, client: Client, end: Callable[[str], str]
+) -> None:
+    register("sales.other")
+    register()
+    end("failed")
+
+    def names(**query: Any) -> list[str]:
+        return [row["dataset_name"] for row in client.get("/workflows", params=query).json()["items"]]
+
+    assert names(status="failed") == ["sales.daily"]
+    assert names(status="completed") == names(late=True) == []
+    assert len(names()) == 2
+    assert client.get("/workflows", params={"status": "bad"}).status_code == 400

@@ -70,6 +70,8 @@ def test_a_row_shows_the_spec_and_airflows_state(register: Register, client: Cli
         "waiting_run_id": None,
         "waiting_since": None,
         "waiting_for": [],
+        "last_result": None,
+        "late": None,
     }
 
 
