@@ -45,6 +45,8 @@ class CheckedSpec:
     """The paths of the macro files and seeds that it uses, relative to the project."""
     has_tests: bool = False
     """Whether it has unit tests."""
+    fixture_files: tuple[str, ...] = ()
+    """The paths of the CSV files of its unit tests, relative to its YAML."""
     problems: tuple[Problem, ...] = ()
     dataset: GraphDataset | None = None
     """None for a spec without a name."""

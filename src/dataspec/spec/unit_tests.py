@@ -82,6 +82,12 @@ class UnitTestFile(_Strict):
     tests: Annotated[list[UnitTest], Field(min_length=1)]
 
 
+def fixture_files(tests: Sequence[UnitTest]) -> tuple[str, ...]:
+    """Return the paths of the CSV files that tests name, without duplicates."""
+    fixtures = (fixture for test in tests for fixture in (*test.given.values(), test.expect))
+    return tuple(dict.fromkeys(found.file for found in fixtures if isinstance(found, FixtureFile)))
+
+
 def unit_test_problems(spec: DatasetSpec, tests: Sequence[UnitTest], document: Document) -> Iterator[Problem]:
     """Yield the problems of unit tests that the spec shows without its SQL.
 

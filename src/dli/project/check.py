@@ -14,6 +14,7 @@ from dataspec.problems import Problem, unexpected
 from dataspec.project.cross_checks import check_project
 from dataspec.project.spec_checks import CheckedSpec, check_invalid, check_valid
 from dataspec.spec.detection import tags_of
+from dataspec.spec.unit_tests import fixture_files
 from dli.project.isolated import isolated_batches
 from dli.project.paths import shown
 from dli.project.project import Project
@@ -65,8 +66,15 @@ def check_local(dataset: LocalDataset, dialects: Mapping[str, ConnectionDialect]
         files = known.files if (known := dataset.spec or dataset.part) else ()
         tags = tags_of(dataset.document) if dataset.document else ()
         checked = _check_local(dataset, dialects)
-        tested = dataset.spec is not None and bool(dataset.spec.tests)
-        return replace(checked, tags=tags, sql_files=files, shared_files=dataset.shared, has_tests=tested)
+        tests = dataset.spec.tests if dataset.spec else ()
+        return replace(
+            checked,
+            tags=tags,
+            sql_files=files,
+            shared_files=dataset.shared,
+            has_tests=bool(tests),
+            fixture_files=fixture_files(tests),
+        )
     except MemoryError:
         raise  # the limit of this child process
     except Exception as error:  # noqa: BLE001 - reported as a problem

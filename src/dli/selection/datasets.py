@@ -15,6 +15,7 @@ from dli.project.project import all_problems
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from dataspec.project.spec_checks import CheckedSpec
     from dli.project.project import LocalDataset
     from dli.selection.selection import Selection
     from dli.session import Session
@@ -24,14 +25,14 @@ def selected_datasets(
     session: Session,
     selection: Selection,
     *,
-    files_of: Callable[[str], Sequence[str]] = lambda _: (),
+    files_of: Callable[[CheckedSpec], Sequence[str]] = lambda _: (),
 ) -> tuple[list[LocalDataset], DatasetGraph]:
     """Return the selected datasets, upstream ones first, and the graph of the whole project.
 
     Args:
         session: The command's session.
         selection: What is selected.
-        files_of: Returns further files of a dataset, relative to the project, by which it is selected too.
+        files_of: Returns further files of a spec, relative to the project, by which it is selected too.
 
     Raises:
         NotFound: When the project has no dataset; or as :meth:`Selection.of`.
@@ -42,10 +43,7 @@ def selected_datasets(
     checked = check_datasets(project, session.dialects)
     if not checked:
         raise project.no_datasets()
-    checked = [
-        replace(spec, shared_files=(*spec.shared_files, *files_of(spec.name))) if spec.name else spec
-        for spec in checked
-    ]
+    checked = [replace(spec, shared_files=(*spec.shared_files, *files_of(spec))) for spec in checked]
     selected = selection.of(session.root, checked)
     datasets = [project.read(Path(spec.file)) for spec in selected]
     unread = [problem for spec in selected if spec.dataset is None for problem in spec.problems]

@@ -12,7 +12,7 @@ from dataspec.errors import InvalidSpec
 from dataspec.problems import Problem, nearest
 from dataspec.spec.detection import is_dataset
 from dataspec.spec.parse import read_model
-from dataspec.spec.unit_tests import FixtureFile, UnitTest, UnitTestFile, unit_test_problems
+from dataspec.spec.unit_tests import UnitTest, UnitTestFile, fixture_files, unit_test_problems
 from dataspec.spec.yaml_reader import MAX_YAML_BYTES, read_document
 from dataspec.sql.values.seeds import MAX_SEED_BYTES
 from dli.project.paths import shown
@@ -20,6 +20,7 @@ from dli.project.paths import shown
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from dataspec.project.spec_checks import CheckedSpec
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.yaml_reader import Document
     from dli.project.project import LocalDataset, Project
@@ -75,13 +76,12 @@ class UnitTestFiles:
         """Return whether there are files of tests for a dataset, valid or not."""
         return name in self._by_dataset or any(name == unread for unread, _ in self._unread)
 
-    def paths(self, name: str) -> list[str]:
-        """Return the paths of a dataset's files of tests and their CSV files, relative to the project."""
-        paths = []
-        for path, file, _ in self._by_dataset.get(name, ()):
-            csv = (path.parent / named for named in _csv_files(file.tests))
-            paths += [os.path.relpath(one, self._project.root) for one in (path, *csv)]
-        return paths
+    def paths(self, spec: CheckedSpec) -> list[str]:
+        """Return the paths of a dataset's files of tests and of all its CSV files, relative to the project."""
+        paths = [Path(spec.file).absolute().parent / named for named in spec.fixture_files]
+        for path, file, _ in self._by_dataset.get(spec.name or "", ()):
+            paths += [path, *(path.parent / named for named in fixture_files(file.tests))]
+        return [os.path.relpath(one, self._project.root) for one in paths]
 
     def of(self, dataset: LocalDataset) -> list[UnitTestSource]:
         """Return the unit tests of a valid dataset, those of its spec first."""
@@ -123,7 +123,7 @@ class UnitTestFiles:
         problems: tuple[Problem, ...] = (),
     ) -> UnitTestSource:
         texts, unread = {}, list(problems)
-        for named in _csv_files(tests):
+        for named in fixture_files(tests):
             path = folder / named
             try:
                 if path.is_file():
@@ -131,12 +131,6 @@ class UnitTestFiles:
             except InvalidSpec as error:
                 unread += error.problems
         return UnitTestSource(tuple(tests), document, texts, tuple(unread))
-
-
-def _csv_files(tests: Sequence[UnitTest]) -> dict[str, None]:
-    """Return the paths of the CSV files that tests name, without duplicates."""
-    fixtures = (fixture for test in tests for fixture in (*test.given.values(), test.expect))
-    return dict.fromkeys(fixture.file for fixture in fixtures if isinstance(fixture, FixtureFile))
 
 
 def _yaml_files(folder: Path) -> Iterator[Path]:

@@ -390,7 +390,9 @@ def test_an_error_of_the_sql_has_its_place(project: Path) -> None:
 @pytest.mark.rule("41.4", "41.13")
 def test_files_of_tests_belong_to_their_datasets(dli: Dli, project: Path) -> None:
     write(project, "datasets/daily.yaml", DAILY)
-    write(project, "datasets/other.yaml", HEAD.format(name="shop.other") + "query_statement: select 1 as a\n")
+    other = "query_statement: select 1 as a\ntests: [{name: one, expect: {file: one.csv}}]\n"
+    write(project, "datasets/other.yaml", HEAD.format(name="shop.other") + other)
+    write(project, "datasets/one.csv", "a\n1\n")
     write(project, "tests/more/daily.yaml", "dataset: shop.daily\n" + ONLY_THE_DAY)
     write(project, "tests/of_python.yaml", "cases: [1, 2]\n")
     assert dli("dataset", "test", "shop.daily").out == "PASSED  shop.daily: only_the_day\n"
@@ -402,6 +404,9 @@ def test_files_of_tests_belong_to_their_datasets(dli: Dli, project: Path) -> Non
     wrong = ONLY_THE_DAY.replace("15.00", "1")
     write(project, "tests/more/daily.yaml", "dataset: shop.daily\n" + wrong)
     assert dli("dataset", "test", "--changed").status == 1
+    write(project, "datasets/one.csv", "a\n2\n")
+    assert "shop.other: one" in dli("dataset", "test", "--changed").out
+    write(project, "datasets/one.csv", "a\n1\n")
     assert dli("dataset", "test", "--select", "shop.*", "--exclude", "shop.daily").status == 0
     write(project, "tests/lost.yaml", "dataset: shop.dayly\n" + ONLY_THE_DAY)
     for command in ("test", "validate"):
