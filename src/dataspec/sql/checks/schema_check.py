@@ -19,15 +19,28 @@ NAME = "schema"
 """The name of the result among those of the checks."""
 
 _Type = exp.DataType.Type
-_WHOLE = frozenset(exp.DataType.INTEGER_TYPES) - {_Type.BIT}
+
+
+def _types(names: str) -> frozenset[Any]:
+    """Return types of sqlglot by their names; an older one lacks some."""
+    return frozenset(getattr(_Type, name) for name in names.split() if hasattr(_Type, name))
+
+
+_INTEGERS = (frozenset(exp.DataType.INTEGER_TYPES) - {_Type.BIT}) | _types("SERIAL BIGSERIAL SMALLSERIAL")
+_DECIMALS = _types("DECIMAL BIGDECIMAL MONEY SMALLMONEY")
 _KINDS: tuple[frozenset[Any], ...] = (
-    _WHOLE,
-    frozenset({_Type.FLOAT, _Type.DOUBLE}),
-    frozenset({_Type.CHAR, _Type.NCHAR, _Type.VARCHAR, _Type.NVARCHAR, _Type.TEXT, _Type.BPCHAR}),
-    frozenset({_Type.DATE, _Type.DATE32}),
-    frozenset({_Type.TIMESTAMP, _Type.TIMESTAMPNTZ, _Type.DATETIME, _Type.DATETIME64}),
+    _INTEGERS,
+    _DECIMALS,
+    _types("FLOAT DOUBLE"),
+    frozenset(exp.DataType.TEXT_TYPES) | _types("BPCHAR ENUM FIXEDSTRING"),
+    _types("DATE DATE32"),
+    _types(
+        "TIMESTAMP TIMESTAMPNTZ TIMESTAMP_S TIMESTAMP_MS TIMESTAMP_NS DATETIME DATETIME2 DATETIME64 SMALLDATETIME"
+    ),
 )
 """Types that count as one: a declared type says what kind of value a column has."""
+_WRAPPERS = _types("LOWCARDINALITY NULLABLE")
+"""ClickHouse's types around a type, which say how it is stored."""
 
 
 def compare_columns(
@@ -69,22 +82,47 @@ def _wrong(declared: Sequence[Column], found: Mapping[str, str], dialect: str | 
 
 
 def is_same_type(declared: str, found: str, dialect: str | None) -> bool:
-    """Return whether a type is the declared one; one that is not known as a type is not compared.
+    """Return whether a type is of the declared kind; one that is not known as a type is not compared.
 
-    Widths of whole numbers and floats, and lengths that are not declared, don't count.
+    Lengths and digits count only if the declared type has them, and the engine keeps them.
     """
     one, other = _parsed(declared, dialect), _parsed(found, dialect)
-    if one is None or other is None:
+    return one is None or other is None or _is_same(one, other, exactly="(" in declared)
+
+
+def _is_same(one: exp.DataType, other: exp.DataType, *, exactly: bool) -> bool:
+    one, other = _unwrapped(one), _unwrapped(other)
+    if not _is_same_kind(one, other):
+        return False
+    if (inner := _inner(one)) and (others := _inner(other)):
+        pairs = zip(inner, others, strict=False)
+        return len(inner) == len(others) and all(_is_same(*pair, exactly=exactly) for pair in pairs)
+    sizes = _sizes(one)
+    return not (exactly and sizes and _sizes(other)) or sizes == _sizes(other)
+
+
+def _is_same_kind(one: exp.DataType, other: exp.DataType) -> bool:
+    if one.this == other.this or any(one.this in kind and other.this in kind for kind in _KINDS):
         return True
-    if one.expressions and one.sql(dialect).lower() != other.sql(dialect).lower():
-        return _is_text(one) and _is_text(other) and not other.expressions
-    if one.this in _WHOLE and other.this is _Type.DECIMAL:  # as Snowflake describes a whole number
-        return [str(size) for size in other.expressions[1:]] == ["0"]
-    return one.this == other.this or any(one.this in kind and other.this in kind for kind in _KINDS)
+    for whole, decimal in ((one, other), (other, one)):  # Snowflake has no other whole numbers
+        if whole.this in _INTEGERS and decimal.this in _DECIMALS:
+            return _sizes(decimal)[1:] in ([], ["0"])
+    return False
 
 
-def _is_text(kind: exp.DataType) -> bool:
-    return kind.this in _KINDS[3]
+def _unwrapped(kind: exp.DataType) -> exp.DataType:
+    inner = _inner(kind)
+    return _unwrapped(inner[0]) if kind.this in _WRAPPERS and inner else kind
+
+
+def _inner(kind: exp.DataType) -> list[exp.DataType]:
+    """Return the types within a type, such as that of a list's items."""
+    parts = (part.args.get("kind") if isinstance(part, exp.ColumnDef) else part for part in kind.expressions)
+    return [part for part in parts if isinstance(part, exp.DataType)]
+
+
+def _sizes(kind: exp.DataType) -> list[str]:
+    return [part.this.name for part in kind.expressions if isinstance(part, exp.DataTypeParam)]
 
 
 def _parsed(kind: str, dialect: str | None) -> exp.DataType | None:
@@ -92,6 +130,4 @@ def _parsed(kind: str, dialect: str | None) -> exp.DataType | None:
         found = exp.DataType.build(kind, dialect=dialect)
     except (SqlglotError, ValueError):
         return None
-    if found.this is _Type.LOWCARDINALITY:
-        found = found.expressions[0]
     return None if found.this in {_Type.UNKNOWN, _Type.USERDEFINED} else found
