@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dataspec.project.spec_checks import CheckedSpec
-    from dli.dbt.turning import Dataset, Outcome
+    from dli.dbt.outcome import Dataset, Outcome
     from dli.project.project import Project
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from dataspec.errors import InvalidUsage
 from dataspec.isolation import MIB, LimitExceeded, Limits
 from dataspec.spec.identity import DEFAULT_CONNECTION
+from dli.dbt.outcome import Outcome
 from dli.dbt.source.manifest import Manifest
-from dli.dbt.turning import Outcome, Turning
+from dli.dbt.turning import Turning
 from dli.dbt.writing import valid_files
 from dli.project.isolated import in_child
 from dli.project.paths import shown
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dataspec.spec.dialects import ConnectionDialect
-    from dli.dbt.turning import Choices
+    from dli.dbt.outcome import Choices
 
 LIMITS = Limits(cpu_seconds=20, wall_seconds=120, memory_bytes=1024 * MIB)
 """The limits for each file of a dbt project; a manifest has tens of megabytes."""

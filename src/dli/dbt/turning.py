@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dataspec.isolation import restart_clock
 from dataspec.parameters import EXECUTION_DATE
 from dataspec.problems import Problem
+from dataspec.spec.identity import DEFAULT_CONNECTION
 from dli.dbt.graph import TableGraph
+from dli.dbt.outcome import Dataset, Outcome
 from dli.dbt.source.configuration import ProjectNames, configure, event_times, test_defaults
 from dli.dbt.source.project import DbtProject
 from dli.dbt.source.properties import Placed, UnreadableFile, read_yaml
@@ -26,84 +26,16 @@ from dli.dbt.testing.source_tests import turn_source_tests
 from dli.dbt.testing.unit_tests import turn_unit_tests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from dli.dbt.outcome import Choices
     from dli.dbt.source.manifest import Manifest
     from dli.dbt.source.project import Node
     from dli.dbt.testing.checks import Test, TurnedCheck
 
-DIALECTS = {"sqlserver": "tsql", "synapse": "fabric", "athena": "athena", "mysql": "mysql"}
+DIALECTS = {"sqlserver": "tsql", "synapse": "fabric"}
 """The dialects of adapters whose names differ from sqlglot's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What the user chose for an import."""
-
-    schema: str | None = None
-    owner: str
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    target: str | None = None
-    """The name of dbt's target."""
-
-
-@dataclass(kw_only=True)
-class Dataset:
-    """A dataset on the way to its files."""
-
-    turned: TurnedSpec
-    translated: Translated
-    ways: list[Translated] = field(default_factory=list)
-    """Further translations of its SQL."""
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    read: dict[str, None] = field(default_factory=dict)
-    """The tables that its checks read."""
-    tests: list[dict[str, Any]] = field(default_factory=list)
-    materialization: Any = "table"
-    seed: str | None = None
-    """The text of its seed."""
-    seed_name: str = ""
-    described: list[dict[str, Any]] = field(default_factory=list)
-    """The columns that dbt describes."""
-    columns: list[dict[str, Any]] = field(default_factory=list)
-    """The key ``schema``: all columns, once they are known."""
-    head: dict[str, Any] = field(default_factory=dict)
-    parameters: list[dict[str, Any]] = field(default_factory=list)
-    statements: dict[str, Any] = field(default_factory=dict)
-    execution: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def node(self) -> Node:
-        """The node of dbt."""
-        return self.turned.node
-
-    @property
-    def folder(self) -> str:
-        """The folder of its files within the folder of specs, with a slash; empty for that folder."""
-        folder = self.node.path.parent.relative_to(self.node.folder).as_posix()
-        return "" if folder == "." else f"{folder}/"
-
-
-@dataclass(kw_only=True)
-class Outcome:
-    """What became of a dbt project."""
-
-    datasets: dict[str, Dataset] = field(default_factory=dict)
-    """By name."""
-    found: Counter[str] = field(default_factory=Counter)
-    """How many things there were of each kind."""
-    lost: Counter[str] = field(default_factory=Counter)
-    """How many of them became nothing."""
-    problems: list[Problem] = field(default_factory=list)
-    shared: SharedMacros | None = None
-    called: set[str] = field(default_factory=set)
-    """The macros of the project that its SQL called."""
-
-    def lose(self, kind: str, problem: Problem) -> None:
-        """Note that something became nothing."""
-        self.lost[kind] += 1
-        self.problems.append(problem)
 
 
 class Turning:
@@ -143,6 +75,7 @@ class Turning:
         self.writer = SpecWriter(self.project, self.renderer, choices.owner, self.dialect)
         self.checks = CheckTurner(self.renderer, test_defaults(self.project))
         self.graph = TableGraph()
+        self._connection_dialect = connection_dialect
         self.outcome = Outcome(shared=self.shared, problems=[*self.project.problems, *self._broken_macros()])
 
     def _broken_macros(self) -> Iterator[Problem]:
@@ -151,10 +84,18 @@ class Turning:
 
     def turn(self) -> Outcome:
         """Turn everything."""
+        if self.dialect is not None:
+            here = self._connection_dialect or "not defined"
+            message = (
+                f"the SQL is of {self.dialect}, and the connection '{DEFAULT_CONNECTION}' is {here} here."
+            )
+            hint = "Define it in dli.yaml before the datasets run."
+            self.outcome.problems.append(self.project.root.settings.problem(message, hint))
         for node in self.project.nodes:
             if node.kind != "test" and self._is_enabled(node):
                 restart_clock()
                 self._turn_node(node)
+        self.renderer.by_partition = False
         self._turn_tests()
         turn_source_tests(self)
         turn_singular_tests(self)

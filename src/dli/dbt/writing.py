@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dataspec.problems import Problem
     from dataspec.project.spec_checks import CheckedSpec
     from dataspec.spec.dialects import ConnectionDialect
-    from dli.dbt.turning import Dataset, Outcome
+    from dli.dbt.outcome import Dataset, Outcome
 
 FOLDER = "datasets/"
 

@@ -12,7 +12,7 @@ from dli.options import common_options, pass_session
 from dli.session import Session, say, warn
 
 if TYPE_CHECKING:
-    from dli.dbt.turning import Outcome
+    from dli.dbt.outcome import Outcome
 
 
 @click.command("dbt")
@@ -58,8 +58,8 @@ def command(
     listed, with its place and the reason. Files that exist already are not changed.
     """
     from dli.dbt.importing import import_project
-    from dli.dbt.turning import Choices
-    from dli.project.scaffold import owner_here, project_files, write_new
+    from dli.dbt.outcome import Choices
+    from dli.project.scaffold import owner_here
 
     outcome, files = import_project(
         folder,
@@ -69,17 +69,8 @@ def command(
         ),
         dialects=session.dialects,
     )
-    if taken := sorted(outcome.datasets.keys() & set(session.project.names())):
-        raise Refused(
-            f"The project has datasets of these names already: {', '.join(taken)}.",
-            detail="Nothing was written. Give the imported ones another schema: --schema NAME",
-        )
-    if not session.project.is_made:
-        made = project_files(session.root.resolve().name)
-        files |= {name: text for name, text in made.items() if not (session.root / name).exists()}
-    if not dry_run:
-        place = session.project.folder
-        write_new(session.root, {_placed(name, place, session.root): text for name, text in files.items()})
+    if not dry_run and outcome.datasets:
+        _write(session, folder, outcome, files)
     _show(session, outcome)
     if outcome.datasets and not dry_run:
         say("Next:\ndli dataset validate\ndli dataset run --all")
@@ -104,6 +95,31 @@ def _variables(text: str | None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidUsage(f"--vars '{text}' is no mapping in YAML.", detail="Write: --vars '{name: value}'")
     return {str(key): value for key, value in found.items()}
+
+
+def _write(session: Session, source: Path, outcome: Outcome, files: dict[str, str]) -> None:
+    """Write the files into the project, which is made if it is missing.
+
+    Raises:
+        Refused: When the project is in the dbt project, or has datasets or files of these names.
+    """
+    from dli.project.scaffold import project_files, write_new
+
+    root = session.root.resolve()
+    if root.is_relative_to(source.resolve()):
+        raise Refused(
+            "The specs would be written into the dbt project.",
+            detail="Nothing was written. Run the command in a folder beside it, or give one by --path.",
+        )
+    if taken := sorted(outcome.datasets.keys() & set(session.project.names())):
+        raise Refused(
+            f"The project has datasets of these names already: {', '.join(taken)}.",
+            detail="Nothing was written. Give the imported ones another schema: --schema NAME",
+        )
+    made = {} if session.project.is_made else project_files(root.name)
+    new = {name: text for name, text in made.items() if not (session.root / name).exists()}
+    placed = {_placed(name, session.project.folder, session.root): text for name, text in files.items()}
+    write_new(session.root, placed | new)
 
 
 def _placed(name: str, folder: Path, root: Path) -> str:

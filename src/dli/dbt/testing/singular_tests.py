@@ -9,8 +9,9 @@ from dli.dbt.sql.values import THIS, NotKnown
 from dli.dbt.testing.checks import TurnedCheck
 
 if TYPE_CHECKING:
+    from dli.dbt.outcome import Dataset
     from dli.dbt.source.project import Node
-    from dli.dbt.turning import Dataset, Turning
+    from dli.dbt.turning import Turning
 
 
 def turn_singular_tests(turning: Turning) -> None:

@@ -11,9 +11,10 @@ from dli.dbt.testing.checks import TurnedCheck, tests_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dli.dbt.outcome import Dataset
     from dli.dbt.source.project import Source
     from dli.dbt.testing.checks import Test
-    from dli.dbt.turning import Dataset, Turning
+    from dli.dbt.turning import Turning
 
 
 def turn_source_tests(turning: Turning) -> None:

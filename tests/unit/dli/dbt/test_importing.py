@@ -221,3 +221,41 @@ def test_a_unit_test_of_dbt_is_one_here_and_passes(bakery: Imported) -> None:
     assert test["expect"] == [{"customer_id": "ann", "sales": 2}]
     status, told = dli("dataset", "test", "--path", str(bakery.project))
     assert (status, "1 passed" in told) == (0, True), told
+
+
+@pytest.mark.rule("39.7")
+def test_nothing_is_written_into_the_dbt_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write_model(tmp_path / "dbt", "select 1 as n\n"))
+    status, told = dli("import", "dbt", ".")
+    assert status == 4
+    assert "The specs would be written into the dbt project.\n       Nothing was written." in told
+    assert sorted(path.name for path in Path().iterdir()) == ["dbt_project.yml", "models"]
+
+
+@pytest.mark.rule("39.6")
+def test_programs_get_the_same_list_as_json(tmp_path: Path) -> None:
+    source = write_model(tmp_path / "dbt", "select {{ target.name }} as n\n")
+    _, told = dli("import", "dbt", str(source), "--dry-run", "--path", str(tmp_path), "-f", "json")
+    (problem,) = json.loads(told)["problems"]
+    assert json.loads(told)["kinds"] == [{"kind": "models", "found": 1, "turned": 0}]
+    assert "'target.name' is in dbt's profile: give it by --target" in problem["message"]
+    _, told = dli(
+        "import", "dbt", str(source), "--target", "1", "--dry-run", "--path", str(tmp_path), "-f", "json"
+    )
+    assert json.loads(told)["datasets"] == ["hostile.m"]
+    assert not (tmp_path / "datasets").exists()
+
+
+def test_variables_that_are_no_mapping_are_refused(tmp_path: Path) -> None:
+    status, told = dli("import", "dbt", str(tmp_path), "--vars", "a=1")
+    assert (status, "--vars 'a=1' is no mapping in YAML." in told) == (2, True)
+
+
+def test_sql_of_another_engine_keeps_its_dialect_and_the_connection_is_told(tmp_path: Path) -> None:
+    source = write_model(tmp_path / "dbt", "select cast(1 as text) as n\n")
+    (source / "profiles.yml").write_text("hostile: {outputs: {dev: {type: postgres, password: secret}}}\n")
+    status, told = dli("import", "dbt", str(source), "--path", str(tmp_path))
+    assert status == 0, told
+    assert spec_of(tmp_path, "hostile.m")["execution"] == {"dialect": "postgres"}
+    assert "the SQL is of postgres, and the connection 'dli_default' is duckdb here." in told
+    assert "secret" not in told
