@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from dataspec.engines.session import SessionCancelled, StatementFailed
+from dataspec.spec.full_refresh import FullRefresh
 from dataspec.sql.materialization.failure import MaterializationFailed
 from dataspec.sql.rendering import RenderedStatement
 from warehouses import Listener, Warehouse, fork_on_request, orders
@@ -32,6 +33,8 @@ class Case:
     old: list[Any]
     new: list[Any]
     given: dict[str, Any]
+    begun: dict[str, Any] | None = None
+    """What an earlier run of a full refresh is given, before the run."""
 
     @classmethod
     def of(cls, form: str, old: str, new: str, rows: list[Any], then: list[Any], more: str = "") -> Case:
@@ -39,6 +42,7 @@ class Case:
         return cls(orders(old, form, more), orders(new, form, more), rows, then, given)
 
 
+DAILY = "{type: incremental, strategy: replace_partition, partition_column: day}"
 MERGE = "{type: incremental, strategy: merge, unique_key: [id], on_schema_change: append_columns}"
 CASES = {
     "first run": Case(None, orders("select 1 as id"), [], [(1,)], {}),
@@ -47,7 +51,7 @@ CASES = {
     ),
     "other columns": Case.of("table", "select 1 as id", "select 'a' as name", [(1,)], [("a",)]),
     "partition": Case.of(
-        "{type: incremental, strategy: replace_partition, partition_column: day}",
+        DAILY,
         f"select {DAY} as day, 1 as id where 1 = 1",
         f"select {DAY} as day, 2 as id",
         [1],
@@ -62,6 +66,18 @@ CASES = {
         [(1, None), (2, "x")],
     ),
     "view": Case.of("view", "select 1 as id", "select 2 as id", [(1,)], [(2,)]),
+    "other view": Case.of("view", "select 1 as id", "select 'a' as name", [(1,)], [("a",)]),
+    "append": Case.of(
+        "{type: incremental, strategy: append}", "select 1 as id", "select 2 as id", [(1,)], [(1,), (2,)]
+    ),
+    "full refresh": Case(
+        orders(f"select {DAY} as day, 1 as id", DAILY, OF_DAY),
+        orders(f"select {DAY} as day, 2 as id", DAILY, OF_DAY),
+        [1],
+        [2, 2],
+        {"execution_date": "2024-01-15", "refresh": FullRefresh("b", begins=False, ends=True)},
+        {"execution_date": "2024-01-14", "refresh": FullRefresh("b", begins=True, ends=False)},
+    ),
 }
 
 
@@ -74,7 +90,9 @@ def rows(warehouse: Warehouse, case: Case) -> list[Any]:
 def prepared(warehouse: Warehouse, case: Case) -> None:
     warehouse.ask("drop schema if exists shop cascade", "create schema shop")
     if case.before is not None:
-        warehouse.run(case.before, **case.given)
+        warehouse.run(case.before, **case.given | {"refresh": None})
+    if case.begun is not None:
+        warehouse.run(case.run, **case.begun)
 
 
 def statements_of(warehouse: Warehouse, case: Case) -> list[RenderedStatement]:
@@ -142,7 +160,7 @@ def run_killed() -> Iterator[Kill]:
 
 
 @pytest.mark.rule("35.1", "35.23")
-@pytest.mark.parametrize("name", ["first run", "other columns", "partition"])
+@pytest.mark.parametrize("name", ["first run", "other columns", "partition", "new column", "full refresh"])
 def test_a_run_killed_before_any_statement_leaves_the_old_rows(
     warehouse: Warehouse, name: str, run_killed: Kill
 ) -> None:
@@ -155,7 +173,7 @@ def test_a_run_killed_before_any_statement_leaves_the_old_rows(
 
 
 @pytest.mark.rule("35.1", "35.23")
-@pytest.mark.parametrize("name", ["new column", "view"])
+@pytest.mark.parametrize("name", ["append", "view"])
 def test_a_run_stopped_before_any_statement_leaves_the_old_rows(warehouse: Warehouse, name: str) -> None:
     case = CASES[name]
 
@@ -172,7 +190,7 @@ def test_a_run_stopped_before_any_statement_leaves_the_old_rows(warehouse: Wareh
 
 
 @pytest.mark.rule("35.1", "35.23")
-@pytest.mark.parametrize("name", ["same columns"])
+@pytest.mark.parametrize("name", ["same columns", "other view"])
 def test_a_run_that_fails_at_any_statement_leaves_the_old_rows(warehouse: Warehouse, name: str) -> None:
     case = CASES[name]
 
@@ -185,15 +203,17 @@ def test_a_run_that_fails_at_any_statement_leaves_the_old_rows(warehouse: Wareho
 
 
 @pytest.mark.rule("35.24")
-@pytest.mark.parametrize("name", ["other columns", "partition"])
+@pytest.mark.parametrize("name", ["other columns", "partition", "append", "full refresh"])
 def test_of_two_runs_that_meet_the_later_one_publishes(warehouse: Warehouse, name: str) -> None:
     case = CASES[name]
-    later = Case(
-        case.before, case.run.replace("select 2", "select 8").replace("'a'", "'b'"), [], [], case.given
-    )
-    sent = statements_of(warehouse, case)
+    changed = case.run.replace("2 as id", "8 as id").replace("'a'", "'b'")
+    later = Case(case.before, changed, [], [], case.given)
+    prepared(warehouse, case)
     warehouse.run(later.run, **case.given)
     of_later = rows(warehouse, case)
+    sent = statements_of(warehouse, case)
+    warehouse.run(later.run, **case.given)
+    of_both = rows(warehouse, case)
     for number in (i for i, statement in enumerate(sent) if statement.name in {"query", "check", "publish"}):
         prepared(warehouse, case)
         outcomes: dict[str, BaseException | None] = {}
@@ -211,7 +231,8 @@ def test_of_two_runs_that_meet_the_later_one_publishes(warehouse: Warehouse, nam
         if None not in outcomes.values():  # in DuckDB two transactions may each conflict with the other
             assert (warehouse.kind, rows(warehouse, case)) == ("duckdb", case.old), told
             continue
-        assert rows(warehouse, case) == (of_later if outcomes["second"] is None else case.new), told
+        expected = case.new if outcomes["second"] else of_later if outcomes["first"] else of_both
+        assert rows(warehouse, case) == expected, told
         if sent[number].name == "publish" and sent[number].sql == "begin":
             assert isinstance(outcomes["first"], MaterializationFailed), told
             assert "A later attempt of this dataset has begun to build shop.orders" in str(outcomes["first"])
