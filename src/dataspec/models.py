@@ -769,6 +769,8 @@ class BackfillPreview:
     """The rendered SQL statements of the first date."""
     last_statements: list[str]
     """The rendered SQL statements of the last date."""
+    publishing: list[str] = field(default_factory=list)
+    """What stages, checks and publishes the rows of the last date, as in the preview of a run."""
     reads: list[str] = field(default_factory=list)
     """The tables that the statements read."""
     writes: list[str] = field(default_factory=list)

@@ -18,6 +18,7 @@ from dataspec.contract import CHECKS_KEY
 from dataspec.engines.leftovers import AttemptMark
 from dataspec.engines.session import StatementFailed
 from dataspec.errors import InvalidTemplate
+from dataspec.sql.materialization.failure import MaterializationFailed
 from dli_airflow import operator as operator_module
 from dli_airflow.airflow_api import AirflowException, AirflowFailException, AirflowTaskTimeout
 from dli_airflow.connections import sql_hook
@@ -271,6 +272,27 @@ def test_a_run_of_the_checks_alone_looks_at_the_table_and_builds_nothing(
         execute(stricter, Run(conf=conf), attempt)
     found = [json.loads(value)[0]["status"] for key, value in attempt.pushed if key == CHECKS_KEY]
     assert found == ["passed", "passed", "failed"]
+
+
+@pytest.mark.rule("35.27", "35.28")
+def test_the_conf_of_a_run_says_which_part_it_has_in_a_full_refresh(warehouse: Path, turns: Path) -> None:
+    form = "materialization: {type: incremental, strategy: append}\n"
+    dataset = clicks('"select {{ limit }} as n"', f"{DATED}{form}")
+
+    def run(limit: int, refresh: Any = None) -> list[tuple[Any, ...]]:
+        own = {"full_refresh": refresh} if refresh else {}
+        conf = {"execution_date": "2024-01-15", "limit": limit, "_dli": own}
+        execute(operator(dataset, turns), Run(conf=conf))
+        return rows(warehouse, "select n from web.clicks order by n")
+
+    part = {"backfill": "web.clicks_20240115_000000"}
+    assert run(1) == [(1,)]
+    assert run(2, part | {"begins": True, "ends": False}) == [(1,)]
+    assert run(3, part | {"begins": False, "ends": True}) == [(2,), (3,)]
+    for alone in (True, {"backfill": 7}):
+        with pytest.raises(MaterializationFailed, match="is incremental: a full refresh by one run"):
+            run(4, alone)
+    assert rows(warehouse, "select n from web.clicks order by n") == [(2,), (3,)]
 
 
 @pytest.mark.rule("12.9")

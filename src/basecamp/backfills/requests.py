@@ -25,10 +25,10 @@ from dataspec.schedule.date_ranges import MAX_DATES, DateRange
 from dataspec.schedule.partitions import Grid
 from dataspec.schedule.relative_dates import absolute_date
 from dataspec.spec.connection_teams import ConnectionTeams
+from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.materialization import AppendForm
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import RunValues, resolve_run
-from dataspec.sql.preview import SqlPreview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,11 @@ class CheckedRequest:
         dates = [step.partition for step in steps if step.dataset == plan.dataset]
         shown = dates or self.days
         resolved = self._values(shown[0]).parameters
-        first, last = (self._sql(day, sql) for day in (shown[0], shown[-1]))
+        part = FullRefresh("<id>", begins=len(plan.dates) == 1 and plan.begins_table)
+        first = sql.preview(self.spec, self.file, self._values(shown[0]).template)
+        last = sql.preview_run(
+            self.spec, self.file, self._values(shown[-1]), part if plan.full_refresh else None
+        )
         return BackfillPreview(
             dataset_name=self.request.dataset,
             source_type=self.file.source,
@@ -136,6 +140,7 @@ class CheckedRequest:
             to_confirm=self._to_confirm(plan),
             first_statements=first.statements,
             last_statements=last.statements,
+            publishing=last.publishing,
             reads=sorted({*first.reads, *last.reads}),
             writes=sorted({*first.writes, *last.writes}),
             registered=self.request.candidate is None,
@@ -155,9 +160,6 @@ class CheckedRequest:
                 f"{table} is appended to: the rows of a partition that is built already would be in it twice."
             ]
         return []
-
-    def _sql(self, day: str, sql: SpecSql) -> SqlPreview:
-        return sql.preview(self.spec, self.file, self._values(day).template)
 
     def _values(self, day: str) -> RunValues:
         return resolve_run(self.spec, {**self.parameters, EXECUTION_DATE: day})

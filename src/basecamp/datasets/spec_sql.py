@@ -138,7 +138,7 @@ class SpecSql:
         )
 
     def preview_run(
-        self, spec: DatasetSpec, file: SpecFile, values: RunValues, *, full_refresh: bool
+        self, spec: DatasetSpec, file: SpecFile, values: RunValues, refresh: FullRefresh | None
     ) -> SqlPreview:
         """Return a spec's SQL like :meth:`preview`, with the statements that publish the rows of the run.
 
@@ -146,7 +146,7 @@ class SpecSql:
             spec: The spec.
             file: Its file, with its SQL.
             values: The values of the run.
-            full_refresh: Whether the run builds the table anew.
+            refresh: The run's part in a full refresh.
 
         Raises:
             InvalidTemplate, ServerBusy: As :meth:`preview`.
@@ -161,7 +161,7 @@ class SpecSql:
                 yaml=file.yaml,
                 file=file.key,
                 dialect=self._dialects.of(spec),
-                refresh=FullRefresh() if full_refresh else None,
+                refresh=refresh,
             ),
         )
 

@@ -29,6 +29,7 @@ from dataspec.errors import AirflowUnreachable, Conflict, InvalidUsage
 from dataspec.models import RunPreview, SourceType, WorkflowRun
 from dataspec.schedule.run_ids import adhoc_run_id
 from dataspec.spec.connection_teams import ConnectionTeams
+from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import RunValues, resolve_run, with_absolute_date
 
@@ -134,7 +135,8 @@ class RunStarter:
         """
         file, spec = self._checked(request)
         values = resolve_run(spec, with_absolute_date(spec, request.parameters, self._clock.now()))
-        sql = self._sql.preview_run(spec, file, values, full_refresh=request.full_refresh)
+        refresh = FullRefresh() if request.full_refresh else None
+        sql = self._sql.preview_run(spec, file, values, refresh)
         return RunPreview(
             dataset_name=request.dataset,
             source_type=file.source,

@@ -222,8 +222,20 @@ class Materializer:
         attempt.has_staged = True
         self._decisions.take_staged(attempt.inspect(staging))
         goal, there = self._new.goal(attempt, target, found)
-        self._decisions.act(goal, staging, there, query=query)
+        act = self._decisions.act(goal, staging, there, query=query)
+        if found is not None and (act.how == "swap" or goal != target):
+            self._check_dependents(attempt, target)
         attempt.send("stage", self._engine.fill(kind, staging, query))
+
+    def _check_dependents(self, attempt: Attempt, target: Parts) -> None:
+        """Check that another table can take the place of the target, before any row is written."""
+        query = self._engine.dependents(target)
+        if query is not None and (found := attempt.ask(query)):
+            raise MaterializationFailed(
+                f"No new table can take the place of {self._target}: "
+                f"{', '.join(name for (name,) in found)} would have to go with it.",
+                "Drop what reads it, and create that again after the run.",
+            )
 
     def _check(self, attempt: Attempt, staging: Parts) -> None:
         """Check the staged rows, which nobody else has seen."""

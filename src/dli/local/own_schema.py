@@ -17,7 +17,6 @@ from dli.project.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from dataspec.engines.session import Execute
     from dataspec.spec.model import DatasetSpec
@@ -41,7 +40,7 @@ class OwnSchema:
     def of(cls, settings: Settings) -> OwnSchema | None:
         """Return the schema that the chosen environment names; None if it names none."""
         name = settings.schema
-        return cls(name, _tables(settings.root, settings.datasets_dir, name)) if name else None
+        return cls(name, _tables(settings, name)) if name else None
 
     def moved(self, spec: DatasetSpec) -> DatasetSpec:
         """Return a spec that builds its table in this schema.
@@ -60,8 +59,10 @@ class OwnSchema:
 
 
 @lru_cache(maxsize=1)
-def _tables(root: Path, folder: Path, schema: str) -> dict[str, str]:
-    specs = (dataset.spec for dataset in Project(root, folder).datasets())
+def _tables(settings: Settings, schema: str) -> dict[str, str]:
+    """Return the table in the schema for each table of the project; the same for all runs of a command."""
+    project = Project(settings.root, settings.datasets_dir)
+    specs = (dataset.spec for dataset in project.datasets())
     targets = sorted({spec.target or spec.name for spec in specs if spec})
     ends = Counter(_end(target) for target in targets)
     return {target.lower(): _moved(target, schema, whole=ends[_end(target)] > 1) for target in targets}

@@ -24,6 +24,11 @@ NEW_TABLE = "__dli_new_"
 """The beginning of the name of a new table."""
 
 
+def mark_of(part: FullRefresh) -> str:
+    """Return what the comment of the new table says of the full refresh that fills it."""
+    return f"Full refresh {part.backfill}."
+
+
 class NewTable:
     """The new table of a dataset, of which there is at most one, as one run finds it.
 
@@ -41,7 +46,7 @@ class NewTable:
         self._engine = engine
         self._name = f"{NEW_TABLE}{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         self._part = part
-        self.mark = f"Full refresh {part.backfill}." if part else ""
+        self.mark = mark_of(part) if part else ""
         """What the comment of the new table says; it stays there when the table has taken its place."""
 
     @property

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dataspec.engines.check_runner import CheckRunner
+from dataspec.engines.materialization.new_table import NEW_TABLE, mark_of
 from dataspec.engines.materializer import Materializer
 from dataspec.engines.results import Result
 from dataspec.spec.materialization import MergeForm, ReplacePartitionForm, ViewForm
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 _COUNTS = 4
 """Number of counts that the engine's own check of staged rows returns."""
-_STAGING = re.compile(r"(?P<shared>__dli_[0-9a-f]{16})(?P<attempt>_[0-9a-f]{8})?")
+_STAGING = re.compile(r"(?P<name>__dli_(?:new_)?)[0-9a-f]{16}(?P<attempt>_[0-9a-f]{8})?")
 _INSTANTS = ("timestamp with time zone",)
 _SAME_TYPES = {
     "timestamp": ("timestamp without time zone", "timestamp_ntz", "datetime"),
@@ -108,6 +109,7 @@ class _Rehearsal:
     ) -> None:
         self._spec = spec
         self._engine = engine
+        self._refresh = refresh
         self._columns = list(_columns(spec, engine, columns, values))
         self._sent: list[str] = []
         rehearsed = _RehearsedChecks(checks) if checks else None
@@ -144,6 +146,9 @@ class _Rehearsal:
             yield (*schema, True)
         elif sql == self._engine.inspect(target):
             yield from self._described(f"Built by the dataset {self._spec.name}.")
+        elif NEW_TABLE in sql:
+            if self._refresh and not self._refresh.begins:
+                yield from self._described(mark_of(self._refresh))
         elif (staging := _STAGING.search(sql)) and sql == self._engine.inspect((*schema, staging[0])):
             yield from self._described(self.materializer.mark)
 
@@ -155,7 +160,9 @@ class _Rehearsal:
         """Return a statement without the parts of names that the connection has by default."""
         shown = sql.replace(self._engine.quoted(_PLACE) + ".", "")
         shown = shown.replace(self.materializer.mark, "dli attempt <id>")
-        return _STAGING.sub(lambda found: "__dli_<hash>" + ("_<attempt>" if found["attempt"] else ""), shown)
+        return _STAGING.sub(
+            lambda found: f"{found['name']}<hash>" + ("_<attempt>" if found["attempt"] else ""), shown
+        )
 
 
 class _RehearsedChecks:

@@ -289,6 +289,11 @@ class EngineSql(ABC):
         """Return the statement that adds a column to a table."""
         return f"alter table {self.named(target)} add column {self.quoted(column.name)} {column.type}"
 
+    def dependents(self, target: Parts) -> str | None:
+        """Return a query for the names of views that don't let a table be dropped; None if the engine lets it."""
+        del target  # for engines that don't
+        return None
+
     def grants(self, target: Parts) -> str:
         """Return a query for a row per grant: privilege, grantee, column or null, whether it can be passed on."""
         raise NotImplementedError

@@ -232,7 +232,7 @@ def _wait(session: Session, backfill_id: str, timeout: float | None) -> None:
 
 
 def _described(preview: BackfillPreview) -> str:
-    from dli.output.previews import head
+    from dli.output.previews import head, published
 
     above = head(preview, (_kind(preview).capitalize(), str(len(preview.steps or preview.dates))))
     order = [f"{step.dataset_name} {step.partition}" for step in preview.steps] or preview.dates
@@ -241,6 +241,7 @@ def _described(preview: BackfillPreview) -> str:
         parts += _statements(preview.dates[0], preview.first_statements)
     if len(preview.dates) > 1:
         parts += _statements(preview.dates[-1], preview.last_statements)
+    parts += published(preview.publishing)
     return "\n\n".join(parts)
 
 

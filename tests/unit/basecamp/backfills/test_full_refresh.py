@@ -176,3 +176,23 @@ def test_a_preview_says_what_a_user_confirms(
 ) -> None:
     register(replace=materialized(form))
     assert start(client, **DAYS, dry_run=True, **more).json()["to_confirm"] == reason
+
+
+@pytest.mark.rule("14.28")
+def test_a_preview_shows_how_the_last_date_puts_the_new_table_in_place(
+    register: Register, client: Client
+) -> None:
+    dialect = {"schedule:\n": "execution: {dialect: postgres}\nschedule:\n"}
+    register(replace=materialized(APPEND) | dialect)
+    shown = refresh(client, dry_run=True).json()
+    assert shown["warnings"] == []
+    text = "\n".join(shown["publishing"])
+    steps = [
+        "clicks WHERE day = '2024-01-03'",
+        'insert into "sales"."__dli_new_<hash>"',
+        'drop table "sales"."daily"',
+        'alter table "sales"."__dli_new_<hash>" rename to "daily"',
+    ]
+    places = [text.find(step) for step in steps]
+    assert -1 not in places
+    assert places == sorted(places)

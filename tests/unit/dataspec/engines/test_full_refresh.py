@@ -208,3 +208,34 @@ def test_every_strategy_fills_the_new_table(warehouse: Warehouse, form: str) -> 
     found = [row[0] for row in warehouse.orders()]
     assert found == ([THIRD] if form == "table" else [SECOND, THIRD])
     assert warehouse.staged() == []
+
+
+@pytest.mark.rule("35.34")
+def test_a_table_that_views_read_is_replaced_where_the_engine_lets_it(warehouse: Warehouse) -> None:
+    build(warehouse, daily(1), FIRST)
+    warehouse.ask(
+        "create view shop.report as select day from shop.orders",
+        "create view shop.above as select day from shop.report",
+    )
+    if warehouse.kind == "duckdb":
+        build(warehouse, daily(2), FIRST, part(begins=True))
+        build(warehouse, daily(2), SECOND, part(ends=True))
+        assert warehouse.ask("select * from shop.above order by 1") == [(FIRST,), (SECOND,)]
+        return
+    told = "No new table can take the place of shop.orders: shop.report would have to go with it. Drop what reads it"
+    given: dict[str, Any] = {"execution_date": "2024-01-15"}
+    assert warehouse.refused(daily(2), refresh=part(begins=True), **given).startswith(told)
+    whole = FullRefresh(BACKFILL)
+    assert warehouse.refused(daily(2), refresh=whole, **given).startswith(told)
+    build(warehouse, daily(2), FIRST)
+    assert warehouse.ask("select * from shop.above") == [(FIRST,)]
+
+
+@pytest.mark.rule("35.34")
+def test_a_table_with_other_columns_that_views_read_stays(warehouse: Warehouse) -> None:
+    warehouse.run(orders("select 1 as id"))
+    warehouse.ask("create view shop.report as select id from shop.orders")
+    if warehouse.kind == "postgres":
+        assert "shop.report would have to go with it" in warehouse.refused(orders("select 'a' as id"))
+    else:
+        warehouse.run(orders("select 'a' as id"))

@@ -76,6 +76,15 @@ order by a.attnum"""
         lock = [f"lock table {self.named(act.target)} in share row exclusive mode"] if kept else []
         return [*lock, *super().publish(act)]
 
+    def dependents(self, target: Parts) -> str:
+        """Return the query for the views that read a table or view: they would have to go with it."""
+        return f"""\
+select distinct r.ev_class::regclass::text
+from pg_catalog.pg_depend d
+join pg_catalog.pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
+where d.refclassid = 'pg_class'::regclass and d.refobjid = {self._oid(target)} and r.ev_class <> d.refobjid
+order by 1"""
+
     def grants(self, target: Parts) -> str:
         """Return the query for the grants of a table or view, and of its columns; the owner's are left out."""
         return f"""\
