@@ -14,7 +14,7 @@ from dataspec.sql.lineage.statement_tables import access_of, table_name
 from dli.unit_tests.fixtures import duckdb_type, rows_or_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dataspec.problems import Problem
     from dataspec.spec.model import DatasetSpec
@@ -50,6 +50,17 @@ class UsedTables:
         for tree in (tree for text in texts for tree in text.parsed.trees):
             found._take(tree, made)
         return found
+
+    def schemas(self, given: Iterable[str]) -> tuple[str, ...]:
+        """Return the schemas that have to exist before the SQL runs, some below a catalog.
+
+        Args:
+            given: The tables that the test gives.
+        """
+        needed = {name.rpartition(".")[0] for name in given}
+        written = {name.rpartition(".")[0] for name in self.writes.values()}
+        needed |= {schema for schema in written if schema.lower() not in self.made_schemas}
+        return tuple(sorted(needed - {""}))
 
     def _take(self, tree: exp.Expr, made: set[str]) -> None:
         access = access_of(tree)

@@ -148,8 +148,6 @@ class _Planner:
         if problems:
             raise InvalidSpec(problems)
         line, column = self._places.document.position(self._at)
-        named = (*used.reads.values(), *used.writes.values(), *(table.name for table in tables))
-        schemas = dict.fromkeys(name.rpartition(".")[0] for name in named if "." in name)
         return UnitTestPlan(
             dataset=self._dataset,
             name=self._test.name,
@@ -157,7 +155,7 @@ class _Planner:
             statements=tuple(statements),
             is_translated=self._is_translated,
             tables=tuple(tables),
-            schemas=tuple(schema for schema in schemas if schema.lower() not in used.made_schemas),
+            schemas=used.schemas(table.name for table in tables),
             result=self._result(used.writes),
             expect=expect,
             warnings=tuple(warnings),

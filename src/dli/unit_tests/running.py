@@ -16,7 +16,7 @@ from dli.unit_tests.fixtures import quoted, quoted_table
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from dataspec.engines.results import Result
     from dli.unit_tests.given import GivenTable
@@ -73,7 +73,7 @@ def run_test(plan: UnitTestPlan, show: Callable[[str], None] = lambda _: None) -
 
 
 class _FixtureError(Exception):
-    """The rows of a table can't be written."""
+    """The tables of a test can't be made."""
 
 
 class _Preparation:
@@ -84,10 +84,9 @@ class _Preparation:
 
     def __call__(self, _connection: Any, cursor: Any, _stop: threading.Event) -> None:
         cursor.execute("set TimeZone = 'UTC'")
-        for statement in self._schemas():
-            cursor.execute(statement)
+        self._run(cursor, "the schemas can't be created", self._schemas())
         for table in self._plan.tables:
-            self._create(cursor, table)
+            self._run(cursor, f"the rows of {table.name} can't be read", _creation(table))
         cursor.execute(_CLOSED)
 
     def _schemas(self) -> Iterator[str]:
@@ -97,21 +96,22 @@ class _Preparation:
         for schema in self._plan.schemas:
             yield f"create schema if not exists {quoted_table(schema)}"
 
-    def _create(self, cursor: Any, table: GivenTable) -> None:
-        """Create a table with its rows: a view where nothing writes it, whose nulls fit every use."""
+    def _run(self, cursor: Any, problem: str, statements: Iterable[str]) -> None:
         import duckdb
 
-        select = table.rows.select
-        kind = "table" if table.is_own else "view"
         try:
-            cursor.execute(select)
-            cursor.execute(f"create {kind} {quoted_table(table.name)} as {select}")
+            for statement in statements:
+                cursor.execute(statement)
         except duckdb.Error as error:
-            place = self._plan.place
-            reason = one_line(error).partition(" LINE ")[0]
-            raise _FixtureError(
-                f"{place.file}:{place.line}:{place.column}: the rows of {table.name} can't be read: {reason}"
-            ) from None
+            place, reason = self._plan.place, one_line(error).partition(" LINE ")[0]
+            raise _FixtureError(f"{place.file}:{place.line}:{place.column}: {problem}: {reason}") from None
+
+
+def _creation(table: GivenTable) -> Iterator[str]:
+    """Yield the statements for a table with its rows: a view where nothing writes it, whose nulls fit every use."""
+    yield table.rows.select  # shows a value that is not of its type, which a view would show when it is read
+    kind = "table" if table.is_own else "view"
+    yield f"create {kind} {quoted_table(table.name)} as {table.rows.select}"
 
 
 class _Results:

@@ -371,6 +371,29 @@ tests:
 
 
 @pytest.mark.rule("41.8")
+def test_a_table_that_duckdb_can_not_make_is_an_error_of_its_test(project: Path) -> None:
+    body = """\
+query_statement: select id, day from raw.t
+materialization: table
+schema: [{name: id, type: integer}, {name: day, type: date}]
+tests:
+  - name: no_date
+    given: {raw.t: [{id: 1, day: "2024-02-30"}]}
+    expect: []
+"""
+    write(
+        project,
+        "datasets/raw.t.yaml",
+        HEAD.format(name="raw.t") + body.partition("tests:")[0].replace("raw.t", "raw.u"),
+    )
+    status, message = outcomes(project, body)["no_date"]
+    assert (status, "the rows of raw.t can't be read: Conversion Error" in (message or "")) == ("error", True)
+    body = "query_statement: select 1 as a from temp.x.t\ntests: [{name: t, given: {temp.x.t: []}, expect: []}]\n"
+    status, message = outcomes(project, body)["t"]
+    assert (status, "the schemas can't be created" in (message or "")) == ("error", True)
+
+
+@pytest.mark.rule("41.8")
 def test_a_test_sees_nothing_but_its_own_tables(project: Path) -> None:
     write(project, "rows.csv", "id\n1\n")
     body = "query_statement: select * from read_csv('rows.csv')\ntests: [{name: t, expect: []}]\n"
