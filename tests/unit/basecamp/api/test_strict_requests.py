@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import anyio.to_thread
 import pytest
 from httpx import Client, Response
 
@@ -215,3 +216,21 @@ def test_a_body_of_a_read_is_refused_like_that_of_a_removal(client: Client) -> N
         assert answer.status_code == 400, method
     assert client.request("GET", "/datasets", content=b"{}").status_code == 200
     assert client.request("GET", "/datasets", content=b" " * 3_000_000).status_code == 413
+
+
+@pytest.mark.rule("18.26")
+@pytest.mark.parametrize("path", ["/workflows", "/workflows/sales.daily", "/runs", "/datasets", "/backfills"])
+def test_a_request_that_reads_uses_a_thread_once(
+    client: Client, register: Callable[..., Response], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    register()
+    in_threads: list[object] = []
+    run_sync = anyio.to_thread.run_sync
+
+    async def noting(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        in_threads.append(function)
+        return await run_sync(function, *arguments, **options)
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", noting)
+    assert client.get(path).status_code == 200
+    assert len(in_threads) == 1
