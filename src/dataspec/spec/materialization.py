@@ -100,18 +100,25 @@ def materialization_problems(spec: DatasetSpec, document: Document) -> Iterator[
         message = "a view has no parameters: it holds the query for all who read it."
         hint = "Remove 'parameters', or build a table."
         yield document.problem(("parameters",), message, hint=hint, at_key=True)
-    elif isinstance(form, ReplacePartitionForm):
+    for path, column in named_columns(form).items():
+        yield from unknown_column(spec, column, document, path)
+    if isinstance(form, ReplacePartitionForm):
         yield from _partition_problems(spec, form, document)
-    elif isinstance(form, MergeForm):
-        for index, column in enumerate(form.unique_key):
-            yield from unknown_column(spec, column, document, (*_AT, "unique_key", index))
+
+
+def named_columns(form: Materialization | None) -> dict[Path, str]:
+    """Return the columns that a materialization names, by their places in the YAML."""
+    if isinstance(form, ReplacePartitionForm):
+        return {(*_AT, "partition_column"): form.partition_column}
+    if isinstance(form, MergeForm):
+        return {(*_AT, "unique_key", index): column for index, column in enumerate(form.unique_key)}
+    return {}
 
 
 def _partition_problems(
     spec: DatasetSpec, form: ReplacePartitionForm, document: Document
 ) -> Iterator[Problem]:
     at = (*_AT, "partition_column")
-    yield from unknown_column(spec, form.partition_column, document, at)
     if spec.schedule is None and not spec.takes_execution_date:
         message = "'replace_partition' needs the partition of a run, and no run of this dataset has one."
         hint = "Declare the parameter 'execution_date', or add a schedule."

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 from sqlglot.tokens import TokenType
 
-from dataspec.problems import Problem, nearest
+from dataspec.problems import Problem
 from dataspec.sql.lineage.column_uses import built_table
-from dataspec.sql.lineage.query_columns import query_columns
 from dataspec.sql.lineage.statement_tables import is_select, kind_of
+from dataspec.sql.lineage.yielded_columns import unknown_in_query, yielded_columns
 from dataspec.sql.lint import text_problems
 from dataspec.sql.source_map import in_template
 from dataspec.sql.tokens import find_tokens
@@ -52,7 +52,7 @@ def check_sql_problems(
     columns = _known_columns(spec, texts, read)
     for index, check in enumerate(spec.checks if columns else ()):
         for path, column in check.column_places(("checks", index)):
-            if problem := _unknown(column, columns):
+            if problem := unknown_in_query(column, columns):
                 yield places.document.problem(path, problem.message, hint=problem.hint)
     for number, sampled in enumerate(checks):
         if number in skip:
@@ -67,7 +67,7 @@ def _known_columns(spec: DatasetSpec, texts: Sequence[SampledText], dialect: str
     """Return the columns that the rows have; none where they are not known, or ``schema`` names them already."""
     if spec.columns or spec.materialization is None:
         return [column.name for column in spec.columns] if spec.materialization else []
-    return _yielded(texts, dialect)
+    return yielded_columns(texts, dialect)
 
 
 def _schema_problems(
@@ -75,37 +75,16 @@ def _schema_problems(
 ) -> Iterator[Problem]:
     """Yield the differences of ``schema`` and the columns that the query surely yields."""
     built = built_table(spec, texts) if spec.columns else None
-    names = list(built.columns) if built else _yielded(texts, dialect) if spec.columns else []
+    names = list(built.columns) if built else yielded_columns(texts, dialect) if spec.columns else []
     if not names:
         return
     for index, column in enumerate(spec.columns):
-        if problem := _unknown(column.name, names):
+        if problem := unknown_in_query(column.name, names):
             yield places.document.problem(("schema", index, "name"), problem.message, hint=problem.hint)
     declared = {column.name.lower() for column in spec.columns}
     if extra := [name for name in names if name.lower() not in declared]:
         message = f"the query yields columns that 'schema' lacks: {', '.join(extra)}."
         yield places.document.problem(("schema",), message, at_key=True).as_warning()
-
-
-def _yielded(texts: Sequence[SampledText], dialect: str | None) -> list[str]:
-    """Return the columns that the query yields; none where they are not known."""
-    query = next((text for text in texts if text.text.kind == "query"), None)
-    names: dict[str, str] = {}
-    for way in query.all_ways if query else ():
-        if way.unrendered or len(way.parsed.trees) != 1 or not isinstance(way.parsed.trees[0], exp.Query):
-            return []
-        found = query_columns(way.parsed.trees[0], {}, dialect)
-        if found.unknown or not all(column.named for column in found.columns):
-            return []
-        names |= {column.name.lower(): column.name for column in found.columns}
-    return list(names.values())
-
-
-def _unknown(column: str, columns: Sequence[str]) -> Problem | None:
-    if column.lower() in {name.lower() for name in columns}:
-        return None
-    hint = nearest(column, columns) or f"It has: {', '.join(columns)}."
-    return Problem(f"the query has no column '{column}'.", "", 1, 1, hint)
 
 
 def _own_problems(
@@ -149,7 +128,11 @@ def _unknown_in(sampled: SampledText, columns: Sequence[str]) -> Problem | None:
     if tree is None or not columns or tree.find(exp.Lambda, exp.Kwarg):
         return None
     for node in tree.walk(prune=lambda node: isinstance(node, exp.Query)):
-        if isinstance(node, exp.Column) and not node.table and (problem := _unknown(node.name, columns)):
+        if (
+            isinstance(node, exp.Column)
+            and not node.table
+            and (problem := unknown_in_query(node.name, columns))
+        ):
             meta = node.this.meta
             if "line" not in meta:
                 return problem

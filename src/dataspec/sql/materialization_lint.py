@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dataspec.problems import Problem
-from dataspec.spec.materialization import AppendForm
+from dataspec.spec.materialization import AppendForm, named_columns
 from dataspec.sql.lineage.statement_tables import is_select, kind_of
+from dataspec.sql.lineage.yielded_columns import unknown_in_query, yielded_columns
 from dataspec.sql.materialization.supported import engine_sql, why_unsupported
-from dataspec.sql.rendering import why_not_materialized
+from dataspec.sql.rendering import no_select, why_not_materialized
 from dataspec.sql.tokens import split_statements
 
 if TYPE_CHECKING:
@@ -43,21 +44,31 @@ def materialized_sql_problems(
         if number in skip:
             continue
         ways = [way for way in sampled.all_ways if way.unrendered is None and way.parsed.problem is None]
-        problem = next(filter(None, (_problem(spec, way, dialect) for way in ways)), None)
+        problem = next(filter(None, (_problem(way, dialect, spec.target) for way in ways)), None)
         if problem is not None:
             yield places.placed(problem, sampled.text)
+    yield from _unknown_columns(spec, texts, places, dialect)
 
 
-def _problem(spec: DatasetSpec, sampled: SampledText, dialect: str | None) -> Problem | None:
+def _unknown_columns(
+    spec: DatasetSpec, texts: Sequence[SampledText], places: SqlPlaces, dialect: str | None
+) -> Iterator[Problem]:
+    """Yield the columns of a materialization that the query does not yield, where ``schema`` does not name them."""
+    named = named_columns(spec.materialization) if not spec.columns else {}
+    columns = yielded_columns(texts, dialect) if named else []
+    for path, column in named.items() if columns else ():
+        if problem := unknown_in_query(column, columns):
+            yield places.document.problem(path, problem.message, hint=problem.hint)
+
+
+def _problem(sampled: SampledText, dialect: str | None, target: str | None) -> Problem | None:
     text, trees = sampled.text, sampled.parsed.trees
     parts = split_statements(sampled.parsed.sql, dialect)
-    if not parts or (problem := why_not_materialized(text, parts, dialect)):
+    if not parts or (problem := why_not_materialized(text, parts, dialect, target)):
         return problem if parts else None
     if text.kind != "query" or not trees or is_select(trees):
         return None
-    message = f"with 'materialization' the query is one SELECT, and it is {kind_of(trees[0])}."
-    hint = f"Write the SELECT alone: a run stores its rows in {spec.target}."
-    return Problem(message, "", 1, 1, hint)
+    return no_select(kind_of(trees[0]), target)
 
 
 def engine_problems(

@@ -27,6 +27,11 @@ CHECKED_ROWS = SqlName("dli_checked_rows")
 """The name of ``{{ this }}`` in rendered checks, for which each run puts the table of the rows."""
 
 _COMMENTS = ("-", "/", "#")
+_CHANGE = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(insert|update|delete|merge|create|drop|alter|truncate|copy|call)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""The begin of a statement that changes something."""
 """The first characters of a text that may contain nothing but comments."""
 
 STRING_SETTINGS = re.compile(
@@ -122,7 +127,7 @@ def render_statements(
         sql = _rendered(text, known, dialect, file, yaml, unsettled=unsettled)
         unsettled = unsettled or STRING_SETTINGS.search(sql) is not None
         parts = _split(sql, dialect)
-        if spec.materialization is not None and (problem := why_not_materialized(text, parts, dialect)):
+        if spec.materialization and (problem := why_not_materialized(text, parts, dialect, spec.target)):
             raise InvalidTemplate(_at(replace(problem, file=text.file or file), text, file, yaml))
         begin, seen, line = 0, 0, 1
         for number, part in enumerate(parts, start=1):
@@ -294,19 +299,27 @@ def _differ(dialect: str | None, connected: str | None) -> bool:
     return not Quoting.of(dialect).reads_as(Quoting.of(connected))
 
 
-def why_not_materialized(text: SqlText, parts: Sequence[str], dialect: str | None) -> Problem | None:
-    """Return the problem of a rendered text of a spec whose rows a run stores and publishes in a transaction."""
+def why_not_materialized(
+    text: SqlText, parts: Sequence[str], dialect: str | None, target: str | None
+) -> Problem | None:
+    """Return the problem of a rendered text of a spec whose rows a run stores in a target, in a transaction."""
     if text.kind == "query":
-        if len(parts) == 1:
-            return None
-        message = f"with 'materialization' the query is one SELECT, and it holds {len(parts)} statements."
-        return Problem(message, "", 1, 1, "Put the others under 'pre_statements' or 'post_statements'.")
+        if len(parts) != 1:
+            message = f"with 'materialization' the query is one SELECT, and it holds {len(parts)} statements."
+            return Problem(message, "", 1, 1, "Put the others under 'pre_statements' or 'post_statements'.")
+        return no_select(found[1], target) if (found := _CHANGE.match(parts[0])) else None
     from dataspec.sql.tokens import controls_transaction
 
     for word in filter(None, (controls_transaction(part, dialect) for part in parts)):
         message = f"'{word}' is refused with 'materialization': a run publishes in a transaction of its own."
         return Problem(message, "", 1, 1, "Remove the statement.")
     return None
+
+
+def no_select(kind: str, target: str | None) -> Problem:
+    """Return the problem of a query that is another statement, where a run stores rows in a target."""
+    message = f"with 'materialization' the query is one SELECT, and it is {kind.upper()}."
+    return Problem(message, "", 1, 1, f"Write the SELECT alone: a run stores its rows in {target}.")
 
 
 def _split(sql: str, dialect: str | None) -> list[str]:

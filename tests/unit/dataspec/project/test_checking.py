@@ -497,6 +497,27 @@ def test_a_query_that_is_no_select_can_not_be_materialized(sql: str, problem: st
     assert f"error d/q.sql:1:1: with 'materialization' the query is one SELECT, and {problem}" in found
 
 
+@pytest.mark.rule("35.4")
+@pytest.mark.parametrize(
+    ("keys", "column", "problem"),
+    [
+        ("strategy: replace_partition, partition_column: dai", 85, "'dai'. Did you mean 'day'?"),
+        ("strategy: merge, unique_key: [n, id]", 71, "'id'. It has: n, day."),
+    ],
+)
+@pytest.mark.parametrize("sql", ["select 1 as n, date '{{ execution_date }}' as day", "from s.t"])
+def test_columns_of_a_materialization_are_those_of_the_query(
+    keys: str, column: int, problem: str, sql: str
+) -> None:
+    date = "parameters: [{name: execution_date, type: date}]\n"
+    yaml = f"{DUCKDB}{date}materialization: {{type: incremental, {keys}}}\n"
+    found = [line for line in of_sql(sql, yaml=yaml) if "no column" in line]
+    known = sql.startswith("select")
+    assert (
+        found == [f"error d/a.yaml:{yaml.count(chr(10))}:{column}: the query has no column {problem}"] * known
+    )
+
+
 @pytest.mark.rule("35.4", "35.7")
 @pytest.mark.parametrize(
     "sql",
