@@ -33,8 +33,8 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "timezone": ("schedule", "timezone"),
     "enabled": ("schedule", "enabled"),
     "catch_up": ("schedule", "catch_up"),
-    "retry_max_attempts": ("schedule", "retry", "max_attempts"),
-    "retry_delay_seconds": ("schedule", "retry", "delay_seconds"),
+    "retry_max_attempts": ("retry", "max_attempts"),
+    "retry_delay_seconds": ("retry", "delay_seconds"),
 }
 _BEFORE = ("cron", "timezone", "enabled", "catch_up", "max_attempts", "delay_seconds")
 """The keys after which a new key is inserted, the preferred one last."""
@@ -79,13 +79,16 @@ def edit_schedule(text: str, changes: ScheduleChanges, *, file: str = "dataset.y
     bom = _BOM if text.startswith(_BOM) else ""
     edited = text.removeprefix(_BOM)
     values = changes.values()
-    schedule = read_document(edited.encode(), file).data.get("schedule")
-    if values and schedule is None and changes.cron is None:
+    data = read_document(edited.encode(), file).data
+    has_schedule = data.get("schedule") is not None or changes.cron is not None
+    if not has_schedule and any(path[0] == "schedule" for path in values):
         raise InvalidUsage(
             "This dataset has no schedule.", detail="Give a cron expression as well to add one."
         )
+    # `retry` stays where the spec has it.
+    above = ("schedule",) if has_schedule and data.get("retry") is None else ()
     for path, value in values.items():
-        edited = _with_value(edited, path, value, file)
+        edited = _with_value(edited, (*above, *path) if path[0] == "retry" else path, value, file)
     parse_spec(edited.encode(), file=file)
     return bom + edited
 

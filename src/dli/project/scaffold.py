@@ -63,9 +63,10 @@ parameters:
 schedule:
   cron: "0 9 * * *"
   timezone: UTC
-  retry:
-    max_attempts: 2
-    delay_seconds: 60
+
+retry:
+  max_attempts: 2
+  delay_seconds: 60
 """
 
 _SQL = """\

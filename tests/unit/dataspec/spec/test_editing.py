@@ -53,6 +53,19 @@ def test_only_the_lines_of_the_values_change() -> None:
     )
 
 
+@pytest.mark.parametrize("schedule", ["", 'schedule: {cron: "0 9 * * *"}\n'])
+def test_retries_stay_at_the_top_level_where_the_spec_has_them(schedule: str) -> None:
+    text = f"{HEAD}{QUERY}{schedule}retry: {{max_attempts: 1}} # once\n"
+    edited = edit_schedule(text, ScheduleChanges(retry_max_attempts=3, retry_delay_seconds=9))
+    assert edited == text.replace("{max_attempts: 1}", "{max_attempts: 3, delay_seconds: 9}")
+
+
+def test_retries_of_a_dataset_without_a_schedule_are_added_at_the_top_level() -> None:
+    text = f"{HEAD}{QUERY}"
+    edited = edit_schedule(text, ScheduleChanges(retry_max_attempts=3))
+    assert parse_spec(edited.encode(), file="x.yaml").retry.max_attempts == 3
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
