@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def command(
     session: Session, *, datasets: tuple[str, ...], selection: Selection, watch: bool, form: str | None
 ) -> int:
-    """Run the unit tests of datasets on DuckDB in memory.
+    """Run the unit tests of datasets.
 
     DATASET is a dataset's name, or the path of its file; without one, all of the project are
     tested. The tests stand under `tests` in the spec, or in files in the folder `tests` of the
