@@ -148,6 +148,17 @@ class Warehouse:
         session.run(statements)
         return listener
 
+    def check(self, yaml: str, **given: Any) -> None:
+        """Run the checks of a dataset alone, as ``dli dataset check`` does."""
+        spec = parse_spec(yaml.encode(), file="dataset.yaml")
+        values = resolve_run(spec, given)
+        checks = CheckRunner.of(
+            spec, {}, values.template, dialect=self.kind, file="dataset.yaml", yaml=yaml.encode()
+        )
+        runner = Materializer.of(spec, values, self.kind, checks=checks)
+        assert runner is not None
+        SqlSession(self, Listener(), first_rows=10, finish=runner.check_built).run([])
+
     def session(
         self,
         yaml: str,

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from dataspec.spec.model import DatasetSpec
 
 
+_SOME_ROWS = "dli_some_rows"
+"""The name of the rows that are checked, if these are not all of the table."""
+
+
 class CheckRunner:
     """Runs the checks of one attempt.
 
@@ -103,6 +107,7 @@ class CheckRunner:
         execute: Callable[..., Result],
         *,
         columns: Mapping[str, str] = MappingProxyType({}),
+        condition: str = "",
         published: bool = False,
     ) -> None:
         """Check rows, and keep the results.
@@ -111,6 +116,7 @@ class CheckRunner:
             table: The table of the rows, as SQL.
             execute: Runs a statement.
             columns: The type of each column, by its name, where they are known.
+            condition: A condition for the rows of the table that are checked; all if it is empty.
             published: Whether the rows are in the dataset's table already.
 
         Raises:
@@ -120,7 +126,7 @@ class CheckRunner:
         found = self._schema_results(columns)
         if self._spec.checks:
             one_pass = _Pass(self._spec, self._names, self._places, self._writer, execute)
-            found = (*found, *one_pass.results(table))
+            found = (*found, *one_pass.results(table, condition))
         self.results = found
         failed = [result for result in self.results if result.status == "failed"]
         if failed:
@@ -156,10 +162,15 @@ class _Pass:
         self._places = places
         self._writer = writer
         self._execute = execute
+        self._before = ""
+        """What precedes each statement: the rows of the table that are checked, if these are not all."""
         self._others: dict[int, CheckedTable] = {}
         """The tables of ``relationships``, by the index of the check."""
 
-    def results(self, table: str) -> tuple[CheckResult, ...]:
+    def results(self, table: str, condition: str) -> tuple[CheckResult, ...]:
+        if condition:
+            self._before = f"with {_SOME_ROWS} as (select * from {table} where {condition})\n"  # noqa: S608 - bound
+            table = _SOME_ROWS
         checked = CheckedTable(table, self._columns(table))
         try:
             found = self._found(self._checks, checked)
@@ -205,6 +216,7 @@ class _Pass:
         check, other = self._checks[index], self._others.get(index)
         if sql := self._writer.sample(index, check, checked, other, self._hidden):
             name = f"{SAMPLE_PREFIX}{self._names[index]}"
+            sql = self._before + sql
             statement = RenderedStatement(name, sql, "check", continue_on_error=True, file=None)
             self._execute(statement, keep=SAMPLE_ROWS)
 
@@ -214,6 +226,7 @@ class _Pass:
 
     def _statement(self, sql: str, index: int | None) -> RenderedStatement:
         """Return a statement; the place of a mistake in it is the check, if it is of one alone."""
+        sql = self._before + sql
         if index is None:
             return RenderedStatement("all", sql, "check", continue_on_error=False, file=None)
         name = self._names[index]

@@ -173,11 +173,14 @@ class Materializer:
             hint = f"Build it: dli dataset run {self._spec.name}."
             raise MaterializationFailed(f"There is no {self._target} yet.", hint)
         self._decisions.take_staged(found, must_have_partition=False)
-        rows, condition = self._engine.named(target), self._decisions.condition
-        if condition:
-            rows = f"(select * from {rows} where {condition})"  # noqa: S608 - a quoted name, bound values
         if self._checks:
-            self._checks.run(rows, execute, columns=self._decisions.staged_types, published=True)
+            self._checks.run(
+                self._engine.named(target),
+                execute,
+                columns=self._decisions.staged_types,
+                condition=self._decisions.condition,
+                published=True,
+            )
 
     def _find_target(self, attempt: Attempt) -> tuple[Parts, Relation | None]:
         """Return the full name of the target and what is there."""

@@ -238,3 +238,18 @@ def test_a_warning_that_can_not_be_checked_is_a_warning(warehouse: Warehouse) ->
     first, second = listener.checks.results
     assert (first.status, first.rows, second.status) == ("warned", None, "passed")
     assert len(warehouse.orders()) == 4
+
+
+@pytest.mark.rule("37.18")
+def test_the_checks_alone_look_at_the_rows_of_the_partition(warehouse: Warehouse) -> None:
+    more = "parameters: [{name: execution_date, type: date}]\n"
+    query = "select 1 as id, date '{{ execution_date }}' as day"
+    good = with_checks("{row_count: {max: 1}}", query=query, form=INCREMENTAL, more=more)
+    for day in ("2024-01-14", "2024-01-15"):
+        warehouse.run(good, execution_date=day)
+    checks = ("{unique: [id]}", "{expression: id > 0}", "{name: all, sql: 'select * from {{ this }}'}")
+    yaml = with_checks(*checks, query=query, form=INCREMENTAL, more=more)
+    with pytest.raises(ChecksFailed) as failed:
+        warehouse.check(yaml, execution_date="2024-01-15")
+    assert failed.value.title == "The check 'all' failed: the rows are in the table."
+    assert failed.value.details[0].endswith("the check 'all': the query returns 1 row.")

@@ -44,7 +44,7 @@ def test_checks_look_at_the_rows_of_the_partition_and_build_nothing(dli: Dli, pr
         project,
         "shop.orders",
         ORDERS
-        + "  - row_count: {max: 2}\n  - not_null: [amount]\n  - {name: few, severity: warn, sql: 'select * from {{ this }} t'}\n",
+        + "  - row_count: {max: 2}\n  - not_null: [amount]\n  - {name: few, severity: warn, sql: 'select * from {{ this }}'}\n",
     )
     result = dli("dataset", "check", "shop.orders", "-p", "execution_date=2024-01-15")
     assert (result.status, result.out.splitlines()) == (
