@@ -41,9 +41,10 @@ class RowChecks(Protocol):
         execute: Execute,
         *,
         columns: Mapping[str, str] = MappingProxyType({}),
+        condition: str = "",
         published: bool = False,
     ) -> None:
-        """Check the rows of a table, whose name is SQL; raise for rows that may not be published."""
+        """Check the rows of a table, whose name is SQL, or those that meet a condition; raise for rows that may not be published."""
         ...
 
 

@@ -177,12 +177,13 @@ class _RehearsedChecks:
         execute: Execute,
         *,
         columns: Mapping[str, str] = MappingProxyType({}),
+        condition: str = "",
         published: bool = False,
     ) -> None:
         """Send the statements of the checks; assumed columns are not compared with those of ``schema``."""
         del columns
         with suppress(ChecksFailed):  # row_count, for which there are no rows
-            self._checks.run(table, execute, published=published)
+            self._checks.run(table, execute, condition=condition, published=published)
 
 
 def _columns(
