@@ -41,7 +41,7 @@ def command(
     parameters: dict[str, str],
     on_server: bool,
 ) -> int:
-    """Run the checks of datasets on the rows that are in their tables.
+    """Run the checks of datasets on the rows of their tables.
 
     DATASET is a dataset's name, or the path of its file. Nothing is built: the checks look at the
     table on the connection that dli.yaml defines; of a dataset that replaces partitions, at the
