@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dataspec.engines.check_runner import CheckRunner
-from dataspec.engines.materialization.new_table import NEW_TABLE
+from dataspec.engines.materialization.new_table import NEW_TABLE, mark_of
 from dataspec.engines.materializer import Materializer
 from dataspec.engines.results import Result
+from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.parse import parse_spec
 from dataspec.spec.run_values import resolve_run
 from dataspec.sql.materialization.engine_sql import Column, Relation
@@ -40,10 +41,17 @@ class ScriptedEngine:
         there: The columns of the table that is there, of day, id and name; none if there is no table.
         kind: The kind of what is there, as the engine says it.
         builder: The dataset that has built it.
+        new: The full refresh that has built partitions in a new table; None if there is no new table.
     """
 
     def __init__(
-        self, dialect: str, there: Sequence[str] = (), *, kind: str = "table", builder: str = "shop.orders"
+        self,
+        dialect: str,
+        there: Sequence[str] = (),
+        *,
+        kind: str = "table",
+        builder: str = "shop.orders",
+        new: FullRefresh | None = None,
     ) -> None:
         engine = engine_sql(dialect)
         assert engine is not None
@@ -56,11 +64,12 @@ class ScriptedEngine:
         self._columns = dict(zip(("day", "id", "name"), zip(names, TYPES[dialect], strict=True), strict=True))
         self._there = there
         self._kind = kind
+        self._new = new
         self._comment = f"Built by the dataset {builder}."
         self._schema = ("lake", "shop")[-engine.max_parts + 1 :]
         self._target = (*map(engine.stored, self._schema), engine.stored("orders"))
 
-    def run(self, form: str, more: str = "") -> list[str]:
+    def run(self, form: str, more: str = "", *, refresh: FullRefresh | None = None) -> list[str]:
         """Run the dataset once; return the SQL that the engine was sent."""
         yaml = (
             "name: shop.orders\ntype: Dataset\nowner: e@example.com\n"
@@ -71,7 +80,7 @@ class ScriptedEngine:
         spec = parse_spec(yaml.encode(), file="dataset.yaml")
         values = resolve_run(spec, {} if form == "view" else {"execution_date": "2024-01-15"})
         checks = CheckRunner.of(spec, {}, values.template, dialect=self.dialect, file="dataset.yaml")
-        runner = Materializer.of(spec, values, self.dialect, checks=checks)
+        runner = Materializer.of(spec, values, self.dialect, refresh=refresh, checks=checks)
         assert runner is not None
         (query,) = render_statements(spec, {}, values.template, dialect=self.dialect, file="dataset.yaml")
         runner.run(query, self.execute)
@@ -101,7 +110,8 @@ class ScriptedEngine:
             return self._described(self._there, self._kind) if self._there else []
         if sql.startswith(engine.inspect((*self._target[:-1], "__dli_")).partition("__dli_")[0]):
             if NEW_TABLE in sql:
-                return []
+                columns = [*self._columns]
+                return self._described(columns, "table", mark_of(self._new)) if self._new else []
             gone = self.overtaken and [one.sql for one in self.sent].count(sql) > 1
             return [] if gone else self._described([*self._columns], self._kind_of_staging)
         if "like '" in sql or "starts" in sql or "substring" in sql:
@@ -109,6 +119,8 @@ class ScriptedEngine:
             return rows
         return []
 
-    def _described(self, columns: Sequence[str], kind: str) -> list[tuple[Any, ...]]:
+    def _described(
+        self, columns: Sequence[str], kind: str, comment: str | None = None
+    ) -> list[tuple[Any, ...]]:
         found = (Column(*self._columns[name]) for name in columns)
-        return self.engine.described(Relation(kind, tuple(found), self._comment))
+        return self.engine.described(Relation(kind, tuple(found), comment or self._comment))

@@ -103,8 +103,8 @@ class NewTable:
             return act
         if self._part.begins:
             attempt.send("publish", [self._engine.drop("table", goal)])
-        attempt.send("publish", self._engine.publish(act))
-        if self._part.begins:
+        attempt.send("publish", self._engine.publish(replace(act, comment=self.mark)))
+        if self._part.begins and self._engine.transactional:
             attempt.send("publish", [self._engine.comment("table", goal, self.mark)])
         filled = attempt.inspect(goal) if self._part.ends else None
         return self._decisions.swap(target, goal, found, filled, mark=self.mark) if filled else None
@@ -123,7 +123,7 @@ class NewTable:
         except MaterializationFailed:
             act = None
         statements = (
-            self._engine.publish(replace(act, keeps_staging=True))
+            self._engine.publish(replace(act, keeps_staging=True, comment=there.comment or ""))
             if act
             else [self._engine.drop("table", new)]
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from typing import Any
 
 import pytest
 
+from dataspec.spec.full_refresh import FullRefresh
 from dataspec.sql.checks.findings import ChecksFailed
 from dataspec.sql.materialization.failure import MaterializationFailed
 from dataspec.sql.rendering import RenderedStatement
@@ -222,3 +224,24 @@ def test_a_table_that_can_not_be_exchanged_is_refused(clickhouse_folder: str) ->
         )
     finally:
         clickhouse.ask("drop database if exists shop sync")
+
+
+@pytest.mark.rule("35.28", "35.29")
+def test_a_full_refresh_fills_a_new_table_and_puts_it_in_place(engine: Warehouse) -> None:
+    def run(day: str, number: int, refresh: FullRefresh | None = None, more: str = "") -> list[Any]:
+        query = f"select {DAY} as day, {number} as n{more}"
+        engine.run(orders(query, DAILY, DATE), execution_date=day, refresh=refresh)
+        return engine.orders()
+
+    first = FullRefresh("b", begins=True, ends=False)
+    last = FullRefresh("b", begins=False, ends=True)
+    assert run("2024-01-15", 1) == [(FIRST, 1)]
+    assert run("2024-01-15", 2, first) == [(FIRST, 1)]
+    assert run("2024-01-16", 3) == [(FIRST, 1), (SECOND, 3)]
+    third = date(2024, 1, 17)
+    for number in (4, 5):  # another attempt of the last run, after one that has put the table in place
+        assert run("2024-01-17", number, last) == [(FIRST, 2), (SECOND, 3), (third, number)]
+        assert engine.staged() == []
+    whole = FullRefresh("c", begins=True, ends=True)
+    assert run("2024-01-17", 6, whole, ", 7 as m") == [(third, 6, 7)]
+    assert run("2024-01-16", 6, None, ", 7 as m")[0] == (SECOND, 6, 7)

@@ -9,6 +9,7 @@ import sqlglot
 from sqlfluff.core import FluffConfig, Linter
 from trino_query_parser import parse_statement
 
+from dataspec.spec.full_refresh import FullRefresh
 from dataspec.sql.checks.schema_check import is_same_type
 from dataspec.sql.materialization.failure import MaterializationFailed
 from scripted_engine import TYPES, ScriptedEngine
@@ -52,6 +53,29 @@ def test_every_statement_parses(dialect: str) -> None:
     for sql in statements:
         sqlglot.parse_one(sql, dialect=dialect)
         assert why_unread(dialect, sql) is None, sql
+
+
+@pytest.mark.rule("35.28", "35.29")
+@pytest.mark.parametrize("dialect", [*GRAMMARS, "trino"])
+def test_the_statements_of_a_full_refresh_parse_and_put_the_new_table_in_place(dialect: str) -> None:
+    first, middle, last = (
+        FullRefresh("b", begins=begins, ends=ends)
+        for begins, ends in ((True, False), (False, False), (False, True))
+    )
+    sent = {
+        refresh: ScriptedEngine(dialect, ALL, new=None if refresh == first else middle).run(
+            PARTITION, refresh=refresh
+        )
+        for refresh in (first, middle, last, None)
+    }
+    named = re.compile(r"__dli_(new_)?[0-9a-f]+(_[0-9a-f]+)?")
+    for sql in {named.sub("__dli_1_2", sql) for found in sent.values() for sql in found}:
+        assert why_unread(dialect, sql) is None, sql
+    for found in sent.values():
+        filled = [sql for sql in found if re.match(r"(create|insert|merge|alter)\b[^;]*?__dli_new_", sql)]
+        assert filled, found
+    assert [sql for sql in sent[first] if "__dli_new_" in sql and "Full refresh b." in sql]
+    assert [sql for sql in sent[last] if re.search(r"(?i)(replace|rename|drop) .*orders", sql)]
 
 
 def why_unread(dialect: str, sql: str) -> str | None:
