@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from basecamp.datasets.catalog_cache import CatalogCache
-from basecamp.notifications.channels.channel import channel_name, channels
-from basecamp.notifications.channels.sending import missing_setting
+from basecamp.notifications.channels.sending import unconfigured
 from basecamp.notifications.delivery import Delivery, FailingChannel
 from basecamp.notifications.settings import NotificationSettings
 from dataspec.catalog.effective import Catalog
@@ -38,15 +37,9 @@ class ChannelHealth:
         if catalog is None:
             return []  # the store's own check reports it
         if self._checked is None or self._checked[0] is not catalog:
-            found = dict.fromkeys(self._unconfigured_in(catalog))
-            self._checked = catalog, list(found)
+            targets = (*_named_targets(catalog), *self._settings.alerts)
+            self._checked = catalog, unconfigured(targets, self._settings)
         return self._checked[1]
-
-    def _unconfigured_in(self, catalog: Catalog) -> Iterator[str]:
-        for target in _named_targets(catalog):
-            if reason := missing_setting(target, self._settings):
-                for channel in channels([target]):
-                    yield f"{channel_name(channel)}: {reason}"
 
 
 def _named_targets(catalog: Catalog) -> Iterator[Target]:

@@ -13,6 +13,8 @@ from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.spec_sql import SpecSql
 from basecamp.datasets.submitted_specs import SubmittedSpec, as_file, check_rights, checked
 from basecamp.datasets.takeovers import Takeovers
+from basecamp.notifications.channels.sending import unconfigured
+from basecamp.notifications.settings import NotificationSettings
 from basecamp.registration.after_write import OVERRIDDEN_WARNING, WriteFollowUp, is_in_code
 from basecamp.registration.entity_tags import is_one_of
 from basecamp.registration.surroundings import Surroundings
@@ -80,7 +82,9 @@ class Registration:
         takeovers: Takeovers,
         sql: SpecSql,
         reservations: Reservations,
+        notifications: NotificationSettings,
     ) -> None:
+        self._notifications = notifications
         self._connections = connections
         self._rights = rights
         self._surroundings = surroundings
@@ -233,7 +237,9 @@ class Registration:
             waits=bool(spec.depends_on),
             overridden=OVERRIDDEN_WARNING if in_code else None,
         )
-        warnings = [*dataset.warnings, *self._sql_warnings(spec, candidate)]
+        lacking = unconfigured(spec.notifications.targets, self._notifications)
+        silent = [f"Its messages can't be sent: {line}." for line in lacking]
+        warnings = [*dataset.warnings, *self._sql_warnings(spec, candidate), *silent]
         return Registered(dataset=replace(dataset, warnings=warnings), created=created)
 
     def _check_dag(self, caller: Principal, catalog: Catalog, name: str) -> None:

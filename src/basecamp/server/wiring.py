@@ -224,6 +224,7 @@ def build_services(
         takeovers=takeovers,
         sql=sql,
         reservations=reservations,
+        notifications=settings,
     )
 
     plans = PlanStore(store, objects)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from basecamp.notifications.channels.apprise_channels import send_email, send_to_url
-from basecamp.notifications.channels.channel import SendFailed
+from basecamp.notifications.channels.channel import SendFailed, channel_name, channels
 from basecamp.notifications.channels.slack import send_to_slack
 from basecamp.notifications.channels.webhook import send_to_webhook
 from basecamp.notifications.notification import Notification
@@ -73,3 +74,16 @@ def missing_setting(target: Target, settings: NotificationSettings) -> str | Non
         hint = nearest(target.name, settings.targets)
         return f"{TARGETS} on the server has no '{target.name}'" + (f". {hint}" if hint else "")
     return None
+
+
+def unconfigured(targets: Iterable[Target], settings: NotificationSettings) -> list[str]:
+    """Return a line for each channel for which the server's settings lack something, with what to set."""
+    found = ((target, missing_setting(target, settings)) for target in targets)
+    return list(
+        dict.fromkeys(
+            f"{channel_name(channel)}: {reason}"
+            for target, reason in found
+            if reason
+            for channel in channels([target])
+        )
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,3 +101,20 @@ def test_no_secret_is_in_what_the_settings_look_like_or_in_a_redacted_text() -> 
         "and discord://1234567/s3cr3ttoken or s3cr3ttoken"
     )
     assert "s3cr3t" not in settings.redacted(text)
+
+
+@pytest.mark.rule("38.18")
+def test_registration_warns_of_a_channel_that_is_not_configured(register: Callable[..., Any]) -> None:
+    targets = """  timezone: Asia/Seoul
+notifications:
+  on_late: [{type: target, name: oncall}, {type: slack, channel: "#data"}]
+  on_failure: [{type: slack, channel: "#data"}, {type: webhook, url: "https://hooks.example.com/x"}]
+"""
+    warnings = register(replace={"  timezone: Asia/Seoul\n": targets}).json()["warnings"]
+    assert [warning for warning in warnings if "messages" in warning] == [
+        (
+            "Its messages can't be sent: slack #data: Slack is not configured: "
+            "set BASECAMP_SLACK_TOKEN or BASECAMP_SLACK_WEBHOOK_URL on the server."
+        ),
+        "Its messages can't be sent: target oncall: BASECAMP_TARGETS on the server has no 'oncall'.",
+    ]
