@@ -61,6 +61,7 @@ _HASH_LENGTH = 32
 
 VERSION_KEY_PREFIX: Final = "dli."
 _VERSION_KEY = re.compile(r"dli\.(?P<source>[a-z]+)\.(?P<hash>[0-9a-f]+)\.(?P<try>\d+)")
+_ROWS_KEY = re.compile(r"dli\.rows-(?P<rows>\d+)\.(?P<try>\d+)")
 _DOCUMENT_LINE = re.compile(r"spec (?P<hash>[0-9a-f]+) · (?P<source>[a-z]+) · (?P<key>.+)")
 SHARD_PREFIX: Final = "shard_"
 FOLDER_PREFIX: Final = "dli_"
@@ -169,6 +170,17 @@ def read_version_key(key: str) -> AttemptVersion | None:
     """Return the version in an XCom's key; None for any other key."""
     match = _VERSION_KEY.fullmatch(key)
     return AttemptVersion(match["source"], match["hash"], int(match["try"])) if match else None
+
+
+def write_rows_key(rows: int, try_number: int) -> str:
+    """Return the key of the XCom in which an attempt leaves how many rows its query has written."""
+    return f"{VERSION_KEY_PREFIX}rows-{rows}.{try_number}"
+
+
+def read_rows_key(key: str) -> tuple[int, int] | None:
+    """Return the number of rows, and that of the attempt, in an XCom's key; None for any other key."""
+    match = _ROWS_KEY.fullmatch(key)
+    return (int(match["rows"]), int(match["try"])) if match else None
 
 
 def write_document_line(spec_hash: str, source: str, key: str) -> str:

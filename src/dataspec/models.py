@@ -375,6 +375,10 @@ class WorkflowRun:
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    duration_seconds: float | None = None
+    """How long the last attempt of a run that has ended took, without the time for which the run waited."""
+    rows: int | None = None
+    """How many rows the query of the last attempt has written; None if the engine did not say."""
     attempts: int = 0
     """Number of attempts started."""
     max_attempts: int | None = None

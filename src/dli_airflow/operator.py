@@ -17,6 +17,7 @@ from dataspec.contract import (
     full_refresh_of,
     request_of,
     write_check_results,
+    write_rows_key,
     write_version_key,
 )
 from dataspec.engines.check_runner import CheckRunner
@@ -146,6 +147,8 @@ class DatasetOperator(BaseOperator):
                 if checks and checks.results:
                     log.check_results(checks.results)
                     ti.xcom_push(key=CHECKS_KEY, value=write_check_results(checks.results))
+            if log.rows is not None:
+                ti.xcom_push(key=write_rows_key(log.rows, ti.try_number), value=log.rows)
             if not is_check:
                 log.check_stored(dataset.spec, dataset.files, connected)
         if not is_check:

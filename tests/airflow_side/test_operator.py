@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from airflow_side.airflow_names import timeout
-from dataspec.contract import CHECKS_KEY
+from dataspec.contract import CHECKS_KEY, read_rows_key
 from dataspec.engines.leftovers import AttemptMark
 from dataspec.engines.session import StatementFailed
 from dataspec.errors import InvalidTemplate
@@ -102,6 +102,17 @@ def execute(task: DatasetOperator, run: Run | None = None, attempt: Attempt | No
 def rows(warehouse: Path, sql: str) -> list[Any]:
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         return connection.execute(sql).fetchall()
+
+
+@pytest.mark.rule("38.19")
+def test_attempt_leaves_how_many_rows_its_query_has_written(turns: Path, warehouse: Path) -> None:
+    """Of a table that a SELECT builds, and of an INSERT; staging and publishing count once."""
+    attempt = Attempt()
+    select = '"select * from range(1234)"'
+    execute(operator(clicks(select, "materialization: table\n" + DATED), turns), attempt=attempt)
+    execute(operator(clicks("insert into web.clicks select * from range(7)"), turns), attempt=attempt)
+    assert [found for key, _ in attempt.pushed if (found := read_rows_key(key))] == [(1234, 1), (7, 1)]
+    assert rows(warehouse, "select count(*) from web.clicks") == [(1241,)]
 
 
 def test_a_run_builds_what_its_sql_says(warehouse: Path, turns: Path) -> None:

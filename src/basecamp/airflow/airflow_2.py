@@ -160,8 +160,7 @@ class Airflow2(RestApi):
     def _versions_of(self, run: DagRun) -> list[RunVersion]:
         path = self._path("dags", run.dag_id, "dagRuns", run.run_id, "taskInstances", TASK_ID, "xcomEntries")
         keys = self._pages(path, "xcom_entries", {}, lambda row: str(row["key"]))
-        versions = (RunVersion.from_xcom_key(run.dag_id, run.run_id, key) for key in keys)
-        return [version for version in versions if version is not None]
+        return RunVersion.from_xcom_keys((run.dag_id, run.run_id, key) for key in keys)
 
     def log(self, dag_id: str, run_id: str, try_number: int) -> list[LogEvent] | None:
         """Return the log of one attempt; None if there was no such attempt.

@@ -145,8 +145,7 @@ class Airflow3(RestApi):
         subpath = ("taskInstances", TASK_ID, "xcomEntries")
         params = {"xcom_key_prefix_pattern": VERSION_KEY_PREFIX}
         found = self._of_runs(runs, subpath, "xcom_entries", params, read_xcom)
-        versions = (RunVersion.from_xcom_key(xcom.dag_id, xcom.run_id, xcom.key) for xcom in found)
-        return [version for version in versions if version is not None]
+        return RunVersion.from_xcom_keys((xcom.dag_id, xcom.run_id, xcom.key) for xcom in found)
 
     def log(self, dag_id: str, run_id: str, try_number: int) -> list[LogEvent] | None:
         """Return the log of one attempt; None if there was no such attempt."""

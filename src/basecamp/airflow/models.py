@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from dataspec.contract import CONF_KEY, OPERATOR, TASK_ID, LoadedSpec, is_shard_file, read_version_key
+from dataspec.contract import (
+    CONF_KEY,
+    OPERATOR,
+    TASK_ID,
+    LoadedSpec,
+    is_shard_file,
+    read_rows_key,
+    read_version_key,
+)
 
 PAGE_LIMIT = 100
 """Airflow's default for the maximum number of rows on a page (``api.maximum_page_limit``)."""
@@ -194,12 +202,33 @@ class RunVersion:
     source: str
     spec_hash: str
     try_number: int
+    rows: int | None = None
+    """How many rows the attempt's query has written; None if that is not known."""
 
     @classmethod
-    def from_xcom_key(cls, dag_id: str, run_id: str, key: str) -> RunVersion | None:
-        """Read the key ``dli.<source>.<hash>.<try>``; None for any other key."""
-        version = read_version_key(key)
-        return cls(dag_id=dag_id, run_id=run_id, **version._asdict()) if version else None
+    def from_xcom_keys(cls, keys: Iterable[tuple[str, str, str]]) -> list[RunVersion]:
+        """Read keys such as ``dli.<source>.<hash>.<try>`` and ``dli.rows-<rows>.<try>``; leave others out.
+
+        Args:
+            keys: The id of the DAG, the id of the run, and the key of an XCom.
+        """
+        read = list(keys)
+        rows = {
+            (dag_id, run_id, found[1]): found[0]
+            for dag_id, run_id, key in read
+            if (found := read_rows_key(key)) is not None
+        }
+        versions = ((dag_id, run_id, read_version_key(key)) for dag_id, run_id, key in read)
+        return [
+            cls(
+                dag_id=dag_id,
+                run_id=run_id,
+                **version._asdict(),
+                rows=rows.get((dag_id, run_id, version.try_number)),
+            )
+            for dag_id, run_id, version in versions
+            if version is not None
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,7 +157,10 @@ class RunRecords:
     def _versions(
         self, runs: Sequence[DagRun], attempts: Mapping[tuple[str, str], TaskAttempt]
     ) -> dict[tuple[str, str], RunVersion]:
-        """Return the version that each run's last attempt ran. It never changes, so it is requested once."""
+        """Return the version that each run's last attempt ran, and how many rows it has written.
+
+        The version never changes, so it is requested once while the run goes on, and again with the rows at its end.
+        """
         started = [run for run in runs if (attempt := attempts.get(run.key)) and attempt.started]
         with self._lock:
             known = {
@@ -165,6 +168,7 @@ class RunRecords:
                 for run in started
                 if (version := self._active_versions.get(run.key))
                 and version.try_number == attempts[run.key].started
+                and (version.rows is not None or not run.finished)
             }
         unknown = [run for run in started if run.key not in known]
         newest: dict[tuple[str, str], RunVersion] = {}
@@ -209,6 +213,8 @@ class RunRecords:
             created_at=run.run_after,
             started_at=_started_at(run, attempt) if begun else None,
             finished_at=run.end_date if run.finished else None,
+            duration_seconds=_duration(attempt) if run.finished and begun else None,
+            rows=version.rows if version and run.finished and not other else None,
             attempts=started,
             max_attempts=attempt.max_tries + 1 if attempt else None,
             error=self.why_other(run) if other else None,
@@ -302,6 +308,13 @@ def key_of_request(run: DagRun) -> str | None:
 def _started_at(run: DagRun, attempt: TaskAttempt | None) -> datetime | None:
     """Return when the first attempt started; Airflow keeps only the latest attempt's time."""
     return attempt.start_date if attempt and attempt.started == 1 else run.start_date
+
+
+def _duration(attempt: TaskAttempt | None) -> float | None:
+    """Return for how many seconds the last attempt ran."""
+    if attempt is None or attempt.start_date is None or attempt.end_date is None:
+        return None
+    return round((attempt.end_date - attempt.start_date).total_seconds(), 3)
 
 
 def _end_of(run: DagRun) -> tuple[str, str, datetime | None]:

@@ -27,6 +27,8 @@ class StatementLog:
         self._log = log
         self._query_yielded = False
         """Whether the query returned rows."""
+        self.rows: int | None = None
+        """How many rows the query has written; None while the engine has not said."""
 
     def started(self, statement: RenderedStatement) -> None:
         """Log a statement as it is sent to the engine."""
@@ -35,6 +37,8 @@ class StatementLog:
     def ended(self, statement: RenderedStatement, seconds: float, result: Result) -> None:
         """Log the duration and the result."""
         self._query_yielded |= statement.kind == "query" and bool(result.columns)
+        if statement.kind == "query" and result.affected is not None:
+            self.rows = (self.rows or 0) + result.affected
         self._log.info("'%s' took %.2f s: %s", statement.name, seconds, in_words(result))
 
     def check_results(self, results: Iterable[CheckResult]) -> None:

@@ -16,12 +16,14 @@ from dataspec.contract import (
     is_shard_file,
     read_check_results,
     read_document_line,
+    read_rows_key,
     read_takeovers,
     read_version_key,
     values_of_run,
     waits,
     write_check_results,
     write_document_line,
+    write_rows_key,
     write_shard_file,
     write_takeover,
     write_version_key,
@@ -171,3 +173,11 @@ def test_what_checks_found_is_read_as_it_was_written_also_by_another_version() -
     assert read_check_results(newer) == found[:1]
     for foreign in ("", "null", "[1]", '{"a": 1}', '[{"name": "a"}]'):
         assert read_check_results(foreign) == []
+
+
+@pytest.mark.rule("38.19")
+def test_key_of_the_rows_is_read_back_and_is_no_version_to_any_release() -> None:
+    key = write_rows_key(1_234, 2)
+    assert read_rows_key(key) == (1_234, 2)
+    assert read_version_key(key) is None
+    assert read_rows_key(write_version_key("code", "ab12", 2)) is None

@@ -204,6 +204,12 @@ class MemoryAirflow:
         with self._lock:
             self._runs[dag_id, run_id].checks = [*results]
 
+    def note_rows(self, dag_id: str, run_id: str, rows: int) -> None:
+        """Leave how many rows a run's last attempt has written, as an attempt does before it ends."""
+        kept = self._runs[dag_id, run_id]
+        if kept.version is not None:
+            kept.version = replace(kept.version, rows=rows)
+
     def end(self, dag_id: str, run_id: str, state: Literal["success", "failed"]) -> None:
         """End the current attempt; a failed one is retried while the DAG has retries left."""
         with self._lock:

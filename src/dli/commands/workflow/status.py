@@ -92,6 +92,7 @@ def described(run: WorkflowRun) -> str:
             ("Started", local(run.started_at)),
             ("Finished", local(run.finished_at)),
             ("Took", between(run.started_at, run.finished_at)),
+            ("Rows", f"{run.rows:,} written" if run.rows is not None else None),
             ("Attempts", attempts),
             ("Waits for", "\n".join(waits(run.waiting_for, limit=SHOWN))),
             ("Checks", "\n".join(check.message or f"{check.name}: passed" for check in run.checks)),

@@ -492,3 +492,27 @@ def test_an_ended_run_has_what_its_checks_found(
     assert get(client, run_id)["checks"] == [asdict(found)]
     (listed,) = client.get("/runs").json()["items"]
     assert listed["checks"] == []
+
+
+@pytest.mark.rule("38.19")
+def test_ended_run_has_the_rows_that_it_wrote_and_how_long_its_last_attempt_took(
+    register: Callable[..., Any],
+    client: Client,
+    clock: ManualClock,
+    airflow: MemoryAirflow,
+    start: Callable[..., str],
+    execute: Callable[..., None],
+) -> None:
+    register()
+    run_id = start()
+    clock.advance(100)  # it waits for a worker, which does not count
+    execute(run_id)
+    shown = client.get(f"/runs/{run_id}").json()
+    assert (shown["rows"], shown["duration_seconds"]) == (None, None)
+    clock.advance(12.5)
+    airflow.note_rows("sales.daily", run_id, 1234)
+    airflow.end("sales.daily", run_id, "success")
+    shown = client.get(f"/runs/{run_id}").json()
+    assert (shown["rows"], shown["duration_seconds"]) == (1234, 12.5)
+    (listed,) = client.get("/runs").json()["items"]
+    assert (listed["rows"], listed["duration_seconds"]) == (1234, 12.5)
