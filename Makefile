@@ -61,6 +61,7 @@ bench: setup ## Measure the commands, local runs, checks, runs, backfills, the s
 	@sh .ci/services
 	@$(BIN)/python bench/commands.py
 	@$(BIN)/python bench/local_runs.py
+	@$(BIN)/python bench/models.py
 	@$(BIN)/python bench/validate.py
 	@$(BIN)/python bench/limits.py
 	@$(BIN)/python bench/runs.py

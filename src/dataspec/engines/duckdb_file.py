@@ -131,6 +131,10 @@ class LockedConnection:
         self._set(cursor)
         return cursor
 
+    def lent(self) -> LockedConnection:
+        """Return a session of its own, whose end leaves this connection open."""
+        return LockedConnection(self._connection.cursor(), None, self._of_session)
+
     def _set(self, session: duckdb.DuckDBPyConnection) -> None:
         for name, value in self._of_session.items():
             session.execute(f"set {name} = ?", [value])

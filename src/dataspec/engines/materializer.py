@@ -259,7 +259,7 @@ class Materializer:
             raise self._taken_over()
         if engine.publishes_copy:
             self._drop_others(attempt, staging)
-        found = attempt.inspect(target)
+        found = attempt.inspect(target, comments=self._decisions.comments_columns)
         self._decisions.check_owner(found)
         act = self._new.act(attempt, target, staging, found)
         if act is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dataspec.engines.session import SqlSession
     from dataspec.project.graph import DatasetGraph
     from dli.config.settings import Settings
+    from dli.local.engines.driver import DriverEngine
     from dli.local.run import LocalRun, Runner
     from dli.project.project import LocalDataset
 
@@ -53,7 +54,14 @@ def plan_runs(
         InvalidParameters: When the parameters are invalid.
         InvalidSettings: When a connection is not defined.
     """
-    return [_plan(dataset, given, settings, tell) for dataset in datasets]
+    engines: dict[str, DriverEngine] = {}
+    plans = []
+    for dataset in datasets:
+        connection = dataset.checked().execution.connection
+        plan = _plan(dataset, given, settings, tell, engines.get(connection))
+        engines[connection] = plan.engine
+        plans.append(plan)
+    return plans
 
 
 class ProjectRun:
@@ -85,6 +93,8 @@ class ProjectRun:
         self._start = start
         self._tell_ended = ended
         self._running: dict[str, tuple[Runner, threading.Thread]] = {}
+        self._open: dict[str, DriverEngine] = {}
+        """The engines that are kept open, by what only one run at a time can use."""
         self._results: SimpleQueue[tuple[str, Step | BaseException]] = SimpleQueue()
         self._built: set[str] = set()
         self._broken: set[str] = set()
@@ -115,6 +125,9 @@ class ProjectRun:
         except BaseException:
             self._cancel()
             raise
+        finally:
+            for engine in self._open.values():
+                engine.close()
 
     def _skip(self) -> None:
         """Leave out what depends on a dataset that was not built."""
@@ -139,11 +152,23 @@ class ProjectRun:
 
     def _begin(self, plan: RunPlan) -> None:
         name = plan.spec.name
+        self._share(plan)
         runner = self._start(plan)
         thread = threading.Thread(target=self._work, args=(name, runner), name=f"dli-{name}", daemon=True)
         self._running[name] = runner, thread
         del self._waiting[name]
         thread.start()
+
+    def _share(self, plan: RunPlan) -> None:
+        """Keep a file open for the runs that leave nothing in its session; let any other run open it for itself."""
+        engine = plan.engine
+        if (exclusive := engine.exclusive) is None:
+            return
+        if (kept := self._open.get(exclusive)) and not (kept is engine and plan.leaves_nothing):
+            self._open.pop(exclusive).close()
+        if plan.leaves_nothing:
+            self._open[exclusive] = engine
+            engine.keep_open()
 
     def _work(self, name: str, runner: Runner) -> None:
         result: Step | BaseException
@@ -160,12 +185,14 @@ class ProjectRun:
     def _take(self) -> None:
         """Wait until a dataset has ended, and tell its outcome."""
         name, result = self._results.get()
-        _, thread = self._running.pop(name)
+        runner, thread = self._running.pop(name)
         thread.join()
         if isinstance(result, BaseException):
             raise result
         (self._built if result.outcome == "COMPLETED" else self._broken).add(name)
         self._tell_ended(result)
+        if result.outcome != "COMPLETED" and (exclusive := runner.result.plan.engine.exclusive) in self._open:
+            self._open.pop(exclusive).close()  # an error may have made the session useless
 
     def _cancel(self) -> None:
         """Cancel what runs and wait for its end; tell the outcome of everything that is left."""
@@ -186,11 +213,12 @@ def _plan(
     given: Mapping[str, Any],
     settings: Settings,
     tell: Callable[[str], None],
+    engine: DriverEngine | None,
 ) -> RunPlan:
     spec = dataset.checked()
     own = {p.name: given[p.name] for p in spec.parameters if p.name in given}
     try:
-        return RunPlan.of(dataset, own, settings, tell)
+        return RunPlan.of(dataset, own, settings, tell, engine)
     except InvalidUsage as error:
         error.detail = "\n".join(filter(None, (error.detail, f"In: {spec.name} ({dataset.file})")))
         raise

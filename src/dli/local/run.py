@@ -173,6 +173,13 @@ class RunPlan:
 
         return OwnReads(self.own, self.dialect, self.connected, self.dataset.file).rewritten
 
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether the run leaves nothing on the engine but its table: no setting, no attached database."""
+        spec = self.spec
+        is_alone = spec.materialization is not None and not (spec.pre_statements or spec.post_statements)
+        return is_alone and not self.catalogs()
+
     def statements(self, table: RunTable = THERE) -> list[RenderedStatement]:
         """Return the rendered statements.
 

@@ -52,10 +52,19 @@ class Attempt:
         statement = replace(self._statement(step, Sent(sql)), continue_on_error=may_fail)
         return list(self.execute(statement, keep=_MAX_DESCRIBED).first_rows)
 
-    def inspect(self, name: Parts) -> Relation | None:
-        """Return the table or view of a name; None if there is none."""
+    def inspect(self, name: Parts, *, comments: bool = False) -> Relation | None:
+        """Return the table or view of a name; None if there is none.
+
+        Args:
+            name: Its parts.
+            comments: Whether the comments of its columns are needed; else the quickest queries are taken.
+        """
         engine = self._engine
-        return engine.relation(self.ask(engine.inspect(name), may_fail=engine.fails_without_table))
+        if comments or not (quickly := engine.inspect_quickly(name)):
+            return engine.relation(self.ask(engine.inspect(name), may_fail=engine.fails_without_table))
+        of_table, of_columns = quickly
+        found = self.ask(of_table)
+        return engine.relation([(*found[0][:2], None, None, None), *self.ask(of_columns)]) if found else None
 
     def roll_back(self) -> None:
         """End the transaction in which a statement failed, if there is one."""

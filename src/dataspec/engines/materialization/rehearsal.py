@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dataspec.spec.full_refresh import FullRefresh
     from dataspec.spec.model import DatasetSpec
     from dataspec.spec.run_values import RunValues
-    from dataspec.sql.materialization.engine_sql import EngineSql
+    from dataspec.sql.materialization.engine_sql import EngineSql, Parts
     from dataspec.sql.preview import SqlPreview
 
 _COUNTS = 4
@@ -144,13 +144,16 @@ class _Rehearsal:
         target = (*schema, parts[-1])
         if sql == self._engine.locate(parts):
             yield (*schema, True)
-        elif sql == self._engine.inspect(target):
+        elif self._asks_about(target, sql):
             yield from self._described(f"Built by the dataset {self._spec.name}.")
         elif NEW_TABLE in sql:
             if self._refresh and not self._refresh.begins:
                 yield from self._described(mark_of(self._refresh))
-        elif (staging := _STAGING.search(sql)) and sql == self._engine.inspect((*schema, staging[0])):
+        elif (staging := _STAGING.search(sql)) and self._asks_about((*schema, staging[0]), sql):
             yield from self._described(self.materializer.mark)
+
+    def _asks_about(self, name: Parts, sql: str) -> bool:
+        return sql in {self._engine.inspect(name), *self._engine.inspect_quickly(name)}
 
     def _described(self, comment: str) -> list[tuple[Any, ...]]:
         kind = "view" if isinstance(self._spec.materialization, ViewForm) else "table"

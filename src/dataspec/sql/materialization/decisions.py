@@ -56,6 +56,11 @@ class Decisions:
         self.keys: tuple[str, ...] = ()
         """The columns that identify a row, for ``merge``."""
 
+    @property
+    def comments_columns(self) -> bool:
+        """Whether the run sets comments of columns."""
+        return any(column.description for column in self._spec.columns)
+
     def parts_of(self, name: str) -> Parts:
         """Return the parts of a table's name as the engine stores them."""
         parts = tuple(map(self._engine.stored, name.split(".")))

@@ -61,8 +61,11 @@ class DriverEngine(ABC):
     def open_early(self) -> None:  # noqa: B027 - optional for engines
         """Start to connect in the background; :meth:`close` must follow."""
 
+    def keep_open(self) -> None:  # noqa: B027 - see above
+        """Let the runs that follow share what opening the engine costs; :meth:`close` must follow."""
+
     def close(self) -> None:  # noqa: B027 - see above
-        """Close an early connection that was not used."""
+        """Close an early connection that was not used, and what was kept open."""
 
     def attach(self, connection: Any, catalogs: Sequence[str]) -> None:  # noqa: B027 - optional for engines
         """Attach catalogs that SQL names and the engine lacks, where that is for the client to do."""

@@ -72,6 +72,9 @@ class DuckDBEngine(DriverEngine):
             config=options,
         )
         self._opening: _Opening | None = None
+        self._keeps = False
+        self._kept: LockedConnection | None = None
+        """The connection that several runs share."""
 
     @property
     def place(self) -> str:
@@ -97,10 +100,17 @@ class DuckDBEngine(DriverEngine):
             self._load()
             self._opening = _Opening(self._file)
 
+    def keep_open(self) -> None:
+        """Keep the file open from the next run on, which saves each run its opening and a checkpoint."""
+        self._keeps = True
+
     def close(self) -> None:
-        """Close what was opened early and not used."""
+        """Close what was opened early and not used, and what was kept open."""
         if self._opening is not None:
             self._opening.close()
+        kept, self._kept, self._keeps = self._kept, None, False
+        if kept is not None:
+            kept.close()
 
     def stop_waiting(self) -> None:
         """Stop waiting for the file; may be called from another thread."""
@@ -108,4 +118,7 @@ class DuckDBEngine(DriverEngine):
 
     def _connect(self, driver: Any) -> Any:  # noqa: ARG002 - DuckDBFile loads the driver
         opening, self._opening = self._opening, None
-        return self._file.connect() if opening is None else opening.taken()
+        if not self._keeps:
+            return self._file.connect() if opening is None else opening.taken()
+        self._kept = self._kept or self._file.connect()
+        return self._kept.lent()

@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -281,11 +282,13 @@ def test_readers_see_the_rows_of_one_run_and_never_none(warehouse: Warehouse, qu
             failures.append(failure)
 
     readers = [threading.Thread(target=read) for _ in range(2)]
-    for reader in readers:
-        reader.start()
-    for yaml in runs:
-        warehouse.run(yaml)
-    ended.set()
-    for reader in readers:
-        reader.join(JOIN_SECONDS)
+    # DuckDB refuses a connection while another thread closes the last one: this one stays open.
+    with closing(warehouse.get_conn()):
+        for reader in readers:
+            reader.start()
+        for yaml in runs:
+            warehouse.run(yaml)
+        ended.set()
+        for reader in readers:
+            reader.join(JOIN_SECONDS)
     assert (failures, seen) == ([], {(100, True)})

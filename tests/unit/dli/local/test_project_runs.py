@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pytest
 
+from dataspec.engines.duckdb_file import DuckDBFile, LockedConnection
 from unit.dli.conftest import Dli
 from unit.dli.terminal import on_terminal
 
@@ -270,3 +271,68 @@ def test_a_dataset_that_follows_has_the_data_interval_of_its_upstreams_schedule(
             assert warehouse.execute("select t from down").fetchall() == [("2024-01-21T22:00:00+00:00",)]
     rendered = dli("dataset", "show", "down", "--sql", "-p", "execution_date=2024-01-15")
     assert "2024-01-21T22:00:00+00:00" in rendered.out
+
+
+TABLE = "materialization: table\n"
+
+
+@pytest.fixture
+def openings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that grows by the file of each DuckDB database that is opened."""
+    opened: list[str] = []
+    connect = DuckDBFile.connect
+
+    def counted(file: DuckDBFile) -> LockedConnection:
+        opened.append(Path(file.database).name)
+        return connect(file)
+
+    monkeypatch.setattr(DuckDBFile, "connect", counted)
+    return opened
+
+
+@pytest.mark.rule("23.22")
+def test_selects_on_one_duckdb_file_share_one_opening(dli: Dli, project: Path, openings: list[str]) -> None:
+    for number in range(5):
+        put(project, f"shop.t{number}", f"select {number} as n", TABLE)
+    result = dli("dataset", "run", "--all")
+    assert result.status == 0, result.err
+    assert openings == ["warehouse.duckdb"]
+    with duckdb.connect(str(project / "warehouse.duckdb")) as warehouse:
+        assert warehouse.sql("select sum(n) from (from shop.t3 union all from shop.t4)").fetchall() == [(7,)]
+
+
+@pytest.mark.rule("23.22")
+def test_what_one_dataset_attaches_or_sets_reaches_no_other(
+    dli: Dli, project: Path, openings: list[str]
+) -> None:
+    attach = "pre_statements: [{name: other, sql: \"attach ':memory:' as other\"}]\n"
+    databases = "select count(*) as n from duckdb_databases() where database_name = 'other'"
+    put(project, "a", databases, TABLE)
+    put(project, "b", databases, TABLE + attach + "depends_on: [a]\n")
+    put(project, "c", databases, TABLE + "depends_on: [b]\n")
+    put(project, "d", databases, TABLE + attach + "depends_on: [c]\n")
+    result = dli("dataset", "run", "--all")
+    assert result.status == 0, result.err
+    assert openings == ["warehouse.duckdb"] * 4
+    with duckdb.connect(str(project / "warehouse.duckdb")) as warehouse:
+        assert warehouse.sql("select a.n, b.n, c.n, d.n from a, b, c, d").fetchall() == [(0, 1, 0, 1)]
+
+
+@pytest.mark.rule("23.22")
+def test_after_a_failure_the_file_is_opened_again(dli: Dli, project: Path, openings: list[str]) -> None:
+    put(project, "a", "select 1 as n", TABLE)
+    put(project, "b", "select error('no data') as n", TABLE)
+    put(project, "c", "select 1 as n", TABLE)
+    result = dli("dataset", "run", "--all")
+    assert (result.status, openings) == (1, ["warehouse.duckdb"] * 2)
+    assert "2 completed, 1 failed.\n" in result.err
+
+
+@pytest.mark.rule("23.22")
+def test_two_connections_to_one_duckdb_file_take_turns(dli: Dli, project: Path, openings: list[str]) -> None:
+    (project / "dli.yaml").write_text("connections: {second: {url: duckdb:///warehouse.duckdb}}\n")
+    for name, more in {"a": "", "b": "execution: {connection: second}\n", "c": ""}.items():
+        put(project, name, "select 1 as n", TABLE + more)
+    result = dli("dataset", "run", "--all")
+    assert (result.status, len(openings)) == (0, 3), result.err
+    assert "Waiting for" not in result.err

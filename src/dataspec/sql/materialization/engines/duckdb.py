@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 from dataspec.sql.materialization.engine_sql import EngineSql
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dataspec.sql.materialization.engine_sql import Parts, TypeKinds
 
 
@@ -40,20 +42,18 @@ class DuckDBSql(EngineSql):
             return "select current_database(), current_schema(), true"
         if len(above) > 1:
             catalog, schema = above
-        else:
-            (name,) = above
-            attached = (
-                f"(exists (select 1 from duckdb_databases() where lower(database_name) = lower({name}))\n"
-                "  and not exists (select 1 from duckdb_schemas()\n"
-                f"    where database_name = current_database() and lower(schema_name) = lower({name})))"
-            )
-            catalog = f"case when {attached} then {name} else current_database() end"
-            schema = f"case when {attached} then 'main' else {name} end"
-        return (
-            f"select catalog, schema, exists (select 1 from duckdb_schemas()\n"
-            "  where lower(database_name) = lower(catalog) and lower(schema_name) = lower(schema))\n"
-            f"from (select {catalog} as catalog, {schema} as schema)"
-        )
+            found = f"lower(database_name) = lower({catalog}) and lower(schema_name) = lower({schema})"
+            return f"select {catalog}, {schema}, coalesce(bool_or({found}), false)\nfrom duckdb_schemas()"
+        (name,) = above
+        return f"""\
+select case when is_database then {name} else current_database() end,
+  case when is_database then 'main' else {name} end,
+  is_database or is_schema
+from (
+  select coalesce(bool_or(is_own and lower(schema_name) = lower({name})), false) as is_schema,
+    not is_schema and coalesce(bool_or(lower(database_name) = lower({name})), false) as is_database
+  from (select *, database_name = current_database() as is_own from duckdb_schemas())
+)"""
 
     def inspect(self, parts: Parts) -> str:
         """Return the query for kind, comments and columns."""
@@ -71,3 +71,14 @@ left join duckdb_columns() c
 where lower(r.database_name) = lower({catalog}) and lower(r.schema_name) = lower({schema})
   and lower(r.name) = lower({name})
 order by c.column_index"""
+
+    def inspect_quickly(self, parts: Parts) -> Sequence[str]:
+        """Return the queries; ``duckdb_columns`` reads every column of the database, and DESCRIBE those of one table."""
+        catalog, schema, name = map(self.literal, parts)
+        within = f"lower(database_name) = lower({catalog}) and lower(schema_name) = lower({schema})"
+        tables = f"select 'table', comment from duckdb_tables() where {within} and lower(table_name) = lower({name})"
+        views = (
+            f"select 'view', comment from duckdb_views() where {within} and lower(view_name) = lower({name})"
+        )
+        columns = f"select null, null, column_name, column_type, null from (describe {self.named(parts)})"
+        return f"{tables}\nunion all\n{views}", columns
