@@ -16,7 +16,7 @@ from dli.project.paths import shown
 from dli.project.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dataspec.problems import Problem
     from dataspec.project.spec_checks import CheckedSpec
@@ -45,19 +45,35 @@ def valid_files(outcome: Outcome, dialects: Mapping[str, ConnectionDialect]) -> 
     return files_of(outcome)
 
 
+class _Part(Project):
+    """Some files of a project, which are checked again after a change."""
+
+    def __init__(self, project: Project, files: Sequence[Path]) -> None:
+        super().__init__(project.root, project.folder)
+        self._files = files
+
+    def yaml_files(self) -> Iterator[Path]:
+        """Yield the files that are still there."""
+        return (path for path in self._files if path.exists())
+
+
 def _settled(
     outcome: Outcome, project: Project, dialects: Mapping[str, ConnectionDialect]
 ) -> list[CheckedSpec]:
-    """Check all specs until none has an error; return them."""
+    """Check all specs until none has an error, and between two rounds what was changed; return them."""
     while True:
         _write(project.root, files_of(outcome))
         checked = check_datasets(Project(project.root, project.folder), dialects)
         wrong = [spec for spec in checked if not spec.valid]
         if not wrong:
             return checked
-        for spec in wrong:
-            errors = [problem for problem in spec.problems if problem.severity == "error"]
-            _mend(outcome, spec, errors, project.root)
+        while wrong:
+            for spec in wrong:
+                errors = [problem for problem in spec.problems if problem.severity == "error"]
+                _mend(outcome, spec, errors, project.root)
+            _write(project.root, files_of(outcome))
+            part = _Part(project, [Path(spec.file) for spec in wrong])
+            wrong = [spec for spec in check_datasets(part, dialects) if not spec.valid]
 
 
 def files_of(outcome: Outcome) -> dict[str, str]:
@@ -135,7 +151,7 @@ def _is_of(dataset: Dataset, file: str) -> bool:
 
 
 def _entry(dataset: Dataset, problem: Problem, root: Path) -> tuple[str, int] | None:
-    """Return the check or test in which a problem is; None for one elsewhere."""
+    """Return the check, test or column in which a problem is; None for one elsewhere."""
     path = root / FOLDER / dataset.folder / f"dataset.{dataset.node.dataset}.yaml"
     if problem.file != shown(path):
         return None
@@ -146,13 +162,17 @@ def _entry(dataset: Dataset, problem: Problem, root: Path) -> tuple[str, int] | 
     if not before:
         return None
     key = max(before, key=lambda one: (one[0], len(one[1])))[1]
-    if key[0] in {"checks", "tests"} and len(key) > 1 and isinstance(key[1], int):
+    if key[0] in {"checks", "tests", "schema"} and len(key) > 1 and isinstance(key[1], int):
         return str(key[0]), key[1]
     return None
 
 
 def _drop(outcome: Outcome, dataset: Dataset, entry: tuple[str, int], problem: Problem) -> None:
     key, index = entry
+    if key == "schema":
+        message = f"the column '{dataset.columns.pop(index)['name']}' was left out: {_reason(problem)}"
+        outcome.problems.append(dataset.node.problem(message))
+        return
     found = dataset.checks if key == "checks" else dataset.tests
     lost = found.pop(index)
     kind = next((one for one in lost if one not in {"name", "severity", "where"}), "")

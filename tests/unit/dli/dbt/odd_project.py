@@ -65,7 +65,7 @@ models:
   - name: report
     latest_version: 2
     config: {group: finance}
-    columns: [{name: product, data_type: varchar, description: What was sold.}]
+    columns: [{name: product, data_type: varchar, description: What was sold.}, {name: gone, description: It was.}]
     versions: [{v: 1}, {v: 2}]
 """,
     "snapshots/kept.sql": "{% snapshot kept %}select 1{% endsnapshot %}\n",

@@ -84,6 +84,7 @@ def test_tests_of_a_source_are_checks_of_the_dataset_that_reads_it_first(odd: Im
         "models/middle.sql:1:1: an ephemeral model became a view",
         "models/replaced.sql:1:1: the model 'replaced' was not turned: the strategy 'insert_overwrite' has no",
         "the test 'not_null' of the column 'id' was not turned: no model reads the source.",
+        "models/report_v1.sql:1:1: the column 'gone' was left out: the query does not yield it.",
         "the freshness of the source 'till.sales' was not turned.",
         "snapshots/kept.sql:1:1: snapshots have no counterpart in a spec, so these were not turned: kept.",
         "models/broken.yml:2:1: no valid YAML:",
