@@ -174,7 +174,9 @@ class World:
         simulate_threads(self.scheduler)
         vars(wiring)["ChannelSender"] = lambda _: self.inbox
         # SQL is read in a pool of processes, which know nothing of virtual time.
-        no_warnings = SimpleNamespace(lineage=lambda *_: SimpleNamespace(warnings=[]))
+        no_warnings = SimpleNamespace(
+            lineage=lambda *_: SimpleNamespace(warnings=[]), check_materialization=lambda *_: None
+        )
         vars(wiring)["SpecSql"] = lambda *_, **__: no_warnings
         self.replicas = [self._start(number) for number in range(REPLICAS)]
         for work in (self._processor, self._workers):
