@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 _BIGINT = {"type": "bigint", "typeSignature": {"rawType": "bigint", "arguments": []}}
-_CHANGES = re.compile(r"(insert|create table|create schema|delete)\b", re.IGNORECASE)
+_CHANGES = re.compile(r"(insert|create table|create schema|delete|merge|drop table)\b", re.IGNORECASE)
 
 
 @dataclass
@@ -31,6 +32,8 @@ class Coordinator:
     """
 
     queries: list[Query] = field(default_factory=list)
+    answers: Callable[[str], list[tuple[Any, ...]]] | None = None
+    """Returns the rows of a query, where a test gives them."""
 
     def __enter__(self) -> Self:
         coordinator = self
@@ -101,14 +104,24 @@ class Coordinator:
             message = "line 2:8: Column 'no_such' cannot be resolved"
             return common | {"error": _error(message, "COLUMN_NOT_FOUND", place)}
         if found := _CHANGES.match(query.sql):
-            change = {"updateType": found[1].upper(), "updateCount": 3}
+            counted = found[1].lower() in {"insert", "delete", "merge"}
+            change = {"updateType": found[1].upper(), "updateCount": 3 if counted else 0}
             rows = {"columns": [{"name": "rows", **_BIGINT}], "data": [[3]]} if page == 1 else {}
-            counted = found[1].lower() in {"insert", "delete"}
             return common | change | (rows if counted else {}) | (following if page == 1 else {})
+        if self.answers is not None:
+            answer = self.answers(query.sql)
+            first = answer[0] if answer else ("",)
+            kinds = ["boolean" if isinstance(value, bool) else "varchar" for value in first]
+            return common | {"columns": [*map(_column, kinds)], "data": [*map(list, answer)]}
         columns = {"columns": [{"name": "n", **_BIGINT}]}
         if page == 1:
             return common | columns | following | {"data": [[0], [1], [2]]}
         return common | columns | {"data": [[3], [4]], "stats": {"state": "FINISHED"}}
+
+
+def _column(kind: str) -> dict[str, Any]:
+    arguments = [{"kind": "LONG", "value": 100}] if kind == "varchar" else []
+    return {"name": "c", "type": kind, "typeSignature": {"rawType": kind, "arguments": arguments}}
 
 
 def _error(message: str, name: str, place: dict[str, int] | None) -> dict[str, Any]:

@@ -92,8 +92,8 @@ class Decisions:
             staged: The staging table, or the table whose rows are checked.
             must_have_partition: Whether a run without a partition is refused where rows replace a partition.
         """
-        if staged and staged.kind != self.kind:
-            engine = self._engine
+        engine = self._engine
+        if staged and engine.needs and staged.kind != self.kind:
             raise MaterializationFailed(
                 f"{engine.title} made a {staged.kind}; rows are published in {engine.needs}"
             )

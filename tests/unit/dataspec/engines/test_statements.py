@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from datetime import date
 
+import duckdb
 import pytest
 import sqlglot
 from sqlfluff.core import FluffConfig, Linter
 from trino_query_parser import parse_statement
 
+from dataspec.engines.materialization.rehearsal import preview_run
+from dataspec.engines.session import StatementFailed
+from dataspec.engines.statement_log import StatementLog
 from dataspec.spec.full_refresh import FullRefresh
+from dataspec.spec.parse import parse_spec
+from dataspec.spec.run_values import resolve_run
 from dataspec.sql.checks.schema_check import is_same_type
+from dataspec.sql.materialization.engine_sql import Act, How
 from dataspec.sql.materialization.failure import MaterializationFailed
-from scripted_engine import TYPES, ScriptedEngine
+from dataspec.sql.materialization.supported import engine_sql
+from dataspec.sql.rendering import RenderedStatement
+from scripted_engine import PARAMETERS, TYPES, ScriptedEngine
 
 ALL = ("day", "id", "name")
+FIRST, SECOND = date(2024, 1, 15), date(2024, 1, 16)
 PARTITION = "{type: incremental, strategy: replace_partition, partition_column: day}"
 MERGE = "{type: incremental, strategy: merge, unique_key: [id]}"
 APPEND = "{type: incremental, strategy: append, on_schema_change: append_columns}"
@@ -198,3 +210,96 @@ def test_types_are_compared_as_each_engine_describes_them(
     dialect: str, declared: str, found: str, same: bool
 ) -> None:
     assert is_same_type(declared, found, dialect) is same
+
+
+@pytest.mark.rule("35.10", "35.13", "35.30")
+@pytest.mark.parametrize("dialect", ["bigquery", "snowflake", "spark", "trino"])
+@pytest.mark.parametrize(
+    ("how", "key", "rows"),
+    [
+        ("replace_all", "day", [(FIRST, 1, "n"), (FIRST, 2, "n")]),
+        ("replace_partition", "day", [(None, 8, "o"), (FIRST, 1, "n"), (FIRST, 2, "n"), (SECOND, 9, "o")]),
+        ("merge", "id", [(None, 8, "o"), (FIRST, 1, "n"), (FIRST, 2, "n"), (FIRST, 7, "o"), (SECOND, 9, "o")]),
+        ("append", "id", [(None, 8, "o"), *[(FIRST, i, s) for i, s in ((1, "n"), (1, "o"), (2, "n"), (7, "o"))],
+                          (SECOND, 9, "o")]),
+    ],
+)  # fmt: skip
+def test_the_act_does_to_the_rows_what_it_should_on_an_engine_that_reads_it(
+    dialect: str, how: How, key: str, rows: list[tuple[object, ...]]
+) -> None:
+    """DuckDB reads the same MERGE, DELETE and INSERT, in quotes of its own."""
+    engine = engine_sql(dialect)
+    assert engine is not None
+    act = Act(
+        how=how,
+        kind="table",
+        target=("target_table",),
+        staging=("staged_table",),
+        columns=ALL,
+        condition=f"{engine.quoted('day')} = date '2024-01-15'" if how == "replace_partition" else "",
+        target_condition=f"target.{engine.quoted('day')} = date '2024-01-15'"
+        if how == "replace_partition"
+        else "",
+        keys=(key,),
+    )
+    old = "(null, 8, 'o'), ('2024-01-15', 1, 'o'), ('2024-01-15', 7, 'o'), ('2024-01-16', 9, 'o')"
+    new = "('2024-01-15', 1, 'n'), ('2024-01-15', 2, 'n')"
+    with duckdb.connect() as connection:
+        for name, values in (("target_table", old), ("staged_table", new)):
+            connection.execute(f"create table {name} (day date, id int, name text)")
+            connection.execute(f"insert into {name} values {values}")
+        for sql in engine.publish(act):
+            whole_table = sql.replace("replace where true", "by position")  # DuckDB has no such INSERT
+            if whole_table != sql:
+                connection.execute("delete from target_table")
+            connection.execute(whole_table.replace("`", '"'))
+        found = connection.execute("select * from target_table").fetchall()
+    assert sorted(found, key=repr) == sorted(rows, key=repr)
+
+
+@pytest.mark.rule("35.30")
+@pytest.mark.parametrize("dialect", TYPES)
+@pytest.mark.parametrize("form", ["table", "view", PARTITION, MERGE])
+def test_a_preview_shows_the_statements_of_every_engine(dialect: str, form: str) -> None:
+    yaml = (
+        "name: shop.orders\ntype: Dataset\nowner: e@example.com\nquery_statement: select day, id from shop.clicks\n"
+        f"materialization: {form}\n{'' if form == 'view' else PARAMETERS}"
+    )
+    spec = parse_spec(yaml.encode(), file="a.yaml")
+    values = resolve_run(spec, {} if form == "view" else {"execution_date": "2024-01-15"})
+    found = preview_run(spec, {}, values, yaml=yaml.encode(), file="a.yaml", dialect=dialect)
+    assert not [warning for warning in found.warnings if "would fail" in warning]
+    assert any("__dli_<hash>_<attempt>" in sql for sql in found.publishing)
+    assert not any("?" in sql or "None" in sql for sql in found.publishing)
+
+
+@pytest.mark.rule("35.1")
+@pytest.mark.parametrize("dialect", TYPES)
+def test_a_missing_schema_is_made_and_one_that_is_there_is_not(dialect: str) -> None:
+    for has_schema, made in ((True, 0), (False, 1)):
+        engine = ScriptedEngine(dialect)
+        engine.has_schema = has_schema
+        sent = engine.run("table")
+        assert len([sql for sql in sent if re.match("create (schema|database) if not exists", sql)]) == made
+        asked = [one for one in engine.sent if one.continue_on_error]
+        assert all(one.name == "inspect" for one in asked)
+
+
+@pytest.mark.rule("35.1")
+def test_what_need_not_be_there_is_no_warning_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    asked = RenderedStatement("inspect", "", "materialization", continue_on_error=True, file=None)
+    with caplog.at_level("INFO"):
+        StatementLog(logging.getLogger("task")).passed_over(StatementFailed(asked, ValueError("no table")))
+    ((_, level, message),) = caplog.record_tuples
+    assert (level, message.endswith("no table. Going on: it need not be there.")) == (logging.INFO, True)
+
+
+@pytest.mark.rule("35.32")
+def test_a_format_without_atomic_writes_is_refused_before_the_rows_are_read() -> None:
+    engine = ScriptedEngine("spark")
+    engine.format = "parquet"
+    with pytest.raises(
+        MaterializationFailed, match="Spark made a parquet table; rows are published in tables of Ice"
+    ):
+        engine.run("table")
+    assert not [one for one in engine.sent if one.sql.startswith("insert")]

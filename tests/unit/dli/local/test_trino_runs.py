@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from scripted_engine import ScriptedEngine
 from unit.dli.conftest import Dli
 from unit.dli.terminal import on_terminal
 from unit.dli.trino_coordinator import Coordinator
@@ -114,3 +115,38 @@ def test_on_a_terminal_the_share_that_trino_tells_is_shown(project: Path, trino:
     seen = on_terminal(arguments, keys=[("25%", "\x03")])
     assert seen.status == 130
     assert trino.queries[1].cancelled
+
+
+@pytest.mark.rule("35.30", "37.6")
+def test_a_partition_is_published_by_one_merge(dli: Dli, project: Path, trino: Coordinator) -> None:
+    scripted = ScriptedEngine("trino", ("day", "id", "name"))
+    trino.answers = scripted.answer
+    (project / "datasets" / "orders.yaml").write_text(
+        "name: shop.orders\ntype: Dataset\nowner: dana@example.com\nexecution: {connection: lake}\n"
+        "query_statement: select day, id, name from shop.clicks where day = date '{{ execution_date }}'\n"
+        "parameters: [{name: execution_date, type: date}]\n"
+        "materialization: {type: incremental, strategy: replace_partition, partition_column: day}\n"
+    )
+    result = dli("dataset", "run", "shop.orders", "-p", "execution_date=2024-01-15", "--limit", "0")
+    assert result.status == 0, result.err
+    assert "shop.orders: 3 rows written" in result.err
+    kinds = [sql.split()[0] for sql in trino.statements if not sql.startswith("select")]
+    assert kinds == ["drop", "create", "insert", "merge", "drop"]
+    assert 'merge into "lake"."shop"."orders" as target' in trino.statements[-2]
+
+
+@pytest.mark.rule("35.32")
+def test_a_catalog_of_another_connector_is_refused_before_anything_is_written(
+    dli: Dli, project: Path, trino: Coordinator
+) -> None:
+    scripted = ScriptedEngine("trino")
+    hive = "the catalog lake has the connector hive"
+    trino.answers = lambda sql: [(hive,)] if "system.metadata.catalogs" in sql else scripted.answer(sql)
+    (project / "datasets" / "orders.yaml").write_text(
+        "name: shop.orders\ntype: Dataset\nowner: dana@example.com\nexecution: {connection: lake}\n"
+        "query_statement: select day, id, name from shop.clicks\nmaterialization: table\n"
+    )
+    result = dli("dataset", "run", "shop.orders")
+    assert result.status == 1
+    assert f"{hive}; rows are published in catalogs of Iceberg or Delta Lake alone." in result.err
+    assert all(sql.startswith("select") for sql in trino.statements)

@@ -3,7 +3,7 @@
 Both are atomic on Delta tables (https://docs.databricks.com/en/delta/selective-overwrite.html and
 https://docs.databricks.com/en/sql/language-manual/delta-merge-into.html). CREATE OR REPLACE TABLE keeps history and
 grants (https://docs.databricks.com/en/sql/language-manual/sql-ref-syntax-ddl-create-table-using.html). Parsed in the
-tests by Spark's own parser, not run.
+tests, not run on Databricks.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 DDL ends a transaction (https://docs.snowflake.com/en/sql-reference/transactions), so DELETE and INSERT alone are in
 one. CREATE OR REPLACE drops the old object and makes the new one in one transaction, and COPY GRANTS keeps the grants
-(https://docs.snowflake.com/en/sql-reference/sql/create-table). In the tests it runs on an emulator.
+(https://docs.snowflake.com/en/sql-reference/sql/create-table). Parsed in the tests; has
+run on the emulator fakesnow.
 """
 
 from __future__ import annotations

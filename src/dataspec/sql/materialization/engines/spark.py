@@ -2,7 +2,7 @@
 
 Both make one snapshot of an Iceberg table (https://iceberg.apache.org/docs/latest/spark-writes/) and one version of a
 Delta table (https://docs.delta.io/latest/delta-update.html); so does CREATE OR REPLACE TABLE AS. Other formats have no
-atomic writes. Parsed in the tests by Spark's own parser, not run.
+atomic writes. Parsed in the tests; has run on Sail, with Delta tables.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 MERGE (https://trino.io/docs/current/sql/merge.html) writes one snapshot of an Iceberg table
 (https://trino.io/docs/current/connector/iceberg.html) and one version of a Delta table
 (https://trino.io/docs/current/connector/delta-lake.html); so does CREATE OR REPLACE TABLE AS. The writes of other
-connectors, such as Hive's, are not atomic. Parsed in the tests, not run.
+connectors, such as Hive's, are not atomic. Parsed in the tests; its MERGE runs on DuckDB.
 """
 
 from __future__ import annotations
