@@ -69,3 +69,26 @@ def test_the_shop_is_a_hundred_lines_of_yaml_and_sql() -> None:
 def test_nothing_is_wrong_with_the_shop(dli: Dli, shop: Path) -> None:
     checked = dli("dataset", "validate", "--strict")
     assert checked.status == 0, checked.err
+
+
+@pytest.mark.rule("10.16")
+def test_each_column_of_the_shop_leads_to_the_views_and_is_described_as_it_is(dli: Dli, shop: Path) -> None:
+    found = json.loads(dli("dataset", "show", "jaffle_shop.orders", "--columns", "-f", "json").out)["columns"]
+    assert [column["unknown"] for column in found] == [None] * 9
+    sources = {
+        column["name"]: sorted(f"{source['table']}.{source['column']}" for source in column["sources"])
+        for column in found
+    }
+    orders, payments = "jaffle_shop.stg_orders", "jaffle_shop.stg_payments"
+    paid = [f"{payments}.amount", f"{payments}.payment_method"]
+    assert sources == {
+        **{name: [f"{orders}.{name}"] for name in ("order_id", "customer_id", "order_date", "status")},
+        **{f"{method}_amount": paid for method in METHODS},
+        "amount": [f"{payments}.amount"],
+    }
+    assert dli("dataset", "run", "--all").status == 0
+    with duckdb.connect(str(shop / "warehouse.duckdb"), read_only=True) as warehouse:
+        built = warehouse.sql("describe jaffle_shop.orders").fetchall()
+    assert [(column["name"], column["type"].lower()) for column in found] == [
+        (name, kind.lower()) for name, kind, *_ in built
+    ]
