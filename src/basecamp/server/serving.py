@@ -252,7 +252,7 @@ def _spare_lasting_objects() -> None:
     Each full collection would look at every object of every spec: a fifth of the server's processor time under load.
     Objects that are left out are still freed with their last reference.
     """
-    gc.collect()
+    gc.collect(generation=1)  # a full collection would hold up the first requests
     gc.freeze()
     gc.set_threshold(*COLLECTION_THRESHOLDS)
 
