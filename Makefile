@@ -76,7 +76,7 @@ bench: setup ## Measure the commands, local runs, checks, runs, backfills, the s
 	@$(BIN)/python bench/load.py
 
 lock: setup ## Write the lock files anew; UPGRADE=1 takes newer versions
-	$(UV) pip compile pyproject.toml --extra local --extra server --extra dev --extra keyring --extra mcp --group dev $(LOCKING) \
+	$(UV) pip compile pyproject.toml --extra local --extra server --extra dev --extra keyring --extra mcp --extra openlineage --extra otel --group dev $(LOCKING) \
 		--output-file requirements.lock
 	for lock in $(AIRFLOW_LOCKS); do \
 		$(UV) pip compile $$lock.in pyproject.toml --extra airflow $(LOCKING) --output-file $$lock.lock; \

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from dataspec.models import CheckResult
 from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.run_values import RunValues, resolve_run
+from dataspec.tracing import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -159,6 +160,13 @@ def full_refresh_of(conf: Mapping[str, Any]) -> FullRefresh | None:
         case {"backfill": str(backfill), "begins": bool(begins), "ends": bool(ends)}:
             return FullRefresh(backfill, begins=begins, ends=ends)
     return FullRefresh()
+
+
+def trace_of(conf: Mapping[str, Any]) -> str | None:
+    """Return the ``traceparent`` of the request that started a run; None where none was traced."""
+    own = conf.get(CONF_KEY)
+    found = own.get(HEADER) if isinstance(own, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def write_version_key(source: str, spec_hash: str, try_number: int) -> str:

@@ -18,6 +18,7 @@ from dataspec.errors import (
     UnknownParameter,
 )
 from dataspec.keys import shown_key
+from dataspec.tracing import flush, trace_span
 from dli.groups import LazyGroup, help_width
 from dli.options import server_options
 from dli.session import INTERRUPTED, Session, say
@@ -133,7 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _keep_output_going()
     session = Session()
     try:
-        status = _run(list(arguments), session)
+        with trace_span("dli", _traced_name(arguments), parent=os.environ.get("TRACEPARENT")) as span:
+            status = _run(list(arguments), session)
+            if span:
+                span.set_attribute("process.exit.code", status)
+        flush()
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output had enough of it, as `head` does.
@@ -144,6 +149,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_output()
         return 1
     return status
+
+
+def _traced_name(arguments: Sequence[str]) -> str:
+    """Return the command without its arguments, as a trace shows it."""
+    words = [word for word in arguments[:2] if word.replace("-", "").isalpha() and not word.startswith("-")]
+    return " ".join(["dli", *words]) if words and words[0] in COMMANDS else "dli"
 
 
 def _run(arguments: list[str], session: Session) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from dataspec.contract import (
     checks_only,
     full_refresh_of,
     request_of,
+    trace_of,
     write_check_results,
     write_rows_key,
     write_version_key,
@@ -31,6 +32,7 @@ from dataspec.schedule.partitions import Grid
 from dataspec.spec.dialects import dialect_of_connection
 from dataspec.sql.checks.findings import ChecksFailed
 from dataspec.sql.rendering import render_statements
+from dataspec.tracing import flush, trace_span
 from dli_airflow.airflow_api import (
     AirflowException,
     AirflowFailException,
@@ -39,6 +41,7 @@ from dli_airflow.airflow_api import (
 )
 from dli_airflow.connection_teams import connection_teams
 from dli_airflow.connections import sql_hook
+from dli_airflow.lineage_events import RunEvents, namespace_of
 from dli_airflow.mirror.dataset import Dataset
 from dli_airflow.resolved_run import resolved_run
 from dli_airflow.waiting.variables import note_built
@@ -83,7 +86,7 @@ class DatasetOperator(BaseOperator):
             LeftoverRuns: When an earlier attempt still runs on the engine and can't be ended.
         """
         ti, run, dataset = context["ti"], context["dag_run"], self.dataset
-        with self._how_it_ended():
+        with self._traced(run, ti), self._how_it_ended():
             version = write_version_key(dataset.source, dataset.spec_hash, ti.try_number)
             ti.xcom_push(key=version, value=dataset.key)
             self.log.info(
@@ -141,12 +144,23 @@ class DatasetOperator(BaseOperator):
             )
             if self._killed:
                 self._session.cancel()
-            try:
-                self._session.run(statements)
-            finally:
-                if checks and checks.results:
-                    log.check_results(checks.results)
-                    ti.xcom_push(key=CHECKS_KEY, value=write_check_results(checks.results))
+            events = RunEvents(
+                dataset=dataset,
+                values=values,
+                run_id=run.run_id,
+                try_number=ti.try_number,
+                namespace=namespace_of(hook),
+                dialect=connected,
+                log=self.log,
+            )
+            with nullcontext() if is_check else events.sent():
+                try:
+                    self._session.run(statements)
+                finally:
+                    if checks and checks.results:
+                        events.checks = checks.results
+                        log.check_results(checks.results)
+                        ti.xcom_push(key=CHECKS_KEY, value=write_check_results(checks.results))
             if log.rows is not None:
                 ti.xcom_push(key=write_rows_key(log.rows, ti.try_number), value=log.rows)
             if not is_check:
@@ -154,6 +168,23 @@ class DatasetOperator(BaseOperator):
         if not is_check:
             note_built(dataset.name, values.partition, Grid.of(dataset.spec.schedule), self.log)
         self.log.info("Done.")
+
+    @contextmanager
+    def _traced(self, run: Any, ti: Any) -> Iterator[None]:
+        """Trace the attempt, as a part of the trace of the request that started the run."""
+        known = {
+            "dli.dataset": self.dataset.name,
+            "dli.source": str(self.dataset.source),
+            "dli.spec_hash": self.dataset.spec_hash,
+            "dli.run_id": run.run_id,
+            "dli.try_number": ti.try_number,
+        }
+        name, parent = f"run {self.dataset.name}", trace_of(run.conf or {})
+        try:
+            with trace_span("dli-airflow", name, parent=parent, kind="consumer", attributes=known):
+                yield
+        finally:
+            flush()
 
     @contextmanager
     def _how_it_ended(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from basecamp.outages.request_budget import call_within_budget
 from dataspec.errors import AirflowUnreachable
 from dataspec.store.call_budget import CallBudgetExceeded
 from dataspec.store.http_date import read_http_date
+from dataspec.tracing import HEADER, child_span, traceparent
 
 T = TypeVar("T")
 
@@ -184,10 +185,17 @@ class AirflowTransport:
     def _answer(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
         """Return the response; give up when the time of Basecamp's own request is used up."""
         self._breaker.check()
-        try:
-            return call_within_budget(lambda: self._send_retrying(request, auth))
-        except CallBudgetExceeded:
-            raise self._unreachable(request, httpx.ReadTimeout("")) from None
+        known = {"http.request.method": request.method, "server.address": request.url.host}
+        with child_span(f"{request.method} Airflow", kind="client", attributes=known) as span:
+            if span and (parent := traceparent()):
+                request.headers[HEADER] = parent
+            try:
+                response = call_within_budget(lambda: self._send_retrying(request, auth))
+            except CallBudgetExceeded:
+                raise self._unreachable(request, httpx.ReadTimeout("")) from None
+            if span:
+                span.set_attribute("http.response.status_code", response.status_code)
+            return response
 
     def _log_in(self) -> str:
         assert isinstance(self._credentials, Password)  # noqa: S101 - only a user logs in

@@ -22,6 +22,7 @@ from basecamp.api.middleware import (
     RequestBudget,
     RequestIds,
     RequestLog,
+    Traces,
 )
 from basecamp.api.problems import DOCUMENT_SCHEMA, MEDIA_TYPE, install_problem_handlers
 from basecamp.api.public_paths import PublicPaths
@@ -43,6 +44,7 @@ from basecamp.services import Services
 from basecamp.shared.public_address import PublicAddress
 from basecamp.shared.waiting import READ_THREADS
 from dataspec.distribution import version
+from dataspec.tracing import is_on
 
 DESCRIPTION = """Registers datasets, and starts and monitors their runs on Airflow.
 
@@ -94,6 +96,7 @@ def create_app(
         lifespan=lifespan,
         middleware=[
             Middleware(RequestIds),
+            *([Middleware(Traces)] if is_on() else []),
             Middleware(RequestLog, metrics=metrics, has_sign_in=credentials is not None),
             Middleware(SecurityHeaders),
             Middleware(LastRequests),

@@ -25,6 +25,7 @@ from basecamp.shared.clock import going_down
 from basecamp.shared.public_address import PublicAddress, origin_of
 from basecamp.shared.request_facts import REQUEST_ID
 from dataspec.errors import CrossOrigin, InvalidUsage
+from dataspec.tracing import HEADER, trace_span
 
 log = logging.getLogger("basecamp.requests")
 
@@ -227,6 +228,35 @@ class RequestIds:
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+class Traces:
+    """Traces each request but probes, as a part of its caller's trace where it names one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on within a span, which ends with its route and its status."""
+        if scope["type"] != "http" or path_of(scope) in _PROBES:
+            await self._app(scope, receive, send)
+            return
+        method, parent = scope["method"], Headers(scope=scope).get(HEADER)
+        known = {"http.request.method": method}
+        with trace_span("basecamp", method, parent=parent, kind="server", attributes=known) as span:
+
+            async def send_noting_status(message: Message) -> None:
+                if span and message["type"] == "http.response.start":
+                    span.set_attribute("http.response.status_code", message["status"])
+                await send(message)
+
+            try:
+                await self._app(scope, receive, send_noting_status)
+            finally:
+                route = getattr(scope.get("route"), "path", "unmatched")
+                if span:
+                    span.update_name(f"{method} {route}")
+                    span.set_attribute("http.route", route)
 
 
 class RequestLog:

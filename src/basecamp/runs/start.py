@@ -32,6 +32,7 @@ from dataspec.spec.connection_teams import ConnectionTeams
 from dataspec.spec.full_refresh import FullRefresh
 from dataspec.spec.model import DatasetSpec
 from dataspec.spec.run_values import RunValues, resolve_run, with_absolute_date
+from dataspec.tracing import HEADER, traceparent
 
 MAX_RUNS_A_SECOND = 50
 TRIES = 3
@@ -214,6 +215,7 @@ class RunStarter:
             "requested_by": requested_by,
             "idempotency_key": keyed.key,
             REQUEST_KEY: REQUEST_ID.get(),
+            **({HEADER: parent} if (parent := traceparent()) else {}),
             **_own_conf(request),
         }
         run = yield from self._trigger(request.dataset, plan, keyed, {**values.conf, CONF_KEY: conf})

@@ -45,6 +45,7 @@ from basecamp.web.routes import router
 from dataspec.errors import AirflowUnreachable, DliError, InvalidSettings
 from dataspec.store import Store, open_store
 from dataspec.store.bucket import StoreTimeouts
+from dataspec.tracing import flush
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +174,7 @@ class Serving:
             loop.end()
         self.services.reconciler.end()
         self.services.delivery.end(LAST_MESSAGES_SECONDS)
+        flush()
         log.info("Basecamp has ended.")
         logging.shutdown()
         # A thread that still waits for Airflow must not keep the process.

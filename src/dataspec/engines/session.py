@@ -18,6 +18,7 @@ from dataspec.engines.engine import Waiting
 from dataspec.engines.progress import progress_of
 from dataspec.engines.results import Result, read_result
 from dataspec.engines.string_rules import settle_string_rules
+from dataspec.tracing import child_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -266,8 +267,9 @@ class SqlSession:
         started = time.monotonic()
         self._running = True
         try:
-            cursor.execute(statement.sql)
-            result = read_result(cursor, self._first_rows if keep is None else keep)
+            with child_span(statement.name, kind="client", attributes={"dli.statement.kind": statement.kind}):
+                cursor.execute(statement.sql)
+                result = read_result(cursor, self._first_rows if keep is None else keep)
         except Exception as error:
             failed = StatementFailed(statement, error)
             if not statement.continue_on_error or self._stop.is_set():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, get_args,
 from urllib.parse import quote, urlencode
 
 from dataspec.errors import InternalError, InvalidSettings, ServerUnreachable
+from dataspec.tracing import HEADER, traceparent
 from dli.client.addresses import DEFAULT_SERVER_URL, check_token_is_safe, parse_address, proxy_for
 
 if TYPE_CHECKING:
@@ -167,6 +168,8 @@ class Endpoint:
         if query:
             target += "?" + urlencode(query)
         headers = {**self._headers, **call.headers}
+        if parent := traceparent():
+            headers[HEADER] = parent
         body = None
         if call.body is not None:
             headers["Content-Type"] = "application/json"
