@@ -20,8 +20,6 @@ from dataspec.engines.session import one_line
 from dataspec.models import CheckResult
 from dataspec.schedule.partitions import Grid
 from dataspec.spec.run_values import RunValues
-from dataspec.sql.lineage.column_lineage import ColumnLineage, column_lineage_of
-from dataspec.sql.lineage.dataset_lineage import lineage_of
 from dli_airflow.mirror.dataset import Dataset
 
 NAMESPACE = "dli"
@@ -173,6 +171,10 @@ class RunEvents:
     def _tables(self) -> tuple[list[Any], list[Any]]:
         from openlineage.client.event_v2 import InputDataset, OutputDataset
 
+        # Imported here: they load the SQL parser, and Airflow parses DAG files in a process for each.
+        from dataspec.sql.lineage.column_lineage import column_lineage_of
+        from dataspec.sql.lineage.dataset_lineage import lineage_of
+
         spec, files = self.dataset.spec, self.dataset.files
         tables = lineage_of(spec, files, dialect=self.dialect)
         columns = column_lineage_of(spec, files, {}, dialect=self.dialect)
@@ -183,13 +185,13 @@ class RunEvents:
         ]
         return inputs, outputs
 
-    def _table_facets(self, name: str, columns: ColumnLineage) -> dict[str, Any]:
+    def _table_facets(self, name: str, columns: Any) -> dict[str, Any]:
         if columns.table is not None and columns.table.lower() != name.lower():
             return {}
         facets = {**self._schema(columns), **self._column_lineage(columns)}
         return {**facets, **_assertions(self.checks)}
 
-    def _schema(self, columns: ColumnLineage) -> dict[str, Any]:
+    def _schema(self, columns: Any) -> dict[str, Any]:
         from openlineage.client.facet_v2 import schema_dataset
 
         written = self.dataset.spec.columns
@@ -199,7 +201,7 @@ class RunEvents:
         ] or [schema_dataset.SchemaDatasetFacetFields(name) for name in columns.names or ()]
         return {"schema": schema_dataset.SchemaDatasetFacet(fields)} if fields else {}
 
-    def _column_lineage(self, columns: ColumnLineage) -> dict[str, Any]:
+    def _column_lineage(self, columns: Any) -> dict[str, Any]:
         from openlineage.client.facet_v2 import column_lineage_dataset
 
         fields: Mapping[str, Any] = {

@@ -82,7 +82,7 @@ class DatasetMetrics(Collector):
 def _families(seen: _Datasets) -> Iterator[Metric]:
     datasets = GaugeMetricFamily(
         "basecamp_datasets",
-        "Specs by source, status and the result of the dataset's last run.",
+        "Specs by source, status and the result of the last run that ended.",
         labels=("source", "status", "last_result"),
     )
     for labels in product(SourceType, WorkflowStatus, RESULTS):
@@ -91,7 +91,7 @@ def _families(seen: _Datasets) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "basecamp_datasets_waiting", "Datasets with a run that waits for other datasets.", value=seen.waiting
     )
-    yield from _named("failed", "its last run failed", seen.failed)
+    yield from _named("failed", "the end of the first failure in a row", seen.failed)
     yield from _named("late", "its oldest late partition", seen.late)
 
 
@@ -112,12 +112,11 @@ def _named(state: str, meaning: str, found: _Named) -> Iterator[Metric]:
 
 
 def _result(row: WorkflowInfo) -> str:
-    last = row.last_run
-    return last.status.lower() if last is not None and last.status.finished else NO_RESULT
+    return row.last_result.status.lower() if row.last_result is not None else NO_RESULT
 
 
 def _failed(rows: Iterable[WorkflowInfo]) -> Iterator[tuple[str, datetime]]:
     for row in rows:
-        last = row.last_run
+        last = row.last_result
         if last is not None and last.status is RunStatus.FAILED:
-            yield row.dataset_name, last.finished_at or last.created_at
+            yield row.dataset_name, last.since
