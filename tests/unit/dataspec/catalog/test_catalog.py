@@ -9,6 +9,8 @@ import pytest
 from dataspec.catalog.cache import DiskSpecCache, MemorySpecCache, SpecCache
 from dataspec.catalog.effective import Catalog
 from dataspec.catalog.reader import CatalogReader
+from dataspec.catalog.spec_storage import Release, write_release
+from dataspec.errors import InvalidSpec
 from dataspec.models import SourceType
 from dataspec.store import Found, MemoryStore
 from dataspec.store.base import MISSING
@@ -271,3 +273,23 @@ def clock_in(reader: CatalogReader, name: str) -> tuple[str, str] | None:
     assert spec is not None
     assert spec.schedule is not None
     return spec.schedule.clock
+
+
+@pytest.mark.rule("36.14")
+def test_a_seed_is_read_up_to_ten_mebibytes_and_a_sql_file_up_to_one(
+    store: CountingStore, reader: CatalogReader
+) -> None:
+    head = "type: Dataset\nowner: dana@example.com\n"
+    query = "query_statement: select count(*) as n from {{ seed('places') }}\nmaterialization: table\n"
+    seed = "code,name\n" + "".join(f"K{number},{'x' * 1_000}\n" for number in range(3_000))
+    yaml = f"name: shop.seeded\n{head}{query}".encode()
+    write_release(store, "code/seeded.yaml", Release(yaml, {"seeds/places.csv": seed}))
+    sql = f"select 1 as n -- {'x' * 1_100_000}\n"
+    yaml = f"name: shop.long\n{head}query_file: long.sql\n".encode()
+    write_release(store, "code/long.yaml", Release(yaml, {"long.sql": sql}))
+    catalog = reader.read()
+    assert sources(catalog) == {"shop.seeded": "code"}
+    assert catalog.effective["shop.seeded"].files["seeds/places.csv"] == seed
+    [broken] = [file for file in catalog.files if file.error]
+    assert isinstance(broken.error, InvalidSpec)
+    assert "1,024 KiB" in str(broken.error.problems[0])
