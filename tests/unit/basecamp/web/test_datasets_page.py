@@ -142,3 +142,18 @@ def test_more_datasets_than_fit_are_on_further_pages(world: World) -> None:
     assert len(names(world, "/?q=many")) == 100
     assert world.get("/?q=many").one("a", rel="next").attributes["href"] == "/?page=2&q=many"
     assert names(world, "/?page=2&q=many") == ["many.d100"]
+
+
+@pytest.mark.rule("38.17")
+def test_row_says_what_is_late_and_how_many_runs_have_failed_in_a_row(world: World) -> None:
+    zone = "  timezone: Asia/Seoul\n"
+    world.publish(replace={zone: f'{zone}deadline: {{by: "10:00"}}\n'})
+    for _ in range(2):
+        run_id = world.start()
+        world.execute(run_id, "failed")
+        world.execute(run_id, "failed")
+        world.clock.advance(61)
+    world.clock.advance(2 * 86_400)
+    text = world.get("/").text
+    assert "Late since" in text
+    assert "2 runs failed in a row" in text

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from dataspec.models import WorkflowInfo, WorkflowRun
+from basecamp.shared.last_known import ListPage
+from dataspec.models import Late, WorkflowInfo, WorkflowRun
 from dataspec.store.base import MISSING
 from unit.dli.basecamp import NOW, Basecamp
 from unit.dli.conftest import Dli
@@ -646,3 +648,32 @@ def test_a_sync_prints_what_changed_and_the_specs_that_cannot_be_used(basecamp: 
 def test_a_sync_names_the_datasets_whose_id_another_dag_has(clicks: Basecamp, dli: Dli) -> None:
     clicks.airflow.take_over(CLICKS)
     assert f"Another DAG has the id of the dataset '{CLICKS}'" in dli("workflow", "sync").err
+
+
+@pytest.mark.rule("38.17")
+def test_list_of_failed_datasets_says_since_when_and_how_often(clicks: Basecamp, dli: Dli) -> None:
+    assert dli("workflow", "list", "--status", "failed").out.splitlines()[1:] == []
+    for _ in range(2):
+        run_id = start(dli)
+        clicks.start_attempt(run_id)
+        clicks.airflow.set_run_state(CLICKS, run_id, "failed", note="")
+        clicks.clock.let_pass(1)
+    clicks.clock.let_pass(60)
+    (line,) = dli("workflow", "list", "--status", "failed").out.splitlines()[1:]
+    assert line.startswith(f"{CLICKS} ")
+    assert line.rstrip().endswith(" 2")
+    assert "(2 failed in a row)" in line
+    assert dli("workflow", "list", "--late").out.splitlines()[1:] == []
+
+
+@pytest.mark.rule("38.17")
+def test_list_names_the_oldest_late_partition_below_the_table(
+    clicks: Basecamp, dli: Dli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = Late(partition="2024-01-13", partition_label="2024-01-13", since=NOW, partitions=2)
+    row = replace(clicks.services.workflows.get(CLICKS).value, late=late)
+    monkeypatch.setattr(clicks.services.workflows, "page", lambda *_, **__: ListPage(items=[row]))
+    found = dli("workflow", "list", "--late")
+    (line,) = found.out.splitlines()[1:]
+    assert " 2024-01-13 and 1 more " in line
+    assert f"{CLICKS} is late: 2024-01-13 and 1 more since " in found.err
