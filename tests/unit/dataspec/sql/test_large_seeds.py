@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
+import psycopg
 import pytest
 
 from dataspec.errors import InvalidSpec, InvalidTemplate
@@ -18,6 +19,7 @@ from dataspec.sql.preview import preview_sql
 from dataspec.sql.rendering import RenderedStatement, render_statements
 from dataspec.sql.validation import check_spec
 from dataspec.sql.values.seeds import MAX_INLINE_BYTES
+from postgres import Postgres
 
 HEAD = "name: shop.places\ntype: Dataset\nowner: dana@example.com\n"
 QUERY = "select * from {{ seed('places') }} where code <> 'x'"
@@ -138,3 +140,18 @@ def test_a_seed_of_nine_mebibytes_is_loaded() -> None:
         yaml_of("select count(*), sum(a) from {{ seed('places') }}"), {"seeds/places.csv": text.getvalue()}
     )
     assert run(statements) == [(10_000, sum(range(10_000)))]
+
+
+@pytest.mark.rule("36.15")
+def test_postgresql_reads_the_same_rows_from_a_large_seed_as_from_a_small_one(postgres: Postgres) -> None:
+    found = []
+    for files in (FILES, {"seeds/places.csv": seed(rows=3)}):
+        statements = rendered(yaml_of(dialect="postgres"), files, dialect="postgres")
+        with psycopg.connect(postgres.fresh().url, autocommit=True) as connection:
+            cursor = connection.cursor()
+            for statement in statements:
+                cursor.execute(statement.sql.encode())
+            found.append(cursor.fetchall())
+    large, small = found
+    assert (len(large), large[:3]) == (2_000, small)
+    assert small[1][:3] == ("K1", HOSTILE, 1)
