@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from basecamp.airflow.gateway import AirflowGateway
-from basecamp.airflow.models import DagRun, RunFilter
+from basecamp.airflow.models import DagRun, RunFilter, RunVersion
 from basecamp.datasets.catalog_cache import CatalogCache
 from basecamp.datasets.dag_cache import unanswered
 from basecamp.datasets.takeovers import Takeovers
@@ -33,9 +33,9 @@ MAX_PAGES = 100
 OVERLAP = timedelta(minutes=1)
 """How much earlier than the last look a run may have ended that the look did not see."""
 MAX_UNREAD = 10_000
-"""Maximum number of ended runs whose checks are still to be read; beyond it the oldest are left out."""
+"""Maximum number of ended runs whose rows and checks are still to be read; beyond it the oldest are left out."""
 READ_AT_ONCE = 100
-"""The checks of so many runs are read in one look, with a request for each."""
+"""The rows and checks of so many runs are read in one look, with a request for the checks of each."""
 PARALLEL_REQUESTS = 4
 
 TYPES: tuple[str, ...] = get_args(RunType)
@@ -68,6 +68,11 @@ class _EndedRuns:
             ("severity", "result"),
             registry=None,
         )
+        self.rows = Counter(
+            "basecamp_run_rows", "Rows that completed runs have written.", ("type",), registry=None
+        )
+        for of_type in TYPES:
+            self.rows.labels(of_type)
         for of_run in product(TYPES, RESULTS):
             self.runs.labels(*of_run)
             self.durations.labels(*of_run)
@@ -81,6 +86,10 @@ class _EndedRuns:
         if run.start_date and run.end_date:
             self.durations.labels(*labels).observe((run.end_date - run.start_date).total_seconds())
 
+    def add_rows(self, run: DagRun, rows: int) -> None:
+        """Count the rows that a run has written."""
+        self.rows.labels(run_type(run)).inc(rows)
+
     def add_checks(self, results: Iterable[CheckResult]) -> None:
         """Count what the checks of a run have found."""
         for result in results:
@@ -88,7 +97,7 @@ class _EndedRuns:
 
     def families(self) -> Iterator[Metric]:
         """Return the metrics."""
-        for metric in (self.runs, self.durations, self.checks):
+        for metric in (self.runs, self.durations, self.rows, self.checks):
             yield from metric.collect()
 
 
@@ -125,7 +134,7 @@ class RunMetrics(Collector):
         self._ended = _EndedRuns()
         self._position: _Position | None = None
         self._unread: deque[DagRun] = deque(maxlen=MAX_UNREAD)
-        """The ended runs whose checks are still to be read, oldest first."""
+        """The ended runs whose rows and checks are still to be read, oldest first."""
         self._seen: Observation[Mapping[tuple[str, str], int]] = Observation(
             "runs", self._look, clock, unanswered=unanswered
         )
@@ -173,8 +182,8 @@ class RunMetrics(Collector):
             self._ended.add(run, status)
         counted = frozenset(end for end in found if end[2] >= began - OVERLAP)
         self._position = _Position(position.first, began, counted)
-        self._unread.extend(run for run in reversed(new) if _has_checks(run, catalog))
-        self._read_checks()
+        self._unread.extend(reversed(new))
+        self._read_results(catalog)
 
     def _statuses(self, runs: Sequence[DagRun]) -> list[RunStatus]:
         """Return the status of ended runs; ask Airflow only where another DAG's code may have run."""
@@ -183,17 +192,24 @@ class RunMetrics(Collector):
         exact = {(one.dataset_name, one.run_id): one.status for one in self._records.of(unsure)}
         return [exact.get(run.key) or run_status(run, begun=False) for run in runs]
 
-    def _read_checks(self) -> None:
+    def _read_results(self, catalog: Catalog) -> None:
+        """Count the rows and the checks of the runs that ended first."""
         runs = list(islice(self._unread, READ_AT_ONCE))
         if not runs:
             return
+        last: dict[tuple[str, str], RunVersion] = {}
+        for version in sorted(self._gateway.versions(runs), key=lambda one: one.try_number):
+            last[version.dag_id, version.run_id] = version
 
         def read(run: DagRun) -> list[CheckResult]:
-            return self._gateway.check_results(*run.key)
+            return self._gateway.check_results(*run.key) if _has_checks(run, catalog) else []
 
         with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-            for results in map_within_budget(pool, read, runs):
+            for run, results in zip(runs, map_within_budget(pool, read, runs), strict=True):
                 self._ended.add_checks(results)
+                rows = last[run.key].rows if run.key in last else None
+                if rows is not None and run.state == "success":
+                    self._ended.add_rows(run, rows)
                 self._unread.popleft()
 
 

@@ -212,6 +212,7 @@ def test_runs_are_counted_once_for_each_end_with_their_durations_and_checks(
             CheckResult(name="b", severity="warn", status="warned", rows=2),
         ]
         airflow.note_checks("sales.daily", run_id, results)
+        airflow.note_rows("sales.daily", run_id, 500)
         airflow.set_run_state("sales.daily", run_id, state, note="")
     seen = scraped.until(lambda found: found["basecamp_run_checks_total"]["warned", "warn"] == 2)
     for _ in range(3):
@@ -228,6 +229,7 @@ def test_runs_are_counted_once_for_each_end_with_their_durations_and_checks(
         ("failed", "error"): 1,
         ("warned", "warn"): 2,
     }
+    assert seen["basecamp_run_rows_total"] == {("adhoc",): 500, ("scheduled",): 0, ("backfill",): 0}
     assert seen["basecamp_runs_active"]["queued", "adhoc"] == 1
     assert active
 
