@@ -135,7 +135,7 @@ def test_every_mistake_in_a_file_is_named_with_line_column_and_the_nearest_key(p
         "dli.yaml:1:1: unknown key 'nmae'. Did you mean 'name'?",
         "dli.yaml:3:3: unknown key 'ulr'. Did you mean 'url'?",
         "dli.yaml:7:10: 'connections.a.url': expected text, got 3.",
-        "dli.yaml:10:5: unknown key 'name'. Known keys here: datasets_dir, user, server, store, connections.",
+        "dli.yaml:10:5: unknown key 'name'. Known keys here: datasets_dir, user, server, store, connections, schema.",
         "dli.yaml:11:7: 'name': expected text, got [1].",
     ]
 
