@@ -11,6 +11,7 @@ from dataspec.errors import InvalidTemplate
 from dataspec.spec.sql_texts import SqlPlaces, sql_texts
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.lineage.statement_tables import read_and_written
+from dataspec.sql.lineage.tree_size import is_too_large
 from dataspec.sql.parser import engine_problem, parse_sql, told_in_macro
 from dataspec.sql.rendering import STRING_SETTINGS, target_values
 from dataspec.sql.template.render import render
@@ -98,7 +99,7 @@ def preview_sql(
 
 
 def _columns(query: exp.Expr) -> tuple[str, ...]:
-    names = query.named_selects if isinstance(query, exp.Query) else []
+    names = query.named_selects if isinstance(query, exp.Query) and not is_too_large(query) else []
     return () if "*" in names or "" in names else tuple(names)
 
 
