@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from basecamp.dev.release_lines import AIRFLOW_2
+from dataspec.contract import read_version_key
 from dataspec.schedule.stored_start import date_of
 from stacks import Stack
 
@@ -87,9 +88,9 @@ class Airflow:
         return "\n".join(json.dumps(line, ensure_ascii=False) for line in self.ask(path)["content"])
 
     def versions(self, name: str, run_id: str) -> list[str]:
-        """Return the keys of the run's XComs."""
+        """Return the keys of the run's XComs that name the version of an attempt."""
         answer = self.ask(f"/dags/{name}/dagRuns/{run_id}/taskInstances/run/xcomEntries")
-        return [entry["key"] for entry in answer["xcom_entries"]]
+        return [entry["key"] for entry in answer["xcom_entries"] if read_version_key(entry["key"])]
 
     def scheduled_runs(self, name: str) -> list[ScheduledRun]:
         """Return the runs that the schedule made, the first one first."""

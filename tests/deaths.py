@@ -214,7 +214,9 @@ def die(folder: Path, work: str, at: int, *, after: bool) -> Death:
 
 def main() -> None:
     # SQL is read by processes of their own, which a fork does not have.
-    no_warnings = SimpleNamespace(lineage=lambda *_: SimpleNamespace(warnings=[]))
+    no_warnings = SimpleNamespace(
+        lineage=lambda *_: SimpleNamespace(warnings=[]), check_materialization=lambda *_: None
+    )
     vars(wiring)["SpecSql"] = lambda *_, **__: no_warnings
     folder, work = Path(sys.argv[1]), sys.argv[2]
     for at in count(1):

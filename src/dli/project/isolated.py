@@ -36,13 +36,13 @@ def isolated(file: str, function: Callable[P, R], /, *args: P.args, **named: P.k
         raise InvalidTemplate(exceeded.problem(file), "The SQL can't be checked.") from None
 
 
-def in_child(function: Callable[[], R], limits: Limits = LIMITS) -> R:
+def in_child(function: Callable[[], R], limits: Limits | None = None) -> R:
     """Call a function in a child process; raises what it raises.
 
     Raises:
         LimitExceeded: When the call exceeds the limits, by default those for the SQL of one spec.
     """
-    worker = Worker(limits)
+    worker = Worker(limits or LIMITS)
     try:
         return worker.call(function)
     finally:

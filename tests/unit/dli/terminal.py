@@ -79,8 +79,10 @@ sys.exit(main())
 def _watch(master: int, keys: list[tuple[str, str]], meanwhile: Callable[[str], None] | None) -> str:
     text = ""
     ends = time.monotonic() + LONGEST_SECONDS
+    readable = select.poll()  # unlike select(), it takes descriptors above 1,023
+    readable.register(master, select.POLLIN)
     while time.monotonic() < ends:
-        if not select.select([master], [], [], 0.05)[0]:
+        if not readable.poll(50):
             # Nothing more for now: whoever asked is waiting for the key.
             if keys and keys[0][0] in text:
                 os.write(master, keys.pop(0)[1].encode())
