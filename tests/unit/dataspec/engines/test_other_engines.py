@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -30,7 +31,9 @@ from information_schema.table_privileges"""
 
 @pytest.fixture(scope="session")
 def clickhouse_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The folder of ClickHouse's engine, of which a process has one."""
+    """The folder of ClickHouse's engine, of which a process has one; each end of it leaves 150 open files behind."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return str(tmp_path_factory.mktemp("clickhouse"))
 
 
