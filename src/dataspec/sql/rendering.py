@@ -27,12 +27,12 @@ CHECKED_ROWS = SqlName("dli_checked_rows")
 """The name of ``{{ this }}`` in rendered checks, for which each run puts the table of the rows."""
 
 _COMMENTS = ("-", "/", "#")
+"""The first characters of a text that may contain nothing but comments."""
 _CHANGE = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(insert|update|delete|merge|create|drop|alter|truncate|copy|call)\b",
+    r"(?:\s|--[^\n]*+\n|/\*(?>.*?\*/))*+(insert|update|delete|merge|create|drop|alter|truncate|copy|call)\b",
     re.IGNORECASE | re.DOTALL,
 )
-"""The begin of a statement that changes something."""
-"""The first characters of a text that may contain nothing but comments."""
+"""The begin of a statement that changes something; it goes back over no comment, so it is linear."""
 
 STRING_SETTINGS = re.compile(
     r"standard_conforming_strings|backslash_quote"  # PostgreSQL

@@ -8,8 +8,10 @@ from dataspec.project.cross_checks import check_project
 from dataspec.project.spec_checks import CheckedSpec, check_invalid, check_valid
 from dataspec.spec.dialects import _BY_CONNECTION_TYPE, ConnectionDialect
 from dataspec.spec.parse import parse_document
+from dataspec.spec.sql_texts import SqlText
 from dataspec.spec.yaml_reader import read_document
 from dataspec.sql.materialization.supported import engine_sql
+from dataspec.sql.rendering import why_not_materialized
 from dataspec.sql.template.filters import FILTERS
 from dataspec.sql.validation import sql_file_problems
 
@@ -495,6 +497,14 @@ TABLE = f"{DUCKDB}materialization: table\n"
 def test_a_query_that_is_no_select_can_not_be_materialized(sql: str, problem: str) -> None:
     found = of_sql(sql, yaml=TABLE)
     assert f"error d/q.sql:1:1: with 'materialization' the query is one SELECT, and {problem}" in found
+
+
+@pytest.mark.rule("35.4")
+@pytest.mark.parametrize("sql", ["/**/" * 40 + "select 1", "/**/" * 250_000 + "select 1", "/*" * 500_000])
+def test_comments_before_a_query_are_read_once(sql: str) -> None:
+    """Going back over forty comments would take for ever."""
+    text = SqlText("query", sql, "query", continue_on_error=False, file=None, path=("query_statement",))
+    assert why_not_materialized(text, [sql], None, "shop.orders") is None
 
 
 @pytest.mark.rule("35.4")
